@@ -1,0 +1,1 @@
+"""One migration on one PostgreSQL database: formats, loading, planning, locks, journal, running."""

@@ -1,0 +1,244 @@
+"""Arriving at a target: prove who answers, take its lock, read or install its journal, check.
+
+Nothing is written before every check has passed; the advisory lock ends with the session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from migrations import journal
+from migrations.entries import RESOLVE, Entry, State, entry_about_target, genesis
+from migrations.errors import (
+    IdentityMismatch,
+    PoolerRefused,
+    StandbyRefused,
+    TransactionEnded,
+)
+from migrations.journal import Record, install_statements, statement
+from migrations.lock import key_for, try_lock, wait_for_lock
+from migrations.migration import Direction
+from migrations.session import Connection, ConnectionSettings
+from migrations.target import Target, stale_epoch
+from migrations.work import Identity, Limits, Observer, OutsideChange, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server says of itself and of the session."""
+
+    direct: bool
+    in_recovery: bool
+    system_identifier: str
+    database_oid: int
+    installed: bool
+
+
+async def arrive(
+    connection: Connection,
+    settings: ConnectionSettings,
+    work: Work,
+    limits: Limits,
+    observer: Observer,
+    *,
+    allow_outside: bool,
+) -> Target:
+    """The target, locked and checked. Raises Refused and LockUnavailable."""
+    key = key_for(work.target)
+    if not await try_lock(connection, key):
+        refuse_unsuitable(await _facts(connection))
+        await wait_for_lock(connection, key, limits.advisory_wait_s, observer)
+    # Read after the lock is ours: what another migrator did before has to be seen.
+    facts, record = await _look(connection, work)
+    refuse_unsuitable(facts)
+    _check(record, facts, work, allow_outside)
+    uuid = record.database_uuid if record else await _database_uuid(connection, facts)
+    target = Target(
+        connection=connection,
+        settings=settings,
+        work=work,
+        limits=limits,
+        observer=observer,
+        key=key,
+        identity=identity_of(uuid, facts),
+        owner=work.owner or (record.owner if record else ""),
+        epoch=record.epoch if record and not work.owner else work.epoch,
+        head=record.head if record else genesis(uuid, work.target),
+        seq=record.entries[-1].seq if record else 0,
+        entries=record.entries if record else (),
+        epoch_kept=record is not None and (not work.owner or record.epoch == work.epoch),
+        outside=outside_changes(record, work.expectation.journal_head),
+    )
+    if record is None:
+        await _write_first_entry(target, facts)
+    observer.identified(target.identity, server_version(connection), record is None)
+    return target
+
+
+async def _write_first_entry(target: Target, facts: Facts) -> None:
+    """Make the journal if there is none, and the target's first entry.
+
+    Two schemas of a database may be met at once, each with a UUID for it: the later one gives way.
+    """
+    met = entry_about_target(State.MET)
+    if facts.installed:
+        return await target.record(met)
+    first = [install_statements()]
+    if target.work.target:
+        first.append(statement("one_uuid", database_uuid=target.identity.uuid))
+    try:
+        await target.record(met, first=";\n".join(first))
+    except TransactionEnded:
+        uuid = await journal.known_uuid(target.connection) or target.identity.uuid
+        target.identity = identity_of(uuid, facts)
+        target.head = genesis(uuid, target.work.target)
+        await target.record(met)
+
+
+def refuse_unsuitable(facts: Facts) -> None:
+    """Raises PoolerRefused and StandbyRefused."""
+    if not facts.direct:
+        raise PoolerRefused(
+            "a connection pooler stands between us and PostgreSQL; register the server's own "
+            "host and port, because session locks and settings do not survive a pooler"
+        )
+    if facts.in_recovery:
+        raise StandbyRefused("the server is a standby; register the primary's host and port")
+
+
+def facts_of(connection: Connection, row: asyncpg.Record) -> Facts:
+    """The facts in an answer to the statement `facts`."""
+    return Facts(
+        direct=row["backend_pid"] == connection.get_server_pid(),
+        in_recovery=row["in_recovery"],
+        system_identifier=str(row["system_identifier"]),
+        database_oid=_database_oid(row["catalog_path"]),
+        installed=row["installed"],
+    )
+
+
+def identity_of(database: UUID, facts: Facts) -> Identity:
+    """Who the database is."""
+    return Identity(database, facts.system_identifier, facts.database_oid)
+
+
+def _database_oid(path: str) -> int:
+    """From base/16384/1259, or pg_tblspc/16385/PG_18_202506291/16386/1259 in a tablespace."""
+    return int(path.split("/")[-2])
+
+
+async def _facts(connection: Connection) -> Facts:
+    (row,) = await connection.fetch(statement("facts"))
+    return facts_of(connection, row)
+
+
+async def _look(connection: Connection, work: Work) -> tuple[Facts, Record | None]:
+    """Facts and journal; in one question where a journal is expected."""
+    if work.expectation.identity is not None:
+        try:
+            rows = await connection.fetch(statement("journal_and_facts", target=work.target))
+        except asyncpg.UndefinedTableError:
+            return await _facts(connection), None
+        if rows:
+            row = rows[0]
+            place = (str(row["system_identifier"]), _database_oid(row["catalog_path"]))
+            return Facts(True, False, *place, True), journal.record_of(rows)
+    facts = await _facts(connection)
+    return facts, await journal.read(connection, work.target) if facts.installed else None
+
+
+async def _database_uuid(connection: Connection, facts: Facts) -> UUID:
+    """The UUID that another target gave the database, or a new one."""
+    known = await journal.known_uuid(connection) if facts.installed else None
+    return known or uuid4()
+
+
+def outside_changes(record: Record | None, known_head: str | None) -> tuple[OutsideChange, ...]:
+    """What was done outside of a ledger since `known_head`, or ever when that is `None`."""
+    if record is None:
+        return ()
+    since = record.entries if known_head is None else _entries_since(record, known_head)
+    return tuple(
+        OutsideChange(
+            *(entry.migration, Direction(entry.direction), entry.checksum),
+            *(entry.reason, entry.made_by, entry.finished_at),
+        )
+        for entry in since or ()
+        if entry.rollout == "" and entry.settles and entry.direction != RESOLVE
+    )
+
+
+def server_version(connection: Connection) -> int:
+    """The server's version as one number, 180006 for 18.6."""
+    version = connection.get_server_version()
+    return version.major * 10_000 + (version.micro or version.minor)
+
+
+def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool) -> None:
+    _check_owner(record.owner if record else "", work, allow_outside)
+    _check_identity(record, facts, work)
+    if record is None:
+        return
+    _check_head(record, work)
+    if work.owner and work.epoch < record.epoch:
+        raise stale_epoch(work.epoch)
+
+
+def _check_owner(owner: str, work: Work, allow_outside: bool) -> None:
+    if work.owner:
+        if owner not in ("", work.owner):
+            raise IdentityMismatch(
+                f"the database belongs to the fleet of ledger {owner}; retire it there first"
+            )
+    elif owner and not (allow_outside and work.reason):
+        raise IdentityMismatch(
+            f"the database belongs to the fleet of ledger {owner}; roll out through it, or say "
+            "--outside-ledger --reason WHY"
+        )
+
+
+def _check_identity(record: Record | None, facts: Facts, work: Work) -> None:
+    expected = work.expectation.identity
+    if expected is None:
+        return
+    found = identity_of(record.database_uuid, facts) if record else None
+    if found != expected:
+        was = "another database answers" if found else "the database has no journal"
+        raise IdentityMismatch(
+            f"{was} than the one that was registered; if it was moved or restored on purpose, "
+            "accept it with `ledger fleet repoint` or `ledger fleet reinstate`"
+        )
+
+
+def _check_head(record: Record, work: Work) -> None:
+    expected = work.expectation.journal_head
+    if expected is None or expected == record.head:
+        return
+    since = _entries_since(record, expected)
+    if since is None or any(_is_foreign(entry, work) for entry in since):
+        raise IdentityMismatch(
+            "the journal is not the one the ledger knows: the database was restored, cloned or "
+            "changed by another; look at `ledger fleet check`, then accept it with "
+            "`ledger fleet reinstate`"
+        )
+
+
+def _entries_since(record: Record, head: str) -> tuple[Entry, ...] | None:
+    """What was written after `head`; `None` when it never was this journal's head."""
+    for index, entry in enumerate(record.entries, start=1):
+        if entry.head == head:
+            return record.entries[index:]
+    return None
+
+
+def _is_foreign(entry: Entry, work: Work) -> bool:
+    """Whether an entry that the ledger does not know is neither ours nor announced work by hand.
+
+    This command's own entries are there when it is delivered again; work outside the ledger has no
+    rollout and is reported when it is found; a mere visit changed nothing.
+    """
+    ours = entry.command == work.command_id
+    return not (ours or entry.rollout == "" or entry.about_target)

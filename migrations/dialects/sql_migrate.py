@@ -1,0 +1,159 @@
+"""The `-- +migrate Up` / `-- +migrate Down` format of sql-migrate, with a Verify section added.
+
+One file is one migration; `version_name.sql` names it. Rules:
+
+- Up must be there and hold a statement. Down and Verify may be missing: without Down the migration
+  cannot be undone; a Down that holds only comments undoes nothing, successfully. Any order.
+- Before the first marker only comments and blank lines may stand.
+- Statements are split by PostgreSQL's grammar. `StatementBegin` and `StatementEnd` are accepted for
+  the sake of existing files and must be paired; they change nothing.
+- Verify runs after Up. Every SELECT in it must return at least one row, and `true` in the first
+  column of every row; a DO block must not raise (use ASSERT). Nothing else may stand there.
+- A section's checksum is the SHA-256 of its bytes between its marker line and the next marker line
+  of a section (or the end), exactly as they stand in the file.
+- Files in subfolders are not searched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from migrations.dialects.encoding import text_of
+from migrations.dialects.markers import SECTIONS, Marker, markers, options_of
+from migrations.errors import FileNameError, LoadError, MarkerError
+from migrations.grammar import GrammarError, parse
+from migrations.migration import Migration, Section, SourceFile
+from migrations.statements import split
+from migrations.version import NAME_REMEDY, version_and_name
+
+_MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
+_SUFFIX_CHARS = len(".sql")
+
+
+class SqlMigrate:
+    """Reads one file per migration."""
+
+    name = "sql-migrate"
+
+    def detect(self, files: Sequence[SourceFile]) -> bool:
+        """Whether a file has a line that starts like `-- +migrate`."""
+        return any(_MARK.search(file.content) for file in files)
+
+    def load(self, files: Sequence[SourceFile]) -> list[Migration]:
+        """One migration per file. Raises LoadError."""
+        return [_migration(file, self.name) for file in files]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A section before it is parsed."""
+
+    marker: Marker
+    text: str
+
+
+def _migration(file: SourceFile, dialect: str) -> Migration:
+    named = version_and_name(file.name[:-_SUFFIX_CHARS])
+    if named is None:
+        raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
+    parts = _parts(text_of(file), file.name)
+    if "Up" not in parts:
+        raise MarkerError(
+            file.name, 1, "no Up section", "Write `-- +migrate Up` on the line above the SQL"
+        )
+    up = _section(parts["Up"], file.name)
+    if not up.statements:
+        raise MarkerError(
+            file.name,
+            parts["Up"].marker.line,
+            "the Up section holds no statement",
+            "Write its SQL below the marker, or delete the file",
+        )
+    down, verify = (
+        _section(parts[name], file.name) if name in parts else None for name in ("Down", "Verify")
+    )
+    version, name = named
+    return Migration(version, name, dialect, up, down, verify, (file,))
+
+
+def _section(part: _Part, file: str) -> Section:
+    options = options_of(part.marker, file)
+    verify = part.marker.command == "Verify"
+    statements = split(part.text, file=file, first_line=part.marker.line + 1, verify=verify)
+    return Section(statements, options, hashlib.sha256(part.text.encode()).hexdigest())
+
+
+def _parts(text: str, file: str) -> dict[str, _Part]:
+    """The sections of a file by command. Raises MarkerError."""
+    found = list(markers(text, file))
+    _check_nesting(found, file)
+    sections = [marker for marker in found if marker.command in SECTIONS]
+    _check_preamble(text[: sections[0].start] if sections else text, file)
+    parts: dict[str, _Part] = {}
+    ends = [marker.start for marker in sections] + [len(text)]
+    for marker, end in zip(sections, ends[1:], strict=True):
+        if marker.command in parts:
+            first = parts[marker.command].marker.line
+            raise MarkerError(
+                file,
+                marker.line,
+                f"a second {marker.command} section (the first is on line {first})",
+                "Write one section of each kind per file",
+            )
+        parts[marker.command] = _Part(marker, text[marker.end : end])
+    return parts
+
+
+def _check_nesting(found: Sequence[Marker], file: str) -> None:
+    """StatementBegin and StatementEnd must be paired inside one section."""
+    opened: Marker | None = None
+    in_section = False
+    for marker in found:
+        if marker.command == "StatementEnd":
+            if opened is None:
+                raise _unpaired(file, marker, "StatementBegin", "before")
+            opened = None
+        elif opened is not None:
+            raise _unpaired(file, opened, "StatementEnd", "after")
+        elif marker.command in SECTIONS:
+            in_section = True
+        elif not in_section:
+            raise _before_first_marker(file, marker.line)
+        else:
+            opened = marker
+    if opened is not None:
+        raise _unpaired(file, opened, "StatementEnd", "after")
+
+
+def _unpaired(file: str, marker: Marker, missing: str, where: str) -> LoadError:
+    return MarkerError(
+        file,
+        marker.line,
+        f"{marker.command} without {missing}",
+        f"Write `-- +migrate {missing}` {where} the statement, or leave both markers out",
+    )
+
+
+def _check_preamble(text: str, file: str) -> None:
+    lines = text.splitlines()
+    if all(not line.strip() or line.startswith("--") for line in lines):
+        return
+    try:
+        statements = parse(text)
+    except GrammarError as error:
+        raise _before_first_marker(file, text.count("\n", 0, error.position) + 1) from None
+    if statements:
+        at = len(text.encode()[: statements[0].start].decode())
+        raise _before_first_marker(file, text.count("\n", 0, at) + 1)
+
+
+def _before_first_marker(file: str, line: int) -> LoadError:
+    return MarkerError(
+        file,
+        line,
+        "text before the first section",
+        "Write `-- +migrate Up` on the line above the first statement",
+    )

@@ -1,0 +1,221 @@
+"""PostgreSQL's own grammar, behind one door: the only module that imports postgast.
+
+postgast wraps libpg_query (the PostgreSQL 18 grammar). Facts this module hides, seen with 0.2.0:
+
+- The C side ends a text at the first NUL, so callers refuse NUL before they come here.
+- Positions in the tree are *byte* offsets, positions in errors are 1-based *character* offsets.
+- A statement's location leaves out comments before it; the last one has length 0 when no semicolon
+  follows. The scanner's way of splitting cuts `BEGIN ATOMIC` bodies, therefore only the parser's
+  positions are used.
+- PostgreSQL's own normalisation leaves the literals of DDL in place (`DEFAULT 'x'`, `COMMENT`),
+  therefore literals are masked from the tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import Any
+
+import postgast
+from google.protobuf.message import Message
+from postgast import pg_query_pb2 as tree
+
+__all__ = [
+    "GrammarError",
+    "RawStatement",
+    "definition_names",
+    "descend",
+    "masked",
+    "parse",
+    "plpgsql",
+    "relations",
+    "tree",
+    "words",
+]
+
+_LITERALS = frozenset(
+    {
+        tree.Token.SCONST,
+        tree.Token.USCONST,
+        tree.Token.BCONST,
+        tree.Token.XCONST,
+        tree.Token.ICONST,
+        tree.Token.FCONST,
+    }
+)
+_NODE = tree.Node.DESCRIPTOR
+_COMMENTS = frozenset({tree.Token.SQL_COMMENT, tree.Token.C_COMMENT})
+_MASKED = _LITERALS | _COMMENTS
+
+_LEAVES = frozenset(
+    {
+        "type_name",
+        "a_const",
+        "column_ref",
+        "string",
+        "integer",
+        "boolean",
+        "collate_clause",
+        "role_spec",
+    }
+)
+"""Parts of the tree with no statement, relation or call below; skipping them halves the walk."""
+
+_WITHOUT_RELATIONS = _LEAVES | {
+    "raw_expr",
+    "index_params",
+    "options",
+    "def_elem",
+    "funcname",
+    "vals",
+    "return_type",
+    "parameters",
+    "cols",
+}
+"""Parts where the server allows no subquery either: defaults, checks, index columns, options."""
+
+_RELATIONS = (tree.RangeVar, tree.CommonTableExpr)
+
+
+class GrammarError(Exception):
+    """PostgreSQL's grammar refuses a text; `position` is a 0-based character offset."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message, position)
+        self.message = message
+        self.position = position
+
+
+@dataclass(frozen=True, slots=True)
+class RawStatement:
+    """One parsed statement; `start` and `end` are byte offsets, semicolon excluded."""
+
+    node: Any
+    """The concrete statement, for example an `IndexStmt`."""
+    field: str
+    """Its name in the grammar, for example `index_stmt`."""
+    start: int
+    end: int
+
+
+def parse(sql: str) -> list[RawStatement]:
+    """Parse a whole script once. Raises GrammarError."""
+    try:
+        parsed = postgast.parse(sql)
+    except postgast.PgQueryError as error:
+        raise GrammarError(error.message, max(error.cursorpos - 1, 0)) from None
+    size = len(sql.encode())
+    return [_raw(statement, size) for statement in parsed.stmts]
+
+
+def masked(sql: str, spans: list[tuple[int, int]]) -> list[str]:
+    """The text of each byte span with literals as `$1`, `$2`, … and without comments.
+
+    `spans` are ascending and do not overlap; `sql` has been parsed before.
+    """
+    data = sql.encode()
+    found = [token for token in postgast.scan(sql).tokens if token.token in _MASKED]
+    pieces: list[str] = []
+    following = 0
+    for start, end in spans:
+        out, at, count = [], start, 0
+        while following < len(found) and (token := found[following]).start < end:
+            following += 1
+            if token.start < start:
+                continue
+            out.append(data[at : token.start])
+            at = token.end
+            if token.token not in _COMMENTS:
+                count += 1
+                out.append(b"$%d" % count)
+        out.append(data[at:end])
+        pieces.append(b"".join(out).decode().strip())
+    return pieces
+
+
+def words(sql: str) -> list[str]:
+    """The tokens of a text, lower case, comments left out; empty when it has no tokens."""
+    data = sql.encode()
+    try:
+        scanned = postgast.scan(sql).tokens
+    except postgast.PgQueryError:
+        return []
+    return [
+        data[token.start : token.end].decode().strip('"').lower()
+        for token in scanned
+        if token.token not in _COMMENTS
+    ]
+
+
+def plpgsql(statement: str) -> Any:
+    """The tree of a PL/pgSQL body as plain lists and dicts, given its DO or CREATE statement.
+
+    Empty when the parser cannot see into the body: the server is the judge of those.
+    """
+    try:
+        return postgast.parse_plpgsql(statement)
+    except postgast.PgQueryError:
+        return []
+
+
+def descend(node: Message) -> list[Message]:
+    """The concrete messages below `node` that can hold a call or a change, `node` included."""
+    found: list[Message] = []
+    _collect(node, _LEAVES, found)
+    return found
+
+
+def relations(node: Message) -> list[Any]:
+    """The RangeVar and CommonTableExpr messages below `node`: tables, and names it defines."""
+    found: list[Message] = []
+    _collect(node, _WITHOUT_RELATIONS, found)
+    return [message for message in found if isinstance(message, _RELATIONS)]
+
+
+def definition_names(parts: Any) -> tuple[str, ...]:
+    """The words of a qualified name written as a list of String nodes."""
+    return tuple(part.string.sval for part in parts if part.HasField("string"))
+
+
+def _raw(statement: tree.RawStmt, size: int) -> RawStatement:
+    field = statement.stmt.WhichOneof("node") or ""
+    start = statement.stmt_location
+    end = start + statement.stmt_len if statement.stmt_len else size
+    return RawStatement(getattr(statement.stmt, field), field, start, end)
+
+
+def _collect(node: Any, skipped: frozenset[str], found: list[Message]) -> None:
+    found.append(node)
+    for descriptor, value in node.ListFields():
+        leads_to = _leads_to(descriptor, skipped)
+        if leads_to is _Below.NOTHING:
+            continue
+        children: Any = (value,) if isinstance(value, Message) else value
+        if leads_to is _Below.MESSAGES:
+            for child in children:
+                _collect(child, skipped, found)
+            continue
+        for wrapper in children:
+            field = wrapper.WhichOneof("node")
+            if field == "range_var":
+                found.append(wrapper.range_var)
+            elif field is not None and field not in skipped:
+                _collect(getattr(wrapper, field), skipped, found)
+
+
+class _Below(Enum):
+    """What a field of a message holds."""
+
+    NOTHING = 0
+    MESSAGES = 1
+    NODES = 2
+
+
+@cache
+def _leads_to(descriptor: Any, skipped: frozenset[str]) -> _Below:
+    """Remembered, because reading a descriptor costs more than the rest of a step."""
+    if descriptor.message_type is None or descriptor.name in skipped:
+        return _Below.NOTHING
+    return _Below.NODES if descriptor.message_type is _NODE else _Below.MESSAGES

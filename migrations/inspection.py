@@ -1,0 +1,110 @@
+"""A read-only look at a target: who it is, what its journal says, what we may do there.
+
+Nothing is written and no lock is taken; the journal need not exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import asyncpg
+
+from migrations import journal
+from migrations.arrival import Facts, facts_of, identity_of, refuse_unsuitable, server_version
+from migrations.entries import Entry
+from migrations.errors import PoolerRefused, Unreachable
+from migrations.failure import from_error
+from migrations.journal import Record, latest_by_version, statement
+from migrations.session import Connection, ConnectionSettings, close_session, open_session
+from migrations.work import Epoch, Failure, Identity
+
+APPLICATION_NAME = "migration-ledger check"
+"""What `pg_stat_activity` shows."""
+
+_REMEDY = "; grant the user CONNECT, USAGE on schema migration_ledger and SELECT on its tables"
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the connecting user may do."""
+
+    create_schema: bool
+    create_in_target: bool
+    superuser: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What a look found; `failure` says why something is missing.
+
+    `entries` is all that the journal says of migrations, oldest first. `identity` is `None` without
+    a journal, because a database gets its UUID with the first contact.
+    """
+
+    reachable: bool
+    failure: Failure | None = None
+    server_version: int | None = None
+    tls: bool | None = None
+    in_recovery: bool | None = None
+    rights: Rights | None = None
+    identity: Identity | None = None
+    owner: str = ""
+    epoch: Epoch | None = None
+    journal_head: str | None = None
+    entries: tuple[Entry, ...] = ()
+
+    @property
+    def latest(self) -> dict[str, Entry]:
+        """Per migration, the last entry that says what holds."""
+        return latest_by_version(self.entries)
+
+
+async def inspect(settings: ConnectionSettings, target: str = "") -> Inspection:
+    """Look at a target; what goes wrong is in the answer, not raised."""
+    try:
+        connection = await open_session(
+            settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
+        )
+    except Unreachable as error:
+        return Inspection(reachable=False, failure=from_error(error))
+    try:
+        return await _look(connection, target)
+    except (asyncpg.InterfaceError, OSError) as error:
+        return Inspection(reachable=False, failure=from_error(error))
+    finally:
+        await close_session(connection)
+
+
+async def _look(connection: Connection, target: str) -> Inspection:
+    found = Inspection(reachable=True, server_version=server_version(connection))
+    try:
+        (row,) = await connection.fetch(statement("facts"))
+        facts = facts_of(connection, row)
+        if not facts.direct:
+            refuse_unsuitable(facts)
+        (rights,) = await connection.fetch(statement("rights"))
+        found = replace(
+            found,
+            tls=bool(rights["tls"]),
+            in_recovery=facts.in_recovery,
+            rights=Rights(rights["create_schema"], rights["create_in_target"], rights["superuser"]),
+        )
+        record = await journal.read(connection, target) if facts.installed else None
+    except PoolerRefused as error:
+        return replace(found, failure=from_error(error))
+    except asyncpg.PostgresError as error:
+        failure = from_error(error)
+        remedy = _REMEDY if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
+        return replace(found, failure=replace(failure, message=failure.message + remedy))
+    return _with_record(found, facts, record) if record else found
+
+
+def _with_record(found: Inspection, facts: Facts, record: Record) -> Inspection:
+    return replace(
+        found,
+        identity=identity_of(record.database_uuid, facts),
+        owner=record.owner,
+        epoch=record.epoch,
+        journal_head=record.head,
+        entries=tuple(entry for entry in record.entries if not entry.about_target),
+    )

@@ -1,0 +1,126 @@
+"""The journal inside a tenant database: its statements, installing it, reading it.
+
+Writing an entry is `migrations.target`'s, because an entry is only written under its guards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from operator import itemgetter
+from uuid import UUID
+
+import asyncpg
+
+from migrations.entries import Entry, NewEntry, State
+from migrations.literals import Value, bind, named_statements
+from migrations.session import Connection
+from migrations.work import Epoch, Failure
+
+INSTALL_KEY = 7_091_223_640_115_482_001
+"""Advisory lock around installing, one for all targets of a database; any constant will do."""
+
+_SQL = named_statements("journal.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A target's entries, oldest first, and what the last one says of the target."""
+
+    database_uuid: UUID
+    owner: str
+    epoch: Epoch
+    entries: tuple[Entry, ...]
+
+    @property
+    def head(self) -> str:
+        """The head of the last entry."""
+        return self.entries[-1].head
+
+
+def statement(name: str, /, **values: Value) -> str:
+    """The statement of `journal.sql` with this name, its values put in."""
+    return bind(_SQL[name], values)
+
+
+async def read(connection: Connection, target: str) -> Record | None:
+    """The journal of a target; `None` when the target was never met."""
+    return record_of(await connection.fetch(statement("read", target=target)))
+
+
+def record_of(rows: Sequence[asyncpg.Record]) -> Record | None:
+    """The journal in the rows of a statement that reads it; `None` without an entry."""
+    ordered = sorted((row for row in rows if row["seq"] is not None), key=itemgetter("seq"))
+    if not ordered:
+        return None
+    last = ordered[-1]
+    return Record(
+        database_uuid=last["database_uuid"],
+        owner=last["owner"],
+        epoch=Epoch(last["epoch_term"], last["epoch_position"]),
+        entries=tuple(_entry(row) for row in ordered),
+    )
+
+
+async def known_uuid(connection: Connection) -> UUID | None:
+    """The database's UUID, if any of its targets was met."""
+    found: UUID | None = await connection.fetchval(statement("database_uuid"))
+    return found
+
+
+def install_statements() -> str:
+    """What makes the tables where they are missing; harmless where they are not."""
+    return statement("install", install_key=INSTALL_KEY)
+
+
+def entry_values(entry: NewEntry) -> dict[str, Value]:
+    """The columns of an entry that are its own, as the statement `record` names them."""
+    return {
+        "migration": entry.migration,
+        "direction": entry.direction,
+        "step": entry.step,
+        "state": entry.state.value,
+        "up_checksum": entry.up_checksum,
+        "down_checksum": entry.down_checksum,
+        "statements": entry.statements,
+        "statement": entry.statement,
+        "note": entry.note or None,
+        "failure": _failure_text(entry.failure),
+        "duration_ms": entry.duration_ms,
+    }
+
+
+def latest_by_version(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """The last entry that says what holds, per migration."""
+    return {entry.migration: entry for entry in entries if entry.settles}
+
+
+def _failure_text(failure: Failure | None) -> str | None:
+    if failure is None:
+        return None
+    # PostgreSQL's jsonb cannot hold NUL.
+    return json.dumps(asdict(failure), ensure_ascii=False).replace("\\u0000", "")
+
+
+def _entry(row: asyncpg.Record) -> Entry:
+    failure = row["failure"]
+    return Entry(
+        seq=row["seq"],
+        head=row["head"],
+        command=row["command"],
+        rollout=row["rollout"],
+        migration=row["migration"],
+        direction=row["direction"],
+        step=row["step"],
+        state=State(row["state"]),
+        up_checksum=row["up_checksum"],
+        down_checksum=row["down_checksum"],
+        statements=row["statements"],
+        finished_at=row["finished_at"],
+        duration_ms=row["duration_ms"],
+        note=row["note"] or "",
+        failure=Failure(**json.loads(failure)) if failure else None,
+        reason=row["reason"] or "",
+        made_by=row["made_by"],
+    )

@@ -1,0 +1,188 @@
+-- The journal of migration-ledger inside a tenant database: every statement that reads or writes it.
+--
+-- One append-only table, few and cheap objects on purpose: installing them is the price of the first
+-- contact. A target is a schema of the database, or '' for the database's default. Its last entry
+-- holds its epoch, its owner and the head of its hash chain.
+--
+-- The statements go over the simple protocol where no rows are wanted, so that several make one round
+-- trip; `:name` stands for a literal. They name few functions: in a fresh session each function or
+-- operator costs a look-up in the catalogs (seen: 0.1 ms, as much as a round trip).
+
+-- name: install
+-- In the transaction of the first entry, so that there is no journal without one. The lock keeps apart
+-- the first contacts of two targets of one database.
+SELECT pg_catalog.pg_advisory_xact_lock(:install_key);
+CREATE SCHEMA IF NOT EXISTS migration_ledger;
+CREATE TABLE IF NOT EXISTS migration_ledger.journal (
+    target name,
+    seq bigint,
+    -- Missing when a guard did not hold; see `record`. The only NOT NULL besides the key's: since
+    -- PostgreSQL 18 each one is an object of its own (seen: 18 of them cost a tenth of installing).
+    head text NOT NULL,
+    command uuid,
+    rollout text,
+    -- Empty, as is the direction, for an entry that is about the target: met, visited.
+    migration text,
+    direction text,
+    -- 0: the migration as a whole; n: its statement n is done; -n: statement n is about to run.
+    step integer,
+    state text,
+    up_checksum text,
+    down_checksum text,
+    statements integer,
+    statement text,
+    note text,
+    failure jsonb,
+    reason text,
+    -- The database's, the same in all its entries.
+    database_uuid uuid,
+    owner text,
+    epoch_term bigint,
+    epoch_position bigint,
+    xid xid8,
+    finished_at timestamptz,
+    duration_ms bigint,
+    made_by name,
+    -- A migration has one outcome per command, a statement one intent and one completion.
+    CONSTRAINT journal_key PRIMARY KEY (target, command, migration, direction, step),
+    -- Who writes an entry has read the one before it: the fence.
+    CONSTRAINT journal_order UNIQUE (target, seq)
+)
+
+-- name: one_uuid
+-- Takes our marker away if another target has given the database its UUID meanwhile.
+SELECT pg_catalog.set_config('migration_ledger.transaction', '', true)
+FROM migration_ledger.journal WHERE database_uuid <> :database_uuid LIMIT 1
+
+-- name: lock
+-- The command tag carries the answer: SELECT 1 or SELECT 0. The lock is tried last, and only if the
+-- session is direct and the server writable: an attempt behind a pooler must not lock anything. It is
+-- taken twice, so that `record` can give one back to learn that it was held.
+SELECT 1 WHERE CASE
+    WHEN pg_catalog.pg_backend_pid() <> :key_data_pid OR pg_catalog.pg_is_in_recovery() THEN false
+    WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN pg_catalog.pg_try_advisory_lock(:lock_key)
+    ELSE false END
+
+-- name: held
+-- Whether the lock is held, without letting go of it.
+SELECT CASE WHEN pg_catalog.pg_advisory_unlock(:lock_key)
+            THEN pg_catalog.pg_try_advisory_lock(:lock_key) ELSE false END
+
+-- name: facts
+-- Who answers. The path of a relation's file names the database's oid (`base/16384/1259`), for a
+-- fraction of what a look into pg_database costs.
+SELECT pg_catalog.pg_backend_pid() AS backend_pid,
+    pg_catalog.pg_is_in_recovery() AS in_recovery,
+    (pg_catalog.pg_control_system()).system_identifier AS system_identifier,
+    pg_catalog.pg_relation_filepath(1259) AS catalog_path,
+    pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed
+
+-- name: journal_and_facts
+-- Both in one go, for a database that is known to have a journal, after `lock` has shown that the
+-- session is direct and the server no standby. Unordered; no row when the target was never met.
+SELECT (SELECT (pg_catalog.pg_control_system()).system_identifier) AS system_identifier,
+    pg_catalog.pg_relation_filepath(1259) AS catalog_path,
+    seq, head, command, rollout, migration, direction, step, state,
+    up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
+    epoch_term, epoch_position, finished_at, duration_ms, made_by
+FROM migration_ledger.journal WHERE target = :target
+
+-- name: read
+-- Unordered: sorting a few entries here is cheaper than a plan with a sort there.
+SELECT seq, head, command, rollout, migration, direction, step, state,
+    up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
+    epoch_term, epoch_position, finished_at, duration_ms, made_by
+FROM migration_ledger.journal WHERE target = :target
+
+-- name: database_uuid
+-- The UUID belongs to the database: a second target takes over the first one's.
+SELECT database_uuid FROM migration_ledger.journal LIMIT 1
+
+-- name: lock_holder
+SELECT a.pid, a.application_name,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.backend_start) AS session_age_s
+FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+    AND l.database = (SELECT oid FROM pg_catalog.pg_database
+                      WHERE datname = pg_catalog.current_database())
+    AND l.classid = :lock_high::oid AND l.objid = :lock_low::oid
+LIMIT 1
+
+-- name: blockers
+-- Sessions that hold or wait for locks on these tables, strongest reason first: the oldest.
+SELECT a.pid, coalesce(a.state, 'unknown') AS state, a.application_name,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()
+        - coalesce(a.xact_start, a.backend_start)) AS age_s
+FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid)
+WHERE l.granted AND l.locktype = 'relation' AND a.pid <> pg_catalog.pg_backend_pid()
+    AND l.relation = ANY (SELECT pg_catalog.to_regclass(t)
+                          FROM pg_catalog.unnest($1::text[]) AS t)
+ORDER BY a.xact_start NULLS LAST LIMIT 1
+
+-- name: begin
+-- Settings of a script before us are undone; the marker lives exactly as long as the transaction.
+RESET SESSION AUTHORIZATION;
+RESET ROLE;
+RESET ALL;
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET LOCAL lock_timeout = :lock_timeout_ms;
+SET LOCAL statement_timeout = :statement_timeout_ms;
+SET LOCAL migration_ledger.transaction = :marker
+
+-- name: alone
+RESET SESSION AUTHORIZATION;
+RESET ROLE;
+RESET ALL;
+SET lock_timeout = :lock_timeout_ms;
+SET statement_timeout = :statement_timeout_ms
+
+-- name: settle
+-- Deferred constraints speak while the script's own role and search_path still hold; then ours return.
+SET CONSTRAINTS ALL IMMEDIATE;
+RESET SESSION AUTHORIZATION;
+RESET ROLE;
+SET LOCAL search_path TO pg_catalog
+
+-- name: record
+-- The entry has a head only if the guards hold (the marker of our transaction, our lock), and none
+-- without a head is taken. Its number is taken only if nobody has written since we read.
+INSERT INTO migration_ledger.journal
+    (target, seq, head, command, rollout, migration, direction, step, state,
+     up_checksum, down_checksum, statements, statement, note, failure, reason,
+     database_uuid, owner, epoch_term, epoch_position, xid, finished_at, duration_ms, made_by)
+VALUES
+    (:target, :seq,
+     CASE WHEN pg_catalog.current_setting('migration_ledger.transaction', true) IS DISTINCT FROM :marker THEN NULL
+          WHEN pg_catalog.pg_advisory_unlock(:lock_key)
+          THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN :head END END,
+     :command, :rollout, :migration, :direction, :step, :state,
+     :up_checksum, :down_checksum, :statements, :statement, :note, :failure, :reason,
+     :database_uuid, :owner, :epoch_term, :epoch_position, pg_catalog.pg_current_xact_id(),
+     pg_catalog.clock_timestamp(), :duration_ms, session_user)
+
+-- name: index_by_table
+-- The index of this name in the schema of the table as the search_path finds it.
+SELECT i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
+    EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p
+            WHERE p.index_relid = c.oid OR (p.relid = i.indrelid AND NOT i.indisvalid)) AS building
+FROM pg_catalog.pg_class AS t
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = :index
+    LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
+WHERE t.oid = pg_catalog.to_regclass(:table)
+
+-- name: index_by_name
+SELECT i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
+    false AS building
+FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
+WHERE c.oid = pg_catalog.to_regclass(:name)
+
+-- name: rights
+-- For a look that changes nothing.
+SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS create_schema,
+    coalesce(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'CREATE'), false)
+        AS create_in_target,
+    (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
+    (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()) AS tls

@@ -1,0 +1,112 @@
+"""What a migration is: one versioned change with its up, down and verify sections.
+
+A migration is data. It is made by a dialect (`migrations.dialects`) from one or more files, checked
+once when it is loaded, and executed by `migrations.runner` on one database.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Which way a migration is run."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+class StatementKind(StrEnum):
+    """How a statement must be run, decided from PostgreSQL's own grammar."""
+
+    TRANSACTIONAL = "transactional"
+    """May run inside a transaction block."""
+    OUTSIDE = "outside"
+    """Refused by the server inside a transaction block (SQLSTATE 25001); has a probe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What an author may set on a section's marker; `None` means the setting of whoever runs it."""
+
+    transaction: bool = True
+    lock_timeout_s: float | None = None
+    statement_timeout_s: float | None = None
+    role: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrentIndex:
+    """The index that a CREATE or DROP INDEX CONCURRENTLY names, for intent, probe and clean-up."""
+
+    action: str
+    """`create` or `drop`."""
+    name: str
+    schema: str | None
+    table: str | None
+    """Table the index is built on, as written (`schema.table` or `table`); `None` for a drop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One SQL statement of a section.
+
+    `text` is the statement without its terminating semicolon, `line` the 1-based line in the file
+    where it starts, `summary` a short low-cardinality label such as `ALTER TABLE users`, safe for
+    span names and logs (no literals), `normalized` the text with its literals masked.
+    """
+
+    text: str
+    line: int
+    kind: StatementKind
+    summary: str
+    normalized: str
+    tables: tuple[str, ...] = ()
+    concurrent_index: ConcurrentIndex | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """The statements of one direction, with the SHA-256 (hex) of the section's original bytes."""
+
+    statements: tuple[Statement, ...]
+    options: Options
+    checksum: str
+
+    @property
+    def transactional(self) -> bool:
+        """Whether the whole section may run in one transaction."""
+        return self.options.transaction and all(
+            statement.kind is StatementKind.TRANSACTIONAL for statement in self.statements
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """One file a migration was read from: name relative to the folder and the raw bytes."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One versioned change. `version` orders it, `name` describes it, `dialect` parsed it."""
+
+    version: str
+    name: str
+    dialect: str
+    up: Section
+    down: Section | None
+    verify: Section | None
+    files: tuple[SourceFile, ...]
+
+    @property
+    def label(self) -> str:
+        """`version_name`, as people write it."""
+        return f"{self.version}_{self.name}" if self.name else self.version
+
+    def section(self, direction: Direction) -> Section | None:
+        """The section that runs for `direction`; `None` when it was not written."""
+        return self.up if direction is Direction.UP else self.down

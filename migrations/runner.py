@@ -1,0 +1,196 @@
+"""One command on one target: the use case that ties everything together.
+
+    connect ─▶ arrive (direct? ours? locked? expected?) ─▶ plan ─▶ run each step ─▶ outcome
+       ▲                                                              │
+       └──────────── connection lost: ask the journal again ◀─────────┘
+
+A lost connection is never a result. Whether a COMMIT that got no answer took effect is read from
+the journal over a new connection, and the plan made from it goes on. Every attempt that was not
+refused has committed its epoch in the target before `run` returns, and every step its journal entry
+before it is reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import assert_never
+
+import asyncpg
+
+from migrations.arrival import arrive
+from migrations.errors import Refused, RunError, Unreachable
+from migrations.failure import from_error
+from migrations.inspection import Inspection, inspect
+from migrations.plan import Decision, Report, Run, Stop, plan
+from migrations.resolving import resolve
+from migrations.session import ConnectionSettings, close_session, is_connection_lost, open_session
+from migrations.step import run_step, stop_step
+from migrations.target import Target
+from migrations.work import (
+    Failure,
+    Identity,
+    Limits,
+    Observer,
+    Outcome,
+    OutsideChange,
+    StepOutcome,
+    StepResult,
+    Verdict,
+    Work,
+)
+
+__all__ = ["Inspection", "inspect", "run"]
+
+APPLICATION_NAME = "migration-ledger"
+"""What `pg_stat_activity` shows."""
+
+CONNECT_TRIES = 4
+"""In a row without success; a server that restarts is back within seconds, or not soon."""
+FIRST_WAIT_S = 0.2
+_GROWTH = 3.0
+_JITTER = 0.5
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What is known so far, across reconnections."""
+
+    finished: list[StepOutcome] = field(default_factory=list)
+    identity: Identity | None = None
+    head: str | None = None
+    outside: tuple[OutsideChange, ...] = ()
+
+    def learn(self, target: Target) -> None:
+        self.identity = target.identity
+        self.head = target.head
+        self.outside = self.outside or target.outside
+
+    def finish(self, outcome: StepOutcome, observer: Observer) -> None:
+        """Report an outcome, once."""
+        known = {(step.version, step.direction) for step in self.finished}
+        if (outcome.version, outcome.direction) not in known:
+            self.finished.append(outcome)
+            observer.step_finished(outcome)
+
+    def outcome(self, verdict: Verdict, failure: Failure | None = None) -> Outcome:
+        steps = tuple(self.finished)
+        return Outcome(verdict, steps, self.identity, self.head, failure, self.outside)
+
+
+async def run(
+    settings: ConnectionSettings,
+    work: Work,
+    limits: Limits,
+    observer: Observer,
+    *,
+    allow_outside: bool = False,
+) -> Outcome:
+    """Do `work` on the target and say what came of it; failures are outcomes, not exceptions.
+
+    `allow_outside` lets work without an owner run on a database that belongs to a ledger; it needs
+    a reason. When the task is cancelled, the statement is cancelled on the server, the transaction
+    rolled back, the failure journalled where that is possible within seconds, and CancelledError
+    raised.
+    """
+    attempt = _Attempt()
+    wait, tries = FIRST_WAIT_S, 0
+    while True:
+        try:
+            return await _once(attempt, settings, work, limits, observer, allow_outside)
+        except _ConnectionLost as lost:
+            tries = 1 if lost.progressed else tries + 1
+            if tries >= CONNECT_TRIES:
+                return attempt.outcome(Verdict.FAILED, from_error(lost.error))
+        # Not cryptography: the jitter only keeps databases apart.
+        pause = wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+        observer.waiting("to connect again", 0.0, pause)
+        await asyncio.sleep(pause)
+        wait *= _GROWTH
+
+
+class _ConnectionLost(Exception):
+    """The session is gone, or could not be had for a reason that may pass."""
+
+    def __init__(self, error: Unreachable, *, progressed: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.progressed = progressed
+
+
+async def _once(
+    attempt: _Attempt,
+    settings: ConnectionSettings,
+    work: Work,
+    limits: Limits,
+    observer: Observer,
+    allow_outside: bool,
+) -> Outcome:
+    """One session's worth of the command. Raises _ConnectionLost."""
+    try:
+        connection = await open_session(
+            settings,
+            application_name=APPLICATION_NAME,
+            search_path=work.target,
+            lock_timeout_s=limits.lock_timeout_s,
+        )
+    except Unreachable as error:
+        if error.transient:
+            raise _ConnectionLost(error, progressed=False) from None
+        return attempt.outcome(Verdict.FAILED, from_error(error))
+    before = len(attempt.finished)
+    try:
+        target = await arrive(
+            connection, settings, work, limits, observer, allow_outside=allow_outside
+        )
+        attempt.learn(target)
+        return await _execute(attempt, target)
+    except Refused as error:
+        return attempt.outcome(Verdict.REFUSED, from_error(error))
+    except RunError as error:
+        return attempt.outcome(Verdict.FAILED, from_error(error))
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if not is_connection_lost(connection, error):
+            return attempt.outcome(Verdict.FAILED, from_error(error))
+        progressed = len(attempt.finished) > before
+        raise _ConnectionLost(_lost(settings), progressed=progressed) from None
+    finally:
+        await close_session(connection)
+
+
+async def _execute(attempt: _Attempt, target: Target) -> Outcome:
+    """Plan from the journal and run, step by step, up to the first failure."""
+    try:
+        await resolve(target)
+        for decision in plan(target.work, target.entries):
+            outcome = await _carry_out(target, decision)
+            attempt.finish(outcome, target.observer)
+            if outcome.result is StepResult.FAILED:
+                await target.keep_epoch()
+                attempt.learn(target)
+                return attempt.outcome(Verdict.FAILED, outcome.failure)
+        await target.keep_epoch()
+    finally:
+        attempt.learn(target)
+    return attempt.outcome(Verdict.DONE)
+
+
+async def _carry_out(target: Target, decision: Decision) -> StepOutcome:
+    match decision:
+        case Report():
+            return decision.outcome
+        case Run():
+            return await run_step(target, decision)
+        case Stop():
+            return await stop_step(target, decision)
+        case _:
+            assert_never(decision)
+
+
+def _lost(settings: ConnectionSettings) -> Unreachable:
+    return Unreachable(
+        f"{settings.place}: the connection was lost again and again; what was committed is in the "
+        "journal, so order it again when the server is well",
+        transient=True,
+    )

@@ -1,0 +1,111 @@
+"""Splits a section of SQL into statements, each with its place, its kind and its name.
+
+One section is parsed once. Whatever cannot be a migration is refused here with file, line and
+remedy; `migrations.refusals` holds those rules, `migrations.grammar` the parser.
+"""
+
+from __future__ import annotations
+
+import re
+
+from migrations.classify import concurrent_index, kind_of
+from migrations.errors import ForbiddenSqlError, LoadError, SqlSyntaxError
+from migrations.grammar import GrammarError, masked, parse
+from migrations.labels import summary_of, tables_of
+from migrations.migration import Statement, StatementKind
+from migrations.refusals import refusal
+
+_INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
+_QUOTED_WORD_MAX_CHARS = 40
+
+
+def split(
+    sql: str, *, file: str, first_line: int = 1, verify: bool = False
+) -> tuple[Statement, ...]:
+    """The statements of `sql` in order; comments around them are left out.
+
+    `first_line` is the 1-based line of `file` on which `sql` starts; it must start a line.
+    `verify` allows only what a Verify section may hold: SELECT (also VALUES and TABLE) and DO.
+    Raises SqlSyntaxError and ForbiddenSqlError.
+    """
+    try:
+        raw = parse(sql)
+    except GrammarError as error:
+        raise _explain(sql, error, file, first_line) from None
+    data = sql.encode()
+    normalized = masked(sql, [(item.start, item.end) for item in raw])
+    statements: list[Statement] = []
+    line, at = first_line, 0
+    for item, label in zip(raw, normalized, strict=True):
+        line += data.count(b"\n", at, item.start)
+        at = item.start
+        text = data[item.start : item.end].decode().rstrip()
+        kind = kind_of(item)
+        if found := refusal(item, text, kind, verify):
+            raise ForbiddenSqlError(file, line + found.line, found.problem, found.remedy)
+        tables = tables_of(item)
+        index = concurrent_index(item) if kind is StatementKind.OUTSIDE else None
+        statements.append(
+            Statement(text, line, kind, summary_of(item, tables), label, tables, index)
+        )
+    return tuple(statements)
+
+
+def _explain(sql: str, error: GrammarError, file: str, first_line: int) -> LoadError:
+    """The most helpful error for text that PostgreSQL's grammar refuses."""
+    if (start := _inline_copy_start(sql, error.position)) is not None:
+        return ForbiddenSqlError(
+            file,
+            first_line + sql.count("\n", 0, start),
+            "COPY … FROM STDIN with its data inline works in psql only",
+            "Write INSERT INTO … VALUES, or load the data outside of the migration",
+        )
+    line = first_line + sql.count("\n", 0, error.position)
+    column = error.position - sql.rfind("\n", 0, error.position)
+    if sql[error.position : error.position + 1] == "\\":
+        return _meta_command(sql, error.position, file, line, column)
+    problem = f"PostgreSQL's grammar says: {_shortened(error.message)}"
+    return SqlSyntaxError(file, line, problem, _syntax_remedy(error.message), column)
+
+
+def _meta_command(sql: str, position: int, file: str, line: int, column: int) -> LoadError:
+    word = re.match(r"\\\S*", sql[position:])
+    spelled = word.group() if word else "\\"
+    return ForbiddenSqlError(
+        file,
+        line,
+        f"{spelled} is a command of psql, not SQL",
+        "Leave it out, and write what it does as SQL",
+        column,
+    )
+
+
+def _inline_copy_start(sql: str, position: int) -> int | None:
+    """Offset of the COPY … FROM STDIN whose data starts before `position`; `None` without one."""
+    for match in _INLINE_COPY.finditer(sql, 0, position):
+        try:
+            before = parse(sql[: match.end()])
+        except GrammarError:
+            continue
+        if before and before[-1].field == "copy_stmt":
+            return match.start()
+    return None
+
+
+def _syntax_remedy(message: str) -> str:
+    if message.startswith("unterminated"):
+        return "Close it; a marker line inside quotes or a block comment ends the section"
+    if message.endswith("at end of input"):
+        return "Complete the last statement"
+    return "Correct the statement; the text before this place was understood"
+
+
+def _shortened(message: str) -> str:
+    """The grammar's message with at most a few characters of the author's text."""
+    head, near, quoted = message.partition(' at or near "')
+    if not near:
+        return head
+    word = quoted.rstrip('"').split("\n", 1)[0]
+    if len(word) > _QUOTED_WORD_MAX_CHARS:
+        word = word[:_QUOTED_WORD_MAX_CHARS] + "…"
+    return f'{head} at or near "{word}"'

@@ -1,0 +1,143 @@
+"""One migration on one target, from its announcement to its outcome, failures included.
+
+A failure is journalled after the rollback, in a transaction of its own, before it is reported: a
+redelivery of the same command repeats the report and does not run the migration again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import asyncpg
+
+from migrations import journal
+from migrations.entries import NewEntry, State, entry_for
+from migrations.errors import LockLost, Refused, RunError
+from migrations.failure import from_error, located
+from migrations.lock import try_lock
+from migrations.migration import Direction, Migration
+from migrations.plan import Run, Stop, repeated
+from migrations.retry import StatementFailed
+from migrations.session import is_connection_lost
+from migrations.stepwise import cleaned, run_stepwise
+from migrations.target import Target
+from migrations.telemetry import finish_step, step_span
+from migrations.transactional import elapsed_ms, run_transactional
+from migrations.work import Failure, StepOutcome, StepResult
+
+CANCEL_GRACE_S = 5.0
+"""For the rollback and the entry of a cancelled migration; after that the socket is cut."""
+
+_CANCELLED = Failure(
+    "cancelled", "the migration was cancelled; what was not committed is rolled back"
+)
+_RESULTS = {Direction.UP: StepResult.APPLIED, Direction.DOWN: StepResult.ROLLED_BACK}
+
+
+async def run_step(target: Target, run: Run) -> StepOutcome:
+    """Run one migration. Raises Refused, or what a lost connection raises.
+
+    When cancelled, reports the outcome to the observer and raises CancelledError again.
+    """
+    target.observer.step_started(run.migration, run.direction)
+    started = time.monotonic()
+    with step_span(target.work, run.migration, run.direction) as span:
+        try:
+            outcome = await _run(target, run, started)
+        except asyncio.CancelledError:
+            outcome = await _abandon(target, run, started)
+            finish_step(span, outcome)
+            target.observer.step_finished(outcome)
+            raise
+        finish_step(span, outcome)
+        return outcome
+
+
+async def stop_step(target: Target, stop: Stop) -> StepOutcome:
+    """Journal and report a migration that must not run."""
+    target.observer.step_started(stop.migration, stop.direction)
+    return await _failed(target, stop.migration, stop.direction, stop.failure, 0)
+
+
+async def _run(target: Target, run: Run, started: float) -> StepOutcome:
+    try:
+        run = await cleaned(target, run)
+        whole = run.section.transactional and run.resume is None
+        entry = await (run_transactional if whole else run_stepwise)(target, run)
+        return _done(run, entry)
+    except StatementFailed as failed:
+        failure = located(failed.failure, run.migration, run.direction, failed.statement)
+    except Refused:
+        raise
+    except RunError as error:
+        failure = from_error(error)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        if is_connection_lost(target.connection, error):
+            raise
+        failure = from_error(error)
+    await target.rollback()
+    return await _failed(target, run.migration, run.direction, failure, elapsed_ms(started))
+
+
+def _done(run: Run, entry: NewEntry) -> StepOutcome:
+    return StepOutcome(
+        version=run.migration.version,
+        direction=run.direction,
+        result=_RESULTS[run.direction],
+        checksum=run.section.checksum,
+        duration_ms=entry.duration_ms,
+        statements=entry.statements,
+        note=entry.note,
+    )
+
+
+async def _failed(
+    target: Target, migration: Migration, direction: Direction, failure: Failure, duration_ms: int
+) -> StepOutcome:
+    """Journal the failure, outside of any transaction, and say it."""
+    entry = entry_for(migration, direction, 0, State.FAILED)
+    if failure.kind == LockLost.kind:
+        # Nobody else came in between, or the entry is refused below.
+        await try_lock(target.connection, target.key)
+    try:
+        await target.record(replace(entry, failure=failure, duration_ms=duration_ms))
+    except LockLost:
+        # Another migrator has the target now; whatever it writes, nothing of ours is in effect.
+        target.epoch_kept = True
+    section = migration.section(direction)
+    return StepOutcome(
+        version=migration.version,
+        direction=direction,
+        result=StepResult.FAILED,
+        checksum=section.checksum if section else "",
+        duration_ms=duration_ms,
+        statements=0,
+        failure=failure,
+    )
+
+
+async def _abandon(target: Target, run: Run, started: float) -> StepOutcome:
+    """Leave the transaction and journal the cancellation, within a bounded time.
+
+    The cancellation may have come too late: if the entry is there, that is the outcome.
+    """
+    duration = elapsed_ms(started)
+    cancelled = StepOutcome(
+        *(run.migration.version, run.direction, StepResult.FAILED, run.section.checksum),
+        *(duration, 0),
+        failure=_CANCELLED,
+    )
+    try:
+        async with asyncio.timeout(CANCEL_GRACE_S):
+            # The driver waits for its own cancel request before it sends this.
+            await target.connection.execute("ROLLBACK")
+            record = await journal.read(target.connection, target.work.target)
+            found = repeated(target.work, run.migration, record.entries if record else ())
+            if found is not None:
+                return found.outcome
+            return await _failed(target, run.migration, run.direction, _CANCELLED, duration)
+    except (TimeoutError, OSError, RunError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        target.connection.terminate()
+        return cancelled

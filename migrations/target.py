@@ -1,0 +1,191 @@
+"""One target in one open session: its identity, its lock, its fence and its journal.
+
+    lock ──▶ who answers, what the journal says ──▶ check owner, identity, head, epoch
+                                                            │
+       begin: settings clean, marker set in the transaction ◀┘
+         … statements …
+       commit: the entry, if every guard holds; then COMMIT
+
+Every transaction starts with `begin`, which sets a marker that ends with the transaction, and ends
+with `commit`, whose entry is refused by the database unless
+
+- the marker is there: the script has not ended our transaction,
+- the lock is held by this very session,
+- its number is free: nobody has written to the journal since this session read it.
+
+The last one is the fence. Whoever works on a target commits an entry with a higher epoch before it
+reports, if only `visited`; so an order that was overtaken finds its number taken. The journal has
+an entry exactly when the effect is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from uuid import uuid4
+
+import asyncpg
+
+from migrations import journal
+from migrations.entries import Entry, NewEntry, State, entry_about_target, next_head
+from migrations.errors import LockLost, StaleEpoch, TransactionEnded
+from migrations.journal import entry_values, statement
+from migrations.literals import quote_ident
+from migrations.lock import LockKey, still_held
+from migrations.migration import Options
+from migrations.session import Connection, ConnectionSettings
+from migrations.work import Epoch, Identity, Limits, Observer, OutsideChange, Work
+
+JOURNAL_SCHEMA = "migration_ledger"
+
+
+@dataclass(slots=True)
+class Target:
+    """What this session knows and may do; made by `migrations.arrival.arrive`."""
+
+    connection: Connection
+    settings: ConnectionSettings
+    work: Work
+    limits: Limits
+    observer: Observer
+    key: LockKey
+    identity: Identity
+    owner: str
+    epoch: Epoch
+    head: str
+    seq: int
+    """Number of the last entry."""
+    entries: tuple[Entry, ...]
+    epoch_kept: bool
+    """Whether this attempt's epoch is committed in the target."""
+    outside: tuple[OutsideChange, ...] = ()
+    _marker: str = ""
+
+    async def begin(self, options: Options) -> None:
+        """Open the guarded transaction of a section."""
+        self._marker = uuid4().hex
+        sql = self._begin_sql(options)
+        if role := options.role or self.settings.role:
+            sql += f";\nSET LOCAL ROLE {quote_ident(role)}"
+        await self.connection.execute(sql)
+
+    async def commit(self, entry: NewEntry) -> None:
+        """Write the entry and commit. Raises LockLost, StaleEpoch or TransactionEnded.
+
+        Deferred constraints speak here too, as the server's own errors. When the connection is lost
+        in this call, the outcome is unknown until the journal is read again.
+        """
+        if not self.connection.is_in_transaction():
+            raise transaction_ended()
+        await self._write(f"{statement('settle')};\n{self._record_sql(entry)};\nCOMMIT", entry)
+
+    async def record(self, entry: NewEntry, *, first: str = "") -> None:
+        """Write an entry in a transaction of its own, in one round trip. Raises as `commit`.
+
+        `first` are statements that the same transaction begins with.
+        """
+        self._marker = uuid4().hex
+        parts = (self._begin_sql(Options()), first, self._record_sql(entry), "COMMIT")
+        await self._write(";\n".join(part for part in parts if part), entry)
+
+    async def keep_epoch(self) -> None:
+        """Commit the epoch of an attempt that wrote no entry. Raises as `commit`."""
+        if not self.epoch_kept:
+            await self.record(entry_about_target(State.VISITED))
+
+    async def set_alone(self, options: Options, *, lock_timeout_s: float | None) -> None:
+        """Clean settings, role and time limits for what runs outside of a transaction."""
+        lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
+        length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
+        sql = statement(
+            "alone",
+            lock_timeout_ms=_milliseconds(_chosen(lock_timeout_s, lock)),
+            statement_timeout_ms=_milliseconds(length),
+        )
+        if role := options.role or self.settings.role:
+            sql += f";\nSET ROLE {quote_ident(role)}"
+        await self.connection.execute(sql)
+
+    async def rollback(self) -> None:
+        """Leave the transaction, if there is one."""
+        if self.connection.is_in_transaction():
+            await self.connection.execute("ROLLBACK")
+
+    async def broken_guard(self) -> LockLost | StaleEpoch | TransactionEnded:
+        """Which guard refused; asked outside of a transaction."""
+        record = await journal.read(self.connection, self.work.target)
+        if record is not None and record.epoch > self.epoch:
+            return stale_epoch(self.epoch)
+        if not await still_held(self.connection, self.key):
+            return LockLost("the script dropped the migrator's advisory lock; correct it")
+        if record is not None and record.head != self.head:
+            return LockLost("another migrator wrote the journal meanwhile; try again")
+        return transaction_ended()
+
+    async def _write(self, sql: str, entry: NewEntry) -> None:
+        try:
+            await self.connection.execute(sql)
+        except (asyncpg.NotNullViolationError, asyncpg.UniqueViolationError) as error:
+            await self.rollback()
+            if error.schema_name != JOURNAL_SCHEMA:
+                raise
+            raise await self.broken_guard() from None
+        self.head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
+        self.seq += 1
+        self.epoch_kept = True
+
+    def _begin_sql(self, options: Options) -> str:
+        lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
+        length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
+        return statement(
+            "begin",
+            lock_timeout_ms=_milliseconds(lock),
+            statement_timeout_ms=_milliseconds(length),
+            marker=self._marker,
+        )
+
+    def _record_sql(self, entry: NewEntry) -> str:
+        work = self.work
+        return statement(
+            "record",
+            **entry_values(entry),
+            target=work.target,
+            seq=self.seq + 1,
+            head=next_head(self.head, work.command_id, work.rollout, entry),
+            marker=self._marker,
+            lock_key=self.key.value,
+            command=work.command_id,
+            rollout=work.rollout,
+            reason=entry.reason or work.reason or None,
+            database_uuid=self.identity.uuid,
+            owner=self.owner,
+            epoch_term=self.epoch.term,
+            epoch_position=self.epoch.position,
+        )
+
+
+def stale_epoch(epoch: Epoch) -> StaleEpoch:
+    """The refusal of an order that is older than the last one seen here."""
+    return StaleEpoch(
+        f"a later order than {epoch.term}.{epoch.position} was here before; nothing was changed, "
+        "and this one must not run any more"
+    )
+
+
+def transaction_ended() -> TransactionEnded:
+    """The refusal of a script that ended the transaction it ran in."""
+    return TransactionEnded(
+        "the script ended the transaction that guards it, or reset its settings, so that parts of "
+        "it may be committed; take COMMIT, ROLLBACK and RESET ALL out of it, look at the "
+        "database, and settle the migration "
+        "with `ledger resolve`"
+    )
+
+
+def _chosen(own: float | None, general: float) -> float:
+    return general if own is None else own
+
+
+def _milliseconds(seconds: float) -> int:
+    """Rounded up: 0 would mean no limit at all."""
+    return ceil(seconds * 1000)

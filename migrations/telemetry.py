@@ -1,0 +1,100 @@
+"""Spans of one migration on one database, through opentelemetry-api alone.
+
+Names and attributes follow the semantic conventions for databases (1.44); a name of ours starts
+with `migration_ledger.`. Without a configured provider no span is made at all: one of the API's own
+no-op spans costs 9 µs per statement, none costs 3 (seen).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import asyncpg
+from opentelemetry import trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from migrations.migration import Direction, Migration, Statement
+from migrations.session import ConnectionSettings
+from migrations.work import StepOutcome, StepResult, Work
+
+_TRACER = trace.get_tracer("migration-ledger.migrations")
+
+
+@contextmanager
+def step_span(work: Work, migration: Migration, direction: Direction) -> Iterator[Span]:
+    """The span of one migration; `finish_step` says how it ended."""
+    if not _configured():
+        yield trace.INVALID_SPAN
+        return
+    attributes = {
+        "migration_ledger.migration.version": migration.version,
+        "migration_ledger.migration.direction": direction.value,
+        "migration_ledger.rollout.id": work.rollout,
+        "migration_ledger.command.id": str(work.command_id),
+        "migration_ledger.target.schema": work.target,
+    }
+    with _TRACER.start_as_current_span(
+        f"migrate {migration.version} {direction.value}",
+        kind=SpanKind.INTERNAL,
+        attributes=attributes,
+        record_exception=False,
+    ) as span:
+        yield span
+
+
+def finish_step(span: Span, outcome: StepOutcome) -> None:
+    """Say how the migration ended; an error only when it failed."""
+    if not span.is_recording():
+        return
+    span.set_attribute("migration_ledger.step.result", outcome.result.value)
+    if outcome.result is StepResult.FAILED and outcome.failure is not None:
+        span.set_attribute("error.type", outcome.failure.sqlstate or outcome.failure.kind)
+        span.set_status(Status(StatusCode.ERROR, outcome.failure.message))
+
+
+@contextmanager
+def statement_span(
+    settings: ConnectionSettings, target: str, statement: Statement
+) -> Iterator[None]:
+    """The span of one statement; the text is the one without literals."""
+    if not _configured():
+        yield
+        return
+    namespace = f"{settings.database}|{target}" if target else settings.database
+    attributes: dict[str, str | int] = {
+        "db.system.name": "postgresql",
+        "db.namespace": namespace,
+        "db.query.text": statement.normalized,
+        "db.query.summary": statement.summary,
+        "server.address": settings.host,
+        "server.port": settings.port,
+    }
+    # The exception's text may hold tenant data, so it is not recorded; its SQLSTATE is.
+    with _TRACER.start_as_current_span(
+        statement.summary,
+        kind=SpanKind.CLIENT,
+        attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+        try:
+            yield
+        except BaseException as error:
+            _mark(span, error)
+            raise
+
+
+def _configured() -> bool:
+    """Whether somebody has set a provider; the API's own stand-in is a proxy for one to come."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+def _mark(span: Span, error: BaseException) -> None:
+    if not span.is_recording():
+        return
+    state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
+    if state:
+        span.set_attribute("db.response.status_code", state)
+    span.set_attribute("error.type", state or type(error).__name__)
+    span.set_status(Status(StatusCode.ERROR))

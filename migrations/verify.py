@@ -1,0 +1,45 @@
+"""Verify sections: does the change hold? Asked inside the transaction that makes it.
+
+The rule: every SELECT (also VALUES and TABLE) must return at least one row, and the first column of
+every row must be true. Everything else must not raise an error.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+
+from migrations.errors import VerifyFailed
+from migrations.migration import Migration, Statement
+from migrations.retry import failed_at
+from migrations.session import Connection, is_connection_lost
+from migrations.target import Target
+from migrations.telemetry import statement_span
+
+
+async def verify(target: Target, migration: Migration) -> None:
+    """Run the Verify section in the open transaction, if there is one. Raises StatementFailed."""
+    if migration.verify is None:
+        return
+    for statement in migration.verify.statements:
+        try:
+            with statement_span(target.settings, target.work.target, statement):
+                problem = await answer_problem(target.connection, statement)
+        except asyncpg.PostgresError as error:
+            if is_connection_lost(target.connection, error):
+                raise
+            raise failed_at(error, statement) from None
+        if problem:
+            message = f"Verify, line {statement.line}: {problem}; the change does not hold"
+            raise failed_at(VerifyFailed(message), statement)
+
+
+async def answer_problem(connection: Connection, statement: Statement) -> str:
+    """What is wrong with the answer to one check; empty when it holds. Raises PostgresError."""
+    if not statement.summary.startswith("SELECT"):
+        await connection.execute(statement.text)
+        return ""
+    rows = await connection.fetch(statement.text)
+    if not rows:
+        return "no row came back"
+    wrong = sum(1 for row in rows if len(row) == 0 or row[0] is not True)
+    return f"the first column is not true in {wrong} of {len(rows)} rows" if wrong else ""

@@ -1,0 +1,221 @@
+"""What one database is asked to do, and what came of it: the words of `migrations.runner`.
+
+`Work` goes in, `Outcome` comes out, and an `Observer` hears what happens in between. All of it is
+plain data without secrets, so that it can be reported, traced and tested.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from migrations.migration import Direction, Migration, Statement
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Epoch:
+    """The fence of an order: a target refuses work whose epoch is lower than the stored one."""
+
+    term: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a database is. A physical clone that has not diverged has the same identity."""
+
+    uuid: UUID
+    system_identifier: str
+    """From `pg_control_system()`; a string, because it does not fit a JSON number."""
+    database_oid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the ledger believes of the target; `None` fields are not checked."""
+
+    identity: Identity | None = None
+    journal_head: str | None = None
+
+
+class Mode(StrEnum):
+    """What a command asks for."""
+
+    UP = "up"
+    """Apply the steps in order; what is applied already is skipped."""
+    DOWN = "down"
+    """Undo the steps in order, whoever applied them; what is not applied is skipped."""
+    ROLLBACK = "rollback"
+    """Undo, newest first, exactly what this rollout applied, half-done steps included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A person's word on a migration whose state no probe could settle; evidence in the journal."""
+
+    version: str
+    applied: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideChange:
+    """What somebody did to the target outside of a ledger, as its journal has it."""
+
+    version: str
+    direction: Direction
+    checksum: str
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One command on one target: an ordered list of migrations and the way they run.
+
+    The order of `migrations` is the order in which they run (for `DOWN` and `ROLLBACK`: newest
+    first). `rollout` is empty for work outside a ledger, which then needs a `reason`.
+    """
+
+    command_id: UUID
+    rollout: str
+    epoch: Epoch
+    mode: Mode
+    migrations: tuple[Migration, ...]
+    target: str = ""
+    """Schema of the target inside the database; empty means the database's own default."""
+    expectation: Expectation = field(default_factory=Expectation)
+    owner: str = ""
+    """Id of the ledger whose fleet the database belongs to; empty for `ledger db`."""
+    reason: str = ""
+    resolutions: tuple[Resolution, ...] = ()
+    """Written before anything is planned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient a run is; a section's own options win over these."""
+
+    lock_timeout_s: float = 2.0
+    """Per statement; short, because a waiting ALTER blocks every reader behind it."""
+    statement_timeout_s: float = 0.0
+    """0 means none: a migration may take hours."""
+    retry_budget: int = 10
+    """Retries of the whole transaction after 55P03, 40P01 or 40001."""
+    retry_for_s: float = 300.0
+    advisory_wait_s: float = 300.0
+    """How long to poll for another migrator's advisory lock."""
+
+
+class StepResult(StrEnum):
+    """What came of one migration on one target."""
+
+    APPLIED = "applied"
+    ROLLED_BACK = "rolled_back"
+    SKIPPED = "skipped"
+    """Nothing to do: applied by something else (up), or not applied (down)."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed, without tenant data.
+
+    `kind` is one of `sql`, `verify`, `lock_timeout`, `checksum`, `fence`, `identity`, `pooler`,
+    `unreachable`, `lock_lost`, `cancelled`, `in_doubt`, `irreversible`, `internal`. `message` has
+    the quoted values of SQLSTATE classes 22 and 23 masked; DETAIL, HINT and CONTEXT are never kept.
+    """
+
+    kind: str
+    message: str
+    sqlstate: str | None = None
+    statement: str | None = None
+    """Normalised text of the statement that failed (literals masked)."""
+    file: str | None = None
+    line: int | None = None
+    blocker: str | None = None
+    """Who held the lock: pid, state and age, without query text."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """One migration's result. `recovered`: the journal had it already from the same command."""
+
+    version: str
+    direction: Direction
+    result: StepResult
+    checksum: str
+    duration_ms: int
+    statements: int
+    recovered: bool = False
+    note: str = ""
+    failure: Failure | None = None
+
+
+class Verdict(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"
+    """Everything asked for holds now (also when there was nothing to do)."""
+    FAILED = "failed"
+    REFUSED = "refused"
+    """Nothing was tried: stale epoch, wrong identity or head, pooler, foreign owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one command on one target."""
+
+    verdict: Verdict
+    steps: tuple[StepOutcome, ...]
+    identity: Identity | None
+    journal_head: str | None
+    failure: Failure | None = None
+    outside: tuple[OutsideChange, ...] = ()
+    """Changes outside of a ledger that the expected head did not know of."""
+
+
+class Observer(Protocol):
+    """Hears what happens while a command runs. Methods must return quickly and never raise."""
+
+    def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
+        """The session is proven to be the target's."""
+
+    def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Something is waited for: a lock with its holder, or the next retry."""
+
+    def step_started(self, migration: Migration, direction: Direction) -> None:
+        """A migration begins."""
+
+    def statement_finished(
+        self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int
+    ) -> None:
+        """Statement `index` (from 1) of `total` has run."""
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """A migration ended; called after its journal row is committed."""
+
+
+class Silence:
+    """The observer that hears nothing."""
+
+    def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
+        """Ignore."""
+
+    def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Ignore."""
+
+    def step_started(self, migration: Migration, direction: Direction) -> None:
+        """Ignore."""
+
+    def statement_finished(
+        self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int
+    ) -> None:
+        """Ignore."""
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """Ignore."""
