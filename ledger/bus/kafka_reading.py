@@ -1,0 +1,234 @@
+"""Reading from Apache Kafka: readers of whole topics, and members of a group.
+
+What aiokafka makes easy to get wrong, and what is done here about it:
+
+- a cancelled `getmany` switches off the check of the poll interval for good: a poll is never
+  cancelled, it runs in a task of its own, and whoever asks next gets its messages.
+- a member that was evicted still believes in its assignment: positions are committed, refusals are
+  noted and nothing else; the fence in the target databases is the safety.
+- a member can get stuck after its id was forgotten: repeated refusals make a new consumer.
+- defaults that lose messages (`auto_offset_reset=latest`, automatic commits): all are set here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+
+from ledger.bus import tracing
+from ledger.bus.port import BusUnavailable, Received
+
+logger = logging.getLogger(__name__)
+
+OPEN_S = 60.0
+"""Joining a group waits for members that died: their session time-out, and a rebalance."""
+COMMIT_S = 10.0
+CLOSE_S = 5.0
+REFUSALS = 3
+"""Commits refused in a row until the consumer is taken for stuck and replaced."""
+
+CONSUMER_OPTIONS: dict[str, Any] = {
+    "auto_offset_reset": "earliest",
+    "enable_auto_commit": False,
+    "isolation_level": "read_uncommitted",
+    "request_timeout_ms": 15_000,
+    "metadata_max_age_ms": 30_000,
+    "retry_backoff_ms": 100,
+    "fetch_max_wait_ms": 500,
+    "fetch_min_bytes": 1,
+    "max_partition_fetch_bytes": 1024 * 1024,
+    "check_crcs": True,
+}
+"""Nothing is left to a default. No transactions are used, so `read_uncommitted` reads all."""
+
+GROUP_OPTIONS: dict[str, Any] = {
+    "session_timeout_ms": 10_000,
+    "heartbeat_interval_ms": 3_000,
+    "max_poll_interval_ms": 24 * 3600 * 1000,
+    "rebalance_timeout_ms": 30_000,
+}
+"""The poll interval is huge: agents poll all the time, and a member without partitions that missed
+it could never come back."""
+
+
+class KafkaReader:
+    """Reads all partitions of a topic; the caller keeps the positions."""
+
+    def __init__(
+        self, options: Mapping[str, Any], topic: str, positions: Mapping[int, int], partitions: int
+    ) -> None:
+        self._options = dict(options)
+        self._topic = topic
+        self._positions = dict(positions)
+        self._partitions = partitions
+        self._consumer: AIOKafkaConsumer | None = None
+        self._polling: asyncio.Task[list[Received]] | None = None
+        self.closed = False
+
+    async def open(self) -> AIOKafkaConsumer:
+        """Connect. Raises `BusUnavailable`."""
+        consumer = self._make()
+        self._consumer = consumer
+        try:
+            async with asyncio.timeout(OPEN_S):
+                await consumer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._let_go()
+            raise BusUnavailable(
+                f"{self._topic} cannot be read ({what(error)}); "
+                "check that the broker runs and that this program may READ the topic and group"
+            ) from None
+        except BaseException:
+            await self._let_go()
+            raise
+        return consumer
+
+    async def poll(self, timeout_s: float, limit: int) -> Sequence[Received]:
+        """As `ledger.bus.port.Reader.poll`. Raises `BusUnavailable`."""
+        if self.closed:
+            raise BusUnavailable("this reader is closed; open another one")
+        if self._polling is None:
+            self._polling = asyncio.create_task(
+                self._poll(timeout_s, limit), name=f"kafka-poll-{self._topic}"
+            )
+        polling = self._polling
+        await asyncio.wait([polling])
+        self._polling = None
+        return polling.result()
+
+    async def close(self) -> None:
+        """Let the poll return, then leave; both within `CLOSE_S`."""
+        self.closed = True
+        if self._polling is not None:
+            await asyncio.wait([self._polling], timeout=CLOSE_S)
+        await self._let_go()
+
+    def _make(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(group_id=None, **self._options, **CONSUMER_OPTIONS)
+
+    async def _poll(self, timeout_s: float, limit: int) -> list[Received]:
+        try:
+            consumer = await self._ready(self._consumer or await self.open())
+            batches = await consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=limit)
+        except (KafkaError, OSError) as error:
+            await self._let_go()
+            raise BusUnavailable(
+                f"{self._topic} cannot be read ({what(error)}); the next poll connects again"
+            ) from None
+        received = [_received(record) for records in batches.values() for record in records]
+        tracing.consumed(received, self._topic)
+        for message in received:
+            self._positions[message.partition] = message.offset + 1
+        return received
+
+    async def _ready(self, consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
+        """Read every partition that the topic has by now."""
+        known = consumer.partitions_for_topic(self._topic) or ()
+        self._partitions = max(self._partitions, len(known))
+        if len(consumer.assignment()) < self._partitions:
+            all_ = [TopicPartition(self._topic, number) for number in range(self._partitions)]
+            consumer.assign(all_)
+            for partition in all_:
+                if partition.partition in self._positions:
+                    consumer.seek(partition, self._positions[partition.partition])
+        return consumer
+
+    async def _let_go(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is None:
+            return
+        stop = asyncio.create_task(consumer.stop(), name=f"kafka-consumer-stop-{self._topic}")
+        await asyncio.wait([stop], timeout=CLOSE_S)
+        if not stop.done():
+            stop.cancel()
+            await asyncio.wait([stop], timeout=1.0)
+        if stop.done() and not stop.cancelled() and stop.exception() is not None:
+            logger.debug("a consumer of %s did not stop cleanly", self._topic)
+
+
+class KafkaMember(KafkaReader):
+    """A member of a group on one topic."""
+
+    def __init__(self, options: Mapping[str, Any], topic: str, group: str) -> None:
+        super().__init__(options, topic, {}, 0)
+        self._group = group
+        self._paused = False
+        self._refusals = 0
+
+    async def commit(self, positions: Mapping[int, int]) -> None:
+        """Keep the next offset of each partition. Raises `BusUnavailable` without an answer."""
+        consumer = self._consumer
+        if not positions or consumer is None:
+            return
+        mine = {
+            TopicPartition(self._topic, partition): offset
+            for partition, offset in positions.items()
+            if TopicPartition(self._topic, partition) in consumer.assignment()
+        }
+        if not mine:
+            # All of them moved. aiokafka takes an empty commit for a mistake of its caller.
+            return
+        try:
+            async with asyncio.timeout(COMMIT_S):
+                await consumer.commit(mine)
+            self._refusals = 0
+        except (CommitFailedError, IllegalStateError) as error:
+            self._refusals += 1
+            logger.debug("positions of %s were not kept: %s", self._topic, error)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BusUnavailable(
+                f"positions of {self._topic} were not kept ({what(error)}); "
+                "they are kept with the next commit"
+            ) from None
+
+    def pause(self) -> None:
+        """Deliver nothing until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Deliver again."""
+        self._paused = False
+        if self._consumer is not None:
+            self._consumer.resume(*self._consumer.paused())
+
+    def _make(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            self._topic,
+            group_id=self._group,
+            **self._options,
+            **CONSUMER_OPTIONS,
+            **GROUP_OPTIONS,
+        )
+
+    async def _ready(self, consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
+        """Replace a stuck consumer; keep partitions that came while paused quiet too."""
+        if self._refusals >= REFUSALS:
+            self._refusals = 0
+            await self._let_go()
+            consumer = await self.open()
+        if self._paused:
+            consumer.pause(*(consumer.assignment() - consumer.paused()))
+        return consumer
+
+
+def _received(record: ConsumerRecord) -> Received:
+    key = record.key or b""
+    return Received(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=key.decode("utf-8", "backslashreplace"),
+        value=record.value or b"",
+        headers=tuple((name, value or b"") for name, value in record.headers),
+    )
+
+
+def what(error: BaseException) -> str:
+    """The error with its name once; aiokafka's own texts begin with theirs."""
+    name, text = type(error).__name__, str(error)
+    return text if text.startswith(name) else f"{name}: {text}" if text else name

@@ -1,0 +1,126 @@
+"""How the broker is reached and trusted: TLS, SASL, client certificates, and what is refused.
+
+Whoever can write to a command topic can run migrations, so a broker that is not on loopback needs
+TLS and a login or a client certificate. `insecure_bus` switches that off, for development; agents
+say in their heartbeats and reports when it is on.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ledger.bus.port import BusMisconfigured
+
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaSettings:
+    """Where the broker is and how to get in. Secrets are not part of its `repr`.
+
+    `bootstrap` is `host:port`, several by comma. `replication_factor` is for topics that we create;
+    -1 means three copies, or as many as there are brokers.
+    """
+
+    bootstrap: str
+    security_protocol: Protocol = "PLAINTEXT"
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    ssl_password: str | None = field(default=None, repr=False)
+    sasl_mechanism: Mechanism | None = None
+    sasl_username: str | None = None
+    sasl_password: str | None = field(default=None, repr=False)
+    replication_factor: int = -1
+    insecure_bus: bool = False
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether traffic is inside TLS."""
+        return self.security_protocol in ("SSL", "SASL_SSL")
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether we prove who we are, by a login or a client certificate."""
+        return self.security_protocol.startswith("SASL_") or self.ssl_certfile is not None
+
+    @property
+    def servers(self) -> list[str]:
+        """The bootstrap addresses one by one."""
+        return [server.strip() for server in self.bootstrap.split(",") if server.strip()]
+
+
+def check(settings: KafkaSettings) -> None:
+    """Raise `BusMisconfigured` for settings that contradict themselves or are not safe."""
+    if not settings.servers:
+        raise BusMisconfigured("no broker is named; set LEDGER_KAFKA_BOOTSTRAP to host:port")
+    if settings.security_protocol.startswith("SASL_") and not (
+        settings.sasl_mechanism and settings.sasl_username and settings.sasl_password
+    ):
+        raise BusMisconfigured(
+            f"{settings.security_protocol} needs a login; set LEDGER_KAFKA_SASL_MECHANISM, "
+            "LEDGER_KAFKA_SASL_USERNAME and LEDGER_KAFKA_SASL_PASSWORD"
+        )
+    check_hosts(settings, (server.rpartition(":")[0] for server in settings.servers))
+
+
+def check_hosts(settings: KafkaSettings, hosts: Iterable[str]) -> None:
+    """Raise `BusMisconfigured` when one of `hosts` may not be talked to like this."""
+    if settings.insecure_bus or (settings.encrypted and settings.authenticated):
+        return
+    for host in hosts:
+        if not is_loopback(host):
+            lacks = "TLS" if not settings.encrypted else "a login or a client certificate"
+            raise BusMisconfigured(
+                f"the broker at {host} is not on this machine and the connection lacks {lacks}; "
+                "set LEDGER_KAFKA_SECURITY_PROTOCOL=SASL_SSL with a login (or SSL with a client "
+                "certificate), or allow it for development with --insecure-bus"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine by its very name; names are not looked up."""
+    bare = host.strip().strip("[]").lower()
+    if bare == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(bare).is_loopback
+    except ValueError:
+        return False
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """The security arguments that aiokafka's clients take, all explicit.
+
+    Raises `BusMisconfigured` when a certificate or key cannot be used.
+    """
+    return {
+        "security_protocol": settings.security_protocol,
+        "ssl_context": _ssl_context(settings) if settings.encrypted else None,
+        "sasl_mechanism": settings.sasl_mechanism or "PLAIN",
+        "sasl_plain_username": settings.sasl_username,
+        "sasl_plain_password": settings.sasl_password,
+    }
+
+
+def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
+    """TLS that always verifies the broker's certificate and name."""
+    try:
+        context = ssl.create_default_context(cafile=settings.ssl_cafile)
+        if settings.ssl_certfile is not None:
+            context.load_cert_chain(
+                settings.ssl_certfile, settings.ssl_keyfile, password=settings.ssl_password
+            )
+    except (OSError, ssl.SSLError) as error:
+        raise BusMisconfigured(
+            f"the certificates for the broker cannot be used ({type(error).__name__}: "
+            f"{error.strerror or error}); check LEDGER_KAFKA_SSL_CAFILE, "
+            "LEDGER_KAFKA_SSL_CERTFILE, LEDGER_KAFKA_SSL_KEYFILE and LEDGER_KAFKA_SSL_PASSWORD"
+        ) from None
+    return context

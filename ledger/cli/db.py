@@ -1,0 +1,276 @@
+"""`ledger db`: one database, without a ledger, for development."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
+
+import typer
+
+from ledger.cli.asking import YesOption, confirm
+from ledger.cli.db_target import Place, connection_of, described
+from ledger.cli.exits import ExitCode
+from ledger.cli.groups import OptionGroup
+from ledger.cli.options import MIGRATIONS, DialectOption, FolderOption
+from ledger.cli.output import Format, FormatOption, Output, say
+from ledger.cli.running import command, flags_of
+from ledger.errors import WrongArgument
+
+if TYPE_CHECKING:
+    from migrations.standalone import Outside
+    from migrations.work import Limits, Outcome, StepOutcome, Verdict
+
+db_app = typer.Typer(
+    no_args_is_help=True,
+    help="One database without a ledger, for development. The journal in it is the same.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Permission(OptionGroup):
+    """Leave to change a database that belongs to a ledger's fleet."""
+
+    outside_ledger: Annotated[
+        bool,
+        typer.Option(
+            "--outside-ledger",
+            help="Change it although a ledger owns it; that is recorded. Needs --reason.",
+        ),
+    ] = False
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")
+    ] = None
+
+    def granted(self) -> Outside | None:
+        """The permission, if it was given. Raises `WrongArgument` when it lacks a reason."""
+        from migrations.standalone import Outside
+
+        if not self.outside_ledger:
+            return None
+        if not (self.reason or "").strip():
+            raise WrongArgument("--outside-ledger needs --reason, which the ledger will record")
+        return Outside(self.reason or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience(OptionGroup):
+    """How long statements may wait and run."""
+
+    lock_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--lock-timeout", metavar="SECONDS", min=0.0, help="Patience of a statement for a lock."
+        ),
+    ] = None
+    statement_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--statement-timeout", metavar="SECONDS", min=0.0, help="Per statement; 0 is none."
+        ),
+    ] = None
+
+    def limits(self, ctx: typer.Context) -> Limits:
+        """These, or what the settings say."""
+        from migrations.work import Limits
+
+        general = flags_of(ctx).load().settings.rollout
+        lock, length = self.lock_timeout, self.statement_timeout
+        return Limits(
+            lock_timeout_s=general.lock_timeout_s if lock is None else lock,
+            statement_timeout_s=general.statement_timeout_s if length is None else length,
+        )
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(db_app, name="db", rich_help_panel="Set-up")
+
+
+@command(
+    db_app,
+    "up",
+    examples=(
+        "ledger db up",
+        "ledger db up --database file:.database_url --folder db/migrations",
+        "ledger db up --outside-ledger --reason 'hotfix during an outage'",
+    ),
+)
+async def up(
+    ctx: typer.Context,
+    place: Place,
+    permission: Permission,
+    patience: Patience,
+    folder: FolderOption = MIGRATIONS,
+    dialect: DialectOption = None,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Apply every migration of the folder that one database does not have yet."""
+    from ledger.cli.db_telling import Telling
+    from migrations import standalone
+    from migrations.bundle import load_folder
+
+    outside, limits = permission.granted(), patience.limits(ctx)
+    migrations = load_folder(folder, dialect).migrations
+    outcome = await standalone.up(
+        connection_of(place),
+        migrations,
+        limits,
+        Telling(),
+        target=place.schema,
+        outside=outside,
+    )
+    return _conclude(outcome, "db.up", Output(output))
+
+
+@command(db_app, "down", examples=("ledger db down", "ledger db down 2 --yes"))
+async def down(
+    ctx: typer.Context,
+    place: Place,
+    permission: Permission,
+    patience: Patience,
+    steps: Annotated[
+        int, typer.Argument(metavar="[N]", min=1, help="How many migrations to take back.")
+    ] = 1,
+    folder: FolderOption = MIGRATIONS,
+    dialect: DialectOption = None,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Take the newest N migrations of the folder back in one database."""
+    from ledger.cli.db_telling import Telling
+    from migrations import standalone
+    from migrations.bundle import load_folder
+
+    outside, limits = permission.granted(), patience.limits(ctx)
+    migrations = load_folder(folder, dialect).migrations
+    settings = connection_of(place)
+    confirm(settings.place, [f"take {steps} migrations back"], yes=yes, what="Database")
+    outcome = await standalone.down(
+        settings,
+        migrations,
+        limits,
+        Telling(),
+        count=steps,
+        target=place.schema,
+        outside=outside,
+    )
+    return _conclude(outcome, "db.down", Output(output))
+
+
+@command(db_app, "status", examples=("ledger db status", "ledger db status -o json"))
+async def status(
+    ctx: typer.Context,
+    place: Place,
+    folder: FolderOption = MIGRATIONS,
+    dialect: DialectOption = None,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Show how each migration of the folder stands in one database; nothing is changed."""
+    from migrations import standalone
+    from migrations.bundle import load_folder
+
+    migrations = load_folder(folder, dialect).migrations
+    found = await standalone.status(connection_of(place), migrations, target=place.schema)
+    if found.failure is not None:
+        say(f"ledger: {described(found.failure)}")
+        return ExitCode.FAILED
+    if found.owner:
+        say(f"This database belongs to the fleet of ledger {found.owner}.")
+    Output(output).rows(
+        "db.status",
+        [
+            {
+                "migration": line.version,
+                "name": line.name,
+                "standing": line.standing,
+                "at": line.at,
+                "rollout": line.rollout,
+            }
+            for line in found.lines
+        ],
+        ("migration", "name", "standing", "at"),
+        empty="There is no migration.",
+        owner=found.owner or None,
+    )
+    return ExitCode.OK
+
+
+@command(db_app, "verify", examples=("ledger db verify",))
+async def verify(
+    ctx: typer.Context,
+    place: Place,
+    folder: FolderOption = MIGRATIONS,
+    dialect: DialectOption = None,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Run the Verify sections of what is applied in one database, read-only.
+
+    A migration that a later one builds upon may rightly fail its check.
+    """
+    from migrations import standalone
+    from migrations.bundle import load_folder
+
+    migrations = load_folder(folder, dialect).migrations
+    found = await standalone.verify(connection_of(place), migrations, target=place.schema)
+    Output(output).rows(
+        "db.verify",
+        [
+            {
+                "migration": one.version,
+                "name": one.name,
+                "checks": one.checks,
+                "holds": one.failure is None,
+                "problem": described(one.failure) if one.failure else None,
+            }
+            for one in found
+        ],
+        ("migration", "name", "checks", "holds", "problem"),
+        empty="No applied migration has a Verify section.",
+    )
+    return ExitCode.OK if all(one.failure is None for one in found) else ExitCode.FAILED
+
+
+def _conclude(outcome: Outcome, kind: str, output: Output) -> ExitCode:
+    """Write the steps as data, say what failed, and find the exit code."""
+    failure = outcome.failure
+    output.rows(
+        kind,
+        _steps(outcome.steps),
+        ("migration", "direction", "result", "duration_ms", "note", "problem"),
+        empty="Nothing was tried." if failure else "Nothing to do.",
+        verdict=outcome.verdict,
+        failure=described(failure) if failure else None,
+    )
+    if failure is not None:
+        say(f"ledger: {described(failure)}")
+    return _code(outcome.verdict)
+
+
+def _steps(steps: Sequence[StepOutcome]) -> list[dict[str, Any]]:
+    return [
+        {
+            "migration": step.version,
+            "direction": step.direction,
+            "result": step.result,
+            "duration_ms": step.duration_ms,
+            "statements": step.statements,
+            "note": step.note,
+            "problem": described(step.failure) if step.failure else None,
+        }
+        for step in steps
+    ]
+
+
+def _code(verdict: Verdict) -> ExitCode:
+    from migrations.work import Verdict
+
+    match verdict:
+        case Verdict.DONE:
+            return ExitCode.OK
+        case Verdict.FAILED:
+            return ExitCode.FAILED
+        case Verdict.REFUSED:
+            return ExitCode.REFUSED
+        case _:
+            assert_never(verdict)

@@ -1,0 +1,30 @@
+"""Tells on stderr what happens on one database while it happens."""
+
+from __future__ import annotations
+
+from ledger.cli.output import say
+from migrations.migration import Direction, Migration, Statement
+from migrations.work import Silence
+
+LONG_MS = 500
+"""A statement that took so long is worth a line of its own."""
+
+
+class Telling(Silence):
+    """One line per migration, per wait, and per statement that took long."""
+
+    def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Say what is waited for."""
+        again = f", next try in {retry_in_s:.1f} s" if retry_in_s is not None else ""
+        say(f"  waiting: {what} (for {since_s:.0f} s){again}")
+
+    def step_started(self, migration: Migration, direction: Direction) -> None:
+        """Say which migration begins."""
+        say(f"{direction} {migration.label}")
+
+    def statement_finished(
+        self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int
+    ) -> None:
+        """Say that a long statement is through."""
+        if duration_ms >= LONG_MS:
+            say(f"  statement {index} of {total}: {statement.summary} ({duration_ms / 1000:.1f} s)")

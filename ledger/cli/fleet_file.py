@@ -1,0 +1,148 @@
+"""Reads where databases are: from a YAML file, or from the options of one command."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ledger.contracts.registry import Connection
+from ledger.domain.refusals import LiteralPassword
+from ledger.errors import FleetFileError, WrongArgument
+
+ADDRESS_FORM = "the address is not one; write postgresql://user@host:port/dbname"
+_URL_PARAMETERS = {"sslmode": "sslmode", "schema": "schema_name", "role": "role"}
+
+
+class _Template(BaseModel):
+    """What the databases of a pool have in common."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    host: str | None = None
+    port: int | None = None
+    dbname: str | None = None
+    user: str | None = None
+    password: str | None = None
+    sslmode: str | None = None
+    schema_name: str | None = None
+    role: str | None = None
+    labels: dict[str, str] = {}
+
+
+class _Entry(_Template):
+    database: str
+    pool: str | None = None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    pools: dict[str, _Template] = {}
+    databases: list[_Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One database of the file, with what its pool says filled in."""
+
+    database: str
+    pool: str
+    connection: Connection
+    labels: Mapping[str, str]
+
+
+def read_fleet(file: Path, default_pool: str) -> list[Entry]:
+    """The databases of a YAML file, in its order. Raises `FleetFileError`."""
+    try:
+        content = _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise FleetFileError(
+            f"{file} cannot be read ({type(error).__name__}); name a readable YAML file, "
+            "`ledger fleet import --help` shows one"
+        ) from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise FleetFileError(f"{file}{line} is not YAML") from None
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+        raise FleetFileError(f"{file}, at {where}: {problem['msg']}") from None
+    return [_entry(file, entry, content.pools, default_pool) for entry in content.databases]
+
+
+def _entry(file: Path, entry: _Entry, pools: Mapping[str, _Template], default_pool: str) -> Entry:
+    pool = entry.pool or default_pool
+    template = pools.get(pool, _Template())
+    common = template.model_dump(exclude_none=True, exclude={"labels"})
+    own = entry.model_dump(exclude_none=True, exclude={"database", "pool", "labels"})
+    try:
+        connection = _connection(entry.database, common | own)
+    except WrongArgument as error:
+        raise FleetFileError(f"{file}, database {entry.database}: {error}") from None
+    return Entry(entry.database, pool, connection, template.labels | entry.labels)
+
+
+def connection_of(database: str, url: str | None, given: Mapping[str, Any]) -> Connection:
+    """The connection that the options describe. Raises `WrongArgument`."""
+    return _connection(database, changes_of(database, url, given))
+
+
+def changes_of(database: str, url: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the options say, by the names of `Connection`; options win over the address."""
+    return (_from_url(database, url) if url else {}) | dict(given)
+
+
+def labels_of(words: Iterable[str]) -> dict[str, str]:
+    """`NAME=VALUE` words as labels. Raises `WrongArgument`."""
+    labels: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name or not equals:
+            raise WrongArgument(f"{word!r} is no label; write NAME=VALUE")
+        labels[name] = value
+    return labels
+
+
+def changed_labels(words: Iterable[str], removed: Collection[str]) -> dict[str, str]:
+    """The labels to set. Raises `WrongArgument` where nothing is to be set or removed."""
+    wanted = labels_of(words)
+    if not wanted and not removed:
+        raise WrongArgument("no label is named; write NAME=VALUE to set one, or --remove NAME")
+    return wanted
+
+
+def _connection(database: str, fields: Mapping[str, Any]) -> Connection:
+    """`dbname` is the id of the database unless it is said."""
+    for needed, option in (("host", "--host"), ("user", "--user")):
+        if not fields.get(needed):
+            raise WrongArgument(f"the {needed} is missing; say it with {option}, --url or a pool")
+    return Connection(**{"dbname": database, **fields})
+
+
+def _from_url(database: str, url: str) -> dict[str, Any]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise WrongArgument(
+            "the address cannot be read; write postgresql://user@host:port/db"
+        ) from None
+    if parts.scheme not in ("postgres", "postgresql") or not parts.hostname:
+        raise WrongArgument(ADDRESS_FORM)
+    if parts.password is not None:
+        raise LiteralPassword(database)
+    fields: dict[str, Any] = {"host": parts.hostname, "port": port}
+    fields["user"] = unquote(parts.username) if parts.username else None
+    fields["dbname"] = unquote(parts.path.lstrip("/")) or None
+    for name, value in parse_qsl(parts.query):
+        if name not in _URL_PARAMETERS:
+            raise WrongArgument(f"the address may not carry {name}; use an option instead")
+        fields[_URL_PARAMETERS[name]] = value
+    return {name: value for name, value in fields.items() if value is not None}

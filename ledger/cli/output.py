@@ -1,0 +1,140 @@
+"""What commands say: data on stdout in one of three forms, everything else on stderr.
+
+The JSON forms are an interface: each document carries `version`, which changes when a field is
+renamed or removed, and `kind`, which names its shape.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SHAPE_VERSION = 1
+"""Version of all JSON shapes."""
+UNLIMITED_WIDTH = 10_000
+"""Columns of a line that goes to a file or a pipe: nothing is cut off there."""
+
+Row = Mapping[str, Any]
+
+
+class Format(StrEnum):
+    """How data is written to stdout."""
+
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+
+
+FormatOption = Annotated[
+    Format,
+    typer.Option(
+        "--output",
+        "-o",
+        help="table for people; json is one document, ndjson one document per line.",
+        show_default=True,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Writes what a command found, in the form that was asked for."""
+
+    format: Format
+
+    @property
+    def for_people(self) -> bool:
+        """Whether a person reads it: then less may be more."""
+        return self.format is Format.TABLE
+
+    def rows(
+        self, kind: str, rows: Sequence[Row], columns: Sequence[str], empty: str, **more: Any
+    ) -> None:
+        """A list of alike things. `columns` are the keys that a table shows; `empty` is said on
+        stderr when there is nothing to show. `more` joins the JSON document.
+        """
+        match self.format:
+            case Format.TABLE:
+                if rows:
+                    self._table(rows, columns)
+                else:
+                    say(empty)
+            case Format.JSON:
+                _document({"version": SHAPE_VERSION, "kind": kind, **more, "items": list(rows)})
+            case Format.NDJSON:
+                for row in rows:
+                    _document({"version": SHAPE_VERSION, "kind": kind, **row})
+            case _:
+                assert_never(self.format)
+
+    def record(self, kind: str, fields: Row, text: str | None = None) -> None:
+        """One thing; people read `text`, or the fields one below the other."""
+        if not self.for_people:
+            _document({"version": SHAPE_VERSION, "kind": kind, **fields})
+        elif text is not None:
+            typer.echo(text)
+        else:
+            width = max((len(_title(key)) for key in fields), default=0)
+            for key, value in fields.items():
+                typer.echo(f"{_title(key):<{width}}  {_shown(value)}")
+
+    def _table(self, rows: Sequence[Row], columns: Sequence[str]) -> None:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(_title(column), overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(_shown(row.get(column))) for column in columns))
+        console(stderr=False).print(table)
+
+
+def console(*, stderr: bool) -> Console:
+    """A console for one of the streams; NO_COLOR is honoured, and pipes get whole lines."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else UNLIMITED_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal, on stderr."""
+    typer.echo(text, err=True)
+
+
+def _document(document: Mapping[str, Any]) -> None:
+    from pydantic_core import to_json
+
+    typer.echo(to_json(document).decode())
+
+
+def _title(key: str) -> str:
+    return key.replace("_", " ").upper()
+
+
+def _shown(value: Any) -> str:
+    """A value as people read it; times are UTC, to the second."""
+    match value:
+        case None | "":
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case Mapping():
+            return ", ".join(f"{key}={_shown(part)}" for key, part in value.items()) or "-"
+        case list() | tuple():
+            return ", ".join(_shown(part) for part in value) or "-"
+        case datetime():
+            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        case _:
+            return str(value)

@@ -1,0 +1,115 @@
+"""Turns options and settings into the plan that a service is asked for, and shows plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ledger.cli.output import Output, say
+
+if TYPE_CHECKING:
+    from ledger.cli.options import Travel, Why
+    from ledger.service.rollouts import PlannedStep, PlanPreview, PlanRequest
+    from ledger.settings import RolloutSection
+
+LISTED = 12
+"""How many databases of a wave or notes of a plan people see; the JSON forms have all."""
+
+
+def plan_request(
+    travel: Travel,
+    defaults: RolloutSection,
+    why: Why,
+    *,
+    direction: str,
+    folder: Path | None,
+    bundle: str | None = None,
+    to_version: str | None = None,
+    steps_down: int = 1,
+) -> PlanRequest:
+    """What the command line asks for; what it leaves open comes from the settings."""
+    from ledger.service.rollouts import PlanRequest
+
+    def chosen(option: Any, setting: Any) -> Any:
+        return setting if option is None else option
+
+    return PlanRequest(
+        direction=direction,
+        folder=folder,
+        bundle=bundle,
+        to_version=to_version,
+        steps_down=steps_down,
+        select=travel.select,
+        waves=chosen(travel.waves, defaults.waves),
+        in_flight=chosen(travel.in_flight, defaults.in_flight),
+        budget=chosen(travel.budget, defaults.budget),
+        when_spent=str(chosen(travel.when_spent, defaults.when_spent)),
+        lock_timeout_s=chosen(travel.lock_timeout, defaults.lock_timeout_s),
+        statement_timeout_s=chosen(travel.statement_timeout, defaults.statement_timeout_s),
+        expiry_s=chosen(travel.expiry, defaults.expiry_s),
+        deadline_s=chosen(travel.deadline, defaults.deadline_s),
+        reason=why.reason,
+        ticket=why.ticket,
+    )
+
+
+def facts(preview: PlanPreview) -> list[str]:
+    """What a person must know before agreeing."""
+    total = len(preview.databases)
+    sizes = ", ".join(str(len(wave)) for wave in preview.waves)
+    return [
+        f"{preview.direction} on {total} databases in {len(preview.waves)} waves ({sizes})",
+        *(f"  {step.label}{_remarks(step)}" for step in preview.steps),
+        *(f"note: {note}" for note in preview.notes[:LISTED]),
+    ]
+
+
+def show_plan(preview: PlanPreview, output: Output) -> None:
+    """Write a plan: its waves as data, its migrations and notes beside them."""
+    if output.for_people:
+        for fact in facts(preview) if preview.databases else preview.notes[:LISTED]:
+            say(fact)
+        if preview.already_everywhere:
+            say(f"{preview.already_everywhere} migrations are applied everywhere already")
+    steps = [_step(step) for step in preview.steps]
+    output.rows(
+        "plan",
+        [
+            {"wave": number, "size": len(wave), "databases": _named(wave, output)}
+            for number, wave in enumerate(preview.waves, start=1)
+        ],
+        ("wave", "size", "databases"),
+        empty="Nothing to do.",
+        direction=preview.direction,
+        steps=steps,
+        notes=list(preview.notes),
+        already_everywhere=preview.already_everywhere,
+    )
+
+
+def _named(wave: Sequence[str], output: Output) -> list[str]:
+    if not output.for_people or len(wave) <= LISTED:
+        return list(wave)
+    return [*wave[:LISTED], f"and {len(wave) - LISTED} more"]
+
+
+def _step(step: PlannedStep) -> dict[str, Any]:
+    return {
+        "label": step.label,
+        "transactional": step.transactional,
+        "has_down": step.has_down,
+        "has_verify": step.has_verify,
+    }
+
+
+def _remarks(step: PlannedStep) -> str:
+    """What is worth a second look before this migration runs."""
+    remarks = []
+    if not step.transactional:
+        remarks.append("statement by statement, not in one transaction")
+    if not step.has_down:
+        remarks.append("cannot be taken back")
+    if not step.has_verify:
+        remarks.append("no verify section")
+    return f" ({', '.join(remarks)})" if remarks else ""

@@ -1,0 +1,61 @@
+"""`ledger resolve`: a person's word where no probe could tell."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ledger.cli.asking import YesOption, confirm
+from ledger.cli.options import DatabaseArgument, Why
+from ledger.cli.output import Format, FormatOption, Output
+from ledger.cli.rollout import chosen_rollout
+from ledger.cli.running import command, opened
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    command(
+        app,
+        "resolve",
+        panel="Fleet and rollouts",
+        examples=("ledger resolve acme 20260401120000 --applied --reason 'index is there, seen'",),
+        needs_arguments=True,
+    )(resolve)
+
+
+async def resolve(
+    ctx: typer.Context,
+    database: DatabaseArgument,
+    migration: Annotated[str, typer.Argument(metavar="MIGRATION", help="Its version.")],
+    applied: Annotated[
+        bool, typer.Option("--applied/--not-applied", help="What you have seen in the database.")
+    ],
+    reason: Annotated[str, typer.Option("--reason", help="How you know; kept in the record.")],
+    ticket: Annotated[
+        str | None, typer.Option("--ticket", help="Ticket or change number; kept in the record.")
+    ] = None,
+    rollout: Annotated[
+        str | None, typer.Option("--rollout", help="Default: the only unfinished one.")
+    ] = None,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Settle what no probe could: say that a migration is, or is not, applied in a database."""
+    async with opened(ctx) as session:
+        chosen = await chosen_rollout(session, rollout)
+        word = "applied" if applied else "not applied"
+        confirm(
+            session.ledger.name,
+            [f"record for 1 database, {database}, that {migration} is {word}"],
+            yes=yes,
+        )
+        await session.ledger.rollouts.resolve(
+            chosen, database, migration, applied=applied, asked=Why(reason, ticket).asked()
+        )
+    Output(output).record(
+        "resolve",
+        {"rollout": chosen, "database": database, "migration": migration, "applied": applied},
+        f"{database}: {migration} is recorded as {word}; "
+        f"`ledger rollout retry {chosen} {database}` goes on from there",
+    )

@@ -1,0 +1,1 @@
+"""What the ledger and its agents say to each other: events, commands, reports, envelope."""

@@ -1,0 +1,82 @@
+"""What the ledger tells an agent to do to one database: the wire, ledger → agent.
+
+A command is a pure function of its order event and the bundle that the order names, so it can be
+published again from the log at any time, with the same id.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter
+
+from ledger.contracts.events import Purpose
+from ledger.contracts.registry import (
+    Connection,
+    Expected,
+    MigrationRef,
+    Mode,
+    Resolution,
+    RunLimits,
+    Value,
+)
+
+
+class OrderEpoch(Value):
+    """The fence of an order: leadership term and log position."""
+
+    term: int
+    position: int
+
+
+class CommandBase(Value):
+    """What every command says: which one, on what, for which ledger, and where reports belong.
+
+    Reports of this command go to the stream `{stream}/reports`.
+    """
+
+    command: UUID
+    ledger: UUID
+    stream: str
+    database: str
+    pool: str
+    epoch: OrderEpoch
+    signature: str | None = None
+    """Reserved: agents will check it against their own trust root."""
+
+
+class ApplyCommand(CommandBase):
+    """Take one database through these migrations, in this order."""
+
+    kind: Literal["apply"] = "apply"
+    rollout: str
+    attempt: int
+    mode: Mode
+    migrations: tuple[MigrationRef, ...]
+    connection: Connection
+    expected: Expected
+    limits: RunLimits
+    expires_at: datetime
+    resolutions: tuple[Resolution, ...] = ()
+
+
+class InspectCommand(CommandBase):
+    """Look at one database, read-only, and say what is there."""
+
+    kind: Literal["inspect"] = "inspect"
+    purpose: Purpose
+    connection: Connection
+    expires_at: datetime
+
+
+class CancelCommand(CommandBase):
+    """Stop working on `cancels`, if it still runs; the transaction is rolled back."""
+
+    kind: Literal["cancel"] = "cancel"
+    cancels: UUID
+
+
+Command = Annotated[ApplyCommand | InspectCommand | CancelCommand, Field(discriminator="kind")]
+COMMAND: TypeAdapter[ApplyCommand | InspectCommand | CancelCommand] = TypeAdapter(Command)

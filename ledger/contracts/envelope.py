@@ -1,0 +1,150 @@
+"""How messages are written down: ids, metadata, exact bytes, and what is unknown.
+
+The log stores an event's type, schema version, body and metadata; body and metadata are the exact
+bytes that were hashed, so an event is encoded once, by whoever writes it, and never re-rendered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from ledger.contracts.events import EVENTS
+from ledger.contracts.reports import Event, Report
+
+NAMESPACE = UUID("6f1c2b8e-53f5-5d0e-9a55-7d9f6c0f3b11")
+"""Root of every derived id."""
+
+_READERS: dict[str, tuple[int, Callable[[bytes], Event]]] = {
+    name: (known.SCHEMA_VERSION, TypeAdapter(known).validate_json) for name, known in EVENTS.items()
+}
+"""The newest version of each event and what reads it, looked up once: whole logs are decoded."""
+
+
+class UnknownMessage(ValueError):
+    """A message cannot be read by this version: its type, its schema version, or its form."""
+
+    def __init__(self, type_: str, schema_version: int, why: str) -> None:
+        super().__init__(
+            f"{type_} (schema version {schema_version}) cannot be read: {why}; "
+            "upgrade this program to the version that wrote it"
+        )
+        self.type = type_
+        self.schema_version = schema_version
+        self.why = why
+
+
+class Metadata(BaseModel):
+    """Who, why, because of what, and in which trace; no part of what happened.
+
+    `occurred_at` is the writer's own clock. `recovered` says that an agent read the fact from a
+    journal. `causation` is the event or command that led here, `correlation` the rollout.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    reason: str | None = None
+    ticket: str | None = None
+    causation: str | None = None
+    correlation: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
+    agent: str | None = None
+    occurred_at: datetime | None = None
+    recovered: bool | None = None
+    insecure: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An event as it is stored and sent."""
+
+    event_id: UUID
+    type: str
+    schema_version: int
+    body: bytes
+    metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An event read back from the log, with its place and its circumstances."""
+
+    position: int
+    stream: str
+    stream_version: int
+    event_id: UUID
+    event: Event
+    metadata: Metadata
+    recorded_by: str
+    recorded_at: datetime
+
+
+def encode(event: Event, event_id: UUID, metadata: Metadata) -> Encoded:
+    """Render `event` once; the bytes that come back are the ones to hash, store and send."""
+    return Encoded(
+        event_id=event_id,
+        type=type(event).__name__,
+        schema_version=event.SCHEMA_VERSION,
+        body=event.model_dump_json().encode(),
+        metadata=metadata.model_dump_json(exclude_none=True).encode(),
+    )
+
+
+def decode(type_: str, schema_version: int, body: bytes) -> Event:
+    """The event in `body`.
+
+    Raises `UnknownMessage` when this version does not know the type, the schema version is newer,
+    or the body does not have the type's form.
+    """
+    known = _READERS.get(type_)
+    if known is None:
+        raise UnknownMessage(type_, schema_version, "the type is not known")
+    newest, read = known
+    if schema_version > newest:
+        raise UnknownMessage(type_, schema_version, f"newest known is {newest}")
+    try:
+        return read(body)
+    except ValidationError as error:
+        raise UnknownMessage(type_, schema_version, _first_problem(error)) from None
+
+
+def decode_metadata(metadata: bytes) -> Metadata:
+    """The metadata in these bytes; raises `UnknownMessage` when they are not metadata."""
+    try:
+        return Metadata.model_validate_json(metadata)
+    except ValidationError as error:
+        raise UnknownMessage("metadata", 1, _first_problem(error)) from None
+
+
+def command_id(rollout: str, database: str, mode: str, attempt: int) -> UUID:
+    """The id of one attempt's command; the same inputs give the same id, on every replay."""
+    return uuid5(NAMESPACE, f"command/{rollout}/{database}/{mode}/{attempt}")
+
+
+def inspection_id(stream: str, database: str, attempt: int) -> UUID:
+    """The id of one look at a database."""
+    return uuid5(NAMESPACE, f"inspection/{stream}/{database}/{attempt}")
+
+
+def report_id(report: Report) -> UUID:
+    """The id of a report: derived from its command and what it is about, so resends keep it."""
+    about = "/".join(
+        str(getattr(report, name)) for name in ("version", "direction") if hasattr(report, name)
+    )
+    return uuid5(NAMESPACE, f"report/{report.command}/{type(report).__name__}/{about}")
+
+
+def consequence_id(rollout: str, event: Event, salt: str) -> UUID:
+    """The id of an event the ledger itself concludes; `salt` tells occurrences apart."""
+    return uuid5(NAMESPACE, f"consequence/{rollout}/{type(event).__name__}/{salt}")
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in problem["loc"]) or "the whole body"
+    return f"{where}: {problem['msg']}"

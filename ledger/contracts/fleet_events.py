@@ -1,0 +1,70 @@
+"""What happens to the fleet and to bundles: the streams `fleet` and `bundles`."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from pydantic import Field
+
+from ledger.contracts.registry import Connection, MigrationRef, Sha256
+from ledger.contracts.reports import Event
+
+
+class DatabaseRegistered(Event):
+    """A database joined the fleet."""
+
+    database: str
+    pool: str
+    connection: Connection
+    labels: dict[str, str] = Field(default_factory=dict)
+
+
+class DatabaseRelabelled(Event):
+    """A database's labels were replaced by these."""
+
+    database: str
+    labels: dict[str, str]
+
+
+class DatabaseRepointed(Event):
+    """A database moved: it is reached here now, and its identity is to be learned again."""
+
+    database: str
+    pool: str
+    connection: Connection
+
+
+class DatabaseSuspended(Event):
+    """A database is left out of new orders until it is reinstated."""
+
+    database: str
+
+
+class DatabaseReinstated(Event):
+    """A database takes part again as it is now; identity and journal are to be learned again."""
+
+    database: str
+
+
+class DatabaseRetired(Event):
+    """A database left the fleet for good; its history stays."""
+
+    database: str
+
+
+class MigrationRegressed(Event):
+    """A database's journal no longer holds what the log says was applied (restore, failover)."""
+
+    database: str
+    version: str
+    command: UUID
+
+
+class BundleRegistered(Event):
+    """A folder of migrations was stored by its content; the texts are in the content table."""
+
+    bundle: Sha256
+    migrations: tuple[MigrationRef, ...]
+    source: str
+    git_commit: str | None = None
+    git_dirty: bool | None = None

@@ -1,0 +1,39 @@
+"""What an agent says of itself every few seconds. Heartbeats stay outside the log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from ledger.contracts.registry import Value
+
+
+class Busy(Value):
+    """One command in an agent's hands: its phase and what it waits for, if anything.
+
+    `phase` is `queued`, `connecting`, `waiting` (for a lock or a retry), or `running`.
+    """
+
+    database: str
+    command: UUID
+    phase: str
+    since: datetime
+    waits_for: str = ""
+    next_try_at: datetime | None = None
+    migration: str = ""
+    statement: int = 0
+    statements: int = 0
+
+
+class Heartbeat(Value):
+    """An agent is alive, and this is what it works on."""
+
+    agent: str
+    pool: str
+    host: str
+    version: str
+    started_at: datetime
+    at: datetime
+    insecure: tuple[str, ...] = ()
+    """Development flags in use: `bus`, `postgres`."""
+    busy: tuple[Busy, ...] = ()

@@ -1,0 +1,120 @@
+"""The values that events, commands and reports share: how a database is reached, what is run."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Value(BaseModel):
+    """An immutable part of a message. Unknown fields are ignored, so that a newer side may add."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Connection(Value):
+    """Where a database is and how its secret is named; never the secret itself.
+
+    `password` is a reference: `env:NAME` or `file:PATH`, in which `{database}` stands for the
+    database's id. `schema_name` makes one schema of the database the target; empty means the
+    database's own default. `role` is set with SET ROLE before migrations run.
+    """
+
+    host: str
+    port: int = 5432
+    dbname: str
+    user: str
+    password: str | None = None
+    sslmode: str | None = None
+    schema_name: str = ""
+    role: str | None = None
+
+
+class DatabaseIdentity(Value):
+    """Who a database is: server, database, and the UUID that its journal was given."""
+
+    uuid: UUID
+    system_identifier: str
+    database_oid: int = Field(ge=0, lt=2**32)
+
+
+class Expected(Value):
+    """What the ledger believes of a target when it orders; what is `None` is not checked."""
+
+    identity: DatabaseIdentity | None = None
+    journal_head: str | None = None
+
+
+class ContentRef(Value):
+    """A text by its hash. `name` is the file's name in its folder, `size` is in bytes."""
+
+    name: str
+    sha256: Sha256
+    size: int
+
+
+class MigrationRef(Value):
+    """A migration without its text: what it is called, what it hashes to, what it can do."""
+
+    version: str
+    name: str
+    dialect: str
+    up_checksum: Sha256
+    down_checksum: Sha256 | None
+    has_verify: bool
+    transactional: bool
+    files: tuple[ContentRef, ...]
+
+    @property
+    def label(self) -> str:
+        """`version_name`, as people write it."""
+        return f"{self.version}_{self.name}" if self.name else self.version
+
+
+class Step(Value):
+    """One migration of an order, with the checksum of the section that is to run."""
+
+    version: str
+    checksum: Sha256
+
+
+class Mode(StrEnum):
+    """What an order asks of a database; the agents' `migrations.work.Mode` in the wire's words."""
+
+    UP = "up"
+    DOWN = "down"
+    ROLLBACK = "rollback"
+
+
+class RunLimits(Value):
+    """How patient an agent is with one database; seconds."""
+
+    lock_timeout_s: float = 2.0
+    statement_timeout_s: float = 0.0
+    retry_for_s: float = 300.0
+    advisory_wait_s: float = 300.0
+
+
+class Resolution(Value):
+    """A person's word on a step that no probe could settle, written into the journal as such."""
+
+    version: str
+    applied: bool
+    reason: str
+
+
+class FailureDetail(Value):
+    """Why something failed, without tenant data. `kind` as in `migrations.work.Failure`."""
+
+    kind: str
+    message: str
+    sqlstate: str | None = None
+    statement: str | None = None
+    file: str | None = None
+    line: int | None = None
+    blocker: str | None = None

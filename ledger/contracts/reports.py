@@ -1,0 +1,181 @@
+"""What agents report about a command. Each report is an event of the log, word for word.
+
+A report's id is derived from its command (`ledger.contracts.envelope.report_id`), and its body
+holds nothing that differs when the same report is sent again: who sent it, when, and whether it
+was recovered from the journal are metadata.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, ClassVar
+from uuid import UUID
+
+from pydantic import Field
+
+from ledger.contracts.registry import DatabaseIdentity, FailureDetail, Mode, Value
+
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+"""What fits into a column of the read models: a report that no table can hold is no report."""
+
+
+class Event(Value):
+    """What happened; never refused, never changed."""
+
+    SCHEMA_VERSION: ClassVar[int] = 1
+
+
+class Report(Event):
+    """An event that an agent writes about a command on one database."""
+
+    database: str
+    command: UUID
+
+
+class AttemptStarted(Report):
+    """An agent took the command and is about to connect."""
+
+    attempt: Count
+    mode: Mode
+
+
+class DatabaseIdentified(Report):
+    """The session was proven to be the target's, and this is who the target is."""
+
+    identity: DatabaseIdentity
+    server_version: Count
+    first_contact: bool
+
+
+class MigrationApplied(Report):
+    """A migration's up section holds in the database, with its journal row."""
+
+    version: str
+    checksum: str
+    duration_ms: Count
+    statements: Count
+
+
+class MigrationSkipped(Report):
+    """A step had nothing to do: applied by something else, or not there to be undone."""
+
+    version: str
+    direction: str
+    checksum: str
+    note: str = ""
+
+
+class MigrationRolledBack(Report):
+    """A migration's down section holds in the database, with its journal row."""
+
+    version: str
+    checksum: str
+    duration_ms: Count
+    statements: Count
+
+
+class MigrationFailed(Report):
+    """A step failed and was undone as far as its kind allows; the journal says how far."""
+
+    version: str
+    direction: str
+    checksum: str
+    failure: FailureDetail
+
+
+class CommandRefused(Report):
+    """The agent did not try: expired, stale, not the database that was meant, text missing."""
+
+    failure: FailureDetail
+
+
+class ContentMissing(Report):
+    """The agent lacks texts of this command and waits for them."""
+
+    sha256: tuple[str, ...]
+
+
+class OutsideChangeFound(Report):
+    """Somebody changed the database with `ledger db … --outside-ledger` since the last contact."""
+
+    version: str
+    direction: str
+    checksum: str
+    reason: str
+    by: str
+    at: datetime
+
+
+class Verdict(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class AttemptFinished(Report):
+    """The last word on a command: its verdict, and the journal's head after it.
+
+    `changed` counts the steps that this rollout has in force there: applied, or undone.
+    """
+
+    attempt: Count
+    mode: Mode
+    verdict: Verdict
+    changed: Count
+    journal_head: str | None
+    failure: FailureDetail | None = None
+
+
+class JournalEntry(Value):
+    """The latest state of one migration in a database's journal."""
+
+    version: str
+    state: str
+    direction: str
+    rollout: str
+    command: UUID
+    checksum: str
+    finished_at: datetime | None
+
+
+class Rights(Value):
+    """What the configured user may do in a database."""
+
+    create_schema: bool
+    create_in_target: bool
+    superuser: bool
+
+
+class DatabaseInspected(Report):
+    """What a read-only look at a database found; `failure` when it could not be had."""
+
+    reachable: bool
+    tls: bool | None = None
+    server_version: Count | None = None
+    in_recovery: bool | None = None
+    identity: DatabaseIdentity | None = None
+    journal_head: str | None = None
+    owner: str = ""
+    rights: Rights | None = None
+    entries: tuple[JournalEntry, ...] = ()
+    failure: FailureDetail | None = None
+
+
+REPORTS: tuple[type[Report], ...] = (
+    AttemptStarted,
+    DatabaseIdentified,
+    MigrationApplied,
+    MigrationSkipped,
+    MigrationRolledBack,
+    MigrationFailed,
+    CommandRefused,
+    ContentMissing,
+    OutsideChangeFound,
+    AttemptFinished,
+    DatabaseInspected,
+)

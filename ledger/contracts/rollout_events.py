@@ -1,0 +1,203 @@
+"""What is decided about a rollout: the streams `rollout-<id>`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from ledger.contracts.registry import (
+    Connection,
+    Expected,
+    Mode,
+    Resolution,
+    RunLimits,
+    Sha256,
+    Step,
+)
+from ledger.contracts.reports import Event
+
+
+class WhenSpent(StrEnum):
+    """What a rollout does when its failure budget is spent."""
+
+    HALT = "halt"
+    ROLLBACK = "rollback"
+
+
+class Budget(Event):
+    """How many databases may fail: a count, or a share of the rollout's databases in percent."""
+
+    count: int | None = None
+    percent: float | None = None
+
+
+class RolloutPlanned(Event):
+    """A set of migrations is to travel across these databases, in waves, within these limits.
+
+    `mode` is `up` or `down`. `fleet_position` is the log position at which the selection was
+    pinned. `databases` and `waves` count what the WavePlanned events that follow will name.
+    `expiry_s` limits starting an order, `deadline_s` answering it.
+    """
+
+    rollout: str
+    mode: Mode
+    bundle: Sha256
+    steps: tuple[Step, ...]
+    selection: str
+    fleet_position: int
+    databases: int
+    waves: int
+    wave_spec: str
+    in_flight: int
+    budget: Budget
+    when_spent: WhenSpent
+    limits: RunLimits
+    expiry_s: float
+    deadline_s: float
+
+
+class WavePlanned(Event):
+    """These databases (at most 1,000) belong to this wave; a large wave has several of these."""
+
+    rollout: str
+    wave: int
+    chunk: int
+    databases: tuple[str, ...]
+
+
+class RolloutStarted(Event):
+    """The rollout may order from now on."""
+
+    rollout: str
+
+
+class WaveOpened(Event):
+    """The databases of this wave may be ordered from now on."""
+
+    rollout: str
+    wave: int
+
+
+class Ordered(Event):
+    """What both kinds of order hold: one database, one attempt, all that its command needs.
+
+    The order's epoch is (`term`, the log position of this event). `expires_at` limits starting;
+    a command unanswered at `deadline_at` becomes unknown. `steps` run in the order given.
+    """
+
+    rollout: str
+    database: str
+    pool: str
+    wave: int
+    attempt: int
+    command: UUID
+    term: int
+    bundle: Sha256
+    mode: Mode
+    steps: tuple[Step, ...]
+    connection: Connection
+    expected: Expected
+    limits: RunLimits
+    expires_at: datetime
+    deadline_at: datetime
+    resolutions: tuple[Resolution, ...] = ()
+
+
+class MigrationOrdered(Ordered):
+    """A database was ordered to run the rollout's migrations."""
+
+
+class RollbackOrdered(Ordered):
+    """A database was ordered to undo what this rollout applied to it."""
+
+
+class DatabaseLeftOut(Event):
+    """A database of the rollout gets no order now, because the fleet suspended or retired it."""
+
+    rollout: str
+    database: str
+    why: str
+
+
+class WaveCompleted(Event):
+    """Every database of this wave has an outcome."""
+
+    rollout: str
+    wave: int
+
+
+class RolloutPaused(Event):
+    """No new orders; what runs finishes."""
+
+    rollout: str
+
+
+class RolloutResumed(Event):
+    """A paused or halted rollout orders again."""
+
+    rollout: str
+
+
+class RolloutHalted(Event):
+    """The rollout stopped itself; `evidence` are the positions of the events that made it."""
+
+    rollout: str
+    why: str
+    evidence: tuple[int, ...] = ()
+
+
+class RetryRequested(Event):
+    """A person asked for a new attempt on these databases of the rollout."""
+
+    rollout: str
+    databases: tuple[str, ...]
+
+
+class RollbackStarted(Event):
+    """Every database that was ever ordered goes back; `why` names the policy or the person."""
+
+    rollout: str
+    why: str
+
+
+class RolloutCompleted(Event):
+    """Every wave is completed and the failures are within the budget."""
+
+    rollout: str
+    applied: int
+    skipped: int
+    failed: int
+
+
+class RolloutRolledBack(Event):
+    """Every database that was ordered has undone what this rollout applied."""
+
+    rollout: str
+    rolled_back: int
+    untouched: int
+
+
+class RolloutAborted(Event):
+    """The rollout ended where it stands; with `cancel`, what ran was asked to stop."""
+
+    rollout: str
+    cancel: bool
+
+
+class AttemptTimedOut(Event):
+    """An order's deadline passed without an answer: the database's state is unknown."""
+
+    rollout: str
+    database: str
+    attempt: int
+    command: UUID
+
+
+class OutcomeResolved(Event):
+    """A person settled what no probe could: this migration is, or is not, applied there."""
+
+    rollout: str
+    database: str
+    version: str
+    applied: bool

@@ -1,0 +1,126 @@
+"""How the ledger's own decisions on one database change its state: orders, time-outs, retries."""
+
+from __future__ import annotations
+
+from ledger.contracts.envelope import Recorded
+from ledger.contracts.events import (
+    AttemptTimedOut,
+    DatabaseLeftOut,
+    InspectionOrdered,
+    MigrationOrdered,
+    OutcomeResolved,
+    RetryRequested,
+    RollbackOrdered,
+)
+from ledger.contracts.registry import FailureDetail, Mode, Resolution
+from ledger.domain.draft import Draft
+from ledger.domain.states import DatabaseState, DatabaseStatus
+
+LEFT_OUT = "left_out"
+"""The failure kind of a database that the fleet left out."""
+
+
+def ordered(draft: Draft, recorded: Recorded, event: MigrationOrdered | RollbackOrdered) -> None:
+    """A new attempt replaces the one before; its deadline and expiry count from here."""
+    state = draft.get(event.database)
+    if state is None:
+        return
+    going_back = event.mode is Mode.ROLLBACK
+    draft.put(
+        state._replace(
+            status=DatabaseStatus.ROLLING_BACK if going_back else DatabaseStatus.ORDERED,
+            pool=event.pool,
+            attempt=event.attempt,
+            mode=event.mode,
+            command=event.command,
+            open=True,
+            again=False,
+            started=False,
+            answered=False,
+            ordered_position=recorded.position,
+            ordered_at=recorded.recorded_at,
+            expires_at=event.expires_at,
+            deadline_at=event.deadline_at,
+            failure=None,
+            forgiven=False,
+            inspection=None,
+            looks=0,
+            look_at=None,
+        )
+    )
+
+
+def left_out(draft: Draft, recorded: Recorded, event: DatabaseLeftOut) -> None:
+    """On the way forward the database is skipped; on the way back that is a failure to go back."""
+    state = draft.get(event.database)
+    if state is None:
+        return
+    status = DatabaseStatus.ROLLBACK_FAILED if draft.rolling else DatabaseStatus.SKIPPED
+    draft.put(
+        state._replace(
+            status=status,
+            mode=Mode.ROLLBACK if draft.rolling else state.mode,
+            # A late answer to the order before must not be taken for one to the rollback.
+            command=None if draft.rolling else state.command,
+            open=False,
+            again=False,
+            failure=FailureDetail(kind=LEFT_OUT, message=event.why),
+            settled_position=recorded.position,
+        )
+    )
+
+
+def timed_out(draft: Draft, recorded: Recorded, event: AttemptTimedOut) -> None:
+    """Nobody answered: unknown, until the journal is asked or the answer comes late."""
+    state = draft.get(event.database)
+    if state is None or state.command != event.command or not state.open:
+        return
+    draft.put(
+        state._replace(
+            status=DatabaseStatus.UNKNOWN, open=False, looks=0, look_at=recorded.recorded_at
+        )
+    )
+
+
+def retry_requested(draft: Draft, recorded: Recorded, event: RetryRequested) -> None:
+    """These databases wait for a new attempt."""
+    for database in event.databases:
+        state = draft.get(database)
+        if state is not None and not state.open:
+            draft.put(wait_again(state))
+
+
+def resolved(draft: Draft, recorded: Recorded, event: OutcomeResolved) -> None:
+    """The next attempt carries the person's word; the reason is the event's metadata."""
+    state = draft.get(event.database)
+    if state is None:
+        return
+    word = Resolution(
+        version=event.version, applied=event.applied, reason=recorded.metadata.reason or ""
+    )
+    others = tuple(known for known in state.resolutions if known.version != event.version)
+    state = state._replace(resolutions=(*others, word))
+    in_doubt = state.status in (DatabaseStatus.BLOCKED, DatabaseStatus.UNKNOWN)
+    draft.put(wait_again(state) if in_doubt else state)
+
+
+def inspection_ordered(draft: Draft, recorded: Recorded, event: InspectionOrdered) -> None:
+    """The journal was asked; without an answer it is asked again some time after `expires_at`."""
+    state = draft.get(event.database)
+    if state is None:
+        return
+    draft.put(
+        state._replace(
+            inspection=event.command,
+            inspections=event.attempt,
+            looks=state.looks + 1,
+            look_at=event.expires_at,
+            inspected_at=recorded.recorded_at,
+        )
+    )
+
+
+def wait_again(state: DatabaseState) -> DatabaseState:
+    """The same database, waiting for a new attempt in the direction it was going."""
+    status = DatabaseStatus.ROLLING_BACK if state.going_back else DatabaseStatus.PENDING
+    return state._replace(status=status, open=False, again=True)

@@ -1,0 +1,208 @@
+"""A check: agents look at databases, read-only, and say what is there. Pure.
+
+```
+CheckRequested ─▶ InspectionOrdered (within a limit) ─▶ DatabaseInspected   for each database
+                        └── unanswered at its expiry ─▶ InspectionOrdered, twice at most
+```
+
+A check is finished when every database has answered or was asked `ATTEMPTS` times in vain. A check
+for `reinstate` (also after a repoint) then compares each journal with what the log says was
+applied: what the journal no longer holds becomes MigrationRegressed on the fleet's stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from ledger.contracts.envelope import Recorded, consequence_id, inspection_id
+from ledger.contracts.events import (
+    CheckRequested,
+    InspectionOrdered,
+    MigrationRegressed,
+    Purpose,
+)
+from ledger.contracts.reports import DatabaseInspected, Event
+from ledger.domain.fleet import FleetState, require
+from ledger.domain.orders import Decided, Situation
+from ledger.domain.outcomes import in_force
+from ledger.domain.refusals import EmptySelection
+
+IN_FLIGHT = 100
+"""Databases looked at at once: a look is short and takes no lock."""
+ATTEMPTS = 2
+"""How often a database is asked before the check goes on without it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One database of a check: how often it was asked, where, until when, and what it answered."""
+
+    attempt: int = 0
+    command: UUID | None = None
+    asked_position: int = 0
+    expires_at: datetime | None = None
+    answer: DatabaseInspected | None = None
+    answered_position: int = 0
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether an answer may still come."""
+        return self.answer is None and self.expires_at is not None and self.expires_at > now
+
+    def is_silent(self, now: datetime) -> bool:
+        """Whether it was asked as often as it is, in vain."""
+        return self.answer is None and self.attempt >= ATTEMPTS and not self.is_open(now)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckState:
+    """A check at one position of the log; `version` is that of its own stream."""
+
+    check: str
+    purpose: Purpose
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    version: int = 0
+    position: int = 0
+
+    @property
+    def stream(self) -> str:
+        """The stream of the request and its orders."""
+        return f"check-{self.check}"
+
+    def is_finished(self, now: datetime) -> bool:
+        """Whether every database answered, or was asked in vain."""
+        return all(look.answer is not None or look.is_silent(now) for look in self.looks.values())
+
+
+def request_check(
+    fleet: FleetState, check: str, databases: Sequence[str], purpose: Purpose = Purpose.CHECK
+) -> tuple[Event, ...]:
+    """Ask the agents to look at these databases.
+
+    Raises `EmptySelection`, or what `ledger.domain.fleet.require` raises.
+    """
+    if not databases:
+        raise EmptySelection("")
+    for database in databases:
+        require(fleet, database)
+    chosen = tuple(dict.fromkeys(databases))
+    return (CheckRequested(check=check, purpose=purpose, databases=chosen),)
+
+
+def evolve(state: CheckState | None, recorded: Recorded) -> CheckState:
+    """The check after one more event. Raises `ValueError` when it does not start with a request."""
+    return fold(state, (recorded,))
+
+
+def fold(state: CheckState | None, events: Iterable[Recorded]) -> CheckState:
+    """The check after these events; the map of databases is copied once, whatever their number.
+
+    Raises `ValueError` when there is no state and the first event is no CheckRequested.
+    """
+    looks = dict(state.looks) if state is not None else {}
+    for recorded in events:
+        if isinstance(recorded.event, CheckRequested):
+            looks = {database: Look() for database in recorded.event.databases}
+            state = CheckState(check=recorded.event.check, purpose=recorded.event.purpose)
+        if state is None:
+            raise ValueError(f"stream {recorded.stream} does not start with CheckRequested")
+        _apply(looks, recorded)
+        own = recorded.stream == state.stream
+        version = recorded.stream_version if own else state.version
+        state = replace(state, version=version, position=recorded.position)
+    if state is None:
+        raise ValueError("a check has at least its CheckRequested")
+    return replace(state, looks=looks)
+
+
+def progress(
+    state: CheckState, situation: Situation, in_flight: int = IN_FLIGHT
+) -> tuple[Decided, ...]:
+    """The next looks within the limit; suspended databases are looked at like all others."""
+    now = situation.now
+    free = in_flight - sum(look.is_open(now) for look in state.looks.values())
+    events: list[Decided] = []
+    for database, look in state.looks.items():
+        if free <= 0:
+            break
+        if look.answer is not None or look.is_open(now) or look.attempt >= ATTEMPTS:
+            continue
+        ordered = _order(state, database, look, situation)
+        if ordered is not None:
+            events.append(ordered)
+            free -= 1
+    return tuple(events)
+
+
+def next_wake(state: CheckState, now: datetime) -> datetime | None:
+    """When an unanswered look expires; `None` when nothing is being waited for."""
+    return min(
+        (
+            look.expires_at
+            for look in state.looks.values()
+            if look.expires_at is not None and look.is_open(now)
+        ),
+        default=None,
+    )
+
+
+def regressed(state: CheckState, applied: Mapping[str, Mapping[str, UUID]]) -> tuple[Decided, ...]:
+    """What the journals of a `reinstate` check lost, for the fleet's stream.
+
+    `applied` gives, per database, the versions that the log says are in force there, each with the
+    command that applied it. Databases whose journal could not be read say nothing about it.
+    """
+    if state.purpose is not Purpose.REINSTATE:
+        return ()
+    return tuple(
+        _regressed(state, database, version, command)
+        for database, look in state.looks.items()
+        if look.answer is not None and look.answer.reachable and look.answer.failure is None
+        for version, command in applied.get(database, {}).items()
+        if version not in in_force(look.answer.entries)
+    )
+
+
+def _order(state: CheckState, database: str, look: Look, situation: Situation) -> Decided | None:
+    record = situation.records(database)
+    if record is None:
+        return None
+    attempt = look.attempt + 1
+    event = InspectionOrdered(
+        stream=state.stream,
+        database=database,
+        pool=record.pool,
+        command=inspection_id(state.stream, database, attempt),
+        attempt=attempt,
+        term=situation.term,
+        purpose=state.purpose,
+        connection=record.connection,
+        expires_at=situation.after(situation.policy.inspection_s),
+    )
+    return Decided(consequence_id(state.stream, event, str(event.command)), event)
+
+
+def _regressed(state: CheckState, database: str, version: str, command: UUID) -> Decided:
+    event = MigrationRegressed(database=database, version=version, command=command)
+    return Decided(consequence_id(state.stream, event, f"{database}/{version}"), event)
+
+
+def _apply(looks: dict[str, Look], recorded: Recorded) -> None:
+    match recorded.event:
+        case InspectionOrdered() as event if event.database in looks:
+            looks[event.database] = replace(
+                looks[event.database],
+                attempt=event.attempt,
+                command=event.command,
+                asked_position=recorded.position,
+                expires_at=event.expires_at,
+            )
+        case DatabaseInspected() as event if event.database in looks:
+            looks[event.database] = replace(
+                looks[event.database], answer=event, answered_position=recorded.position
+            )
+        case _:
+            # The request made the state; an agent's other reports say nothing about a look.
+            return

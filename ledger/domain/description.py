@@ -1,0 +1,123 @@
+"""What the description of a database may look like; each check raises `InvalidDatabase`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ledger.contracts.registry import Connection
+from ledger.contracts.topics import valid_pool
+from ledger.domain.refusals import InvalidDatabase, LiteralPassword
+
+ID_LENGTH = 200
+"""Longest id, in characters; it stands in keys, file names of secrets and span attributes."""
+RESERVED_LABELS = frozenset({"id", "pool"})
+"""Selections read these as the database's id and pool."""
+SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
+"""The values of libpq's `sslmode`."""
+NAME_BYTES = 63
+"""PostgreSQL cuts longer names off (NAMEDATALEN - 1), so two could become one."""
+
+# Starting with a letter or digit keeps `..` and options (`-x`) out of paths and command lines.
+_ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{ID_LENGTH - 1}}}")
+_LABEL_KEY = re.compile(r"[A-Za-z][A-Za-z0-9._/-]{0,62}")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}")
+_REFERENCE = re.compile(
+    r"env:[A-Za-z_{][A-Za-z0-9_{}]*|file:[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?"
+)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def check_id(database: str) -> None:
+    """Ids are 1 to 200 of letters, digits, `.`, `_`, `-`."""
+    if not _ID.fullmatch(database):
+        raise InvalidDatabase(
+            database[:ID_LENGTH],
+            "id",
+            f"must be 1 to {ID_LENGTH} letters, digits, `.`, `_` or `-`, "
+            "and start with a letter or digit; choose another id",
+        )
+
+
+def check_pool(database: str, pool: str) -> None:
+    """Pools become part of a topic's name."""
+    if not valid_pool(pool):
+        raise InvalidDatabase(
+            database,
+            "pool",
+            f"{pool!r} must be 1 to 63 lower-case letters, digits, `_` or `-`, "
+            "and start with a letter or digit; choose another name",
+        )
+
+
+def check_labels(database: str, labels: Mapping[str, str]) -> None:
+    """Labels are words that selections can name."""
+    for key, value in labels.items():
+        if key in RESERVED_LABELS:
+            raise InvalidDatabase(
+                database, f"label {key!r}", "is reserved for selections; choose another name"
+            )
+        if not _LABEL_KEY.fullmatch(key):
+            raise InvalidDatabase(
+                database,
+                f"label {key!r}",
+                "must be 1 to 63 letters, digits, `.`, `_`, `/` or `-`, and start with a letter",
+            )
+        if not _LABEL_VALUE.fullmatch(value):
+            raise InvalidDatabase(
+                database,
+                f"label {key!r}",
+                f"has the value {value!r}; use 1 to 200 letters, digits or `._/:@+-`, "
+                "starting with a letter or digit",
+            )
+
+
+def check_connection(database: str, connection: Connection) -> None:
+    """Where the database is must be complete, and its secret only named."""
+    _check_host(database, connection.host)
+    for name in ("dbname", "user"):
+        _check_name(database, name, getattr(connection, name), empty_allowed=False)
+    _check_name(database, "schema", connection.schema_name, empty_allowed=True)
+    if connection.role is not None:
+        _check_name(database, "role", connection.role, empty_allowed=False)
+    if not 1 <= connection.port <= 65535:
+        raise InvalidDatabase(database, "port", f"is {connection.port}; write one from 1 to 65535")
+    if connection.sslmode is not None and connection.sslmode not in SSL_MODES:
+        raise InvalidDatabase(
+            database,
+            "sslmode",
+            f"is {connection.sslmode!r}; write one of {', '.join(sorted(SSL_MODES))}",
+        )
+    check_password(database, connection.password)
+
+
+def check_password(database: str, password: str | None) -> None:
+    """Raise `LiteralPassword` for anything but a reference; none at all is fine (peer, certs)."""
+    if password is not None and not _REFERENCE.fullmatch(password):
+        raise LiteralPassword(database)
+
+
+def _check_host(database: str, host: str) -> None:
+    if not host:
+        raise InvalidDatabase(database, "host", "is empty; write a host name or an address")
+    if "://" in host or "@" in host:
+        # The text may hold a password, so the message does not repeat it.
+        raise InvalidDatabase(
+            database,
+            "host",
+            "looks like a connection string; write host, port, dbname and user one by one, "
+            "and the password as env:NAME or file:PATH",
+        )
+    if _UNPRINTABLE.search(host) or " " in host:
+        raise InvalidDatabase(database, "host", "holds spaces or control characters; remove them")
+
+
+def _check_name(database: str, field: str, name: str, *, empty_allowed: bool) -> None:
+    if not name and not empty_allowed:
+        raise InvalidDatabase(database, field, "is empty; write its name")
+    if _UNPRINTABLE.search(name):
+        raise InvalidDatabase(database, field, "holds control characters; remove them")
+    if len(name.encode()) > NAME_BYTES:
+        raise InvalidDatabase(
+            database, field, f"is longer than PostgreSQL's {NAME_BYTES} bytes; shorten it"
+        )

@@ -1,0 +1,184 @@
+"""A working copy of a rollout's state while a batch of events is folded into it.
+
+Copied on the first write and only where written: a chunk is copied once per batch, so folding n
+events costs n, whatever the size of the fleet. The state it was made from never changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ledger.domain.rollback import undo_order
+from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Wave
+
+_FAILURES = frozenset({DatabaseStatus.FAILED, DatabaseStatus.ROLLBACK_FAILED})
+
+
+class Draft:
+    """What a fold writes to; `freeze` makes the next state of it.
+
+    All that is kept beside the databases (counts, active, again, failures) follows from `put`
+    alone, so it cannot disagree with them.
+    """
+
+    def __init__(self, base: RolloutState) -> None:
+        self.plan = base.plan
+        self.status = base.status
+        self.version = base.version
+        self.position = base.position
+        self.rolling = base.rolling
+        self.cancel = base.cancel
+        self.why = base.why
+        self.wave = base.wave
+        self.waves = list(base.waves)
+        self._base = base
+        self._chunks: list[Mapping[str, DatabaseState]] = list(base.chunks)
+        self._own: dict[int, dict[str, DatabaseState]] = {}
+        self._where = base.where
+        self._own_where: dict[str, int] | None = None
+        self._counts = dict(base.counts)
+        self._active = dict(base.active)
+        self._again = dict(base.again)
+        self._failures = dict(base.failures)
+        self._counted = base.counted
+        self._ordered = base.ordered
+        self._cursor = base.cursor
+        self._undo = base.undo
+        self._undo_cursor = base.undo_cursor
+
+    def freeze(self) -> RolloutState:
+        """The state after everything that was written; the draft is not to be used after this."""
+        return RolloutState(
+            plan=self.plan,
+            status=self.status,
+            version=self.version,
+            position=self.position,
+            planned_at=self._base.planned_at,
+            rolling=self.rolling,
+            cancel=self.cancel,
+            why=self.why,
+            wave=self.wave,
+            waves=tuple(self.waves),
+            chunks=tuple(self._chunks),
+            where=self._where,
+            counts=self._counts,
+            active=self._active,
+            again=self._again,
+            failures=self._failures,
+            counted=self._counted,
+            ordered=self._ordered,
+            cursor=self._cursor,
+            undo=self._undo,
+            undo_cursor=self._undo_cursor,
+        )
+
+    def get(self, database: str) -> DatabaseState | None:
+        """One database's state; `None` when it is no part of the rollout."""
+        chunk = self._where.get(database)
+        return None if chunk is None else self._chunks[chunk][database]
+
+    def put(self, new: DatabaseState) -> None:
+        """Write one database's state, and all that follows from it."""
+        number = self._where[new.database]
+        chunk = self._own.get(number)
+        if chunk is None:
+            chunk = self._own[number] = dict(self._chunks[number])
+            self._chunks[number] = chunk
+        old = chunk[new.database]
+        chunk[new.database] = new
+        if new.status is not old.status:
+            self._move(new.database, new.wave, old.status, new.status)
+        if new.active is not old.active:
+            _set_member(self._active, new.database, new.active)
+        if new.again is not old.again:
+            _set_member(self._again, new.database, new.again)
+        self._counted += new.counts - old.counts
+        self._ordered += (new.attempt > 0) - (old.attempt > 0)
+
+    def add_chunk(self, wave: int, databases: tuple[str, ...]) -> None:
+        """Take in newly planned databases."""
+        while len(self.waves) <= wave:
+            self.waves.append(Wave())
+        self.waves[wave] = self.waves[wave]._replace(chunks=(*self.waves[wave].chunks, databases))
+        number = len(self._chunks)
+        if self._own_where is None:
+            self._own_where = dict(self._where)
+            self._where = self._own_where
+        self._own_where.update(dict.fromkeys(databases, number))
+        chunk = {database: DatabaseState(database, wave) for database in databases}
+        self._own[number] = chunk
+        self._chunks.append(chunk)
+        pending = (wave, DatabaseStatus.PENDING)
+        self._counts[pending] = self._counts.get(pending, 0) + len(databases)
+
+    def open_wave(self, wave: int) -> None:
+        """Order from this wave from now on."""
+        self.wave = wave
+        self.waves[wave] = self.waves[wave]._replace(opened=True)
+        self._cursor = (0, 0)
+
+    def complete_wave(self, wave: int) -> None:
+        """Note that every database of the wave has an outcome."""
+        self.waves[wave] = self.waves[wave]._replace(completed=True)
+
+    def forgive(self) -> None:
+        """Let the failures known by now not be counted again."""
+        for database in tuple(self._failures):
+            state = self.get(database)
+            if state is not None and state.counts:
+                self.put(state._replace(forgiven=True))
+
+    def start_rollback(self) -> None:
+        """Fix the order in which databases go back; what waited for an attempt waits no more."""
+        for database in tuple(self._again):
+            state = self.get(database)
+            if state is not None:
+                self.put(state._replace(again=False))
+        self.rolling = True
+        self._undo = undo_order(state for chunk in self._chunks for state in chunk.values())
+        self._undo_cursor = 0
+
+    def advance(self) -> None:
+        """Move the cursors over what needs no first order any more."""
+        chunks = self.waves[self.wave].chunks if self.wave >= 0 else ()
+        chunk, offset = self._cursor
+        while chunk < len(chunks):
+            if offset == len(chunks[chunk]):
+                chunk, offset = chunk + 1, 0
+            elif self._is_fresh(chunks[chunk][offset]):
+                break
+            else:
+                offset += 1
+        self._cursor = (chunk, offset)
+        while self._undo_cursor < len(self._undo) and self._went_back(self._undo_cursor):
+            self._undo_cursor += 1
+
+    def _is_fresh(self, database: str) -> bool:
+        state = self.get(database)
+        return state is not None and is_fresh(state)
+
+    def _went_back(self, index: int) -> bool:
+        state = self.get(self._undo[index])
+        return state is None or state.going_back
+
+    def _move(
+        self, database: str, wave: int, before: DatabaseStatus, after: DatabaseStatus
+    ) -> None:
+        self._counts[wave, before] -= 1
+        if not self._counts[wave, before]:
+            del self._counts[wave, before]
+        self._counts[wave, after] = self._counts.get((wave, after), 0) + 1
+        if (before in _FAILURES) is not (after in _FAILURES):
+            _set_member(self._failures, database, after in _FAILURES)
+
+
+def is_fresh(state: DatabaseState) -> bool:
+    """Whether the database was never ordered, left out, or asked for again."""
+    return state.status is DatabaseStatus.PENDING and not state.attempt and not state.again
+
+
+def _set_member(members: dict[str, None], database: str, is_member: bool) -> None:
+    if is_member:
+        members[database] = None
+    else:
+        members.pop(database, None)

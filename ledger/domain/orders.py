@@ -1,0 +1,129 @@
+"""How an order is written: what a database is to do, with ids that a replay gives again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from ledger.contracts.envelope import command_id, consequence_id, inspection_id
+from ledger.contracts.events import (
+    InspectionOrdered,
+    MigrationOrdered,
+    Purpose,
+    RollbackOrdered,
+)
+from ledger.contracts.registry import Expected, MigrationRef, Mode
+from ledger.contracts.reports import Event
+from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.rollback import undo_steps
+from ledger.domain.states import DatabaseState, RolloutState
+
+EXPIRY_GRACE_S = 10.0
+"""How long after its expiry an order may still be reported as started: reports travel."""
+INSPECTION_S = 60.0
+"""How long a look at a database may wait in its pool before it is asked for again."""
+MOST_EVENTS = 1000
+"""Most events decided at once: one append, some hundred kilobytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """An event to append, with its derived id."""
+
+    event_id: UUID
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient the ledger is; seconds, and events per decision."""
+
+    expiry_grace_s: float = EXPIRY_GRACE_S
+    inspection_s: float = INSPECTION_S
+    most_events: int = MOST_EVENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What a decision needs beside the state: the time, the term, the fleet, the bundle.
+
+    `records` gives a database's record, or `None` when the fleet does not know it; `migrations`
+    the bundle's migrations by version.
+    """
+
+    now: datetime
+    term: int
+    records: Callable[[str], DatabaseRecord | None]
+    migrations: Mapping[str, MigrationRef]
+    policy: Policy = field(default_factory=Policy)
+
+    def after(self, seconds: float) -> datetime:
+        """The moment this many seconds from now."""
+        return self.now + timedelta(seconds=seconds)
+
+
+def decided(state: RolloutState, event: Event, salt: str) -> Decided:
+    """A consequence; `salt` tells occurrences of the same kind of event apart."""
+    return Decided(consequence_id(state.rollout, event, salt), event)
+
+
+def order(
+    state: RolloutState, database: DatabaseState, record: DatabaseRecord, situation: Situation
+) -> Decided:
+    """The next attempt on a database, in the direction in which the rollout goes."""
+    plan = state.plan
+    mode = Mode.ROLLBACK if state.rolling else plan.mode
+    attempt = database.attempt + 1
+    steps = undo_steps(plan, situation.migrations) if state.rolling else plan.steps
+    kind = RollbackOrdered if state.rolling else MigrationOrdered
+    event = kind(
+        rollout=state.rollout,
+        database=database.database,
+        pool=record.pool,
+        wave=database.wave,
+        attempt=attempt,
+        command=command_id(state.rollout, database.database, mode, attempt),
+        term=situation.term,
+        bundle=plan.bundle,
+        mode=mode,
+        steps=steps,
+        connection=record.connection,
+        expected=_expected(database, record),
+        limits=plan.limits,
+        expires_at=situation.after(plan.expiry_s),
+        deadline_at=situation.after(plan.deadline_s),
+        resolutions=database.resolutions,
+    )
+    return decided(state, event, str(event.command))
+
+
+def inspection(
+    state: RolloutState, database: DatabaseState, record: DatabaseRecord, situation: Situation
+) -> Decided:
+    """A read-only look at a database whose latest order nobody answered."""
+    attempt = database.inspections + 1
+    event = InspectionOrdered(
+        stream=state.stream,
+        database=database.database,
+        pool=record.pool,
+        command=inspection_id(state.stream, database.database, attempt),
+        attempt=attempt,
+        term=situation.term,
+        purpose=Purpose.OUTCOME,
+        connection=record.connection,
+        expires_at=situation.after(situation.policy.inspection_s),
+    )
+    return decided(state, event, str(event.command))
+
+
+def _expected(database: DatabaseState, record: DatabaseRecord) -> Expected:
+    """What the target must look like.
+
+    The record follows every answer, of whichever rollout. When this rollout's latest attempt did
+    not answer, it may have moved the journal's head or still be about to, so the head is left out.
+    """
+    if database.attempt and not database.answered:
+        return Expected(identity=record.expected.identity)
+    return record.expected

@@ -1,0 +1,188 @@
+"""How the agents' reports on one database change its state. Nothing here can be refused.
+
+`AttemptFinished` is the last word on a command and alone settles a database; the reports before it
+say what was done on the way. An inspection settles a database that nobody answered for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from ledger.contracts.envelope import Recorded
+from ledger.contracts.registry import Mode
+from ledger.contracts.reports import (
+    AttemptFinished,
+    AttemptStarted,
+    CommandRefused,
+    DatabaseInspected,
+    JournalEntry,
+    MigrationApplied,
+    MigrationFailed,
+    MigrationRolledBack,
+    Verdict,
+)
+from ledger.domain.attempts import wait_again
+from ledger.domain.draft import Draft
+from ledger.domain.states import DatabaseState, DatabaseStatus, Status
+
+IN_DOUBT = "in_doubt"
+"""The failure kind of a step that no probe could settle (`migrations.work.Failure`)."""
+APPLIED = "applied"
+"""The state of a journal entry that says the migration is in force."""
+LOOK_AGAIN_FIRST_S = 15.0
+"""Wait before an unreachable database is looked at again; doubled each time."""
+LOOK_AGAIN_MOST_S = 600.0
+"""Longest such wait: a database that comes back is noticed within ten minutes."""
+
+
+def attempt_started(draft: Draft, recorded: Recorded, event: AttemptStarted) -> None:
+    """From here the attempt cannot expire any more, only time out."""
+    state = _current(draft, event.database, event)
+    if state is None or not state.open:
+        return
+    status = DatabaseStatus.RUNNING if not state.going_back else state.status
+    draft.put(state._replace(started=True, status=status))
+
+
+def migration_applied(draft: Draft, recorded: Recorded, event: MigrationApplied) -> None:
+    """A fact, whichever attempt it was: this version is in force through this rollout."""
+    state = draft.get(event.database)
+    if state is not None and event.version not in state.changed:
+        draft.put(state._replace(changed=(*state.changed, event.version)))
+
+
+def migration_rolled_back(draft: Draft, recorded: Recorded, event: MigrationRolledBack) -> None:
+    """A fact too: for a rollback the version is gone, for a `down` rollout that is its change."""
+    state = draft.get(event.database)
+    if state is None:
+        return
+    if draft.plan.mode is Mode.DOWN:
+        changed = (*(v for v in state.changed if v != event.version), event.version)
+        draft.put(state._replace(changed=changed))
+    else:
+        changed = tuple(version for version in state.changed if version != event.version)
+        draft.put(state._replace(changed=changed, undone=True))
+
+
+def step_failed(draft: Draft, recorded: Recorded, event: MigrationFailed | CommandRefused) -> None:
+    """Why the attempt will end; that it ended is said by AttemptFinished."""
+    state = _current(draft, event.database, event)
+    if state is not None:
+        draft.put(state._replace(failure=event.failure))
+
+
+def attempt_finished(draft: Draft, recorded: Recorded, event: AttemptFinished) -> None:
+    """The verdict settles the database, or makes it wait for a new attempt."""
+    state = _current(draft, event.database, event)
+    if state is None or state.answered:
+        return
+    failure = event.failure or state.failure
+    state = state._replace(
+        open=False,
+        again=False,
+        started=True,
+        answered=True,
+        head=event.journal_head,
+        settled_position=recorded.position,
+        inspection=None,
+        failure=None if event.verdict is Verdict.DONE else failure,
+    )
+    match event.verdict:
+        case Verdict.DONE:
+            draft.put(_done(state, changed=event.changed > 0))
+        case Verdict.FAILED | Verdict.REFUSED:
+            draft.put(_failed(state))
+        case Verdict.CANCELLED if draft.status is Status.ABORTED:
+            draft.put(_failed(state))
+        case Verdict.EXPIRED | Verdict.CANCELLED:
+            draft.put(_tried_again(draft, state))
+        case _:
+            assert_never(event.verdict)
+
+
+def inspected(draft: Draft, recorded: Recorded, event: DatabaseInspected) -> None:
+    """Settles an unknown database from its journal, or makes it wait for the next try or look."""
+    state = draft.get(event.database)
+    if state is None or state.inspection != event.command:
+        return
+    if state.status is not DatabaseStatus.UNKNOWN:
+        return
+    if not event.reachable or event.failure is not None:
+        look_at = look_again_at(recorded.recorded_at, state.looks)
+        draft.put(state._replace(look_at=look_at, failure=event.failure, inspection=None))
+        return
+    state = state._replace(
+        inspection=None, inspected_at=recorded.recorded_at, settled_position=recorded.position
+    )
+    if _holds(draft, state, event.entries):
+        ours = any(entry.rollout == draft.plan.rollout for entry in event.entries)
+        state = state._replace(answered=True, head=event.journal_head, failure=None)
+        draft.put(_done(state, changed=ours))
+    else:
+        draft.put(_tried_again(draft, state))
+
+
+def in_force(entries: Iterable[JournalEntry]) -> frozenset[str]:
+    """The versions that a journal says are applied, whoever applied them."""
+    return frozenset(entry.version for entry in entries if entry.state == APPLIED)
+
+
+def look_again_at(now: datetime, looks: int) -> datetime:
+    """When an unreachable database is looked at after the n-th look."""
+    wait_s = min(2.0 ** min(looks, 16) * LOOK_AGAIN_FIRST_S, LOOK_AGAIN_MOST_S)
+    return now + timedelta(seconds=wait_s)
+
+
+def _current(
+    draft: Draft,
+    database: str,
+    event: AttemptStarted | MigrationFailed | CommandRefused | AttemptFinished,
+) -> DatabaseState | None:
+    """The database's state when the report is about its latest command, else `None`."""
+    state = draft.get(database)
+    return state if state is not None and state.command == event.command else None
+
+
+def _done(state: DatabaseState, *, changed: bool) -> DatabaseState:
+    state = state._replace(resolutions=(), looks=0, look_at=None)
+    if state.going_back:
+        return state._replace(
+            status=DatabaseStatus.ROLLED_BACK, changed=(), undone=state.undone or changed
+        )
+    if changed or state.changed:
+        return state._replace(status=DatabaseStatus.APPLIED)
+    return state._replace(status=DatabaseStatus.SKIPPED)
+
+
+def _failed(state: DatabaseState) -> DatabaseState:
+    if state.failure is not None and state.failure.kind == IN_DOUBT:
+        # The word that was carried did not settle it, or settled another step: ask anew.
+        return state._replace(status=DatabaseStatus.BLOCKED, resolutions=())
+    if state.going_back:
+        return state._replace(status=DatabaseStatus.ROLLBACK_FAILED)
+    return state._replace(status=DatabaseStatus.FAILED)
+
+
+def _holds(draft: Draft, state: DatabaseState, entries: tuple[JournalEntry, ...]) -> bool:
+    """Whether what the database's latest order asked for is what its journal says."""
+    found = in_force(entries)
+    versions = [step.version for step in draft.plan.steps]
+    match state.mode:
+        case Mode.UP:
+            return all(version in found for version in versions)
+        case Mode.DOWN:
+            return not any(version in found for version in versions)
+        case Mode.ROLLBACK | None:
+            # An entry says what holds, not what is half done; another attempt cleans that up, and
+            # answers "nothing to undo" where there was nothing.
+            return False
+        case _:
+            assert_never(state.mode)
+
+
+def _tried_again(draft: Draft, state: DatabaseState) -> DatabaseState:
+    waiting = wait_again(state)
+    # Going back, whoever was never ordered back is in the undo queue already.
+    return waiting._replace(again=state.going_back or not draft.rolling)

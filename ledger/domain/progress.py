@@ -1,0 +1,286 @@
+"""What follows from a rollout's state and the time: the events that the conductor appends.
+
+`progress` decides as much as one state allows and answers nothing when nothing follows. The caller
+appends, folds, and asks again until nothing comes back; then it sleeps until a report arrives or
+until `next_wake`. In this order:
+
+1. whatever its status, orders that went unanswered past their deadline time out, and databases in
+   an unknown state are looked at;
+2. running, with the budget spent, it halts before any further order, and goes back if its plan
+   says so;
+3. running, it opens waves, orders within the in-flight limit, closes waves, completes;
+4. rolling back, it orders back every database that was ever ordered, then says so.
+
+An order that expired unstarted is replaced by a new attempt in the same place and is no failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from ledger.contracts.events import (
+    AttemptTimedOut,
+    DatabaseLeftOut,
+    RollbackStarted,
+    RolloutCompleted,
+    RolloutHalted,
+    RolloutRolledBack,
+    WaveCompleted,
+    WaveOpened,
+    WhenSpent,
+)
+from ledger.domain import budget
+from ledger.domain.draft import is_fresh
+from ledger.domain.orders import Decided, Policy, Situation, decided, inspection, order
+from ledger.domain.refusals import listed
+from ledger.domain.rollback import goes_back_next
+from ledger.domain.states import ORDERING, DatabaseState, DatabaseStatus, RolloutState, Status
+
+EVIDENCE_AT_MOST = 100
+"""Positions named as the evidence of a halt; the first ones say enough."""
+LOOK_AGAIN_S = 1.0
+"""Wait before something overdue that `progress` could not settle is looked at again."""
+
+
+def progress(state: RolloutState, situation: Situation) -> tuple[Decided, ...]:
+    """The events that follow now, each with its derived id; none when nothing follows."""
+    events = list(_settle(state, situation))
+    if state.status is Status.RUNNING:
+        events += _halt(state) or _forward(state, situation)
+    elif state.status is Status.ROLLING_BACK:
+        events += _backward(state, situation)
+    return tuple(events)
+
+
+def overdue(state: RolloutState, now: datetime) -> tuple[DatabaseState, ...]:
+    """The databases whose order went unanswered past its deadline."""
+    return tuple(
+        database
+        for database in _active(state)
+        if database.open and database.deadline_at is not None and database.deadline_at <= now
+    )
+
+
+def next_wake(state: RolloutState, now: datetime, policy: Policy | None = None) -> datetime | None:
+    """When to ask `progress` again without a report; `None` when time alone changes nothing.
+
+    What is due already and still there waits for something else than time (a paused rollout, a
+    suspended database), so it asks for another look after `LOOK_AGAIN_S` and not at once.
+    """
+    policy = policy or Policy()
+    moments = [
+        moment
+        for database in _active(state)
+        if (moment := _wakes(state, database, policy)) is not None
+    ]
+    soon = now + timedelta(seconds=LOOK_AGAIN_S)
+    return min((moment if moment > now else soon for moment in moments), default=None)
+
+
+def _wakes(state: RolloutState, database: DatabaseState, policy: Policy) -> datetime | None:
+    if database.status is DatabaseStatus.UNKNOWN:
+        return database.look_at if _is_looked_at(state, database) else None
+    if not database.open:
+        return None
+    moments = [database.deadline_at]
+    if _may_expire(state, database):
+        moments.append(_expiry(database, policy))
+    return min(moment for moment in moments if moment is not None)
+
+
+def _settle(state: RolloutState, situation: Situation) -> Iterator[Decided]:
+    for database in overdue(state, situation.now):
+        if _is_expired(state, database, situation) or database.command is None:
+            continue
+        event = AttemptTimedOut(
+            rollout=state.rollout,
+            database=database.database,
+            attempt=database.attempt,
+            command=database.command,
+        )
+        yield decided(state, event, str(database.command))
+    for database in _active(state):
+        due = database.look_at is not None and database.look_at <= situation.now
+        if not due or not _is_looked_at(state, database):
+            continue
+        record = situation.records(database.database)
+        if record is not None and record.active:
+            yield inspection(state, database, record, situation)
+
+
+def _halt(state: RolloutState) -> list[Decided]:
+    plan = state.plan
+    if not budget.spent(state.counted, state.total, plan.budget):
+        return []
+    failures = (state.database(database) for database in state.failures)
+    evidence = sorted(failure.settled_position for failure in failures if failure.counts)
+    why = (
+        f"{state.counted} of {state.ordered} databases failed, "
+        f"budget is {budget.describe(state.total, plan.budget)}"
+    )
+    halted = RolloutHalted(
+        rollout=state.rollout, why=why, evidence=tuple(evidence[:EVIDENCE_AT_MOST])
+    )
+    events = [decided(state, halted, str(state.version))]
+    if plan.when_spent is WhenSpent.ROLLBACK:
+        back = RollbackStarted(rollout=state.rollout, why=f"the failure budget is spent: {why}")
+        events.append(decided(state, back, "policy"))
+    return events
+
+
+def _forward(state: RolloutState, situation: Situation) -> list[Decided]:
+    events: list[Decided] = []
+    wave = state.wave
+    if wave < 0 or state.waves[wave].completed:
+        wave += 1
+        if wave < len(state.waves):
+            events.append(_opened(state, wave))
+    elif state.unsettled(wave) == 0:
+        event = WaveCompleted(rollout=state.rollout, wave=wave)
+        events.append(decided(state, event, str(wave)))
+        if wave + 1 < len(state.waves):
+            wave += 1
+            events.append(_opened(state, wave))
+    events += _order_all(state, situation, wave)
+    owed = state.active or state.again
+    if not events and not owed and all(known.completed for known in state.waves):
+        events.append(_completed(state))
+    return events
+
+
+def _backward(state: RolloutState, situation: Situation) -> list[Decided]:
+    events = _order_all(state, situation, state.wave)
+    owed = state.active or state.again or state.undo_cursor < len(state.undo)
+    return events if events or owed else [_went_back(state)]
+
+
+def _order_all(state: RolloutState, situation: Situation, wave: int) -> list[Decided]:
+    """Orders for who expired, who waits for a new attempt, and who comes next, within the limit."""
+    events = [
+        _order_or_leave_out(state, database, situation)
+        for database in _active(state)
+        if _is_expired(state, database, situation) or _is_given_up(state, database, situation)
+    ]
+    free = state.plan.in_flight - sum(_holds_place(state, known) for known in _active(state))
+    for database in _next_ones(state, wave):
+        if free <= 0 or len(events) >= situation.policy.most_events:
+            break
+        chosen = _order_or_leave_out(state, database, situation)
+        events.append(chosen)
+        free -= not isinstance(chosen.event, DatabaseLeftOut)
+    return events
+
+
+def _order_or_leave_out(
+    state: RolloutState, database: DatabaseState, situation: Situation
+) -> Decided:
+    record = situation.records(database.database)
+    if record is not None and record.active:
+        return order(state, database, record, situation)
+    status = "no part of the fleet" if record is None else record.status.value
+    event = DatabaseLeftOut(
+        rollout=state.rollout, database=database.database, why=f"the database is {status}"
+    )
+    # The decisions' version, because the same database can be left out again after a retry.
+    return decided(state, event, f"{database.database}/{state.version}")
+
+
+def _next_ones(state: RolloutState, wave: int) -> Iterator[DatabaseState]:
+    for name in state.again:
+        yield state.database(name)
+    yield from _undone_next(state) if state.rolling else _fresh(state, wave)
+
+
+def _fresh(state: RolloutState, wave: int) -> Iterator[DatabaseState]:
+    if not 0 <= wave < len(state.waves):
+        return
+    chunk, offset = state.cursor if wave == state.wave else (0, 0)
+    for names in state.waves[wave].chunks[chunk:]:
+        for name in names[offset:]:
+            database = state.database(name)
+            if is_fresh(database):
+                yield database
+        offset = 0
+
+
+def _undone_next(state: RolloutState) -> Iterator[DatabaseState]:
+    for index in range(state.undo_cursor, len(state.undo)):
+        database = state.database(state.undo[index])
+        if goes_back_next(database) and not database.again:
+            yield database
+
+
+def _active(state: RolloutState) -> Iterator[DatabaseState]:
+    return (state.database(name) for name in state.active)
+
+
+def _holds_place(state: RolloutState, database: DatabaseState) -> bool:
+    """Whether it counts against the in-flight limit: something may still be running there."""
+    return database.open or _is_in_doubt(state, database)
+
+
+def _is_in_doubt(state: RolloutState, database: DatabaseState) -> bool:
+    """Unknown or blocked, in the direction in which the rollout goes now."""
+    doubtful = database.status in (DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED)
+    return doubtful and database.going_back is state.rolling
+
+
+def _is_looked_at(state: RolloutState, database: DatabaseState) -> bool:
+    """Unknown, and no rollback is coming that would find out by itself."""
+    return database.status is DatabaseStatus.UNKNOWN and _is_in_doubt(state, database)
+
+
+def _may_expire(state: RolloutState, database: DatabaseState) -> bool:
+    return database.open and not database.started and state.status in ORDERING
+
+
+def _expiry(database: DatabaseState, policy: Policy) -> datetime | None:
+    if database.expires_at is None:
+        return None
+    return database.expires_at + timedelta(seconds=policy.expiry_grace_s)
+
+
+def _is_expired(state: RolloutState, database: DatabaseState, situation: Situation) -> bool:
+    expiry = _expiry(database, situation.policy)
+    return _may_expire(state, database) and expiry is not None and expiry <= situation.now
+
+
+def _is_given_up(state: RolloutState, database: DatabaseState, situation: Situation) -> bool:
+    """In doubt, and the fleet let go of it: nobody will find out, and nothing waits for it."""
+    if not _is_in_doubt(state, database):
+        return False
+    record = situation.records(database.database)
+    return record is None or not record.active
+
+
+def _opened(state: RolloutState, wave: int) -> Decided:
+    return decided(state, WaveOpened(rollout=state.rollout, wave=wave), str(wave))
+
+
+def _completed(state: RolloutState) -> Decided:
+    event = RolloutCompleted(
+        rollout=state.rollout,
+        applied=state.count(DatabaseStatus.APPLIED),
+        skipped=state.count(DatabaseStatus.SKIPPED),
+        failed=state.count(DatabaseStatus.FAILED),
+    )
+    return decided(state, event, "")
+
+
+def _went_back(state: RolloutState) -> Decided:
+    if failed := state.count(DatabaseStatus.ROLLBACK_FAILED):
+        names = sorted(state.failures)
+        stuck = [n for n in names if state.database(n).status is DatabaseStatus.ROLLBACK_FAILED]
+        positions = sorted(state.database(name).settled_position for name in stuck)
+        halted = RolloutHalted(
+            rollout=state.rollout,
+            why=f"rollback failed on {failed} of {len(state.undo)} databases: {listed(stuck)}",
+            evidence=tuple(positions[:EVIDENCE_AT_MOST]),
+        )
+        return decided(state, halted, str(state.version))
+    undone = sum(state.database(name).undone for name in state.undo)
+    event = RolloutRolledBack(
+        rollout=state.rollout, rolled_back=undone, untouched=len(state.undo) - undone
+    )
+    return decided(state, event, "")

@@ -1,0 +1,276 @@
+"""Why a request may be refused. Every message names what to do instead.
+
+```
+Refusal
+├── InvalidDatabase        the description of a database cannot be stored
+│   └── LiteralPassword    a password where only a reference to one may stand
+├── AlreadyRegistered      the id is taken by another database
+├── UnknownDatabase        no database has this id
+├── RetiredDatabase        the id belonged to a database that left for good
+├── ReasonRequired         the request changes what is believed, so it must say why
+├── InvalidSelection       a --select expression cannot be read
+├── EmptySelection         no active database is selected
+├── InvalidWaves           a wave specification cannot be read or leaves databases out
+├── InvalidBudget          a failure budget cannot be read
+├── InvalidLimit           a number of a plan is out of its range
+├── ChangedMigration       a version is registered with another up
+├── UnknownMigration       the rollout has no such version
+├── NothingPlanned         there is no migration to run
+├── IrreversibleMigrations a migration without a down section stands in the way
+├── DownHasNoRollback      what went down comes back by going up
+├── UnavailableDatabases   suspended or retired databases were asked for
+├── BusyDatabases          databases are part of another unfinished rollout
+├── WrongStatus            the rollout is not in a state that allows this
+├── NotInRollout           a database is no part of the rollout
+├── NothingToRetry         no database of the rollout waits for a retry
+└── NothingToResolve       the database's outcome is not in doubt
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+NAMED_AT_MOST = 5
+"""How many databases or migrations a message lists before it only counts the rest."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of `names`, and how many more there are."""
+    shown = ", ".join(names[:NAMED_AT_MOST])
+    more = len(names) - NAMED_AT_MOST
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+class Refusal(Exception):
+    """A request was understood and refused; nothing was recorded."""
+
+
+class InvalidDatabase(Refusal):
+    """The description of a database cannot be stored; `field` says which part of it."""
+
+    def __init__(self, database: str, field: str, why: str) -> None:
+        super().__init__(f"database {database!r}: {field} {why}")
+        self.database = database
+        self.field = field
+
+
+class LiteralPassword(InvalidDatabase):
+    """A password where only a reference to one may stand. The message does not repeat it."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            database,
+            "password",
+            "must be a reference, because the ledger never stores a literal password: write "
+            "env:NAME for a variable of the agents' environment, or file:PATH for a file below "
+            "the agents' secret roots (for example file:secrets/{database})",
+        )
+
+
+class AlreadyRegistered(Refusal):
+    """The id is taken by a database that is described otherwise."""
+
+    def __init__(self, database: str, differs: Sequence[str]) -> None:
+        super().__init__(
+            f"database {database!r} is registered already with another {listed(differs)}; "
+            "use `ledger fleet repoint` when it moved and `ledger fleet label` for its labels"
+        )
+        self.database = database
+        self.differs = tuple(differs)
+
+
+class UnknownDatabase(Refusal):
+    """No database has this id."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"no database {database!r} is registered; "
+            "see `ledger fleet list`, or register it with `ledger fleet add`"
+        )
+        self.database = database
+
+
+class RetiredDatabase(Refusal):
+    """The id belonged to a database that left the fleet for good."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"database {database!r} is retired and its id cannot come back, "
+            "because its history stays; register it under a new id with `ledger fleet add`"
+        )
+        self.database = database
+
+
+class ReasonRequired(Refusal):
+    """The request changes what the ledger believes of a database, so it must say why."""
+
+    def __init__(self, request: str) -> None:
+        super().__init__(
+            f"{request} makes the ledger forget what it believed of the database; "
+            "say why with --reason"
+        )
+
+
+class InvalidSelection(Refusal):
+    """A --select expression cannot be read at `column` (1-based)."""
+
+    def __init__(self, expression: str, column: int, why: str) -> None:
+        super().__init__(
+            f"selection {expression!r}, column {column}: {why}; "
+            "write for example `tier=gold,region!=eu` or `tier in (gold,silver)`"
+        )
+        self.expression = expression
+        self.column = column
+
+
+class EmptySelection(Refusal):
+    """No active database is selected."""
+
+    def __init__(self, selection: str) -> None:
+        what = f"selection {selection!r} matches" if selection else "the fleet has"
+        super().__init__(
+            f"{what} no active database; see `ledger fleet list`, "
+            "or `ledger fleet reinstate` what is suspended"
+        )
+
+
+class InvalidWaves(Refusal):
+    """A wave specification cannot be read, or leaves databases out."""
+
+    def __init__(self, spec: str, why: str) -> None:
+        super().__init__(
+            f"waves {spec!r}: {why}; write counts or percents and end with `rest`, "
+            "for example `1,10%,rest`"
+        )
+
+
+class InvalidBudget(Refusal):
+    """A failure budget cannot be read."""
+
+    def __init__(self, spec: str, why: str) -> None:
+        super().__init__(
+            f"failure budget {spec!r} {why}; write a count like `3`, "
+            "or a share of the databases like `2%`"
+        )
+
+
+class InvalidLimit(Refusal):
+    """A number of a plan is out of its range."""
+
+    def __init__(self, name: str, value: float, why: str) -> None:
+        super().__init__(f"{name} is {value:g}, but {why}; choose another value")
+
+
+class ChangedMigration(Refusal):
+    """A version is registered with another `up`."""
+
+    def __init__(self, label: str, known: str, given: str) -> None:
+        super().__init__(
+            f"migration {label} is registered with another up section "
+            f"(checksum {known[:12]}, given {given[:12]}); "
+            "restore the file and write the change as a new migration"
+        )
+        self.label = label
+
+
+class UnknownMigration(Refusal):
+    """The rollout has no such version."""
+
+    def __init__(self, rollout: str, version: str, versions: Sequence[str]) -> None:
+        super().__init__(
+            f"rollout {rollout} has no migration {version!r}; its migrations are {listed(versions)}"
+        )
+
+
+class NothingPlanned(Refusal):
+    """There is no migration to run."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the plan holds no migration; register a folder with `ledger migration register DIR`"
+        )
+
+
+class IrreversibleMigrations(Refusal):
+    """A migration without a down section stands in the way of going back."""
+
+    def __init__(self, what: str, migrations: Sequence[str]) -> None:
+        super().__init__(
+            f"{what} is not possible: {listed(migrations)} cannot be undone (no down section); "
+            "leave them out, choose `--when-spent halt`, or write a migration that goes forward"
+        )
+        self.migrations = tuple(migrations)
+
+
+class DownHasNoRollback(Refusal):
+    """What went down comes back by going up."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a rollout that goes down has no rollback: run `ledger up` to bring its migrations "
+            "back, and plan it with `--when-spent halt`"
+        )
+
+
+class UnavailableDatabases(Refusal):
+    """Suspended or retired databases were asked for; `databases` maps them to their status."""
+
+    def __init__(self, databases: Mapping[str, str]) -> None:
+        named = [f"{database} ({status})" for database, status in sorted(databases.items())]
+        super().__init__(
+            f"not available: {listed(named)}; bring suspended databases back with "
+            "`ledger fleet reinstate`, or leave them out of the selection"
+        )
+        self.databases = dict(databases)
+
+
+class BusyDatabases(Refusal):
+    """Databases are part of another unfinished rollout; `rollouts` maps database to rollout."""
+
+    def __init__(self, rollouts: Mapping[str, str]) -> None:
+        named = [f"{database} (rollout {held})" for database, held in sorted(rollouts.items())]
+        super().__init__(
+            f"busy in another rollout: {listed(named)}; wait for it with `ledger rollout watch`, "
+            "or end it with `ledger rollout abort`"
+        )
+        self.rollouts = dict(rollouts)
+
+
+class WrongStatus(Refusal):
+    """The rollout is not in a state that allows the request."""
+
+    def __init__(self, request: str, rollout: str, status: str, instead: str) -> None:
+        super().__init__(f"cannot {request} rollout {rollout}: it is {status}; {instead}")
+        self.status = status
+
+
+class NotInRollout(Refusal):
+    """Databases are no part of the rollout."""
+
+    def __init__(self, rollout: str, databases: Sequence[str]) -> None:
+        super().__init__(
+            f"rollout {rollout} does not include {listed(databases)}; "
+            f"`ledger rollout status {rollout}` lists its databases"
+        )
+
+
+class NothingToRetry(Refusal):
+    """The named databases, or all of the rollout's, are in no state that a retry could change."""
+
+    def __init__(self, rollout: str, databases: Mapping[str, str]) -> None:
+        named = [f"{database} is {status}" for database, status in sorted(databases.items())]
+        what = listed(named) if named else "no database failed, is unknown or was left out"
+        super().__init__(
+            f"nothing to retry in rollout {rollout}: {what}; see `ledger rollout status {rollout}`"
+        )
+
+
+class NothingToResolve(Refusal):
+    """The database's outcome is not in doubt."""
+
+    def __init__(self, rollout: str, database: str, status: str) -> None:
+        super().__init__(
+            f"database {database!r} is {status} in rollout {rollout}, not in doubt; "
+            f"to try again use `ledger rollout retry {rollout} {database}`"
+        )

@@ -1,0 +1,249 @@
+"""What may be asked of a rollout: one function per request, which answers with events or refuses.
+
+Planning one is in `ledger.domain.planning`. Which request is allowed when:
+
+| status       | start | pause | resume | retry | resolve | rollback | abort |
+|--------------|-------|-------|--------|-------|---------|----------|-------|
+| planned      | yes   |       |        |       |         |          | yes   |
+| running      |       | yes   |        | yes   | yes     | yes      | yes   |
+| paused       |       |       | yes    |       | yes     | yes      | yes   |
+| halted       |       |       | yes    | yes   | yes     | yes      | yes   |
+| rolling back |       |       |        | yes   | yes     |          | yes   |
+| … halted     |       |       |        | yes   | yes     |          | yes   |
+| completed    |       |       |        |       |         | yes      |       |
+| aborted      |       |       |        |       | yes     | yes      |       |
+| rolled back  |       |       |        |       |         |          |       |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ledger.contracts.events import (
+    OutcomeResolved,
+    RetryRequested,
+    RollbackStarted,
+    RolloutAborted,
+    RolloutPaused,
+    RolloutResumed,
+    RolloutStarted,
+)
+from ledger.contracts.registry import MigrationRef, Mode
+from ledger.contracts.reports import Event
+from ledger.domain.attempts import LEFT_OUT
+from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.planning import PlanRequest, plan_rollout
+from ledger.domain.refusals import (
+    BusyDatabases,
+    DownHasNoRollback,
+    NothingToResolve,
+    NothingToRetry,
+    NotInRollout,
+    UnavailableDatabases,
+    UnknownMigration,
+    WrongStatus,
+)
+from ledger.domain.rollback import refuse_irreversible
+from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status
+
+__all__ = [
+    "PlanRequest",
+    "abort",
+    "pause",
+    "plan_rollout",
+    "resolve",
+    "resume",
+    "retry",
+    "rollback",
+    "start",
+]
+
+
+def start(state: RolloutState, busy: Mapping[str, str]) -> tuple[Event, ...]:
+    """Let a planned rollout order, if its databases are still free; `busy` as in planning.
+
+    Databases suspended or retired since are left out on the way. Raises `WrongStatus` or
+    `BusyDatabases`.
+    """
+    if state.status is not Status.PLANNED:
+        raise _wrong(state, "start")
+    held = {
+        database: busy[database]
+        for database in state.where
+        if busy.get(database, state.rollout) != state.rollout
+    }
+    if held:
+        raise BusyDatabases(held)
+    return (RolloutStarted(rollout=state.rollout),)
+
+
+def pause(state: RolloutState) -> tuple[Event, ...]:
+    """Order nothing new; what runs finishes. Raises `WrongStatus`."""
+    if state.status is not Status.RUNNING:
+        raise _wrong(state, "pause")
+    return (RolloutPaused(rollout=state.rollout),)
+
+
+def resume(state: RolloutState) -> tuple[Event, ...]:
+    """Order again after a pause or a halt; a halt's failures are accepted. Raises `WrongStatus`."""
+    if state.status not in (Status.PAUSED, Status.HALTED) or state.rolling:
+        raise _wrong(state, "resume")
+    return (RolloutResumed(rollout=state.rollout),)
+
+
+def abort(state: RolloutState, *, cancel: bool = False) -> tuple[Event, ...]:
+    """End the rollout where it stands; with `cancel`, what runs is asked to stop.
+
+    Raises `WrongStatus`.
+    """
+    if state.status in (Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED):
+        raise _wrong(state, "abort")
+    return (RolloutAborted(rollout=state.rollout, cancel=cancel),)
+
+
+def rollback(
+    state: RolloutState, migrations: Mapping[str, MigrationRef], why: str = "requested"
+) -> tuple[Event, ...]:
+    """Undo what the rollout applied, on every database that was ever ordered.
+
+    Raises `DownHasNoRollback`, `WrongStatus` or `IrreversibleMigrations`.
+    """
+    if state.plan.mode is Mode.DOWN:
+        raise DownHasNoRollback
+    if state.rolling or state.status in (Status.PLANNED, Status.ROLLED_BACK):
+        raise _wrong(state, "roll back")
+    refs = [migrations[step.version] for step in state.plan.steps]
+    refuse_irreversible(f"rolling back {state.rollout}", refs)
+    return (RollbackStarted(rollout=state.rollout, why=why),)
+
+
+def retry(
+    state: RolloutState,
+    databases: Sequence[str] | None,
+    records: Mapping[str, DatabaseRecord],
+) -> tuple[Event, ...]:
+    """Try again on these databases, or on all that failed, are unknown or could not go back.
+
+    A halted rollout resumes with it. Named databases may also be those that the fleet left out.
+    Raises `WrongStatus`, `NotInRollout`, `NothingToRetry` or `UnavailableDatabases`.
+    """
+    if state.status not in (Status.RUNNING, Status.HALTED, Status.ROLLING_BACK):
+        raise _wrong(state, "retry")
+    chosen = _retried_by_name(state, databases) if databases else _retried(state)
+    unavailable = _unavailable(chosen, records)
+    if databases and unavailable:
+        raise UnavailableDatabases(unavailable)
+    available = tuple(database for database in chosen if database not in unavailable)
+    if not available:
+        raise NothingToRetry(state.rollout, unavailable)
+    request = RetryRequested(rollout=state.rollout, databases=available)
+    if state.status is Status.HALTED:
+        return (request, RolloutResumed(rollout=state.rollout))
+    return (request,)
+
+
+def resolve(
+    state: RolloutState, database: str, version: str, *, applied: bool
+) -> tuple[Event, ...]:
+    """Settle by a person's word whether a migration is applied where no probe could tell.
+
+    Raises `WrongStatus`, `NotInRollout`, `UnknownMigration` or `NothingToResolve`.
+    """
+    if state.status in (Status.PLANNED, Status.COMPLETED, Status.ROLLED_BACK):
+        raise _wrong(state, "resolve a database of")
+    if database not in state:
+        raise NotInRollout(state.rollout, [database])
+    versions = [step.version for step in state.plan.steps]
+    if version not in versions:
+        raise UnknownMigration(state.rollout, version, versions)
+    known = state.database(database)
+    if known.status not in (DatabaseStatus.BLOCKED, DatabaseStatus.UNKNOWN):
+        raise NothingToResolve(state.rollout, database, known.status.value)
+    return (
+        OutcomeResolved(rollout=state.rollout, database=database, version=version, applied=applied),
+    )
+
+
+def _wrong(state: RolloutState, request: str) -> WrongStatus:
+    status = "halted in its rollback" if _halted_back(state) else state.status.value
+    return WrongStatus(request, state.rollout, status.replace("_", " "), _instead(state))
+
+
+def _instead(state: RolloutState) -> str:
+    """What a person can do with the rollout as it is."""
+    rollout = state.rollout
+    if _halted_back(state):
+        return (
+            f"fix what failed and run `ledger rollout retry {rollout}`, "
+            f"or leave it with `ledger rollout abort {rollout}`"
+        )
+    return {
+        Status.PLANNED: f"end it with `ledger rollout abort {rollout}`, and start another",
+        Status.RUNNING: (
+            f"watch it with `ledger rollout watch {rollout}`, "
+            f"or `ledger rollout pause {rollout}` first"
+        ),
+        Status.PAUSED: f"resume it with `ledger rollout resume {rollout}`",
+        Status.HALTED: (
+            f"go on with `ledger rollout resume {rollout}` or `retry`, "
+            f"or back with `ledger rollout rollback {rollout}`"
+        ),
+        Status.ROLLING_BACK: (
+            f"watch it with `ledger rollout watch {rollout}`, "
+            f"or stop it with `ledger rollout abort {rollout}`"
+        ),
+        Status.COMPLETED: (
+            "run `ledger up` for what is left (databases that have it are skipped), "
+            f"or `ledger rollout rollback {rollout}`"
+        ),
+        Status.ROLLED_BACK: "plan a new one with `ledger plan`",
+        Status.ABORTED: (
+            f"undo it with `ledger rollout rollback {rollout}`, "
+            "or plan a new one with `ledger plan`"
+        ),
+    }[state.status]
+
+
+def _halted_back(state: RolloutState) -> bool:
+    return state.status is Status.HALTED and state.rolling
+
+
+def _retried(state: RolloutState) -> list[str]:
+    """All that failed or are unknown, in the order of the waves' failures, then the unknown."""
+    candidates = [*state.failures, *state.active]
+    return [database for database in candidates if _may_retry(state, state.database(database))]
+
+
+def _retried_by_name(state: RolloutState, databases: Sequence[str]) -> list[str]:
+    foreign = [database for database in databases if database not in state]
+    if foreign:
+        raise NotInRollout(state.rollout, foreign)
+    known = [state.database(database) for database in dict.fromkeys(databases)]
+    settled = {
+        database.database: database.status.value
+        for database in known
+        if not _may_retry(state, database) and not _was_left_out(database)
+    }
+    if settled:
+        raise NothingToRetry(state.rollout, settled)
+    return [database.database for database in known]
+
+
+def _may_retry(state: RolloutState, database: DatabaseState) -> bool:
+    if state.rolling:
+        unknown = database.status is DatabaseStatus.UNKNOWN and database.going_back
+        return unknown or database.status is DatabaseStatus.ROLLBACK_FAILED
+    return database.status in (DatabaseStatus.FAILED, DatabaseStatus.UNKNOWN)
+
+
+def _was_left_out(database: DatabaseState) -> bool:
+    return database.failure is not None and database.failure.kind == LEFT_OUT
+
+
+def _unavailable(databases: Sequence[str], records: Mapping[str, DatabaseRecord]) -> dict[str, str]:
+    unavailable = {}
+    for database in databases:
+        record = records.get(database)
+        if record is None or not record.active:
+            unavailable[database] = "not registered" if record is None else record.status.value
+    return unavailable

@@ -1,0 +1,213 @@
+"""What a rollout and each of its databases are at one position of the log; frozen values.
+
+The diagrams are in `ledger.domain.rollout`, which folds events into these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+from uuid import UUID
+
+from ledger.contracts.events import RolloutPlanned
+from ledger.contracts.registry import FailureDetail, Mode, Resolution
+
+
+class Status(StrEnum):
+    """What a rollout does now."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    PAUSED = "paused"
+    HALTED = "halted"
+    ROLLING_BACK = "rolling_back"
+    COMPLETED = "completed"
+    ROLLED_BACK = "rolled_back"
+    ABORTED = "aborted"
+
+
+ENDED = frozenset({Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED})
+"""A rollout in one of these orders nothing more by itself."""
+ORDERING = frozenset({Status.RUNNING, Status.ROLLING_BACK})
+"""Only in these are databases ordered."""
+
+
+class DatabaseStatus(StrEnum):
+    """How far a rollout is on one database. In a `down` rollout, `applied` means: undone."""
+
+    PENDING = "pending"
+    ORDERED = "ordered"
+    RUNNING = "running"
+    APPLIED = "applied"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    """In doubt: no probe could settle a step, a person has to (`ledger resolve`)."""
+    SKIPPED = "skipped"
+    """Nothing was to be done there, or the fleet left the database out."""
+    UNKNOWN = "unknown"
+    """An order went unanswered past its deadline; the journal is asked."""
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+    ROLLBACK_FAILED = "rollback_failed"
+
+
+SETTLED = frozenset(
+    {
+        DatabaseStatus.APPLIED,
+        DatabaseStatus.FAILED,
+        DatabaseStatus.SKIPPED,
+        DatabaseStatus.ROLLED_BACK,
+        DatabaseStatus.ROLLBACK_FAILED,
+    }
+)
+"""A database in one of these is finished with, unless a person asks for more."""
+
+
+class DatabaseState(NamedTuple):
+    """One database of a rollout. A named tuple: cheap to copy, which a fold does per event.
+
+    `ordered_position` is the log position of its latest order, `settled_position` that of what
+    settled it. `changed` are the versions that this rollout has in force there, oldest first.
+    `open` says that its latest order is unanswered, `again` that it waits for a new attempt,
+    `answered` that the latest attempt has its last word. `head` is the journal's head in that word.
+    `inspections` counts all looks at it, `looks` those since it became unknown.
+    """
+
+    database: str
+    wave: int
+    status: DatabaseStatus = DatabaseStatus.PENDING
+    pool: str = ""
+    attempt: int = 0
+    mode: Mode | None = None
+    command: UUID | None = None
+    open: bool = False
+    again: bool = False
+    started: bool = False
+    answered: bool = False
+    ordered_position: int = 0
+    ordered_at: datetime | None = None
+    expires_at: datetime | None = None
+    deadline_at: datetime | None = None
+    changed: tuple[str, ...] = ()
+    undone: bool = False
+    """Whether rolling back changed something there."""
+    head: str | None = None
+    failure: FailureDetail | None = None
+    settled_position: int = 0
+    forgiven: bool = False
+    """Whether this failure was known when a person resumed the halted rollout."""
+    resolutions: tuple[Resolution, ...] = ()
+    inspection: UUID | None = None
+    inspections: int = 0
+    looks: int = 0
+    look_at: datetime | None = None
+    inspected_at: datetime | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether nobody can say yet how its latest attempt ended."""
+        return self.open or self.status in (DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED)
+
+    @property
+    def going_back(self) -> bool:
+        """Whether its latest order was to undo."""
+        return self.mode is Mode.ROLLBACK
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a failure that the budget pays for."""
+        return self.status is DatabaseStatus.FAILED and not self.forgiven
+
+
+class Wave(NamedTuple):
+    """One wave: its databases in chunks of at most 1,000, and how far it is."""
+
+    chunks: tuple[tuple[str, ...], ...] = ()
+    opened: bool = False
+    completed: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many databases it holds."""
+        return sum(len(chunk) for chunk in self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutState:
+    """A rollout at one position of the log.
+
+    `version` is the decisions stream's version, to append at; `position` the last one folded.
+    `rolling` says that it goes back, also while halted in doing so. Databases are kept per chunk,
+    and what `progress` needs is kept beside them, so that it never walks the fleet: `counts` per
+    wave and status, `active` (an outcome is owed), `again` (a new attempt is owed), `failures`,
+    `counted` (failures that the budget pays for), `ordered` (databases ever ordered).
+    `cursor` is the place in the open wave before which nothing is pending for the first time,
+    `undo` the order in which databases go back and `undo_cursor` the place reached in it.
+    """
+
+    plan: RolloutPlanned
+    status: Status
+    version: int
+    position: int
+    planned_at: datetime
+    rolling: bool = False
+    cancel: bool = False
+    why: str = ""
+    wave: int = -1
+    waves: tuple[Wave, ...] = ()
+    chunks: tuple[Mapping[str, DatabaseState], ...] = ()
+    where: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[tuple[int, DatabaseStatus], int] = field(default_factory=dict)
+    active: Mapping[str, None] = field(default_factory=dict)
+    again: Mapping[str, None] = field(default_factory=dict)
+    failures: Mapping[str, None] = field(default_factory=dict)
+    counted: int = 0
+    ordered: int = 0
+    cursor: tuple[int, int] = (0, 0)
+    undo: tuple[str, ...] = ()
+    undo_cursor: int = 0
+
+    @property
+    def rollout(self) -> str:
+        """The rollout's id."""
+        return self.plan.rollout
+
+    @property
+    def stream(self) -> str:
+        """The stream of its decisions."""
+        return f"rollout-{self.plan.rollout}"
+
+    @property
+    def total(self) -> int:
+        """How many databases its waves hold."""
+        return len(self.where)
+
+    def __contains__(self, database: str) -> bool:
+        return database in self.where
+
+    def database(self, database: str) -> DatabaseState:
+        """The state of one database; `KeyError` when it is no part of the rollout."""
+        return self.chunks[self.where[database]][database]
+
+    def databases(self) -> Iterator[DatabaseState]:
+        """All databases, wave by wave."""
+        for chunk in self.chunks:
+            yield from chunk.values()
+
+    def count(self, status: DatabaseStatus, wave: int | None = None) -> int:
+        """How many databases, of one wave or of all, have this status."""
+        if wave is not None:
+            return self.counts.get((wave, status), 0)
+        return sum(self.counts.get((number, status), 0) for number in range(len(self.waves)))
+
+    def unsettled(self, wave: int) -> int:
+        """How many databases of a wave have no outcome yet."""
+        return self.waves[wave].size - sum(self.count(status, wave) for status in SETTLED)
+
+    def open_commands(self) -> tuple[UUID, ...]:
+        """The commands of unanswered orders: what a cancelling abort asks to stop."""
+        found = (self.database(database) for database in self.active)
+        return tuple(state.command for state in found if state.open and state.command)

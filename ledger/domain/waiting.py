@@ -1,0 +1,253 @@
+"""What each unfinished database of a rollout waits for, and which command would help.
+
+Nothing waits silently: for every database without an outcome there is one reason, the nearest cause
+first. A stopped rollout explains what it does not order, a missing leader explains everything that
+leaders do, an unreachable broker or a pool without agents what agents do, and the agents' own
+heartbeats the rest. Heartbeats are signs of life and never facts: no decision uses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from uuid import UUID
+
+from ledger.contracts.heartbeat import Busy, Heartbeat
+from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
+
+SILENT_AFTER_S = 30.0
+"""An agent not heard of for this long is taken for gone; several heartbeats fit into it."""
+
+
+class Reason(StrEnum):
+    """Why a database has no outcome yet."""
+
+    NOT_STARTED = "not_started"
+    PAUSED = "paused"
+    HALTED = "halted"
+    BLOCKED = "blocked"
+    NO_LEADER = "no_leader"
+    NO_BROKER = "no_broker"
+    NO_AGENT = "no_agent"
+    LOCK = "lock"
+    RETRY = "retry"
+    QUEUED = "queued"
+    RUNNING = "running"
+    NOT_TAKEN = "not_taken"
+    UNKNOWN = "unknown"
+    WAVE = "wave"
+    IN_FLIGHT = "in_flight"
+    FINISHING = "finishing"
+
+
+@dataclass(frozen=True, slots=True)
+class Leader:
+    """The process that leads now."""
+
+    name: str
+    host: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An agent's latest heartbeat, and when it arrived here, by the reader's own clock."""
+
+    heartbeat: Heartbeat
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the ledger knows beside the log. `broker` is `None` where no broker is used.
+
+    `pool_of` gives the pool of a database that was not ordered yet.
+    """
+
+    now: datetime
+    leader: Leader | None
+    broker: bool | None
+    agents: Sequence[Seen]
+    pool_of: Callable[[str], str]
+
+    def alive(self) -> list[Heartbeat]:
+        """The agents heard of lately."""
+        oldest = self.now - timedelta(seconds=SILENT_AFTER_S)
+        return [seen.heartbeat for seen in self.agents if seen.seen_at >= oldest]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One database's reason in a sentence; `command` would help, `until` is when it may change."""
+
+    database: str
+    wave: int
+    status: DatabaseStatus
+    reason: Reason
+    text: str
+    command: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """The surroundings, indexed once for all databases."""
+
+    surroundings: Surroundings
+    pools: frozenset[str]
+    busy: Mapping[UUID, Busy] = field(default_factory=dict)
+
+
+def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[Waiting]:
+    """One answer for each unfinished database, wave by wave."""
+    alive = surroundings.alive()
+    view = _View(
+        surroundings,
+        pools=frozenset(agent.pool for agent in alive),
+        busy={busy.command: busy for agent in alive for busy in agent.busy},
+    )
+    for database in state.databases():
+        if is_unfinished(state, database):
+            yield _explain(state, database, view)
+
+
+def is_unfinished(state: RolloutState, database: DatabaseState) -> bool:
+    """Whether the rollout still owes this database an outcome."""
+    if state.status in (Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED):
+        return database.active
+    if state.rolling:
+        return database.attempt > 0 and not (database.going_back and database.status in SETTLED)
+    return database.status not in SETTLED
+
+
+def _explain(state: RolloutState, database: DatabaseState, view: _View) -> Waiting:
+    if database.status is DatabaseStatus.BLOCKED:
+        return _blocked(state, database)
+    if not database.active:
+        return _stopped(state, database) or _absent(state, database, view) or _turn(state, database)
+    busy = view.busy.get(database.inspection or database.command or UUID(int=0))
+    if busy is not None:
+        return _at_work(state, database, busy)
+    return _absent(state, database, view) or _unanswered(state, database)
+
+
+def _blocked(state: RolloutState, database: DatabaseState) -> Waiting:
+    message = database.failure.message if database.failure else "its outcome is in doubt"
+    return _because(
+        database,
+        Reason.BLOCKED,
+        f"blocked: {message}; look at the database and say whether the migration is applied",
+        _resolve(state, database),
+    )
+
+
+def _stopped(state: RolloutState, database: DatabaseState) -> Waiting | None:
+    rollout = state.rollout
+    match state.status:
+        case Status.PLANNED:
+            command = f"ledger rollout abort {rollout}"
+            return _because(database, Reason.NOT_STARTED, "planned and not started", command)
+        case Status.PAUSED:
+            command = f"ledger rollout resume {rollout}"
+            return _because(database, Reason.PAUSED, "the rollout is paused", command)
+        case Status.HALTED:
+            verb = "retry" if state.rolling else "resume"
+            command = f"ledger rollout {verb} {rollout}"
+            return _because(database, Reason.HALTED, f"halted: {state.why}", command)
+        case _:
+            return None
+
+
+def _absent(state: RolloutState, database: DatabaseState, view: _View) -> Waiting | None:
+    """Somebody is missing who would have to act."""
+    pool = database.pool or view.surroundings.pool_of(database.database)
+    if view.surroundings.leader is None:
+        return _because(database, Reason.NO_LEADER, "no leader", "ledger serve")
+    if view.surroundings.broker is False:
+        text = "the broker cannot be reached; orders are published when it is back"
+        return _because(database, Reason.NO_BROKER, text, "ledger config show")
+    if pool not in view.pools:
+        text = f"no agent in pool {pool}"
+        return _because(database, Reason.NO_AGENT, text, f"ledger-agent run --pool {pool}")
+    return None
+
+
+def _turn(state: RolloutState, database: DatabaseState) -> Waiting:
+    """It is not ordered because others come first."""
+    if not state.rolling and database.wave > max(state.wave, 0):
+        text = f"wave {database.wave + 1} is not open yet"
+        return _because(database, Reason.WAVE, text)
+    text = f"in-flight limit: {state.plan.in_flight} databases at once"
+    if stuck := state.count(DatabaseStatus.BLOCKED) + state.count(DatabaseStatus.UNKNOWN):
+        text += f", {stuck} of them blocked or unknown"
+    return _because(database, Reason.IN_FLIGHT, text)
+
+
+def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> Waiting:
+    """What the agent that has it in its hands says."""
+    doing = f"migration {busy.migration}" if busy.migration else "its command"
+    if busy.statements:
+        doing += f", statement {busy.statement} of {busy.statements}"
+    if state.rolling and not database.going_back:
+        text = f"finishing {doing} before it goes back"
+        return _because(database, Reason.FINISHING, text, since=busy.since)
+    if busy.waits_for:
+        text = f"{busy.waits_for}; {doing}"
+        return _because(database, Reason.LOCK, text, since=busy.since, until=busy.next_try_at)
+    if busy.next_try_at is not None:
+        text = f"next retry at {_clock(busy.next_try_at)}; {doing}"
+        return _because(database, Reason.RETRY, text, since=busy.since, until=busy.next_try_at)
+    if busy.phase == "queued":
+        text = "an agent has it in its queue"
+        return _because(database, Reason.QUEUED, text, since=busy.since)
+    return _because(database, Reason.RUNNING, f"{busy.phase}: {doing}", since=busy.since)
+
+
+def _unanswered(state: RolloutState, database: DatabaseState) -> Waiting:
+    """It was ordered, agents are there, and none says that it works on it."""
+    if database.status is DatabaseStatus.UNKNOWN:
+        asked = _clock(database.inspected_at) if database.inspected_at else "next"
+        why = f": {database.failure.message}" if database.failure else ""
+        return _because(
+            database,
+            Reason.UNKNOWN,
+            f"unknown{why}; its journal was asked at {asked}",
+            _resolve(state, database),
+            since=database.deadline_at,
+            until=database.look_at,
+        )
+    if database.started:
+        text = "an agent started it and has not reported its end"
+        return _because(
+            database, Reason.RUNNING, text, since=database.ordered_at, until=database.deadline_at
+        )
+    text = "ordered, no agent has taken it yet"
+    return _because(
+        database, Reason.NOT_TAKEN, text, since=database.ordered_at, until=database.expires_at
+    )
+
+
+def _resolve(state: RolloutState, database: DatabaseState) -> str:
+    version = state.plan.steps[0].version if len(state.plan.steps) == 1 else "MIGRATION"
+    return f"ledger resolve {database.database} {version} --applied|--not-applied --reason …"
+
+
+def _because(
+    database: DatabaseState,
+    reason: Reason,
+    text: str,
+    command: str | None = None,
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> Waiting:
+    return Waiting(
+        database.database, database.wave, database.status, reason, text, command, since, until
+    )
+
+
+def _clock(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

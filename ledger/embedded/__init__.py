@@ -1,0 +1,1 @@
+"""Real servers from packages, for `ledger dev`, the demo and the tests; never for production."""

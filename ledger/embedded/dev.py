@@ -1,0 +1,131 @@
+"""Local servers for one developer: everything in one folder, ended when the developer says so.
+
+```
+start() ─▶ print settings() ─▶ wait until Ctrl-C or SIGTERM ─▶ stop()
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import asyncpg
+
+from ledger.embedded.errors import FolderInUse
+from ledger.embedded.jars import Progress
+from ledger.embedded.kafka import EmbeddedKafka
+from ledger.embedded.postgres import EmbeddedPostgres
+
+LEDGER_DATABASE = "ledger"
+"""The database in which a developer's ledger lives."""
+
+CREATE_LEDGER_DATABASE = f"CREATE DATABASE {LEDGER_DATABASE}"
+
+
+class DevServers:
+    """An embedded PostgreSQL and, with `kafka`, an embedded broker, below `folder`.
+
+    A context manager that starts and stops them. `say` gets one sentence per step. Errors are those
+    of `ledger.embedded.errors`.
+    """
+
+    def __init__(
+        self, folder: Path, *, kafka: bool = False, say: Progress = lambda sentence: None
+    ) -> None:
+        self.folder = folder.absolute()
+        self.postgres = EmbeddedPostgres(self.folder / "postgres")
+        self.kafka = EmbeddedKafka(self.folder / "kafka", say=say) if kafka else None
+        self._say = say
+        self._folder_lock = ExitStack()
+        self._mine = False
+        # A stop that comes while another thread still starts waits for it.
+        self._one_at_a_time = threading.RLock()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start what was asked for and make the ledger's database if it is missing.
+
+        Raises FolderInUse when another process serves this folder.
+        """
+        with self._one_at_a_time:
+            self._take_folder()
+            try:
+                self._start_servers()
+            except BaseException:
+                self.stop()
+                raise
+
+    def settings(self) -> dict[str, str]:
+        """Return the variables that point the ledger here; the first one holds a password."""
+        settings = {"LEDGER_DATABASE_URL": self.postgres.url(LEDGER_DATABASE)}
+        if self.kafka:
+            settings["LEDGER_KAFKA_BOOTSTRAP"] = self.kafka.bootstrap
+        return settings
+
+    def stop(self) -> None:
+        """Stop the servers and keep their data; those of another process are left alone."""
+        with self._one_at_a_time:
+            if self._mine:
+                if self.kafka:
+                    self.kafka.stop()
+                self.postgres.stop()
+                self._leave_folder()
+
+    def reset(self) -> None:
+        """Delete the data of both servers, whether they are asked for now or not.
+
+        Raises FolderInUse when another process serves this folder.
+        """
+        with self._one_at_a_time:
+            self._take_folder()
+            EmbeddedKafka(self.folder / "kafka").reset()
+            self.postgres.reset()
+            self._leave_folder()
+
+    def _start_servers(self) -> None:
+        self._say(f"Starting PostgreSQL 18 in {self.postgres.folder} ...")
+        self.postgres.start()
+        asyncio.run(self._make_ledger_database())
+        if self.kafka:
+            self._say(f"Starting Apache Kafka in {self.kafka.folder} ...")
+            self.kafka.start()
+
+    def _take_folder(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle = self._folder_lock.enter_context((self.folder / "lock").open("w"))
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as busy:
+            self._folder_lock.close()
+            raise FolderInUse(self.folder) from busy
+        self._mine = True
+
+    def _leave_folder(self) -> None:
+        self._mine = False
+        self._folder_lock.close()
+
+    async def _make_ledger_database(self) -> None:
+        connection = await asyncpg.connect(self.postgres.url())
+        try:
+            await connection.execute(CREATE_LEDGER_DATABASE)
+        except asyncpg.DuplicateDatabaseError:
+            self._say("The ledger's database is there already.")
+        finally:
+            await connection.close()

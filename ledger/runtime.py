@@ -1,0 +1,284 @@
+"""The composition root: the only file that knows every concrete class.
+
+Three ways to run, made of the same parts:
+
+- `open_ledger`: read, and record requests. Every command does this.
+- `working`: also lead and work inside this process, for as long as a command waits (no broker).
+- `serve`: lead until stopped; agents live here without a broker, elsewhere with one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from uuid_utils.compat import uuid7
+
+from ledger.bus.kafka import KafkaBus
+from ledger.bus.local import LocalBroker, LocalBus
+from ledger.bus.port import Bus
+from ledger.contracts.envelope import Metadata
+from ledger.errors import LeadershipTaken, NotPermitted
+from ledger.leading.ending import bounded_end, only_the_first
+from ledger.leading.leader import Leader
+from ledger.replay import Replayed
+from ledger.replay import replay as replayed
+from ledger.service.asked import utc_now
+from ledger.service.bundles import BundleService
+from ledger.service.fleet import FleetService
+from ledger.service.rollouts import RolloutService
+from ledger.service.surroundings import Lookout
+from ledger.settings import Settings, Transport
+from ledger.store import install as schema
+from ledger.store.connections import Pool, open_pool
+from ledger.store.content import ContentStore
+from ledger.store.history import History
+from ledger.store.leadership import Leadership, take
+from ledger.store.log import EventLog
+from ledger.store.read_models import ReadModels
+
+if TYPE_CHECKING:
+    from agents.runtime import Agent
+
+HIRE_EVERY_S = 1.0
+"""How soon a pool that is new in the fleet gets its agent in single-process mode."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """An open ledger: its log, what can be asked of it, and what can be read."""
+
+    id: UUID
+    name: str
+    pool: Pool
+    log: EventLog
+    fleet: FleetService
+    bundles: BundleService
+    rollouts: RolloutService
+    reads: ReadModels
+    history: History
+    lookout: Lookout
+
+    async def leader(self) -> str | None:
+        """The name of the process that leads now, if one does."""
+        found = await self.lookout.leader()
+        return found.name if found else None
+
+    async def replay(self) -> Replayed:
+        """Fold the whole log beside the live read models; what differs."""
+        async with self.pool.acquire() as connection:
+            return await replayed(connection)
+
+
+async def install(settings: Settings) -> schema.Installed:
+    """Make a ledger in the database that the settings name; again is harmless."""
+    return await schema.install(settings.ledger_url, uuid7(), Metadata(occurred_at=utc_now()))
+
+
+async def upgrade(settings: Settings) -> schema.Installed:
+    """Bring the ledger's schema to this program's version; again is harmless."""
+    return await schema.upgrade(settings.ledger_url)
+
+
+@asynccontextmanager
+async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
+    """The ledger that the settings name, until the block ends.
+
+    Raises `SettingsError`, `LedgerUnreachable`, `LedgerIsStandby`, `NotInstalled` or
+    `SchemaVersionMismatch`.
+    """
+    pool = await open_pool(settings.ledger_url)
+    try:
+        head = await schema.check(pool)
+        log = EventLog(pool)
+        reads = ReadModels(pool)
+        fleet = FleetService(log)
+        bundles = BundleService(log, ContentStore(pool))
+        lookout = Lookout(pool, uses_broker=settings.transport is Transport.KAFKA)
+        yield Ledger(
+            id=head.ledger_id,
+            name=settings.name,
+            pool=pool,
+            log=log,
+            fleet=fleet,
+            bundles=bundles,
+            rollouts=RolloutService(log, reads, fleet, bundles, lookout),
+            reads=reads,
+            history=History(pool),
+            lookout=lookout,
+        )
+    finally:
+        await pool.close()
+
+
+@asynccontextmanager
+async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
+    """Lead and work in this process until the block ends.
+
+    If another process leads, or this role may not, only watch.
+    """
+    name, host = own_name()
+    try:
+        leadership = await take(settings.ledger_url, name, host)
+    except (LeadershipTaken, NotPermitted):
+        yield
+        return
+    async with _led(ledger, settings, leadership, name, host):
+        yield
+
+
+async def serve(settings: Settings, *, started: Callable[[str, int], None]) -> None:
+    """Lead until the first SIGINT or SIGTERM, finish what runs, end; the second ends at once.
+
+    Raises `LeadershipTaken` when another process leads, and what `open_ledger` raises.
+    """
+    name, host = own_name()
+    async with open_ledger(settings) as ledger:
+        leadership = await take(settings.ledger_url, name, host)
+        asked = asyncio.Event()
+        with _Signals(asked):
+            async with _led(ledger, settings, leadership, name, host):
+                started(name, leadership.term)
+                await asked.wait()
+
+
+def own_name() -> tuple[str, str]:
+    """How this process is called among leaders, and the host it runs on."""
+    host = socket.gethostname()
+    return f"{host}-{os.getpid()}", host
+
+
+@asynccontextmanager
+async def _led(
+    ledger: Ledger, settings: Settings, leadership: Leadership, name: str, host: str
+) -> AsyncIterator[None]:
+    """Lead in the background; what goes wrong there ends the block."""
+    broker = settings.broker
+    local = LocalBroker()
+    bus: Bus = KafkaBus(broker, f"ledger-{name}") if broker else LocalBus(local)
+    leader = Leader(
+        ledger.pool,
+        ledger.log,
+        bus,
+        leadership,
+        ledger=ledger.id,
+        resend_s=settings.resend_s,
+        keeps_positions=broker is not None,
+    )
+    staff = None if broker else Staff(local, settings)
+    try:
+        async with (
+            only_the_first(),
+            bounded_end(ledger.pool) as ending,
+            asyncio.TaskGroup() as group,
+        ):
+            leading = group.create_task(leader.lead(name, host), name="leader")
+            leading.add_done_callback(ending)
+            hiring = group.create_task(staff.hire(leader), name="staff") if staff else None
+            try:
+                yield
+            finally:
+                if staff and hiring and not leading.done():
+                    await staff.stop()
+                    hiring.cancel()
+                    await _drained(leader, leading)
+                ending(leading)
+                leading.cancel()
+    finally:
+        await bus.close()
+        await leadership.release()
+
+
+async def _drained(leader: Leader, leading: asyncio.Task[None]) -> None:
+    """Return when the last reports are in the log, or nobody is left to take them."""
+    draining = asyncio.create_task(leader.drain(), name="leader-drain")
+    try:
+        await asyncio.wait({draining, leading}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        draining.cancel()
+
+
+class Staff:
+    """The agents of single-process mode: one for each pool, also for pools that come later."""
+
+    def __init__(self, broker: LocalBroker, settings: Settings) -> None:
+        self._broker = broker
+        self._settings = settings
+        self._agents: dict[str, Agent] = {}
+        self._working: list[asyncio.Task[None]] = []
+
+    async def hire(self, leader: Leader) -> None:
+        """Start an agent for every pool that has none, until cancelled; raises what breaks one.
+
+        When cancelled because the leader failed, the agents finish what they have in hand: the
+        journals keep what cannot be reported now.
+        """
+        async with asyncio.TaskGroup() as group:
+            try:
+                await leader.loaded()
+                while True:
+                    wanted = leader.pools() | {self._settings.pool}
+                    for pool in sorted(wanted - self._agents.keys()):
+                        agent = self._agents[pool] = self._agent(pool)
+                        self._working.append(group.create_task(agent.run(), name=f"agent-{pool}"))
+                    await asyncio.sleep(HIRE_EVERY_S)
+            except asyncio.CancelledError:
+                await self.stop()
+                raise
+
+    async def stop(self) -> None:
+        """Let every agent finish what it has in hand, within its grace period; again forces."""
+        for agent in self._agents.values():
+            agent.stop()
+        if self._working:
+            await asyncio.wait(self._working)
+
+    def _agent(self, pool: str) -> Agent:
+        from agents.runtime import Agent
+        from agents.settings import AgentSettings
+
+        section = self._settings.agent
+        settings = AgentSettings(
+            pool=pool,
+            name=f"{socket.gethostname()}-{os.getpid()}-{pool}",
+            concurrency=section.concurrency,
+            per_host=section.per_host,
+            secret_roots=section.secret_roots,
+            grace_s=section.grace_s,
+            insecure_postgres=section.insecure_postgres,
+            content_cache_bytes=section.content_cache_bytes,
+            sslrootcert=section.ssl_rootcert,
+            sslcert=section.ssl_cert,
+            sslkey=section.ssl_key,
+        )
+        return Agent(LocalBus(self._broker), settings)
+
+
+class _Signals:
+    """The first signal sets `asked`; the second cancels the task that waits."""
+
+    def __init__(self, asked: asyncio.Event) -> None:
+        self._asked = asked
+        self._task = asyncio.current_task()
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._heard)
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+    def _heard(self) -> None:
+        if self._asked.is_set() and self._task is not None:
+            self._task.cancel()
+        self._asked.set()

@@ -1,0 +1,53 @@
+"""Who asks, why, and in which trace: what every request carries into the log."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from uuid_utils.compat import uuid7
+
+from ledger.contracts.envelope import Encoded, Metadata, encode
+from ledger.contracts.reports import Event
+from ledger.telemetry import current_context
+
+ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
+"""Digits and letters that are not mistaken for each other when read aloud."""
+ID_LENGTH = 8
+"""30^8 ids; a clash is refused by the log, for a new stream is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A person's reason and ticket. Who acted is not said here: the log stamps the role."""
+
+    reason: str | None = None
+    ticket: str | None = None
+
+
+def encode_request(
+    events: Sequence[Event], asked: Asked, *, correlation: str | None = None
+) -> list[Encoded]:
+    """The events of one request, with new ids and the caller's trace context."""
+    traceparent, tracestate = current_context()
+    metadata = Metadata(
+        reason=asked.reason,
+        ticket=asked.ticket,
+        correlation=correlation,
+        traceparent=traceparent,
+        tracestate=tracestate,
+        occurred_at=utc_now(),
+    )
+    return [encode(event, uuid7(), metadata) for event in events]
+
+
+def new_id() -> str:
+    """A short id for a rollout or a check, easy to type."""
+    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+
+
+def utc_now() -> datetime:
+    """The ledger's own clock."""
+    return datetime.now(UTC)

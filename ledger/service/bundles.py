@@ -1,0 +1,154 @@
+"""Registers folders of migrations: texts by hash, the bundle as an event."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ledger.contracts.events import BundleRegistered
+from ledger.contracts.registry import ContentRef, MigrationRef
+from ledger.domain.refusals import ChangedMigration
+from ledger.errors import UnknownBundle, VersionConflict
+from ledger.service.asked import Asked, encode_request
+from ledger.store.bundles import STREAM, BundleState, read_bundles
+from ledger.store.content import ContentStore
+from ledger.store.log import EventLog
+from migrations.bundle import Bundle, load_folder
+from migrations.migration import Migration
+
+GIT_TIMEOUT_S = 5.0
+"""How long git may take to say which commit this is; a bundle registers without it."""
+TRIES = 5
+"""How often a folder is registered again because somebody else registered one meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What came of registering a folder; `new` is False when the log had this very bundle."""
+
+    digest: str
+    new: bool
+    bundle: BundleRegistered
+
+
+class BundleService:
+    """Stores bundles and finds them again."""
+
+    def __init__(self, log: EventLog, content: ContentStore) -> None:
+        self._log = log
+        self._content = content
+
+    async def preview(self, folder: Path, dialect: str | None = None) -> BundleRegistered:
+        """What registering the folder would record; nothing is. Raises as `register`."""
+        bundle = await asyncio.to_thread(load_folder, folder, dialect)
+        event = await self._event(bundle, folder)
+        refuse_changed(await read_bundles(self._log), event.migrations)
+        return event
+
+    async def register(self, folder: Path, asked: Asked, dialect: str | None = None) -> Registered:
+        """Store the folder's migrations under the hash of their content.
+
+        Raises `migrations.errors.LoadError` for what cannot be read, and `ChangedMigration` when a
+        version is known with another `up`.
+        """
+        bundle = await asyncio.to_thread(load_folder, folder, dialect)
+        for attempt in range(TRIES):
+            state = await read_bundles(self._log)
+            known = state.bundles.get(bundle.digest)
+            if known is not None:
+                return Registered(bundle.digest, new=False, bundle=known)
+            event = await self._event(bundle, folder)
+            refuse_changed(state, event.migrations)
+            await self._content.put_many(_texts(bundle))
+            events = encode_request([event], asked)
+            try:
+                await self._log.append(STREAM, events, expected_version=state.version)
+            except VersionConflict:
+                if attempt == TRIES - 1:
+                    raise
+            else:
+                return Registered(bundle.digest, new=True, bundle=event)
+        raise AssertionError
+
+    async def get(self, digest: str) -> BundleRegistered:
+        """A bundle by its digest or an unambiguous beginning of it. Raises `UnknownBundle`."""
+        state = await read_bundles(self._log)
+        found = [bundle for known, bundle in state.bundles.items() if known.startswith(digest)]
+        if len(found) != 1:
+            raise UnknownBundle(digest)
+        return found[0]
+
+    async def all(self) -> list[BundleRegistered]:
+        """Every bundle, oldest first."""
+        return list((await read_bundles(self._log)).bundles.values())
+
+    async def _event(self, bundle: Bundle, folder: Path) -> BundleRegistered:
+        commit = await _git(folder, "rev-parse", "HEAD")
+        dirty = await _git(folder, "status", "--porcelain", "--", ".") if commit else None
+        return BundleRegistered(
+            bundle=bundle.digest,
+            migrations=tuple(migration_ref(migration) for migration in bundle.migrations),
+            source=folder.name,
+            git_commit=commit.strip() if commit else None,
+            git_dirty=bool(dirty.strip()) if dirty is not None else None,
+        )
+
+
+def _texts(bundle: Bundle) -> Iterable[bytes]:
+    """Every text of the bundle, once."""
+    return {
+        hashlib.sha256(file.content).digest(): file.content
+        for migration in bundle.migrations
+        for file in migration.files
+    }.values()
+
+
+def migration_ref(migration: Migration) -> MigrationRef:
+    """A migration in the wire's words, without its text."""
+    return MigrationRef(
+        version=migration.version,
+        name=migration.name,
+        dialect=migration.dialect,
+        up_checksum=migration.up.checksum,
+        down_checksum=migration.down.checksum if migration.down else None,
+        has_verify=migration.verify is not None,
+        transactional=migration.up.transactional,
+        files=tuple(
+            ContentRef(
+                name=file.name,
+                sha256=hashlib.sha256(file.content).hexdigest(),
+                size=len(file.content),
+            )
+            for file in migration.files
+        ),
+    )
+
+
+def refuse_changed(state: BundleState, migrations: Iterable[MigrationRef]) -> None:
+    """Raise `ChangedMigration` when a version is registered with another `up`."""
+    for ref in migrations:
+        known = state.versions.get(ref.version)
+        if known is not None and known.up_checksum != ref.up_checksum:
+            raise ChangedMigration(ref.label, known.up_checksum, ref.up_checksum)
+
+
+async def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says about the folder, or `None` where there is no git or no repository."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            "git", "-C", str(folder), *arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+        )  # fmt: skip
+    except OSError:
+        return None
+    try:
+        async with asyncio.timeout(GIT_TIMEOUT_S):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return None
+    return output.decode(errors="replace") if process.returncode == 0 else None

@@ -1,0 +1,223 @@
+"""The fleet: registering, describing, moving and checking databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pydantic import ValidationError
+
+from ledger.contracts.events import Purpose
+from ledger.contracts.registry import Connection
+from ledger.contracts.reports import Event
+from ledger.domain import fleet as rules
+from ledger.domain.checks import CheckState, Look, fold, request_check
+from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
+from ledger.domain.refusals import EmptySelection, InvalidDatabase
+from ledger.domain.selection import parse
+from ledger.errors import UnknownCheck, VersionConflict
+from ledger.service.asked import Asked, encode_request, new_id, utc_now
+from ledger.store.log import EventLog
+from ledger.store.opened import open_event
+from ledger.store.streams import read_both
+
+TRIES = 5
+"""How often a request is decided again because somebody else changed the fleet meanwhile."""
+
+
+class Described(Protocol):
+    """One database of an import file."""
+
+    @property
+    def database(self) -> str:
+        """Its id."""
+
+    @property
+    def pool(self) -> str:
+        """Whose agents reach it."""
+
+    @property
+    def connection(self) -> Connection:
+        """Where it is."""
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What it is called by in selections."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """Ids that an import registered, and those that were registered alike already."""
+
+    added: tuple[str, ...]
+    unchanged: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """One database of a check; `look.answer` is `None` until an agent answered."""
+
+    database: str
+    pool: str
+    look: Look
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What a check has found so far."""
+
+    check: str
+    finished: bool
+    rows: tuple[CheckRow, ...]
+
+
+class FleetService:
+    """Requests about databases. Every method raises the refusals of `ledger.domain.fleet`."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
+
+    async def state(self) -> FleetState:
+        """The fleet as the log says it is now."""
+        events = [open_event(raw) async for raw in self._log.read_stream(FLEET)]
+        return rules.fold(FleetState(), events)
+
+    async def list(self, selection: str = "") -> Sequence[DatabaseRecord]:
+        """The databases that the selection means, suspended ones included, by id.
+
+        Without a selection, retired ones are listed too.
+        """
+        terms = parse(selection)
+        records = (await self.state()).databases.values()
+        chosen = [one for one in records if all(term.holds(one) for term in terms)]
+        return sorted(chosen, key=lambda record: record.database)
+
+    async def add(
+        self,
+        database: str,
+        pool: str,
+        connection: Connection,
+        labels: Mapping[str, str],
+        asked: Asked,
+    ) -> None:
+        """Register one database."""
+        await self._change(
+            lambda fleet: rules.register(fleet, database, pool, connection, labels), asked
+        )
+
+    async def import_(self, entries: Sequence[Described], asked: Asked) -> ImportResult:
+        """Register many databases, all or none."""
+        added: list[str] = []
+
+        def register_all(fleet: FleetState) -> Iterable[Event]:
+            added.clear()
+            twice = _first_repeated(entries)
+            if twice is not None:
+                raise InvalidDatabase(twice, "id", "stands twice in the file; remove one of them")
+            for one in entries:
+                events = rules.register(fleet, one.database, one.pool, one.connection, one.labels)
+                added.extend(one.database for _ in events)
+                yield from events
+
+        await self._change(register_all, asked)
+        new = set(added)
+        unchanged = tuple(one.database for one in entries if one.database not in new)
+        return ImportResult(tuple(added), unchanged)
+
+    async def label(
+        self, database: str, labels: Mapping[str, str], remove: Collection[str], asked: Asked
+    ) -> None:
+        """Set these labels and take those away; the others stay."""
+
+        def relabel(fleet: FleetState) -> Iterable[Event]:
+            known = rules.require(fleet, database).labels
+            kept = {name: value for name, value in known.items() if name not in remove}
+            return rules.relabel(fleet, database, kept | dict(labels))
+
+        await self._change(relabel, asked)
+
+    async def repoint(
+        self, database: str, pool: str | None, changes: Mapping[str, Any], asked: Asked
+    ) -> str | None:
+        """Say where a database is now; its journal is read again. The id of that check, if any."""
+
+        def repoint(fleet: FleetState) -> Iterable[Event]:
+            known = rules.require(fleet, database)
+            connection = _changed(database, known.connection, changes)
+            return rules.repoint(fleet, database, pool or known.pool, connection, asked.reason)
+
+        if not await self._change(repoint, asked):
+            return None
+        return await self._check([database], Purpose.REINSTATE, asked)
+
+    async def suspend(self, database: str, asked: Asked) -> None:
+        """Leave a database out of new orders."""
+        await self._change(lambda fleet: rules.suspend(fleet, database), asked)
+
+    async def reinstate(self, database: str, asked: Asked) -> str:
+        """Take a database as it is now; its journal is read again. The id of that check."""
+        await self._change(lambda fleet: rules.reinstate(fleet, database, asked.reason), asked)
+        return await self._check([database], Purpose.REINSTATE, asked)
+
+    async def retire(self, database: str, asked: Asked) -> None:
+        """Let a database leave for good."""
+        await self._change(lambda fleet: rules.retire(fleet, database), asked)
+
+    async def check(self, selection: str, asked: Asked) -> str:
+        """Ask the agents to look at the selected databases, suspended ones too; the check's id."""
+        chosen = [one.database for one in await self.list(selection) if not one.retired]
+        if not chosen:
+            raise EmptySelection(selection)
+        return await self._check(chosen, Purpose.CHECK, asked)
+
+    async def check_result(self, check: str) -> CheckResult:
+        """What was found so far. Raises `UnknownCheck`."""
+        events = await read_both(self._log, f"check-{check}")
+        if not events:
+            raise UnknownCheck(check)
+        state: CheckState = fold(None, events)
+        fleet = (await self.state()).databases
+        rows = tuple(
+            CheckRow(database, fleet[database].pool, look) for database, look in state.looks.items()
+        )
+        return CheckResult(check, state.is_finished(utc_now()), rows)
+
+    async def _check(self, databases: Sequence[str], purpose: Purpose, asked: Asked) -> str:
+        check = new_id()
+        events = request_check(await self.state(), check, databases, purpose)
+        await self._log.append(f"check-{check}", encode_request(events, asked), expected_version=0)
+        return check
+
+    async def _change(self, decide: Callable[[FleetState], Iterable[Event]], asked: Asked) -> bool:
+        """Decide on the fleet as it is and append; again when somebody else was first."""
+        for attempt in range(TRIES):
+            fleet = await self.state()
+            events = encode_request(tuple(decide(fleet)), asked)
+            try:
+                await self._log.append(FLEET, events, expected_version=fleet.version)
+            except VersionConflict:
+                if attempt == TRIES - 1:
+                    raise
+            else:
+                return bool(events)
+        raise AssertionError
+
+
+def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Connection:
+    try:
+        return Connection.model_validate(known.model_dump() | dict(changes))
+    except ValidationError as error:
+        problem = error.errors(include_input=False, include_url=False)[0]
+        raise InvalidDatabase(
+            database, ".".join(map(str, problem["loc"])), f"is wrong: {problem['msg']}"
+        ) from None
+
+
+def _first_repeated(entries: Iterable[Described]) -> str | None:
+    seen: set[str] = set()
+    for one in entries:
+        if one.database in seen:
+            return one.database
+        seen.add(one.database)
+    return None

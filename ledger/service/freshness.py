@@ -1,0 +1,35 @@
+"""Makes the read models say what the log says, before something is decided or shown from them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+
+from ledger.errors import ReadModelsBehind
+from ledger.store.log import EventLog
+from ledger.store.read_models import ReadModels
+
+PATIENCE_S = 5.0
+"""How long a reader waits for the leader to project; it does so several times per second."""
+LOOK_EVERY_S = 0.1
+
+
+async def brought_up(reads: ReadModels, log: EventLog) -> int:
+    """Project what is in the log, or wait for the leader to, where this role may not.
+
+    Returns the position that the read models have. Raises `ReadModelsBehind` when nobody projects.
+    """
+    try:
+        return await reads.caught_up()
+    except asyncpg.InsufficientPrivilegeError:
+        return await _wait(reads, (await log.head()).position)
+
+
+async def _wait(reads: ReadModels, head: int) -> int:
+    until = asyncio.get_running_loop().time() + PATIENCE_S
+    while (position := await reads.position()) < head:
+        if asyncio.get_running_loop().time() >= until:
+            raise ReadModelsBehind(position, head)
+        await asyncio.sleep(LOOK_EVERY_S)
+    return position

@@ -1,0 +1,102 @@
+"""Where a rollout is, in the words of the command line and of its JSON forms."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
+from ledger.domain.waiting import Surroundings, Waiting, waiting
+
+
+@dataclass(frozen=True, slots=True)
+class WaveStatus:
+    """One wave, numbered from 0; `counts` are its databases by status."""
+
+    wave: int
+    size: int
+    opened: bool
+    completed: bool
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseLine:
+    """One database; `problem` is its latest failure, `helps` a command for what it waits for."""
+
+    database: str
+    wave: int
+    status: str
+    attempt: int
+    problem: str = ""
+    waits_for: str = ""
+    helps: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutStatus:
+    """A rollout with all its databases, wave by wave."""
+
+    rollout: str
+    status: str
+    mode: str
+    why: str
+    waves: tuple[WaveStatus, ...]
+    counts: Mapping[str, int]
+    databases: tuple[DatabaseLine, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The rollout without its databases, for the JSON forms."""
+        return {
+            "rollout": self.rollout,
+            "status": self.status,
+            "mode": self.mode,
+            "why": self.why,
+            "counts": dict(self.counts),
+            "waves": [
+                {
+                    "wave": wave.wave + 1,
+                    "size": wave.size,
+                    "opened": wave.opened,
+                    "completed": wave.completed,
+                    "counts": dict(wave.counts),
+                }
+                for wave in self.waves
+            ],
+        }
+
+
+def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
+    """The rollout's state with what each unfinished database waits for."""
+    waits = {one.database: one for one in waiting(state, surroundings)}
+    totals: Counter[str] = Counter()
+    waves = []
+    for number, wave in enumerate(state.waves):
+        counts = {one.value: state.count(one, number) for one in DatabaseStatus}
+        counts = {status: count for status, count in counts.items() if count}
+        totals.update(counts)
+        waves.append(WaveStatus(number, wave.size, wave.opened, wave.completed, counts))
+    return RolloutStatus(
+        rollout=state.rollout,
+        status=state.status.value,
+        mode=state.plan.mode.value,
+        why=state.why,
+        waves=tuple(waves),
+        counts=dict(totals),
+        databases=tuple(_line(one, waits.get(one.database)) for one in state.databases()),
+    )
+
+
+def _line(database: DatabaseState, waits: Waiting | None) -> DatabaseLine:
+    failure = database.failure
+    return DatabaseLine(
+        database=database.database,
+        wave=database.wave,
+        status=database.status.value,
+        attempt=database.attempt,
+        problem=failure.message if failure else "",
+        waits_for=waits.text if waits else "",
+        helps=(waits.command or "") if waits else "",
+    )

@@ -1,0 +1,59 @@
+"""What surrounds the log and explains a wait: the leader, the agents, the broker."""
+
+from __future__ import annotations
+
+import json
+
+from pydantic import ValidationError
+
+from ledger.contracts.heartbeat import Heartbeat
+from ledger.domain.fleet import FleetState
+from ledger.domain.waiting import Leader, Seen, Surroundings
+from ledger.service.asked import utc_now
+from ledger.store.connections import Pool
+from ledger.store.heartbeats import recent_heartbeats
+from ledger.store.leadership import current_leader
+
+LEADER_BEAT = "leader"
+"""Under this name the leader itself says whether it reaches the broker."""
+RECENT_S = 60.0
+
+
+class Lookout:
+    """Looks around."""
+
+    def __init__(self, pool: Pool, *, uses_broker: bool) -> None:
+        self._pool = pool
+        self._uses_broker = uses_broker
+
+    async def look(self, fleet: FleetState) -> Surroundings:
+        """The surroundings as they are now."""
+        beats = await recent_heartbeats(self._pool, RECENT_S)
+        agents = []
+        broker: bool | None = True if self._uses_broker else None
+        for beat in beats:
+            if beat.agent == LEADER_BEAT:
+                broker = bool(json.loads(beat.body)["broker"]) if self._uses_broker else None
+            elif (heartbeat := _heartbeat(beat.body)) is not None and beat.seen_at is not None:
+                agents.append(Seen(heartbeat, beat.seen_at))
+        databases = fleet.databases
+        return Surroundings(
+            now=utc_now(),
+            leader=await self.leader(),
+            broker=broker,
+            agents=agents,
+            pool_of=lambda database: databases[database].pool if database in databases else "",
+        )
+
+    async def leader(self) -> Leader | None:
+        """Who leads now, or `None` when nobody does."""
+        found = await current_leader(self._pool)
+        return Leader(found.name, found.host, found.since) if found else None
+
+
+def _heartbeat(body: str) -> Heartbeat | None:
+    """A sign of life; one of another version may not be readable, and is none then."""
+    try:
+        return Heartbeat.model_validate_json(body)
+    except ValidationError:
+        return None

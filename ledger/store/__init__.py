@@ -1,0 +1,1 @@
+"""Where the ledger is kept: the log, the texts, who leads, how far everybody has read."""

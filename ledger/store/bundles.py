@@ -1,0 +1,64 @@
+"""Reads registered bundles back: their migrations from the log, their texts by hash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ledger.contracts.events import BundleRegistered
+from ledger.contracts.registry import MigrationRef
+from ledger.errors import UnknownBundle
+from ledger.store.content import ContentStore
+from ledger.store.log import EventLog
+from ledger.store.opened import open_event
+
+STREAM = "bundles"
+"""All bundles share one stream, so that its version decides who registers a version first."""
+
+
+@dataclass(slots=True)
+class BundleState:
+    """Every registered bundle by digest, oldest first, and what each version's up hashes to."""
+
+    version: int = 0
+    bundles: dict[str, BundleRegistered] = field(default_factory=dict)
+    versions: dict[str, MigrationRef] = field(default_factory=dict)
+
+    def take(self, registered: BundleRegistered) -> None:
+        """Note one registration."""
+        self.bundles[registered.bundle] = registered
+        self.versions.update({ref.version: ref for ref in registered.migrations})
+
+
+class BundleTexts:
+    """Bundles as the relay needs them; what was read once is kept, for bundles never change."""
+
+    def __init__(self, log: EventLog, content: ContentStore) -> None:
+        self._log = log
+        self._content = content
+        self._refs: dict[str, Mapping[str, MigrationRef]] = {}
+
+    async def refs(self, digest: str) -> Mapping[str, MigrationRef]:
+        """The migrations of a bundle by version. Raises `UnknownBundle`."""
+        if digest not in self._refs:
+            state = await read_bundles(self._log)
+            for known in state.bundles.values():
+                self._refs[known.bundle] = {ref.version: ref for ref in known.migrations}
+        if digest not in self._refs:
+            raise UnknownBundle(digest)
+        return self._refs[digest]
+
+    async def text(self, sha256: str) -> bytes:
+        """A text by its hash. Raises `ContentNotFound`."""
+        return await self._content.get(sha256)
+
+
+async def read_bundles(log: EventLog) -> BundleState:
+    """Fold the bundles' stream."""
+    state = BundleState()
+    async for raw in log.read_stream(STREAM):
+        state.version = raw.stream_version
+        event = open_event(raw).event
+        if isinstance(event, BundleRegistered):
+            state.take(event)
+    return state

@@ -1,0 +1,89 @@
+"""Connections to the ledger's database."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import asyncpg
+
+from ledger.errors import LedgerIsStandby, LedgerUnreachable
+from ledger.store.queries import QUERIES
+
+# Strings, because the classes take parameters only in the eyes of the type checker.
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+Connection: TypeAlias = (
+    "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+)
+
+COMMAND_TIMEOUT_S = 60.0
+"""No statement of the store takes this long; a server that says nothing for so long is lost."""
+MAX_CONNECTIONS = 10
+"""Appends wait for each other anyway; these are for readers beside them."""
+APPLICATION_NAME = "migration-ledger"
+
+CONNECTION_LOST = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.InternalClientError,
+)
+"""Nobody knows whether the statement was committed; a later connection may know. Time-outs are
+OSErrors. InternalClientError is what asyncpg says when the server's farewell reaches an idle
+connection at the moment at which it is used."""
+
+
+class LedgerConnection(asyncpg.Connection):
+    """A pooled connection that is handed back as it is.
+
+    asyncpg resets a session when it returns to the pool, one more round trip for each append. The
+    store leaves nothing behind in a session: no settings, no locks, no cursors.
+    """
+
+    def get_reset_query(self) -> str:
+        """Nothing to reset."""
+        return ""
+
+
+async def open_pool(url: str, *, max_size: int = MAX_CONNECTIONS) -> Pool:
+    """Open a pool on the ledger's database.
+
+    Raises LedgerUnreachable, LedgerIsStandby. Whether a ledger is in it, and of this program's
+    version: `ledger.store.install.check`.
+    """
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=max_size,
+            command_timeout=COMMAND_TIMEOUT_S,
+            connection_class=LedgerConnection,
+            init=_refuse_standby,
+            server_settings={"application_name": APPLICATION_NAME},
+        )
+    except (*CONNECTION_LOST, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise LedgerUnreachable(_why(error)) from error
+
+
+def _why(error: BaseException) -> str:
+    """What is wrong, without the driver's text, which may quote the address."""
+    match error:
+        case asyncpg.ClientConfigurationError():
+            return (
+                "its address is wrong: write postgresql://user@host:port/database; with "
+                "sslmode=verify-full also sslrootcert=FILE, or have ~/.postgresql/root.crt"
+            )
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
+            return "the server refuses this user or password"
+        case asyncpg.InvalidCatalogNameError():
+            return "the server has no database of this name; create it first"
+        case _:
+            return type(error).__name__
+
+
+async def _refuse_standby(connection: Connection) -> None:
+    """A copy may be behind: no decision, and no reading that leads to one, is made from it."""
+    row = await connection.fetchrow(QUERIES["usable"])
+    if row is not None and row["standby"]:
+        raise LedgerIsStandby

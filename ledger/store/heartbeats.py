@@ -1,0 +1,36 @@
+"""What agents say of themselves, outside the log: the latest word of each, lost in a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from ledger.store.connections import Pool
+from ledger.store.queries import QUERIES
+
+
+class Beat(NamedTuple):
+    """An agent's latest word. `body` is JSON as text, `seen_at` the ledger's clock."""
+
+    agent: str
+    pool: str
+    body: str
+    seen_at: datetime | None = None
+
+
+async def put_heartbeats(pool: Pool, beats: Sequence[Beat]) -> None:
+    """Keep the latest word of each agent; a later beat in `beats` replaces an earlier one."""
+    latest = {beat.agent: beat for beat in beats}.values()
+    await pool.execute(
+        QUERIES["put_heartbeats"],
+        [beat.agent for beat in latest],
+        [beat.pool for beat in latest],
+        [beat.body for beat in latest],
+    )
+
+
+async def recent_heartbeats(pool: Pool, within_s: float) -> list[Beat]:
+    """The agents heard of within the last `within_s` seconds, by name."""
+    rows = await pool.fetch(QUERIES["recent_heartbeats"], within_s)
+    return [Beat(row["agent"], row["pool"], row["body"], row["seen_at"]) for row in rows]

@@ -1,0 +1,85 @@
+-- append: the only way into the log, described in schema/0001_log.sql
+SELECT ledger.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
+
+-- append_one: the same for one event, with less ado
+SELECT ledger.append($1, $2, $3, $4, $5, $6, $7, $8);
+
+-- read_stream: events of one stream after a version, in order, of some types or of all
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM ledger.log
+WHERE stream = $1 AND stream_version > $2 AND ($3::text[] IS NULL OR type = ANY ($3))
+ORDER BY stream_version
+LIMIT $4;
+
+-- tail: events behind a position, in order; positions have no gaps, so nothing is missed
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM ledger.log
+WHERE position > $1
+ORDER BY position
+LIMIT $2;
+
+-- head: where the log ends, whose it is, and who leads
+SELECT position, ledger_id, schema_version, term, leader, leader_host, leader_since
+FROM ledger.head;
+
+-- chain_end: what the head says and what the log holds, in one snapshot, before a verification
+SELECT head.ledger_id, head.position, (SELECT max(position) FROM ledger.log) AS last
+FROM ledger.head;
+
+-- chain_rows: what the hashes cover and the hashes themselves, for a range of positions
+SELECT position, stream, stream_version, uuid_send(event_id), type, schema_version,
+    (extract(epoch FROM recorded_at) * 1000000)::bigint, recorded_by, metadata, body, leaf, chain
+FROM ledger.log
+WHERE position > $1 AND position <= $2
+ORDER BY position;
+
+-- usable: whether this is a primary that holds a ledger
+SELECT pg_is_in_recovery() AS standby, to_regclass('ledger.head') IS NOT NULL AS installed;
+
+-- put_content: texts by their hash; known ones are left alone
+INSERT INTO ledger.content (sha256, body)
+SELECT DISTINCT sha256(body), body FROM unnest($1::bytea[]) AS body
+ON CONFLICT ON CONSTRAINT content_pkey DO NOTHING;
+
+-- get_content: one text
+SELECT body FROM ledger.content WHERE sha256 = $1;
+
+-- try_leadership_lock: held by this session until it ends
+SELECT pg_try_advisory_lock(1818584167, 1);
+
+-- release_leadership_lock: a clean end, seen at once by whoever wants to lead next
+SELECT pg_advisory_unlock(1818584167, 1);
+
+-- current_leader: whoever holds the leader's lock now; pg_locks splits the key into two halves
+SELECT leader, leader_host, leader_since
+FROM ledger.head
+WHERE leader IS NOT NULL AND EXISTS (
+    SELECT FROM pg_locks
+    WHERE locktype = 'advisory' AND granted AND objsubid = 2
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND classid = 1818584167 AND objid = 1
+);
+
+-- begin_term: the next leadership term, for the session that holds the lock
+SELECT ledger.begin_term($1, $2);
+
+-- move_position: how far a follower has come, without an append
+SELECT ledger.move_position($1, $2, $3);
+
+-- positions: how far the followers whose names begin so have come
+SELECT consumer, position FROM ledger.consumer_position WHERE starts_with(consumer, $1);
+
+-- put_heartbeats: what agents say of themselves now
+INSERT INTO ledger.heartbeat (agent, pool, seen_at, body)
+SELECT agent, pool, clock_timestamp(), body
+FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS beat (agent, pool, body)
+ON CONFLICT ON CONSTRAINT heartbeat_pkey DO UPDATE
+SET pool = excluded.pool, seen_at = excluded.seen_at, body = excluded.body;
+
+-- recent_heartbeats: the agents heard of within so many seconds
+SELECT agent, pool, seen_at, body
+FROM ledger.heartbeat
+WHERE seen_at > clock_timestamp() - make_interval(secs => $1)
+ORDER BY agent;

@@ -1,0 +1,591 @@
+-- The log: one append-only table, one head row, one function that writes.
+--
+-- How leaf and chain are computed is written down in ops/decisions/0001-the-log.md and can never be
+-- changed. There is no Down section: a log is not taken back.
+
+-- +migrate Up
+
+-- Group roles belong to the server, not to the database: another ledger on this server may have
+-- created them already, even at this moment.
+-- +migrate StatementBegin
+DO $$
+DECLARE
+    v_role text;
+BEGIN
+    FOREACH v_role IN ARRAY ARRAY['ledger_viewer', 'ledger_operator', 'ledger_service'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = v_role) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;
+            END;
+        END IF;
+    END LOOP;
+END
+$$;
+-- +migrate StatementEnd
+
+CREATE SCHEMA ledger;
+
+-- The head of the log: where it ends, and who leads. Exactly one row, and the lock that every append
+-- takes first. Its chain value stands in the log at this position; before the first event it is the
+-- SHA-256 of the ledger's id. `schema_version` is written by the installer.
+CREATE TABLE ledger.head (
+    ledger_id uuid NOT NULL,
+    position bigint NOT NULL DEFAULT 0,
+    schema_version integer NOT NULL DEFAULT 0,
+    term bigint NOT NULL DEFAULT 0,
+    leader text,
+    leader_host text,
+    leader_since timestamptz
+) WITH (fillfactor = 50);
+
+-- An index and not a CHECK, which PostgreSQL would prepare anew for each append.
+CREATE UNIQUE INDEX head_has_one_row ON ledger.head ((true));
+
+-- Body and metadata are bytea because they are the exact bytes that were hashed. Texts compare byte
+-- by byte: an order that a new version of a locale changes would damage the indexes.
+CREATE TABLE ledger.log (
+    position bigint NOT NULL,
+    stream_version bigint NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    event_id uuid NOT NULL,
+    schema_version integer NOT NULL,
+    stream text COLLATE "C" NOT NULL,
+    type text COLLATE "C" NOT NULL,
+    recorded_by text NOT NULL,
+    leaf bytea NOT NULL,
+    chain bytea NOT NULL,
+    metadata bytea NOT NULL,
+    body bytea NOT NULL,
+    CONSTRAINT log_pkey PRIMARY KEY (position),
+    CONSTRAINT log_stream_version_key UNIQUE (stream, stream_version),
+    CONSTRAINT log_event_id_key UNIQUE (event_id)
+)
+-- Statistics of a small log would make plans that read all of it, and sessions keep plans: the first
+-- are taken when the log is large.
+WITH (autovacuum_analyze_threshold = 10000, autovacuum_vacuum_insert_threshold = 10000);
+
+CREATE TABLE ledger.event_type_permission (
+    type text NOT NULL,
+    role text NOT NULL,
+    CONSTRAINT event_type_permission_pkey PRIMARY KEY (type, role),
+    CONSTRAINT event_type_permission_role_known CHECK (role IN ('ledger_operator', 'ledger_service'))
+);
+
+-- Every type that the log can hold; the service role may write all of them.
+INSERT INTO ledger.event_type_permission (type, role)
+SELECT type, 'ledger_service'
+FROM unnest(ARRAY[
+    -- fleet
+    'DatabaseRegistered', 'DatabaseRelabelled', 'DatabaseRepointed', 'DatabaseSuspended',
+    'DatabaseReinstated', 'DatabaseRetired', 'MigrationRegressed',
+    -- bundle
+    'BundleRegistered',
+    -- rollout: decisions
+    'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'WaveOpened', 'MigrationOrdered',
+    'RollbackOrdered', 'DatabaseLeftOut', 'WaveCompleted', 'RolloutPaused', 'RolloutResumed',
+    'RolloutHalted',
+    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack', 'RolloutAborted',
+    'AttemptTimedOut', 'OutcomeResolved', 'CheckRequested', 'InspectionOrdered',
+    -- reports
+    'AttemptStarted', 'DatabaseIdentified', 'MigrationApplied', 'MigrationSkipped',
+    'MigrationRolledBack', 'MigrationFailed', 'CommandRefused', 'ContentMissing',
+    'OutsideChangeFound', 'AttemptFinished', 'DatabaseInspected',
+    -- intake
+    'ReportContradicted', 'MessageParked',
+    -- ledger
+    'LedgerInitialised', 'LeadershipTaken'
+]) AS type;
+
+-- What a person may decide; never what happened, and never an order.
+INSERT INTO ledger.event_type_permission (type, role)
+SELECT type, 'ledger_operator'
+FROM unnest(ARRAY[
+    'DatabaseRegistered', 'DatabaseRelabelled', 'DatabaseRepointed', 'DatabaseSuspended',
+    'DatabaseReinstated', 'DatabaseRetired', 'BundleRegistered', 'RolloutPlanned', 'WavePlanned',
+    'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RetryRequested', 'RollbackStarted',
+    'RolloutAborted', 'OutcomeResolved', 'CheckRequested'
+]) AS type;
+
+-- Texts of migrations, stored once by their hash.
+CREATE TABLE ledger.content (
+    sha256 bytea NOT NULL,
+    body bytea NOT NULL,
+    CONSTRAINT content_pkey PRIMARY KEY (sha256),
+    CONSTRAINT content_matches_its_hash CHECK (sha256 = sha256(body))
+);
+
+-- How far each follower of the log, or of a partition of the reports topic, has come.
+CREATE TABLE ledger.consumer_position (
+    consumer text NOT NULL,
+    position bigint NOT NULL,
+    term bigint NOT NULL,
+    moved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT consumer_position_pkey PRIMARY KEY (consumer)
+) WITH (fillfactor = 50);
+
+-- What agents say of themselves: outside the log, lost by a crash of the server, said again soon.
+CREATE UNLOGGED TABLE ledger.heartbeat (
+    agent text NOT NULL,
+    pool text NOT NULL,
+    seen_at timestamptz NOT NULL,
+    body jsonb NOT NULL,
+    CONSTRAINT heartbeat_pkey PRIMARY KEY (agent)
+);
+
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION '% on %.% is refused: what is recorded is never changed',
+        TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'LG006', HINT = 'Append an event that says what is different now.';
+END
+$$;
+-- +migrate StatementEnd
+
+CREATE TRIGGER log_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.log
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change();
+CREATE TRIGGER content_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.content
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change();
+CREATE TRIGGER head_stays BEFORE DELETE OR TRUNCATE ON ledger.head
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change();
+
+-- Creates the head row. Again is harmless: the first id stays.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.initialise(p_ledger_id uuid) RETURNS uuid
+LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO ledger.head (ledger_id) VALUES (p_ledger_id)
+    ON CONFLICT DO NOTHING;
+    SELECT ledger_id FROM ledger.head
+$$;
+-- +migrate StatementEnd
+
+-- What follows defines the hashes: ops/decisions/0001-the-log.md says the same in prose. These are
+-- single expressions without a search path of their own, so that PostgreSQL puts them in place.
+--
+-- A field is its length as four bytes, most significant first, and then its bytes. Here it comes with
+-- the length of the field that follows it, so that a leaf is put together from few pieces. The
+-- database's encoding is UTF8, the installer sees to that.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.field(p_text text, p_next_length bytea) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT int4send(octet_length(p_text)) || convert_to(p_text, 'UTF8') || p_next_length
+$$;
+-- +migrate StatementEnd
+
+-- When (microseconds since 1970, UTC) and by whom: two fields of a leaf, alike for a whole batch.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.circumstances(p_at timestamptz, p_by text) RETURNS bytea
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT '\x00000008'::bytea || int8send((extract(epoch FROM p_at) * 1000000)::bigint)
+        || ledger.field(p_by, '\x00000020')
+$$;
+-- +migrate StatementEnd
+
+-- An event's own hash. Stream, type and circumstances are given as fields. The literals are the
+-- leaf's 0x00 and the lengths of what follows them.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.leaf(
+    p_position bigint, p_stream bytea, p_version bigint, p_id uuid, p_type bytea,
+    p_schema_version integer, p_circumstances bytea, p_metadata bytea, p_body bytea
+) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT sha256(
+        '\x0000000008'::bytea || int8send(p_position) || p_stream
+        || int8send(p_version) || '\x00000010'::bytea || uuid_send(p_id)
+        || p_type || int4send(p_schema_version) || p_circumstances
+        || sha256(p_metadata) || '\x00000020'::bytea || sha256(p_body))
+$$;
+-- +migrate StatementEnd
+
+-- The chain's value after an event.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.link(p_chain bytea, p_leaf bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT sha256('\x01'::bytea || p_chain || p_leaf)
+$$;
+-- +migrate StatementEnd
+
+-- The functions from here to `ledger.append` are parts of it: nobody else may call them, and they run
+-- with its search path. Those that read the log are VOLATILE, so that each of their statements sees
+-- what was committed before the head row was locked.
+
+-- Moves a follower's saved position. The caller holds the lock on the head row, so that a leader
+-- whose term has ended cannot move it.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.set_position(p_consumer text, p_position bigint, p_term bigint)
+RETURNS void LANGUAGE sql VOLATILE AS $$
+    INSERT INTO ledger.consumer_position (consumer, position, term)
+    VALUES (p_consumer, p_position, p_term)
+    ON CONFLICT (consumer) DO UPDATE
+    SET position = excluded.position, term = excluded.term, moved_at = excluded.moved_at
+$$;
+-- +migrate StatementEnd
+
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.refuse_term(p_term bigint, p_current bigint) RETURNS void
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    RAISE EXCEPTION 'leadership term % has ended, term % is current', p_term, p_current
+        USING ERRCODE = 'LG005', DETAIL = json_build_object('term', p_term, 'current', p_current);
+END
+$$;
+-- +migrate StatementEnd
+
+-- Refuses an event type that the session's role may not write. The session's role is who logged in:
+-- neither SET ROLE nor the rights of `ledger.append` change it. The schema's owner counts as service.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.check_permission(p_type text) RETURNS void
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    PERFORM FROM ledger.event_type_permission
+    WHERE type = p_type
+      AND (pg_has_role(session_user, role, 'MEMBER')
+           OR session_user = current_user AND role = 'ledger_service');
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'role % may not append %', session_user, p_type
+            USING ERRCODE = 'LG004',
+                DETAIL = json_build_object('role', session_user, 'type', p_type);
+    END IF;
+END
+$$;
+-- +migrate StatementEnd
+
+-- Refuses a batch in which an id stands for two contents, here or in the log, and, unless known
+-- events are to be skipped, a batch that is known in part or repeats an id.
+-- Metadata is no part of the comparison: who sent it again, when, and in which trace may differ.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.check_known(
+    p_stream text, p_ids uuid[], p_types text[], p_schema_versions integer[], p_bodies bytea[],
+    p_skip_known boolean
+) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_differs record;
+    v_known bigint;
+BEGIN
+    SELECT given.id, min(given.position) AS position INTO v_differs
+    FROM (
+        SELECT id, p_stream, type, schema_version, body, NULL::bigint AS position
+        FROM unnest(p_ids, p_types, p_schema_versions, p_bodies)
+            AS batch (id, type, schema_version, body)
+        UNION ALL
+        SELECT event_id, stream, type, schema_version, body, position
+        FROM ledger.log WHERE event_id = ANY (p_ids)
+    ) AS given (id, stream, type, schema_version, body, position)
+    GROUP BY given.id
+    HAVING count(DISTINCT (given.stream, given.type, given.schema_version, given.body)) > 1
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'event id % stands for two contents', v_differs.id
+            USING ERRCODE = 'LG002', DETAIL = json_build_object(
+                'event_id', v_differs.id, 'position', v_differs.position);
+    END IF;
+    SELECT count(*) INTO v_known FROM ledger.log WHERE event_id = ANY (p_ids);
+    IF NOT p_skip_known AND v_known < cardinality(p_ids) AND (
+        v_known > 0
+        OR (SELECT count(DISTINCT id) FROM unnest(p_ids) AS id) < cardinality(p_ids))
+    THEN
+        RAISE EXCEPTION '% of the % events are in the log already', v_known, cardinality(p_ids)
+            USING ERRCODE = 'LG003', DETAIL = json_build_object(
+                'known', v_known, 'given', cardinality(p_ids));
+    END IF;
+END
+$$;
+-- +migrate StatementEnd
+
+-- Appends events to one stream: the only way into the log. Call it by itself (autocommit) under
+-- READ COMMITTED, so that the head row is locked for no longer than this call and its commit.
+--
+-- p_expected_version  the stream's version that the caller decided on (0: no such stream yet);
+--                     NULL appends after whatever is there.
+-- p_skip_known        append the events whose ids are unknown; otherwise a batch is either wholly
+--                     new or wholly known, and a known one returns its first result.
+-- p_term              the leadership term the caller acts under; NULL is not fenced.
+-- p_consumer          whose read position moves with these events, to p_consumer_position; for the
+--                     service alone, and under its term.
+--
+-- Returns [position, version] of the first event when all were new; otherwise, for each event in the
+-- order given, [position, version, 1 if it was known before].
+--
+-- Errors: LG001 version conflict, LG002 one id with two contents, LG003 batch partly known,
+-- LG004 not permitted, LG005 stale term, LG007 malformed call, LG008 the log's last event is gone.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.append(
+    p_stream text, p_expected_version bigint, p_ids uuid[], p_types text[],
+    p_schema_versions integer[], p_bodies bytea[], p_metadatas bytea[],
+    p_skip_known boolean, p_term bigint, p_consumer text, p_consumer_position bigint
+)
+RETURNS bigint[] LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+-- A plan made while the log was empty must not become a sequential scan of a large one, and planning
+-- anew for every batch size would cost more than the append itself.
+SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_given constant uuid[] := p_ids;
+    v_count integer := cardinality(p_ids);
+    v_head bigint;
+    v_ledger_id uuid;
+    v_term bigint;
+    v_version bigint;
+    v_resent boolean;
+    v_now timestamptz;
+    v_stream bytea;
+    v_circumstances bytea;
+    v_type text;
+    v_type_field bytea;
+    v_leaf bytea;
+    v_last bytea;
+    v_chain bytea;
+    v_leaves bytea[];
+    v_chains bytea[];
+BEGIN
+    IF p_stream IS NULL OR p_stream = '' OR v_count IS NULL OR v_count = 0
+        OR cardinality(p_types) <> v_count OR cardinality(p_schema_versions) <> v_count
+        OR cardinality(p_bodies) <> v_count OR cardinality(p_metadatas) <> v_count
+        OR p_consumer IS NOT NULL AND (p_consumer_position IS NULL OR p_term IS NULL)
+    THEN
+        RAISE EXCEPTION 'an append needs a stream, as many types, schema versions, bodies and '
+            'metadatas as ids, and a position and a term with a consumer'
+            USING ERRCODE = 'LG007';
+    END IF;
+
+    -- The lock. Everything below sees what was committed before it was ours, and nobody else
+    -- appends until this call has committed.
+    UPDATE ledger.head SET position = position + v_count
+    RETURNING position - v_count, ledger_id, term INTO v_head, v_ledger_id, v_term;
+
+    IF p_term <> v_term THEN
+        PERFORM ledger.refuse_term(p_term, v_term);
+    END IF;
+    IF p_consumer IS NOT NULL THEN
+        IF session_user <> current_user
+            AND NOT pg_has_role(session_user, 'ledger_service', 'MEMBER')
+        THEN
+            RAISE EXCEPTION 'role % may not move read positions', session_user
+                USING ERRCODE = 'LG004',
+                    DETAIL = json_build_object('role', session_user, 'type', NULL);
+        END IF;
+        PERFORM ledger.set_position(p_consumer, p_consumer_position, p_term);
+    END IF;
+
+    SELECT
+        coalesce((SELECT stream_version FROM ledger.log
+                  WHERE stream = p_stream ORDER BY stream_version DESC LIMIT 1), 0),
+        CASE WHEN v_head = 0 THEN sha256(uuid_send(v_ledger_id))
+             ELSE (SELECT chain FROM ledger.log WHERE position = v_head) END
+    INTO v_version, v_last;
+
+    -- Ids are looked for when something says that this batch was here before: the stream has moved
+    -- on, or an id is refused by its key. Looking each time would cost a tenth of the append.
+    v_resent := coalesce(p_expected_version <> v_version, false);
+    LOOP
+        IF v_resent THEN
+            PERFORM ledger.check_known(
+                p_stream, p_ids, p_types, p_schema_versions, p_bodies, p_skip_known);
+            SELECT array_agg(new.id ORDER BY new.number), array_agg(new.type ORDER BY new.number),
+                array_agg(new.schema_version ORDER BY new.number),
+                array_agg(new.body ORDER BY new.number),
+                array_agg(new.metadata ORDER BY new.number)
+            INTO p_ids, p_types, p_schema_versions, p_bodies, p_metadatas
+            FROM (
+                SELECT DISTINCT ON (given.id) given.*
+                FROM unnest(p_ids, p_types, p_schema_versions, p_bodies, p_metadatas)
+                    WITH ORDINALITY
+                    AS given (id, type, schema_version, body, metadata, number)
+                WHERE NOT EXISTS (SELECT FROM ledger.log WHERE event_id = given.id)
+                ORDER BY given.id, given.number
+            ) AS new;
+            v_count := coalesce(cardinality(p_ids), 0);
+            UPDATE ledger.head SET position = v_head + v_count;
+            EXIT WHEN v_count = 0;
+        END IF;
+        IF p_expected_version <> v_version THEN
+            RAISE EXCEPTION 'stream % is at version %, expected %',
+                p_stream, v_version, p_expected_version
+                USING ERRCODE = 'LG001', DETAIL = json_build_object(
+                    'stream', p_stream, 'expected', p_expected_version, 'found', v_version);
+        END IF;
+        IF v_last IS NULL THEN
+            RAISE EXCEPTION 'the log has lost its last event, position %', v_head
+                USING ERRCODE = 'LG008', DETAIL = json_build_object('position', v_head);
+        END IF;
+
+        v_now := clock_timestamp();
+        v_stream := ledger.field(p_stream, '\x00000008');
+        v_circumstances := ledger.circumstances(v_now, session_user::text);
+        v_chain := v_last;
+        v_leaves := '{}';
+        v_chains := '{}';
+        FOR i IN 1..v_count LOOP
+            IF p_types[i] IS DISTINCT FROM v_type THEN
+                v_type := p_types[i];
+                PERFORM ledger.check_permission(v_type);
+                v_type_field := ledger.field(v_type, '\x00000004');
+            END IF;
+            v_leaf := ledger.leaf(
+                v_head + i, v_stream, v_version + i, p_ids[i], v_type_field, p_schema_versions[i],
+                v_circumstances, p_metadatas[i], p_bodies[i]);
+            v_chain := ledger.link(v_chain, v_leaf);
+            v_leaves[i] := v_leaf;
+            v_chains[i] := v_chain;
+        END LOOP;
+        BEGIN
+            INSERT INTO ledger.log (
+                position, stream_version, recorded_at, event_id, schema_version, stream, type,
+                recorded_by, leaf, chain, metadata, body)
+            SELECT v_head + i, v_version + i, v_now, p_ids[i], p_schema_versions[i], p_stream,
+                p_types[i], session_user, v_leaves[i], v_chains[i], p_metadatas[i], p_bodies[i]
+            FROM generate_series(1, v_count) AS i;
+            EXIT;
+        EXCEPTION WHEN unique_violation THEN
+            IF v_resent THEN
+                RAISE;
+            END IF;
+            v_resent := true;
+        END;
+    END LOOP;
+
+    IF NOT v_resent THEN
+        RETURN ARRAY[v_head + 1, v_version + 1];
+    END IF;
+    RETURN (
+        SELECT array_agg(
+            ARRAY[known.position, known.stream_version, (known.position <= v_head)::integer]
+            ORDER BY given.number)
+        FROM unnest(v_given) WITH ORDINALITY AS given (id, number)
+        JOIN ledger.log AS known ON known.event_id = given.id);
+END
+$$;
+-- +migrate StatementEnd
+
+-- Appends one event: the same as `ledger.append` above for arrays of one and no consumer, in two
+-- statements when nothing speaks against the event. Otherwise it steps back and lets the other find
+-- out what does.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.append(
+    p_stream text, p_expected_version bigint, p_id uuid, p_type text, p_schema_version integer,
+    p_body bytea, p_metadata bytea, p_term bigint
+)
+RETURNS bigint[] LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    v_position bigint;
+    v_version bigint;
+    v_ledger_id uuid;
+    v_term bigint;
+    v_now timestamptz;
+BEGIN
+    UPDATE ledger.head SET position = position + 1
+    RETURNING position, ledger_id, term, clock_timestamp()
+    INTO v_position, v_ledger_id, v_term, v_now;
+
+    INSERT INTO ledger.log (
+        position, stream_version, recorded_at, event_id, schema_version, stream, type,
+        recorded_by, leaf, chain, metadata, body)
+    SELECT v_position, event.version, v_now, p_id, p_schema_version, p_stream, p_type,
+        session_user, event.leaf, ledger.link(event.chain, event.leaf), p_metadata, p_body
+    FROM (
+        SELECT last.version + 1 AS version, last.chain, ledger.leaf(
+            v_position, ledger.field(p_stream, '\x00000008'), last.version + 1, p_id,
+            ledger.field(p_type, '\x00000004'), p_schema_version,
+            ledger.circumstances(v_now, session_user::text), p_metadata, p_body) AS leaf
+        FROM (
+            SELECT
+                coalesce((SELECT stream_version FROM ledger.log WHERE stream = p_stream
+                          ORDER BY stream_version DESC LIMIT 1), 0) AS version,
+                CASE WHEN v_position = 1 THEN sha256(uuid_send(v_ledger_id))
+                     ELSE (SELECT chain FROM ledger.log WHERE position = v_position - 1)
+                END AS chain
+            OFFSET 0
+        ) AS last
+        WHERE last.version = coalesce(p_expected_version, last.version)
+          AND last.chain IS NOT NULL
+          AND p_stream <> ''
+          AND v_term = coalesce(p_term, v_term)
+          AND NOT EXISTS (SELECT FROM ledger.log WHERE event_id = p_id)
+          AND EXISTS (SELECT FROM ledger.event_type_permission
+                      WHERE type = p_type
+                        AND (pg_has_role(session_user, role, 'MEMBER')
+                             OR session_user = current_user AND role = 'ledger_service'))
+        OFFSET 0
+    ) AS event
+    RETURNING stream_version INTO v_version;
+    IF FOUND THEN
+        RETURN ARRAY[v_position, v_version];
+    END IF;
+
+    UPDATE ledger.head SET position = v_position - 1;
+    RETURN ledger.append(
+        p_stream, p_expected_version, ARRAY[p_id], ARRAY[p_type], ARRAY[p_schema_version],
+        ARRAY[p_body], ARRAY[p_metadata], false, p_term, NULL, NULL);
+END
+$$;
+-- +migrate StatementEnd
+
+-- Moves a follower's position when there is nothing to append with it. Fenced like an append.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.move_position(p_consumer text, p_position bigint, p_term bigint)
+RETURNS void LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_term constant bigint := (SELECT term FROM ledger.head FOR UPDATE);
+BEGIN
+    IF p_term IS DISTINCT FROM v_term THEN
+        PERFORM ledger.refuse_term(p_term, v_term);
+    END IF;
+    PERFORM ledger.set_position(p_consumer, p_position, p_term);
+END
+$$;
+-- +migrate StatementEnd
+
+-- Begins a new leadership term and returns it. Whoever calls holds the leadership's advisory lock
+-- on the same connection; without it this is refused.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.begin_term(p_leader text, p_host text) RETURNS bigint
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_term bigint;
+BEGIN
+    IF NOT EXISTS (
+        SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND classid = 1818584167 AND objid = 1 AND objsubid = 2)
+    THEN
+        PERFORM ledger.refuse_term(NULL, (SELECT term FROM ledger.head));
+    END IF;
+    UPDATE ledger.head
+    SET term = term + 1, leader = p_leader, leader_host = p_host, leader_since = clock_timestamp()
+    RETURNING term INTO v_term;
+    RETURN v_term;
+END
+$$;
+-- +migrate StatementEnd
+
+-- Who may do what. Nobody writes the log but through `ledger.append`.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
+GRANT USAGE ON SCHEMA ledger TO ledger_viewer, ledger_operator, ledger_service;
+GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO ledger_viewer, ledger_operator, ledger_service;
+GRANT INSERT ON ledger.content TO ledger_operator, ledger_service;
+GRANT INSERT, UPDATE, DELETE ON ledger.heartbeat TO ledger_service;
+GRANT EXECUTE ON FUNCTION
+    ledger.append(text, bigint, uuid[], text[], integer[], bytea[], bytea[], boolean, bigint, text,
+        bigint),
+    ledger.append(text, bigint, uuid, text, integer, bytea, bytea, bigint)
+    TO ledger_operator, ledger_service;
+GRANT EXECUTE ON FUNCTION ledger.move_position, ledger.begin_term TO ledger_service;
+
+-- +migrate Verify
+SELECT NOT has_table_privilege(role, 'ledger.log', 'INSERT, UPDATE, DELETE, TRUNCATE')
+    AND NOT has_table_privilege(role, 'ledger.head', 'INSERT, UPDATE, DELETE, TRUNCATE')
+FROM unnest(ARRAY['ledger_viewer', 'ledger_operator', 'ledger_service']) AS role;
+SELECT NOT has_function_privilege('ledger_viewer', oid, 'EXECUTE')
+FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace AND proname = 'append';
+SELECT count(*) = 2 FROM pg_trigger
+WHERE tgrelid IN ('ledger.log'::regclass, 'ledger.content'::regclass)
+    AND tgname IN ('log_is_append_only', 'content_is_append_only') AND tgenabled = 'O';

@@ -1,0 +1,275 @@
+"""Traces and metrics: the set-up, the one registry of names, and trace context on its way.
+
+The context of `ledger rollout start` travels in the events' metadata, from there in the headers of
+commands, through the agent to each SQL statement, and back in the reports' metadata. Conventions:
+OpenTelemetry semantic conventions 1.44, messaging and CI/CD; names of our own start with `ledger.`.
+
+Nothing configured costs nothing: without a provider the API's own no-op spans are used, and they
+still carry a context that came from elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import metrics, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Getter, Setter
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from ledger.contracts.envelope import Metadata
+
+Headers = tuple[tuple[str, bytes], ...]
+
+SCOPE: Final = "migration-ledger"
+"""Name of our instrumentation scope."""
+
+# --- names ---------------------------------------------------------------------------------------
+
+ORDER_SPAN: Final = "order database"
+"""The conductor orders; INTERNAL, a root, linked to the request that made it order."""
+SEND_SPAN: Final = "send {topic}"
+"""PRODUCER; one per call and topic, linked to the messages' own contexts."""
+PROCESS_SPAN: Final = "process {topic}"
+"""CONSUMER; one per command, child of and linked to the order's context."""
+
+MESSAGING_SYSTEM: Final = "messaging.system"
+MESSAGING_OPERATION: Final = "messaging.operation.name"
+MESSAGING_OPERATION_TYPE: Final = "messaging.operation.type"
+MESSAGING_DESTINATION: Final = "messaging.destination.name"
+MESSAGING_PARTITION: Final = "messaging.destination.partition.id"
+MESSAGING_GROUP: Final = "messaging.consumer.group.name"
+MESSAGING_CLIENT: Final = "messaging.client.id"
+MESSAGING_MESSAGE_ID: Final = "messaging.message.id"
+MESSAGING_CONVERSATION: Final = "messaging.message.conversation_id"
+MESSAGING_BATCH: Final = "messaging.batch.message_count"
+KAFKA_OFFSET: Final = "messaging.kafka.offset"
+KAFKA_KEY: Final = "messaging.kafka.message.key"
+ERROR_TYPE: Final = "error.type"
+PIPELINE_RUN: Final = "cicd.pipeline.run.id"
+TASK_NAME: Final = "cicd.pipeline.task.name"
+TASK_RUN: Final = "cicd.pipeline.task.run.id"
+TASK_RESULT: Final = "cicd.pipeline.task.run.result"
+DATABASE: Final = "ledger.database"
+POOL: Final = "ledger.pool"
+
+SENT_MESSAGES: Final = "messaging.client.sent.messages"
+CONSUMED_MESSAGES: Final = "messaging.client.consumed.messages"
+OPERATION_DURATION: Final = "messaging.client.operation.duration"
+ATTEMPT_DURATION: Final = "ledger.attempt.duration"
+"""Seconds that one attempt on one database took, by its result."""
+
+MESSAGING_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5, 10)
+ATTEMPT_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 7200.0)
+"""A migration takes milliseconds or hours; the conventions' buckets for queries end at 10 s."""
+
+# --- set-up --------------------------------------------------------------------------------------
+
+_PROPAGATOR = TraceContextTextMapPropagator()
+_ENDPOINTS = {
+    "TRACES": ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
+    "METRICS": ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
+}
+FLUSH_MS = 5_000
+"""How long the end of a process waits for its last spans."""
+
+
+def configure(
+    service: str, version: str, environ: Mapping[str, str] = os.environ
+) -> Callable[[], None]:
+    """Export over OTLP/HTTP when an endpoint variable is set; returns what to call at the end.
+
+    A provider that is set already is left alone. `OTEL_SDK_DISABLED=true` and
+    `OTEL_TRACES_EXPORTER=none` (or `METRICS`) are respected; the exporters read all other
+    `OTEL_*` variables themselves. The SDK is imported only when it is needed.
+    """
+    closers: list[Callable[[], None]] = []
+    if _wanted("TRACES", environ) and not _is_sdk(trace.get_tracer_provider()):
+        closers.append(_export_traces(service, version))
+    if _wanted("METRICS", environ) and not _is_sdk(metrics.get_meter_provider()):
+        closers.append(_export_metrics(service, version))
+
+    def close() -> None:
+        for closer in closers:
+            closer()
+
+    return close
+
+
+def _wanted(signal: str, environ: Mapping[str, str]) -> bool:
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    if environ.get(f"OTEL_{signal}_EXPORTER", "otlp").strip().lower() == "none":
+        return False
+    return any(environ.get(name) for name in _ENDPOINTS[signal])
+
+
+def traced() -> bool:
+    """Whether spans go anywhere."""
+    return _is_sdk(trace.get_tracer_provider())
+
+
+def _is_sdk(provider: object) -> bool:
+    """Whether somebody has set a provider; the API's own defaults live in its own package."""
+    module = type(provider).__module__
+    return not module.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
+
+
+def _export_traces(service: str, version: str) -> Callable[[], None]:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    resource = Resource.create({"service.name": service, "service.version": version})
+    provider = TracerProvider(resource=resource)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+
+    def close() -> None:
+        provider.force_flush(FLUSH_MS)
+        provider.shutdown()
+
+    return close
+
+
+def _export_metrics(service: str, version: str) -> Callable[[], None]:
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.resources import Resource
+
+    resource = Resource.create({"service.name": service, "service.version": version})
+    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+    provider = MeterProvider(metric_readers=[reader], resource=resource)
+    metrics.set_meter_provider(provider)
+
+    def close() -> None:
+        provider.shutdown(FLUSH_MS)
+
+    return close
+
+
+# --- context on its way --------------------------------------------------------------------------
+
+
+class _HeaderSetter(Setter[dict[str, bytes]]):
+    """Replaces: a message that is sent again must not carry two contexts."""
+
+    def set(self, carrier: dict[str, bytes], key: str, value: str) -> None:
+        carrier[key] = value.encode()
+
+
+class _HeaderGetter(Getter[Headers]):
+    """Takes the last header of a name, as `Received.header` does."""
+
+    def get(self, carrier: Headers, key: str) -> list[str] | None:
+        found = [value for name, value in carrier if name == key]
+        return [found[-1].decode("latin-1")] if found else None
+
+    def keys(self, carrier: Headers) -> list[str]:
+        return [name for name, _ in carrier]
+
+
+_SETTER = _HeaderSetter()
+_GETTER = _HeaderGetter()
+
+
+def current_context(context: Context | None = None) -> tuple[str | None, str | None]:
+    """`traceparent` and `tracestate` of `context` (or the current one); `None` without a trace."""
+    carrier: dict[str, str] = {}
+    _PROPAGATOR.inject(carrier, context)
+    return carrier.get("traceparent"), carrier.get("tracestate")
+
+
+def inject(headers: Headers, context: Context | None = None) -> Headers:
+    """`headers` with the trace of `context`, in place of one that they may have carried."""
+    carrier: dict[str, bytes] = {}
+    _PROPAGATOR.inject(carrier, context, _SETTER)
+    kept = tuple((name, value) for name, value in headers if name not in carrier)
+    return kept + tuple(carrier.items())
+
+
+def extract(headers: Headers) -> Context:
+    """The context that the sender of these headers was in; an empty one without a trace."""
+    return _PROPAGATOR.extract(headers, Context(), _GETTER)
+
+
+def context_of(metadata: Metadata) -> Context:
+    """The context in which an event was recorded; an empty one without a trace."""
+    pairs = (("traceparent", metadata.traceparent), ("tracestate", metadata.tracestate))
+    return _PROPAGATOR.extract({name: value for name, value in pairs if value}, Context())
+
+
+def links_to(contexts: Sequence[Context]) -> list[Link]:
+    """One link per context that has a span, each span once."""
+    spans = {}
+    for context in contexts:
+        span = trace.get_current_span(context).get_span_context()
+        if span.is_valid:
+            spans[span.span_id] = span
+    return [Link(span) for span in spans.values()]
+
+
+# --- spans ---------------------------------------------------------------------------------------
+
+
+def tracer() -> trace.Tracer:
+    """Where our spans come from."""
+    return trace.get_tracer(SCOPE)
+
+
+def meter() -> metrics.Meter:
+    """Where our instruments come from."""
+    return metrics.get_meter(SCOPE)
+
+
+@contextmanager
+def command_span(command: str) -> Iterator[Span]:
+    """INTERNAL span of one command of the CLI, named as it was typed: `ledger rollout start`."""
+    with tracer().start_as_current_span(command, kind=SpanKind.INTERNAL) as span:
+        yield span
+
+
+@contextmanager
+def order_span(origin: Metadata, rollout: str, database: str) -> Iterator[None]:
+    """The span of one order: a trace of its own, linked to what `origin` recorded.
+
+    One trace per database task, because a rollout over a large fleet would make a trace that no
+    collector holds. Without a provider there is no span, and the origin's context goes on.
+    """
+    context = context_of(origin)
+    if not traced():
+        with attached(context):
+            yield
+        return
+    attributes = {PIPELINE_RUN: rollout, DATABASE: database}
+    with tracer().start_as_current_span(
+        ORDER_SPAN,
+        context=Context(),
+        kind=SpanKind.INTERNAL,
+        links=links_to([context]),
+        attributes=attributes,
+    ):
+        yield
+
+
+@contextmanager
+def attached(context: Context) -> Iterator[None]:
+    """Make `context` the current one for a while."""
+    token = otel_context.attach(context)
+    try:
+        yield
+    finally:
+        otel_context.detach(token)
+
+
+def failed(span: Span, error_type: str) -> None:
+    """Mark `span` as failed; successful spans are marked with nothing."""
+    span.set_status(Status(StatusCode.ERROR))
+    span.set_attribute(ERROR_TYPE, error_type)
