@@ -1,0 +1,228 @@
+"""`ledger-agent`: entry points only translate; what an agent does is in `agents.runtime`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from enum import IntEnum
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agents.checking import check as look
+from agents.errors import AgentError
+from agents.runtime import Agent
+from agents.settings import Variables, load
+from ledger import telemetry
+from ledger.bus.kafka import KafkaBus
+from ledger.bus.port import BusError, BusMisconfigured
+
+SERVICE = "migration-ledger-agent"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+NOISY = ("aiokafka", "asyncio")
+"""What these have to say of an outage, the agent says in its own words."""
+
+
+class ExitCode(IntEnum):
+    """How the program ended, for scripts; the numbers of `ledger`, where both have one."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 6
+    INTERRUPTED = 130
+
+
+EXIT_CODES = (
+    "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 6 the broker or a database cannot be "
+    "reached, 130 stopped by force."
+)
+
+app = typer.Typer(
+    name="ledger-agent",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+Pool = Annotated[str | None, typer.Option(help="Pool of databases; or LEDGER_POOL.")]
+Broker = Annotated[
+    str | None, typer.Option("--kafka", help="host:port of the brokers; or LEDGER_KAFKA_BOOTSTRAP.")
+]
+SecretRoots = Annotated[
+    list[Path] | None,
+    typer.Option("--secret-root", help="Folder below which file: references may be read; again."),
+]
+InsecureBus = Annotated[
+    bool | None,
+    typer.Option("--insecure-bus", help="Allow a broker elsewhere without TLS and login."),
+]
+InsecurePostgres = Annotated[
+    bool | None,
+    typer.Option("--insecure-postgres", help="Allow databases without verified TLS."),
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Log more, with tracebacks.")]
+
+
+def main() -> None:
+    """The console script. Nothing but a sentence reaches the user when something is wrong."""
+    app()
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ledger-agent {metadata.version('migration-ledger')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Takes the commands of one pool and runs migrations on its databases."""
+
+
+@app.command(epilog=EXIT_CODES)
+def run(
+    pool: Pool = None,
+    name: Annotated[str | None, typer.Option(help="What this agent is called.")] = None,
+    concurrency: Annotated[int | None, typer.Option(help="Databases at once.")] = None,
+    per_host: Annotated[int | None, typer.Option(help="Databases at once per server.")] = None,
+    grace_s: Annotated[float | None, typer.Option(help="Seconds after the first signal.")] = None,
+    kafka: Broker = None,
+    secret_root: SecretRoots = None,
+    insecure_bus: InsecureBus = None,
+    insecure_postgres: InsecurePostgres = None,
+    debug: Debug = False,
+) -> None:
+    """Run until stopped. The first Ctrl-C or SIGTERM finishes what runs, the second cancels it."""
+
+    def variables() -> Variables:
+        return load(
+            {
+                "pool": pool,
+                "agent_name": name,
+                "agent_concurrency": concurrency,
+                "agent_per_host": per_host,
+                "agent_grace_s": grace_s,
+                "kafka_bootstrap": kafka,
+                "agent_secret_roots": tuple(secret_root) if secret_root else None,
+                "insecure_bus": insecure_bus,
+                "agent_insecure_postgres": insecure_postgres,
+            }
+        )
+
+    _guarded(lambda: _run(variables()), debug)
+
+
+@app.command(epilog=EXIT_CODES)
+def check(
+    pool: Pool = None,
+    database: Annotated[
+        list[str] | None,
+        typer.Option(help="postgresql:// address of a database to try, without password; again."),
+    ] = None,
+    password: Annotated[
+        str | None, typer.Option(help="Reference of its password: env:NAME or file:PATH.")
+    ] = None,
+    kafka: Broker = None,
+    secret_root: SecretRoots = None,
+    insecure_bus: InsecureBus = None,
+    insecure_postgres: InsecurePostgres = None,
+    debug: Debug = False,
+) -> None:
+    """Say whether this agent could reach its broker, its secrets, and databases."""
+
+    def variables() -> Variables:
+        return load(
+            {
+                "pool": pool,
+                "kafka_bootstrap": kafka,
+                "agent_secret_roots": tuple(secret_root) if secret_root else None,
+                "insecure_bus": insecure_bus,
+                "agent_insecure_postgres": insecure_postgres,
+            }
+        )
+
+    _guarded(lambda: _check(variables(), database or [], password), debug)
+
+
+async def _run(variables: Variables) -> ExitCode:
+    settings = variables.agent()
+    bus = KafkaBus(variables.kafka(), settings.name)
+    agent = Agent(bus, settings)
+    stopped: list[int] = []
+
+    def stop() -> None:
+        stopped.append(1)
+        agent.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    logging.getLogger(__name__).info(
+        "agent %s serves pool %s, %d databases at once",
+        *(settings.name, settings.pool, settings.concurrency),
+    )
+    try:
+        await agent.run()
+    finally:
+        await bus.close()
+    return ExitCode.OK if len(stopped) < 2 else ExitCode.INTERRUPTED
+
+
+async def _check(variables: Variables, urls: list[str], password: str | None) -> ExitCode:
+    kafka = variables.kafka()
+    settings = variables.agent()
+    bus = KafkaBus(kafka, settings.name) if kafka.bootstrap else None
+    fine = True
+    try:
+        async for finding in look(bus, settings, urls, password):
+            fine = fine and finding.fine
+            typer.echo(f"{'ok' if finding.fine else 'FAILED':6}  {finding.what}: {finding.said}")
+    finally:
+        if bus is not None:
+            await bus.close()
+    return ExitCode.OK if fine else ExitCode.UNREACHABLE
+
+
+def _guarded(work: Callable[[], Coroutine[Any, Any, ExitCode]], debug: bool) -> None:
+    """Run `work` in a loop of its own and exit with its code, or with that of what it raised."""
+    _log(debug)
+    close = telemetry.configure(SERVICE, metadata.version("migration-ledger"))
+    try:
+        with asyncio.Runner() as runner:
+            code = runner.run(work())
+    except KeyboardInterrupt:
+        code = _say("interrupted", ExitCode.INTERRUPTED)
+    except (AgentError, BusMisconfigured) as error:
+        code = _say(str(error), ExitCode.USAGE)
+    except BusError as error:
+        code = _say(str(error), ExitCode.UNREACHABLE)
+    except Exception as error:
+        if debug:
+            raise
+        code = _say(f"unexpected {type(error).__name__}; see --debug", ExitCode.FAILED)
+    finally:
+        close()
+    raise typer.Exit(code)
+
+
+def _say(text: str, code: ExitCode) -> ExitCode:
+    typer.echo(f"ledger-agent: {text}", err=True)
+    return code
+
+
+def _log(debug: bool) -> None:
+    level = logging.DEBUG if debug else logging.INFO
+    logging.basicConfig(level=level, format=LOG_FORMAT, stream=sys.stderr, force=True)
+    if not debug:
+        for name in NOISY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)

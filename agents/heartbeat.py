@@ -1,0 +1,60 @@
+"""Signs of life, every two seconds: who the agent is, what it works on. Nothing of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+
+from agents.scheduler import Scheduler
+from agents.settings import AgentSettings
+from ledger.bus.port import Bus, BusError
+from ledger.contracts.heartbeat import Heartbeat
+from ledger.contracts.wire import encode_heartbeat
+
+EVERY_S = 2.0
+BUSY_MAX = 500
+"""Entries of one heartbeat: what runs first; a message has a size limit."""
+
+
+class Pulse:
+    """Sends heartbeats; a bus that does not take one gets the next."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        settings: AgentSettings,
+        version: str,
+        scheduler: Scheduler,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._bus = bus
+        self._settings = settings
+        self._version = version
+        self._scheduler = scheduler
+        self._clock = clock
+        self._started_at = clock()
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            # The outbox reports an outage; a heartbeat that is late is worth nothing.
+            with suppress(BusError):
+                await self._bus.publish([encode_heartbeat(self.heartbeat())])
+            await asyncio.sleep(EVERY_S)
+
+    def heartbeat(self) -> Heartbeat:
+        """The agent as it is now."""
+        jobs = sorted(self._scheduler.jobs(), key=lambda job: job.phase == "queued")
+        return Heartbeat(
+            agent=self._settings.name,
+            pool=self._settings.pool,
+            host=socket.gethostname(),
+            version=self._version,
+            started_at=self._started_at,
+            at=self._clock(),
+            insecure=self._settings.insecure,
+            busy=tuple(job.busy() for job in jobs[:BUSY_MAX]),
+        )

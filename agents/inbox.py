@@ -1,0 +1,152 @@
+"""Takes commands off the bus, keeps polling while they run, commits what has been answered.
+
+A position is committed when every command before it has its last report on the bus. Work is never
+tied to owning a partition: when one moves, its new owner gets the unanswered commands again and
+answers from the journals, and our commit is refused, which changes nothing.
+
+A command that cannot be read is parked on a topic of its own, with the reason, and passed over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+
+from agents.job import Job
+from agents.outbox import Outbox
+from agents.scheduler import Scheduler
+from ledger.bus.port import BusError, GroupMember
+from ledger.contracts.commands import CancelCommand
+from ledger.contracts.envelope import UnknownMessage
+from ledger.contracts.messages import Received
+from ledger.contracts.wire import decode_command, encode_parked
+
+logger = logging.getLogger(__name__)
+
+POLL_S = 0.25
+"""How long a poll waits for messages; what arrives ends it at once."""
+COMMIT_EVERY_S = 0.5
+"""A commit is a round trip; what it would have saved is answered from the journals."""
+TRY_AGAIN_S = 1.0
+
+
+class Unfinished:
+    """Which messages of each partition are still worked on, and what may be committed. Pure."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, set[int]] = {}
+        self._next: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+
+    def took(self, message: Received) -> None:
+        """`message` is in hand; a message that came before is in hand again."""
+        self._open.setdefault(message.partition, set()).add(message.offset)
+        self._next[message.partition] = max(
+            self._next.get(message.partition, 0), message.offset + 1
+        )
+
+    def finished(self, message: Received) -> None:
+        """`message` needs nothing more."""
+        self._open.get(message.partition, set()).discard(message.offset)
+
+    def to_commit(self) -> dict[int, int]:
+        """Per partition the next offset to read after a restart, where that has changed."""
+        positions = {
+            partition: min(self._open.get(partition) or {next_})
+            for partition, next_ in self._next.items()
+        }
+        return {
+            partition: offset
+            for partition, offset in positions.items()
+            if self._committed.get(partition) != offset
+        }
+
+    def committed(self, positions: dict[int, int]) -> None:
+        """These positions are kept."""
+        self._committed.update(positions)
+
+
+class Inbox:
+    """The agent's one way to get commands."""
+
+    def __init__(
+        self, scheduler: Scheduler, outbox: Outbox, limit: int, clock: Callable[[], datetime]
+    ) -> None:
+        self._scheduler = scheduler
+        self._outbox = outbox
+        self._limit = limit
+        self._clock = clock
+        self._unfinished = Unfinished()
+        self._unacknowledged: deque[tuple[int, Received]] = deque()
+        self._committed_at = 0.0
+        self._paused = False
+        self._draining = False
+
+    def over(self, job: Job) -> None:
+        """`job` ended; without a last word it stays uncommitted and comes again."""
+        if job.answered:
+            self._unacknowledged.append((job.ticket, job.message))
+
+    def drain(self) -> None:
+        """Take nothing more; keep the membership and commit what still ends."""
+        self._draining = True
+
+    async def run(self, member: GroupMember) -> None:
+        """Poll until cancelled between two polls; the bus being away is waited out."""
+        while True:
+            try:
+                await self.turn(member)
+            except BusError as error:
+                logger.warning("commands cannot be taken: %s", error)
+                await asyncio.sleep(TRY_AGAIN_S)
+
+    async def turn(self, member: GroupMember) -> None:
+        """One poll, with what follows from it."""
+        self._balance(member)
+        for message in await member.poll(POLL_S, self._limit):
+            if not self._draining:
+                self._take(message)
+        self._scheduler.look_again()
+        if asyncio.get_running_loop().time() - self._committed_at >= COMMIT_EVERY_S:
+            await self.commit(member)
+
+    async def commit(self, member: GroupMember) -> None:
+        """Commit what has been answered since. Raises `BusUnavailable`."""
+        while self._unacknowledged and self._unacknowledged[0][0] <= self._outbox.published:
+            self._unfinished.finished(self._unacknowledged.popleft()[1])
+        self._committed_at = asyncio.get_running_loop().time()
+        positions = self._unfinished.to_commit()
+        if positions:
+            await member.commit(positions)
+            self._unfinished.committed(positions)
+
+    def _balance(self, member: GroupMember) -> None:
+        """Pause while there is too much in hand; polling goes on, so the membership stays."""
+        in_hand = len(self._scheduler.jobs()) + len(self._unacknowledged)
+        if self._draining or in_hand >= self._limit:
+            member.pause()
+            self._paused = True
+        elif self._paused and in_hand <= self._limit // 2:
+            member.resume()
+            self._paused = False
+
+    def _take(self, message: Received) -> None:
+        self._unfinished.took(message)
+        try:
+            command = decode_command(message)
+        except UnknownMessage as unknown:
+            logger.warning(
+                "parked the message at %s/%d/%d: %s",
+                *(message.topic, message.partition, message.offset, unknown),
+            )
+            ticket = self._outbox.add([encode_parked(message, str(unknown))])
+            self._unacknowledged.append((ticket, message))
+            return
+        if isinstance(command, CancelCommand):
+            self._scheduler.cancel(command.cancels)
+            self._unfinished.finished(message)
+        elif not self._scheduler.submit(Job(command, message, self._clock())):
+            self._unfinished.finished(message)

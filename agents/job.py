@@ -1,0 +1,85 @@
+"""One command in an agent's hands: where it came from, how far it is, why it was told to stop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from ledger.contracts.commands import ApplyCommand, InspectCommand
+from ledger.contracts.heartbeat import Busy
+from ledger.contracts.messages import Received
+from migrations.migration import Migration
+
+
+class Phase(StrEnum):
+    """How far a job is, in the words of heartbeats."""
+
+    QUEUED = "queued"
+    CONNECTING = "connecting"
+    WAITING = "waiting"
+    RUNNING = "running"
+
+
+class Stop(StrEnum):
+    """Why a job was told to stop."""
+
+    ORDERED = "ordered"
+    """By a command: the attempt ends as cancelled."""
+    SHUTDOWN = "shutdown"
+    """The agent ends: nothing is reported, another agent gets the command again."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One command and its state.
+
+    `ticket` numbers its last report, `answered` says that this was the last word on it.
+    """
+
+    command: ApplyCommand | InspectCommand
+    message: Received
+    since: datetime
+    phase: Phase = Phase.QUEUED
+    migrations: tuple[Migration, ...] = ()
+    refusal: str = ""
+    """Why its texts cannot be used, if they cannot."""
+    asked_for_texts: bool = False
+    stop: Stop | None = None
+    waits_for: str = ""
+    next_try_at: datetime | None = None
+    migration: str = ""
+    statement: int = 0
+    statements: int = 0
+    ticket: int = 0
+    answered: bool = False
+
+    @property
+    def id(self) -> UUID:
+        """The command's id."""
+        return self.command.command
+
+    @property
+    def host(self) -> tuple[str, int]:
+        """The server that the command's database is on."""
+        return self.command.connection.host, self.command.connection.port
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """What runs one at a time: changes of one database; looks at it run beside them."""
+        return self.command.kind, self.command.database
+
+    def busy(self) -> Busy:
+        """What a heartbeat says of it."""
+        return Busy(
+            database=self.command.database,
+            command=self.id,
+            phase=self.phase,
+            since=self.since,
+            waits_for=self.waits_for,
+            next_try_at=self.next_try_at,
+            migration=self.migration,
+            statement=self.statement,
+            statements=self.statements,
+        )

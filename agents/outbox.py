@@ -1,0 +1,81 @@
+"""Reports on their way to the bus: collected, sent in batches, in order, until the bus has them.
+
+A report that was not acknowledged is sent again, with everything after it: reports are known by
+their ids, so twice is harmless and lost is not. The outbox never loses one while the process lives;
+what dies with the process is read again from the databases' journals.
+
+Each message gets a ticket, 1, 2, 3, …; `published` is the highest ticket that the bus holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from ledger.bus.port import Bus, BusError
+from ledger.contracts.messages import Message
+from ledger.contracts.topics import PARKED, REPORTS
+
+logger = logging.getLogger(__name__)
+
+LINGER_S = 0.01
+"""Reports of several workers share a request; short against the time one database takes."""
+BATCH = 500
+TRY_AGAIN_S = 1.0
+
+
+class Outbox:
+    """The agent's one way to report."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._waiting: list[Message] = []
+        self._added = 0
+        self._something = asyncio.Event()
+        self._moved = asyncio.Event()
+        self.published = 0
+        self.failing: str | None = None
+        """Why the bus takes nothing at the moment, if so."""
+
+    def add(self, messages: Sequence[Message]) -> int:
+        """Queue messages; returns the ticket of the last one ever queued."""
+        self._waiting += messages
+        self._added += len(messages)
+        if messages:
+            self._something.set()
+        return self._added
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        while True:
+            await self._something.wait()
+            await asyncio.sleep(LINGER_S)
+            while self._waiting:
+                await self._send(self._waiting[:BATCH])
+            self._something.clear()
+
+    async def flush(self) -> None:
+        """Return when everything queued so far is on the bus; `run` has to be running."""
+        goal = self._added
+        while self.published < goal:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def _send(self, batch: Sequence[Message]) -> None:
+        try:
+            if self.failing:
+                await self._bus.ensure_topics([REPORTS, PARKED])
+            await self._bus.publish(batch)
+        except BusError as error:
+            if self.failing is None:
+                logger.warning("reports wait, the bus does not take them: %s", error)
+            self.failing = str(error)
+            await asyncio.sleep(TRY_AGAIN_S)
+            return
+        if self.failing:
+            logger.warning("the bus takes reports again")
+        self.failing = None
+        del self._waiting[: len(batch)]
+        self.published += len(batch)
+        self._moved.set()

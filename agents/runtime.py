@@ -1,0 +1,212 @@
+"""One agent: what it is made of, how it starts, runs and ends.
+
+```
+start ─▶ run ────────────────── stop (asks) ──▶ draining ── grace over, or stop again ──▶ cancelling
+          │ inbox, outbox, texts, heartbeat        │ what runs finishes                      │
+          ▼                                        ▼                                         ▼
+        takes commands                    last reports, last commit, leave the group: the end
+```
+
+Whoever makes the bus starts and closes it; the single-process mode of the ledger hands in its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib import metadata
+
+from agents.content import Library, Texts, texts_of
+from agents.heartbeat import Pulse
+from agents.inbox import Inbox
+from agents.job import Job, Stop
+from agents.outbox import Outbox
+from agents.scheduler import Scheduler
+from agents.settings import AgentSettings
+from agents.worker import Worker
+from ledger.bus.port import Bus, BusError, BusUnavailable, GroupMember, Reader
+from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.topics import (
+    CONTENT,
+    HEARTBEATS,
+    PARKED,
+    REPORTS,
+    agents_group,
+    commands_topic,
+)
+
+logger = logging.getLogger(__name__)
+
+PREFETCH = 8
+"""Commands in hand per worker: the next ones are there when one ends."""
+CANCEL_S = 10.0
+"""How long cancelled work may take to roll back before the agent ends all the same."""
+FLUSH_S = 10.0
+"""How long the last reports may take; what is not reported is read from the journals later."""
+TRY_AGAIN_S = 1.0
+TEXTS_POLL_S = 1.0
+TEXTS_BATCH = 50
+
+
+def now() -> datetime:
+    """The time, for everything that is not pure."""
+    return datetime.now(UTC)
+
+
+class Agent:
+    """Consumes the commands of one pool."""
+
+    def __init__(
+        self, bus: Bus, settings: AgentSettings, clock: Callable[[], datetime] = now
+    ) -> None:
+        self._bus = bus
+        self._settings = settings
+        self._texts = Texts(settings.content_cache_bytes, self._text_arrived)
+        self._outbox = Outbox(bus)
+        self._worker = Worker(settings, self._outbox, clock)
+        self._scheduler = Scheduler(
+            settings.concurrency,
+            settings.per_host,
+            Library(self._texts),
+            self._worker.work,
+            self._ask_for_texts,
+            self._over,
+            clock,
+        )
+        limit = settings.concurrency * (1 + PREFETCH)
+        self._inbox = Inbox(self._scheduler, self._outbox, limit, clock)
+        version = metadata.version("migration-ledger")
+        self._pulse = Pulse(bus, settings, version, self._scheduler, clock)
+        self._member: GroupMember | None = None
+        self._reader: Reader | None = None
+        self._asked = asyncio.Event()
+        self._forced = asyncio.Event()
+
+    @property
+    def topic(self) -> str:
+        """Where this agent's commands come from."""
+        return commands_topic(self._settings.pool)
+
+    async def start(self) -> None:
+        """Join the pool. Raises `BusUnavailable` or `BusMisconfigured`."""
+        await self._bus.ensure_topics([self.topic, REPORTS, CONTENT, HEARTBEATS, PARKED])
+        if self._reader is None:
+            self._reader = await self._bus.read(CONTENT, {})
+        self._member = await self._bus.join(self.topic, agents_group(self._settings.pool))
+
+    async def run(self) -> None:
+        """Work until `stop`. Waits for a broker that is not there yet.
+
+        Raises `BusMisconfigured`. When cancelled, ends as after two calls of `stop`.
+        """
+        if not await self._started() or self._member is None or self._reader is None:
+            return
+        names = ("outbox", "texts", "heartbeat", "inbox")
+        loops = (
+            self._outbox.run(),
+            self._read_texts(self._reader),
+            self._pulse.run(),
+            self._inbox.run(self._member),
+        )
+        tasks = {
+            name: asyncio.create_task(loop, name=f"agent-{name}")
+            for name, loop in zip(names, loops, strict=True)
+        }
+        try:
+            await _first(self._asked, *tasks.values())
+            await self._drain(tasks)
+        finally:
+            await self._end(self._member, tasks)
+
+    def stop(self) -> None:
+        """The first call asks: what runs finishes within the grace period. The second forces."""
+        if self._asked.is_set():
+            self._forced.set()
+        self._asked.set()
+
+    async def _started(self) -> bool:
+        """Whether the agent got into its pool before it was asked to stop."""
+        waiting = False
+        while not self._asked.is_set():
+            try:
+                if self._member is None:
+                    await self.start()
+                return True
+            except BusUnavailable as error:
+                if not waiting:
+                    logger.warning("waiting for the broker: %s", error)
+                waiting = True
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TRY_AGAIN_S):
+                        await self._asked.wait()
+        return False
+
+    async def _drain(self, tasks: dict[str, asyncio.Task[None]]) -> None:
+        """Let what runs finish within the grace period; a loop that broke is raised."""
+        for task in tasks.values():
+            if task.done():
+                task.result()
+        self._inbox.drain()
+        self._scheduler.drain()
+        if self._scheduler.running:
+            logger.info(
+                "finishing %d databases within %.0f s; stop again to cancel them",
+                *(self._scheduler.running, self._settings.grace_s),
+            )
+        idle = asyncio.create_task(self._scheduler.idle(), name="agent-idle")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.grace_s):
+                await _first(self._forced, idle)
+        idle.cancel()
+
+    async def _end(self, member: GroupMember, tasks: dict[str, asyncio.Task[None]]) -> None:
+        """Cancel what still runs, send the last reports, commit, leave."""
+        self._scheduler.stop_all()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CANCEL_S):
+                await self._scheduler.idle()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.1 if self._outbox.failing else FLUSH_S):
+                await self._outbox.flush()
+        for task in tasks.values():
+            task.cancel()
+        await asyncio.wait(tasks.values())
+        with suppress(BusError):
+            await self._inbox.commit(member)
+        await member.close()
+        if self._reader is not None:
+            await self._reader.close()
+
+    async def _read_texts(self, reader: Reader) -> None:
+        """Take every text that comes by."""
+        while True:
+            try:
+                for message in await reader.poll(TEXTS_POLL_S, TEXTS_BATCH):
+                    self._texts.take(message)
+            except BusError as error:
+                logger.warning("texts cannot be taken: %s", error)
+                await asyncio.sleep(TRY_AGAIN_S)
+
+    def _text_arrived(self) -> None:
+        self._scheduler.look_again()
+
+    def _ask_for_texts(self, job: Job) -> None:
+        if isinstance(job.command, ApplyCommand):
+            self._worker.reporter(job).content_missing(job.command, texts_of(job.command))
+
+    def _over(self, job: Job) -> None:
+        if not job.answered and job.stop is Stop.ORDERED:
+            self._worker.cancelled(job)
+        self._inbox.over(job)
+
+
+async def _first(event: asyncio.Event, *tasks: asyncio.Task[None]) -> None:
+    """Return when `event` is set or one of the tasks ends."""
+    waiting = asyncio.create_task(event.wait(), name="agent-waiting")
+    try:
+        await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()

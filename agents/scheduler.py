@@ -1,0 +1,194 @@
+"""Which command runs when: one change per database at a time, within limits overall and per server.
+
+```
+submit ─▶ lacking texts ─▶ queued in its lane ─▶ running ─▶ over
+   │            │                │                  │
+   └────────────┴──── cancel ────┴──────────────────┘   out of turn, at once
+```
+
+A lane is what runs one at a time: the changes of one database. Looks at it have a lane of their
+own, so that a database that hangs can still be asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from agents.content import Library, texts_of
+from agents.errors import TextRefused
+from agents.job import Job, Phase, Stop
+from ledger.contracts.commands import ApplyCommand
+
+logger = logging.getLogger(__name__)
+
+Lane: TypeAlias = tuple[str, str]
+Work: TypeAlias = Callable[[Job], Coroutine[Any, Any, None]]
+
+CANCELS_KEPT = 10_000
+"""Cancelled commands that are remembered in case they arrive later than their cancellation."""
+TEXTS_LATE_S = 2.0
+"""How long texts may be on their way before the ledger is asked for them."""
+
+
+class Scheduler:
+    """Starts, counts and stops the agent's workers."""
+
+    def __init__(
+        self,
+        concurrency: int,
+        per_host: int,
+        library: Library,
+        work: Work,
+        ask_for_texts: Callable[[Job], None],
+        over: Callable[[Job], None],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._concurrency = concurrency
+        self._per_host = per_host
+        self._library = library
+        self._work = work
+        self._ask_for_texts = ask_for_texts
+        self._over = over
+        self._clock = clock
+        self._jobs: dict[UUID, Job] = {}
+        self._lacking: dict[UUID, Job] = {}
+        self._queues: dict[Lane, deque[Job]] = {}
+        self._ready: OrderedDict[Lane, None] = OrderedDict()
+        self._occupied: set[Lane] = set()
+        self._hosts: Counter[tuple[str, int]] = Counter()
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._cancelled: OrderedDict[UUID, None] = OrderedDict()
+        self._draining = False
+
+    @property
+    def running(self) -> int:
+        """How many jobs run now."""
+        return len(self._tasks)
+
+    def jobs(self) -> list[Job]:
+        """Everything in hand."""
+        return list(self._jobs.values())
+
+    def submit(self, job: Job) -> bool:
+        """Take `job`; `False` when its command is in hand already."""
+        if job.id in self._jobs:
+            return False
+        self._jobs[job.id] = job
+        if job.id in self._cancelled:
+            job.stop = Stop.ORDERED
+        command = job.command
+        if isinstance(command, ApplyCommand) and not job.stop and self._library.missing(command):
+            self._lacking[job.id] = job
+            job.waits_for = "migration texts"
+        else:
+            self._enqueue(job)
+            self._start_ready()
+        return True
+
+    def cancel(self, command: UUID) -> None:
+        """Stop the job of `command` now, or as soon as it arrives."""
+        self._cancelled[command] = None
+        if len(self._cancelled) > CANCELS_KEPT:
+            self._cancelled.popitem(last=False)
+        job = self._jobs.get(command)
+        if job is None or job.stop is not None:
+            return
+        job.stop = Stop.ORDERED
+        if command in self._tasks:
+            self._tasks[command].cancel()
+        elif self._lacking.pop(command, None):
+            self._enqueue(job)
+            self._start_ready()
+
+    def look_again(self) -> None:
+        """See which jobs have their texts by now; ask for those that are late."""
+        now = self._clock()
+        for job in list(self._lacking.values()):
+            command = job.command
+            if not isinstance(command, ApplyCommand):
+                continue
+            if command.expires_at <= now or not self._library.missing(command):
+                del self._lacking[job.id]
+                self._enqueue(job)
+            elif not job.asked_for_texts and (now - job.since).total_seconds() > TEXTS_LATE_S:
+                job.asked_for_texts = True
+                logger.info("asking for %d texts of %s", len(texts_of(command)), command.command)
+                self._ask_for_texts(job)
+        self._start_ready()
+
+    def drain(self) -> None:
+        """Start nothing more; what runs goes on."""
+        self._draining = True
+
+    async def idle(self) -> None:
+        """Return when nothing runs."""
+        while self._tasks:
+            await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.sleep(0)
+
+    def stop_all(self) -> None:
+        """Cancel what runs, because the agent ends."""
+        self._draining = True
+        for command, task in self._tasks.items():
+            self._jobs[command].stop = self._jobs[command].stop or Stop.SHUTDOWN
+            task.cancel()
+
+    def _enqueue(self, job: Job) -> None:
+        job.waits_for = ""
+        self._load(job)
+        self._queues.setdefault(job.lane, deque()).append(job)
+        if job.lane not in self._occupied:
+            self._ready.setdefault(job.lane)
+
+    def _load(self, job: Job) -> None:
+        """Take the parsed migrations now, so that no text can be forgotten before it runs."""
+        command = job.command
+        if not isinstance(command, ApplyCommand) or self._library.missing(command):
+            return
+        try:
+            job.migrations = self._library.load(command)
+        except TextRefused as error:
+            job.refusal = str(error)
+
+    def _start_ready(self) -> None:
+        """Start what may start, oldest lane first; a lane on a busy server is passed over."""
+        if self._draining or len(self._tasks) >= self._concurrency:
+            return
+        for lane in list(self._ready):
+            job = self._queues[lane][0]
+            if self._hosts[job.host] < self._per_host:
+                self._start(lane, job)
+                if len(self._tasks) >= self._concurrency:
+                    return
+
+    def _start(self, lane: Lane, job: Job) -> None:
+        del self._ready[lane]
+        self._occupied.add(lane)
+        self._queues[lane].popleft()
+        self._hosts[job.host] += 1
+        job.phase = Phase.CONNECTING
+        task = asyncio.create_task(self._work(job), name=f"work-{job.command.database}")
+        self._tasks[job.id] = task
+        task.add_done_callback(lambda done: self._ended(lane, job, done))
+
+    def _ended(self, lane: Lane, job: Job, task: asyncio.Task[None]) -> None:
+        del self._tasks[job.id]
+        del self._jobs[job.id]
+        self._occupied.discard(lane)
+        self._hosts[job.host] -= 1
+        if not self._hosts[job.host]:
+            del self._hosts[job.host]
+        if self._queues[lane]:
+            self._ready[lane] = None
+        else:
+            del self._queues[lane]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("work on %s broke off: %r", job.command.database, error)
+        self._over(job)
+        self._start_ready()

@@ -1,0 +1,105 @@
+"""Between the wire's words and those of `migrations`: pure, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agents.reporting import failure_of, identity_of
+from ledger.contracts.commands import ApplyCommand, InspectCommand
+from ledger.contracts.registry import Expected, RunLimits
+from ledger.contracts.reports import DatabaseInspected, JournalEntry, Rights
+from migrations.entries import RESOLVE
+from migrations.inspection import Inspection
+from migrations.migration import Direction, Migration
+from migrations.work import (
+    Epoch,
+    Expectation,
+    Identity,
+    Limits,
+    Mode,
+    OutsideChange,
+    Resolution,
+    Work,
+)
+
+
+def work_of(command: ApplyCommand, migrations: tuple[Migration, ...]) -> Work:
+    """What `command` asks of the target; `migrations` are those it names, in its order."""
+    return Work(
+        command_id=command.command,
+        rollout=command.rollout,
+        epoch=Epoch(command.epoch.term, command.epoch.position),
+        mode=Mode(command.mode.value),
+        migrations=migrations,
+        target=command.connection.schema_name,
+        expectation=expectation_of(command.expected),
+        owner=str(command.ledger),
+        resolutions=tuple(
+            Resolution(said.version, said.applied, said.reason) for said in command.resolutions
+        ),
+    )
+
+
+def expectation_of(expected: Expected) -> Expectation:
+    """What the ledger believes of the target."""
+    identity = expected.identity
+    return Expectation(
+        identity=Identity(identity.uuid, identity.system_identifier, identity.database_oid)
+        if identity is not None
+        else None,
+        journal_head=expected.journal_head,
+    )
+
+
+def limits_of(limits: RunLimits) -> Limits:
+    """How patient the run is."""
+    return Limits(
+        lock_timeout_s=limits.lock_timeout_s,
+        statement_timeout_s=limits.statement_timeout_s,
+        retry_for_s=limits.retry_for_s,
+        advisory_wait_s=limits.advisory_wait_s,
+    )
+
+
+def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:
+    """The last change of each migration and direction: a report's id tells no more apart."""
+    return list({(change.version, change.direction): change for change in changes}.values())
+
+
+def inspected(command: InspectCommand, found: Inspection) -> DatabaseInspected:
+    """What a look at the database found, as it is reported.
+
+    A person's word (`resolve`) says whether the up section holds, and is reported as such.
+    """
+    rights = found.rights
+    return DatabaseInspected(
+        database=command.database,
+        command=command.command,
+        reachable=found.reachable,
+        tls=found.tls,
+        server_version=found.server_version,
+        in_recovery=found.in_recovery,
+        identity=identity_of(found.identity) if found.identity is not None else None,
+        journal_head=found.journal_head,
+        owner=found.owner,
+        rights=Rights(
+            create_schema=rights.create_schema,
+            create_in_target=rights.create_in_target,
+            superuser=rights.superuser,
+        )
+        if rights is not None
+        else None,
+        entries=tuple(
+            JournalEntry(
+                version=entry.migration,
+                state=entry.state.value,
+                direction=Direction.UP if entry.direction == RESOLVE else entry.direction,
+                rollout=entry.rollout,
+                command=entry.command,
+                checksum=entry.checksum,
+                finished_at=entry.finished_at,
+            )
+            for entry in found.latest.values()
+        ),
+        failure=failure_of(found.failure),
+    )

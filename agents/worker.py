@@ -1,0 +1,260 @@
+"""One command on one database: check, connect, run, report.
+
+```
+AttemptStarted ─▶ expired? stale? texts wrong? secret refused? ──▶ CommandRefused, AttemptFinished
+                        │ no
+                        ▼
+                  migrations.runner.run ──▶ DatabaseIdentified, Migration* … , AttemptFinished
+```
+
+The checks here only save a connection: what keeps a stale order out is the fence in the database.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+
+from agents.errors import AgentError
+from agents.job import Job, Stop
+from agents.outbox import Outbox
+from agents.references import connection_settings
+from agents.reporting import Reporter, failure_of
+from agents.settings import AgentSettings
+from agents.translating import inspected, latest, limits_of, work_of
+from ledger import telemetry
+from ledger.contracts.commands import ApplyCommand, InspectCommand
+from ledger.contracts.registry import FailureDetail
+from ledger.contracts.reports import DatabaseInspected, Verdict
+from ledger.contracts.topics import agents_group
+from migrations import inspection, runner, work
+from migrations.session import ConnectionSettings
+
+logger = logging.getLogger(__name__)
+
+EPOCHS_KEPT = 100_000
+"""Databases whose highest epoch is remembered: a few megabytes."""
+
+_duration = telemetry.meter().create_histogram(
+    telemetry.ATTEMPT_DURATION,
+    unit="s",
+    description="Time that one attempt on one database took.",
+    explicit_bucket_boundaries_advisory=telemetry.ATTEMPT_BUCKETS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused(Exception):
+    """The agent does not try; why, and how the attempt ends by that."""
+
+    verdict: Verdict
+    failure: FailureDetail
+
+
+class Worker:
+    """Does jobs, one call each; what is shared between them is only how they report."""
+
+    def __init__(
+        self, settings: AgentSettings, outbox: Outbox, clock: Callable[[], datetime]
+    ) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._clock = clock
+        self._epochs: OrderedDict[tuple[UUID, str], tuple[int, int]] = OrderedDict()
+
+    async def work(self, job: Job) -> None:
+        """Do `job` and report. What goes wrong is a report; only cancellation passes through."""
+        reporter = self.reporter(job)
+        with process_span(job) as span:
+            began = self._clock()
+            try:
+                result = await self._do(job, reporter)
+            except Exception as error:
+                logger.error(
+                    "a defect stopped the work on %s: %s",
+                    *(job.command.database, type(error).__name__),
+                    exc_info=logger.isEnabledFor(logging.DEBUG),
+                )
+                result = self._defect(job, reporter, error)
+            span.set_attribute(telemetry.TASK_RESULT, CONVENTIONAL[result])
+            if result is not Verdict.DONE:
+                telemetry.failed(span, result)
+            elapsed = (self._clock() - began).total_seconds()
+            _duration.record(elapsed, {telemetry.TASK_RESULT: CONVENTIONAL[result]})
+
+    def cancelled(self, job: Job) -> None:
+        """Report that `job` was cancelled by a command; its transaction was rolled back."""
+        command = job.command
+        if isinstance(command, ApplyCommand):
+            with telemetry.attached(telemetry.extract(job.message.headers)):
+                self.reporter(job).finished(
+                    command, Verdict.CANCELLED, failure=_failure("cancelled", "cancelled by order")
+                )
+
+    def reporter(self, job: Job) -> Reporter:
+        """Who reports on `job`."""
+        return Reporter(job, self._settings, self._outbox, self._clock)
+
+    async def _do(self, job: Job, reporter: Reporter) -> Verdict:
+        match job.command:
+            case ApplyCommand() as command:
+                return await self._apply(job, command, reporter)
+            case InspectCommand() as command:
+                return await self._inspect(command, reporter)
+
+    async def _apply(self, job: Job, command: ApplyCommand, reporter: Reporter) -> Verdict:
+        try:
+            self._check(job, command)
+            connection = self._connection(command)
+        except Refused as refused:
+            reporter.finished(command, refused.verdict, failure=refused.failure)
+            return refused.verdict
+        reporter.started(command)
+        outcome = await runner.run(
+            connection, work_of(command, job.migrations), limits_of(command.limits), reporter
+        )
+        for step in outcome.steps:
+            reporter.step_finished(step)
+        for change in latest(outcome.outside):
+            reporter.found_outside(change)
+        verdict = _verdict(outcome)
+        reporter.finished(
+            command,
+            verdict,
+            changed=sum(step.result in CHANGED for step in outcome.steps),
+            journal_head=outcome.journal_head,
+            failure=failure_of(outcome.failure),
+        )
+        return verdict
+
+    async def _inspect(self, command: InspectCommand, reporter: Reporter) -> Verdict:
+        try:
+            self._check_expiry(command)
+            connection = self._connection(command)
+        except Refused as refused:
+            reporter.inspected(_not_reached(command, refused.failure))
+            return refused.verdict
+        found = await inspection.inspect(connection, command.connection.schema_name)
+        reporter.inspected(inspected(command, found))
+        return Verdict.DONE if found.failure is None else Verdict.FAILED
+
+    def _check(self, job: Job, command: ApplyCommand) -> None:
+        """Raise `Refused` for what is not to be tried at all."""
+        if job.stop is Stop.ORDERED:
+            raise Refused(Verdict.CANCELLED, _failure("cancelled", "cancelled before it began"))
+        self._check_expiry(command)
+        self._check_epoch(command)
+        if job.refusal or len(job.migrations) != len(command.migrations):
+            why = job.refusal or "its texts did not arrive in time"
+            raise Refused(Verdict.REFUSED, _failure("checksum", why))
+
+    def _check_expiry(self, command: ApplyCommand | InspectCommand) -> None:
+        if command.expires_at <= self._clock():
+            when = command.expires_at.isoformat()
+            raise Refused(Verdict.EXPIRED, _failure("expired", f"to be started before {when}"))
+
+    def _check_epoch(self, command: ApplyCommand) -> None:
+        place = (command.ledger, command.database)
+        epoch = (command.epoch.term, command.epoch.position)
+        highest = self._epochs.get(place, epoch)
+        if epoch < highest:
+            why = f"epoch {epoch} is older than {highest}, which this agent has worked on"
+            raise Refused(Verdict.REFUSED, _failure("fence", why))
+        self._epochs[place] = epoch
+        self._epochs.move_to_end(place)
+        if len(self._epochs) > EPOCHS_KEPT:
+            self._epochs.popitem(last=False)
+
+    def _connection(self, command: ApplyCommand | InspectCommand) -> ConnectionSettings:
+        try:
+            return connection_settings(command.connection, command.database, self._settings)
+        except AgentError as error:
+            raise Refused(Verdict.REFUSED, _failure("reference", str(error))) from None
+
+    def _defect(self, job: Job, reporter: Reporter, error: Exception) -> Verdict:
+        failure = _failure(
+            "internal", f"unexpected {type(error).__name__}; report this as a defect"
+        )
+        match job.command:
+            case ApplyCommand() as command:
+                reporter.finished(command, Verdict.FAILED, failure=failure)
+            case InspectCommand() as command:
+                reporter.inspected(_not_reached(command, failure))
+        return Verdict.FAILED
+
+
+CONVENTIONAL = {
+    Verdict.DONE: "success",
+    Verdict.FAILED: "failure",
+    Verdict.REFUSED: "error",
+    Verdict.EXPIRED: "timeout",
+    Verdict.CANCELLED: "cancellation",
+}
+"""The results of tasks in the semantic conventions for CI/CD."""
+
+CHANGED = (work.StepResult.APPLIED, work.StepResult.ROLLED_BACK)
+"""What counts as in force: this rollout's own steps, recovered ones included."""
+
+
+@contextmanager
+def process_span(job: Job) -> Iterator[Span]:
+    """The span of one command: a child of, and linked to, the order's context in its headers.
+
+    Without a provider there is none, and the order's context goes on.
+    """
+    command, message = job.command, job.message
+    origin = telemetry.extract(message.headers)
+    if not telemetry.traced():
+        with telemetry.attached(origin):
+            yield INVALID_SPAN
+        return
+    run = command.rollout if isinstance(command, ApplyCommand) else command.stream
+    with telemetry.tracer().start_as_current_span(
+        telemetry.PROCESS_SPAN.format(topic=message.topic),
+        context=origin,
+        kind=SpanKind.CONSUMER,
+        attributes={
+            telemetry.MESSAGING_SYSTEM: "kafka",
+            telemetry.MESSAGING_OPERATION: "process",
+            telemetry.MESSAGING_OPERATION_TYPE: "process",
+            telemetry.MESSAGING_DESTINATION: message.topic,
+            telemetry.MESSAGING_PARTITION: str(message.partition),
+            telemetry.MESSAGING_MESSAGE_ID: str(command.command),
+            telemetry.MESSAGING_GROUP: agents_group(command.pool),
+            telemetry.MESSAGING_CONVERSATION: run,
+            telemetry.KAFKA_OFFSET: message.offset,
+            telemetry.KAFKA_KEY: message.key,
+            telemetry.DATABASE: command.database,
+            telemetry.POOL: command.pool,
+            telemetry.PIPELINE_RUN: run,
+            telemetry.TASK_NAME: command.kind,
+            telemetry.TASK_RUN: str(command.command),
+        },
+        links=telemetry.links_to([origin]),
+        record_exception=False,
+    ) as span:
+        yield span
+
+
+def _verdict(outcome: work.Outcome) -> Verdict:
+    """How the attempt ended; one that was cancelled did not fail, also when the journal says it."""
+    if outcome.failure is not None and outcome.failure.kind == "cancelled":
+        return Verdict.CANCELLED
+    return Verdict(outcome.verdict.value)
+
+
+def _not_reached(command: InspectCommand, failure: FailureDetail) -> DatabaseInspected:
+    return DatabaseInspected(
+        database=command.database, command=command.command, reachable=False, failure=failure
+    )
+
+
+def _failure(kind: str, message: str) -> FailureDetail:
+    return FailureDetail(kind=kind, message=message)
