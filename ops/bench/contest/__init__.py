@@ -1,0 +1,1 @@
+"""What `ops/bench/fleet.py` lets run against each other, and on what."""

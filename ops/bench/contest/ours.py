@@ -1,0 +1,211 @@
+"""Rollouts of ours: the request goes in, and the clock stops at the log's RolloutCompleted.
+
+Everything in between counts: reading the folder, registering the bundle, planning, ordering,
+carrying, running, reporting, recording. The caller watches meanwhile, as `ledger up` does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from ledger.cli.fleet_file import Entry
+from ledger.contracts.registry import Connection
+from ledger.embedded.kafka import EmbeddedKafka
+from ledger.runtime import Ledger, install, open_ledger, working
+from ledger.service.asked import Asked
+from ledger.service.rollouts import PlanRequest
+from ledger.settings.model import AgentSection, KafkaSection, Settings
+from ops.bench.contest.course import Course, Migrate
+from ops.bench.contest.servers import Server, ledger_database
+from ops.bench.contest.workload import write_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+VARIABLE = "BENCH_PASSWORD"
+"""The variable that agents read the password from."""
+READY_S = 60.0
+"""How long an agent may take until it answers for one database."""
+LOOK_S = 0.1
+END_S = 20.0
+ENDS = ("completed", "rolled_back", "aborted", "halted")
+COMPLETED = """
+    SELECT extract(epoch FROM recorded_at)::float8 FROM ledger.log
+    WHERE stream = $1 AND type = 'RolloutCompleted'
+"""
+
+
+@asynccontextmanager
+async def one_process(concurrency: int, course: Course) -> AsyncIterator[Migrate]:
+    """`ledger` without a broker: it leads, works and watches in this process."""
+    async with (
+        _registered(course, concurrency, None) as (ledger, settings),
+        _secret(course.server),
+        working(ledger, settings),
+    ):
+        await _ready(ledger, course)
+        yield _rollouts(ledger, course)
+
+
+@asynccontextmanager
+async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]:
+    """A broker, `ledger serve` and one `ledger-agent run`, each a process of its own."""
+    async with AsyncExitStack() as stack:
+        broker = EmbeddedKafka(course.folder / "kafka")
+        stack.callback(broker.reset)
+        await asyncio.to_thread(broker.start)
+        ledger, settings = await stack.enter_async_context(
+            _registered(course, concurrency, broker.bootstrap)
+        )
+        variables = {
+            "LEDGER_DATABASE_URL": settings.ledger_url,
+            "LEDGER_KAFKA_BOOTSTRAP": broker.bootstrap,
+        }
+        stack.enter_context(_process(course, "ledger", ["serve"], variables))
+        variables = {
+            "LEDGER_KAFKA_BOOTSTRAP": broker.bootstrap,
+            "LEDGER_AGENT_CONCURRENCY": str(concurrency),
+            "LEDGER_AGENT_PER_HOST": str(concurrency),
+            "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+            VARIABLE: course.server.password,
+        }
+        stack.enter_context(_process(course, "ledger-agent", ["run"], variables))
+        await _ready(ledger, course)
+        yield _rollouts(ledger, course)
+
+
+@asynccontextmanager
+async def _registered(
+    course: Course, concurrency: int, bootstrap: str | None
+) -> AsyncIterator[tuple[Ledger, Settings]]:
+    """A new ledger that knows all databases of the course."""
+    async with ledger_database(course.server, "bench_ledger") as url:
+        settings = Settings(
+            database_url=SecretStr(url),
+            kafka=KafkaSection(bootstrap=bootstrap),
+            agent=AgentSection(
+                concurrency=concurrency, per_host=concurrency, insecure_postgres=True
+            ),
+        )
+        await install(settings)
+        async with open_ledger(settings) as ledger:
+            await ledger.fleet.import_(_entries(course), Asked(reason="bench"))
+            yield ledger, settings
+
+
+def _entries(course: Course) -> list[Entry]:
+    server = course.server
+    return [
+        Entry(
+            name,
+            "default",
+            Connection(
+                host=server.host,
+                port=server.port,
+                dbname=name,
+                user=server.user,
+                password=f"env:{VARIABLE}",
+                sslmode="disable",
+            ),
+            {},
+        )
+        for name in course.databases
+    ]
+
+
+async def _ready(ledger: Ledger, course: Course) -> None:
+    """Return when an agent has answered for one database, so that nothing is starting any more."""
+    check = await ledger.fleet.check(f"id={course.databases[0]}", Asked(reason="warm-up"))
+    looks = round(READY_S / LOOK_S)
+    for _ in range(looks):
+        if (await ledger.fleet.check_result(check)).finished:
+            return
+        await asyncio.sleep(LOOK_S)
+    raise SystemExit(f"no agent answered within {READY_S:.0f} s; nothing can be measured")
+
+
+def _rollouts(ledger: Ledger, course: Course) -> Migrate:
+    async def migrate(number: int) -> float:
+        folder = write_folder(course.folder / "migrations", "ours", number + 1)
+        start = time.time()
+        rollout = await ledger.rollouts.start(_request(folder, len(course.databases)))
+        async for status in ledger.rollouts.watch(rollout):
+            if status.status in ENDS:
+                break
+        if status.status != "completed":
+            raise SystemExit(f"the rollout ended {status.status} ({status.why}): {status.counts}")
+        completed: float = await ledger.pool.fetchval(COMPLETED, f"rollout-{rollout}")
+        return completed - start
+
+    return migrate
+
+
+def _request(folder: Path, databases: int) -> PlanRequest:
+    """One wave, as wide as the agents can take; everything else as it is by default."""
+    rollout = Settings().rollout
+    return PlanRequest(
+        direction="up",
+        folder=folder,
+        bundle=None,
+        to_version=None,
+        steps_down=0,
+        select="",
+        waves="rest",
+        in_flight=min(databases, 10_000),
+        budget="0",
+        when_spent="halt",
+        lock_timeout_s=rollout.lock_timeout_s,
+        statement_timeout_s=rollout.statement_timeout_s,
+        expiry_s=rollout.expiry_s,
+        deadline_s=rollout.deadline_s,
+        reason="bench",
+        ticket=None,
+    )
+
+
+@asynccontextmanager
+async def _secret(server: Server) -> AsyncIterator[None]:
+    """Put the password where an agent in this process looks for it."""
+    os.environ[VARIABLE] = server.password
+    try:
+        yield
+    finally:
+        del os.environ[VARIABLE]
+
+
+@contextmanager
+def _process(
+    course: Course, program: str, arguments: list[str], variables: Mapping[str, str]
+) -> Iterator[None]:
+    """One of our programs beside this one, ended with SIGTERM; its words go to a file."""
+    path = Path(sys.executable).parent / program
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
+    course.folder.mkdir(parents=True, exist_ok=True)
+    with (course.folder / f"{program}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(path), *arguments],
+            cwd=course.folder,
+            env={**clean, **variables},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

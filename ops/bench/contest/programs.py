@@ -1,0 +1,64 @@
+"""Other people's programs, one process per database, eight at a time: what a shell script does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ops.bench.contest.servers import Server
+
+AT_ONCE = 8
+"""`xargs -P8`."""
+DATABASE = "{}"
+"""Where xargs puts a database's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program on this machine and how it is told to bring one database up."""
+
+    name: str
+    path: str
+
+    def command(self, server: Server, folder: Path) -> list[str]:
+        """Its arguments; the password travels in PGPASSWORD."""
+        url = f"{server.url(DATABASE, password=False)}?sslmode=disable"
+        match self.name:
+            case "dbmate":
+                options = ["--url", url, "--migrations-dir", str(folder), "--no-dump-schema"]
+                return [self.path, *options, "migrate"]
+            case "goose":
+                return [self.path, "-dir", str(folder), "postgres", url, "up"]
+            case _:
+                raise ValueError(f"nobody here knows how to call {self.name}")
+
+
+def installed() -> list[Program]:
+    """Those of the programs that this machine has: beside Python, or on the PATH."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = {name: shutil.which(name, path=places) for name in ("dbmate", "goose")}
+    return [Program(name, path) for name, path in found.items() if path]
+
+
+def run(program: Program, server: Server, databases: Sequence[str], folder: Path) -> float:
+    """Migrate all databases and return the seconds it took. Raises SystemExit when one failed."""
+    xargs = ["xargs", f"-P{AT_ONCE}", "-I", DATABASE, *program.command(server, folder)]
+    start = time.perf_counter()
+    ended = subprocess.run(
+        xargs,
+        input="\n".join(databases),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PGPASSWORD": server.password},
+    )
+    took = time.perf_counter() - start
+    if ended.returncode:
+        raise SystemExit(f"{program.name} failed:\n{(ended.stderr or ended.stdout)[-2000:]}")
+    return took

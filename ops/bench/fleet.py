@@ -1,0 +1,204 @@
+"""Databases per second: a rollout of ours against a bare loop and against other programs.
+
+    python -m ops.bench.fleet [--n 300] [--only abcd] [--rounds 1] [-o json]
+
+In one run, on one PostgreSQL server with password authentication over TCP, everybody migrates `n`
+databases of its own, copies of one template, twice: fresh databases first, then a second migration,
+when the program's own table is there already.
+
+  a  a bare asyncpg loop, at its best concurrency
+  b  ledger in one process, from the request to RolloutCompleted
+  c  ledger over Kafka with `ledger serve` and one `ledger-agent` as processes of their own
+  d  dbmate (and goose, if it is on the PATH) through xargs -P8
+
+What runs for long (servers, `ledger serve`, agents) is started before the clock. README.md beside
+this file says how to read the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from ops.bench.contest.contenders import Contender, contenders
+from ops.bench.contest.course import Course
+from ops.bench.contest.servers import Server, fresh_databases, make_template, running_server
+from ops.bench.contest.workload import WORKS
+
+DATABASES = 300
+AGENT_CONCURRENCY = 8
+"""Databases at once in one agent: what the default of `ledger` in one process is."""
+MIGRATIONS = ("first", "second")
+BARS = (("b", "a", 0.85), ("c", "a", 0.75), ("b", "d", 1.8), ("c", "d", 1.8))
+"""Ours, whose, and at least this many times as fast; against the best of that part."""
+
+
+@dataclass(slots=True)
+class Result:
+    """Seconds per round, for the first and the second migration."""
+
+    contender: Contender
+    databases: int
+    seconds: tuple[list[float], list[float]] = field(default_factory=lambda: ([], []))
+
+    def per_s(self, number: int) -> float:
+        """Databases per second, the median over the rounds."""
+        return self.databases / statistics.median(self.seconds[number])
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """One of our parts against another part, on one migration, and what it must reach."""
+
+    ours: str
+    other: str
+    migration: str
+    ratio: float
+    bar: float
+
+    @property
+    def reached(self) -> bool:
+        """Whether the bar is reached."""
+        return self.ratio >= self.bar
+
+
+async def run(server: Server, chosen: Sequence[Contender], n: int, rounds: int) -> list[Result]:
+    """Let everybody take turns; in each round somebody else begins."""
+    await make_template(server)
+    results = [Result(contender, n) for contender in chosen]
+    for turn in range(rounds):
+        first = turn % len(results)
+        for result in results[first:] + results[:first]:
+            await _one_turn(server, result, turn)
+    return results
+
+
+async def _one_turn(server: Server, result: Result, turn: int) -> None:
+    contender = result.contender
+    _say(f"{contender.part}  {contender.title}: making {result.databases} databases ...")
+    with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as folder:
+        prefix = f"bench_{contender.part}{turn}"
+        async with fresh_databases(server, prefix, result.databases) as databases:
+            course = Course(server, databases, Path(folder))
+            async with contender.open(course) as migrate:
+                for number in range(len(WORKS)):
+                    seconds = await migrate(number)
+                    result.seconds[number].append(seconds)
+                    rate = result.databases / seconds
+                    _say(f"   {MIGRATIONS[number]} migration: {seconds:.2f} s, {rate:.1f} /s")
+
+
+def ratios(results: Sequence[Result]) -> list[Ratio]:
+    """Every bar that can be judged by what has run."""
+    parts = {result.contender.part for result in results}
+    return [
+        Ratio(ours, other, name, _best(results, ours, i) / _best(results, other, i), bar)
+        for ours, other, bar in BARS
+        if ours in parts and other in parts
+        for i, name in enumerate(MIGRATIONS)
+    ]
+
+
+def _best(results: Sequence[Result], part: str, number: int) -> float:
+    return max(result.per_s(number) for result in results if result.contender.part == part)
+
+
+def print_table(results: Sequence[Result], found: Sequence[Ratio]) -> None:
+    """What people read."""
+    print(f"\n{'databases per second':<32}{'first':>9}{'second':>9}")
+    for result in results:
+        title = f"{result.contender.part}  {result.contender.title}"
+        print(f"{title:<32}{result.per_s(0):>9.1f}{result.per_s(1):>9.1f}")
+    print()
+    for one in found:
+        verdict = "ok" if one.reached else "MISSED"
+        print(
+            f"{one.ours} / {one.other}  {one.migration:<7} {one.ratio:5.2f}   "
+            f"bar {one.bar:.2f}   {verdict}"
+        )
+
+
+def document(results: Sequence[Result], found: Sequence[Ratio], rounds: int) -> dict[str, object]:
+    """What programs read."""
+    return {
+        "databases": results[0].databases if results else 0,
+        "rounds": rounds,
+        "cores": os.cpu_count(),
+        "results": [
+            {
+                "part": result.contender.part,
+                "title": result.contender.title,
+                **{
+                    name: {"per_s": result.per_s(i), "seconds": result.seconds[i]}
+                    for i, name in enumerate(MIGRATIONS)
+                },
+            }
+            for result in results
+        ],
+        "ratios": [
+            {
+                "ours": one.ours,
+                "other": one.other,
+                "migration": one.migration,
+                "ratio": one.ratio,
+                "bar": one.bar,
+                "reached": one.reached,
+            }
+            for one in found
+        ],
+    }
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--n", type=int, default=DATABASES, help="databases for each of them")
+    parser.add_argument("--rounds", type=int, default=1, help="turns each gets; medians are shown")
+    parser.add_argument("--only", default="abcd", help="letters of those that run")
+    parser.add_argument(
+        "--agent-concurrency",
+        type=int,
+        default=AGENT_CONCURRENCY,
+        help="databases at once in our agents",
+    )
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run; exit with 1 when a bar is missed."""
+    given = _arguments()
+    # A default SIGTERM would end this process and leave its servers behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    chosen = contenders(given.only, given.agent_concurrency)
+    if not chosen:
+        raise SystemExit("nobody runs; --only takes some of the letters a, b, c and d")
+    with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as folder:
+        Path(folder).chmod(0o711)
+        with running_server(Path(folder)) as server:
+            results = asyncio.run(run(server, chosen, given.n, given.rounds))
+    found = ratios(results)
+    if given.output == "json":
+        print(json.dumps(document(results, found, given.rounds), indent=2))
+    else:
+        print_table(results, found)
+    raise SystemExit(0 if all(one.reached for one in found) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The demo: `make demo`, or `make demo BUS=local` without a broker."""

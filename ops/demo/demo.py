@@ -1,0 +1,171 @@
+"""A fleet, a release in waves, a release that fails and undoes itself, and the record of it all.
+
+    python ops/demo/demo.py [--bus kafka|local]
+
+With `kafka`: PostgreSQL 18, a real Apache Kafka broker, `ledger serve` and two agents, each a
+process of its own. With `local`: PostgreSQL and one process at a time. Everything lies in one
+temporary folder and is gone afterwards, also after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import signal
+import sys
+import tomllib
+from pathlib import Path
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from ops.demo.stage import DemoFailed, Stage
+from ops.demo.tenants import NAMES, TWICE, Fleet
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "migrations" / "examples"
+RELEASE = ROOT / "ops" / "demo" / "release"
+SERVERS_S = 300.0
+"""The first start fetches the broker."""
+PROGRAM_S = 60.0
+ROLLOUT_UNDONE = 3
+"""Exit code of a rollout that halted, failed somewhere or was undone."""
+
+
+def play(stage: Stage, *, kafka: bool) -> None:
+    """The whole demo, in order."""
+    start_servers(stage, kafka=kafka)
+    make_fleet(stage)
+    start_ledger(stage, kafka=kafka)
+    register(stage)
+    first_release(stage)
+    failing_release(stage)
+    look_back(stage)
+
+
+def start_servers(stage: Stage, *, kafka: bool) -> None:
+    """Local servers from packages, and the settings that point at them."""
+    servers = "PostgreSQL 18 and Apache Kafka" if kafka else "PostgreSQL 18"
+    stage.title(f"{servers}, from packages, in {stage.folder}")
+    made = stage.folder / "servers" / "ledger.toml"
+    stage.leave_running(
+        f"ledger dev {'--kafka ' if kafka else ''}--folder servers",
+        lambda _: made.exists() and made.stat().st_size > 0,
+        SERVERS_S,
+        loud=True,
+    )
+    settings = made.read_text(encoding="utf-8").replace('name = "dev"', 'name = "demo"')
+    agent = '\n[agent]\nsecret_roots = ["secrets"]\ninsecure_postgres = true\n'
+    file = stage.folder / "ledger.toml"
+    file.touch(mode=0o600)
+    file.write_text(settings + ("" if kafka else agent), encoding="utf-8")
+
+
+def make_fleet(stage: Stage) -> None:
+    """What a team has before it has a ledger."""
+    stage.title(f"{len(NAMES)} customers, a database each, a few thousand users in every one")
+    bar = "\r" if sys.stdout.isatty() else ""
+
+    def progress(made: int, total: int) -> None:
+        if bar or made in (1, total):
+            print(f"{bar}{made:>4} of {total} databases", end="" if bar else "\n", flush=True)
+
+    asyncio.run(Fleet(_settings(stage)["database_url"], stage.folder).make(progress))
+    print(end="\n" if bar else "")
+    shutil.copytree(EXAMPLES, stage.folder / "migrations")
+
+
+def start_ledger(stage: Stage, *, kafka: bool) -> None:
+    """The ledger's own schema; with a broker, the leader and two agents."""
+    stage.title("The ledger")
+    stage.type("ledger init --yes")
+    if not kafka:
+        stage.say("Without a broker nothing else has to run: commands do the work themselves.")
+        return
+    stage.leave_running("ledger serve", lambda words: "leading as" in words, PROGRAM_S)
+    variables = {
+        "LEDGER_KAFKA_BOOTSTRAP": _settings(stage, "kafka")["bootstrap"],
+        "LEDGER_AGENT_SECRET_ROOTS": "secrets",
+        "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+    }
+    for name in ("agent-1", "agent-2"):
+        stage.leave_running(
+            f"ledger-agent run --pool default --name {name}",
+            lambda words: "serves pool" in words,
+            PROGRAM_S,
+            variables,
+        )
+    stage.say("The ledger knows no password of any tenant; agents read them below `secrets`.")
+
+
+def register(stage: Stage) -> None:
+    """The fleet is told to the ledger and looked at."""
+    stage.title("The fleet")
+    stage.type("head -n 12 fleet.yaml")
+    stage.type("ledger fleet import fleet.yaml --reason 'first customers' --yes")
+    stage.type("ledger fleet check --select tier=gold")
+
+
+def first_release(stage: Stage) -> None:
+    """Five migrations on forty databases, in waves."""
+    stage.title("A release: five migrations, in waves, the canary first")
+    stage.type("ledger plan")
+    stage.type(
+        "ledger rollout start --waves 1,10%,rest --reason 'spring release' --ticket OPS-101 --yes"
+    )
+
+
+def failing_release(stage: Stage) -> None:
+    """Data that nobody knew of stops a release, which undoes itself where it ran."""
+    stage.title("Another release, and some tenants' data is not what it expects")
+    shutil.copytree(RELEASE, stage.folder / "release")
+    for file in sorted(RELEASE.glob("*.sql")):
+        stage.type(f"cp release/{file.name} migrations/")
+    stage.type("grep INDEX migrations/20260602090000_unique_email.sql")
+    stage.say("At most two databases may fail; if more do, everything is taken back by itself.")
+    stage.type(
+        "ledger rollout start --budget 2 --when-spent rollback --in-flight 6 "
+        "--reason 'one account per address' --ticket OPS-117 --yes",
+        ends_with=ROLLOUT_UNDONE,
+    )
+
+
+def look_back(stage: Stage) -> None:
+    """What an operator looks at next, and what an auditor asks."""
+    stage.title("The record")
+    stage.type("ledger rollout list")
+    stage.type("ledger status --select tier=gold")
+    stage.type(f"ledger history {TWICE[0]}")
+    stage.type("ledger replay")
+    stage.type("ledger audit verify")
+
+
+def _settings(stage: Stage, *path: str) -> dict[str, str]:
+    found = tomllib.loads((stage.folder / "ledger.toml").read_text(encoding="utf-8"))
+    for part in path:
+        found = found[part]
+    return found
+
+
+def main() -> None:
+    """Play, and clean up whatever happens."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--bus", choices=("kafka", "local"), default="kafka")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with Stage() as stage:
+            try:
+                play(stage, kafka=given.bus == "kafka")
+            except DemoFailed as failure:
+                raise SystemExit(f"\nThe demo failed: {failure}\n{stage.last_words()}") from None
+            stage.title(f"Done, in {stage.elapsed_s:.0f} s")
+    except KeyboardInterrupt:
+        print("\nInterrupted; nothing is left behind.")
+        raise SystemExit(130) from None
+    print("README.md says how to start for real.")
+
+
+if __name__ == "__main__":
+    main()
