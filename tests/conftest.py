@@ -1,0 +1,3 @@
+"""Loads the fixtures; each resource has a module of its own."""
+
+pytest_plugins = ["tests.fixtures.folders", "tests.fixtures.postgres", "tests.fixtures.kafka"]

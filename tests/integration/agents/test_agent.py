@@ -1,0 +1,312 @@
+"""What an agent does with commands: runs them, reports, commits, refuses, and is never in doubt."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+from ledger.bus.port import Message, Received
+from ledger.contracts.envelope import Metadata
+from ledger.contracts.registry import Mode
+from ledger.contracts.reports import (
+    CommandRefused,
+    ContentMissing,
+    DatabaseInspected,
+    MigrationApplied,
+    MigrationFailed,
+    Verdict,
+)
+from ledger.contracts.topics import HEARTBEATS, PARKED, commands_topic
+from ledger.contracts.wire import decode_heartbeat
+from tests.fixtures.postgres import TenantDatabases
+from tests.integration.agents.conftest import (
+    ADD_NOTE,
+    BROKEN,
+    PATIENCE_S,
+    SLEEP,
+    SLEEP_LONG,
+    Desk,
+    Place,
+    columns,
+)
+
+TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+async def test_a_command_is_applied_and_every_fact_is_reported(
+    place: Place, desk: Desk, tenant_database: str
+) -> None:
+    command = desk.apply(tenant_database, [ADD_NOTE])
+    async with place.agent(desk.pool, name="agent-one"):
+        await desk.send(command, files=[ADD_NOTE], metadata=Metadata(traceparent=TRACEPARENT))
+        finished = await desk.finished(command)
+    assert (finished.verdict, finished.changed) == (Verdict.DONE, 1)
+    assert desk.reports_on(command) == [
+        "AttemptStarted",
+        "DatabaseIdentified",
+        "MigrationApplied",
+        "AttemptFinished",
+    ]
+    assert "note" in await columns(tenant_database)
+    for reported in desk.heard:
+        assert reported.stream == f"{command.stream}/reports"
+        assert reported.metadata.agent == "agent-one"
+        assert reported.metadata.insecure == ("postgres",)
+        assert reported.metadata.traceparent is not None
+        assert TRACEPARENT.split("-")[1] in reported.metadata.traceparent
+
+
+async def test_the_same_command_again_is_answered_from_the_journal(
+    place: Place, desk: Desk, tenant_database: str
+) -> None:
+    command = desk.apply(tenant_database, [ADD_NOTE])
+    async with place.agent(desk.pool):
+        await desk.send(command, files=[ADD_NOTE])
+        await desk.finished(command)
+        first = {reported.event_id: reported.report for reported in desk.heard}
+        desk.heard.clear()
+        await desk.send(command)
+        await desk.finished(command)
+    applied = [r for r in desk.heard if isinstance(r.report, MigrationApplied)]
+    assert [reported.metadata.recovered for reported in applied] == [True]
+    assert {reported.event_id: reported.report for reported in desk.heard} == first
+
+
+async def test_many_databases_are_done_by_two_agents_of_a_pool(
+    place: Place, desk: Desk, tenant_databases: TenantDatabases
+) -> None:
+    urls = await tenant_databases(12)
+    commands = [desk.apply(url, [ADD_NOTE]) for url in urls]
+    async with place.agent(desk.pool, name="one"), place.agent(desk.pool, name="two"):
+        await desk.send(*commands, files=[ADD_NOTE])
+        for command in commands:
+            assert (await desk.finished(command)).verdict is Verdict.DONE
+    for url in urls:
+        assert "note" in await columns(url)
+
+
+async def test_a_failure_is_reported_with_its_sqlstate_and_undone(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE, BROKEN])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE, BROKEN])
+        finished = await inside_desk.finished(command)
+    assert (finished.verdict, finished.changed) == (Verdict.FAILED, 1)
+    (failed,) = [r.report for r in inside_desk.heard if isinstance(r.report, MigrationFailed)]
+    assert failed.failure.sqlstate == "42P01"
+    assert failed.failure.file == BROKEN[0]
+
+
+async def test_a_rollback_undoes_what_the_rollout_applied(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    up = inside_desk.apply(tenant_database, [ADD_NOTE])
+    back = inside_desk.apply(tenant_database, [ADD_NOTE], mode=Mode.ROLLBACK)
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(up, files=[ADD_NOTE])
+        await inside_desk.finished(up)
+        await inside_desk.send(back)
+        finished = await inside_desk.finished(back)
+    assert (finished.verdict, finished.changed) == (Verdict.DONE, 1)
+    assert "note" not in await columns(tenant_database)
+
+
+async def test_an_order_older_than_the_last_one_is_refused(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    late = inside_desk.apply(tenant_database, [ADD_NOTE])
+    newer = inside_desk.apply(tenant_database, [ADD_NOTE], mode=Mode.ROLLBACK)
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(newer, files=[ADD_NOTE])
+        await inside_desk.finished(newer)
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(late)
+        finished = await inside_desk.finished(late)
+    assert finished.verdict is Verdict.REFUSED
+    (refused,) = [r.report for r in inside_desk.heard if isinstance(r.report, CommandRefused)]
+    assert refused.failure.kind == "fence"
+    assert "note" not in await columns(tenant_database)
+
+
+async def test_an_expired_order_is_not_begun(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    command = inside_desk.apply(tenant_database, [ADD_NOTE], expires_at=past)
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE])
+        finished = await inside_desk.finished(command)
+    assert finished.verdict is Verdict.EXPIRED
+    assert inside_desk.reports_on(command) == ["AttemptFinished"]
+
+
+async def test_missing_texts_are_asked_for_and_waited_for(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command)
+        asked = await inside_desk.until(lambda r: isinstance(r.report, ContentMissing))
+        assert isinstance(asked.report, ContentMissing)
+        assert asked.report.sha256 == (command.migrations[0].files[0].sha256,)
+        await inside_desk.send(files=[ADD_NOTE])
+        finished = await inside_desk.finished(command)
+    assert finished.verdict is Verdict.DONE
+
+
+async def test_a_text_that_does_not_hash_to_the_order_is_refused(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    (ref,) = command.migrations
+    forged = ref.model_copy(update={"up_checksum": "0" * 64})
+    command = command.model_copy(update={"migrations": (forged,)})
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE])
+        finished = await inside_desk.finished(command)
+    assert finished.verdict is Verdict.REFUSED
+    assert finished.failure is not None
+    assert "does not hash to what was ordered" in finished.failure.message
+
+
+async def test_a_literal_password_is_refused_and_shown_nowhere(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    secret = command.connection.model_copy(update={"password": "canary-4711"})
+    command = command.model_copy(update={"connection": secret})
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE])
+        finished = await inside_desk.finished(command)
+    assert finished.verdict is Verdict.REFUSED
+    assert finished.failure is not None
+    assert "env:NAME or file:PATH" in finished.failure.message
+    assert "canary" not in str(inside_desk.heard)
+
+
+async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    lost = inside_desk.apply(tenant_database, [ADD_NOTE])
+    nowhere = lost.connection.model_copy(update={"host": "127.0.0.1", "port": 1})
+    lost = lost.model_copy(update={"connection": nowhere, "database": "t_lost"})
+    fine = inside_desk.apply(tenant_database, [ADD_NOTE])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(lost, fine, files=[ADD_NOTE])
+        assert (await inside_desk.finished(fine)).verdict is Verdict.DONE
+        finished = await inside_desk.finished(lost)
+    assert finished.failure is not None
+    assert (finished.verdict, finished.failure.kind) == (Verdict.FAILED, "unreachable")
+
+
+async def test_a_cancelled_command_is_rolled_back_at_once(
+    place: Place, desk: Desk, tenant_database: str
+) -> None:
+    command = desk.apply(tenant_database, [SLEEP_LONG])
+    async with place.agent(desk.pool):
+        await desk.send(command, files=[SLEEP_LONG])
+        await desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await desk.send(desk.cancel(command))
+        finished = await desk.finished(command)
+    assert finished.verdict is Verdict.CANCELLED
+    assert "slept_long" not in await columns(tenant_database)
+
+
+async def test_a_queued_command_can_be_cancelled_before_its_turn(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    first = inside_desk.apply(tenant_database, [SLEEP])
+    second = inside_desk.apply(tenant_database, [ADD_NOTE])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(first, second, files=[SLEEP, ADD_NOTE])
+        await inside_desk.send(inside_desk.cancel(second))
+        assert (await inside_desk.finished(second)).verdict is Verdict.CANCELLED
+        assert (await inside_desk.finished(first)).verdict is Verdict.DONE
+    assert "note" not in await columns(tenant_database)
+
+
+async def test_a_cancellation_that_comes_first_is_remembered(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(inside_desk.cancel(command))
+        await inside_desk.send(command, files=[ADD_NOTE])
+        assert (await inside_desk.finished(command)).verdict is Verdict.CANCELLED
+
+
+async def test_a_look_at_a_database_is_answered_while_a_change_of_it_runs(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    slow = inside_desk.apply(tenant_database, [SLEEP])
+    look = inside_desk.inspect(tenant_database)
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(slow, files=[SLEEP])
+        await inside_desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await inside_desk.send(look)
+        answer = await inside_desk.until(lambda r: isinstance(r.report, DatabaseInspected))
+        assert "AttemptFinished" not in inside_desk.reports_on(slow)
+        await inside_desk.finished(slow)
+    assert isinstance(answer.report, DatabaseInspected)
+    assert answer.report.reachable
+    assert answer.report.rights is not None
+
+
+async def test_what_cannot_be_read_is_parked_with_its_reason_and_passed_over(
+    place: Place, desk: Desk, tenant_database: str
+) -> None:
+    command = desk.apply(tenant_database, [ADD_NOTE])
+    topic = commands_topic(desk.pool)
+    poison = [
+        Message(topic, command.database, b"\x00not json", (("ce_type", b"\xff"),)),
+        Message(topic, command.database, b"", ()),
+    ]
+    async with place.agent(desk.pool):
+        await desk.bus.publish(poison)
+        await desk.send(command, files=[ADD_NOTE])
+        assert (await desk.finished(command)).verdict is Verdict.DONE
+    parked = await desk.bus.read(PARKED, {})
+    found: list[Received] = []
+    async with asyncio.timeout(PATIENCE_S):
+        while len(found) < 2:
+            found += [m for m in await parked.poll(0.2, 100) if m.key == command.database]
+    assert {message.value for message in found} == {b"\x00not json", b""}
+    assert all(b"cannot be read" in (message.header("parked_why") or b"") for message in found)
+    assert all(
+        (message.header("parked_from") or b"").startswith(topic.encode()) for message in found
+    )
+
+
+async def test_answered_commands_are_not_delivered_to_the_next_agent(
+    place: Place, desk: Desk, tenant_database: str
+) -> None:
+    command = desk.apply(tenant_database, [ADD_NOTE])
+    async with place.agent(desk.pool):
+        await desk.send(command, files=[ADD_NOTE])
+        await desk.finished(command)
+    desk.heard.clear()
+    other = desk.apply(tenant_database, [ADD_NOTE])
+    async with place.agent(desk.pool):
+        await desk.send(other)
+        await desk.finished(other)
+    assert desk.reports_on(command) == []
+
+
+async def test_a_heartbeat_says_what_the_agent_works_on(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [SLEEP_LONG])
+    heartbeats = await inside_desk.bus.read(HEARTBEATS, {})
+    async with inside.agent(inside_desk.pool, name="busy-one"):
+        await inside_desk.send(command, files=[SLEEP_LONG])
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                beats = [decode_heartbeat(m) for m in await heartbeats.poll(0.5, 10)]
+                busy = [entry for beat in beats for entry in beat.busy if entry.statements]
+                if busy:
+                    break
+    assert beats[-1].agent == "busy-one"
+    assert beats[-1].insecure == ("postgres",)
+    assert (busy[0].command, busy[0].phase) == (command.command, "running")
+    assert busy[0].statements == 2

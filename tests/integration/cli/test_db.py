@@ -1,0 +1,132 @@
+"""`ledger db`: one database without a ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from ledger.cli.exits import ExitCode
+from tests.support.program import Answer, LedgerProgram
+
+BROKEN = """\
+-- +migrate Up
+ALTER TABLE nowhere ADD COLUMN x int;
+"""
+
+
+def standings(answer: Answer) -> dict[str, str]:
+    return {item["migration"]: item["standing"] for item in answer.items}
+
+
+async def test_a_database_goes_up_is_verified_and_comes_down_again(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    before = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert standings(before) == {"1": "pending", "2": "pending"}
+    up = await ledger("db", "up", "-o", "json", DATABASE_URL=database)
+    assert (up.code, up.json["version"], up.json["kind"]) == (ExitCode.OK, 1, "db.up")
+    assert [item["result"] for item in up.json["items"]] == ["applied", "applied"]
+    verified = await ledger("db", "verify", "-o", "json", DATABASE_URL=database)
+    assert [(one["migration"], one["holds"]) for one in verified.json["items"]] == [("1", True)]
+    down = await ledger("db", "down", "--yes", DATABASE_URL=database)
+    assert down.code == ExitCode.OK
+    after = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert standings(after) == {"1": "applied", "2": "pending"}
+
+
+async def test_a_migration_that_fails_is_told_with_file_and_line(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    (migrations / "3_broken.sql").write_text(BROKEN)
+    answer = await ledger("db", "up", DATABASE_URL=database)
+    assert answer.code == ExitCode.FAILED
+    assert 'ledger: 3_broken.sql:2: relation "nowhere" does not exist' in answer.err
+    assert "Traceback" not in answer.err
+
+
+async def test_a_check_that_does_not_hold_fails_the_command(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    await ledger("db", "up", DATABASE_URL=database)
+    connection = await asyncpg.connect(database)
+    await connection.execute("INSERT INTO parcels VALUES (1)")
+    await connection.close()
+    answer = await ledger("db", "verify", "-o", "json", DATABASE_URL=database)
+    assert answer.code == ExitCode.FAILED
+    assert answer.json["items"][0]["holds"] is False
+
+
+async def test_taking_back_without_a_terminal_needs_yes(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    await ledger("db", "up", DATABASE_URL=database)
+    answer = await ledger("db", "down", DATABASE_URL=database)
+    assert answer.code == ExitCode.USAGE
+    assert "--yes" in answer.err
+    status = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert standings(status) == {"1": "applied", "2": "applied"}
+
+
+async def test_a_password_on_the_command_line_works_with_a_warning_that_does_not_repeat_it(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    answer = await ledger("db", "up", "--database", database)
+    password = urlsplit(database).password
+    assert password
+    assert answer.code == ExitCode.OK
+    assert "warning: the password on the command line" in answer.err
+    assert password not in answer.err + answer.out
+
+
+async def test_the_address_is_read_from_a_file_without_a_warning(
+    ledger: LedgerProgram, migrations: Path, database: str, tmp_path: Path
+) -> None:
+    (tmp_path / "address").write_text(database + "\n")
+    answer = await ledger("db", "status", "--database", "file:address")
+    assert answer.code == ExitCode.OK
+    assert "warning" not in answer.err
+
+
+async def test_outside_ledger_needs_a_reason(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    answer = await ledger("db", "up", "--outside-ledger", DATABASE_URL=database)
+    assert answer.code == ExitCode.USAGE
+    assert "--reason" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--database", "env:NOT_SET"), ExitCode.USAGE, "NOT_SET is not set"),
+        (("--database", "file:nothing"), ExitCode.USAGE, "nothing cannot be read"),
+        (("--database", "somewhere"), ExitCode.USAGE, "cannot be read; write env:NAME"),
+        (("--folder", "nowhere"), ExitCode.FAILED, "nowhere"),
+        (
+            ("--database", "postgresql://ada@localhost:1/x"),
+            ExitCode.FAILED,
+            "localhost:1/x cannot be reached",
+        ),
+        (
+            ("--database", "postgresql://ada@db.invalid/x?sslmode=disable"),
+            ExitCode.FAILED,
+            "does not prove who answers",
+        ),
+    ],
+)
+async def test_wrong_input_is_told_in_one_sentence(
+    ledger: LedgerProgram,
+    migrations: Path,
+    database: str,
+    words: tuple[str, ...],
+    code: ExitCode,
+    said: str,
+) -> None:
+    answer = await ledger("db", "status", *words, DATABASE_URL=database)
+    assert answer.code == code
+    assert said in answer.err
+    assert answer.err.startswith("ledger: ")
+    assert answer.err.count("\n") == 1

@@ -1,0 +1,149 @@
+"""The record: installed, verified, and refused when something is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+
+from ledger.cli.exits import ExitCode
+from ledger.cli.fleet_options import EXAMPLE_FILE
+from tests.integration.cli.conftest import Fleet
+from tests.support.program import LedgerProgram
+
+TAMPER = """
+    SET session_replication_role = replica;
+    UPDATE ledger.log SET body = body || ' '::bytea WHERE position = 3;
+"""
+
+
+async def run(address: str, sql: str) -> None:
+    connection = await asyncpg.connect(address)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+async def test_init_installs_a_ledger_and_again_is_harmless(
+    ledger: LedgerProgram, database: str
+) -> None:
+    first = await ledger("init", "--yes", "-o", "json", LEDGER_DATABASE_URL=database)
+    second = await ledger("init", "--yes", "-o", "json", LEDGER_DATABASE_URL=database)
+    assert first.json["created"] is True
+    assert second.json == first.json | {"created": False}
+    assert (await ledger("upgrade", "--yes", LEDGER_DATABASE_URL=database)).code == 0
+
+
+async def test_a_database_without_a_ledger_is_refused_with_the_remedy(
+    ledger: LedgerProgram, database: str
+) -> None:
+    answer = await ledger("status", LEDGER_DATABASE_URL=database)
+    assert answer.code == ExitCode.UNREACHABLE
+    assert "ledger init" in answer.err
+
+
+async def test_another_schema_version_is_refused_with_the_remedy(
+    ledger: LedgerProgram, installed: str
+) -> None:
+    await run(installed, "UPDATE ledger.head SET schema_version = 1")
+    answer = await ledger("status")
+    assert answer.code == ExitCode.UNREACHABLE
+    assert "ledger upgrade" in answer.err
+
+
+async def test_a_ledger_that_does_not_answer_is_told_without_its_password(
+    ledger: LedgerProgram,
+) -> None:
+    url = "postgresql://ada:hunter2@127.0.0.1:1/ledger"
+    answer = await ledger("status", LEDGER_DATABASE_URL=url)
+    assert answer.code == ExitCode.UNREACHABLE
+    assert "hunter2" not in answer.err
+    assert answer.err.count("\n") == 1
+
+
+async def test_an_event_that_was_changed_is_found_by_its_position(
+    ledger: LedgerProgram, installed: str, fleet: Fleet
+) -> None:
+    assert (await ledger("audit", "verify", "-o", "json")).json["whole"] is True
+    await run(installed, TAMPER)
+    answer = await ledger("audit", "verify", "-o", "json")
+    assert answer.code == ExitCode.DIFFERENT
+    assert (answer.json["whole"], answer.json["position"]) == (False, 3)
+
+
+async def test_a_read_model_that_was_changed_is_found_by_replay(
+    ledger: LedgerProgram, installed: str, fleet: Fleet
+) -> None:
+    assert (await ledger("replay", "-o", "json")).json["agrees"] is True
+    await run(installed, "UPDATE ledger.fleet_database SET pool = 'x' WHERE database = 't2'")
+    answer = await ledger("replay", "-o", "json")
+    assert answer.code == ExitCode.DIFFERENT
+    (difference,) = answer.items
+    assert difference["key"] == {"database": "t2"}
+    assert difference["columns"] == ["pool"]
+
+
+async def test_requests_that_are_refused_change_nothing_and_say_what_to_do(
+    ledger: LedgerProgram, fleet: Fleet
+) -> None:
+    before = await ledger("events", "-o", "ndjson")
+    for words, said in (
+        (["fleet", "add", "t0", "--host", "h", "--user", "u"], "registered already"),
+        (["fleet", "add", "x", "--host", "h", "--user", "u", "--password", "pw"], "env:NAME"),
+        (["fleet", "suspend", "nobody"], "ledger fleet list"),
+        (["fleet", "reinstate", "t0"], "--reason"),
+        (["fleet", "list", "--select", "tier=="], "column 6"),
+    ):
+        answer = await ledger(*words)
+        assert answer.code == ExitCode.REFUSED, words
+        assert said in answer.err
+    assert (await ledger("events", "-o", "ndjson")).out == before.out
+
+
+async def test_a_fleet_is_described_moved_suspended_and_retired_by_events(
+    ledger: LedgerProgram, fleet: Fleet
+) -> None:
+    await ledger("fleet", "label", "t0", "tier=gold", "--remove", "half")
+    await ledger("fleet", "repoint", "t0", "--host", "localhost", "--reason", "moved", "--yes")
+    await ledger("fleet", "suspend", "t1")
+    await ledger("fleet", "retire", "t2", "--yes")
+    found = {one["database"]: one for one in (await ledger("fleet", "list", "-o", "json")).items}
+    assert found["t0"]["labels"] == {"tier": "gold"}
+    assert found["t0"]["connection"]["host"] == "localhost"
+    assert [found[name]["status"] for name in ("t1", "t2")] == ["suspended", "retired"]
+    await ledger("fleet", "reinstate", "t1", "--reason", "looked at")
+    history = await ledger("history", "t1", "-o", "json")
+    assert [one["event"] for one in history.items][:3] == [
+        "DatabaseRegistered",
+        "DatabaseSuspended",
+        "DatabaseReinstated",
+    ]
+
+
+async def test_a_file_of_databases_is_imported_and_again_is_harmless(
+    ledger: LedgerProgram, installed: str, tmp_path: Path
+) -> None:
+    (tmp_path / "fleet.yaml").write_text(EXAMPLE_FILE)
+    first = await ledger("fleet", "import", "fleet.yaml", "--yes", "-o", "json")
+    assert (first.json["added"], first.json["unchanged"]) == (["acme", "bolt"], [])
+    second = await ledger("fleet", "import", "fleet.yaml", "--yes", "-o", "json")
+    assert (second.json["added"], second.json["unchanged"]) == ([], ["acme", "bolt"])
+    listed = await ledger("fleet", "list", "-o", "json")
+    assert [one["pool"] for one in listed.items] == ["default", "eu"]
+
+
+async def test_a_folder_is_registered_once_and_a_changed_up_is_refused(
+    ledger: LedgerProgram, installed: str, migrations: Path
+) -> None:
+    first = await ledger("migration", "register", "migrations", "-o", "json")
+    assert (first.json["new"], first.json["migrations"]) == (True, 2)
+    second = await ledger("migration", "register", "migrations", "-o", "json")
+    assert second.json == first.json | {"new": False}
+    shown = await ledger("migration", "show", first.json["short"], "-o", "json")
+    assert [one["migration"] for one in shown.items] == ["1", "2"]
+    file = migrations / "1_parcels.sql"
+    file.write_text(file.read_text().replace("bigint", "int"))
+    changed = await ledger("migration", "register", "migrations")
+    assert changed.code == ExitCode.REFUSED
+    assert "write the change as a new migration" in changed.err

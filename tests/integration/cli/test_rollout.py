@@ -1,0 +1,219 @@
+"""Rollouts from the command line, in one process, on real databases."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import asyncpg
+
+from ledger.cli.exits import ExitCode
+from tests.integration.cli.conftest import Fleet
+from tests.support.program import LedgerProgram, StartLedger
+
+NO_NEW_SEVEN = """\
+-- +migrate Up
+ALTER TABLE parcels ADD CONSTRAINT no_seven CHECK (id <> 7);
+-- +migrate Down
+ALTER TABLE parcels DROP CONSTRAINT no_seven;
+"""
+SLOW = """\
+-- +migrate Up
+SELECT pg_sleep(2);
+CREATE TABLE slow (id int);
+-- +migrate Down
+DROP TABLE slow;
+"""
+
+
+async def do(address: str, sql: str) -> str:
+    connection = await asyncpg.connect(address)
+    try:
+        return str(await connection.fetchval(sql))
+    finally:
+        await connection.close()
+
+
+async def has_table(address: str, name: str) -> bool:
+    return await do(address, f"SELECT to_regclass('{name}') IS NOT NULL") == "True"
+
+
+async def test_a_folder_goes_up_through_the_fleet_and_comes_down_again(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    plan = await ledger("plan", "-o", "json")
+    assert [wave["size"] for wave in plan.items] == [1, 1, 2]
+    assert [step["label"] for step in plan.json["steps"]] == ["1_parcels", "2_weight"]
+
+    up = await ledger("up", "--yes", "--reason", "spring", "--ticket", "OPS-1", "-o", "json")
+    assert (up.code, up.json["status"], up.json["counts"]) == (0, "completed", {"applied": 4})
+    assert all([await has_table(one, "parcels") for one in fleet.addresses.values()])
+    status = await ledger("status", "-o", "json")
+    assert {one["database"]: one["newest"] for one in status.items} == dict.fromkeys(
+        fleet.addresses, "2"
+    )
+    again = await ledger("up", "--yes")
+    assert again.code == 0
+    assert "nothing to do" in again.err
+
+    down = await ledger("down", "2", "--yes")
+    assert down.code == 0
+    assert not any([await has_table(one, "parcels") for one in fleet.addresses.values()])
+
+    history = await ledger("history", "t1", "-o", "json")
+    kinds = [one["event"] for one in history.items]
+    assert kinds.count("MigrationApplied") == kinds.count("MigrationRolledBack") == 2
+    ordered = next(one for one in history.items if one["event"] == "MigrationOrdered")
+    assert (ordered["reason"], ordered["ticket"]) == ("spring", "OPS-1")
+    assert (await ledger("replay")).code == 0
+    assert (await ledger("audit", "verify")).code == 0
+
+
+async def test_a_selection_leaves_the_others_alone(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    up = await ledger("up", "--yes", "--select", "half=h1")
+    assert up.code == 0
+    there = [name for name, one in fleet.addresses.items() if await has_table(one, "parcels")]
+    assert there == ["t1", "t3"]
+
+
+async def test_a_failing_database_halts_the_rollout_and_a_retry_completes_it(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await ledger("up", "--yes")
+    await do(fleet.addresses["t1"], "INSERT INTO parcels VALUES (7)")
+    (migrations / "3_no_seven.sql").write_text(NO_NEW_SEVEN)
+
+    up = await ledger("up", "--yes", "-o", "json")
+    assert up.code == ExitCode.HALTED
+    assert up.json["counts"] == {"applied": 1, "failed": 1, "pending": 2}
+    assert 't1 failed: check constraint "no_seven"' in up.err
+    rollout = up.json["rollout"]
+    assert f"ledger rollout retry {rollout}" in up.err
+    status = await ledger("rollout", "status", "-o", "json")
+    waits = {one["database"]: one["try"] for one in status.items if one["status"] == "pending"}
+    assert waits == dict.fromkeys(["t2", "t3"], f"ledger rollout resume {rollout}")
+
+    await do(fleet.addresses["t1"], "DELETE FROM parcels")
+    retry = await ledger("rollout", "retry", "--yes", "--reason", "data fixed")
+    assert retry.code == 0
+    assert "4 applied" in retry.out
+
+
+async def test_a_spent_budget_takes_the_rollout_back_where_it_ran(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await ledger("up", "--yes")
+    await do(fleet.addresses["t3"], "INSERT INTO parcels VALUES (7)")
+    (migrations / "3_no_seven.sql").write_text(NO_NEW_SEVEN)
+    up = await ledger("up", "--yes", "--when-spent", "rollback", "-o", "json")
+    assert up.code == ExitCode.HALTED
+    assert up.json["status"] == "rolled_back"
+    assert all([await has_table(one, "parcels") for one in fleet.addresses.values()])
+
+
+async def test_ctrl_c_detaches_and_watch_carries_the_work_on(
+    ledger: LedgerProgram, start_ledger: StartLedger, migrations: Path, fleet: Fleet
+) -> None:
+    (migrations / "3_slow.sql").write_text(SLOW)
+    up = await start_ledger("up", "--yes", "--waves", "1,rest")
+    await up.says("is running")
+    up.signal(signal.SIGINT)
+    left = await up.end()
+    assert left.code == ExitCode.INTERRUPTED
+    assert "nothing is aborted" in left.err
+    for verb in ("watch", "pause", "abort"):
+        assert f"ledger rollout {verb} " in left.err
+    assert "Traceback" not in left.err
+    watch = await ledger("rollout", "watch", "-o", "json")
+    assert (watch.code, watch.json["counts"]) == (0, {"applied": 4})
+
+
+async def test_a_timeout_ends_the_wait_and_not_the_rollout(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    (migrations / "3_slow.sql").write_text(SLOW)
+    up = await ledger("up", "--yes", "--timeout", "1")
+    assert up.code == ExitCode.TIMEOUT
+    status = await ledger("rollout", "status", "-o", "json")
+    assert status.json["status"] == "running"
+
+
+async def test_without_waiting_the_rollout_is_recorded_and_nothing_is_touched(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    up = await ledger("up", "--yes", "--no-wait")
+    assert up.code == ExitCode.NO_LEADER
+    assert "ledger serve" in up.err
+    assert not any([await has_table(one, "parcels") for one in fleet.addresses.values()])
+    status = await ledger("rollout", "status", "-o", "json")
+    assert {one["try"] for one in status.items} == {"ledger serve"}
+
+
+async def test_with_a_broker_and_no_leader_a_rollout_is_recorded_and_the_exit_code_says_so(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    up = await ledger("up", "--yes", "-o", "json", LEDGER_KAFKA_BOOTSTRAP="localhost:1")
+    assert up.code == ExitCode.NO_LEADER
+    assert up.json["status"] == "running"
+    aborted = await ledger("rollout", "abort", "--yes", "-o", "json")
+    assert (aborted.code, aborted.json["status"]) == (0, "aborted")
+
+
+async def test_without_a_terminal_and_without_yes_nothing_is_recorded(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    before = await ledger("events", "-o", "ndjson")
+    for words in (["up"], ["fleet", "retire", "t1"]):
+        answer = await ledger(*words)
+        assert answer.code == ExitCode.USAGE
+        assert answer.err.startswith("Ledger shop\n")
+        assert "--yes" in answer.err
+    assert (await ledger("events", "-o", "ndjson")).out == before.out
+
+
+async def test_one_serves_and_the_second_is_refused_with_its_name(
+    ledger: LedgerProgram, start_ledger: StartLedger, migrations: Path, fleet: Fleet
+) -> None:
+    serving = await start_ledger("serve")
+    assert serving.process.stdout is not None
+    leader = (await serving.process.stdout.readline()).decode().split()[2].rstrip(",")
+    second = await ledger("serve")
+    assert second.code == ExitCode.REFUSED
+    assert second.err.startswith(f"ledger: {leader} on ")
+    up = await ledger("up", "--yes")
+    assert up.code == 0
+    serving.signal(signal.SIGTERM)
+    assert (await serving.end()).code == 0
+
+
+async def test_a_check_tabulates_what_is_there_and_what_is_not(
+    ledger: LedgerProgram, fleet: Fleet
+) -> None:
+    await ledger(
+        *("fleet", "add", "gone", "--url", "postgresql://ada@127.0.0.1:1/gone"),
+        *("--sslmode", "disable"),
+    )
+    check = await ledger("fleet", "check", "-o", "json")
+    assert check.code == ExitCode.FAILED
+    found = {one["database"]: one for one in check.items}
+    assert (found["t0"]["reachable"], found["t0"]["tls"]) == (True, False)
+    assert found["t0"]["rights"] == "superuser"
+    assert found["gone"]["reachable"] is False
+    assert "127.0.0.1:1/gone" in found["gone"]["problem"]
+
+
+async def test_no_password_is_ever_written(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    for words in (
+        ["config", "show"],
+        ["fleet", "list", "-o", "json"],
+        ["fleet", "check", "-o", "json"],
+        ["up", "--yes"],
+        ["events", "-o", "json"],
+        ["status", "-o", "json"],
+    ):
+        answer = await ledger(*words)
+        assert fleet.password not in answer.out + answer.err, words

@@ -1,0 +1,30 @@
+"""A process that runs one command and is killed: `python -m … URL COMMAND`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from uuid import UUID
+
+from migrations.work import Epoch, Mode
+from tests.integration.migrations.world import World, migration
+
+STEPS = tuple(
+    migration(f"{number:03}", f"CREATE TABLE t{number} (id int);\nSELECT pg_sleep(0.004)")
+    for number in range(1, 6)
+)
+STEPWISE = migration(
+    "006", "CREATE INDEX CONCURRENTLY t1_id ON t1 (id);\nCREATE TABLE t6 ()", stepwise=True
+)
+ALL = (*STEPS, STEPWISE)
+
+
+async def _main(url: str, command: str) -> None:
+    world = World(url)
+    work = world.work(Mode.UP, *ALL, command=UUID(command), epoch=Epoch(1, 1))
+    print("begin", flush=True)  # noqa: T201
+    await world.do(work)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:]))

@@ -1,0 +1,126 @@
+"""Looking at a target without touching it, and one database without a ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
+
+from migrations import standalone, telemetry
+from migrations.inspection import inspect
+from migrations.session import Password
+from migrations.standalone import Outside, Standing
+from migrations.work import StepResult, Verdict
+from tests.integration.migrations.world import IMPATIENT, World, migration, users
+
+EMAIL = migration("002", "ALTER TABLE users ADD email text", "ALTER TABLE users DROP email")
+
+
+async def test_a_look_at_an_untouched_database_leaves_it_untouched(world: World) -> None:
+    found = await inspect(world.settings)
+    assert found.reachable
+    assert (found.failure, found.identity, found.entries) == (None, None, ())
+    assert found.tls is False
+    assert found.in_recovery is False
+    assert found.rights is not None
+    assert found.rights.create_schema
+    assert not await world.has("migration_ledger.journal")
+
+
+async def test_a_look_shows_the_journal(world: World) -> None:
+    outcome = await world.up(users(), EMAIL)
+    found = await inspect(world.settings)
+    assert found.identity == outcome.identity
+    assert found.journal_head == outcome.journal_head
+    assert sorted(found.latest) == ["001", "002"]
+    assert found.owner == "ledger-1"
+
+
+async def test_a_plain_user_is_told_which_grants_are_missing(world: World) -> None:
+    await world.up(users())
+    await world.execute("DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN PASSWORD 'p'")
+    settings = replace(world.settings, user="plain", password=Password("p"))
+    found = await inspect(settings)
+    await world.execute("DROP ROLE plain")
+    assert found.reachable
+    assert found.failure is not None
+    assert found.failure.sqlstate == "42501"
+    assert "grant the user" in found.failure.message
+
+
+async def test_a_look_at_nothing_says_why(world: World) -> None:
+    found = await inspect(replace(world.settings, port=1))
+    assert not found.reachable
+    assert found.failure is not None
+    assert found.failure.kind == "unreachable"
+
+
+async def test_a_plain_owner_of_a_database_can_migrate_it(world: World) -> None:
+    name = world.settings.database
+    await world.execute(
+        "DROP ROLE IF EXISTS landlord; CREATE ROLE landlord LOGIN PASSWORD 'p';"
+        f'ALTER DATABASE "{name}" OWNER TO landlord'
+    )
+    settings = replace(world.settings, user="landlord", password=Password("p"))
+    outcome = await standalone.up(settings, [users()], IMPATIENT, world.hearing)
+    await world.execute(
+        f'ALTER DATABASE "{name}" OWNER TO postgres; REASSIGN OWNED BY landlord TO postgres;'
+        "DROP OWNED BY landlord; DROP ROLE landlord"
+    )
+    assert outcome.verdict is Verdict.DONE
+
+
+async def test_one_database_goes_up_and_down_without_a_ledger(world: World) -> None:
+    folder = [users(verify="SELECT count(*) = 0 FROM users"), EMAIL]
+    assert (await standalone.up(world.settings, folder, IMPATIENT, world.hearing)).failure is None
+    lines = (await standalone.status(world.settings, folder)).lines
+    assert [line.standing for line in lines] == [Standing.APPLIED] * 2
+    (verified,) = await standalone.verify(world.settings, folder)
+    assert verified.failure is None
+    await world.execute("INSERT INTO users VALUES (1)")
+    (broken,) = await standalone.verify(world.settings, folder)
+    assert broken.failure is not None
+    assert broken.failure.kind == "verify"
+    outcome = await standalone.down(world.settings, folder, IMPATIENT, world.hearing)
+    assert [(s.version, s.result) for s in outcome.steps] == [("002", StepResult.ROLLED_BACK)]
+    lines = (await standalone.status(world.settings, [EMAIL])).lines
+    assert [line.standing for line in lines] == [Standing.PENDING, Standing.MISSING]
+
+
+async def test_a_fleets_database_needs_a_reason(world: World) -> None:
+    await world.up(users())
+    refused = await standalone.up(world.settings, [EMAIL], IMPATIENT, world.hearing)
+    assert refused.verdict is Verdict.REFUSED
+    leave = Outside("hotfix")
+    done = await standalone.up(world.settings, [EMAIL], IMPATIENT, world.hearing, outside=leave)
+    assert done.verdict is Verdict.DONE
+    assert (await inspect(world.settings)).owner == "ledger-1"
+
+
+async def test_each_statement_has_a_span_without_its_literals(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    monkeypatch.setattr(telemetry, "_TRACER", provider.get_tracer("test"))
+    await world.up(users())
+    await world.up(migration("002", "INSERT INTO users VALUES (42);\nSELECT 1/0"))
+    made, step, insert, division, failed = exporter.get_finished_spans()
+    assert made.name == "CREATE TABLE users"
+    assert made.kind is SpanKind.CLIENT
+    assert made.parent is not None
+    assert made.parent.span_id == step.context.span_id
+    assert step.name == "migrate 001 up"
+    assert insert.attributes is not None
+    assert "42" not in str(insert.attributes["db.query.text"])
+    assert division.attributes is not None
+    assert division.attributes["db.response.status_code"] == "22012"
+    assert failed.attributes is not None
+    assert failed.attributes["error.type"] == "22012"

@@ -1,0 +1,55 @@
+"""The live server confirms which statements a transaction block refuses."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from tests.fixtures.postgres import FreshDatabase
+from tests.support.transaction_rules import (
+    ALLOWED_INSIDE,
+    PREPARATION,
+    REFUSED_INSIDE_AND_BY_US,
+    REFUSED_INSIDE_AND_RUN_OUTSIDE,
+)
+
+ACTIVE_SQL_TRANSACTION = "25001"
+
+
+async def verdicts(url: str, statements: tuple[str, ...]) -> dict[str, str | None]:
+    """SQLSTATE of each statement inside a transaction that is rolled back; `None`: accepted."""
+    found: dict[str, str | None] = {}
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(PREPARATION)
+        for statement in statements:
+            found[statement] = await _verdict(connection, statement)
+    finally:
+        await connection.close()
+    return found
+
+
+async def _verdict(connection: asyncpg.Connection, statement: str) -> str | None:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(statement)
+    except asyncpg.PostgresError as error:
+        return error.sqlstate
+    finally:
+        await transaction.rollback()
+    return None
+
+
+async def test_the_server_allows_what_we_call_transactional(fresh_database: FreshDatabase) -> None:
+    found = await verdicts(await fresh_database(), ALLOWED_INSIDE)
+    assert [statement for statement, state in found.items() if state is not None] == []
+
+
+@pytest.mark.parametrize("statements", [REFUSED_INSIDE_AND_RUN_OUTSIDE, REFUSED_INSIDE_AND_BY_US])
+async def test_the_server_refuses_what_we_run_outside_or_refuse(
+    fresh_database: FreshDatabase, statements: tuple[str, ...]
+) -> None:
+    found = await verdicts(await fresh_database(), statements)
+    wrong = {key: state for key, state in found.items() if state != ACTIVE_SQL_TRANSACTION}
+    assert wrong == {}

@@ -1,0 +1,96 @@
+"""What viewers and operators can do, with somebody who leads and without."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic import SecretStr
+
+from ledger.contracts.events import LeadershipTaken, RolloutPlanned
+from ledger.errors import NotPermitted, ReadModelsBehind
+from ledger.runtime import working
+from ledger.service import freshness
+from ledger.service.asked import Asked
+from ledger.settings import Settings
+from tests.integration.service.conftest import LogIn
+from tests.support.house import House
+
+
+async def test_an_operator_steers_a_rollout_that_a_leader_carries(
+    house: House, log_in: LogIn
+) -> None:
+    async with house.leading(), house.actor() as actor, log_in("ledger_operator") as operator:
+        rollouts = operator.ledger.rollouts
+        preview = await rollouts.plan(operator.request())
+        assert len(preview.databases) == 3
+        rollout = await operator.start(in_flight=1)
+        assert await rollouts.current() == rollout
+        acme = await actor.ordered("acme")
+        await rollouts.pause(rollout, Asked("lunch"))
+        await actor.applies(acme)
+        assert not await actor.listen()
+        assert (await rollouts.status(rollout)).status == "paused"
+        await rollouts.resume(rollout, Asked())
+        for database in ("bolt", "crane"):
+            await actor.applies(await actor.ordered(database))
+        await operator.becomes(rollout, "completed")
+        assert [row.rollout for row in await rollouts.list()] == [rollout]
+        (planned,) = await house.events(RolloutPlanned)
+        assert "operator" in planned.recorded_by
+
+
+async def test_an_operator_whom_nobody_projects_for_is_told_what_to_do(
+    house: House, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(freshness, "PATIENCE_S", 0.3)
+    async with log_in("ledger_operator") as operator:
+        with pytest.raises(ReadModelsBehind, match="start `ledger serve`"):
+            await operator.ledger.rollouts.list()
+        with pytest.raises(ReadModelsBehind):
+            await operator.start()
+    assert not await house.events(RolloutPlanned)
+
+
+async def test_an_operator_waits_for_a_leader_that_is_about_to_project(
+    house: House, log_in: LogIn
+) -> None:
+    async with log_in("ledger_operator") as operator:
+        listing = asyncio.create_task(operator.ledger.rollouts.list())
+        await asyncio.sleep(0.3)
+        assert not listing.done()
+        async with house.leading():
+            assert await listing == []
+
+
+async def test_what_an_operator_starts_without_a_leader_stays_recorded(
+    house: House, log_in: LogIn
+) -> None:
+    await house.ledger.bundles.register(house.folder, Asked())
+    await house.ledger.reads.caught_up()
+    async with log_in("ledger_operator") as operator:
+        rollout = await operator.start(select="id=acme")
+        settings = Settings(database_url=SecretStr(operator.url))
+        async with working(operator.ledger, settings):
+            # Leading needs the service role: without it a person only watches.
+            assert await operator.ledger.leader() is None
+            assert (await operator.ledger.rollouts.status(rollout)).status == "running"
+    assert not await house.events(LeadershipTaken)
+    async with house.leading(), house.actor() as actor:
+        await actor.applies(await actor.ordered("acme"))
+        await house.becomes(rollout, "completed")
+
+
+async def test_a_viewer_reads_and_changes_nothing(house: House, log_in: LogIn) -> None:
+    async with house.leading(), log_in("ledger_viewer") as viewer:
+        rollout = await house.start(select="id=acme")
+        assert await viewer.ledger.rollouts.find(rollout[:4]) == rollout
+        assert (await viewer.ledger.rollouts.status(rollout)).rollout == rollout
+        assert len(await viewer.ledger.fleet.list()) == 3
+        with pytest.raises(NotPermitted, match="ledger_operator"):
+            await viewer.ledger.rollouts.pause(rollout, Asked())
+        with pytest.raises(NotPermitted):
+            await viewer.ledger.fleet.suspend("acme", Asked())
+        viewer.migration("3")
+        with pytest.raises(NotPermitted):
+            await viewer.start(select="id=bolt")

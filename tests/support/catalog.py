@@ -1,0 +1,46 @@
+"""What a tenant database looks like: its catalog and its users, to be compared before and after."""
+
+from __future__ import annotations
+
+import asyncpg
+
+SCHEMA = """
+    SELECT 'column', attrelid::regclass::text, attname || ' ' || format_type(atttypid, atttypmod)
+        || ' ' || attnotnull || ' ' || coalesce(pg_get_expr(adbin, adrelid), '')
+    FROM pg_attribute
+    JOIN pg_class ON pg_class.oid = attrelid
+    LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+    WHERE relnamespace = 'public'::regnamespace AND attnum > 0 AND NOT attisdropped
+    UNION ALL
+    SELECT 'constraint', conrelid::regclass::text, conname || ' ' || pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT 'index', indrelid::regclass::text, pg_get_indexdef(indexrelid) || ' ' || indisvalid
+    FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+    WHERE relnamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT 'trigger', tgrelid::regclass::text, pg_get_triggerdef(oid)
+    FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL
+    SELECT 'function', proname, prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT 'type', typname, typtype::text FROM pg_type WHERE typnamespace = 'public'::regnamespace
+    UNION ALL
+    SELECT 'comment', objoid::regclass::text, coalesce(attname, '') || ' ' || description
+    FROM pg_description
+    LEFT JOIN pg_attribute ON attrelid = objoid AND attnum = objsubid AND objsubid > 0
+    WHERE classoid = 'pg_class'::regclass
+        AND objoid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
+    ORDER BY 1, 2, 3
+"""
+USERS = "SELECT id, email, settings, first_name, address, city, country FROM users ORDER BY id"
+
+"""The columns that no example takes away for good."""
+
+Snapshot = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
+
+
+async def snapshot(connection: asyncpg.Connection) -> Snapshot:
+    """The catalog of the schema `public`, and the users."""
+    catalog, users = await connection.fetch(SCHEMA), await connection.fetch(USERS)
+    return [tuple(row) for row in catalog], [tuple(row) for row in users]

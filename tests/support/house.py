@@ -1,0 +1,382 @@
+"""A ledger that leads inside the test, and agents that say exactly what the test lets them say.
+
+The log is real, the bus is the in-process one, the databases of the fleet exist as names only: an
+`Actor` hears the commands of a pool and answers in the words of `answers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID, uuid5
+
+from pydantic import SecretStr
+
+from ledger.bus.local import LocalBroker, LocalBus, LocalMember, LocalReader
+from ledger.bus.port import Bus, Message
+from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
+from ledger.contracts.envelope import NAMESPACE, Encoded, Metadata, Recorded, encode, report_id
+from ledger.contracts.registry import Connection, DatabaseIdentity, FailureDetail, Mode
+from ledger.contracts.reports import (
+    AttemptFinished,
+    AttemptStarted,
+    DatabaseIdentified,
+    DatabaseInspected,
+    Event,
+    JournalEntry,
+    MigrationApplied,
+    MigrationFailed,
+    MigrationRolledBack,
+    Report,
+    Verdict,
+)
+from ledger.contracts.topics import CONTENT, REPORTS, commands_topic
+from ledger.contracts.wire import decode_chunk, decode_command, encode_report
+from ledger.leading.leader import Leader
+from ledger.runtime import Ledger, open_ledger
+from ledger.service.asked import Asked
+from ledger.service.rollouts import PlanRequest
+from ledger.settings import Settings
+from ledger.store.leadership import Leadership, take
+from ledger.store.opened import open_event
+
+PATIENCE_S = 15.0
+LOOK_EVERY_S = 0.02
+QUIET_S = 0.8
+"""Long enough for a follower, a conductor and a relay to say what they have to say."""
+POOL = "main"
+AnyCommand = ApplyCommand | InspectCommand | CancelCommand
+T = TypeVar("T")
+
+
+async def found(look: Callable[[], Awaitable[T | None]], what: str) -> T:
+    """The first answer of `look` that is not `None`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                answer = await look()
+                if answer is not None:
+                    return answer
+                await asyncio.sleep(LOOK_EVERY_S)
+    raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain until {what}")
+
+
+@dataclass
+class House:
+    """An open ledger, the broker beside it, and a folder for migrations."""
+
+    ledger: Ledger
+    url: str
+    folder: Path
+    broker: LocalBroker = field(default_factory=LocalBroker)
+
+    # --- what people do ---
+
+    async def register(self, *databases: str, pool: str = POOL) -> None:
+        """Let these databases join."""
+        for database in databases:
+            connection = Connection(host="db.internal", dbname=database, user="app")
+            await self.ledger.fleet.add(database, pool, connection, {}, Asked())
+
+    def migration(self, version: str, *, down: bool = True, comment: str = "") -> None:
+        """Write a migration; nobody will run it."""
+        text = f"-- +migrate Up\nCREATE TABLE t{version} (id int);\n{comment}\n"
+        if down:
+            text += f"-- +migrate Down\nDROP TABLE t{version};\n"
+        (self.folder / f"{version}_change.sql").write_text(text)
+
+    async def start(self, **changes: object) -> str:
+        """Start a rollout of the folder; its id."""
+        return await self.ledger.rollouts.start(self.request(**changes))
+
+    def request(self, **changes: object) -> PlanRequest:
+        """What the command line would ask for."""
+        asked: dict[str, object] = {
+            "direction": "up",
+            "folder": self.folder,
+            "bundle": None,
+            "to_version": None,
+            "steps_down": 1,
+            "select": "",
+            "waves": "rest",
+            "in_flight": 100,
+            "budget": "0",
+            "when_spent": "halt",
+            "lock_timeout_s": 2.0,
+            "statement_timeout_s": 0.0,
+            "expiry_s": 600.0,
+            "deadline_s": 3600.0,
+            "reason": "because",
+            "ticket": None,
+        }
+        return PlanRequest(**asked | changes)  # type: ignore[arg-type]
+
+    # --- what is in the log ---
+
+    async def events(self, *types: type[Event]) -> list[Recorded]:
+        """All events, or those of these types, in order."""
+        names = {type_.__name__ for type_ in types}
+        raw = await self.ledger.log.tail(0, 100_000)
+        return [open_event(one) for one in raw if not names or one.type in names]
+
+    async def at_least(self, number: int, type_: type[Event]) -> list[Recorded]:
+        """The events of this type, once there are so many."""
+
+        async def look() -> list[Recorded] | None:
+            events = await self.events(type_)
+            return events if len(events) >= number else None
+
+        return await found(look, f"{number} {type_.__name__} are in the log")
+
+    async def becomes(self, rollout: str, status: str) -> None:
+        """Return when the rollout has this status."""
+
+        async def look() -> bool | None:
+            return (await self.ledger.rollouts.status(rollout)).status == status or None
+
+        await found(look, f"rollout {rollout} is {status}")
+
+    async def position(self) -> int:
+        """Where the log ends."""
+        return (await self.ledger.log.head()).position
+
+    # --- who leads and who works ---
+
+    @asynccontextmanager
+    async def leading(
+        self,
+        *,
+        resend_s: float = 60.0,
+        keeps_positions: bool = False,
+        bus: Callable[[LocalBroker], Bus] = LocalBus,
+        url: str | None = None,
+    ) -> AsyncIterator[Leading]:
+        """Lead until the block ends."""
+        leadership = await take(url or self.url, "test", "here")
+        own = bus(self.broker)
+        leader = Leader(
+            *(self.ledger.pool, self.ledger.log, own, leadership),
+            ledger=self.ledger.id,
+            resend_s=resend_s,
+            keeps_positions=keeps_positions,
+        )
+        task = asyncio.create_task(leader.lead("test", "here"), name="leader")
+        try:
+            yield Leading(leader, leadership, task)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            await own.close()
+            await leadership.release()
+
+    @asynccontextmanager
+    async def actor(self, pool: str = POOL) -> AsyncIterator[Actor]:
+        """Hear the commands of a pool until the block ends."""
+        bus = LocalBus(self.broker)
+        await bus.ensure_topics([REPORTS])
+        member = await bus.join(commands_topic(pool), "agents")
+        try:
+            yield Actor(bus, member, await bus.read(CONTENT, {}), self.ledger.id)
+        finally:
+            await bus.close()
+
+
+@dataclass
+class Leading:
+    """A leader at work."""
+
+    leader: Leader
+    leadership: Leadership
+    task: asyncio.Task[None]
+
+    async def task_ended(self) -> None:
+        """Return when it leads no more."""
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait([self.task])
+
+    async def ended(self) -> BaseException | None:
+        """What it ended with."""
+        await self.task_ended()
+        return self.task.exception()
+
+
+@dataclass
+class Actor:
+    """An agent as the ledger sees one."""
+
+    bus: LocalBus
+    member: LocalMember
+    reader: LocalReader
+    ledger: UUID
+    heard: list[AnyCommand] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    async def hear(self) -> None:
+        """Take what is there by now."""
+        for message in await self.reader.poll(0.0, 10_000):
+            self.texts.append(decode_chunk(message).sha256)
+        for message in await self.member.poll(0.0, 10_000):
+            self.heard.append(decode_command(message))
+
+    async def listen(self, seconds: float = QUIET_S) -> list[AnyCommand]:
+        """What comes in this time."""
+        before = len(self.heard)
+        await asyncio.sleep(seconds)
+        await self.hear()
+        return self.heard[before:]
+
+    async def commands(self, number: int) -> list[AnyCommand]:
+        """All commands so far, once there are so many."""
+
+        async def look() -> list[AnyCommand] | None:
+            await self.hear()
+            return self.heard if len(self.heard) >= number else None
+
+        return await found(look, f"{number} commands came")
+
+    async def ordered(self, database: str, mode: Mode = Mode.UP, attempt: int = 1) -> ApplyCommand:
+        """The command that changes this database, once it came."""
+
+        async def look() -> ApplyCommand | None:
+            await self.hear()
+            for one in self.heard:
+                meant = isinstance(one, ApplyCommand) and (one.database, one.mode, one.attempt)
+                if isinstance(one, ApplyCommand) and meant == (database, mode, attempt):
+                    return one
+            return None
+
+        return await found(look, f"{mode} number {attempt} on {database} is ordered")
+
+    async def looked_at(self, database: str) -> InspectCommand:
+        """The command that looks at this database, once it came."""
+
+        async def look() -> InspectCommand | None:
+            await self.hear()
+            looks = [one for one in self.heard if isinstance(one, InspectCommand)]
+            return next((one for one in looks if one.database == database), None)
+
+        return await found(look, f"a look at {database} is ordered")
+
+    async def say(self, stream: str, *reports: Report) -> None:
+        """Report on what was decided in `stream`."""
+        encoded = [encode(one, report_id(one), Metadata(agent="actor")) for one in reports]
+        await self.send(*[self.message(stream, one) for one in encoded])
+
+    async def send(self, *messages: Message) -> None:
+        """Put messages on the bus as they are."""
+        await self.bus.publish(messages)
+
+    def message(self, stream: str, encoded: Encoded, ledger: UUID | None = None) -> Message:
+        """The message that carries a report."""
+        return encode_report(
+            ledger or self.ledger, f"{stream}/reports", encoded, "actor", Metadata()
+        )
+
+    async def applies(self, command: ApplyCommand) -> None:
+        """Report that all went well."""
+        await self.say(command.stream, *answers(command))
+
+    async def fails(self, command: ApplyCommand) -> None:
+        """Report that the first migration failed."""
+        await self.say(command.stream, *failures(command))
+
+
+def identity_of(database: str) -> DatabaseIdentity:
+    """Who this database is."""
+    return DatabaseIdentity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
+
+
+def answers(command: ApplyCommand) -> list[Report]:
+    """What an agent says when all went well."""
+    about = {"database": command.database, "command": command.command}
+    back = command.mode is Mode.ROLLBACK
+    steps: list[Report] = []
+    for ref in command.migrations:
+        told = {"version": ref.version, "duration_ms": 5, "statements": 1, **about}
+        steps.append(
+            MigrationRolledBack.model_validate({"checksum": ref.down_checksum, **told})
+            if back
+            else MigrationApplied.model_validate({"checksum": ref.up_checksum, **told})
+        )
+    identified = DatabaseIdentified.model_validate(
+        {
+            "identity": identity_of(command.database),
+            "server_version": 180000,
+            "first_contact": command.expected.identity is None,
+            **about,
+        }
+    )
+    return [
+        started(command),
+        identified,
+        *steps,
+        finished(command, Verdict.DONE, changed=len(steps)),
+    ]
+
+
+def failures(command: ApplyCommand) -> list[Report]:
+    """What an agent says when the first migration failed."""
+    failure = FailureDetail(kind="sql", message="no", sqlstate="23514")
+    ref = command.migrations[0]
+    failed = MigrationFailed(
+        database=command.database,
+        command=command.command,
+        version=ref.version,
+        direction="up",
+        checksum=ref.up_checksum,
+        failure=failure,
+    )
+    return [started(command), failed, finished(command, Verdict.FAILED, failure=failure)]
+
+
+def started(command: ApplyCommand) -> AttemptStarted:
+    """The first word on a command."""
+    return AttemptStarted(
+        database=command.database,
+        command=command.command,
+        attempt=command.attempt,
+        mode=command.mode,
+    )
+
+
+def finished(
+    command: ApplyCommand,
+    verdict: Verdict,
+    *,
+    changed: int = 0,
+    failure: FailureDetail | None = None,
+) -> AttemptFinished:
+    """The last word on a command."""
+    return AttemptFinished(
+        database=command.database,
+        command=command.command,
+        attempt=command.attempt,
+        mode=command.mode,
+        verdict=verdict,
+        changed=changed,
+        journal_head=f"after-{command.command}",
+        failure=failure,
+    )
+
+
+def seen(command: InspectCommand, entries: Sequence[JournalEntry] = ()) -> DatabaseInspected:
+    """What a look finds: a database that answers, and what its journal holds."""
+    return DatabaseInspected(
+        database=command.database,
+        command=command.command,
+        reachable=True,
+        identity=identity_of(command.database),
+        journal_head="seen",
+        entries=tuple(entries),
+    )
+
+
+@asynccontextmanager
+async def house_at(url: str, folder: Path) -> AsyncIterator[House]:
+    """The ledger at `url`, open."""
+    async with open_ledger(Settings(database_url=SecretStr(url))) as ledger:
+        yield House(ledger, url, folder)

@@ -1,0 +1,300 @@
+"""The five invariants of every fault test, over the real log, journals and catalogs.
+
+- **I1** a database has a migration's effect exactly when its journal says so;
+- **I2** each (database, migration, direction) ran at most once per order, and never unrecorded;
+- **I3** every journal row reached the log as exactly one event, and every event that claims an
+  effect or a failure of a statement has its journal row, or a person's word;
+- **I4** positions are 1..N without holes, the chain verifies, and a replay gives the live tables;
+- **I5** each database of a rollout is where its journal says, or it is visible why it is not.
+
+`gather` reads everything, `violations` judges what was read and does nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from uuid import UUID
+
+import asyncpg
+
+from ledger.contracts.envelope import Recorded
+from ledger.contracts.events import OutcomeResolved, RolloutPlanned
+from ledger.contracts.reports import (
+    DatabaseInspected,
+    MigrationApplied,
+    MigrationFailed,
+    MigrationRolledBack,
+)
+from ledger.service.status import DatabaseLine, RolloutStatus
+from ledger.store.chain import Broken
+from tests.support.fleet import Fleet, Tenant, events_of
+
+READ_JOURNAL = """
+    SELECT command, rollout, migration AS version, direction, state
+    FROM migration_ledger.journal WHERE step = 0 AND migration <> '' ORDER BY seq
+"""
+HAS_JOURNAL = "SELECT to_regclass('migration_ledger.journal') IS NOT NULL"
+READ_RAN = "SELECT version, direction, count(*) AS times FROM ran GROUP BY version, direction"
+RESOLVE = "resolve"
+STATES = {"up": "applied", "down": "rolled_back"}
+WELL = ("applied", "skipped", "rolled_back", "pending")
+ENDED = ("completed", "rolled_back", "aborted")
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """What a journal says of one migration: the state that it reached by one command."""
+
+    command: UUID
+    rollout: str
+    version: str
+    direction: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One database: which migrations show their effect, what ran how often, what is journalled."""
+
+    database: str
+    effects: frozenset[str]
+    ran: dict[tuple[str, str], int]
+    journal: tuple[JournalRow, ...]
+
+    def in_force(self) -> set[str]:
+        """The migrations that are applied, by the journal."""
+        settled = {row.version: row.state for row in self.journal if row.state != "failed"}
+        return {version for version, state in settled.items() if state == "applied"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything that the invariants are about. `broken` is what the audit found, if anything."""
+
+    databases: tuple[Found, ...]
+    versions: frozenset[str]
+    events: tuple[Recorded, ...]
+    head: int
+    broken: str
+    differences: tuple[str, ...]
+    rollouts: tuple[RolloutStatus, ...]
+
+
+async def hold(fleet: Fleet) -> None:
+    """Check all five, and that something was there to be checked."""
+    facts = await gather(fleet)
+    assert facts.databases, "there is no database"
+    assert facts.head == len(facts.events) > 0, "there is no event"
+    found = violations(facts)
+    assert not found, "\n".join(found)
+
+
+async def gather(fleet: Fleet) -> Facts:
+    """Read the log, the journals, the catalogs; replay and audit."""
+    async with fleet.opened() as ledger:
+        events = await events_of(ledger)
+        audit = await ledger.log.verify()
+        await ledger.reads.caught_up()
+        replayed = await ledger.replay()
+        planned = [one.event.rollout for one in events if isinstance(one.event, RolloutPlanned)]
+        return Facts(
+            databases=tuple([await _found(fleet, tenant) for tenant in fleet.tenants]),
+            versions=frozenset(fleet.migrations),
+            events=tuple(events),
+            head=(await ledger.log.head()).position,
+            broken=f"position {audit.position}: {audit.why}" if isinstance(audit, Broken) else "",
+            differences=tuple(str(one) for one in replayed.differences),
+            rollouts=tuple([await ledger.rollouts.status(rollout) for rollout in planned]),
+        )
+
+
+async def _found(fleet: Fleet, tenant: Tenant) -> Found:
+    connection = await asyncpg.connect(tenant.url)
+    try:
+        tables = await connection.fetch(
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname LIKE 'effect%'"
+        )
+        names = {row["relname"] for row in tables}
+        ran = await connection.fetch(READ_RAN)
+        journal = []
+        if await connection.fetchval(HAS_JOURNAL):
+            journal = await connection.fetch(READ_JOURNAL)
+        return Found(
+            database=tenant.id,
+            effects=frozenset(v for v, table in fleet.migrations.items() if table in names),
+            ran={(row["version"], row["direction"]): row["times"] for row in ran},
+            journal=tuple(JournalRow(**dict(row)) for row in journal),
+        )
+    finally:
+        await connection.close()
+
+
+def violations(facts: Facts) -> list[str]:
+    """What does not hold; each begins with its invariant. Pure."""
+    return [
+        *_effects(facts),
+        *_once(facts),
+        *_recorded(facts),
+        *_claimed(facts),
+        *_whole(facts),
+        *_converged(facts),
+    ]
+
+
+def _effects(facts: Facts) -> Iterator[str]:
+    for found in facts.databases:
+        for version in sorted(facts.versions):
+            effect, said = version in found.effects, version in found.in_force()
+            if effect is not said:
+                yield f"I1 {found.database}: {version} effect {effect}, journal {said}"
+
+
+def _once(facts: Facts) -> Iterator[str]:
+    for found in facts.databases:
+        rows = [row for row in found.journal if row.direction != RESOLVE and row.state != "failed"]
+        journalled = Counter((row.version, row.direction) for row in rows)
+        for key in journalled.keys() | found.ran.keys():
+            if found.ran.get(key, 0) != journalled[key]:
+                yield (
+                    f"I2 {found.database}: {key} ran {found.ran.get(key, 0)} times, "
+                    f"journalled {journalled[key]} times"
+                )
+        for version in {row.version for row in rows}:
+            directions = [row.direction for row in rows if row.version == version]
+            if any(one == next_ for one, next_ in pairwise(directions)):
+                yield f"I2 {found.database}: {version} went {directions}"
+
+
+def _recorded(facts: Facts) -> Iterator[str]:
+    """Each journal row has its one event; read anew by a later command, that says so."""
+    for found in facts.databases:
+        claims = [
+            (one, *claim)
+            for one in facts.events
+            if (claim := _claim(one)) is not None and claim[0] == found.database
+        ]
+        for row in found.journal:
+            same = [one for one, _, *said in claims if _is_about(row, one, said)]
+            own = [one for one in same if _command(one) == row.command]
+            others = [one for one in same if one not in own and not one.metadata.recovered]
+            if len(own) > 1 or (row.direction != RESOLVE and others and not _again(found, row)):
+                yield f"I3 {found.database}: {row} is in the log {len(same)} times"
+            if not same and not _was_seen(facts, found.database, row):
+                yield f"I3 {found.database}: {row} never reached the log"
+
+
+def _claimed(facts: Facts) -> Iterator[str]:
+    known = {found.database: found for found in facts.databases}
+    for one in facts.events:
+        claim = _claim(one)
+        if claim is None or claim[0] not in known or isinstance(one.event, OutcomeResolved):
+            continue
+        rows = known[claim[0]].journal
+        if not any(_is_about(row, one, claim[1:]) for row in rows):
+            yield f"I3 {claim[0]}: position {one.position} claims {claim[1:]}, no journal row does"
+
+
+def _whole(facts: Facts) -> Iterator[str]:
+    positions = [one.position for one in facts.events]
+    if positions != list(range(1, facts.head + 1)):
+        yield f"I4 the log has {len(positions)} events and ends at {facts.head}"
+    if facts.broken:
+        yield f"I4 the chain does not verify: {facts.broken}"
+    for difference in facts.differences:
+        yield f"I4 replay differs: {difference}"
+
+
+def _converged(facts: Facts) -> Iterator[str]:
+    plans = {
+        one.event.rollout: one.event
+        for one in facts.events
+        if isinstance(one.event, RolloutPlanned)
+    }
+    latest = {line.database: rollout for rollout in facts.rollouts for line in rollout.databases}
+    known = {found.database: found for found in facts.databases}
+    for rollout in facts.rollouts:
+        over = rollout.status in ENDED or (rollout.status == "halted" and rollout.why)
+        silent = [one for one in rollout.databases if not (one.waits_for or one.status in WELL)]
+        if silent and not over:
+            yield f"I5 rollout {rollout.rollout} is {rollout.status} and does not say why"
+        versions = {step.version for step in plans[rollout.rollout].steps}
+        for line in rollout.databases:
+            found = known.get(line.database)
+            if found is not None and latest[line.database] is rollout:
+                yield from _settled(rollout, line, found, versions)
+
+
+def _settled(
+    rollout: RolloutStatus, line: DatabaseLine, found: Found, versions: set[str]
+) -> Iterator[str]:
+    """A database's status is what its journal says, or there is a reason to read."""
+    where = f"I5 {line.database}, {line.status} in rollout {rollout.rollout}"
+    mine = [row for row in found.journal if row.rollout == rollout.rollout]
+    up = rollout.mode == "up"
+    match line.status:
+        case "applied" | "skipped" if up and not line.problem and versions - found.in_force():
+            yield f"{where}: lacks {sorted(versions - found.in_force())}"
+        case "applied" if not up and versions & found.in_force():
+            yield f"{where}: still has {sorted(versions & found.in_force())}"
+        case "rolled_back" if {row.version for row in mine} & found.in_force():
+            yield f"{where}: still has {sorted(versions & found.in_force())}"
+        case "pending" if mine and rollout.status in ENDED:
+            yield f"{where}: was worked on"
+        case "failed" | "rollback_failed" if not line.problem:
+            yield f"{where}: no problem is named"
+        case "ordered" | "running" | "rolling_back" | "unknown" | "blocked" if not line.waits_for:
+            yield f"{where}: nothing says what it waits for"
+        case _:
+            return
+
+
+def _claim(recorded: Recorded) -> tuple[str, str, str, str] | None:
+    """Database, version, direction and state that an event says were reached."""
+    match recorded.event:
+        case MigrationApplied() as event:
+            return event.database, event.version, "up", "applied"
+        case MigrationRolledBack() as event:
+            return event.database, event.version, "down", "rolled_back"
+        case MigrationFailed() as event:
+            return event.database, event.version, event.direction, "failed"
+        case OutcomeResolved() as event:
+            state = "applied" if event.applied else "not_applied"
+            return event.database, event.version, RESOLVE, state
+        case _:
+            return None
+
+
+def _is_about(row: JournalRow, recorded: Recorded, said: Iterable[str]) -> bool:
+    version, direction, state = said
+    if recorded.stream.split("/")[0] != f"rollout-{row.rollout}":
+        return False
+    # A person's word is an event, then a row that the next attempt writes and reports as applied.
+    directions = (RESOLVE, "up") if row.direction == RESOLVE else (row.direction,)
+    return (row.version, row.state) == (version, state) and direction in directions
+
+
+def _command(recorded: Recorded) -> UUID | None:
+    command = getattr(recorded.event, "command", None)
+    return command if isinstance(command, UUID) else None
+
+
+def _again(found: Found, row: JournalRow) -> bool:
+    """Whether the same was journalled by several commands of the rollout."""
+    place = (row.rollout, row.version, row.direction, row.state)
+    return sum((o.rollout, o.version, o.direction, o.state) == place for o in found.journal) > 1
+
+
+def _was_seen(facts: Facts, database: str, row: JournalRow) -> bool:
+    """Whether a look at the journal told the ledger."""
+    return any(
+        isinstance(one.event, DatabaseInspected)
+        and one.event.database == database
+        and any(
+            (entry.command, entry.version, entry.state) == (row.command, row.version, row.state)
+            for entry in one.event.entries
+        )
+        for one in facts.events
+    )

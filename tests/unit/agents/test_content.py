@@ -1,0 +1,68 @@
+"""Texts are taken in pieces, checked by their hash, and kept within a bound."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import pytest
+
+from agents.content import Texts
+from ledger.contracts.messages import Received
+from ledger.contracts.topics import CHUNK_BYTES
+from ledger.contracts.wire import encode_content
+
+
+def messages(text: bytes, sha256: str | None = None) -> list[Received]:
+    name = sha256 or hashlib.sha256(text).hexdigest()
+    return [Received(m.topic, 0, 0, m.key, m.value, m.headers) for m in encode_content(name, text)]
+
+
+def test_a_text_is_whole_when_all_pieces_came_in_any_order_and_twice() -> None:
+    text = random.Random(1).randbytes(3 * CHUNK_BYTES + 5)
+    arrived: list[bool] = []
+    texts = Texts(10 * CHUNK_BYTES, lambda: arrived.append(True))
+    pieces = messages(text)
+    for piece in [*pieces[1:], pieces[2]]:
+        texts.take(piece)
+    assert not arrived
+    texts.take(pieces[0])
+    assert arrived == [True]
+    assert texts.get(hashlib.sha256(text).hexdigest()) == text
+
+
+def test_a_text_that_is_not_what_it_is_called_is_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    texts = Texts(1000)
+    (piece,) = messages(b"DROP TABLE users", "0" * 64)
+    texts.take(piece)
+    assert "0" * 64 not in texts
+    assert "its SHA-256 is not" in caplog.text
+
+
+def test_what_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    texts = Texts(1000)
+    texts.take(Received("ledger.content", 0, 0, "k", b"x", ()))
+    assert "was left out" in caplog.text
+
+
+def test_the_least_recently_used_texts_are_forgotten_first() -> None:
+    texts = Texts(100)
+    names = []
+    for number in range(3):
+        text = bytes([number]) * 45
+        names.append(hashlib.sha256(text).hexdigest())
+        if number == 2:
+            texts.get(names[0])
+        for piece in messages(text):
+            texts.take(piece)
+    assert [name in texts for name in names] == [True, False, True]
+
+
+def test_pieces_that_never_become_whole_do_not_pile_up() -> None:
+    texts = Texts(2 * CHUNK_BYTES)
+    for seed in range(5):
+        first, *_ = messages(random.Random(seed).randbytes(2 * CHUNK_BYTES))
+        texts.take(first)
+    assert texts._pieces_size <= 2 * CHUNK_BYTES

@@ -1,0 +1,98 @@
+"""Trace context on its way through messages: replaced, never doubled; linked, never overwritten."""
+
+from __future__ import annotations
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, get_current_span
+
+from ledger import telemetry
+from ledger.bus import tracing
+from ledger.contracts.envelope import Metadata
+from ledger.contracts.messages import Message
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Collect the spans of this test, without touching the process's provider."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(telemetry, "tracer", lambda: provider.get_tracer("test"))
+    return exporter
+
+
+def only(spans: InMemorySpanExporter) -> ReadableSpan:
+    (span,) = spans.get_finished_spans()
+    return span
+
+
+def test_a_context_in_headers_is_replaced_and_not_added_to() -> None:
+    headers = (("traceparent", OTHER.encode()), ("x", b"1"))
+    context = telemetry.context_of(Metadata(traceparent=PARENT))
+    injected = telemetry.inject(headers, context)
+    assert injected == (("x", b"1"), ("traceparent", PARENT.encode()))
+
+
+def test_of_two_contexts_in_headers_the_last_is_taken() -> None:
+    headers = (("traceparent", OTHER.encode()), ("traceparent", PARENT.encode()))
+    assert telemetry.current_context(telemetry.extract(headers)) == (PARENT, None)
+
+
+@pytest.mark.parametrize("value", [b"", b"\xff\xfe", b"00-zz-11-01"])
+def test_a_context_that_cannot_be_read_is_none(value: bytes) -> None:
+    context = telemetry.extract((("traceparent", value),))
+    assert telemetry.current_context(context) == (None, None)
+
+
+def test_without_a_provider_a_context_from_elsewhere_goes_on() -> None:
+    context = telemetry.context_of(Metadata(traceparent=PARENT))
+    with telemetry.attached(context):
+        assert telemetry.current_context() == (PARENT, None)
+    assert not get_current_span().get_span_context().is_valid
+
+
+async def test_sending_is_one_producer_span_linked_to_what_the_messages_carry(
+    spans: InMemorySpanExporter,
+) -> None:
+    carried = Message("t", "k", b"", (("traceparent", PARENT.encode()),))
+    async with tracing.sending([carried, Message("t", "k", b"")], "client") as sent:
+        assert sent[0] == carried
+        assert [name for name, _ in sent[1].headers] == ["traceparent"]
+    span = only(spans)
+    assert (span.name, span.kind) == ("send t", SpanKind.PRODUCER)
+    assert [f"{link.context.trace_id:032x}" for link in span.links] == [PARENT.split("-")[1]]
+    assert span.attributes is not None
+    assert span.attributes[telemetry.MESSAGING_BATCH] == 2
+    assert span.status.is_unset
+
+
+async def test_sending_that_fails_says_with_what(spans: InMemorySpanExporter) -> None:
+    with pytest.raises(OSError, match="down"):
+        async with tracing.sending([Message("t", "k", b"")], "client"):
+            raise OSError("down")
+    span = only(spans)
+    assert not span.status.is_ok
+    assert span.attributes is not None
+    assert span.attributes[telemetry.ERROR_TYPE] == "OSError"
+
+
+def test_nothing_is_exported_unless_an_endpoint_is_named() -> None:
+    for environ in (
+        {},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", "OTEL_SDK_DISABLED": "true"},
+        {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRICS_EXPORTER": "none",
+        },
+    ):
+        telemetry.configure("test", "0", environ)()
+        assert not telemetry._wanted("TRACES", environ)
+        assert not telemetry._wanted("METRICS", environ)
+    assert telemetry._wanted("TRACES", {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://x"})

@@ -1,0 +1,116 @@
+"""What holds for every command of the program."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from ledger.cli.exits import MEANINGS, ExitCode
+from ledger.cli.main import app
+
+HEAVY = (
+    "asyncpg",
+    "pydantic",
+    "pydantic_settings",
+    "aiokafka",
+    "opentelemetry",
+    "postgast",
+    "yaml",
+)
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, one in group.commands.items():
+        if hasattr(one, "commands"):
+            yield from commands(one, (*path, name))
+        else:
+            yield " ".join((*path, name)), one
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
+    assert sorted(COMMANDS) == sorted(
+        [
+            "init", "upgrade", "serve", "dev", "version", "config show",
+            "fleet add", "fleet import", "fleet list", "fleet label", "fleet repoint",
+            "fleet suspend", "fleet reinstate", "fleet retire", "fleet check",
+            "migration register", "migration list", "migration show", "create",
+            "plan", "up", "down", "status", "resolve",
+            "rollout start", "rollout pause", "rollout resume", "rollout abort",
+            "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
+            "history", "events", "replay", "audit verify",
+            "db up", "db down", "db status", "db verify",
+        ]
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_is_a_coroutine_function_which_would_never_run(name: str) -> None:
+    assert not inspect.iscoroutinefunction(COMMANDS[name].callback)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_option_says_what_it_does(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    assert all(getattr(parameter, "help", None) for parameter in command.params)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_shows_examples_of_itself(name: str) -> None:
+    assert f"ledger {name}" in COMMANDS[name].epilog
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_writes_tables_and_json(name: str) -> None:
+    options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+    assert {"--output", "-o"} <= options
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_page(name: str) -> None:
+    result = CliRunner().invoke(app, [*name.split(), "--help"])
+    assert result.exit_code == 0
+    assert "Usage" in result.output
+
+
+def test_every_exit_code_has_a_meaning_in_the_help_text() -> None:
+    assert set(MEANINGS) == set(ExitCode)
+    page = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "200"}).output
+    for code, meaning in MEANINGS.items():
+        assert f"{code.value}  {meaning}" in page
+
+
+def test_asking_for_the_version_imports_no_driver_and_no_settings() -> None:
+    program = (
+        "import sys\n"
+        "sys.argv = ['ledger', '--version']\n"
+        "from ledger.cli.main import main\n"
+        "try:\n    main()\n"
+        "finally:\n"
+        f"    sys.stderr.write(' '.join(name for name in {HEAVY!r} if name in sys.modules))\n"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.startswith("migration-ledger ")
+    assert answer.stderr == ""
+
+
+def test_a_usage_error_ends_with_code_2() -> None:
+    assert CliRunner().invoke(app, ["rollout", "strat"]).exit_code == ExitCode.USAGE
+
+
+def test_labelling_without_a_label_is_a_usage_error_that_says_what_to_write() -> None:
+    ended = CliRunner().invoke(app, ["fleet", "label", "acme"])
+    assert ended.exit_code == ExitCode.USAGE
+    assert "NAME=VALUE" in ended.output

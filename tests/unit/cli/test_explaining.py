@@ -1,0 +1,69 @@
+"""Every error becomes one sentence and an exit code, and no secret is in it."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from ledger.bus.port import BusMisconfigured, BusUnavailable
+from ledger.cli.exits import ExitCode
+from ledger.cli.explaining import explain
+from ledger.domain.refusals import UnknownDatabase
+from ledger.errors import LedgerUnreachable, NotInstalled, SettingsError
+from migrations.errors import CreateError
+
+SECRET = "postgresql://ada:hunter2@db/ledger"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (SettingsError("wrong; correct it"), ExitCode.USAGE),
+        (BusMisconfigured("no TLS; set it"), ExitCode.USAGE),
+        (UnknownDatabase("acme"), ExitCode.REFUSED),
+        (NotInstalled(), ExitCode.UNREACHABLE),
+        (LedgerUnreachable("refused"), ExitCode.UNREACHABLE),
+        (ConnectionRefusedError(111, SECRET), ExitCode.UNREACHABLE),
+        (asyncpg.ConnectionDoesNotExistError(SECRET), ExitCode.UNREACHABLE),
+        (asyncpg.InvalidPasswordError(SECRET), ExitCode.UNREACHABLE),
+        (asyncpg.InvalidCatalogNameError(SECRET), ExitCode.UNREACHABLE),
+        (asyncpg.AdminShutdownError(SECRET), ExitCode.UNREACHABLE),
+        (asyncpg.InsufficientPrivilegeError(SECRET), ExitCode.REFUSED),
+        (CreateError("taken; try again"), ExitCode.FAILED),
+        (BusUnavailable("no answer; try again"), ExitCode.FAILED),
+        (ValueError(SECRET), ExitCode.FAILED),
+        (ExceptionGroup("tasks", [UnknownDatabase("acme")]), ExitCode.REFUSED),
+    ],
+)
+def test_the_kind_of_an_error_decides_the_exit_code(error: Exception, code: ExitCode) -> None:
+    assert explain(error).code is code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(111, SECRET),
+        asyncpg.InvalidPasswordError(SECRET),
+        asyncpg.UndefinedTableError(SECRET),
+        ValueError(SECRET),
+    ],
+)
+def test_texts_of_drivers_and_of_unexpected_errors_are_not_repeated(error: Exception) -> None:
+    text = explain(error).text
+    assert "hunter2" not in text
+    assert "\n" not in text
+
+
+def test_an_unexpected_error_is_told_with_its_place_and_where_the_details_are() -> None:
+    try:
+        from ledger.settings import masked
+
+        masked(None)  # type: ignore[arg-type]
+    except Exception as error:
+        text = explain(error).text
+    assert "ledger/settings/sources.py:" in text
+    assert "ledger --debug" in text
+
+
+def test_our_own_errors_speak_for_themselves() -> None:
+    assert explain(UnknownDatabase("acme")).text == f"refused: {UnknownDatabase('acme')}"

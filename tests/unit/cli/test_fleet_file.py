@@ -1,0 +1,117 @@
+"""Where databases are, as a file or as options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ledger.cli.fleet_file import connection_of, labels_of, read_fleet
+from ledger.cli.fleet_options import EXAMPLE_FILE
+from ledger.domain.refusals import LiteralPassword
+from ledger.errors import FleetFileError, WrongArgument
+
+
+def read(tmp_path: Path, text: str) -> dict[str, object]:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(text)
+    return {entry.database: entry for entry in read_fleet(file, "default")}
+
+
+def test_the_example_in_the_help_can_be_imported(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(EXAMPLE_FILE)
+    acme, bolt = read_fleet(file, "default")
+    assert (acme.database, acme.pool, acme.labels) == ("acme", "default", {"tier": "gold"})
+    assert acme.connection.password == "file:secrets/{database}"
+    assert acme.connection.user == "migrator"
+    assert (bolt.pool, bolt.connection.user, bolt.connection.password) == (
+        "eu",
+        "owner",
+        "env:BOLT",
+    )
+
+
+def test_what_a_database_says_wins_over_its_pool(tmp_path: Path) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(
+        "pools: {default: {host: a, user: x, port: 6000, labels: {area: eu, tier: free}}}\n"
+        "databases: [{database: acme, host: b, labels: {tier: gold}}]\n"
+    )
+    (acme,) = read_fleet(file, "default")
+    assert (acme.connection.host, acme.connection.port) == ("b", 6000)
+    assert acme.connection.dbname == "acme"
+    assert acme.labels == {"area": "eu", "tier": "gold"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("databases: [", r"line \d+ is not YAML"),
+        ("databases: [{database: acme, hots: a}]", r"at databases\.0\.hots"),
+        ("- acme", "at the whole file"),
+        ("databases: [{database: acme, user: x}]", "database acme: the host is missing"),
+        ("databases: [{database: acme, host: a}]", "database acme: the user is missing"),
+        ("databases: [{database: acme, host: a, user: x, port: many}]", r"at databases\.0\.port"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_with_the_place(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(FleetFileError, match=said):
+        read(tmp_path, text)
+
+
+def test_a_file_that_is_not_there_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(FleetFileError, match=r"fleet\.yaml cannot be read"):
+        read_fleet(tmp_path / "fleet.yaml", "default")
+
+
+def test_a_wrong_value_is_not_repeated_because_it_may_be_a_secret(tmp_path: Path) -> None:
+    with pytest.raises(FleetFileError) as refused:
+        read(tmp_path, "databases: [{database: acme, host: a, user: x, port: hunter2}]")
+    assert "hunter2" not in str(refused.value)
+
+
+def test_an_address_says_everything_but_the_password() -> None:
+    url = "postgresql://migrator@db1:6432/shop?sslmode=require&role=owner"
+    connection = connection_of("acme", url, {"password": "env:ACME"})
+    assert (connection.host, connection.port, connection.dbname) == ("db1", 6432, "shop")
+    assert (connection.user, connection.sslmode, connection.role) == (
+        "migrator",
+        "require",
+        "owner",
+    )
+    assert connection.password == "env:ACME"
+
+
+def test_options_win_over_the_address() -> None:
+    connection = connection_of("acme", "postgresql://a@db1/shop", {"host": "db2"})
+    assert (connection.host, connection.user) == ("db2", "a")
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(LiteralPassword) as refused:
+        connection_of("acme", "postgresql://a:hunter2@db1/shop", {})
+    assert "hunter2" not in str(refused.value)
+    assert "env:NAME" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["db1/shop", "mysql://a@db1/shop", "postgresql://a@db1:many/x", "postgresql:///x"]
+)
+def test_what_is_no_address_is_refused_with_its_form(url: str) -> None:
+    with pytest.raises(WrongArgument, match="postgresql://user@host"):
+        connection_of("acme", url, {})
+
+
+def test_a_parameter_that_the_registry_does_not_keep_is_refused() -> None:
+    with pytest.raises(WrongArgument, match="may not carry options"):
+        connection_of("acme", "postgresql://a@db1/x?options=-csearch_path=x", {})
+
+
+def test_labels_are_words_with_an_equals_sign() -> None:
+    assert labels_of(["tier=gold", "url=a=b"]) == {"tier": "gold", "url": "a=b"}
+    for wrong in ("tier", "=gold"):
+        with pytest.raises(WrongArgument, match="NAME=VALUE"):
+            labels_of([wrong])

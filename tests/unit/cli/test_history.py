@@ -1,0 +1,30 @@
+"""Events as lines for people."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from ledger.cli.history import told
+from ledger.contracts.events import RolloutHalted, WavePlanned
+from ledger.contracts.registry import FailureDetail
+from ledger.contracts.reports import MigrationFailed
+
+
+def test_an_event_is_told_by_what_people_look_for() -> None:
+    failure = FailureDetail(kind="sql", message="column exists", sqlstate="42701")
+    event = MigrationFailed(
+        command=UUID(int=1), database="acme", version="2", direction="up",
+        checksum="0" * 64, failure=failure,
+    )  # fmt: skip
+    assert told(event) == "acme 2 direction=up column exists"
+
+
+def test_many_databases_are_counted_and_one_is_named() -> None:
+    many = WavePlanned(rollout="r", wave=0, chunk=0, databases=("acme", "bolt"))
+    assert told(many) == "r wave=1 databases=2"
+    one = WavePlanned(rollout="r", wave=0, chunk=0, databases=("acme",))
+    assert told(one) == "r wave=1 databases=acme"
+
+
+def test_a_halt_is_told_with_its_reason() -> None:
+    assert told(RolloutHalted(rollout="r", why="1 of 4 failed")) == "r 1 of 4 failed"

@@ -1,0 +1,129 @@
+"""What a person hears of a rollout while it travels."""
+
+from __future__ import annotations
+
+import pytest
+
+from ledger.cli.exits import ExitCode
+from ledger.cli.progress import LASTING_S, Lines, News
+from ledger.cli.watching import ending
+from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def status(
+    *databases: DatabaseLine,
+    is_: str = "running",
+    why: str = "",
+    counts: dict[str, int] | None = None,
+) -> RolloutStatus:
+    found = counts or {}
+    size = sum(found.values()) or len(databases)
+    wave = WaveStatus(wave=0, size=size, opened=True, completed=False, counts=found)
+    return RolloutStatus(
+        rollout="r1",
+        status=is_,
+        mode="up",
+        why=why,
+        waves=(wave,),
+        counts=found,
+        databases=databases,
+    )
+
+
+def waiting(text: str, *, helps: str = "", status: str = "ordered") -> DatabaseLine:
+    return DatabaseLine("acme", 0, status, 1, waits_for=text, helps=helps)
+
+
+def failed(problem: str, attempt: int = 1) -> DatabaseLine:
+    return DatabaseLine("acme", 0, "failed", attempt, problem=problem)
+
+
+def test_a_failure_is_told_once_per_attempt() -> None:
+    news = News(Clock())
+    assert news.of(status(failed("no table"))) == [
+        "acme failed: no table",
+        "rollout r1 is running",
+    ]
+    assert news.of(status(failed("no table"))) == []
+    assert news.of(status(failed("no table", attempt=2))) == ["acme failed: no table"]
+
+
+def test_a_halt_is_told_with_its_reason() -> None:
+    assert News(Clock()).of(status(is_="halted", why="1 of 4 failed")) == [
+        "rollout r1 is halted: 1 of 4 failed"
+    ]
+
+
+def test_a_wait_is_told_when_it_lasts_with_the_command_that_helps() -> None:
+    clock = Clock()
+    news = News(clock)
+    lonely = status(waiting("no agent in pool eu", helps="ledger-agent run --pool eu"))
+    assert news.of(lonely) == ["rollout r1 is running"]
+    clock.now = LASTING_S - 0.1
+    assert news.of(lonely) == []
+    clock.now = LASTING_S
+    assert news.of(lonely) == ["acme: no agent in pool eu; try: ledger-agent run --pool eu"]
+    assert news.of(lonely) == []
+
+
+def test_a_wait_that_changes_begins_anew() -> None:
+    clock = Clock()
+    news = News(clock)
+    news.of(status(waiting("lock held by pid 7")))
+    clock.now = 2.0
+    news.of(status(waiting("running: migration 1")))
+    clock.now = 4.0
+    assert news.of(status(waiting("running: migration 1"))) == []
+
+
+def test_waiting_for_ones_turn_is_no_news() -> None:
+    clock = Clock()
+    news = News(clock)
+    queue = status(waiting("wave 2 is not open yet", status="pending"))
+    news.of(queue)
+    clock.now = 100.0
+    assert news.of(queue) == []
+
+
+def test_lines_count_what_is_done_and_name_what_is_not_well(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Lines().show(
+        status(counts={"applied": 3, "skipped": 1, "failed": 1, "running": 2, "pending": 1})
+    )
+    said = capsys.readouterr().err.splitlines()
+    assert said[1] == "wave 1 of 1: 5 of 8 done, 1 skipped, 1 failed, 2 running"
+
+
+def test_going_back_counts_what_went_back(capsys: pytest.CaptureFixture[str]) -> None:
+    Lines().show(status(is_="rolling_back", counts={"applied": 3, "rolled_back": 2}))
+    assert capsys.readouterr().err.splitlines()[1] == ("wave 1 of 1: 2 of 5 done, 2 rolled back")
+
+
+@pytest.mark.parametrize(
+    ("is_", "counts", "wanted", "code"),
+    [
+        ("completed", {"applied": 4}, "completed", ExitCode.OK),
+        ("completed", {"applied": 3, "failed": 1}, "completed", ExitCode.HALTED),
+        ("halted", {"applied": 3, "failed": 1}, "completed", ExitCode.HALTED),
+        ("paused", {"applied": 3, "pending": 1}, "completed", ExitCode.HALTED),
+        ("aborted", {"applied": 3}, "completed", ExitCode.HALTED),
+        ("rolled_back", {"rolled_back": 3}, "completed", ExitCode.HALTED),
+        ("rolled_back", {"rolled_back": 3, "failed": 1}, "rolled_back", ExitCode.OK),
+        ("halted", {"rolled_back": 3, "rollback_failed": 1}, "rolled_back", ExitCode.HALTED),
+    ],
+)
+def test_only_the_ending_that_was_wanted_without_troubles_ends_with_0(
+    is_: str, counts: dict[str, int], wanted: str, code: ExitCode
+) -> None:
+    assert ending(status(is_=is_, counts=counts), wanted) is code

@@ -1,0 +1,143 @@
+"""Checks: looking at databases within a limit, and what a restored one lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded
+from ledger.contracts.events import CheckRequested, InspectionOrdered, MigrationRegressed, Purpose
+from ledger.contracts.reports import DatabaseInspected, Event, JournalEntry
+from ledger.domain import checks
+from ledger.domain.checks import CheckState
+from ledger.domain.fleet import FleetState
+from ledger.domain.orders import INSPECTION_S, Situation
+from ledger.domain.refusals import EmptySelection, UnknownDatabase
+from tests.support.spec import START, record
+
+NAMES = ("a", "b", "c")
+FLEET = FleetState({name: record(name) for name in NAMES})
+NOBODY = UUID(int=0)
+
+
+class Check:
+    """A check's log as it is being told."""
+
+    def __init__(self, purpose: Purpose = Purpose.CHECK) -> None:
+        self.now, self.log, self.state = START, 0, None
+        for event in checks.request_check(FLEET, "k1", NAMES, purpose):
+            self.append(event)
+
+    state: CheckState | None
+
+    @property
+    def told(self) -> CheckState:
+        assert self.state is not None
+        return self.state
+
+    @property
+    def situation(self) -> Situation:
+        return Situation(self.now, 1, FLEET.databases.get, {})
+
+    def append(self, event: Event) -> None:
+        self.log += 1
+        recorded = Recorded(
+            self.log, "check-k1", self.log, NAMESPACE, event, Metadata(), "tests", self.now
+        )
+        self.state = checks.evolve(self.state, recorded)
+
+    def look(self, in_flight: int = 2) -> list[str]:
+        """The databases that are asked now."""
+        found = checks.progress(self.told, self.situation, in_flight)
+        for decided in found:
+            self.append(decided.event)
+        return [d.event.database for d in found if isinstance(d.event, InspectionOrdered)]
+
+    def answer(self, database: str, *in_force: str, reachable: bool = True) -> None:
+        command = self.told.looks[database].command
+        assert command is not None
+        entries = tuple(
+            JournalEntry(version=version, state="applied", direction="up", rollout="r0",
+                         command=command, checksum="x", finished_at=None)
+            for version in in_force
+        )  # fmt: skip
+        self.append(
+            DatabaseInspected(
+                database=database, command=command, reachable=reachable, entries=entries
+            )
+        )
+
+
+def test_a_check_asks_within_its_limit_and_goes_on_as_answers_come() -> None:
+    check = Check()
+    assert check.look() == ["a", "b"]
+    assert check.look() == []
+    check.answer("b")
+    assert check.look() == ["c"]
+
+
+def test_a_check_is_finished_when_everybody_answered() -> None:
+    check = Check()
+    check.look(in_flight=3)
+    for name in NAMES:
+        assert not check.told.is_finished(check.now)
+        check.answer(name)
+    assert check.told.is_finished(check.now)
+    assert checks.next_wake(check.told, check.now) is None
+
+
+def test_a_look_that_nobody_answers_is_asked_for_once_more_and_then_given_up() -> None:
+    check = Check()
+    check.look(in_flight=3)
+    check.answer("a")
+    check.answer("b", reachable=False)
+    assert checks.next_wake(check.told, check.now) == START + timedelta(seconds=INSPECTION_S)
+    check.now += timedelta(seconds=INSPECTION_S)
+    assert check.look() == ["c"]
+    assert not check.told.is_finished(check.now)
+    check.now += timedelta(seconds=INSPECTION_S)
+    assert check.look() == []
+    assert check.told.is_finished(check.now)
+    assert check.told.looks["c"].is_silent(check.now)
+
+
+def test_a_reinstated_database_tells_what_it_lost() -> None:
+    check = Check(Purpose.REINSTATE)
+    check.look(in_flight=3)
+    check.answer("a", "1")
+    check.answer("b", "1", "2")
+    check.answer("c", reachable=False)
+    applied = {name: {"1": NOBODY, "2": NOBODY} for name in NAMES}
+    found = [decided.event for decided in checks.regressed(check.told, applied)]
+    assert found == [MigrationRegressed(database="a", version="2", command=NOBODY)]
+    again = checks.regressed(check.told, applied)
+    assert again == checks.regressed(check.told, applied), "ids are derived"
+
+
+def test_a_plain_check_finds_no_regressions() -> None:
+    check = Check()
+    check.look(in_flight=3)
+    check.answer("a")
+    assert checks.regressed(check.told, {"a": {"1": NOBODY}}) == ()
+
+
+def test_a_check_of_nothing_or_of_nobody_known_is_refused() -> None:
+    with pytest.raises(EmptySelection):
+        checks.request_check(FLEET, "k1", [])
+    with pytest.raises(UnknownDatabase):
+        checks.request_check(FLEET, "k1", ["z"])
+
+
+def test_a_database_is_asked_once_however_often_it_is_named() -> None:
+    (event,) = checks.request_check(FLEET, "k1", ["a", "a"])
+    assert isinstance(event, CheckRequested)
+    assert event.databases == ("a",)
+
+
+def test_a_stream_that_does_not_start_with_a_request_is_no_check() -> None:
+    answer = DatabaseInspected(database="a", command=NOBODY, reachable=True)
+    recorded = Recorded(1, "check-k1", 1, NAMESPACE, answer, Metadata(), "tests", START)
+    with pytest.raises(ValueError, match="does not start with CheckRequested"):
+        checks.evolve(None, recorded)

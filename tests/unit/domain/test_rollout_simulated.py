@@ -1,0 +1,126 @@
+"""A rollout under chance: whatever agents do, in whatever order, it ends or says what it waits for.
+
+A simulated world answers, is silent, is late, loses orders, dies in the middle; people pause, halt,
+retry and resolve. After each step the properties that no interleaving may break are checked.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from ledger.contracts.events import (
+    MigrationOrdered,
+    Ordered,
+    RollbackOrdered,
+)
+from ledger.domain import requests
+from ledger.domain.progress import next_wake
+from ledger.domain.rollout import DatabaseStatus, Status, evolve, fold
+from ledger.domain.states import SETTLED
+from ledger.domain.waiting import Leader, Surroundings, waiting
+from tests.support.simulation import World
+from tests.support.spec import MIGRATIONS, START, Story
+
+STEPS = 250
+
+
+def explained(story: Story) -> set[str]:
+    """The databases for which a reason is given."""
+    around = Surroundings(story.now, Leader("l", "h", START), True, [], lambda database: "main")
+    return {reason.database for reason in waiting(story.state, around)}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_rollout_under_chance_ends_or_says_what_it_waits_for(seed: int) -> None:
+    world = World(Random(seed), [["a"], ["b", "c", "d"], [f"e{n}" for n in range(8)]], in_flight=3)
+    for _ in range(STEPS):
+        world.step()
+        state = world.story.state
+        if state.status in (Status.COMPLETED, Status.ROLLED_BACK):
+            break
+        owed = {known.database for known in state.databases() if known.status not in SETTLED}
+        if state.rolling:
+            owed = {name for name in owed if state.database(name).attempt}
+        assert owed <= explained(world.story)
+        moves = any(known.open for known in state.databases()) or state.again
+        if moves and state.status is Status.RUNNING:
+            assert next_wake(state, world.story.now) is not None or not state.active
+    world.settle()
+    assert world.story.state.status in (Status.COMPLETED, Status.ROLLED_BACK)
+
+
+@pytest.mark.parametrize("seed", range(60, 90))
+def test_after_its_end_every_database_has_a_final_state_and_the_journals_agree(seed: int) -> None:
+    world = World(Random(seed), [["a"], ["b", "c", "d", "e"]], in_flight=2)
+    for _ in range(STEPS // 2):
+        world.step()
+    world.settle()
+    state = world.story.state
+    for known in state.databases():
+        if state.status is Status.COMPLETED:
+            assert known.status in SETTLED
+        else:
+            assert known.status is DatabaseStatus.ROLLED_BACK or not known.attempt
+            assert not world.journals[known.database]
+        if known.status is DatabaseStatus.APPLIED:
+            assert world.journals[known.database] == {"1", "2"}
+
+
+@pytest.mark.parametrize("seed", range(90, 120))
+def test_a_rollback_orders_exactly_the_databases_ever_ordered(seed: int) -> None:
+    world = World(Random(seed), [["a"], ["b", "c", "d"], ["e", "f"]], in_flight=2)
+    for _ in range(seed - 80):
+        world.step()
+    if not world.story.state.rolling:
+        world.ask(lambda: requests.rollback(world.story.state, MIGRATIONS))
+    forward = _ordered(world.story, MigrationOrdered)
+    world.settle()
+    if world.story.state.status is Status.ROLLED_BACK:
+        assert _ordered(world.story, RollbackOrdered) == forward
+        assert _ordered(world.story, MigrationOrdered) == forward
+    else:
+        assert not _ordered(world.story, RollbackOrdered)
+
+
+@for_all(st.integers(0, 10_000), st.lists(st.integers(1, 40), min_size=1, max_size=8))
+@settings(max_examples=40, deadline=None)
+def test_folding_in_any_batches_gives_the_state_of_folding_one_by_one(
+    seed: int, sizes: list[int]
+) -> None:
+    world = World(Random(seed), [["a"], ["b", "c", "d"]], in_flight=2)
+    for _ in range(60):
+        world.step()
+    log, batched, at = world.story.log, None, 0
+    while at < len(log):
+        size = sizes[at % len(sizes)]
+        batched = fold(batched, log[at : at + size])
+        at += size
+    assert batched == world.story.state
+
+
+@for_all(st.integers(0, 10_000))
+@settings(max_examples=30, deadline=None)
+def test_no_database_is_ordered_while_its_order_is_open_and_unexpired(seed: int) -> None:
+    world = World(Random(seed), [["a"], ["b", "c", "d"], ["e", "f"]], in_flight=2)
+    for _ in range(80):
+        world.step()
+    state = None
+    for recorded in world.story.log:
+        event = recorded.event
+        if isinstance(event, Ordered):
+            assert state is not None
+            before = state.database(event.database)
+            expires_at = before.expires_at
+            expired = expires_at is not None and expires_at <= recorded.recorded_at
+            assert not before.open or (expired and not before.started)
+            assert event.attempt == before.attempt + 1
+        state = evolve(state, recorded)
+
+
+def _ordered(story: Story, kind: type[Ordered]) -> set[str]:
+    return {known.event.database for known in story.log if isinstance(known.event, kind)}

@@ -1,0 +1,181 @@
+"""What each unfinished database waits for: the nearest cause, and the command that would help."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from ledger.contracts.heartbeat import Busy, Heartbeat
+from ledger.domain import requests
+from ledger.domain.waiting import Leader, Reason, Seen, Surroundings, Waiting, waiting
+from tests.support.spec import (
+    DEADLINE_S,
+    MIGRATIONS,
+    START,
+    Story,
+    aborted,
+    applied,
+    asked,
+    begun,
+    failed,
+    given,
+    in_doubt,
+    paused,
+    planned,
+    seen,
+)
+
+LEADER = Leader("ledger-1", "host", START)
+
+
+def reasons(
+    story: Story,
+    *,
+    leader: Leader | None = LEADER,
+    broker: bool | None = True,
+    pool: str = "main",
+    silent_s: float = 0.0,
+    busy: dict[str, object] | None = None,
+) -> dict[str, Waiting]:
+    """What is said of each database; `busy` is what an agent says of database a."""
+    works: tuple[Busy, ...] = ()
+    if busy is not None:
+        command = story.database("a").command
+        body = {"database": "a", "command": command, "since": START, "phase": "running", **busy}
+        works = (Busy.model_validate(body),)
+    heartbeat = Heartbeat(
+        agent="a1", pool=pool, host="h", version="1", started_at=START, at=START, busy=works
+    )
+    agents = [Seen(heartbeat, story.now - timedelta(seconds=silent_s))]
+    around = Surroundings(story.now, leader, broker, agents, lambda database: "main")
+    return {found.database: found for found in waiting(story.state, around)}
+
+
+def running() -> Story:
+    return given(planned(["a", "b"], ["c"], in_flight=1)).when()
+
+
+def test_a_planned_rollout_waits_for_its_start() -> None:
+    found = reasons(given(planned(["a"], started=False)), leader=None)["a"]
+    assert (found.reason, found.command) == (Reason.NOT_STARTED, "ledger rollout abort r1")
+
+
+def test_without_a_leader_nothing_moves() -> None:
+    found = reasons(running(), leader=None)
+    assert {known.reason for known in found.values()} == {Reason.NO_LEADER}
+    assert found["a"].command == "ledger serve"
+
+
+def test_without_a_broker_nothing_is_published() -> None:
+    assert reasons(running(), broker=False)["a"].reason is Reason.NO_BROKER
+
+
+def test_in_one_process_there_is_no_broker_to_miss() -> None:
+    assert reasons(running(), broker=None)["a"].reason is Reason.NOT_TAKEN
+
+
+@pytest.mark.parametrize("missing", [{"pool": "edge"}, {"silent_s": 31.0}])
+def test_a_pool_without_an_agent_is_named_with_what_to_start(missing: dict[str, object]) -> None:
+    found = reasons(running(), **missing)["a"]  # type: ignore[arg-type]
+    assert (found.reason, found.text) == (Reason.NO_AGENT, "no agent in pool main")
+    assert found.command == "ledger-agent run --pool main"
+
+
+def test_a_lock_is_named_with_its_holder_and_the_next_try() -> None:
+    next_try = START + timedelta(seconds=9)
+    found = reasons(
+        running(),
+        busy={"waits_for": "lock held by pid 7 since 09:00", "next_try_at": next_try,
+              "migration": "1_change", "statement": 2, "statements": 3},
+    )["a"]  # fmt: skip
+    assert found.reason is Reason.LOCK
+    assert found.text == "lock held by pid 7 since 09:00; migration 1_change, statement 2 of 3"
+    assert found.until == next_try
+
+
+def test_a_retry_says_when() -> None:
+    found = reasons(running(), busy={"next_try_at": START, "phase": "waiting"})["a"]
+    assert (found.reason, found.text) == (
+        Reason.RETRY,
+        "next retry at 2026-11-23T09:00:00+00:00; its command",
+    )
+
+
+def test_an_agent_at_work_says_what_it_does() -> None:
+    assert reasons(running(), busy={"phase": "queued"})["a"].reason is Reason.QUEUED
+    found = reasons(running(), busy={"migration": "1_change"})["a"]
+    assert (found.reason, found.text) == (Reason.RUNNING, "running: migration 1_change")
+
+
+def test_an_order_that_no_agent_took_says_until_when_it_may() -> None:
+    story = running()
+    found = reasons(story)["a"]
+    assert (found.reason, found.until) == (Reason.NOT_TAKEN, story.database("a").expires_at)
+
+
+def test_a_started_order_says_until_when_it_may_run() -> None:
+    story = running().when(begun("a"))
+    found = reasons(story)["a"]
+    assert (found.reason, found.until) == (Reason.RUNNING, story.database("a").deadline_at)
+
+
+def test_others_come_first() -> None:
+    found = reasons(running())
+    assert (found["b"].reason, found["b"].text) == (
+        Reason.IN_FLIGHT,
+        "in-flight limit: 1 databases at once",
+    )
+    assert (found["c"].reason, found["c"].text) == (Reason.WAVE, "wave 2 is not open yet")
+
+
+def test_a_paused_rollout_names_resume_and_what_runs_is_still_explained() -> None:
+    found = reasons(running().when(paused()))
+    assert (found["b"].reason, found["b"].command) == (Reason.PAUSED, "ledger rollout resume r1")
+    assert found["a"].reason is Reason.NOT_TAKEN
+
+
+def test_a_halted_rollout_says_why() -> None:
+    found = reasons(running().when(failed("a")))
+    assert set(found) == {"b", "c"}
+    assert found["b"].text == "halted: 1 of 1 databases failed, budget is 0"
+
+
+def test_a_database_in_doubt_names_resolve_whatever_else_is_missing() -> None:
+    found = reasons(running().when(in_doubt("a")), leader=None)
+    assert found["a"].reason is Reason.BLOCKED
+    assert found["a"].command == ("ledger resolve a MIGRATION --applied|--not-applied --reason …")
+    assert "1 of them blocked or unknown" in reasons(running().when(in_doubt("a")))["b"].text
+
+
+def test_an_unknown_database_says_when_its_journal_was_asked_and_will_be() -> None:
+    story = running().when(begun("a")).later(DEADLINE_S)
+    found = reasons(story)["a"]
+    assert found.reason is Reason.UNKNOWN
+    assert found.text == "unknown; its journal was asked at 2026-11-23T09:10:00+00:00"
+    found = reasons(story.when(seen("a", reachable=False)))["a"]
+    assert found.text.startswith("unknown: no route; ")
+    assert found.command == "ledger resolve a MIGRATION --applied|--not-applied --reason …"
+    assert found.until == story.now + timedelta(seconds=30)
+
+
+def test_what_finishes_before_it_goes_back_says_so() -> None:
+    story = running().when(begun("a"))
+    story.when(asked(lambda state: requests.rollback(state, MIGRATIONS)))
+    found = reasons(story, busy={"migration": "1_change"})
+    assert set(found) == {"a"}
+    assert found["a"].reason is Reason.FINISHING
+
+
+def test_a_rollback_explains_whoever_has_not_gone_back() -> None:
+    story = running().when(applied("a")).when(applied("b"))
+    story.when(asked(lambda state: requests.rollback(state, MIGRATIONS)))
+    assert set(reasons(story)) == {"a", "b", "c"}
+    story.later(100).when(applied("c"))
+    assert set(reasons(story)) == {"a", "b"}
+
+
+def test_a_rollout_that_ended_owes_nothing_but_what_still_runs() -> None:
+    assert set(reasons(running().when(aborted()))) == {"a"}
+    done = given(planned(["a"])).when().when(applied("a"))
+    assert reasons(done) == {}

@@ -1,0 +1,188 @@
+"""The `-- +migrate` format: what it means, and an error with line and remedy for all else."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from migrations.dialects.sql_migrate import SqlMigrate
+from migrations.errors import EncodingError, FileNameError, LoadError, MarkerError
+from migrations.migration import Migration, Options, SourceFile
+
+WHOLE = """\
+-- a header
+/* of comments */
+
+-- +migrate Up lock_timeout=2s statement_timeout=5min role=App
+CREATE TABLE t (a int);
+-- +migrate StatementBegin
+CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN NULL; END $$;
+-- +migrate StatementEnd
+-- +migrate Down notransaction
+DROP TABLE t;
+-- +migrate Verify lock_timeout=500ms
+SELECT true;
+"""
+
+
+def load(content: str | bytes, name: str = "1_a.sql") -> Migration:
+    data = content if isinstance(content, bytes) else content.encode()
+    (migration,) = SqlMigrate().load([SourceFile(name, data)])
+    return migration
+
+
+def test_a_file_becomes_a_migration_with_its_sections_and_options() -> None:
+    migration = load(WHOLE, "20260102030405_add_t.sql")
+    assert (migration.version, migration.name) == ("20260102030405", "add_t")
+    assert migration.label == "20260102030405_add_t"
+    assert [s.line for s in migration.up.statements] == [5, 7]
+    assert migration.up.options == Options(True, 2.0, 300.0, "App")
+    assert migration.down is not None
+    assert migration.down.options == Options(transaction=False)
+    assert not migration.down.transactional
+    assert migration.verify is not None
+    assert migration.verify.options.lock_timeout_s == 0.5
+
+
+def test_a_checksum_is_the_hash_of_the_bytes_between_the_markers() -> None:
+    migration = load("-- +migrate Up\r\nSELECT 1; -- é\r\n-- +migrate Down\nSELECT 2;")
+    assert migration.up.checksum == hashlib.sha256("SELECT 1; -- é\r\n".encode()).hexdigest()
+    assert migration.down is not None
+    assert migration.down.checksum == hashlib.sha256(b"SELECT 2;").hexdigest()
+
+
+def test_a_changed_down_leaves_the_checksum_of_up_alone() -> None:
+    first = load("-- +migrate Up\nSELECT 1;\n-- +migrate Down\nSELECT 2;\n")
+    second = load("-- +migrate Up\nSELECT 1;\n-- +migrate Down\nSELECT 3;\n")
+    assert first.up.checksum == second.up.checksum
+
+
+def test_sections_may_stand_in_any_order() -> None:
+    migration = load(
+        "-- +migrate Verify\nSELECT true;\n-- +migrate Down\n-- +migrate Up\nSELECT 1;"
+    )
+    assert migration.up.statements[0].line == 5
+    assert migration.down is not None
+    assert migration.verify is not None
+
+
+def test_no_down_is_not_the_same_as_a_down_that_does_nothing() -> None:
+    assert load("-- +migrate Up\nSELECT 1;").down is None
+    empty = load("-- +migrate Up\nSELECT 1;\n-- +migrate Down\n-- nothing to undo\n").down
+    assert empty is not None
+    assert empty.statements == ()
+
+
+def test_a_marker_at_the_very_end_without_a_line_end_is_an_empty_section() -> None:
+    down = load("-- +migrate Up\nSELECT 1;\n-- +migrate Down").down
+    assert down is not None
+    assert down.checksum == hashlib.sha256(b"").hexdigest()
+
+
+def test_comments_may_mention_markers() -> None:
+    assert load("-- use -- +migrate Up above the SQL\n-- +migrate Up\nSELECT 1;").up.statements
+
+
+WRONG_MARKERS = (
+    ("SELECT 1;\n", 1, "text before", "-- +migrate Up"),
+    ("", 1, "no Up", "-- +migrate Up"),
+    ("-- +migrate Down\nSELECT 1;", 1, "no Up", "-- +migrate Up"),
+    ("-- c\n\n/* x\n*/ SELECT 1;\n-- +migrate Up\nSELECT 1;", 4, "text before", "-- +migrate Up"),
+    ("\nfoo bar\n-- +migrate Up\nSELECT 1;", 2, "text before", "-- +migrate Up"),
+    ("-- +migrate Up\n-- nothing\n", 1, "no statement", "SQL below the marker"),
+    ("-- +migrate Up\nSELECT 1;\n-- +migrate Up\nSELECT 2;", 3, "second Up", "one section"),
+    ("-- +migrate up\nSELECT 1;", 1, "unknown marker", "`-- +migrate Up`"),
+    ("--+migrate Up\nSELECT 1;", 1, "unknown marker", "`-- +migrate Up`"),
+    ("  -- +migrate Up\nSELECT 1;", 1, "unknown marker", "start of the line"),
+    ("-- +migrate Up\nSELECT 1;\n-- +Migrate Down", 3, "unknown marker", "`-- +migrate Down`"),
+    ("-- +migrate Up\nSELECT 1;\n-- +migrate Dwon", 3, "unknown marker", "`-- +migrate Down`"),
+    ("-- +migrate\nSELECT 1;", 1, "unknown marker", "one of"),
+    ("-- +migrate Up\nSELECT 1; -- +migrate Down\n", 2, "behind other text", "line of its own"),
+    ("-- +migrate Up notransactions\nSELECT 1;", 1, "unknown option", "mean notransaction"),
+    ("-- +migrate Up lock_timout=2s\nSELECT 1;", 1, "unknown option", "mean lock_timeout"),
+    ("-- +migrate Up x=1\nSELECT 1;", 1, "unknown option x", "Known options"),
+    ("-- +migrate Up lock_timeout=2\nSELECT 1;", 1, "no usable value", "units"),
+    ("-- +migrate Up lock_timeout\nSELECT 1;", 1, "no usable value", "lock_timeout=2s"),
+    ("-- +migrate Up role=\nSELECT 1;", 1, "no usable value", "role=name"),
+    ("-- +migrate Up notransaction=1\nSELECT 1;", 1, "takes no value", "`notransaction`"),
+    ("-- +migrate Up role=a role=b\nSELECT 1;", 1, "twice", "once"),
+    (
+        "-- +migrate Up\nSELECT 1;\n-- +migrate Verify notransaction\nSELECT true;",
+        3,
+        "Verify cannot",
+        "only reads",
+    ),
+    ("-- +migrate Up\n-- +migrate StatementBegin\nSELECT 1;", 2, "without StatementEnd", "after"),
+    ("-- +migrate Up\nSELECT 1;\n-- +migrate StatementEnd", 3, "without StatementBegin", "before"),
+    (
+        "-- +migrate Up\n-- +migrate StatementBegin\nSELECT 1;\n-- +migrate Down\n",
+        2,
+        "without StatementEnd",
+        "after",
+    ),
+    (
+        "-- +migrate Up\n-- +migrate StatementBegin\n-- +migrate StatementBegin\nSELECT 1;",
+        2,
+        "without StatementEnd",
+        "after",
+    ),
+    ("-- +migrate StatementBegin\n-- +migrate Up\nSELECT 1;", 1, "text before", "-- +migrate Up"),
+    ("-- +migrate Up\n-- +migrate StatementBegin x\nSELECT 1;", 2, "no options", "StatementBegin"),
+)
+
+
+@pytest.mark.parametrize(("content", "line", "problem", "remedy"), WRONG_MARKERS)
+def test_wrong_markers_are_refused_with_line_and_remedy(
+    content: str, line: int, problem: str, remedy: str
+) -> None:
+    with pytest.raises(MarkerError) as refused:
+        load(content)
+    assert (refused.value.file, refused.value.line) == ("1_a.sql", line)
+    assert problem in refused.value.problem
+    assert remedy in refused.value.remedy
+
+
+def test_a_marker_line_inside_quotes_ends_the_section_and_is_explained() -> None:
+    with pytest.raises(LoadError) as refused:
+        load("-- +migrate Up\nSELECT '\n-- +migrate Down\n';\n")
+    assert refused.value.line == 2
+    assert "a marker line inside quotes" in refused.value.remedy
+
+
+WRONG_BYTES = (
+    (b"\xef\xbb\xbf-- +migrate Up\nSELECT 1;", 1, "byte order mark", "without"),
+    ("-- +migrate Up\nSELECT 1;".encode("utf-16"), 1, "UTF-16", "UTF-8"),
+    (b"-- +migrate Up\nSELECT '\0';", 2, "NUL at byte 23", "Remove it"),
+    (b"-- +migrate Up\nSELECT 1;\n-- caf\xe9\n", 3, "byte 31 (0xE9)", "UTF-8"),
+)
+
+
+@pytest.mark.parametrize(("content", "line", "problem", "remedy"), WRONG_BYTES)
+def test_bytes_that_would_be_misread_are_refused(
+    content: bytes, line: int, problem: str, remedy: str
+) -> None:
+    with pytest.raises(EncodingError) as refused:
+        load(content)
+    assert refused.value.line == line
+    assert problem in refused.value.problem
+    assert remedy in refused.value.remedy
+
+
+def test_errors_inside_a_section_count_lines_from_the_top_of_the_file() -> None:
+    with pytest.raises(LoadError) as refused:
+        load("-- head\n\n-- +migrate Up\nSELECT 1;\n\nCOMMIT;\n")
+    assert str(refused.value).startswith("1_a.sql:6: COMMIT is transaction control. ")
+
+
+@pytest.mark.parametrize("name", ["init.sql", "_1.sql", "1a.sql", ".sql", "1_.sql"])
+def test_a_file_name_without_a_version_is_refused(name: str) -> None:
+    with pytest.raises(FileNameError) as refused:
+        load("-- +migrate Up\nSELECT 1;", name)
+    assert "20260102030405_add_email.sql" in refused.value.remedy
+
+
+def test_files_of_this_dialect_are_known_by_their_markers() -> None:
+    dialect = SqlMigrate()
+    assert dialect.detect([SourceFile("a", b"x"), SourceFile("b", b"x\n-- +migrate Up\n")])
+    assert not dialect.detect([SourceFile("a", b"-- +goose Up\n\xff\0")])

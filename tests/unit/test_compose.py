@@ -1,0 +1,147 @@
+"""The Compose file: a loader of the Compose specification accepts it, and it says what it must."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agents.settings import load as load_agent_settings
+from ledger.bus.security import check as check_broker
+from ledger.contracts.variables import VARIABLES
+from ledger.settings import load as load_settings
+from tests.support.programs import misunderstood
+
+ROOT = Path(__file__).parents[2]
+
+NO_ENGINE = "#!/bin/sh\necho 'podman version 5.0.0'\n"
+"""The loader asks its container engine for a version before it reads the file; nothing is run."""
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    engine = tmp_path_factory.mktemp("engine") / "podman"
+    engine.write_text(NO_ENGINE)
+    engine.chmod(0o755)
+    answer = subprocess.run(
+        [
+            *(str(Path(sys.executable).with_name("podman-compose")), "--podman-path", str(engine)),
+            *("--file", str(ROOT / "docker-compose.yml"), "config"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "POSTGRES_PASSWORD": "given"},
+    )
+    assert answer.returncode == 0, answer.stderr
+    content = yaml.safe_load(answer.stdout)
+    assert isinstance(content, dict)
+    return content
+
+
+def environment(loaded: dict[str, Any], service: str) -> dict[str, str]:
+    variables = loaded["services"][service]["environment"]
+    assert isinstance(variables, dict)
+    return variables
+
+
+def test_it_has_two_postgresql_servers_a_broker_the_ledger_and_two_agents(
+    loaded: dict[str, Any],
+) -> None:
+    images = {name: service["image"] for name, service in loaded["services"].items()}
+    assert images == {
+        "database": "postgres:18",
+        "tenants": "postgres:18",
+        "kafka": "apache/kafka:4.1.0",
+        "schema": "migration-ledger",
+        "ledger": "migration-ledger",
+        "agent-1": "migration-ledger",
+        "agent-2": "migration-ledger",
+    }
+
+
+def test_ledger_and_agents_use_the_address_that_the_broker_advertises(
+    loaded: dict[str, Any],
+) -> None:
+    advertised = environment(loaded, "kafka")["KAFKA_ADVERTISED_LISTENERS"]
+    for service in ("ledger", "agent-1", "agent-2"):
+        bootstrap = environment(loaded, service)["LEDGER_KAFKA_BOOTSTRAP"]
+        assert f"PLAINTEXT://{bootstrap}" in advertised.split(",")
+
+
+def test_agents_know_the_tenants_password_and_not_the_ledgers_database(
+    loaded: dict[str, Any],
+) -> None:
+    for service in ("agent-1", "agent-2"):
+        assert environment(loaded, service)["TENANTS_PASSWORD"] == "given"
+        assert "LEDGER_DATABASE_URL" not in environment(loaded, service)
+    assert "TENANTS_PASSWORD" not in environment(loaded, "ledger")
+
+
+def test_only_the_loopback_address_is_published(loaded: dict[str, Any]) -> None:
+    published = [
+        port for service in loaded["services"].values() for port in service.get("ports", [])
+    ]
+    assert published
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_the_files_it_names_exist(loaded: dict[str, Any]) -> None:
+    for service in loaded["services"].values():
+        mounted = [each.split(":")[0] for each in service.get("volumes", []) if each[0] in "./"]
+        built = [service["build"]["dockerfile"]] if "build" in service else []
+        assert all((ROOT / each).exists() for each in [*mounted, *built])
+
+
+def test_the_image_is_built_from_what_its_context_lets_through() -> None:
+    dockerfile = (ROOT / "ops/docker/Dockerfile").read_text()
+    allowed = (ROOT / "ops/docker/Dockerfile.dockerignore").read_text().splitlines()
+    copies = [line.split() for line in dockerfile.splitlines() if line.startswith("COPY ")]
+    sources = [each for line in copies if "--from=build" not in line for each in line[1:-1]]
+    assert sources
+    assert all(f"!{each}" in allowed and (ROOT / each).exists() for each in sources)
+
+
+def test_every_variable_of_ours_is_one_that_the_settings_know(loaded: dict[str, Any]) -> None:
+    for name, service in loaded["services"].items():
+        ours = [each for each in service.get("environment", {}) if each.startswith("LEDGER_")]
+        assert [each for each in ours if each not in VARIABLES] == [], name
+
+
+@pytest.mark.parametrize("service", ["schema", "ledger"])
+def test_the_ledger_takes_its_environment(
+    loaded: dict[str, Any], service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(loaded, service).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings({}).settings
+    assert settings.ledger_url.endswith("@database:5432/ledger")
+    assert settings.broker is not None
+    check_broker(settings.broker)
+
+
+@pytest.mark.parametrize("service", ["agent-1", "agent-2"])
+def test_an_agent_takes_its_environment(
+    loaded: dict[str, Any], service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment(loaded, service).items():
+        monkeypatch.setenv(name, value)
+    variables = load_agent_settings({})
+    assert variables.pool == "default"
+    check_broker(variables.kafka())
+
+
+def test_the_programs_understand_their_command_lines(loaded: dict[str, Any]) -> None:
+    services = loaded["services"]
+    for name in ("schema", "ledger", "agent-1", "agent-2"):
+        program = services[name].get("entrypoint", ["ledger"])
+        assert misunderstood([*program, *services[name]["command"]]) is None, name
+
+
+def test_nobody_is_asked_who_is_not_there(loaded: dict[str, Any]) -> None:
+    assert loaded["services"]["schema"]["command"] == ["init", "--yes"]

@@ -1,0 +1,78 @@
+"""Make on a machine where something is missing: it says what and how to get it, and ends there."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+TOOLS = ("sh", "basename", "rm", "touch", "sed", "date")
+"""What a bare machine has beside make."""
+
+NO_VENV = '#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; esac\nexit 0\n'
+"""A Python that is new enough, from a distribution that packages its venv module apart."""
+
+TOO_OLD = "#!/bin/sh\nexit 1\n"
+"""A Python that fails the question for its version."""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Path:
+    """Return a checkout; beside it, `bin` holds the only programs on the PATH."""
+    checkout, programs = tmp_path / "checkout", tmp_path / "bin"
+    checkout.mkdir()
+    programs.mkdir()
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, checkout)
+    for name in TOOLS:
+        (programs / name).symlink_to(str(shutil.which(name)))
+    return checkout
+
+
+def install(machine: Path, name: str, program: str) -> None:
+    file = machine.parent / "bin" / name
+    file.write_text(program)
+    file.chmod(0o755)
+
+
+def make(machine: Path, target: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(shutil.which("make")), target],
+        cwd=machine,
+        env={"PATH": str(machine.parent / "bin")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "venv"])
+def test_without_python_it_says_how_to_get_it(machine: Path, target: str) -> None:
+    answer = make(machine, target)
+    assert answer.returncode != 0
+    assert answer.stdout == ""
+    assert answer.stderr.startswith("Python 3.11 or later is missing.")
+    assert "sudo apt install python3" in answer.stderr
+
+
+def test_a_python_that_is_too_old_does_not_count(machine: Path) -> None:
+    install(machine, "python3", TOO_OLD)
+    assert make(machine, "test").stderr.startswith("Python 3.11 or later is missing.")
+
+
+def test_without_the_venv_module_it_names_the_package(machine: Path) -> None:
+    install(machine, "python3.11", NO_VENV)
+    answer = make(machine, "demo")
+    assert answer.returncode != 0
+    assert "sudo apt install python3.11-venv" in answer.stderr
+    assert not (machine / ".venv").exists()
+
+
+def test_make_alone_says_what_there_is(machine: Path) -> None:
+    answer = make(machine, "help")
+    assert "make demo" in answer.stdout
+    assert "make test" in answer.stdout
