@@ -19,10 +19,14 @@ from ledger.contracts.messages import Received
 from ledger.contracts.registry import MigrationRef
 from ledger.contracts.wire import Chunk, decode_chunk
 from migrations.bundle import load_files
+from migrations.dialects import Reading
 from migrations.errors import LoadError
 from migrations.migration import Migration, SourceFile
 
 logger = logging.getLogger(__name__)
+
+Variables = tuple[tuple[str, str], ...]
+"""Names and values, sorted."""
 
 PARSED = 1_000
 """Parsed migrations that are kept; a rollout has tens."""
@@ -89,35 +93,43 @@ class Library:
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._parsed: OrderedDict[MigrationRef, Migration] = OrderedDict()
+        self._parsed: OrderedDict[tuple[MigrationRef, Variables], Migration] = OrderedDict()
 
     def missing(self, command: ApplyCommand) -> bool:
         """Whether a text of `command` is not here yet."""
         return any(
-            file.sha256 not in self._texts
-            for ref in command.migrations
-            if ref not in self._parsed
-            for file in ref.files
+            file.sha256 not in self._texts for ref in command.migrations for file in ref.files
         )
 
     def load(self, command: ApplyCommand) -> tuple[Migration, ...]:
         """The migrations of `command`, in its order. Raises `TextRefused`; none may be missing."""
-        return tuple(self._one(ref) for ref in command.migrations)
+        return tuple(self._one(ref, command.variables) for ref in command.migrations)
 
-    def _one(self, ref: MigrationRef) -> Migration:
-        if ref in self._parsed:
-            self._parsed.move_to_end(ref)
-            return self._parsed[ref]
-        migration = _parse(ref, [SourceFile(f.name, self._texts.get(f.sha256)) for f in ref.files])
-        self._parsed[ref] = migration
+    def _one(self, ref: MigrationRef, variables: Variables) -> Migration:
+        key = _key(ref, variables)
+        if key in self._parsed:
+            self._parsed.move_to_end(key)
+            return self._parsed[key]
+        files = [SourceFile(f.name, self._texts.get(f.sha256)) for f in ref.files]
+        migration = _parse(ref, files, dict(key[1]))
+        self._parsed[key] = migration
         if len(self._parsed) > PARSED:
             self._parsed.popitem(last=False)
         return migration
 
 
-def _parse(ref: MigrationRef, files: list[SourceFile]) -> Migration:
+def _key(ref: MigrationRef, variables: Variables) -> tuple[MigrationRef, Variables]:
+    """What a parsed migration depends on: itself, and the values that its text is filled with."""
+    return ref, tuple((name, value) for name, value in variables if name in ref.variables)
+
+
+def _parse(ref: MigrationRef, files: list[SourceFile], variables: dict[str, str]) -> Migration:
+    # What may run here is settled by the agent's own settings, before anything is run.
+    reading = Reading(variables, programs=True)
     try:
-        migration = load_files(ref.dialect, files)
+        migration = load_files(
+            ref.dialect, files, version=ref.version, name=ref.name, reading=reading
+        )
     except LoadError as error:
         raise TextRefused(
             f"migration {ref.label} cannot be read by this agent: {error}. "

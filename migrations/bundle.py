@@ -1,14 +1,14 @@
 """A folder of migrations, ordered and hashed.
 
-Which files count: those of the folder itself whose names end in `.sql` (in any case). Hidden files
-and subfolders are left alone. A `.sql` file whose name carries no version is an error, never
-skipped. Symbolic links to files are followed; a link that leads nowhere is an error.
+Which files count is the dialect's to say (`claims`); hidden files and folders never do, links to
+folders are not followed, and a link that leads nowhere is an error. A file that looks like a
+migration and whose name carries no version is an error, never skipped.
 
 The digest names the whole bundle. It is the SHA-256 of these fields, each preceded by its length in
 bytes as 8 bytes, big-endian:
 
     "migration-ledger/bundle/1"
-    per migration, in version order:  version, name, dialect, number of its files (decimal),
+    per migration, in running order:  version, name, dialect, number of its files (decimal),
         per file, in the order of the migration:  file name, SHA-256 of its bytes (32 bytes)
 
 Texts are UTF-8. So the digest does not depend on the folder's path, the order in which the file
@@ -18,27 +18,27 @@ system lists it, or times of files.
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from migrations.dialects.detect import choose
+from migrations.dialects import AS_IT_IS, Reading
+from migrations.dialects.detect import by_name, choose
+from migrations.dialects.naming import SUFFIX, top_level
 from migrations.dialects.registry import DIALECTS
-from migrations.errors import DuplicateVersionError, FileNameError, FolderError, LoadError
+from migrations.errors import FileNameError, FolderError
 from migrations.migration import Migration, SourceFile
-from migrations.version import NAME_REMEDY, version_key
+from migrations.version import NAME_REMEDY
 
-_SUFFIX = ".sql"
 _DIGEST_DOMAIN = b"migration-ledger/bundle/1"
 _LENGTH_BYTES = 8
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Migrations in version order, each version once."""
+    """Migrations in running order, each version once."""
 
     migrations: tuple[Migration, ...]
 
@@ -52,12 +52,14 @@ class Bundle:
         return hashed.hexdigest()
 
 
-def load_folder(path: Path, dialect: str | None = None) -> Bundle:
+def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT_IS) -> Bundle:
     """Read every migration of a folder; the dialect is found by its marks unless it is named.
 
     Raises LoadError, whose `file` is relative to the folder.
     """
-    files = [_read(entry) for entry in _sql_entries(path)]
+    folder = _Folder(path)
+    reader = choose(DIALECTS, dialect, folder.names, folder.read, str(path))
+    files = folder.read(reader.claims(folder.names))
     if not files:
         raise FolderError(
             str(path),
@@ -65,79 +67,90 @@ def load_folder(path: Path, dialect: str | None = None) -> Bundle:
             "the folder holds no .sql file",
             f"{NAME_REMEDY}; files in subfolders are not searched",
         )
-    reader = choose(DIALECTS, dialect, files, str(path))
-    return Bundle(_ordered(reader.load(files)))
+    return Bundle(tuple(reader.load(files, reading)))
 
 
-def load_files(dialect: str, files: Sequence[SourceFile]) -> Migration:
+def load_files(
+    dialect: str,
+    files: Sequence[SourceFile],
+    *,
+    version: str = "",
+    name: str = "",
+    reading: Reading = AS_IT_IS,
+) -> Migration:
     """Build one migration again from its own files, as they were hashed. Raises LoadError."""
     place = files[0].name if files else dialect
-    loaded = choose(DIALECTS, dialect, files, place).load(files)
-    if len(loaded) != 1:
-        raise LoadError(
-            place,
-            None,
-            f"{len(files)} files make {len(loaded)} migrations where one is expected",
-            "Pass the files of exactly one migration",
-        )
-    return loaded[0]
+    return by_name(DIALECTS, dialect, place).rebuild(version, name, files, reading)
 
 
 def migration_files(path: Path) -> list[str]:
-    """The names of the files in a folder that count as migrations, sorted. Raises FolderError."""
-    return [entry.name for entry in _sql_entries(path)]
+    """The names of the `.sql` files in a folder itself, sorted. Raises FolderError."""
+    return top_level(_Folder(path).names)
 
 
-def _sql_entries(path: Path) -> list[os.DirEntry[str]]:
+class _Folder:
+    """The files of a folder: their names at once, their bytes when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bytes: dict[str, SourceFile] = {}
+        self.names = sorted(_tree(path, ""))
+
+    def read(self, names: Sequence[str]) -> list[SourceFile]:
+        """Files with their bytes, each read once. Raises LoadError."""
+        return [self._one(name) for name in names]
+
+    def _one(self, name: str) -> SourceFile:
+        if name not in self._bytes:
+            self._bytes[name] = _read(self._path, name)
+        return self._bytes[name]
+
+
+def _tree(path: Path, prefix: str) -> Iterator[str]:
+    """Every name below `path`; links to folders are not followed, hidden ones are left out."""
     try:
         with os.scandir(path) as entries:
-            found = [entry for entry in entries if _counts(entry.name)]
+            found = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
+        place = prefix.rstrip("/") or str(path)
         raise FolderError(
-            str(path), None, f"cannot be listed ({error.strerror})", "Name a readable folder"
+            place, None, f"cannot be listed ({error.strerror})", "Name a readable folder"
         ) from None
-    return sorted(found, key=lambda entry: entry.name)
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            # A folder with the name of a migration is one that somebody expects to be read.
+            if entry.name.lower().endswith(SUFFIX):
+                yield prefix + entry.name
+            yield from _tree(Path(entry.path), f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name
 
 
-def _counts(name: str) -> bool:
-    return name.lower().endswith(_SUFFIX) and not name.startswith(".")
-
-
-def _read(entry: os.DirEntry[str]) -> SourceFile:
+def _read(folder: Path, name: str) -> SourceFile:
     try:
-        entry.name.encode()
+        name.encode()
     except UnicodeEncodeError:
-        shown = entry.name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise FileNameError(shown, None, "the file name is not UTF-8", NAME_REMEDY) from None
+    path = folder / name
     try:
-        if not entry.is_file():
+        if not path.is_file():
+            # Asked again, because a loop of links is no file and has a reason.
+            path.stat()
             raise FolderError(
-                entry.name,
+                name,
                 None,
                 "is named like a migration and is not a file",
                 "Rename or remove it; a symbolic link must lead to a file",
             )
-        return SourceFile(entry.name, Path(entry.path).read_bytes())
+        return SourceFile(name, path.read_bytes())
     except OSError as error:
         raise FolderError(
-            entry.name,
+            name,
             None,
             f"cannot be read ({error.strerror})",
             "Make it readable, or remove it",
         ) from None
-
-
-def _ordered(loaded: Sequence[Migration]) -> tuple[Migration, ...]:
-    ordered = sorted(loaded, key=lambda migration: version_key(migration.version))
-    for first, second in itertools.pairwise(ordered):
-        if version_key(first.version) == version_key(second.version):
-            raise DuplicateVersionError(
-                second.files[0].name,
-                None,
-                f"has the same version as {first.files[0].name}",
-                "Give one of them another version (leading zeros do not count)",
-            )
-    return tuple(ordered)
 
 
 def _digest_fields(migrations: Sequence[Migration]) -> Iterator[bytes]:

@@ -66,17 +66,43 @@ class Statement:
     concurrent_index: ConcurrentIndex | None = None
 
 
+class Language(StrEnum):
+    """What a program in the place of statements is written in."""
+
+    PYTHON = "python"
+    PSQL = "psql"
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What runs in the place of statements: a Python module's function, or a psql script.
+
+    `text` is the whole source, `entry` the function (`up`, `down`, `verify`; empty for psql).
+    """
+
+    language: Language
+    file: str
+    text: str
+    entry: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
-    """The statements of one direction, with the SHA-256 (hex) of the section's original bytes."""
+    """The statements of one direction, with the SHA-256 (hex) of the section's original bytes.
+
+    With a `program` there are no statements.
+    """
 
     statements: tuple[Statement, ...]
     options: Options
     checksum: str
+    program: Program | None = None
 
     @property
     def transactional(self) -> bool:
         """Whether the whole section may run in one transaction."""
+        if self.program is not None and self.program.language is Language.PSQL:
+            return False
         return self.options.transaction and all(
             statement.kind is StatementKind.TRANSACTIONAL for statement in self.statements
         )
@@ -92,7 +118,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One versioned change. `version` orders it, `name` describes it, `dialect` parsed it."""
+    """One versioned change. `version` identifies it, `name` describes it, `dialect` parsed it."""
 
     version: str
     name: str
@@ -101,6 +127,12 @@ class Migration:
     down: Section | None
     verify: Section | None
     files: tuple[SourceFile, ...]
+    notes: tuple[str, ...] = ()
+    """What whoever reads the plan should know: a wrapper taken off, a role that is made."""
+    variables: tuple[str, ...] = ()
+    """Names of the declared variables that its text was filled with, sorted."""
+    repeatable: bool = False
+    """Runs again whenever its up section has changed."""
 
     @property
     def label(self) -> str:

@@ -153,6 +153,8 @@ def _up(work: Work, migration: Migration, history: _History) -> Decision:
     if progress is not None and progress.direction is Direction.DOWN:
         return _stop(migration, Direction.UP, "in_doubt", _HALF_UNDONE)
     if settled is not None and history.applied:
+        if migration.repeatable and settled.up_checksum != migration.up.checksum:
+            return Run(migration, Direction.UP, migration.up, note="its text has changed")
         return _already_applied(work, migration, settled)
     if progress is not None and progress.checksum != migration.up.checksum:
         return _stop(migration, Direction.UP, "checksum", _HALF_DONE_OTHER_TEXT)

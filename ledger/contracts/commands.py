@@ -60,6 +60,8 @@ class ApplyCommand(CommandBase):
     limits: RunLimits
     expires_at: datetime
     resolutions: tuple[Resolution, ...] = ()
+    variables: tuple[tuple[str, str], ...] = ()
+    """What the migrations' placeholders stand for in this database, by name, sorted."""
 
 
 class InspectCommand(CommandBase):

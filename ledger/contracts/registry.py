@@ -69,6 +69,14 @@ class MigrationRef(Value):
     has_verify: bool
     transactional: bool
     files: tuple[ContentRef, ...]
+    kind: str = "sql"
+    """`sql`, `python`, `psql` or `data`: what an agent must be allowed and able to run."""
+    notes: tuple[str, ...] = ()
+    """What whoever reads the plan should know."""
+    variables: tuple[str, ...] = ()
+    """Names of the variables that its text is filled with."""
+    repeatable: bool = False
+    """Runs again whenever its up section has changed."""
 
     @property
     def label(self) -> str:

@@ -124,14 +124,28 @@ def migration_ref(migration: Migration) -> MigrationRef:
             )
             for file in migration.files
         ),
+        kind=kind_of(migration),
+        notes=migration.notes,
+        variables=migration.variables,
+        repeatable=migration.repeatable,
     )
+
+
+def kind_of(migration: Migration) -> str:
+    """What an agent must be able to run, in the wire's words."""
+    sections = (migration.up, migration.down, migration.verify)
+    programs = {
+        section.program.language.value for section in sections if section and section.program
+    }
+    return max(programs, default="sql")
 
 
 def refuse_changed(state: BundleState, migrations: Iterable[MigrationRef]) -> None:
     """Raise `ChangedMigration` when a version is registered with another `up`."""
     for ref in migrations:
         known = state.versions.get(ref.version)
-        if known is not None and known.up_checksum != ref.up_checksum:
+        changed = known is not None and known.up_checksum != ref.up_checksum
+        if known is not None and changed and not ref.repeatable:
             raise ChangedMigration(ref.label, known.up_checksum, ref.up_checksum)
 
 

@@ -21,8 +21,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from migrations.dialects import Reading, only
 from migrations.dialects.encoding import text_of
 from migrations.dialects.markers import SECTIONS, Marker, markers, options_of
+from migrations.dialects.naming import ordered, top_level
 from migrations.errors import FileNameError, LoadError, MarkerError
 from migrations.grammar import GrammarError, parse
 from migrations.migration import Migration, Section, SourceFile
@@ -42,9 +44,19 @@ class SqlMigrate:
         """Whether a file has a line that starts like `-- +migrate`."""
         return any(_MARK.search(file.content) for file in files)
 
-    def load(self, files: Sequence[SourceFile]) -> list[Migration]:
+    def claims(self, names: Sequence[str]) -> Sequence[str]:
+        """Every `.sql` file of the folder itself."""
+        return top_level(names)
+
+    def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
-        return [_migration(file, self.name) for file in files]
+        return ordered([_migration(file, self.name) for file in files])
+
+    def rebuild(
+        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
+    ) -> Migration:
+        """The migration of one file. Raises LoadError."""
+        return only(self.load(files, reading), files)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from migrations.dialects import Dialect, Reading
 from migrations.dialects.detect import choose
 from migrations.errors import DialectError
 from migrations.migration import Migration, SourceFile
@@ -18,32 +19,43 @@ class Marked:
 
     name: str
 
+    def claims(self, names: Sequence[str]) -> Sequence[str]:
+        return names
+
     def detect(self, files: Sequence[SourceFile]) -> bool:
         return any(self.name.encode() in file.content for file in files)
 
-    def load(self, files: Sequence[SourceFile]) -> list[Migration]:
+    def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         return []
+
+    def rebuild(
+        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
+    ) -> Migration:
+        raise NotImplementedError
 
 
 RED, BLUE = Marked("red"), Marked("blue")
 
 
-def files(*contents: bytes) -> list[SourceFile]:
-    return [SourceFile(f"{number}.sql", content) for number, content in enumerate(contents)]
+def chosen(name: str | None, *contents: bytes) -> Dialect:
+    def read(names: Sequence[str]) -> list[SourceFile]:
+        return [SourceFile(one, contents[int(one)]) for one in names]
+
+    return choose((RED, BLUE), name, [str(number) for number in range(len(contents))], read, "dir")
 
 
 def test_the_dialect_whose_marks_are_there_is_chosen() -> None:
-    assert choose((RED, BLUE), None, files(b"x", b"blue"), "folder") is BLUE
+    assert chosen(None, b"x", b"blue") is BLUE
 
 
 def test_a_named_dialect_wins_over_marks() -> None:
-    assert choose((RED, BLUE), "red", files(b"blue"), "folder") is RED
+    assert chosen("red", b"blue") is RED
 
 
 def test_without_marks_the_first_dialect_explains_what_to_write() -> None:
-    assert choose((RED, BLUE), None, files(b"x"), "folder") is RED
+    assert chosen(None, b"x") is RED
 
 
 def test_mixed_dialects_are_refused() -> None:
-    with pytest.raises(DialectError, match=r"folder: files of several dialects .*red, blue"):
-        choose((RED, BLUE), None, files(b"red", b"blue"), "folder")
+    with pytest.raises(DialectError, match=r"dir: files of several dialects .*red, blue"):
+        chosen(None, b"red", b"blue")

@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 
+from migrations.dialects import AS_IT_IS
 from migrations.dialects.sql_migrate import SqlMigrate
 from migrations.errors import EncodingError, FileNameError, LoadError, MarkerError
 from migrations.migration import Migration, Options, SourceFile
@@ -28,7 +29,7 @@ SELECT true;
 
 def load(content: str | bytes, name: str = "1_a.sql") -> Migration:
     data = content if isinstance(content, bytes) else content.encode()
-    (migration,) = SqlMigrate().load([SourceFile(name, data)])
+    (migration,) = SqlMigrate().load([SourceFile(name, data)], AS_IT_IS)
     return migration
 
 
