@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import Message, Received
 from ledger.bus.security import KafkaSettings
@@ -9,7 +11,7 @@ from ledger.contracts.reports import CommandRefused, MigrationApplied
 from ledger.contracts.topics import commands_topic
 from tests.support import invariants
 from tests.support.fleet import Fleet
-from tests.support.processes import until
+from tests.support.processes import PATIENCE_S, until
 
 FIRST = "20260101000000"
 
@@ -38,8 +40,7 @@ async def test_an_order_to_go_up_that_comes_after_its_rollback_is_refused(fleet:
     agent = fleet.agent()
     rollout = await fleet.start("--waves", "rest")
     await fleet.reached(rollout, "completed")
-    old = await _commands(fleet)
-    assert len({message.key for message in old}) == 6
+    old = await _commands(fleet, 6)
     await fleet.ledger("rollout", "rollback", rollout, "--yes", "--reason", "not wanted")
     await fleet.reached(rollout, "rolled_back")
     before = [await tenant.value("SELECT count(*) FROM ran") for tenant in fleet.tenants]
@@ -59,8 +60,7 @@ async def test_every_command_published_three_times_and_shuffled_runs_once(fleet:
     fleet.migration(FIRST)
     await fleet.serve()
     rollout = await fleet.start("--waves", "rest")
-    await until(lambda: _published(fleet, 6), "the commands are published")
-    commands = await _commands(fleet)
+    commands = await _commands(fleet, 6)
     await _publish(fleet, [*reversed(commands), *commands, *commands[::2]])
     fleet.agent("first")
     fleet.agent("second")
@@ -93,19 +93,16 @@ async def _refusals(fleet: Fleet, number: int) -> bool:
     return kinds == ["fence"] * number
 
 
-async def _published(fleet: Fleet, number: int) -> bool:
-    return len({message.key for message in await _commands(fleet)}) >= number
-
-
-async def _commands(fleet: Fleet) -> list[Received]:
-    """Everything that is on the topic of the fleet's pool."""
+async def _commands(fleet: Fleet, databases: int) -> list[Received]:
+    """What is on the topic of the fleet's pool, once so many databases have a command there."""
     bus = KafkaBus(KafkaSettings(fleet.bootstrap or ""), "test")
     await bus.start()
     try:
         reader = await bus.read(commands_topic(fleet.pool), {})
         found: list[Received] = []
-        for _ in range(3):
-            found += await reader.poll(0.5, 500)
+        async with asyncio.timeout(PATIENCE_S):
+            while len({message.key for message in found}) < databases:
+                found += await reader.poll(0.5, 500)
         return found
     finally:
         await bus.close()

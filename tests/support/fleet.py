@@ -203,7 +203,10 @@ class Fleet:
 
     async def is_running(self, text: str) -> bool:
         """Whether a session of ours is in a statement that holds `text`, in any database."""
-        return any([await tenant.is_running(text) for tenant in self.tenants])
+        for tenant in self.tenants:
+            if await tenant.is_running(text):
+                return True
+        return False
 
     async def with_effect(self, version: str) -> list[str]:
         """The databases that have the table of a migration."""

@@ -216,11 +216,14 @@ class Actor:
     texts: list[str] = field(default_factory=list)
 
     async def hear(self) -> None:
-        """Take what is there by now."""
-        for message in await self.reader.poll(0.0, 10_000):
-            self.texts.append(decode_chunk(message).sha256)
+        """Take what is there by now.
+
+        Commands first: a text that was published before a command is heard with it at the latest.
+        """
         for message in await self.member.poll(0.0, 10_000):
             self.heard.append(decode_command(message))
+        for message in await self.reader.poll(0.0, 10_000):
+            self.texts.append(decode_chunk(message).sha256)
 
     async def listen(self, seconds: float = QUIET_S) -> list[AnyCommand]:
         """What comes in this time."""

@@ -59,6 +59,14 @@ async def ended(running: Process) -> tuple[int | None, str]:
     return running.returncode, said.decode()
 
 
+async def said_line(running: Process, words: bytes) -> None:
+    """Return when it has written a line with these words."""
+    assert running.stderr is not None
+    async with asyncio.timeout(PATIENCE_S):
+        while words not in (line := await running.stderr.readline()):
+            assert line, f"it ended without a word of {words!r}"
+
+
 async def test_the_first_signal_lets_what_runs_finish(
     kafka_broker: str, desk: Desk, tenant_database: str
 ) -> None:
@@ -84,7 +92,7 @@ async def test_the_second_signal_cancels_and_leaves_no_session(
         await desk.send(command, files=[SLEEP_LONG])
         await desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
         running.send_signal(signal.SIGINT)
-        await asyncio.sleep(0.5)
+        await said_line(running, b"stop again to cancel")
         running.send_signal(signal.SIGINT)
         code, said = await ended(running)
     assert code == 130
@@ -153,10 +161,7 @@ async def test_a_killed_agent_is_answered_for_by_the_next(
 
 async def test_an_agent_that_waits_for_a_broker_ends_when_asked() -> None:
     async with process("127.0.0.1:1", "nobody") as running:
-        assert running.stderr is not None
-        async with asyncio.timeout(PATIENCE_S):
-            while b"waiting for the broker" not in await running.stderr.readline():
-                pass
+        await said_line(running, b"waiting for the broker")
         running.send_signal(signal.SIGTERM)
         code, said = await ended(running)
     assert code == 0

@@ -201,8 +201,12 @@ async def test_a_late_report_on_a_rollout_that_was_forgotten_changes_nothing_els
         await actor.say(command.stream, late)
         await leading.leader.drain()
         await actor.listen()
+
+        async def forgotten() -> bool | None:
+            return rollout not in leading.leader._conductor._rollouts or None
+
+        await found(forgotten, "the conductor has forgotten it again")
         assert not leading.task.done()
-        assert rollout not in leading.leader._conductor._rollouts
         assert len(await house.events(RolloutCompleted)) == 1
 
 
@@ -312,10 +316,14 @@ async def test_a_conductor_at_rest_asks_the_domain_nothing(
     monkeypatch.setattr(Conductor, "_advance", counted)
     async with house.leading(), house.actor() as actor:
         await actor.ordered("acme")
-        await asyncio.sleep(0.5)
-        before = turns
-        await asyncio.sleep(QUIET_S)
-        assert turns == before
+
+        async def at_rest() -> bool | None:
+            before = turns
+            await asyncio.sleep(QUIET_S)
+            return turns == before or None
+
+        await found(at_rest, "the conductor is at rest")
+        assert turns > 0
 
 
 async def test_leaders_that_are_cancelled_anywhere_lose_and_double_nothing(house: House) -> None:
