@@ -10,7 +10,7 @@ from datetime import datetime
 
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
-from ledger.bus.port import Bus, BusError
+from ledger.bus.port import Bus, BusUnavailable
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.wire import encode_heartbeat
 
@@ -38,10 +38,10 @@ class Pulse:
         self._started_at = clock()
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send until cancelled. Raises `BusMisconfigured`."""
         while True:
             # The outbox reports an outage; a heartbeat that is late is worth nothing.
-            with suppress(BusError):
+            with suppress(BusUnavailable):
                 await self._bus.publish([encode_heartbeat(self.heartbeat())])
             await asyncio.sleep(EVERY_S)
 

@@ -18,7 +18,7 @@ from datetime import datetime
 from agents.job import Job
 from agents.outbox import Outbox
 from agents.scheduler import Scheduler
-from ledger.bus.port import BusError, GroupMember
+from ledger.bus.port import BusUnavailable, GroupMember
 from ledger.contracts.commands import CancelCommand
 from ledger.contracts.envelope import UnknownMessage
 from ledger.contracts.messages import Received
@@ -95,11 +95,14 @@ class Inbox:
         self._draining = True
 
     async def run(self, member: GroupMember) -> None:
-        """Poll until cancelled between two polls; the bus being away is waited out."""
+        """Poll until cancelled between two polls; the bus being away is waited out.
+
+        Raises `BusMisconfigured`.
+        """
         while True:
             try:
                 await self.turn(member)
-            except BusError as error:
+            except BusUnavailable as error:
                 logger.warning("commands cannot be taken: %s", error)
                 await asyncio.sleep(TRY_AGAIN_S)
 

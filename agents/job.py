@@ -47,6 +47,8 @@ class Job:
     """Why its texts cannot be used, if they cannot."""
     asked_for_texts: bool = False
     stop: Stop | None = None
+    began: bool = False
+    """Whether its work has begun, so that it can be interrupted."""
     waits_for: str = ""
     next_try_at: datetime | None = None
     migration: str = ""

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from ledger.bus.port import Bus, BusError
+from ledger.bus.port import Bus, BusMisconfigured, BusUnavailable
 from ledger.contracts.messages import Message
 from ledger.contracts.topics import PARKED, REPORTS
 
@@ -47,7 +47,7 @@ class Outbox:
         return self._added
 
     async def run(self) -> None:
-        """Send until cancelled."""
+        """Send until cancelled. Raises `BusMisconfigured`."""
         while True:
             await self._something.wait()
             await asyncio.sleep(LINGER_S)
@@ -67,7 +67,10 @@ class Outbox:
             if self.failing:
                 await self._bus.ensure_topics([REPORTS, PARKED])
             await self._bus.publish(batch)
-        except BusError as error:
+        except BusMisconfigured as error:
+            self.failing = str(error)
+            raise
+        except BusUnavailable as error:
             if self.failing is None:
                 logger.warning("reports wait, the bus does not take them: %s", error)
             self.failing = str(error)

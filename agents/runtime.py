@@ -22,7 +22,7 @@ from importlib import metadata
 from agents.content import Library, Texts, texts_of
 from agents.heartbeat import Pulse
 from agents.inbox import Inbox
-from agents.job import Job, Stop
+from agents.job import Job
 from agents.outbox import Outbox
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
@@ -73,7 +73,7 @@ class Agent:
             Library(self._texts),
             self._worker.work,
             self._ask_for_texts,
-            self._over,
+            lambda job: self._inbox.over(job),
             clock,
         )
         limit = settings.concurrency * (1 + PREFETCH)
@@ -181,12 +181,12 @@ class Agent:
             await self._reader.close()
 
     async def _read_texts(self, reader: Reader) -> None:
-        """Take every text that comes by."""
+        """Take every text that comes by. Raises `BusMisconfigured`."""
         while True:
             try:
                 for message in await reader.poll(TEXTS_POLL_S, TEXTS_BATCH):
                     self._texts.take(message)
-            except BusError as error:
+            except BusUnavailable as error:
                 logger.warning("texts cannot be taken: %s", error)
                 await asyncio.sleep(TRY_AGAIN_S)
 
@@ -196,11 +196,6 @@ class Agent:
     def _ask_for_texts(self, job: Job) -> None:
         if isinstance(job.command, ApplyCommand):
             self._worker.reporter(job).content_missing(job.command, texts_of(job.command))
-
-    def _over(self, job: Job) -> None:
-        if not job.answered and job.stop is Stop.ORDERED:
-            self._worker.cancelled(job)
-        self._inbox.over(job)
 
 
 async def _first(event: asyncio.Event, *tasks: asyncio.Task[None]) -> None:

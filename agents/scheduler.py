@@ -101,7 +101,9 @@ class Scheduler:
             return
         job.stop = Stop.ORDERED
         if command in self._tasks:
-            self._tasks[command].cancel()
+            # Work that has not begun reads why it is to stop when it does.
+            if job.began:
+                self._tasks[command].cancel()
         elif self._lacking.pop(command, None):
             self._enqueue(job)
             self._start_ready()
@@ -173,9 +175,13 @@ class Scheduler:
         self._queues[lane].popleft()
         self._hosts[job.host] += 1
         job.phase = Phase.CONNECTING
-        task = asyncio.create_task(self._work(job), name=f"work-{job.command.database}")
+        task = asyncio.create_task(self._begin(job), name=f"work-{job.command.database}")
         self._tasks[job.id] = task
         task.add_done_callback(lambda done: self._ended(lane, job, done))
+
+    async def _begin(self, job: Job) -> None:
+        job.began = True
+        await self._work(job)
 
     def _ended(self, lane: Lane, job: Job, task: asyncio.Task[None]) -> None:
         del self._tasks[job.id]

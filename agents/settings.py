@@ -22,6 +22,7 @@ from agents.errors import AgentSettingsError
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.topics import valid_pool
 from ledger.contracts.variables import VARIABLES
+from migrations.migration import Language
 
 PREFIX = "LEDGER_"
 CONCURRENCY = 16
@@ -51,6 +52,8 @@ class AgentSettings:
     concurrency: int = CONCURRENCY
     per_host: int = PER_HOST
     secret_roots: tuple[Path, ...] = ()
+    programs: tuple[Language, ...] = ()
+    """Languages of programs that migrations may run here; nothing, unless a person allowed it."""
     grace_s: float = GRACE_S
     insecure_postgres: bool = False
     insecure_bus: bool = False
@@ -71,7 +74,15 @@ def _paths(value: object) -> object:
     return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
 
 
+def _words(value: object) -> object:
+    """Variables hold lists with commas."""
+    if not isinstance(value, str):
+        return value
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
+Programs = Annotated[tuple[Language, ...], NoDecode, BeforeValidator(_words)]
 
 
 class Variables(BaseSettings):
@@ -97,6 +108,7 @@ class Variables(BaseSettings):
     agent_concurrency: int = Field(CONCURRENCY, ge=1)
     agent_per_host: int = Field(PER_HOST, ge=1)
     agent_secret_roots: Folders = ()
+    agent_programs: Programs = ()
     agent_grace_s: float = Field(GRACE_S, ge=0)
     agent_insecure_postgres: bool = False
     agent_content_cache_bytes: int = Field(CONTENT_CACHE_BYTES, ge=1024 * 1024)
@@ -112,6 +124,7 @@ class Variables(BaseSettings):
             concurrency=self.agent_concurrency,
             per_host=self.agent_per_host,
             secret_roots=self.agent_secret_roots,
+            programs=self.agent_programs,
             grace_s=self.agent_grace_s,
             insecure_postgres=self.agent_insecure_postgres,
             insecure_bus=self.insecure_bus,

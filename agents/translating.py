@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from agents.reporting import failure_of, identity_of
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.registry import Expected, RunLimits
+from ledger.contracts.registry import Mode as OrderedMode
 from ledger.contracts.reports import DatabaseInspected, JournalEntry, Rights
-from migrations.entries import RESOLVE
+from migrations.entries import RESOLVE, State
 from migrations.inspection import Inspection
 from migrations.migration import Direction, Migration
+from migrations.plan import outcome_of
 from migrations.work import (
     Epoch,
     Expectation,
@@ -19,6 +21,7 @@ from migrations.work import (
     Mode,
     OutsideChange,
     Resolution,
+    StepOutcome,
     Work,
 )
 
@@ -64,6 +67,37 @@ def limits_of(limits: RunLimits) -> Limits:
 def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:
     """The last change of each migration and direction: a report's id tells no more apart."""
     return list({(change.version, change.direction): change for change in changes}.values())
+
+
+def journalled(command: ApplyCommand, found: Inspection) -> list[StepOutcome]:
+    """What the journal says that `command`, or an earlier one of its rollout, has done.
+
+    Per migration the command's own entry, or else what holds, if this rollout made it so.
+    """
+    direction = Direction.UP if command.mode is OrderedMode.UP else Direction.DOWN
+    outcomes = []
+    for ref in command.migrations:
+        own = [
+            entry
+            for entry in found.entries
+            if (entry.command, entry.migration, entry.step) == (command.command, ref.version, 0)
+        ]
+        last = found.latest.get(ref.version)
+        theirs = [last] if last is not None and last.rollout == command.rollout else []
+        outcomes += [
+            outcome_of(one, direction) for one in own or theirs if one.direction == direction
+        ]
+    return outcomes
+
+
+def holds(command: ApplyCommand, found: Inspection) -> bool:
+    """Whether everything that `command` asks for is what the journal says holds now."""
+    latest = found.latest
+    applied = [
+        ref.version in latest and latest[ref.version].state is State.APPLIED
+        for ref in command.migrations
+    ]
+    return all(applied) if command.mode is OrderedMode.UP else not any(applied)
 
 
 def inspected(command: InspectCommand, found: Inspection) -> DatabaseInspected:

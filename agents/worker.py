@@ -7,20 +7,21 @@ AttemptStarted ─▶ expired? stale? texts wrong? secret refused? ──▶ Com
                   migrations.runner.run ──▶ DatabaseIdentified, Migration* … , AttemptFinished
 ```
 
+What was taken back by a cancellation, before it began or while it ran, is answered from the
+journal too: an earlier delivery of the command may have done all of it.
+
 The checks here only save a connection: what keeps a stale order out is the fence in the database.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
-
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from agents.errors import AgentError
 from agents.job import Job, Stop
@@ -28,14 +29,22 @@ from agents.outbox import Outbox
 from agents.references import connection_settings
 from agents.reporting import Reporter, failure_of
 from agents.settings import AgentSettings
-from agents.translating import inspected, latest, limits_of, work_of
+from agents.spans import CONVENTIONAL, process_span
+from agents.translating import (
+    holds,
+    inspected,
+    journalled,
+    latest,
+    limits_of,
+    work_of,
+)
 from ledger import telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.registry import FailureDetail
 from ledger.contracts.reports import DatabaseInspected, Verdict
-from ledger.contracts.topics import agents_group
 from migrations import inspection, runner, work
 from migrations.session import ConnectionSettings
+from migrations.work import Failure
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +84,7 @@ class Worker:
         with process_span(job) as span:
             began = self._clock()
             try:
-                result = await self._do(job, reporter)
+                result = await self._do_or_stop(job, reporter)
             except Exception as error:
                 logger.error(
                     "a defect stopped the work on %s: %s",
@@ -89,18 +98,19 @@ class Worker:
             elapsed = (self._clock() - began).total_seconds()
             _duration.record(elapsed, {telemetry.TASK_RESULT: CONVENTIONAL[result]})
 
-    def cancelled(self, job: Job) -> None:
-        """Report that `job` was cancelled by a command; its transaction was rolled back."""
-        command = job.command
-        if isinstance(command, ApplyCommand):
-            with telemetry.attached(telemetry.extract(job.message.headers)):
-                self.reporter(job).finished(
-                    command, Verdict.CANCELLED, failure=_failure("cancelled", "cancelled by order")
-                )
-
     def reporter(self, job: Job) -> Reporter:
         """Who reports on `job`."""
         return Reporter(job, self._settings, self._outbox, self._clock)
+
+    async def _do_or_stop(self, job: Job, reporter: Reporter) -> Verdict:
+        try:
+            return await self._do(job, reporter)
+        except asyncio.CancelledError:
+            task, command = asyncio.current_task(), job.command
+            if job.stop is not Stop.ORDERED or not isinstance(command, ApplyCommand) or not task:
+                raise
+            task.uncancel()
+            return await self._taken_back(command, reporter, "cancelled by order")
 
     async def _do(self, job: Job, reporter: Reporter) -> Verdict:
         match job.command:
@@ -110,6 +120,8 @@ class Worker:
                 return await self._inspect(command, reporter)
 
     async def _apply(self, job: Job, command: ApplyCommand, reporter: Reporter) -> Verdict:
+        if job.stop is Stop.ORDERED:
+            return await self._taken_back(command, reporter, "cancelled before it began")
         try:
             self._check(job, command)
             connection = self._connection(command)
@@ -134,6 +146,35 @@ class Worker:
         )
         return verdict
 
+    async def _taken_back(self, command: ApplyCommand, reporter: Reporter, why: str) -> Verdict:
+        """Answer a command that must not go on; what it has done is in the journal."""
+        try:
+            connection = self._connection(command)
+        except Refused as refused:
+            reporter.finished(command, refused.verdict, failure=refused.failure)
+            return refused.verdict
+        found = await inspection.inspect(connection, command.connection.schema_name)
+        outcomes = journalled(command, found)
+        for outcome in outcomes:
+            reporter.step_finished(outcome)
+        failures = [one.failure for one in outcomes if one.failure is not None]
+        if found.failure is not None:
+            verdict, failure = Verdict.FAILED, failure_of(_unread(found.failure, why))
+        elif failures and failures[-1].kind != "cancelled":
+            verdict, failure = Verdict.FAILED, failure_of(failures[-1])
+        elif outcomes and holds(command, found):
+            verdict, failure = Verdict.DONE, None
+        else:
+            verdict, failure = Verdict.CANCELLED, _failure("cancelled", why)
+        reporter.finished(
+            command,
+            verdict,
+            changed=sum(one.result in CHANGED for one in outcomes),
+            journal_head=found.journal_head,
+            failure=failure,
+        )
+        return verdict
+
     async def _inspect(self, command: InspectCommand, reporter: Reporter) -> Verdict:
         try:
             self._check_expiry(command)
@@ -147,8 +188,6 @@ class Worker:
 
     def _check(self, job: Job, command: ApplyCommand) -> None:
         """Raise `Refused` for what is not to be tried at all."""
-        if job.stop is Stop.ORDERED:
-            raise Refused(Verdict.CANCELLED, _failure("cancelled", "cancelled before it began"))
         self._check_expiry(command)
         self._check_epoch(command)
         if job.refusal or len(job.migrations) != len(command.migrations):
@@ -190,57 +229,8 @@ class Worker:
         return Verdict.FAILED
 
 
-CONVENTIONAL = {
-    Verdict.DONE: "success",
-    Verdict.FAILED: "failure",
-    Verdict.REFUSED: "error",
-    Verdict.EXPIRED: "timeout",
-    Verdict.CANCELLED: "cancellation",
-}
-"""The results of tasks in the semantic conventions for CI/CD."""
-
 CHANGED = (work.StepResult.APPLIED, work.StepResult.ROLLED_BACK)
 """What counts as in force: this rollout's own steps, recovered ones included."""
-
-
-@contextmanager
-def process_span(job: Job) -> Iterator[Span]:
-    """The span of one command: a child of, and linked to, the order's context in its headers.
-
-    Without a provider there is none, and the order's context goes on.
-    """
-    command, message = job.command, job.message
-    origin = telemetry.extract(message.headers)
-    if not telemetry.traced():
-        with telemetry.attached(origin):
-            yield INVALID_SPAN
-        return
-    run = command.rollout if isinstance(command, ApplyCommand) else command.stream
-    with telemetry.tracer().start_as_current_span(
-        telemetry.PROCESS_SPAN.format(topic=message.topic),
-        context=origin,
-        kind=SpanKind.CONSUMER,
-        attributes={
-            telemetry.MESSAGING_SYSTEM: "kafka",
-            telemetry.MESSAGING_OPERATION: "process",
-            telemetry.MESSAGING_OPERATION_TYPE: "process",
-            telemetry.MESSAGING_DESTINATION: message.topic,
-            telemetry.MESSAGING_PARTITION: str(message.partition),
-            telemetry.MESSAGING_MESSAGE_ID: str(command.command),
-            telemetry.MESSAGING_GROUP: agents_group(command.pool),
-            telemetry.MESSAGING_CONVERSATION: run,
-            telemetry.KAFKA_OFFSET: message.offset,
-            telemetry.KAFKA_KEY: message.key,
-            telemetry.DATABASE: command.database,
-            telemetry.POOL: command.pool,
-            telemetry.PIPELINE_RUN: run,
-            telemetry.TASK_NAME: command.kind,
-            telemetry.TASK_RUN: str(command.command),
-        },
-        links=telemetry.links_to([origin]),
-        record_exception=False,
-    ) as span:
-        yield span
 
 
 def _verdict(outcome: work.Outcome) -> Verdict:
@@ -254,6 +244,11 @@ def _not_reached(command: InspectCommand, failure: FailureDetail) -> DatabaseIns
     return DatabaseInspected(
         database=command.database, command=command.command, reachable=False, failure=failure
     )
+
+
+def _unread(failure: Failure, why: str) -> Failure:
+    text = f"{why}, and what it did before could not be read: {failure.message}"
+    return replace(failure, message=text)
 
 
 def _failure(kind: str, message: str) -> FailureDetail:

@@ -131,7 +131,7 @@ def repeated(work: Work, migration: Migration, entries: Sequence[Entry]) -> Repo
     for entry in entries:
         ours = entry.command == work.command_id and entry.migration == migration.version
         if ours and entry.step == 0 and entry.direction == direction:
-            return Report(_outcome_of(entry, direction))
+            return Report(outcome_of(entry, direction))
     return None
 
 
@@ -166,7 +166,7 @@ def _already_applied(work: Work, migration: Migration, entry: Entry) -> Decision
     if entry.direction != RESOLVE and entry.up_checksum != migration.up.checksum:
         return _stop(migration, Direction.UP, "checksum", _CHANGED)
     if work.rollout and entry.rollout == work.rollout:
-        return Report(_outcome_of(entry, Direction.UP))
+        return Report(outcome_of(entry, Direction.UP))
     note = "applied before by another rollout" if entry.rollout else "applied outside of a ledger"
     return _skipped(migration, Direction.UP, note + _down_note(migration, entry))
 
@@ -236,7 +236,8 @@ def _progress(history: _History) -> Progress | None:
     )
 
 
-def _outcome_of(entry: Entry, direction: Direction) -> StepOutcome:
+def outcome_of(entry: Entry, direction: Direction) -> StepOutcome:
+    """The outcome that an entry about a whole migration (step 0) speaks of, read again."""
     results = {
         State.APPLIED: StepResult.APPLIED,
         State.ROLLED_BACK: StepResult.ROLLED_BACK,

@@ -21,22 +21,19 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
-    InvalidReplicationFactorError,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
-    TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
-    for_code,
 )
 
 from ledger.bus import security, tracing
 from ledger.bus.kafka_reading import KafkaMember, KafkaReader, what
+from ledger.bus.kafka_topics import create_topics
 from ledger.bus.port import BusMisconfigured, BusUnavailable, Message
 from ledger.bus.security import KafkaSettings
-from ledger.contracts.topics import HEARTBEATS, partitions_of
+from ledger.contracts.topics import partitions_of
 
 logger = logging.getLogger(__name__)
 
@@ -50,8 +47,6 @@ REQUEST_S = 5.0
 """One request to one broker."""
 NEW_TOPIC_S = 0.05
 """Between two looks at a topic that was just made."""
-COPIES = 3
-"""Of each topic that we create, where there are as many brokers."""
 
 PRODUCER_OPTIONS: dict[str, Any] = {
     "acks": "all",
@@ -64,9 +59,6 @@ PRODUCER_OPTIONS: dict[str, Any] = {
     "retry_backoff_ms": 100,
 }
 """`linger_ms` is 0 because a call's messages are batched before the sender gets its turn."""
-
-SHORT_LIVED = {HEARTBEATS: {"retention.ms": "600000", "segment.ms": "600000"}}
-"""Topics of which nothing is kept for long."""
 
 T = TypeVar("T")
 
@@ -224,23 +216,9 @@ class KafkaBus:
     async def _create(self, topics: Iterable[str]) -> None:
         producer = await self._connected()
         brokers = len(producer.client.cluster.brokers()) or 1
-        copies = self._settings.replication_factor
-        copies = copies if copies > 0 else min(COPIES, brokers)
-        admin = AIOKafkaAdminClient(
-            **self._options, request_timeout_ms=PRODUCER_OPTIONS["request_timeout_ms"]
-        )
-        try:
-            await admin.start()
-            response = await admin.create_topics(
-                [
-                    NewTopic(topic, partitions_of(topic), copies, None, SHORT_LIVED.get(topic))
-                    for topic in topics
-                ]
-            )
-        finally:
-            await admin.close()
-        for topic, code, *_ in response.topic_errors:
-            _check_created(topic, for_code(code))
+        timeout_ms = PRODUCER_OPTIONS["request_timeout_ms"]
+        options = self._options | {"request_timeout_ms": timeout_ms}
+        await create_topics(options, topics, self._settings.replication_factor, brokers)
 
     async def _bounded(self, call: Coroutine[Any, Any, T], deadline_s: float) -> T:
         """The result of `call`, or `BusUnavailable` when it fails or takes too long."""
@@ -286,17 +264,3 @@ async def _stop(producer: AIOKafkaProducer) -> None:
                 await part()
         except (Exception, asyncio.CancelledError) as error:
             logger.debug("a producer that was thrown away did not stop cleanly: %s", what(error))
-
-
-def _check_created(topic: str, error: type[KafkaError]) -> None:
-    """Raise what the broker's answer about a new topic means, unless it is there now."""
-    if error.errno == 0 or issubclass(error, TopicAlreadyExistsError):
-        return
-    if issubclass(error, InvalidReplicationFactorError):
-        advice = "set LEDGER_KAFKA_REPLICATION_FACTOR to at most the number of brokers"
-    else:
-        advice = "grant this program CREATE on it, or create it"
-    raise BusMisconfigured(
-        f"topic {topic} cannot be created ({error.__name__}); {advice} "
-        f"with {partitions_of(topic)} partitions"
-    )

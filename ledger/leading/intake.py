@@ -29,7 +29,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from ledger.bus.port import Bus, BusError, Reader, Received
+from ledger.bus.port import Bus, BusError, BusUnavailable, Reader, Received
 from ledger.contracts.envelope import (
     NAMESPACE,
     Encoded,
@@ -104,11 +104,14 @@ class Intake:
         self._drained = asyncio.Event()
 
     async def run(self, follower: Follower) -> None:
-        """Take reports until cancelled; a broker that does not answer is tried again for ever."""
+        """Take reports until cancelled; a broker that does not answer is tried again for ever.
+
+        Raises `BusMisconfigured`.
+        """
         while True:
             try:
                 await self._read(follower)
-            except BusError as error:
+            except BusUnavailable as error:
                 logger.warning("reports cannot be read, agents keep them: %s", error)
                 await asyncio.sleep(TRY_AGAIN_S)
 

@@ -89,7 +89,8 @@ class Leader:
     async def lead(self, name: str, host: str) -> None:
         """Lead until cancelled.
 
-        Raises `LeadershipLost`, `StaleTerm`, `LedgerUnreachable`, or what made leading impossible.
+        Raises `LeadershipLost`, `StaleTerm`, `LedgerUnreachable`, `BusMisconfigured`, or what made
+        leading impossible.
         """
         try:
             await self._lead(name, host)

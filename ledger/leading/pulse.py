@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from ledger.bus.port import Bus, BusError, Received
+from ledger.bus.port import Bus, BusError, BusUnavailable, Received
 from ledger.contracts.envelope import UnknownMessage
 from ledger.contracts.topics import HEARTBEATS
 from ledger.contracts.wire import decode_heartbeat
@@ -42,11 +42,14 @@ class Pulse:
         self._clock = clock
 
     async def run(self) -> None:
-        """Take signs of life until cancelled; those of a lost broker simply stop coming."""
+        """Take signs of life until cancelled; those of a lost broker simply stop coming.
+
+        Raises `BusMisconfigured`.
+        """
         while True:
             try:
                 await self._read()
-            except BusError:
+            except BusUnavailable:
                 await self.keep([])
                 await asyncio.sleep(TRY_AGAIN_S)
 

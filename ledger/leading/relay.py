@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from ledger.bus.port import Bus, BusError, Message
+from ledger.bus.port import Bus, BusUnavailable, Message
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
@@ -122,19 +122,19 @@ class Relay:
             self._woken.set()
 
     async def run(self) -> None:
-        """Send until cancelled; a broker that does not answer is tried again for ever."""
+        """Send until cancelled, through every outage. Raises `BusMisconfigured`."""
         while True:
             self._woken.clear()
             try:
                 await self._send_due()
                 self.unreachable_since, self._trouble = None, ""
-            except BusError as error:
+            except BusUnavailable as error:
                 self.broken(error)
                 await asyncio.sleep(TRY_AGAIN_S)
                 continue
             await self._wait()
 
-    def broken(self, error: BusError) -> None:
+    def broken(self, error: BusUnavailable) -> None:
         """A broker that comes back may be empty: topics and texts are taken for lost."""
         if self.unreachable_since is None:
             self.unreachable_since = self._clock()

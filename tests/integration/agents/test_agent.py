@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from ledger.bus.port import Message, Received
+import pytest
+
+from agents.runtime import Agent
+from agents.settings import AgentSettings
+from ledger.bus.local import LocalBroker, LocalBus
+from ledger.bus.port import BusMisconfigured, Message, Received
 from ledger.contracts.envelope import Metadata
 from ledger.contracts.registry import Mode
 from ledger.contracts.reports import (
@@ -236,18 +242,85 @@ async def test_a_cancellation_that_comes_first_is_remembered(
         assert (await inside_desk.finished(command)).verdict is Verdict.CANCELLED
 
 
+async def test_a_cancelled_command_that_had_its_effect_before_is_answered_from_the_journal(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE])
+        first = await inside_desk.finished(command)
+    said = {one.event_id: one.report for one in inside_desk.heard}
+    inside_desk.heard.clear()
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(inside_desk.cancel(command))
+        await inside_desk.send(command)
+        again = await inside_desk.finished(command)
+    assert (again.verdict, again.journal_head) == (Verdict.DONE, first.journal_head)
+    assert inside_desk.reports_on(command) == ["MigrationApplied", "AttemptFinished"]
+    assert [one.metadata.recovered for one in inside_desk.heard] == [True, None]
+    assert {one.event_id: one.report for one in inside_desk.heard}.items() <= said.items()
+
+
+async def test_of_a_cancelled_command_what_was_done_before_is_reported_with_the_cancellation(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE, SLEEP_LONG])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE, SLEEP_LONG])
+        await inside_desk.until(lambda r: isinstance(r.report, MigrationApplied))
+    inside_desk.heard.clear()
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(inside_desk.cancel(command))
+        await inside_desk.send(command)
+        finished = await inside_desk.finished(command)
+    assert (finished.verdict, finished.changed) == (Verdict.CANCELLED, 1)
+    (applied,) = [r.report for r in inside_desk.heard if isinstance(r.report, MigrationApplied)]
+    assert applied.version == command.migrations[0].version
+    assert await columns(tenant_database) >= {"note"}
+
+
+async def test_a_cancelled_command_whose_journal_cannot_be_read_says_so(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    nowhere = command.connection.model_copy(update={"host": "127.0.0.1", "port": 1})
+    command = command.model_copy(update={"connection": nowhere})
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(inside_desk.cancel(command))
+        await inside_desk.send(command, files=[ADD_NOTE])
+        finished = await inside_desk.finished(command)
+    assert finished.verdict is Verdict.FAILED
+    assert finished.failure is not None
+    assert finished.failure.kind == "unreachable"
+    assert "cancelled before it began" in finished.failure.message
+
+
+class Withdrawn(LocalBus):
+    """A bus on which this program may not write any more."""
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Refuse."""
+        raise BusMisconfigured("this program may not write to ledger.reports; grant it WRITE")
+
+
+async def test_a_bus_that_has_to_be_mended_ends_the_agent_with_its_error() -> None:
+    agent = Agent(Withdrawn(LocalBroker()), AgentSettings(pool="main"))
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(BusMisconfigured, match="grant it WRITE"):
+            await agent.run()
+
+
 async def test_a_look_at_a_database_is_answered_while_a_change_of_it_runs(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
-    slow = inside_desk.apply(tenant_database, [SLEEP])
+    slow = inside_desk.apply(tenant_database, [SLEEP_LONG])
     look = inside_desk.inspect(tenant_database)
     async with inside.agent(inside_desk.pool):
-        await inside_desk.send(slow, files=[SLEEP])
+        await inside_desk.send(slow, files=[SLEEP_LONG])
         await inside_desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
         await inside_desk.send(look)
         answer = await inside_desk.until(lambda r: isinstance(r.report, DatabaseInspected))
         assert "AttemptFinished" not in inside_desk.reports_on(slow)
-        await inside_desk.finished(slow)
     assert isinstance(answer.report, DatabaseInspected)
     assert answer.report.reachable
     assert answer.report.rights is not None
