@@ -243,6 +243,7 @@ class Staff:
     def _agent(self, pool: str) -> Agent:
         from agents.runtime import Agent
         from agents.settings import AgentSettings
+        from migrations.migration import Language
 
         section = self._settings.agent
         settings = AgentSettings(
@@ -251,6 +252,7 @@ class Staff:
             concurrency=section.concurrency,
             per_host=section.per_host,
             secret_roots=section.secret_roots,
+            programs=tuple(map(Language, section.programs)),
             grace_s=section.grace_s,
             insecure_postgres=section.insecure_postgres,
             content_cache_bytes=section.content_cache_bytes,

@@ -37,6 +37,7 @@ SHARED: dict[str, str] = {
     "LEDGER_AGENT_CONCURRENCY": "databases worked on at once, per agent",
     "LEDGER_AGENT_PER_HOST": "databases worked on at once, per server",
     "LEDGER_AGENT_SECRET_ROOTS": "folders below which file: references may be read",
+    "LEDGER_AGENT_PROGRAMS": "languages of programs that migrations may run: python, psql",
     "LEDGER_AGENT_INSECURE_POSTGRES": "allow databases without verified TLS",
 }
 """Read by `ledger` and by `ledger-agent`."""

@@ -34,7 +34,15 @@ def _paths(value: object) -> object:
     return value.split(os.pathsep) if isinstance(value, str) else value
 
 
+def _words(value: object) -> object:
+    """Variables hold a list with commas; files hold it as a list."""
+    if not isinstance(value, str):
+        return value
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
+Programs = Annotated[tuple[Literal["python", "psql"], ...], NoDecode, BeforeValidator(_words)]
 Seconds = Annotated[float, Field(ge=0)]
 
 
@@ -96,6 +104,9 @@ class AgentSection(Section):
     )
     grace_s: Seconds = Field(
         30.0, description="seconds that running work gets after the first signal"
+    )
+    programs: Programs = Field(
+        (), description="languages of programs that migrations may run here: python, psql, by comma"
     )
     insecure_postgres: bool = Field(
         False, description="allow databases without verified TLS; for trying things"
