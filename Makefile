@@ -32,6 +32,7 @@ endef
 test: check
 	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(FETCH)))
 	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(PYTHON) -m pytest tests/$(folder))$(newline))
+	$(call part,migrations on PostgreSQL 14,LEDGER_TEST_PG_RELEASE=14 $(PYTHON) -m pytest $(ON_OLDEST))
 	@echo; echo "── everything passed; how long each part took:"; cat $(TIMES)
 
 check: $(VENV)/.development
@@ -41,6 +42,9 @@ check: $(VENV)/.development
 	$(call part,types,$(VENV)/bin/mypy ledger agents migrations tests ops)
 	$(call part,import rules,$(VENV)/bin/lint-imports --no-cache)
 	$(call part,documents,$(PYTHON) -m pytest -q tests/unit/test_docs.py)
+
+# What differs between server releases shows in these; the tests above ran on the newest one.
+ON_OLDEST := tests/integration/migrations tests/integration/test_examples_run.py
 
 # Before the tests, so that none of them waits for a download.
 FETCH := 'from ledger.embedded.jars import kafka_jars; print(kafka_jars(print))'

@@ -67,7 +67,8 @@ class EmbeddedPostgres:
     """One PostgreSQL server in `folder`; `start` makes what is missing.
 
     `durable=False` switches fsync off. `settings` are server settings over the defaults. All calls
-    block; from a running event loop use `asyncio.to_thread`.
+    block; from a running event loop use `asyncio.to_thread`. `programs` is the folder with `initdb`
+    and `postgres` of another release, which `nobody` can reach; without it the package's are used.
     """
 
     def __init__(
@@ -77,7 +78,9 @@ class EmbeddedPostgres:
         port: int | None = None,
         durable: bool = True,
         settings: Mapping[str, str] | None = None,
+        programs: Path | None = None,
     ) -> None:
+        self._programs = programs
         self.folder = folder.absolute()
         self.host = LOOPBACK
         self.port = port or 0
@@ -119,7 +122,7 @@ class EmbeddedPostgres:
         if self.pid is not None:
             return
         account = _account()
-        programs = _programs(account)
+        programs = self._programs or _programs(account)
         self._make_folder(account)
         if not (self.data / "PG_VERSION").exists():
             self._initialise(programs, account)
@@ -178,8 +181,10 @@ class EmbeddedPostgres:
             *(str(programs / "initdb"), "-D", str(self.data), "-U", SUPERUSER),
             *("--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"),
             *("--encoding=UTF8", "--no-locale"),
-            *("--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
         ]
+        if self._programs is None:
+            # Releases before 17 do not have this provider.
+            command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         answer = subprocess.run(
             command,
             capture_output=True,

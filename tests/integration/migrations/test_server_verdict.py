@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from tests.fixtures.postgres import FreshDatabase
+from tests.fixtures.postgres import FreshDatabase, PostgresServer
 from tests.support.transaction_rules import (
     ALLOWED_INSIDE,
     PREPARATION,
@@ -14,6 +14,10 @@ from tests.support.transaction_rules import (
 )
 
 ACTIVE_SQL_TRANSACTION = "25001"
+SYNTAX_ERROR = "42601"
+
+SINCE_15 = frozenset({"REINDEX DATABASE", "REINDEX SYSTEM"})
+"""Written so, without the database's name; 14 does not know the syntax."""
 
 
 async def verdicts(url: str, statements: tuple[str, ...]) -> dict[str, str | None]:
@@ -48,8 +52,12 @@ async def test_the_server_allows_what_we_call_transactional(fresh_database: Fres
 
 @pytest.mark.parametrize("statements", [REFUSED_INSIDE_AND_RUN_OUTSIDE, REFUSED_INSIDE_AND_BY_US])
 async def test_the_server_refuses_what_we_run_outside_or_refuse(
-    fresh_database: FreshDatabase, statements: tuple[str, ...]
+    fresh_database: FreshDatabase, postgres_server: PostgresServer, statements: tuple[str, ...]
 ) -> None:
     found = await verdicts(await fresh_database(), statements)
-    wrong = {key: state for key, state in found.items() if state != ACTIVE_SQL_TRANSACTION}
-    assert wrong == {}
+    unknown = SINCE_15 if postgres_server.version.startswith("14") else frozenset[str]()
+    expected = {
+        statement: SYNTAX_ERROR if statement in unknown else ACTIVE_SQL_TRANSACTION
+        for statement in statements
+    }
+    assert found == expected
