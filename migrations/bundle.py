@@ -24,10 +24,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from migrations.companions import together
 from migrations.dialects import AS_IT_IS, Reading
 from migrations.dialects.detect import by_name, choose
 from migrations.dialects.naming import SUFFIX, top_level
-from migrations.dialects.registry import DIALECTS
+from migrations.dialects.registry import DIALECTS, MODULES, READERS
 from migrations.errors import FileNameError, FolderError
 from migrations.migration import Migration, SourceFile
 from migrations.version import NAME_REMEDY
@@ -55,19 +56,23 @@ class Bundle:
 def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT_IS) -> Bundle:
     """Read every migration of a folder; the dialect is found by its marks unless it is named.
 
+    Python modules with a version in their names belong to it, whatever the dialect.
     Raises LoadError, whose `file` is relative to the folder.
     """
     folder = _Folder(path)
-    reader = choose(DIALECTS, dialect, folder.names, folder.read, str(path))
-    files = folder.read(reader.claims(folder.names))
-    if not files:
+    known = READERS if dialect else DIALECTS
+    reader = choose(known, dialect, folder.names, folder.read, str(path))
+    modules = folder.read(MODULES.claims(folder.names))
+    files = [] if reader is MODULES else folder.read(reader.claims(folder.names))
+    if not files and not modules:
         raise FolderError(
             str(path),
             None,
             "the folder holds no .sql file",
             f"{NAME_REMEDY}; files in subfolders are not searched",
         )
-    return Bundle(tuple(reader.load(files, reading)))
+    loaded = reader.load(files, reading) if files else []
+    return Bundle(tuple(together(loaded, MODULES.load(modules, reading))))
 
 
 def load_files(
@@ -80,7 +85,7 @@ def load_files(
 ) -> Migration:
     """Build one migration again from its own files, as they were hashed. Raises LoadError."""
     place = files[0].name if files else dialect
-    return by_name(DIALECTS, dialect, place).rebuild(version, name, files, reading)
+    return by_name(READERS, dialect, place).rebuild(version, name, files, reading)
 
 
 def migration_files(path: Path) -> list[str]:

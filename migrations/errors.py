@@ -8,6 +8,7 @@
     │   ├── DialectError          the file dialect is unknown or cannot be told
     │   ├── EncodingError         bytes that are not clean UTF-8 text
     │   ├── MarkerError           markers, sections or options are wrong
+    │   ├── ModuleError           a Python module does not declare a migration
     │   ├── SqlSyntaxError        PostgreSQL's grammar refuses the text
     │   └── ForbiddenSqlError     valid SQL that a migration must not contain
     ├── CreateError               a new migration file cannot be written
@@ -88,6 +89,10 @@ class MarkerError(LoadError):
     """Markers, sections or options are wrong."""
 
 
+class ModuleError(LoadError):
+    """A Python module does not declare a migration."""
+
+
 class SqlSyntaxError(LoadError):
     """PostgreSQL's grammar refuses the text."""
 
@@ -140,6 +145,12 @@ class StaleEpoch(Refused):
     """An order with a higher epoch was here before."""
 
     kind = "fence"
+
+
+class ProgramRefused(Refused):
+    """A migration is a program in a language that may not run here."""
+
+    kind = "program"
 
 
 class Unreachable(RunError):
