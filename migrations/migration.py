@@ -86,21 +86,67 @@ class Program:
     entry: str = ""
 
 
+class Conflict(StrEnum):
+    """What a restore does with a row that was written after the migration left it."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+    """The later value stays."""
+    OVERWRITE = "overwrite"
+    """The saved value comes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """Above which load a data migration waits between two batches; `None` means never."""
+
+    lag_s: float | None = None
+    lag_bytes: int | None = None
+    active: int | None = None
+    gates: tuple[Statement, ...] = ()
+    """SELECTs whose every answer must be true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """How a section goes through a table: batch by batch, in the order of a unique key.
+
+    `table` is as written, `columns` are what a Python transformation is given beside the key,
+    `backup` is what is saved of each row before it is touched. With `restore` the section goes
+    through that backup instead, puts it back, and then runs its own statements.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    size: int
+    columns: tuple[str, ...] = ()
+    backup: tuple[str, ...] = ()
+    keep_s: float | None = None
+    pauses: Pauses = Pauses()
+    validate: tuple[Statement, ...] = ()
+    """SELECTs that must return no row when the last batch is done."""
+    restore: bool = False
+    conflict: Conflict = Conflict.REFUSE
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """The statements of one direction, with the SHA-256 (hex) of the section's original bytes.
 
-    With a `program` there are no statements.
+    With a `program` there are no statements. With `batches` they run once per batch.
     """
 
     statements: tuple[Statement, ...]
     options: Options
     checksum: str
     program: Program | None = None
+    batches: Batches | None = None
 
     @property
     def transactional(self) -> bool:
         """Whether the whole section may run in one transaction."""
+        if self.batches is not None:
+            return False
         if self.program is not None and self.program.language is Language.PSQL:
             return False
         return self.options.transaction and all(
