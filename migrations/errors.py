@@ -8,16 +8,21 @@
     │   ├── DialectError          the file dialect is unknown or cannot be told
     │   ├── EncodingError         bytes that are not clean UTF-8 text
     │   ├── MarkerError           markers, sections or options are wrong
+    │   ├── VariableError         a placeholder without a value, or a value that does not fit
     │   ├── ModuleError           a Python module does not declare a migration
     │   ├── SqlSyntaxError        PostgreSQL's grammar refuses the text
     │   └── ForbiddenSqlError     valid SQL that a migration must not contain
+    │       └── PsqlScriptError   what only psql understands
     ├── CreateError               a new migration file cannot be written
     └── RunError                  work on a database cannot go on; carries what is reported
         ├── Refused               nothing was tried
         │   ├── PoolerRefused     something stands between us and the server
         │   ├── StandbyRefused    the server is a standby
         │   ├── IdentityMismatch  not the database, journal or owner that was expected
-        │   └── StaleEpoch        a later order was here before
+        │   ├── ProgramRefused    a program in a migration may not run here
+        │   ├── StaleEpoch        a later order was here before
+        │   └── StillInUse        the tool that was adopted has gone on here
+        ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
         ├── LockUnavailable       another migrator holds the target's lock
         ├── LockLost              the lock or the journal's head is not ours any more
@@ -89,6 +94,10 @@ class MarkerError(LoadError):
     """Markers, sections or options are wrong."""
 
 
+class VariableError(LoadError):
+    """A placeholder has no value, or a value does not fit in its place."""
+
+
 class ModuleError(LoadError):
     """A Python module does not declare a migration."""
 
@@ -99,6 +108,10 @@ class SqlSyntaxError(LoadError):
 
 class ForbiddenSqlError(LoadError):
     """Valid SQL that a migration must not contain."""
+
+
+class PsqlScriptError(ForbiddenSqlError):
+    """What only psql understands: its commands, its variables, data of COPY inline."""
 
 
 class CreateError(MigrationsError):
@@ -145,6 +158,18 @@ class StaleEpoch(Refused):
     """An order with a higher epoch was here before."""
 
     kind = "fence"
+
+
+class StillInUse(Refused):
+    """The tool that was adopted has gone on writing its own history here."""
+
+    kind = "history"
+
+
+class AdoptionRefused(RunError):
+    """Another tool's history cannot be taken over as it is; the journal says what it said before."""
+
+    kind = "adoption"
 
 
 class ProgramRefused(Refused):

@@ -31,6 +31,7 @@ __all__ = [
     "parse",
     "plpgsql",
     "relations",
+    "semicolons",
     "tree",
     "words",
 ]
@@ -133,6 +134,22 @@ def masked(sql: str, spans: list[tuple[int, int]]) -> list[str]:
         out.append(data[at:end])
         pieces.append(b"".join(out).decode().strip())
     return pieces
+
+
+def semicolons(sql: str) -> list[int] | None:
+    """Character offsets of the semicolons outside of literals and comments; grammar not needed.
+
+    `None` when a literal or comment is not closed.
+    """
+    try:
+        tokens = postgast.scan(sql).tokens
+    except postgast.PgQueryError:
+        return None
+    found = [token.start for token in tokens if token.token == tree.Token.ASCII_59]
+    if sql.isascii():
+        return found
+    data = sql.encode()
+    return [len(data[:at].decode()) for at in found]
 
 
 def words(sql: str) -> list[str]:

@@ -21,8 +21,9 @@ _LOCK_REMEDY = (
     "for a lock of your own use pg_advisory_xact_lock(), which ends with the transaction"
 )
 _TRANSACTION_REMEDY = (
-    "Leave it out: every migration runs in a transaction of its own; "
-    "to commit between statements write `-- +migrate Up notransaction`"
+    "Leave it out: every migration runs in a transaction of its own, and only one plain BEGIN and "
+    "COMMIT around the whole section are taken off; to commit between statements, mark the section "
+    "as one without a transaction (`-- +migrate Up notransaction`)"
 )
 _BODY_REMEDY = (
     "Let the caller commit: a body that commits cannot run inside a migration's transaction"

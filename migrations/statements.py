@@ -7,16 +7,27 @@ remedy; `migrations.refusals` holds those rules, `migrations.grammar` the parser
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from migrations.classify import concurrent_index, kind_of
-from migrations.errors import ForbiddenSqlError, LoadError, SqlSyntaxError
-from migrations.grammar import GrammarError, masked, parse
+from migrations.errors import ForbiddenSqlError, LoadError, PsqlScriptError, SqlSyntaxError
+from migrations.grammar import GrammarError, RawStatement, masked, parse, tree
 from migrations.labels import summary_of, tables_of
 from migrations.migration import Statement, StatementKind
 from migrations.refusals import refusal
 
 _INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
+_PSQL_VARIABLE = re.compile(r""":(?:'\w+'|"\w+"|[A-Za-z_]\w*|\{)""")
 _QUOTED_WORD_MAX_CHARS = 40
+_BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A section in statements; `wrapper` are the lines of the BEGIN and COMMIT left out."""
+
+    statements: tuple[Statement, ...]
+    wrapper: tuple[int, int] | None = None
 
 
 def split(
@@ -28,10 +39,39 @@ def split(
     `verify` allows only what a Verify section may hold: SELECT (also VALUES and TABLE) and DO.
     Raises SqlSyntaxError and ForbiddenSqlError.
     """
+    return _statements(sql, _parsed(sql, file, first_line), file, first_line, verify)
+
+
+def script(sql: str, *, file: str, first_line: int = 1) -> Script:
+    """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`."""
+    raw = _parsed(sql, file, first_line)
+    if not _wrapped(raw):
+        return Script(_statements(sql, raw, file, first_line, verify=False))
+    data = sql.encode()
+    first, last = (first_line + data.count(b"\n", 0, raw[end].start) for end in (0, -1))
+    return Script(_statements(sql, raw[1:-1], file, first_line, verify=False), (first, last))
+
+
+def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:
     try:
-        raw = parse(sql)
+        return parse(sql)
     except GrammarError as error:
         raise _explain(sql, error, file, first_line) from None
+
+
+def _wrapped(raw: list[RawStatement]) -> bool:
+    """Whether a plain BEGIN is the first statement and a plain COMMIT the last, and no other."""
+    control = [item.field == "transaction_stmt" for item in raw]
+    if len(raw) < 2 or not (control[0] and control[-1]) or any(control[1:-1]):
+        return False
+    first, last = raw[0].node, raw[-1].node
+    begins = first.kind in _BEGINS and not first.options
+    return begins and last.kind == tree.TRANS_STMT_COMMIT and not last.chain
+
+
+def _statements(
+    sql: str, raw: list[RawStatement], file: str, first_line: int, verify: bool
+) -> tuple[Statement, ...]:
     data = sql.encode()
     normalized = masked(sql, [(item.start, item.end) for item in raw])
     statements: list[Statement] = []
@@ -54,7 +94,7 @@ def split(
 def _explain(sql: str, error: GrammarError, file: str, first_line: int) -> LoadError:
     """The most helpful error for text that PostgreSQL's grammar refuses."""
     if (start := _inline_copy_start(sql, error.position)) is not None:
-        return ForbiddenSqlError(
+        return PsqlScriptError(
             file,
             first_line + sql.count("\n", 0, start),
             "COPY … FROM STDIN with its data inline works in psql only",
@@ -62,6 +102,14 @@ def _explain(sql: str, error: GrammarError, file: str, first_line: int) -> LoadE
         )
     line = first_line + sql.count("\n", 0, error.position)
     column = error.position - sql.rfind("\n", 0, error.position)
+    if variable := _PSQL_VARIABLE.match(sql, error.position):
+        return PsqlScriptError(
+            file,
+            line,
+            f"{variable.group()} is a variable of psql, not SQL",
+            "Write its value, or a declared placeholder",
+            column,
+        )
     if sql[error.position : error.position + 1] == "\\":
         return _meta_command(sql, error.position, file, line, column)
     problem = f"PostgreSQL's grammar says: {_shortened(error.message)}"
@@ -71,7 +119,7 @@ def _explain(sql: str, error: GrammarError, file: str, first_line: int) -> LoadE
 def _meta_command(sql: str, position: int, file: str, line: int, column: int) -> LoadError:
     word = re.match(r"\\\S*", sql[position:])
     spelled = word.group() if word else "\\"
-    return ForbiddenSqlError(
+    return PsqlScriptError(
         file,
         line,
         f"{spelled} is a command of psql, not SQL",

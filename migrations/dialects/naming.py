@@ -17,6 +17,11 @@ def top_level(names: Sequence[str]) -> list[str]:
     return [name for name in names if "/" not in name and name.lower().endswith(SUFFIX)]
 
 
+def base_name(name: str) -> str:
+    """The last part of a file's name: a history from several folders has them before it."""
+    return name.rpartition("/")[2]
+
+
 def ordered(loaded: Sequence[Migration]) -> list[Migration]:
     """By version, number by number. Raises DuplicateVersionError."""
     found = sorted(loaded, key=lambda migration: version_key(migration.version))

@@ -6,7 +6,7 @@ One file is one migration; `version_name.sql` names it. Rules:
   cannot be undone; a Down that holds only comments undoes nothing, successfully. Any order.
 - Before the first marker only comments and blank lines may stand.
 - Statements are split by PostgreSQL's grammar. `StatementBegin` and `StatementEnd` are accepted for
-  the sake of existing files and must be paired; they change nothing.
+  the sake of existing files and must be paired; `StatementEnd` ends a statement without semicolon.
 - Verify runs after Up. Every SELECT in it must return at least one row, and `true` in the first
   column of every row; a DO block must not raise (use ASSERT). Nothing else may stand there.
 - A section's checksum is the SHA-256 of its bytes between its marker line and the next marker line
@@ -16,7 +16,6 @@ One file is one migration; `version_name.sql` names it. Rules:
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,14 +23,15 @@ from dataclasses import dataclass
 from migrations.dialects import Reading, only
 from migrations.dialects.encoding import text_of
 from migrations.dialects.markers import SECTIONS, Marker, markers, options_of
-from migrations.dialects.naming import ordered, top_level
+from migrations.dialects.naming import base_name, ordered, top_level
+from migrations.dialects.sections import Body, assemble, build
 from migrations.errors import FileNameError, LoadError, MarkerError
 from migrations.grammar import GrammarError, parse
-from migrations.migration import Migration, Section, SourceFile
-from migrations.statements import split
+from migrations.migration import Migration, SourceFile
 from migrations.version import NAME_REMEDY, version_and_name
 
 _MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
+_STATEMENT_END = re.compile(r"^-- \+migrate StatementEnd", re.MULTILINE)
 _SUFFIX_CHARS = len(".sql")
 
 
@@ -50,7 +50,7 @@ class SqlMigrate:
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
-        return ordered([_migration(file, self.name) for file in files])
+        return ordered([_migration(file, self.name, reading) for file in files])
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -67,8 +67,8 @@ class _Part:
     text: str
 
 
-def _migration(file: SourceFile, dialect: str) -> Migration:
-    named = version_and_name(file.name[:-_SUFFIX_CHARS])
+def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
+    named = version_and_name(base_name(file.name)[:-_SUFFIX_CHARS])
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
     parts = _parts(text_of(file), file.name)
@@ -76,26 +76,27 @@ def _migration(file: SourceFile, dialect: str) -> Migration:
         raise MarkerError(
             file.name, 1, "no Up section", "Write `-- +migrate Up` on the line above the SQL"
         )
-    up = _section(parts["Up"], file.name)
-    if not up.statements:
+    built = {name: build(_body(part, file.name), reading) for name, part in parts.items()}
+    up = built["Up"].section
+    if not up.statements and up.program is None:
         raise MarkerError(
             file.name,
             parts["Up"].marker.line,
             "the Up section holds no statement",
             "Write its SQL below the marker, or delete the file",
         )
-    down, verify = (
-        _section(parts[name], file.name) if name in parts else None for name in ("Down", "Verify")
+    return assemble(named, dialect, file, built)
+
+
+def _body(part: _Part, file: str) -> Body:
+    return Body(
+        _STATEMENT_END.sub(";", part.text),
+        file,
+        part.text.encode(),
+        line=part.marker.line + 1,
+        options=options_of(part.marker, file),
+        verify=part.marker.command == "Verify",
     )
-    version, name = named
-    return Migration(version, name, dialect, up, down, verify, (file,))
-
-
-def _section(part: _Part, file: str) -> Section:
-    options = options_of(part.marker, file)
-    verify = part.marker.command == "Verify"
-    statements = split(part.text, file=file, first_line=part.marker.line + 1, verify=verify)
-    return Section(statements, options, hashlib.sha256(part.text.encode()).hexdigest())
 
 
 def _parts(text: str, file: str) -> dict[str, _Part]:

@@ -1,0 +1,151 @@
+"""From the text of a section to the section: what all dialects do alike.
+
+    text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
+      └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
+
+What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
+left out, statements that make the section run step by step, roles that a second database of the
+same server has already, a psql script. The checksum is the caller's: it is taken from the file's
+own bytes, never from what became of them here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from migrations.dialects import Reading
+from migrations.dialects.variables import PLACEHOLDER, Reads, read
+from migrations.errors import PsqlScriptError
+from migrations.migration import (
+    Language,
+    Migration,
+    Options,
+    Program,
+    Section,
+    SourceFile,
+    Statement,
+    StatementKind,
+)
+from migrations.psql_script import included, open_transaction
+
+NO_OPTIONS = Options()
+ROLE_REMEDY = (
+    "roles belong to the server, so the second database of the same server fails here; guard it "
+    "with DO $$ … IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '…') THEN … $$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The text of a section before it is read; `line` is the 1-based line of `file` it starts on.
+
+    `hashed` is what the checksum is taken from.
+    """
+
+    text: str
+    file: str
+    hashed: bytes
+    line: int = 1
+    options: Options = NO_OPTIONS
+    verify: bool = False
+
+    @classmethod
+    def of_file(cls, file: SourceFile, text: str, options: Options = NO_OPTIONS) -> Body:
+        """A whole file as one section."""
+        return cls(text, file.name, file.content, options=options)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A section, what it was filled with, and what to say about it."""
+
+    section: Section
+    variables: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def build(body: Body, reading: Reading) -> Built:
+    """The section that `body` makes. Raises LoadError."""
+    checksum = hashlib.sha256(body.hashed).hexdigest()
+    try:
+        reads = read(
+            body.text,
+            reading.variables,
+            file=body.file,
+            first_line=body.line,
+            verify=body.verify,
+            pattern=PLACEHOLDER,
+        )
+    except PsqlScriptError as error:
+        return _program(body, checksum, error, reading)
+    options = body.options
+    if reads.wrapper:
+        # Its author wanted one transaction; where a statement forbids that, it runs step by step.
+        options = replace(options, transaction=True)
+    section = Section(reads.statements, options, checksum)
+    return Built(section, reads.variables, tuple(_notes(body, section, reads)))
+
+
+def assemble(
+    named: tuple[str, str], dialect: str, file: SourceFile, built: Mapping[str, Built]
+) -> Migration:
+    """The migration of one file from its sections, called `Up`, `Down` and `Verify`."""
+    up, down, verify = (
+        built[key].section if key in built else None for key in ("Up", "Down", "Verify")
+    )
+    if up is None:
+        raise AssertionError("the caller has checked that there is an Up section")
+    version, name = named
+    return Migration(
+        *(version, name, dialect, up, down, verify, (file,)),
+        notes=tuple(note for one in built.values() for note in one.notes),
+        variables=tuple(sorted({name for one in built.values() for name in one.variables})),
+    )
+
+
+def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
+    """The text as a psql script, if a person allowed that. Raises PsqlScriptError."""
+    if body.verify:
+        raise error
+    if not reading.programs:
+        remedy = f"{error.remedy}; or let psql run this folder's scripts with --allow-psql"
+        raise PsqlScriptError(error.file, error.line, error.problem, remedy, error.column) from None
+    if line := included(body.text):
+        raise PsqlScriptError(
+            body.file,
+            body.line + line - 1,
+            "the script reads another file, which the migration's checksum would not cover",
+            "Write the other file's text in its place",
+        ) from None
+    program = Program(Language.PSQL, body.file, body.text)
+    how = (
+        "in one transaction"
+        if open_transaction(body.text)
+        else "statement by statement, so that a crash in it leaves the migration in doubt"
+    )
+    note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
+    return Built(Section((), body.options, checksum, program), (), (note,))
+
+
+def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
+    if reads.wrapper:
+        first, last = reads.wrapper
+        yield (
+            f"{body.file}:{first}: BEGIN, and COMMIT on line {last}, stand around the whole "
+            "section and are left out: it has a transaction of its own"
+        )
+    outside = [one for one in section.statements if one.kind is StatementKind.OUTSIDE]
+    if outside and section.options.transaction:
+        yield (
+            f"{_at(body, outside[0])}: {outside[0].summary} cannot run in a transaction, so the "
+            "section runs and commits statement by statement"
+        )
+    for statement in section.statements:
+        if statement.summary.startswith("CREATE ROLE"):
+            yield f"{_at(body, statement)}: {statement.summary}: {ROLE_REMEDY}"
+
+
+def _at(body: Body, statement: Statement) -> str:
+    return f"{body.file}:{statement.line}"
