@@ -1,0 +1,130 @@
+"""Placeholders: declared ones are filled, data is left alone, and statements stay what they are."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrations.dialects.variables import read
+from migrations.errors import SqlSyntaxError, VariableError
+
+
+def texts(sql: str, **values: str) -> list[str]:
+    return [one.text for one in read(sql, values, file="f.sql").statements]
+
+
+@pytest.mark.parametrize(
+    "written", ["${schema}", "{{schema}}", "{{ schema }}", "{{.schema}}", "{{ .schema }}"]
+)
+def test_every_spelling_of_a_declared_name_is_filled(written: str) -> None:
+    assert texts(f"CREATE TABLE {written}.t (a int);", schema="app") == [
+        "CREATE TABLE app.t (a int)"
+    ]
+
+
+def test_the_names_that_were_filled_are_known_and_so_are_those_that_were_left() -> None:
+    found = read("SELECT '${a}', '${b}', '{{.OTP}}'", {"a": "1", "c": "2"}, file="f.sql")
+
+    assert found.variables == ("a",)
+    assert found.left == ("OTP", "b")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "INSERT INTO mail (body) VALUES ('Your code is {{.OTP}}')",
+        'INSERT INTO t VALUES (\'{"a": "${b}", "c": "$$"}\')',
+        "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT '${x} {{ y }}' $$",
+        "SELECT 1 -- ${nothing}",
+    ],
+)
+def test_what_is_data_stays_as_it_is(sql: str) -> None:
+    found = read(sql, {"schema": "app"}, file="f.sql")
+
+    assert found.statements[0].text in sql
+    assert found.variables == ()
+
+
+def test_a_declared_name_is_filled_inside_literals_and_bodies_too() -> None:
+    assert texts("DO $$ BEGIN PERFORM '${a}'; END $$", a="it") == [
+        "DO $$ BEGIN PERFORM 'it'; END $$"
+    ]
+
+
+def test_an_undeclared_placeholder_where_sql_needs_it_is_refused_by_its_name() -> None:
+    with pytest.raises(VariableError) as caught:
+        read("SELECT 1;\nCREATE TABLE ${schema}.t ();", {}, file="f.sql", first_line=5)
+
+    assert (caught.value.file, caught.value.line) == ("f.sql", 6)
+    assert "variable schema is not declared" in str(caught.value)
+    assert "--var schema=VALUE" in str(caught.value)
+
+
+def test_a_placeholder_inside_a_name_is_refused_by_its_name_too() -> None:
+    with pytest.raises(VariableError, match="variable tenant is not declared"):
+        read("CREATE TABLE t_{{ tenant }} ();", {}, file="f.sql")
+
+
+def test_another_mistake_stays_a_mistake_of_syntax() -> None:
+    with pytest.raises(SqlSyntaxError) as caught:
+        read("SELECT '${a}';\nSELEC 1;", {}, file="f.sql")
+
+    assert caught.value.line == 2
+
+
+@pytest.mark.parametrize(
+    ("sql", "value"),
+    [
+        ("SELECT * FROM ${v};", "t; DROP TABLE u"),
+        ("SELECT '${v}';", "a'; DROP TABLE u; --"),
+        ("SELECT * FROM ${v}; SELECT 2;", "t --"),
+        ("SELECT * FROM ${v};", "t; DROP TABLE u --"),
+        ("SELECT 1, ${v}; SELECT 2, '*/';", "/*"),
+        ("SELECT '${v}'; SELECT 'x';", "it's"),
+        ("SELECT $a$ ${v} $a$; SELECT 1", "$a$; SELECT 2; SELECT $a$"),
+    ],
+)
+def test_a_value_that_changes_the_statements_is_refused(sql: str, value: str) -> None:
+    with pytest.raises(VariableError, match="variable v changes where statements begin and end"):
+        read(sql, {"v": value}, file="f.sql")
+
+
+def test_quotes_that_stay_inside_their_statement_are_put_in_as_they_are() -> None:
+    assert texts("SELECT ${v};", v="'a', 'b;c'") == ["SELECT 'a', 'b;c'"]
+    assert texts("SELECT '${v}';", v="it''s") == ["SELECT 'it''s'"]
+
+
+def test_lines_are_the_files_lines_behind_a_value_of_many_lines() -> None:
+    sql = "SELECT ${v};\nSELECT 2;\n\nSELECT ${v},\n 4;\nSELECT 5;"
+    found = read(sql, {"v": "1,\n2,\n3"}, file="f.sql", first_line=10)
+
+    assert [one.line for one in found.statements] == [10, 11, 13, 15]
+
+
+def test_errors_have_the_files_lines_too() -> None:
+    with pytest.raises(SqlSyntaxError) as behind:
+        read("SELECT ${v};\nSELEC;", {"v": "1,\n2"}, file="f.sql")
+    with pytest.raises(SqlSyntaxError) as inside:
+        read("SELECT 0;\nSELECT ${v};", {"v": "1,\n(,\n2"}, file="f.sql")
+
+    assert behind.value.line == 2
+    assert inside.value.line == 2
+
+
+def test_the_place_of_an_error_counts_characters_not_bytes() -> None:
+    with pytest.raises(VariableError) as caught:
+        read("SELECT 'ä€', ${n};", {"s": "1"}, file="f.sql")
+
+    assert caught.value.column == 14
+
+
+@given(st.text(), st.integers(0, 3))
+def test_whatever_a_value_is_the_other_statements_stay(value: str, blank_lines: int) -> None:
+    sql = "SELECT 1;\n" + "\n" * blank_lines + "SELECT '${v}';\nSELECT 3;"
+    try:
+        found = read(sql, {"v": value.replace("\0", "")}, file="f.sql").statements
+    except (VariableError, SqlSyntaxError):
+        return
+    assert [found[0].text, found[2].text] == ["SELECT 1", "SELECT 3"]
+    assert [one.line for one in found] == [1, 2 + blank_lines, 3 + blank_lines]
