@@ -20,6 +20,7 @@ from typing import assert_never
 import asyncpg
 
 from migrations.arrival import arrive
+from migrations.code import refuse_programs
 from migrations.errors import Refused, RunError, Unreachable
 from migrations.failure import from_error
 from migrations.inspection import Inspection, inspect
@@ -163,7 +164,9 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     """Plan from the journal and run, step by step, up to the first failure."""
     try:
         await resolve(target)
-        for decision in plan(target.work, target.entries):
+        decisions = plan(target.work, target.entries)
+        refuse_programs(target.work.programs, decisions)
+        for decision in decisions:
             outcome = await _carry_out(target, decision)
             attempt.finish(outcome, target.observer)
             if outcome.result is StepResult.FAILED:

@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import asyncpg
 
+from migrations.code import run_alone
 from migrations.entries import NewEntry, State, entry_for
 from migrations.errors import IndexFailed, InDoubt
 from migrations.migration import ConcurrentIndex, Direction, Statement, StatementKind
@@ -37,6 +38,9 @@ NOTHING_TOOK_EFFECT = "cleaned up; no statement had taken effect"
 async def run_stepwise(target: Target, run: Run) -> NewEntry:
     """Run what is not done yet; returns the final entry. Raises StatementFailed, RunError."""
     started = time.monotonic()
+    if run.section.program is not None:
+        count = await run_alone(target, run, run.section.program)
+        return await _finish(target, run, started, count)
     done = run.resume.done if run.resume else frozenset[int]()
     for number, statement in enumerate(run.section.statements, start=1):
         if number in done:
@@ -45,7 +49,7 @@ async def run_stepwise(target: Target, run: Run) -> NewEntry:
             await _ordinary(target, run, number, statement)
         else:
             await _outside(target, run, number, statement)
-    return await _finish(target, run, started)
+    return await _finish(target, run, started, len(run.section.statements))
 
 
 async def cleaned(target: Target, run: Run) -> Run:
@@ -60,6 +64,9 @@ async def cleaned(target: Target, run: Run) -> Run:
             "the migration is half done with another text of its up section; look at the "
             "database, then settle it with `ledger resolve`"
         )
+    if run.migration.up.program is not None:
+        # Nobody can tell how far it came; its `down` must cope with any part of `up`.
+        return run
     effects = bool(run.clean.done)
     for number in sorted(run.clean.open):
         index = run.migration.up.statements[number - 1].concurrent_index
@@ -173,9 +180,9 @@ async def _after_failed_build(
     return f"; the build left the invalid index {found.name}{_FIX}"
 
 
-async def _finish(target: Target, run: Run, started: float) -> NewEntry:
+async def _finish(target: Target, run: Run, started: float, count: int) -> NewEntry:
     """Verify, and write the entry that says that all of it holds."""
-    entry = final_entry(run, started)
+    entry = final_entry(run, started, count)
 
     async def once() -> None:
         await begin(target, run.section.options)

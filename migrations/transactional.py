@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import asyncpg
 
+from migrations.code import run_in_transaction
 from migrations.entries import NewEntry, State, entry_for
 from migrations.errors import Refused, RunError
 from migrations.migration import Direction, Migration, Options, Statement
@@ -34,10 +35,10 @@ async def run_transactional(target: Target, run: Run) -> NewEntry:
     async def once() -> None:
         started = time.monotonic()
         await begin(target, run.section.options)
-        await run_statements(target, run)
+        count = await run_section(target, run)
         if run.direction is Direction.UP:
             await verify(target, run.migration)
-        entry = final_entry(run, started)
+        entry = final_entry(run, started, count)
         await commit(target, entry)
         written.append(entry)
 
@@ -45,11 +46,17 @@ async def run_transactional(target: Target, run: Run) -> NewEntry:
     return written[-1]
 
 
-async def run_statements(target: Target, run: Run) -> None:
-    """Run the statements one by one in the open transaction. Raises StatementFailed."""
+async def run_section(target: Target, run: Run) -> int:
+    """Run the statements one by one in the open transaction, or the module in their place.
+
+    How many there were. Raises StatementFailed.
+    """
+    if run.section.program is not None:
+        return await run_in_transaction(target, run, run.section.program)
     total = len(run.section.statements)
     for index, statement in enumerate(run.section.statements, start=1):
         await run_statement(target, run.migration, statement, index, total)
+    return total
 
 
 async def run_statement(
@@ -95,10 +102,9 @@ async def commit(target: Target, entry: NewEntry) -> None:
         raise failed_at(error, None) from None
 
 
-def final_entry(run: Run, started: float) -> NewEntry:
+def final_entry(run: Run, started: float, count: int) -> NewEntry:
     """The entry that says that the direction is done; `started` is a monotonic time."""
     entry = entry_for(run.migration, run.direction, 0, SETTLED[run.direction])
-    count = len(run.section.statements)
     return replace(entry, statements=count, duration_ms=elapsed_ms(started), note=run.note)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncpg
 
+from migrations.code import check
 from migrations.errors import VerifyFailed
 from migrations.migration import Migration, Statement
 from migrations.retry import failed_at
@@ -20,6 +21,7 @@ async def verify(target: Target, migration: Migration) -> None:
     """Run the Verify section in the open transaction, if there is one. Raises StatementFailed."""
     if migration.verify is None:
         return
+    await check(target.connection, target.settings, target.work.target, migration.verify)
     for statement in migration.verify.statements:
         try:
             with statement_span(target.settings, target.work.target, statement):

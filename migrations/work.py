@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from migrations.migration import Direction, Migration, Statement
+from migrations.migration import Direction, Language, Migration, Statement
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -94,6 +94,8 @@ class Work:
     reason: str = ""
     resolutions: tuple[Resolution, ...] = ()
     """Written before anything is planned."""
+    programs: frozenset[Language] = frozenset()
+    """Languages of programs that may run here, by the settings of whoever runs them."""
 
 
 @dataclass(frozen=True, slots=True)

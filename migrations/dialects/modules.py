@@ -97,7 +97,10 @@ def _tree(text: str, file: str) -> ast.Module:
         with warnings.catch_warnings():
             # An escape that Python warns of is the author's business, not an error of loading.
             warnings.simplefilter("ignore")
-            return ast.parse(text, file)
+            tree = ast.parse(text, file)
+            # What the parser lets through, such as a `return` outside of a function.
+            compile(tree, file, "exec", dont_inherit=True)
+            return tree
     except SyntaxError as error:
         raise ModuleError(
             file,
