@@ -1,22 +1,22 @@
 """The `ledger` program: its options, its commands, and nothing else.
 
-Importing this module imports no driver and no settings: `ledger --version` and completion answer at
-once. Every command imports what it needs when it runs.
+Importing this module imports no command: the module of a command is imported when the command is
+asked for, and what it needs when it runs, so that `ledger --version` and completion answer at once.
 """
 
 from __future__ import annotations
 
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ledger.cli import config, db, dev, everyday, fleet, history, migration, resolve, rollout, serve
 from ledger.cli.exits import epilog
-from ledger.cli.running import Flags
+from ledger.cli.flags import Flags
+from ledger.cli.rooms import Rooms
 
 app = typer.Typer(
+    cls=Rooms,
     name="ledger",
     help=(
         "Roll out PostgreSQL schema migrations across many databases, in waves, with an "
@@ -29,12 +29,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for room in (everyday, fleet, migration, rollout, resolve, history, serve, dev, db, config):
-    room.register(app)
 
 
 def version() -> str:
     """The installed version of this distribution."""
+    from importlib import metadata
+
     return metadata.version("migration-ledger")
 
 

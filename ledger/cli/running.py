@@ -14,20 +14,20 @@ import signal
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ledger.cli.exits import ExitCode
+from ledger.cli.flags import Flags
 from ledger.cli.groups import flattened, gathered
 from ledger.cli.output import say
 
 if TYPE_CHECKING:
     from ledger.runtime import Ledger
-    from ledger.settings import Loaded, Settings
+    from ledger.settings import Settings
 
 SERVICE = "migration-ledger"
 """Our name in traces."""
@@ -35,21 +35,6 @@ DRIVERS = ("aiokafka", "asyncpg")
 """What they log of an outage, for each request and with a traceback, we say once, in a sentence."""
 
 CommandFunction = Callable[..., Coroutine[Any, Any, ExitCode | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Flags:
-    """What stood before the command: settings by dotted name, another settings file, --debug."""
-
-    values: dict[str, Any] = field(default_factory=dict)
-    file: Path | None = None
-    debug: bool = False
-
-    def load(self) -> Loaded:
-        """All settings with these flags on top. Raises `SettingsError`."""
-        from ledger.settings import load
-
-        return load(self.values, self.file)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from ledger.cli.exits import MEANINGS, ExitCode
 from ledger.cli.main import app
+from ledger.cli.rooms import ROOMS, room_commands
 
 HEAVY = (
     "asyncpg",
@@ -27,7 +28,9 @@ HEAVY = (
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    for name, one in group.commands.items():
+    context = typer.Context(group)
+    for name in group.list_commands(context):
+        one = group.get_command(context, name)
         if hasattr(one, "commands"):
             yield from commands(one, (*path, name))
         else:
@@ -51,6 +54,12 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "db up", "db down", "db status", "db verify",
         ]
     )  # fmt: skip
+
+
+def test_every_room_registers_exactly_the_commands_that_are_looked_for_there() -> None:
+    assert {room: tuple(sorted(room_commands(room))) for room in ROOMS} == {
+        room: tuple(sorted(names)) for room, names in ROOMS.items()
+    }
 
 
 @pytest.mark.parametrize("name", COMMANDS)
