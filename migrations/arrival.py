@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from migrations import journal
-from migrations.entries import RESOLVE, Entry, State, entry_about_target, genesis
+from migrations.adoption.watching import refuse_in_use
+from migrations.entries import ADOPT, WORDS, Entry, State, entry_about_target, genesis
 from migrations.errors import (
     IdentityMismatch,
     PoolerRefused,
@@ -23,7 +24,7 @@ from migrations.lock import key_for, try_lock, wait_for_lock
 from migrations.migration import Direction
 from migrations.session import Connection, ConnectionSettings
 from migrations.target import Target, stale_epoch
-from migrations.work import Identity, Limits, Observer, OutsideChange, Work
+from migrations.work import Identity, Limits, Mode, Observer, OutsideChange, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ async def arrive(
     facts, record = await _look(connection, work)
     refuse_unsuitable(facts)
     _check(record, facts, work, allow_outside)
+    if record is not None and work.mode is Mode.UP:
+        await refuse_in_use(connection, record.entries, work.target)
     uuid = record.database_uuid if record else await _database_uuid(connection, facts)
     target = Target(
         connection=connection,
@@ -163,12 +166,19 @@ def outside_changes(record: Record | None, known_head: str | None) -> tuple[Outs
     since = record.entries if known_head is None else _entries_since(record, known_head)
     return tuple(
         OutsideChange(
-            *(entry.migration, Direction(entry.direction), entry.checksum),
+            *(entry.migration, _direction(entry), entry.checksum),
             *(entry.reason, entry.made_by, entry.finished_at),
         )
         for entry in since or ()
-        if entry.rollout == "" and entry.settles and entry.direction != RESOLVE
+        if entry.rollout == "" and entry.settles and entry.direction not in WORDS - {ADOPT}
     )
+
+
+def _direction(entry: Entry) -> Direction:
+    """What an entry comes to; an adoption says so of what it adopts, and of what it lets go."""
+    if entry.direction == ADOPT:
+        return Direction.UP if entry.state is State.APPLIED else Direction.DOWN
+    return Direction(entry.direction)
 
 
 def server_version(connection: Connection) -> int:

@@ -22,6 +22,14 @@ from migrations.work import Failure
 
 RESOLVE = "resolve"
 """The direction of an entry that holds a person's word instead of a run."""
+ADOPT = "adopt"
+"""The direction of an entry that another tool's history, or a baseline, stands behind."""
+REPAIR = "repair"
+"""The direction of an entry that accepts another up section for the one that was applied."""
+GONE = "gone"
+"""The direction of an entry that accepts that the file of what is applied is gone."""
+WORDS = frozenset({RESOLVE, ADOPT, REPAIR, GONE})
+"""Directions of entries for which nothing ran."""
 
 _LENGTH_BYTES = 8
 _GENESIS_DOMAIN = b"migration-ledger/journal/1"
@@ -38,8 +46,14 @@ class State(StrEnum):
     INTENT = "intent"
     """A statement that cannot run in a transaction is about to run."""
     STEP_DONE = "step_done"
+    BATCHING = "batching"
+    """A data migration has begun; how far it is stands in its own table of progress."""
+    BACKUP_DROPPED = "backup_dropped"
+    """What a data migration had saved is gone."""
     MET = "met"
     """The first contact with the target."""
+    ADOPTED = "adopted"
+    """How another tool's table looked when its rows were taken over; `note` is JSON."""
     VISITED = "visited"
     """An attempt that had nothing to do, or nothing but reports; it moves the fence."""
 
@@ -78,7 +92,7 @@ class Entry:
 
     @property
     def about_target(self) -> bool:
-        """Whether it is about no migration: met, visited."""
+        """Whether it is about no migration: met, visited, adopted."""
         return self.migration == ""
 
 

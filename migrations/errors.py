@@ -27,6 +27,7 @@
         ├── LockUnavailable       another migrator holds the target's lock
         ├── LockLost              the lock or the journal's head is not ours any more
         ├── TransactionEnded      a script ended the transaction that guards it
+        ├── DataRefused           a data migration does not fit the table, or its own checks
         ├── VerifyFailed          a Verify section found the change not to hold
         ├── IndexFailed           a concurrent index build did not leave a valid index
         └── InDoubt               no probe can tell whether a statement took effect
@@ -167,7 +168,7 @@ class StillInUse(Refused):
 
 
 class AdoptionRefused(RunError):
-    """Another tool's history cannot be taken over as it is; the journal says what it said before."""
+    """Another tool's history cannot be taken over as it is; the journal did not change."""
 
     kind = "adoption"
 
@@ -204,6 +205,12 @@ class TransactionEnded(RunError):
     """A script ended the transaction that guards it, so that parts of it may be committed."""
 
     kind = "in_doubt"
+
+
+class DataRefused(RunError):
+    """A data migration does not fit the table, or its own checks found rows they must not find."""
+
+    kind = "data"
 
 
 class VerifyFailed(RunError):

@@ -12,13 +12,14 @@ first: a command that is delivered again repeats its report instead of running a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from migrations.entries import RESOLVE, Entry, State
+from migrations.entries import GONE, REPAIR, RESOLVE, Entry, State
 from migrations.journal import latest_by_version
 from migrations.migration import Direction, Migration, Section
+from migrations.ordering import late
 from migrations.work import Failure, Mode, StepOutcome, StepResult, Work
 
 
@@ -98,6 +99,8 @@ def plan(work: Work, entries: Sequence[Entry]) -> tuple[Decision, ...]:
         decision = repeated(work, migration, entries) or _decide(work, migration, history)
         if decision is not None:
             decisions.append(decision)
+    if work.mode is Mode.UP and not work.out_of_order:
+        decisions = _in_order(work, decisions, histories)
     return _cut_at_stop(decisions)
 
 
@@ -112,6 +115,23 @@ def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
     histories = _histories(entries)
     found = {version: _progress(history) for version, history in histories.items()}
     return {version: progress for version, progress in found.items() if progress is not None}
+
+
+def _in_order(
+    work: Work, decisions: Sequence[Decision], histories: Mapping[str, _History]
+) -> list[Decision]:
+    """The decisions, with a stop for what would run late; what is half done is finished."""
+    messages = late(work.migrations, {v for v, history in histories.items() if history.applied})
+
+    def checked(decision: Decision) -> Decision:
+        if not isinstance(decision, Run) or decision.resume is not None:
+            return decision
+        message = messages.get(decision.migration.version)
+        if message is None:
+            return decision
+        return _stop(decision.migration, Direction.UP, "out_of_order", message)
+
+    return [checked(decision) for decision in decisions]
 
 
 def _cut_at_stop(decisions: list[Decision]) -> tuple[Decision, ...]:
@@ -143,6 +163,8 @@ def _decide(work: Work, migration: Migration, history: _History) -> Decision | N
             return _down(migration, history)
         case Mode.ROLLBACK:
             return _rollback(work, migration, history)
+        case Mode.ADOPT:
+            return None
 
 
 def _up(work: Work, migration: Migration, history: _History) -> Decision:
@@ -162,13 +184,23 @@ def _up(work: Work, migration: Migration, history: _History) -> Decision:
 
 
 def _already_applied(work: Work, migration: Migration, entry: Entry) -> Decision:
-    # A person's word carries no checksum, and a text that nobody ran cannot differ.
-    if entry.direction != RESOLVE and entry.up_checksum != migration.up.checksum:
-        return _stop(migration, Direction.UP, "checksum", _CHANGED)
+    if not is_text_of(entry, migration):
+        return _stop(migration, Direction.UP, "checksum", CHANGED)
     if work.rollout and entry.rollout == work.rollout:
         return Report(outcome_of(entry, Direction.UP))
     note = "applied before by another rollout" if entry.rollout else "applied outside of a ledger"
     return _skipped(migration, Direction.UP, note + _down_note(migration, entry))
+
+
+def is_text_of(entry: Entry, migration: Migration) -> bool:
+    """Whether what an entry says was applied is the up section that the migration has now.
+
+    A person's word carries no checksum, and neither does a row of another tool without a file: a
+    text that nobody knows cannot differ.
+    """
+    if entry.direction == RESOLVE or entry.up_checksum is None:
+        return True
+    return entry.up_checksum == migration.up.checksum
 
 
 def _down(migration: Migration, history: _History) -> Decision:
@@ -215,6 +247,10 @@ def _histories(entries: Iterable[Entry]) -> dict[str, _History]:
     for entry in entries:
         history = histories.setdefault(entry.migration, _History())
         if entry.settles:
+            before = histories[entry.migration].settled
+            if before is not None and entry.direction in (REPAIR, GONE):
+                # It was not applied by this: who applied it takes it back.
+                entry = replace(entry, rollout=before.rollout)
             histories[entry.migration] = _History(settled=entry)
         elif entry.step != 0:
             history.steps.append(entry)
@@ -278,9 +314,10 @@ def _direction(mode: Mode) -> Direction:
     return Direction.UP if mode is Mode.UP else Direction.DOWN
 
 
-_CHANGED = (
+CHANGED = (
     "the migration was applied here with another up section; restore the file as it was applied, "
-    "and write the change as a new migration"
+    "and write the change as a new migration; or accept the new text with "
+    "`ledger repair VERSION --accept-changed --reason WHY` (`ledger db repair` for one database)"
 )
 _HALF_DONE_OTHER_TEXT = (
     "the migration is half done with another text of this section; run the old text to its end, "

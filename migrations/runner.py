@@ -19,20 +19,24 @@ from typing import assert_never
 
 import asyncpg
 
+from migrations.adoption.adopting import adopt, release
 from migrations.arrival import arrive
 from migrations.code import refuse_programs
 from migrations.errors import Refused, RunError, Unreachable
 from migrations.failure import from_error
 from migrations.inspection import Inspection, inspect
 from migrations.plan import Decision, Report, Run, Stop, plan
+from migrations.repairing import repair
 from migrations.resolving import resolve
 from migrations.session import ConnectionSettings, close_session, is_connection_lost, open_session
 from migrations.step import run_step, stop_step
 from migrations.target import Target
 from migrations.work import (
+    Adopted,
     Failure,
     Identity,
     Limits,
+    Mode,
     Observer,
     Outcome,
     OutsideChange,
@@ -62,6 +66,7 @@ class _Attempt:
     identity: Identity | None = None
     head: str | None = None
     outside: tuple[OutsideChange, ...] = ()
+    adopted: Adopted | None = None
 
     def learn(self, target: Target) -> None:
         self.identity = target.identity
@@ -77,7 +82,9 @@ class _Attempt:
 
     def outcome(self, verdict: Verdict, failure: Failure | None = None) -> Outcome:
         steps = tuple(self.finished)
-        return Outcome(verdict, steps, self.identity, self.head, failure, self.outside)
+        return Outcome(
+            verdict, steps, self.identity, self.head, failure, self.outside, self.adopted
+        )
 
 
 async def run(
@@ -164,6 +171,13 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     """Plan from the journal and run, step by step, up to the first failure."""
     try:
         await resolve(target)
+        await repair(target)
+        if target.work.mode is Mode.ADOPT:
+            attempt.adopted = await adopt(target)
+            attempt.learn(target)
+            return attempt.outcome(Verdict.DONE)
+        if target.work.mode is Mode.ROLLBACK:
+            attempt.adopted = await release(target)
         decisions = plan(target.work, target.entries)
         refuse_programs(target.work.programs, decisions)
         for decision in decisions:

@@ -6,20 +6,23 @@ refused unless they are allowed with a reason; the ledger's next contact then ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from uuid import uuid4
 
 import asyncpg
 
-from migrations.entries import RESOLVE, Entry
+from migrations.code import check, refuse_verify_programs
+from migrations.entries import GONE, Entry
 from migrations.errors import Unreachable
 from migrations.failure import from_error, located
 from migrations.inspection import Inspection, inspect
-from migrations.migration import Direction, Migration, Statement
-from migrations.plan import applied_versions, half_done
+from migrations.migration import Direction, Language, Migration, Section, Statement
+from migrations.ordering import late
+from migrations.plan import CHANGED, applied_versions, half_done, is_text_of
+from migrations.retry import StatementFailed
 from migrations.runner import run
 from migrations.session import Connection, ConnectionSettings, close_session, open_session
 from migrations.verify import answer_problem
@@ -37,19 +40,28 @@ class Standing(StrEnum):
     """Applied with another up section than the file has now."""
     PENDING = "pending"
     HALF_DONE = "half done"
+    LATE = "late"
+    """Pending, and older than something that is applied."""
     MISSING = "missing"
     """Applied, and not among the files."""
+    GONE = "gone"
+    """Applied, not among the files, and accepted as such by `ledger db repair`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusLine:
-    """One migration's standing; `at` and `rollout` of the entry that says so."""
+    """One migration's standing; `at`, `rollout` and `note` of the entry that says so.
+
+    `problem` says what is wrong with it, with the choices.
+    """
 
     version: str
     name: str
     standing: Standing
     at: datetime | None = None
     rollout: str = ""
+    note: str = ""
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +98,12 @@ async def up(
     *,
     target: str = "",
     outside: Outside | None = None,
+    out_of_order: bool = False,
+    programs: frozenset[Language] = frozenset(),
 ) -> Outcome:
     """Apply what is not applied yet, in the order given."""
-    work = _work(Mode.UP, migrations, target, outside)
+    work = replace(_work(Mode.UP, migrations, target, outside), out_of_order=out_of_order)
+    work = replace(work, programs=programs)
     return await run(settings, work, limits, observer, allow_outside=outside is not None)
 
 
@@ -101,6 +116,7 @@ async def down(
     count: int = 1,
     target: str = "",
     outside: Outside | None = None,
+    programs: frozenset[Language] = frozenset(),
 ) -> Outcome:
     """Undo the newest `count` of the given migrations that are applied or half done."""
     found = await inspect(settings, target)
@@ -108,7 +124,7 @@ async def down(
         return Outcome(Verdict.FAILED, (), found.identity, found.journal_head, found.failure)
     there = {*applied_versions(found.entries), *half_done(found.entries)}
     newest = [item for item in reversed(migrations) if item.version in there][:count]
-    work = _work(Mode.DOWN, newest, target, outside)
+    work = replace(_work(Mode.DOWN, newest, target, outside), programs=programs)
     return await run(settings, work, limits, observer, allow_outside=outside is not None)
 
 
@@ -123,9 +139,13 @@ async def status(
 
 
 async def verify(
-    settings: ConnectionSettings, migrations: Sequence[Migration], *, target: str = ""
+    settings: ConnectionSettings,
+    migrations: Sequence[Migration],
+    *,
+    target: str = "",
+    programs: frozenset[Language] = frozenset(),
 ) -> tuple[Verification, ...]:
-    """Run the Verify sections of what is applied, read-only. Raises Unreachable.
+    """Run the Verify sections of what is applied, read-only. Raises Unreachable, ProgramRefused.
 
     A migration that a later one builds upon may rightly fail its check: the answer is a report, not
     a judgement.
@@ -139,18 +159,41 @@ async def verify(
     )
     try:
         wanted = [item for item in migrations if item.version in applied and item.verify]
-        return tuple([await _verified(connection, item) for item in wanted])
+        refuse_verify_programs(programs, wanted)
+        session = _Session(connection, settings, target)
+        return tuple([await _verified(session, item) for item in wanted])
     finally:
         await close_session(connection)
 
 
-async def _verified(connection: Connection, migration: Migration) -> Verification:
-    statements = migration.verify.statements if migration.verify else ()
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """The read-only session that checks are asked in."""
+
+    connection: Connection
+    settings: ConnectionSettings
+    schema: str
+
+
+async def _verified(session: _Session, migration: Migration) -> Verification:
+    section = migration.verify
+    statements = section.statements if section else ()
+    if section is not None and section.program is not None:
+        failure = await _held(session, section)
+        return Verification(migration.version, migration.name, 1, failure)
     for statement in statements:
-        failure = await _checked(connection, migration, statement)
+        failure = await _checked(session.connection, migration, statement)
         if failure is not None:
             return Verification(migration.version, migration.name, len(statements), failure)
     return Verification(migration.version, migration.name, len(statements))
+
+
+async def _held(session: _Session, section: Section) -> Failure | None:
+    try:
+        await check(session.connection, session.settings, session.schema, section)
+    except StatementFailed as failed:
+        return failed.failure
+    return None
 
 
 async def _checked(
@@ -183,23 +226,53 @@ def _work(
 def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLine, ...]:
     applied = applied_versions(found.entries)
     begun = half_done(found.entries)
+    messages = late(migrations, applied)
     lines = [
-        _line(migration, applied.get(migration.version), begun=migration.version in begun)
+        _line(migration, applied.get(migration.version), messages, begun=migration.version in begun)
         for migration in migrations
     ]
     known = {migration.version for migration in migrations}
-    missing = [entry for version, entry in applied.items() if version not in known]
-    lines += [
-        StatusLine(entry.migration, "", Standing.MISSING, entry.finished_at, entry.rollout)
-        for entry in missing
-    ]
+    lines += [_missing(entry) for version, entry in applied.items() if version not in known]
     return tuple(lines)
 
 
-def _line(migration: Migration, entry: Entry | None, *, begun: bool) -> StatusLine:
-    if entry is None or begun:
-        standing = Standing.HALF_DONE if begun else Standing.PENDING
-        return StatusLine(migration.version, migration.name, standing)
-    same = entry.direction == RESOLVE or entry.up_checksum == migration.up.checksum
-    standing = Standing.APPLIED if same else Standing.CHANGED
-    return StatusLine(migration.version, migration.name, standing, entry.finished_at, entry.rollout)
+def _line(
+    migration: Migration, entry: Entry | None, messages: Mapping[str, str], *, begun: bool
+) -> StatusLine:
+    if begun:
+        return StatusLine(migration.version, migration.name, Standing.HALF_DONE)
+    if entry is None:
+        problem = messages.get(migration.version, "")
+        standing = Standing.LATE if problem else Standing.PENDING
+        return StatusLine(migration.version, migration.name, standing, problem=problem)
+    same = is_text_of(entry, migration)
+    if not same and migration.repeatable:
+        return StatusLine(migration.version, migration.name, Standing.PENDING)
+    return StatusLine(
+        migration.version,
+        migration.name,
+        Standing.APPLIED if same else Standing.CHANGED,
+        entry.finished_at,
+        entry.rollout,
+        entry.note,
+        "" if same else CHANGED,
+    )
+
+
+def _missing(entry: Entry) -> StatusLine:
+    gone = entry.direction == GONE
+    return StatusLine(
+        entry.migration,
+        "",
+        Standing.GONE if gone else Standing.MISSING,
+        entry.finished_at,
+        entry.rollout,
+        entry.note,
+        "" if gone else MISSING,
+    )
+
+
+MISSING = (
+    "applied here, and no file of the folder has it; restore the file, or accept that it is gone "
+    "with `ledger db repair VERSION --gone --reason WHY`"
+)

@@ -20,6 +20,7 @@ an entry exactly when the effect is there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from uuid import uuid4
@@ -30,7 +31,7 @@ from migrations import journal
 from migrations.entries import Entry, NewEntry, State, entry_about_target, next_head
 from migrations.errors import LockLost, StaleEpoch, TransactionEnded
 from migrations.journal import entry_values, statement
-from migrations.literals import quote_ident
+from migrations.literals import Value, quote_ident
 from migrations.lock import LockKey, still_held
 from migrations.migration import Options
 from migrations.session import Connection, ConnectionSettings
@@ -63,11 +64,28 @@ class Target:
 
     async def begin(self, options: Options) -> None:
         """Open the guarded transaction of a section."""
+        await self.connection.execute(self.opening(options))
+
+    def opening(self, options: Options) -> str:
+        """The statements that open a guarded transaction, for a script that goes on itself."""
         self._marker = uuid4().hex
         sql = self._begin_sql(options)
         if role := options.role or self.settings.role:
             sql += f";\nSET LOCAL ROLE {quote_ident(role)}"
-        await self.connection.execute(sql)
+        return sql
+
+    def guards(self) -> dict[str, Value]:
+        """What a row of our own tables asks of the transaction that `opening` opened."""
+        return {
+            "target": self.work.target,
+            "marker": self._marker,
+            "lock_key": self.key.value,
+            "seq": self.seq,
+        }
+
+    async def run_script(self, script: str) -> None:
+        """Run statements whose last write is guarded and that commit. Raises as `commit`."""
+        await self._execute(script)
 
     async def commit(self, entry: NewEntry) -> None:
         """Write the entry and commit. Raises LockLost, StaleEpoch or TransactionEnded.
@@ -87,6 +105,19 @@ class Target:
         self._marker = uuid4().hex
         parts = (self._begin_sql(Options()), first, self._record_sql(entry), "COMMIT")
         await self._write(";\n".join(part for part in parts if part), entry)
+
+    async def record_all(self, entries: Sequence[NewEntry]) -> None:
+        """Write entries in one transaction of their own, in one round trip. Raises as `commit`."""
+        self._marker = uuid4().hex
+        parts = [self._begin_sql(Options())]
+        head, seq = self.head, self.seq
+        for entry in entries:
+            parts.append(self._record_sql(entry))
+            self._move(entry)
+        ends = self.head, self.seq
+        self.head, self.seq = head, seq
+        await self._execute(";\n".join([*parts, "COMMIT"]))
+        self.head, self.seq = ends
 
     async def keep_epoch(self) -> None:
         """Commit the epoch of an attempt that wrote no entry. Raises as `commit`."""
@@ -123,6 +154,10 @@ class Target:
         return transaction_ended()
 
     async def _write(self, sql: str, entry: NewEntry) -> None:
+        await self._execute(sql)
+        self._move(entry)
+
+    async def _execute(self, sql: str) -> None:
         try:
             await self.connection.execute(sql)
         except (asyncpg.NotNullViolationError, asyncpg.UniqueViolationError) as error:
@@ -130,9 +165,12 @@ class Target:
             if error.schema_name != JOURNAL_SCHEMA:
                 raise
             raise await self.broken_guard() from None
+        self.epoch_kept = True
+
+    def _move(self, entry: NewEntry) -> None:
+        """Go on behind an entry."""
         self.head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
         self.seq += 1
-        self.epoch_kept = True
 
     def _begin_sql(self, options: Options) -> str:
         lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)

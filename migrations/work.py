@@ -50,6 +50,60 @@ class Mode(StrEnum):
     """Undo the steps in order, whoever applied them; what is not applied is skipped."""
     ROLLBACK = "rollback"
     """Undo, newest first, exactly what this rollout applied, half-done steps included."""
+    ADOPT = "adopt"
+    """Take over what another tool, or a person, says is applied; no migration runs."""
+
+
+BASELINE = "baseline"
+"""The source of an adoption that rests on a person's word and on no table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What an adoption rests on.
+
+    `source` is the name of a tool, `auto` to look for the table of any, or `baseline`. With
+    `through`, everything up to that version counts as applied, by a person's word. `table` is for a
+    history that does not have its tool's usual name. `accept_missing` takes over rows that no file
+    belongs to; without it they are refused.
+    """
+
+    source: str = "auto"
+    through: str = ""
+    table: str = ""
+    accept_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What an adoption has in the journal now, or what taking it back has taken out.
+
+    `taken` are versions with the checksum of the up section that the folder has for them, empty
+    where no file belongs to a row. `rows` and `digest` say how the other tool's table looked.
+    """
+
+    source: str
+    table: str
+    rows: int
+    digest: str
+    taken: tuple[tuple[str, str], ...] = ()
+    released: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A person's leave to take a changed up section for the one that was applied.
+
+    `accepted` are the checksums that the journal may hold for it. With `gone` it is the leave to
+    do without the file of what is applied.
+    """
+
+    version: str
+    accepted: tuple[str, ...]
+    reason: str
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +150,12 @@ class Work:
     """Written before anything is planned."""
     programs: frozenset[Language] = frozenset()
     """Languages of programs that may run here, by the settings of whoever runs them."""
+    repairs: tuple[Repair, ...] = ()
+    """Written after them, where the journal has one of the accepted checksums."""
+    adoption: Adoption | None = None
+    """What `ADOPT` rests on."""
+    out_of_order: bool = False
+    """Leave to apply what comes, in the order of `migrations`, before something applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +188,8 @@ class Failure:
     """Why something failed, without tenant data.
 
     `kind` is one of `sql`, `verify`, `lock_timeout`, `checksum`, `fence`, `identity`, `pooler`,
-    `unreachable`, `lock_lost`, `cancelled`, `in_doubt`, `irreversible`, `internal`. `message` has
+    `unreachable`, `lock_lost`, `cancelled`, `in_doubt`, `irreversible`, `out_of_order`, `adoption`,
+    `history`, `internal`. `message` has
     the quoted values of SQLSTATE classes 22 and 23 masked; DETAIL, HINT and CONTEXT are never kept.
     """
 
@@ -179,6 +240,28 @@ class Outcome:
     failure: Failure | None = None
     outside: tuple[OutsideChange, ...] = ()
     """Changes outside of a ledger that the expected head did not know of."""
+    adopted: Adopted | None = None
+    """What was taken over from another tool, or out of the journal again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """How far a data migration is, after a batch was committed; times in seconds.
+
+    `rows` and `batches` count from the first attempt on, `total` is an estimate (`None` without
+    one), `left_s` is what this run's pace makes of it.
+    """
+
+    rows: int
+    total: int | None
+    batches: int
+    elapsed_s: float
+    left_s: float | None
+
+    @property
+    def done(self) -> float | None:
+        """The share that is done, 0 to 1; `None` without an estimate."""
+        return min(self.rows / self.total, 1.0) if self.total else None
 
 
 class Observer(Protocol):
@@ -198,6 +281,11 @@ class Observer(Protocol):
     ) -> None:
         """Statement `index` (from 1) of `total` has run."""
 
+    def batch_finished(
+        self, migration: Migration, direction: Direction, progress: BatchProgress
+    ) -> None:
+        """A batch of a data migration is committed; called for each one."""
+
     def step_finished(self, outcome: StepOutcome) -> None:
         """A migration ended; called after its journal row is committed."""
 
@@ -216,6 +304,11 @@ class Silence:
 
     def statement_finished(
         self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int
+    ) -> None:
+        """Ignore."""
+
+    def batch_finished(
+        self, migration: Migration, direction: Direction, progress: BatchProgress
     ) -> None:
         """Ignore."""
 

@@ -1,0 +1,45 @@
+"""What the journal remembers of an adoption: whose table it was, and how it looked; pure.
+
+It is the note of an entry about the target. The last one counts; one without a table ends it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+
+from migrations.adoption.history import History
+from migrations.entries import ADOPT, Entry, NewEntry, State, entry_about_target
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """How the table looked. Empty for a baseline, and after an adoption was taken back."""
+
+    source: str = ""
+    table: str = ""
+    rows: int = 0
+    digest: str = ""
+
+
+def marker_of(history: History) -> Marker:
+    """How the table looks now."""
+    return Marker(history.tool.value, history.table, history.count, history.digest)
+
+
+def marker_in(entries: Iterable[Entry]) -> Marker:
+    """What was adopted last, if that still stands."""
+    notes = [entry.note for entry in entries if entry.state is State.ADOPTED]
+    return Marker(**json.loads(notes[-1])) if notes else Marker()
+
+
+def marker_entry(marker: Marker, labels: Iterable[str] = ()) -> NewEntry:
+    """The entry that remembers it; `labels` are the rows, read only when they differ later."""
+    entry = entry_about_target(State.ADOPTED)
+    return replace(
+        entry,
+        direction=ADOPT,
+        note=json.dumps(asdict(marker)),
+        statement=json.dumps(sorted(labels)),
+    )

@@ -1,0 +1,197 @@
+"""The history tables of other tools: how each is recognised, read and understood.
+
+Three tools call their table `schema_migrations`; its columns tell golang-migrate's, and Rails keeps
+`ar_internal_metadata` beside it. Every statement reads and does nothing else; `{table}` stands for
+the table's quoted name, and is the only thing that is put in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from migrations.adoption.history import History, Row, Tool
+
+Found = Sequence[asyncpg.Record]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How one tool keeps its history.
+
+    `columns` are those that tell its table from others of the same name, `companion` a table that
+    must stand beside it (or must not, with a leading `!`).
+    """
+
+    tool: Tool
+    table: str
+    columns: frozenset[str]
+    sql: str
+    understand: Callable[[str, Found], History]
+    companion: str = ""
+
+
+def _versions(tool: Tool) -> Callable[[str, Found], History]:
+    """One row per migration, and nothing else."""
+
+    def understand(table: str, found: Found) -> History:
+        rows = tuple(Row(str(row["version"])) for row in found)
+        return History(tool, table, rows, len(found))
+
+    return understand
+
+
+def _golang_migrate(table: str, found: Found) -> History:
+    """One row, the newest version; `dirty` while a migration runs, and after one that failed."""
+    rows = tuple(Row(str(row["version"]), below=True) for row in found)
+    dirty = [str(row["version"]) for row in found if row["dirty"]]
+    problem = (
+        f"{table} says that version {dirty[0]} is dirty: it failed half-way; put the schema right "
+        f"by hand, then say so with `migrate force VERSION`"
+        if dirty
+        else ""
+    )
+    return History(Tool.GOLANG_MIGRATE, table, rows, len(found), problem)
+
+
+def _goose(table: str, found: Found) -> History:
+    """A row per up and per down (older releases); the last one of a version holds."""
+    last = {row["version_id"]: bool(row["is_applied"]) for row in found}
+    rows = tuple(Row(str(version)) for version, applied in last.items() if applied and version)
+    return History(Tool.GOOSE, table, rows, len(found))
+
+
+_FLYWAY_BASELINES = ("BASELINE", "SQL_BASELINE", "BASELINE_SCRIPT")
+
+
+def _flyway(table: str, found: Found) -> History:
+    """By installed_rank; an undone or deleted version does not hold, a repeatable has none."""
+    held: dict[str, Row] = {}
+    failed = ""
+    for row in found:
+        kind, version, script = row["type"], row["version"], row["script"]
+        if not row["success"]:
+            failed = script
+            continue
+        failed = "" if failed == script else failed
+        if kind == "SCHEMA":
+            continue
+        if kind.startswith("UNDO") or kind == "DELETE":
+            held.pop(version or script, None)
+            continue
+        held.pop(version or script, None)
+        held[version or script] = Row(
+            version or "",
+            "" if kind == "BASELINE" else script.rpartition("/")[2],
+            below=kind in _FLYWAY_BASELINES,
+            repeatable=version is None,
+            checksum=row["checksum"],
+        )
+    problem = (
+        f"{table} says that {failed} failed; put the schema right by hand, then clear the entry "
+        "with `flyway repair`"
+        if failed
+        else ""
+    )
+    return History(Tool.FLYWAY, table, tuple(held.values()), len(found), problem)
+
+
+def _sql_migrate(table: str, found: Found) -> History:
+    rows = tuple(Row(row["id"], row["id"]) for row in found)
+    return History(Tool.SQL_MIGRATE, table, rows, len(found))
+
+
+def _sqitch(table: str, found: Found) -> History:
+    """Changes in the order of their deployment; a reworked one stands there once per deployment."""
+    projects = sorted({row["project"] for row in found})
+    problem = (
+        f"{table} holds the changes of several projects ({', '.join(projects)}), and a folder has "
+        "one plan; keep the journals apart in schemas, or use `--through VERSION`"
+        if len(projects) > 1
+        else ""
+    )
+    rows = tuple(Row(row["change"], row["change"]) for row in found)
+    return History(Tool.SQITCH, table, rows, len(found), problem)
+
+
+def _django(table: str, found: Found) -> History:
+    rows = tuple(Row(f"{row['app']}.{row['name']}", row["name"]) for row in found)
+    return History(Tool.DJANGO, table, rows, len(found))
+
+
+_VERSIONS = "SELECT version FROM {table} ORDER BY version"
+
+TABLES: tuple[Kept, ...] = (
+    Kept(
+        Tool.GOLANG_MIGRATE,
+        "schema_migrations",
+        frozenset({"version", "dirty"}),
+        "SELECT version, dirty FROM {table}",
+        _golang_migrate,
+    ),
+    Kept(
+        Tool.RAILS,
+        "schema_migrations",
+        frozenset({"version"}),
+        _VERSIONS,
+        _versions(Tool.RAILS),
+        companion="ar_internal_metadata",
+    ),
+    Kept(
+        Tool.DBMATE,
+        "schema_migrations",
+        frozenset({"version"}),
+        _VERSIONS,
+        _versions(Tool.DBMATE),
+        companion="!ar_internal_metadata",
+    ),
+    Kept(
+        Tool.GOOSE,
+        "goose_db_version",
+        frozenset({"id", "version_id", "is_applied"}),
+        "SELECT version_id, is_applied FROM {table} ORDER BY id",
+        _goose,
+    ),
+    Kept(
+        Tool.FLYWAY,
+        "flyway_schema_history",
+        frozenset({"installed_rank", "version", "type", "script", "checksum", "success"}),
+        "SELECT version, type, script, checksum, success FROM {table} ORDER BY installed_rank",
+        _flyway,
+    ),
+    Kept(
+        Tool.SQL_MIGRATE,
+        "gorp_migrations",
+        frozenset({"id", "applied_at"}),
+        "SELECT id FROM {table} ORDER BY id",
+        _sql_migrate,
+    ),
+    Kept(
+        Tool.SQITCH,
+        "sqitch.changes",
+        frozenset({"change_id", "change", "project", "committed_at"}),
+        "SELECT change, project FROM {table} ORDER BY committed_at, planned_at",
+        _sqitch,
+    ),
+    Kept(
+        Tool.ALEMBIC,
+        "alembic_version",
+        frozenset({"version_num"}),
+        "SELECT version_num AS version FROM {table} ORDER BY version_num",
+        _versions(Tool.ALEMBIC),
+    ),
+    Kept(
+        Tool.DJANGO,
+        "django_migrations",
+        frozenset({"app", "name", "applied"}),
+        "SELECT app, name FROM {table} ORDER BY id",
+        _django,
+    ),
+)
+
+
+def kept_by(tool: Tool) -> Kept:
+    """How this tool keeps its history."""
+    return next(kept for kept in TABLES if kept.tool is tool)
