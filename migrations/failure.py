@@ -12,6 +12,7 @@ import re
 
 import asyncpg
 
+from migrations import labels
 from migrations.errors import RunError
 from migrations.migration import Direction, Migration, Statement
 from migrations.work import Failure
@@ -59,7 +60,7 @@ def located(
         failure.kind,
         failure.message,
         sqlstate=failure.sqlstate,
-        statement=statement.normalized,
+        statement=labels.normalized(statement.text),
         file=file,
         line=statement.line,
         blocker=failure.blocker,

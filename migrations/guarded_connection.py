@@ -134,7 +134,7 @@ class GuardedConnection:
         text = f"COPY {table} FROM STDIN"
         named = f"{schema_name}.{table_name}" if schema_name else table_name
         kind = StatementKind.TRANSACTIONAL
-        statement = Statement(text, self._line(), kind, f"COPY {named}", text, (named,))
+        statement = Statement(text, self._line(), kind, f"COPY {named}")
         connection = self._stage.connection
         return await self._send(
             statement,

@@ -1,18 +1,23 @@
 """What to call a statement and which tables it touches, for spans, logs and checks.
 
 Labels hold no literals and take few different values: a verb, an object class, and the name of the
-table or object as written.
+table or object as written. What only failures, spans and stepwise runs ask for is found when they
+ask: most statements of a folder are only read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
 
 from migrations.classify import qualified
-from migrations.grammar import RawStatement, definition_names, relations, tree
+from migrations.grammar import RawStatement, definition_names, masked, parse, relations, tree
+
+_KEPT = 1_000
+"""Statements that answers are remembered for: a rollout runs the same few again and again."""
 
 _LABELS = {
     "create_stmt": "CREATE TABLE",
@@ -51,9 +56,26 @@ _CLASSES = {
 _RELATIONS = frozenset({"TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE"})
 _PARTS_OF_RELATIONS = frozenset({"COLUMN", "TRIGGER", "POLICY", "RULE", "CONSTRAINT"})
 _NAMED_BY_WORDS = frozenset({"drop_stmt", "comment_stmt"})
+_CHANGE_ONE = frozenset(
+    {"create_stmt", "index_stmt", "alter_table_stmt", "insert_stmt", "update_stmt", "delete_stmt"}
+)
+"""Statements about one relation, which the whole tree need not be walked for."""
 _NO_TARGET = frozenset({"DO", "SET", "SHOW"})
 _NAME_FIELDS = ("funcname", "domainname", "type_name", "defnames")
 _WORD_FIELDS = ("schemaname", "extname", "role", "dbname", "subname", "pubname", "tablespacename")
+
+
+@lru_cache(maxsize=_KEPT)
+def normalized(text: str) -> str:
+    """A statement with its literals as `$1`, `$2`, … and without comments."""
+    (found,) = masked(text, [(0, len(text.encode()))])
+    return found
+
+
+@lru_cache(maxsize=_KEPT)
+def tables(text: str) -> tuple[str, ...]:
+    """The relations that a statement names; see `tables_of`."""
+    return tuple(name for statement in parse(text) for name in tables_of(statement))
 
 
 def tables_of(statement: RawStatement) -> tuple[str, ...]:
@@ -73,7 +95,7 @@ def tables_of(statement: RawStatement) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name not in defined))
 
 
-def summary_of(statement: RawStatement, tables: tuple[str, ...]) -> str:
+def summary_of(statement: RawStatement) -> str:
     """A label such as `ALTER TABLE users`.
 
     Exactly `DO` for a DO block; it starts with `SELECT` for SELECT, VALUES and TABLE.
@@ -81,8 +103,15 @@ def summary_of(statement: RawStatement, tables: tuple[str, ...]) -> str:
     label = _label(statement)
     if label in _NO_TARGET:
         return label
-    target = tables[0] if tables else _own_name(statement.node)
-    return f"{label} {target}".rstrip()
+    return f"{label} {_target(statement)}".rstrip()
+
+
+def _target(statement: RawStatement) -> str:
+    """The first relation, else the object's own name."""
+    if statement.field in _CHANGE_ONE:
+        return qualified(statement.node.relation)
+    named = tables_of(statement)
+    return named[0] if named else _own_name(statement.node)
 
 
 def _label(statement: RawStatement) -> str:

@@ -54,15 +54,13 @@ class Statement:
 
     `text` is the statement without its terminating semicolon, `line` the 1-based line in the file
     where it starts, `summary` a short low-cardinality label such as `ALTER TABLE users`, safe for
-    span names and logs (no literals), `normalized` the text with its literals masked.
+    span names and logs (no literals). `migrations.labels` says more, when it is asked.
     """
 
     text: str
     line: int
     kind: StatementKind
     summary: str
-    normalized: str
-    tables: tuple[str, ...] = ()
     concurrent_index: ConcurrentIndex | None = None
 
 

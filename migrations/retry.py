@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import asyncpg
 
+from migrations import labels
 from migrations.failure import from_error
 from migrations.journal import statement as sql
 from migrations.literals import quote_ident
@@ -78,7 +79,7 @@ def _reason(failure: Failure) -> str:
 
 async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
     """Who holds the locks that the statement wanted; looked up after the fact, so best effort."""
-    tables = failed.statement.tables if failed.statement else ()
+    tables = labels.tables(failed.statement.text) if failed.statement else ()
     if not tables or not isinstance(failed.cause, asyncpg.LockNotAvailableError):
         return failed.failure
     row = await target.connection.fetchrow(sql("blockers"), [_regclass(name) for name in tables])

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from migrations.classify import concurrent_index, kind_of
 from migrations.errors import ForbiddenSqlError, LoadError, PsqlScriptError, SqlSyntaxError
-from migrations.grammar import GrammarError, RawStatement, masked, parse, tree
-from migrations.labels import summary_of, tables_of
+from migrations.grammar import GrammarError, RawStatement, parse, tree
+from migrations.labels import summary_of
 from migrations.migration import Statement, StatementKind
 from migrations.refusals import refusal
 
@@ -73,21 +73,17 @@ def _statements(
     sql: str, raw: list[RawStatement], file: str, first_line: int, verify: bool
 ) -> tuple[Statement, ...]:
     data = sql.encode()
-    normalized = masked(sql, [(item.start, item.end) for item in raw])
     statements: list[Statement] = []
     line, at = first_line, 0
-    for item, label in zip(raw, normalized, strict=True):
+    for item in raw:
         line += data.count(b"\n", at, item.start)
         at = item.start
         text = data[item.start : item.end].decode().rstrip()
         kind = kind_of(item)
         if found := refusal(item, text, kind, verify):
             raise ForbiddenSqlError(file, line + found.line, found.problem, found.remedy)
-        tables = tables_of(item)
         index = concurrent_index(item) if kind is StatementKind.OUTSIDE else None
-        statements.append(
-            Statement(text, line, kind, summary_of(item, tables), label, tables, index)
-        )
+        statements.append(Statement(text, line, kind, summary_of(item), index))
     return tuple(statements)
 
 

@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import asyncpg
 
+from migrations import labels
 from migrations.code import run_alone
 from migrations.entries import NewEntry, State, entry_for
 from migrations.errors import IndexFailed, InDoubt
@@ -106,7 +107,7 @@ async def _outside(target: Target, run: Run, number: int, statement: Statement) 
     if index is None or not await _holds_already(target, run, statement, index, intended):
         if not intended:
             entry = entry_for(run.migration, run.direction, -number, State.INTENT)
-            await target.record(replace(entry, statement=statement.normalized))
+            await target.record(replace(entry, statement=labels.normalized(statement.text)))
         await retrying(target, lambda: _alone(target, run, statement))
     await target.record(_step_done(run, number, statement, started))
     total = len(run.section.statements)
@@ -197,7 +198,10 @@ async def _finish(target: Target, run: Run, started: float, count: int) -> NewEn
 def _step_done(run: Run, number: int, statement: Statement, started: float) -> NewEntry:
     entry = entry_for(run.migration, run.direction, number, State.STEP_DONE)
     return replace(
-        entry, statements=1, statement=statement.normalized, duration_ms=elapsed_ms(started)
+        entry,
+        statements=1,
+        statement=labels.normalized(statement.text),
+        duration_ms=elapsed_ms(started),
     )
 
 

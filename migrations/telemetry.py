@@ -14,6 +14,7 @@ import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
+from migrations import labels
 from migrations.migration import Direction, Migration, Statement
 from migrations.session import ConnectionSettings
 from migrations.work import StepOutcome, StepResult, Work
@@ -65,7 +66,7 @@ def statement_span(
     attributes: dict[str, str | int] = {
         "db.system.name": "postgresql",
         "db.namespace": namespace,
-        "db.query.text": statement.normalized,
+        "db.query.text": labels.normalized(statement.text),
         "db.query.summary": statement.summary,
         "server.address": settings.host,
         "server.port": settings.port,

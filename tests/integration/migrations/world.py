@@ -63,7 +63,7 @@ def users(version: str = "001", verify: str = "") -> Migration:
 def smuggled(original: Migration, *texts: str) -> Migration:
     """The migration with statements that the loader would have refused."""
     kind = original.up.statements[0].kind
-    statements = tuple(Statement(text, 1, kind, "SMUGGLED", text) for text in texts)
+    statements = tuple(Statement(text, 1, kind, "SMUGGLED") for text in texts)
     return replace(original, up=replace(original.up, statements=statements))
 
 
