@@ -11,7 +11,7 @@ from ledger.contracts.registry import Mode as OrderedMode
 from ledger.contracts.reports import DatabaseInspected, JournalEntry, Rights
 from migrations.entries import RESOLVE, State
 from migrations.inspection import Inspection
-from migrations.migration import Direction, Migration
+from migrations.migration import Direction, Language, Migration
 from migrations.plan import outcome_of
 from migrations.work import (
     Epoch,
@@ -26,8 +26,13 @@ from migrations.work import (
 )
 
 
-def work_of(command: ApplyCommand, migrations: tuple[Migration, ...]) -> Work:
-    """What `command` asks of the target; `migrations` are those it names, in its order."""
+def work_of(
+    command: ApplyCommand, migrations: tuple[Migration, ...], programs: Iterable[Language] = ()
+) -> Work:
+    """What `command` asks of the target; `migrations` are those it names, in its order.
+
+    `programs` are the languages that this agent's own settings let migrations run.
+    """
     return Work(
         command_id=command.command,
         rollout=command.rollout,
@@ -40,6 +45,7 @@ def work_of(command: ApplyCommand, migrations: tuple[Migration, ...]) -> Work:
         resolutions=tuple(
             Resolution(said.version, said.applied, said.reason) for said in command.resolutions
         ),
+        programs=frozenset(programs),
     )
 
 

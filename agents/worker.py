@@ -130,7 +130,10 @@ class Worker:
             return refused.verdict
         reporter.started(command)
         outcome = await runner.run(
-            connection, work_of(command, job.migrations), limits_of(command.limits), reporter
+            connection,
+            work_of(command, job.migrations, self._settings.programs),
+            limits_of(command.limits),
+            reporter,
         )
         for step in outcome.steps:
             reporter.step_finished(step)

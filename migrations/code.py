@@ -50,15 +50,15 @@ COMPILED = 256
 def refuse_programs(allowed: frozenset[Language], decisions: Iterable[Decision]) -> None:
     """Raise ProgramRefused if something is to run in a language that is not allowed here."""
     for decision in decisions:
-        if not isinstance(decision, Run):
-            continue
-        for language in sorted(_languages(decision)):
-            if language not in allowed:
-                raise ProgramRefused(
-                    f"migration {decision.migration.label} runs {language}, which is not allowed "
-                    f"here; set LEDGER_AGENT_PROGRAMS={language} on the agents of this pool, or "
-                    "pass --allow-code to `ledger db`"
-                )
+        if isinstance(decision, Run):
+            verify = decision.migration.verify if decision.direction is Direction.UP else None
+            _refuse(allowed, decision.migration, (decision.section, verify))
+
+
+def refuse_verify_programs(allowed: frozenset[Language], migrations: Iterable[Migration]) -> None:
+    """Raise ProgramRefused if one of these has a `verify` in a language that is not allowed."""
+    for migration in migrations:
+        _refuse(allowed, migration, (migration.verify,))
 
 
 async def run_in_transaction(target: Target, run: Run, program: Program) -> int:
@@ -107,9 +107,17 @@ async def check(
         raise StatementFailed(failure, None, ValueError(message))
 
 
-def _languages(run: Run) -> set[Language]:
-    sections = [run.section, run.migration.verify if run.direction is Direction.UP else None]
-    return {section.program.language for section in sections if section and section.program}
+def _refuse(
+    allowed: frozenset[Language], migration: Migration, sections: Iterable[Section | None]
+) -> None:
+    for program in (section.program for section in sections if section):
+        if program is not None and program.language not in allowed:
+            language = program.language
+            raise ProgramRefused(
+                f"migration {migration.label} runs {language}, which is not allowed here; set "
+                f"LEDGER_AGENT_PROGRAMS={language} on the agents of this pool, or pass "
+                "--allow-code to `ledger db`"
+            )
 
 
 def _stage_of(target: Target, run: Run, program: Program) -> Stage:
@@ -204,9 +212,5 @@ def _compiled(text: str, file: str) -> CodeType:
 @lru_cache(maxsize=COMPILED)
 def _constants(text: str) -> frozenset[str]:
     """The texts that stand in the module as they are."""
-    nodes = ast.walk(ast.parse(text))
-    return frozenset(
-        node.value
-        for node in nodes
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
+    constants = (node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+    return frozenset(value for value in constants if isinstance(value, str))

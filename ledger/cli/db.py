@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
+from ledger.cli.allowing import CodeOption, languages
 from ledger.cli.asking import YesOption, confirm
 from ledger.cli.db_target import Place, connection_of, described
 from ledger.cli.exits import ExitCode
@@ -103,6 +104,7 @@ async def up(
     patience: Patience,
     folder: FolderOption = MIGRATIONS,
     dialect: DialectOption = None,
+    allow_code: CodeOption = False,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
     """Apply every migration of the folder that one database does not have yet."""
@@ -119,6 +121,7 @@ async def up(
         Telling(),
         target=place.schema,
         outside=outside,
+        programs=languages(allow_code),
     )
     return _conclude(outcome, "db.up", Output(output))
 
@@ -134,6 +137,7 @@ async def down(
     ] = 1,
     folder: FolderOption = MIGRATIONS,
     dialect: DialectOption = None,
+    allow_code: CodeOption = False,
     yes: YesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
@@ -154,6 +158,7 @@ async def down(
         count=steps,
         target=place.schema,
         outside=outside,
+        programs=languages(allow_code),
     )
     return _conclude(outcome, "db.down", Output(output))
 
@@ -202,6 +207,7 @@ async def verify(
     place: Place,
     folder: FolderOption = MIGRATIONS,
     dialect: DialectOption = None,
+    allow_code: CodeOption = False,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
     """Run the Verify sections of what is applied in one database, read-only.
@@ -212,7 +218,9 @@ async def verify(
     from migrations.bundle import load_folder
 
     migrations = load_folder(folder, dialect).migrations
-    found = await standalone.verify(connection_of(place), migrations, target=place.schema)
+    found = await standalone.verify(
+        connection_of(place), migrations, target=place.schema, programs=languages(allow_code)
+    )
     Output(output).rows(
         "db.verify",
         [

@@ -1,0 +1,25 @@
+"""`--allow-code`: a person's leave to run programs from a folder of migrations on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from migrations.migration import Language
+
+CodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run migrations that are programs (Python modules, psql scripts) with your rights.",
+    ),
+]
+
+
+def languages(allowed: bool) -> frozenset[Language]:
+    """The languages that may run: all, or none."""
+    from migrations.migration import Language
+
+    return frozenset(Language) if allowed else frozenset()
