@@ -177,6 +177,8 @@ class Migration:
     """Names of the declared variables that its text was filled with, sorted."""
     repeatable: bool = False
     """Runs again whenever its up section has changed."""
+    replaces: tuple[str, ...] | None = None
+    """Of a baseline: the versions in whose place it runs where there is no history."""
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from migrations.baselines import set_aside
 from migrations.entries import GONE, REPAIR, RESOLVE, Entry, State
 from migrations.journal import latest_by_version
 from migrations.migration import Direction, Migration, Section
@@ -93,10 +94,16 @@ def plan(work: Work, entries: Sequence[Entry]) -> tuple[Decision, ...]:
     A plan that stops anywhere runs nothing: it is then the reports up to there, and the stop.
     """
     histories = _histories(entries)
+    aside = _aside(work, histories)
     decisions: list[Decision] = []
     for migration in work.migrations:
         history = histories.get(migration.version, _History())
-        decision = repeated(work, migration, entries) or _decide(work, migration, history)
+        reason = aside.get(migration.version)
+        decision = (
+            repeated(work, migration, entries)
+            or (_skipped(migration, Direction.UP, reason) if reason else None)
+            or _decide(work, migration, history)
+        )
         if decision is not None:
             decisions.append(decision)
     if work.mode is Mode.UP and not work.out_of_order:
@@ -121,7 +128,9 @@ def _in_order(
     work: Work, decisions: Sequence[Decision], histories: Mapping[str, _History]
 ) -> list[Decision]:
     """The decisions, with a stop for what would run late; what is half done is finished."""
-    messages = late(work.migrations, {v for v, history in histories.items() if history.applied})
+    aside = _aside(work, histories)
+    ranked = [one for one in work.migrations if one.version not in aside]
+    messages = late(ranked, {v for v, history in histories.items() if history.applied})
 
     def checked(decision: Decision) -> Decision:
         if not isinstance(decision, Run) or decision.resume is not None:
@@ -132,6 +141,18 @@ def _in_order(
         return _stop(decision.migration, Direction.UP, "out_of_order", message)
 
     return [checked(decision) for decision in decisions]
+
+
+def _aside(work: Work, histories: Mapping[str, _History]) -> dict[str, str]:
+    """What need not run here because of a baseline, with the reason."""
+    if work.mode is not Mode.UP:
+        return {}
+    there = {version for version, one in histories.items() if version and _is_there(one)}
+    return set_aside(work.migrations, there)
+
+
+def _is_there(history: _History) -> bool:
+    return history.applied or bool(history.steps) or history.doubtful is not None
 
 
 def _cut_at_stop(decisions: list[Decision]) -> tuple[Decision, ...]:

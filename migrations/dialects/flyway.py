@@ -1,0 +1,316 @@
+"""The file names of Flyway: `V1__name.sql`, `U1__name.sql`, `R__name.sql`, `B1__name.sql`.
+
+    V13.1__name.sql, V1_20_0__name.sql   a version; `_` is `.`, and 1.2 comes before 1.10
+    U13.1__name.sql                      takes V13.1 back: its down section
+    R__name.sql                          repeatable: after all versions, by name, and again whenever
+                                         its bytes change
+    B20__name.sql                        baseline: on a database without history the newest one runs
+                                         in the place of every version up to it; never elsewhere
+    1__name.sql                          without a prefix: only when the dialect is named
+
+- Subfolders are read too, as one history. The same version twice is an error: name the folder of
+  PostgreSQL's files where there are several kinds of servers.
+- Every file is one section. In `<file>.conf`, `executeInTransaction=false` lets it commit statement
+  by statement and `placeholderReplacement=false` leaves placeholders alone; others are refused.
+- `${name}` stands for a declared variable. Of Flyway's own, `${flyway:filename}` and
+  `${flyway:table}` are known; the others depend on where and when Flyway runs, and are refused
+  unless they are declared.
+- Migrations in Java are refused by name. Callbacks of a migration (`afterMigrate.sql`) are refused
+  too, unless they hold no statement: what they do would be missing silently. Callbacks of other
+  commands of Flyway are left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from migrations.dialects import Reading, only
+from migrations.dialects.encoding import text_of
+from migrations.dialects.sections import Body, Built, build
+from migrations.dialects.variables import undeclared
+from migrations.errors import (
+    DialectError,
+    DuplicateVersionError,
+    FileNameError,
+    MarkerError,
+    VariableError,
+)
+from migrations.grammar import GrammarError, parse
+from migrations.migration import Migration, Options, SourceFile
+from migrations.version import version_key
+
+_SQL = ".sql"
+_CONF = ".sql.conf"
+_CODE = (".java", ".kt", ".class", ".groovy", ".scala")
+_NAMED = re.compile(r"(?P<kind>[VUB]?)(?P<version>[0-9]+(?:[._][0-9]+)*)(?:__(?P<name>.*))?")
+_REPEATABLE = re.compile(r"R__(?P<name>.+)")
+_NEAR_MISS = re.compile(r"[VUBvub][0-9]|[rR]_|.*__")
+_MARKED = re.compile(r"(?:[VB][0-9]+(?:[._][0-9]+)*|R)__.*")
+_OTHERS = re.compile(rb"^--[ \t]*(?:\+[ \t]*(?:migrate|goose)|migrate:up)", re.MULTILINE)
+_UP_DOWN = re.compile(r"\.(?:up|down)$")
+_CALLBACK = re.compile(
+    r"(?:before|after)(?P<of>Migrate|EachMigrate|Versioned|Repeatables|Connect|CreateSchema"
+    r"|Undo|EachUndo|Clean|Info|Validate|Baseline|Repair|Deploy)\w*|createSchema"
+)
+_IDLE = frozenset({"Clean", "Info", "Validate", "Baseline", "Repair", "Deploy"})
+"""What callbacks may be of that no migration calls."""
+_OWN = "flyway:"
+_NAME_REMEDY = "Name it like V2__add_email.sql, U2__add_email.sql or R__views.sql"
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A file with what its name says; `kind` is V, U, R or B."""
+
+    kind: str
+    version: str
+    name: str
+    file: SourceFile
+
+
+class Flyway:
+    """See the module's text."""
+
+    name = "flyway"
+
+    def claims(self, names: Sequence[str]) -> Sequence[str]:
+        """Migrations in SQL and in code, their `.conf` files, and callbacks, in every folder."""
+        return [name for name in names if _is_ours(_base(name))]
+
+    def detect(self, files: Sequence[SourceFile]) -> bool:
+        """Whether a name bears a prefix and two underscores, and no text another tool's marks."""
+        marked = any(
+            _MARKED.fullmatch(stem) and not _UP_DOWN.search(stem)
+            for file in files
+            if (stem := _stem(file.name)) is not None
+        )
+        return marked and not any(_OTHERS.search(file.content) for file in files)
+
+    def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
+        """Versions in their order, each baseline behind its version, then repeatables by name."""
+        settings = {file.name.removesuffix(".conf"): file for file in files if _is_conf(file)}
+        named = [one for file in files if (one := _named(file)) is not None]
+        _refuse_twice(named)
+        undos = {version_key(one.version): one for one in named if one.kind == "U"}
+        loaded = [
+            _migration(one, undos.pop(version_key(one.version), None), settings, reading)
+            for one in sorted((one for one in named if one.kind == "V"), key=_order)
+        ]
+        if undos:
+            stray = min(undos.values(), key=_order).file.name
+            raise FileNameError(
+                stray,
+                None,
+                "takes back a version that no V file has",
+                "Add that file, or delete it",
+            )
+        baselines = [_migration(one, None, settings, reading) for one in named if one.kind == "B"]
+        repeatables = [
+            replace(_migration(one, None, settings, reading), repeatable=True)
+            for one in sorted((one for one in named if one.kind == "R"), key=lambda one: one.name)
+        ]
+        return [*_with_baselines(loaded, baselines), *repeatables]
+
+    def rebuild(
+        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
+    ) -> Migration:
+        """The migration of a V, R or B file with what stands beside it. Raises LoadError."""
+        return only(self.load(files, reading), files)
+
+
+def _base(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _stem(name: str) -> str | None:
+    base = _base(name)
+    return base[: -len(_SQL)] if base.lower().endswith(_SQL) else None
+
+
+def _is_conf(file: SourceFile) -> bool:
+    return file.name.lower().endswith(_CONF)
+
+
+def _is_ours(base: str) -> bool:
+    lowered = base.lower()
+    if lowered.endswith(_CONF):
+        return True
+    if lowered.endswith(_CODE):
+        return _MARKED.match(base) is not None
+    stem = _stem(base)
+    if stem is None:
+        return False
+    return any(rule.match(stem) for rule in (_NAMED, _NEAR_MISS)) or _callback(stem) is not None
+
+
+def _callback(stem: str) -> str | None:
+    """What the callback of that name is of; `None` when it is none."""
+    found = _CALLBACK.fullmatch(stem.partition("__")[0])
+    return (found["of"] or "CreateSchema") if found else None
+
+
+def _named(file: SourceFile) -> _Named | None:
+    """What a file is; `None` for what no migration needs. Raises LoadError."""
+    if _is_conf(file):
+        return None
+    stem = _stem(file.name)
+    if stem is None:
+        raise DialectError(
+            file.name,
+            None,
+            "is a migration in program code, which only Flyway itself can run",
+            "Write it as SQL, or in Python, under the same version",
+        )
+    if (of := _callback(stem)) is not None:
+        _refuse_callback(file, of)
+        return None
+    if found := _REPEATABLE.fullmatch(stem):
+        return _Named("R", f"R__{found['name']}", found["name"], file)
+    found = _NAMED.fullmatch(stem)
+    if found is None:
+        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
+    version = found["version"].replace("_", ".")
+    kind = found["kind"] or "V"
+    return _Named(kind, version, found["name"] or "", file)
+
+
+def _refuse_callback(file: SourceFile, of: str) -> None:
+    """Raise DialectError unless nothing would be missing without this callback."""
+    if of in _IDLE:
+        return
+    try:
+        statements = parse(text_of(file))
+    except GrammarError:
+        statements = []
+    else:
+        if not statements:
+            return
+    raise DialectError(
+        file.name,
+        None,
+        "is a callback of Flyway, which nothing here would call",
+        "Write what it does as a repeatable migration (R__name.sql), or remove its statements",
+    )
+
+
+def _order(one: _Named) -> tuple[int, ...]:
+    return version_key(one.version)
+
+
+def _refuse_twice(named: Sequence[_Named]) -> None:
+    seen: dict[tuple[str, object], _Named] = {}
+    for one in named:
+        key = (one.kind, one.version if one.kind == "R" else version_key(one.version))
+        if key in seen:
+            raise DuplicateVersionError(
+                one.file.name,
+                None,
+                f"has the same version as {seen[key].file.name}",
+                "Give one of them another version, or name the one folder to read",
+            )
+        seen[key] = one
+
+
+def _migration(
+    one: _Named, undo: _Named | None, settings: Mapping[str, SourceFile], reading: Reading
+) -> Migration:
+    up = _built(one.file, settings, reading)
+    down = _built(undo.file, settings, reading) if undo is not None else None
+    both = [built for built in (up, down) if built is not None]
+    sources = [one.file] if undo is None else [one.file, undo.file]
+    files = tuple(part for file in sources for part in _with_conf(file, settings))
+    return Migration(
+        version=f"B{one.version}" if one.kind == "B" else one.version,
+        name="" if one.kind == "R" else one.name,
+        dialect=Flyway.name,
+        up=up.section,
+        down=down.section if down else None,
+        verify=None,
+        files=files,
+        notes=tuple(note for built in both for note in built.notes),
+        variables=tuple(sorted({name for built in both for name in built.variables})),
+    )
+
+
+def _with_conf(file: SourceFile, settings: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
+    yield file
+    if file.name in settings:
+        yield settings[file.name]
+
+
+def _built(file: SourceFile, settings: Mapping[str, SourceFile], reading: Reading) -> Built:
+    """The section of one file. Raises LoadError."""
+    said = _settings_of(settings[file.name]) if file.name in settings else {}
+    text = text_of(file)
+    options = Options(transaction=said.get("executeintransaction", True))
+    if not said.get("placeholderreplacement", True):
+        return build(Body.of_file(file, text, options), replace(reading, variables={}))
+    own = {f"{_OWN}filename": _base(file.name), f"{_OWN}table": "flyway_schema_history"}
+    values = {**own, **reading.variables}
+    missing = undeclared(text, values)
+    _refuse_own(file, text, missing)
+    built = build(Body.of_file(file, text, options), replace(reading, variables=values))
+    declared = tuple(name for name in built.variables if name in reading.variables)
+    left = tuple(name for name in missing if f"${{{name}}}" in text)
+    notes = (*built.notes, *((_left_note(file, left),) if left else ()))
+    return replace(built, variables=declared, notes=notes)
+
+
+def _left_note(file: SourceFile, names: Sequence[str]) -> str:
+    listed = ", ".join(f"${{{name}}}" for name in names)
+    return f"{file.name}: {listed} stays as it is written, because no such variable is declared"
+
+
+def _refuse_own(file: SourceFile, text: str, missing: Sequence[str]) -> None:
+    for name in missing:
+        if name.startswith(_OWN):
+            at = text.find(name)
+            raise VariableError(
+                file.name,
+                text.count("\n", 0, at) + 1,
+                f"{name} is filled by Flyway alone, from where and when it runs",
+                f"Take it out, or declare it with --var {name}=VALUE",
+            )
+
+
+def _settings_of(file: SourceFile) -> dict[str, bool]:
+    """The keys of a script's `.conf` file, lower case. Raises MarkerError."""
+    said: dict[str, bool] = {}
+    for number, line in enumerate(text_of(file).splitlines(), start=1):
+        written = line.strip()
+        if not written or written.startswith(("#", "!")):
+            continue
+        key, _, value = (part.strip() for part in written.partition("="))
+        lowered = key.lower().removeprefix("flyway.")
+        if lowered == "encoding" and value.lower().replace("-", "") == "utf8":
+            continue
+        if lowered not in ("executeintransaction", "placeholderreplacement"):
+            raise MarkerError(
+                file.name,
+                number,
+                f"setting {key} is not known for a single script",
+                "Known are executeInTransaction and placeholderReplacement",
+            )
+        if value.lower() not in ("true", "false"):
+            raise MarkerError(
+                file.name, number, f"setting {key} has no usable value", "Write true or false"
+            )
+        said[lowered] = value.lower() == "true"
+    return said
+
+
+def _with_baselines(
+    versions: Sequence[Migration], baselines: Sequence[Migration]
+) -> list[Migration]:
+    """Everything in running order; a baseline knows what it stands for."""
+    found = sorted(
+        [*versions, *baselines], key=lambda one: (version_key(one.version), one in baselines)
+    )
+    return [
+        replace(one, replaces=tuple(before.version for before in found[:index]))
+        if one in baselines
+        else one
+        for index, one in enumerate(found)
+    ]
