@@ -110,6 +110,10 @@ def _target(statement: RawStatement) -> str:
     """The first relation, else the object's own name."""
     if statement.field in _CHANGE_ONE:
         return qualified(statement.node.relation)
+    if statement.field == "select_stmt" and len(statement.node.from_clause) == 1:
+        only = statement.node.from_clause[0]
+        if only.HasField("range_var") and not statement.node.HasField("with_clause"):
+            return qualified(only.range_var)
     named = tables_of(statement)
     return named[0] if named else _own_name(statement.node)
 

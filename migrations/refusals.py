@@ -8,6 +8,7 @@ have no probe that could tell after a crash whether they ran.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,8 @@ _SERVER_WIDE = {
     "alter_database_stmt": "ALTER DATABASE … SET TABLESPACE",
 }
 
+_CHANGING_WORD = re.compile(r"insert|update|delete|merge|into", re.IGNORECASE)
+"""Without one of these words the tree need not be walked."""
 _CHANGES = (
     tree.InsertStmt,
     tree.UpdateStmt,
@@ -75,7 +78,7 @@ def refusal(
     if found is None and kind is StatementKind.OUTSIDE:
         found = _unprovable(statement)
     if found is None and verify:
-        found = _changes_in_verify(statement.node)
+        found = _changes_in_verify(statement.node, text)
     return found
 
 
@@ -216,11 +219,13 @@ def _unprovable(statement: RawStatement) -> Refusal | None:
             return None
 
 
-def _changes_in_verify(node: Any) -> Refusal | None:
+def _changes_in_verify(node: Any, text: str) -> Refusal | None:
     if isinstance(node, tree.DoStmt):
         return None
     if not isinstance(node, tree.SelectStmt):
         return Refusal("Verify takes only SELECT and DO", _VERIFY_REMEDY)
+    if not _CHANGING_WORD.search(text):
+        return None
     if any(isinstance(part, _CHANGES) for part in descend(node)):
         return Refusal("this SELECT changes data", _VERIFY_REMEDY)
     return None
