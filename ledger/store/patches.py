@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Any
 from uuid import UUID
 
-from ledger.store.tables import ATTEMPT, PARTS, SPOKEN_HEAD, TABLES, Table
+from ledger.store.tables import ANSWERED_LOOK, ATTEMPT, PARTS, SPOKEN_HEAD, TABLES, Table
 
 
 class Kind(Enum):
@@ -44,6 +44,8 @@ class Patch:
     fills: dict[str, Any] | None = None
 
 
+SPEAKING = frozenset({SPOKEN_HEAD, ANSWERED_LOOK})
+"""Parts that change only while the command that ends their key is the row's."""
 Layer = dict[tuple[Any, ...], Patch]
 """Merged patches by their keys."""
 
@@ -118,8 +120,8 @@ def _is_plain(table: Table) -> bool:
 
 def _condition(patch: Patch) -> tuple[str, Any]:
     """The column of the whole row that a part depends on, and the value it must have."""
-    if patch.table is SPOKEN_HEAD:
-        return "command", patch.key[1]
+    if patch.table in SPEAKING:
+        return "command", patch.key[-1]
     return "finished_position", None
 
 

@@ -34,9 +34,10 @@ from ledger.store.projected_rows import (
     identity_columns,
     json_array,
     planned_change,
+    rollout_of,
     spoken_head,
 )
-from ledger.store.tables import ATTEMPT, INSPECTION
+from ledger.store.tables import ANSWERED_LOOK, ATTEMPT, INSPECTION
 
 DONE = r.Verdict.DONE
 """Looked up once: a rule that every attempt ends with is as fast as it can be."""
@@ -70,14 +71,22 @@ def ordered(event: e.Ordered, place: Place) -> list[Patch]:
     }
     return [
         Patch(ATTEMPT, PUT, (event.command,), row),
-        planned_change(event.rollout, event.database, {"command": event.command, **NOT_LEFT_OUT}),
+        planned_change(
+            event.rollout,
+            event.database,
+            {"command": event.command, "released_position": None, **NOT_LEFT_OUT},
+        ),
         fleet_change(event.database, {"command": event.command}),
     ]
 
 
 def left_out(event: e.DatabaseLeftOut, place: Place) -> list[Patch]:
-    """The fleet left the database out, until it is ordered again."""
-    columns = {"left_out_position": place.position, "left_out_why": event.why}
+    """The fleet left the database out, until it is ordered or asked for again."""
+    columns = {
+        "left_out_position": place.position,
+        "left_out_why": event.why,
+        "released_position": place.position,
+    }
     return [planned_change(event.rollout, event.database, columns)]
 
 
@@ -122,12 +131,34 @@ def identified(event: r.DatabaseIdentified, place: Place) -> list[Patch]:
 
 def migration_applied(event: r.MigrationApplied, place: Place) -> list[Patch]:
     """A migration is in force."""
-    return [_in_force(event, "applied", place)]
+    return [_in_force(event, "applied", place), attempt_change(event.command, {"touched": True})]
 
 
 def migration_rolled_back(event: r.MigrationRolledBack, place: Place) -> list[Patch]:
     """A migration was undone."""
-    return [_in_force(event, "rolled_back", place)]
+    patch = _in_force(event, "rolled_back", place)
+    return [patch, attempt_change(event.command, {"touched": True})]
+
+
+def history_adopted(event: r.HistoryAdopted, place: Place) -> list[Patch]:
+    """What another tool had applied is in force; what was let go of is not."""
+    taken = [
+        applied_row(
+            event.database,
+            one.version,
+            "applied",
+            place,
+            command=event.command,
+            checksum=one.checksum or None,
+        )
+        for one in event.taken
+    ]
+    released = [
+        applied_row(event.database, version, "not_applied", place, command=event.command)
+        for version in event.released
+    ]
+    touched = [attempt_change(event.command, {"touched": True})] if taken else []
+    return [*taken, *released, *touched]
 
 
 def skipped(event: r.MigrationSkipped, place: Place) -> list[Patch]:
@@ -226,6 +257,10 @@ def inspected(event: r.DatabaseInspected, place: Place) -> list[Patch]:
     }
     stream = place.stream.removesuffix(REPORTS_SUFFIX)
     changed = [Patch(INSPECTION, CHANGE, (stream, event.database), columns)]
+    if rollout_of(stream) is not None:
+        # A rollout waits for the look that it asked for last; a check takes any answer.
+        key = (stream, event.database, event.command)
+        changed = [Patch(ANSWERED_LOOK, CHANGE, key, columns)]
     if event.reachable:
         fills = {**identity_columns(event.identity), "journal_head": event.journal_head}
         seen = {"server_version": event.server_version} | contact_columns(place)

@@ -37,6 +37,7 @@ UNANSWERED: dict[str, Any] = {
     "finished_at": None,
     "verdict": None,
     "changed": None,
+    "touched": None,
     **NO_FAILURE,
 }
 NOT_LEFT_OUT: dict[str, Any] = {"left_out_position": None, "left_out_why": None}
@@ -44,6 +45,7 @@ UNORDERED: dict[str, Any] = {
     "command": None,
     "again_position": None,
     "resolved_position": None,
+    "released_position": None,
     **NOT_LEFT_OUT,
 }
 

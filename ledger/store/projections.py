@@ -114,6 +114,7 @@ def _planned(event: e.RolloutPlanned, place: Place) -> list[Patch]:
     row = {
         "standing": "planned",
         "rollback_position": None,
+        "aborted_position": None,
         "mode": event.mode.value,
         "bundle": event.bundle,
         "steps": json_array(event.steps),
@@ -192,6 +193,15 @@ def _ended(standing: str) -> Callable[[Any, Place], list[Patch]]:
     return rule
 
 
+def _aborted(event: e.RolloutAborted, place: Place) -> list[Patch]:
+    columns = {
+        "standing": "aborted",
+        "ended_at": place.recorded_at,
+        "aborted_position": place.position,
+    }
+    return [rollout_change(event.rollout, columns)]
+
+
 def _nothing(event: r.Event, place: Place) -> list[Patch]:
     """Read in the log itself (history), in no table."""
     return []
@@ -206,6 +216,8 @@ RULES: dict[type[r.Event], Rule] = {
     e.DatabaseRetired: _retired,
     e.MigrationRegressed: _regressed,
     e.BundleRegistered: _bundle,
+    e.ChangeAccepted: _nothing,
+    e.FileGone: _nothing,
     e.RolloutPlanned: _planned,
     e.WavePlanned: _wave_planned,
     e.RolloutStarted: _started,
@@ -221,7 +233,7 @@ RULES: dict[type[r.Event], Rule] = {
     e.RollbackStarted: _rollback_started,
     e.RolloutCompleted: _ended("completed"),
     e.RolloutRolledBack: _ended("rolled_back"),
-    e.RolloutAborted: _ended("aborted"),
+    e.RolloutAborted: _aborted,
     e.AttemptTimedOut: reports.timed_out,
     e.OutcomeResolved: reports.resolved,
     e.CheckRequested: reports.check_requested,
@@ -231,6 +243,7 @@ RULES: dict[type[r.Event], Rule] = {
     r.MigrationApplied: reports.migration_applied,
     r.MigrationSkipped: reports.skipped,
     r.MigrationRolledBack: reports.migration_rolled_back,
+    r.HistoryAdopted: reports.history_adopted,
     r.MigrationFailed: reports.migration_failed,
     r.CommandRefused: reports.refused,
     r.ContentMissing: _nothing,

@@ -82,6 +82,7 @@ ROLLOUT = Table(
     {
         "standing": "text",
         "rollback_position": "bigint",
+        "aborted_position": "bigint",
         "mode": "text",
         "bundle": "text",
         "steps": "jsonb",
@@ -118,6 +119,7 @@ PLANNED_DATABASE = Table(
         "resolved_position": "bigint",
         "left_out_position": "bigint",
         "left_out_why": "text",
+        "released_position": "bigint",
     },
 )
 ATTEMPT = Table(
@@ -140,6 +142,7 @@ ATTEMPT = Table(
         "finished_at": "timestamptz",
         "verdict": "text",
         "changed": "integer",
+        "touched": "boolean",
         **FAILURE,
     },
 )
@@ -197,6 +200,8 @@ SPOKEN_HEAD = Table(
     FLEET_DATABASE.name, {"database": "text", "command": "uuid"}, {"journal_head": "text"}
 )
 """A part of `FLEET_DATABASE`: the head of a database while this command speaks for it."""
+ANSWERED_LOOK = Table(INSPECTION.name, {**INSPECTION.key, "command": "uuid"}, INSPECTION.columns)
+"""A part of `INSPECTION`: what the look that was asked for last found; an earlier one is late."""
 OPEN_FAILURE = Table(ATTEMPT.name, ATTEMPT.key, FAILURE, guard="t.finished_position IS NULL")
 """A part of `ATTEMPT`: why it will fail, as long as its last word was not said."""
 
@@ -211,5 +216,9 @@ TABLES: tuple[Table, ...] = (
     DATABASE_EVENT,
 )
 """Every table, in the order in which a batch writes them: attempts before what looks them up."""
-PARTS: Mapping[Table, Table] = {SPOKEN_HEAD: FLEET_DATABASE, OPEN_FAILURE: ATTEMPT}
+PARTS: Mapping[Table, Table] = {
+    SPOKEN_HEAD: FLEET_DATABASE,
+    ANSWERED_LOOK: INSPECTION,
+    OPEN_FAILURE: ATTEMPT,
+}
 """Columns of a table that are changed only where something holds, written before the tables."""

@@ -64,6 +64,7 @@ CREATE TABLE ledger.rollout (
     rollout text NOT NULL,
     standing text NOT NULL,
     rollback_position bigint,
+    aborted_position bigint,
     status text NOT NULL GENERATED ALWAYS AS (
         CASE
             WHEN standing = 'running' AND rollback_position IS NOT NULL THEN 'rolling_back'
@@ -103,7 +104,8 @@ CREATE INDEX rollout_planned_position_idx ON ledger.rollout (planned_position);
 -- Which databases a rollout was planned for, and the command that speaks for each of them now:
 -- the latest one ordered. A report on an earlier command changes that command's attempt only.
 -- `again_position` is where a person asked for a new attempt, `resolved_position` where one settled
--- what is in doubt, `left_out_position` where the fleet left the database out.
+-- what is in doubt, `left_out_position` where the fleet left the database out, `released_position`
+-- the same until the next order: from there on nobody waits for the command's answer.
 CREATE TABLE ledger.planned_database (
     rollout text NOT NULL,
     database text NOT NULL,
@@ -113,6 +115,7 @@ CREATE TABLE ledger.planned_database (
     resolved_position bigint,
     left_out_position bigint,
     left_out_why text,
+    released_position bigint,
     CONSTRAINT planned_database_pkey PRIMARY KEY (rollout, database)
 ) WITH (fillfactor = 80);
 CREATE INDEX planned_database_database_idx ON ledger.planned_database (database);
@@ -136,6 +139,7 @@ CREATE TABLE ledger.attempt (
     finished_at timestamptz,
     verdict text,
     changed integer,
+    touched boolean,
     failure_kind text,
     failure_message text,
     failure_sqlstate text,
@@ -201,18 +205,19 @@ CREATE TABLE ledger.database_event (
     CONSTRAINT database_event_pkey PRIMARY KEY (database, position)
 );
 
--- What the journal says of an attempt that nobody answered for: the state it settles, `pending` or
--- `rolling_back` when the work is to be done still, NULL when nobody looked since.
+-- What the journal said of an attempt that nobody answered for, between two positions: the state it
+-- settles, `pending` or `rolling_back` when the work is to be done still, NULL when nobody looked.
+-- An entry says what holds, not what is half done, so a rollback is never settled by a look.
 -- +migrate StatementBegin
 CREATE FUNCTION ledger.looked_up(
-    p_rollout text, p_database text, p_mode text, p_steps jsonb, p_after bigint
+    p_rollout text, p_database text, p_mode text, p_steps jsonb, p_after bigint, p_before bigint
 ) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT CASE
-        WHEN p_mode = 'rollback' AND NOT found.ours_in_force THEN 'rolled_back'
         WHEN p_mode = 'rollback' THEN 'rolling_back'
         WHEN p_mode = 'up' AND found.in_force < jsonb_array_length(p_steps) THEN 'pending'
         WHEN p_mode = 'down' AND found.in_force > 0 THEN 'pending'
+        WHEN p_mode = 'adopt' AND NOT found.ours THEN 'pending'
         WHEN found.ours THEN 'applied'
         ELSE 'skipped'
     END
@@ -220,17 +225,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     CROSS JOIN LATERAL (
         SELECT
             coalesce(bool_or(entry->>'rollout' = p_rollout), false) AS ours,
-            coalesce(bool_or(entry->>'rollout' = p_rollout AND held.up), false) AS ours_in_force,
             count(*) FILTER (
-                WHERE held.up AND p_steps @> jsonb_build_array(
+                WHERE entry->>'state' = 'applied' AND p_steps @> jsonb_build_array(
                     jsonb_build_object('version', entry->'version'))) AS in_force
         FROM jsonb_array_elements(look.entries) AS entry
-        CROSS JOIN LATERAL (
-            SELECT entry->>'state' = 'applied' AND entry->>'direction' = 'up' AS up
-        ) AS held
     ) AS found
     WHERE look.stream = 'rollout-' || p_rollout AND look.database = p_database
-      AND look.reachable AND look.inspected_position > p_after
+      AND look.reachable AND look.failure_kind IS NULL
+      AND look.inspected_position > p_after
+      AND look.inspected_position < coalesce(p_before, look.inspected_position + 1)
 $$;
 -- +migrate StatementEnd
 
@@ -240,30 +243,40 @@ $$;
 --             rolling_back → rolled_back | rollback_failed | blocked | unknown
 --
 -- What waits for a new attempt (expired, asked for again) is pending, or rolling_back on the way
--- back. An unknown outcome is settled by a look at the database that came after the time-out. A
--- person's word makes only what is blocked or unknown wait for the attempt that carries it.
+-- back. An unknown outcome is settled by a look at the database that came after the time-out, and
+-- what the agent says after that changes nothing. A person's word makes only what is blocked or
+-- unknown wait for the attempt that carries it.
+--
+-- From the inside out: `closed` says where nobody waited for the attempt's answer any more, whether
+-- that was a time-out, and whether the database was left out on the way back, where no answer to
+-- what was ordered before counts (`forgotten`); `looked` what a look then said; `word` how the attempt ended;
+-- `waits` whether the database was left out, or waits for another attempt, after that.
 CREATE VIEW ledger.rollout_database AS
 SELECT
     planned.rollout,
     planned.database,
     planned.wave,
     CASE
-        WHEN waits.left_out AND planned.left_out_position > rollout.rollback_position
-            THEN 'rollback_failed'
+        WHEN waits.left_out AND closed.forgotten THEN 'rollback_failed'
+        WHEN closed.forgotten THEN 'rolling_back'
         WHEN waits.left_out THEN 'skipped'
         WHEN attempt.command IS NULL THEN 'pending'
         WHEN waits.again AND attempt.mode = 'rollback' THEN 'rolling_back'
         WHEN waits.again THEN 'pending'
-        WHEN attempt.verdict IS NULL AND attempt.timed_out_position IS NOT NULL THEN coalesce(
-            ledger.looked_up(planned.rollout, planned.database, attempt.mode, rollout.steps,
-                attempt.timed_out_position),
-            'unknown')
-        WHEN attempt.verdict IS NULL AND attempt.mode = 'rollback' THEN 'rolling_back'
-        WHEN attempt.verdict IS NULL AND attempt.started_at IS NOT NULL THEN 'running'
-        WHEN attempt.verdict IS NULL THEN 'ordered'
-        WHEN attempt.verdict = 'done' AND attempt.mode = 'rollback' THEN 'rolled_back'
-        WHEN attempt.verdict = 'done' AND attempt.changed > 0 THEN 'applied'
-        WHEN attempt.verdict = 'done' THEN 'skipped'
+        WHEN word.verdict IS NULL AND closed.timed_out IS NOT NULL AND looked.state IS NULL
+            THEN 'unknown'
+        WHEN word.verdict IS NULL AND looked.state IN ('pending', 'rolling_back')
+            THEN looked.state
+        WHEN word.verdict IS NULL AND attempt.mode = 'rollback' THEN 'rolling_back'
+        WHEN word.verdict IS NULL AND attempt.started_at IS NOT NULL THEN 'running'
+        WHEN word.verdict IS NULL THEN 'ordered'
+        WHEN word.verdict = 'done' AND attempt.mode = 'rollback' THEN 'rolled_back'
+        WHEN word.verdict = 'done' AND (word.changed OR EXISTS (
+                SELECT FROM ledger.attempt AS one
+                WHERE one.rollout = planned.rollout AND one.database = planned.database
+                  AND one.touched))
+            THEN 'applied'
+        WHEN word.verdict = 'done' THEN 'skipped'
         WHEN attempt.failure_kind = 'in_doubt' THEN 'blocked'
         WHEN attempt.mode = 'rollback' THEN 'rollback_failed'
         ELSE 'failed'
@@ -293,24 +306,56 @@ JOIN ledger.rollout AS rollout ON rollout.rollout = planned.rollout
 LEFT JOIN ledger.attempt AS attempt ON attempt.command = planned.command
 CROSS JOIN LATERAL (
     SELECT
-        coalesce(planned.left_out_position > coalesce(attempt.finished_position, 0), false)
-            AS left_out,
+        least(attempt.finished_position, attempt.timed_out_position, planned.released_position)
+            AS first_position,
+        coalesce(planned.released_position > rollout.rollback_position, false) AS forgotten,
+        CASE
+            WHEN planned.released_position < attempt.timed_out_position
+                OR attempt.finished_position < attempt.timed_out_position THEN NULL
+            ELSE attempt.timed_out_position
+        END AS timed_out
+) AS closed
+CROSS JOIN LATERAL (
+    SELECT
+        CASE WHEN closed.timed_out IS NOT NULL THEN ledger.looked_up(
+            planned.rollout, planned.database, attempt.mode, rollout.steps, closed.timed_out,
+            least(
+                attempt.finished_position,
+                CASE WHEN planned.again_position > closed.timed_out
+                    THEN planned.again_position END,
+                CASE WHEN planned.resolved_position > closed.timed_out
+                    THEN planned.resolved_position END,
+                planned.left_out_position))
+        END AS state
+) AS looked
+CROSS JOIN LATERAL (
+    SELECT
+        CASE WHEN looked.state IN ('applied', 'skipped') THEN 'done' ELSE attempt.verdict END
+            AS verdict,
+        CASE WHEN looked.state IN ('applied', 'skipped') THEN looked.state = 'applied'
+            ELSE attempt.changed > 0 END AS changed,
+        CASE WHEN looked.state IN ('applied', 'skipped') THEN closed.timed_out
+            ELSE attempt.finished_position END AS at_position
+) AS word
+CROSS JOIN LATERAL (
+    SELECT
+        CASE WHEN closed.forgotten THEN planned.left_out_position IS NOT NULL
+            ELSE coalesce(planned.left_out_position > coalesce(word.at_position, 0), false)
+        END AS left_out,
         coalesce(
-            planned.again_position
-                > coalesce(attempt.finished_position, attempt.timed_out_position)
-            OR attempt.verdict = 'expired'
-            OR attempt.verdict = 'cancelled' AND rollout.standing <> 'aborted'
-            OR planned.resolved_position
-                > coalesce(attempt.finished_position, attempt.timed_out_position)
+            planned.again_position > coalesce(word.at_position, closed.first_position)
+            OR word.verdict = 'expired'
+            OR word.verdict = 'cancelled' AND NOT coalesce(
+                attempt.finished_position > rollout.aborted_position
+                AND (rollout.rollback_position < rollout.aborted_position
+                    OR attempt.finished_position < rollout.rollback_position
+                    OR rollout.rollback_position IS NULL),
+                false)
+            OR planned.resolved_position > coalesce(word.at_position, closed.timed_out)
             AND CASE
-                WHEN attempt.verdict IS NOT NULL
-                    THEN attempt.verdict <> 'done' AND attempt.failure_kind = 'in_doubt'
-                ELSE NOT EXISTS (
-                    SELECT FROM ledger.inspection AS look
-                    WHERE look.stream = 'rollout-' || planned.rollout
-                      AND look.database = planned.database AND look.reachable
-                      AND look.inspected_position > attempt.timed_out_position
-                      AND look.inspected_position < planned.resolved_position)
+                WHEN word.verdict IS NOT NULL
+                    THEN word.verdict <> 'done' AND attempt.failure_kind = 'in_doubt'
+                ELSE looked.state IS NULL
             END,
             false) AS again
 ) AS waits;
