@@ -27,7 +27,7 @@ from pathlib import Path
 from migrations.companions import together
 from migrations.dialects import AS_IT_IS, Reading
 from migrations.dialects.detect import by_name, choose
-from migrations.dialects.naming import SUFFIX, top_level
+from migrations.dialects.naming import SUFFIX, in_folder, top_level
 from migrations.dialects.registry import DIALECTS, MODULES, READERS
 from migrations.errors import FileNameError, FolderError
 from migrations.migration import Migration, SourceFile
@@ -123,10 +123,12 @@ def _tree(path: Path, prefix: str) -> Iterator[str]:
         ) from None
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
-            # A folder with the name of a migration is one that somebody expects to be read.
-            if entry.name.lower().endswith(SUFFIX):
+            below = list(_tree(Path(entry.path), f"{prefix}{entry.name}/"))
+            # A folder with the name of a migration is one that somebody expects to be read, unless
+            # the migration is in it.
+            if entry.name.lower().endswith(SUFFIX) and not any(map(in_folder, below)):
                 yield prefix + entry.name
-            yield from _tree(Path(entry.path), f"{prefix}{entry.name}/")
+            yield from below
         else:
             yield prefix + entry.name
 

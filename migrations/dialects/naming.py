@@ -3,13 +3,50 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Sequence
 
-from migrations.errors import DuplicateVersionError
-from migrations.migration import Migration
+from migrations.errors import DialectError, DuplicateVersionError
+from migrations.migration import Migration, SourceFile
 from migrations.version import version_key
 
 SUFFIX = ".sql"
+PARTS = ("migration.sql", "up.sql", "down.sql")
+"""Names of files in a folder per migration."""
+_PROGRAM = re.compile(
+    r"[vV]?[0-9][0-9._-]*[_. -].*\.(?:go|ts|mts|js|mjs|cjs|rb|rs|java|kt|php|ex|exs|cs|fizz)",
+    re.DOTALL,
+)
+_TEST = re.compile(r"(?:_test\.go|\.(?:test|spec)\.[a-z]+|\.d\.ts)$")
+
+
+def is_sql(name: str) -> bool:
+    """Whether a file's name ends in `.sql`, in any case."""
+    return name.lower().endswith(SUFFIX)
+
+
+def in_folder(name: str) -> bool:
+    """Whether the folder of a file carries the migration's name, and the file is its SQL."""
+    return base_name(name).lower() in PARTS
+
+
+def is_program(name: str) -> bool:
+    """Whether a name is that of a migration in a programming language that we do not run."""
+    base = base_name(name)
+    return bool(_PROGRAM.fullmatch(base)) and not _TEST.search(base)
+
+
+def refuse_programs(files: Sequence[SourceFile], dialect: str) -> None:
+    """Raise DialectError for the first migration that is a program: none is skipped silently."""
+    for file in files:
+        if is_program(file.name):
+            raise DialectError(
+                file.name,
+                None,
+                f"a migration in program code stands among the {dialect} files, and is not run",
+                "Write what it does as SQL or as a Python module with the same version; where all "
+                "databases have it already, move it out of the folder",
+            )
 
 
 def top_level(names: Sequence[str]) -> list[str]:

@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from migrations.dialects import Dialect
+from migrations.dialects import Dialect, dbmate, golang_migrate, goose
+from migrations.dialects.flyway import Flyway
+from migrations.dialects.plain import Plain
 from migrations.dialects.python import PythonModules
+from migrations.dialects.sqitch import Sqitch
 from migrations.dialects.sql_migrate import SqlMigrate
 
-DIALECTS: tuple[Dialect, ...] = (SqlMigrate(),)
+OURS = SqlMigrate()
+"""Our own format, whose files may stand among those of another dialect."""
+
+DIALECTS: tuple[Dialect, ...] = (
+    OURS,
+    Flyway(),
+    Sqitch(),
+    *goose.DIALECTS,
+    *dbmate.DIALECTS,
+    *golang_migrate.DIALECTS,
+    Plain(),
+)
 
 MODULES = PythonModules()
 """Python modules, which stand beside the files of any dialect with versions in their names."""

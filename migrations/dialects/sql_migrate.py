@@ -9,6 +9,7 @@ One file is one migration; `version_name.sql` names it. Rules:
   the sake of existing files and must be paired; `StatementEnd` ends a statement without semicolon.
 - Verify runs after Up. Every SELECT in it must return at least one row, and `true` in the first
   column of every row; a DO block must not raise (use ASSERT). Nothing else may stand there.
+- Data in the place of Up moves data in batches: `migrations.dialects.data`.
 - A section's checksum is the SHA-256 of its bytes between its marker line and the next marker line
   of a section (or the end), exactly as they stand in the file.
 - Files in subfolders are not searched.
@@ -18,16 +19,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrations.dialects import Reading, only
+from migrations.dialects.data import (
+    automatic_down,
+    check_sections,
+    data_section,
+    declared,
+    is_declaration,
+    with_checks,
+)
 from migrations.dialects.encoding import text_of
 from migrations.dialects.markers import SECTIONS, Marker, markers, options_of
-from migrations.dialects.naming import base_name, ordered, top_level
-from migrations.dialects.sections import Body, assemble, build
+from migrations.dialects.naming import base_name, is_sql, ordered, top_level
+from migrations.dialects.sections import Body, Built, assemble, build
 from migrations.errors import FileNameError, LoadError, MarkerError
 from migrations.grammar import GrammarError, parse
-from migrations.migration import Migration, SourceFile
+from migrations.migration import Migration, Options, SourceFile
 from migrations.version import NAME_REMEDY, version_and_name
 
 _MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
@@ -59,6 +68,16 @@ class SqlMigrate:
         return only(self.load(files, reading), files)
 
 
+def is_ours(file: SourceFile) -> bool:
+    """Whether a file is one of this format that stands in a folder of another dialect.
+
+    Half of a pair is not: there the marker is a mere comment.
+    """
+    name = file.name.lower()
+    half = name.endswith((".up.sql", ".down.sql"))
+    return is_sql(name) and not half and _MARK.search(file.content) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class _Part:
     """A section before it is parsed."""
@@ -72,6 +91,9 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
     parts = _parts(text_of(file), file.name)
+    check_sections({name: part.marker for name, part in parts.items()}, file.name)
+    if "Data" in parts:
+        return assemble(named, dialect, file, _in_batches(parts, file.name, reading))
     if "Up" not in parts:
         raise MarkerError(
             file.name, 1, "no Up section", "Write `-- +migrate Up` on the line above the SQL"
@@ -88,13 +110,35 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
     return assemble(named, dialect, file, built)
 
 
-def _body(part: _Part, file: str) -> Body:
+def _in_batches(parts: dict[str, _Part], file: str, reading: Reading) -> dict[str, Built]:
+    """The sections of a data migration: Data is its Up, and Down may go in batches too."""
+    up = declared(parts["Data"].marker, file)
+    built: dict[str, Built] = {}
+    for name in [name for name in ("Data", "Down", "Verify") if name in parts]:
+        part = parts[name]
+        if name == "Verify" or not is_declaration(part.marker):
+            built[name] = build(_body(part, file), reading)
+            continue
+        found = up if name == "Data" else declared(part.marker, file, up)
+        body = _body(part, file, found.options)
+        built[name] = data_section(build(body, reading), body, found)
+    gates, checks = (
+        _body(parts[name], file) if name in parts else None for name in ("Gate", "Validate")
+    )
+    data = built.pop("Data")
+    built["Up"] = replace(data, section=with_checks(data.section, gates, checks))
+    if "Down" not in built and up.batches.backup:
+        built["Down"] = Built(automatic_down(up))
+    return built
+
+
+def _body(part: _Part, file: str, options: Options | None = None) -> Body:
     return Body(
         _STATEMENT_END.sub(";", part.text),
         file,
         part.text.encode(),
         line=part.marker.line + 1,
-        options=options_of(part.marker, file),
+        options=options_of(part.marker, file) if options is None else options,
         verify=part.marker.command == "Verify",
     )
 

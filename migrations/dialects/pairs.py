@@ -1,0 +1,135 @@
+"""Files in pairs, `NAME.up.sql` and `NAME.down.sql`: which file is whose, and which one is ours.
+
+Some projects keep one pair for each kind of server, `NAME.postgres.up.sql` beside
+`NAME.mysql.up.sql` and `NAME.up.sql`: the one for PostgreSQL wins, the one without a server's name
+comes next, the others are for somebody else. A version that only others have is no migration here.
+`NAME.autocommit.up.sql` runs without a transaction.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from migrations.dialects import Reading
+from migrations.dialects.encoding import text_of
+from migrations.dialects.sections import NO_OPTIONS, Body, Built, build
+from migrations.errors import DuplicateVersionError, FolderError
+from migrations.migration import Migration, Options, SourceFile
+from migrations.version import version_key
+
+OURS = frozenset({"postgres", "postgresql", "pg", "pgsql", "psql"})
+OTHERS = frozenset(
+    {
+        *("mysql", "mysql8", "mariadb", "sqlite", "sqlite3", "mssql", "sqlserver", "oracle"),
+        *("cockroach", "cockroachdb", "crdb", "clickhouse", "h2", "tidb", "spanner"),
+    }
+)
+_SUFFIX = re.compile(r"(.*)\.(up|down)\.sql", re.IGNORECASE | re.DOTALL)
+_NO_TRANSACTION = re.compile(
+    r"--[ \t]*(?:no-transaction|atlas:txmode[ \t]+none|morph:nontransactional)[ \t]*\r?$",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One file of a pair. `server` is the kind of server in its name, lower case."""
+
+    file: SourceFile
+    version: str
+    name: str
+    direction: str
+    server: str = ""
+    autocommit: bool = False
+
+
+def half(
+    file: SourceFile, base: str, named: Callable[[str], tuple[str, str] | None]
+) -> Half | None:
+    """What the file called `base` is; `None` if it is no half of a pair with a version.
+
+    `named` splits a name without its suffixes into version and description.
+    """
+    found = _SUFFIX.fullmatch(base)
+    if found is None:
+        return None
+    stem, *words = found.group(1).split(".")
+    server, autocommit = "", False
+    while words and (word := words[-1].lower()) in {*OURS, *OTHERS, "autocommit"}:
+        autocommit = autocommit or word == "autocommit"
+        server = server if word == "autocommit" else word
+        words.pop()
+    split = named(".".join((stem, *words)))
+    if split is None:
+        return None
+    return Half(file, *split, found.group(2).lower(), server, autocommit)
+
+
+@dataclass(slots=True)
+class _Pair:
+    halves: dict[str, list[Half]] = field(default_factory=dict)
+
+
+def paired(halves: Iterable[Half], dialect: str, reading: Reading) -> list[Migration]:
+    """The migrations that the files make, in no order. Raises LoadError."""
+    pairs: dict[tuple[int, ...], _Pair] = {}
+    for one in halves:
+        pair = pairs.setdefault(version_key(one.version), _Pair())
+        pair.halves.setdefault(one.direction, []).append(one)
+    made = [_migration(pair, dialect, reading) for pair in pairs.values()]
+    return [migration for migration in made if migration is not None]
+
+
+def _migration(pair: _Pair, dialect: str, reading: Reading) -> Migration | None:
+    up = _chosen(pair.halves.get("up", []))
+    down = _chosen(pair.halves.get("down", []))
+    if up is None and pair.halves.get("up"):
+        return None
+    if up is None:
+        if down is None:
+            return None
+        raise FolderError(
+            down.file.name,
+            None,
+            f"version {down.version} has a down and no up",
+            f"Add {down.version}_{down.name}.up.sql, or remove the down",
+        )
+    built = [build(body_of(one.file, one.autocommit), reading) for one in (up, down) if one]
+    files = (up.file, down.file) if down else (up.file,)
+    return of_files((up.version, up.name), dialect, built, files)
+
+
+def of_files(
+    named: tuple[str, str], dialect: str, built: Sequence[Built], files: tuple[SourceFile, ...]
+) -> Migration:
+    """The migration of an up and perhaps a down, each a file of its own."""
+    version, name = named
+    down = built[1].section if len(built) > 1 else None
+    return Migration(
+        *(version, name, dialect, built[0].section, down, None, files),
+        notes=tuple(note for one in built for note in one.notes),
+        variables=tuple(sorted({name for one in built for name in one.variables})),
+    )
+
+
+def body_of(file: SourceFile, autocommit: bool = False) -> Body:
+    """A whole file as a section; its first line may say that it takes no transaction."""
+    text = text_of(file)
+    alone = autocommit or _NO_TRANSACTION.match(text) is not None
+    return Body.of_file(file, text, Options(transaction=False) if alone else NO_OPTIONS)
+
+
+def _chosen(halves: Sequence[Half]) -> Half | None:
+    """The half that is for PostgreSQL. Raises DuplicateVersionError."""
+    ours = [one for one in halves if one.server in OURS]
+    chosen = ours or [one for one in halves if not one.server]
+    if len(chosen) > 1:
+        raise DuplicateVersionError(
+            chosen[1].file.name,
+            None,
+            f"has the same version as {chosen[0].file.name}",
+            "Give one of them another version (leading zeros do not count)",
+        )
+    return chosen[0] if chosen else None

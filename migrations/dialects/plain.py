@@ -1,0 +1,161 @@
+"""Plain SQL in order: no marks, the names alone say what is what.
+
+    001_name.sql  2023-01-26.0-name.sql  001 a name.sql     an up, one file per version
+    001_name.up.sql, 001_name.down.sql                      a pair
+    20260102030405_name/migration.sql                       a folder per version, also with down.sql
+    2026-01-02-030405_name/up.sql, …/down.sql               the same, as a pair
+    0000_name.sql with meta/_journal.json                   the journal gives the order
+
+- Versions are compared number by number. A `.sql` file that carries none is an error.
+- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says; a line that
+  is `--> statement-breakpoint` ends a statement.
+- A file may be empty or hold only comments: a migration that does nothing.
+- A line that looks like the section marker of a tool is an error, because without that tool the SQL
+  below it would run with everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from migrations.dialects import Reading, only
+from migrations.dialects.naming import (
+    PARTS,
+    base_name,
+    is_program,
+    is_sql,
+    ordered,
+    refuse_programs,
+)
+from migrations.dialects.ordering_file import JOURNAL, by_journal
+from migrations.dialects.pairs import Half, body_of, half, of_files, paired
+from migrations.dialects.sections import Body, build
+from migrations.errors import FileNameError, MarkerError
+from migrations.migration import Migration, SourceFile
+from migrations.version import NAME_REMEDY, version_and_name
+
+_DATED = re.compile(
+    r"([0-9]{4}[-_][0-9]{2}[-_][0-9]{2}(?:[.T_-][0-9]+(?![0-9A-Za-z]))*)(?:[-_. ]+(.+))?",
+    re.DOTALL,
+)
+_SPACED = re.compile(r"([vV]?[0-9]+(?:\.[0-9]+)*)[ .]+(.+)", re.DOTALL)
+_OTHER_TOOLS = re.compile(
+    rb"^[ \t]*--+[ \t]*(?:\+[ \t]*(?:migrate|goose)\b|migrate:(?:up|down)\b)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_MARKER = re.compile(
+    r"^[ \t]*--+[ \t]*(?:"
+    r"//[ \t]*@undo|@(?:up|down|undo)\b"
+    r"|\+[ \t]*[a-z]+[ \t]+(?:up|down)\b|migrat\w*[ \t]*:[ \t]*(?:up|down)\b"
+    r"|rambler[ \t]+(?:up|down)\b|liquibase[ \t]+formatted\b|changeset[ \t]+\S+:\S+"
+    r"|create above / drop below\b"
+    r"|(?:(?:up|down|rollback|undo|revert)(?:[ \t]+migration)?|migration[ \t]+(?:up|down))[ \t]*:?"
+    r"[ \t]*-*[ \t]*\r?$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BREAKPOINT = re.compile(r"^--> statement-breakpoint\b", re.MULTILINE)
+_BREAKPOINT_BEHIND = re.compile(r"--> statement-breakpoint[ \t]*\r?$", re.MULTILINE)
+_FLYWAY = re.compile(r"[VURB][0-9._]*__", re.IGNORECASE)
+
+
+class Plain:
+    """Reads one or two files per migration, by name."""
+
+    name = "plain"
+
+    def claims(self, names: Sequence[str]) -> Sequence[str]:
+        """The `.sql` files of the folder and those of folders with a version, and their journal."""
+        return [name for name in names if name.endswith(JOURNAL) or _is_migration(name)]
+
+    def detect(self, files: Sequence[SourceFile]) -> bool:
+        """Whether a file carries a version, and none the mark of a tool."""
+        sql = [file for file in files if is_sql(file.name)]
+        if any(_FLYWAY.match(base_name(file.name)) for file in sql):
+            return False
+        if any(_OTHER_TOOLS.search(file.content) for file in sql):
+            return False
+        return any(_version_of(file.name) for file in sql)
+
+    def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
+        """One migration per version. Raises LoadError."""
+        refuse_programs(files, self.name)
+        journal = next((file for file in files if file.name.endswith(JOURNAL)), None)
+        sql = [file for file in files if is_sql(file.name)]
+        for file in sql:
+            _refuse_markers(file)
+        loaded = ordered([*self._pairs(sql, reading), *self._single(sql, reading)])
+        return by_journal(loaded, journal) if journal else loaded
+
+    def rebuild(
+        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
+    ) -> Migration:
+        """The migration of its own files. Raises LoadError."""
+        return only(self.load(files, reading), files)
+
+    def _pairs(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
+        halves = [found for file in files if (found := _half(file)) is not None]
+        return paired(halves, self.name, reading)
+
+    def _single(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
+        single = [file for file in files if _half(file) is None]
+        return [_migration(file, self.name, reading) for file in single]
+
+
+def _is_migration(name: str) -> bool:
+    """Whether a name is that of a migration here: in the folder, or in one with a version."""
+    folder, _, base = name.rpartition("/")
+    if not folder:
+        return is_sql(name) or is_program(name)
+    return base.lower() in PARTS and _named(base_name(folder)) is not None
+
+
+def _half(file: SourceFile) -> Half | None:
+    """Half of a pair by the file's own name, or by its folder's."""
+    folder, _, base = file.name.rpartition("/")
+    if base.lower() in PARTS and (named := _named(base_name(folder))) is not None:
+        return Half(file, *named, "down" if base.lower() == "down.sql" else "up")
+    return half(file, base, _named)
+
+
+def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
+    """An up alone. Raises LoadError."""
+    named = _named(base_name(file.name)[: -len(".sql")])
+    if named is None:
+        raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
+    return of_files(named, dialect, [build(_broken(body_of(file)), reading)], (file,))
+
+
+def _broken(body: Body) -> Body:
+    """A section whose breakpoints end statements."""
+    text = _BREAKPOINT.sub(";", body.text)
+    return replace(body, text=_BREAKPOINT_BEHIND.sub(";", text))
+
+
+def _named(stem: str) -> tuple[str, str] | None:
+    """Version and description of a name without its suffix."""
+    for pattern in (_DATED, _SPACED):
+        if found := pattern.fullmatch(stem):
+            return found.group(1), found.group(2) or ""
+    return version_and_name(stem)
+
+
+def _version_of(name: str) -> bool:
+    folder, _, base = name.rpartition("/")
+    stem = base_name(folder) if base.lower() in PARTS else base[: -len(".sql")]
+    return _named(stem) is not None
+
+
+def _refuse_markers(file: SourceFile) -> None:
+    """Raise MarkerError for a line that seems to begin a section of another tool's format."""
+    text = file.content.decode(errors="replace")
+    if found := _MARKER.search(text):
+        shown = found.group().strip()[:80]
+        raise MarkerError(
+            file.name,
+            text.count("\n", 0, found.start()) + 1,
+            f"`{shown}` looks like the section marker of a tool, and plain SQL has no sections",
+            "Write `-- +migrate Up` and `-- +migrate Down`, or a file of its own for each; "
+            "a comment that is none of this is written in other words",
+        )
