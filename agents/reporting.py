@@ -16,12 +16,14 @@ from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import Metadata, encode, report_id
 from ledger.contracts.registry import DatabaseIdentity, FailureDetail
 from ledger.contracts.reports import (
+    AdoptedMigration,
     AttemptFinished,
     AttemptStarted,
     CommandRefused,
     ContentMissing,
     DatabaseIdentified,
     DatabaseInspected,
+    HistoryAdopted,
     MigrationApplied,
     MigrationFailed,
     MigrationRolledBack,
@@ -33,7 +35,7 @@ from ledger.contracts.reports import (
 from ledger.contracts.wire import encode_report
 from ledger.telemetry import current_context
 from migrations.migration import Direction, Migration, Statement
-from migrations.work import Failure, Identity, OutsideChange, StepOutcome, StepResult
+from migrations.work import Adopted, Failure, Identity, OutsideChange, StepOutcome, StepResult
 
 STATEMENT_MAX_CHARS = 8_000
 """Of a failed statement's text: enough to recognise it, small enough for a message."""
@@ -184,6 +186,24 @@ class Reporter:
                 by=change.by,
                 at=change.at,
             )
+        )
+
+    def adopted(self, adopted: Adopted) -> None:
+        """Another tool's history was taken over, or taken out of the journal again."""
+        self.say(
+            HistoryAdopted(
+                database=self._job.command.database,
+                command=self._job.id,
+                source=adopted.source,
+                table=adopted.table,
+                rows=adopted.rows,
+                taken=tuple(
+                    AdoptedMigration(version=version, checksum=checksum)
+                    for version, checksum in adopted.taken
+                ),
+                released=adopted.released,
+            ),
+            recovered=adopted.recovered,
         )
 
     def _running(self, migration: str, statement: int, statements: int) -> None:

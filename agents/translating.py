@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from agents.reporting import failure_of, identity_of
 from ledger.contracts.commands import ApplyCommand, InspectCommand
-from ledger.contracts.registry import Expected, RunLimits
+from ledger.contracts.registry import Expected, HistoryFound, HistoryRow, RunLimits
 from ledger.contracts.registry import Mode as OrderedMode
 from ledger.contracts.reports import DatabaseInspected, JournalEntry, Rights
-from migrations.entries import RESOLVE, State
+from migrations.adoption.history import History
+from migrations.entries import WORDS, State
 from migrations.inspection import Inspection
 from migrations.migration import Direction, Language, Migration
 from migrations.plan import outcome_of
 from migrations.work import (
+    Adoption,
     Epoch,
     Expectation,
     Identity,
     Limits,
     Mode,
     OutsideChange,
+    Repair,
     Resolution,
     StepOutcome,
     Work,
@@ -45,8 +48,23 @@ def work_of(
         resolutions=tuple(
             Resolution(said.version, said.applied, said.reason) for said in command.resolutions
         ),
+        repairs=tuple(
+            Repair(ref.version, (one.checksum,), one.reason)
+            for ref in command.migrations
+            for one in ref.accepts
+        ),
+        adoption=adoption_of(command),
+        out_of_order=command.out_of_order,
         programs=frozenset(programs),
     )
+
+
+def adoption_of(command: ApplyCommand) -> Adoption | None:
+    """What an adoption rests on; `None` for all other commands."""
+    said = command.adoption
+    if said is None:
+        return None
+    return Adoption(said.source, said.through, said.table, said.accept_missing)
 
 
 def expectation_of(expected: Expected) -> Expectation:
@@ -106,10 +124,13 @@ def holds(command: ApplyCommand, found: Inspection) -> bool:
     return all(applied) if command.mode is OrderedMode.UP else not any(applied)
 
 
-def inspected(command: InspectCommand, found: Inspection) -> DatabaseInspected:
+def inspected(
+    command: InspectCommand, found: Inspection, left: Sequence[History] = ()
+) -> DatabaseInspected:
     """What a look at the database found, as it is reported.
 
-    A person's word (`resolve`) says whether the up section holds, and is reported as such.
+    A word for which nothing ran (a person's, another tool's) says whether the up section holds,
+    and is reported as such.
     """
     rights = found.rights
     return DatabaseInspected(
@@ -133,7 +154,7 @@ def inspected(command: InspectCommand, found: Inspection) -> DatabaseInspected:
             JournalEntry(
                 version=entry.migration,
                 state=entry.state.value,
-                direction=Direction.UP if entry.direction == RESOLVE else entry.direction,
+                direction=Direction.UP if entry.direction in WORDS else entry.direction,
                 rollout=entry.rollout,
                 command=entry.command,
                 checksum=entry.checksum,
@@ -142,4 +163,23 @@ def inspected(command: InspectCommand, found: Inspection) -> DatabaseInspected:
             for entry in found.latest.values()
         ),
         failure=failure_of(found.failure),
+        histories=tuple(
+            HistoryFound(
+                tool=one.tool.value,
+                table=one.table,
+                rows=tuple(
+                    HistoryRow(
+                        version=row.version,
+                        name=row.name,
+                        below=row.below,
+                        repeatable=row.repeatable,
+                        checksum=row.checksum,
+                    )
+                    for row in one.rows
+                ),
+                count=one.count,
+                problem=one.problem,
+            )
+            for one in left
+        ),
     )

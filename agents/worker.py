@@ -40,9 +40,12 @@ from agents.translating import (
 )
 from ledger import telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
-from ledger.contracts.registry import FailureDetail
+from ledger.contracts.events import Purpose
+from ledger.contracts.registry import FailureDetail, Mode
 from ledger.contracts.reports import DatabaseInspected, Verdict
 from migrations import inspection, runner, work
+from migrations.adoption import looking
+from migrations.adoption.telling import told
 from migrations.session import ConnectionSettings
 from migrations.work import Failure
 
@@ -139,11 +142,13 @@ class Worker:
             reporter.step_finished(step)
         for change in latest(outcome.outside):
             reporter.found_outside(change)
+        if outcome.adopted is not None:
+            reporter.adopted(outcome.adopted)
         verdict = _verdict(outcome)
         reporter.finished(
             command,
             verdict,
-            changed=sum(step.result in CHANGED for step in outcome.steps),
+            changed=sum(step.result in CHANGED for step in outcome.steps) + size(outcome.adopted),
             journal_head=outcome.journal_head,
             failure=failure_of(outcome.failure),
         )
@@ -160,19 +165,22 @@ class Worker:
         outcomes = journalled(command, found)
         for outcome in outcomes:
             reporter.step_finished(outcome)
+        adopted = told(found.entries, command.command, command.rollout)
+        if adopted is not None:
+            reporter.adopted(adopted)
         failures = [one.failure for one in outcomes if one.failure is not None]
         if found.failure is not None:
             verdict, failure = Verdict.FAILED, failure_of(_unread(found.failure, why))
         elif failures and failures[-1].kind != "cancelled":
             verdict, failure = Verdict.FAILED, failure_of(failures[-1])
-        elif outcomes and holds(command, found):
+        elif (outcomes and holds(command, found)) or (adopted and command.mode is Mode.ADOPT):
             verdict, failure = Verdict.DONE, None
         else:
             verdict, failure = Verdict.CANCELLED, _failure("cancelled", why)
         reporter.finished(
             command,
             verdict,
-            changed=sum(one.result in CHANGED for one in outcomes),
+            changed=sum(one.result in CHANGED for one in outcomes) + size(adopted),
             journal_head=found.journal_head,
             failure=failure,
         )
@@ -185,8 +193,11 @@ class Worker:
         except Refused as refused:
             reporter.inspected(_not_reached(command, refused.failure))
             return refused.verdict
-        found = await inspection.inspect(connection, command.connection.schema_name)
-        reporter.inspected(inspected(command, found))
+        schema = command.connection.schema_name
+        found = await inspection.inspect(connection, schema)
+        looks = command.purpose is Purpose.ADOPT and found.failure is None
+        left = await looking.histories_in(connection, schema) if looks else ()
+        reporter.inspected(inspected(command, found, left))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
 
     def _check(self, job: Job, command: ApplyCommand) -> None:
@@ -234,6 +245,11 @@ class Worker:
 
 CHANGED = (work.StepResult.APPLIED, work.StepResult.ROLLED_BACK)
 """What counts as in force: this rollout's own steps, recovered ones included."""
+
+
+def size(adopted: work.Adopted | None) -> int:
+    """How many migrations an adoption has put in force, or out of it."""
+    return len(adopted.taken) + len(adopted.released) if adopted else 0
 
 
 def _verdict(outcome: work.Outcome) -> Verdict:

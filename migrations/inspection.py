@@ -5,14 +5,15 @@ Nothing is written and no lock is taken; the journal need not exist.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 import asyncpg
 
 from migrations import journal
 from migrations.arrival import Facts, facts_of, identity_of, refuse_unsuitable, server_version
-from migrations.entries import Entry
-from migrations.errors import PoolerRefused, Unreachable
+from migrations.entries import Entry, State
+from migrations.errors import PoolerRefused, StandbyRefused, Unreachable
 from migrations.failure import from_error
 from migrations.journal import Record, latest_by_version, statement
 from migrations.session import Connection, ConnectionSettings, close_session, open_session
@@ -37,8 +38,8 @@ class Rights:
 class Inspection:
     """What a look found; `failure` says why something is missing.
 
-    `entries` is all that the journal says of migrations, oldest first. `identity` is `None` without
-    a journal, because a database gets its UUID with the first contact.
+    `entries` is all that the journal says of migrations and adoptions, oldest first. `identity` is
+    `None` without a journal, because a database gets its UUID with the first contact.
     """
 
     reachable: bool
@@ -61,6 +62,19 @@ class Inspection:
 
 async def inspect(settings: ConnectionSettings, target: str = "") -> Inspection:
     """Look at a target; what goes wrong is in the answer, not raised."""
+    return await _in_session(settings, target, _look)
+
+
+async def glance(settings: ConnectionSettings, target: str = "") -> Inspection:
+    """As `inspect` without rights and TLS, and with one question where there is a journal."""
+    return await _in_session(settings, target, _glance)
+
+
+async def _in_session(
+    settings: ConnectionSettings,
+    target: str,
+    look: Callable[[Connection, str], Awaitable[Inspection]],
+) -> Inspection:
     try:
         connection = await open_session(
             settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
@@ -68,11 +82,31 @@ async def inspect(settings: ConnectionSettings, target: str = "") -> Inspection:
     except Unreachable as error:
         return Inspection(reachable=False, failure=from_error(error))
     try:
-        return await _look(connection, target)
+        return await look(connection, target)
     except (asyncpg.InterfaceError, OSError) as error:
         return Inspection(reachable=False, failure=from_error(error))
     finally:
         await close_session(connection)
+
+
+async def _glance(connection: Connection, target: str) -> Inspection:
+    try:
+        rows = await connection.fetch(statement("glance", target=target))
+    except asyncpg.PostgresError:
+        rows = []
+    record = journal.record_of(rows)
+    if record is None:
+        return await _look(connection, target)
+    facts = facts_of(connection, rows[0])
+    found = Inspection(reachable=True, server_version=server_version(connection))
+    try:
+        refuse_unsuitable(facts)
+    except PoolerRefused as error:
+        return replace(found, failure=from_error(error))
+    except StandbyRefused:
+        # Reading is what a standby is for.
+        found = replace(found, in_recovery=True)
+    return _with_record(found, facts, record)
 
 
 async def _look(connection: Connection, target: str) -> Inspection:
@@ -106,5 +140,9 @@ def _with_record(found: Inspection, facts: Facts, record: Record) -> Inspection:
         owner=record.owner,
         epoch=record.epoch,
         journal_head=record.head,
-        entries=tuple(entry for entry in record.entries if not entry.about_target),
+        entries=tuple(
+            entry
+            for entry in record.entries
+            if not entry.about_target or entry.state is State.ADOPTED
+        ),
     )

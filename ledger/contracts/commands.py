@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter
 
 from ledger.contracts.events import Purpose
 from ledger.contracts.registry import (
+    Adoption,
     Connection,
     Expected,
     MigrationRef,
@@ -60,6 +61,8 @@ class ApplyCommand(CommandBase):
     limits: RunLimits
     expires_at: datetime
     resolutions: tuple[Resolution, ...] = ()
+    adoption: Adoption | None = None
+    out_of_order: bool = False
     variables: tuple[tuple[str, str], ...] = ()
     """What the migrations' placeholders stand for in this database, by name, sorted."""
 

@@ -20,12 +20,14 @@ from uuid import UUID
 
 from ledger.contracts.fleet_events import (
     BundleRegistered,
+    ChangeAccepted,
     DatabaseRegistered,
     DatabaseReinstated,
     DatabaseRelabelled,
     DatabaseRepointed,
     DatabaseRetired,
     DatabaseSuspended,
+    FileGone,
     MigrationRegressed,
 )
 from ledger.contracts.registry import Connection, Sha256
@@ -65,6 +67,7 @@ __all__ = [
     "AttemptTimedOut",
     "Budget",
     "BundleRegistered",
+    "ChangeAccepted",
     "CheckRequested",
     "DatabaseLeftOut",
     "DatabaseRegistered",
@@ -73,6 +76,7 @@ __all__ = [
     "DatabaseRepointed",
     "DatabaseRetired",
     "DatabaseSuspended",
+    "FileGone",
     "InspectionOrdered",
     "LeadershipTaken",
     "LedgerInitialised",
@@ -109,6 +113,7 @@ class Purpose(StrEnum):
     CHECK = "check"
     OUTCOME = "outcome"
     REINSTATE = "reinstate"
+    ADOPT = "adopt"
 
 
 class CheckRequested(Event):
@@ -183,7 +188,7 @@ FLEET: tuple[type[Event], ...] = (
     DatabaseRetired,
     MigrationRegressed,
 )
-BUNDLE: tuple[type[Event], ...] = (BundleRegistered,)
+BUNDLE: tuple[type[Event], ...] = (BundleRegistered, ChangeAccepted, FileGone)
 DECISIONS: tuple[type[Event], ...] = (
     RolloutPlanned,
     WavePlanned,
@@ -223,6 +228,8 @@ REQUESTED_BY_OPERATORS: frozenset[str] = frozenset(
         "DatabaseReinstated",
         "DatabaseRetired",
         "BundleRegistered",
+        "ChangeAccepted",
+        "FileGone",
         "RolloutPlanned",
         "WavePlanned",
         "RolloutStarted",

@@ -60,6 +60,20 @@ class MigrationRegressed(Event):
     command: UUID
 
 
+class ChangeAccepted(Event):
+    """A person took this text of a migration for the one that databases had applied."""
+
+    version: str
+    known: Sha256
+    given: Sha256
+
+
+class FileGone(Event):
+    """A person accepted that no folder has this migration any more, though databases have it."""
+
+    version: str
+
+
 class BundleRegistered(Event):
     """A folder of migrations was stored by its content; the texts are in the content table."""
 

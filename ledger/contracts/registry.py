@@ -58,6 +58,13 @@ class ContentRef(Value):
     size: int
 
 
+class Accepted(Value):
+    """A person's leave to take a migration's text for another one that was applied; and why."""
+
+    checksum: Sha256
+    reason: str
+
+
 class MigrationRef(Value):
     """A migration without its text: what it is called, what it hashes to, what it can do."""
 
@@ -77,6 +84,8 @@ class MigrationRef(Value):
     """Names of the variables that its text is filled with."""
     repeatable: bool = False
     """Runs again whenever its up section has changed."""
+    accepts: tuple[Accepted, ...] = ()
+    """Other up sections that databases may have had applied under this version."""
 
     @property
     def label(self) -> str:
@@ -97,6 +106,40 @@ class Mode(StrEnum):
     UP = "up"
     DOWN = "down"
     ROLLBACK = "rollback"
+    ADOPT = "adopt"
+
+
+class Adoption(Value):
+    """What a rollout that adopts rests on; as `migrations.work.Adoption` in the wire's words.
+
+    `source` is a tool's name, `auto`, or `baseline`; `through` a version up to which everything
+    counts as applied; `accept_missing` leave to take over rows that no file belongs to.
+    """
+
+    source: str = "auto"
+    through: str = ""
+    table: str = ""
+    accept_missing: bool = False
+
+
+class HistoryRow(Value):
+    """One migration that another tool holds for applied; as `migrations.adoption.history.Row`."""
+
+    version: str
+    name: str = ""
+    below: bool = False
+    repeatable: bool = False
+    checksum: int | None = None
+
+
+class HistoryFound(Value):
+    """What another tool's table says in one database; `problem` says why it cannot be relied on."""
+
+    tool: str
+    table: str
+    rows: tuple[HistoryRow, ...]
+    count: int
+    problem: str = ""
 
 
 class RunLimits(Value):

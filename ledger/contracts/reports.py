@@ -14,7 +14,13 @@ from uuid import UUID
 
 from pydantic import Field
 
-from ledger.contracts.registry import DatabaseIdentity, FailureDetail, Mode, Value
+from ledger.contracts.registry import (
+    DatabaseIdentity,
+    FailureDetail,
+    HistoryFound,
+    Mode,
+    Value,
+)
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """What fits into a column of the read models: a report that no table can hold is no report."""
@@ -73,6 +79,27 @@ class MigrationRolledBack(Report):
     checksum: str
     duration_ms: Count
     statements: Count
+
+
+class AdoptedMigration(Value):
+    """A version that is in the journal now; `checksum` is empty where no file belongs to it."""
+
+    version: str
+    checksum: str
+
+
+class HistoryAdopted(Report):
+    """What another tool, or a person, says is applied is in the journal now; nothing ran.
+
+    `released` are versions that the journal holds for applied no more: the other tool has undone
+    them, or the adoption was taken back. `rows` counts those of the other tool's table.
+    """
+
+    source: str
+    table: str
+    rows: Count
+    taken: tuple[AdoptedMigration, ...]
+    released: tuple[str, ...] = ()
 
 
 class MigrationFailed(Report):
@@ -164,6 +191,8 @@ class DatabaseInspected(Report):
     rights: Rights | None = None
     entries: tuple[JournalEntry, ...] = ()
     failure: FailureDetail | None = None
+    histories: tuple[HistoryFound, ...] = ()
+    """What other tools left there; only looked for before an adoption."""
 
 
 REPORTS: tuple[type[Report], ...] = (
@@ -172,6 +201,7 @@ REPORTS: tuple[type[Report], ...] = (
     MigrationApplied,
     MigrationSkipped,
     MigrationRolledBack,
+    HistoryAdopted,
     MigrationFailed,
     CommandRefused,
     ContentMissing,

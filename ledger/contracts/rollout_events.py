@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from ledger.contracts.registry import (
+    Adoption,
     Connection,
     Expected,
     Mode,
@@ -35,8 +36,8 @@ class Budget(Event):
 class RolloutPlanned(Event):
     """A set of migrations is to travel across these databases, in waves, within these limits.
 
-    `mode` is `up` or `down`. `fleet_position` is the log position at which the selection was
-    pinned. `databases` and `waves` count what the WavePlanned events that follow will name.
+    `mode` is `up`, `down` or `adopt`. `fleet_position` is the log position at which the selection
+    was pinned. `databases` and `waves` count what the WavePlanned events that follow will name.
     `expiry_s` limits starting an order, `deadline_s` answering it.
     """
 
@@ -55,6 +56,10 @@ class RolloutPlanned(Event):
     limits: RunLimits
     expiry_s: float
     deadline_s: float
+    adoption: Adoption | None = None
+    """What `adopt` rests on."""
+    out_of_order: bool = False
+    """Leave to apply what comes before something that a database has already."""
 
 
 class WavePlanned(Event):
@@ -102,6 +107,8 @@ class Ordered(Event):
     expires_at: datetime
     deadline_at: datetime
     resolutions: tuple[Resolution, ...] = ()
+    adoption: Adoption | None = None
+    out_of_order: bool = False
 
 
 class MigrationOrdered(Ordered):

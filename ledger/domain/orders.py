@@ -95,6 +95,8 @@ def order(
         expires_at=situation.after(plan.expiry_s),
         deadline_at=situation.after(plan.deadline_s),
         resolutions=database.resolutions,
+        adoption=plan.adoption,
+        out_of_order=plan.out_of_order,
     )
     return decided(state, event, str(event.command))
 

@@ -17,6 +17,7 @@ from ledger.contracts.reports import (
     AttemptStarted,
     CommandRefused,
     DatabaseInspected,
+    HistoryAdopted,
     JournalEntry,
     MigrationApplied,
     MigrationFailed,
@@ -64,6 +65,18 @@ def migration_rolled_back(draft: Draft, recorded: Recorded, event: MigrationRoll
     else:
         changed = tuple(version for version in state.changed if version != event.version)
         draft.put(state._replace(changed=changed, undone=True))
+
+
+def history_adopted(draft: Draft, recorded: Recorded, event: HistoryAdopted) -> None:
+    """A fact as well: what the journal holds through this rollout now, without anything run."""
+    state = draft.get(event.database)
+    if state is None:
+        return
+    known = {version for version in state.changed if version not in event.released}
+    new = (one.version for one in event.taken if one.version not in known)
+    kept = (version for version in state.changed if version in known)
+    undone = state.undone or (draft.rolling and bool(event.released))
+    draft.put(state._replace(changed=(*kept, *new), undone=undone))
 
 
 def step_failed(draft: Draft, recorded: Recorded, event: MigrationFailed | CommandRefused) -> None:
@@ -174,6 +187,9 @@ def _holds(draft: Draft, state: DatabaseState, entries: tuple[JournalEntry, ...]
             return all(version in found for version in versions)
         case Mode.DOWN:
             return not any(version in found for version in versions)
+        case Mode.ADOPT:
+            # What there was to adopt, only the database knew: adopting again finds it done.
+            return any(entry.rollout == draft.plan.rollout for entry in entries)
         case Mode.ROLLBACK | None:
             # An entry says what holds, not what is half done; another attempt cleans that up, and
             # answers "nothing to undo" where there was nothing.

@@ -10,7 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ledger.contracts.events import Budget, RolloutPlanned, WavePlanned, WhenSpent
-from ledger.contracts.registry import MigrationRef, Mode, RunLimits, Sha256, Step
+from ledger.contracts.registry import (
+    Adoption,
+    MigrationRef,
+    Mode,
+    RunLimits,
+    Sha256,
+    Step,
+)
 from ledger.contracts.reports import Event
 from ledger.domain import waves
 from ledger.domain.fleet import DatabaseRecord
@@ -59,6 +66,8 @@ class PlanRequest:
     limits: RunLimits = field(default_factory=RunLimits)
     expiry_s: float = EXPIRY_S
     deadline_s: float = DEADLINE_S
+    adoption: Adoption | None = None
+    out_of_order: bool = False
 
 
 def plan_rollout(
@@ -93,6 +102,8 @@ def plan_rollout(
         limits=request.limits,
         expiry_s=request.expiry_s,
         deadline_s=request.deadline_s,
+        adoption=request.adoption,
+        out_of_order=request.out_of_order,
     )
     return (planned, *_waves(request.rollout, cut))
 
@@ -141,7 +152,7 @@ def _check_migrations(request: PlanRequest) -> None:
         refuse_irreversible("`ledger down`", request.migrations)
         if request.when_spent is WhenSpent.ROLLBACK:
             raise DownHasNoRollback
-    elif request.when_spent is WhenSpent.ROLLBACK:
+    elif request.when_spent is WhenSpent.ROLLBACK and request.mode is not Mode.ADOPT:
         refuse_irreversible("rolling back when the budget is spent", request.migrations)
 
 

@@ -14,6 +14,11 @@ Refusal
 ├── InvalidBudget          a failure budget cannot be read
 ├── InvalidLimit           a number of a plan is out of its range
 ├── ChangedMigration       a version is registered with another up
+├── NothingToRepair        no text has changed, or no file is gone
+├── OutOfOrder             a migration would run before one that is applied
+├── UnknownBaseline        the folder has no version up to which to mark
+├── BeyondBaseline         databases have more than a baseline says
+├── UnknownTool            no tool of this name keeps a history that can be adopted
 ├── UnknownMigration       the rollout has no such version
 ├── NothingPlanned         there is no migration to run
 ├── IrreversibleMigrations a migration without a down section stands in the way
@@ -105,11 +110,12 @@ class RetiredDatabase(Refusal):
 class ReasonRequired(Refusal):
     """The request changes what the ledger believes of a database, so it must say why."""
 
-    def __init__(self, request: str) -> None:
-        super().__init__(
-            f"{request} makes the ledger forget what it believed of the database; "
-            "say why with --reason"
-        )
+    def __init__(
+        self,
+        request: str,
+        what: str = "makes the ledger forget what it believed of the database",
+    ) -> None:
+        super().__init__(f"{request} {what}; say why with --reason")
 
 
 class InvalidSelection(Refusal):
@@ -169,9 +175,58 @@ class ChangedMigration(Refusal):
         super().__init__(
             f"migration {label} is registered with another up section "
             f"(checksum {known[:12]}, given {given[:12]}); "
-            "restore the file and write the change as a new migration"
+            "restore the file and write the change as a new migration; or accept the new text with "
+            "`ledger repair VERSION --accept-changed --reason WHY`"
         )
         self.label = label
+
+
+class NothingToRepair(Refusal):
+    """The text of a version has not changed, or its file is not gone."""
+
+    def __init__(self, version: str, why: str) -> None:
+        super().__init__(f"nothing to repair about {version}: {why}; see `ledger plan`")
+
+
+class OutOfOrder(Refusal):
+    """Migrations would run before some that databases have; `late` maps each to those databases."""
+
+    def __init__(self, late: Mapping[str, Sequence[str]]) -> None:
+        named = [f"{label} ({listed(databases)})" for label, databases in late.items()]
+        super().__init__(
+            f"older than what databases have already: {listed(named)}; give them versions behind "
+            "that, or allow it with --allow-out-of-order"
+        )
+        self.late = {label: tuple(databases) for label, databases in late.items()}
+
+
+class UnknownBaseline(Refusal):
+    """The folder has no version up to which everything is to count as applied."""
+
+    def __init__(self, version: str, known: Sequence[str]) -> None:
+        newest = known[-1] if known else "none"
+        super().__init__(
+            f"the folder has no migration {version!r} (its newest is {newest}); name one of its "
+            "versions with --through"
+        )
+
+
+class BeyondBaseline(Refusal):
+    """Databases have migrations beyond the version that a baseline names."""
+
+    def __init__(self, version: str, databases: Sequence[str]) -> None:
+        super().__init__(
+            f"{listed(databases)} have migrations beyond {version}; name a later version with "
+            "--through, or leave them out of the selection"
+        )
+        self.databases = tuple(databases)
+
+
+class UnknownTool(Refusal):
+    """No tool of this name keeps a history that can be adopted."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"no tool is called {name!r}; known are {', '.join(known)}")
 
 
 class UnknownMigration(Refusal):

@@ -106,14 +106,16 @@ def rollback(
 ) -> tuple[Event, ...]:
     """Undo what the rollout applied, on every database that was ever ordered.
 
+    Of an adoption, the journals' entries are taken back and nothing runs.
     Raises `DownHasNoRollback`, `WrongStatus` or `IrreversibleMigrations`.
     """
     if state.plan.mode is Mode.DOWN:
         raise DownHasNoRollback
     if state.rolling or state.status in (Status.PLANNED, Status.ROLLED_BACK):
         raise _wrong(state, "roll back")
-    refs = [migrations[step.version] for step in state.plan.steps]
-    refuse_irreversible(f"rolling back {state.rollout}", refs)
+    if state.plan.mode is not Mode.ADOPT:
+        refs = [migrations[step.version] for step in state.plan.steps]
+        refuse_irreversible(f"rolling back {state.rollout}", refs)
     return (RollbackStarted(rollout=state.rollout, why=why),)
 
 

@@ -26,8 +26,11 @@ def undo_order(databases: Iterable[DatabaseState]) -> tuple[str, ...]:
 def undo_steps(plan: RolloutPlanned, migrations: Mapping[str, MigrationRef]) -> tuple[Step, ...]:
     """The rollout's steps backwards, with their down checksums.
 
-    Raises `IrreversibleMigrations` when one has no down section.
+    What was adopted is only taken out of the journal, for which no down section is needed. Raises
+    `IrreversibleMigrations` when one has no down section.
     """
+    if plan.mode is Mode.ADOPT:
+        return tuple(reversed(plan.steps))
     refs = [migrations[step.version] for step in reversed(plan.steps)]
     refuse_irreversible("the rollback", refs)
     return tuple(

@@ -41,6 +41,8 @@ def apply_command(
         limits=order.limits,
         expires_at=order.expires_at,
         resolutions=order.resolutions,
+        adoption=order.adoption,
+        out_of_order=order.out_of_order,
     )
 
 

@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ledger.contracts.events import BundleRegistered
-from ledger.contracts.registry import ContentRef, MigrationRef
-from ledger.domain.refusals import ChangedMigration
+from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
+from ledger.contracts.registry import Accepted, ContentRef, MigrationRef
+from ledger.contracts.reports import Event
+from ledger.domain.refusals import ChangedMigration, NothingToRepair, ReasonRequired
 from ledger.errors import UnknownBundle, VersionConflict
 from ledger.service.asked import Asked, encode_request
 from ledger.store.bundles import STREAM, BundleState, read_bundles
@@ -44,8 +45,9 @@ class BundleService:
     async def preview(self, folder: Path, dialect: str | None = None) -> BundleRegistered:
         """What registering the folder would record; nothing is. Raises as `register`."""
         bundle = await asyncio.to_thread(load_folder, folder, dialect)
-        event = await self._event(bundle, folder)
-        refuse_changed(await read_bundles(self._log), event.migrations)
+        state = await read_bundles(self._log)
+        event = accepting(state, await self._event(bundle, folder))
+        refuse_changed(state, event.migrations)
         return event
 
     async def register(self, folder: Path, asked: Asked, dialect: str | None = None) -> Registered:
@@ -60,7 +62,7 @@ class BundleService:
             known = state.bundles.get(bundle.digest)
             if known is not None:
                 return Registered(bundle.digest, new=False, bundle=known)
-            event = await self._event(bundle, folder)
+            event = accepting(state, await self._event(bundle, folder))
             refuse_changed(state, event.migrations)
             await self._content.put_many(_texts(bundle))
             events = encode_request([event], asked)
@@ -72,6 +74,51 @@ class BundleService:
             else:
                 return Registered(bundle.digest, new=True, bundle=event)
         raise AssertionError
+
+    async def accept_changed(self, folder: Path, version: str, asked: Asked) -> None:
+        """Let the folder's text of a version stand in for the one that is registered.
+
+        Raises `ReasonRequired`, `NothingToRepair`, and LoadError for a folder that cannot be read.
+        """
+        _require_reason(asked, version)
+        bundle = await asyncio.to_thread(load_folder, folder)
+        ref = next((migration_ref(m) for m in bundle.migrations if m.version == version), None)
+        if ref is None:
+            raise NothingToRepair(version, "the folder has no such version")
+        state = await read_bundles(self._log)
+        known = state.versions.get(version)
+        if known is None:
+            raise NothingToRepair(version, "it was never registered")
+        if known.up_checksum == ref.up_checksum:
+            raise NothingToRepair(version, "its text is the one that is registered")
+        event = ChangeAccepted(version=version, known=known.up_checksum, given=ref.up_checksum)
+        await self._append(event, asked, state)
+
+    async def accept_gone(self, folder: Path, version: str, asked: Asked) -> None:
+        """Note that no folder has this version any more. Raises as `accept_changed`."""
+        _require_reason(asked, version)
+        state = await read_bundles(self._log)
+        if version not in state.versions:
+            raise NothingToRepair(version, "it was never registered")
+        bundle = await asyncio.to_thread(load_folder, folder)
+        if any(migration.version == version for migration in bundle.migrations):
+            raise NothingToRepair(version, "the folder has it")
+        if version not in state.gone:
+            await self._append(FileGone(version=version), asked, state)
+
+    async def vanished(self, bundle: BundleRegistered) -> tuple[MigrationRef, ...]:
+        """What was registered before, is not in this bundle, and was not accepted as gone."""
+        state = await read_bundles(self._log)
+        here = {ref.version for ref in bundle.migrations}
+        return tuple(
+            ref
+            for version, ref in state.versions.items()
+            if version not in here and version not in state.gone
+        )
+
+    async def _append(self, event: Event, asked: Asked, state: BundleState) -> None:
+        events = encode_request([event], asked)
+        await self._log.append(STREAM, events, expected_version=state.version)
 
     async def get(self, digest: str) -> BundleRegistered:
         """A bundle by its digest or an unambiguous beginning of it. Raises `UnknownBundle`."""
@@ -95,6 +142,11 @@ class BundleService:
             git_commit=commit.strip() if commit else None,
             git_dirty=bool(dirty.strip()) if dirty is not None else None,
         )
+
+
+def _require_reason(asked: Asked, version: str) -> None:
+    if not (asked.reason or "").strip():
+        raise ReasonRequired(f"repairing {version}", "overrules what was recorded")
 
 
 def _texts(bundle: Bundle) -> Iterable[bytes]:
@@ -140,12 +192,31 @@ def kind_of(migration: Migration) -> str:
     return max(programs, default="sql")
 
 
+def accepting(state: BundleState, event: BundleRegistered) -> BundleRegistered:
+    """The registration, each migration with the texts that a person lets it stand in for."""
+    migrations = tuple(
+        ref.model_copy(
+            update={
+                "accepts": tuple(
+                    Accepted(checksum=known, reason=reason)
+                    for known, reason in state.accepted[ref.version][ref.up_checksum].items()
+                )
+            }
+        )
+        if ref.up_checksum in state.accepted.get(ref.version, {})
+        else ref
+        for ref in event.migrations
+    )
+    return event.model_copy(update={"migrations": migrations})
+
+
 def refuse_changed(state: BundleState, migrations: Iterable[MigrationRef]) -> None:
     """Raise `ChangedMigration` when a version is registered with another `up`."""
     for ref in migrations:
         known = state.versions.get(ref.version)
         changed = known is not None and known.up_checksum != ref.up_checksum
-        if known is not None and changed and not ref.repeatable:
+        accepted = known is not None and known.up_checksum in {one.checksum for one in ref.accepts}
+        if known is not None and changed and not ref.repeatable and not accepted:
             raise ChangedMigration(ref.label, known.up_checksum, ref.up_checksum)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from ledger.contracts.registry import MigrationRef
+from ledger.contracts.registry import Adoption, MigrationRef
+from ledger.domain.refusals import BeyondBaseline, UnknownBaseline
 from ledger.store.rows import DatabaseVersions
+from migrations.work import BASELINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +19,12 @@ class Pending:
     databases: tuple[str, ...]
     notes: tuple[str, ...]
     already_everywhere: int
+    late: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """What is older than something that databases have already: label, and those databases."""
 
     def in_running_order(self, direction: str) -> tuple[MigrationRef, ...]:
         """Oldest first to go up, newest first to go down."""
-        return self.migrations if direction == "up" else tuple(reversed(self.migrations))
+        return tuple(reversed(self.migrations)) if direction == "down" else self.migrations
 
 
 def pending_up(
@@ -48,8 +52,35 @@ def pending_up(
     )
     have_all = len(selected) - len(lacking)
     notes = [f"{have_all} of {len(selected)} databases have all of it already"] if have_all else []
-    notes += _out_of_order(wanted, migrations, lacking, applied)
-    return Pending(wanted, tuple(lacking), tuple(notes), len(migrations) - len(wanted))
+    late = _out_of_order(wanted, migrations, lacking, applied)
+    notes += [
+        f"{label} is older than what {len(databases)} databases have already"
+        for label, databases in late.items()
+    ]
+    return Pending(wanted, tuple(lacking), tuple(notes), len(migrations) - len(wanted), late)
+
+
+def pending_adopt(
+    migrations: Sequence[MigrationRef],
+    selected: Sequence[str],
+    known: Sequence[DatabaseVersions],
+    adoption: Adoption | None,
+) -> Pending:
+    """What an adoption may find applied, on every selected database: only they know.
+
+    A baseline is refused where the log knows of more. Raises `BeyondBaseline`, `UnknownBaseline`.
+    """
+    if adoption is None or not adoption.through:
+        return Pending(tuple(migrations), tuple(selected), (), 0)
+    labels = [(ref.version, ref.label) for ref in migrations]
+    ends = [at for at, names in enumerate(labels) if adoption.through in names]
+    if not ends:
+        raise UnknownBaseline(adoption.through, [ref.version for ref in migrations])
+    beyond = {ref.version for ref in migrations[ends[0] + 1 :]}
+    further = [one.database for one in known if beyond & frozenset(one.applied)]
+    if adoption.source == BASELINE and further:
+        raise BeyondBaseline(adoption.through, further)
+    return Pending(tuple(migrations), tuple(selected), (), 0)
 
 
 def pending_down(
@@ -81,19 +112,23 @@ def _out_of_order(
     migrations: Sequence[MigrationRef],
     lacking: Sequence[str],
     applied: dict[str, frozenset[str]],
-) -> list[str]:
-    """A note for each migration that is older than one that its databases have already."""
-    place = {ref.version: index for index, ref in enumerate(migrations)}
+) -> dict[str, tuple[str, ...]]:
+    """Each migration that is older than one that its databases have already, and those databases.
+
+    Repeatable ones have no place in the order.
+    """
+    place = {ref.version: at for at, ref in enumerate(migrations) if not ref.repeatable}
     newest = {
         database: max((place[v] for v in applied.get(database, ()) if v in place), default=-1)
         for database in lacking
     }
-    notes = []
-    for ref in wanted:
-        late = sum(
-            ref.version not in applied.get(database, frozenset()) and place[ref.version] < last
+    found = {
+        ref.label: tuple(
+            database
             for database, last in newest.items()
+            if ref.version not in applied.get(database, frozenset()) and place[ref.version] < last
         )
-        if late:
-            notes.append(f"{ref.label} is older than what {late} databases have already")
-    return notes
+        for ref in wanted
+        if not ref.repeatable
+    }
+    return {label: databases for label, databases in found.items() if databases}

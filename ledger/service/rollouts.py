@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from ledger.contracts.events import BundleRegistered, RolloutStarted, WhenSpent
-from ledger.contracts.registry import MigrationRef, Mode, RunLimits
+from ledger.contracts.registry import Adoption, MigrationRef, Mode, RunLimits
 from ledger.contracts.reports import Event
 from ledger.domain import budget, planning, requests, waves
-from ledger.domain.refusals import BusyDatabases, EmptySelection
+from ledger.domain.refusals import BusyDatabases, EmptySelection, OutOfOrder
 from ledger.domain.rollout import RolloutState, fold
 from ledger.domain.selection import select
 from ledger.errors import (
@@ -25,7 +27,7 @@ from ledger.service.asked import Asked, encode_request, new_id
 from ledger.service.bundles import BundleService
 from ledger.service.fleet import FleetService
 from ledger.service.freshness import brought_up
-from ledger.service.pending import Pending, pending_down, pending_up
+from ledger.service.pending import Pending, pending_adopt, pending_down, pending_up
 from ledger.service.status import RolloutStatus, status_of
 from ledger.service.surroundings import Lookout
 from ledger.store.exclusive import exclusive
@@ -37,11 +39,16 @@ from ledger.store.streams import BothStreams, read_both
 TRIES = 5
 """How often a request is decided again because the conductor appended meanwhile."""
 WATCH_EVERY_S = 0.5
+LOOK_AROUND_EVERY = 4
+"""Looks at the log per look at leader and agents, who say how they are every two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
-    """What the command line asks for. `direction` is `up` or `down`; specs as people write them."""
+    """What the command line asks for; specs as people write them.
+
+    `direction` is `up`, `down` or `adopt`, and with the last `adoption` says what it rests on.
+    """
 
     direction: str
     folder: Path | None
@@ -59,6 +66,8 @@ class PlanRequest:
     deadline_s: float
     reason: str | None
     ticket: str | None
+    out_of_order: bool = False
+    adoption: Adoption | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +201,13 @@ class RolloutService:
         streams = BothStreams(self._log, f"rollout-{rollout}")
         fleet = await self._fleet.state()
         state: RolloutState | None = None
-        while True:
+        for look in count():
             state = fold(state, await streams.newer())
             if state is None:
                 raise NoSuchRollout(rollout)
-            yield status_of(state, await self._lookout.look(fleet))
+            if look % LOOK_AROUND_EVERY == 0:
+                surroundings = await self._lookout.look(fleet)
+            yield status_of(state, surroundings)
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def list(self) -> Sequence[RolloutRow]:
@@ -283,6 +294,22 @@ class RolloutService:
         expected = await self._reads.expected(selected)
         return frozenset(one for one, known in expected.items() if known.journal_head is None)
 
+    async def _with_vanished(
+        self,
+        request: PlanRequest,
+        bundle: BundleRegistered,
+        pending: Pending,
+        selected: Sequence[str],
+    ) -> Pending:
+        """The same with a note for each migration that databases have and the folder has not."""
+        gone = await self._bundles.vanished(bundle) if request.folder is not None else ()
+        if not gone:
+            return pending
+        known = await self._reads.database_versions([ref.version for ref in gone], selected)
+        counts = Counter(version for one in known for version in one.applied)
+        notes = [_applied(ref, counts[ref.version]) for ref in gone if counts[ref.version]]
+        return replace(pending, notes=(*pending.notes, *notes))
+
     async def _draw(self, request: PlanRequest, bundle: BundleRegistered, rollout: str) -> _Drawn:
         """Which databases lack what, and the events that would plan it; none when none does."""
         position = await brought_up(self._reads, self._log)
@@ -292,13 +319,17 @@ class RolloutService:
             raise EmptySelection(request.select)
         versions = [ref.version for ref in bundle.migrations]
         known = await self._reads.database_versions(versions, selected)
-        pending = (
-            pending_up(
-                _up_to(bundle, request.to_version), selected, known, await self._unread(selected)
-            )
-            if request.direction == Mode.UP.value
-            else pending_down(bundle.migrations, request.steps_down, selected, known)
-        )
+        match Mode(request.direction):
+            case Mode.UP:
+                chosen = _up_to(bundle, request.to_version)
+                pending = pending_up(chosen, selected, known, await self._unread(selected))
+                pending = await self._with_vanished(request, bundle, pending, selected)
+            case Mode.ADOPT:
+                pending = pending_adopt(bundle.migrations, selected, known, request.adoption)
+            case _:
+                pending = pending_down(bundle.migrations, request.steps_down, selected, known)
+        if pending.late and not request.out_of_order:
+            raise OutOfOrder(pending.late)
         if not pending.databases:
             return _Drawn(bundle, pending, ())
         planned = planning.PlanRequest(
@@ -319,9 +350,18 @@ class RolloutService:
             ),
             expiry_s=request.expiry_s,
             deadline_s=request.deadline_s,
+            adoption=request.adoption,
+            out_of_order=request.out_of_order,
         )
         busy = await self._reads.busy(pending.databases)
         return _Drawn(bundle, pending, planning.plan_rollout(planned, fleet.databases, busy))
+
+
+def _applied(ref: MigrationRef, databases: int) -> str:
+    return (
+        f"{ref.label} is applied in {databases} databases and is not in the folder; restore its "
+        f"file, or accept that it is gone with `ledger repair {ref.version} --gone --reason WHY`"
+    )
 
 
 def _up_to(bundle: BundleRegistered, version: str | None) -> tuple[MigrationRef, ...]:

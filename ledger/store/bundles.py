@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ledger.contracts.events import BundleRegistered
+from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
 from ledger.contracts.registry import MigrationRef
 from ledger.errors import UnknownBundle
 from ledger.store.content import ContentStore
@@ -23,6 +23,15 @@ class BundleState:
     version: int = 0
     bundles: dict[str, BundleRegistered] = field(default_factory=dict)
     versions: dict[str, MigrationRef] = field(default_factory=dict)
+    accepted: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
+    """Per version and new checksum: the texts it may stand in for, each with the reason why."""
+    gone: set[str] = field(default_factory=set)
+    """Versions that no folder needs to have any more."""
+
+    def accept(self, event: ChangeAccepted, reason: str) -> None:
+        """Note a person's leave; what the old text stood in for, the new one does too."""
+        texts = self.accepted.setdefault(event.version, {})
+        texts[event.given] = {**texts.get(event.known, {}), event.known: reason}
 
     def take(self, registered: BundleRegistered) -> None:
         """Note one registration."""
@@ -58,7 +67,15 @@ async def read_bundles(log: EventLog) -> BundleState:
     state = BundleState()
     async for raw in log.read_stream(STREAM):
         state.version = raw.stream_version
-        event = open_event(raw).event
-        if isinstance(event, BundleRegistered):
-            state.take(event)
+        opened = open_event(raw)
+        event = opened.event
+        match event:
+            case BundleRegistered():
+                state.take(event)
+            case ChangeAccepted():
+                state.accept(event, opened.metadata.reason or "")
+            case FileGone():
+                state.gone.add(event.version)
+            case _:
+                continue
     return state

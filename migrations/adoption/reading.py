@@ -29,7 +29,7 @@ COMPANION = "ar_internal_metadata"
 async def histories(connection: Connection) -> tuple[History, ...]:
     """Every history of a known tool that the session's search_path finds; read-only.
 
-    Raises the server's errors, such as a missing right to read one.
+    One that may not be read is there with that as its problem.
     """
     found = await _columns(connection, [kept.table for kept in TABLES] + [COMPANION])
     return tuple(
@@ -114,7 +114,11 @@ def _is_theirs(kept: Kept, found: dict[str, tuple[str, frozenset[str]]]) -> bool
 
 
 async def _read(connection: Connection, kept: Kept, table: str) -> History:
-    return kept.understand(table, await connection.fetch(kept.sql.format(table=table)))
+    try:
+        return kept.understand(table, await connection.fetch(kept.sql.format(table=table)))
+    except asyncpg.InsufficientPrivilegeError:
+        problem = f"{table} may not be read; GRANT SELECT on it, and USAGE on its schema"
+        return History(kept.tool, table, (), 0, problem)
 
 
 def _quoted(name: str) -> str:

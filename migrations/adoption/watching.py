@@ -32,6 +32,8 @@ async def refuse_in_use(connection: Connection, entries: Sequence[Entry], target
     history = await read_again(connection, Tool(marker.source), marker.table)
     if history is None or history.digest == marker.digest:
         return
+    if history.problem:
+        raise StillInUse(f"{marker.source} was adopted here: {history.problem}")
     rows = await connection.fetchval(ADOPTED_ROWS.format(target=quote_literal(target)))
     raise StillInUse(_message(marker, history, json.loads(rows or "[]")))
 

@@ -81,7 +81,7 @@ FROM unnest(ARRAY[
     'DatabaseRegistered', 'DatabaseRelabelled', 'DatabaseRepointed', 'DatabaseSuspended',
     'DatabaseReinstated', 'DatabaseRetired', 'MigrationRegressed',
     -- bundle
-    'BundleRegistered',
+    'BundleRegistered', 'ChangeAccepted', 'FileGone',
     -- rollout: decisions
     'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'WaveOpened', 'MigrationOrdered',
     'RollbackOrdered', 'DatabaseLeftOut', 'WaveCompleted', 'RolloutPaused', 'RolloutResumed',
@@ -90,7 +90,7 @@ FROM unnest(ARRAY[
     'AttemptTimedOut', 'OutcomeResolved', 'CheckRequested', 'InspectionOrdered',
     -- reports
     'AttemptStarted', 'DatabaseIdentified', 'MigrationApplied', 'MigrationSkipped',
-    'MigrationRolledBack', 'MigrationFailed', 'CommandRefused', 'ContentMissing',
+    'MigrationRolledBack', 'HistoryAdopted', 'MigrationFailed', 'CommandRefused', 'ContentMissing',
     'OutsideChangeFound', 'AttemptFinished', 'DatabaseInspected',
     -- intake
     'ReportContradicted', 'MessageParked',
@@ -103,7 +103,8 @@ INSERT INTO ledger.event_type_permission (type, role)
 SELECT type, 'ledger_operator'
 FROM unnest(ARRAY[
     'DatabaseRegistered', 'DatabaseRelabelled', 'DatabaseRepointed', 'DatabaseSuspended',
-    'DatabaseReinstated', 'DatabaseRetired', 'BundleRegistered', 'RolloutPlanned', 'WavePlanned',
+    'DatabaseReinstated', 'DatabaseRetired', 'BundleRegistered', 'ChangeAccepted', 'FileGone',
+    'RolloutPlanned', 'WavePlanned',
     'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RetryRequested', 'RollbackStarted',
     'RolloutAborted', 'OutcomeResolved', 'CheckRequested'
 ]) AS type;
