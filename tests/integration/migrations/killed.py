@@ -6,11 +6,22 @@ import asyncio
 import sys
 from uuid import UUID
 
+from migrations.bundle import load_files
+from migrations.migration import Language, SourceFile
 from migrations.work import Epoch, Mode
 from tests.integration.migrations.world import World, migration
 
+PROGRAMS = frozenset({Language.PYTHON})
+CODE = """
+async def up(conn):
+    await conn.execute("CREATE TABLE t3 (id int)")
+    await conn.fetch("SELECT pg_sleep(0.004)")
+"""
+MODULE = load_files("python", [SourceFile("003_m.py", CODE.encode())])
 STEPS = tuple(
     migration(f"{number:03}", f"CREATE TABLE t{number} (id int);\nSELECT pg_sleep(0.004)")
+    if number != 3
+    else MODULE
     for number in range(1, 6)
 )
 STEPWISE = migration(
@@ -21,7 +32,7 @@ ALL = (*STEPS, STEPWISE)
 
 async def _main(url: str, command: str) -> None:
     world = World(url)
-    work = world.work(Mode.UP, *ALL, command=UUID(command), epoch=Epoch(1, 1))
+    work = world.work(Mode.UP, *ALL, command=UUID(command), epoch=Epoch(1, 1), programs=PROGRAMS)
     print("begin", flush=True)  # noqa: T201
     await world.do(work)
 

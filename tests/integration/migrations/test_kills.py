@@ -12,7 +12,7 @@ import pytest
 
 from migrations.work import Epoch, Limits, Mode, Verdict
 from tests.fixtures.postgres import FreshDatabase
-from tests.integration.migrations.killed import ALL, STEPS
+from tests.integration.migrations.killed import ALL, PROGRAMS, STEPS
 from tests.integration.migrations.world import OUR_BACKENDS, World, until
 
 ROOT = Path(__file__).parents[3]
@@ -62,7 +62,7 @@ async def test_journal_and_catalog_agree_wherever_the_process_is_killed(
         before = await world.journal() if await world.has("migration_ledger.journal") else []
         seen.add(len(before))
         # The redelivery repeats what is done, finishes the rest, and applies nothing twice.
-        work = world.work(Mode.UP, *ALL, command=command, epoch=Epoch(1, 1))
+        work = world.work(Mode.UP, *ALL, command=command, epoch=Epoch(1, 1), programs=PROGRAMS)
         outcome = await world.do(work, Limits(advisory_wait_s=20))
         assert outcome.verdict is Verdict.DONE
         assert [step.version for step in outcome.steps] == [item.version for item in ALL]

@@ -1,0 +1,106 @@
+"""Code migrations over a fleet in one process: shipped by hash, run only where agents allow it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+
+from ledger.contracts.registry import Connection
+from ledger.contracts.reports import CommandRefused, MigrationApplied, MigrationRolledBack
+from ledger.runtime import working
+from ledger.service.asked import Asked
+from ledger.settings import AgentSection, Settings
+from tests.fixtures.postgres import TenantDatabases
+from tests.support.house import House
+
+PASSWORD = "TENANT_TEST_PASSWORD"
+CODE = """
+async def up(conn):
+    await conn.execute("CREATE TABLE coded (id int)")
+    await conn.executemany("INSERT INTO coded VALUES ($1)", [(n,) for n in range(3)])
+
+async def down(conn):
+    await conn.execute("DROP TABLE coded")
+
+async def verify(conn):
+    return await conn.fetchval("SELECT count(*) FROM coded") == 3
+"""
+
+
+def settings_of(house: House, programs: Sequence[str]) -> Settings:
+    agent = AgentSection(insecure_postgres=True, programs=programs)
+    return Settings(database_url=SecretStr(house.url), agent=agent)
+
+
+@pytest.fixture
+async def tenant(
+    house: House, tenant_databases: TenantDatabases, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """Return the address of a real database, registered as `real`."""
+    (url,) = await tenant_databases(1)
+    parts = urlsplit(url)
+    monkeypatch.setenv(PASSWORD, parts.password or "")
+    connection = Connection(
+        host=parts.hostname or "",
+        port=parts.port or 5432,
+        dbname=parts.path[1:],
+        user=parts.username or "",
+        password=f"env:{PASSWORD}",
+        sslmode="disable",
+    )
+    await house.ledger.fleet.add("real", "default", connection, {}, Asked())
+    return url
+
+
+@pytest.fixture
+def module(house: House) -> Path:
+    """Return the only migration of the folder: a Python module."""
+    for other in house.folder.iterdir():
+        other.unlink()
+    path = house.folder / "20260301000000_code.py"
+    path.write_text(CODE)
+    return path
+
+
+async def rows(url: str) -> object:
+    connection = await asyncpg.connect(url)
+    try:
+        if await connection.fetchval("SELECT to_regclass('coded')") is None:
+            return None
+        return await connection.fetchval("SELECT count(*) FROM coded")
+    finally:
+        await connection.close()
+
+
+async def test_an_agent_without_leave_refuses_code_and_names_the_setting(
+    house: House, tenant: str, module: Path
+) -> None:
+    async with working(house.ledger, settings_of(house, ())):
+        await house.becomes(await house.start(select="id=real"), "halted")
+    (refused,) = await house.events(CommandRefused)
+    assert isinstance(refused.event, CommandRefused)
+    assert refused.event.failure.kind == "program"
+    assert "LEDGER_AGENT_PROGRAMS=python" in refused.event.failure.message
+    assert await rows(tenant) is None
+
+
+async def test_an_agent_with_leave_runs_code_and_takes_it_back(
+    house: House, tenant: str, module: Path
+) -> None:
+    async with working(house.ledger, settings_of(house, ("python",))):
+        rollout = await house.start(select="id=real")
+        await house.becomes(rollout, "completed")
+        assert await rows(tenant) == 3
+        # The file is gone: what runs is the text that the ledger keeps under its hash.
+        await asyncio.to_thread(module.unlink)
+        await house.ledger.rollouts.rollback(rollout, Asked("because"))
+        await house.becomes(rollout, "rolled_back")
+    assert await rows(tenant) is None
+    assert len(await house.events(MigrationApplied)) == 1
+    assert len(await house.events(MigrationRolledBack)) == 1
