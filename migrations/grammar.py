@@ -25,6 +25,7 @@ from postgast import pg_query_pb2 as tree
 __all__ = [
     "GrammarError",
     "RawStatement",
+    "colons",
     "definition_names",
     "descend",
     "masked",
@@ -141,11 +142,20 @@ def semicolons(sql: str) -> list[int] | None:
 
     `None` when a literal or comment is not closed.
     """
+    return _marks(sql, tree.Token.ASCII_59)
+
+
+def colons(sql: str) -> list[int]:
+    """Character offsets of the single colons outside of literals and comments, as `semicolons`."""
+    return _marks(sql, tree.Token.ASCII_58) or []
+
+
+def _marks(sql: str, mark: int) -> list[int] | None:
     try:
         tokens = postgast.scan(sql).tokens
     except postgast.PgQueryError:
         return None
-    found = [token.start for token in tokens if token.token == tree.Token.ASCII_59]
+    found = [token.start for token in tokens if token.token == mark]
     if sql.isascii():
         return found
     data = sql.encode()

@@ -127,6 +127,15 @@ class Batches:
     conflict: Conflict = Conflict.REFUSE
 
 
+class Holds(StrEnum):
+    """When a Verify section holds."""
+
+    TRUE = "true"
+    """Every SELECT returns rows, and `true` in the first column of each."""
+    NO_ERROR = "no_error"
+    """No statement raises an error; what they change is taken back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """The statements of one direction, with the SHA-256 (hex) of the section's original bytes.
@@ -139,6 +148,7 @@ class Section:
     checksum: str
     program: Program | None = None
     batches: Batches | None = None
+    holds: Holds = Holds.TRUE
 
     @property
     def transactional(self) -> bool:

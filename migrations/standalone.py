@@ -18,8 +18,8 @@ from migrations.code import check, refuse_verify_programs
 from migrations.entries import GONE, Entry
 from migrations.errors import Unreachable
 from migrations.failure import from_error, located
-from migrations.inspection import Inspection, inspect
-from migrations.migration import Direction, Language, Migration, Section, Statement
+from migrations.inspection import Inspection, glance
+from migrations.migration import Direction, Holds, Language, Migration, Section, Statement
 from migrations.ordering import late
 from migrations.plan import CHANGED, applied_versions, half_done, is_text_of
 from migrations.retry import StatementFailed
@@ -119,7 +119,7 @@ async def down(
     programs: frozenset[Language] = frozenset(),
 ) -> Outcome:
     """Undo the newest `count` of the given migrations that are applied or half done."""
-    found = await inspect(settings, target)
+    found = await glance(settings, target)
     if found.failure is not None:
         return Outcome(Verdict.FAILED, (), found.identity, found.journal_head, found.failure)
     there = {*applied_versions(found.entries), *half_done(found.entries)}
@@ -132,7 +132,7 @@ async def status(
     settings: ConnectionSettings, migrations: Sequence[Migration], *, target: str = ""
 ) -> Status:
     """How each migration stands; read-only."""
-    found = await inspect(settings, target)
+    found = await glance(settings, target)
     if found.failure is not None:
         return Status((), found.owner, found.failure)
     return Status(_lines(found, migrations), found.owner)
@@ -150,7 +150,7 @@ async def verify(
     A migration that a later one builds upon may rightly fail its check: the answer is a report, not
     a judgement.
     """
-    found = await inspect(settings, target)
+    found = await glance(settings, target)
     if not found.reachable and found.failure is not None:
         raise Unreachable(found.failure.message)
     applied = applied_versions(found.entries)
@@ -177,15 +177,32 @@ class _Session:
 
 async def _verified(session: _Session, migration: Migration) -> Verification:
     section = migration.verify
-    statements = section.statements if section else ()
-    if section is not None and section.program is not None:
+    if section is None:
+        return Verification(migration.version, migration.name, 0)
+    if section.program is not None:
         failure = await _held(session, section)
         return Verification(migration.version, migration.name, 1, failure)
-    for statement in statements:
-        failure = await _checked(session.connection, migration, statement)
+    if section.holds is Holds.NO_ERROR:
+        # Its statements belong together, and nothing of what they set may stay.
+        transaction = session.connection.transaction()
+        await transaction.start()
+        try:
+            failure = await _first_failure(session.connection, migration, section)
+        finally:
+            await transaction.rollback()
+    else:
+        failure = await _first_failure(session.connection, migration, section)
+    return Verification(migration.version, migration.name, len(section.statements), failure)
+
+
+async def _first_failure(
+    connection: Connection, migration: Migration, section: Section
+) -> Failure | None:
+    for statement in section.statements:
+        failure = await _checked(connection, migration, statement, section.holds)
         if failure is not None:
-            return Verification(migration.version, migration.name, len(statements), failure)
-    return Verification(migration.version, migration.name, len(statements))
+            return failure
+    return None
 
 
 async def _held(session: _Session, section: Section) -> Failure | None:
@@ -197,10 +214,10 @@ async def _held(session: _Session, section: Section) -> Failure | None:
 
 
 async def _checked(
-    connection: Connection, migration: Migration, statement: Statement
+    connection: Connection, migration: Migration, statement: Statement, holds: Holds
 ) -> Failure | None:
     try:
-        problem = await answer_problem(connection, statement)
+        problem = await answer_problem(connection, statement, holds)
     except asyncpg.PostgresError as error:
         return located(from_error(error), migration, Direction.UP, statement)
     if not problem:

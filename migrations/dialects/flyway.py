@@ -6,7 +6,8 @@
                                          its bytes change
     B20__name.sql                        baseline: on a database without history the newest one runs
                                          in the place of every version up to it; never elsewhere
-    1__name.sql                          without a prefix: only when the dialect is named
+    1__name.sql                          no prefix: when the dialect is named, and no file of the
+                                         folder has one; else left alone, as Flyway does
 
 - Subfolders are read too, as one history. The same version twice is an error: name the folder of
   PostgreSQL's files where there are several kinds of servers.
@@ -92,6 +93,8 @@ class Flyway:
         """Versions in their order, each baseline behind its version, then repeatables by name."""
         settings = {file.name.removesuffix(".conf"): file for file in files if _is_conf(file)}
         named = [one for file in files if (one := _named(file)) is not None]
+        if any(_MARKED.fullmatch(_stem(one.file.name) or "") for one in named):
+            named = [one for one in named if not _base(one.file.name)[0].isdigit()]
         _refuse_twice(named)
         undos = {version_key(one.version): one for one in named if one.kind == "U"}
         loaded = [
