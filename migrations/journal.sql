@@ -87,6 +87,18 @@ SELECT (SELECT (pg_catalog.pg_control_system()).system_identifier) AS system_ide
     epoch_term, epoch_position, finished_at, duration_ms, made_by
 FROM migration_ledger.journal WHERE target = :target
 
+-- name: glance
+-- What a look without a lock asks of a database that has a journal, in one question.
+SELECT pg_catalog.pg_backend_pid() AS backend_pid,
+    pg_catalog.pg_is_in_recovery() AS in_recovery,
+    (SELECT (pg_catalog.pg_control_system()).system_identifier) AS system_identifier,
+    pg_catalog.pg_relation_filepath(1259) AS catalog_path,
+    true AS installed,
+    seq, head, command, rollout, migration, direction, step, state,
+    up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
+    epoch_term, epoch_position, finished_at, duration_ms, made_by
+FROM migration_ledger.journal WHERE target = :target
+
 -- name: read
 -- Unordered: sorting a few entries here is cheaper than a plan with a sort there.
 SELECT seq, head, command, rollout, migration, direction, step, state,
