@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import asyncpg
 
 from migrations import journal
+from migrations.batches import run_batches
 from migrations.entries import NewEntry, State, entry_for
 from migrations.errors import LockLost, Refused, RunError
 from migrations.failure import from_error, located
@@ -64,8 +66,7 @@ async def stop_step(target: Target, stop: Stop) -> StepOutcome:
 async def _run(target: Target, run: Run, started: float) -> StepOutcome:
     try:
         run = await cleaned(target, run)
-        whole = run.section.transactional and run.resume is None
-        entry = await (run_transactional if whole else run_stepwise)(target, run)
+        entry = await _way_of(run)(target, run)
         return _done(run, entry)
     except StatementFailed as failed:
         failure = located(failed.failure, run.migration, run.direction, failed.statement)
@@ -79,6 +80,14 @@ async def _run(target: Target, run: Run, started: float) -> StepOutcome:
         failure = from_error(error)
     await target.rollback()
     return await _failed(target, run.migration, run.direction, failure, elapsed_ms(started))
+
+
+def _way_of(run: Run) -> Callable[[Target, Run], Awaitable[NewEntry]]:
+    """How the section runs: in batches, in one transaction, or step by step."""
+    if run.section.batches is not None:
+        return run_batches
+    whole = run.section.transactional and run.resume is None
+    return run_transactional if whole else run_stepwise
 
 
 def _done(run: Run, entry: NewEntry) -> StepOutcome:

@@ -65,6 +65,9 @@ async def cleaned(target: Target, run: Run) -> Run:
             "the migration is half done with another text of its up section; look at the "
             "database, then settle it with `ledger resolve`"
         )
+    if run.migration.up.batches is not None:
+        # Some batches are committed, others are not: the way back looks at each row anyway.
+        return run
     if run.migration.up.program is not None:
         # Nobody can tell how far it came; its `down` must cope with any part of `up`.
         return run

@@ -3,6 +3,7 @@
     -- +migrate Up [notransaction] [lock_timeout=2s] [statement_timeout=5min] [role=name]
     -- +migrate Down   (same options)
     -- +migrate Verify (same options without notransaction)
+    -- +migrate Data, Gate, Validate: `migrations.dialects.data`
     -- +migrate StatementBegin
     -- +migrate StatementEnd
 
@@ -22,8 +23,8 @@ from dataclasses import dataclass
 from migrations.errors import MarkerError
 from migrations.migration import Options
 
-COMMANDS = ("Up", "Down", "Verify", "StatementBegin", "StatementEnd")
-SECTIONS = COMMANDS[:3]
+SECTIONS = ("Up", "Down", "Verify", "Data", "Gate", "Validate")
+COMMANDS = (*SECTIONS, "StatementBegin", "StatementEnd")
 _OPTIONS = ("notransaction", "lock_timeout", "statement_timeout", "role")
 _EXACT = "-- +migrate "
 _LIKE_MARKER = re.compile(r"^(.*?)--[ \t]*\+[ \t]*migrate([^\n]*)", re.IGNORECASE | re.MULTILINE)
@@ -98,7 +99,7 @@ def _checked(match: re.Match[str], file: str, line: int) -> list[str]:
 
 
 def _badly_written(match: re.Match[str], word: str, file: str, line: int) -> MarkerError:
-    near = _nearest(word, COMMANDS)
+    near = nearest(word, COMMANDS)
     if match.group(1).strip():
         problem = "a marker behind other text on the same line"
         return MarkerError(file, line, problem, f"Write `{_EXACT}{word}` on a line of its own")
@@ -111,7 +112,8 @@ def _listed() -> str:
     return "one of " + ", ".join(f"`{_EXACT}{command}`" for command in COMMANDS)
 
 
-def _nearest(word: str, known: tuple[str, ...]) -> str | None:
+def nearest(word: str, known: tuple[str, ...]) -> str | None:
+    """The known word that was probably meant."""
     folded = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), folded, n=1)
     return folded[found[0]] if found else None
@@ -120,23 +122,29 @@ def _nearest(word: str, known: tuple[str, ...]) -> str | None:
 def _check_key(key: str, file: str, line: int) -> None:
     if key in _OPTIONS:
         return
-    near = _nearest(key, _OPTIONS)
+    near = nearest(key, _OPTIONS)
     remedy = f"Did you mean {near}? " if near else ""
     raise MarkerError(
         file, line, f"unknown option {key}", f"{remedy}Known options: {', '.join(_OPTIONS)}"
     )
 
 
+def seconds_of(value: str) -> float | None:
+    """A time with its unit, in seconds; `None` for anything else."""
+    if value == "0":
+        return 0.0
+    found = _DURATION.fullmatch(value)
+    return float(found.group(1)) * _UNIT_S[found.group(2)] if found else None
+
+
 def _seconds(key: str, given: dict[str, str], file: str, line: int) -> float | None:
     value = given.get(key)
     if value is None:
         return None
-    if value == "0":
-        return 0.0
-    found = _DURATION.fullmatch(value)
-    if found is None:
+    seconds = seconds_of(value)
+    if seconds is None:
         raise _wrong_value(key, file, line)
-    return float(found.group(1)) * _UNIT_S[found.group(2)]
+    return seconds
 
 
 def _wrong_value(key: str, file: str, line: int) -> MarkerError:
