@@ -31,6 +31,7 @@ from migrations.dialects.naming import SUFFIX, in_folder, top_level
 from migrations.dialects.registry import DIALECTS, MODULES, READERS
 from migrations.errors import FileNameError, FolderError
 from migrations.migration import Migration, SourceFile
+from migrations.phases import check_units
 from migrations.version import NAME_REMEDY
 
 _DIGEST_DOMAIN = b"migration-ledger/bundle/1"
@@ -72,7 +73,9 @@ def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT
             f"{NAME_REMEDY}; files in subfolders are not searched",
         )
     loaded = reader.load(files, reading) if files else []
-    return Bundle(tuple(together(loaded, MODULES.load(modules, reading))))
+    migrations = together(loaded, MODULES.load(modules, reading))
+    check_units(migrations)
+    return Bundle(tuple(migrations))
 
 
 def load_files(

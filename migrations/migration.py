@@ -187,6 +187,10 @@ class Migration:
     """Names of the declared variables that its text was filled with, sorted."""
     repeatable: bool = False
     """Runs again whenever its up section has changed."""
+    unit: str = ""
+    """`version_name` of the change that it is a phase of (`migrations.phases`); else empty."""
+    phase: str = ""
+    """`expand`, `migrate` or `contract`; empty outside of a unit."""
     replaces: tuple[str, ...] | None = None
     """Of a baseline: the versions in whose place it runs where there is no history."""
 

@@ -1,6 +1,7 @@
 """Which migrations would run before something that is applied already; pure.
 
-The order is the folder's, whatever it goes by. Repeatable migrations have no place in it.
+The order is the folder's, whatever it goes by. Repeatable migrations have no place in it, and a
+phase that may have been held back follows whenever it is asked for.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from migrations.migration import Migration
+from migrations.phases import may_follow
 
 OUT_OF_ORDER = (
     "{one} is not applied here and comes before {newest}, which is; give it a version behind that, "
@@ -25,5 +27,5 @@ def late(migrations: Sequence[Migration], applied: Collection[str]) -> dict[str,
     return {
         one.version: OUT_OF_ORDER.format(one=one.label, newest=newest)
         for one in ranked[: places[-1]]
-        if one.version not in applied
+        if one.version not in applied and not may_follow(one)
     }

@@ -84,6 +84,10 @@ class MigrationRef(Value):
     """Names of the variables that its text is filled with."""
     repeatable: bool = False
     """Runs again whenever its up section has changed."""
+    unit: str = ""
+    """`version_name` of the change that it is a phase of; else empty."""
+    phase: Literal["", "expand", "migrate", "contract"] = ""
+    """Which part of its unit it is."""
     accepts: tuple[Accepted, ...] = ()
     """Other up sections that databases may have had applied under this version."""
 

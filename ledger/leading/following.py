@@ -1,7 +1,7 @@
 """Follows the log: one tail, decoded once, heard by everything that lives in the leading process.
 
-The log has no doorbell of its own. Whoever appends in this process pokes the follower; what other
-processes append is noticed at the next look, `LOOK_EVERY_S` later at most.
+Appends of this process are told by the log's own object; what other processes append is noticed at
+the next look, `LOOK_EVERY_S` later at most.
 """
 
 from __future__ import annotations
@@ -49,16 +49,17 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled. An event that cannot be read stops it: nothing is skipped."""
-        while True:
-            self._poked.clear()
-            raw = await self._log.tail(self.position, BATCH)
-            if raw:
-                self._tell([open_event(event) for event in raw])
-                async with self._moved:
-                    self.position = raw[-1].position
-                    self._moved.notify_all()
-            if len(raw) < BATCH:
-                await self._wait()
+        with self._log.telling(self.poke):
+            while True:
+                self._poked.clear()
+                raw = await self._log.tail(self.position, BATCH)
+                if raw:
+                    self._tell([open_event(event) for event in raw])
+                    async with self._moved:
+                        self.position = raw[-1].position
+                        self._moved.notify_all()
+                if len(raw) < BATCH:
+                    await self._wait()
 
     def _tell(self, recorded: Sequence[Recorded]) -> None:
         for subscriber in self._subscribers:

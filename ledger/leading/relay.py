@@ -54,7 +54,9 @@ from ledger.store.bundles import BundleTexts
 logger = logging.getLogger(__name__)
 
 BATCH = 500
-"""Commands sent at once."""
+"""Commands sent at once, at most."""
+FIRST_BATCH = 32
+"""Commands of the first batch, each further one being twice as large: agents work meanwhile."""
 TRY_AGAIN_S = 1.0
 """How long to leave an unreachable broker alone."""
 
@@ -212,10 +214,14 @@ class Relay:
             for command in cancels:
                 self._cancels.pop(command, None)
         due = self._due()
-        for start in range(0, len(due), BATCH):
+        start, size = 0, FIRST_BATCH
+        while start < len(due):
             # What was answered while the batch before was sent needs no command any more.
-            batch = due[start : start + BATCH]
+            batch = due[start : start + size]
             await self._send([one for one in batch if one.order.command in self._unanswered])
+            # A bus in this process never waits: let its agents take what is there.
+            await asyncio.sleep(0)
+            start, size = start + size, min(2 * size, BATCH)
 
     def _due(self) -> list[Unanswered]:
         """What was never sent, and what was sent too long ago."""

@@ -19,6 +19,7 @@ from ledger.store.content import ContentStore
 from ledger.store.log import EventLog
 from migrations.bundle import Bundle, load_folder
 from migrations.migration import Migration
+from migrations.phases import Phase
 
 GIT_TIMEOUT_S = 5.0
 """How long git may take to say which commit this is; a bundle registers without it."""
@@ -180,6 +181,8 @@ def migration_ref(migration: Migration) -> MigrationRef:
         notes=migration.notes,
         variables=migration.variables,
         repeatable=migration.repeatable,
+        unit=migration.unit,
+        phase=Phase(migration.phase).value if migration.phase else "",
     )
 
 

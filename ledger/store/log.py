@@ -12,8 +12,8 @@ again, and the same event ids return the first result.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -134,6 +134,16 @@ class EventLog:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._listeners: set[Callable[[], None]] = set()
+
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Call `listener` after every append of this object, until the block ends."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -252,7 +262,10 @@ class EventLog:
         waits_s = iter(RETRY_WAITS_S)
         while True:
             try:
-                return cast(Sequence[Any], await self._pool.fetchval(query, *arguments))
+                answer = await self._pool.fetchval(query, *arguments)
+                for listener in self._listeners:
+                    listener()
+                return cast(Sequence[Any], answer)
             except CONNECTION_LOST as lost:
                 wait_s = next(waits_s, None)
                 if wait_s is None:

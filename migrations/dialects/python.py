@@ -20,6 +20,7 @@ from migrations.dialects.modules import Module, read_module, takes
 from migrations.dialects.naming import ordered
 from migrations.errors import FileNameError, ModuleError
 from migrations.migration import Language, Migration, Options, Program, Section, SourceFile
+from migrations.phases import phased
 from migrations.version import NAME_REMEDY, version_and_name
 
 SUFFIX = ".py"
@@ -40,7 +41,7 @@ class PythonModules:
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per module. Raises LoadError."""
-        return ordered([_migration(file, self.name) for file in files])
+        return ordered([phased(_migration(file, self.name)) for file in files])
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading

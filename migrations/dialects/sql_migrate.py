@@ -13,6 +13,7 @@ One file is one migration; `version_name.sql` names it. Rules:
 - A section's checksum is the SHA-256 of its bytes between its marker line and the next marker line
   of a section (or the end), exactly as they stand in the file.
 - Files in subfolders are not searched.
+- Names that end in `.expand`, `.migrate` and `.contract` are phases of one: `migrations.phases`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from migrations.dialects.sections import Body, Built, assemble, build
 from migrations.errors import FileNameError, LoadError, MarkerError
 from migrations.grammar import GrammarError, parse
 from migrations.migration import Migration, Options, SourceFile
+from migrations.phases import phased
 from migrations.version import NAME_REMEDY, version_and_name
 
 _MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
@@ -59,7 +61,7 @@ class SqlMigrate:
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
-        return ordered([_migration(file, self.name, reading) for file in files])
+        return ordered([phased(_migration(file, self.name, reading)) for file in files])
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
