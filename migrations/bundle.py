@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -142,18 +143,18 @@ def _read(folder: Path, name: str) -> SourceFile:
     except UnicodeEncodeError:
         shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
         raise FileNameError(shown, None, "the file name is not UTF-8", NAME_REMEDY) from None
-    path = folder / name
     try:
-        if not path.is_file():
-            # Asked again, because a loop of links is no file and has a reason.
-            path.stat()
+        # Plain calls: path objects take as long as reading the file.
+        path = os.path.join(folder, name)
+        if not stat.S_ISREG(os.stat(path).st_mode):
             raise FolderError(
                 name,
                 None,
                 "is named like a migration and is not a file",
                 "Rename or remove it; a symbolic link must lead to a file",
             )
-        return SourceFile(name, path.read_bytes())
+        with open(path, "rb") as file:
+            return SourceFile(name, file.read())
     except OSError as error:
         raise FolderError(
             name,
