@@ -21,6 +21,7 @@ from migrations.failure import from_error, located
 from migrations.inspection import Inspection, glance
 from migrations.migration import Direction, Holds, Language, Migration, Section, Statement
 from migrations.ordering import late
+from migrations.phases import Phase
 from migrations.plan import CHANGED, applied_versions, half_done, is_text_of
 from migrations.retry import StatementFailed
 from migrations.runner import run
@@ -40,6 +41,8 @@ class Standing(StrEnum):
     """Applied with another up section than the file has now."""
     PENDING = "pending"
     HALF_DONE = "half done"
+    HELD_BACK = "held back"
+    """Not applied, and a phase that goes only when it is asked for."""
     LATE = "late"
     """Pending, and older than something that is applied."""
     MISSING = "missing"
@@ -260,7 +263,8 @@ def _line(
         return StatusLine(migration.version, migration.name, Standing.HALF_DONE)
     if entry is None:
         problem = messages.get(migration.version, "")
-        standing = Standing.LATE if problem else Standing.PENDING
+        waits = Standing.HELD_BACK if migration.phase == Phase.CONTRACT else Standing.PENDING
+        standing = Standing.LATE if problem else waits
         return StatusLine(migration.version, migration.name, standing, problem=problem)
     same = is_text_of(entry, migration)
     if not same and migration.repeatable:

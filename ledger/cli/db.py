@@ -13,7 +13,7 @@ from ledger.cli.asking import YesOption, confirm
 from ledger.cli.db_target import Place, connection_of, described
 from ledger.cli.exits import ExitCode
 from ledger.cli.groups import OptionGroup
-from ledger.cli.options import MIGRATIONS, DialectOption, FolderOption
+from ledger.cli.options import MIGRATIONS, DialectOption, FolderOption, PhaseOption
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.running import command, flags_of
 from ledger.errors import WrongArgument
@@ -104,16 +104,19 @@ async def up(
     patience: Patience,
     folder: FolderOption = MIGRATIONS,
     dialect: DialectOption = None,
+    phase: PhaseOption = None,
     allow_code: CodeOption = False,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
     """Apply every migration of the folder that one database does not have yet."""
-    from ledger.cli.db_telling import Telling
+    from ledger.cli.db_telling import Telling, say_held_back
     from migrations import standalone
     from migrations.bundle import load_folder
+    from migrations.phases import LAST_BY_DEFAULT, Phase, through
 
     outside, limits = permission.granted(), patience.limits(ctx)
-    migrations = load_folder(folder, dialect).migrations
+    last = Phase(phase) if phase else LAST_BY_DEFAULT
+    migrations, held = through(load_folder(folder, dialect).migrations, last)
     outcome = await standalone.up(
         connection_of(place),
         migrations,
@@ -123,6 +126,7 @@ async def up(
         outside=outside,
         programs=languages(allow_code),
     )
+    await say_held_back(place, held)
     return _conclude(outcome, "db.up", Output(output))
 
 

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ledger.cli.db_target import Place, connection_of
 from ledger.cli.output import say
+from migrations import standalone
 from migrations.migration import Direction, Migration, Statement
+from migrations.phases import held_back
 from migrations.work import Silence
 
 LONG_MS = 500
 """A statement that took so long is worth a line of its own."""
+
+
+async def say_held_back(place: Place, held: Sequence[Migration]) -> None:
+    """Say which phases did not go and are not applied."""
+    if not held:
+        return
+    found = await standalone.status(connection_of(place), held, target=place.schema)
+    applied = {line.version for line in found.lines if line.standing is standalone.Standing.APPLIED}
+    for one in held:
+        if one.version not in applied:
+            say(held_back(one.label, one.phase))
 
 
 class Telling(Silence):

@@ -50,6 +50,23 @@ class WhenSpent(StrEnum):
     ROLLBACK = "rollback"
 
 
+class Through(StrEnum):
+    """The phases of `migrations.phases`; naming them here loads nothing."""
+
+    EXPAND = "expand"
+    MIGRATE = "migrate"
+    CONTRACT = "contract"
+
+
+PhaseOption = Annotated[
+    Through | None,
+    typer.Option(
+        "--phase",
+        help="Up through this phase of changes in phases. Default: migrate; contract waits.",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class Why(OptionGroup):
     """What a request leaves in the record beside what it did."""
@@ -91,6 +108,7 @@ class Travel(OptionGroup):
     """Where migrations travel, how fast, and what stops them. Unset means the setting."""
 
     select: SelectOption = ""
+    phase: PhaseOption = None
     waves: Annotated[
         str | None,
         typer.Option("--waves", metavar="SIZES", help="Like 1,10%,rest; the first is the canary."),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.output import Output, say
+from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.cli.options import Travel, Why
@@ -30,6 +31,10 @@ def plan_request(
 ) -> PlanRequest:
     """What the command line asks for; what it leaves open comes from the settings."""
     from ledger.service.rollouts import PlanRequest
+    from migrations.phases import LAST_BY_DEFAULT, Phase
+
+    if travel.phase is not None and direction != "up":
+        raise WrongArgument("--phase is for going up; leave it out")
 
     def chosen(option: Any, setting: Any) -> Any:
         return setting if option is None else option
@@ -51,6 +56,7 @@ def plan_request(
         deadline_s=chosen(travel.deadline, defaults.deadline_s),
         reason=why.reason,
         ticket=why.ticket,
+        phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ledger.contracts.registry import Adoption, MigrationRef
 from ledger.domain.refusals import BeyondBaseline, UnknownBaseline
 from ledger.store.rows import DatabaseVersions
+from migrations.phases import held_back, may_follow
 from migrations.work import BASELINE
 
 
@@ -58,6 +59,22 @@ def pending_up(
         for label, databases in late.items()
     ]
     return Pending(wanted, tuple(lacking), tuple(notes), len(migrations) - len(wanted), late)
+
+
+def with_held_back(
+    pending: Pending,
+    held: Sequence[MigrationRef],
+    selected: Sequence[str],
+    known: Sequence[DatabaseVersions],
+) -> Pending:
+    """The same with a note for each phase that does not go and that a selected database lacks."""
+    applied = {one.database: frozenset(one.applied) for one in known}
+    notes = [
+        held_back(ref.label, ref.phase)
+        for ref in held
+        if any(ref.version not in applied.get(database, frozenset()) for database in selected)
+    ]
+    return replace(pending, notes=(*pending.notes, *notes))
 
 
 def pending_adopt(
@@ -115,7 +132,7 @@ def _out_of_order(
 ) -> dict[str, tuple[str, ...]]:
     """Each migration that is older than one that its databases have already, and those databases.
 
-    Repeatable ones have no place in the order.
+    Repeatable ones have no place in the order, and phases that were held back may follow.
     """
     place = {ref.version: at for at, ref in enumerate(migrations) if not ref.repeatable}
     newest = {
@@ -129,6 +146,6 @@ def _out_of_order(
             if ref.version not in applied.get(database, frozenset()) and place[ref.version] < last
         )
         for ref in wanted
-        if not ref.repeatable
+        if not ref.repeatable and not may_follow(ref)
     }
     return {label: databases for label, databases in found.items() if databases}

@@ -27,7 +27,13 @@ from ledger.service.asked import Asked, encode_request, new_id
 from ledger.service.bundles import BundleService
 from ledger.service.fleet import FleetService
 from ledger.service.freshness import brought_up
-from ledger.service.pending import Pending, pending_adopt, pending_down, pending_up
+from ledger.service.pending import (
+    Pending,
+    pending_adopt,
+    pending_down,
+    pending_up,
+    with_held_back,
+)
 from ledger.service.status import RolloutStatus, status_of
 from ledger.service.surroundings import Lookout
 from ledger.store.exclusive import exclusive
@@ -35,6 +41,7 @@ from ledger.store.log import EventLog
 from ledger.store.read_models import ReadModels
 from ledger.store.rows import RolloutRow
 from ledger.store.streams import BothStreams, read_both
+from migrations.phases import LAST_BY_DEFAULT, Phase, through
 
 TRIES = 5
 """How often a request is decided again because the conductor appended meanwhile."""
@@ -321,8 +328,9 @@ class RolloutService:
         known = await self._reads.database_versions(versions, selected)
         match Mode(request.direction):
             case Mode.UP:
-                chosen = _up_to(bundle, request.to_version)
+                chosen, held = through(_up_to(bundle, request.to_version), request.phase)
                 pending = pending_up(chosen, selected, known, await self._unread(selected))
+                pending = with_held_back(pending, held, selected, known)
                 pending = await self._with_vanished(request, bundle, pending, selected)
             case Mode.ADOPT:
                 pending = pending_adopt(bundle.migrations, selected, known, request.adoption)
