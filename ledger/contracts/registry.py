@@ -97,6 +97,24 @@ class MigrationRef(Value):
         return f"{self.version}_{self.name}" if self.name else self.version
 
 
+class Variable(Value):
+    """What a placeholder stands for: a value, or in each database the value of its `label`.
+
+    Of a label, `value` is the sample that folders are read with.
+    """
+
+    name: str
+    value: str
+    label: str | None = None
+
+
+class DatabaseValues(Value):
+    """The values of variables that one database has for itself: names and values, sorted."""
+
+    database: str
+    values: tuple[tuple[str, str], ...]
+
+
 class Step(Value):
     """One migration of an order, with the checksum of the section that is to run."""
 

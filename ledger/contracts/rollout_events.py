@@ -9,12 +9,14 @@ from uuid import UUID
 from ledger.contracts.registry import (
     Adoption,
     Connection,
+    DatabaseValues,
     Expected,
     Mode,
     Resolution,
     RunLimits,
     Sha256,
     Step,
+    Variable,
 )
 from ledger.contracts.reports import Event
 
@@ -60,15 +62,22 @@ class RolloutPlanned(Event):
     """What `adopt` rests on."""
     out_of_order: bool = False
     """Leave to apply what comes before something that a database has already."""
+    variables: tuple[Variable, ...] = ()
+    """What the migrations' placeholders stand for, by name, sorted; only those that they use."""
 
 
 class WavePlanned(Event):
-    """These databases (at most 1,000) belong to this wave; a large wave has several of these."""
+    """These databases (at most 1,000) belong to this wave; a large wave has several of these.
+
+    `values` are those that a database has for itself: of its labels when the rollout was planned,
+    or those that its migrations were once applied with.
+    """
 
     rollout: str
     wave: int
     chunk: int
     databases: tuple[str, ...]
+    values: tuple[DatabaseValues, ...] = ()
 
 
 class RolloutStarted(Event):
@@ -109,6 +118,8 @@ class Ordered(Event):
     resolutions: tuple[Resolution, ...] = ()
     adoption: Adoption | None = None
     out_of_order: bool = False
+    variables: tuple[tuple[str, str], ...] = ()
+    """What the migrations' placeholders stand for in this database, by name, sorted."""
 
 
 class MigrationOrdered(Ordered):

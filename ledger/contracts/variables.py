@@ -11,6 +11,7 @@ LEDGER: dict[str, str] = {
     "LEDGER_NAME": "what this ledger is called in questions and titles",
     "LEDGER_POOL": "pool of databases that are added without one; the agents' pool",
     "LEDGER_RESEND_S": "seconds until an unanswered order is published again",
+    "LEDGER_VARIABLES": "what placeholders in migrations stand for, as a JSON object",
     "LEDGER_ROLLOUT_WAVES": "sizes of the waves",
     "LEDGER_ROLLOUT_IN_FLIGHT": "databases worked on at the same time",
     "LEDGER_ROLLOUT_BUDGET": "how many databases may fail",

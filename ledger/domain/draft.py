@@ -95,8 +95,13 @@ class Draft:
         self._counted += new.counts - old.counts
         self._ordered += (new.attempt > 0) - (old.attempt > 0)
 
-    def add_chunk(self, wave: int, databases: tuple[str, ...]) -> None:
-        """Take in newly planned databases."""
+    def add_chunk(
+        self,
+        wave: int,
+        databases: tuple[str, ...],
+        values: Mapping[str, tuple[tuple[str, str], ...]],
+    ) -> None:
+        """Take in newly planned databases, with the values that some have for themselves."""
         while len(self.waves) <= wave:
             self.waves.append(Wave())
         self.waves[wave] = self.waves[wave]._replace(chunks=(*self.waves[wave].chunks, databases))
@@ -105,7 +110,10 @@ class Draft:
             self._own_where = dict(self._where)
             self._where = self._own_where
         self._own_where.update(dict.fromkeys(databases, number))
-        chunk = {database: DatabaseState(database, wave) for database in databases}
+        chunk = {
+            database: DatabaseState(database, wave, values=values.get(database, ()))
+            for database in databases
+        }
         self._own[number] = chunk
         self._chunks.append(chunk)
         pending = (wave, DatabaseStatus.PENDING)

@@ -19,6 +19,7 @@ from ledger.contracts.reports import Event
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.rollback import undo_steps
 from ledger.domain.states import DatabaseState, RolloutState
+from ledger.domain.variables import ordered_values
 
 EXPIRY_GRACE_S = 10.0
 """How long after its expiry an order may still be reported as started: reports travel."""
@@ -97,6 +98,7 @@ def order(
         resolutions=database.resolutions,
         adoption=plan.adoption,
         out_of_order=plan.out_of_order,
+        variables=ordered_values(plan.variables, database.values),
     )
     return decided(state, event, str(event.command))
 
@@ -123,9 +125,10 @@ def inspection(
 def _expected(database: DatabaseState, record: DatabaseRecord) -> Expected:
     """What the target must look like.
 
-    The record follows every answer, of whichever rollout. When this rollout's latest attempt did
-    not answer, it may have moved the journal's head or still be about to, so the head is left out.
+    The record follows every answer, of whichever rollout. An order that nobody answered, of this
+    rollout or of one before it, may have moved the journal's head or still be about to: then the
+    head is left out, because what the journal holds beyond it may well be ours.
     """
-    if database.attempt and not database.answered:
+    if record.unanswered or (database.attempt and not database.answered):
         return Expected(identity=record.expected.identity)
     return record.expected

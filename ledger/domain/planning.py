@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from ledger.contracts.events import Budget, RolloutPlanned, WavePlanned, WhenSpent
 from ledger.contracts.registry import (
     Adoption,
+    DatabaseValues,
     MigrationRef,
     Mode,
     RunLimits,
     Sha256,
     Step,
+    Variable,
 )
 from ledger.contracts.reports import Event
 from ledger.domain import waves
@@ -31,6 +33,7 @@ from ledger.domain.refusals import (
     UnknownDatabase,
 )
 from ledger.domain.rollback import refuse_irreversible
+from ledger.domain.variables import Values, own_values, used
 
 WAVES = "1,10%,rest"
 """One database first, then a tenth, then all others."""
@@ -68,6 +71,10 @@ class PlanRequest:
     deadline_s: float = DEADLINE_S
     adoption: Adoption | None = None
     out_of_order: bool = False
+    variables: Sequence[Variable] = ()
+    """Everything that is declared; the plan records what its migrations use."""
+    earlier: Mapping[str, Values] = field(default_factory=dict)
+    """Going down: the values that each database's migrations were applied with."""
 
 
 def plan_rollout(
@@ -79,12 +86,16 @@ def plan_rollout(
 
     `records` is the fleet, `busy` maps a database to the unfinished rollout that holds it.
     Raises `NothingPlanned`, `EmptySelection`, `UnknownDatabase`, `UnavailableDatabases`,
-    `BusyDatabases`, `DownHasNoRollback`, `IrreversibleMigrations`, `InvalidWaves` or
+    `BusyDatabases`, `UndeclaredVariables`, `MissingLabels`, `DownHasNoRollback`,
+    `IrreversibleMigrations`, `InvalidWaves` or
     `InvalidLimit`.
     """
     _check_limits(request)
     _check_migrations(request)
     _check_databases(request, records, busy)
+    variables = used(request.variables, request.migrations)
+    labels = {database: records[database].labels for database in request.databases}
+    values = own_values(variables, labels, request.earlier)
     cut = waves.cut(request.wave_spec, request.databases)
     planned = RolloutPlanned(
         rollout=request.rollout,
@@ -104,13 +115,22 @@ def plan_rollout(
         deadline_s=request.deadline_s,
         adoption=request.adoption,
         out_of_order=request.out_of_order,
+        variables=variables,
     )
-    return (planned, *_waves(request.rollout, cut))
+    return (planned, *_waves(request.rollout, cut, values))
 
 
-def _waves(rollout: str, cut: Sequence[Sequence[str]]) -> tuple[WavePlanned, ...]:
+def _waves(
+    rollout: str, cut: Sequence[Sequence[str]], values: Mapping[str, DatabaseValues]
+) -> tuple[WavePlanned, ...]:
     return tuple(
-        WavePlanned(rollout=rollout, wave=number, chunk=index, databases=databases)
+        WavePlanned(
+            rollout=rollout,
+            wave=number,
+            chunk=index,
+            databases=databases,
+            values=tuple(values[one] for one in databases if one in values),
+        )
         for number, wave in enumerate(cut)
         for index, databases in enumerate(waves.chunks(wave))
     )

@@ -21,6 +21,9 @@ Refusal
 ├── UnknownTool            no tool of this name keeps a history that can be adopted
 ├── UnknownMigration       the rollout has no such version
 ├── NothingPlanned         there is no migration to run
+├── UndeclaredVariables    migrations have placeholders that nothing stands for
+├── MissingLabels          databases lack a label that a variable takes its value from
+├── DifferentValues        a database's migrations were applied with different values
 ├── IrreversibleMigrations a migration without a down section stands in the way
 ├── DownHasNoRollback      what went down comes back by going up
 ├── UnavailableDatabases   suspended or retired databases were asked for
@@ -329,3 +332,41 @@ class NothingToResolve(Refusal):
             f"database {database!r} is {status} in rollout {rollout}, not in doubt; "
             f"to try again use `ledger rollout retry {rollout} {database}`"
         )
+
+
+class UndeclaredVariables(Refusal):
+    """Migrations have placeholders that no declared variable stands for."""
+
+    def __init__(self, names: Sequence[str], migrations: Sequence[str]) -> None:
+        super().__init__(
+            f"{listed(migrations)} need variables that are not declared: {listed(names)}; "
+            f"give them with --var {names[0]}=VALUE, or under [variables] in ledger.toml"
+        )
+        self.names = tuple(names)
+        self.migrations = tuple(migrations)
+
+
+class MissingLabels(Refusal):
+    """Databases lack a label that a variable takes its value from."""
+
+    def __init__(self, variable: str, label: str, databases: Sequence[str]) -> None:
+        super().__init__(
+            f"variable {variable} takes its value from the label {label!r}, which is missing on "
+            f"{listed(databases)}; set it with `ledger fleet label`, or leave them out with "
+            "--select"
+        )
+        self.variable = variable
+        self.label = label
+        self.databases = tuple(databases)
+
+
+class DifferentValues(Refusal):
+    """What is to be taken back was applied with different values of a variable."""
+
+    def __init__(self, database: str, variable: str) -> None:
+        super().__init__(
+            f"on {database!r} these migrations were applied with different values of variable "
+            f"{variable}, and one order has one value; take fewer of them back at a time"
+        )
+        self.database = database
+        self.variable = variable

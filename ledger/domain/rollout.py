@@ -158,7 +158,8 @@ def _planned(recorded: Recorded) -> RolloutState:
 
 
 def _wave_planned(draft: Draft, recorded: Recorded, event: WavePlanned) -> None:
-    draft.add_chunk(event.wave, event.databases)
+    values = {one.database: one.values for one in event.values}
+    draft.add_chunk(event.wave, event.databases, values)
 
 
 def _started(draft: Draft, recorded: Recorded, event: RolloutStarted) -> None:

@@ -100,6 +100,8 @@ class DatabaseState(NamedTuple):
     forgiven: bool = False
     """Whether this failure was known when a person resumed the halted rollout."""
     resolutions: tuple[Resolution, ...] = ()
+    values: tuple[tuple[str, str], ...] = ()
+    """What it has for itself of the variables, as planned."""
     inspection: UUID | None = None
     inspections: int = 0
     looks: int = 0

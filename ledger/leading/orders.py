@@ -43,6 +43,7 @@ def apply_command(
         resolutions=order.resolutions,
         adoption=order.adoption,
         out_of_order=order.out_of_order,
+        variables=order.variables,
     )
 
 

@@ -121,6 +121,13 @@ class AgentSection(Section):
     )
 
 
+class LabelVariable(Section):
+    """A variable that has another value in each database: that of the database's label."""
+
+    label: str = Field(min_length=1, description="the label whose value it takes")
+    sample: str = Field(description="stands in its place while a folder is read")
+
+
 class Settings(BaseSettings):
     """All settings, checked. `load` is the way to get one: it knows the origins too."""
 
@@ -148,6 +155,10 @@ class Settings(BaseSettings):
     kafka: KafkaSection = Field(default_factory=KafkaSection)
     rollout: RolloutSection = Field(default_factory=RolloutSection)
     agent: AgentSection = Field(default_factory=AgentSection)
+    variables: dict[str, str | LabelVariable] = Field(
+        default_factory=dict,
+        description="what placeholders in migrations stand for, by name; never a secret",
+    )
 
     @property
     def transport(self) -> Transport:

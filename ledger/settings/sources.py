@@ -21,10 +21,12 @@ from pydantic_settings import EnvSettingsSource
 
 from ledger.contracts.variables import VARIABLES
 from ledger.errors import SettingsError
-from ledger.settings.model import PREFIX, Section, Settings
+from ledger.settings.model import PREFIX, LabelVariable, Section, Settings
 
 PROJECT_FILE = "ledger.toml"
 MASK = "********"
+_VARIABLES = "variables."
+"""The table whose names are the project's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ def _read(path: Path) -> dict[str, Any]:
     values = dict(_flat(content, ""))
     known = setting_names()
     for name in values:
-        if name not in known:
+        if name not in known and not name.startswith(_VARIABLES):
             raise SettingsError(
                 f"{path} sets {name}, which is no setting; {_nearest(name, known)} "
                 "or `ledger config show` for all of them"
@@ -128,7 +130,7 @@ def _nearest(name: str, known: Mapping[str, str]) -> str:
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and prefix != _VARIABLES:
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
@@ -147,7 +149,9 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, boo
 def _checked(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
     nested: dict[str, Any] = {}
     for name, value in values.items():
-        *path, last = name.split(".")
+        # Names of variables may have dots of their own.
+        at = 1 if name.startswith(_VARIABLES) else -1
+        *path, last = name.split(".", at)
         table = nested
         for part in path:
             table = table.setdefault(part, {})
@@ -171,10 +175,16 @@ def _origins(settings: Settings, origins: Mapping[str, str]) -> Iterator[Origin]
         yield Origin(
             name,
             _shown(value, secret),
-            origins.get(name, "default"),
+            origins.get(name) or _origin_below(name, origins),
             variable(name),
             description,
         )
+
+
+def _origin_below(name: str, origins: Mapping[str, str]) -> str:
+    """Where the entries of a table come from, each place once."""
+    found = [origin for one, origin in origins.items() if one.startswith(f"{name}.")]
+    return ", ".join(dict.fromkeys(found)) or "default"
 
 
 def _shown(value: Any, secret: bool) -> str | int | float | bool | None:
@@ -182,9 +192,15 @@ def _shown(value: Any, secret: bool) -> str | int | float | bool | None:
         return value
     if secret:
         return masked(value.get_secret_value())
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={_variable_shown(one)}" for name, one in value.items())
     if isinstance(value, tuple):
         return os.pathsep.join(str(part) for part in value)
     return str(value)
+
+
+def _variable_shown(value: str | LabelVariable) -> str:
+    return value if isinstance(value, str) else f"label {value.label}"
 
 
 def masked(secret: str) -> str:

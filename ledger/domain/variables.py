@@ -1,0 +1,89 @@
+"""What placeholders stand for in each database of a plan; pure.
+
+    declared: constants and labels ─┐
+    labels of the database ─────────┼─▶ values, pinned by the plan ─▶ order ─▶ command
+    values of an earlier order ─────┘   (going down: what the up was run with)
+
+Only variables that the plan's migrations use are recorded. A value is settled when the rollout is
+planned: a label that changes later changes nothing in it, and its rollback undoes what was run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ledger.contracts.registry import DatabaseValues, MigrationRef, Variable
+from ledger.domain.refusals import DifferentValues, MissingLabels, UndeclaredVariables
+
+Values = tuple[tuple[str, str], ...]
+"""Names and values, sorted."""
+
+
+def samples(declared: Sequence[Variable]) -> dict[str, str]:
+    """What a folder is read with."""
+    return {variable.name: variable.value for variable in declared}
+
+
+def used(declared: Sequence[Variable], migrations: Sequence[MigrationRef]) -> tuple[Variable, ...]:
+    """The declared variables that the migrations need, by name. Raises `UndeclaredVariables`."""
+    known = {variable.name: variable for variable in declared}
+    wanted = sorted({name for ref in migrations for name in ref.variables})
+    missing = [name for name in wanted if name not in known]
+    if missing:
+        holders = [ref.label for ref in migrations if set(missing) & set(ref.variables)]
+        raise UndeclaredVariables(missing, holders)
+    return tuple(known[name] for name in wanted)
+
+
+def own_values(
+    variables: Sequence[Variable],
+    labels: Mapping[str, Mapping[str, str]],
+    earlier: Mapping[str, Values],
+) -> dict[str, DatabaseValues]:
+    """The values that databases have for themselves; `labels` are the labels by database.
+
+    What a database was once run with (`earlier`) goes before its labels. Raises `MissingLabels`.
+    """
+    wanted = {variable.name for variable in variables}
+    found = {
+        database: {name: value for name, value in earlier.get(database, ()) if name in wanted}
+        for database in labels
+    }
+    for variable in variables:
+        if variable.label is not None:
+            _take_labels(variable.name, variable.label, labels, found)
+    return {
+        database: DatabaseValues(database=database, values=tuple(sorted(values.items())))
+        for database, values in found.items()
+        if values
+    }
+
+
+def _take_labels(
+    name: str,
+    label: str,
+    labels: Mapping[str, Mapping[str, str]],
+    found: dict[str, dict[str, str]],
+) -> None:
+    """Fill in one variable where nothing earlier is known. Raises `MissingLabels`."""
+    without = [database for database in labels if name not in found[database]]
+    lacking = [database for database in without if label not in labels[database]]
+    if lacking:
+        raise MissingLabels(name, label, lacking)
+    for database in without:
+        found[database][name] = labels[database][label]
+
+
+def ordered_values(variables: Sequence[Variable], own: Values) -> Values:
+    """What an order says: the plan's values, and before them what the database has for itself."""
+    return tuple(sorted((samples(variables) | dict(own)).items()))
+
+
+def together(database: str, orders: Sequence[Values]) -> Values:
+    """The values that several orders of a database were run with. Raises `DifferentValues`."""
+    found: dict[str, str] = {}
+    for values in orders:
+        for name, value in values:
+            if found.setdefault(name, value) != value:
+                raise DifferentValues(database, name)
+    return tuple(sorted(found.items()))
