@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from migrations.dialects import Dialect, Reading
+from migrations.labels import tables
 from migrations.migration import Migration, Section, SourceFile, Statement
 from migrations.statements import split
 
@@ -60,7 +61,8 @@ class HistoryTable:
         first = next((one for one in section.statements if _names(one, self.name)), None)
         if first is None:
             return section
-        called = next((name for name in first.tables if _is(name, self.name)), self.name)
+        named = tables(first.text)
+        called = next((name for name in named if _is(name, self.name)), self.name)
         sql = f"CREATE TABLE IF NOT EXISTS {called} ({self.columns})"
         (made,) = split(sql, file="", first_line=first.line)
         return replace(section, statements=(made, *section.statements))

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from migrations.dialects import Reading, only
+from migrations.dialects.golang_migrate import GolangMigrate
 from migrations.dialects.naming import (
     PARTS,
     base_name,
@@ -72,6 +73,8 @@ class Plain:
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a file carries a version, and none the mark of a tool."""
         sql = [file for file in files if is_sql(file.name)]
+        if GolangMigrate().detect(sql):
+            return False
         if any(_FLYWAY.match(base_name(file.name)) for file in sql):
             return False
         if any(_OTHER_TOOLS.search(file.content) for file in sql):
