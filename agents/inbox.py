@@ -113,18 +113,23 @@ class Inbox:
             if not self._draining:
                 self._take(message)
         self._scheduler.look_again()
+        self._note_published()
         if asyncio.get_running_loop().time() - self._committed_at >= COMMIT_EVERY_S:
             await self.commit(member)
 
     async def commit(self, member: GroupMember) -> None:
         """Commit what has been answered since. Raises `BusUnavailable`."""
-        while self._unacknowledged and self._unacknowledged[0][0] <= self._outbox.published:
-            self._unfinished.finished(self._unacknowledged.popleft()[1])
+        self._note_published()
         self._committed_at = asyncio.get_running_loop().time()
         positions = self._unfinished.to_commit()
         if positions:
             await member.commit(positions)
             self._unfinished.committed(positions)
+
+    def _note_published(self) -> None:
+        """Whatever has its last report on the bus needs nothing more."""
+        while self._unacknowledged and self._unacknowledged[0][0] <= self._outbox.published:
+            self._unfinished.finished(self._unacknowledged.popleft()[1])
 
     def _balance(self, member: GroupMember) -> None:
         """Pause while there is too much in hand; polling goes on, so the membership stays."""

@@ -20,7 +20,11 @@ from ledger.contracts.topics import PARKED, REPORTS
 logger = logging.getLogger(__name__)
 
 LINGER_S = 0.01
-"""Reports of several workers share a request; short against the time one database takes."""
+"""How long a report after a silence waits for company."""
+PACE_S = 0.08
+"""Between two requests: reports of several workers share one, here, at the broker and in the log,
+where a request costs more than what is in it. About as long as one database takes.
+"""
 BATCH = 500
 TRY_AGAIN_S = 1.0
 
@@ -48,9 +52,12 @@ class Outbox:
 
     async def run(self) -> None:
         """Send until cancelled. Raises `BusMisconfigured`."""
+        loop = asyncio.get_running_loop()
+        next_at = loop.time()
         while True:
             await self._something.wait()
-            await asyncio.sleep(LINGER_S)
+            await asyncio.sleep(max(LINGER_S, next_at - loop.time()))
+            next_at = loop.time() + PACE_S
             while self._waiting:
                 await self._send(self._waiting[:BATCH])
             self._something.clear()

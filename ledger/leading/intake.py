@@ -46,6 +46,7 @@ from ledger.errors import DuplicateEventDiffers
 from ledger.leading.following import Follower
 from ledger.store.connections import Pool
 from ledger.store.log import ConsumerPosition, EventLog
+from ledger.store.opened import decode_again
 from ledger.store.positions import read_positions
 from ledger.store.streams import known_streams
 
@@ -53,8 +54,8 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
 BATCH = 500
-LINGER_S = 0.03
-"""How long reports wait for company before they are appended together."""
+PACE_S = 0.05
+"""Between two appends: reports of many agents share one. After a silence nobody waits."""
 TRY_AGAIN_S = 1.0
 PARKED_STREAM = "ledger"
 CONSUMER = "intake/"
@@ -102,6 +103,7 @@ class Intake:
         self._missing = missing
         self._streams: set[str] = set()
         self._drained = asyncio.Event()
+        self._next_at = 0.0
 
     async def run(self, follower: Follower) -> None:
         """Take reports until cancelled; a broker that does not answer is tried again for ever.
@@ -140,11 +142,15 @@ class Intake:
                 await reader.close()
 
     async def _gather(self, reader: Reader) -> list[Received]:
-        """What is there, and what comes right behind it: one append costs more than its events."""
+        """What is there, at a pace that lets reports gather: appends cost more than events."""
         received = list(await reader.poll(POLL_S, BATCH))
         if received and len(received) < BATCH:
-            await asyncio.sleep(LINGER_S)
-            received += await reader.poll(0.0, BATCH)
+            loop = asyncio.get_running_loop()
+            early_s = self._next_at - loop.time()
+            if early_s > 0:
+                await asyncio.sleep(early_s)
+                received += await reader.poll(0.0, BATCH)
+            self._next_at = loop.time() + PACE_S
         return received
 
     async def _positions(self) -> dict[int, int]:
@@ -177,7 +183,7 @@ class Intake:
             if addressee(message) != self._ledger:
                 return None
             stream, event = decode_report(message)
-            report: Event = decode(event.type, event.schema_version, event.body)
+            report: Event = decode_again(event.type, event.schema_version, event.body)
         except UnknownMessage as unknown:
             return Opened(PARKED_STREAM, _parked(message, unknown.why), message)
         why = _unfit(report, event)
