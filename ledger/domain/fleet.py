@@ -46,7 +46,10 @@ class FleetStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRecord:
-    """One registered database; `expected` is what the ledger believes of it when it orders."""
+    """One registered database; `expected` is what the ledger believes of it when it orders.
+
+    `unanswered` says that an order of ours may have moved the journal's head, or be about to.
+    """
 
     database: str
     pool: str
@@ -54,6 +57,7 @@ class DatabaseRecord:
     labels: Mapping[str, str] = field(default_factory=dict)
     status: FleetStatus = FleetStatus.ACTIVE
     expected: Expected = field(default_factory=Expected)
+    unanswered: bool = False
 
     @property
     def active(self) -> bool:
@@ -215,11 +219,12 @@ def _apply(databases: dict[str, DatabaseRecord], event: Event) -> None:
                 pool=event.pool,
                 connection=event.connection,
                 expected=Expected(),
+                unanswered=False,
             )
         case DatabaseSuspended():
             _set_status(databases, event.database, FleetStatus.SUSPENDED)
         case DatabaseReinstated():
-            known = replace(databases[event.database], expected=Expected())
+            known = replace(databases[event.database], expected=Expected(), unanswered=False)
             databases[event.database] = replace(known, status=FleetStatus.ACTIVE)
         case DatabaseRetired():
             _set_status(databases, event.database, FleetStatus.RETIRED)

@@ -25,6 +25,7 @@ from ledger.contracts.reports import (
     Verdict,
 )
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState, fold
+from ledger.store.rows import LatestOrder
 
 MOVES_THE_HEAD = frozenset({Verdict.DONE, Verdict.FAILED, Verdict.CANCELLED})
 """Verdicts of attempts that were let in; a refused one saw a journal that is not believed."""
@@ -36,6 +37,7 @@ class Roster(Mapping[str, DatabaseRecord]):
     def __init__(self, records: Iterable[DatabaseRecord]) -> None:
         self._records = {record.database: record for record in records}
         self._latest: dict[str, UUID | None] = {}
+        self._doubted: dict[str, bool] = {}
 
     def __getitem__(self, database: str) -> DatabaseRecord:
         return self._records[database]
@@ -46,9 +48,13 @@ class Roster(Mapping[str, DatabaseRecord]):
     def __len__(self) -> int:
         return len(self._records)
 
-    def load(self, records: Iterable[DatabaseRecord]) -> None:
-        """Start from these."""
+    def load(self, records: Iterable[DatabaseRecord], orders: Iterable[LatestOrder] = ()) -> None:
+        """Start from these, and from what was last ordered of them."""
         self._records = {record.database: record for record in records}
+        for order in orders:
+            self._latest[order.database] = order.command
+            self._doubted[order.database] = order.unanswered
+            self._mark(order.database, order.unanswered)
 
     def saw(self, recorded: Sequence[Recorded]) -> None:
         """Take over what these events say of the fleet, and what they taught."""
@@ -68,19 +74,36 @@ class Roster(Mapping[str, DatabaseRecord]):
         """
         match recorded.event:
             case MigrationOrdered() | RollbackOrdered() as order:
+                # The answers of the orders before it, if they are missing, count no more.
+                record = self._records.get(order.database)
+                self._doubted[order.database] = record is not None and record.unanswered
                 self._latest[order.database] = order.command
+                self._mark(order.database, True)
             case DatabaseRepointed() | DatabaseReinstated() as moved:
                 self._latest[moved.database] = None
+                self._doubted[moved.database] = False
             case DatabaseIdentified() as report:
                 self._fill(report.database, "identity", report.identity)
-            case AttemptFinished(journal_head=str()) as report if report.verdict in MOVES_THE_HEAD:
+            case AttemptFinished() as report:
                 if self._latest.get(report.database, report.command) == report.command:
-                    self._expect(report.database, {"journal_head": report.journal_head})
+                    self._hear(report)
             case DatabaseInspected(reachable=True) as report:
                 self._fill(report.database, "identity", report.identity)
                 self._fill(report.database, "journal_head", report.journal_head)
             case _:
                 pass
+
+    def _hear(self, report: AttemptFinished) -> None:
+        """The last word on the latest order: only one that tells the head ends older doubts."""
+        if report.journal_head is not None and report.verdict in MOVES_THE_HEAD:
+            self._doubted[report.database] = False
+            self._expect(report.database, {"journal_head": report.journal_head})
+        self._mark(report.database, self._doubted.get(report.database, False))
+
+    def _mark(self, database: str, unanswered: bool) -> None:
+        record = self._records.get(database)
+        if record is not None and record.unanswered is not unanswered:
+            self._records[database] = replace(record, unanswered=unanswered)
 
     def _fill(self, database: str, name: str, value: object) -> None:
         record = self._records.get(database)

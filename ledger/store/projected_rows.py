@@ -27,7 +27,14 @@ REPORTS_SUFFIX = "/reports"
 ROLLOUT_PREFIX = "rollout-"
 
 UNKNOWN_EXPECTATION: dict[str, Any] = dict.fromkeys(
-    ("identity_uuid", "system_identifier", "database_oid", "journal_head", "command")
+    (
+        "identity_uuid",
+        "system_identifier",
+        "database_oid",
+        "journal_head",
+        "command",
+        "head_command",
+    )
 )
 NO_FAILURE: dict[str, Any] = dict.fromkeys(FAILURE)
 UNANSWERED: dict[str, Any] = {
@@ -95,7 +102,8 @@ def failing(command: UUID, failure: FailureDetail) -> Patch:
 
 def spoken_head(database: str, command: UUID, head: str) -> Patch:
     """The journal's head after `command`, while that is the one that speaks for its database."""
-    return Patch(SPOKEN_HEAD, CHANGE, (database, command), {"journal_head": head})
+    columns = {"journal_head": head, "head_command": command}
+    return Patch(SPOKEN_HEAD, CHANGE, (database, command), columns)
 
 
 def applied_row(

@@ -34,6 +34,7 @@ from ledger.store.rows import (
     DatabaseVersions,
     FleetRow,
     InspectionRow,
+    LatestOrder,
     RolloutDatabaseRow,
     RolloutRow,
     VersionRow,
@@ -79,6 +80,10 @@ class ReadModels:
     async def expected(self, databases: Sequence[str]) -> dict[str, Expected]:
         """What the next order of each of these registered databases expects to find."""
         return {record.database: record.expected for record in await self.records(databases)}
+
+    async def latest_orders(self) -> list[LatestOrder]:
+        """What was last ordered of each registered database."""
+        return [LatestOrder(*row) for row in await self._fetch("latest_orders")]
 
     async def bundle(self, digest: str) -> BundleRow | None:
         """A bundle by its digest or an unambiguous beginning of it."""

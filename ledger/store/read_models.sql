@@ -11,6 +11,19 @@ FROM ledger.fleet_database
 WHERE $1::text[] IS NULL OR database = ANY ($1)
 ORDER BY database
 
+-- latest_orders: the latest order of each database, and whether one that was given since an answer
+-- last told the journal's head is unanswered
+SELECT known.database, known.command, silent.database IS NOT NULL AS unanswered
+FROM ledger.fleet_database AS known
+LEFT JOIN (
+    SELECT DISTINCT attempt.database
+    FROM ledger.attempt AS attempt
+    JOIN ledger.fleet_database AS fleet ON fleet.database = attempt.database
+    LEFT JOIN ledger.attempt AS heard ON heard.command = fleet.head_command
+    WHERE attempt.verdict IS NULL AND fleet.command IS NOT NULL
+      AND attempt.ordered_position > coalesce(heard.ordered_position, 0)
+) AS silent ON silent.database = known.database
+
 -- bundle: a bundle by the beginning of its digest; two rows mean that it is ambiguous
 SELECT bundle, migrations::text AS migrations, source, git_commit, git_dirty, registered_position,
     registered_at, registered_by

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from ledger.contracts.registry import (
@@ -27,6 +28,17 @@ class FleetRow:
     last_contact_at: datetime | None
     registered_at: datetime
     registered_by: str
+
+
+class LatestOrder(NamedTuple):
+    """The latest order of a database since it last moved, if there was one.
+
+    `unanswered` says that an order given since the journal's head was last told has no answer.
+    """
+
+    database: str
+    command: UUID | None
+    unanswered: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ FLEET_DATABASE = Table(
         "database_oid": "bigint",
         "journal_head": "text",
         "command": "uuid",
+        "head_command": "uuid",
         "server_version": "integer",
         "last_contact_position": "bigint",
         "last_contact_at": "timestamptz",
@@ -197,7 +198,9 @@ INSPECTION = Table(
 DATABASE_EVENT = Table("database_event", {"database": "text", "position": "bigint"}, {})
 
 SPOKEN_HEAD = Table(
-    FLEET_DATABASE.name, {"database": "text", "command": "uuid"}, {"journal_head": "text"}
+    FLEET_DATABASE.name,
+    {"database": "text", "command": "uuid"},
+    {"journal_head": "text", "head_command": "uuid"},
 )
 """A part of `FLEET_DATABASE`: the head of a database while this command speaks for it."""
 ANSWERED_LOOK = Table(INSPECTION.name, {**INSPECTION.key, "command": "uuid"}, INSPECTION.columns)

@@ -36,6 +36,7 @@ CREATE TABLE ledger.fleet_database (
     database_oid bigint,
     journal_head text,
     command uuid,
+    head_command uuid,
     server_version integer,
     last_contact_position bigint,
     last_contact_at timestamptz,

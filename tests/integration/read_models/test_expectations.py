@@ -77,6 +77,34 @@ async def test_the_roster_in_memory_expects_what_the_read_models_expect(
     }
 
 
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(moves=MOVES, cut=st.integers(1, 30))
+async def test_a_roster_that_starts_in_the_middle_learns_what_one_from_the_beginning_does(
+    ledger: Ledger, moves: list[tuple[int, int, int, int]], cut: int
+) -> None:
+    story = Story(f"s{next(NAMES)}")
+    before = (await ledger.log.head()).position
+    told = list(story.tell([*BEGINNING, *moves]))
+    for stream, event in told[:cut]:
+        await ledger.append(stream, event)
+    await project(ledger, 1000)
+    middle = (await ledger.log.head()).position
+    restarted, steady = Roster(()), Roster(())
+    restarted.load(await ledger.models.records(), await ledger.models.latest_orders())
+    for stream, event in told[cut:]:
+        await ledger.append(stream, event)
+    restarted.saw([open_event(raw) for raw in await ledger.log.tail(middle, 1000)])
+    steady.saw([open_event(raw) for raw in await ledger.log.tail(before, 1000)])
+
+    for name in story.databases:
+        assert restarted[name].expected == steady[name].expected
+        assert restarted[name].unanswered >= steady[name].unanswered
+
+
 @pytest.mark.parametrize("limit", [1, 1000])
 @pytest.mark.parametrize(
     "moved",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from ledger.contracts.events import DatabaseLeftOut, MigrationOrdered
@@ -194,6 +195,20 @@ def test_a_journal_without_the_migrations_settles_a_way_down() -> None:
 def test_an_answer_that_comes_after_the_journal_settled_it_changes_nothing() -> None:
     story = _unknown().when(seen("a", "1", "2")).when(failed("a"))
     assert (story.status("a"), story.state.status) == ("applied", Status.COMPLETED)
+
+
+def test_after_an_unanswered_order_of_another_rollout_no_head_is_expected() -> None:
+    story = given(planned(["a", "b"]))
+    story.records["a"] = replace(story.records["a"], unanswered=True)
+    story.conclude()
+    heads = {
+        recorded.event.database: recorded.event.expected
+        for recorded in story.log
+        if isinstance(recorded.event, MigrationOrdered)
+    }
+    assert heads["a"].journal_head is None
+    assert heads["a"].identity == story.records["a"].expected.identity
+    assert heads["b"].journal_head == "head-0"
 
 
 def test_being_left_out_twice_is_two_events_with_ids_of_their_own() -> None:

@@ -24,6 +24,7 @@ from ledger.contracts.reports import (
 )
 from ledger.domain.fleet import FLEET
 from ledger.leading.roster import Roster
+from ledger.store.rows import LatestOrder
 from tests.support.house import identity_of
 from tests.support.story import BUNDLE, START, record
 
@@ -33,6 +34,10 @@ OLD, NEW = uuid4(), uuid4()
 
 def roster() -> Roster:
     return Roster([KNOWN, record("bolt")])
+
+
+def unanswered(fleet: Roster) -> list[str]:
+    return [name for name, known in fleet.items() if known.unanswered]
 
 
 def told(event: Event, stream: str = "rollout-r1/reports") -> Recorded:
@@ -99,6 +104,32 @@ def test_an_answer_to_an_older_order_moves_no_head() -> None:
     fleet = roster()
     fleet.saw([ordered(OLD), ordered(NEW), finished(NEW, "head-2"), finished(OLD, "head-1")])
     assert fleet["acme"].expected.journal_head == "head-2"
+
+
+def test_after_a_restart_an_answer_to_an_older_order_moves_no_head_either() -> None:
+    fleet = Roster(())
+    fleet.load([KNOWN], [LatestOrder("acme", NEW, unanswered=True)])
+    fleet.saw([finished(OLD, "head-1")])
+    assert fleet["acme"].expected.journal_head == "head-0"
+    fleet.saw([finished(NEW, "head-2")])
+    assert fleet["acme"].expected.journal_head == "head-2"
+
+
+def test_an_unanswered_order_is_known_until_a_later_answer_tells_the_head() -> None:
+    fleet = roster()
+    fleet.saw([ordered(OLD)])
+    assert unanswered(fleet) == ["acme"]
+    fleet.saw([ordered(NEW), finished(NEW, None, Verdict.EXPIRED)])
+    assert unanswered(fleet) == ["acme"], "the order before it may still have run"
+    newest = uuid4()
+    fleet.saw([ordered(newest), finished(newest, "head-3")])
+    assert unanswered(fleet) == []
+
+
+def test_an_order_that_ran_out_and_said_so_leaves_nothing_unanswered() -> None:
+    fleet = roster()
+    fleet.saw([ordered(NEW), finished(NEW, None, Verdict.EXPIRED)])
+    assert not fleet["acme"].unanswered
 
 
 @pytest.mark.parametrize("how", ["repoint", "reinstate"])

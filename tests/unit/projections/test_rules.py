@@ -70,6 +70,7 @@ def test_a_reinstated_database_is_to_be_learned_again(event: r.Event) -> None:
     assert {name for name, value in patch.sets.items() if value is None} == {
         *EXPECTATION,
         "command",
+        "head_command",
     }
     assert patch.sets["status"] == "active"
 
@@ -110,7 +111,8 @@ def test_a_look_that_reached_nothing_teaches_nothing() -> None:
 def test_an_attempt_that_worked_moves_the_expected_head() -> None:
     for verdict in (r.Verdict.DONE, r.Verdict.FAILED, r.Verdict.CANCELLED):
         patch = only(finished(verdict), SPOKEN_HEAD)
-        assert (patch.key, patch.sets) == (("acme", COMMAND), {"journal_head": "abc"})
+        told = {"journal_head": "abc", "head_command": COMMAND}
+        assert (patch.key, patch.sets) == (("acme", COMMAND), told)
 
 
 @pytest.mark.parametrize("verdict", [r.Verdict.REFUSED, r.Verdict.EXPIRED])
