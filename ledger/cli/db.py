@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
+from ledger.cli import db_history
 from ledger.cli.allowing import CodeOption, languages
 from ledger.cli.asking import YesOption, confirm
+from ledger.cli.db_options import Patience, Permission
 from ledger.cli.db_target import Place, connection_of, described
 from ledger.cli.exits import ExitCode
-from ledger.cli.groups import OptionGroup
-from ledger.cli.options import MIGRATIONS, DialectOption, FolderOption, PhaseOption
+from ledger.cli.options import (
+    MIGRATIONS,
+    DialectOption,
+    FolderOption,
+    OutOfOrderOption,
+    PhaseOption,
+)
 from ledger.cli.output import Format, FormatOption, Output, say
-from ledger.cli.running import command, flags_of
-from ledger.errors import WrongArgument
+from ledger.cli.running import command
 
 if TYPE_CHECKING:
-    from migrations.standalone import Outside
-    from migrations.work import Limits, Outcome, StepOutcome, Verdict
+    from migrations.work import Outcome, StepOutcome, Verdict
 
 db_app = typer.Typer(
     no_args_is_help=True,
@@ -28,63 +32,9 @@ db_app = typer.Typer(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Permission(OptionGroup):
-    """Leave to change a database that belongs to a ledger's fleet."""
-
-    outside_ledger: Annotated[
-        bool,
-        typer.Option(
-            "--outside-ledger",
-            help="Change it although a ledger owns it; that is recorded. Needs --reason.",
-        ),
-    ] = False
-    reason: Annotated[
-        str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")
-    ] = None
-
-    def granted(self) -> Outside | None:
-        """The permission, if it was given. Raises `WrongArgument` when it lacks a reason."""
-        from migrations.standalone import Outside
-
-        if not self.outside_ledger:
-            return None
-        if not (self.reason or "").strip():
-            raise WrongArgument("--outside-ledger needs --reason, which the ledger will record")
-        return Outside(self.reason or "")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience(OptionGroup):
-    """How long statements may wait and run."""
-
-    lock_timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--lock-timeout", metavar="SECONDS", min=0.0, help="Patience of a statement for a lock."
-        ),
-    ] = None
-    statement_timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--statement-timeout", metavar="SECONDS", min=0.0, help="Per statement; 0 is none."
-        ),
-    ] = None
-
-    def limits(self, ctx: typer.Context) -> Limits:
-        """These, or what the settings say."""
-        from migrations.work import Limits
-
-        general = flags_of(ctx).load().settings.rollout
-        lock, length = self.lock_timeout, self.statement_timeout
-        return Limits(
-            lock_timeout_s=general.lock_timeout_s if lock is None else lock,
-            statement_timeout_s=general.statement_timeout_s if length is None else length,
-        )
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
+    db_history.register(db_app)
     app.add_typer(db_app, name="db", rich_help_panel="Set-up")
 
 
@@ -106,6 +56,7 @@ async def up(
     dialect: DialectOption = None,
     phase: PhaseOption = None,
     allow_code: CodeOption = False,
+    out_of_order: OutOfOrderOption = False,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
     """Apply every migration of the folder that one database does not have yet."""
@@ -125,6 +76,7 @@ async def up(
         target=place.schema,
         outside=outside,
         programs=languages(allow_code),
+        out_of_order=out_of_order,
     )
     await say_held_back(place, held)
     return _conclude(outcome, "db.up", Output(output))
@@ -195,13 +147,18 @@ async def status(
                 "standing": line.standing,
                 "at": line.at,
                 "rollout": line.rollout,
+                "note": line.note,
+                "problem": line.problem,
             }
             for line in found.lines
         ],
-        ("migration", "name", "standing", "at"),
+        ("migration", "name", "standing", "at", "note"),
         empty="There is no migration.",
         owner=found.owner or None,
     )
+    for line in found.lines:
+        if line.problem:
+            say(f"{line.version}: {line.problem}")
     return ExitCode.OK
 
 

@@ -53,7 +53,7 @@ async def check(
             if not await session.ledger.leader():
                 say("Nobody leads, so nobody looks until `ledger serve` runs.")
                 return ExitCode.NO_LEADER
-            result = await _answers(session, check_id, timeout)
+            result = await answers(session, check_id, timeout)
     rows = [_row(row) for row in result.rows]
     Output(output).rows(
         "fleet.check", rows, COLUMNS, empty="No database matches.", finished=result.finished
@@ -66,7 +66,7 @@ async def check(
     return ExitCode.OK if fine else ExitCode.FAILED
 
 
-async def _answers(session: Session, check_id: str, timeout_s: float) -> CheckResult:
+async def answers(session: Session, check_id: str, timeout_s: float) -> CheckResult:
     """What has come when the check is finished, or when patience ends."""
     loop = asyncio.get_running_loop()
     until = loop.time() + timeout_s

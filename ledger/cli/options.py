@@ -29,6 +29,13 @@ DialectOption = Annotated[
     str | None,
     typer.Option("--dialect", help="File dialect of the folder. Default: found by looking."),
 ]
+OutOfOrderOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-out-of-order",
+        help="Apply also what comes before something that is applied already.",
+    ),
+]
 SelectOption = Annotated[
     str,
     typer.Option(
@@ -109,6 +116,7 @@ class Travel(OptionGroup):
 
     select: SelectOption = ""
     phase: PhaseOption = None
+    allow_out_of_order: OutOfOrderOption = False
     waves: Annotated[
         str | None,
         typer.Option("--waves", metavar="SIZES", help="Like 1,10%,rest; the first is the canary."),

@@ -11,6 +11,7 @@ from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.cli.options import Travel, Why
+    from ledger.contracts.registry import Adoption
     from ledger.service.rollouts import PlannedStep, PlanPreview, PlanRequest
     from ledger.settings import RolloutSection
 
@@ -28,6 +29,7 @@ def plan_request(
     bundle: str | None = None,
     to_version: str | None = None,
     steps_down: int = 1,
+    adoption: Adoption | None = None,
 ) -> PlanRequest:
     """What the command line asks for; what it leaves open comes from the settings."""
     from ledger.service.rollouts import PlanRequest
@@ -57,6 +59,8 @@ def plan_request(
         reason=why.reason,
         ticket=why.ticket,
         phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
+        out_of_order=travel.allow_out_of_order,
+        adoption=adoption,
     )
 
 

@@ -17,6 +17,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "fleet": ("fleet",),
     "migration": ("migration", "create"),
     "rollout": ("rollout",),
+    "adopt": ("adopt", "baseline", "repair"),
     "resolve": ("resolve",),
     "history": ("audit", "history", "events", "replay"),
     "serve": ("init", "upgrade", "serve"),

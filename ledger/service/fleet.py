@@ -164,12 +164,12 @@ class FleetService:
         """Let a database leave for good."""
         await self._change(lambda fleet: rules.retire(fleet, database), asked)
 
-    async def check(self, selection: str, asked: Asked) -> str:
+    async def check(self, selection: str, asked: Asked, purpose: Purpose = Purpose.CHECK) -> str:
         """Ask the agents to look at the selected databases, suspended ones too; the check's id."""
         chosen = [one.database for one in await self.list(selection) if not one.retired]
         if not chosen:
             raise EmptySelection(selection)
-        return await self._check(chosen, Purpose.CHECK, asked)
+        return await self._check(chosen, purpose, asked)
 
     async def check_result(self, check: str) -> CheckResult:
         """What was found so far. Raises `UnknownCheck`."""

@@ -1,0 +1,71 @@
+"""Options of `ledger db`: leave to change a fleet's database, and patience."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ledger.cli.groups import OptionGroup
+from ledger.cli.running import flags_of
+from ledger.errors import WrongArgument
+
+if TYPE_CHECKING:
+    from migrations.standalone import Outside
+    from migrations.work import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Permission(OptionGroup):
+    """Leave to change a database that belongs to a ledger's fleet."""
+
+    outside_ledger: Annotated[
+        bool,
+        typer.Option(
+            "--outside-ledger",
+            help="Change it although a ledger owns it; that is recorded. Needs --reason.",
+        ),
+    ] = False
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the journal.")
+    ] = None
+
+    def granted(self) -> Outside | None:
+        """The permission, if it was given. Raises `WrongArgument` when it lacks a reason."""
+        from migrations.standalone import Outside
+
+        if not self.outside_ledger:
+            return None
+        if not (self.reason or "").strip():
+            raise WrongArgument("--outside-ledger needs --reason, which the ledger will record")
+        return Outside(self.reason or "")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience(OptionGroup):
+    """How long statements may wait and run."""
+
+    lock_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--lock-timeout", metavar="SECONDS", min=0.0, help="Patience of a statement for a lock."
+        ),
+    ] = None
+    statement_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--statement-timeout", metavar="SECONDS", min=0.0, help="Per statement; 0 is none."
+        ),
+    ] = None
+
+    def limits(self, ctx: typer.Context) -> Limits:
+        """These, or what the settings say."""
+        from migrations.work import Limits
+
+        general = flags_of(ctx).load().settings.rollout
+        lock, length = self.lock_timeout, self.statement_timeout
+        return Limits(
+            lock_timeout_s=general.lock_timeout_s if lock is None else lock,
+            statement_timeout_s=general.statement_timeout_s if length is None else length,
+        )
