@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from math import ceil
 
 from agents.job import Job, Phase
 from agents.outbox import Outbox
@@ -19,6 +20,7 @@ from ledger.contracts.reports import (
     AdoptedMigration,
     AttemptFinished,
     AttemptStarted,
+    BatchProgressed,
     CommandRefused,
     ContentMissing,
     DatabaseIdentified,
@@ -35,7 +37,16 @@ from ledger.contracts.reports import (
 from ledger.contracts.wire import encode_report
 from ledger.telemetry import current_context
 from migrations.migration import Direction, Migration, Statement
-from migrations.work import Adopted, Failure, Identity, OutsideChange, StepOutcome, StepResult
+from migrations.pace import Pace
+from migrations.work import (
+    Adopted,
+    BatchProgress,
+    Failure,
+    Identity,
+    OutsideChange,
+    StepOutcome,
+    StepResult,
+)
 
 STATEMENT_MAX_CHARS = 8_000
 """Of a failed statement's text: enough to recognise it, small enough for a message."""
@@ -56,6 +67,7 @@ class Reporter:
         self._outbox = outbox
         self._clock = clock
         self._told: set[tuple[str, Direction]] = set()
+        self._pace = Pace(clock())
 
     # --- the command ---
 
@@ -157,6 +169,7 @@ class Reporter:
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """A migration begins."""
         section = migration.section(direction)
+        self._pace = Pace(self._clock())
         self._running(migration.label, 0, len(section.statements) if section else 0)
 
     def statement_finished(
@@ -164,6 +177,26 @@ class Reporter:
     ) -> None:
         """Statement `index` of `total` has run."""
         self._running(migration.label, index, total)
+
+    def batch_finished(
+        self, migration: Migration, direction: Direction, progress: BatchProgress
+    ) -> None:
+        """A batch is committed: said when a second and a hundredth have passed since the last."""
+        section = migration.section(direction)
+        self._running(migration.label, 0, len(section.statements) if section else 0)
+        if self._pace.due(progress, self._clock()):
+            self.say(
+                BatchProgressed(
+                    database=self._job.command.database,
+                    command=self._job.id,
+                    version=migration.version,
+                    direction=direction.value,
+                    batches=progress.batches,
+                    rows=progress.rows,
+                    total=progress.total,
+                    left_s=None if progress.left_s is None else ceil(progress.left_s),
+                )
+            )
 
     def step_finished(self, outcome: StepOutcome) -> None:
         """A migration ended; said once, also when the outcome at the end repeats it."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 from ledger.cli.db_target import Place, connection_of
 from ledger.cli.output import say
 from migrations import standalone
 from migrations.migration import Direction, Migration, Statement
+from migrations.pace import Pace, progress_text
 from migrations.phases import held_back
-from migrations.work import Silence
+from migrations.work import BatchProgress, Silence
 
 LONG_MS = 500
 """A statement that took so long is worth a line of its own."""
@@ -27,7 +29,10 @@ async def say_held_back(place: Place, held: Sequence[Migration]) -> None:
 
 
 class Telling(Silence):
-    """One line per migration, per wait, and per statement that took long."""
+    """One line per migration, per wait, and per statement that took long; and how data moves."""
+
+    def __init__(self) -> None:
+        self._pace = Pace(datetime.now(UTC))
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Say what is waited for."""
@@ -36,7 +41,15 @@ class Telling(Silence):
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """Say which migration begins."""
+        self._pace = Pace(datetime.now(UTC))
         say(f"{direction} {migration.label}")
+
+    def batch_finished(
+        self, migration: Migration, direction: Direction, progress: BatchProgress
+    ) -> None:
+        """Say how far a data migration is, now and then."""
+        if self._pace.due(progress, datetime.now(UTC)):
+            say(f"  {progress_text(progress.rows, progress.total, progress.left_s)}")
 
     def statement_finished(
         self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int

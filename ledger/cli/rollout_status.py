@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LISTED = (
     "rollout", "status", "mode", "databases", "applied", "failed", "planned_at", "by", "why",
 )  # fmt: skip
-COLUMNS = ("database", "wave", "status", "attempt", "problem", "waits_for", "try")
+COLUMNS = ("database", "wave", "status", "attempt", "progress", "problem", "waits_for", "try")
 
 
 def show_rollout(status: RolloutStatus, output: Output) -> None:
@@ -57,6 +57,7 @@ def _row(one: DatabaseLine) -> dict[str, Any]:
         "wave": one.wave + 1,
         "status": words(one.status),
         "attempt": one.attempt,
+        "progress": one.progress,
         "problem": one.problem,
         "waits_for": one.waits_for,
         "try": one.helps,

@@ -134,7 +134,9 @@ def inspection_id(stream: str, database: str, attempt: int) -> UUID:
 def report_id(report: Report) -> UUID:
     """The id of a report: derived from its command and what it is about, so resends keep it."""
     about = "/".join(
-        str(getattr(report, name)) for name in ("version", "direction") if hasattr(report, name)
+        str(getattr(report, name))
+        for name in ("version", "direction", "batches")
+        if hasattr(report, name)
     )
     return uuid5(NAMESPACE, f"report/{report.command}/{type(report).__name__}/{about}")
 

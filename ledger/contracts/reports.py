@@ -26,6 +26,10 @@ Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """What fits into a column of the read models: a report that no table can hold is no report."""
 
 
+BigCount = Annotated[int, Field(ge=0, le=2**63 - 1)]
+"""Of rows, which may be more."""
+
+
 class Event(Value):
     """What happened; never refused, never changed."""
 
@@ -109,6 +113,21 @@ class MigrationFailed(Report):
     direction: str
     checksum: str
     failure: FailureDetail
+
+
+class BatchProgressed(Report):
+    """A data migration has got so far: batches and rows done, about how many rows there are.
+
+    Said at most once a second and once per hundredth, so most batches go unmentioned. `left_s` is
+    what the agent's pace so far makes of the rest.
+    """
+
+    version: str
+    direction: str
+    batches: Count
+    rows: BigCount
+    total: BigCount | None
+    left_s: Count | None
 
 
 class CommandRefused(Report):
@@ -203,6 +222,7 @@ REPORTS: tuple[type[Report], ...] = (
     MigrationRolledBack,
     HistoryAdopted,
     MigrationFailed,
+    BatchProgressed,
     CommandRefused,
     ContentMissing,
     OutsideChangeFound,

@@ -15,6 +15,7 @@ from ledger.contracts.registry import Mode
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
+    BatchProgressed,
     CommandRefused,
     DatabaseInspected,
     HistoryAdopted,
@@ -84,6 +85,13 @@ def step_failed(draft: Draft, recorded: Recorded, event: MigrationFailed | Comma
     state = _current(draft, event.database, event)
     if state is not None:
         draft.put(state._replace(failure=event.failure))
+
+
+def batch_progressed(draft: Draft, recorded: Recorded, event: BatchProgressed) -> None:
+    """How far the latest attempt is; nothing follows from it."""
+    state = _current(draft, event.database, event)
+    if state is not None and state.open:
+        draft.put(state._replace(progress=event))
 
 
 def attempt_finished(draft: Draft, recorded: Recorded, event: AttemptFinished) -> None:

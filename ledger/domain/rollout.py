@@ -79,6 +79,7 @@ from ledger.contracts.events import (
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
+    BatchProgressed,
     CommandRefused,
     ContentMissing,
     DatabaseIdentified,
@@ -241,6 +242,7 @@ _APPLY: dict[type[Event], Callable[[Draft, Recorded, Any], None]] = {
     MigrationRolledBack: outcomes.migration_rolled_back,
     HistoryAdopted: outcomes.history_adopted,
     MigrationFailed: outcomes.step_failed,
+    BatchProgressed: outcomes.batch_progressed,
     CommandRefused: outcomes.step_failed,
     ContentMissing: _unchanged,
     OutsideChangeFound: _unchanged,

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from ledger.contracts.events import RolloutPlanned
 from ledger.contracts.registry import FailureDetail, Mode, Resolution
+from ledger.contracts.reports import BatchProgressed
 
 
 class Status(StrEnum):
@@ -102,6 +103,8 @@ class DatabaseState(NamedTuple):
     resolutions: tuple[Resolution, ...] = ()
     values: tuple[tuple[str, str], ...] = ()
     """What it has for itself of the variables, as planned."""
+    progress: BatchProgressed | None = None
+    """How far a data migration was, by whichever attempt said so last."""
     inspection: UUID | None = None
     inspections: int = 0
     looks: int = 0

@@ -9,6 +9,7 @@ from typing import Any
 
 from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
 from ledger.domain.waiting import Surroundings, Waiting, waiting
+from migrations.pace import progress_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,10 @@ class WaveStatus:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseLine:
-    """One database; `problem` is its latest failure, `helps` a command for what it waits for."""
+    """One database; `problem` is its latest failure, `helps` a command for what it waits for.
+
+    `progress` is how far a data migration is, while one runs.
+    """
 
     database: str
     wave: int
@@ -33,6 +37,7 @@ class DatabaseLine:
     problem: str = ""
     waits_for: str = ""
     helps: str = ""
+    progress: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +104,13 @@ def _line(database: DatabaseState, waits: Waiting | None) -> DatabaseLine:
         problem=failure.message if failure else "",
         waits_for=waits.text if waits else "",
         helps=(waits.command or "") if waits else "",
+        progress=_progress(database),
     )
+
+
+def _progress(database: DatabaseState) -> str:
+    """`41 % · 410,000 of ~1,000,000 · 2 min left`; empty when no data migration runs there."""
+    said = database.progress
+    if said is None or not database.open or said.command != database.command:
+        return ""
+    return progress_text(said.rows, said.total, said.left_s)

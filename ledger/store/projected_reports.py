@@ -118,6 +118,12 @@ def finished(event: r.AttemptFinished, place: Place) -> list[Patch]:
     return changed
 
 
+def batch_progressed(event: r.BatchProgressed, place: Place) -> list[Patch]:
+    """How far a data migration is."""
+    said = event.model_dump_json(exclude={"database", "command"})
+    return [attempt_change(event.command, {"progress": said})]
+
+
 def refused(event: r.CommandRefused, place: Place) -> list[Patch]:
     """Why an agent did not try."""
     return [failing(event.command, event.failure)]

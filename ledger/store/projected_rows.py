@@ -45,6 +45,7 @@ UNANSWERED: dict[str, Any] = {
     "verdict": None,
     "changed": None,
     "touched": None,
+    "progress": None,
     **NO_FAILURE,
 }
 NOT_LEFT_OUT: dict[str, Any] = {"left_out_position": None, "left_out_why": None}

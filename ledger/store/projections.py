@@ -245,6 +245,7 @@ RULES: dict[type[r.Event], Rule] = {
     r.MigrationRolledBack: reports.migration_rolled_back,
     r.HistoryAdopted: reports.history_adopted,
     r.MigrationFailed: reports.migration_failed,
+    r.BatchProgressed: reports.batch_progressed,
     r.CommandRefused: reports.refused,
     r.ContentMissing: _nothing,
     r.OutsideChangeFound: reports.outside,

@@ -144,6 +144,7 @@ ATTEMPT = Table(
         "verdict": "text",
         "changed": "integer",
         "touched": "boolean",
+        "progress": "jsonb",
         **FAILURE,
     },
 )

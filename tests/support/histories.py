@@ -361,6 +361,16 @@ REPORTS: tuple[Callable[[Order, int], r.Report], ...] = (
         command=o.command,
         failure=FailureDetail(kind="fence", message="stale"),
     ),
+    lambda o, c: r.BatchProgressed(
+        database=o.database,
+        command=o.command,
+        version=version(c),
+        direction=("up", "down")[c % 2],
+        batches=c + 1,
+        rows=c * 1000,
+        total=None if c % 3 == 0 else 50_000,
+        left_s=None if c % 3 == 0 else c,
+    ),
     lambda o, c: r.ContentMissing(database=o.database, command=o.command, sha256=(CHECKSUM,)),
     lambda o, c: r.OutsideChangeFound(
         database=o.database,

@@ -91,7 +91,7 @@ FROM unnest(ARRAY[
     -- reports
     'AttemptStarted', 'DatabaseIdentified', 'MigrationApplied', 'MigrationSkipped',
     'MigrationRolledBack', 'HistoryAdopted', 'MigrationFailed', 'CommandRefused', 'ContentMissing',
-    'OutsideChangeFound', 'AttemptFinished', 'DatabaseInspected',
+    'BatchProgressed', 'OutsideChangeFound', 'AttemptFinished', 'DatabaseInspected',
     -- intake
     'ReportContradicted', 'MessageParked',
     -- ledger

@@ -141,6 +141,8 @@ CREATE TABLE ledger.attempt (
     verdict text,
     changed integer,
     touched boolean,
+    -- The latest BatchProgressed of a data migration.
+    progress jsonb,
     failure_kind text,
     failure_message text,
     failure_sqlstate text,
