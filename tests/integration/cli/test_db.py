@@ -130,3 +130,43 @@ async def test_wrong_input_is_told_in_one_sentence(
     assert said in answer.err
     assert answer.err.startswith("ledger: ")
     assert answer.err.count("\n") == 1
+
+
+CODE = """\
+async def up(conn):
+    await conn.execute("CREATE TABLE coded (id int)")
+
+
+async def down(conn):
+    await conn.execute("DROP TABLE coded")
+"""
+
+
+async def test_code_runs_only_with_leave(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    (migrations / "3_code.py").write_text(CODE)
+    refused = await ledger("db", "up", DATABASE_URL=database)
+    assert refused.code == ExitCode.REFUSED
+    assert "3_code runs python, which is not allowed here" in refused.err
+    assert "--allow-code" in refused.err
+    assert (await ledger("db", "up", "--allow-code", DATABASE_URL=database)).code == ExitCode.OK
+    down = await ledger("db", "down", "--allow-code", "--yes", DATABASE_URL=database)
+    assert down.code == ExitCode.OK
+
+
+async def test_a_contract_waits_until_it_is_asked_for(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    for number, phase in enumerate(("expand", "contract")):
+        text = f"-- +migrate Up\nCREATE TABLE phase{number} (id int);\n"
+        (migrations / f"3_change.{phase}.sql").write_text(text)
+    up = await ledger("db", "up", DATABASE_URL=database)
+    assert up.code == ExitCode.OK
+    assert "3.3_change.contract is held back; apply it with --phase contract" in up.err
+    status = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert standings(status)["3.3"] == "held back"
+    asked = await ledger("db", "up", "--phase", "contract", DATABASE_URL=database)
+    assert (asked.code, "held back" in asked.err) == (ExitCode.OK, False)
+    again = await ledger("db", "up", DATABASE_URL=database)
+    assert "held back" not in again.err
