@@ -33,9 +33,9 @@ class HistoryTable:
         if statement is None:
             return migration
         note = (
-            f"{migration.files[0].name}:{statement.line}: names {self.name}, in which "
-            f"{migration.dialect} keeps its own history and we do not; where it is missing, read "
-            f"the folder with --dialect {migration.dialect}+table"
+            f"{migration.files[0].name}:{statement.line}: names {self.name}, in which the "
+            "old tool keeps its own history and we do not; where it is missing, read the folder "
+            f"with --dialect {migration.dialect}+table"
         )
         return replace(migration, notes=(*migration.notes, note))
 

@@ -22,6 +22,7 @@ from dataclasses import replace
 
 from migrations.dialects import Reading, only
 from migrations.dialects.golang_migrate import GolangMigrate
+from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.naming import (
     PARTS,
     base_name,
@@ -60,6 +61,12 @@ _BREAKPOINT = re.compile(r"^--> statement-breakpoint\b", re.MULTILINE)
 _BREAKPOINT_BEHIND = re.compile(r"--> statement-breakpoint[ \t]*\r?$", re.MULTILINE)
 _FLYWAY = re.compile(r"[VURB][0-9._]*__", re.IGNORECASE)
 
+HISTORY = HistoryTable(
+    "__diesel_schema_migrations",
+    "version varchar(50) PRIMARY KEY, run_on timestamp NOT NULL DEFAULT current_timestamp",
+)
+"""Diesel's; of the tools without marks, its table is the one that files name."""
+
 
 class Plain:
     """Reads one or two files per migration, by name."""
@@ -89,7 +96,8 @@ class Plain:
         for file in sql:
             _refuse_markers(file)
         loaded = ordered([*self._pairs(sql, reading), *self._single(sql, reading)])
-        return by_journal(loaded, journal) if journal else loaded
+        noted = [HISTORY.noted(migration) for migration in loaded]
+        return by_journal(noted, journal) if journal else noted
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -162,3 +170,7 @@ def _refuse_markers(file: SourceFile) -> None:
             "Write `-- +migrate Up` and `-- +migrate Down`, or a file of its own for each; "
             "a comment that is none of this is written in other words",
         )
+
+
+DIALECTS = (Plain(), HISTORY.kept_by(Plain()))
+"""As it is, and with a look-alike of Diesel's table."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from migrations.dialects import Dialect, dbmate, golang_migrate, goose
+from migrations.dialects import Dialect, dbmate, golang_migrate, goose, plain
 from migrations.dialects.flyway import Flyway
-from migrations.dialects.plain import Plain
 from migrations.dialects.python import PythonModules
 from migrations.dialects.sqitch import Sqitch
 from migrations.dialects.sql_migrate import SqlMigrate
@@ -19,7 +18,7 @@ DIALECTS: tuple[Dialect, ...] = (
     *goose.DIALECTS,
     *dbmate.DIALECTS,
     *golang_migrate.DIALECTS,
-    Plain(),
+    *plain.DIALECTS,
 )
 
 MODULES = PythonModules()
