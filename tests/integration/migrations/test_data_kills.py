@@ -1,0 +1,73 @@
+"""SIGKILL of a process that moves data: the next one goes on at the last committed batch."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from migrations.work import Mode, Verdict
+from tests.integration.migrations.killed_data import MOVE, ROWS
+from tests.integration.migrations.world import OUR_BACKENDS, World, until
+
+ROOT = Path(__file__).parents[3]
+KILLS = 8
+# Nothing but the primary key keeps a row from being moved twice, so `moved` has none.
+MAKE = f"""
+    CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL);
+    INSERT INTO items SELECT n, n FROM generate_series(1, {ROWS}) AS n;
+    CREATE TABLE moved (id bigint, n bigint)
+"""
+AGREE = """
+    SELECT (SELECT count(*) FROM moved) = p.rows
+        AND (SELECT count(*) FROM items WHERE n = id + 1) = p.rows
+        AND (SELECT count(ledger_left) FROM migration_ledger.backup_001) = p.rows
+    FROM migration_ledger.progress AS p
+"""
+ONCE = "SELECT count(*), count(DISTINCT id), bool_and(n = id) FROM moved"
+
+
+async def _killed(url: str, command: str) -> None:
+    module = "tests.integration.migrations.killed_data"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module, url, command, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"begin\n"
+    await asyncio.sleep(random.uniform(0.1, 0.45))
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+@pytest.mark.timeout(170)
+async def test_data_is_moved_once_and_completely_wherever_the_process_is_killed(
+    world: World,
+) -> None:
+    random.seed(20261124)
+    await world.execute(MAKE)
+    command = uuid4()
+    places: list[int] = []
+
+    async def nobody() -> bool:
+        return bool(await world.value(OUR_BACKENDS) == 0)
+
+    for _ in range(KILLS):
+        await _killed(world.url, str(command))
+        await until(nobody)
+        if await world.has("migration_ledger.progress") and await world.fetch(AGREE):
+            assert await world.value(AGREE) is True
+            places.append(await world.value("SELECT rows FROM migration_ledger.progress"))
+    assert places == sorted(places)
+    assert any(0 < place < ROWS for place in places), "no kill fell into the middle"
+    outcome = await world.do(world.work(Mode.UP, MOVE))
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await world.fetch(ONCE) == [(ROWS, ROWS, True)]
+    assert await world.value("SELECT count(*) FROM items WHERE n = id + 1") == ROWS
+    undone = await world.rollback(MOVE)
+    assert undone.verdict is Verdict.DONE, undone.failure
+    assert await world.value("SELECT count(*) FROM items WHERE n = id") == ROWS
