@@ -11,6 +11,7 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from agents.errors import TextRefused
 from ledger.contracts.commands import ApplyCommand
@@ -135,6 +136,8 @@ def _parse(ref: MigrationRef, files: list[SourceFile], variables: dict[str, str]
             f"migration {ref.label} cannot be read by this agent: {error}. "
             "Run agents of the ledger's own version"
         ) from None
+    # What a baseline stands for is the folder's to say, not its own file's.
+    migration = replace(migration, replaces=ref.replaces)
     down = migration.down.checksum if migration.down else None
     wanted = (ref.version, ref.up_checksum, ref.down_checksum)
     if (migration.version, migration.up.checksum, down) != wanted:

@@ -103,7 +103,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         log = EventLog(pool)
         reads = ReadModels(pool)
         fleet = FleetService(log)
-        bundles = BundleService(log, ContentStore(pool))
+        bundles = BundleService(log, ContentStore(pool), settings.declared)
         lookout = Lookout(pool, uses_broker=settings.transport is Transport.KAFKA)
         yield Ledger(
             id=head.ledger_id,

@@ -11,6 +11,10 @@ bytes as 8 bytes, big-endian:
     per migration, in running order:  version, name, dialect, number of its files (decimal),
         per file, in the order of the migration:  file name, SHA-256 of its bytes (32 bytes)
 
+A bundle whose text was filled from variables begins with ".../bundle/2" instead, and each migration
+also has the number of its variables' names, and these. Values do not count, so a bundle is the same
+for every database.
+
 Texts are UTF-8. So the digest does not depend on the folder's path, the order in which the file
 system lists it, or times of files.
 """
@@ -36,6 +40,7 @@ from migrations.phases import check_units
 from migrations.version import NAME_REMEDY
 
 _DIGEST_DOMAIN = b"migration-ledger/bundle/1"
+_DIGEST_DOMAIN_FILLED = b"migration-ledger/bundle/2"
 _LENGTH_BYTES = 8
 
 
@@ -165,11 +170,15 @@ def _read(folder: Path, name: str) -> SourceFile:
 
 
 def _digest_fields(migrations: Sequence[Migration]) -> Iterator[bytes]:
-    yield _DIGEST_DOMAIN
+    filled = any(migration.variables for migration in migrations)
+    yield _DIGEST_DOMAIN_FILLED if filled else _DIGEST_DOMAIN
     for migration in migrations:
         yield migration.version.encode()
         yield migration.name.encode()
         yield migration.dialect.encode()
+        if filled:
+            yield str(len(migration.variables)).encode()
+            yield from (name.encode() for name in migration.variables)
         yield str(len(migration.files)).encode()
         for file in migration.files:
             yield file.name.encode()

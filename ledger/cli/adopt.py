@@ -184,6 +184,7 @@ async def _travel(
             direction="adopt",
             folder=directory,
             adoption=adoption,
+            variables=session.settings.declared,
         )
         preview = await session.ledger.rollouts.plan(request)
         confirm(session.ledger.name, _facts(preview, adoption), yes=yes)

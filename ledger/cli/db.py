@@ -19,9 +19,11 @@ from ledger.cli.options import (
     FolderOption,
     OutOfOrderOption,
     PhaseOption,
+    VarOption,
 )
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.running import command
+from ledger.cli.variables import loaded_here
 
 if TYPE_CHECKING:
     from migrations.work import Outcome, StepOutcome, Verdict
@@ -54,6 +56,7 @@ async def up(
     patience: Patience,
     folder: FolderOption = MIGRATIONS,
     dialect: DialectOption = None,
+    var: VarOption = None,
     phase: PhaseOption = None,
     allow_code: CodeOption = False,
     out_of_order: OutOfOrderOption = False,
@@ -62,12 +65,11 @@ async def up(
     """Apply every migration of the folder that one database does not have yet."""
     from ledger.cli.db_telling import Telling, say_held_back
     from migrations import standalone
-    from migrations.bundle import load_folder
     from migrations.phases import LAST_BY_DEFAULT, Phase, through
 
     outside, limits = permission.granted(), patience.limits(ctx)
     last = Phase(phase) if phase else LAST_BY_DEFAULT
-    migrations, held = through(load_folder(folder, dialect).migrations, last)
+    migrations, held = through(loaded_here(ctx, folder, dialect, var), last)
     outcome = await standalone.up(
         connection_of(place),
         migrations,
@@ -93,6 +95,7 @@ async def down(
     ] = 1,
     folder: FolderOption = MIGRATIONS,
     dialect: DialectOption = None,
+    var: VarOption = None,
     allow_code: CodeOption = False,
     yes: YesOption = False,
     output: FormatOption = Format.TABLE,
@@ -100,10 +103,9 @@ async def down(
     """Take the newest N migrations of the folder back in one database."""
     from ledger.cli.db_telling import Telling
     from migrations import standalone
-    from migrations.bundle import load_folder
 
     outside, limits = permission.granted(), patience.limits(ctx)
-    migrations = load_folder(folder, dialect).migrations
+    migrations = loaded_here(ctx, folder, dialect, var)
     settings = connection_of(place)
     confirm(settings.place, [f"take {steps} migrations back"], yes=yes, what="Database")
     outcome = await standalone.down(
@@ -125,13 +127,13 @@ async def status(
     place: Place,
     folder: FolderOption = MIGRATIONS,
     dialect: DialectOption = None,
+    var: VarOption = None,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
     """Show how each migration of the folder stands in one database; nothing is changed."""
     from migrations import standalone
-    from migrations.bundle import load_folder
 
-    migrations = load_folder(folder, dialect).migrations
+    migrations = loaded_here(ctx, folder, dialect, var)
     found = await standalone.status(connection_of(place), migrations, target=place.schema)
     if found.failure is not None:
         say(f"ledger: {described(found.failure)}")
@@ -168,6 +170,7 @@ async def verify(
     place: Place,
     folder: FolderOption = MIGRATIONS,
     dialect: DialectOption = None,
+    var: VarOption = None,
     allow_code: CodeOption = False,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
@@ -176,9 +179,8 @@ async def verify(
     A migration that a later one builds upon may rightly fail its check.
     """
     from migrations import standalone
-    from migrations.bundle import load_folder
 
-    migrations = load_folder(folder, dialect).migrations
+    migrations = loaded_here(ctx, folder, dialect, var)
     found = await standalone.verify(
         connection_of(place), migrations, target=place.schema, programs=languages(allow_code)
     )

@@ -14,6 +14,7 @@ from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.overview import look, show_overview
 from ledger.cli.planning import facts, plan_request, show_plan
 from ledger.cli.running import command, opened
+from ledger.cli.variables import declared
 from ledger.cli.watching import stay
 
 ToOption = Annotated[
@@ -76,6 +77,7 @@ async def plan(
             travel,
             session.settings.rollout,
             why,
+            variables=declared(travel.var, session.settings),
             direction="down" if down else "up",
             folder=None if bundle else folder,
             bundle=bundle,
@@ -130,6 +132,7 @@ async def down(
             travel,
             session.settings.rollout,
             why,
+            variables=declared(travel.var, session.settings),
             direction="down",
             folder=None if bundle else folder,
             bundle=bundle,
@@ -164,6 +167,7 @@ async def travel_with(
             travel,
             session.settings.rollout,
             why,
+            variables=declared(travel.var, session.settings),
             direction="up",
             folder=None if bundle else folder,
             bundle=bundle,

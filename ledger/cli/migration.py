@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.cli.options import MIGRATIONS, DialectOption, FolderOption, Why
+from ledger.cli.options import MIGRATIONS, DialectOption, FolderOption, VarOption, Why
 from ledger.cli.output import Format, FormatOption, Output
 from ledger.cli.running import command, opened
+from ledger.cli.variables import declared
 
 if TYPE_CHECKING:
     from ledger.contracts.events import BundleRegistered
@@ -65,6 +66,7 @@ async def register_folder(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of migrations.")],
     why: Why,
     dialect: DialectOption = None,
+    var: VarOption = None,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Store a folder's migrations under the hash of their content, with the git commit.
@@ -72,7 +74,8 @@ async def register_folder(
     The same content again is harmless; a changed `up` under a known version is refused.
     """
     async with opened(ctx) as session:
-        registered = await session.ledger.bundles.register(folder, why.asked(), dialect)
+        variables = declared(var, session.settings)
+        registered = await session.ledger.bundles.register(folder, why.asked(), dialect, variables)
     bundle = registered.bundle
     word = "registered" if registered.new else "was registered already"
     Output(output).record(

@@ -36,6 +36,14 @@ OutOfOrderOption = Annotated[
         help="Apply also what comes before something that is applied already.",
     ),
 ]
+VarOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help="What a placeholder stands for; once for each. Wins over the settings.",
+    ),
+]
 SelectOption = Annotated[
     str,
     typer.Option(
@@ -117,6 +125,7 @@ class Travel(OptionGroup):
     select: SelectOption = ""
     phase: PhaseOption = None
     allow_out_of_order: OutOfOrderOption = False
+    var: VarOption = None
     waves: Annotated[
         str | None,
         typer.Option("--waves", metavar="SIZES", help="Like 1,10%,rest; the first is the canary."),

@@ -11,7 +11,7 @@ from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.cli.options import Travel, Why
-    from ledger.contracts.registry import Adoption
+    from ledger.contracts.registry import Adoption, Variable
     from ledger.service.rollouts import PlannedStep, PlanPreview, PlanRequest
     from ledger.settings import RolloutSection
 
@@ -30,6 +30,7 @@ def plan_request(
     to_version: str | None = None,
     steps_down: int = 1,
     adoption: Adoption | None = None,
+    variables: Sequence[Variable] = (),
 ) -> PlanRequest:
     """What the command line asks for; what it leaves open comes from the settings."""
     from ledger.service.rollouts import PlanRequest
@@ -61,6 +62,7 @@ def plan_request(
         phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
         out_of_order=travel.allow_out_of_order,
         adoption=adoption,
+        variables=variables,
     )
 
 
@@ -71,6 +73,7 @@ def facts(preview: PlanPreview) -> list[str]:
     return [
         f"{preview.direction} on {total} databases in {len(preview.waves)} waves ({sizes})",
         *(f"  {step.label}{_remarks(step)}" for step in preview.steps),
+        *(f"variable {name} = {value}" for name, value in preview.variables.items()),
         *(f"note: {note}" for note in preview.notes[:LISTED]),
     ]
 
@@ -94,6 +97,7 @@ def show_plan(preview: PlanPreview, output: Output) -> None:
         direction=preview.direction,
         steps=steps,
         notes=list(preview.notes),
+        variables=dict(preview.variables),
         already_everywhere=preview.already_everywhere,
     )
 

@@ -43,6 +43,13 @@ class DatabaseIdentity(Value):
     database_oid: int = Field(ge=0, lt=2**32)
 
 
+class DatabasePlace(Value):
+    """Which database of which server: what two addresses of one database have in common."""
+
+    system_identifier: str
+    database_oid: int = Field(ge=0, lt=2**32)
+
+
 class Expected(Value):
     """What the ledger believes of a target when it orders; what is `None` is not checked."""
 
@@ -84,6 +91,8 @@ class MigrationRef(Value):
     """Names of the variables that its text is filled with."""
     repeatable: bool = False
     """Runs again whenever its up section has changed."""
+    replaces: tuple[str, ...] | None = None
+    """Of a baseline: the versions in whose place it runs where there is no history."""
     unit: str = ""
     """`version_name` of the change that it is a phase of; else empty."""
     phase: Literal["", "expand", "migrate", "contract"] = ""

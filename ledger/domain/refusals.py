@@ -5,6 +5,7 @@ Refusal
 ├── InvalidDatabase        the description of a database cannot be stored
 │   └── LiteralPassword    a password where only a reference to one may stand
 ├── AlreadyRegistered      the id is taken by another database
+├── AddressTaken           the target is in the fleet under another id
 ├── UnknownDatabase        no database has this id
 ├── RetiredDatabase        the id belonged to a database that left for good
 ├── ReasonRequired         the request changes what is believed, so it must say why
@@ -86,6 +87,19 @@ class AlreadyRegistered(Refusal):
         )
         self.database = database
         self.differs = tuple(differs)
+
+
+class AddressTaken(Refusal):
+    """The target is in the fleet under another id: two of them would work on one journal."""
+
+    def __init__(self, database: str, other: str, where: str) -> None:
+        super().__init__(
+            f"database {database!r}: {where} is in the fleet as {other!r} already, and one target "
+            f"has one id; use {other!r}, correct the address, name another --schema if a schema is "
+            f"the target, or take {other!r} out first with `ledger fleet retire {other}`"
+        )
+        self.database = database
+        self.other = other
 
 
 class UnknownDatabase(Refusal):

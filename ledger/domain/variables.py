@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ledger.contracts.registry import DatabaseValues, MigrationRef, Variable
-from ledger.domain.refusals import DifferentValues, MissingLabels, UndeclaredVariables
+from ledger.contracts.reports import Event
+from ledger.contracts.rollout_events import RolloutPlanned, WavePlanned
+from ledger.domain.refusals import DifferentValues, MissingLabels, UndeclaredVariables, listed
 
 Values = tuple[tuple[str, str], ...]
 """Names and values, sorted."""
@@ -77,6 +79,28 @@ def _take_labels(
 def ordered_values(variables: Sequence[Variable], own: Values) -> Values:
     """What an order says: the plan's values, and before them what the database has for itself."""
     return tuple(sorted((samples(variables) | dict(own)).items()))
+
+
+def described(events: Sequence[Event]) -> dict[str, str]:
+    """What a plan's variables stand for, in words a person checks them by."""
+    planned = [event for event in events if isinstance(event, RolloutPlanned)]
+    own: dict[str, dict[str, None]] = {}
+    for event in events:
+        if isinstance(event, WavePlanned):
+            for name, value in (pair for one in event.values for pair in one.values):
+                own.setdefault(name, {})[value] = None
+    return {
+        variable.name: _in_words(variable, list(own.get(variable.name, {})))
+        for event in planned
+        for variable in event.variables
+    }
+
+
+def _in_words(variable: Variable, values: Sequence[str]) -> str:
+    if not values:
+        return variable.value
+    source = f"label {variable.label}: " if variable.label is not None else "as it was applied: "
+    return source + listed(values)
 
 
 def together(database: str, orders: Sequence[Values]) -> Values:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
-from ledger.contracts.registry import Accepted, ContentRef, MigrationRef
+from ledger.contracts.registry import Accepted, ContentRef, MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.domain.refusals import ChangedMigration, NothingToRepair, ReasonRequired
+from ledger.domain.variables import samples
 from ledger.errors import UnknownBundle, VersionConflict
 from ledger.service.asked import Asked, encode_request
 from ledger.store.bundles import STREAM, BundleState, read_bundles
 from ledger.store.content import ContentStore
 from ledger.store.log import EventLog
 from migrations.bundle import Bundle, load_folder
+from migrations.dialects import Reading
 from migrations.migration import Migration
 from migrations.phases import Phase
 
@@ -39,25 +41,40 @@ class Registered:
 class BundleService:
     """Stores bundles and finds them again."""
 
-    def __init__(self, log: EventLog, content: ContentStore) -> None:
+    def __init__(
+        self, log: EventLog, content: ContentStore, variables: Sequence[Variable] = ()
+    ) -> None:
         self._log = log
         self._content = content
+        self._variables = variables
 
-    async def preview(self, folder: Path, dialect: str | None = None) -> BundleRegistered:
+    async def preview(
+        self,
+        folder: Path,
+        dialect: str | None = None,
+        variables: Sequence[Variable] | None = None,
+    ) -> BundleRegistered:
         """What registering the folder would record; nothing is. Raises as `register`."""
-        bundle = await asyncio.to_thread(load_folder, folder, dialect)
+        bundle = await self._load(folder, dialect, variables)
         state = await read_bundles(self._log)
         event = accepting(state, await self._event(bundle, folder))
         refuse_changed(state, event.migrations)
         return event
 
-    async def register(self, folder: Path, asked: Asked, dialect: str | None = None) -> Registered:
+    async def register(
+        self,
+        folder: Path,
+        asked: Asked,
+        dialect: str | None = None,
+        variables: Sequence[Variable] | None = None,
+    ) -> Registered:
         """Store the folder's migrations under the hash of their content.
 
+        `variables` are what its placeholders stand for; those of the settings, if it is `None`.
         Raises `migrations.errors.LoadError` for what cannot be read, and `ChangedMigration` when a
         version is known with another `up`.
         """
-        bundle = await asyncio.to_thread(load_folder, folder, dialect)
+        bundle = await self._load(folder, dialect, variables)
         for attempt in range(TRIES):
             state = await read_bundles(self._log)
             known = state.bundles.get(bundle.digest)
@@ -82,7 +99,7 @@ class BundleService:
         Raises `ReasonRequired`, `NothingToRepair`, and LoadError for a folder that cannot be read.
         """
         _require_reason(asked, version)
-        bundle = await asyncio.to_thread(load_folder, folder)
+        bundle = await self._load(folder)
         ref = next((migration_ref(m) for m in bundle.migrations if m.version == version), None)
         if ref is None:
             raise NothingToRepair(version, "the folder has no such version")
@@ -101,7 +118,7 @@ class BundleService:
         state = await read_bundles(self._log)
         if version not in state.versions:
             raise NothingToRepair(version, "it was never registered")
-        bundle = await asyncio.to_thread(load_folder, folder)
+        bundle = await self._load(folder)
         if any(migration.version == version for migration in bundle.migrations):
             raise NothingToRepair(version, "the folder has it")
         if version not in state.gone:
@@ -132,6 +149,16 @@ class BundleService:
     async def all(self) -> list[BundleRegistered]:
         """Every bundle, oldest first."""
         return list((await read_bundles(self._log)).bundles.values())
+
+    async def _load(
+        self,
+        folder: Path,
+        dialect: str | None = None,
+        variables: Sequence[Variable] | None = None,
+    ) -> Bundle:
+        """The folder's migrations. Raises `LoadError`."""
+        reading = Reading(samples(self._variables if variables is None else variables))
+        return await asyncio.to_thread(load_folder, folder, dialect, reading)
 
     async def _event(self, bundle: Bundle, folder: Path) -> BundleRegistered:
         commit = await _git(folder, "rev-parse", "HEAD")
@@ -181,6 +208,7 @@ def migration_ref(migration: Migration) -> MigrationRef:
         notes=migration.notes,
         variables=migration.variables,
         repeatable=migration.repeatable,
+        replaces=migration.replaces,
         unit=migration.unit,
         phase=Phase(migration.phase).value if migration.phase else "",
     )

@@ -106,12 +106,16 @@ def pending_down(
     selected: Sequence[str],
     known: Sequence[DatabaseVersions],
 ) -> Pending:
-    """The newest `steps` migrations that any selected database has, and who has any of them."""
+    """The newest `steps` migrations that any selected database has, and who has any of them.
+
+    Repeatable ones without a down section are left alone: they have nothing to go back to.
+    """
     applied = {one.database: frozenset(one.applied) for one in known}
     in_force = [
         ref
         for ref in migrations
-        if any(ref.version in applied.get(database, frozenset()) for database in selected)
+        if not (ref.repeatable and ref.down_checksum is None)
+        and any(ref.version in applied.get(database, frozenset()) for database in selected)
     ]
     chosen = tuple(in_force[-steps:])
     having = tuple(
@@ -132,9 +136,14 @@ def _out_of_order(
 ) -> dict[str, tuple[str, ...]]:
     """Each migration that is older than one that its databases have already, and those databases.
 
-    Repeatable ones have no place in the order, and phases that were held back may follow.
+    Repeatable ones and baselines have no place in the order, and phases that were held back may
+    follow.
     """
-    place = {ref.version: at for at, ref in enumerate(migrations) if not ref.repeatable}
+    place = {
+        ref.version: at
+        for at, ref in enumerate(migrations)
+        if not ref.repeatable and ref.replaces is None
+    }
     newest = {
         database: max((place[v] for v in applied.get(database, ()) if v in place), default=-1)
         for database in lacking
@@ -146,6 +155,6 @@ def _out_of_order(
             if ref.version not in applied.get(database, frozenset()) and place[ref.version] < last
         )
         for ref in wanted
-        if not ref.repeatable and not may_follow(ref)
+        if ref.version in place and not may_follow(ref)
     }
     return {label: databases for label, databases in found.items() if databases}

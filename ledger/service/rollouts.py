@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 
 from ledger.contracts.events import BundleRegistered, RolloutStarted, WhenSpent
-from ledger.contracts.registry import Adoption, MigrationRef, Mode, RunLimits
+from ledger.contracts.registry import Adoption, MigrationRef, Mode, RunLimits, Variable
 from ledger.contracts.reports import Event
 from ledger.domain import budget, planning, requests, waves
 from ledger.domain.refusals import BusyDatabases, EmptySelection, OutOfOrder
 from ledger.domain.rollout import RolloutState, fold
 from ledger.domain.selection import select
+from ledger.domain.variables import described
 from ledger.errors import (
     NoBundle,
     NoSuchRollout,
@@ -34,6 +35,7 @@ from ledger.service.pending import (
     pending_up,
     with_held_back,
 )
+from ledger.service.standing import earlier_values, standing
 from ledger.service.status import RolloutStatus, status_of
 from ledger.service.surroundings import Lookout
 from ledger.store.exclusive import exclusive
@@ -74,7 +76,11 @@ class PlanRequest:
     reason: str | None
     ticket: str | None
     out_of_order: bool = False
+    variables: Sequence[Variable] = ()
+    """What placeholders stand for; everything that is declared."""
     adoption: Adoption | None = None
+    phase: Phase = LAST_BY_DEFAULT
+    """Through which phase of each unit it goes up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,8 @@ class PlanPreview:
     steps: tuple[PlannedStep, ...]
     notes: tuple[str, ...]
     already_everywhere: int
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What placeholders stand for, by name, in words."""
 
     @property
     def databases(self) -> tuple[str, ...]:
@@ -143,6 +151,7 @@ class RolloutService:
             steps=steps,
             notes=drawn.pending.notes,
             already_everywhere=drawn.pending.already_everywhere,
+            variables=described(drawn.events),
         )
 
     async def start(self, request: PlanRequest) -> str:
@@ -276,12 +285,15 @@ class RolloutService:
 
     async def _unrecorded_bundle(self, request: PlanRequest) -> BundleRegistered:
         if request.folder is not None:
-            return await self._bundles.preview(request.folder)
+            return await self._bundles.preview(request.folder, variables=request.variables)
         return await self._registered_bundle(request)
 
     async def _bundle(self, request: PlanRequest, asked: Asked) -> BundleRegistered:
         if request.folder is not None:
-            return (await self._bundles.register(request.folder, asked)).bundle
+            registered = await self._bundles.register(
+                request.folder, asked, variables=request.variables
+            )
+            return registered.bundle
         return await self._registered_bundle(request)
 
     async def _registered_bundle(self, request: PlanRequest) -> BundleRegistered:
@@ -328,6 +340,7 @@ class RolloutService:
         known = await self._reads.database_versions(versions, selected)
         match Mode(request.direction):
             case Mode.UP:
+                known = await standing(self._reads, bundle.migrations, selected)
                 chosen, held = through(_up_to(bundle, request.to_version), request.phase)
                 pending = pending_up(chosen, selected, known, await self._unread(selected))
                 pending = with_held_back(pending, held, selected, known)
@@ -340,6 +353,7 @@ class RolloutService:
             raise OutOfOrder(pending.late)
         if not pending.databases:
             return _Drawn(bundle, pending, ())
+        going_down = request.direction == Mode.DOWN.value
         planned = planning.PlanRequest(
             rollout=rollout,
             mode=Mode(request.direction),
@@ -360,6 +374,12 @@ class RolloutService:
             deadline_s=request.deadline_s,
             adoption=request.adoption,
             out_of_order=request.out_of_order,
+            variables=request.variables,
+            earlier=await earlier_values(
+                self._log, self._reads, pending.migrations, pending.databases
+            )
+            if going_down
+            else {},
         )
         busy = await self._reads.busy(pending.databases)
         return _Drawn(bundle, pending, planning.plan_rollout(planned, fleet.databases, busy))

@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from ledger.bus.security import KafkaSettings
+from ledger.contracts.registry import Variable
 from ledger.errors import SettingsError
 
 PREFIX = "LEDGER_"
@@ -164,6 +165,16 @@ class Settings(BaseSettings):
     def transport(self) -> Transport:
         """Kafka when a broker is configured, else one process."""
         return Transport.KAFKA if self.kafka.bootstrap else Transport.LOCAL
+
+    @property
+    def declared(self) -> tuple[Variable, ...]:
+        """The variables, by name."""
+        return tuple(
+            Variable(name=name, value=said)
+            if isinstance(said, str)
+            else Variable(name=name, value=said.sample, label=said.label)
+            for name, said in sorted(self.variables.items())
+        )
 
     @property
     def ledger_url(self) -> str:
