@@ -17,7 +17,7 @@ from migrations.adoption.matching import flyway_checksum, match
 from migrations.adoption.reading import histories
 from migrations.entries import Entry
 from migrations.errors import AdoptionRefused
-from migrations.literals import quote_ident, quote_literal
+from migrations.literals import Value, quote_ident, quote_literal
 from migrations.lock import key_for, wait_for_lock
 from migrations.migration import Migration
 from migrations.plan import applied_versions
@@ -172,7 +172,7 @@ def _goose_rows(chosen: Chosen, *, first: bool) -> list[str]:
     zero = "INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true)"
     rows = [zero] if first else []
     for one, entry in chosen:
-        values = [_bigint(Tool.GOOSE, one), True, _time(entry)]
+        values: list[Value] = [_bigint(Tool.GOOSE, one), True, _time(entry)]
         rows.append(_insert("goose_db_version (version_id, is_applied, tstamp)", values))
     return rows
 
@@ -207,13 +207,13 @@ def _flyway_rows(chosen: Chosen, last_rank: int) -> list[str]:
         description = (one.name or one.version).replace("_", " ").strip()
         checksum = flyway_checksum(file.content)
         made_by = entry.made_by or "migration-ledger"
-        values: list[str | int | bool | None] = [rank, version, description[:200], "SQL"]
+        values: list[Value] = [rank, version, description[:200], "SQL"]
         values += [file.name, checksum, made_by, _time(entry), entry.duration_ms, True]
         rows.append(_insert(columns, values))
     return rows
 
 
-def _insert(columns: str, values: Sequence[str | int | bool | None]) -> str:
+def _insert(columns: str, values: Sequence[Value]) -> str:
     literals = ", ".join(quote_literal(value) for value in values)
     return f"INSERT INTO {columns} VALUES ({literals})"  # noqa: S608 (values are quoted)
 
