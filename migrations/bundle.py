@@ -32,7 +32,7 @@ from pathlib import Path
 from migrations.companions import together
 from migrations.dialects import AS_IT_IS, Reading
 from migrations.dialects.detect import by_name, choose
-from migrations.dialects.naming import SUFFIX, in_folder, top_level
+from migrations.dialects.naming import SUFFIX, in_folder
 from migrations.dialects.registry import DIALECTS, MODULES, READERS
 from migrations.errors import FileNameError, FolderError
 from migrations.migration import Migration, SourceFile
@@ -97,9 +97,12 @@ def load_files(
     return by_name(READERS, dialect, place).rebuild(version, name, files, reading)
 
 
-def migration_files(path: Path) -> list[str]:
-    """The names of the `.sql` files in a folder itself, sorted. Raises FolderError."""
-    return top_level(_Folder(path).names)
+def dialect_of(path: Path) -> str:
+    """The dialect that a folder is read in; ours where there is none. Raises LoadError."""
+    if not path.is_dir():
+        return DIALECTS[0].name
+    folder = _Folder(path)
+    return choose(DIALECTS, None, folder.names, folder.read, str(path)).name
 
 
 class _Folder:

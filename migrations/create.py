@@ -1,70 +1,109 @@
-"""Writes the file of a new migration, ready to be filled in.
+"""Writes the files of a new migration, ready to be filled in, and never over another file.
 
-The file does not load until a statement stands below Up: an empty migration is a mistake.
+The version is the UTC time to the second, or the next number where the folder counts. The dialect
+is the folder's own; in an empty folder it is ours.
 """
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 
-from migrations.bundle import migration_files
+from migrations import templates
+from migrations.bundle import dialect_of
 from migrations.errors import CreateError
+from migrations.phases import Phase
+from migrations.recipes import NOTHING_GIVEN, Given
+from migrations.recipes.cookbook import recipe_called
+from migrations.templates import Files, Header
 from migrations.version import version_and_name, version_key
 
-_TEMPLATE = """\
--- Name:        {name}
--- Version:     {version}
--- Author:      {author}
--- Date:        {date}
--- Description: {description}
-
--- +migrate Up lock_timeout=2s
--- One transaction, unless a statement such as CREATE INDEX CONCURRENTLY cannot run in one.
-
-
--- +migrate Down lock_timeout=2s
--- Restores the schema exactly as it was. Delete this section if there is no way back.
-
-
--- +migrate Verify
--- Every SELECT must return rows, and true in the first column of each.
-"""
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9]+")
+_ENDINGS = re.compile(r"(?:\.(?:up|down))?\.(?:sql|py)$", re.IGNORECASE)
 _NAME_MAX_CHARS = 100
 """Far below the 255 bytes that file systems allow for a name."""
+_COUNTED_MAX_DIGITS = 7
+"""A version of more digits is a date or a time, not a count."""
+
+
+class Kind(StrEnum):
+    """What a new migration is."""
+
+    SQL = "sql"
+    PYTHON = "python"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be written: a kind in a dialect, or a recipe with its values."""
+
+    kind: Kind = Kind.SQL
+    dialect: str | None = None
+    recipe: str | None = None
+    given: Given = NOTHING_GIVEN
+
+
+PLAINLY = Wanted()
 
 
 def create(
-    folder: Path, title: str, *, at: datetime, author: str = "", description: str = ""
-) -> Path:
-    """Write a template called `YYYYMMDDhhmmss_title.sql` into `folder` and return its path.
+    folder: Path,
+    title: str,
+    *,
+    at: datetime,
+    author: str = "",
+    description: str = "",
+    wanted: Wanted = PLAINLY,
+) -> tuple[Path, ...]:
+    """Write the files of a new migration into `folder` and return their paths.
 
-    `at` is the moment of creation, with a time zone; the version is its UTC time. The folder is
-    made if it is missing. Raises CreateError when the title gives no name, or when a file has this
-    version or this name already; an existing file is never written to.
+    `at` is the moment of creation, with a time zone. The folder is made if it is missing. Raises
+    CreateError when the title gives no name, when an option is missing, or when a file has this
+    version or this name already.
     """
     moment = at.astimezone(UTC)
-    name, version = _name_of(title), f"{moment:%Y%m%d%H%M%S}"
+    name = _name_of(title)
+    form = _form(folder, wanted)
     _make(folder)
-    _refuse_clash(folder, version, name)
-    path = folder / f"{version}_{name}.sql"
-    text = _TEMPLATE.format(
-        name=name,
-        version=version,
-        author=_one_line(author),
-        date=f"{moment:%Y-%m-%d}",
-        description=_one_line(description or title),
+    there = _names(folder)
+    version = _version(there, f"{moment:%Y%m%d%H%M%S}")
+    header = Header(
+        version, name, _one_line(author), f"{moment:%Y-%m-%d}", _one_line(description or title)
     )
-    try:
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:
+    files = form(header)
+    _refuse_clash(there, header, files)
+    return tuple(_write(folder / file, text) for file, text in files.items())
+
+
+def _form(folder: Path, wanted: Wanted) -> Callable[[Header], Files]:
+    """What writes the text. Raises CreateError."""
+    if wanted.recipe is not None:
+        if wanted.kind is not Kind.SQL or wanted.dialect not in (None, "sql-migrate"):
+            raise CreateError("a recipe is SQL in our own format; leave --kind and --dialect out")
+        recipe = recipe_called(wanted.recipe)
+        recipe.check(wanted.given)
+        phases = recipe.write(wanted.given)
+        return lambda header: templates.recipe(header, phases)
+    if wanted.given != NOTHING_GIVEN:
+        raise CreateError("--table and its like belong to a recipe; name one with --recipe")
+    if wanted.kind is not Kind.SQL:
+        if wanted.dialect not in (None, "sql-migrate", "python"):
+            raise CreateError(f"--kind {wanted.kind} has a format of its own; leave --dialect out")
+        return templates.python if wanted.kind is Kind.PYTHON else templates.data
+    dialect = wanted.dialect or dialect_of(folder)
+    if dialect not in templates.DIALECTS:
+        known = ", ".join(templates.DIALECTS)
         raise CreateError(
-            f"{path.name} cannot be written ({error.strerror}). Check the folder's permissions"
-        ) from None
-    return path
+            f"no file is written in the dialect {dialect!r}; write it with its own tool, or choose "
+            f"one of {known} with --dialect"
+        )
+    return templates.DIALECTS[dialect]
 
 
 def _name_of(title: str) -> str:
@@ -90,14 +129,58 @@ def _make(folder: Path) -> None:
         ) from None
 
 
-def _refuse_clash(folder: Path, version: str, name: str) -> None:
-    for file in migration_files(folder):
-        taken = version_and_name(file[: -len(".sql")])
-        if taken is None:
-            continue
-        if version_key(taken[0]) == version_key(version):
-            raise CreateError(f"{file} has version {version} already. Try again in a second")
-        if taken[1].lower() == name:
+def _names(folder: Path) -> list[str]:
+    """The names in the folder itself, sorted."""
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise CreateError(
+            f"the folder {folder} cannot be listed ({error.strerror}). Check its permissions"
+        ) from None
+
+
+def _taken(names: list[str]) -> Iterator[tuple[str, str, str]]:
+    """File, version and name of each migration in the folder; a phase has its unit's name."""
+    for file in names:
+        stem, endings = _ENDINGS.subn("", file)
+        found = version_and_name(stem) if endings else None
+        if found is not None:
+            name, _, phase = found[1].rpartition(".")
+            yield file, found[0], (name if phase in list(Phase) else found[1]).lstrip("_")
+
+
+def _version(names: list[str], moment: str) -> str:
+    """The next version, in the folder's own way of counting."""
+    versions = [version for _, version, _ in _taken(names)]
+    numbers = [version.lstrip("vV") for version in versions]
+    if not numbers or not all(
+        number.isdecimal() and len(number) <= _COUNTED_MAX_DIGITS for number in numbers
+    ):
+        return moment
+    newest = max(numbers, key=int)
+    return str(int(newest) + 1).zfill(len(newest))
+
+
+def _refuse_clash(names: list[str], header: Header, files: Files) -> None:
+    folded = {name.casefold(): name for name in names}
+    for file in files:
+        if (there := folded.get(file.casefold())) is not None:
+            raise CreateError(f"{there} is there already. Choose another name, or edit that file")
+    for file, version, name in _taken(names):
+        if version_key(version) == version_key(header.version):
+            raise CreateError(f"{file} has version {header.version} already. Try again in a second")
+        if name.casefold() == header.name:
             raise CreateError(
                 f"{file} has this name already. Choose another name, or edit that file"
             )
+
+
+def _write(path: Path, text: str) -> Path:
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise CreateError(
+            f"{path.name} cannot be written ({error.strerror}). Check the folder's permissions"
+        ) from None
+    return path

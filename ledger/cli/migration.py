@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.creating import Ingredients, Sort
 from ledger.cli.options import MIGRATIONS, DialectOption, FolderOption, VarOption, Why
 from ledger.cli.output import Format, FormatOption, Output
 from ledger.cli.running import command, opened
@@ -33,6 +34,8 @@ def register(app: typer.Typer) -> None:
         examples=(
             "ledger create add_email_index",
             "ledger create 'split addresses' -f db/migrations",
+            "ledger create fill_totals --kind data",
+            "ledger create email_idx --recipe index-concurrently --table users --column email",
         ),
         needs_arguments=True,
     )(create)
@@ -41,18 +44,34 @@ def register(app: typer.Typer) -> None:
 async def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it does, in a few words.")],
+    sort: Sort,
+    ingredients: Ingredients,
     folder: FolderOption = MIGRATIONS,
     author: Annotated[str, typer.Option("--author", help="Written into the file.")] = "",
     description: Annotated[str, typer.Option("--description", help="Written into the file.")] = "",
     output: FormatOption = Format.TABLE,
 ) -> None:
-    """Write a new migration's file, with a version of now, into the folder that others read."""
+    """Write a new migration's files into the folder that others read.
+
+    The version is that of now, or the next number where the folder counts; the dialect is the
+    folder's own. Nothing is ever overwritten. Recipes are changes that are known to be safe on a
+    busy table: add-column, foreign-key, index-concurrently, not-null, rename-column, table-split,
+    type-change.
+    """
     from datetime import UTC, datetime
 
     from migrations.create import create as write
 
-    path = write(folder, name, at=datetime.now(UTC), author=author, description=description)
-    Output(output).record("create", {"file": str(path)}, str(path))
+    paths = write(
+        folder,
+        name,
+        at=datetime.now(UTC),
+        author=author,
+        description=description,
+        wanted=sort.wanted(ingredients),
+    )
+    files = [str(path) for path in paths]
+    Output(output).record("create", {"files": files}, "\n".join(files))
 
 
 @command(

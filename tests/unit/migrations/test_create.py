@@ -7,11 +7,26 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_folder
-from migrations.create import create
-from migrations.errors import CreateError, MarkerError
+from migrations import create as creating
+from migrations.bundle import load_files, load_folder
+from migrations.create import Kind, Wanted
+from migrations.errors import CreateError, LoadError, MarkerError
+from migrations.migration import SourceFile
+from migrations.recipes import Column, Given
+from migrations.recipes.cookbook import RECIPES
 
 NOON = datetime(2026, 1, 2, 12, 30, 45, tzinfo=UTC)
+
+
+def create(folder: Path, title: str, *, at: datetime, **more: object) -> Path:
+    """The only file of a new migration."""
+    (path,) = creating.create(folder, title, at=at, **more)  # type: ignore[arg-type]
+    return path
+
+
+def written(folder: Path, wanted: Wanted, title: str = "x") -> list[str]:
+    """The names of the files of a new migration."""
+    return [path.name for path in creating.create(folder, title, at=NOON, wanted=wanted)]
 
 
 def test_the_file_is_named_by_utc_time_and_title(tmp_path: Path) -> None:
@@ -83,3 +98,163 @@ def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CreateError, match="Name another folder"):
         create(tmp_path / "file", "x", at=NOON)
+
+
+GIVEN = {
+    "index-concurrently": Given("users", (Column("email"),)),
+    "add-column": Given("users", (Column("status", "text"),)),
+    "foreign-key": Given("orders", (Column("user_id"),), to="users"),
+    "not-null": Given("users", (Column("email"),)),
+    "type-change": Given("users", (Column("age", "integer"),), to="bigint"),
+    "rename-column": Given("users", (Column("mail", "text"),), to="email"),
+    "table-split": Given("users", (Column("city", "text"),), to="addresses"),
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["1_a.sql", "2_b.sql"], "3_x.sql"),
+        (["0009_a.sql"], "0010_x.sql"),
+        (["9_a.sql", "10_b.sql"], "11_x.sql"),
+        (["20250101000000_a.sql"], "20260102123045_x.sql"),
+        (["20250101_a.sql"], "20260102123045_x.sql"),
+        (["1.2.3_a.sql"], "20260102123045_x.sql"),
+        (["5_split.expand.sql", "README.md"], "6_x.sql"),
+        (["007_a.py"], "008_x.sql"),
+    ],
+)
+def test_the_version_goes_on_in_the_folders_own_way(
+    tmp_path: Path, names: list[str], wanted: str
+) -> None:
+    for name in names:
+        (tmp_path / name).write_text("-- +migrate Up\nSELECT 1;\n")
+    assert create(tmp_path, "x", at=NOON).name == wanted
+
+
+@pytest.mark.parametrize(
+    ("dialect", "names"),
+    [
+        ("sql-migrate", ["20260102123045_x.sql"]),
+        ("goose", ["20260102123045_x.sql"]),
+        ("dbmate", ["20260102123045_x.sql"]),
+        ("golang-migrate", ["20260102123045_x.up.sql", "20260102123045_x.down.sql"]),
+        ("plain", ["20260102123045_x.up.sql", "20260102123045_x.down.sql"]),
+        ("flyway", ["V20260102123045__x.sql", "U20260102123045__x.sql"]),
+    ],
+)
+def test_every_dialect_has_its_files_and_reads_them_when_they_are_filled_in(
+    tmp_path: Path, dialect: str, names: list[str]
+) -> None:
+    assert written(tmp_path, Wanted(dialect=dialect)) == names
+    for name in names:
+        path = tmp_path / name
+        path.write_text(path.read_text().replace("\n\n\n-- ", "\nSELECT 1;\n-- ") + "SELECT 2;\n")
+    (migration,) = load_folder(tmp_path, dialect).migrations
+    assert migration.version == "20260102123045"
+    assert migration.up.statements
+    assert migration.down is not None
+
+
+def test_a_folder_of_another_tool_goes_on_in_its_dialect(tmp_path: Path) -> None:
+    (tmp_path / "00001_a.sql").write_text("-- +goose Up\nSELECT 1;\n-- +goose Down\nSELECT 1;\n")
+    path = create(tmp_path, "x", at=NOON)
+    assert path.name == "00002_x.sql"
+    assert "-- +goose Up" in path.read_text()
+
+
+def test_flyways_numbers_go_on(tmp_path: Path) -> None:
+    (tmp_path / "V3__a.sql").write_text("SELECT 1;\n")
+    assert written(tmp_path, Wanted(dialect="flyway"), "b") == ["V4__b.sql", "U4__b.sql"]
+    with pytest.raises(CreateError, match=r"V3__a\.sql has this name already"):
+        written(tmp_path, Wanted(dialect="flyway"), "a")
+
+
+def test_a_python_module_loads_and_says_that_it_is_not_written(tmp_path: Path) -> None:
+    assert written(tmp_path, Wanted(Kind.PYTHON)) == ["20260102123045_x.py"]
+    (migration,) = load_folder(tmp_path).migrations
+    assert migration.down is not None
+    assert migration.verify is not None
+    assert migration.up.program is not None
+    assert "is not written yet" in migration.up.program.text
+
+
+def test_an_untouched_data_migration_does_not_load(tmp_path: Path) -> None:
+    assert written(tmp_path, Wanted(Kind.DATA)) == ["20260102123045_x.sql"]
+    with pytest.raises(LoadError, match="holds no statement"):
+        load_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_what_a_recipe_writes_loads_as_it_is(tmp_path: Path, name: str) -> None:
+    paths = creating.create(
+        tmp_path, "change it", at=NOON, wanted=Wanted(recipe=name, given=GIVEN[name])
+    )
+    migrations = load_folder(tmp_path).migrations
+    assert len(migrations) == len(paths)
+    assert all(one.down is not None for one in migrations)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_names_the_options_that_are_missing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(CreateError) as said:
+        written(tmp_path, Wanted(recipe=name))
+    assert all(f"--{need}" in str(said.value) for need in RECIPES[name].needs)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "problem"),
+    [
+        (Wanted(recipe="nonsense"), "index-concurrently: an index"),
+        (Wanted(recipe="not-null", kind=Kind.PYTHON, given=GIVEN["not-null"]), "recipe is SQL"),
+        (Wanted(given=Given("users")), "belong to a recipe"),
+        (Wanted(Kind.DATA, "goose"), "format of its own"),
+        (Wanted(dialect="sqitch"), "no file is written in the dialect 'sqitch'"),
+        (
+            Wanted(recipe="type-change", given=Given("t", (Column("c"),), to="text")),
+            "NAME:TYPE",
+        ),
+        (Wanted(recipe="not-null", given=Given("t", (Column("c", "int"),))), "as NAME for"),
+        (Wanted(recipe="not-null", given=Given("t", (Column("c"),), to="x")), "takes no --to"),
+        (
+            Wanted(recipe="not-null", given=Given("t", (Column("c"), Column("d")))),
+            "takes one --column",
+        ),
+        (Wanted(recipe="not-null", given=Given("t", (Column("c" * 64),))), "at most 63 bytes"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_and_nothing_is(
+    tmp_path: Path, wanted: Wanted, problem: str
+) -> None:
+    with pytest.raises(CreateError, match=problem):
+        written(tmp_path, wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_differs_only_in_case_is_a_clash(tmp_path: Path) -> None:
+    (tmp_path / "20260102123045_X.SQL").write_text("-- +migrate Up\nSELECT 1;\n")
+    with pytest.raises(CreateError, match="is there already"):
+        create(tmp_path, "x", at=NOON)
+
+
+def test_names_of_recipes_are_quoted_where_they_must_be(tmp_path: Path) -> None:
+    given = Given('my "schema.users', (Column("select"), Column("Name")))
+    path = create(tmp_path, "x", at=NOON, wanted=Wanted(recipe="index-concurrently", given=given))
+    text = path.read_text()
+    assert 'ON "my ""schema".users ("select", "Name")' in text
+    assert load_files("sql-migrate", [SourceFile(path.name, text.encode())]).up.statements
+
+
+def test_long_names_of_helpers_stay_apart_and_fit(tmp_path: Path) -> None:
+    texts = []
+    for number, column in enumerate(("c" * 60, "c" * 59 + "d")):
+        given = Given("t" * 60, (Column(column, "int"),), to="bigint")
+        wanted = Wanted(recipe="type-change", given=given)
+        paths = creating.create(
+            tmp_path, f"x{number}", at=NOON + timedelta(1 + number), wanted=wanted
+        )
+        texts.append(paths[0].read_text())
+    names = {text.split("CREATE TRIGGER ")[1].split()[0] for text in texts}
+    assert len(names) == 2
+    assert {len(name) for name in names} == {63}

@@ -1,0 +1,162 @@
+"""The texts of new migrations, by dialect and kind: what to fill in, and nothing that runs.
+
+A new file does not load, or fails at its first line, until somebody has written something: an empty
+migration is a mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What stands at the head of a file; every text is one line."""
+
+    version: str
+    name: str
+    author: str
+    date: str
+    description: str
+
+    def lines(self, comment: str = "--") -> str:
+        """The header as comments."""
+        return (
+            f"{comment} Name:        {self.name}\n"
+            f"{comment} Version:     {self.version}\n"
+            f"{comment} Author:      {self.author}\n"
+            f"{comment} Date:        {self.date}\n"
+            f"{comment} Description: {self.description}\n"
+        )
+
+
+Files = Mapping[str, str]
+"""Texts by the names of their files."""
+
+
+def sql(header: Header) -> Files:
+    """Our own format."""
+    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_SQL}"}
+
+
+def data(header: Header) -> Files:
+    """Our own format, for data that moves in batches."""
+    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_DATA}"}
+
+
+def python(header: Header) -> Files:
+    """A Python module."""
+    return {f"{header.version}_{header.name}.py": f"{header.lines('#')}\n{_PYTHON}"}
+
+
+def recipe(header: Header, phases: Files) -> Files:
+    """What a recipe wrote, a file for each phase."""
+    stem = f"{header.version}_{header.name}"
+    return {
+        f"{stem}.{phase}.sql" if phase else f"{stem}.sql": f"{header.lines()}\n{text}"
+        for phase, text in phases.items()
+    }
+
+
+def _goose(header: Header) -> Files:
+    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_GOOSE}"}
+
+
+def _dbmate(header: Header) -> Files:
+    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_DBMATE}"}
+
+
+def _pair(header: Header) -> Files:
+    stem = f"{header.version}_{header.name}"
+    return {
+        f"{stem}.up.sql": f"{header.lines()}\n{_UP_FILE}",
+        f"{stem}.down.sql": f"{header.lines()}\n{_DOWN_FILE}",
+    }
+
+
+def _flyway(header: Header) -> Files:
+    stem = f"{header.version.lstrip('vV')}__{header.name}"
+    return {
+        f"V{stem}.sql": f"{header.lines()}\n{_UP_FILE}",
+        f"U{stem}.sql": f"{header.lines()}\n{_DOWN_FILE}",
+    }
+
+
+DIALECTS: Mapping[str, Callable[[Header], Files]] = {
+    "sql-migrate": sql,
+    "goose": _goose,
+    "dbmate": _dbmate,
+    "golang-migrate": _pair,
+    "plain": _pair,
+    "flyway": _flyway,
+}
+"""Every dialect that a new SQL migration can be written in."""
+
+_SQL = """\
+-- +migrate Up lock_timeout=2s
+-- One transaction, unless a statement such as CREATE INDEX CONCURRENTLY cannot run in one.
+
+
+-- +migrate Down lock_timeout=2s
+-- Restores the schema exactly as it was. Delete this section if there is no way back.
+
+
+-- +migrate Verify
+-- Every SELECT must return rows, and true in the first column of each.
+"""
+_DATA = """\
+-- +migrate Data table=TABLE key=id batch=1000 backup=COLUMN lock_timeout=2s
+-- Runs once per batch and commits; the rows of the batch are called `batch`. Take values from the
+-- table itself, not from `batch`, where others may write meanwhile. For example:
+--     UPDATE users SET email = lower(users.email) FROM batch WHERE users.id = batch.id;
+
+
+-- +migrate Validate
+-- No row may come back after the last batch. Delete this section if there is nothing to ask.
+
+
+-- Without Down, what `backup` names is restored when the migration is taken back.
+"""
+_PYTHON = """\
+# +migrate Up lock_timeout=2s
+# +migrate Down lock_timeout=2s
+# Everything runs in one transaction; `conn` has execute, executemany, fetch, fetchrow, fetchval,
+# cursor and copy_records_to_table, as asyncpg has them. Values are arguments: $1, $2.
+
+
+async def up(conn):
+    raise NotImplementedError("this migration is not written yet")
+
+
+async def down(conn):
+    # Restores the schema exactly as it was. Delete this function if there is no way back.
+    raise NotImplementedError("this migration is not written yet")
+
+
+async def verify(conn):
+    # Must return True; may only read.
+    raise NotImplementedError("this migration is not written yet")
+"""
+_GOOSE = """\
+-- +goose Up
+-- One transaction; the annotation NO TRANSACTION is for statements that cannot run in one.
+
+
+-- +goose Down
+-- Restores the schema exactly as it was. Delete this section if there is no way back.
+"""
+_DBMATE = """\
+-- migrate:up
+-- One transaction; write `migrate:up transaction:false` where a statement cannot run in one.
+
+
+-- migrate:down
+-- Restores the schema exactly as it was. Delete this section if there is no way back.
+"""
+_UP_FILE = """\
+-- Write the change here.
+"""
+_DOWN_FILE = """\
+-- Write what restores the schema exactly as it was, or delete this file if there is no way back.
+"""
