@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from agents.reporting import failure_of, identity_of
 from ledger.contracts.commands import ApplyCommand, InspectCommand
-from ledger.contracts.registry import Expected, HistoryFound, HistoryRow, RunLimits
+from ledger.contracts.registry import DatabasePlace, Expected, HistoryFound, HistoryRow, RunLimits
 from ledger.contracts.registry import Mode as OrderedMode
-from ledger.contracts.reports import DatabaseInspected, JournalEntry, Rights
+from ledger.contracts.reports import BackupFound, DatabaseInspected, JournalEntry, Rights
 from migrations.adoption.history import History
 from migrations.entries import WORDS, State
 from migrations.inspection import Inspection
@@ -141,6 +141,9 @@ def inspected(
         server_version=found.server_version,
         in_recovery=found.in_recovery,
         identity=identity_of(found.identity) if found.identity is not None else None,
+        place=DatabasePlace(system_identifier=found.place[0], database_oid=found.place[1])
+        if found.place is not None
+        else None,
         journal_head=found.journal_head,
         owner=found.owner,
         rights=Rights(
@@ -163,6 +166,18 @@ def inspected(
             for entry in found.latest.values()
         ),
         failure=failure_of(found.failure),
+        backups=tuple(
+            BackupFound(
+                version=one.version,
+                table=one.table,
+                source=one.source,
+                columns=one.columns,
+                made_at=one.made_at,
+                keep_until=one.keep_until,
+                bytes=one.bytes,
+            )
+            for one in found.backups
+        ),
         histories=tuple(
             HistoryFound(
                 tool=one.tool.value,

@@ -12,6 +12,7 @@ import asyncpg
 
 from migrations import journal
 from migrations.arrival import Facts, facts_of, identity_of, refuse_unsuitable, server_version
+from migrations.backups import Backup, backups
 from migrations.entries import Entry, State
 from migrations.errors import PoolerRefused, StandbyRefused, Unreachable
 from migrations.failure import from_error
@@ -39,7 +40,8 @@ class Inspection:
     """What a look found; `failure` says why something is missing.
 
     `entries` is all that the journal says of migrations and adoptions, oldest first. `identity` is
-    `None` without a journal, because a database gets its UUID with the first contact.
+    `None` without a journal, because a database gets its UUID with the first contact; `place` is
+    the server's system identifier and the database's oid, which every database has.
     """
 
     reachable: bool
@@ -49,10 +51,13 @@ class Inspection:
     in_recovery: bool | None = None
     rights: Rights | None = None
     identity: Identity | None = None
+    place: tuple[str, int] | None = None
     owner: str = ""
     epoch: Epoch | None = None
     journal_head: str | None = None
     entries: tuple[Entry, ...] = ()
+    backups: tuple[Backup, ...] = ()
+    """What data migrations have saved there."""
 
     @property
     def latest(self) -> dict[str, Entry]:
@@ -106,7 +111,7 @@ async def _glance(connection: Connection, target: str) -> Inspection:
     except StandbyRefused:
         # Reading is what a standby is for.
         found = replace(found, in_recovery=True)
-    return _with_record(found, facts, record)
+    return await _with_backups(connection, target, _with_record(found, facts, record))
 
 
 async def _look(connection: Connection, target: str) -> Inspection:
@@ -121,6 +126,7 @@ async def _look(connection: Connection, target: str) -> Inspection:
             found,
             tls=bool(rights["tls"]),
             in_recovery=facts.in_recovery,
+            place=(facts.system_identifier, facts.database_oid),
             rights=Rights(rights["create_schema"], rights["create_in_target"], rights["superuser"]),
         )
         record = await journal.read(connection, target) if facts.installed else None
@@ -130,7 +136,20 @@ async def _look(connection: Connection, target: str) -> Inspection:
         failure = from_error(error)
         remedy = _REMEDY if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
         return replace(found, failure=replace(failure, message=failure.message + remedy))
-    return _with_record(found, facts, record) if record else found
+    if record is None:
+        return found
+    return await _with_backups(connection, target, _with_record(found, facts, record))
+
+
+async def _with_backups(connection: Connection, target: str, found: Inspection) -> Inspection:
+    """Asked only where a data migration ever began, because it costs a round trip."""
+    if not any(entry.state is State.BATCHING for entry in found.entries):
+        return found
+    try:
+        return replace(found, backups=await backups(connection, target))
+    except asyncpg.PostgresError as error:
+        failure = from_error(error)
+        return replace(found, failure=replace(failure, message=failure.message + _REMEDY))
 
 
 def _with_record(found: Inspection, facts: Facts, record: Record) -> Inspection:

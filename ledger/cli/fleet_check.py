@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.db_backups import backup_rows, backup_text
 from ledger.cli.exits import ExitCode
 from ledger.cli.options import SelectOption, Why
 from ledger.cli.output import Format, FormatOption, Output, say
@@ -43,10 +44,14 @@ async def check(
     ] = PATIENCE_S,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
-    """Look at every database: reachable, TLS, rights, server version, identity.
+    """Look at every database: reachable, TLS, rights, server version, identity, journal.
 
-    Nothing is changed in them. Agents do the looking, for only they hold the passwords.
+    Says also which are the same database under two addresses, are not the ones that the ledger
+    knows, or lost migrations. Nothing is changed in them. Agents do the looking, for only they
+    hold the passwords.
     """
+    from ledger.service.findings import problems
+
     async with opened(ctx) as session:
         check_id = await session.ledger.fleet.check(select, why.asked())
         async with at_work(session):
@@ -54,10 +59,14 @@ async def check(
                 say("Nobody leads, so nobody looks until `ledger serve` runs.")
                 return ExitCode.NO_LEADER
             result = await answers(session, check_id, timeout)
-    rows = [_row(row) for row in result.rows]
+        wrong = await problems(session.ledger.reads, result)
+    rows = [_row(row, wrong.get(row.database)) for row in result.rows]
     Output(output).rows(
         "fleet.check", rows, COLUMNS, empty="No database matches.", finished=result.finished
     )
+    for row in result.rows:
+        for backup in row.look.answer.backups if row.look.answer else ():
+            say(f"{row.database}: {backup_text(backup)}")
     if not result.finished:
         waiting = sum(row["reachable"] is None for row in rows)
         say(f"{waiting} databases did not answer; is an agent running in their pool?")
@@ -77,7 +86,7 @@ async def answers(session: Session, check_id: str, timeout_s: float) -> CheckRes
         await asyncio.sleep(LOOK_EVERY_S)
 
 
-def _row(row: CheckRow) -> dict[str, Any]:
+def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:
     answer = row.look.answer
     if answer is None:
         return {"database": row.database, "pool": row.pool, "reachable": None}
@@ -94,15 +103,9 @@ def _row(row: CheckRow) -> dict[str, Any]:
         "uuid": answer.identity.uuid if answer.identity else None,
         "journal_head": answer.journal_head,
         "owner": answer.owner,
-        "problem": answer.failure.message if answer.failure else _lacking(answer.rights),
+        "backups": backup_rows(answer.backups),
+        "problem": problem,
     }
-
-
-def _lacking(rights: Rights | None) -> str | None:
-    """What to do when the user of the migrations could not apply any."""
-    if rights is None or rights.superuser or (rights.create_schema and rights.create_in_target):
-        return None
-    return "the user may not migrate here; GRANT CREATE on the database and on the schema to it"
 
 
 def _release(version: int | None) -> str | None:

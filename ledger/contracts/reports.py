@@ -16,6 +16,7 @@ from pydantic import Field
 
 from ledger.contracts.registry import (
     DatabaseIdentity,
+    DatabasePlace,
     FailureDetail,
     HistoryFound,
     Mode,
@@ -197,6 +198,18 @@ class Rights(Value):
     superuser: bool
 
 
+class BackupFound(Value):
+    """What a data migration has saved in a database; without `keep_until` it stays for good."""
+
+    version: str
+    table: str
+    source: str
+    columns: tuple[str, ...]
+    made_at: datetime
+    keep_until: datetime | None = None
+    bytes: BigCount
+
+
 class DatabaseInspected(Report):
     """What a read-only look at a database found; `failure` when it could not be had."""
 
@@ -205,11 +218,15 @@ class DatabaseInspected(Report):
     server_version: Count | None = None
     in_recovery: bool | None = None
     identity: DatabaseIdentity | None = None
+    place: DatabasePlace | None = None
+    """Known also where there is no journal yet, and so no identity."""
     journal_head: str | None = None
     owner: str = ""
     rights: Rights | None = None
     entries: tuple[JournalEntry, ...] = ()
     failure: FailureDetail | None = None
+    backups: tuple[BackupFound, ...] = ()
+    """What data migrations have saved there."""
     histories: tuple[HistoryFound, ...] = ()
     """What other tools left there; only looked for before an adoption."""
 

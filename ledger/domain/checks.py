@@ -5,14 +5,14 @@ CheckRequested ─▶ InspectionOrdered (within a limit) ─▶ DatabaseInspecte
                         └── unanswered at its expiry ─▶ InspectionOrdered, twice at most
 ```
 
-A check is finished when every database has answered or was asked `ATTEMPTS` times in vain. A check
-for `reinstate` (also after a repoint) then compares each journal with what the log says was
-applied: what the journal no longer holds becomes MigrationRegressed on the fleet's stream.
+A check is finished when every database has answered or was asked `ATTEMPTS` times in vain. Then
+each journal is compared with what the log says was applied: what a journal lost becomes
+MigrationRegressed on the fleet's stream (`ledger.domain.looks.lost` says what counts as lost).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -25,9 +25,9 @@ from ledger.contracts.events import (
     Purpose,
 )
 from ledger.contracts.reports import DatabaseInspected, Event
-from ledger.domain.fleet import FleetState, require
+from ledger.domain.fleet import DatabaseRecord, FleetState, require
+from ledger.domain.looks import lost
 from ledger.domain.orders import Decided, Situation
-from ledger.domain.outcomes import in_force
 from ledger.domain.refusals import EmptySelection
 
 IN_FLIGHT = 100
@@ -148,21 +148,26 @@ def next_wake(state: CheckState, now: datetime) -> datetime | None:
     )
 
 
-def regressed(state: CheckState, applied: Mapping[str, Mapping[str, UUID]]) -> tuple[Decided, ...]:
-    """What the journals of a `reinstate` check lost, for the fleet's stream.
+def regressed(
+    state: CheckState,
+    applied: Mapping[str, Mapping[str, UUID]],
+    records: Callable[[str], DatabaseRecord | None],
+) -> tuple[Decided, ...]:
+    """What the journals lost, for the fleet's stream.
 
     `applied` gives, per database, the versions that the log says are in force there, each with the
-    command that applied it. Databases whose journal could not be read say nothing about it.
+    command that applied it; `records` what is known of a database.
     """
-    if state.purpose is not Purpose.REINSTATE:
-        return ()
-    return tuple(
-        _regressed(state, database, version, command)
-        for database, look in state.looks.items()
-        if look.answer is not None and look.answer.reachable and look.answer.failure is None
-        for version, command in applied.get(database, {}).items()
-        if version not in in_force(look.answer.entries)
-    )
+    found: list[Decided] = []
+    for database, look in state.looks.items():
+        versions = applied.get(database, {})
+        if look.answer is None or not versions:
+            continue
+        record = records(database)
+        known = record.expected.identity if record is not None else None
+        for version in lost(state.purpose, look.answer, versions, known):
+            found.append(_regressed(state, database, version, versions[version]))
+    return tuple(found)
 
 
 def _order(state: CheckState, database: str, look: Look, situation: Situation) -> Decided | None:

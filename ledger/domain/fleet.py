@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import NamedTuple
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
@@ -29,6 +30,7 @@ from ledger.contracts.registry import Connection, Expected
 from ledger.contracts.reports import Event
 from ledger.domain.description import check_connection, check_id, check_labels, check_pool
 from ledger.domain.refusals import (
+    AddressTaken,
     AlreadyRegistered,
     ReasonRequired,
     RetiredDatabase,
@@ -70,12 +72,35 @@ class DatabaseRecord:
         return self.status is FleetStatus.RETIRED
 
 
+class Address(NamedTuple):
+    """What tells one target from another before anybody connects."""
+
+    host: str
+    port: int
+    dbname: str
+    schema: str
+
+    @classmethod
+    def of(cls, connection: Connection) -> Address:
+        """Where a connection leads; host names do not differ by case or a dot at their end."""
+        host = connection.host.lower().removesuffix(".")
+        return cls(host, connection.port, connection.dbname, connection.schema_name)
+
+    def __str__(self) -> str:
+        schema = f" (schema {self.schema})" if self.schema else ""
+        return f"{self.host}:{self.port}/{self.dbname}{schema}"
+
+
 @dataclass(frozen=True, slots=True)
 class FleetState:
-    """All databases by id, retired ones included. `version` is the fleet stream's."""
+    """All databases by id, retired ones included. `version` is the fleet stream's.
+
+    `addresses` are the ids of those that are not retired, by where they are.
+    """
 
     databases: Mapping[str, DatabaseRecord] = field(default_factory=dict)
     version: int = 0
+    addresses: Mapping[Address, str] = field(default_factory=dict)
 
 
 def evolve(state: FleetState, recorded: Recorded) -> FleetState:
@@ -86,12 +111,14 @@ def evolve(state: FleetState, recorded: Recorded) -> FleetState:
 def fold(state: FleetState, events: Iterable[Recorded]) -> FleetState:
     """The fleet after these events; the map is copied once, whatever their number."""
     databases = dict(state.databases)
+    addresses = dict(state.addresses)
     version = state.version
     for recorded in events:
         if recorded.stream == FLEET:
+            _move(databases, addresses, recorded.event)
             _apply(databases, recorded.event)
             version = recorded.stream_version
-    return FleetState(databases, version)
+    return FleetState(databases, version, addresses)
 
 
 FLEET = "fleet"
@@ -107,7 +134,7 @@ def register(
 ) -> tuple[Event, ...]:
     """Let a database join. Registering it again just as it is changes nothing.
 
-    Raises `InvalidDatabase`, `AlreadyRegistered` or `RetiredDatabase`.
+    Raises `InvalidDatabase`, `AlreadyRegistered`, `AddressTaken` or `RetiredDatabase`.
     """
     wanted = DatabaseRecord(database, pool, connection, dict(labels or {}))
     check_id(database)
@@ -116,6 +143,7 @@ def register(
     check_labels(database, wanted.labels)
     known = state.databases.get(database)
     if known is None:
+        _check_address(state, database, connection)
         return (
             DatabaseRegistered(
                 database=database, pool=pool, connection=connection, labels=dict(wanted.labels)
@@ -143,13 +171,14 @@ def repoint(
 ) -> tuple[Event, ...]:
     """Say that a database is reached elsewhere now; its identity is learned again.
 
-    Raises `InvalidDatabase`, `ReasonRequired` and what `require` raises.
+    Raises `InvalidDatabase`, `AddressTaken`, `ReasonRequired` and what `require` raises.
     """
     known = require(state, database)
     check_pool(database, pool)
     check_connection(database, connection)
     if (known.pool, known.connection) == (pool, connection):
         return ()
+    _check_address(state, database, connection)
     if not (reason or "").strip():
         raise ReasonRequired("`ledger fleet repoint`")
     return (DatabaseRepointed(database=database, pool=pool, connection=connection),)
@@ -194,6 +223,13 @@ def require(state: FleetState, database: str) -> DatabaseRecord:
     return known
 
 
+def _check_address(state: FleetState, database: str, connection: Connection) -> None:
+    address = Address.of(connection)
+    other = state.addresses.get(address, database)
+    if other != database:
+        raise AddressTaken(database, other, str(address))
+
+
 def _differences(known: DatabaseRecord, wanted: DatabaseRecord) -> list[str]:
     differs = [name for name in ("pool", "labels") if getattr(known, name) != getattr(wanted, name)]
     differs += [
@@ -202,6 +238,18 @@ def _differences(known: DatabaseRecord, wanted: DatabaseRecord) -> list[str]:
         if getattr(known.connection, name) != getattr(wanted.connection, name)
     ]
     return differs
+
+
+def _move(
+    databases: Mapping[str, DatabaseRecord], addresses: dict[Address, str], event: Event
+) -> None:
+    """Who is where after this event; `databases` are those before it."""
+    if isinstance(event, DatabaseRepointed | DatabaseRetired):
+        left = Address.of(databases[event.database].connection)
+        if addresses.get(left) == event.database:
+            del addresses[left]
+    if isinstance(event, DatabaseRegistered | DatabaseRepointed):
+        addresses[Address.of(event.connection)] = event.database
 
 
 def _apply(databases: dict[str, DatabaseRecord], event: Event) -> None:

@@ -1,8 +1,8 @@
 """Follows the checks: orders the looks, and says what a restored database lost.
 
 A check is a request like a rollout, with a stream of its own; its answers are reports. When a check
-was made because a database was reinstated or repointed, its end is compared with what the log says
-was applied, and what the journal no longer holds becomes MigrationRegressed.
+ends, each journal is compared with what the log says was applied, and what it lost becomes
+MigrationRegressed.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Inspector:
         await follower.reach(appended.last_position)
 
     async def _finish(self, state: CheckState, now: datetime, follower: Follower) -> None:
-        lost = regressed(state, await self._in_force(state.looks))
+        lost = regressed(state, await self._in_force(state.looks), self._roster.get)
         metadata = self._metadata(state, now)
         events = [encode(one.event, one.event_id, metadata) for one in lost]
         await self._log.append(FLEET, events, skip_known=True, term=self._term)

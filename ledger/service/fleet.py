@@ -14,13 +14,14 @@ from ledger.contracts.reports import Event
 from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, Look, fold, request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
-from ledger.domain.refusals import EmptySelection, InvalidDatabase
+from ledger.domain.refusals import AddressTaken, EmptySelection, InvalidDatabase
 from ledger.domain.selection import parse
 from ledger.errors import UnknownCheck, VersionConflict
 from ledger.service.asked import Asked, encode_request, new_id, utc_now
 from ledger.store.log import EventLog
 from ledger.store.opened import open_event
 from ledger.store.streams import read_both
+from ledger.store.together import Part, append_both
 
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
@@ -112,9 +113,7 @@ class FleetService:
 
         def register_all(fleet: FleetState) -> Iterable[Event]:
             added.clear()
-            twice = _first_repeated(entries)
-            if twice is not None:
-                raise InvalidDatabase(twice, "id", "stands twice in the file; remove one of them")
+            _check_repeated(entries)
             for one in entries:
                 events = rules.register(fleet, one.database, one.pool, one.connection, one.labels)
                 added.extend(one.database for _ in events)
@@ -147,9 +146,7 @@ class FleetService:
             connection = _changed(database, known.connection, changes)
             return rules.repoint(fleet, database, pool or known.pool, connection, asked.reason)
 
-        if not await self._change(repoint, asked):
-            return None
-        return await self._check([database], Purpose.REINSTATE, asked)
+        return await self._change_and_look(repoint, database, asked)
 
     async def suspend(self, database: str, asked: Asked) -> None:
         """Leave a database out of new orders."""
@@ -157,8 +154,12 @@ class FleetService:
 
     async def reinstate(self, database: str, asked: Asked) -> str:
         """Take a database as it is now; its journal is read again. The id of that check."""
-        await self._change(lambda fleet: rules.reinstate(fleet, database, asked.reason), asked)
-        return await self._check([database], Purpose.REINSTATE, asked)
+        check = await self._change_and_look(
+            lambda fleet: rules.reinstate(fleet, database, asked.reason), database, asked
+        )
+        if check is None:
+            raise AssertionError
+        return check
 
     async def retire(self, database: str, asked: Asked) -> None:
         """Let a database leave for good."""
@@ -189,6 +190,31 @@ class FleetService:
         await self._log.append(f"check-{check}", encode_request(events, asked), expected_version=0)
         return check
 
+    async def _change_and_look(
+        self, decide: Callable[[FleetState], Iterable[Event]], database: str, asked: Asked
+    ) -> str | None:
+        """Change what is believed of a database and have its journal read again, both or neither.
+
+        The id of the check, or `None` when there was nothing to change.
+        """
+        check = new_id()
+        for attempt in range(TRIES):
+            fleet = await self.state()
+            changes = encode_request(tuple(decide(fleet)), asked)
+            if not changes:
+                return None
+            looks = request_check(fleet, check, [database], Purpose.REINSTATE)
+            change = Part(FLEET, changes, fleet.version)
+            look = Part(f"check-{check}", encode_request(looks, asked), 0)
+            try:
+                await append_both(self._log, change, look)
+            except VersionConflict:
+                if attempt == TRIES - 1:
+                    raise
+            else:
+                return check
+        raise AssertionError
+
     async def _change(self, decide: Callable[[FleetState], Iterable[Event]], asked: Asked) -> bool:
         """Decide on the fleet as it is and append; again when somebody else was first."""
         for attempt in range(TRIES):
@@ -214,10 +240,17 @@ def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Co
         ) from None
 
 
-def _first_repeated(entries: Iterable[Described]) -> str | None:
+def _check_repeated(entries: Iterable[Described]) -> None:
+    """Raise for an id, or a target, that stands twice in one file."""
     seen: set[str] = set()
+    places: dict[rules.Address, str] = {}
     for one in entries:
         if one.database in seen:
-            return one.database
+            raise InvalidDatabase(
+                one.database, "id", "stands twice in the file; remove one of them"
+            )
         seen.add(one.database)
-    return None
+        address = rules.Address.of(one.connection)
+        other = places.setdefault(address, one.database)
+        if other != one.database:
+            raise AddressTaken(one.database, other, str(address))

@@ -9,6 +9,7 @@ import pytest
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded
 from ledger.contracts.events import CheckRequested, InspectionOrdered, MigrationRegressed, Purpose
+from ledger.contracts.registry import DatabaseIdentity
 from ledger.contracts.reports import DatabaseInspected, Event, JournalEntry
 from ledger.domain import checks
 from ledger.domain.checks import CheckState
@@ -55,17 +56,28 @@ class Check:
             self.append(decided.event)
         return [d.event.database for d in found if isinstance(d.event, InspectionOrdered)]
 
-    def answer(self, database: str, *in_force: str, reachable: bool = True) -> None:
+    def answer(
+        self,
+        database: str,
+        *in_force: str,
+        reachable: bool = True,
+        identity: DatabaseIdentity | None = None,
+        state: str = "applied",
+    ) -> None:
         command = self.told.looks[database].command
         assert command is not None
         entries = tuple(
-            JournalEntry(version=version, state="applied", direction="up", rollout="r0",
+            JournalEntry(version=version, state=state, direction="up", rollout="r0",
                          command=command, checksum="x", finished_at=None)
             for version in in_force
         )  # fmt: skip
         self.append(
             DatabaseInspected(
-                database=database, command=command, reachable=reachable, entries=entries
+                database=database,
+                command=command,
+                reachable=reachable,
+                identity=identity,
+                entries=entries,
             )
         )
 
@@ -110,17 +122,31 @@ def test_a_reinstated_database_tells_what_it_lost() -> None:
     check.answer("b", "1", "2")
     check.answer("c", reachable=False)
     applied = {name: {"1": NOBODY, "2": NOBODY} for name in NAMES}
-    found = [decided.event for decided in checks.regressed(check.told, applied)]
+    found = [
+        decided.event for decided in checks.regressed(check.told, applied, FLEET.databases.get)
+    ]
     assert found == [MigrationRegressed(database="a", version="2", command=NOBODY)]
-    again = checks.regressed(check.told, applied)
-    assert again == checks.regressed(check.told, applied), "ids are derived"
+    again = checks.regressed(check.told, applied, FLEET.databases.get)
+    assert again == checks.regressed(check.told, applied, FLEET.databases.get), "ids are derived"
 
 
-def test_a_plain_check_finds_no_regressions() -> None:
+def test_a_plain_check_finds_what_the_database_that_is_known_lost() -> None:
     check = Check()
     check.look(in_flight=3)
-    check.answer("a")
-    assert checks.regressed(check.told, {"a": {"1": NOBODY}}) == ()
+    check.answer("a", "1", identity=FLEET.databases["a"].expected.identity)
+    check.answer("b", "1")
+    applied = {name: {"1": NOBODY, "2": NOBODY} for name in NAMES}
+    found = [d.event for d in checks.regressed(check.told, applied, FLEET.databases.get)]
+    assert found == [MigrationRegressed(database="a", version="2", command=NOBODY)]
+
+
+def test_what_was_undone_is_no_loss_for_a_plain_check() -> None:
+    check = Check()
+    check.look(in_flight=3)
+    known = FLEET.databases["a"].expected.identity
+    check.answer("a", "1", "2", identity=known, state="rolled_back")
+    applied = {"a": {"1": NOBODY, "2": NOBODY}}
+    assert checks.regressed(check.told, applied, FLEET.databases.get) == ()
 
 
 def test_a_check_of_nothing_or_of_nobody_known_is_refused() -> None:

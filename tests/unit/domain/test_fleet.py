@@ -21,6 +21,7 @@ from ledger.domain import fleet
 from ledger.domain.description import check_password
 from ledger.domain.fleet import DatabaseRecord, FleetState, FleetStatus
 from ledger.domain.refusals import (
+    AddressTaken,
     AlreadyRegistered,
     InvalidDatabase,
     LiteralPassword,
@@ -194,3 +195,28 @@ def test_a_literal_password_is_refused_explained_and_not_repeated(password: str)
 )
 def test_references_and_no_password_are_accepted(password: str | None) -> None:
     check_password("acme", password)
+
+
+def test_one_target_has_one_id() -> None:
+    state = after(registered)
+    same = HERE.model_copy(update={"host": "DB.internal.", "user": "other"})
+    with pytest.raises(AddressTaken, match="in the fleet as 'acme' already"):
+        fleet.register(state, "acme2", "main", same)
+    assert fleet.register(state, "acme2", "main", HERE.model_copy(update={"schema_name": "two"}))
+
+
+def test_a_database_cannot_move_to_where_another_one_is() -> None:
+    def other(state: FleetState) -> tuple[Event, ...]:
+        return fleet.register(state, "bolt", "main", THERE)
+
+    with pytest.raises(AddressTaken, match="'bolt'"):
+        fleet.repoint(after(registered, other), "acme", "main", THERE, "moved")
+
+
+def test_a_place_is_free_again_when_its_database_moved_or_retired() -> None:
+    def moved(state: FleetState) -> tuple[Event, ...]:
+        return fleet.repoint(state, "acme", "main", THERE, "moved")
+
+    assert fleet.register(after(registered, moved), "bolt", "main", HERE)
+    assert fleet.register(after(registered, retired), "bolt", "main", HERE)
+    assert fleet.repoint(after(registered, moved), "acme", "main", HERE, "moved back")

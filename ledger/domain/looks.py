@@ -1,0 +1,109 @@
+"""What a check says is wrong with a database, each with what to do. Pure.
+
+Of several problems the first is told: nothing could be read; it is another database; it is in the
+fleet twice; its journal lost something; its user may not migrate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from ledger.contracts.events import Purpose
+from ledger.contracts.registry import DatabaseIdentity
+from ledger.contracts.reports import DatabaseInspected, Rights
+from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.outcomes import in_force
+from ledger.domain.refusals import listed
+
+
+class Target(NamedTuple):
+    """What two ids of the same target have in common, however they are reached."""
+
+    system_identifier: str
+    database_oid: int
+    schema: str
+
+
+def lost(
+    purpose: Purpose,
+    answer: DatabaseInspected,
+    applied: Collection[str],
+    known: DatabaseIdentity | None,
+) -> tuple[str, ...]:
+    """The versions of `applied`, which the log says are in force, that the journal lost.
+
+    A database that was reinstated or repointed is taken as it is. Otherwise only the one that is
+    `known` can lose something, and what was undone there is no loss: its journal says so.
+    """
+    if not answer.reachable or answer.failure is not None:
+        return ()
+    if purpose is Purpose.REINSTATE:
+        held: Collection[str] = in_force(answer.entries)
+    elif known is None or answer.identity != known:
+        return ()
+    else:
+        held = {entry.version for entry in answer.entries}
+    return tuple(version for version in applied if version not in held)
+
+
+def twins(
+    records: Iterable[DatabaseRecord], answers: Mapping[str, DatabaseInspected]
+) -> dict[str, str]:
+    """The databases of `answers` that are the same target as another one, and that one's id."""
+    first: dict[Target, str] = {}
+    found: dict[str, str] = {}
+    for record in sorted(records, key=lambda one: one.database):
+        target = None if record.retired else _target(record, answers.get(record.database))
+        if target is None:
+            continue
+        other = first.setdefault(target, record.database)
+        if other != record.database:
+            found[record.database] = other
+            found.setdefault(other, record.database)
+    return {database: other for database, other in found.items() if database in answers}
+
+
+def problem(
+    answer: DatabaseInspected,
+    known: DatabaseIdentity | None,
+    twin: str | None,
+    missing: Collection[str],
+) -> str | None:
+    """What is wrong with a database that answered, or `None`."""
+    if answer.failure is not None:
+        return answer.failure.message
+    if not answer.reachable:
+        return "not reachable"
+    if known is not None and answer.identity != known:
+        what = "another database answers" if answer.identity else "its journal is gone"
+        return (
+            f"{what} than the ledger knows; if that is meant, accept it with "
+            f"`ledger fleet reinstate {answer.database} --reason WHY`"
+        )
+    if twin is not None:
+        return (
+            f"the same database as {twin!r} under another address; "
+            f"keep one of them and `ledger fleet retire` the other"
+        )
+    if missing:
+        return (
+            f"its journal lost {listed(sorted(missing))} (a restore?); accept it as it is with "
+            f"`ledger fleet reinstate {answer.database} --reason WHY`"
+        )
+    return _lacking(answer.rights)
+
+
+def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> Target | None:
+    """Which target it is: as an agent saw it now, or as it was last known."""
+    place = (answer.place or answer.identity) if answer else record.expected.identity
+    if place is None:
+        return None
+    return Target(place.system_identifier, place.database_oid, record.connection.schema_name)
+
+
+def _lacking(rights: Rights | None) -> str | None:
+    """What to do when the user of the migrations could not apply any."""
+    if rights is None or rights.superuser or (rights.create_schema and rights.create_in_target):
+        return None
+    return "the user may not migrate here; GRANT CREATE on the database and on the schema to it"

@@ -1,0 +1,84 @@
+"""What a check says is wrong with a database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from ledger.contracts.registry import Connection, DatabaseIdentity, DatabasePlace, Expected
+from ledger.contracts.reports import DatabaseInspected, Rights
+from ledger.domain.fleet import DatabaseRecord, FleetStatus
+from ledger.domain.looks import problem, twins
+
+HERE = DatabasePlace(system_identifier="7", database_oid=16384)
+KNOWN = DatabaseIdentity(uuid=UUID(int=1), system_identifier="7", database_oid=16384)
+OTHER = KNOWN.model_copy(update={"uuid": UUID(int=2)})
+ENOUGH = Rights(create_schema=True, create_in_target=True, superuser=False)
+LACKING = Rights(create_schema=False, create_in_target=True, superuser=False)
+
+
+def record(
+    database: str, schema: str = "", known: DatabaseIdentity | None = None
+) -> DatabaseRecord:
+    connection = Connection(host=f"{database}.internal", dbname="app", user="m", schema_name=schema)
+    return DatabaseRecord(database, "main", connection, expected=Expected(identity=known))
+
+
+def answer(
+    database: str,
+    identity: DatabaseIdentity | None = None,
+    rights: Rights = ENOUGH,
+    reachable: bool = True,
+) -> DatabaseInspected:
+    return DatabaseInspected(
+        database=database,
+        command=UUID(int=9),
+        reachable=reachable,
+        rights=rights,
+        place=HERE,
+        identity=identity,
+    )
+
+
+def test_two_addresses_of_one_database_are_named_each_with_the_other() -> None:
+    answers = {name: answer(name) for name in ("a", "b")}
+    assert twins([record("a"), record("b")], answers) == {"b": "a", "a": "b"}
+
+
+def test_a_database_outside_of_the_check_is_compared_by_what_is_known_of_it() -> None:
+    assert twins([record("a", known=KNOWN), record("b")], {"b": answer("b")}) == {"b": "a"}
+
+
+def test_two_schemas_of_one_database_are_two_targets() -> None:
+    answers = {name: answer(name) for name in ("a", "b")}
+    assert twins([record("a", "one"), record("b", "two")], answers) == {}
+
+
+def test_a_retired_database_is_nobodys_double() -> None:
+    gone = replace(record("a", known=KNOWN), status=FleetStatus.RETIRED)
+    assert twins([gone, record("b")], {"b": answer("b")}) == {}
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "twin", "missing", "says"),
+    [
+        (answer("a", KNOWN), KNOWN, None, (), None),
+        (answer("a", OTHER), KNOWN, None, (), "another database answers"),
+        (answer("a"), KNOWN, None, (), "its journal is gone"),
+        (answer("a", KNOWN), KNOWN, "b", (), "the same database as 'b'"),
+        (answer("a", KNOWN), KNOWN, None, ("2", "1"), "lost 1, 2"),
+        (answer("a", rights=LACKING), None, None, (), "GRANT CREATE"),
+        (answer("a", reachable=False), None, None, (), "not reachable"),
+    ],
+)
+def test_the_first_problem_is_told(
+    found: DatabaseInspected,
+    known: DatabaseIdentity | None,
+    twin: str | None,
+    missing: tuple[str, ...],
+    says: str | None,
+) -> None:
+    told = problem(found, known, twin, missing)
+    assert told is None if says is None else says in (told or "")
