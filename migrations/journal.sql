@@ -177,6 +177,20 @@ VALUES
      :database_uuid, :owner, :epoch_term, :epoch_position, pg_catalog.pg_current_xact_id(),
      pg_catalog.clock_timestamp(), :duration_ms, session_user)
 
+-- name: record_elsewhere
+-- Written by the session of another program (psql) at the end of its own transaction, which holds
+-- neither our marker nor our lock. Its number is taken only if nobody has written since we read.
+INSERT INTO migration_ledger.journal
+    (target, seq, head, command, rollout, migration, direction, step, state,
+     up_checksum, down_checksum, statements, statement, note, failure, reason,
+     database_uuid, owner, epoch_term, epoch_position, xid, finished_at, duration_ms, made_by)
+VALUES
+    (:target, :seq, :head,
+     :command, :rollout, :migration, :direction, :step, :state,
+     :up_checksum, :down_checksum, :statements, :statement, :note, :failure, :reason,
+     :database_uuid, :owner, :epoch_term, :epoch_position, pg_catalog.pg_current_xact_id(),
+     pg_catalog.clock_timestamp(), :duration_ms, session_user)
+
 -- name: index_by_table
 -- The index of this name in the schema of the table as the search_path finds it.
 SELECT i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,

@@ -7,6 +7,9 @@ kind is framed by two entries:
        │
        └─ after a crash: probe ─ valid: done ─ invalid: drop it, run again ─ absent: run again
 
+Settings that a script makes for its session hold for the rest of it, though every statement starts
+from clean ones: they are made again before each statement that follows (`migrations.carried`).
+
 Statements of that kind without a probe (VACUUM, REINDEX, CLUSTER) change no definition and are run
 again. For a concurrent index `lock_timeout` is 0: a timeout while it waits for old snapshots would
 leave an invalid index behind. The last transaction holds the Verify section and the final entry.
@@ -20,12 +23,14 @@ from dataclasses import replace
 import asyncpg
 
 from migrations import labels
+from migrations.carried import carried
 from migrations.code import run_alone
 from migrations.entries import NewEntry, State, entry_for
 from migrations.errors import IndexFailed, InDoubt
-from migrations.migration import ConcurrentIndex, Direction, Statement, StatementKind
+from migrations.migration import ConcurrentIndex, Direction, Language, Statement, StatementKind
 from migrations.plan import Run
 from migrations.probe import Found, IndexState, drop_invalid, probe, probe_at_rest
+from migrations.psql import run_psql
 from migrations.retry import RETRYABLE, failed_at, retrying
 from migrations.session import is_connection_lost
 from migrations.target import Target
@@ -40,7 +45,9 @@ async def run_stepwise(target: Target, run: Run) -> NewEntry:
     """Run what is not done yet; returns the final entry. Raises StatementFailed, RunError."""
     started = time.monotonic()
     if run.section.program is not None:
-        count = await run_alone(target, run, run.section.program)
+        in_psql = run.section.program.language is Language.PSQL
+        alone = run_psql if in_psql else run_alone
+        count = await alone(target, run, run.section.program)
         return await _finish(target, run, started, count)
     done = run.resume.done if run.resume else frozenset[int]()
     for number, statement in enumerate(run.section.statements, start=1):
@@ -94,6 +101,7 @@ async def _ordinary(target: Target, run: Run, number: int, statement: Statement)
     async def once() -> None:
         started = time.monotonic()
         await begin(target, run.section.options)
+        await _carry(target, run, number)
         await run_statement(target, run.migration, statement, number, total)
         await commit(target, _step_done(run, number, statement, started))
 
@@ -111,7 +119,7 @@ async def _outside(target: Target, run: Run, number: int, statement: Statement) 
         if not intended:
             entry = entry_for(run.migration, run.direction, -number, State.INTENT)
             await target.record(replace(entry, statement=labels.normalized(statement.text)))
-        await retrying(target, lambda: _alone(target, run, statement))
+        await retrying(target, lambda: _alone(target, run, number, statement))
     await target.record(_step_done(run, number, statement, started))
     total = len(run.section.statements)
     target.observer.statement_finished(run.migration, statement, number, total, elapsed_ms(started))
@@ -150,10 +158,24 @@ def _indexes_half_done(run: Run) -> set[str]:
     return {item.concurrent_index.name for item in begun if item.concurrent_index}
 
 
-async def _alone(target: Target, run: Run, statement: Statement) -> None:
+async def _carry(target: Target, run: Run, number: int) -> None:
+    """Make the settings again that the statements before this one made. Raises StatementFailed."""
+    for setting in carried(run.section.statements[: number - 1]):
+        try:
+            await target.connection.execute(setting.text)
+        except asyncpg.PostgresError as error:
+            if is_connection_lost(target.connection, error):
+                raise
+            raise failed_at(error, setting) from None
+
+
+async def _alone(target: Target, run: Run, number: int, statement: Statement) -> None:
     """Run one statement outside of any transaction. Raises StatementFailed."""
     index = statement.concurrent_index
     await target.set_alone(run.section.options, lock_timeout_s=0 if index else None)
+    await _carry(target, run, number)
+    if index:
+        await target.connection.execute("SET lock_timeout = 0")
     try:
         with statement_span(target.settings, target.work.target, statement):
             await target.connection.execute(statement.text)

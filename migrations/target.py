@@ -119,6 +119,22 @@ class Target:
         await self._execute(";\n".join([*parts, "COMMIT"]))
         self.head, self.seq = ends
 
+    def entry_for_elsewhere(self, entry: NewEntry) -> str:
+        """The statement by which a session of another program writes `entry` where it commits.
+
+        That session holds neither marker nor lock; the entry's number is the fence.
+        """
+        return statement("record_elsewhere", **self._columns(entry))
+
+    async def written_elsewhere(self, entry: NewEntry) -> bool:
+        """Whether the journal ends with `entry`; if so, this session goes on behind it."""
+        record = await journal.read(self.connection, self.work.target)
+        head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
+        if record is None or record.head != head:
+            return False
+        self._move(entry)
+        return True
+
     async def keep_epoch(self) -> None:
         """Commit the epoch of an attempt that wrote no entry. Raises as `commit`."""
         if not self.epoch_kept:
@@ -183,23 +199,24 @@ class Target:
         )
 
     def _record_sql(self, entry: NewEntry) -> str:
+        columns = self._columns(entry)
+        return statement("record", **columns, marker=self._marker, lock_key=self.key.value)
+
+    def _columns(self, entry: NewEntry) -> dict[str, Value]:
         work = self.work
-        return statement(
-            "record",
+        return {
             **entry_values(entry),
-            target=work.target,
-            seq=self.seq + 1,
-            head=next_head(self.head, work.command_id, work.rollout, entry),
-            marker=self._marker,
-            lock_key=self.key.value,
-            command=work.command_id,
-            rollout=work.rollout,
-            reason=entry.reason or work.reason or None,
-            database_uuid=self.identity.uuid,
-            owner=self.owner,
-            epoch_term=self.epoch.term,
-            epoch_position=self.epoch.position,
-        )
+            "target": work.target,
+            "seq": self.seq + 1,
+            "head": next_head(self.head, work.command_id, work.rollout, entry),
+            "command": work.command_id,
+            "rollout": work.rollout,
+            "reason": entry.reason or work.reason or None,
+            "database_uuid": self.identity.uuid,
+            "owner": self.owner,
+            "epoch_term": self.epoch.term,
+            "epoch_position": self.epoch.position,
+        }
 
 
 def stale_epoch(epoch: Epoch) -> StaleEpoch:

@@ -110,7 +110,10 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
     if body.verify:
         raise error
     if not reading.programs:
-        remedy = f"{error.remedy}; or let psql run this folder's scripts with --allow-psql"
+        remedy = (
+            f"{error.remedy}; or let psql run this folder's scripts with --allow-psql "
+            "(--allow-code with `ledger db`)"
+        )
         raise PsqlScriptError(error.file, error.line, error.problem, remedy, error.column) from None
     if line := included(body.text):
         raise PsqlScriptError(
@@ -119,7 +122,8 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
             "the script reads another file, which the migration's checksum would not cover",
             "Write the other file's text in its place",
         ) from None
-    program = Program(Language.PSQL, body.file, body.text)
+    # Blank lines in front make psql count lines as the file has them.
+    program = Program(Language.PSQL, body.file, "\n" * (body.line - 1) + body.text)
     how = (
         "in one transaction"
         if open_transaction(body.text)

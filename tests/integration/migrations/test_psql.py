@@ -1,0 +1,160 @@
+"""psql scripts: run by the real psql, exactly once where they fit in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from migrations.bundle import load_files
+from migrations.dialects import Reading
+from migrations.migration import Language, Migration, SourceFile
+from migrations.work import Mode, Outcome, Verdict
+from tests.integration.migrations.world import World, until
+
+ALLOWED = frozenset({Language.PSQL})
+COPY = """\
+CREATE TABLE colours (id int PRIMARY KEY, name text);
+COPY colours (id, name) FROM stdin;
+1\tred
+2\tgreen; blue
+\\.
+\\set wanted 2
+UPDATE colours SET name = 'violet' WHERE id = :wanted;
+"""
+STEPS = """\
+CREATE TABLE colours (id int);
+\\set n 1
+INSERT INTO colours VALUES (:n);
+COMMIT;
+"""
+SLOW = "CREATE TABLE colours (id int);\n\\set a 3\nSELECT pg_sleep(:a);\n"
+PSQL_SESSIONS = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE application_name = 'migration-ledger psql' AND datname = current_database()
+"""
+
+
+def script(up: str, down: str = "DROP TABLE colours;\n\\set done 1\n") -> Migration:
+    files = [SourceFile("1_a.up.sql", up.encode()), SourceFile("1_a.down.sql", down.encode())]
+    return load_files("golang-migrate", files, reading=Reading(programs=True))
+
+
+async def test_inline_copy_data_and_variables_run_up_and_down(world: World) -> None:
+    migration = script(COPY)
+    assert (await world.up(migration, programs=ALLOWED)).verdict is Verdict.DONE
+    assert await world.fetch("SELECT id, name FROM colours ORDER BY id") == [
+        (1, "red"),
+        (2, "violet"),
+    ]
+    assert await world.journal() == [("1", "up", 1, "step_done"), ("1", "up", 0, "applied")]
+    assert (await world.rollback(migration, programs=ALLOWED)).verdict is Verdict.DONE
+    assert not await world.has("colours")
+
+
+async def test_a_script_is_not_run_without_leave(world: World) -> None:
+    outcome = await world.up(script(COPY))
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "program"
+    assert not await world.has("colours")
+
+
+async def test_a_failing_script_in_one_transaction_leaves_nothing_and_names_its_line(
+    world: World,
+) -> None:
+    broken = COPY + "INSERT INTO colours VALUES (1, 'secret');\n"
+    outcome = await world.up(script(broken), programs=ALLOWED)
+    assert outcome.failure is not None
+    assert (outcome.failure.sqlstate, outcome.failure.line) == ("23505", 8)
+    assert "secret" not in outcome.failure.message
+    assert not await world.has("colours")
+    again = await world.up(script(COPY), programs=ALLOWED)
+    assert again.verdict is Verdict.DONE
+
+
+async def test_a_script_that_commits_by_itself_is_in_doubt_after_its_failure(world: World) -> None:
+    outcome = await world.up(script(STEPS + "SELECT 1/0;\n"), programs=ALLOWED)
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "in_doubt"
+    assert "line 5" in outcome.failure.message
+    again = await world.up(script(STEPS + "SELECT 1/0;\n"), programs=ALLOWED)
+    assert again.failure is not None
+    assert again.failure.kind == "in_doubt"
+
+
+async def test_a_script_that_commits_by_itself_can_succeed(world: World) -> None:
+    outcome = await world.up(script(STEPS), programs=ALLOWED)
+    assert outcome.verdict is Verdict.DONE
+    assert await world.journal() == [
+        ("1", "up", -1, "intent"),
+        ("1", "up", 1, "step_done"),
+        ("1", "up", 0, "applied"),
+    ]
+
+
+async def test_error_stop_switched_off_does_not_pass_for_success(world: World) -> None:
+    careless = "\\unset ON_ERROR_STOP\nCREATE TABLE colours (id int);\nSELECT nothing;\n"
+    outcome = await world.up(script(careless), programs=ALLOWED)
+    assert outcome.verdict is Verdict.FAILED
+    assert not await world.has("colours")
+
+
+async def test_a_cancelled_script_ends_with_its_psql(world: World) -> None:
+    migration = script("CREATE TABLE colours (id int);\n\\set a 60\nSELECT pg_sleep(:a);\n")
+    task = asyncio.create_task(world.do(world.work(Mode.UP, migration, programs=ALLOWED)))
+    await until(lambda: world.value(PSQL_SESSIONS))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    async def gone() -> bool:
+        return not await world.value(PSQL_SESSIONS)
+
+    assert await until(gone)
+    assert not await world.has("colours")
+
+
+async def _without_its_agent(world: World, migration: Migration) -> asyncio.Task[Outcome]:
+    """Work whose session is cut while psql runs, as when an agent dies; psql goes on."""
+    task = asyncio.create_task(world.do(world.work(Mode.UP, migration, programs=ALLOWED)))
+    await until(lambda: world.value(PSQL_SESSIONS))
+    await world.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE application_name = 'migration-ledger' AND datname = current_database()"
+    )
+    return task
+
+
+async def test_a_session_lost_while_psql_runs_finds_its_work_in_the_journal(world: World) -> None:
+    outcome = await (await _without_its_agent(world, script(SLOW)))
+    assert outcome.verdict is Verdict.DONE
+    applied = [row for row in await world.journal() if row[3] == "applied"]
+    assert applied == [("1", "up", 0, "applied")]
+
+
+async def test_a_psql_that_outlives_its_agent_cannot_commit_behind_the_next_attempt(
+    world: World,
+) -> None:
+    first = await _without_its_agent(world, script(SLOW))
+    other = await world.up(script("CREATE TABLE shades (id int);\n\\set x 1\n"), programs=ALLOWED)
+    assert other.verdict is Verdict.DONE
+    assert (await first).verdict is not Verdict.DONE
+    assert await world.has("shades")
+    assert not await world.has("colours")
+
+
+async def test_neither_settings_file_nor_arguments_carry_anything(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".psqlrc").write_text("SELECT 1/0;\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PGOPTIONS", "-c default_transaction_read_only=on")
+    assert (await world.up(script(COPY), programs=ALLOWED)).verdict is Verdict.DONE
+
+
+async def test_a_missing_psql_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    outcome = await world.up(script(COPY), programs=ALLOWED)
+    assert outcome.failure is not None
+    assert "psql is not installed" in outcome.failure.message
