@@ -223,16 +223,16 @@ def drop_statements(work: Work, version: str) -> str:
     return f"DROP TABLE IF EXISTS {table};\n{forgotten}"
 
 
-async def drop_backups(target: Target, versions: set[str] | None = None) -> tuple[Backup, ...]:
-    """Drop backups and journal it: those of `versions`, or all whose period is over.
+async def drop_backups(target: Target, versions: frozenset[str]) -> None:
+    """Drop the backups of `versions`, and all whose period is over, and journal it.
 
-    Raises DataRefused for a migration that has begun and not ended: its way back needs them.
+    The caller sees to it that none of them belongs to a migration that is half done.
     """
     if not any(entry.state is State.BATCHING for entry in target.entries):
-        return ()
-    found = await backups(target.connection, target.work.target)
-    going = [b for b in found if (b.due if versions is None else b.version in versions)]
-    for backup in going:
+        return
+    for backup in await backups(target.connection, target.work.target):
+        if not backup.due and backup.version not in versions:
+            continue
         await target.record(
             NewEntry(
                 *(backup.version, DROPPED, 0, State.BACKUP_DROPPED, None, None),
@@ -240,7 +240,6 @@ async def drop_backups(target: Target, versions: set[str] | None = None) -> tupl
             ),
             first=drop_statements(target.work, backup.version),
         )
-    return tuple(going)
 
 
 def kept_statement(work: Work, version: str, keep_s: float | None, rows: int) -> str:

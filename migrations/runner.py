@@ -21,6 +21,7 @@ import asyncpg
 
 from migrations.adoption.adopting import adopt, release
 from migrations.arrival import arrive
+from migrations.backups import drop_backups
 from migrations.code import refuse_programs
 from migrations.errors import Refused, RunError, Unreachable
 from migrations.failure import from_error
@@ -172,6 +173,7 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     try:
         await resolve(target)
         await repair(target)
+        await drop_backups(target, target.work.drops)
         if target.work.mode is Mode.ADOPT:
             attempt.adopted = await adopt(target)
             attempt.learn(target)

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import asyncpg
 
+from migrations.backups import Backup
 from migrations.code import check, refuse_verify_programs
 from migrations.entries import GONE, Entry
 from migrations.errors import Unreachable
@@ -74,6 +75,7 @@ class Status:
     lines: tuple[StatusLine, ...]
     owner: str = ""
     failure: Failure | None = None
+    backups: tuple[Backup, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ async def status(
     found = await glance(settings, target)
     if found.failure is not None:
         return Status((), found.owner, found.failure)
-    return Status(_lines(found, migrations), found.owner)
+    return Status(_lines(found, migrations), found.owner, backups=found.backups)
 
 
 async def verify(

@@ -154,6 +154,8 @@ class Work:
     """Written after them, where the journal has one of the accepted checksums."""
     adoption: Adoption | None = None
     """What `ADOPT` rests on."""
+    drops: frozenset[str] = frozenset()
+    """Versions whose backups go, besides those whose declared period is over."""
     out_of_order: bool = False
     """Leave to apply what comes, in the order of `migrations`, before something applied."""
 
