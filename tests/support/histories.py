@@ -355,6 +355,15 @@ REPORTS: tuple[Callable[[Order, int], r.Report], ...] = (
         direction=("up", "down")[c % 2],
         checksum=CHECKSUM,
     ),
+    lambda o, c: r.HistoryAdopted(
+        database=o.database,
+        command=o.command,
+        source="goose",
+        table="public.goose_db_version",
+        rows=c,
+        taken=(r.AdoptedMigration(version=version(c), checksum=CHECKSUM),) if c % 3 else (),
+        released=(version(c + 1),) if c % 2 else (),
+    ),
     failed,
     lambda o, c: r.CommandRefused(
         database=o.database,

@@ -1,6 +1,7 @@
 """The five invariants of every fault test, over the real log, journals and catalogs.
 
-- **I1** a database has a migration's effect exactly when its journal says so;
+- **I1** a database has a migration's effect exactly when its journal says so, or the table of the
+  tool that was there before;
 - **I2** each (database, migration, direction) ran at most once per order, and never unrecorded;
 - **I3** every journal row reached the log as exactly one event, and every event that claims an
   effect or a failure of a statement has its journal row, or a person's word;
@@ -21,9 +22,10 @@ from uuid import UUID
 import asyncpg
 
 from ledger.contracts.envelope import Recorded
-from ledger.contracts.events import OutcomeResolved, RolloutPlanned
+from ledger.contracts.events import ChangeAccepted, OutcomeResolved, RolloutPlanned
 from ledger.contracts.reports import (
     DatabaseInspected,
+    HistoryAdopted,
     MigrationApplied,
     MigrationFailed,
     MigrationRolledBack,
@@ -37,8 +39,12 @@ READ_JOURNAL = """
     FROM migration_ledger.journal WHERE step = 0 AND migration <> '' ORDER BY seq
 """
 HAS_JOURNAL = "SELECT to_regclass('migration_ledger.journal') IS NOT NULL"
+HAS_GOOSE = "SELECT to_regclass('goose_db_version') IS NOT NULL"
+READ_GOOSE = "SELECT version_id::text AS version FROM goose_db_version WHERE is_applied"
 READ_RAN = "SELECT version, direction, count(*) AS times FROM ran GROUP BY version, direction"
-RESOLVE = "resolve"
+RESOLVE, ADOPT, REPAIR = "resolve", "adopt", "repair"
+WORDS = (RESOLVE, ADOPT, REPAIR, "gone")
+"""Directions of rows for which nothing ran."""
 STATES = {"up": "applied", "down": "rolled_back"}
 WELL = ("applied", "skipped", "rolled_back", "pending")
 ENDED = ("completed", "rolled_back", "aborted")
@@ -63,6 +69,8 @@ class Found:
     effects: frozenset[str]
     ran: dict[tuple[str, str], int]
     journal: tuple[JournalRow, ...]
+    elsewhere: frozenset[str] = frozenset()
+    """What another tool's table says is applied."""
 
     def in_force(self) -> set[str]:
         """The migrations that are applied, by the journal."""
@@ -127,9 +135,16 @@ async def _found(fleet: Fleet, tenant: Tenant) -> Found:
             effects=frozenset(v for v, table in fleet.migrations.items() if table in names),
             ran={(row["version"], row["direction"]): row["times"] for row in ran},
             journal=tuple(JournalRow(**dict(row)) for row in journal),
+            elsewhere=frozenset(await _elsewhere(connection)),
         )
     finally:
         await connection.close()
+
+
+async def _elsewhere(connection: asyncpg.Connection[asyncpg.Record]) -> list[str]:
+    if not await connection.fetchval(HAS_GOOSE):
+        return []
+    return [row["version"] for row in await connection.fetch(READ_GOOSE)]
 
 
 def violations(facts: Facts) -> list[str]:
@@ -147,14 +162,17 @@ def violations(facts: Facts) -> list[str]:
 def _effects(facts: Facts) -> Iterator[str]:
     for found in facts.databases:
         for version in sorted(facts.versions):
-            effect, said = version in found.effects, version in found.in_force()
+            effect = version in found.effects
+            said = version in found.in_force() | found.elsewhere
             if effect is not said:
                 yield f"I1 {found.database}: {version} effect {effect}, journal {said}"
 
 
 def _once(facts: Facts) -> Iterator[str]:
     for found in facts.databases:
-        rows = [row for row in found.journal if row.direction != RESOLVE and row.state != "failed"]
+        rows = [
+            row for row in found.journal if row.direction not in WORDS and row.state != "failed"
+        ]
         journalled = Counter((row.version, row.direction) for row in rows)
         for key in journalled.keys() | found.ran.keys():
             if found.ran.get(key, 0) != journalled[key]:
@@ -174,27 +192,32 @@ def _recorded(facts: Facts) -> Iterator[str]:
         claims = [
             (one, *claim)
             for one in facts.events
-            if (claim := _claim(one)) is not None and claim[0] == found.database
+            for claim in _claims(one)
+            if claim[0] == found.database
         ]
         for row in found.journal:
             same = [one for one, _, *said in claims if _is_about(row, one, said)]
             own = [one for one in same if _command(one) == row.command]
             others = [one for one in same if one not in own and not one.metadata.recovered]
-            if len(own) > 1 or (row.direction != RESOLVE and others and not _again(found, row)):
+            if len(own) > 1 or (row.direction not in WORDS and others and not _again(found, row)):
                 yield f"I3 {found.database}: {row} is in the log {len(same)} times"
-            if not same and not _was_seen(facts, found.database, row):
+            if (
+                not same
+                and not _was_accepted(facts, row)
+                and not _was_seen(facts, found.database, row)
+            ):
                 yield f"I3 {found.database}: {row} never reached the log"
 
 
 def _claimed(facts: Facts) -> Iterator[str]:
     known = {found.database: found for found in facts.databases}
     for one in facts.events:
-        claim = _claim(one)
-        if claim is None or claim[0] not in known or isinstance(one.event, OutcomeResolved):
-            continue
-        rows = known[claim[0]].journal
-        if not any(_is_about(row, one, claim[1:]) for row in rows):
-            yield f"I3 {claim[0]}: position {one.position} claims {claim[1:]}, no journal row does"
+        for claim in _claims(one):
+            if claim[0] not in known or isinstance(one.event, OutcomeResolved):
+                continue
+            if not any(_is_about(row, one, claim[1:]) for row in known[claim[0]].journal):
+                where = f"I3 {claim[0]}: position {one.position}"
+                yield f"{where} claims {claim[1:]}, no journal row does"
 
 
 def _whole(facts: Facts) -> Iterator[str]:
@@ -237,7 +260,9 @@ def _settled(
     match line.status:
         case "applied" | "skipped" if up and not line.problem and versions - found.in_force():
             yield f"{where}: lacks {sorted(versions - found.in_force())}"
-        case "applied" if not up and versions & found.in_force():
+        case "applied" if rollout.mode == "adopt" and not mine:
+            yield f"{where}: nothing was adopted"
+        case "applied" if rollout.mode == "down" and versions & found.in_force():
             yield f"{where}: still has {sorted(versions & found.in_force())}"
         case "rolled_back" if {row.version for row in mine} & found.in_force():
             yield f"{where}: still has {sorted(versions & found.in_force())}"
@@ -251,8 +276,19 @@ def _settled(
             return
 
 
-def _claim(recorded: Recorded) -> tuple[str, str, str, str] | None:
+def _claims(recorded: Recorded) -> list[tuple[str, str, str, str]]:
     """Database, version, direction and state that an event says were reached."""
+    if isinstance(event := recorded.event, HistoryAdopted):
+        return [
+            *((event.database, one.version, ADOPT, "applied") for one in event.taken),
+            *((event.database, version, ADOPT, "not_applied") for version in event.released),
+        ]
+    claim = _claim(recorded)
+    return [] if claim is None else [claim]
+
+
+def _claim(recorded: Recorded) -> tuple[str, str, str, str] | None:
+    """What an event about one migration says."""
     match recorded.event:
         case MigrationApplied() as event:
             return event.database, event.version, "up", "applied"
@@ -285,6 +321,12 @@ def _again(found: Found, row: JournalRow) -> bool:
     """Whether the same was journalled by several commands of the rollout."""
     place = (row.rollout, row.version, row.direction, row.state)
     return sum((o.rollout, o.version, o.direction, o.state) == place for o in found.journal) > 1
+
+
+def _was_accepted(facts: Facts, row: JournalRow) -> bool:
+    """Whether a person's leave for another text is in the log; journals note it as they need it."""
+    said = (one.event for one in facts.events if isinstance(one.event, ChangeAccepted))
+    return row.direction == REPAIR and any(event.version == row.version for event in said)
 
 
 def _was_seen(facts: Facts, database: str, row: JournalRow) -> bool:
