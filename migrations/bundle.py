@@ -33,10 +33,12 @@ from migrations.companions import together
 from migrations.dialects import AS_IT_IS, Reading
 from migrations.dialects.detect import by_name, choose
 from migrations.dialects.naming import SUFFIX, in_folder
-from migrations.dialects.registry import DIALECTS, MODULES, READERS
+from migrations.dialects.registry import DIALECTS, MODULES, OURS, READERS
+from migrations.dialects.sql_migrate import is_ours
 from migrations.errors import FileNameError, FolderError
 from migrations.migration import Migration, SourceFile
 from migrations.phases import check_units
+from migrations.several import folders_of, in_one
 from migrations.version import NAME_REMEDY
 
 _DIGEST_DOMAIN = b"migration-ledger/bundle/1"
@@ -63,12 +65,20 @@ class Bundle:
 def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT_IS) -> Bundle:
     """Read every migration of a folder; the dialect is found by its marks unless it is named.
 
-    Python modules with a version in their names belong to it, whatever the dialect.
-    Raises LoadError, whose `file` is relative to the folder.
+    Python modules with a version in their names belong to it, whatever the dialect, and so do files
+    of our own format among those of another. Several folders, joined as in a PATH, are one history
+    (`migrations.several`). Raises LoadError, whose `file` is relative to the folder.
     """
+    paths = folders_of(path)
+    migrations = in_one([(one, _migrations(one, dialect, reading)) for one in paths])
+    check_units(migrations)
+    return Bundle(tuple(migrations))
+
+
+def _migrations(path: Path, dialect: str | None, reading: Reading) -> list[Migration]:
     folder = _Folder(path)
     known = READERS if dialect else DIALECTS
-    reader = choose(known, dialect, folder.names, folder.read, str(path))
+    reader = choose(known, dialect, folder.names, folder.read, str(path), beside=OURS)
     modules = folder.read(MODULES.claims(folder.names))
     files = [] if reader is MODULES else folder.read(reader.claims(folder.names))
     if not files and not modules:
@@ -78,10 +88,11 @@ def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT
             "the folder holds no .sql file",
             f"{NAME_REMEDY}; files in subfolders are not searched",
         )
-    loaded = reader.load(files, reading) if files else []
-    migrations = together(loaded, MODULES.load(modules, reading))
-    check_units(migrations)
-    return Bundle(tuple(migrations))
+    ours = set() if reader is OURS else {file.name for file in files if is_ours(file)}
+    own = [file for file in files if file.name in ours]
+    rest = [file for file in files if file.name not in ours]
+    loaded = together(reader.load(rest, reading) if rest else [], OURS.load(own, reading))
+    return together(loaded, MODULES.load(modules, reading))
 
 
 def load_files(
@@ -102,7 +113,7 @@ def dialect_of(path: Path) -> str:
     if not path.is_dir():
         return DIALECTS[0].name
     folder = _Folder(path)
-    return choose(DIALECTS, None, folder.names, folder.read, str(path)).name
+    return choose(DIALECTS, None, folder.names, folder.read, str(path), beside=OURS).name
 
 
 class _Folder:

@@ -1,4 +1,7 @@
-"""Python modules beside SQL files in one folder: one history, ordered by version."""
+"""Our own files beside those of another dialect in one folder: one history, ordered by version.
+
+Ours are Python modules and SQL files with `-- +migrate` markers.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,14 @@ def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[
         raise DialectError(
             modules[0].files[0].name,
             None,
-            f"a Python module cannot stand beside migrations of {loaded[0].dialect}, "
+            f"{_kind(modules[0])} cannot stand beside migrations of {loaded[0].dialect}, "
             "whose order is not that of their versions",
-            "Write it as SQL, or keep Python modules in a folder of their own",
+            "Write it in that dialect, or keep it in a folder of its own",
         )
     repeatable = [migration for migration in loaded if migration.repeatable]
     return [*ordered([*versioned, *modules]), *repeatable]
+
+
+def _kind(migration: Migration) -> str:
+    python = migration.up.program is not None
+    return "a Python module" if python else "a file with `-- +migrate` markers"

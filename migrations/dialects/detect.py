@@ -13,16 +13,25 @@ Read = Callable[[Sequence[str]], list[SourceFile]]
 
 
 def choose(
-    dialects: Sequence[Dialect], name: str | None, names: Sequence[str], read: Read, place: str
+    dialects: Sequence[Dialect],
+    name: str | None,
+    names: Sequence[str],
+    read: Read,
+    place: str,
+    *,
+    beside: Dialect | None = None,
 ) -> Dialect:
     """The dialect called `name`, or the one whose marks the files called `names` bear.
 
-    Without any mark the first dialect is taken: its own errors say what to write. `place` is the
-    folder that errors name. Raises DialectError for an unknown name or mixed files.
+    Without any mark the first dialect is taken: its own errors say what to write. Files of `beside`
+    may stand among those of another dialect. `place` is the folder that errors name.
+    Raises DialectError for an unknown name or mixed files.
     """
     if name is not None:
         return by_name(dialects, name, place)
     found = [dialect for dialect in dialects if dialect.detect(read(dialect.claims(names)))]
+    if len(found) > 1 and beside in found:
+        found.remove(beside)
     if len(found) > 1:
         mixed = ", ".join(dialect.name for dialect in found)
         raise DialectError(

@@ -4,7 +4,8 @@
     async def down(conn): ...          without it, the migration cannot be undone
     async def verify(conn): ...        must return True; runs after `up`, may only read
 
-One module is one migration; `20260102030405_name.py` names it, and a `.py` file without a version
+A module that moves data in batches has `transform(rows, conn)` instead of `up`:
+`migrations.dialects.data_modules`. One module is one migration; `20260102030405_name.py` names it, and a `.py` file without a version
 in its name is no migration. The module is read here and never run (`migrations.dialects.modules`);
 `migrations.code` runs it. The checksum of every section is the SHA-256 of the whole file: a helper
 function or a constant changes what runs as much as `up` does.
@@ -16,8 +17,9 @@ import hashlib
 from collections.abc import Sequence
 
 from migrations.dialects import Reading, only
+from migrations.dialects.data_modules import data_migration, is_data_module
 from migrations.dialects.modules import Module, read_module, takes
-from migrations.dialects.naming import ordered
+from migrations.dialects.naming import base_name, ordered
 from migrations.errors import FileNameError, ModuleError
 from migrations.migration import Language, Migration, Options, Program, Section, SourceFile
 from migrations.phases import phased
@@ -56,11 +58,13 @@ def _versioned(name: str) -> bool:
 
 
 def _migration(file: SourceFile, dialect: str) -> Migration:
-    named = version_and_name(file.name[: -len(SUFFIX)])
+    named = version_and_name(base_name(file.name)[: -len(SUFFIX)])
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
     module = read_module(file)
     checksum = hashlib.sha256(file.content).hexdigest()
+    if is_data_module(module):
+        return data_migration(module, named, file, _section(module, "verify", checksum))
     up = _section(module, "up", checksum)
     if up is None:
         raise ModuleError(
