@@ -143,21 +143,22 @@ class Reporter:
     def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
         """The session is proven to be the target's.
 
-        Reported is whether the ledger met it for the first time, by the command: what the session
-        found (`first_contact`) is another when the same command is delivered again.
+        Reported at the ledger's first contact, by the command: later ones carry the identity, and
+        an attempt that ends as done has found it. What the session found (`first_contact`) is
+        another thing when the same command is delivered again.
         """
         command = self._job.command
         self._job.phase = Phase.RUNNING
-        self.say(
-            DatabaseIdentified(
-                database=command.database,
-                command=self._job.id,
-                identity=identity_of(identity),
-                server_version=server_version,
-                first_contact=isinstance(command, ApplyCommand)
-                and command.expected.identity is None,
+        if isinstance(command, ApplyCommand) and command.expected.identity is None:
+            self.say(
+                DatabaseIdentified(
+                    database=command.database,
+                    command=self._job.id,
+                    identity=identity_of(identity),
+                    server_version=server_version,
+                    first_contact=True,
+                )
             )
-        )
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""

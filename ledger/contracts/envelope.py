@@ -25,6 +25,13 @@ _READERS: dict[str, tuple[int, Callable[[bytes], Event]]] = {
 """The newest version of each event and what reads it, looked up once: whole logs are decoded."""
 
 
+_ABOUT: dict[type[Event], tuple[str, ...]] = {
+    known: tuple(name for name in ("version", "direction", "batches") if name in known.model_fields)
+    for known in EVENTS.values()
+}
+"""What tells the reports of one type on one command apart."""
+
+
 class UnknownMessage(ValueError):
     """A message cannot be read by this version: its type, its schema version, or its form."""
 
@@ -133,11 +140,7 @@ def inspection_id(stream: str, database: str, attempt: int) -> UUID:
 
 def report_id(report: Report) -> UUID:
     """The id of a report: derived from its command and what it is about, so resends keep it."""
-    about = "/".join(
-        str(getattr(report, name))
-        for name in ("version", "direction", "batches")
-        if hasattr(report, name)
-    )
+    about = "/".join(str(getattr(report, name)) for name in _ABOUT[type(report)])
     return uuid5(NAMESPACE, f"report/{report.command}/{type(report).__name__}/{about}")
 
 

@@ -250,7 +250,7 @@ def _unfit(report: Event, event: Encoded) -> str:
     """Why this cannot be taken for a report, if it cannot."""
     if not isinstance(report, Report):
         return f"{event.type} is nothing that an agent reports"
-    if NUL.search(event.body):
+    if b"u0000" in event.body and NUL.search(event.body):
         return "a text in it holds a NUL, which no table can keep"
     return ""
 

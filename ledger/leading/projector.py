@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from ledger.contracts.envelope import Recorded
 from ledger.store.read_models import ReadModels
 
-PAUSE_S = 0.5
-"""Between two rounds: what arrives meanwhile is written together."""
+PAUSE_S = 0.8
+"""Between two rounds: what arrives meanwhile is written together, each row once."""
 
 
 class Projector:

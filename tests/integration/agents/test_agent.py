@@ -13,10 +13,11 @@ from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import BusMisconfigured, Message, Received
 from ledger.contracts.envelope import Metadata
-from ledger.contracts.registry import Mode
+from ledger.contracts.registry import Expected, Mode
 from ledger.contracts.reports import (
     CommandRefused,
     ContentMissing,
+    DatabaseIdentified,
     DatabaseInspected,
     MigrationApplied,
     MigrationFailed,
@@ -76,6 +77,26 @@ async def test_the_same_command_again_is_answered_from_the_journal(
     applied = [r for r in desk.heard if isinstance(r.report, MigrationApplied)]
     assert [reported.metadata.recovered for reported in applied] == [True]
     assert {reported.event_id: reported.report for reported in desk.heard} == first
+
+
+async def test_who_a_database_is_is_reported_until_an_order_expects_it(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    first = inside_desk.apply(tenant_database, [ADD_NOTE])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(first, files=[ADD_NOTE])
+        head = (await inside_desk.finished(first)).journal_head
+        (met,) = [r.report for r in inside_desk.heard if isinstance(r.report, DatabaseIdentified)]
+        expected = Expected(identity=met.identity, journal_head=head)
+        later = inside_desk.apply(tenant_database, [ADD_NOTE], expected=expected)
+        await inside_desk.send(later)
+        assert (await inside_desk.finished(later)).verdict is Verdict.DONE
+    assert met.first_contact
+    assert inside_desk.reports_on(later) == [
+        "AttemptStarted",
+        "MigrationApplied",
+        "AttemptFinished",
+    ]
 
 
 async def test_many_databases_are_done_by_two_agents_of_a_pool(
