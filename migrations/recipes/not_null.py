@@ -44,7 +44,8 @@ def _fill(given: Given) -> str:
 UPDATE {table}
 SET {column} = {given.value}
 FROM batch
-WHERE {table}.{key} = batch.{key} AND {table}.{column} IS NULL;
+WHERE {table}.{key} = batch.{key}
+  AND {table}.{column} IS NULL;
 
 -- +migrate Validate
 SELECT {key}

@@ -82,7 +82,8 @@ def _migrate(given: Given) -> str:
 UPDATE {table}
 SET {new} = {table}.{old}
 FROM batch
-WHERE {table}.{key} = batch.{key} AND {table}.{new} IS DISTINCT FROM {table}.{old};
+WHERE {table}.{key} = batch.{key}
+  AND {table}.{new} IS DISTINCT FROM {table}.{old};
 
 -- +migrate Validate
 SELECT {key}
@@ -98,7 +99,8 @@ def _contract(given: Given) -> str:
     table, old, new = given.table_sql, given.column.sql, quoted(given.to)
     return f"""\
 -- +migrate Up lock_timeout=2s
--- When no program uses the old name any more.
+-- When no program uses the old name any more. A default of the old column belongs on the new one
+-- from here on, and not before: it would win over what an old program writes.
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
 {_no_sync(given)}

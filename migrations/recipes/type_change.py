@@ -80,7 +80,8 @@ def _migrate(given: Given) -> str:
 UPDATE {table}
 SET {fresh} = {converted}
 FROM batch
-WHERE {table}.{key} = batch.{key} AND {table}.{fresh} IS DISTINCT FROM {converted};
+WHERE {table}.{key} = batch.{key}
+  AND {table}.{fresh} IS DISTINCT FROM {converted};
 
 -- +migrate Validate
 SELECT {key}

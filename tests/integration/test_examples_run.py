@@ -15,7 +15,7 @@ import pytest
 
 from migrations import standalone
 from migrations.bundle import load_folder
-from migrations.migration import Migration
+from migrations.migration import Language, Migration
 from migrations.runner import run
 from migrations.session import ConnectionSettings
 from migrations.standalone import Standing
@@ -24,6 +24,7 @@ from tests.support.catalog import Snapshot, snapshot
 
 EXAMPLES = load_folder(Path(__file__).parents[2] / "migrations" / "examples").migrations
 VERSIONS = [migration.version for migration in EXAMPLES]
+PROGRAMS = frozenset({Language.PYTHON})
 
 
 @pytest.fixture
@@ -59,6 +60,7 @@ class Rollouts:
             mode=mode,
             migrations=tuple(migrations),
             owner="ledger-1",
+            programs=PROGRAMS,
         )
         outcome = await run(self._settings, work, Limits(), Silence())
         assert outcome.verdict is Verdict.DONE, outcome.failure
@@ -69,9 +71,15 @@ def results(outcome: Outcome) -> list[tuple[str, StepResult]]:
     return [(step.version, step.result) for step in outcome.steps]
 
 
+def assert_restored(example: Migration, now: Snapshot, before: Snapshot) -> None:
+    """What a middle phase filled in may stay until its column goes with the first phase."""
+    assert now[0] == before[0], example.label
+    assert now[1] == before[1] or example.phase == "migrate", example.label
+
+
 async def up(settings: ConnectionSettings, migrations: Sequence[Migration]) -> None:
     """Apply what is missing without a ledger; it must succeed."""
-    outcome = await standalone.up(settings, migrations, Limits(), Silence())
+    outcome = await standalone.up(settings, migrations, Limits(), Silence(), programs=PROGRAMS)
     assert outcome.verdict is Verdict.DONE, outcome.failure
 
 
@@ -91,7 +99,7 @@ async def test_an_example_goes_up_and_down_and_up_again_and_down_restores_exactl
     assert results(await rollouts.order(Mode.ROLLBACK, [example], "first")) == [
         (example.version, StepResult.ROLLED_BACK)
     ]
-    assert await snapshot(tenant) == before
+    assert_restored(example, await snapshot(tenant), before)
     assert results(await rollouts.order(Mode.UP, [example], "second")) == [
         (example.version, StepResult.APPLIED)
     ]
@@ -116,14 +124,17 @@ async def test_without_a_ledger_the_tour_goes_up_holds_and_comes_down_step_by_st
         states.append(await snapshot(tenant))
 
     for remaining in reversed(range(len(EXAMPLES))):
-        checks = await standalone.verify(settings, EXAMPLES)
-        assert [check.version for check in checks] == VERSIONS[: remaining + 1]
+        there = EXAMPLES[: remaining + 1]
+        checks = await standalone.verify(settings, EXAMPLES, programs=PROGRAMS)
+        assert [check.version for check in checks] == [one.version for one in there if one.verify]
         assert checks[-1].failure is None
-        down = await standalone.down(settings, EXAMPLES, Limits(), Silence())
+        down = await standalone.down(settings, EXAMPLES, Limits(), Silence(), programs=PROGRAMS)
         assert down.verdict is Verdict.DONE, down.failure
-        assert await snapshot(tenant) == states[remaining], VERSIONS[remaining]
+        assert_restored(EXAMPLES[remaining], await snapshot(tenant), states[remaining])
 
     await up(settings, EXAMPLES)
-    assert await snapshot(tenant) == states[-1]
+    # Times and numbers of new rows are other ones the second time.
+    catalog, rows = await snapshot(tenant)
+    assert (catalog, len(rows)) == (states[-1][0], len(states[-1][1]))
     status = await standalone.status(settings, EXAMPLES)
     assert {line.standing for line in status.lines} == {Standing.APPLIED}

@@ -1,8 +1,10 @@
-"""What a tenant database looks like: its catalog and its users, to be compared before and after."""
+"""What a tenant database looks like: its catalog and its rows, to be compared before and after."""
 
 from __future__ import annotations
 
 import asyncpg
+
+from migrations.literals import quote_ident
 
 SCHEMA = """
     SELECT 'column', attrelid::regclass::text, attname || ' ' || format_type(atttypid, atttypmod)
@@ -33,14 +35,16 @@ SCHEMA = """
         AND objoid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace)
     ORDER BY 1, 2, 3
 """
-USERS = "SELECT id, email, settings, first_name, address, city, country FROM users ORDER BY id"
-
-"""The columns that no example takes away for good."""
+TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY tablename"
+ROWS = "SELECT to_jsonb(it)::text FROM {} AS it ORDER BY 1"
 
 Snapshot = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
 
 
 async def snapshot(connection: asyncpg.Connection) -> Snapshot:
-    """The catalog of the schema `public`, and the users."""
-    catalog, users = await connection.fetch(SCHEMA), await connection.fetch(USERS)
-    return [tuple(row) for row in catalog], [tuple(row) for row in users]
+    """The catalog of the schema `public`, and every row in it."""
+    catalog, rows = await connection.fetch(SCHEMA), []
+    for (table,) in await connection.fetch(TABLES):
+        found = await connection.fetch(ROWS.format(quote_ident(table)))
+        rows += [(table, row[0]) for row in found]
+    return [tuple(row) for row in catalog], rows

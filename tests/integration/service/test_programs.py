@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -33,7 +33,7 @@ async def verify(conn):
 """
 
 
-def settings_of(house: House, programs: Sequence[str]) -> Settings:
+def settings_of(house: House, programs: tuple[Literal["python"], ...]) -> Settings:
     agent = AgentSection(insecure_postgres=True, programs=programs)
     return Settings(database_url=SecretStr(house.url), agent=agent)
 
