@@ -29,7 +29,7 @@ from migrations.entries import NewEntry
 from migrations.errors import Refused, RunError
 from migrations.keyset import Page, key_text
 from migrations.literals import bind
-from migrations.migration import Direction, Statement
+from migrations.migration import Direction, Program, Statement
 from migrations.plan import Run
 from migrations.retry import RETRYABLE, failed_at, retrying
 from migrations.session import is_connection_lost
@@ -37,6 +37,7 @@ from migrations.target import Target
 from migrations.telemetry import statement_span
 from migrations.throttle import Throttle
 from migrations.transactional import begin, commit, final_entry
+from migrations.transforming import transform
 from migrations.verify import verify
 
 STALE_AFTER_S = 5.0
@@ -52,6 +53,7 @@ class _Part:
 
     sql: str
     statement: Statement | None = None
+    program: Program | None = None
 
 
 async def run_batches(target: Target, run: Run) -> NewEntry:
@@ -76,6 +78,8 @@ async def run_batches(target: Target, run: Run) -> NewEntry:
 async def _batch(course: Course, page: Page) -> None:
     """One batch in one transaction. Raises StatementFailed; a lost connection as it is."""
     target, options = course.target, course.run.section.options
+    if course.run.section.program is not None:
+        return await _one_by_one(course, page)
     parts = _parts(course, page)
     script = [target.opening(options), *(part.sql for part in parts)]
     script += [_end(course, page), "COMMIT"]
@@ -96,14 +100,17 @@ async def _batch(course: Course, page: Page) -> None:
 
 
 async def _one_by_one(course: Course, page: Page) -> None:
-    """The same batch again, piece by piece, to learn which one the server refuses."""
+    """A batch piece by piece: around a program, or to learn which one the server refuses."""
     target = course.target
     at: Statement | None = None
     await begin(target, course.run.section.options)
     try:
         for part in _parts(course, page):
             at = part.statement
-            await target.connection.execute(part.sql)
+            if part.program is not None:
+                await transform(course, page, part.program)
+            else:
+                await target.connection.execute(part.sql)
         at = None
         await target.run_script(f"{_end(course, page)};\nCOMMIT")
     except asyncpg.PostgresError as error:
@@ -120,6 +127,8 @@ def _parts(course: Course, page: Page) -> list[_Part]:
         _Part(paged.over(source.rows(page)), statement)
         for paged, statement in zip(course.paged, section.statements, strict=True)
     ]
+    if section.program is not None:
+        own = [_Part("", program=section.program)]
     if batches.restore and saved is not None:
         # Nobody but the owner may read the backup, so a role of the author's is left here.
         return [_Part(f"RESET ROLE;\n{saved.restore(page, batches.conflict)}"), *own]

@@ -24,12 +24,14 @@ import asyncio
 import logging
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from types import CodeType, ModuleType
 from uuid import uuid4
+
+import asyncpg
 
 from migrations.entries import State, entry_for
 from migrations.errors import ProgramRefused
@@ -135,13 +137,21 @@ def _stage_of(target: Target, run: Run, program: Program) -> Stage:
     )
 
 
-async def _call(stage: Stage, program: Program) -> tuple[object, int]:
+async def transformed(
+    target: Target, run: Run, program: Program, rows: Sequence[asyncpg.Record]
+) -> object:
+    """What the function makes of one batch in the open transaction. Raises as above."""
+    value, _ = await _call(_stage_of(target, run, program), program, rows)
+    return value
+
+
+async def _call(stage: Stage, program: Program, *given: object) -> tuple[object, int]:
     """Run the module and its function; the function's value and the number of statements."""
     conn = GuardedConnection(stage)
     cancellations = _cancellations()
     try:
         with _executed(program) as module:
-            value = await getattr(module, program.entry)(conn)
+            value = await getattr(module, program.entry)(*given, conn)
     except asyncio.CancelledError as error:
         if _cancellations() > cancellations:
             raise

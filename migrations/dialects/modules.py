@@ -18,11 +18,13 @@ import tokenize
 import warnings
 from dataclasses import dataclass
 
+from migrations.dialects.data import is_declaration
 from migrations.dialects.encoding import text_of
-from migrations.dialects.markers import SECTIONS, Marker, options_of
+from migrations.dialects.markers import Marker, options_of
 from migrations.errors import MarkerError, ModuleError
 from migrations.migration import Options, SourceFile
 
+_SECTIONS = ("Up", "Down", "Verify", "Data")
 _EXACT = "# +migrate "
 _LIKE_MARKER = re.compile(r"#[ \t]*\+[ \t]*migrate\b(.*)", re.IGNORECASE | re.DOTALL)
 
@@ -37,6 +39,8 @@ class Module:
     functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef]
     options: dict[str, Options]
     """By the name of a section: `Up`, `Down`, `Verify`."""
+    declarations: dict[str, Marker]
+    """Markers that say how to go through a table: Data, and Down when it restores."""
 
 
 def read_module(file: SourceFile) -> Module:
@@ -55,7 +59,14 @@ def read_module(file: SourceFile) -> Module:
                 "Define each function once",
             )
         functions[node.name] = node
-    return Module(file.name, text, tree, functions, _options(text, file.name))
+    markers = _markers(text, file.name)
+    declarations = {name: one for name, one in markers.items() if is_declaration(one)}
+    options = {
+        name: options_of(one, file.name)
+        for name, one in markers.items()
+        if name not in declarations
+    }
+    return Module(file.name, text, tree, functions, options, declarations)
 
 
 def takes(module: Module, name: str, *parameters: str) -> bool:
@@ -118,25 +129,24 @@ def _tree(text: str, file: str) -> ast.Module:
         ) from None
 
 
-def _options(text: str, file: str) -> dict[str, Options]:
-    found: dict[str, Options] = {}
+def _markers(text: str, file: str) -> dict[str, Marker]:
+    found: dict[str, Marker] = {}
     for line, comment in _comments(text):
         if (match := _LIKE_MARKER.match(comment)) is None:
             continue
         words = match.group(1).split()
-        if not words or words[0] not in SECTIONS or not comment.startswith(_EXACT):
+        if not words or words[0] not in _SECTIONS or not comment.startswith(_EXACT):
             raise MarkerError(
                 file,
                 line,
                 f"unknown marker `{comment.strip()}`",
-                "Write one of " + ", ".join(f"`{_EXACT}{name} …`" for name in SECTIONS),
+                "Write one of " + ", ".join(f"`{_EXACT}{name} …`" for name in _SECTIONS),
             )
         if words[0] in found:
             raise MarkerError(
                 file, line, f"a second marker for {words[0]}", "Write its options on one line"
             )
-        marker = Marker(words[0], tuple(words[1:]), line, 0, 0)
-        found[words[0]] = options_of(marker, file)
+        found[words[0]] = Marker(words[0], tuple(words[1:]), line, 0, 0)
     return found
 
 

@@ -4,11 +4,11 @@
     async def down(conn): ...          without it, the migration cannot be undone
     async def verify(conn): ...        must return True; runs after `up`, may only read
 
-A module that moves data in batches has `transform(rows, conn)` instead of `up`:
-`migrations.dialects.data_modules`. One module is one migration; `20260102030405_name.py` names it, and a `.py` file without a version
-in its name is no migration. The module is read here and never run (`migrations.dialects.modules`);
-`migrations.code` runs it. The checksum of every section is the SHA-256 of the whole file: a helper
-function or a constant changes what runs as much as `up` does.
+One module is one migration; `20260102030405_name.py` names it, and a `.py` file without a version
+in its name is no migration. A module that moves data in batches has `transform(rows, conn)` in the
+place of `up` (`migrations.dialects.data_modules`). The module is read here and never run
+(`migrations.dialects.modules`); `migrations.code` runs it. The checksum of every section is the
+SHA-256 of the whole file: a helper function or a constant changes what runs as much as `up` does.
 """
 
 from __future__ import annotations
