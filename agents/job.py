@@ -45,7 +45,8 @@ class Job:
     migrations: tuple[Migration, ...] = ()
     refusal: str = ""
     """Why its texts cannot be used, if they cannot."""
-    asked_for_texts: bool = False
+    asked_for_texts: int = 0
+    """How often the ledger was asked for its texts."""
     stop: Stop | None = None
     began: bool = False
     """Whether its work has begun, so that it can be interrupted."""

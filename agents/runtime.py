@@ -82,6 +82,7 @@ class Agent:
         self._pulse = Pulse(bus, settings, version, self._scheduler, clock)
         self._member: GroupMember | None = None
         self._reader: Reader | None = None
+        self._read_again = False
         self._asked = asyncio.Event()
         self._forced = asyncio.Event()
 
@@ -184,6 +185,11 @@ class Agent:
         """Take every text that comes by. Raises `BusMisconfigured`."""
         while True:
             try:
+                if self._read_again:
+                    logger.warning("texts that were asked for do not come; reading them all again")
+                    stuck, reader = reader, await self._bus.read(CONTENT, {})
+                    self._reader, self._read_again = reader, False
+                    await stuck.close()
                 for message in await reader.poll(TEXTS_POLL_S, TEXTS_BATCH):
                     self._texts.take(message)
             except BusUnavailable as error:
@@ -196,6 +202,8 @@ class Agent:
     def _ask_for_texts(self, job: Job) -> None:
         if isinstance(job.command, ApplyCommand):
             self._worker.reporter(job).content_missing(job.command, texts_of(job.command))
+            # They were sent by now, so it may be the reader that hears nothing.
+            self._read_again |= job.asked_for_texts > 1
 
 
 async def _first(event: asyncio.Event, *tasks: asyncio.Task[None]) -> None:

@@ -34,6 +34,8 @@ CANCELS_KEPT = 10_000
 """Cancelled commands that are remembered in case they arrive later than their cancellation."""
 TEXTS_LATE_S = 2.0
 """How long texts may be on their way before the ledger is asked for them."""
+TEXTS_AGAIN_S = 15.0
+"""How long texts that were asked for may be on their way before they are asked for again."""
 
 
 class Scheduler:
@@ -118,8 +120,8 @@ class Scheduler:
             if command.expires_at <= now or not self._library.missing(command):
                 del self._lacking[job.id]
                 self._enqueue(job)
-            elif not job.asked_for_texts and (now - job.since).total_seconds() > TEXTS_LATE_S:
-                job.asked_for_texts = True
+            elif (now - job.since).total_seconds() > _patience_s(job):
+                job.asked_for_texts += 1
                 logger.info("asking for %d texts of %s", len(texts_of(command)), command.command)
                 self._ask_for_texts(job)
         self._start_ready()
@@ -198,3 +200,8 @@ class Scheduler:
             logger.error("work on %s broke off: %r", job.command.database, error)
         self._over(job)
         self._start_ready()
+
+
+def _patience_s(job: Job) -> float:
+    """How long after its arrival the ledger is to be asked for its texts, the next time."""
+    return TEXTS_LATE_S + job.asked_for_texts * TEXTS_AGAIN_S

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agents import scheduler
 from agents.runtime import Agent
 from agents.settings import AgentSettings
-from ledger.bus.local import LocalBroker, LocalBus
+from ledger.bus.local import LocalBroker, LocalBus, LocalReader
 from ledger.bus.port import BusMisconfigured, Message, Received
 from ledger.contracts.envelope import Metadata
 from ledger.contracts.registry import Expected, Mode
@@ -23,7 +24,7 @@ from ledger.contracts.reports import (
     MigrationFailed,
     Verdict,
 )
-from ledger.contracts.topics import HEARTBEATS, PARKED, commands_topic
+from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, commands_topic
 from ledger.contracts.wire import decode_heartbeat
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.agents.conftest import (
@@ -180,6 +181,44 @@ async def test_missing_texts_are_asked_for_and_waited_for(
         await inside_desk.send(files=[ADD_NOTE])
         finished = await inside_desk.finished(command)
     assert finished.verdict is Verdict.DONE
+
+
+class Deaf(LocalBus):
+    """A bus whose first reader of texts hears nothing, as one does that is stuck."""
+
+    async def read(self, topic: str, positions: Mapping[int, int]) -> LocalReader:
+        """Read; or seem to."""
+        reader = await super().read(topic, positions)
+        if topic == CONTENT and not any(isinstance(one, DeafReader) for one in self._open):
+            reader = DeafReader(self._broker, topic, positions)
+            self._open.append(reader)
+        return reader
+
+
+class DeafReader(LocalReader):
+    """Its polls end without a message."""
+
+    async def poll(self, timeout_s: float, limit: int) -> Sequence[Received]:
+        """Hear nothing."""
+        await asyncio.sleep(timeout_s)
+        return ()
+
+
+async def test_texts_that_do_not_come_when_asked_for_are_asked_for_and_read_again(
+    tenant_database: str, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "TEXTS_LATE_S", 0.1)
+    monkeypatch.setattr(scheduler, "TEXTS_AGAIN_S", 0.1)
+    broker = LocalBroker()
+    place = Place(lambda: LocalBus(broker))
+    deaf = Place(lambda: Deaf(broker))
+    async with place.desk(topic_prefix) as desk, deaf.agent(topic_prefix):
+        command = desk.apply(tenant_database, [ADD_NOTE])
+        await desk.send(command, files=[ADD_NOTE])
+        assert (await desk.finished(command)).verdict is Verdict.DONE
+    asked = [one.event_id for one in desk.heard if isinstance(one.report, ContentMissing)]
+    assert len(asked) > 1
+    assert len(set(asked)) == 1
 
 
 async def test_a_text_that_does_not_hash_to_the_order_is_refused(
