@@ -114,12 +114,15 @@ def _step(step: PlannedStep) -> dict[str, Any]:
         "transactional": step.transactional,
         "has_down": step.has_down,
         "has_verify": step.has_verify,
+        "kind": step.kind,
     }
 
 
 def _remarks(step: PlannedStep) -> str:
     """What is worth a second look before this migration runs."""
     remarks = []
+    if step.kind in ("python", "psql"):
+        remarks.append(f"runs {step.kind}: agents need LEDGER_AGENT_PROGRAMS={step.kind}")
     if not step.transactional:
         remarks.append("statement by statement, not in one transaction")
     if not step.has_down:

@@ -91,6 +91,8 @@ class PlannedStep:
     transactional: bool
     has_down: bool
     has_verify: bool
+    kind: str = "sql"
+    """What agents must be allowed to run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,10 @@ class RolloutService:
         bundle = await self._unrecorded_bundle(request)
         drawn = await self._draw(request, bundle, "plan")
         steps = tuple(
-            PlannedStep(ref.label, ref.transactional, ref.down_checksum is not None, ref.has_verify)
+            PlannedStep(
+                *(ref.label, ref.transactional, ref.down_checksum is not None, ref.has_verify),
+                kind=ref.kind,
+            )
             for ref in drawn.pending.in_running_order(request.direction)
         )
         return PlanPreview(
