@@ -17,6 +17,14 @@ CodeOption = Annotated[
     ),
 ]
 
+PsqlOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-psql",
+        help="Take scripts that only psql understands; agents run them where they may.",
+    ),
+]
+
 
 def languages(allowed: bool) -> frozenset[Language]:
     """The languages that may run: all, or none."""

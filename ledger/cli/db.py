@@ -70,7 +70,7 @@ async def up(
 
     outside, limits = permission.granted(), patience.limits(ctx)
     last = Phase(phase) if phase else LAST_BY_DEFAULT
-    migrations, held = through(loaded_here(ctx, folder, dialect, var), last)
+    migrations, held = through(loaded_here(ctx, folder, dialect, var, psql=allow_code), last)
     outcome = await standalone.up(
         connection_of(place),
         migrations,
@@ -103,12 +103,15 @@ async def down(
 ) -> ExitCode:
     """Take the newest N migrations of the folder back in one database."""
     from ledger.cli.db_telling import Telling
+    from ledger.domain.wording import number_of
     from migrations import standalone
 
     outside, limits = permission.granted(), patience.limits(ctx)
-    migrations = loaded_here(ctx, folder, dialect, var)
+    migrations = loaded_here(ctx, folder, dialect, var, psql=allow_code)
     settings = connection_of(place)
-    confirm(settings.place, [f"take {steps} migrations back"], yes=yes, what="Database")
+    confirm(
+        settings.place, [f"take {number_of(steps, 'migration')} back"], yes=yes, what="Database"
+    )
     outcome = await standalone.down(
         settings,
         migrations,
@@ -134,7 +137,8 @@ async def status(
     """Show how each migration of the folder stands in one database; nothing is changed."""
     from migrations import standalone
 
-    migrations = loaded_here(ctx, folder, dialect, var)
+    # Looking at a script runs nothing.
+    migrations = loaded_here(ctx, folder, dialect, var, psql=True)
     found = await standalone.status(connection_of(place), migrations, target=place.schema)
     if found.failure is not None:
         say(f"ledger: {described(found.failure)}")
@@ -184,7 +188,7 @@ async def verify(
     """
     from migrations import standalone
 
-    migrations = loaded_here(ctx, folder, dialect, var)
+    migrations = loaded_here(ctx, folder, dialect, var, psql=True)
     found = await standalone.verify(
         connection_of(place), migrations, target=place.schema, programs=languages(allow_code)
     )

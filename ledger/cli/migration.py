@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.allowing import PsqlOption
+from ledger.cli.asking import UnaskedYesOption
 from ledger.cli.creating import Ingredients, Sort
 from ledger.cli.options import MIGRATIONS, DialectOption, FolderOption, VarOption, Why
 from ledger.cli.output import Format, FormatOption, Output
@@ -86,6 +88,8 @@ async def register_folder(
     why: Why,
     dialect: DialectOption = None,
     var: VarOption = None,
+    allow_psql: PsqlOption = False,
+    yes: UnaskedYesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Store a folder's migrations under the hash of their content, with the git commit.
@@ -94,13 +98,18 @@ async def register_folder(
     """
     async with opened(ctx) as session:
         variables = declared(var, session.settings)
-        registered = await session.ledger.bundles.register(folder, why.asked(), dialect, variables)
+        registered = await session.ledger.bundles.register(
+            folder, why.asked(), dialect, variables, psql=allow_psql
+        )
+    from ledger.domain.wording import number_of
+
     bundle = registered.bundle
     word = "registered" if registered.new else "was registered already"
+    holds = number_of(len(bundle.migrations), "migration")
     Output(output).record(
         "migration.register",
         _summary(bundle) | {"new": registered.new},
-        f"{bundle.bundle[:DIGEST_SHOWN]} {word}: {len(bundle.migrations)} migrations{_git(bundle)}",
+        f"{bundle.bundle[:DIGEST_SHOWN]} {word}: {holds}{_git(bundle)}",
     )
 
 

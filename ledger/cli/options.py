@@ -23,7 +23,13 @@ RolloutArgument = Annotated[
     typer.Argument(metavar="[ROLLOUT]", help="Its id. Default: the only unfinished one."),
 ]
 FolderOption = Annotated[
-    Path, typer.Option("--folder", "-f", metavar="DIR", help="The folder of migrations.")
+    Path,
+    typer.Option(
+        "--folder",
+        "-f",
+        metavar="DIR",
+        help="The folder of migrations; several that are one history, joined by a colon.",
+    ),
 ]
 DialectOption = Annotated[
     str | None,

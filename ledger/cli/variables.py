@@ -32,16 +32,23 @@ def declared(given: Sequence[str] | None, settings: Settings) -> tuple[Variable,
 
 
 def loaded_here(
-    ctx: typer.Context, folder: Path, dialect: str | None, given: Sequence[str] | None
+    ctx: typer.Context,
+    folder: Path,
+    dialect: str | None,
+    given: Sequence[str] | None,
+    *,
+    psql: bool = False,
 ) -> tuple[Migration, ...]:
     """A folder's migrations for one database without a ledger, which has no labels.
+
+    `psql` is a person's leave to take scripts that only psql understands.
 
     Raises `WrongArgument` when they need a variable that only a label has a value for.
     """
     from migrations.bundle import load_folder
 
     variables = declared(given, flags_of(ctx).load().settings)
-    migrations = load_folder(folder, dialect, reading_of(variables)).migrations
+    migrations = load_folder(folder, dialect, reading_of(variables, psql=psql)).migrations
     needed = {name for migration in migrations for name in migration.variables}
     for variable in variables:
         if variable.label is not None and variable.name in needed:
@@ -52,8 +59,8 @@ def loaded_here(
     return migrations
 
 
-def reading_of(variables: Sequence[Variable]) -> Reading:
+def reading_of(variables: Sequence[Variable], *, psql: bool = False) -> Reading:
     """How a folder is read with these."""
     from migrations.dialects import Reading
 
-    return Reading({variable.name: variable.value for variable in variables})
+    return Reading({variable.name: variable.value for variable in variables}, programs=psql)

@@ -22,6 +22,7 @@ from migrations.bundle import Bundle, load_folder
 from migrations.dialects import Reading
 from migrations.migration import Migration
 from migrations.phases import Phase
+from migrations.several import folders_of
 
 GIT_TIMEOUT_S = 5.0
 """How long git may take to say which commit this is; a bundle registers without it."""
@@ -67,14 +68,17 @@ class BundleService:
         asked: Asked,
         dialect: str | None = None,
         variables: Sequence[Variable] | None = None,
+        *,
+        psql: bool = False,
     ) -> Registered:
         """Store the folder's migrations under the hash of their content.
 
         `variables` are what its placeholders stand for; those of the settings, if it is `None`.
+        `psql` is a person's leave to take scripts that only psql understands.
         Raises `migrations.errors.LoadError` for what cannot be read, and `ChangedMigration` when a
         version is known with another `up`.
         """
-        bundle = await self._load(folder, dialect, variables)
+        bundle = await self._load(folder, dialect, variables, psql=psql)
         for attempt in range(TRIES):
             state = await read_bundles(self._log)
             known = state.bundles.get(bundle.digest)
@@ -155,12 +159,17 @@ class BundleService:
         folder: Path,
         dialect: str | None = None,
         variables: Sequence[Variable] | None = None,
+        *,
+        psql: bool = False,
     ) -> Bundle:
         """The folder's migrations. Raises `LoadError`."""
-        reading = Reading(samples(self._variables if variables is None else variables))
+        values = samples(self._variables if variables is None else variables)
+        reading = Reading(values, programs=psql)
         return await asyncio.to_thread(load_folder, folder, dialect, reading)
 
-    async def _event(self, bundle: Bundle, folder: Path) -> BundleRegistered:
+    async def _event(self, bundle: Bundle, path: Path) -> BundleRegistered:
+        # Several folders are one history, and stand in one repository.
+        folder = folders_of(path)[0]
         commit = await _git(folder, "rev-parse", "HEAD")
         dirty = await _git(folder, "status", "--porcelain", "--", ".") if commit else None
         return BundleRegistered(
