@@ -1,0 +1,280 @@
+"""Sqitch projects: plan, configuration, scripts, reworks, dependencies, variables of psql."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrations.bundle import load_files, load_folder
+from migrations.dialects import Reading
+from migrations.dialects.psql_variables import interpolated
+from migrations.dialects.sqitch import Sqitch
+from migrations.dialects.sqitch_plan import Change, Need, Plan, parse_plan, render
+from migrations.errors import (
+    DialectError,
+    FolderError,
+    ForbiddenSqlError,
+    LoadError,
+    MarkerError,
+    PsqlScriptError,
+)
+from migrations.migration import Holds, Migration, SourceFile
+
+WHO = "2026-01-02T03:04:05Z A Planner <a@example.com>"
+HEAD = "%syntax-version=1.0.0\n%project=shop\n\n"
+TABLE = "BEGIN;\nCREATE TABLE t (a int);\nCOMMIT;\n"
+
+
+def plan(*lines: str) -> str:
+    """A plan of entries; each is a change, its needs, or a tag."""
+    return HEAD + "".join(f"{line} {WHO} # note\n" for line in lines)
+
+
+def loaded(files: dict[str, str], **variables: str) -> list[Migration]:
+    sources = [SourceFile(name, text.encode()) for name, text in sorted(files.items())]
+    return Sqitch().load(sources, Reading(variables))
+
+
+def project(*lines: str, **scripts: str) -> dict[str, str]:
+    names = [line.split()[0] for line in lines if not line.startswith("@")]
+    files = {f"deploy/{name}.sql": TABLE for name in names}
+    return {"sqitch.plan": plan(*lines), **files, **scripts}
+
+
+def test_a_project_is_recognised_by_its_plan(tmp_path: Path) -> None:
+    for name, text in project("users", "lists").items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    found = load_folder(tmp_path).migrations
+
+    assert [(one.dialect, one.label) for one in found] == [("sqitch", "users"), ("sqitch", "lists")]
+
+
+def test_the_order_is_the_plans() -> None:
+    assert [one.version for one in loaded(project("b", "c/d", "a"))] == ["b", "c/d", "a"]
+
+
+def test_scripts_of_the_three_folders_are_up_down_and_verify() -> None:
+    files = project("users") | {
+        "revert/users.sql": "BEGIN;\nDROP TABLE t;\nCOMMIT;",
+        "verify/users.sql": "BEGIN;\nSELECT a FROM t WHERE false;\nROLLBACK;",
+    }
+    (only,) = loaded(files)
+
+    assert [one.text for one in only.up.statements] == ["CREATE TABLE t (a int)"]
+    assert only.down is not None
+    assert only.verify is not None
+    assert [one.text for one in only.down.statements] == ["DROP TABLE t"]
+    assert [(one.text, one.line) for one in only.verify.statements] == [
+        ("SELECT a FROM t WHERE false", 2)
+    ]
+    assert only.verify.holds is Holds.NO_ERROR
+
+
+def test_a_verify_script_may_change_what_is_taken_back_and_nothing_else() -> None:
+    change = {"verify/users.sql": "BEGIN; INSERT INTO t VALUES (1); ROLLBACK;"}
+    assert loaded(project("users") | change)[0].verify is not None
+
+    with pytest.raises(ForbiddenSqlError, match="cannot be taken back"):
+        loaded(project("users") | {"verify/users.sql": "VACUUM t;"})
+
+
+def test_a_change_without_a_script_is_refused_with_the_plans_line() -> None:
+    files = project("users", "lists")
+    del files["deploy/lists.sql"]
+
+    with pytest.raises(FolderError) as caught:
+        loaded(files)
+
+    assert (caught.value.file, caught.value.line) == ("sqitch.plan", 5)
+    assert "deploy/lists.sql" in str(caught.value)
+
+
+def test_the_older_instance_of_a_rework_has_the_tag_in_its_version_and_its_files() -> None:
+    files = project("f", "@v1", "g", "@v2", "f [f@v2]") | {
+        "deploy/f@v2.sql": "SELECT 'old';",
+        "deploy/f.sql": "SELECT 'new';",
+        "revert/f.sql": "SELECT 'old again';",
+    }
+    found = loaded(files)
+
+    assert [(one.version, one.up.statements[0].text) for one in found] == [
+        ("f@v2", "SELECT 'old'"),
+        ("g", "CREATE TABLE t (a int)"),
+        ("f", "SELECT 'new'"),
+    ]
+    assert [one.down is not None for one in found] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem", "line"),
+    [
+        (("a [b]", "b"), "a requires b, which does not come before it", 4),
+        (("a", "b [@v1]"), "b requires @v1, which does not come before it", 5),
+        (("a", "@v1", "b", "c [b@v1]"), "c requires b@v1", 7),
+        (("a", "b [!a]"), "b conflicts with a", 5),
+        (("a", "a"), "change a comes again, and no tag lies between", 5),
+        (("a", "@v1", "@v1"), "tag @v1 comes twice", 6),
+        (("@v1", "a"), "tag @v1 stands before any change", 4),
+        (("-a",), "the plan takes a back", 4),
+    ],
+)
+def test_a_plan_that_does_not_hold_together_is_refused_with_its_line(
+    lines: tuple[str, ...], problem: str, line: int
+) -> None:
+    with pytest.raises(MarkerError) as caught:
+        parse_plan(plan(*lines), "sqitch.plan")
+
+    assert problem in str(caught.value)
+    assert caught.value.line == line
+
+
+def test_what_is_neither_change_nor_tag_is_refused_with_its_line() -> None:
+    with pytest.raises(MarkerError) as caught:
+        parse_plan(HEAD + "users without a date\n", "sqitch.plan")
+
+    assert caught.value.line == 4
+
+
+def test_dependencies_that_hold_are_accepted() -> None:
+    lines = ("a", "@v1", "b [a a@v1 @v1 !z shop:a a^]", "+ c [b @HEAD]")
+
+    assert [change.name for change in parse_plan(plan(*lines), "p").changes] == ["a", "b", "c"]
+
+
+def test_a_dependency_on_another_project_is_noted() -> None:
+    (only,) = loaded(project("users [auth:roles]"))
+
+    assert any("auth:roles belongs to another project" in note for note in only.notes)
+
+
+def test_the_configuration_says_where_things_are() -> None:
+    conf = '[core]\n\tengine = pg\n\ttop_dir = db ; here\n[engine "pg"]\n\tdeploy_dir = "db/up"\n'
+    files = {
+        "sqitch.conf": conf,
+        "db/sqitch.plan": plan("a"),
+        "db/up/a.sql": TABLE,
+        "db/revert/a.sql": "DROP TABLE t;",
+    }
+    (only,) = loaded(files)
+
+    assert [file.name for file in only.files] == ["db/up/a.sql", "db/revert/a.sql"]
+
+
+def test_a_target_of_the_configuration_goes_before_core() -> None:
+    conf = '[core]\nplan_file = old.plan\ntarget = prod\n[target "prod"]\nplan_file = new.plan\n'
+    files = {"sqitch.conf": conf, "old.plan": plan("a"), "new.plan": plan("b")}
+
+    assert [one.version for one in loaded(files | {"deploy/b.sql": TABLE})] == ["b"]
+
+
+def test_a_project_in_a_subfolder_is_found() -> None:
+    (only,) = loaded({"db/sqitch.plan": plan("a"), "db/deploy/a.sql": TABLE})
+
+    assert only.files[0].name == "db/deploy/a.sql"
+
+
+@pytest.mark.parametrize("other", ["sqitch-old.plan", "sub/sqitch.plan"])
+def test_several_plans_are_named_and_not_guessed_between(other: str) -> None:
+    first = "sub2/sqitch.plan" if "/" in other else "sqitch.plan"
+    with pytest.raises(DialectError) as caught:
+        loaded({first: plan("a"), other: plan("b"), "deploy/a.sql": TABLE})
+
+    assert first in str(caught.value)
+    assert other in str(caught.value)
+
+
+def test_a_project_for_another_server_is_refused() -> None:
+    with pytest.raises(DialectError, match="mysql"):
+        loaded({"sqitch.conf": "[core]\nengine = mysql\n", **project("a")})
+
+
+def test_a_place_outside_of_the_folder_is_refused() -> None:
+    with pytest.raises(FolderError, match="leads out of the folder"):
+        loaded({"sqitch.conf": "[core]\ntop_dir = ../db\n", **project("a")})
+
+
+def test_variables_of_psql_are_filled_from_declared_ones() -> None:
+    script = (
+        "\\set ON_ERROR_STOP on\n\\set who `cat /run/secrets/who`\nBEGIN;\n"
+        "CREATE ROLE :who; COMMENT ON ROLE :\"who\" IS :'who'; SELECT a[1:2], 'x:who'::text;\n"
+        "COMMIT;"
+    )
+    (only,) = loaded(project("r") | {"deploy/r.sql": script}, who="al")
+
+    assert [(one.text, one.line) for one in only.up.statements] == [
+        ("CREATE ROLE al", 4),
+        ("COMMENT ON ROLE \"al\" IS 'al'", 4),
+        ("SELECT a[1:2], 'x:who'::text", 4),
+    ]
+    assert only.variables == ("who",)
+    assert any("shell command of \\set who is not run" in note for note in only.notes)
+
+
+def test_what_the_script_sets_itself_is_known_to_it() -> None:
+    (only,) = loaded(project("r") | {"deploy/r.sql": "\\set s 'my app'\nCREATE SCHEMA :\"s\";"})
+
+    assert only.up.statements[0].text == 'CREATE SCHEMA "my app"'
+    assert only.variables == ()
+
+
+@pytest.mark.parametrize("line", ["\\set who `whoami`", "\\gexec", "\\i other.sql"])
+def test_what_only_psql_understands_is_refused_without_leave(line: str) -> None:
+    with pytest.raises(PsqlScriptError):
+        loaded(project("r") | {"deploy/r.sql": f"{line}\nSELECT 1;"})
+
+
+def test_a_value_cannot_add_a_statement() -> None:
+    with pytest.raises(LoadError, match="variable s changes"):
+        loaded(project("r") | {"deploy/r.sql": "DROP TABLE :s;"}, s="a; DROP TABLE b")
+
+
+@given(st.text())
+def test_a_text_without_known_variables_stays_as_it_is(text: str) -> None:
+    found = interpolated(text.replace("\\", ""), {})
+
+    assert found.text == text.replace("\\", "")
+
+
+NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,6}(?:/[a-z]{1,4})?", fullmatch=True)
+
+
+@given(
+    st.lists(NAMES, min_size=1, max_size=8, unique=True),
+    st.data(),
+    st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=20),
+)
+def test_a_plan_that_is_written_is_the_plan_that_is_read(
+    names: list[str], data: st.DataObject, note: str
+) -> None:
+    changes = []
+    for index, name in enumerate(names):
+        before = data.draw(st.lists(st.sampled_from(names[:index]), unique=True)) if index else []
+        needs = tuple(Need(one, name=one) for one in before)
+        kept = note.strip().replace("\r", " ")
+        kept = " ".join(kept.splitlines()).strip()
+        changes.append(Change(name, 0, needs, (), "2026-01-02T03:04:05Z", "P", "p@p", kept))
+    tags = tuple((f"v{place}", place) for place in range(1, len(names) + 1, 2))
+    written = Plan("shop", tuple(changes), tags)
+
+    read = parse_plan(render(written), "sqitch.plan")
+
+    assert [(c.name, c.needs, c.note) for c in read.changes] == [
+        (c.name, c.needs, c.note) for c in changes
+    ]
+    assert (read.project, read.tags) == ("shop", tags)
+
+
+@given(st.booleans(), st.booleans())
+def test_a_change_is_rebuilt_from_its_own_scripts(revert: bool, verify: bool) -> None:
+    files = project("a/b", "@v1", "a/b") | {"deploy/a/b@v1.sql": TABLE}
+    if revert:
+        files |= {"revert/a/b.sql": "DROP TABLE t;", "revert/a/b@v1.sql": "DROP TABLE t;"}
+    if verify:
+        files["verify/a/b.sql"] = "SELECT 1;"
+    for one in loaded(files):
+        assert load_files("sqitch", one.files, version=one.version, name=one.name) == one
