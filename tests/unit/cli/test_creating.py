@@ -1,0 +1,39 @@
+"""The options of `ledger create` in the words of `migrations.create`."""
+
+from __future__ import annotations
+
+from ledger.cli.creating import Ingredients, KindName, Sort
+from ledger.cli.options import Through
+from migrations.create import Kind, Wanted
+from migrations.phases import Phase
+from migrations.recipes import Column, Given
+from migrations.recipes.cookbook import RECIPES
+
+
+def test_a_recipe_gets_its_columns_with_their_types_and_its_key() -> None:
+    ingredients = Ingredients(
+        table="users",
+        column=["street:text", "zip: varchar(10) "],
+        to="addresses",
+        key="user_id:uuid",
+    )
+    wanted = Sort(recipe="table-split").wanted(ingredients)
+    columns = (Column("street", "text"), Column("zip", "varchar(10)"))
+    assert wanted == Wanted(
+        recipe="table-split", given=Given("users", columns, "addresses", "user_id", "uuid")
+    )
+
+
+def test_without_options_it_is_sql_in_the_folders_own_dialect() -> None:
+    assert Sort().wanted(Ingredients()) == Wanted()
+
+
+def test_kinds_and_phases_have_the_names_that_migrations_gives_them() -> None:
+    assert [kind.value for kind in KindName] == [kind.value for kind in Kind]
+    assert [phase.value for phase in Through] == [phase.value for phase in Phase]
+
+
+def test_the_help_names_every_recipe() -> None:
+    from ledger.cli.migration import create
+
+    assert all(name in (create.__doc__ or "").replace("\n    ", " ") for name in RECIPES)
