@@ -1,0 +1,191 @@
+"""Plain SQL in order: the names say what is what, and nothing that has sections passes for it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from migrations.dialects import AS_IT_IS
+from migrations.dialects.plain import Plain
+from migrations.errors import (
+    DialectError,
+    DuplicateVersionError,
+    FileNameError,
+    FolderError,
+    LoadError,
+    MarkerError,
+)
+from migrations.migration import Migration, SourceFile
+
+SQL = b"SELECT 1;\n"
+
+
+def load(*names: str, text: bytes = SQL) -> list[Migration]:
+    claimed = Plain().claims(sorted(names))
+    return Plain().load([SourceFile(name, text) for name in claimed], AS_IT_IS)
+
+
+def told(*names: str) -> list[tuple[str, str]]:
+    return [(one.version, one.name) for one in load(*names)]
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "rest"),
+    [
+        ("1_a.sql", "1", "a"),
+        ("v12-a.sql", "v12", "a"),
+        ("001 add users.sql", "001", "add users"),
+        ("20230102030405_a b.sql", "20230102030405", "a b"),
+        ("2023-01-26.0-x.sql", "2023-01-26.0", "x"),
+        ("2023-01-26-030405_x.sql", "2023-01-26-030405", "x"),
+        ("2014_10_12_000000_create_users.sql", "2014_10_12_000000", "create_users"),
+        ("0001-2-factor.sql", "0001", "2-factor"),
+        ("7.sql", "7", ""),
+    ],
+)
+def test_a_name_is_split_into_version_and_description(name: str, version: str, rest: str) -> None:
+    assert told(name) == [(version, rest)]
+
+
+def test_a_second_part_of_the_number_orders_within_the_first() -> None:
+    names = (
+        "2023-01-26.1-b.sql",
+        "2023-01-26.0-a.sql",
+        "2023-01-26.10-d.sql",
+        "2023-01-26.2-c.sql",
+    )
+    assert [name for _, name in told(*names)] == ["a", "b", "c", "d"]
+
+
+def test_a_folder_per_version_holds_one_file_or_a_pair() -> None:
+    loaded = load(
+        "migration_lock.toml", "10_b/up.sql", "10_b/down.sql", "2_a/migration.sql", "2_a/notes.sql"
+    )
+    assert [(one.version, one.name, len(one.files)) for one in loaded] == [
+        ("2", "a", 1),
+        ("10", "b", 2),
+    ]
+    assert loaded[1].down is not None
+
+
+def test_pairs_with_dates_are_pairs() -> None:
+    (migration,) = load("2023-01-26-x.up.sql", "2023-01-26-x.down.sql")
+    assert (migration.version, migration.name) == ("2023-01-26", "x")
+    assert migration.down is not None
+
+
+@pytest.mark.parametrize(
+    "first", ["-- no-transaction", "-- atlas:txmode none", "-- NO-TRANSACTION\r"]
+)
+def test_the_first_line_can_switch_the_transaction_off(first: str) -> None:
+    (migration,) = load("1_a.sql", text=f"{first}\nSELECT 1;".encode())
+    assert not migration.up.options.transaction
+    (other,) = load("1_a.sql", text=f"SELECT 1;\n{first}\n".encode())
+    assert other.up.options.transaction
+
+
+def test_breakpoints_end_statements() -> None:
+    text = b"CREATE TABLE a (id int)\n--> statement-breakpoint\nSELECT 1;--> statement-breakpoint\n"
+    (migration,) = load("1_a.sql", text=text)
+    assert [one.text for one in migration.up.statements] == ["CREATE TABLE a (id int)", "SELECT 1"]
+
+
+def journal(*tags: str) -> SourceFile:
+    entries = [{"idx": index, "tag": tag} for index, tag in enumerate(tags)]
+    return SourceFile("meta/_journal.json", json.dumps({"entries": entries}).encode())
+
+
+def test_a_journal_gives_the_order() -> None:
+    files = [SourceFile("0000_a.sql", SQL), SourceFile("0001_b.sql", SQL)]
+    loaded = Plain().load([*files, journal("0001_b", "0000_a")], AS_IT_IS)
+    assert [one.name for one in loaded] == ["b", "a"]
+
+
+def test_a_journal_and_its_files_must_agree() -> None:
+    file = SourceFile("0000_a.sql", SQL)
+    with pytest.raises(FolderError, match=r"names 0001_b, and there is no 0001_b\.sql"):
+        Plain().load([file, journal("0000_a", "0001_b")], AS_IT_IS)
+    with pytest.raises(FileNameError, match=r"0000_a\.sql: is not in meta/_journal\.json"):
+        Plain().load([file, journal()], AS_IT_IS)
+    with pytest.raises(FolderError, match="cannot be read"):
+        Plain().load([file, SourceFile("meta/_journal.json", b"{}")], AS_IT_IS)
+
+
+@pytest.mark.parametrize("text", [b"", b"-- nothing\n", b"/* a /* b */ c */"])
+def test_nothing_to_run_is_a_migration_that_does_nothing(text: bytes) -> None:
+    assert load("1_a.sql", text=text)[0].up.statements == ()
+
+
+ATOMIC = b"""\
+CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END;
+/* outer /* inner; */ still; */
+SELECT 'gr\xc3\xbc\xc3\x9fe;'
+"""
+
+
+def test_bodies_nested_comments_and_a_last_statement_without_semicolon_stay_whole() -> None:
+    (migration,) = load("1_a.sql", text=ATOMIC)
+    assert [one.line for one in migration.up.statements] == [1, 3]
+    assert migration.up.statements[1].text == "SELECT 'grüße;'"
+
+
+def test_one_statement_may_be_very_long() -> None:
+    rows = b",".join(b"(%d, 'some text')" % number for number in range(15_000))
+    (migration,) = load("1_a.sql", text=b"INSERT INTO t VALUES " + rows)
+    assert len(migration.up.statements[0].text) > 270_000
+
+
+MARKERS = (
+    "-- Up Migration",
+    "-- DOWN",
+    "---- create above / drop below ----",
+    "--rollback",
+    "--changeset ana:1",
+    "-- //@UNDO",
+    "-- +migrat Up",
+    "-- migration: down",
+    "-- rambler up",
+)
+
+
+@pytest.mark.parametrize("marker", MARKERS)
+def test_a_line_like_a_section_marker_is_refused_where_it_stands(marker: str) -> None:
+    with pytest.raises(MarkerError) as refused:
+        load("1_a.sql", text=f"SELECT 1;\n{marker}\nDROP TABLE t;\n".encode())
+    assert refused.value.line == 2
+    assert "-- +migrate Up" in refused.value.remedy
+
+
+@pytest.mark.parametrize("comment", ["-- up to here", "-- roll back nothing", "-- downstream"])
+def test_other_comments_are_comments(comment: str) -> None:
+    assert load("1_a.sql", text=f"SELECT 1;\n{comment}\n".encode())
+
+
+def test_what_cannot_be_ordered_is_refused() -> None:
+    with pytest.raises(FileNameError, match=r"init\.sql: the file name carries no version"):
+        load("init.sql")
+    with pytest.raises(DuplicateVersionError):
+        load("1_a.sql", "01_b.sql")
+    with pytest.raises(DialectError, match=r"2_b\.js"):
+        load("1_a.sql", "2_b.js")
+
+
+PSQL = (
+    (r"\i other.sql", r"\\i is a command of psql"),
+    (r"\copy t from 'x'", r"\\copy is a command"),
+    ("\\set x `date`", r"\\set is a command"),
+    ("SELECT :'name';", r":'name' is a variable of psql"),
+    ('SELECT * FROM :"table";', r':"table" is a variable'),
+    ("SELECT :x;", r":x is a variable"),
+    (r"SELECT 'SELECT 1' \gexec", r"\\gexec is a command"),
+    ("\\if true\n\\endif", r"\\if is a command"),
+    ("COPY t FROM stdin;\n1\t2\n\\.\n", "COPY … FROM STDIN with its data inline"),
+)
+
+
+@pytest.mark.parametrize(("text", "problem"), PSQL)
+def test_what_only_psql_understands_is_refused_by_name(text: str, problem: str) -> None:
+    with pytest.raises(LoadError, match=problem) as refused:
+        load("1_a.sql", text=text.encode())
+    assert refused.value.line == 1
