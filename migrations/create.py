@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
-from migrations import templates
+from migrations import sqitch_change, templates
 from migrations.bundle import dialect_of
 from migrations.errors import CreateError
 from migrations.phases import Phase
@@ -69,16 +69,21 @@ def create(
     """
     moment = at.astimezone(UTC)
     name = _name_of(title)
+    about = _one_line(description or title)
+    if wanted == Wanted(dialect=wanted.dialect) and _dialect(folder, wanted) == "sqitch":
+        return sqitch_change.create(folder, name, moment, _one_line(author), about)
     form = _form(folder, wanted)
     _make(folder)
     there = _names(folder)
     version = _version(there, f"{moment:%Y%m%d%H%M%S}")
-    header = Header(
-        version, name, _one_line(author), f"{moment:%Y-%m-%d}", _one_line(description or title)
-    )
+    header = Header(version, name, _one_line(author), f"{moment:%Y-%m-%d}", about)
     files = form(header)
     _refuse_clash(there, header, files)
-    return tuple(_write(folder / file, text) for file, text in files.items())
+    return tuple(templates.write_new(folder / file, text) for file, text in files.items())
+
+
+def _dialect(folder: Path, wanted: Wanted) -> str:
+    return wanted.dialect or dialect_of(folder)
 
 
 def _form(folder: Path, wanted: Wanted) -> Callable[[Header], Files]:
@@ -96,12 +101,12 @@ def _form(folder: Path, wanted: Wanted) -> Callable[[Header], Files]:
         if wanted.dialect not in (None, "sql-migrate", "python"):
             raise CreateError(f"--kind {wanted.kind} has a format of its own; leave --dialect out")
         return templates.python if wanted.kind is Kind.PYTHON else templates.data
-    dialect = wanted.dialect or dialect_of(folder)
+    dialect = _dialect(folder, wanted)
     if dialect not in templates.DIALECTS:
         known = ", ".join(templates.DIALECTS)
         raise CreateError(
-            f"no file is written in the dialect {dialect!r}; write it with its own tool, or choose "
-            f"one of {known} with --dialect"
+            f"no file is written in the dialect {dialect!r}; choose one of {known} or sqitch with "
+            "--dialect"
         )
     return templates.DIALECTS[dialect]
 
@@ -173,14 +178,3 @@ def _refuse_clash(names: list[str], header: Header, files: Files) -> None:
             raise CreateError(
                 f"{file} has this name already. Choose another name, or edit that file"
             )
-
-
-def _write(path: Path, text: str) -> Path:
-    try:
-        with path.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except OSError as error:
-        raise CreateError(
-            f"{path.name} cannot be written ({error.strerror}). Check the folder's permissions"
-        ) from None
-    return path

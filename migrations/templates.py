@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+
+from migrations.errors import CreateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,18 @@ def _flyway(header: Header) -> Files:
         f"V{stem}.sql": f"{header.lines()}\n{_UP_FILE}",
         f"U{stem}.sql": f"{header.lines()}\n{_DOWN_FILE}",
     }
+
+
+def write_new(path: Path, text: str) -> Path:
+    """Write a file that is not there yet, and return its path. Raises CreateError."""
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except OSError as error:
+        raise CreateError(
+            f"{path.name} cannot be written ({error.strerror}). Check the folder's permissions"
+        ) from None
+    return path
 
 
 DIALECTS: Mapping[str, Callable[[Header], Files]] = {

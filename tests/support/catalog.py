@@ -43,7 +43,8 @@ Snapshot = tuple[list[tuple[object, ...]], list[tuple[object, ...]]]
 
 async def snapshot(connection: asyncpg.Connection) -> Snapshot:
     """The catalog of the schema `public`, and every row in it."""
-    catalog, rows = await connection.fetch(SCHEMA), []
+    catalog = await connection.fetch(SCHEMA)
+    rows: list[tuple[object, ...]] = []
     for (table,) in await connection.fetch(TABLES):
         found = await connection.fetch(ROWS.format(quote_ident(table)))
         rows += [(table, row[0]) for row in found]

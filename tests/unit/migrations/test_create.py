@@ -210,7 +210,7 @@ def test_a_recipe_names_the_options_that_are_missing(tmp_path: Path, name: str) 
         (Wanted(recipe="not-null", kind=Kind.PYTHON, given=GIVEN["not-null"]), "recipe is SQL"),
         (Wanted(given=Given("users")), "belong to a recipe"),
         (Wanted(Kind.DATA, "goose"), "format of its own"),
-        (Wanted(dialect="sqitch"), "no file is written in the dialect 'sqitch'"),
+        (Wanted(dialect="liquibase"), "no file is written in the dialect 'liquibase'"),
         (
             Wanted(recipe="type-change", given=Given("t", (Column("c"),), to="text")),
             "NAME:TYPE",
