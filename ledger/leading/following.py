@@ -1,7 +1,7 @@
 """Follows the log: one tail, decoded once, heard by everything that lives in the leading process.
 
-Appends of this process are told by the log's own object; what other processes append is noticed at
-the next look, `LOOK_EVERY_S` later at most.
+Appends of this process are told by the log's own object. Requests of other processes are announced;
+what they append besides is noticed at the next look, `LOOK_EVERY_S` later at most.
 """
 
 from __future__ import annotations

@@ -101,6 +101,7 @@ class Leader:
 
     async def _lead(self, name: str, host: str) -> None:
         follower = await self._load(name, host)
+        await self._leadership.listen(follower.poke)
         loops: dict[str, Coroutine[Any, Any, None]] = {
             "follower": follower.run(),
             "conductor": self._conductor.run(follower),

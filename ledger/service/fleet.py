@@ -188,6 +188,7 @@ class FleetService:
         check = new_id()
         events = request_check(await self.state(), check, databases, purpose)
         await self._log.append(f"check-{check}", encode_request(events, asked), expected_version=0)
+        await self._log.announce()
         return check
 
     async def _change_and_look(

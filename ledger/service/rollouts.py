@@ -172,6 +172,7 @@ class RolloutService:
                 (*drawn.events, RolloutStarted(rollout=rollout)), asked, correlation=rollout
             )
             await self._log.append(f"rollout-{rollout}", events, expected_version=0)
+        await self._log.announce()
         return rollout
 
     async def pause(self, rollout: str, asked: Asked) -> None:
@@ -272,6 +273,7 @@ class RolloutService:
                 if attempt == TRIES - 1:
                     raise
             else:
+                await self._log.announce()
                 return
 
     async def _refuse_busy(self, state: RolloutState) -> None:

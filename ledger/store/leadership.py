@@ -14,6 +14,8 @@ Whoever takes leadership appends LeadershipTaken as its first act under the new 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -32,6 +34,8 @@ KEEPALIVE = {
     "application_name": f"{APPLICATION_NAME} leader",
 }
 """A leader whose host vanished is gone for the server after about ten seconds."""
+ANNOUNCEMENTS = "migration_ledger_log"
+"""The channel on which requests are announced: the one in the query `announce`."""
 LOOK_EVERY_S = 2.0
 """How often a leader asks whether its connection still lives."""
 ANSWER_WITHIN_S = 5.0
@@ -70,6 +74,14 @@ class Leadership:
                     await self._lost.wait()
             except TimeoutError:
                 await self._look()
+
+    async def listen(self, announced: Callable[[], None]) -> None:
+        """Call `announced` whenever a request is announced (`EventLog.announce`), until the end.
+
+        A connection that is lost hears nothing more; `wait_lost` says so.
+        """
+        with suppress(*CONNECTION_LOST, asyncpg.InterfaceError):
+            await self._connection.add_listener(ANNOUNCEMENTS, lambda *_: announced())
 
     async def release(self) -> None:
         """Stop leading. Harmless when leadership is lost already."""

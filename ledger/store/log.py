@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
@@ -210,6 +210,11 @@ class EventLog:
         """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
         rows = await self._fetch(QUERIES["tail"], after_position, limit)
         return [RecordedEvent(*row) for row in rows]
+
+    async def announce(self) -> None:
+        """Wake the leader now, for a request; without a connection, its next look finds it."""
+        with suppress(LedgerUnreachable):
+            await self._fetch(QUERIES["announce"])
 
     async def head(self) -> Head:
         """Where the log ends, and who leads."""

@@ -20,6 +20,9 @@ WHERE position > $1
 ORDER BY position
 LIMIT $2;
 
+-- announce: wake the leader, whose own connection listens; it would look by itself a little later
+SELECT pg_notify('migration_ledger_log', '');
+
 -- head: where the log ends, whose it is, and who leads
 SELECT position, ledger_id, schema_version, term, leader, leader_host, leader_since
 FROM ledger.head;

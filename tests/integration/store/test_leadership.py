@@ -59,6 +59,18 @@ async def test_of_many_who_ask_at_once_one_leads(ledger_url: str) -> None:
     await leading[0].release()
 
 
+async def test_a_leader_hears_of_a_request_that_another_process_announces(
+    ledger_url: str, log: EventLog
+) -> None:
+    leadership = await take(ledger_url, "first", "here")
+    heard = asyncio.Event()
+    await leadership.listen(heard.set)
+    await log.announce()
+    async with asyncio.timeout(10):
+        await heard.wait()
+    await leadership.release()
+
+
 async def test_a_leader_learns_that_its_connection_is_gone(
     ledger_url: str, owner: asyncpg.Connection[asyncpg.Record]
 ) -> None:
