@@ -25,6 +25,7 @@ from migrations.migration import Migration, SourceFile
 _NAME = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
 _PAIRED = re.compile(r"[0-9]+_.*\.(?:up|down)\.sql", re.IGNORECASE | re.DOTALL)
 _NUMBERED = re.compile(r"[0-9].*\.sql|.*\.(?:up|down)\.sql", re.IGNORECASE | re.DOTALL)
+_VERSION_FOLDER = re.compile(r"(?:.*/)?[0-9][^/]*/(?:migration|up|down)\.sql$", re.IGNORECASE)
 _NAME_REMEDY = (
     "Name the pair like 000001_add_users.up.sql and 000001_add_users.down.sql; files of another "
     "form are read with --dialect plain"
@@ -41,14 +42,22 @@ class GolangMigrate:
     name = "golang-migrate"
 
     def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """The `.sql` files of the folder itself, and programs among them, to refuse them."""
-        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
+        """The `.sql` files of the folder itself; programs and folders too, to refuse them."""
+        return [
+            name
+            for name in names
+            if (
+                is_sql(name) or is_program(name) if "/" not in name else _VERSION_FOLDER.match(name)
+            )
+        ]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether every file with a version is half of a pair; the names are the marks.
 
         Files of our own format may stand among them.
         """
+        if any(_VERSION_FOLDER.match(file.name) for file in files):
+            return False
         numbered = [
             base_name(file.name)
             for file in files
@@ -73,7 +82,7 @@ class GolangMigrate:
 def _half(file: SourceFile) -> Half | None:
     base = base_name(file.name)
     found = half(file, base, _named)
-    if found is None and _NUMBERED.fullmatch(base):
+    if found is None and (_NUMBERED.fullmatch(base) or _VERSION_FOLDER.match(file.name)):
         raise FileNameError(file.name, None, "the file is no half of a pair", _NAME_REMEDY)
     return found
 

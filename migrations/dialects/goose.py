@@ -111,17 +111,19 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
     options = Options(transaction="NO TRANSACTION" not in commands)
     texts = _texts(lines, reading.variables, file.name)
     built = {
-        name: build(_body(part, texts, options, file.name), reading)
+        name: build(_body(part, texts, options, file.name, len(lines)), reading)
         for name, part in sections.items()
     }
     return assemble((found.group(1), found.group(2)), dialect, file, built)
 
 
-def _body(part: Sequence[_Line], texts: Sequence[str], options: Options, file: str) -> Body:
-    """The section whose marker is the first line of `part`."""
+def _body(
+    part: Sequence[_Line], texts: Sequence[str], options: Options, file: str, lines: int
+) -> Body:
+    """The section whose marker is the first line of `part`, in a file of so many lines."""
     first, last = part[0].number, part[-1].number
-    hashed = "\n".join(line.text for line in part[1:]).encode()
-    return Body("\n".join(texts[first:last]), file, hashed, first + 1, options)
+    hashed = "\n".join([line.text for line in part[1:]] + [""] * (last < lines and last > first))
+    return Body("\n".join(texts[first:last]), file, hashed.encode(), first + 1, options)
 
 
 def _command(text: str, number: int, file: str) -> str:

@@ -1,0 +1,102 @@
+"""Each dialect on a real database: up, and down again to where it began."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from migrations.bundle import load_folder
+from migrations.work import Verdict
+from tests.integration.migrations.world import World
+
+TABLE = "CREATE TABLE colours (id int PRIMARY KEY, name text NOT NULL);\n"
+FUNCTION = """\
+CREATE FUNCTION shade(colour text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN 'dark ' || colour; -- a semicolon; in a body
+END;
+$$"""
+INDEX = "CREATE INDEX CONCURRENTLY colours_name ON colours (name);\n"
+WRAPPED = f"BEGIN;\n{TABLE}COMMIT;\n"
+
+FOLDERS = {
+    "goose": {
+        "00001_table.sql": f"-- +goose Up\n{WRAPPED}\n-- +goose Down\nDROP TABLE colours;\n",
+        "00002_shade.sql": (
+            f"-- +goose Up\n-- +goose StatementBegin\n{FUNCTION}\n-- +goose StatementEnd\n"
+            "-- +goose Down\nDROP FUNCTION shade;\n"
+        ),
+        "00010_index.sql": (
+            f"-- +goose NO TRANSACTION\n-- +goose Up\n{INDEX}"
+            "-- +goose Down\nDROP INDEX CONCURRENTLY colours_name;\n"
+        ),
+    },
+    "dbmate": {
+        "20230101000000_table.sql": f"--migrate:up\n{TABLE}\n--migrate:down\nDROP TABLE colours;\n",
+        "20230102000000_shade.sql": (
+            f"-- migrate:up\n{FUNCTION}\n\n-- migrate:down\nDROP FUNCTION shade\n"
+        ),
+        "20230103000000_index.sql": (
+            f"-- migrate:up transaction:false\n{INDEX}"
+            "-- migrate:down transaction:false\nDROP INDEX CONCURRENTLY colours_name;\n"
+        ),
+    },
+    "golang-migrate": {
+        "1_table.up.sql": WRAPPED,
+        "1_table.down.sql": "DROP TABLE colours",
+        "2_shade.up.sql": FUNCTION,
+        "2_shade.down.sql": "DROP FUNCTION shade;",
+        "10_index.up.sql": f"SELECT 1;\n{INDEX}",
+        "10_index.down.sql": "DROP INDEX colours_name;",
+    },
+    "plain": {
+        "20230101000000_table/up.sql": WRAPPED,
+        "20230101000000_table/down.sql": "DROP TABLE colours;",
+        "20230102000000_shade.up.sql": FUNCTION,
+        "20230102000000_shade.down.sql": "DROP FUNCTION shade;",
+        "20230103000000_index.up.sql": f"-- no-transaction\n{INDEX}",
+        "20230103000000_index.down.sql": "DROP INDEX colours_name;",
+    },
+}
+VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'colours_name'::regclass"
+
+
+def written(path: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("dialect", FOLDERS)
+async def test_a_folder_goes_up_and_down(world: World, tmp_path: Path, dialect: str) -> None:
+    migrations = load_folder(written(tmp_path, FOLDERS[dialect])).migrations
+    assert {one.dialect for one in migrations} == {dialect}
+    assert (await world.up(*migrations)).verdict is Verdict.DONE
+    assert await world.value("SELECT shade('red')") == "dark red"
+    assert await world.value(VALID)
+    assert (await world.rollback(*migrations)).verdict is Verdict.DONE
+    assert await world.value("SELECT count(*) FROM pg_class WHERE relname ~ 'colours'") == 0
+    assert await world.value("SELECT count(*) FROM pg_proc WHERE proname = 'shade'") == 0
+
+
+GRANTS = {
+    "20230101000000_a.sql": (
+        "-- migrate:up\nGRANT SELECT ON schema_migrations TO public;\n"
+        "-- migrate:down\nREVOKE SELECT ON schema_migrations FROM public;\n"
+    )
+}
+
+
+async def test_a_look_alike_of_the_old_tools_table_is_there_when_it_is_asked_for(
+    world: World, tmp_path: Path
+) -> None:
+    folder = written(tmp_path, GRANTS)
+    without = await world.up(*load_folder(folder).migrations)
+    assert without.failure is not None
+    assert without.failure.sqlstate == "42P01"
+    migrations = load_folder(folder, "dbmate+table").migrations
+    assert (await world.up(*migrations)).verdict is Verdict.DONE
+    assert await world.value("SELECT count(*) FROM schema_migrations") == 0
+    assert (await world.rollback(*migrations)).verdict is Verdict.DONE
