@@ -42,9 +42,10 @@ def misunderstood(words: Sequence[str]) -> str | None:
             return _too_many(command, arguments)
         if not rest:
             return None
-        if rest[0] not in command.commands:
+        known = _commands(command)
+        if rest[0] not in known:
             return f"there is no command {rest[0]!r}"
-        command = command.commands[rest.pop(0)]
+        command = known[rest.pop(0)]
 
 
 def _take_options(command: Any, rest: list[str]) -> tuple[int, str | None]:
@@ -66,6 +67,11 @@ def _take_options(command: Any, rest: list[str]) -> tuple[int, str | None]:
     return arguments, None
 
 
+def _commands(group: Any) -> dict[str, Any]:
+    """The commands of a group; some are only imported when they are asked for."""
+    return {name: group.get_command(None, name) for name in group.list_commands(None)}
+
+
 def _too_many(command: Any, arguments: int) -> str | None:
     places = [one.nargs for one in command.params if one.param_type_name == "argument"]
     fits = -1 in places or arguments <= sum(places)
@@ -76,5 +82,5 @@ def _below(command: Any, path: str) -> Iterator[str]:
     if not hasattr(command, "commands"):
         yield path
         return
-    for name, each in command.commands.items():
+    for name, each in _commands(command).items():
         yield from _below(each, f"{path} {name}")

@@ -52,6 +52,8 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
             "history", "events", "replay", "audit verify",
             "db up", "db down", "db status", "db verify",
+            "adopt", "baseline", "repair",
+            "db adopt", "db baseline", "db repair", "db export-history", "db remove-journal",
         ]
     )  # fmt: skip
 
@@ -72,6 +74,20 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
     command = COMMANDS[name]
     assert command.help
     assert all(getattr(parameter, "help", None) for parameter in command.params)
+
+
+CHANGING = (
+    "init", "upgrade", "up", "down", "resolve", "dev", "migration register",
+    "fleet add", "fleet import", "fleet label", "fleet repoint", "fleet suspend",
+    "fleet reinstate", "fleet retire", "db down",
+    "rollout start", "rollout pause", "rollout resume", "rollout abort", "rollout rollback",
+    "rollout retry",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGING)
+def test_every_changing_command_takes_yes(name: str) -> None:
+    assert any("--yes" in parameter.opts for parameter in COMMANDS[name].params)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
