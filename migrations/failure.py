@@ -54,17 +54,24 @@ def located(
     """The same failure with the statement, file and line where it happened."""
     if statement is None:
         return failure
-    files = migration.files
-    file = (files[-1] if direction is Direction.DOWN else files[0]).name if files else None
     return Failure(
         failure.kind,
         failure.message,
         sqlstate=failure.sqlstate,
         statement=labels.normalized(statement.text),
-        file=file,
+        file=_file_of(migration, direction, statement),
         line=statement.line,
         blocker=failure.blocker,
     )
+
+
+def _file_of(migration: Migration, direction: Direction, statement: Statement) -> str | None:
+    """The file that the statement stands in, of those that its migration was read from."""
+    for section in (migration.section(direction), migration.verify):
+        if section and section.file and any(one is statement for one in section.statements):
+            return section.file
+    files = migration.files
+    return (files[-1] if direction is Direction.DOWN else files[0]).name if files else None
 
 
 def masked_message(error: asyncpg.PostgresError) -> str:

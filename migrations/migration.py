@@ -149,6 +149,8 @@ class Section:
     program: Program | None = None
     batches: Batches | None = None
     holds: Holds = Holds.TRUE
+    file: str = ""
+    """The file that it was read from; empty for the only one."""
 
     @property
     def transactional(self) -> bool:

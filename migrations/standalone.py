@@ -12,26 +12,29 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import uuid4
 
-import asyncpg
-
 from migrations.backups import Backup
-from migrations.code import check, refuse_verify_programs
 from migrations.entries import GONE, Entry
-from migrations.errors import Unreachable
-from migrations.failure import from_error, located
 from migrations.inspection import Inspection, glance
-from migrations.migration import Direction, Holds, Language, Migration, Section, Statement
+from migrations.migration import Language, Migration
 from migrations.ordering import late
 from migrations.phases import Phase
 from migrations.plan import CHANGED, applied_versions, half_done, is_text_of
-from migrations.retry import StatementFailed
 from migrations.runner import run
-from migrations.session import Connection, ConnectionSettings, close_session, open_session
-from migrations.verify import answer_problem
+from migrations.session import ConnectionSettings
+from migrations.verifying import Verification, verify
 from migrations.work import Epoch, Failure, Limits, Mode, Observer, Outcome, Verdict, Work
 
-APPLICATION_NAME = "migration-ledger verify"
-"""What `pg_stat_activity` shows."""
+__all__ = [
+    "Outside",
+    "Standing",
+    "Status",
+    "StatusLine",
+    "Verification",
+    "down",
+    "status",
+    "up",
+    "verify",
+]
 
 
 class Standing(StrEnum):
@@ -79,16 +82,6 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """What came of one applied migration's Verify section; `failure` is `None` when it holds."""
-
-    version: str
-    name: str
-    checks: int
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Outside:
     """Leave to change a database that belongs to a ledger, and why."""
 
@@ -128,7 +121,9 @@ async def down(
     if found.failure is not None:
         return Outcome(Verdict.FAILED, (), found.identity, found.journal_head, found.failure)
     there = {*applied_versions(found.entries), *half_done(found.entries)}
-    newest = [item for item in reversed(migrations) if item.version in there][:count]
+    # A repeatable one without a down section has nothing to go back to.
+    back = [item for item in migrations if not item.repeatable or item.down is not None]
+    newest = [item for item in reversed(back) if item.version in there][:count]
     work = replace(_work(Mode.DOWN, newest, target, outside), programs=programs)
     return await run(settings, work, limits, observer, allow_outside=outside is not None)
 
@@ -141,93 +136,6 @@ async def status(
     if found.failure is not None:
         return Status((), found.owner, found.failure)
     return Status(_lines(found, migrations), found.owner, backups=found.backups)
-
-
-async def verify(
-    settings: ConnectionSettings,
-    migrations: Sequence[Migration],
-    *,
-    target: str = "",
-    programs: frozenset[Language] = frozenset(),
-) -> tuple[Verification, ...]:
-    """Run the Verify sections of what is applied, read-only. Raises Unreachable, ProgramRefused.
-
-    A migration that a later one builds upon may rightly fail its check: the answer is a report, not
-    a judgement.
-    """
-    found = await glance(settings, target)
-    if not found.reachable and found.failure is not None:
-        raise Unreachable(found.failure.message)
-    applied = applied_versions(found.entries)
-    connection = await open_session(
-        settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
-    )
-    try:
-        wanted = [item for item in migrations if item.version in applied and item.verify]
-        refuse_verify_programs(programs, wanted)
-        session = _Session(connection, settings, target)
-        return tuple([await _verified(session, item) for item in wanted])
-    finally:
-        await close_session(connection)
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """The read-only session that checks are asked in."""
-
-    connection: Connection
-    settings: ConnectionSettings
-    schema: str
-
-
-async def _verified(session: _Session, migration: Migration) -> Verification:
-    section = migration.verify
-    if section is None:
-        return Verification(migration.version, migration.name, 0)
-    if section.program is not None:
-        failure = await _held(session, section)
-        return Verification(migration.version, migration.name, 1, failure)
-    if section.holds is Holds.NO_ERROR:
-        # Its statements belong together, and nothing of what they set may stay.
-        transaction = session.connection.transaction()
-        await transaction.start()
-        try:
-            failure = await _first_failure(session.connection, migration, section)
-        finally:
-            await transaction.rollback()
-    else:
-        failure = await _first_failure(session.connection, migration, section)
-    return Verification(migration.version, migration.name, len(section.statements), failure)
-
-
-async def _first_failure(
-    connection: Connection, migration: Migration, section: Section
-) -> Failure | None:
-    for statement in section.statements:
-        failure = await _checked(connection, migration, statement, section.holds)
-        if failure is not None:
-            return failure
-    return None
-
-
-async def _held(session: _Session, section: Section) -> Failure | None:
-    try:
-        await check(session.connection, session.settings, session.schema, section)
-    except StatementFailed as failed:
-        return failed.failure
-    return None
-
-
-async def _checked(
-    connection: Connection, migration: Migration, statement: Statement, holds: Holds
-) -> Failure | None:
-    try:
-        problem = await answer_problem(connection, statement, holds)
-    except asyncpg.PostgresError as error:
-        return located(from_error(error), migration, Direction.UP, statement)
-    if not problem:
-        return None
-    return located(Failure("verify", problem), migration, Direction.UP, statement)
 
 
 def _work(

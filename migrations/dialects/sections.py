@@ -84,7 +84,7 @@ def build(body: Body, reading: Reading) -> Built:
     if reads.wrapper:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
         options = replace(options, transaction=True)
-    section = Section(reads.statements, options, checksum)
+    section = Section(reads.statements, options, checksum, file=body.file)
     return Built(section, reads.variables, tuple(_notes(body, section, reads)))
 
 
