@@ -68,10 +68,13 @@ def plan_request(
 
 def facts(preview: PlanPreview) -> list[str]:
     """What a person must know before agreeing."""
-    total = len(preview.databases)
+    from ledger.domain.wording import number_of
+
+    databases = number_of(len(preview.databases), "database")
+    waves = number_of(len(preview.waves), "wave")
     sizes = ", ".join(str(len(wave)) for wave in preview.waves)
     return [
-        f"{preview.direction} on {total} databases in {len(preview.waves)} waves ({sizes})",
+        f"{preview.direction} on {databases} in {waves} ({sizes})",
         *(f"  {step.label}{_remarks(step)}" for step in preview.steps),
         *(f"variable {name} = {value}" for name, value in preview.variables.items()),
         *(f"note: {note}" for note in preview.notes[:LISTED]),
@@ -80,11 +83,14 @@ def facts(preview: PlanPreview) -> list[str]:
 
 def show_plan(preview: PlanPreview, output: Output) -> None:
     """Write a plan: its waves as data, its migrations and notes beside them."""
+    from ledger.domain.wording import number_of
+
     if output.for_people:
         for fact in facts(preview) if preview.databases else preview.notes[:LISTED]:
             say(fact)
         if preview.already_everywhere:
-            say(f"{preview.already_everywhere} migrations are applied everywhere already")
+            done = number_of(preview.already_everywhere, "migration")
+            say(f"applied everywhere already: {done}")
     steps = [_step(step) for step in preview.steps]
     output.rows(
         "plan",
@@ -123,7 +129,9 @@ def _remarks(step: PlannedStep) -> str:
     remarks = []
     if step.kind in ("python", "psql"):
         remarks.append(f"runs {step.kind}: agents need LEDGER_AGENT_PROGRAMS={step.kind}")
-    if not step.transactional:
+    if step.kind == "data":
+        remarks.append("in batches, each in a transaction of its own")
+    elif not step.transactional:
         remarks.append("statement by statement, not in one transaction")
     if not step.has_down:
         remarks.append("cannot be taken back")

@@ -229,7 +229,7 @@ def kind_of(migration: Migration) -> str:
     programs = {
         section.program.language.value for section in sections if section and section.program
     }
-    return max(programs, default="sql")
+    return max(programs, default="data" if migration.up.batches else "sql")
 
 
 def accepting(state: BundleState, event: BundleRegistered) -> BundleRegistered:

@@ -100,7 +100,20 @@ def data_section(built: Built, body: Body, found: Declared) -> Built:
     checksum = hashlib.sha256(hashed).hexdigest()
     return replace(
         built,
+        notes=(*built.notes, note_of(found, body.file)),
         section=replace(section, options=found.options, checksum=checksum, batches=batches),
+    )
+
+
+def note_of(found: Declared, file: str) -> str:
+    """What whoever reads the plan should know of it."""
+    batches = found.batches
+    through = f"the backup of {batches.table}" if batches.restore else batches.table
+    saved = f", saving {', '.join(batches.backup)} first" if batches.backup else ""
+    return (
+        f"{file}:{found.marker.line}: goes through {through} by {', '.join(batches.key)}, "
+        f"{batches.size} rows at a time{'' if batches.restore else saved}; what is committed stays "
+        "when it stops"
     )
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import ast
 import hashlib
 
-from migrations.dialects.data import Declared, automatic_down, declared, with_checks
+from migrations.dialects.data import Declared, automatic_down, declared, note_of, with_checks
 from migrations.dialects.modules import Module, takes
 from migrations.dialects.sections import Body
 from migrations.errors import LoadError, ModuleError
@@ -62,7 +62,8 @@ def data_migration(
     up = with_checks(up, _constant(module, "GATE"), _constant(module, "VALIDATE"))
     version, name = named
     down = _down(module, found, checksum)
-    return Migration(version, name, "python", up, down, verify, (file,))
+    notes = (note_of(found, file.name),)
+    return Migration(version, name, "python", up, down, verify, (file,), notes=notes)
 
 
 def _down(module: Module, up: Declared, checksum: str) -> Section | None:
