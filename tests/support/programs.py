@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import typer
@@ -67,6 +68,7 @@ def _take_options(command: Any, rest: list[str]) -> tuple[int, str | None]:
     return arguments, None
 
 
+@cache
 def _commands(group: Any) -> dict[str, Any]:
     """The commands of a group; some are only imported when they are asked for."""
     return {name: group.get_command(None, name) for name in group.list_commands(None)}
