@@ -159,7 +159,7 @@ def look_again_at(now: datetime, looks: int) -> datetime:
 def _current(
     draft: Draft,
     database: str,
-    event: AttemptStarted | MigrationFailed | CommandRefused | AttemptFinished,
+    event: AttemptStarted | BatchProgressed | MigrationFailed | CommandRefused | AttemptFinished,
 ) -> DatabaseState | None:
     """The database's state when the report is about its latest command, else `None`."""
     state = draft.get(database)
