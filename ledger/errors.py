@@ -82,6 +82,8 @@ class NotConfirmed(LedgerError):
 class NoSuchThing(LedgerError):
     """What was named is not in the log."""
 
+    exit_code = 4
+
 
 class UnknownBundle(NoSuchThing):
     """No bundle, or several, have this digest or this beginning of one."""

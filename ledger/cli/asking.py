@@ -1,4 +1,10 @@
-"""Asks before something is changed: on a terminal by question, elsewhere only with `--yes`."""
+"""Asks before something is changed: on a terminal by question, elsewhere only with `--yes`.
+
+What reaches databases or the ledger's own schema, registers many databases at once, or makes the
+ledger forget what it knew of one (repoint, reinstate, retire) asks. What describes one database
+(add, label, suspend), stores texts (`migration register`) or holds work back (`rollout pause`)
+does not. Every command that changes something takes `--yes`, so a script may always give it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +21,11 @@ from ledger.errors import NotConfirmed, QuestionWithoutTerminal
 
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Do not ask. Required where there is no terminal.")
+]
+
+
+UnaskedYesOption = Annotated[
+    bool, typer.Option("--yes", "-y", help="Accepted for scripts; this command never asks.")
 ]
 
 

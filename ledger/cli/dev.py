@@ -83,6 +83,7 @@ def _write_settings(folder: Path, variables: Mapping[str, str]) -> Path:
     lines = [f'database_url = "{variables["LEDGER_DATABASE_URL"]}"', 'name = "dev"']
     if bootstrap := variables.get("LEDGER_KAFKA_BOOTSTRAP"):
         lines += ["", "[kafka]", f'bootstrap = "{bootstrap}"']
+    lines += ["", "[agent]", "insecure_postgres = true"]
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as opened:
         opened.write("\n".join(lines) + "\n")

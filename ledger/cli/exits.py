@@ -23,9 +23,9 @@ class ExitCode(IntEnum):
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.OK: "done",
     ExitCode.FAILED: "failed",
-    ExitCode.USAGE: "wrong usage or wrong settings; nothing was tried",
+    ExitCode.USAGE: "wrong usage, arguments or settings; nothing was tried",
     ExitCode.HALTED: "the rollout halted, failed somewhere or was undone",
-    ExitCode.REFUSED: "the ledger refused the request; nothing was changed",
+    ExitCode.REFUSED: "refused, or there is no such thing in the ledger; nothing was changed",
     ExitCode.NO_LEADER: "recorded, but nobody leads: start `ledger serve`",
     ExitCode.UNREACHABLE: "the ledger's database cannot be reached or used",
     ExitCode.DIFFERENT: "audit or replay found a difference",

@@ -15,7 +15,7 @@ import asyncpg
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.cli.exits import ExitCode
 from ledger.contracts.envelope import UnknownMessage
-from ledger.domain.refusals import Refusal
+from ledger.domain.refusals import InvalidArgument, Refusal
 from ledger.domain.rollout import BrokenStream
 from ledger.embedded.errors import EmbeddedError
 from ledger.errors import LedgerError
@@ -39,7 +39,7 @@ def explain(error: BaseException) -> Explanation:
         case BaseExceptionGroup():
             return explain(error.exceptions[0])
         case Refusal():
-            return Explanation(f"refused: {error}", ExitCode.REFUSED)
+            return _refusal(error)
         case LedgerError():
             return Explanation(str(error), ExitCode(error.exit_code))
         case BusMisconfigured():
@@ -75,6 +75,13 @@ def explain(error: BaseException) -> Explanation:
                 "`ledger --debug …` shows the details",
                 ExitCode.FAILED,
             )
+
+
+def _refusal(error: Refusal) -> Explanation:
+    """What cannot be meant at all is wrong usage, like what the command line itself refuses."""
+    if isinstance(error, InvalidArgument):
+        return Explanation(str(error), ExitCode.USAGE)
+    return Explanation(f"refused: {error}", ExitCode.REFUSED)
 
 
 def _kind(error: BaseException) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger.cli import fleet_check
-from ledger.cli.asking import YesOption, confirm
+from ledger.cli.asking import UnaskedYesOption, YesOption, confirm
 from ledger.cli.fleet_options import EXAMPLE_FILE, Place
 from ledger.cli.options import DatabaseArgument, SelectOption, Why
 from ledger.cli.output import Format, FormatOption, Output
@@ -45,6 +45,7 @@ async def add(
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")
     ] = None,
+    yes: UnaskedYesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Register one database. Nothing connects to it yet: `ledger fleet check` does."""
@@ -86,16 +87,21 @@ async def import_(
     pool have in common.
     """
     from ledger.cli.fleet_file import read_fleet
+    from ledger.domain.wording import number_of
 
     async with opened(ctx) as session:
         entries = read_fleet(file, session.settings.pool)
-        confirm(session.ledger.name, [f"register {len(entries)} databases of {file}"], yes=yes)
+        new = len((await session.ledger.fleet.preview_import(entries)).added)
+        if new:
+            what = f"register {number_of(new, 'database')} of {file}"
+            confirm(session.ledger.name, [what], yes=yes)
         result = await session.ledger.fleet.import_(entries, why.asked())
     fields = {"added": list(result.added), "unchanged": list(result.unchanged)}
     Output(output).record(
         "fleet.import",
         fields,
-        f"{len(result.added)} databases registered, {len(result.unchanged)} were there already",
+        f"{number_of(len(result.added), 'database')} registered, "
+        f"{len(result.unchanged)} there already",
     )
 
 
@@ -114,7 +120,9 @@ async def list_(
         "fleet.list",
         [_record(one) for one in found],
         ("database", "pool", "status", "address", "user", "password", "labels"),
-        empty="No database matches. `ledger fleet add` or `ledger fleet import` registers some.",
+        empty=f"No database matches {select}; `ledger fleet list` shows all of them."
+        if select
+        else "No database is registered; `ledger fleet add` or `ledger fleet import` does that.",
     )
 
 
@@ -137,6 +145,7 @@ async def label(
     remove: Annotated[
         list[str] | None, typer.Option("--remove", metavar="NAME", help="Label to take away.")
     ] = None,
+    yes: UnaskedYesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Set and remove labels of one database; the others stay."""
@@ -170,6 +179,7 @@ async def repoint(
 
     changes = changes_of(database, place.url, place.fields())
     async with opened(ctx) as session:
+        await session.ledger.fleet.check_repoint(database, place.pool, changes, why.asked())
         where = ", ".join(f"{name}={value}" for name, value in changes.items()) or "the same place"
         confirm(session.ledger.name, [f"repoint 1 database, {database}, to {where}"], yes=yes)
         check = await session.ledger.fleet.repoint(database, place.pool, changes, why.asked())
@@ -190,6 +200,7 @@ async def suspend(
     ctx: typer.Context,
     database: DatabaseArgument,
     why: Why,
+    yes: UnaskedYesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Leave a database out of new orders until it is reinstated."""
@@ -206,10 +217,14 @@ async def reinstate(
     ctx: typer.Context,
     database: DatabaseArgument,
     why: Why,
+    yes: YesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Let a database take part again as it is now: identity and journal are read again."""
     async with opened(ctx) as session:
+        await session.ledger.fleet.check_reinstate(database, why.asked())
+        what = f"take 1 database, {database}, as it is now and forget what was known of it"
+        confirm(session.ledger.name, [what], yes=yes)
         await session.ledger.fleet.reinstate(database, why.asked())
     _done(
         output,
@@ -232,6 +247,7 @@ async def retire(
 ) -> None:
     """Take a database out of the fleet for good; its history stays."""
     async with opened(ctx) as session:
+        await session.ledger.fleet.check_retire(database)
         confirm(session.ledger.name, [f"retire 1 database, {database}, for good"], yes=yes)
         await session.ledger.fleet.retire(database, why.asked())
     _done(output, "fleet.retire", database, "retired; its history stays")

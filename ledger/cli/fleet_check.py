@@ -50,6 +50,7 @@ async def check(
     knows, or lost migrations. Nothing is changed in them. Agents do the looking, for only they
     hold the passwords.
     """
+    from ledger.domain.wording import number_of
     from ledger.service.findings import problems
 
     async with opened(ctx) as session:
@@ -69,7 +70,8 @@ async def check(
             say(f"{row.database}: {backup_text(backup)}")
     if not result.finished:
         waiting = sum(row["reachable"] is None for row in rows)
-        say(f"{waiting} databases did not answer; is an agent running in their pool?")
+        silent = number_of(waiting, "database")
+        say(f"{silent} did not answer; does `ledger-agent run` work in that pool?")
         return ExitCode.TIMEOUT
     fine = all(row["reachable"] and not row["problem"] for row in rows)
     return ExitCode.OK if fine else ExitCode.FAILED

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from ledger.cli.output import console, say
+from ledger.domain.wording import IN_QUEUE
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -96,7 +97,7 @@ class News:
 
 def _queues(one: DatabaseLine) -> bool:
     """Whether it only waits until others are through."""
-    return one.status == "pending" and not one.helps
+    return (one.status == "pending" and not one.helps) or one.waits_for == IN_QUEUE
 
 
 class Lines:

@@ -45,6 +45,7 @@ async def resolve(
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
         word = "applied" if applied else "not applied"
+        await session.ledger.rollouts.check_resolve(chosen, database, migration, applied=applied)
         confirm(
             session.ledger.name,
             [f"record for 1 database, {database}, that {migration} is {word}"],

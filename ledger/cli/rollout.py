@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli.asking import YesOption, confirm
+from ledger.cli.asking import UnaskedYesOption, YesOption, confirm
 from ledger.cli.everyday import BundleOption, ToOption, travel_with
 from ledger.cli.exits import ExitCode
 from ledger.cli.options import (
@@ -65,6 +65,7 @@ async def pause(
     ctx: typer.Context,
     why: Why,
     rollout: RolloutArgument = None,
+    yes: UnaskedYesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Order nothing new; what runs finishes."""
@@ -214,12 +215,14 @@ async def chosen_rollout(session: Session, rollout: str | None) -> str:
 async def _confirm(
     session: Session, rollout: str, verb: str, *, yes: bool, typed: bool = False
 ) -> None:
+    from ledger.domain.wording import number_of
+
     status = await session.ledger.rollouts.status(rollout)
     counts = ", ".join(f"{count} {words(state)}" for state, count in status.counts.items() if count)
     total = sum(status.counts.values())
     facts = [
         f"{verb} rollout {rollout}, which is {words(status.status)}",
-        f"{total} databases in {len(status.waves)} waves: {counts}",
+        f"{number_of(total, 'database')} in {number_of(len(status.waves), 'wave')}: {counts}",
     ]
     confirm(session.ledger.name, facts, yes=yes, typed=typed)
 

@@ -12,6 +12,7 @@ from math import floor
 
 from ledger.contracts.events import Budget
 from ledger.domain.refusals import InvalidBudget
+from ledger.domain.wording import number_of
 
 _COUNT = re.compile(r"\d{1,9}")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,6})?)\s*%")
@@ -47,4 +48,6 @@ def describe(total: int, budget: Budget) -> str:
     """The budget as people read it: `3`, or `2% of 100 databases (2)`."""
     if budget.count is not None:
         return str(budget.count)
-    return f"{budget.percent or 0.0:g}% of {total} databases ({allowed(total, budget)})"
+    return (
+        f"{budget.percent or 0.0:g}% of {number_of(total, 'database')} ({allowed(total, budget)})"
+    )

@@ -131,7 +131,7 @@ def register(
     pool: str,
     connection: Connection,
     labels: Mapping[str, str] | None = None,
-) -> tuple[Event, ...]:
+) -> tuple[DatabaseRegistered, ...]:
     """Let a database join. Registering it again just as it is changes nothing.
 
     Raises `InvalidDatabase`, `AlreadyRegistered`, `AddressTaken` or `RetiredDatabase`.

@@ -36,6 +36,7 @@ from ledger.domain.orders import Decided, Policy, Situation, decided, inspection
 from ledger.domain.refusals import listed
 from ledger.domain.rollback import goes_back_next
 from ledger.domain.states import ORDERING, DatabaseState, DatabaseStatus, RolloutState, Status
+from ledger.domain.wording import number_of
 
 EVIDENCE_AT_MOST = 100
 """Positions named as the evidence of a halt; the first ones say enough."""
@@ -116,7 +117,7 @@ def _halt(state: RolloutState) -> list[Decided]:
     failures = (state.database(database) for database in state.failures)
     evidence = sorted(failure.settled_position for failure in failures if failure.counts)
     why = (
-        f"{state.counted} of {state.ordered} databases failed, "
+        f"{state.counted} of {number_of(state.ordered, 'database')} failed, "
         f"budget is {budget.describe(state.total, plan.budget)}"
     )
     halted = RolloutHalted(
@@ -273,9 +274,10 @@ def _went_back(state: RolloutState) -> Decided:
         names = sorted(state.failures)
         stuck = [n for n in names if state.database(n).status is DatabaseStatus.ROLLBACK_FAILED]
         positions = sorted(state.database(name).settled_position for name in stuck)
+        databases = number_of(len(state.undo), "database")
         halted = RolloutHalted(
             rollout=state.rollout,
-            why=f"rollback failed on {failed} of {len(state.undo)} databases: {listed(stuck)}",
+            why=f"rollback failed on {failed} of {databases}: {listed(stuck)}",
             evidence=tuple(positions[:EVIDENCE_AT_MOST]),
         )
         return decided(state, halted, str(state.version))

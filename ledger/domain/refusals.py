@@ -2,24 +2,25 @@
 
 ```
 Refusal
-├── InvalidDatabase        the description of a database cannot be stored
-│   └── LiteralPassword    a password where only a reference to one may stand
+├── InvalidArgument        what was written cannot be meant; wrong usage, for scripts
+│   ├── InvalidDatabase        the description of a database cannot be stored
+│   │   └── LiteralPassword    a password where only a reference to one may stand
+│   ├── InvalidSelection       a --select expression cannot be read
+│   ├── InvalidWaves           a wave specification cannot be read or leaves databases out
+│   ├── InvalidBudget          a failure budget cannot be read
+│   ├── InvalidLimit           a number of a plan is out of its range
+│   └── UnknownTool            no tool of this name keeps a history that can be adopted
 ├── AlreadyRegistered      the id is taken by another database
 ├── AddressTaken           the target is in the fleet under another id
 ├── UnknownDatabase        no database has this id
 ├── RetiredDatabase        the id belonged to a database that left for good
 ├── ReasonRequired         the request changes what is believed, so it must say why
-├── InvalidSelection       a --select expression cannot be read
 ├── EmptySelection         no active database is selected
-├── InvalidWaves           a wave specification cannot be read or leaves databases out
-├── InvalidBudget          a failure budget cannot be read
-├── InvalidLimit           a number of a plan is out of its range
 ├── ChangedMigration       a version is registered with another up
 ├── NothingToRepair        no text has changed, or no file is gone
 ├── OutOfOrder             a migration would run before one that is applied
 ├── UnknownBaseline        the folder has no version up to which to mark
 ├── BeyondBaseline         databases have more than a baseline says
-├── UnknownTool            no tool of this name keeps a history that can be adopted
 ├── UnknownMigration       the rollout has no such version
 ├── NothingPlanned         there is no migration to run
 ├── UndeclaredVariables    migrations have placeholders that nothing stands for
@@ -55,7 +56,11 @@ class Refusal(Exception):
     """A request was understood and refused; nothing was recorded."""
 
 
-class InvalidDatabase(Refusal):
+class InvalidArgument(Refusal):
+    """What was written cannot be meant, whatever the ledger holds."""
+
+
+class InvalidDatabase(InvalidArgument):
     """The description of a database cannot be stored; `field` says which part of it."""
 
     def __init__(self, database: str, field: str, why: str) -> None:
@@ -135,7 +140,7 @@ class ReasonRequired(Refusal):
         super().__init__(f"{request} {what}; say why with --reason")
 
 
-class InvalidSelection(Refusal):
+class InvalidSelection(InvalidArgument):
     """A --select expression cannot be read at `column` (1-based)."""
 
     def __init__(self, expression: str, column: int, why: str) -> None:
@@ -158,7 +163,7 @@ class EmptySelection(Refusal):
         )
 
 
-class InvalidWaves(Refusal):
+class InvalidWaves(InvalidArgument):
     """A wave specification cannot be read, or leaves databases out."""
 
     def __init__(self, spec: str, why: str) -> None:
@@ -168,7 +173,7 @@ class InvalidWaves(Refusal):
         )
 
 
-class InvalidBudget(Refusal):
+class InvalidBudget(InvalidArgument):
     """A failure budget cannot be read."""
 
     def __init__(self, spec: str, why: str) -> None:
@@ -178,7 +183,7 @@ class InvalidBudget(Refusal):
         )
 
 
-class InvalidLimit(Refusal):
+class InvalidLimit(InvalidArgument):
     """A number of a plan is out of its range."""
 
     def __init__(self, name: str, value: float, why: str) -> None:
@@ -239,7 +244,7 @@ class BeyondBaseline(Refusal):
         self.databases = tuple(databases)
 
 
-class UnknownTool(Refusal):
+class UnknownTool(InvalidArgument):
     """No tool of this name keeps a history that can be adopted."""
 
     def __init__(self, name: str, known: Sequence[str]) -> None:

@@ -213,7 +213,7 @@ def _halted_back(state: RolloutState) -> bool:
 def _retried(state: RolloutState) -> list[str]:
     """All that failed or are unknown, in the order of the waves' failures, then the unknown."""
     candidates = [*state.failures, *state.active]
-    return [database for database in candidates if _may_retry(state, state.database(database))]
+    return [database for database in candidates if may_retry(state, state.database(database))]
 
 
 def _retried_by_name(state: RolloutState, databases: Sequence[str]) -> list[str]:
@@ -224,14 +224,15 @@ def _retried_by_name(state: RolloutState, databases: Sequence[str]) -> list[str]
     settled = {
         database.database: database.status.value
         for database in known
-        if not _may_retry(state, database) and not _was_left_out(database)
+        if not may_retry(state, database) and not _was_left_out(database)
     }
     if settled:
         raise NothingToRetry(state.rollout, settled)
     return [database.database for database in known]
 
 
-def _may_retry(state: RolloutState, database: DatabaseState) -> bool:
+def may_retry(state: RolloutState, database: DatabaseState) -> bool:
+    """Whether a new attempt may be asked for, without naming the database."""
     if state.rolling:
         unknown = database.status is DatabaseStatus.UNKNOWN and database.going_back
         return unknown or database.status is DatabaseStatus.ROLLBACK_FAILED

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
+from ledger.domain.wording import IN_QUEUE, number_of
 
 SILENT_AFTER_S = 30.0
 """An agent not heard of for this long is taken for gone; several heartbeats fit into it."""
@@ -180,7 +181,7 @@ def _turn(state: RolloutState, database: DatabaseState) -> Waiting:
     if not state.rolling and database.wave > max(state.wave, 0):
         text = f"wave {database.wave + 1} is not open yet"
         return _because(database, Reason.WAVE, text)
-    text = f"in-flight limit: {state.plan.in_flight} databases at once"
+    text = f"in-flight limit: {number_of(state.plan.in_flight, 'database')} at once"
     if stuck := state.count(DatabaseStatus.BLOCKED) + state.count(DatabaseStatus.UNKNOWN):
         text += f", {stuck} of them blocked or unknown"
     return _because(database, Reason.IN_FLIGHT, text)
@@ -201,8 +202,7 @@ def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> Waitin
         text = f"next retry at {_clock(busy.next_try_at)}; {doing}"
         return _because(database, Reason.RETRY, text, since=busy.since, until=busy.next_try_at)
     if busy.phase == "queued":
-        text = "an agent has it in its queue"
-        return _because(database, Reason.QUEUED, text, since=busy.since)
+        return _because(database, Reason.QUEUED, IN_QUEUE, since=busy.since)
     return _because(database, Reason.RUNNING, f"{busy.phase}: {doing}", since=busy.since)
 
 

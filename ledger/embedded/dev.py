@@ -73,8 +73,14 @@ class DevServers:
                 raise
 
     def settings(self) -> dict[str, str]:
-        """Return the variables that point the ledger here; the first one holds a password."""
-        settings = {"LEDGER_DATABASE_URL": self.postgres.url(LEDGER_DATABASE)}
+        """Return the variables that point ledger and agents here; the first one holds a password.
+
+        The servers are this machine's own and speak no TLS, which agents must be allowed.
+        """
+        settings = {
+            "LEDGER_DATABASE_URL": self.postgres.url(LEDGER_DATABASE),
+            "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+        }
         if self.kafka:
             settings["LEDGER_KAFKA_BOOTSTRAP"] = self.kafka.bootstrap
         return settings
@@ -109,6 +115,8 @@ class DevServers:
 
     def _take_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
+        # It holds passwords and a server's data, and often lies in a checkout.
+        (self.folder / ".gitignore").write_text("*\n", encoding="utf-8")
         handle = self._folder_lock.enter_context((self.folder / "lock").open("w"))
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

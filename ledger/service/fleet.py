@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 
-from ledger.contracts.events import Purpose
+from ledger.contracts.events import DatabaseRegistered, Purpose
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import Event
 from ledger.domain import fleet as rules
@@ -107,22 +107,25 @@ class FleetService:
             lambda fleet: rules.register(fleet, database, pool, connection, labels), asked
         )
 
+    async def check_retire(self, database: str) -> None:
+        """Raise what `retire` would refuse with now; nothing is recorded."""
+        rules.retire(await self.state(), database)
+
+    async def preview_import(self, entries: Sequence[Described]) -> ImportResult:
+        """What `import_` would answer now; nothing is registered. Raises what it would raise."""
+        return _imported(entries, _register_all(await self.state(), entries))
+
     async def import_(self, entries: Sequence[Described], asked: Asked) -> ImportResult:
         """Register many databases, all or none."""
-        added: list[str] = []
+        events: tuple[DatabaseRegistered, ...] = ()
 
         def register_all(fleet: FleetState) -> Iterable[Event]:
-            added.clear()
-            _check_repeated(entries)
-            for one in entries:
-                events = rules.register(fleet, one.database, one.pool, one.connection, one.labels)
-                added.extend(one.database for _ in events)
-                yield from events
+            nonlocal events
+            events = _register_all(fleet, entries)
+            return events
 
         await self._change(register_all, asked)
-        new = set(added)
-        unchanged = tuple(one.database for one in entries if one.database not in new)
-        return ImportResult(tuple(added), unchanged)
+        return _imported(entries, events)
 
     async def label(
         self, database: str, labels: Mapping[str, str], remove: Collection[str], asked: Asked
@@ -141,12 +144,15 @@ class FleetService:
     ) -> str | None:
         """Say where a database is now; its journal is read again. The id of that check, if any."""
 
-        def repoint(fleet: FleetState) -> Iterable[Event]:
-            known = rules.require(fleet, database)
-            connection = _changed(database, known.connection, changes)
-            return rules.repoint(fleet, database, pool or known.pool, connection, asked.reason)
+        return await self._change_and_look(
+            lambda fleet: _repointed(fleet, database, pool, changes, asked), database, asked
+        )
 
-        return await self._change_and_look(repoint, database, asked)
+    async def check_repoint(
+        self, database: str, pool: str | None, changes: Mapping[str, Any], asked: Asked
+    ) -> None:
+        """Raise what `repoint` would refuse with now; nothing is recorded."""
+        _repointed(await self.state(), database, pool, changes, asked)
 
     async def suspend(self, database: str, asked: Asked) -> None:
         """Leave a database out of new orders."""
@@ -160,6 +166,10 @@ class FleetService:
         if check is None:
             raise AssertionError
         return check
+
+    async def check_reinstate(self, database: str, asked: Asked) -> None:
+        """Raise what `reinstate` would refuse with now; nothing is recorded."""
+        rules.reinstate(await self.state(), database, asked.reason)
 
     async def retire(self, database: str, asked: Asked) -> None:
         """Let a database leave for good."""
@@ -231,6 +241,14 @@ class FleetService:
         raise AssertionError
 
 
+def _repointed(
+    fleet: FleetState, database: str, pool: str | None, changes: Mapping[str, Any], asked: Asked
+) -> tuple[Event, ...]:
+    known = rules.require(fleet, database)
+    connection = _changed(database, known.connection, changes)
+    return rules.repoint(fleet, database, pool or known.pool, connection, asked.reason)
+
+
 def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Connection:
     try:
         return Connection.model_validate(known.model_dump() | dict(changes))
@@ -239,6 +257,24 @@ def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Co
         raise InvalidDatabase(
             database, ".".join(map(str, problem["loc"])), f"is wrong: {problem['msg']}"
         ) from None
+
+
+def _register_all(
+    fleet: FleetState, entries: Sequence[Described]
+) -> tuple[DatabaseRegistered, ...]:
+    """The events that let those of `entries` join that are not there alike."""
+    _check_repeated(entries)
+    return tuple(
+        event
+        for one in entries
+        for event in rules.register(fleet, one.database, one.pool, one.connection, one.labels)
+    )
+
+
+def _imported(entries: Sequence[Described], events: Sequence[DatabaseRegistered]) -> ImportResult:
+    new = {event.database for event in events}
+    added = tuple(one.database for one in entries if one.database in new)
+    return ImportResult(added, tuple(one.database for one in entries if one.database not in new))
 
 
 def _check_repeated(entries: Iterable[Described]) -> None:

@@ -213,6 +213,12 @@ class RolloutService:
             asked,
         )
 
+    async def check_resolve(
+        self, rollout: str, database: str, version: str, *, applied: bool
+    ) -> None:
+        """Raise what `resolve` would refuse with now; nothing is recorded."""
+        requests.resolve(await self._state(rollout), database, version, applied=applied)
+
     async def status(self, rollout: str) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for."""
         state = await self._state(rollout)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ledger.domain.requests import may_retry
 from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
 from ledger.domain.waiting import Surroundings, Waiting, waiting
 from migrations.pace import progress_text
@@ -90,12 +91,15 @@ def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
         why=state.why,
         waves=tuple(waves),
         counts=dict(totals),
-        databases=tuple(_line(one, waits.get(one.database)) for one in state.databases()),
+        databases=tuple(_line(state, one, waits.get(one.database)) for one in state.databases()),
     )
 
 
-def _line(database: DatabaseState, waits: Waiting | None) -> DatabaseLine:
+def _line(state: RolloutState, database: DatabaseState, waits: Waiting | None) -> DatabaseLine:
     failure = database.failure
+    helps = waits.command if waits else None
+    if helps is None and may_retry(state, database):
+        helps = f"ledger rollout retry {state.rollout} {database.database}"
     return DatabaseLine(
         database=database.database,
         wave=database.wave,
@@ -103,7 +107,7 @@ def _line(database: DatabaseState, waits: Waiting | None) -> DatabaseLine:
         attempt=database.attempt,
         problem=failure.message if failure else "",
         waits_for=waits.text if waits else "",
-        helps=(waits.command or "") if waits else "",
+        helps=helps or "",
         progress=_progress(database),
     )
 

@@ -88,15 +88,19 @@ async def test_requests_that_are_refused_change_nothing_and_say_what_to_do(
     ledger: LedgerProgram, fleet: Fleet
 ) -> None:
     before = await ledger("events", "-o", "ndjson")
-    for words, said in (
-        (["fleet", "add", "t0", "--host", "h", "--user", "u"], "registered already"),
-        (["fleet", "add", "x", "--host", "h", "--user", "u", "--password", "pw"], "env:NAME"),
-        (["fleet", "suspend", "nobody"], "ledger fleet list"),
-        (["fleet", "reinstate", "t0"], "--reason"),
-        (["fleet", "list", "--select", "tier=="], "column 6"),
+    refused, usage = ExitCode.REFUSED, ExitCode.USAGE
+    for words, code, said in (
+        (["fleet", "add", "t0", "--host", "h", "--user", "u"], refused, "registered already"),
+        (["fleet", "add", "x", "--host", "h", "--user", "u", "--password", "p"], usage, "env:NAME"),
+        (["fleet", "suspend", "nobody"], refused, "ledger fleet list"),
+        (["fleet", "retire", "nobody"], refused, "ledger fleet list"),
+        (["fleet", "repoint", "nobody", "--host", "h"], refused, "ledger fleet list"),
+        (["fleet", "reinstate", "t0"], refused, "--reason"),
+        (["fleet", "list", "--select", "tier=="], usage, "column 6"),
     ):
         answer = await ledger(*words)
-        assert answer.code == ExitCode.REFUSED, words
+        assert answer.code == code, words
+        assert "Ledger " not in answer.err, "refused before it is said what would be done"
         assert said in answer.err
     assert (await ledger("events", "-o", "ndjson")).out == before.out
 
@@ -112,7 +116,7 @@ async def test_a_fleet_is_described_moved_suspended_and_retired_by_events(
     assert found["t0"]["labels"] == {"tier": "gold"}
     assert found["t0"]["connection"]["host"] == "localhost"
     assert [found[name]["status"] for name in ("t1", "t2")] == ["suspended", "retired"]
-    await ledger("fleet", "reinstate", "t1", "--reason", "looked at")
+    await ledger("fleet", "reinstate", "t1", "--reason", "looked at", "--yes")
     history = await ledger("history", "t1", "-o", "json")
     assert [one["event"] for one in history.items][:3] == [
         "DatabaseRegistered",

@@ -58,7 +58,10 @@ def test_reset_deletes_the_data_of_both_servers(server_folder: Path) -> None:
     with DevServers(server_folder):
         (server_folder / "kafka").mkdir()
     DevServers(server_folder).reset()
-    assert [each.name for each in server_folder.iterdir()] == ["lock"]
+    assert {each.name for each in server_folder.iterdir()} == {"lock", ".gitignore"}
+    assert (server_folder / ".gitignore").read_text() == "*\n", (
+        "a folder in a checkout stays out of it"
+    )
 
 
 def test_a_stop_that_comes_during_the_start_leaves_no_server(server_folder: Path) -> None:

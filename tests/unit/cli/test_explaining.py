@@ -8,8 +8,8 @@ import pytest
 from ledger.bus.port import BusMisconfigured, BusUnavailable
 from ledger.cli.exits import ExitCode
 from ledger.cli.explaining import explain
-from ledger.domain.refusals import UnknownDatabase
-from ledger.errors import LedgerUnreachable, NotInstalled, SettingsError
+from ledger.domain.refusals import InvalidWaves, LiteralPassword, UnknownDatabase
+from ledger.errors import LedgerUnreachable, NotInstalled, SettingsError, UnknownCheck
 from migrations.errors import CreateError
 
 SECRET = "postgresql://ada:hunter2@db/ledger"
@@ -21,6 +21,9 @@ SECRET = "postgresql://ada:hunter2@db/ledger"
         (SettingsError("wrong; correct it"), ExitCode.USAGE),
         (BusMisconfigured("no TLS; set it"), ExitCode.USAGE),
         (UnknownDatabase("acme"), ExitCode.REFUSED),
+        (UnknownCheck("k1"), ExitCode.REFUSED),
+        (InvalidWaves("1,x", "'x' is no size"), ExitCode.USAGE),
+        (LiteralPassword("acme"), ExitCode.USAGE),
         (NotInstalled(), ExitCode.UNREACHABLE),
         (LedgerUnreachable("refused"), ExitCode.UNREACHABLE),
         (ConnectionRefusedError(111, SECRET), ExitCode.UNREACHABLE),

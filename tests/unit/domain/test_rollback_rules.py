@@ -40,7 +40,7 @@ def go_back(state: RolloutState) -> tuple[Event, ...]:
 
 
 def test_a_spent_budget_rolls_back_when_the_plan_says_so() -> None:
-    spent = "1 of 1 databases failed, budget is 0"
+    spent = "1 of 1 database failed, budget is 0"
     given(planned(["a"], ["b"], when_spent=WhenSpent.ROLLBACK), wave_opened(0), ordered("a")).when(
         failed("a")
     ).then(
@@ -170,7 +170,7 @@ def test_a_suspended_database_cannot_go_back_and_that_is_visible() -> None:
     story.fleet("a", FleetStatus.SUSPENDED).when(asked(go_back)).then(
         rollback_started("requested"),
         left_out("a", "the database is suspended"),
-        halted("rollback failed on 1 of 1 databases: a"),
+        halted("rollback failed on 1 of 1 database: a"),
     )
     story.fleet("a", FleetStatus.ACTIVE)
     story.when(asked(lambda state: requests.retry(state, ["a"], story.records)))

@@ -124,7 +124,7 @@ def test_others_come_first() -> None:
     found = reasons(running())
     assert (found["b"].reason, found["b"].text) == (
         Reason.IN_FLIGHT,
-        "in-flight limit: 1 databases at once",
+        "in-flight limit: 1 database at once",
     )
     assert (found["c"].reason, found["c"].text) == (Reason.WAVE, "wave 2 is not open yet")
 
@@ -138,7 +138,7 @@ def test_a_paused_rollout_names_resume_and_what_runs_is_still_explained() -> Non
 def test_a_halted_rollout_says_why() -> None:
     found = reasons(running().when(failed("a")))
     assert set(found) == {"b", "c"}
-    assert found["b"].text == "halted: 1 of 1 databases failed, budget is 0"
+    assert found["b"].text == "halted: 1 of 1 database failed, budget is 0"
 
 
 def test_a_database_in_doubt_names_resolve_whatever_else_is_missing() -> None:
