@@ -169,3 +169,27 @@ def test_every_setting_has_a_variable_that_is_known_and_a_description() -> None:
 def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_DATABASE_URL", "")
     assert origin(load({}), "database_url") == "default"
+
+
+def test_variables_are_values_or_labels_and_their_names_may_have_dots(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_user_file('[variables]\nschema = "user"\nregion = "user"\n')
+    Path("ledger.toml").write_text(
+        '[variables]\nregion = {label = "region", sample = "eu"}\n"a.b" = "dotted"\n'
+    )
+    monkeypatch.setenv("LEDGER_VARIABLES", '{"extra": "1"}')
+    loaded = load({})
+    assert [(one.name, one.value, one.label) for one in loaded.settings.declared] == [
+        ("a.b", "dotted", None),
+        ("extra", "1", None),
+        ("region", "eu", "region"),
+        ("schema", "user", None),
+    ]
+    assert "ledger.toml" in origin(loaded, "variables")
+
+
+def test_a_variable_of_a_label_without_a_sample_is_refused() -> None:
+    Path("ledger.toml").write_text('[variables]\nregion = {label = "region"}\n')
+    with pytest.raises(SettingsError, match="variables"):
+        load({})
