@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
-from ledger.cli import db_backups, db_history
+from ledger.cli import db_backups, db_history, db_leaving
 from ledger.cli.allowing import CodeOption, languages
 from ledger.cli.asking import YesOption, confirm
 from ledger.cli.db_options import Patience, Permission
@@ -37,6 +37,7 @@ db_app = typer.Typer(
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     db_history.register(db_app)
+    db_leaving.register(db_app)
     db_backups.register(db_app)
     app.add_typer(db_app, name="db", rich_help_panel="Set-up")
 

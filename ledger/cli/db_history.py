@@ -1,4 +1,4 @@
-"""`ledger db`: coming from another tool with one database, going back, and repairing."""
+"""`ledger db`: coming from another tool with one database, and repairing."""
 
 from __future__ import annotations
 
@@ -51,12 +51,6 @@ def register(db_app: typer.Typer) -> None:
         ),
         needs_arguments=True,
     )(repair)
-    command(
-        db_app,
-        "export-history",
-        examples=("ledger db export-history db/migrations --to goose",),
-    )(export_history)
-    command(db_app, "remove-journal", examples=("ledger db remove-journal",))(remove_journal)
 
 
 async def adopt(
@@ -153,85 +147,6 @@ async def repair(
                       Output(output))  # fmt: skip
 
 
-async def export_history(
-    ctx: typer.Context,
-    place: Place,
-    patience: Patience,
-    to: Annotated[
-        str,
-        typer.Option("--to", metavar="TOOL", help="dbmate, goose, golang-migrate or flyway."),
-    ],
-    directory: DirectoryArgument = MIGRATIONS,
-    dialect: DialectOption = None,
-    output: FormatOption = Format.TABLE,
-) -> ExitCode:
-    """Write another tool's history table from our journal, so that it can go on from here."""
-    from ledger.cli.db_telling import Telling
-    from migrations.adoption.exporting import export_history
-    from migrations.adoption.reading import known_tool
-
-    exported = await export_history(
-        connection_of(place),
-        loaded(directory, dialect),
-        known_tool(to),
-        patience.limits(ctx),
-        Telling(),
-        target=place.schema,
-    )
-    for note in exported.notes:
-        say(f"note: {note}")
-    Output(output).record(
-        "db.export-history",
-        {
-            "tool": exported.tool,
-            "table": exported.table,
-            "rows": exported.rows,
-            "notes": list(exported.notes),
-        },
-        f"{exported.table} has {exported.rows} rows for {exported.tool}; our journal is still "
-        "there: `ledger db remove-journal` takes it away",
-    )
-    return ExitCode.OK
-
-
-async def remove_journal(
-    ctx: typer.Context,
-    place: Place,
-    permission: Permission,
-    patience: Patience,
-    force: Annotated[
-        bool, typer.Option("--force", help="Also with backups of data migrations in it.")
-    ] = False,
-    yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
-) -> ExitCode:
-    """Take our journal out of a database: its schema `migration_ledger`, and nothing else.
-
-    Asks for the database's name. What was applied stays; that it was applied is known no more.
-    """
-    from ledger.cli.db_telling import Telling
-    from migrations.adoption.removing import kept_in, remove_journal
-
-    outside, settings = permission.granted(), connection_of(place)
-    kept = await kept_in(settings)
-    if kept is not None:
-        confirm(kept.database, _losses(kept), yes=yes, typed=True, what="Database")
-    removed = await remove_journal(
-        settings,
-        patience.limits(ctx),
-        Telling(),
-        target=place.schema,
-        outside=outside,
-        force=force,
-    )
-    Output(output).record(
-        "db.remove-journal",
-        {"database": removed.database, "entries": removed.entries, "backups": removed.backups},
-        f"{removed.database}: the journal is gone, with {removed.entries} entries",
-    )
-    return ExitCode.OK
-
-
 def loaded(directory: Any, dialect: str | None) -> tuple[Migration, ...]:
     """The migrations of a folder. Raises LoadError."""
     from migrations.bundle import load_folder
@@ -292,19 +207,6 @@ async def _adopt(
         return _failed(outcome)
     say(f"{len(adopted.taken)} taken over, {len(adopted.released)} let go of")
     return ExitCode.OK
-
-
-def _losses(kept: Any) -> list[str]:
-    """What a person must know before the journal goes."""
-    facts = [
-        f"drop the schema migration_ledger: {kept.entries} entries of {kept.targets} targets",
-        "what was applied, when, by whom and why is known no more",
-    ]
-    if kept.owner:
-        facts.append(f"the database belongs to the fleet of ledger {kept.owner}")
-    if kept.backups:
-        facts.append(f"backups of data migrations go too: {', '.join(kept.backups)}")
-    return facts
 
 
 def _concluded(
