@@ -29,13 +29,13 @@ from dataclasses import dataclass, replace
 
 from migrations.dialects import Reading, only
 from migrations.dialects.encoding import text_of
+from migrations.dialects.flyway_settings import settings_of
 from migrations.dialects.sections import Body, Built, build
 from migrations.dialects.variables import undeclared
 from migrations.errors import (
     DialectError,
     DuplicateVersionError,
     FileNameError,
-    MarkerError,
     VariableError,
 )
 from migrations.grammar import GrammarError, parse
@@ -245,7 +245,7 @@ def _with_conf(file: SourceFile, settings: Mapping[str, SourceFile]) -> Iterator
 
 def _built(file: SourceFile, settings: Mapping[str, SourceFile], reading: Reading) -> Built:
     """The section of one file. Raises LoadError."""
-    said = _settings_of(settings[file.name]) if file.name in settings else {}
+    said = settings_of(settings[file.name]) if file.name in settings else {}
     text = text_of(file)
     options = Options(transaction=said.get("executeintransaction", True))
     if not said.get("placeholderreplacement", True):
@@ -276,32 +276,6 @@ def _refuse_own(file: SourceFile, text: str, missing: Sequence[str]) -> None:
                 f"{name} is filled by Flyway alone, from where and when it runs",
                 f"Take it out, or declare it with --var {name}=VALUE",
             )
-
-
-def _settings_of(file: SourceFile) -> dict[str, bool]:
-    """The keys of a script's `.conf` file, lower case. Raises MarkerError."""
-    said: dict[str, bool] = {}
-    for number, line in enumerate(text_of(file).splitlines(), start=1):
-        written = line.strip()
-        if not written or written.startswith(("#", "!")):
-            continue
-        key, _, value = (part.strip() for part in written.partition("="))
-        lowered = key.lower().removeprefix("flyway.")
-        if lowered == "encoding" and value.lower().replace("-", "") == "utf8":
-            continue
-        if lowered not in ("executeintransaction", "placeholderreplacement"):
-            raise MarkerError(
-                file.name,
-                number,
-                f"setting {key} is not known for a single script",
-                "Known are executeInTransaction and placeholderReplacement",
-            )
-        if value.lower() not in ("true", "false"):
-            raise MarkerError(
-                file.name, number, f"setting {key} has no usable value", "Write true or false"
-            )
-        said[lowered] = value.lower() == "true"
-    return said
 
 
 def _with_baselines(
