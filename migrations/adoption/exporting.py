@@ -204,7 +204,9 @@ def _flyway_rows(chosen: Chosen, last_rank: int) -> list[str]:
     for rank, (one, entry) in enumerate(ranked, start=last_rank + 1):
         file = one.files[0]
         version = None if one.repeatable else one.version.lstrip("vV").replace("_", ".")
-        description = (one.name or one.version).replace("_", " ").strip()
+        # Flyway knows a repeatable migration by its description alone.
+        text = one.name or one.version.partition("__")[2] or one.version
+        description = text.replace("_", " ").strip()
         checksum = flyway_checksum(file.content)
         made_by = entry.made_by or "migration-ledger"
         values: list[Value] = [rank, version, description[:200], "SQL"]
