@@ -151,8 +151,10 @@ async def next_page(course: Course) -> Page | None:
         size = course.batches.size
         ahead = max(1, min(AHEAD_PAGES, AHEAD_ROWS // size))
         after, place_before = course.after, 0
+        fetch = course.target.connection.fetch
         try:
-            ends = await course.target.connection.fetch(course.source.pages(after, size, ahead))
+            ends = await fetch(course.source.full_pages(after, size, ahead))
+            ends = ends or await fetch(course.source.last_page(after, size))
         except asyncpg.PostgresError as error:
             if is_connection_lost(course.target.connection, error):
                 raise

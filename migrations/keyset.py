@@ -75,25 +75,48 @@ class Keyset:
         rows = f"SELECT FROM {self.table} WHERE {self.within(page)}"
         return f"SELECT count(*) FROM ({rows} ORDER BY {self.names} FOR UPDATE) AS locked"  # noqa: S608
 
-    def pages(self, after: Key | None, size: int, ahead: int) -> str:
-        """The query for the ends of the next `ahead` pages: how far each is, and its last key.
+    def full_pages(self, after: Key | None, size: int, ahead: int) -> str:
+        """The query for the ends of the next `ahead` pages that are full; none for a short one.
 
-        The last page of the table may be shorter. `jsonb` gives a text of every type that reads
-        the same under all settings.
+        Hopping from end to end costs a quarter of numbering every key (seen: 5 ms for 50,000).
+        """
+        first = f"FROM {self.table} AS key"
+        if after is not None:
+            first += f" WHERE {self.beyond(after, 'key')}"
+        own = ", ".join(self.quoted("key"))
+        named = ", ".join(
+            f"key.{quote_ident(column)} AS ledger_{number}"
+            for number, column in enumerate(self.columns)
+        )
+        last = _bracketed([f"ends.ledger_{number}" for number in range(len(self.columns))])
+        texts = ", ".join(
+            f"pg_catalog.to_jsonb(ledger_{number}) #>> '{{}}'"
+            for number in range(len(self.columns))
+        )
+        hop = f"ORDER BY {own} OFFSET {size - 1} LIMIT 1"
+        return (
+            "WITH RECURSIVE ends AS ("  # noqa: S608
+            f"(SELECT 1 AS ledger_page, {named} {first} {hop}) UNION ALL "
+            "SELECT ends.ledger_page + 1, following.* FROM ends, LATERAL ("
+            f"SELECT {named} FROM {self.table} AS key WHERE {_bracketed(self.quoted('key'))} > "
+            f"{last} {hop}) AS following WHERE ends.ledger_page < {ahead}) "
+            f"SELECT ledger_page * {size} AS place, ARRAY[{texts}] AS upto FROM ends "
+            "ORDER BY ledger_page"
+        )
+
+    def last_page(self, after: Key | None, size: int) -> str:
+        """The query for the end of what is left, at most one page: how far it is, and its key.
+
+        `jsonb` gives a text of every type that reads the same under all settings.
         """
         keys = ", ".join(f"pg_catalog.to_jsonb({name}) #>> '{{}}'" for name in self.quoted())
         where = f" WHERE {self.beyond(after)}" if after else ""
-        inner = (
-            f"SELECT {self.names} FROM {self.table}{where} "  # noqa: S608
-            f"ORDER BY {self.names} LIMIT {size * ahead}"
-        )
-        window = f"(ORDER BY {self.names})"
+        names = self.names
         return (
             f"SELECT ledger_place AS place, ARRAY[{keys}] AS upto FROM ("  # noqa: S608
-            f"SELECT *, row_number() OVER {window} AS ledger_place, "
-            f"lead(true) OVER {window} AS ledger_more "
-            f"FROM ({inner}) AS key) AS placed "
-            f"WHERE ledger_place % {size} = 0 OR ledger_more IS NULL ORDER BY ledger_place"
+            f"SELECT *, row_number() OVER (ORDER BY {names}) AS ledger_place FROM ("
+            f"SELECT {names} FROM {self.table}{where} ORDER BY {names} LIMIT {size}) AS key"
+            ") AS placed ORDER BY ledger_place DESC LIMIT 1"
         )
 
     def _row(self, alias: str) -> str:
