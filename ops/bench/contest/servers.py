@@ -27,6 +27,9 @@ RELOAD = "SELECT pg_reload_conf()"
 CREATE = 'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'
 DROP = 'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'
 SETTLE = "CHECKPOINT"
+SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "1h"}
+"""No checkpoint in the middle of anybody's clock: whom it hits is chance, and it costs as much as
+sixty databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Server:
 @contextmanager
 def running_server(folder: Path) -> Iterator[Server]:
     """Start a server below `folder`; stop it and delete its data at the end."""
-    postgres = EmbeddedPostgres(folder / "postgres")
+    postgres = EmbeddedPostgres(folder / "postgres", settings=SETTINGS)
     try:
         postgres.start()
         yield Server(postgres.host, postgres.port, SUPERUSER, postgres.password)
