@@ -64,11 +64,25 @@ class _Names:
 
 
 def _sync(given: Given, names: _Names) -> str:
-    key, old, new = given.key_sql, names.old, names.new
     there, back = names.schema + names.there, names.schema + names.back
-    nulls = ", ".join(f"{column.sql} = NULL" for column in given.columns)
     return f"""\
-CREATE FUNCTION {there}() RETURNS trigger
+{_follow_there(given, names, there)}
+{_follow_back(given, names, back)}
+CREATE TRIGGER {names.there}
+AFTER INSERT OR UPDATE ON {names.old}
+FOR EACH ROW EXECUTE FUNCTION {there}();
+
+CREATE TRIGGER {names.back}
+AFTER INSERT OR UPDATE OR DELETE ON {names.new}
+FOR EACH ROW EXECUTE FUNCTION {back}();
+"""
+
+
+def _follow_there(given: Given, names: _Names, function: str) -> str:
+    """What follows a write to the old table."""
+    key, new = given.key_sql, names.new
+    return f"""\
+CREATE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $sync$
@@ -85,8 +99,15 @@ BEGIN
     RETURN NULL;
 END
 $sync$;
+"""
 
-CREATE FUNCTION {back}() RETURNS trigger
+
+def _follow_back(given: Given, names: _Names, function: str) -> str:
+    """What follows a write to the new table."""
+    key, old = given.key_sql, names.old
+    nulls = ", ".join(f"{column.sql} = NULL" for column in given.columns)
+    return f"""\
+CREATE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $sync$
@@ -103,14 +124,6 @@ BEGIN
     RETURN NULL;
 END
 $sync$;
-
-CREATE TRIGGER {names.there}
-AFTER INSERT OR UPDATE ON {old}
-FOR EACH ROW EXECUTE FUNCTION {there}();
-
-CREATE TRIGGER {names.back}
-AFTER INSERT OR UPDATE OR DELETE ON {new}
-FOR EACH ROW EXECUTE FUNCTION {back}();
 """
 
 

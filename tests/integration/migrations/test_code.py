@@ -347,7 +347,10 @@ async def test_a_half_done_module_is_taken_back_by_its_down(world: World) -> Non
 
 
 async def test_without_a_ledger_modules_need_leave_too(world: World) -> None:
-    one = module(CREATE + DOWN + "async def verify(conn):\n    return True\n")
+    one = module(
+        CREATE + DOWN + "async def verify(conn):\n"
+        "    return [row async for row in conn.cursor('TABLE t')] == []\n"
+    )
     outcome = await standalone.up(world.settings, [one], Limits(), Silence())
     assert outcome.verdict is Verdict.REFUSED
     outcome = await standalone.up(world.settings, [one], Limits(), Silence(), programs=PYTHON)
