@@ -65,7 +65,13 @@ def _refuse_unordered(path: Path, migrations: Sequence[Migration]) -> None:
 
 def _prefixed(migration: Migration, prefix: str) -> Migration:
     files = tuple(SourceFile(f"{prefix}/{file.name}", file.content) for file in migration.files)
-    return replace(migration, files=files)
+    up, down, verify = (
+        replace(one, file=f"{prefix}/{one.file}") if one is not None and one.file else one
+        for one in (migration.up, migration.down, migration.verify)
+    )
+    if up is None:
+        raise AssertionError("every migration has an up section")
+    return replace(migration, files=files, up=up, down=down, verify=verify)
 
 
 def _prefixes(paths: Sequence[Path]) -> list[str]:
