@@ -44,6 +44,8 @@ ROWS = 1_000_000
 BATCH = 1_000
 TURNS = 2
 BAR = 0.9
+SETTINGS = {"max_wal_size": "8GB", "checkpoint_timeout": "1h", "autovacuum": "off"}
+"""Nothing that the server does by itself falls into one clock and not into the other."""
 
 MAKE = """
     DROP TABLE IF EXISTS people, full_names;
@@ -205,7 +207,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as name:
         place = Path(name)
         place.chmod(0o755)
-        server = EmbeddedPostgres(place / "postgres")
+        server = EmbeddedPostgres(place / "postgres", settings=SETTINGS)
         server.start()
         try:
             growth, figures = asyncio.run(
