@@ -1,6 +1,6 @@
 """What one database costs, besides what PostgreSQL does: against floors measured in the same run.
 
-    python -m ops.bench.migrations [--files 5000] [--turns 30] [-o json]
+    python -m ops.bench.migrations [--files 5000] [--turns 30] [--rows 1000000] [-o json]
 
 - loading: a folder of that many files against reading, hashing and parsing the same files with
   libpg_query alone;
@@ -9,7 +9,8 @@
 - version: `ledger --version` against `python -c "import typer"`, process start included in both.
 
 A ratio is our time divided by the floor's in the same turn, the median over all turns: at 1.00 we
-cost nothing. `python -m ops.bench.data` does the same for data migrations.
+cost nothing. Data migrations follow, the other way round: what part of the speed of a loop by hand
+they reach (`ops/bench/data.py`); `--rows 0` leaves them out.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from migrations.bundle import load_folder
 from migrations.session import ConnectionSettings
 from migrations.standalone import status, up
 from migrations.work import Limits, Silence, Verdict
+from ops.bench import data
 
 FILES = 5_000
 TURNS = 30
@@ -166,19 +168,27 @@ async def _timed_async(action: Callable[[], Awaitable[None]]) -> float:
     return time.perf_counter() - start
 
 
-def measured(files: int, turns: int) -> list[Figure]:
+def measured(files: int, turns: int, rows: int) -> list[Figure | data.DataFigure]:
     """Every figure, with servers and folders of its own."""
     with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as name:
         place = Path(name)
         place.chmod(0o755)
-        server = EmbeddedPostgres(place / "postgres")
+        server = EmbeddedPostgres(place / "postgres", settings=data.SETTINGS)
         server.start()
         try:
             seen = asyncio.run(looking(server, write_folder(place / "few", STATUS_FILES), turns))
+            moved = asyncio.run(moving(server, rows)) if rows else []
         finally:
             server.stop()
         many = write_folder(place / "many", files)
-        return [loading(many, max(turns // 6, 1)), seen, version(VERSION_TURNS)]
+        return [loading(many, max(turns // 6, 1)), seen, version(VERSION_TURNS), *moved]
+
+
+async def moving(server: EmbeddedPostgres, rows: int) -> list[data.DataFigure]:
+    """Data migrations over a table of so many rows; says by how much memory grew with it."""
+    growth, figures = await data.measured(server.url(), rows, data.BATCH, data.TURNS)
+    print(f"memory grew by {growth} kB from {rows // 10} rows to {rows}", file=sys.stderr)
+    return figures
 
 
 def main() -> None:
@@ -186,9 +196,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What one database costs, against floors.")
     parser.add_argument("--files", type=int, default=FILES)
     parser.add_argument("--turns", type=int, default=TURNS)
+    parser.add_argument("--rows", type=int, default=data.ROWS)
     parser.add_argument("-o", dest="output", choices=["table", "json"], default="table")
     given = parser.parse_args()
-    figures = measured(given.files, given.turns)
+    figures = measured(given.files, given.turns, given.rows)
     if given.output == "json":
         print(json.dumps({one.name: {"ratio": one.ratio, "bar": one.bar} for one in figures}))
     else:
