@@ -4,7 +4,7 @@
 
 - loading: a folder of that many files against reading, hashing and parsing the same files with
   libpg_query alone;
-- status: a look at a database on which everything is applied, folder of 20 files read included,
+- status: a look at a database on which everything is applied, folder of 10 files read included,
   against connecting, one SELECT of the same rows and closing in plain asyncpg;
 - version: `ledger --version` against `python -c "import typer"`, process start included in both.
 
@@ -43,7 +43,7 @@ from ops.bench import data
 
 FILES = 5_000
 TURNS = 30
-STATUS_FILES = 20
+STATUS_FILES = 10
 VERSION_TURNS = 10
 
 FILE = """\
