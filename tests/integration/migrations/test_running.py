@@ -101,7 +101,8 @@ async def test_a_failure_is_repeated_to_its_command_and_tried_again_by_a_new_one
 async def test_a_changed_up_section_is_refused_before_anything_runs(world: World) -> None:
     await world.up(users())
     changed = migration("001", "CREATE TABLE users (id bigint)")
-    outcome = await world.up(migration("000", "CREATE TABLE early ()"), changed)
+    early = migration("000", "CREATE TABLE early ()")
+    outcome = await world.up(early, changed, out_of_order=True)
     assert outcome.failure is not None
     assert outcome.failure.kind == "checksum"
     assert not await world.has("early")

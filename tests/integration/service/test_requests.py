@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from ledger.contracts.events import BundleRegistered, DatabaseSuspended
-from ledger.domain.refusals import ChangedMigration, EmptySelection
+from ledger.domain.refusals import ChangedMigration, EmptySelection, OutOfOrder
 from ledger.errors import NoSuchRollout, SeveralRollouts
 from ledger.service.asked import Asked
 from tests.support.house import House
@@ -24,17 +24,21 @@ async def test_a_plan_of_a_folder_that_is_not_registered_records_nothing(house: 
     assert await house.ledger.pool.fetchval(CONTENT) == 0
 
 
-async def test_a_plan_notes_what_is_older_than_what_databases_have(house: House) -> None:
+async def test_a_plan_refuses_what_is_older_than_what_databases_have_or_notes_it(
+    house: House,
+) -> None:
     async with house.leading(), house.actor() as actor:
         rollout = await house.start(select="id=acme")
         await actor.applies(await actor.ordered("acme"))
         await house.becomes(rollout, "completed")
     house.migration("15")
     (house.folder / "15_change.sql").rename(house.folder / "0_late.sql")
-    preview = await house.ledger.rollouts.plan(house.request())
+    with pytest.raises(OutOfOrder, match=r"0_late \(acme\).*--allow-out-of-order"):
+        await house.ledger.rollouts.plan(house.request())
+    preview = await house.ledger.rollouts.plan(house.request(out_of_order=True))
     assert len(preview.databases) == 3
     assert any("0_late is older than what 1 databases have" in note for note in preview.notes)
-    only_acme = await house.ledger.rollouts.plan(house.request(select="id=acme"))
+    only_acme = await house.ledger.rollouts.plan(house.request(select="id=acme", out_of_order=True))
     assert [step.label for step in only_acme.steps] == ["0_late"]
     assert only_acme.already_everywhere == 2
 
