@@ -10,10 +10,11 @@ import typer
 from ledger.cli.adopting import DirectoryArgument, Source, ThroughOption
 from ledger.cli.asking import YesOption, confirm
 from ledger.cli.exits import ExitCode
-from ledger.cli.options import MIGRATIONS, Travel, Waiting, Why
+from ledger.cli.options import MIGRATIONS, DialectOption, Travel, Waiting, Why
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.planning import plan_request
 from ledger.cli.running import command, opened
+from ledger.cli.variables import declared
 from ledger.cli.watching import stay
 from ledger.errors import WrongArgument
 
@@ -84,7 +85,12 @@ async def adopt(
     if dry_run:
         from ledger.cli.adopt_look import look
 
-        return await look(ctx, travel.select, why, adoption, directory, Output(output))
+        if source.table:
+            raise WrongArgument(
+                "--dry-run over the fleet finds tables by their usual names; leave --table out, or "
+                "look at one database with `ledger db adopt --dry-run --table`"
+            )
+        return await look(ctx, travel, why, adoption, directory, Output(output))
     return await _travel(
         ctx, travel, why, waiting, adoption, directory, yes=yes, output=Output(output)
     )
@@ -131,6 +137,7 @@ async def repair(
         str | None, typer.Option("--ticket", help="Ticket or change number; kept in the record.")
     ] = None,
     directory: DirectoryArgument = MIGRATIONS,
+    dialect: DialectOption = None,
     yes: YesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
@@ -146,7 +153,7 @@ async def repair(
         confirm(session.ledger.name, [f"record that the file of {version} {what}"], yes=yes)
         bundles, asked = session.ledger.bundles, Why(reason, ticket).asked()
         accept = bundles.accept_changed if accept_changed else bundles.accept_gone
-        await accept(directory, version, asked)
+        await accept(directory, version, asked, dialect)
     Output(output).record(
         "repair",
         {"version": version, "accepted": "changed" if accept_changed else "gone"},
@@ -184,7 +191,7 @@ async def _travel(
             direction="adopt",
             folder=directory,
             adoption=adoption,
-            variables=session.settings.declared,
+            variables=declared(travel.var, session.settings),
         )
         preview = await session.ledger.rollouts.plan(request)
         confirm(session.ledger.name, _facts(preview, adoption), yes=yes)

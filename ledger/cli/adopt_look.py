@@ -9,9 +9,10 @@ import typer
 
 from ledger.cli.exits import ExitCode
 from ledger.cli.fleet_check import PATIENCE_S, answers
-from ledger.cli.options import Why
+from ledger.cli.options import Travel, Why
 from ledger.cli.output import Output, say
-from ledger.cli.running import opened
+from ledger.cli.running import flags_of, opened
+from ledger.cli.variables import declared, reading_of
 from ledger.cli.watching import at_work
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ COLUMNS = ("database", "table", "taken", "pending", "no_file", "problem")
 
 async def look(
     ctx: typer.Context,
-    select: str,
+    travel: Travel,
     why: Why,
     adoption: Adoption,
     directory: Path,
@@ -36,9 +37,11 @@ async def look(
     from ledger.contracts.events import Purpose
     from migrations.bundle import load_folder
 
-    migrations = load_folder(directory).migrations
+    variables = declared(travel.var, flags_of(ctx).load().settings)
+    reading = reading_of(variables, psql=travel.allow_psql)
+    migrations = load_folder(directory, travel.dialect, reading).migrations
     async with opened(ctx) as session:
-        check = await session.ledger.fleet.check(select, why.asked(), Purpose.ADOPT)
+        check = await session.ledger.fleet.check(travel.select, why.asked(), Purpose.ADOPT)
         async with at_work(session):
             if not await session.ledger.leader():
                 say("Nobody leads, so nobody looks until `ledger serve` runs.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,9 +13,10 @@ from ledger.cli.asking import YesOption, confirm
 from ledger.cli.db_options import Patience, Permission
 from ledger.cli.db_target import Place, connection_of, described
 from ledger.cli.exits import ExitCode
-from ledger.cli.options import MIGRATIONS, DialectOption
+from ledger.cli.options import MIGRATIONS, DialectOption, VarOption
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.running import command
+from ledger.cli.variables import loaded_here
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ async def adopt(
     source: Source,
     directory: DirectoryArgument = MIGRATIONS,
     dialect: DialectOption = None,
+    var: VarOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     output: FormatOption = Format.TABLE,
@@ -75,7 +79,7 @@ async def adopt(
     adoption = Adoption(source.from_, source.through, source.table, source.accept_missing)
     return await _adopt(
         ctx, place, permission, patience, adoption,
-        loaded(directory, dialect), dry_run=dry_run, yes=yes, output=Output(output),
+        loaded(ctx, directory, dialect, var), dry_run=dry_run, yes=yes, output=Output(output),
     )  # fmt: skip
 
 
@@ -87,6 +91,7 @@ async def baseline(
     through: ThroughOption = "",
     directory: DirectoryArgument = MIGRATIONS,
     dialect: DialectOption = None,
+    var: VarOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     output: FormatOption = Format.TABLE,
@@ -102,7 +107,7 @@ async def baseline(
     adoption = Adoption(BASELINE, through)
     return await _adopt(
         ctx, place, permission, patience, adoption,
-        loaded(directory, dialect), dry_run=dry_run, yes=yes, output=Output(output),
+        loaded(ctx, directory, dialect, var), dry_run=dry_run, yes=yes, output=Output(output),
     )  # fmt: skip
 
 
@@ -120,6 +125,7 @@ async def repair(
     ] = False,
     directory: DirectoryArgument = MIGRATIONS,
     dialect: DialectOption = None,
+    var: VarOption = None,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
     """Accept, in one database, that an applied migration's file has changed or is gone.
@@ -135,7 +141,7 @@ async def repair(
     accept = alone.accept_changed if accept_changed else alone.accept_gone
     outcome = await accept(
         connection_of(place),
-        loaded(directory, dialect),
+        loaded(ctx, directory, dialect, var),
         version,
         permission.reason or "",
         patience.limits(ctx),
@@ -147,11 +153,11 @@ async def repair(
                       Output(output))  # fmt: skip
 
 
-def loaded(directory: Any, dialect: str | None) -> tuple[Migration, ...]:
-    """The migrations of a folder. Raises LoadError."""
-    from migrations.bundle import load_folder
-
-    return load_folder(directory, dialect).migrations
+def loaded(
+    ctx: typer.Context, directory: Path, dialect: str | None, var: Sequence[str] | None
+) -> tuple[Migration, ...]:
+    """The migrations of a folder, psql scripts too: nothing is run. Raises LoadError."""
+    return loaded_here(ctx, directory, dialect, var, psql=True)
 
 
 async def _adopt(

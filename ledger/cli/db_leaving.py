@@ -12,7 +12,7 @@ from ledger.cli.db_history import loaded
 from ledger.cli.db_options import Patience, Permission
 from ledger.cli.db_target import Place, connection_of
 from ledger.cli.exits import ExitCode
-from ledger.cli.options import MIGRATIONS, DialectOption
+from ledger.cli.options import MIGRATIONS, DialectOption, VarOption
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.running import command
 
@@ -40,6 +40,7 @@ async def export_history(
     ],
     directory: DirectoryArgument = MIGRATIONS,
     dialect: DialectOption = None,
+    var: VarOption = None,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
     """Write another tool's history table from our journal, so that it can go on from here."""
@@ -49,7 +50,7 @@ async def export_history(
 
     exported = await export_history(
         connection_of(place),
-        loaded(directory, dialect),
+        loaded(ctx, directory, dialect, var),
         known_tool(to),
         patience.limits(ctx),
         Telling(),

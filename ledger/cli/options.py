@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.cli.allowing import PsqlOption
 from ledger.cli.groups import OptionGroup
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ class Travel(OptionGroup):
     select: SelectOption = ""
     phase: PhaseOption = None
     allow_out_of_order: OutOfOrderOption = False
+    dialect: DialectOption = None
+    allow_psql: PsqlOption = False
     var: VarOption = None
     waves: Annotated[
         str | None,

@@ -63,6 +63,8 @@ def plan_request(
         out_of_order=travel.allow_out_of_order,
         adoption=adoption,
         variables=variables,
+        dialect=travel.dialect,
+        psql=travel.allow_psql,
     )
 
 

@@ -54,9 +54,11 @@ class BundleService:
         folder: Path,
         dialect: str | None = None,
         variables: Sequence[Variable] | None = None,
+        *,
+        psql: bool = False,
     ) -> BundleRegistered:
         """What registering the folder would record; nothing is. Raises as `register`."""
-        bundle = await self._load(folder, dialect, variables)
+        bundle = await self._load(folder, dialect, variables, psql=psql)
         state = await read_bundles(self._log)
         event = accepting(state, await self._event(bundle, folder))
         refuse_changed(state, event.migrations)
@@ -97,13 +99,15 @@ class BundleService:
                 return Registered(bundle.digest, new=True, bundle=event)
         raise AssertionError
 
-    async def accept_changed(self, folder: Path, version: str, asked: Asked) -> None:
+    async def accept_changed(
+        self, folder: Path, version: str, asked: Asked, dialect: str | None = None
+    ) -> None:
         """Let the folder's text of a version stand in for the one that is registered.
 
         Raises `ReasonRequired`, `NothingToRepair`, and LoadError for a folder that cannot be read.
         """
         _require_reason(asked, version)
-        bundle = await self._load(folder)
+        bundle = await self._load(folder, dialect, psql=True)
         ref = next((migration_ref(m) for m in bundle.migrations if m.version == version), None)
         if ref is None:
             raise NothingToRepair(version, "the folder has no such version")
@@ -116,13 +120,15 @@ class BundleService:
         event = ChangeAccepted(version=version, known=known.up_checksum, given=ref.up_checksum)
         await self._append(event, asked, state)
 
-    async def accept_gone(self, folder: Path, version: str, asked: Asked) -> None:
+    async def accept_gone(
+        self, folder: Path, version: str, asked: Asked, dialect: str | None = None
+    ) -> None:
         """Note that no folder has this version any more. Raises as `accept_changed`."""
         _require_reason(asked, version)
         state = await read_bundles(self._log)
         if version not in state.versions:
             raise NothingToRepair(version, "it was never registered")
-        bundle = await self._load(folder)
+        bundle = await self._load(folder, dialect, psql=True)
         if any(migration.version == version for migration in bundle.migrations):
             raise NothingToRepair(version, "the folder has it")
         if version not in state.gone:

@@ -78,6 +78,10 @@ class PlanRequest:
     out_of_order: bool = False
     variables: Sequence[Variable] = ()
     """What placeholders stand for; everything that is declared."""
+    dialect: str | None = None
+    """Of the folder's files; found by looking when it is `None`."""
+    psql: bool = False
+    """A person's leave to take scripts that only psql understands."""
     adoption: Adoption | None = None
     phase: Phase = LAST_BY_DEFAULT
     """Through which phase of each unit it goes up."""
@@ -298,13 +302,15 @@ class RolloutService:
 
     async def _unrecorded_bundle(self, request: PlanRequest) -> BundleRegistered:
         if request.folder is not None:
-            return await self._bundles.preview(request.folder, variables=request.variables)
+            return await self._bundles.preview(
+                request.folder, request.dialect, request.variables, psql=request.psql
+            )
         return await self._registered_bundle(request)
 
     async def _bundle(self, request: PlanRequest, asked: Asked) -> BundleRegistered:
         if request.folder is not None:
             registered = await self._bundles.register(
-                request.folder, asked, variables=request.variables
+                *(request.folder, asked, request.dialect, request.variables), psql=request.psql
             )
             return registered.bundle
         return await self._registered_bundle(request)

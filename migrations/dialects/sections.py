@@ -111,8 +111,8 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
         raise error
     if not reading.programs:
         remedy = (
-            f"{error.remedy}; or let psql run this folder's scripts: `ledger migration register "
-            "DIR --allow-psql`, or `ledger db up --allow-code`"
+            f"{error.remedy}; or let psql run this folder's scripts with --allow-psql (for one "
+            "database without a ledger: `ledger db up --allow-code`)"
         )
         raise PsqlScriptError(error.file, error.line, error.problem, remedy, error.column) from None
     if line := included(body.text):

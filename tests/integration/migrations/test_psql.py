@@ -12,6 +12,9 @@ from migrations.dialects import Reading
 from migrations.migration import Language, Migration, SourceFile
 from migrations.work import Mode, Outcome, Verdict
 from tests.integration.migrations.world import World, until
+from tests.support.psql import needs_psql
+
+pytestmark = needs_psql
 
 ALLOWED = frozenset({Language.PSQL})
 COPY = """\

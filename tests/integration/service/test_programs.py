@@ -16,10 +16,17 @@ from ledger.contracts.reports import CommandRefused, MigrationApplied, Migration
 from ledger.runtime import working
 from ledger.service.asked import Asked
 from ledger.settings import AgentSection, Settings
+from migrations.errors import PsqlScriptError
 from tests.fixtures.postgres import TenantDatabases
 from tests.support.house import House
+from tests.support.psql import needs_psql
 
 PASSWORD = "TENANT_TEST_PASSWORD"
+SCRIPT = """\
+CREATE TABLE coded (id int);
+\\set rows 3
+INSERT INTO coded SELECT generate_series(1, :rows);
+"""
 CODE = """
 async def up(conn):
     await conn.execute("CREATE TABLE coded (id int)")
@@ -33,7 +40,7 @@ async def verify(conn):
 """
 
 
-def settings_of(house: House, programs: tuple[Literal["python"], ...]) -> Settings:
+def settings_of(house: House, programs: tuple[Literal["python", "psql"], ...]) -> Settings:
     agent = AgentSection(insecure_postgres=True, programs=programs)
     return Settings(database_url=SecretStr(house.url), agent=agent)
 
@@ -104,3 +111,43 @@ async def test_an_agent_with_leave_runs_code_and_takes_it_back(
     assert await rows(tenant) is None
     assert len(await house.events(MigrationApplied)) == 1
     assert len(await house.events(MigrationRolledBack)) == 1
+
+
+@pytest.fixture
+def script(house: House) -> None:
+    """Leave one migration in the folder: a pair of files, the first of which only psql reads."""
+    for other in house.folder.iterdir():
+        other.unlink()
+    (house.folder / "1_code.up.sql").write_text(SCRIPT)
+    (house.folder / "1_code.down.sql").write_text("DROP TABLE coded;\n")
+
+
+async def test_a_script_for_psql_is_not_planned_without_a_persons_leave(
+    house: House, script: None
+) -> None:
+    with pytest.raises(PsqlScriptError, match="--allow-psql"):
+        await house.ledger.rollouts.plan(house.request(dialect="golang-migrate"))
+
+
+async def test_an_agent_without_leave_refuses_a_script_for_psql(
+    house: House, tenant: str, script: None
+) -> None:
+    async with working(house.ledger, settings_of(house, ("python",))):
+        await house.becomes(await house.start(select="id=real", psql=True), "halted")
+    (refused,) = await house.events(CommandRefused)
+    assert isinstance(refused.event, CommandRefused)
+    assert "LEDGER_AGENT_PROGRAMS=psql" in refused.event.failure.message
+    assert await rows(tenant) is None
+
+
+@needs_psql
+async def test_a_script_for_psql_runs_where_person_and_agent_allow_it_and_is_taken_back(
+    house: House, tenant: str, script: None
+) -> None:
+    async with working(house.ledger, settings_of(house, ("psql",))):
+        rollout = await house.start(select="id=real", psql=True)
+        await house.becomes(rollout, "completed")
+        assert await rows(tenant) == 3
+        await house.ledger.rollouts.rollback(rollout, Asked("because"))
+        await house.becomes(rollout, "rolled_back")
+    assert await rows(tenant) is None
