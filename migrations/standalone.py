@@ -13,6 +13,7 @@ from enum import StrEnum
 from uuid import uuid4
 
 from migrations.backups import Backup
+from migrations.baselines import set_aside
 from migrations.entries import GONE, Entry
 from migrations.inspection import Inspection, glance
 from migrations.migration import Language, Migration
@@ -47,6 +48,8 @@ class Standing(StrEnum):
     HALF_DONE = "half done"
     HELD_BACK = "held back"
     """Not applied, and a phase that goes only when it is asked for."""
+    COVERED = "covered"
+    """Need not run here: a baseline stands in its place, or it is one for other databases."""
     LATE = "late"
     """Pending, and older than something that is applied."""
     MISSING = "missing"
@@ -157,13 +160,22 @@ def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLi
     applied = applied_versions(found.entries)
     begun = half_done(found.entries)
     messages = late(migrations, applied)
+    aside = set_aside(migrations, {*applied, *begun})
     lines = [
-        _line(migration, applied.get(migration.version), messages, begun=migration.version in begun)
+        _covered(migration, aside[migration.version])
+        if migration.version in aside
+        else _line(
+            migration, applied.get(migration.version), messages, begun=migration.version in begun
+        )
         for migration in migrations
     ]
     known = {migration.version for migration in migrations}
     lines += [_missing(entry) for version, entry in applied.items() if version not in known]
     return tuple(lines)
+
+
+def _covered(migration: Migration, reason: str) -> StatusLine:
+    return StatusLine(migration.version, migration.name, Standing.COVERED, note=reason)
 
 
 def _line(

@@ -27,13 +27,19 @@ class Overview:
 async def look(session: Session, select: str) -> Overview:
     """Ask the read models about the selected databases, against the bundle registered last."""
     from ledger.service.freshness import brought_up
+    from migrations.baselines import set_aside
 
     ledger = session.ledger
     await brought_up(ledger.reads, ledger.log)
     chosen = [record.database for record in await ledger.fleet.list(select)]
     bundle = await ledger.reads.latest_bundle()
     versions = [ref.version for ref in bundle.migrations] if bundle else []
-    known = {one.database: one for one in await ledger.reads.database_versions(versions, chosen)}
+    seen = await ledger.reads.database_versions(versions, chosen)
+    known = {one.database: one for one in seen}
+    covered = {
+        one.database: set_aside(bundle.migrations, one.applied) if bundle and one.applied else {}
+        for one in seen
+    }
     busy = await ledger.reads.busy(chosen)
     rows = [
         {
@@ -41,7 +47,11 @@ async def look(session: Session, select: str) -> Overview:
             "pool": row.record.pool,
             "status": row.record.status,
             "newest": known[row.record.database].latest if row.record.database in known else None,
-            "missing": list(known[row.record.database].missing)
+            "missing": [
+                version
+                for version in known[row.record.database].missing
+                if version not in covered[row.record.database]
+            ]
             if row.record.database in known
             else versions,
             "last_contact_at": row.last_contact_at,

@@ -102,6 +102,10 @@ async def test_a_baseline_runs_where_there_is_no_history_and_nowhere_else(
     assert applied == ["B1.9", "1.10", "R__view"]
     again = await ledger("db", "up", *common, DATABASE_URL=database)
     assert (again.code, {result for _, result in results(again)}) == (ExitCode.OK, {"skipped"})
+    status = await ledger("db", "status", *common, DATABASE_URL=database)
+    shown = {line["migration"]: line["standing"] for line in status.items}
+    assert {shown[version] for version in applied} == {"applied"}
+    assert {shown[version] for version in shown.keys() - set(applied)} == {"covered"}
 
 
 async def test_a_variable_that_is_missing_is_named_with_its_place(
