@@ -125,6 +125,10 @@ class Worker:
     async def _apply(self, job: Job, command: ApplyCommand, reporter: Reporter) -> Verdict:
         if job.stop is Stop.ORDERED:
             return await self._taken_back(command, reporter, "cancelled before it began")
+        if command.expires_at <= self._clock():
+            # An earlier delivery may have been at work in time, and its answer lost.
+            why = f"to be started before {command.expires_at.isoformat()}"
+            return await self._taken_back(command, reporter, why, Verdict.EXPIRED)
         try:
             self._check(job, command)
             connection = self._connection(command)
@@ -154,8 +158,18 @@ class Worker:
         )
         return verdict
 
-    async def _taken_back(self, command: ApplyCommand, reporter: Reporter, why: str) -> Verdict:
-        """Answer a command that must not go on; what it has done is in the journal."""
+    async def _taken_back(
+        self,
+        command: ApplyCommand,
+        reporter: Reporter,
+        why: str,
+        ended: Verdict = Verdict.CANCELLED,
+    ) -> Verdict:
+        """Answer a command that must not go on; what it has done is in the journal.
+
+        `ended` is how it ends if it has done nothing. One that expired never counts as a failure,
+        so a database that cannot be asked then changes nothing.
+        """
         try:
             connection = self._connection(command)
         except Refused as refused:
@@ -169,14 +183,18 @@ class Worker:
         if adopted is not None:
             reporter.adopted(adopted)
         failures = [one.failure for one in outcomes if one.failure is not None]
-        if found.failure is not None:
+        verdict: Verdict
+        failure: FailureDetail | None
+        if found.failure is not None and ended is Verdict.EXPIRED:
+            verdict, failure = ended, _failure(ended.value, why)
+        elif found.failure is not None:
             verdict, failure = Verdict.FAILED, failure_of(_unread(found.failure, why))
         elif failures and failures[-1].kind != "cancelled":
             verdict, failure = Verdict.FAILED, failure_of(failures[-1])
         elif (outcomes and holds(command, found)) or (adopted and command.mode is Mode.ADOPT):
             verdict, failure = Verdict.DONE, None
         else:
-            verdict, failure = Verdict.CANCELLED, _failure("cancelled", why)
+            verdict, failure = ended, _failure(ended.value, why)
         reporter.finished(
             command,
             verdict,
@@ -202,13 +220,12 @@ class Worker:
 
     def _check(self, job: Job, command: ApplyCommand) -> None:
         """Raise `Refused` for what is not to be tried at all."""
-        self._check_expiry(command)
         self._check_epoch(command)
         if job.refusal or len(job.migrations) != len(command.migrations):
             why = job.refusal or "its texts did not arrive in time"
             raise Refused(Verdict.REFUSED, _failure("checksum", why))
 
-    def _check_expiry(self, command: ApplyCommand | InspectCommand) -> None:
+    def _check_expiry(self, command: InspectCommand) -> None:
         if command.expires_at <= self._clock():
             when = command.expires_at.isoformat()
             raise Refused(Verdict.EXPIRED, _failure("expired", f"to be started before {when}"))

@@ -169,6 +169,22 @@ async def test_an_expired_order_is_not_begun(
     assert inside_desk.reports_on(command) == ["AttemptFinished"]
 
 
+async def test_an_expired_order_that_had_its_effect_before_is_answered_from_the_journal(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE])
+        first = await inside_desk.finished(command)
+    inside_desk.heard.clear()
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command.model_copy(update={"expires_at": past}))
+        again = await inside_desk.finished(command)
+    assert (again.verdict, again.journal_head) == (Verdict.DONE, first.journal_head)
+    assert inside_desk.reports_on(command) == ["MigrationApplied", "AttemptFinished"]
+
+
 async def test_missing_texts_are_asked_for_and_waited_for(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
