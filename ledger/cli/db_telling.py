@@ -43,6 +43,9 @@ class Telling(Silence):
         """Say which migration begins."""
         self._pace = Pace(datetime.now(UTC))
         say(f"{direction} {migration.label}")
+        if direction is Direction.UP:
+            for note in migration.notes:
+                say(f"  note: {note}")
 
     def batch_finished(
         self, migration: Migration, direction: Direction, progress: BatchProgress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -158,7 +158,7 @@ class RolloutService:
             direction=request.direction,
             waves=waves.cut(request.waves, drawn.pending.databases) if drawn.events else (),
             steps=steps,
-            notes=drawn.pending.notes,
+            notes=(*drawn.pending.notes, *_written_notes(drawn.pending, request.direction)),
             already_everywhere=drawn.pending.already_everywhere,
             variables=described(drawn.events),
         )
@@ -402,6 +402,13 @@ class RolloutService:
         )
         busy = await self._reads.busy(pending.databases)
         return _Drawn(bundle, pending, planning.plan_rollout(planned, fleet.databases, busy))
+
+
+def _written_notes(pending: Pending, direction: str) -> Iterator[str]:
+    """What loading the files that would go up has noted, in running order."""
+    if direction == "up":
+        for ref in pending.in_running_order(direction):
+            yield from ref.notes
 
 
 def _applied(ref: MigrationRef, databases: int) -> str:

@@ -43,6 +43,14 @@ async def test_a_plan_refuses_what_is_older_than_what_databases_have_or_notes_it
     assert only_acme.already_everywhere == 2
 
 
+async def test_a_plan_says_what_reading_the_files_has_noted(house: House) -> None:
+    text = "-- +migrate Up\nBEGIN;\nCREATE ROLE reporting;\nCOMMIT;\n"
+    (house.folder / "20_roles.sql").write_text(text)
+    preview = await house.ledger.rollouts.plan(house.request())
+    assert any("20_roles.sql:2: BEGIN" in note for note in preview.notes)
+    assert any("second database of the same server fails" in note for note in preview.notes)
+
+
 async def test_a_plan_with_nothing_to_do_starts_nothing(house: House) -> None:
     async with house.leading(), house.actor() as actor:
         rollout = await house.start(select="id=acme")
