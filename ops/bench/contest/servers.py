@@ -7,6 +7,7 @@ is off, because that is nobody's figure.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -113,6 +114,8 @@ async def _quickly(server: Server, statements: list[str]) -> None:
         await _each(server, [SYNC_ON])
         await _each(server, [RELOAD])
         await _each(server, [SETTLE])
+        # What the kernel still holds of the copies would be written in the middle of a measurement.
+        await asyncio.to_thread(os.sync)
 
 
 async def _each(server: Server, statements: list[str]) -> None:
