@@ -61,6 +61,7 @@ class CheckRow:
 
     database: str
     pool: str
+    role: str | None
     look: Look
 
 
@@ -193,9 +194,7 @@ class FleetService:
             raise UnknownCheck(check)
         state: CheckState = fold(None, events)
         fleet = (await self.state()).databases
-        rows = tuple(
-            CheckRow(database, fleet[database].pool, look) for database, look in state.looks.items()
-        )
+        rows = tuple(_row(fleet[database], look) for database, look in state.looks.items())
         return CheckResult(check, state.is_finished(utc_now()), rows)
 
     async def _check(self, databases: Sequence[str], purpose: Purpose, asked: Asked) -> str:
@@ -243,6 +242,10 @@ class FleetService:
             else:
                 return bool(events)
         raise AssertionError
+
+
+def _row(record: DatabaseRecord, look: Look) -> CheckRow:
+    return CheckRow(record.database, record.pool, record.connection.role, look)
 
 
 def _relabelled(
