@@ -2,7 +2,9 @@
 
 The context of `ledger rollout start` travels in the events' metadata, from there in the headers of
 commands, through the agent to each SQL statement, and back in the reports' metadata. Conventions:
-OpenTelemetry semantic conventions 1.44, messaging and CI/CD; names of our own start with `ledger.`.
+OpenTelemetry semantic conventions 1.44, messaging and CI/CD; names of our own start with
+`migration_ledger.`. Those of one migration are in `migrations.telemetry`, because that package
+knows nothing of the ledger. What is left out on purpose stands in decision 0011.
 
 Nothing configured costs nothing: without a provider the API's own no-op spans are used, and they
 still carry a context that came from elsewhere.
@@ -33,6 +35,10 @@ SCOPE: Final = "migration-ledger"
 
 ORDER_SPAN: Final = "order database"
 """The conductor orders; INTERNAL, a root, linked to the request that made it order."""
+POLL_SPAN: Final = "poll {topic}"
+"""CLIENT; one per poll that delivered something, linked to what the messages carry."""
+COMMIT_SPAN: Final = "commit {topic}"
+"""CLIENT; one per commit of positions."""
 SEND_SPAN: Final = "send {topic}"
 """PRODUCER; one per call and topic, linked to the messages' own contexts."""
 PROCESS_SPAN: Final = "process {topic}"
@@ -50,23 +56,39 @@ MESSAGING_CONVERSATION: Final = "messaging.message.conversation_id"
 MESSAGING_BATCH: Final = "messaging.batch.message_count"
 KAFKA_OFFSET: Final = "messaging.kafka.offset"
 KAFKA_KEY: Final = "messaging.kafka.message.key"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
+PIPELINE: Final = "cicd.pipeline.name"
+"""`rollout` or `check`: what sort of work a database's turn belongs to."""
+PIPELINE_RESULT: Final = "cicd.pipeline.result"
+PIPELINE_STATE: Final = "cicd.pipeline.run.state"
 PIPELINE_RUN: Final = "cicd.pipeline.run.id"
 TASK_NAME: Final = "cicd.pipeline.task.name"
 TASK_RUN: Final = "cicd.pipeline.task.run.id"
 TASK_RESULT: Final = "cicd.pipeline.task.run.result"
-DATABASE: Final = "ledger.database"
-POOL: Final = "ledger.pool"
+DATABASE: Final = "migration_ledger.database"
+POOL: Final = "migration_ledger.pool"
+
+ROLLOUT: Final = "rollout"
+CHECK: Final = "check"
 
 SENT_MESSAGES: Final = "messaging.client.sent.messages"
 CONSUMED_MESSAGES: Final = "messaging.client.consumed.messages"
 OPERATION_DURATION: Final = "messaging.client.operation.duration"
-ATTEMPT_DURATION: Final = "ledger.attempt.duration"
+PROCESS_DURATION: Final = "messaging.process.duration"
+RUN_DURATION: Final = "cicd.pipeline.run.duration"
+RUNS_ACTIVE: Final = "cicd.pipeline.run.active"
+RUN_ERRORS: Final = "cicd.pipeline.run.errors"
+ATTEMPT_DURATION: Final = "migration_ledger.attempt.duration"
 """Seconds that one attempt on one database took, by its result."""
 
 MESSAGING_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5, 10)
 ATTEMPT_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 1800.0, 7200.0)
 """A migration takes milliseconds or hours; the conventions' buckets for queries end at 10 s."""
+
+RUN_BUCKETS: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0, 604_800.0)
+"""A rollout takes seconds on a few databases, and days on a fleet."""
 
 # --- set-up --------------------------------------------------------------------------------------
 
@@ -112,6 +134,11 @@ def _wanted(signal: str, environ: Mapping[str, str]) -> bool:
 def traced() -> bool:
     """Whether spans go anywhere."""
     return _is_sdk(trace.get_tracer_provider())
+
+
+def measured() -> bool:
+    """Whether measurements go anywhere."""
+    return _is_sdk(metrics.get_meter_provider())
 
 
 def _is_sdk(provider: object) -> bool:
@@ -231,8 +258,16 @@ def meter() -> metrics.Meter:
 
 @contextmanager
 def command_span(command: str) -> Iterator[Span]:
-    """INTERNAL span of one command of the CLI, named as it was typed: `ledger rollout start`."""
-    with tracer().start_as_current_span(command, kind=SpanKind.INTERNAL) as span:
+    """INTERNAL span of one command of the CLI, named as it was typed: `ledger rollout start`.
+
+    Of what a command raises the span has the type alone: the text may hold what others may not see.
+    """
+    with (
+        tracer().start_as_current_span(
+            command, kind=SpanKind.INTERNAL, record_exception=False, set_status_on_exception=False
+        ) as span,
+        marking(span),
+    ):
         yield span
 
 
@@ -248,13 +283,15 @@ def order_span(origin: Metadata, rollout: str, database: str) -> Iterator[None]:
         with attached(context):
             yield
         return
-    attributes = {PIPELINE_RUN: rollout, DATABASE: database}
+    attributes = {PIPELINE: ROLLOUT, PIPELINE_RUN: rollout, DATABASE: database}
     with tracer().start_as_current_span(
         ORDER_SPAN,
         context=Context(),
         kind=SpanKind.INTERNAL,
         links=links_to([context]),
         attributes=attributes,
+        record_exception=False,
+        set_status_on_exception=False,
     ):
         yield
 
@@ -267,6 +304,16 @@ def attached(context: Context) -> Iterator[None]:
         yield
     finally:
         otel_context.detach(token)
+
+
+@contextmanager
+def marking(span: Span) -> Iterator[None]:
+    """Mark `span` with the type of what is raised inside."""
+    try:
+        yield
+    except Exception as error:
+        failed(span, type(error).__name__)
+        raise
 
 
 def failed(span: Span, error_type: str) -> None:

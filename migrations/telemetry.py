@@ -1,7 +1,8 @@
 """Spans of one migration on one database, through opentelemetry-api alone.
 
 Names and attributes follow the semantic conventions for databases (1.44); a name of ours starts
-with `migration_ledger.`. Without a configured provider no span is made at all: one of the API's own
+with `migration_ledger.`, as do those in the ledger's registry (`ledger/telemetry.py`), which this
+package cannot import. Without a configured provider no span is made at all: one of the API's own
 no-op spans costs 9 µs per statement, none costs 3 (seen).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import asyncpg
 from opentelemetry import trace
@@ -18,6 +20,24 @@ from migrations import labels
 from migrations.migration import Direction, Migration, Statement
 from migrations.session import ConnectionSettings
 from migrations.work import StepOutcome, StepResult, Work
+
+STEP_SPAN: Final = "migrate {version} {direction}"
+"""INTERNAL; one per migration, below what the caller has open. Statements are below it."""
+VERSION: Final = "migration_ledger.migration.version"
+DIRECTION: Final = "migration_ledger.migration.direction"
+ROLLOUT: Final = "migration_ledger.rollout.id"
+COMMAND: Final = "migration_ledger.command.id"
+SCHEMA: Final = "migration_ledger.target.schema"
+RESULT: Final = "migration_ledger.step.result"
+
+DB_SYSTEM: Final = "db.system.name"
+DB_NAMESPACE: Final = "db.namespace"
+DB_TEXT: Final = "db.query.text"
+DB_SUMMARY: Final = "db.query.summary"
+DB_STATUS: Final = "db.response.status_code"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
 
 _TRACER = trace.get_tracer("migration-ledger.migrations")
 
@@ -29,17 +49,18 @@ def step_span(work: Work, migration: Migration, direction: Direction) -> Iterato
         yield trace.INVALID_SPAN
         return
     attributes = {
-        "migration_ledger.migration.version": migration.version,
-        "migration_ledger.migration.direction": direction.value,
-        "migration_ledger.rollout.id": work.rollout,
-        "migration_ledger.command.id": str(work.command_id),
-        "migration_ledger.target.schema": work.target,
+        VERSION: migration.version,
+        DIRECTION: direction.value,
+        ROLLOUT: work.rollout,
+        COMMAND: str(work.command_id),
+        SCHEMA: work.target,
     }
     with _TRACER.start_as_current_span(
-        f"migrate {migration.version} {direction.value}",
+        STEP_SPAN.format(version=migration.version, direction=direction.value),
         kind=SpanKind.INTERNAL,
         attributes=attributes,
         record_exception=False,
+        set_status_on_exception=False,
     ) as span:
         yield span
 
@@ -48,9 +69,9 @@ def finish_step(span: Span, outcome: StepOutcome) -> None:
     """Say how the migration ended; an error only when it failed."""
     if not span.is_recording():
         return
-    span.set_attribute("migration_ledger.step.result", outcome.result.value)
+    span.set_attribute(RESULT, outcome.result.value)
     if outcome.result is StepResult.FAILED and outcome.failure is not None:
-        span.set_attribute("error.type", outcome.failure.sqlstate or outcome.failure.kind)
+        span.set_attribute(ERROR_TYPE, outcome.failure.sqlstate or outcome.failure.kind)
         span.set_status(Status(StatusCode.ERROR, outcome.failure.message))
 
 
@@ -64,12 +85,12 @@ def statement_span(
         return
     namespace = f"{settings.database}|{target}" if target else settings.database
     attributes: dict[str, str | int] = {
-        "db.system.name": "postgresql",
-        "db.namespace": namespace,
-        "db.query.text": labels.normalized(statement.text),
-        "db.query.summary": statement.summary,
-        "server.address": settings.host,
-        "server.port": settings.port,
+        DB_SYSTEM: "postgresql",
+        DB_NAMESPACE: namespace,
+        DB_TEXT: labels.normalized(statement.text),
+        DB_SUMMARY: statement.summary,
+        SERVER_ADDRESS: settings.host,
+        SERVER_PORT: settings.port,
     }
     # The exception's text may hold tenant data, so it is not recorded; its SQLSTATE is.
     with _TRACER.start_as_current_span(
@@ -96,6 +117,6 @@ def _mark(span: Span, error: BaseException) -> None:
         return
     state = error.sqlstate if isinstance(error, asyncpg.PostgresError) else None
     if state:
-        span.set_attribute("db.response.status_code", state)
-    span.set_attribute("error.type", state or type(error).__name__)
+        span.set_attribute(DB_STATUS, state)
+    span.set_attribute(ERROR_TYPE, state or type(error).__name__)
     span.set_status(Status(StatusCode.ERROR))

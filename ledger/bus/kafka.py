@@ -71,7 +71,7 @@ class KafkaBus:
     ) -> None:
         security.check(settings)
         self._settings = settings
-        self._client_id = client_id
+        self._client = tracing.Client.of(client_id, settings.servers)
         self._publish_s = publish_s
         self._options = security.client_options(settings) | {
             "bootstrap_servers": settings.servers,
@@ -107,7 +107,7 @@ class KafkaBus:
         """Send all, then wait until all are acknowledged."""
         if not messages:
             return
-        async with tracing.sending(messages, self._client_id) as traced:
+        async with tracing.sending(messages, self._client) as traced:
             producer = await self._connected()
             try:
                 async with asyncio.timeout(self._publish_s):

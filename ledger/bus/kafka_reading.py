@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -66,6 +67,7 @@ class KafkaReader:
         self._topic = topic
         self._positions = dict(positions)
         self._partitions = partitions
+        self._client = tracing.Client.of(options["client_id"], options["bootstrap_servers"])
         self._consumer: AIOKafkaConsumer | None = None
         self._polling: asyncio.Task[list[Received]] | None = None
         self.closed = False
@@ -114,14 +116,17 @@ class KafkaReader:
     async def _poll(self, timeout_s: float, limit: int) -> list[Received]:
         try:
             consumer = await self._ready(self._consumer or await self.open())
-            batches = await consumer.getmany(timeout_ms=int(timeout_s * 1000), max_records=limit)
+            with tracing.receiving(self._topic, self._client) as received:
+                batches = await consumer.getmany(
+                    timeout_ms=int(timeout_s * 1000), max_records=limit
+                )
+                for records in batches.values():
+                    received += map(_received, records)
         except (KafkaError, OSError) as error:
             await self._let_go()
             raise BusUnavailable(
                 f"{self._topic} cannot be read ({what(error)}); the next poll connects again"
             ) from None
-        received = [_received(record) for records in batches.values() for record in records]
-        tracing.consumed(received, self._topic)
         for message in received:
             self._positions[message.partition] = message.offset + 1
         return received
@@ -156,6 +161,7 @@ class KafkaMember(KafkaReader):
 
     def __init__(self, options: Mapping[str, Any], topic: str, group: str) -> None:
         super().__init__(options, topic, {}, 0)
+        self._client = replace(self._client, group=group)
         self._group = group
         self._paused = False
         self._refusals = 0
@@ -174,8 +180,9 @@ class KafkaMember(KafkaReader):
             # All of them moved. aiokafka takes an empty commit for a mistake of its caller.
             return
         try:
-            async with asyncio.timeout(COMMIT_S):
-                await consumer.commit(mine)
+            with tracing.settling(self._topic, self._client):
+                async with asyncio.timeout(COMMIT_S):
+                    await consumer.commit(mine)
             self._refusals = 0
         except (CommitFailedError, IllegalStateError) as error:
             self._refusals += 1

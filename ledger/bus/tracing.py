@@ -2,14 +2,15 @@
 
 One PRODUCER span per call and topic, linked to the contexts that its messages carry: those are the
 messages' creation contexts and are never overwritten. A message without one gets the span's own.
+A poll that delivered nothing has no span, or an idle agent would fill a collector with them.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import replace
-from time import monotonic
+from dataclasses import dataclass, replace
+from time import monotonic, time_ns
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
@@ -31,13 +32,50 @@ _consumed = _meter.create_counter(
 _duration = _meter.create_histogram(
     telemetry.OPERATION_DURATION,
     unit="s",
-    description="Time from a call until the broker's acknowledgement.",
+    description="Time from a call until the broker's answer.",
     explicit_bucket_boundaries_advisory=telemetry.MESSAGING_BUCKETS,
 )
 
 
+Attributes = dict[str, str | int]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who talks to the broker, and where it was told to find one."""
+
+    id: str
+    address: str
+    port: int | None
+    group: str = ""
+
+    @classmethod
+    def of(cls, client_id: str, servers: Sequence[str], group: str = "") -> Client:
+        """A client of these bootstrap addresses; the first of them names the broker."""
+        host, _, port = servers[0].rpartition(":")
+        return cls(client_id, host.strip("[]"), int(port) if port.isdigit() else None, group)
+
+    def span_attributes(self, topic: str, operation: str, type_: str, count: int) -> Attributes:
+        """What every span of the transport says at its start."""
+        found: Attributes = {
+            telemetry.MESSAGING_SYSTEM: "kafka",
+            telemetry.MESSAGING_OPERATION: operation,
+            telemetry.MESSAGING_OPERATION_TYPE: type_,
+            telemetry.MESSAGING_DESTINATION: topic,
+            telemetry.MESSAGING_CLIENT: self.id,
+            telemetry.SERVER_ADDRESS: self.address,
+        }
+        if self.port is not None:
+            found[telemetry.SERVER_PORT] = self.port
+        if self.group:
+            found[telemetry.MESSAGING_GROUP] = self.group
+        if count > 1:
+            found[telemetry.MESSAGING_BATCH] = count
+        return found
+
+
 @asynccontextmanager
-async def sending(messages: Sequence[Message], client_id: str) -> AsyncIterator[Sequence[Message]]:
+async def sending(messages: Sequence[Message], client: Client) -> AsyncIterator[Sequence[Message]]:
     """Trace the sending of `messages`; yields them as they are to be sent."""
     began = monotonic()
     topics = {message.topic: 0 for message in messages}
@@ -47,42 +85,75 @@ async def sending(messages: Sequence[Message], client_id: str) -> AsyncIterator[
         spans = {}
         for topic in topics:
             group = [message for message in messages if message.topic == topic]
-            spans[topic] = stack.enter_context(_send_span(topic, group, client_id))
+            spans[topic] = stack.enter_context(_send_span(topic, group, client))
         try:
             yield [_with_context(message, spans[message.topic]) for message in messages]
         except Exception as error:
             for span in spans.values():
                 telemetry.failed(span, type(error).__name__)
             raise
-    elapsed = monotonic() - began
     for topic, number in topics.items():
-        attributes = {telemetry.MESSAGING_SYSTEM: "kafka", telemetry.MESSAGING_DESTINATION: topic}
-        _sent.add(number, attributes)
-        _duration.record(elapsed, attributes | {telemetry.MESSAGING_OPERATION: "send"})
-
-
-def consumed(messages: Sequence[Received], topic: str) -> None:
-    """Count what a poll delivered."""
-    if messages:
-        attributes = {telemetry.MESSAGING_SYSTEM: "kafka", telemetry.MESSAGING_DESTINATION: topic}
-        _consumed.add(len(messages), attributes)
+        _sent.add(number, _about(topic))
+        _record(topic, "send", began)
 
 
 @contextmanager
-def _send_span(topic: str, messages: Sequence[Message], client_id: str) -> Iterator[Span]:
-    attributes: dict[str, str | int] = {
-        telemetry.MESSAGING_SYSTEM: "kafka",
-        telemetry.MESSAGING_OPERATION: "send",
-        telemetry.MESSAGING_OPERATION_TYPE: "send",
-        telemetry.MESSAGING_DESTINATION: topic,
-        telemetry.MESSAGING_CLIENT: client_id,
-    }
-    if len(messages) > 1:
-        attributes[telemetry.MESSAGING_BATCH] = len(messages)
+def receiving(topic: str, client: Client) -> Iterator[list[Received]]:
+    """Trace a poll; what it delivers is put into the list that this yields."""
+    began, began_ns = monotonic(), time_ns()
+    delivered: list[Received] = []
+    yield delivered
+    if not delivered:
+        return
+    _consumed.add(len(delivered), _about(topic))
+    _record(topic, "poll", began)
+    if telemetry.traced():
+        origins = [telemetry.extract(message.headers) for message in delivered[:LINKS]]
+        telemetry.tracer().start_span(
+            telemetry.POLL_SPAN.format(topic=topic),
+            kind=SpanKind.CLIENT,
+            attributes=client.span_attributes(topic, "poll", "receive", len(delivered)),
+            links=telemetry.links_to(origins),
+            start_time=began_ns,
+        ).end()
+
+
+@contextmanager
+def settling(topic: str, client: Client) -> Iterator[None]:
+    """Trace a commit of positions; a refused one is marked with its error."""
+    began = monotonic()
+    if telemetry.traced():
+        with (
+            telemetry.tracer().start_as_current_span(
+                telemetry.COMMIT_SPAN.format(topic=topic),
+                kind=SpanKind.CLIENT,
+                attributes=client.span_attributes(topic, "commit", "settle", 1),
+                record_exception=False,
+                set_status_on_exception=False,
+            ) as span,
+            telemetry.marking(span),
+        ):
+            yield
+    else:
+        yield
+    _record(topic, "commit", began)
+
+
+def _about(topic: str) -> Attributes:
+    return {telemetry.MESSAGING_SYSTEM: "kafka", telemetry.MESSAGING_DESTINATION: topic}
+
+
+def _record(topic: str, operation: str, began: float) -> None:
+    attributes = _about(topic) | {telemetry.MESSAGING_OPERATION: operation}
+    _duration.record(monotonic() - began, attributes)
+
+
+@contextmanager
+def _send_span(topic: str, messages: Sequence[Message], client: Client) -> Iterator[Span]:
     with telemetry.tracer().start_as_current_span(
         telemetry.SEND_SPAN.format(topic=topic),
         kind=SpanKind.PRODUCER,
-        attributes=attributes,
+        attributes=client.span_attributes(topic, "send", "send", len(messages)),
         record_exception=False,
         set_status_on_exception=False,
     ) as span:

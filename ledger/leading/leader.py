@@ -3,7 +3,7 @@
 ```
              ┌─▶ conductor, inspector ─ append ─┐
  log ─▶ follower ─▶ relay ─▶ bus ─▶ agents      │
-  ▲          └─▶ roster, projector              │
+  ▲          └─▶ roster, projector, meter       │
   └─────────────── intake ◀─ bus ◀──────────────┘ (reports)
 ```
 
@@ -32,6 +32,7 @@ from ledger.leading.conductor import Conductor
 from ledger.leading.following import Follower
 from ledger.leading.inspector import Inspector
 from ledger.leading.intake import Intake
+from ledger.leading.meter import Meter
 from ledger.leading.projector import Projector
 from ledger.leading.pulse import Pulse
 from ledger.leading.relay import Relay
@@ -77,6 +78,7 @@ class Leader:
         self._inspector = Inspector(log, self._roster, self._reads, term, utc_now)
         self._relay = Relay(bus, bundles, ledger, resend_s, utc_now)
         self._projector = Projector(self._reads)
+        self._meter = Meter()
         self._intake = Intake(
             *(bus, pool, log, term),
             ledger=ledger,
@@ -141,8 +143,10 @@ class Leader:
             ]
             for subscriber in (self._conductor, self._inspector, self._relay):
                 subscriber.saw(history)
+            self._meter.remember(history)
         subscribers = (
             self._roster, self._conductor, self._inspector, self._relay, self._projector,
+            self._meter,
         )  # fmt: skip
         return Follower(self._log, position, subscribers)
 

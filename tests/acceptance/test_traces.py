@@ -9,6 +9,7 @@ from tests.support.collector import Collector, Span, collecting
 from tests.support.fleet import Fleet
 
 FIRST = "20260101000000"
+LOOPBACK = ("127.0.0.1", "localhost")
 SECRET = "'nobody may see this'"
 
 
@@ -21,12 +22,18 @@ async def test_spans_lead_from_the_request_to_the_statement_on_one_database(flee
 
     # One trace per database, because a fleet is too large for one: linked, not below the request.
     ordered = collector.named("order database")
-    assert {span.attributes["ledger.database"] for span in ordered} == ids(fleet)
+    assert {span.attributes["migration_ledger.database"] for span in ordered} == ids(fleet)
     assert all(span.is_linked_to(root) and not span.parent for span in ordered)
     order = of(ordered, "db00")
     topic = f"ledger.commands.{fleet.pool}"
     sent = [span for span in collector.named(f"send {topic}") if span.is_linked_to(order)]
     assert [span.kind for span in sent] == ["PRODUCER"] * len(sent) != []
+
+    assert all(str(span.attributes["server.address"]) in LOOPBACK for span in sent)
+    assert all(isinstance(span.attributes["server.port"], int) for span in sent)
+    polled = [span for span in collector.named(f"poll {topic}") if span.is_linked_to(order)]
+    assert [span.kind for span in polled] == ["CLIENT"]
+    assert {span.kind for span in collector.named(f"commit {topic}")} == {"CLIENT"}
 
     process = of(collector.named(f"process {topic}"), "db00")
     assert process.is_child_of(order)
@@ -81,6 +88,7 @@ def check_messaging(process: Span, topic: str, fleet: Fleet) -> None:
         "messaging.destination.name": topic,
         "messaging.consumer.group.name": f"agents.{fleet.pool}",
         "messaging.kafka.message.key": "db00",
+        "cicd.pipeline.name": "rollout",
         "cicd.pipeline.task.name": "apply",
         "cicd.pipeline.task.run.result": "success",
     }
@@ -119,5 +127,7 @@ def ids(fleet: Fleet) -> set[str]:
 
 def of(spans: list[Span], database: str) -> Span:
     """The span of one database."""
-    (found,) = [span for span in spans if span.attributes.get("ledger.database") == database]
+    (found,) = [
+        span for span in spans if span.attributes.get("migration_ledger.database") == database
+    ]
     return found

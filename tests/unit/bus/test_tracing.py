@@ -6,14 +6,16 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace import SpanKind, StatusCode, get_current_span
 
 from ledger import telemetry
 from ledger.bus import tracing
+from ledger.bus.tracing import Client
 from ledger.contracts.envelope import Metadata
-from ledger.contracts.messages import Message
+from ledger.contracts.messages import Message, Received
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+CLIENT = Client.of("client", ["[::1]:9092", "elsewhere:1"], "agents.eu")
 OTHER = "00-11111111111111111111111111111111-2222222222222222-01"
 
 
@@ -24,6 +26,7 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(telemetry, "tracer", lambda: provider.get_tracer("test"))
+    monkeypatch.setattr(telemetry, "traced", lambda: True)
     return exporter
 
 
@@ -61,7 +64,7 @@ async def test_sending_is_one_producer_span_linked_to_what_the_messages_carry(
     spans: InMemorySpanExporter,
 ) -> None:
     carried = Message("t", "k", b"", (("traceparent", PARENT.encode()),))
-    async with tracing.sending([carried, Message("t", "k", b"")], "client") as sent:
+    async with tracing.sending([carried, Message("t", "k", b"")], CLIENT) as sent:
         assert sent[0] == carried
         assert [name for name, _ in sent[1].headers] == ["traceparent"]
     span = only(spans)
@@ -69,17 +72,63 @@ async def test_sending_is_one_producer_span_linked_to_what_the_messages_carry(
     assert [f"{link.context.trace_id:032x}" for link in span.links] == [PARENT.split("-")[1]]
     assert span.attributes is not None
     assert span.attributes[telemetry.MESSAGING_BATCH] == 2
+    assert span.attributes[telemetry.SERVER_ADDRESS] == "::1"
+    assert span.attributes[telemetry.SERVER_PORT] == 9092
     assert span.status.is_unset
 
 
 async def test_sending_that_fails_says_with_what(spans: InMemorySpanExporter) -> None:
     with pytest.raises(OSError, match="down"):
-        async with tracing.sending([Message("t", "k", b"")], "client"):
+        async with tracing.sending([Message("t", "k", b"")], CLIENT):
             raise OSError("down")
     span = only(spans)
     assert not span.status.is_ok
     assert span.attributes is not None
     assert span.attributes[telemetry.ERROR_TYPE] == "OSError"
+
+
+def test_a_poll_is_one_client_span_linked_to_what_it_delivered(
+    spans: InMemorySpanExporter,
+) -> None:
+    headers = (("traceparent", PARENT.encode()),)
+    with tracing.receiving("t", CLIENT) as delivered:
+        delivered += [Received("t", 0, at, "k", b"", headers) for at in range(2)]
+    span = only(spans)
+    assert (span.name, span.kind) == ("poll t", SpanKind.CLIENT)
+    assert [f"{link.context.span_id:016x}" for link in span.links] == [PARENT.split("-")[2]]
+    assert span.attributes is not None
+    assert span.attributes[telemetry.MESSAGING_OPERATION_TYPE] == "receive"
+    assert span.attributes[telemetry.MESSAGING_GROUP] == "agents.eu"
+    assert span.attributes[telemetry.MESSAGING_BATCH] == 2
+
+
+def test_a_poll_that_delivered_nothing_leaves_no_span(spans: InMemorySpanExporter) -> None:
+    with tracing.receiving("t", CLIENT):
+        pass
+    assert spans.get_finished_spans() == ()
+
+
+def test_a_commit_that_is_refused_says_with_what(spans: InMemorySpanExporter) -> None:
+    with tracing.settling("t", CLIENT):
+        pass
+    with pytest.raises(OSError, match="secret"), tracing.settling("t", CLIENT):
+        raise OSError("secret")
+    kept, refused = spans.get_finished_spans()
+    assert (kept.name, kept.kind, kept.status.is_unset) == ("commit t", SpanKind.CLIENT, True)
+    assert says_only_the_type(refused)
+
+
+def test_what_a_command_raises_is_in_its_span_by_type_alone(spans: InMemorySpanExporter) -> None:
+    with pytest.raises(OSError, match="secret"), telemetry.command_span("ledger up"):
+        raise OSError("secret")
+    assert says_only_the_type(only(spans))
+
+
+def says_only_the_type(span: ReadableSpan) -> bool:
+    """Whether the span failed with an OSError and holds nothing of its text."""
+    assert span.attributes is not None
+    assert (span.status.status_code, span.status.description) == (StatusCode.ERROR, None)
+    return span.attributes[telemetry.ERROR_TYPE] == "OSError" and not span.events
 
 
 def test_nothing_is_exported_unless_an_endpoint_is_named() -> None:
