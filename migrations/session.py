@@ -36,6 +36,8 @@ SESSION_SETTINGS = {
     "tcp_keepalives_idle": "15",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
+    # As long as the keepalives take to give up, for a peer that dies while an answer is under way.
+    "tcp_user_timeout": "30000",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
 }

@@ -202,7 +202,7 @@ auth_type = any
 pool_mode = transaction
 unix_socket_dir =
 ignore_startup_parameters = client_connection_check_interval, tcp_keepalives_idle, \
-tcp_keepalives_interval, tcp_keepalives_count, statement_timeout, lock_timeout, \
+tcp_keepalives_interval, tcp_keepalives_count, tcp_user_timeout, statement_timeout, lock_timeout, \
 idle_in_transaction_session_timeout, search_path
 """
     )

@@ -32,6 +32,14 @@ CREATE TABLE inside (id int);
 CREATE INDEX CONCURRENTLY inside_id ON inside (id);
 CREATE TABLE seen AS SELECT current_setting('lock_timeout') AS waited
 """
+SETTINGS = "SELECT name, setting FROM pg_settings"
+ENDS_A_DEAD_CLIENT = {
+    "client_connection_check_interval": "500",
+    "tcp_keepalives_idle": "15",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 AFTER = "CREATE TABLE seen AS SELECT current_setting('search_path') AS path, "
 AFTER += "current_setting('TimeZone') AS zone, current_setting('row_security') AS security"
 
@@ -43,6 +51,18 @@ async def test_what_a_dump_sets_is_gone_in_the_next_migration(world: World) -> N
     assert await world.fetch("SELECT path, zone, security FROM public.seen") == [
         ('"$user", public', zone, "on")
     ]
+
+
+async def test_what_ends_a_dead_clients_session_holds_also_after_a_script_has_set_it_otherwise(
+    world: World,
+) -> None:
+    undone = "".join(f"SET {name} = 0;\n" for name in ENDS_A_DEAD_CLIENT)
+    seen = (
+        f"CREATE TABLE seen AS {SETTINGS} WHERE name = ANY ('{{{','.join(ENDS_A_DEAD_CLIENT)}}}')"
+    )
+    outcome = await world.up(migration("1", f"{undone}SELECT 1"), migration("2", seen))
+    assert outcome.verdict is Verdict.DONE
+    assert dict(await world.fetch("SELECT name, setting FROM seen")) == ENDS_A_DEAD_CLIENT
 
 
 async def test_our_own_statements_do_not_follow_the_scripts_search_path(world: World) -> None:
