@@ -20,7 +20,7 @@ from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import Adoption
-    from ledger.service.rollouts import PlanPreview
+    from ledger.service.plans import PlanPreview
 
 
 def register(app: typer.Typer) -> None:

@@ -12,7 +12,7 @@ from ledger.errors import WrongArgument
 if TYPE_CHECKING:
     from ledger.cli.options import Travel, Why
     from ledger.contracts.registry import Adoption, Variable
-    from ledger.service.rollouts import PlannedStep, PlanPreview, PlanRequest
+    from ledger.service.plans import PlannedStep, PlanPreview, PlanRequest
     from ledger.settings import RolloutSection
 
 LISTED = 12
@@ -33,7 +33,7 @@ def plan_request(
     variables: Sequence[Variable] = (),
 ) -> PlanRequest:
     """What the command line asks for; what it leaves open comes from the settings."""
-    from ledger.service.rollouts import PlanRequest
+    from ledger.service.plans import PlanRequest
     from migrations.phases import LAST_BY_DEFAULT, Phase
 
     if travel.phase is not None and direction != "up":

@@ -39,7 +39,7 @@ from ledger.contracts.wire import decode_chunk, decode_command, encode_report
 from ledger.leading.leader import Leader
 from ledger.runtime import Ledger, open_ledger
 from ledger.service.asked import Asked
-from ledger.service.rollouts import PlanRequest
+from ledger.service.plans import PlanRequest
 from ledger.settings import Settings
 from ledger.store.leadership import Leadership, take
 from ledger.store.opened import open_event
