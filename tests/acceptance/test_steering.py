@@ -33,7 +33,8 @@ async def test_a_pause_lets_what_runs_finish_and_a_resume_goes_on(fleet: Fleet) 
     fleet.agent()
     rollout = await fleet.start("--waves", "rest", "--in-flight", "2")
     await until(lambda: fleet.tenants[0].is_running("pg_sleep"), "the migration runs")
-    await fleet.ledger("rollout", "pause", "--reason", "high load")
+    asked = await fleet.ledger("rollout", "pause", "--reason", "high load")
+    assert f"pause rollout {rollout}" in asked.err
     paused = await fleet.reached(rollout, "paused")
     ordered = len(await fleet.events(MigrationOrdered))
     assert paused.counts == {"applied": ordered, "pending": 6 - ordered}
