@@ -200,8 +200,10 @@ def _order_all(state: RolloutState, situation: Situation, wave: int, owed: _Owed
     ]
     in_doubt = sum(_holds_place(state, database) for database in owed.concerned)
     free = state.plan.in_flight - owed.others - in_doubt
+    policy = situation.policy
+    most = policy.most_events if state.active else policy.first_orders
     for database in _next_ones(state, wave):
-        if free <= 0 or len(events) >= situation.policy.most_events:
+        if free <= 0 or len(events) >= most:
             break
         chosen = _order_or_leave_out(state, database, situation)
         events.append(chosen)
