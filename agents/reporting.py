@@ -6,7 +6,7 @@ the same; who sent it, when, and whether it was read from the journal goes into 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -160,6 +160,22 @@ class Reporter:
                 )
             )
 
+    def found_outside(self, changes: Sequence[OutsideChange]) -> None:
+        """Somebody changed the target outside of a ledger; said before what this job does there."""
+        for change in latest(changes):
+            self.say(
+                OutsideChangeFound(
+                    database=self._job.command.database,
+                    command=self._job.id,
+                    version=change.version,
+                    direction=change.direction.value,
+                    checksum=change.checksum,
+                    reason=change.reason,
+                    by=change.by,
+                    at=change.at,
+                )
+            )
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""
         now = self._clock()
@@ -206,21 +222,6 @@ class Reporter:
             self._told.add(place)
             report = step_report(self._job, outcome)
             self.say(report, recovered=outcome.recovered)
-
-    def found_outside(self, change: OutsideChange) -> None:
-        """Somebody changed the target outside of a ledger; the latest change of a step counts."""
-        self.say(
-            OutsideChangeFound(
-                database=self._job.command.database,
-                command=self._job.id,
-                version=change.version,
-                direction=change.direction.value,
-                checksum=change.checksum,
-                reason=change.reason,
-                by=change.by,
-                at=change.at,
-            )
-        )
 
     def adopted(self, adopted: Adopted) -> None:
         """Another tool's history was taken over, or taken out of the journal again."""
@@ -287,6 +288,18 @@ def step_report(job: Job, outcome: StepOutcome) -> Report:
                 checksum=checksum,
                 failure=failure_of(outcome.failure) or unexplained(),
             )
+
+
+def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:
+    """The last change of each migration and direction, in the order of these last ones.
+
+    A report's id tells no more of them apart, and what is said last of a migration holds.
+    """
+    kept: dict[tuple[str, Direction], OutsideChange] = {}
+    for change in changes:
+        kept.pop((change.version, change.direction), None)
+        kept[change.version, change.direction] = change
+    return list(kept.values())
 
 
 def failure_of(failure: Failure | None) -> FailureDetail | None:

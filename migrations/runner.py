@@ -72,7 +72,13 @@ class _Attempt:
     def learn(self, target: Target) -> None:
         self.identity = target.identity
         self.head = target.head
-        self.outside = self.outside or target.outside
+
+    def meet(self, target: Target, observer: Observer) -> None:
+        """Learn who was reached, and tell once what was done there outside of a ledger."""
+        self.learn(target)
+        if target.outside and not self.outside:
+            self.outside = target.outside
+            observer.found_outside(self.outside)
 
     def finish(self, outcome: StepOutcome, observer: Observer) -> None:
         """Report an outcome, once."""
@@ -153,7 +159,7 @@ async def _once(
         target = await arrive(
             connection, settings, work, limits, observer, allow_outside=allow_outside
         )
-        attempt.learn(target)
+        attempt.meet(target, observer)
         return await _execute(attempt, target)
     except Refused as error:
         return attempt.outcome(Verdict.REFUSED, from_error(error))

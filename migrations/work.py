@@ -6,6 +6,7 @@ plain data without secrets, so that it can be reported, traced and tested.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -272,6 +273,9 @@ class Observer(Protocol):
     def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
         """The session is proven to be the target's."""
 
+    def found_outside(self, changes: Sequence[OutsideChange]) -> None:
+        """What was done outside of a ledger, oldest first; called before any step of this run."""
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: a lock with its holder, or the next retry."""
 
@@ -296,6 +300,9 @@ class Silence:
     """The observer that hears nothing."""
 
     def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
+        """Ignore."""
+
+    def found_outside(self, changes: Sequence[OutsideChange]) -> None:
         """Ignore."""
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:

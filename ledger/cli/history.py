@@ -185,6 +185,7 @@ async def _timeline(
 
 
 def _row(recorded: Recorded) -> dict[str, Any]:
+    body = recorded.event.model_dump(mode="json")
     return {
         "position": recorded.position,
         "stream": recorded.stream,
@@ -194,9 +195,10 @@ def _row(recorded: Recorded) -> dict[str, Any]:
         "what": told(recorded.event),
         "recorded_at": recorded.recorded_at,
         "by": recorded.recorded_by,
-        "reason": recorded.metadata.reason,
+        # Of what was done outside of the ledger, the reason stands in the database's journal.
+        "reason": recorded.metadata.reason or body.get("reason"),
         "ticket": recorded.metadata.ticket,
-        "body": recorded.event.model_dump(mode="json"),
+        "body": body,
         "metadata": recorded.metadata.model_dump(mode="json", exclude_none=True),
     }
 
