@@ -241,3 +241,20 @@ async def test_work_outside_the_ledger_becomes_an_event_at_the_next_contact(
         fleet.addresses, "3"
     )
     assert (await ledger("down", "1", "--yes", "--select", "half=h0")).code == 0
+
+
+async def test_status_leaves_retired_databases_out_and_tells_of_journals_that_were_not_read(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await ledger("up", "--yes")
+    await ledger("fleet", "retire", "t3", "--yes", "--reason", "left")
+    await ledger("fleet", "reinstate", "t1", "--yes", "--reason", "restored")
+    status = await ledger("status", "-o", "json")
+    unread = {one["database"]: one["unread"] for one in status.items}
+    assert unread == {"t0": False, "t1": True, "t2": False}
+    assert "t1: its journal was not read yet" in status.err
+    (retired,) = (await ledger("status", "--select", "id=t3", "-o", "json")).items
+    assert (retired["status"], retired["missing"]) == ("retired", [])
+
+    assert (await ledger("fleet", "check")).code == 0
+    assert not any(one["unread"] for one in (await ledger("status", "-o", "json")).items)
