@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ledger.domain.requests import may_retry
-from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
+from ledger.contracts.registry import Mode
+from ledger.domain.requests import RETRIED, may_retry
+from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState, Status
 from ledger.domain.waiting import Surroundings, Waiting, waiting
 from migrations.pace import progress_text
 
@@ -99,7 +100,7 @@ def _line(state: RolloutState, database: DatabaseState, waits: Waiting | None) -
     failure = database.failure
     helps = waits.command if waits else None
     if helps is None and may_retry(state, database):
-        helps = f"ledger rollout retry {state.rollout} {database.database}"
+        helps = _tried_again(state, database)
     return DatabaseLine(
         database=database.database,
         wave=database.wave,
@@ -110,6 +111,16 @@ def _line(state: RolloutState, database: DatabaseState, waits: Waiting | None) -
         helps=helps or "",
         progress=_progress(database),
     )
+
+
+def _tried_again(state: RolloutState, database: DatabaseState) -> str | None:
+    """The command that leads to another attempt, as the rollout is now."""
+    if state.status in RETRIED:
+        return f"ledger rollout retry {state.rollout} {database.database}"
+    if state.status is Status.PAUSED:
+        return f"ledger rollout resume {state.rollout}"
+    # A rollout that ended tries nothing again; what it left undone is planned anew.
+    return "ledger up" if state.plan.mode is Mode.UP and not state.rolling else None
 
 
 def _progress(database: DatabaseState) -> str:
