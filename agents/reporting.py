@@ -48,6 +48,8 @@ from migrations.work import (
     StepResult,
 )
 
+SAME_WAIT = timedelta(seconds=1)
+"""Beginnings of a wait that are nearer to each other are one: two clocks measure it."""
 STATEMENT_MAX_CHARS = 8_000
 """Of a failed statement's text: enough to recognise it, small enough for a message."""
 
@@ -148,7 +150,7 @@ class Reporter:
         another thing when the same command is delivered again.
         """
         command = self._job.command
-        self._job.phase = Phase.RUNNING
+        self._running("", 0, 0)
         if isinstance(command, ApplyCommand) and command.expected.identity is None:
             self.say(
                 DatabaseIdentified(
@@ -178,10 +180,16 @@ class Reporter:
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""
-        now = self._clock()
-        self._job.phase = Phase.WAITING
-        self._job.waits_for = what
-        self._job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
+        job, now = self._job, self._clock()
+        job.phase, job.waits_for = Phase.WAITING, what
+        since = now - timedelta(seconds=since_s)
+        if job.waiting_since is None or abs(job.waiting_since - since) > SAME_WAIT:
+            job.waiting_since = since
+        job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
+
+    def trying_again(self) -> None:
+        """Heartbeats go on to say what was waited for, until a statement has run."""
+        self._job.phase, self._job.next_try_at = Phase.RUNNING, None
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """A migration begins."""
@@ -244,6 +252,7 @@ class Reporter:
     def _running(self, migration: str, statement: int, statements: int) -> None:
         job = self._job
         job.phase, job.waits_for, job.next_try_at = Phase.RUNNING, "", None
+        job.waiting_since = None
         job.migration, job.statement, job.statements = migration, statement, statements
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -110,18 +111,20 @@ async def run(
     raised.
     """
     attempt = _Attempt()
-    wait, tries = FIRST_WAIT_S, 0
+    wait, tries, lost_at = FIRST_WAIT_S, 0, 0.0
     while True:
         try:
             return await _once(attempt, settings, work, limits, observer, allow_outside)
         except _ConnectionLost as lost:
             tries = 1 if lost.progressed else tries + 1
+            lost_at = time.monotonic() if tries == 1 else lost_at
             if tries >= CONNECT_TRIES:
                 return attempt.outcome(Verdict.FAILED, from_error(lost.error))
         # Not cryptography: the jitter only keeps databases apart.
         pause = wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
-        observer.waiting("to connect again", 0.0, pause)
+        observer.waiting("to connect again", time.monotonic() - lost_at, pause)
         await asyncio.sleep(pause)
+        observer.trying_again()
         wait *= _GROWTH
 
 

@@ -277,7 +277,13 @@ class Observer(Protocol):
         """What was done outside of a ledger, oldest first; called before any step of this run."""
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
-        """Something is waited for: a lock with its holder, or the next retry."""
+        """Something is waited for: a lock with its holder, or the next retry.
+
+        For `since_s` seconds so far; it is looked at again in `retry_in_s`.
+        """
+
+    def trying_again(self) -> None:
+        """The pause is over and what was waited for is tried again; it may be there or not."""
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """A migration begins."""
@@ -306,6 +312,9 @@ class Silence:
         """Ignore."""
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Ignore."""
+
+    def trying_again(self) -> None:
         """Ignore."""
 
     def step_started(self, migration: Migration, direction: Direction) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ledger.contracts.registry import Mode
 from ledger.domain.requests import RETRIED, may_retry
 from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState, Status
-from ledger.domain.waiting import Surroundings, Waiting, waiting
+from ledger.domain.waiting import Reason, Surroundings, Waiting, waiting
 from migrations.pace import progress_text
 
 
@@ -29,7 +30,8 @@ class WaveStatus:
 class DatabaseLine:
     """One database; `problem` is its latest failure, `helps` a command for what it waits for.
 
-    `progress` is how far a data migration is, while one runs.
+    `progress` is how far a data migration is, while one runs. It waits `since` then, and `until`
+    then nothing changes by itself, where that is known.
     """
 
     database: str
@@ -40,6 +42,16 @@ class DatabaseLine:
     waits_for: str = ""
     helps: str = ""
     progress: str = ""
+    reason: Reason | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def wait(self) -> str:
+        """Tells a wait from another one; of what holds it up, the next try changes all the time."""
+        if self.reason is Reason.HELD_UP and self.since is not None:
+            return f"{self.reason} since {self.since.isoformat()}"
+        return self.waits_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +122,9 @@ def _line(state: RolloutState, database: DatabaseState, waits: Waiting | None) -
         waits_for=waits.text if waits else "",
         helps=helps or "",
         progress=_progress(database),
+        reason=waits.reason if waits else None,
+        since=waits.since if waits else None,
+        until=waits.until if waits else None,
     )
 
 

@@ -55,7 +55,7 @@ def _running(budget: Budget = GENEROUS) -> Story:
 
 
 def suggested(story: Story) -> dict[str, DatabaseLine]:
-    around = Surroundings(story.now, Leader("l", "h", START), None, [], lambda database: "main")
+    around = Surroundings(Leader("l", "h", START), None, [], lambda database: "main")
     return {line.database: line for line in status_of(story.state, around).databases}
 
 
