@@ -13,8 +13,8 @@ from ledger.store.connections import Pool
 from ledger.store.heartbeats import recent_heartbeats
 from ledger.store.leadership import current_leader
 
-LEADER_BEAT = "leader"
-"""Under this name the leader itself says whether it reaches the broker."""
+LEADER_BEAT = ""
+"""Under this name, which no agent has, the leader itself says whether it reaches the broker."""
 RECENT_S = 60.0
 
 
