@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.output import Output, say
-from ledger.cli.running import Session
+from ledger.cli.running import Session, tell_behind
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
@@ -33,10 +33,11 @@ class Overview:
 
 async def look(session: Session, select: str) -> Overview:
     """Ask the read models about the selected databases, against the bundle registered last."""
-    from ledger.service.freshness import brought_up
+    from ledger.service.freshness import as_near_as_may_be
 
     ledger = session.ledger
-    await brought_up(ledger.reads, ledger.log)
+    await as_near_as_may_be(ledger.reads, ledger.log)
+    await tell_behind(session)
     listed = await ledger.fleet.list(select)
     chosen = [record.database for record in listed if select or not record.retired]
     bundle = await ledger.reads.latest_bundle()
