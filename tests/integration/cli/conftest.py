@@ -123,15 +123,25 @@ async def fleet(
 ) -> Fleet:
     """Four tenants t0 to t3, registered; agents of this process may read their password."""
     urls = {f"t{number}": url for number, url in enumerate(await tenant_databases(4))}
-    entries = [_entry(database, url) for database, url in urls.items()]
+    entries = [entry_of(database, url) for database, url in urls.items()]
     async with open_ledger(Settings(database_url=SecretStr(installed))) as opened:
         await opened.fleet.import_(entries, Asked())
-    password = urlsplit(urls["t0"]).password or ""
-    environment |= {"TENANTS": password, "LEDGER_AGENT_INSECURE_POSTGRES": "true"}
-    return Fleet(urls, password)
+    environment |= variables_of(installed, urls["t0"])
+    return Fleet(urls, environment["TENANTS"])
 
 
-def _entry(database: str, url: str) -> Entry:
+def variables_of(ledger: str, tenant: str) -> dict[str, str]:
+    """What leads the program to the ledger, and its agents into databases like `tenant`."""
+    return {
+        "LEDGER_DATABASE_URL": ledger,
+        "LEDGER_NAME": "shop",
+        "TENANTS": urlsplit(tenant).password or "",
+        "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+    }
+
+
+def entry_of(database: str, url: str) -> Entry:
+    """A tenant as `variables_of` lets it be reached."""
     parts = urlsplit(url)
     connection = Connection(
         host=parts.hostname or "",

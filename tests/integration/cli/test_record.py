@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
+import pytest
 
 from ledger.cli.exits import ExitCode
+from ledger.cli.fleet_file import Entry
 from ledger.cli.fleet_options import EXAMPLE_FILE
-from tests.integration.cli.conftest import Fleet
+from ledger.service.asked import Asked
+from ledger.service.fleet import FleetService
+from ledger.store import install as installing
+from ledger.store.connections import open_pool
+from ledger.store.log import EventLog
+from tests.fixtures.postgres import TenantDatabases
+from tests.integration.cli.conftest import Fleet, entry_of, variables_of
 from tests.support.program import LedgerProgram
 
+SCHEMA = installing._schema()
 TAMPER = """
     SET session_replication_role = replica;
     UPDATE ledger.log SET body = body || ' '::bytea WHERE position = 3;
@@ -50,6 +61,41 @@ async def test_another_schema_version_is_refused_with_the_remedy(
     answer = await ledger("status")
     assert answer.code == ExitCode.UNREACHABLE
     assert "ledger upgrade" in answer.err
+
+
+async def test_a_ledger_of_an_older_program_is_refused_until_it_is_upgraded_and_then_works(
+    ledger: LedgerProgram,
+    database: str,
+    environment: dict[str, str],
+    migrations: Path,
+    tenant_databases: TenantDatabases,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tenant,) = await tenant_databases(1)
+    with monkeypatch.context() as older:
+        older.setattr(installing, "_schema", lambda: SCHEMA[:1])
+        assert (await installing.install(database, uuid4())).schema_version == 1
+        await register(database, [entry_of("t0", tenant)])
+    environment |= variables_of(database, tenant)
+
+    refused = await ledger("status")
+    assert refused.code == ExitCode.UNREACHABLE
+    assert "ledger upgrade" in refused.err
+
+    upgraded = await ledger("upgrade", "--yes", "-o", "json")
+    assert upgraded.json["schema_version"] == len(SCHEMA)
+    assert (await ledger("up", "--yes")).code == ExitCode.OK
+    assert (await ledger("replay", "-o", "json")).json["agrees"] is True
+    assert (await ledger("audit", "verify", "-o", "json")).json["whole"] is True
+
+
+async def register(address: str, entries: Sequence[Entry]) -> None:
+    """Write to the log alone, which the first schema has."""
+    pool = await open_pool(address)
+    try:
+        await FleetService(EventLog(pool)).import_(entries, Asked())
+    finally:
+        await pool.close()
 
 
 async def test_a_ledger_that_does_not_answer_is_told_without_its_password(
