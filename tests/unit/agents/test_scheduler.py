@@ -189,7 +189,9 @@ async def test_work_that_breaks_off_frees_its_database(caplog: pytest.LogCapture
     def rest() -> None:
         """Nobody asks."""
 
-    scheduler = Scheduler(1, 1, Library(Texts(1)), work, lambda _: None, over.append, rest, lambda: NOW)
+    scheduler = Scheduler(
+        1, 1, Library(Texts(1)), work, lambda _: None, over.append, rest, lambda: NOW
+    )
     jobs = [job_for("acme", "h"), job_for("acme", "h")]
     for job in jobs:
         scheduler.submit(job)
