@@ -189,3 +189,20 @@ def test_what_only_psql_understands_is_refused_by_name(text: str, problem: str) 
     with pytest.raises(LoadError, match=problem) as refused:
         load("1_a.sql", text=text.encode())
     assert refused.value.line == 1
+
+
+def test_dates_with_and_without_dashes_have_one_order() -> None:
+    names = (
+        "2017-08-31-230457_b/up.sql",
+        "20170820180453_a/up.sql",
+        "2026-05-27-120000-0000_d/up.sql",
+        "2026-05-27-120000_c/up.sql",
+        "20260528000000_e/up.sql",
+        "00000000000000_initial/up.sql",
+    )
+    assert [name for _, name in told(*names)] == ["initial", "a", "b", "c", "d", "e"]
+
+
+def test_what_stands_behind_a_date_tells_versions_apart_also_when_it_is_zero() -> None:
+    names = ("2023-01-26.0-b.sql", "2023-01-26-a.sql", "2023-01-26-000000-c.sql")
+    assert [name for _, name in told(*names)] == ["a", "b", "c"]
