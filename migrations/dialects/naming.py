@@ -11,7 +11,8 @@ from migrations.migration import Migration, SourceFile
 from migrations.version import version_key
 
 SUFFIX = ".sql"
-PARTS = ("migration.sql", "up.sql", "down.sql")
+WHOLE = "migration.sql"
+PARTS = (WHOLE, "up.sql", "down.sql")
 """Names of files in a folder per migration."""
 _PROGRAM = re.compile(
     r"[vV]?[0-9][0-9._-]*[_. -].*\.(?:go|ts|mts|js|mjs|cjs|rb|rs|java|kt|php|ex|exs|cs|fizz)",

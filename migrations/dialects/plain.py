@@ -6,12 +6,13 @@
     2026-01-02-030405_name/up.sql, …/down.sql               the same, as a pair
     0000_name.sql with meta/_journal.json                   the journal gives the order
 
-- Versions are compared number by number. A `.sql` file that carries none is an error.
+- Versions are compared number by number, dates with and without dashes alike. A `.sql` file that
+  carries none is an error; beside folders with versions it is left alone, with a note.
 - `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says; a line that
   is `--> statement-breakpoint` ends a statement.
 - A file may be empty or hold only comments: a migration that does nothing.
-- A line that looks like the section marker of a tool is an error, because without that tool the SQL
-  below it would run with everything else.
+- In a file that is no half of a pair, a line that looks like the section marker of a tool is an
+  error, because without that tool the SQL below it would run with everything else.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from migrations.dialects.golang_migrate import GolangMigrate
 from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.naming import (
     PARTS,
+    SUFFIX,
+    WHOLE,
     base_name,
     is_program,
     is_sql,
@@ -33,8 +36,9 @@ from migrations.dialects.naming import (
 )
 from migrations.dialects.ordering_file import JOURNAL, by_journal
 from migrations.dialects.pairs import Half, body_of, half, of_files, paired
+from migrations.dialects.section_lines import refuse_section_lines
 from migrations.dialects.sections import Body, build
-from migrations.errors import FileNameError, MarkerError
+from migrations.errors import FileNameError
 from migrations.migration import Migration, SourceFile
 from migrations.version import NAME_REMEDY, version_and_name
 
@@ -45,16 +49,6 @@ _DATED = re.compile(
 _SPACED = re.compile(r"([vV]?[0-9]+(?:\.[0-9]+)*)[ .]+(.+)", re.DOTALL)
 _OTHER_TOOLS = re.compile(
     rb"^[ \t]*--+[ \t]*(?:\+[ \t]*(?:migrate|goose)\b|migrate:(?:up|down)\b)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_MARKER = re.compile(
-    r"^[ \t]*--+[ \t]*(?:"
-    r"//[ \t]*@undo|@(?:up|down|undo)\b"
-    r"|\+[ \t]*[a-z]+[ \t]+(?:up|down)\b|migrat\w*[ \t]*:[ \t]*(?:up|down)\b"
-    r"|rambler[ \t]+(?:up|down)\b|liquibase[ \t]+formatted\b|changeset[ \t]+\S+:\S+"
-    r"|create above / drop below\b"
-    r"|(?:(?:up|down|rollback|undo|revert)(?:[ \t]+migration)?|migration[ \t]+(?:up|down))[ \t]*:?"
-    r"[ \t]*-*[ \t]*\r?$)",
     re.IGNORECASE | re.MULTILINE,
 )
 _BREAKPOINT = re.compile(r"^--> statement-breakpoint\b", re.MULTILINE)
@@ -86,18 +80,19 @@ class Plain:
             return False
         if any(_OTHER_TOOLS.search(file.content) for file in sql):
             return False
-        return any(_version_of(file.name) for file in sql)
+        return any(not _is_stray(file.name) for file in sql)
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per version. Raises LoadError."""
         refuse_programs(files, self.name)
         journal = next((file for file in files if file.name.endswith(JOURNAL)), None)
         sql = [file for file in files if is_sql(file.name)]
-        for file in sql:
-            _refuse_markers(file)
-        loaded = ordered([*self._pairs(sql, reading), *self._single(sql, reading)])
+        strays = [file for file in sql if _is_stray(file.name)] if _in_folders(sql) else []
+        kept = [file for file in sql if file not in strays]
+        loaded = ordered([*self._pairs(kept, reading), *self._single(kept, reading)])
         noted = [HISTORY.noted(migration) for migration in loaded]
-        return by_journal(noted, journal) if journal else noted
+        found = by_journal(noted, journal) if journal else noted
+        return _with_strays(found, strays)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -107,19 +102,21 @@ class Plain:
 
     def _pairs(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         halves = [found for file in files if (found := _half(file)) is not None]
+        for one in halves:
+            if base_name(one.file.name).lower() == WHOLE:
+                refuse_section_lines(one.file)
         return paired(halves, self.name, reading)
 
     def _single(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         single = [file for file in files if _half(file) is None]
+        for file in single:
+            refuse_section_lines(file)
         return [_migration(file, self.name, reading) for file in single]
 
 
 def _is_migration(name: str) -> bool:
     """Whether a name is that of a migration here: in the folder, or in one with a version."""
-    folder, _, base = name.rpartition("/")
-    if not folder:
-        return is_sql(name) or is_program(name)
-    return base.lower() in PARTS and _named(base_name(folder)) is not None
+    return _is_part(name) if "/" in name else is_sql(name) or is_program(name)
 
 
 def _half(file: SourceFile) -> Half | None:
@@ -132,10 +129,40 @@ def _half(file: SourceFile) -> Half | None:
 
 def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
     """An up alone. Raises LoadError."""
-    named = _named(base_name(file.name)[: -len(".sql")])
+    named = _named(base_name(file.name)[: -len(SUFFIX)])
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
     return of_files(named, dialect, [build(_broken(body_of(file)), reading)], (file,))
+
+
+def _in_folders(sql: Sequence[SourceFile]) -> bool:
+    """Whether the migrations stand in folders of their own, and no file with a version beside."""
+    folders = any(_is_part(file.name) for file in sql)
+    return folders and all(_is_part(file.name) or _is_stray(file.name) for file in sql)
+
+
+def _is_part(name: str) -> bool:
+    """Whether the folder of a file carries its version."""
+    folder, _, base = name.rpartition("/")
+    return base.lower() in PARTS and _named(base_name(folder)) is not None
+
+
+def _is_stray(name: str) -> bool:
+    """Whether neither a file's name nor its folder's carries a version."""
+    stem = base_name(name)[: -len(SUFFIX)]
+    return not _is_part(name) and _named(stem) is None
+
+
+def _with_strays(loaded: Sequence[Migration], strays: Sequence[SourceFile]) -> list[Migration]:
+    """The migrations; the newest, which most plans name, says what was left alone."""
+    if not loaded:
+        return []
+    notes = [
+        f"{file.name}: carries no version among folders that do, and is left alone"
+        for file in strays
+    ]
+    newest = replace(loaded[-1], notes=(*loaded[-1].notes, *notes))
+    return [*loaded[:-1], newest]
 
 
 def _broken(body: Body) -> Body:
@@ -150,26 +177,6 @@ def _named(stem: str) -> tuple[str, str] | None:
         if found := pattern.fullmatch(stem):
             return found.group(1), found.group(2) or ""
     return version_and_name(stem)
-
-
-def _version_of(name: str) -> bool:
-    folder, _, base = name.rpartition("/")
-    stem = base_name(folder) if base.lower() in PARTS else base[: -len(".sql")]
-    return _named(stem) is not None
-
-
-def _refuse_markers(file: SourceFile) -> None:
-    """Raise MarkerError for a line that seems to begin a section of another tool's format."""
-    text = file.content.decode(errors="replace")
-    if found := _MARKER.search(text):
-        shown = found.group().strip()[:80]
-        raise MarkerError(
-            file.name,
-            text.count("\n", 0, found.start()) + 1,
-            f"`{shown}` looks like the section marker of a tool, and plain SQL has no sections",
-            "Write `-- +migrate Up` and `-- +migrate Down`, or a file of its own for each; "
-            "a comment that is none of this is written in other words",
-        )
 
 
 DIALECTS = (Plain(), HISTORY.kept_by(Plain()))

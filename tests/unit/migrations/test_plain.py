@@ -146,6 +146,13 @@ MARKERS = (
     "-- +migrat Up",
     "-- migration: down",
     "-- rambler up",
+    "-- ====  UP  ====",
+    "-- +up",
+    "-- migrate down",
+    "-- [up]",
+    "-- name: down",
+    "/* up */",
+    "  /* == DOWN == */",
 )
 
 
@@ -206,3 +213,20 @@ def test_dates_with_and_without_dashes_have_one_order() -> None:
 def test_what_stands_behind_a_date_tells_versions_apart_also_when_it_is_zero() -> None:
     names = ("2023-01-26.0-b.sql", "2023-01-26-a.sql", "2023-01-26-000000-c.sql")
     assert [name for _, name in told(*names)] == ["a", "b", "c"]
+
+
+def test_halves_of_a_pair_may_say_which_one_they_are() -> None:
+    (migration,) = load("1_a/up.sql", "1_a/down.sql", text=b"-- Up\nSELECT 1;\n")
+    assert migration.down is not None
+    with pytest.raises(MarkerError):
+        load("1_a/migration.sql", text=b"-- Up\nSELECT 1;\n")
+
+
+def test_beside_folders_with_versions_a_file_without_one_is_left_alone_with_a_note() -> None:
+    loaded = load("1_a/up.sql", "2_b/up.sql", "seed.sql")
+    assert [one.version for one in loaded] == ["1", "2"]
+    assert loaded[-1].notes == (
+        "seed.sql: carries no version among folders that do, and is left alone",
+    )
+    with pytest.raises(FileNameError):
+        load("1_a/up.sql", "2_b.sql", "seed.sql")
