@@ -33,7 +33,7 @@ from migrations.companions import together
 from migrations.dialects import AS_IT_IS, Reading
 from migrations.dialects.detect import by_name, choose
 from migrations.dialects.naming import SUFFIX, in_folder
-from migrations.dialects.registry import DIALECTS, MODULES, OURS, READERS
+from migrations.dialects.registry import DIALECTS, FORMS_OF_OURS, MODULES, OURS, READERS
 from migrations.dialects.sql_migrate import is_ours
 from migrations.errors import FileNameError, FolderError
 from migrations.migration import Migration, SourceFile
@@ -88,7 +88,7 @@ def _migrations(path: Path, dialect: str | None, reading: Reading) -> list[Migra
             "the folder holds no .sql file",
             f"{NAME_REMEDY}; files in subfolders are not searched",
         )
-    ours = set() if reader is OURS else {file.name for file in files if is_ours(file)}
+    ours = set() if reader in FORMS_OF_OURS else {file.name for file in files if is_ours(file)}
     own = [file for file in files if file.name in ours]
     rest = [file for file in files if file.name not in ours]
     loaded = together(reader.load(rest, reading) if rest else [], OURS.load(own, reading))

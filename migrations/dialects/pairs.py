@@ -26,7 +26,9 @@ OTHERS = frozenset(
         *("cockroach", "cockroachdb", "crdb", "clickhouse", "h2", "tidb", "spanner"),
     }
 )
-_SUFFIX = re.compile(r"(.*)\.(up|down)\.sql", re.IGNORECASE | re.DOTALL)
+SQL_ONLY = re.compile(r"(.*)\.(up|down)\.sql", re.IGNORECASE | re.DOTALL)
+ANY_ENDING = re.compile(r"(.*)\.(up|down)\..+", re.IGNORECASE | re.DOTALL)
+"""What the name of a half may end in."""
 _NO_TRANSACTION = re.compile(
     r"--[ \t]*(?:no-transaction|atlas:txmode[ \t]+none|morph:nontransactional)[ \t]*\r?$",
     re.IGNORECASE | re.MULTILINE,
@@ -43,16 +45,21 @@ class Half:
     direction: str
     server: str = ""
     autocommit: bool = False
+    place: str = ""
+    """The folder that holds both halves; empty where their names alone say so."""
 
 
 def half(
-    file: SourceFile, base: str, named: Callable[[str], tuple[str, str] | None]
+    file: SourceFile,
+    base: str,
+    named: Callable[[str], tuple[str, str] | None],
+    suffix: re.Pattern[str] = SQL_ONLY,
 ) -> Half | None:
     """What the file called `base` is; `None` if it is no half of a pair with a version.
 
     `named` splits a name without its suffixes into version and description.
     """
-    found = _SUFFIX.fullmatch(base)
+    found = suffix.fullmatch(base)
     if found is None:
         return None
     stem, *words = found.group(1).split(".")
@@ -74,9 +81,9 @@ class _Pair:
 
 def paired(halves: Iterable[Half], dialect: str, reading: Reading) -> list[Migration]:
     """The migrations that the files make, in no order. Raises LoadError."""
-    pairs: dict[tuple[int, ...], _Pair] = {}
+    pairs: dict[object, _Pair] = {}
     for one in halves:
-        pair = pairs.setdefault(version_key(one.version), _Pair())
+        pair = pairs.setdefault(one.place or version_key(one.version), _Pair())
         pair.halves.setdefault(one.direction, []).append(one)
     made = [_migration(pair, dialect, reading) for pair in pairs.values()]
     return [migration for migration in made if migration is not None]

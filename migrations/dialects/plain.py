@@ -10,6 +10,8 @@
   carries none is an error; beside folders with versions it is left alone, with a note.
 - `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says; a line that
   is `--> statement-breakpoint` ends a statement.
+- Where Drizzle's journal lists two files of one number, or two of Prisma's folders have one time,
+  the whole names are the versions of both; elsewhere that is an error.
 - A file may be empty or hold only comments: a migration that does nothing.
 - In a file that is no half of a pair, a line that looks like the section marker of a tool is an
   error, because without that tool the SQL below it would run with everything else.
@@ -17,6 +19,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,8 +31,10 @@ from migrations.dialects.naming import (
     PARTS,
     SUFFIX,
     WHOLE,
+    apart,
     base_name,
     is_program,
+    is_program_part,
     is_sql,
     ordered,
     refuse_programs,
@@ -89,7 +94,10 @@ class Plain:
         sql = [file for file in files if is_sql(file.name)]
         strays = [file for file in sql if _is_stray(file.name)] if _in_folders(sql) else []
         kept = [file for file in sql if file not in strays]
-        loaded = ordered([*self._pairs(kept, reading), *self._single(kept, reading)])
+        loaded = self._pairs(kept, reading) + self._single(kept, reading)
+        if journal or all(base_name(one.files[0].name).lower() == WHOLE for one in loaded):
+            loaded = apart(loaded, _stem)
+        loaded = ordered(loaded)
         noted = [HISTORY.noted(migration) for migration in loaded]
         found = by_journal(noted, journal) if journal else noted
         return _with_strays(found, strays)
@@ -98,7 +106,8 @@ class Plain:
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
     ) -> Migration:
         """The migration of its own files. Raises LoadError."""
-        return only(self.load(files, reading), files)
+        found = only(self.load(files, reading), files)
+        return replace(found, version=version, name="") if version == _stem(found) else found
 
     def _pairs(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         halves = [found for file in files if (found := _half(file)) is not None]
@@ -116,14 +125,19 @@ class Plain:
 
 def _is_migration(name: str) -> bool:
     """Whether a name is that of a migration here: in the folder, or in one with a version."""
-    return _is_part(name) if "/" in name else is_sql(name) or is_program(name)
+    folder, _, base = name.rpartition("/")
+    if not folder:
+        return is_sql(name) or is_program(name)
+    program = is_program_part(base) and _named(base_name(folder)) is not None
+    return program or _is_part(name)
 
 
 def _half(file: SourceFile) -> Half | None:
     """Half of a pair by the file's own name, or by its folder's."""
     folder, _, base = file.name.rpartition("/")
     if base.lower() in PARTS and (named := _named(base_name(folder))) is not None:
-        return Half(file, *named, "down" if base.lower() == "down.sql" else "up")
+        direction = "down" if base.lower() == "down.sql" else "up"
+        return Half(file, *named, direction, place=folder)
     return half(file, base, _named)
 
 
@@ -133,6 +147,12 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
     return of_files(named, dialect, [build(_broken(body_of(file)), reading)], (file,))
+
+
+def _stem(migration: Migration) -> str:
+    """The whole name of a migration's file, or of its folder."""
+    name = migration.files[0].name
+    return base_name(posixpath.dirname(name) if _is_part(name) else name.removesuffix(SUFFIX))
 
 
 def _in_folders(sql: Sequence[SourceFile]) -> bool:

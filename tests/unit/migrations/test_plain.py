@@ -230,3 +230,18 @@ def test_beside_folders_with_versions_a_file_without_one_is_left_alone_with_a_no
     )
     with pytest.raises(FileNameError):
         load("1_a/up.sql", "2_b.sql", "seed.sql")
+
+
+def test_folders_of_one_moment_are_told_apart_by_their_names() -> None:
+    loaded = load("3_a/migration.sql", "3_b/migration.sql", "4_c/migration.sql")
+    assert [one.version for one in loaded] == ["3_a", "3_b", "4"]
+    again = Plain().rebuild("3_b", "", loaded[1].files, AS_IT_IS)
+    assert again == loaded[1]
+    with pytest.raises(DuplicateVersionError):
+        load("3_a/up.sql", "3_b/up.sql")
+
+
+def test_files_of_one_number_in_a_journal_are_told_apart_by_their_names() -> None:
+    files = [SourceFile(f"{tag}.sql", SQL) for tag in ("0000_a", "0000_b", "0001_c")]
+    loaded = Plain().load([*files, journal("0000_b", "0000_a", "0001_c")], AS_IT_IS)
+    assert [one.version for one in loaded] == ["0000_b", "0000_a", "0001"]
