@@ -80,6 +80,11 @@ def ordered(loaded: Sequence[Migration], otherwise: str = "") -> list[Migration]
     return found
 
 
+def description(repeatable: Migration) -> str:
+    """What repeatable migrations are ordered by: their descriptions, as Flyway reads them."""
+    return repeatable.version.replace("_", " ")
+
+
 def apart(loaded: Sequence[Migration], stem: Callable[[Migration], str]) -> list[Migration]:
     """The migrations; those of one version are told apart by the whole name that `stem` gives."""
     count = Counter(version_key(migration.version) for migration in loaded)

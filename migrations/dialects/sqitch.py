@@ -13,7 +13,8 @@
   statement; here the script is one transaction as well, unless a statement cannot run in one.
 - Variables of psql (`:name`, `:'name'`) are filled from declared variables; what else only psql
   understands goes the way of `migrations.dialects.sections`.
-- A script's checksum is that of its bytes. Scripts that the plan does not name are left alone.
+- A script's checksum is that of its bytes; a byte order mark is left out, as psql does. What the plan
+  does not name is left alone.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ def _refuse_unclear(scripts: Sequence[SourceFile | None]) -> None:
 
 def _built(file: SourceFile, reading: Reading) -> Built:
     """A script as a section. Raises LoadError."""
-    script = interpolated(text_of(file), reading.variables)
+    script = interpolated(text_of(file, marked=True), reading.variables)
     body = Body(script.text, file.name, file.content)
     try:
         built = build(body, replace(reading, variables=script.values))
@@ -179,7 +180,7 @@ def _verifying(file: SourceFile, reading: Reading) -> Built:
 
     Raises LoadError.
     """
-    script = interpolated(text_of(file), reading.variables)
+    script = interpolated(text_of(file, marked=True), reading.variables)
     bare = SourceFile(file.name, _unwrapped(script.text).encode())
     built = _built(bare, replace(reading, variables=script.values, programs=False))
     for statement in built.section.statements:
