@@ -8,8 +8,13 @@
 
 - Versions are compared number by number, dates with and without dashes alike. A `.sql` file that
   carries none is an error; beside folders with versions it is left alone, with a note.
-- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says; a line that
-  is `--> statement-breakpoint` ends a statement.
+- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says, and so does
+  `run_in_transaction = false` in Diesel's `metadata.toml`. A file that uses a value which it adds
+  to an enum runs step by step. A line `--> statement-breakpoint` (Drizzle) or `--;;` (Migratus)
+  ends a statement.
+- `-- atlas:checkpoint` among the first comments makes a baseline: on a database without history it
+  runs in the place of everything before it, and never elsewhere.
+- Of `001_name.postgres.sql` and `001_name.mysql.sql` ours counts: `migrations.dialects.pairs`.
 - Where Drizzle's journal lists two files of one number, or two of Prisma's folders have one time,
   the whole names are the versions of both; elsewhere that is an error.
 - A file may be empty or hold only comments: a migration that does nothing.
@@ -21,10 +26,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from migrations.dialects import Reading, only
+from migrations.dialects.diesel_metadata import METADATA, runs_in_transaction
 from migrations.dialects.golang_migrate import GolangMigrate
 from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.naming import (
@@ -40,12 +46,12 @@ from migrations.dialects.naming import (
     refuse_programs,
 )
 from migrations.dialects.ordering_file import JOURNAL, by_journal
-from migrations.dialects.pairs import Half, body_of, half, of_files, paired
+from migrations.dialects.pairs import Half, body_of, half, named_server, paired
 from migrations.dialects.section_lines import refuse_section_lines
-from migrations.dialects.sections import Body, build
+from migrations.dialects.sections import Body
 from migrations.errors import FileNameError
 from migrations.migration import Migration, SourceFile
-from migrations.version import NAME_REMEDY, version_and_name
+from migrations.version import NAME_REMEDY, version_and_name, version_key
 
 _DATED = re.compile(
     r"([0-9]{4}[-_][0-9]{2}[-_][0-9]{2}(?:[.T_-][0-9]+(?![0-9A-Za-z]))*)(?:[-_. ]+(.+))?",
@@ -56,8 +62,9 @@ _OTHER_TOOLS = re.compile(
     rb"^[ \t]*--+[ \t]*(?:\+[ \t]*(?:migrate|goose)\b|migrate:(?:up|down)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
-_BREAKPOINT = re.compile(r"^--> statement-breakpoint\b", re.MULTILINE)
+_BREAKPOINT = re.compile(r"^--(?:> statement-breakpoint\b|;;[ \t]*\r?$)", re.MULTILINE)
 _BREAKPOINT_BEHIND = re.compile(r"--> statement-breakpoint[ \t]*\r?$", re.MULTILINE)
+_CHECKPOINT = re.compile(rb"(?:--[^\n]*\n)*?--[ \t]*atlas:checkpoint\b")
 _FLYWAY = re.compile(r"[VURB][0-9._]*__", re.IGNORECASE)
 
 HISTORY = HistoryTable(
@@ -94,13 +101,17 @@ class Plain:
         sql = [file for file in files if is_sql(file.name)]
         strays = [file for file in sql if _is_stray(file.name)] if _in_folders(sql) else []
         kept = [file for file in sql if file not in strays]
-        loaded = self._pairs(kept, reading) + self._single(kept, reading)
+        metadata = {posixpath.dirname(one.name): one for one in files if _is_metadata(one.name)}
+        loaded = [
+            _with_metadata(migration, metadata)
+            for migration in paired(_halves(kept), self.name, reading, _reader(metadata))
+        ]
         if journal or all(base_name(one.files[0].name).lower() == WHOLE for one in loaded):
             loaded = apart(loaded, _stem)
         loaded = ordered(loaded)
         noted = [HISTORY.noted(migration) for migration in loaded]
         found = by_journal(noted, journal) if journal else noted
-        return _with_strays(found, strays)
+        return _with_strays(_with_checkpoints(found), strays)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -109,19 +120,6 @@ class Plain:
         found = only(self.load(files, reading), files)
         return replace(found, version=version, name="") if version == _stem(found) else found
 
-    def _pairs(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
-        halves = [found for file in files if (found := _half(file)) is not None]
-        for one in halves:
-            if base_name(one.file.name).lower() == WHOLE:
-                refuse_section_lines(one.file)
-        return paired(halves, self.name, reading)
-
-    def _single(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
-        single = [file for file in files if _half(file) is None]
-        for file in single:
-            refuse_section_lines(file)
-        return [_migration(file, self.name, reading) for file in single]
-
 
 def _is_migration(name: str) -> bool:
     """Whether a name is that of a migration here: in the folder, or in one with a version."""
@@ -129,24 +127,75 @@ def _is_migration(name: str) -> bool:
     if not folder:
         return is_sql(name) or is_program(name)
     program = is_program_part(base) and _named(base_name(folder)) is not None
-    return program or _is_part(name)
+    return program or _is_part(name) or _is_metadata(name)
 
 
-def _half(file: SourceFile) -> Half | None:
-    """Half of a pair by the file's own name, or by its folder's."""
+def _halves(files: Sequence[SourceFile]) -> list[Half]:
+    """What each file is. Raises LoadError."""
+    halves = [_in_folder(file) or half(file, base_name(file.name), _named) for file in files]
+    alone = [_alone(file) for file, found in zip(files, halves, strict=True) if found is None]
+    whole = [one for one in halves if one and base_name(one.file.name).lower() == WHOLE]
+    for one in (*whole, *alone):
+        refuse_section_lines(one.file)
+    # Only where servers are named do two files of one version belong together.
+    served = {version_key(one.version) for one in alone if one.server}
+    apart_by_name = [
+        one if version_key(one.version) in served else replace(one, place=one.file.name)
+        for one in alone
+    ]
+    return [*(one for one in halves if one), *apart_by_name]
+
+
+def _in_folder(file: SourceFile) -> Half | None:
+    """Half of a pair, or a migration, by the name of its folder."""
     folder, _, base = file.name.rpartition("/")
-    if base.lower() in PARTS and (named := _named(base_name(folder))) is not None:
-        direction = "down" if base.lower() == "down.sql" else "up"
-        return Half(file, *named, direction, place=folder)
-    return half(file, base, _named)
+    named = _named(base_name(folder)) if base.lower() in PARTS else None
+    if named is None:
+        return None
+    return Half(file, *named, "down" if base.lower() == "down.sql" else "up", place=folder)
 
 
-def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
-    """An up alone. Raises LoadError."""
-    named = _named(base_name(file.name)[: -len(SUFFIX)])
+def _alone(file: SourceFile) -> Half:
+    """An up alone. Raises FileNameError."""
+    stem, server, autocommit = named_server(base_name(file.name)[: -len(SUFFIX)])
+    named = _named(stem)
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
-    return of_files(named, dialect, [build(_broken(body_of(file)), reading)], (file,))
+    return Half(file, *named, "up", server, autocommit)
+
+
+def _reader(metadata: Mapping[str, SourceFile]) -> Callable[[Half], Body]:
+    """What reads the text of a file, by what Diesel's metadata says of its folder."""
+
+    def body(one: Half) -> Body:
+        found = _broken(body_of(one))
+        said = metadata.get(one.place)
+        if said is None or runs_in_transaction(said):
+            return found
+        return replace(found, options=replace(found.options, transaction=False))
+
+    return body
+
+
+def _is_metadata(name: str) -> bool:
+    folder, _, base = name.rpartition("/")
+    return base == METADATA and _named(base_name(folder)) is not None
+
+
+def _with_metadata(migration: Migration, metadata: Mapping[str, SourceFile]) -> Migration:
+    """The migration with the file that says how it runs, so that an agent knows it too."""
+    said = metadata.get(posixpath.dirname(migration.files[0].name))
+    return replace(migration, files=(*migration.files, said)) if said else migration
+
+
+def _with_checkpoints(loaded: Sequence[Migration]) -> list[Migration]:
+    """The migrations; one of Atlas's checkpoints stands for all that come before it."""
+    return [
+        replace(one, replaces=tuple(before.version for before in loaded[:index]))
+        if _CHECKPOINT.match(one.files[0].content)
+        else one
+        for index, one in enumerate(loaded)
+    ]
 
 
 def _stem(migration: Migration) -> str:

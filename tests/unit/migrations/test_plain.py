@@ -245,3 +245,68 @@ def test_files_of_one_number_in_a_journal_are_told_apart_by_their_names() -> Non
     files = [SourceFile(f"{tag}.sql", SQL) for tag in ("0000_a", "0000_b", "0001_c")]
     loaded = Plain().load([*files, journal("0000_b", "0000_a", "0001_c")], AS_IT_IS)
     assert [one.version for one in loaded] == ["0000_b", "0000_a", "0001"]
+
+
+METADATA = b"# as Diesel reads it\nrun_in_transaction = false\n"
+
+
+def test_the_metadata_of_diesel_can_switch_the_transaction_off() -> None:
+    names = ("1_a/down.sql", "1_a/metadata.toml", "1_a/up.sql", "2_b/up.sql")
+    claimed = Plain().claims(names)
+    files = [SourceFile(name, METADATA if name.endswith(".toml") else SQL) for name in claimed]
+    first, second = Plain().load(files, AS_IT_IS)
+    assert first.down is not None
+    assert not first.up.options.transaction
+    assert not first.down.options.transaction
+    assert second.up.options.transaction
+    assert Plain().rebuild("1", "a", first.files, AS_IT_IS) == first
+
+
+@pytest.mark.parametrize("said", [b"run_in_transaction = 0", b"run_in_transaction"])
+def test_metadata_that_cannot_be_read_is_an_error(said: bytes) -> None:
+    files = [SourceFile("1_a/metadata.toml", said), SourceFile("1_a/up.sql", SQL)]
+    with pytest.raises(MarkerError, match="run_in_transaction = false"):
+        Plain().load(files, AS_IT_IS)
+
+
+def test_a_reason_may_stand_behind_no_transaction() -> None:
+    (migration,) = load("1_a.sql", text=b"-- no-transaction: builds an index\nSELECT 1;")
+    assert not migration.up.options.transaction
+
+
+ADDED = "ALTER TYPE s.mood ADD VALUE 'b';\n"
+ENUMS = (
+    (f"{ADDED}UPDATE t SET m = 'b';", False),
+    (f"{ADDED}UPDATE t SET m = 'c';", True),
+    (f"CREATE TYPE s.mood AS ENUM ('a');\n{ADDED}INSERT INTO t VALUES ('b');", True),
+    ("ALTER TYPE mood RENAME VALUE 'a' TO 'b';\nUPDATE t SET m = 'b';", True),
+    (f"BEGIN;\n{ADDED}UPDATE t SET m = 'b';\nCOMMIT;", True),
+)
+
+
+@pytest.mark.parametrize(("text", "transactional"), ENUMS)
+def test_a_value_that_is_added_and_used_makes_a_file_run_step_by_step(
+    text: str, transactional: bool
+) -> None:
+    (migration,) = load("1_a.sql", text=text.encode())
+    assert migration.up.transactional is transactional
+    assert any("adds a value" in note for note in migration.notes) is not transactional
+
+
+def test_breakpoints_end_statements_in_folders_too() -> None:
+    for mark in ("--> statement-breakpoint", "--;;"):
+        text = f"CREATE TABLE a (id int)\n{mark}\nSELECT 1\n".encode()
+        (migration,) = load("1_a/migration.sql", text=text)
+        assert len(migration.up.statements) == 2
+
+
+def test_the_file_for_postgresql_counts_where_servers_are_named() -> None:
+    loaded = load("1_x.mysql.sql", "1_x.postgres.sql", "2_y.sql", "3_z.sqlite.sql", "3_z.sql")
+    assert [one.files[0].name for one in loaded] == ["1_x.postgres.sql", "2_y.sql", "3_z.sql"]
+
+
+def test_a_checkpoint_stands_for_what_comes_before_it() -> None:
+    checkpoint = SourceFile("3_c.sql", b"-- by atlas\n-- atlas:checkpoint\n\nSELECT 1;\n")
+    others = [SourceFile("1_a.sql", SQL), SourceFile("2_b.sql", SQL), SourceFile("4_d.sql", SQL)]
+    loaded = Plain().load([*others, checkpoint], AS_IT_IS)
+    assert [one.replaces for one in loaded] == [None, None, ("1", "2"), None]
