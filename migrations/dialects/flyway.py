@@ -2,8 +2,8 @@
 
     V13.1__name.sql, V1_20_0__name.sql   a version; `_` is `.`, and 1.2 comes before 1.10
     U13.1__name.sql                      takes V13.1 back: its down section
-    R__name.sql                          repeatable: after all versions, by name, and again whenever
-                                         its bytes change
+    R__name.sql                          repeatable: after all versions, by name (`_` is a blank),
+                                         and again whenever its bytes change
     B20__name.sql                        baseline: on a database without history the newest one runs
                                          in the place of every version up to it; never elsewhere
     1__name.sql                          no prefix: when the dialect is named, and no file of the
@@ -13,6 +13,7 @@
   PostgreSQL's files where there are several kinds of servers.
 - Every file is one section. In `<file>.conf`, `executeInTransaction=false` lets it commit statement
   by statement and `placeholderReplacement=false` leaves placeholders alone; others are refused.
+- A byte order mark is left out, as Flyway does; checksums are over the file's own bytes.
 - `${name}` stands for a declared variable. Of Flyway's own, `${flyway:filename}` and
   `${flyway:table}` are known; the others depend on where and when Flyway runs, and are refused
   unless they are declared.
@@ -30,6 +31,7 @@ from dataclasses import dataclass, replace
 from migrations.dialects import Reading, only
 from migrations.dialects.encoding import text_of
 from migrations.dialects.flyway_settings import settings_of
+from migrations.dialects.naming import description
 from migrations.dialects.sections import Body, Built, build
 from migrations.dialects.variables import undeclared
 from migrations.errors import (
@@ -49,6 +51,8 @@ _NAMED = re.compile(r"(?P<kind>[VUB]?)(?P<version>[0-9]+(?:[._][0-9]+)*)(?:__(?P
 _REPEATABLE = re.compile(r"R__(?P<name>.+)")
 _NEAR_MISS = re.compile(r"[VUBvub][0-9]|[rR]_|.*__")
 _MARKED = re.compile(r"(?:[VB][0-9]+(?:[._][0-9]+)*|R)__.*")
+_LIKE_MARKED = re.compile(_MARKED.pattern, re.IGNORECASE)
+"""Also with a prefix in small letters, which Flyway leaves alone and `load` refuses."""
 _OTHERS = re.compile(rb"^--[ \t]*(?:\+[ \t]*(?:migrate|goose)|migrate:up)", re.MULTILINE)
 _UP_DOWN = re.compile(r"\.(?:up|down)$")
 _CALLBACK = re.compile(
@@ -83,7 +87,7 @@ class Flyway:
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a name bears a prefix and two underscores, and no text another tool's marks."""
         marked = any(
-            _MARKED.fullmatch(stem) and not _UP_DOWN.search(stem)
+            _LIKE_MARKED.fullmatch(stem) and not _UP_DOWN.search(stem)
             for file in files
             if (stem := _stem(file.name)) is not None
         )
@@ -112,9 +116,10 @@ class Flyway:
         baselines = [_migration(one, None, settings, reading) for one in named if one.kind == "B"]
         repeatables = [
             replace(_migration(one, None, settings, reading), repeatable=True)
-            for one in sorted((one for one in named if one.kind == "R"), key=lambda one: one.name)
+            for one in named
+            if one.kind == "R"
         ]
-        return [*_with_baselines(loaded, baselines), *repeatables]
+        return [*_with_baselines(loaded, baselines), *sorted(repeatables, key=description)]
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -184,7 +189,7 @@ def _refuse_callback(file: SourceFile, of: str) -> None:
     if of in _IDLE:
         return
     try:
-        statements = parse(text_of(file))
+        statements = parse(text_of(file, marked=True))
     except GrammarError:
         statements = []
     else:
@@ -246,7 +251,7 @@ def _with_conf(file: SourceFile, settings: Mapping[str, SourceFile]) -> Iterator
 def _built(file: SourceFile, settings: Mapping[str, SourceFile], reading: Reading) -> Built:
     """The section of one file. Raises LoadError."""
     said = settings_of(settings[file.name]) if file.name in settings else {}
-    text = text_of(file)
+    text = text_of(file, marked=True)
     options = Options(transaction=said.get("executeintransaction", True))
     if not said.get("placeholderreplacement", True):
         return build(Body.of_file(file, text, options), replace(reading, variables={}))

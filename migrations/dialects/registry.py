@@ -6,13 +6,18 @@ from migrations.dialects import Dialect, dbmate, golang_migrate, goose, plain
 from migrations.dialects.flyway import Flyway
 from migrations.dialects.python import PythonModules
 from migrations.dialects.sqitch import Sqitch
-from migrations.dialects.sql_migrate import SqlMigrate
+from migrations.dialects.sql_migrate import SqlMigrate, SqlMigrateByName
 
 OURS = SqlMigrate()
 """Our own format, whose files may stand among those of another dialect."""
 
+BY_NAME = SqlMigrateByName()
+
+FORMS_OF_OURS: tuple[Dialect, ...] = (OURS, BY_NAME)
+"""Ways to read a folder in which every file is of our own format."""
+
 DIALECTS: tuple[Dialect, ...] = (
-    OURS,
+    *FORMS_OF_OURS,
     Flyway(),
     Sqitch(),
     *goose.DIALECTS,

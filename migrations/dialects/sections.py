@@ -12,9 +12,11 @@ own bytes, never from what became of them here.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from migrations.classify import enum_value_used
 from migrations.dialects import Reading
 from migrations.dialects.variables import PLACEHOLDER, Reads, read
 from migrations.errors import PsqlScriptError
@@ -41,7 +43,9 @@ ROLE_REMEDY = (
 class Body:
     """The text of a section before it is read; `line` is the 1-based line of `file` it starts on.
 
-    `hashed` is what the checksum is taken from.
+    `hashed` is what the checksum is taken from. `placeholder` finds what is to be filled. A section
+    is `loose` when its format promises no transaction: then it runs step by step where it uses a
+    value of an enum that it has just added, which no single transaction may.
     """
 
     text: str
@@ -50,11 +54,15 @@ class Body:
     line: int = 1
     options: Options = NO_OPTIONS
     verify: bool = False
+    placeholder: re.Pattern[str] = PLACEHOLDER
+    loose: bool = False
 
     @classmethod
-    def of_file(cls, file: SourceFile, text: str, options: Options = NO_OPTIONS) -> Body:
+    def of_file(
+        cls, file: SourceFile, text: str, options: Options = NO_OPTIONS, *, loose: bool = False
+    ) -> Body:
         """A whole file as one section."""
-        return cls(text, file.name, file.content, options=options)
+        return cls(text, file.name, file.content, options=options, loose=loose)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,7 @@ def build(body: Body, reading: Reading) -> Built:
             file=body.file,
             first_line=body.line,
             verify=body.verify,
-            pattern=PLACEHOLDER,
+            pattern=body.placeholder,
         )
     except PsqlScriptError as error:
         return _program(body, checksum, error, reading)
@@ -84,8 +92,14 @@ def build(body: Body, reading: Reading) -> Built:
     if reads.wrapper:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
         options = replace(options, transaction=True)
+    added = None
+    if body.loose and options.transaction and not reads.wrapper:
+        added = enum_value_used(reads.statements)
+    if added is not None:
+        options = replace(options, transaction=False)
     section = Section(reads.statements, options, checksum, file=body.file)
-    return Built(section, reads.variables, tuple(_notes(body, section, reads)))
+    notes = [*_notes(body, section, reads), *([_loosely(body, added)] if added else [])]
+    return Built(section, reads.variables, tuple(notes))
 
 
 def assemble(
@@ -149,6 +163,13 @@ def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
     for statement in section.statements:
         if statement.summary.startswith("CREATE ROLE"):
             yield f"{_at(body, statement)}: {statement.summary}: {ROLE_REMEDY}"
+
+
+def _loosely(body: Body, added: Statement) -> str:
+    return (
+        f"{_at(body, added)}: adds a value to an enum that is used further down, so the section "
+        "runs and commits statement by statement"
+    )
 
 
 def _at(body: Body, statement: Statement) -> str:

@@ -10,10 +10,12 @@
 - A migration's version is the change's name, with the tag for an older instance: `users@v1.0`.
 - BEGIN and COMMIT around a whole script are left out, as is the ROLLBACK that ends a verify script:
   every migration runs in a transaction of its own. Without them Sqitch would commit statement by
-  statement; here the script is one transaction as well, unless a statement cannot run in one.
+  statement; here the script is one transaction as well, unless a statement cannot run in one,
+  or uses a value that the script has just added to an enum.
 - Variables of psql (`:name`, `:'name'`) are filled from declared variables; what else only psql
   understands goes the way of `migrations.dialects.sections`.
-- A script's checksum is that of its bytes. Scripts that the plan does not name are left alone.
+- A script's checksum is that of its bytes; a byte order mark is left out, as psql does. What the
+  plan does not name is left alone.
 """
 
 from __future__ import annotations
@@ -158,8 +160,8 @@ def _refuse_unclear(scripts: Sequence[SourceFile | None]) -> None:
 
 def _built(file: SourceFile, reading: Reading) -> Built:
     """A script as a section. Raises LoadError."""
-    script = interpolated(text_of(file), reading.variables)
-    body = Body(script.text, file.name, file.content)
+    script = interpolated(text_of(file, marked=True), reading.variables)
+    body = Body.of_file(file, script.text, loose=True)
     try:
         built = build(body, replace(reading, variables=script.values))
     except PsqlScriptError as error:
@@ -179,7 +181,7 @@ def _verifying(file: SourceFile, reading: Reading) -> Built:
 
     Raises LoadError.
     """
-    script = interpolated(text_of(file), reading.variables)
+    script = interpolated(text_of(file, marked=True), reading.variables)
     bare = SourceFile(file.name, _unwrapped(script.text).encode())
     built = _built(bare, replace(reading, variables=script.values, programs=False))
     for statement in built.section.statements:

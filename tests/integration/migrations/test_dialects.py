@@ -100,3 +100,28 @@ async def test_a_look_alike_of_the_old_tools_table_is_there_when_it_is_asked_for
     assert (await world.up(*migrations)).verdict is Verdict.DONE
     assert await world.value("SELECT count(*) FROM schema_migrations") == 0
     assert (await world.rollback(*migrations)).verdict is Verdict.DONE
+
+
+ENUM = {
+    "1_mood.up.sql": "CREATE TYPE mood AS ENUM ('a'); CREATE TABLE t (m mood);",
+    "2_more.up.sql": "ALTER TYPE mood ADD VALUE 'b';\nINSERT INTO t VALUES ('b');",
+}
+
+
+async def test_a_value_that_is_added_to_an_enum_can_be_used_in_the_same_file(
+    world: World, tmp_path: Path
+) -> None:
+    migrations = load_folder(written(tmp_path, ENUM)).migrations
+    assert (await world.up(*migrations)).verdict is Verdict.DONE
+    assert await world.value("SELECT m::text FROM t") == "b"
+
+
+EMPTY = {
+    "1_a.sql": "-- +migrate Up\n-- +migrate Down\n",
+    "2_b.sql": "-- +migrate Up notransaction\n-- nothing\n",
+}
+
+
+async def test_migrations_that_do_nothing_are_applied(world: World, tmp_path: Path) -> None:
+    first, second = load_folder(written(tmp_path, EMPTY)).migrations
+    assert (await world.up(first, second)).verdict is Verdict.DONE

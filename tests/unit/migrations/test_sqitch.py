@@ -278,3 +278,29 @@ def test_a_change_is_rebuilt_from_its_own_scripts(revert: bool, verify: bool) ->
         files["verify/a/b.sql"] = "SELECT 1;"
     for one in loaded(files):
         assert load_files("sqitch", one.files, version=one.version, name=one.name) == one
+
+
+def test_a_script_of_many_commands_is_read_in_one_pass() -> None:
+    lines = 20_000
+    found = interpolated("\\echo it's here\nSELECT 'ü';\n" * lines, {})
+    assert found.text == "\nSELECT 'ü';\n" * lines
+    assert found.notes[-1] == f"line {2 * lines - 1}: \\echo is left out"
+
+
+INSIDE = (
+    *("'\n\\echo a\n'", "E'\\'\n\\echo a\n'", '"\n\\echo a\n"', "$$\n\\echo a\n$$"),
+    *("$a$ $$\n\\echo a\n$a$", "/* /* */\n\\echo a\n*/", "'it''s\n\\echo a\n'", "'\n\\echo a\n"),
+)
+
+
+@pytest.mark.parametrize("text", INSIDE)
+def test_what_stands_inside_of_quotes_is_no_command(text: str) -> None:
+    assert interpolated(text, {}).text == text
+
+
+OUTSIDE = ("-- it's\n", "E'\\\\'\n", "$$ $$\n", "/* /* */ */\n", "a$b$\n", "'it''s'\n")
+
+
+@pytest.mark.parametrize("before", OUTSIDE)
+def test_what_stands_behind_quotes_is_a_command(before: str) -> None:
+    assert interpolated(f"{before}\\echo a\n", {}).text == f"{before}\n"
