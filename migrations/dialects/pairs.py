@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migrations.dialects import Reading
 from migrations.dialects.encoding import text_of
@@ -96,7 +96,11 @@ def _migration(pair: _Pair, dialect: str, reading: Reading) -> Migration | None:
             f"version {down.version} has a down and no up",
             f"Add {down.version}_{down.name}.up.sql, or remove the down",
         )
-    built = [build(body_of(one.file, one.autocommit), reading) for one in (up, down) if one]
+    built = [
+        build(replace(body_of(one.file, one.autocommit), down=one is down), reading)
+        for one in (up, down)
+        if one
+    ]
     files = (up.file, down.file) if down else (up.file,)
     return of_files((up.version, up.name), dialect, built, files)
 

@@ -3,6 +3,10 @@
     text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
       └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
 
+A down section of another tool's folder that cannot be a migration is kept as broken: the folder
+loads, as it does for its own tool, and only taking that migration back is refused. In our own
+format it is an error like any other.
+
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the
 same server has already, a psql script. The checksum is the caller's: it is taken from the file's
@@ -17,7 +21,7 @@ from dataclasses import dataclass, replace
 
 from migrations.dialects import Reading
 from migrations.dialects.variables import PLACEHOLDER, Reads, read
-from migrations.errors import PsqlScriptError
+from migrations.errors import ForbiddenSqlError, PsqlScriptError, SqlSyntaxError
 from migrations.migration import (
     Language,
     Migration,
@@ -41,7 +45,8 @@ ROLE_REMEDY = (
 class Body:
     """The text of a section before it is read; `line` is the 1-based line of `file` it starts on.
 
-    `hashed` is what the checksum is taken from.
+    `hashed` is what the checksum is taken from. `down` says that the section takes back what an
+    up did, and that nobody but its author is to blame if it cannot run.
     """
 
     text: str
@@ -50,11 +55,14 @@ class Body:
     line: int = 1
     options: Options = NO_OPTIONS
     verify: bool = False
+    down: bool = False
 
     @classmethod
-    def of_file(cls, file: SourceFile, text: str, options: Options = NO_OPTIONS) -> Body:
+    def of_file(
+        cls, file: SourceFile, text: str, options: Options = NO_OPTIONS, *, down: bool = False
+    ) -> Body:
         """A whole file as one section."""
-        return cls(text, file.name, file.content, options=options)
+        return cls(text, file.name, file.content, options=options, down=down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +75,16 @@ class Built:
 
 
 def build(body: Body, reading: Reading) -> Built:
-    """The section that `body` makes. Raises LoadError."""
+    """The section that `body` makes; a down is broken rather than refused. Raises LoadError."""
     checksum = hashlib.sha256(body.hashed).hexdigest()
     try:
-        reads = read(
-            body.text,
-            reading.variables,
-            file=body.file,
-            first_line=body.line,
-            verify=body.verify,
-            pattern=PLACEHOLDER,
-        )
-    except PsqlScriptError as error:
-        return _program(body, checksum, error, reading)
-    options = body.options
-    if reads.wrapper:
-        # Its author wanted one transaction; where a statement forbids that, it runs step by step.
-        options = replace(options, transaction=True)
-    section = Section(reads.statements, options, checksum, file=body.file)
-    return Built(section, reads.variables, tuple(_notes(body, section, reads)))
+        return _built(body, checksum, reading)
+    except (SqlSyntaxError, ForbiddenSqlError) as error:
+        if not body.down:
+            raise
+        section = Section((), body.options, checksum, file=body.file, broken=str(error))
+        note = f"{error.place}: the down cannot run: {error.problem}. {error.remedy}"
+        return Built(section, notes=(note,))
 
 
 def assemble(
@@ -103,6 +102,27 @@ def assemble(
         notes=tuple(note for one in built.values() for note in one.notes),
         variables=tuple(sorted({name for one in built.values() for name in one.variables})),
     )
+
+
+def _built(body: Body, checksum: str, reading: Reading) -> Built:
+    """The section, or what is wrong with it. Raises LoadError."""
+    try:
+        reads = read(
+            body.text,
+            reading.variables,
+            file=body.file,
+            first_line=body.line,
+            verify=body.verify,
+            pattern=PLACEHOLDER,
+        )
+    except PsqlScriptError as error:
+        return _program(body, checksum, error, reading)
+    options = body.options
+    if reads.wrapper:
+        # Its author wanted one transaction; where a statement forbids that, it runs step by step.
+        options = replace(options, transaction=True)
+    section = Section(reads.statements, options, checksum, file=body.file)
+    return Built(section, reads.variables, tuple(_notes(body, section, reads)))
 
 
 def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
