@@ -151,6 +151,8 @@ class Section:
     holds: Holds = Holds.TRUE
     file: str = ""
     """The file that it was read from; empty for the only one."""
+    broken: str = ""
+    """Of a down section: why it cannot run, with file, line and remedy. Then it is empty."""
 
     @property
     def transactional(self) -> bool:

@@ -86,6 +86,10 @@ class _Part:
     line: int
     transaction: bool
 
+    @property
+    def is_down(self) -> bool:
+        return self.direction == "down"
+
 
 def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))
@@ -110,7 +114,10 @@ def _built(parts: Sequence[_Part], file: str, reading: Reading) -> Built:
     """One section of one or more parts."""
     options = Options(transaction=all(part.transaction for part in parts))
     built = [
-        build(Body(part.text, file, part.text.encode(), part.line, options), reading)
+        build(
+            Body(part.text, file, part.text.encode(), part.line, options, down=part.is_down),
+            reading,
+        )
         for part in parts
     ]
     if len(built) == 1:
@@ -124,8 +131,14 @@ def _built(parts: Sequence[_Part], file: str, reading: Reading) -> Built:
         )
     hashed = "".join(part.text for part in parts).encode()
     statements = tuple(statement for one in built for statement in one.section.statements)
+    broken = next((one.section.broken for one in built if one.section.broken), "")
     return Built(
-        Section(statements, options, hashlib.sha256(hashed).hexdigest()),
+        Section(
+            () if broken else statements,
+            options,
+            hashlib.sha256(hashed).hexdigest(),
+            broken=broken,
+        ),
         tuple(sorted({name for one in built for name in one.variables})),
         tuple(note for one in built for note in one.notes),
     )

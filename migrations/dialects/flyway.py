@@ -224,8 +224,8 @@ def _refuse_twice(named: Sequence[_Named]) -> None:
 def _migration(
     one: _Named, undo: _Named | None, settings: Mapping[str, SourceFile], reading: Reading
 ) -> Migration:
-    up = _built(one.file, settings, reading)
-    down = _built(undo.file, settings, reading) if undo is not None else None
+    up = _built(one, settings, reading)
+    down = _built(undo, settings, reading) if undo is not None else None
     both = [built for built in (up, down) if built is not None]
     sources = [one.file] if undo is None else [one.file, undo.file]
     files = tuple(part for file in sources for part in _with_conf(file, settings))
@@ -248,18 +248,20 @@ def _with_conf(file: SourceFile, settings: Mapping[str, SourceFile]) -> Iterator
         yield settings[file.name]
 
 
-def _built(file: SourceFile, settings: Mapping[str, SourceFile], reading: Reading) -> Built:
+def _built(one: _Named, settings: Mapping[str, SourceFile], reading: Reading) -> Built:
     """The section of one file. Raises LoadError."""
+    file, down = one.file, one.kind == "U"
     said = settings_of(settings[file.name]) if file.name in settings else {}
     text = text_of(file, marked=True)
     options = Options(transaction=said.get("executeintransaction", True))
+    body = Body.of_file(file, text, options, down=down)
     if not said.get("placeholderreplacement", True):
-        return build(Body.of_file(file, text, options), replace(reading, variables={}))
+        return build(body, replace(reading, variables={}))
     own = {f"{_OWN}filename": _base(file.name), f"{_OWN}table": "flyway_schema_history"}
     values = {**own, **reading.variables}
     missing = undeclared(text, values)
     _refuse_own(file, text, missing)
-    built = build(Body.of_file(file, text, options), replace(reading, variables=values))
+    built = build(body, replace(reading, variables=values))
     declared = tuple(name for name in built.variables if name in reading.variables)
     left = tuple(name for name in missing if f"${{{name}}}" in text)
     notes = (*built.notes, *((_left_note(file, left),) if left else ()))

@@ -138,8 +138,8 @@ def _body(
     """The section whose marker is the first line of `part`, in a file of so many lines."""
     first, last = part[0].number, part[-1].number
     hashed = "\n".join([line.text for line in part[1:]] + [""] * (last < lines and last > first))
-    text = "\n".join(texts[first:last])
-    return Body(text, file, hashed.encode(), first + 1, options, placeholder=MARKED)
+    text, down = "\n".join(texts[first:last]), part[0].command == "Down"
+    return Body(text, file, hashed.encode(), first + 1, options, placeholder=MARKED, down=down)
 
 
 def _command(text: str, number: int, file: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migrations.dialects import Reading
 from migrations.dialects.encoding import text_of
@@ -119,7 +119,7 @@ def _migration(
             f"version {down.version} has a down and no up",
             f"Add {down.version}_{down.name}.up.sql, or remove the down",
         )
-    built = [build(body(one), reading) for one in (up, down) if one]
+    built = [build(replace(body(one), down=one is down), reading) for one in (up, down) if one]
     return Migration(
         *(up.version, up.name, dialect, built[0].section, built[1].section if down else None, None),
         (up.file, down.file) if down else (up.file,),

@@ -3,6 +3,10 @@
     text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
       └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
 
+A down section of another tool's folder that cannot be a migration is kept as broken: the folder
+loads, as it does for its own tool, and only taking that migration back is refused. In our own
+format it is an error like any other.
+
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the
 same server has already, a psql script. The checksum is the caller's: it is taken from the file's
@@ -19,7 +23,7 @@ from dataclasses import dataclass, replace
 from migrations.classify import enum_value_used
 from migrations.dialects import Reading
 from migrations.dialects.variables import PLACEHOLDER, Reads, read
-from migrations.errors import PsqlScriptError
+from migrations.errors import ForbiddenSqlError, PsqlScriptError, SqlSyntaxError
 from migrations.migration import (
     Language,
     Migration,
@@ -45,7 +49,8 @@ class Body:
 
     `hashed` is what the checksum is taken from. `placeholder` finds what is to be filled. A section
     is `loose` when its format promises no transaction: then it runs step by step where it uses a
-    value of an enum that it has just added, which no single transaction may.
+    value of an enum that it has just added, which no single transaction may. `down` says that the
+    section takes back what an up did: nobody but its author is to blame if it cannot run.
     """
 
     text: str
@@ -56,13 +61,20 @@ class Body:
     verify: bool = False
     placeholder: re.Pattern[str] = PLACEHOLDER
     loose: bool = False
+    down: bool = False
 
     @classmethod
     def of_file(
-        cls, file: SourceFile, text: str, options: Options = NO_OPTIONS, *, loose: bool = False
+        cls,
+        file: SourceFile,
+        text: str,
+        options: Options = NO_OPTIONS,
+        *,
+        loose: bool = False,
+        down: bool = False,
     ) -> Body:
         """A whole file as one section."""
-        return cls(text, file.name, file.content, options=options, loose=loose)
+        return cls(text, file.name, file.content, options=options, loose=loose, down=down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +87,37 @@ class Built:
 
 
 def build(body: Body, reading: Reading) -> Built:
-    """The section that `body` makes. Raises LoadError."""
+    """The section that `body` makes; a down is broken rather than refused. Raises LoadError."""
     checksum = hashlib.sha256(body.hashed).hexdigest()
+    try:
+        return _built(body, checksum, reading)
+    except (SqlSyntaxError, ForbiddenSqlError) as error:
+        if not body.down:
+            raise
+        section = Section((), body.options, checksum, file=body.file, broken=str(error))
+        note = f"{error.place}: the down cannot run: {error.problem}. {error.remedy}"
+        return Built(section, notes=(note,))
+
+
+def assemble(
+    named: tuple[str, str], dialect: str, file: SourceFile, built: Mapping[str, Built]
+) -> Migration:
+    """The migration of one file from its sections, called `Up`, `Down` and `Verify`."""
+    up, down, verify = (
+        built[key].section if key in built else None for key in ("Up", "Down", "Verify")
+    )
+    if up is None:
+        raise AssertionError("the caller has checked that there is an Up section")
+    version, name = named
+    return Migration(
+        *(version, name, dialect, up, down, verify, (file,)),
+        notes=tuple(note for one in built.values() for note in one.notes),
+        variables=tuple(sorted({name for one in built.values() for name in one.variables})),
+    )
+
+
+def _built(body: Body, checksum: str, reading: Reading) -> Built:
+    """The section, or what is wrong with it. Raises LoadError."""
     try:
         reads = read(
             body.text,
@@ -100,23 +141,6 @@ def build(body: Body, reading: Reading) -> Built:
     section = Section(reads.statements, options, checksum, file=body.file)
     notes = [*_notes(body, section, reads), *([_loosely(body, added)] if added else [])]
     return Built(section, reads.variables, tuple(notes))
-
-
-def assemble(
-    named: tuple[str, str], dialect: str, file: SourceFile, built: Mapping[str, Built]
-) -> Migration:
-    """The migration of one file from its sections, called `Up`, `Down` and `Verify`."""
-    up, down, verify = (
-        built[key].section if key in built else None for key in ("Up", "Down", "Verify")
-    )
-    if up is None:
-        raise AssertionError("the caller has checked that there is an Up section")
-    version, name = named
-    return Migration(
-        *(version, name, dialect, up, down, verify, (file,)),
-        notes=tuple(note for one in built.values() for note in one.notes),
-        variables=tuple(sorted({name for one in built.values() for name in one.variables})),
-    )
 
 
 def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:

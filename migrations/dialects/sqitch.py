@@ -118,7 +118,7 @@ class Sqitch:
         if deploy is None:
             raise AssertionError("every change has a script that deploys")
         up = _built(deploy, reading)
-        down = _built(revert, reading) if revert else None
+        down = _built(revert, reading, down=True) if revert else None
         holds = _verifying(verify, reading) if verify else None
         parts = [built for built in (up, down, holds) if built is not None]
         return Migration(
@@ -158,10 +158,10 @@ def _refuse_unclear(scripts: Sequence[SourceFile | None]) -> None:
         )
 
 
-def _built(file: SourceFile, reading: Reading) -> Built:
+def _built(file: SourceFile, reading: Reading, *, down: bool = False) -> Built:
     """A script as a section. Raises LoadError."""
     script = interpolated(text_of(file, marked=True), reading.variables)
-    body = Body.of_file(file, script.text, loose=True)
+    body = Body.of_file(file, script.text, loose=True, down=down)
     try:
         built = build(body, replace(reading, variables=script.values))
     except PsqlScriptError as error:

@@ -125,3 +125,14 @@ EMPTY = {
 async def test_migrations_that_do_nothing_are_applied(world: World, tmp_path: Path) -> None:
     first, second = load_folder(written(tmp_path, EMPTY)).migrations
     assert (await world.up(first, second)).verdict is Verdict.DONE
+
+
+async def test_a_broken_down_stops_only_the_way_back(world: World, tmp_path: Path) -> None:
+    files = {"1_t.up.sql": TABLE, "1_t.down.sql": "DROP TABEL colours;"}
+    migrations = load_folder(written(tmp_path, files)).migrations
+    assert (await world.up(*migrations)).verdict is Verdict.DONE
+    outcome = await world.rollback(*migrations)
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "irreversible"
+    assert "its down cannot run: 1_t.down.sql:1:6: PostgreSQL's grammar" in outcome.failure.message
+    assert await world.has("colours")
