@@ -76,12 +76,14 @@ class Program:
     """What runs in the place of statements: a Python module's function, or a psql script.
 
     `text` is the whole source, `entry` the function (`up`, `down`, `verify`; empty for psql).
+    `variables` are the names and values, sorted, that psql is to know.
     """
 
     language: Language
     file: str
     text: str
     entry: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 class Conflict(StrEnum):

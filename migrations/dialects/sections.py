@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from migrations.dialects import Reading
-from migrations.dialects.variables import PLACEHOLDER, Reads, read
+from migrations.dialects.variables import PLACEHOLDER, Reads, fill, read
 from migrations.errors import ForbiddenSqlError, PsqlScriptError, SqlSyntaxError
 from migrations.migration import (
     Language,
@@ -32,7 +32,7 @@ from migrations.migration import (
     Statement,
     StatementKind,
 )
-from migrations.psql_script import included, open_transaction
+from migrations.psql_script import included, open_transaction, referenced
 
 NO_OPTIONS = Options()
 ROLE_REMEDY = (
@@ -126,7 +126,11 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
 
 
 def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
-    """The text as a psql script, if a person allowed that. Raises PsqlScriptError."""
+    """The text as a psql script, if a person allowed that. Raises PsqlScriptError.
+
+    Placeholders are filled as anywhere; psql is given the variables that it knows by `:name`.
+    Raises VariableError for a value that splits.
+    """
     if body.verify:
         raise error
     if not reading.programs:
@@ -142,15 +146,21 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
             "the script reads another file, which the migration's checksum would not cover",
             "Write the other file's text in its place",
         ) from None
+    filled = fill(
+        body.text, reading.variables, file=body.file, first_line=body.line, pattern=PLACEHOLDER
+    )
+    taken = referenced(filled.filled, reading.variables)
     # Blank lines in front make psql count lines as the file has them.
-    program = Program(Language.PSQL, body.file, "\n" * (body.line - 1) + body.text)
+    text = "\n" * (body.line - 1) + filled.filled
+    program = Program(Language.PSQL, body.file, text, variables=taken)
     how = (
         "in one transaction"
-        if open_transaction(body.text)
+        if open_transaction(program)
         else "statement by statement, so that a crash in it leaves the migration in doubt"
     )
     note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
-    return Built(Section((), body.options, checksum, program), (), (note,))
+    names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))
+    return Built(Section((), body.options, checksum, program), names, (note,))
 
 
 def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
