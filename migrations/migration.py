@@ -46,6 +46,8 @@ class ConcurrentIndex:
     schema: str | None
     table: str | None
     """Table the index is built on, as written (`schema.table` or `table`); `None` for a drop."""
+    if_not_exists: bool = False
+    """Whether an index of that name may be there already."""
 
 
 @dataclass(frozen=True, slots=True)
