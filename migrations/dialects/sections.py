@@ -46,7 +46,8 @@ class Body:
     """The text of a section before it is read; `line` is the 1-based line of `file` it starts on.
 
     `hashed` is what the checksum is taken from. `down` says that the section takes back what an
-    up did, and that nobody but its author is to blame if it cannot run.
+    up did, and that nobody but its author is to blame if it cannot run; `ours` that the file is in
+    our own format.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Body:
     options: Options = NO_OPTIONS
     verify: bool = False
     down: bool = False
+    ours: bool = False
 
     @classmethod
     def of_file(
@@ -113,6 +115,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
             file=body.file,
             first_line=body.line,
             verify=body.verify,
+            foreign=not body.ours,
             pattern=PLACEHOLDER,
         )
     except PsqlScriptError as error:
