@@ -30,7 +30,8 @@ def concurrent_index(statement: RawStatement) -> ConcurrentIndex | None:
     match statement.node:
         case tree.IndexStmt(concurrent=True) as index:
             schema = index.relation.schemaname or None
-            return ConcurrentIndex("create", index.idxname, schema, qualified(index.relation))
+            table = qualified(index.relation)
+            return ConcurrentIndex("create", index.idxname, schema, table, index.if_not_exists)
         case tree.DropStmt(concurrent=True) as drop if drop.objects:
             *schema_parts, name = definition_names(drop.objects[0].list.items)
             return ConcurrentIndex("drop", name, ".".join(schema_parts) or None, None)

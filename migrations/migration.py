@@ -46,6 +46,8 @@ class ConcurrentIndex:
     schema: str | None
     table: str | None
     """Table the index is built on, as written (`schema.table` or `table`); `None` for a drop."""
+    if_not_exists: bool = False
+    """Whether an index of that name may be there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,14 @@ class Program:
     """What runs in the place of statements: a Python module's function, or a psql script.
 
     `text` is the whole source, `entry` the function (`up`, `down`, `verify`; empty for psql).
+    `variables` are the names and values, sorted, that psql is to know.
     """
 
     language: Language
     file: str
     text: str
     entry: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 class Conflict(StrEnum):

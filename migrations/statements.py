@@ -39,17 +39,20 @@ def split(
     `verify` allows only what a Verify section may hold: SELECT (also VALUES and TABLE) and DO.
     Raises SqlSyntaxError and ForbiddenSqlError.
     """
-    return _statements(sql, _parsed(sql, file, first_line), file, first_line, verify)
+    return _statements(sql, _parsed(sql, file, first_line), file, first_line, verify=verify)
 
 
-def script(sql: str, *, file: str, first_line: int = 1) -> Script:
-    """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`."""
+def script(sql: str, *, file: str, first_line: int = 1, foreign: bool = False) -> Script:
+    """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`.
+
+    `foreign` says that the text was written for another tool (`migrations.refusals`).
+    """
     raw = _parsed(sql, file, first_line)
     if not _wrapped(raw):
-        return Script(_statements(sql, raw, file, first_line, verify=False))
+        return Script(_statements(sql, raw, file, first_line, foreign=foreign))
     data = sql.encode()
     first, last = (first_line + data.count(b"\n", 0, raw[end].start) for end in (0, -1))
-    return Script(_statements(sql, raw[1:-1], file, first_line, verify=False), (first, last))
+    return Script(_statements(sql, raw[1:-1], file, first_line, foreign=foreign), (first, last))
 
 
 def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:
@@ -70,7 +73,13 @@ def _wrapped(raw: list[RawStatement]) -> bool:
 
 
 def _statements(
-    sql: str, raw: list[RawStatement], file: str, first_line: int, verify: bool
+    sql: str,
+    raw: list[RawStatement],
+    file: str,
+    first_line: int,
+    *,
+    verify: bool = False,
+    foreign: bool = False,
 ) -> tuple[Statement, ...]:
     data = sql.encode()
     statements: list[Statement] = []
@@ -80,7 +89,7 @@ def _statements(
         at = item.start
         text = data[item.start : item.end].decode().rstrip()
         kind = kind_of(item)
-        if found := refusal(item, text, kind, verify):
+        if found := refusal(item, text, kind, verify, foreign):
             raise ForbiddenSqlError(file, line + found.line, found.problem, found.remedy)
         index = concurrent_index(item) if kind is StatementKind.OUTSIDE else None
         statements.append(Statement(text, line, kind, summary_of(item), index))

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 
 from migrations.classify import enum_value_used
 from migrations.dialects import Reading
-from migrations.dialects.variables import PLACEHOLDER, Reads, read
+from migrations.dialects.variables import PLACEHOLDER, Reads, fill, read
 from migrations.errors import ForbiddenSqlError, PsqlScriptError, SqlSyntaxError
 from migrations.migration import (
     Language,
@@ -34,7 +34,7 @@ from migrations.migration import (
     Statement,
     StatementKind,
 )
-from migrations.psql_script import included, open_transaction
+from migrations.psql_script import included, open_transaction, referenced
 
 NO_OPTIONS = Options()
 ROLE_REMEDY = (
@@ -50,7 +50,8 @@ class Body:
     `hashed` is what the checksum is taken from. `placeholder` finds what is to be filled. A section
     is `loose` when its format promises no transaction: then it runs step by step where it uses a
     value of an enum that it has just added, which no single transaction may. `down` says that the
-    section takes back what an up did: nobody but its author is to blame if it cannot run.
+    section takes back what an up did: nobody but its author is to blame if it cannot run;
+    `ours` that the file is in our own format.
     """
 
     text: str
@@ -62,6 +63,7 @@ class Body:
     placeholder: re.Pattern[str] = PLACEHOLDER
     loose: bool = False
     down: bool = False
+    ours: bool = False
 
     @classmethod
     def of_file(
@@ -125,6 +127,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
             file=body.file,
             first_line=body.line,
             verify=body.verify,
+            foreign=not body.ours,
             pattern=body.placeholder,
         )
     except PsqlScriptError as error:
@@ -144,7 +147,11 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
 
 
 def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
-    """The text as a psql script, if a person allowed that. Raises PsqlScriptError."""
+    """The text as a psql script, if a person allowed that. Raises PsqlScriptError.
+
+    Placeholders are filled as anywhere; psql is given the variables that it knows by `:name`.
+    Raises VariableError for a value that splits.
+    """
     if body.verify:
         raise error
     if not reading.programs:
@@ -160,15 +167,21 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
             "the script reads another file, which the migration's checksum would not cover",
             "Write the other file's text in its place",
         ) from None
+    filled = fill(
+        body.text, reading.variables, file=body.file, first_line=body.line, pattern=PLACEHOLDER
+    )
+    taken = referenced(filled.filled, reading.variables)
     # Blank lines in front make psql count lines as the file has them.
-    program = Program(Language.PSQL, body.file, "\n" * (body.line - 1) + body.text)
+    text = "\n" * (body.line - 1) + filled.filled
+    program = Program(Language.PSQL, body.file, text, variables=taken)
     how = (
         "in one transaction"
-        if open_transaction(body.text)
+        if open_transaction(program)
         else "statement by statement, so that a crash in it leaves the migration in doubt"
     )
     note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
-    return Built(Section((), body.options, checksum, program), (), (note,))
+    names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))
+    return Built(Section((), body.options, checksum, program), names, (note,))
 
 
 def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:

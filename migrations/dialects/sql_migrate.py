@@ -210,6 +210,7 @@ def _body(part: _Part, file: str, options: Options | None = None) -> Body:
         line=part.marker.line + 1,
         options=options_of(part.marker, file) if options is None else options,
         verify=part.marker.command == "Verify",
+        ours=True,
     )
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
+from uuid import uuid4
 
 import pytest
 
 from agents.content import Library, Texts
-from ledger.contracts.commands import ApplyCommand
-from ledger.contracts.registry import MigrationRef
+from ledger.contracts.commands import ApplyCommand, OrderEpoch
+from ledger.contracts.registry import Connection, Expected, MigrationRef, Mode, RunLimits
 from ledger.contracts.topics import CHUNK_BYTES
 from ledger.domain.refusals import IrreversibleMigrations
 from ledger.domain.rollback import refuse_irreversible
@@ -132,9 +132,23 @@ def test_an_agent_makes_the_same_migration_from_its_texts(tmp_path: Path) -> Non
     for file in migration.files:
         for message in messages(file.content):
             texts.take(message)
-    assert Library(texts).load(_ordering(migration_ref(migration))) == (migration,)
+    assert Library(texts).load(_command(migration_ref(migration))) == (migration,)
 
 
-def _ordering(ref: MigrationRef) -> ApplyCommand:
-    """A command of which only what a library reads is there."""
-    return cast(ApplyCommand, SimpleNamespace(migrations=(ref,), variables=()))
+def _command(ref: MigrationRef) -> ApplyCommand:
+    return ApplyCommand(
+        command=uuid4(),
+        ledger=uuid4(),
+        stream="rollout-r",
+        database="one",
+        pool="p",
+        epoch=OrderEpoch(term=1, position=1),
+        rollout="r",
+        attempt=1,
+        mode=Mode.UP,
+        migrations=(ref,),
+        connection=Connection(host="h", dbname="one", user="u"),
+        expected=Expected(),
+        limits=RunLimits(),
+        expires_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )
