@@ -22,7 +22,7 @@ from migrations.version import version_and_name, version_key
 Loaded = Sequence[tuple[Path, list[Migration]]]
 """Folders with what stands in them."""
 
-ONE_LIST = ("flyway",)
+ONE_LIST = ("flyway", "flyway+table")
 """Dialects that read all folders as one, so that what belongs together may stand apart."""
 _ONE_FOLDER = ("sqitch",)
 """Dialects whose order and names come from one project."""

@@ -19,6 +19,7 @@ from migrations.refusals import refusal
 _INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
 _PSQL_VARIABLE = re.compile(r""":(?:'\w+'|"\w+"|[A-Za-z_]\w*|\{)""")
 _QUOTED_WORD_MAX_CHARS = 40
+_SETS = (tree.VAR_SET_VALUE, tree.VAR_SET_DEFAULT, tree.VAR_RESET)
 _BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
 
 
@@ -45,14 +46,29 @@ def split(
 def script(sql: str, *, file: str, first_line: int = 1, foreign: bool = False) -> Script:
     """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`.
 
-    `foreign` says that the text was written for another tool (`migrations.refusals`).
+    Settings of the session may stand before that BEGIN. `foreign` says that the text was written
+    for another tool (`migrations.refusals`).
     """
     raw = _parsed(sql, file, first_line)
-    if not _wrapped(raw):
+    begin = settings_before(raw)
+    if not _wrapped(raw[begin:]):
         return Script(_statements(sql, raw, file, first_line, foreign=foreign))
     data = sql.encode()
-    first, last = (first_line + data.count(b"\n", 0, raw[end].start) for end in (0, -1))
-    return Script(_statements(sql, raw[1:-1], file, first_line, foreign=foreign), (first, last))
+    first, last = (first_line + data.count(b"\n", 0, raw[end].start) for end in (begin, -1))
+    inside = [*raw[:begin], *raw[begin + 1 : -1]]
+    return Script(_statements(sql, inside, file, first_line, foreign=foreign), (first, last))
+
+
+def settings_before(raw: list[RawStatement]) -> int:
+    """How many statements that set something for the session stand at the beginning.
+
+    They mean the same inside of the transaction that begins behind them.
+    """
+    for index, item in enumerate(raw):
+        node = item.node
+        if not isinstance(node, tree.VariableSetStmt) or node.is_local or node.kind not in _SETS:
+            return index
+    return len(raw)
 
 
 def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:

@@ -31,6 +31,7 @@ from dataclasses import dataclass, replace
 from migrations.dialects import Reading, only
 from migrations.dialects.encoding import text_of
 from migrations.dialects.flyway_settings import settings_of
+from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.naming import description
 from migrations.dialects.sections import Body, Built, build
 from migrations.dialects.variables import undeclared
@@ -63,6 +64,15 @@ _IDLE = frozenset({"Clean", "Info", "Validate", "Baseline", "Repair", "Deploy"})
 """What callbacks may be of that no migration calls."""
 _OWN = "flyway:"
 _NAME_REMEDY = "Name it like V2__add_email.sql, U2__add_email.sql or R__views.sql"
+
+
+HISTORY = HistoryTable(
+    "flyway_schema_history",
+    "installed_rank integer PRIMARY KEY, version varchar(50), description varchar(200) NOT NULL, "
+    "type varchar(20) NOT NULL, script varchar(1000) NOT NULL, checksum integer, "
+    "installed_by varchar(100) NOT NULL, installed_on timestamp NOT NULL DEFAULT now(), "
+    "execution_time integer NOT NULL, success boolean NOT NULL",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +129,8 @@ class Flyway:
             for one in named
             if one.kind == "R"
         ]
-        return [*_with_baselines(loaded, baselines), *sorted(repeatables, key=description)]
+        found = [*_with_baselines(loaded, baselines), *sorted(repeatables, key=description)]
+        return [HISTORY.noted(migration) for migration in found]
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -298,3 +309,7 @@ def _with_baselines(
         else one
         for index, one in enumerate(found)
     ]
+
+
+DIALECTS = (Flyway(), HISTORY.kept_by(Flyway()))
+"""As it is, and with a look-alike of Flyway's own table."""

@@ -32,7 +32,7 @@ from dataclasses import replace
 from migrations.dialects import Reading, only
 from migrations.dialects.diesel_metadata import METADATA, runs_in_transaction
 from migrations.dialects.golang_migrate import GolangMigrate
-from migrations.dialects.history_table import HistoryTable
+from migrations.dialects.history_table import HistoryTable, WithHistoryTable
 from migrations.dialects.naming import (
     PARTS,
     SUFFIX,
@@ -67,11 +67,18 @@ _BREAKPOINT_BEHIND = re.compile(r"--> statement-breakpoint[ \t]*\r?$", re.MULTIL
 _CHECKPOINT = re.compile(rb"(?:--[^\n]*\n)*?--[ \t]*atlas:checkpoint\b")
 _FLYWAY = re.compile(r"[VURB][0-9._]*__", re.IGNORECASE)
 
-HISTORY = HistoryTable(
+DIESEL = HistoryTable(
     "__diesel_schema_migrations",
     "version varchar(50) PRIMARY KEY, run_on timestamp NOT NULL DEFAULT current_timestamp",
 )
-"""Diesel's; of the tools without marks, its table is the one that files name."""
+PRISMA = HistoryTable(
+    "_prisma_migrations",
+    "id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL, finished_at timestamptz, "
+    "migration_name varchar(255) NOT NULL, logs text, rolled_back_at timestamptz, "
+    "started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count integer NOT NULL DEFAULT 0",
+)
+HISTORIES = (DIESEL, PRISMA)
+"""Of the tools without marks, these have tables that files name."""
 
 
 class Plain:
@@ -109,7 +116,7 @@ class Plain:
         if journal or all(base_name(one.files[0].name).lower() == WHOLE for one in loaded):
             loaded = apart(loaded, _stem)
         loaded = ordered(loaded)
-        noted = [HISTORY.noted(migration) for migration in loaded]
+        noted = [_noted(migration) for migration in loaded]
         found = by_journal(noted, journal) if journal else noted
         return _with_strays(_with_checkpoints(found), strays)
 
@@ -119,6 +126,12 @@ class Plain:
         """The migration of its own files. Raises LoadError."""
         found = only(self.load(files, reading), files)
         return replace(found, version=version, name="") if version == _stem(found) else found
+
+
+def _noted(migration: Migration) -> Migration:
+    for table in HISTORIES:
+        migration = table.noted(migration)
+    return migration
 
 
 def _is_migration(name: str) -> bool:
@@ -248,5 +261,5 @@ def _named(stem: str) -> tuple[str, str] | None:
     return version_and_name(stem)
 
 
-DIALECTS = (Plain(), HISTORY.kept_by(Plain()))
-"""As it is, and with a look-alike of Diesel's table."""
+DIALECTS = (Plain(), WithHistoryTable(Plain(), HISTORIES))
+"""As it is, and with look-alikes of Diesel's and Prisma's tables."""

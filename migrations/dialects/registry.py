@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from migrations.dialects import Dialect, dbmate, golang_migrate, goose, plain
-from migrations.dialects.flyway import Flyway
+from migrations.dialects import Dialect, dbmate, flyway, golang_migrate, goose, plain, sql_migrate
 from migrations.dialects.python import PythonModules
 from migrations.dialects.sqitch import Sqitch
-from migrations.dialects.sql_migrate import SqlMigrate, SqlMigrateByName
 
-OURS = SqlMigrate()
-"""Our own format, whose files may stand among those of another dialect."""
-
-BY_NAME = SqlMigrateByName()
-
-FORMS_OF_OURS: tuple[Dialect, ...] = (OURS, BY_NAME)
-"""Ways to read a folder in which every file is of our own format."""
+OURS = sql_migrate.OURS
+FORMS_OF_OURS = sql_migrate.DIALECTS
 
 DIALECTS: tuple[Dialect, ...] = (
     *FORMS_OF_OURS,
-    Flyway(),
+    *flyway.DIALECTS,
     Sqitch(),
     *goose.DIALECTS,
     *dbmate.DIALECTS,

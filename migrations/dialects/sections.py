@@ -168,7 +168,7 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
             "Write the other file's text in its place",
         ) from None
     filled = fill(
-        body.text, reading.variables, file=body.file, first_line=body.line, pattern=PLACEHOLDER
+        body.text, reading.variables, file=body.file, first_line=body.line, pattern=body.placeholder
     )
     taken = referenced(filled.filled, reading.variables)
     # Blank lines in front make psql count lines as the file has them.

@@ -28,7 +28,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from migrations.dialects import Reading, only
+from migrations.dialects import Dialect, Reading, only
 from migrations.dialects.data import (
     automatic_down,
     check_sections,
@@ -38,6 +38,7 @@ from migrations.dialects.data import (
     with_checks,
 )
 from migrations.dialects.encoding import text_of
+from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.markers import SECTIONS, Marker, markers, options_of
 from migrations.dialects.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.dialects.sections import Body, Built, assemble, build
@@ -57,6 +58,9 @@ _BY_NAME = (
 )
 
 
+HISTORY = HistoryTable("gorp_migrations", "id text PRIMARY KEY, applied_at timestamptz")
+
+
 class SqlMigrate:
     """Reads one file per migration, whose version is in its name."""
 
@@ -74,7 +78,7 @@ class SqlMigrate:
         """One migration per file. Raises LoadError."""
         refuse_programs(files, self.name)
         loaded = [_migration(_named(file), file, self.name, reading) for file in files]
-        return ordered(list(map(phased, loaded)), _BY_NAME)
+        return ordered([HISTORY.noted(phased(migration)) for migration in loaded], _BY_NAME)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -96,7 +100,7 @@ class SqlMigrateByName(SqlMigrate):
         """One migration per file. Raises LoadError."""
         refuse_programs(files, self.name)
         loaded = [_migration((_stem(file), ""), file, self.name, reading) for file in files]
-        return sorted(loaded, key=_place)
+        return sorted(map(HISTORY.noted, loaded), key=_place)
 
 
 def _stem(file: SourceFile) -> str:
@@ -285,3 +289,13 @@ def _before_first_marker(file: str, line: int) -> LoadError:
         "text before the first section",
         "Write `-- +migrate Up` on the line above the first statement",
     )
+
+
+OURS = SqlMigrate()
+"""Our own format, whose files may stand among those of another dialect."""
+
+DIALECTS: tuple[Dialect, ...] = (
+    *(OURS, HISTORY.kept_by(OURS)),
+    *(SqlMigrateByName(), HISTORY.kept_by(SqlMigrateByName())),
+)
+"""Ways to read a folder in which every file is of this format."""

@@ -132,7 +132,6 @@ GOOSE_CASES = (
 DBMATE_CASES = (
     Case("dbmate: no up", {"1_a.sql": DBMATE, "2_b.sql": "-- migrate:down\nSELECT 1;\n"}, "2_b.sql", "up", "migrate:up"),
     Case("dbmate: capitals", {"1_a.sql": DBMATE + "-- migrate:Down\nSELECT 1;\n"}, "1_a.sql:3", "migrate:Down", "migrate:down"),
-    Case("dbmate: unknown option", {"1_a.sql": "-- migrate:up transactoin:false\nSELECT 1;\n"}, "1_a.sql:1", "transactoin", "transaction:false"),
     Case("dbmate: text before", {"1_a.sql": "SELECT 1;\n" + DBMATE}, "1_a.sql:1", "before", "migrate:up"),
     Case("dbmate: marker without a number in the name", {"1_a.sql": DBMATE, "b.sql": DBMATE}, "b.sql", "version", "Name it like"),
     Case("dbmate: syntax", {"1_a.sql": "-- migrate:up\nSELEC 1;\n"}, "1_a.sql:2:1", "SELEC", "Correct"),

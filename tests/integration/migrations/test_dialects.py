@@ -163,3 +163,24 @@ async def test_a_procedure_that_commits_is_made_and_cannot_commit_here(
         assert outcome.failure is not None
         assert outcome.failure.sqlstate == "2D000"
         assert await world.value("SELECT count(*) FROM colours") == 0
+
+
+TABLES = {
+    "flyway": ("V1__a.sql", "GRANT SELECT ON flyway_schema_history TO public;"),
+    "sql-migrate": ("1_a.sql", "-- +migrate Up\nGRANT SELECT ON gorp_migrations TO public;"),
+    "sql-migrate+names": ("a.sql", "-- +migrate Up\nGRANT SELECT ON gorp_migrations TO public;"),
+    "plain": ("1_a/migration.sql", 'GRANT SELECT ON "_prisma_migrations" TO public;'),
+}
+
+
+@pytest.mark.parametrize("dialect", TABLES)
+async def test_every_tool_with_a_table_of_its_own_has_a_look_alike(
+    world: World, tmp_path: Path, dialect: str
+) -> None:
+    folder = written(tmp_path, dict([TABLES[dialect]]))
+    (advised,) = load_folder(folder, dialect).migrations
+    assert f"--dialect {dialect}+table" in advised.notes[-1]
+    migrations = load_folder(folder, f"{dialect}+table").migrations
+    assert "an empty one is made" in migrations[0].notes[-1]
+    assert len(migrations[0].notes) == len(advised.notes)
+    assert (await world.up(*migrations)).verdict is Verdict.DONE
