@@ -31,8 +31,11 @@ class Rights:
     """What the connecting user may do."""
 
     create_schema: bool
+    """The journal's, which the user itself makes."""
     create_in_target: bool
+    """As the role that migrations run as, if there is one; `False` if the user cannot take it."""
     superuser: bool
+    """The user itself, whatever the role."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ async def glance(settings: ConnectionSettings, target: str = "") -> Inspection:
 async def _in_session(
     settings: ConnectionSettings,
     target: str,
-    look: Callable[[Connection, str], Awaitable[Inspection]],
+    look: Callable[[Connection, str, str | None], Awaitable[Inspection]],
 ) -> Inspection:
     try:
         connection = await open_session(
@@ -87,21 +90,21 @@ async def _in_session(
     except Unreachable as error:
         return Inspection(reachable=False, failure=from_error(error))
     try:
-        return await look(connection, target)
+        return await look(connection, target, settings.role)
     except (asyncpg.InterfaceError, OSError) as error:
         return Inspection(reachable=False, failure=from_error(error))
     finally:
         await close_session(connection)
 
 
-async def _glance(connection: Connection, target: str) -> Inspection:
+async def _glance(connection: Connection, target: str, role: str | None) -> Inspection:
     try:
         rows = await connection.fetch(statement("glance", target=target))
     except asyncpg.PostgresError:
         rows = []
     record = journal.record_of(rows)
     if record is None:
-        return await _look(connection, target)
+        return await _look(connection, target, role)
     facts = facts_of(connection, rows[0])
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
@@ -114,20 +117,23 @@ async def _glance(connection: Connection, target: str) -> Inspection:
     return await _with_backups(connection, target, _with_record(found, facts, record))
 
 
-async def _look(connection: Connection, target: str) -> Inspection:
+async def _look(connection: Connection, target: str, role: str | None) -> Inspection:
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
         (row,) = await connection.fetch(statement("facts"))
         facts = facts_of(connection, row)
         if not facts.direct:
             refuse_unsuitable(facts)
-        (rights,) = await connection.fetch(statement("rights"))
+        (row,) = await connection.fetch(statement("rights"))
+        rights = Rights(row["create_schema"], row["create_in_target"], row["superuser"])
+        if role:
+            rights = replace(rights, create_in_target=await _may_create_as(role, connection))
         found = replace(
             found,
-            tls=bool(rights["tls"]),
+            tls=bool(row["tls"]),
             in_recovery=facts.in_recovery,
             place=(facts.system_identifier, facts.database_oid),
-            rights=Rights(rights["create_schema"], rights["create_in_target"], rights["superuser"]),
+            rights=rights,
         )
         record = await journal.read(connection, target) if facts.installed else None
     except PoolerRefused as error:
@@ -139,6 +145,18 @@ async def _look(connection: Connection, target: str) -> Inspection:
     if record is None:
         return found
     return await _with_backups(connection, target, _with_record(found, facts, record))
+
+
+async def _may_create_as(role: str, connection: Connection) -> bool:
+    """Whether the user can become this role, and the role may create in the target."""
+    try:
+        await connection.execute(statement("become", role=role))
+    except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError):
+        return False
+    try:
+        return bool(await connection.fetchval(statement("create_in_target")))
+    finally:
+        await connection.execute("RESET ROLE")
 
 
 async def _with_backups(connection: Connection, target: str, found: Inspection) -> Inspection:

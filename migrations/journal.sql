@@ -210,9 +210,17 @@ FROM pg_catalog.pg_class AS c
 WHERE c.oid = pg_catalog.to_regclass(:name)
 
 -- name: rights
--- For a look that changes nothing.
+-- For a look that changes nothing: of the user itself, who makes the journal.
 SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS create_schema,
     coalesce(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'CREATE'), false)
         AS create_in_target,
     (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
     (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()) AS tls
+
+-- name: become
+-- As migrations do: the only proof on every release, for a membership may be WITH SET FALSE.
+SET ROLE :role
+
+-- name: create_in_target
+-- Of the role that is set: "$user" in a search_path is that role's schema, too.
+SELECT coalesce(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'CREATE'), false)

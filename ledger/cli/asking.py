@@ -3,7 +3,10 @@
 What reaches databases or the ledger's own schema, registers many databases at once, or makes the
 ledger forget what it knew of one (repoint, reinstate, retire) asks. What describes one database
 (add, label, suspend), stores texts (`migration register`) or holds work back (`rollout pause`)
-does not. Every command that changes something takes `--yes`, so a script may always give it.
+does not ask, but says the ledger's name and what it does before it does it. `ledger db` works on
+one database in development and asks before what takes something back, and always when that database
+belongs to a ledger's fleet. Every command that changes something takes `--yes`, so a script may
+always give it.
 """
 
 from __future__ import annotations
@@ -29,6 +32,13 @@ UnaskedYesOption = Annotated[
 ]
 
 
+def announce(name: str, facts: Sequence[str], *, what: str = "Ledger") -> None:
+    """Print what will be changed in which ledger (or other `what`), without a question."""
+    say(f"{what} {name}")
+    for fact in facts:
+        say(f"  {fact}")
+
+
 def confirm(
     name: str, facts: Sequence[str], *, yes: bool, typed: bool = False, what: str = "Ledger"
 ) -> None:
@@ -37,9 +47,7 @@ def confirm(
     `typed` asks for that name to be typed, for what takes changes back. Raises
     `NotConfirmed` when the answer is no, `QuestionWithoutTerminal` when nobody can be asked.
     """
-    say(f"{what} {name}")
-    for fact in facts:
-        say(f"  {fact}")
+    announce(name, facts, what=what)
     if yes:
         return
     if not sys.stdin.isatty():

@@ -10,7 +10,7 @@ import typer
 from ledger.cli import db_backups, db_history, db_leaving
 from ledger.cli.allowing import CodeOption, languages
 from ledger.cli.asking import YesOption, confirm
-from ledger.cli.db_options import Patience, Permission
+from ledger.cli.db_options import Patience, Permission, confirm_outside, said_of
 from ledger.cli.db_target import Place, connection_of, described
 from ledger.cli.exits import ExitCode
 from ledger.cli.options import (
@@ -62,9 +62,13 @@ async def up(
     phase: PhaseOption = None,
     allow_code: CodeOption = False,
     out_of_order: OutOfOrderOption = False,
+    yes: YesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
-    """Apply every migration of the folder that one database does not have yet."""
+    """Apply every migration of the folder that one database does not have yet.
+
+    Asks only with --outside-ledger: then the database is one of a fleet.
+    """
     from ledger.cli.db_telling import Telling, say_held_back
     from migrations import standalone
     from migrations.phases import LAST_BY_DEFAULT, Phase, through
@@ -72,8 +76,10 @@ async def up(
     outside, limits = permission.granted(), patience.limits(ctx)
     last = Phase(phase) if phase else LAST_BY_DEFAULT
     migrations, held = through(loaded_here(ctx, folder, dialect, var, psql=allow_code), last)
+    settings = connection_of(place)
+    confirm_outside(settings.place, "apply what it does not have yet", outside, yes=yes)
     outcome = await standalone.up(
-        connection_of(place),
+        settings,
         migrations,
         limits,
         Telling(),
@@ -110,9 +116,8 @@ async def down(
     outside, limits = permission.granted(), patience.limits(ctx)
     migrations = loaded_here(ctx, folder, dialect, var, psql=allow_code)
     settings = connection_of(place)
-    confirm(
-        settings.place, [f"take {number_of(steps, 'migration')} back"], yes=yes, what="Database"
-    )
+    facts = [f"take {number_of(steps, 'migration')} back", *said_of(outside)]
+    confirm(settings.place, facts, yes=yes, what="Database")
     outcome = await standalone.down(
         settings,
         migrations,

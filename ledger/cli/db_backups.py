@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger.cli.asking import YesOption, confirm
-from ledger.cli.db_options import Patience, Permission
+from ledger.cli.db_options import Patience, Permission, said_of
 from ledger.cli.db_target import Place, connection_of, described
 from ledger.cli.exits import ExitCode
 from ledger.cli.output import Format, FormatOption, Output, say
@@ -52,15 +52,16 @@ async def drop_backups(
     """
     from migrations.dropping import drop_backups as dropped
 
-    settings = connection_of(place)
+    settings, outside = connection_of(place), permission.granted()
     which = f"of {', '.join(versions)}" if versions else "of every migration that is done"
-    confirm(settings.place, [f"drop the backups {which}"], yes=yes, what="Database")
+    facts = [f"drop the backups {which}", *said_of(outside)]
+    confirm(settings.place, facts, yes=yes, what="Database")
     gone, outcome = await dropped(
         settings,
         versions or (),
         patience.limits(ctx),
         target=place.schema,
-        outside=permission.granted(),
+        outside=outside,
     )
     Output(output).rows(
         "db.drop-backups", backup_rows(gone), _COLUMNS, empty="No backup was dropped."

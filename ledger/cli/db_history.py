@@ -10,7 +10,7 @@ import typer
 
 from ledger.cli.adopting import DirectoryArgument, Source, ThroughOption, match_rows
 from ledger.cli.asking import YesOption, confirm
-from ledger.cli.db_options import Patience, Permission
+from ledger.cli.db_options import Patience, Permission, confirm_outside, said_of
 from ledger.cli.db_target import Place, connection_of, described
 from ledger.cli.exits import ExitCode
 from ledger.cli.options import MIGRATIONS, DialectOption, VarOption
@@ -126,11 +126,12 @@ async def repair(
     directory: DirectoryArgument = MIGRATIONS,
     dialect: DialectOption = None,
     var: VarOption = None,
+    yes: YesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
     """Accept, in one database, that an applied migration's file has changed or is gone.
 
-    Nothing is run. The reason is kept in the journal.
+    Nothing is run. The reason is kept in the journal. Asks only with --outside-ledger.
     """
     from migrations.adoption import alone
 
@@ -139,16 +140,19 @@ async def repair(
     if not (permission.reason or "").strip():
         raise WrongArgument("say why with --reason; it is kept in the journal")
     accept = alone.accept_changed if accept_changed else alone.accept_gone
+    what = "its file as it is now" if accept_changed else "that its file is gone"
+    settings, outside = connection_of(place), permission.granted()
+    migrations = loaded(ctx, directory, dialect, var)
+    confirm_outside(settings.place, f"accept of {version} {what}", outside, yes=yes)
     outcome = await accept(
-        connection_of(place),
-        loaded(ctx, directory, dialect, var),
+        settings,
+        migrations,
         version,
         permission.reason or "",
         patience.limits(ctx),
         target=place.schema,
-        outside=permission.granted(),
+        outside=outside,
     )
-    what = "its file as it is now" if accept_changed else "that its file is gone"
     return _concluded(outcome, "db.repair", {"version": version}, f"{version}: accepted {what}",
                       Output(output))  # fmt: skip
 
@@ -201,7 +205,7 @@ async def _adopt(
     count = len(found.match.taken)
     confirm(
         settings.place,
-        [f"mark {count} migrations as applied; nothing is run"],
+        [f"mark {count} migrations as applied; nothing is run", *said_of(outside)],
         yes=yes,
         what="Database",
     )

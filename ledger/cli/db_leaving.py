@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger.cli.adopting import DirectoryArgument
-from ledger.cli.asking import YesOption, confirm
+from ledger.cli.asking import UnaskedYesOption, YesOption, confirm
 from ledger.cli.db_history import loaded
-from ledger.cli.db_options import Patience, Permission
+from ledger.cli.db_options import Patience, Permission, said_of
 from ledger.cli.db_target import Place, connection_of
 from ledger.cli.exits import ExitCode
 from ledger.cli.options import MIGRATIONS, DialectOption, VarOption
@@ -41,6 +41,7 @@ async def export_history(
     directory: DirectoryArgument = MIGRATIONS,
     dialect: DialectOption = None,
     var: VarOption = None,
+    yes: UnaskedYesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> ExitCode:
     """Write another tool's history table from our journal, so that it can go on from here."""
@@ -93,7 +94,8 @@ async def remove_journal(
     outside, settings = permission.granted(), connection_of(place)
     kept = await kept_in(settings)
     if kept is not None:
-        confirm(kept.database, _losses(kept), yes=yes, typed=True, what="Database")
+        facts = [*_losses(kept), *said_of(outside)]
+        confirm(kept.database, facts, yes=yes, typed=True, what="Database")
     removed = await remove_journal(
         settings,
         patience.limits(ctx),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.cli.asking import confirm
 from ledger.cli.groups import OptionGroup
 from ledger.cli.running import flags_of
 from ledger.errors import WrongArgument
@@ -40,6 +41,22 @@ class Permission(OptionGroup):
         if not (self.reason or "").strip():
             raise WrongArgument("--outside-ledger needs --reason, which the ledger will record")
         return Outside(self.reason or "")
+
+
+def said_of(outside: Outside | None) -> list[str]:
+    """What a question about a database adds when its own ledger is passed by."""
+    if outside is None:
+        return []
+    return [f"outside of the ledger that owns it, which will record: {outside.reason}"]
+
+
+def confirm_outside(place: str, what: str, outside: Outside | None, *, yes: bool) -> None:
+    """Ask, but only before a fleet's database is changed without its ledger.
+
+    Raises what `ledger.cli.asking.confirm` raises.
+    """
+    if outside is not None:
+        confirm(place, [what, *said_of(outside)], yes=yes, what="Database")
 
 
 @dataclass(frozen=True, slots=True)

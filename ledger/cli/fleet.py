@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ledger.cli import fleet_check
-from ledger.cli.asking import UnaskedYesOption, YesOption, confirm
+from ledger.cli.asking import UnaskedYesOption, YesOption, announce, confirm
 from ledger.cli.fleet_options import EXAMPLE_FILE, Place
 from ledger.cli.options import DatabaseArgument, SelectOption, Why
 from ledger.cli.output import Format, FormatOption, Output
@@ -49,17 +49,15 @@ async def add(
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Register one database. Nothing connects to it yet: `ledger fleet check` does."""
-    from ledger.cli.fleet_file import connection_of, labels_of
+    from ledger.cli.fleet_file import Entry, connection_of, labels_of
 
     connection = connection_of(database, place.url, place.fields())
     async with opened(ctx) as session:
-        await session.ledger.fleet.add(
-            database,
-            place.pool or session.settings.pool,
-            connection,
-            labels_of(label or ()),
-            why.asked(),
-        )
+        pool = place.pool or session.settings.pool
+        entry = Entry(database, pool, connection, labels_of(label or ()))
+        await session.ledger.fleet.preview_import([entry])
+        announce(session.ledger.name, [f"register 1 database, {database}"])
+        await session.ledger.fleet.add(database, pool, connection, entry.labels, why.asked())
     _done(output, "fleet.add", database, "registered; see `ledger fleet check`")
 
 
@@ -153,6 +151,8 @@ async def label(
 
     wanted = changed_labels(labels or (), remove or ())
     async with opened(ctx) as session:
+        await session.ledger.fleet.check_label(database, wanted, remove or ())
+        announce(session.ledger.name, [f"relabel 1 database, {database}"])
         await session.ledger.fleet.label(database, wanted, remove or (), why.asked())
     _done(output, "fleet.label", database, "relabelled")
 
@@ -205,6 +205,8 @@ async def suspend(
 ) -> None:
     """Leave a database out of new orders until it is reinstated."""
     async with opened(ctx) as session:
+        await session.ledger.fleet.check_suspend(database)
+        announce(session.ledger.name, [f"suspend 1 database, {database}"])
         await session.ledger.fleet.suspend(database, why.asked())
     _done(output, "fleet.suspend", database, "suspended; `ledger fleet reinstate` takes it back")
 

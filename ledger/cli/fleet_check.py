@@ -100,7 +100,7 @@ def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:
         "server": _release(answer.server_version),
         "server_version": answer.server_version,
         "standby": answer.in_recovery,
-        "rights": _rights(answer.rights),
+        "rights": _rights(answer.rights, row.role),
         "identity": answer.identity.system_identifier if answer.identity else None,
         "uuid": answer.identity.uuid if answer.identity else None,
         "journal_head": answer.journal_head,
@@ -115,20 +115,12 @@ def _release(version: int | None) -> str | None:
     return None if version is None else f"{version // 10_000}.{version % 10_000}"
 
 
-def _rights(rights: Rights | None) -> str | None:
+def _rights(rights: Rights | None, role: str | None) -> str | None:
     """What the user of the migrations may do there, in a word or two."""
+    from ledger.domain.looks import lacking
+
     if rights is None:
         return None
-    if rights.superuser:
-        return "superuser"
-    if rights.create_schema and rights.create_in_target:
-        return "enough"
-    missing = [
-        name
-        for name, there in (
-            ("CREATE on the database", rights.create_schema),
-            ("CREATE in the schema", rights.create_in_target),
-        )
-        if not there
-    ]
-    return f"lacks {' and '.join(missing)}"
+    if missing := lacking(rights, role):
+        return f"lacks {' and '.join(missing)}"
+    return "superuser" if rights.superuser else "enough"

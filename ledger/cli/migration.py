@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger.cli.allowing import PsqlOption
-from ledger.cli.asking import UnaskedYesOption
+from ledger.cli.asking import UnaskedYesOption, announce
 from ledger.cli.creating import Ingredients, Sort
 from ledger.cli.options import MIGRATIONS, DialectOption, FolderOption, VarOption, Why
 from ledger.cli.output import Format, FormatOption, Output
@@ -51,6 +51,7 @@ async def create(
     folder: FolderOption = MIGRATIONS,
     author: Annotated[str, typer.Option("--author", help="Written into the file.")] = "",
     description: Annotated[str, typer.Option("--description", help="Written into the file.")] = "",
+    yes: UnaskedYesOption = False,
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Write a new migration's files into the folder that others read.
@@ -98,7 +99,10 @@ async def register_folder(
     """
     async with opened(ctx) as session:
         variables = declared(var, session.settings)
-        registered = await session.ledger.bundles.register(
+        bundles = session.ledger.bundles
+        await bundles.preview(folder, dialect, variables, psql=allow_psql)
+        announce(session.ledger.name, [f"store the migrations of {folder}"])
+        registered = await bundles.register(
             folder, why.asked(), dialect, variables, psql=allow_psql
         )
     from ledger.domain.wording import number_of

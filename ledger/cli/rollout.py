@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli.asking import UnaskedYesOption, YesOption, confirm
+from ledger.cli.asking import UnaskedYesOption, YesOption, announce, confirm
 from ledger.cli.everyday import BundleOption, ToOption, travel_with
 from ledger.cli.exits import ExitCode
 from ledger.cli.options import (
@@ -71,6 +71,7 @@ async def pause(
     """Order nothing new; what runs finishes."""
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
+        announce(session.ledger.name, [f"pause rollout {chosen}"])
         await session.ledger.rollouts.pause(chosen, why.asked())
         await _told(session, chosen, output)
 

@@ -69,8 +69,9 @@ def problem(
     known: DatabaseIdentity | None,
     twin: str | None,
     missing: Collection[str],
+    role: str | None = None,
 ) -> str | None:
-    """What is wrong with a database that answered, or `None`."""
+    """What is wrong with a database that answered, or `None`; migrations run there as `role`."""
     if answer.failure is not None:
         return answer.failure.message
     if not answer.reachable:
@@ -91,7 +92,22 @@ def problem(
             f"its journal lost {listed(sorted(missing))} (a restore?); accept it as it is with "
             f"`ledger fleet reinstate {answer.database} --reason WHY`"
         )
-    return _lacking(answer.rights)
+    return _remedy(answer.rights, role)
+
+
+def lacking(rights: Rights, role: str | None) -> tuple[str, ...]:
+    """What keeps the user of the migrations from applying any: the rights, each in a few words.
+
+    A superuser needs none, except the ones of the role that migrations run as.
+    """
+    wanted = (
+        ("CREATE on the database", rights.create_schema or rights.superuser),
+        (
+            f"CREATE in the schema as role {role}" if role else "CREATE in the schema",
+            rights.create_in_target or (rights.superuser and not role),
+        ),
+    )
+    return tuple(what for what, there in wanted if not there)
 
 
 def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> Target | None:
@@ -102,8 +118,15 @@ def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> Target 
     return Target(place.system_identifier, place.database_oid, record.connection.schema_name)
 
 
-def _lacking(rights: Rights | None) -> str | None:
+def _remedy(rights: Rights | None, role: str | None) -> str | None:
     """What to do when the user of the migrations could not apply any."""
-    if rights is None or rights.superuser or (rights.create_schema and rights.create_in_target):
+    missing = lacking(rights, role) if rights is not None else ()
+    if not missing:
         return None
-    return "the user may not migrate here; GRANT CREATE on the database and on the schema to it"
+    said = f"the user may not migrate here, it lacks {' and '.join(missing)}"
+    if role is None:
+        return f"{said}; GRANT CREATE on the database and on the schema to it"
+    return (
+        f"{said}; GRANT CREATE on the database and the role {role} to it, "
+        f"and CREATE on the schema to {role}"
+    )

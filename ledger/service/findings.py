@@ -28,7 +28,8 @@ async def problems(reads: ReadModels, result: CheckResult) -> dict[str, str]:
         record = records.get(database)
         known = record.expected.identity if record is not None else None
         missing = lost(Purpose.CHECK, answer, applied.get(database, ()), known)
-        wrong = problem(answer, known, doubles.get(database), missing)
+        role = record.connection.role if record is not None else None
+        wrong = problem(answer, known, doubles.get(database), missing, role)
         if wrong is not None:
             found[database] = wrong
     return found

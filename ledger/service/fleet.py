@@ -61,6 +61,7 @@ class CheckRow:
 
     database: str
     pool: str
+    role: str | None
     look: Look
 
 
@@ -131,13 +132,13 @@ class FleetService:
         self, database: str, labels: Mapping[str, str], remove: Collection[str], asked: Asked
     ) -> None:
         """Set these labels and take those away; the others stay."""
+        await self._change(lambda fleet: _relabelled(fleet, database, labels, remove), asked)
 
-        def relabel(fleet: FleetState) -> Iterable[Event]:
-            known = rules.require(fleet, database).labels
-            kept = {name: value for name, value in known.items() if name not in remove}
-            return rules.relabel(fleet, database, kept | dict(labels))
-
-        await self._change(relabel, asked)
+    async def check_label(
+        self, database: str, labels: Mapping[str, str], remove: Collection[str]
+    ) -> None:
+        """Raise what `label` would refuse with now; nothing is recorded."""
+        _relabelled(await self.state(), database, labels, remove)
 
     async def repoint(
         self, database: str, pool: str | None, changes: Mapping[str, Any], asked: Asked
@@ -157,6 +158,10 @@ class FleetService:
     async def suspend(self, database: str, asked: Asked) -> None:
         """Leave a database out of new orders."""
         await self._change(lambda fleet: rules.suspend(fleet, database), asked)
+
+    async def check_suspend(self, database: str) -> None:
+        """Raise what `suspend` would refuse with now; nothing is recorded."""
+        rules.suspend(await self.state(), database)
 
     async def reinstate(self, database: str, asked: Asked) -> str:
         """Take a database as it is now; its journal is read again. The id of that check."""
@@ -189,9 +194,7 @@ class FleetService:
             raise UnknownCheck(check)
         state: CheckState = fold(None, events)
         fleet = (await self.state()).databases
-        rows = tuple(
-            CheckRow(database, fleet[database].pool, look) for database, look in state.looks.items()
-        )
+        rows = tuple(_row(fleet[database], look) for database, look in state.looks.items())
         return CheckResult(check, state.is_finished(utc_now()), rows)
 
     async def _check(self, databases: Sequence[str], purpose: Purpose, asked: Asked) -> str:
@@ -239,6 +242,18 @@ class FleetService:
             else:
                 return bool(events)
         raise AssertionError
+
+
+def _row(record: DatabaseRecord, look: Look) -> CheckRow:
+    return CheckRow(record.database, record.pool, record.connection.role, look)
+
+
+def _relabelled(
+    fleet: FleetState, database: str, labels: Mapping[str, str], remove: Collection[str]
+) -> Iterable[Event]:
+    known = rules.require(fleet, database).labels
+    kept = {name: value for name, value in known.items() if name not in remove}
+    return rules.relabel(fleet, database, kept | dict(labels))
 
 
 def _repointed(

@@ -98,6 +98,29 @@ async def test_outside_ledger_needs_a_reason(
     assert "--reason" in answer.err
 
 
+@pytest.mark.parametrize("words", [("up",), ("repair", "1", "--accept-changed")])
+async def test_a_fleets_database_is_not_changed_outside_its_ledger_without_a_yes(
+    ledger: LedgerProgram, migrations: Path, database: str, words: tuple[str, ...]
+) -> None:
+    outside = ("db", *words, "--outside-ledger", "--reason", "an outage")
+    answer = await ledger(*outside, DATABASE_URL=database)
+    assert answer.code == ExitCode.USAGE
+    assert "--yes" in answer.err
+    assert "outside of the ledger that owns it, which will record: an outage" in answer.err
+    status = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert standings(status) == {"1": "pending", "2": "pending"}
+
+
+async def test_outside_its_ledger_a_yes_goes_ahead_and_names_the_database(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    outside = ("db", "up", "--outside-ledger", "--reason", "an outage", "--yes")
+    answer = await ledger(*outside, DATABASE_URL=database)
+    assert answer.code == ExitCode.OK
+    assert "Database " in answer.err
+    assert urlsplit(database).path.strip("/") in answer.err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

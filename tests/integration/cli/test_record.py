@@ -171,6 +171,20 @@ async def test_a_fleet_is_described_moved_suspended_and_retired_by_events(
     ]
 
 
+async def test_what_does_not_ask_names_the_ledger_before_it_acts(
+    ledger: LedgerProgram, fleet: Fleet, migrations: Path
+) -> None:
+    for words, fact in (
+        (["fleet", "add", "new", "--host", "h", "--user", "u"], "register 1 database, new"),
+        (["fleet", "label", "t0", "tier=gold"], "relabel 1 database, t0"),
+        (["fleet", "suspend", "t0"], "suspend 1 database, t0"),
+        (["migration", "register", "migrations"], "store the migrations of migrations"),
+    ):
+        answer = await ledger(*words)
+        assert answer.code == ExitCode.OK, answer.err
+        assert answer.err.startswith(f"Ledger shop\n  {fact}\n"), words
+
+
 async def test_a_file_of_databases_is_imported_and_again_is_harmless(
     ledger: LedgerProgram, installed: str, tmp_path: Path
 ) -> None:

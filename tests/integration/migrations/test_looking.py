@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from migrations import standalone, telemetry
-from migrations.inspection import inspect
-from migrations.session import Password
+from migrations.inspection import Rights, inspect
+from migrations.session import ConnectionSettings, Password
 from migrations.standalone import Outside, Standing
 from migrations.work import StepResult, Verdict
 from tests.integration.migrations.world import IMPATIENT, World, migration, users
@@ -124,3 +125,64 @@ async def test_each_statement_has_a_span_without_its_literals(
     assert division.attributes["db.response.status_code"] == "22012"
     assert failed.attributes is not None
     assert failed.attributes["error.type"] == "22012"
+
+
+TAKE = 'GRANT CREATE ON DATABASE "{database}" TO migrator; GRANT app TO migrator;'
+CREATE = "GRANT CREATE ON SCHEMA public TO app;"
+
+
+@pytest.fixture
+async def migrator(world: World) -> AsyncIterator[ConnectionSettings]:
+    """How a user without any rights gets in, whose migrations run as the role `app`."""
+    await world.execute(
+        "REVOKE CREATE ON SCHEMA public FROM PUBLIC;"
+        "CREATE ROLE app; CREATE ROLE migrator LOGIN NOINHERIT PASSWORD 'p'"
+    )
+    try:
+        yield replace(world.settings, user="migrator", password=Password("p"), role="app")
+    finally:
+        await world.execute(
+            "DROP OWNED BY app, migrator CASCADE; DROP ROLE app; DROP ROLE migrator"
+        )
+
+
+@pytest.mark.parametrize(
+    ("grants", "in_target"),
+    [("SELECT", False), (TAKE, False), (CREATE, False), (TAKE + CREATE, True)],
+    ids=["nothing", "the role alone", "the schema alone", "both"],
+)
+async def test_a_look_asks_for_the_rights_of_the_role_that_migrations_run_as(
+    world: World, migrator: ConnectionSettings, grants: str, in_target: bool
+) -> None:
+    await world.execute(grants.format(database=world.settings.database))
+    found = await inspect(migrator)
+    assert found.failure is None
+    assert found.rights == Rights(TAKE in grants, in_target, superuser=False)
+
+
+async def test_who_is_told_to_have_enough_rights_can_migrate_and_who_lacks_some_cannot(
+    world: World, migrator: ConnectionSettings
+) -> None:
+    database = f'GRANT CREATE ON DATABASE "{world.settings.database}" TO migrator;'
+    await world.execute(database + CREATE)
+    refused = await standalone.up(migrator, [users()], IMPATIENT, world.hearing)
+    assert refused.verdict is Verdict.FAILED
+    assert not (await rights_of(migrator)).create_in_target
+
+    await world.execute("GRANT app TO migrator")
+    assert (await rights_of(migrator)).create_in_target
+    outcome = await standalone.up(migrator, [users()], IMPATIENT, world.hearing)
+    assert outcome.verdict is Verdict.DONE
+    assert await world.value("SELECT tableowner FROM pg_tables WHERE tablename = 'users'") == "app"
+
+
+async def test_a_role_that_does_not_exist_is_no_role_to_create_as(world: World) -> None:
+    assert not (await rights_of(replace(world.settings, role="nobody_knows"))).create_in_target
+
+
+async def rights_of(settings: ConnectionSettings) -> Rights:
+    """What a look says of the rights there."""
+    found = await inspect(settings)
+    assert found.failure is None
+    assert found.rights is not None
+    return found.rights

@@ -10,7 +10,7 @@ import pytest
 from ledger.contracts.registry import Connection, DatabaseIdentity, DatabasePlace, Expected
 from ledger.contracts.reports import DatabaseInspected, Rights
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
-from ledger.domain.looks import problem, twins
+from ledger.domain.looks import lacking, problem, twins
 
 HERE = DatabasePlace(system_identifier="7", database_oid=16384)
 KNOWN = DatabaseIdentity(uuid=UUID(int=1), system_identifier="7", database_oid=16384)
@@ -40,6 +40,33 @@ def answer(
         place=HERE,
         identity=identity,
     )
+
+
+AS_ROLE = Rights(create_schema=True, create_in_target=False, superuser=False)
+SUPERUSER = Rights(create_schema=True, create_in_target=False, superuser=True)
+
+
+@pytest.mark.parametrize(
+    ("rights", "role", "lacks"),
+    [
+        (ENOUGH, "app", ()),
+        (LACKING, None, ("CREATE on the database",)),
+        (AS_ROLE, None, ("CREATE in the schema",)),
+        (AS_ROLE, "app", ("CREATE in the schema as role app",)),
+        (SUPERUSER, None, ()),
+        (SUPERUSER, "app", ("CREATE in the schema as role app",)),
+    ],
+)
+def test_what_a_user_lacks_depends_on_the_role_that_migrations_run_as(
+    rights: Rights, role: str | None, lacks: tuple[str, ...]
+) -> None:
+    assert lacking(rights, role) == lacks
+
+
+def test_a_role_that_the_user_cannot_take_is_named_with_the_grant() -> None:
+    told = problem(answer("a", rights=AS_ROLE), None, None, (), "app")
+    assert told is not None
+    assert "the role app to it" in told
 
 
 def test_two_addresses_of_one_database_are_named_each_with_the_other() -> None:
