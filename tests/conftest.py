@@ -1,3 +1,8 @@
 """Loads the fixtures; each resource has a module of its own."""
 
-pytest_plugins = ["tests.fixtures.folders", "tests.fixtures.postgres", "tests.fixtures.kafka"]
+pytest_plugins = [
+    "tests.fixtures.folders",
+    "tests.fixtures.postgres",
+    "tests.fixtures.psql",
+    "tests.fixtures.kafka",
+]

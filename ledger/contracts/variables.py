@@ -56,6 +56,7 @@ AGENT: dict[str, str] = {
 TESTS: dict[str, str] = {
     "LEDGER_TEST_KAFKA": "a broker that the tests may use, instead of an embedded one",
     "LEDGER_TEST_PG": "a PostgreSQL server that the tests may use, instead of an embedded one",
+    "LEDGER_TEST_PG_RELEASE": "the release of the embedded PostgreSQL server, instead of 18",
 }
 """Read by the tests and by make."""
 

@@ -39,11 +39,11 @@ def install(machine: Path, name: str, program: str) -> None:
     file.chmod(0o755)
 
 
-def make(machine: Path, target: str) -> subprocess.CompletedProcess[str]:
+def make(machine: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(shutil.which("make")), target],
+        [str(shutil.which("make")), *words],
         cwd=machine,
-        env={"PATH": str(machine.parent / "bin")},
+        env={"PATH": str(machine.parent / "bin"), **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -76,3 +76,13 @@ def test_make_alone_says_what_there_is(machine: Path) -> None:
     answer = make(machine, "help")
     assert "make demo" in answer.stdout
     assert "make test" in answer.stdout
+
+
+def test_migrations_are_tested_on_the_oldest_release_too(machine: Path) -> None:
+    assert "LEDGER_TEST_PG_RELEASE=14 " in make(machine, "--dry-run", "test").stdout
+
+
+def test_on_a_given_server_the_oldest_release_is_left_out_in_sight(machine: Path) -> None:
+    commands = make(machine, "--dry-run", "test", LEDGER_TEST_PG="postgresql://a@db/x").stdout
+    assert "LEDGER_TEST_PG_RELEASE=14" not in commands
+    assert "migrations on PostgreSQL 14: left out, LEDGER_TEST_PG names the server" in commands

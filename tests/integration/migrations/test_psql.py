@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,10 +13,10 @@ from migrations.bundle import load_files
 from migrations.dialects import Reading
 from migrations.migration import Language, Migration, SourceFile
 from migrations.work import Mode, Outcome, Verdict
+from tests.fixtures.psql import with_psql
 from tests.integration.migrations.world import World, until
-from tests.support.psql import needs_psql
 
-pytestmark = needs_psql
+pytestmark = pytest.mark.usefixtures("psql")
 
 ALLOWED = frozenset({Language.PSQL})
 COPY = """\
@@ -42,6 +44,13 @@ PSQL_SESSIONS = """
 def script(up: str, down: str = "DROP TABLE colours;\n\\set done 1\n") -> Migration:
     files = [SourceFile("1_a.up.sql", up.encode()), SourceFile("1_a.down.sql", down.encode())]
     return load_files("golang-migrate", files, reading=Reading(programs=True))
+
+
+def test_where_no_psql_is_installed_the_embedded_servers_own_is_taken(tmp_path: Path) -> None:
+    program = shutil.which("psql", path=with_psql(str(tmp_path)))
+    assert program is not None
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    assert said.stdout.startswith("psql (PostgreSQL)")
 
 
 async def test_inline_copy_data_and_variables_run_up_and_down(world: World) -> None:

@@ -19,7 +19,6 @@ from ledger.settings import AgentSection, Settings
 from migrations.errors import PsqlScriptError
 from tests.fixtures.postgres import TenantDatabases
 from tests.support.house import House
-from tests.support.psql import needs_psql
 
 PASSWORD = "TENANT_TEST_PASSWORD"
 SCRIPT = """\
@@ -140,7 +139,7 @@ async def test_an_agent_without_leave_refuses_a_script_for_psql(
     assert await rows(tenant) is None
 
 
-@needs_psql
+@pytest.mark.usefixtures("psql")
 async def test_a_script_for_psql_runs_where_person_and_agent_allow_it_and_is_taken_back(
     house: House, tenant: str, script: None
 ) -> None:
