@@ -195,6 +195,8 @@ class Migration:
     """Names of the declared variables that its text was filled with, sorted."""
     repeatable: bool = False
     """Runs again whenever its up section has changed."""
+    filled: str = ""
+    """Of a repeatable one with placeholders: its file's text with their values."""
     unit: str = ""
     """`version_name` of the change that it is a phase of (`migrations.phases`); else empty."""
     phase: str = ""

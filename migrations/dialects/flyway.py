@@ -34,7 +34,7 @@ from migrations.dialects.flyway_settings import settings_of
 from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.naming import description
 from migrations.dialects.sections import Body, Built, build
-from migrations.dialects.variables import undeclared
+from migrations.dialects.variables import fill, undeclared
 from migrations.errors import (
     DialectError,
     DuplicateVersionError,
@@ -124,11 +124,7 @@ class Flyway:
                 "Add that file, or delete it",
             )
         baselines = [_migration(one, None, settings, reading) for one in named if one.kind == "B"]
-        repeatables = [
-            replace(_migration(one, None, settings, reading), repeatable=True)
-            for one in named
-            if one.kind == "R"
-        ]
+        repeatables = [_repeatable(one, settings, reading) for one in named if one.kind == "R"]
         found = [*_with_baselines(loaded, baselines), *sorted(repeatables, key=description)]
         return [HISTORY.noted(migration) for migration in found]
 
@@ -253,6 +249,23 @@ def _migration(
     )
 
 
+def _repeatable(one: _Named, settings: Mapping[str, SourceFile], reading: Reading) -> Migration:
+    """An R file; Flyway's checksum of one is that of its text with the values in it."""
+    found = replace(_migration(one, None, settings, reading), repeatable=True)
+    said = settings_of(settings[one.file.name]) if one.file.name in settings else {}
+    if not said.get("placeholderreplacement", True):
+        return found
+    text = text_of(one.file)
+    filled = fill(text, _values(one.file, reading), file=one.file.name).filled
+    return found if filled == text else replace(found, filled=filled)
+
+
+def _values(file: SourceFile, reading: Reading) -> Mapping[str, str]:
+    """What placeholders of a file stand for: Flyway's own that are known, and what is declared."""
+    own = {f"{_OWN}filename": _base(file.name), f"{_OWN}table": "flyway_schema_history"}
+    return {**own, **reading.variables}
+
+
 def _with_conf(file: SourceFile, settings: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
     yield file
     if file.name in settings:
@@ -268,8 +281,7 @@ def _built(one: _Named, settings: Mapping[str, SourceFile], reading: Reading) ->
     body = Body.of_file(file, text, options, down=down)
     if not said.get("placeholderreplacement", True):
         return build(body, replace(reading, variables={}))
-    own = {f"{_OWN}filename": _base(file.name), f"{_OWN}table": "flyway_schema_history"}
-    values = {**own, **reading.variables}
+    values = _values(file, reading)
     missing = undeclared(text, values)
     _refuse_own(file, text, missing)
     built = build(body, replace(reading, variables=values))
