@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,10 @@ import yaml
 
 from agents.settings import load as load_agent_settings
 from ledger.bus.security import check as check_broker
+from ledger.cli.fleet_file import read_fleet
 from ledger.contracts.variables import VARIABLES
 from ledger.settings import load as load_settings
+from migrations.bundle import load_folder
 from tests.support.programs import misunderstood
 
 ROOT = Path(__file__).parents[2]
@@ -59,6 +62,7 @@ def test_it_has_two_postgresql_servers_a_broker_the_ledger_and_two_agents(
         "tenants": "postgres:18",
         "kafka": "apache/kafka:4.1.0",
         "schema": "migration-ledger",
+        "fleet": "migration-ledger",
         "ledger": "migration-ledger",
         "agent-1": "migration-ledger",
         "agent-2": "migration-ledger",
@@ -113,7 +117,7 @@ def test_every_variable_of_ours_is_one_that_the_settings_know(loaded: dict[str, 
         assert [each for each in ours if each not in VARIABLES] == [], name
 
 
-@pytest.mark.parametrize("service", ["schema", "ledger"])
+@pytest.mark.parametrize("service", ["schema", "fleet", "ledger"])
 def test_the_ledger_takes_its_environment(
     loaded: dict[str, Any], service: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,10 +142,53 @@ def test_an_agent_takes_its_environment(
 
 def test_the_programs_understand_their_command_lines(loaded: dict[str, Any]) -> None:
     services = loaded["services"]
-    for name in ("schema", "ledger", "agent-1", "agent-2"):
+    for name in ("schema", "fleet", "ledger", "agent-1", "agent-2"):
         program = services[name].get("entrypoint", ["ledger"])
         assert misunderstood([*program, *services[name]["command"]]) is None, name
 
 
 def test_nobody_is_asked_who_is_not_there(loaded: dict[str, Any]) -> None:
     assert loaded["services"]["schema"]["command"] == ["init", "--yes"]
+    assert loaded["services"]["fleet"]["command"][-1] == "--yes"
+
+
+def test_the_tenants_that_the_server_gets_are_the_ones_that_are_registered(
+    loaded: dict[str, Any],
+) -> None:
+    script = (ROOT / "ops/docker/tenants.sql").read_text(encoding="utf-8")
+    (first,) = re.findall(r"^CREATE DATABASE (\w+);$", script, re.MULTILINE)
+    (copies,) = re.findall(r"generate_series\((\d+), (\d+)\) AS n\n\\gexec", script)
+    numbers = range(int(copies[0]), int(copies[1]) + 1)
+    made = [first, *(f"tenant_{number:02}" for number in numbers)]
+    entries = read_fleet(mounted(loaded, "fleet", "fleet.yaml"), "default")
+    assert [one.connection.dbname for one in entries] == made
+
+
+def test_agents_reach_the_registered_tenants_and_have_their_password(
+    loaded: dict[str, Any],
+) -> None:
+    for one in read_fleet(mounted(loaded, "fleet", "fleet.yaml"), "default"):
+        assert one.connection.host in loaded["services"]
+        assert one.connection.password == "env:TENANTS_PASSWORD"
+        assert one.connection.sslmode == "disable"
+        for agent in ("agent-1", "agent-2"):
+            assert environment(loaded, agent)["LEDGER_POOL"] == one.pool
+            assert environment(loaded, agent)["LEDGER_AGENT_INSECURE_POSTGRES"] == "true"
+
+
+def test_the_migrations_it_brings_are_the_tour_and_agents_may_run_all_of_it(
+    loaded: dict[str, Any],
+) -> None:
+    tour = load_folder(mounted(loaded, "ledger", "migrations"))
+    languages = {one.up.program.language for one in tour.migrations if one.up.program}
+    for agent in ("agent-1", "agent-2"):
+        allowed = environment(loaded, agent)["LEDGER_AGENT_PROGRAMS"].split(",")
+        assert {language.value for language in languages} <= set(allowed)
+
+
+def mounted(loaded: dict[str, Any], service: str, name: str) -> Path:
+    """What stands under this name where a service of ours starts."""
+    volumes: list[str] = loaded["services"][service]["volumes"]
+    places = [each.split(":")[:2] for each in volumes]
+    (here,) = [here for here, there in places if there == f"/home/ledger/{name}"]
+    return ROOT / here
