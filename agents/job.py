@@ -51,6 +51,7 @@ class Job:
     began: bool = False
     """Whether its work has begun, so that it can be interrupted."""
     waits_for: str = ""
+    waiting_since: datetime | None = None
     next_try_at: datetime | None = None
     migration: str = ""
     statement: int = 0
@@ -81,6 +82,7 @@ class Job:
             phase=self.phase,
             since=self.since,
             waits_for=self.waits_for,
+            waiting_since=self.waiting_since,
             next_try_at=self.next_try_at,
             migration=self.migration,
             statement=self.statement,

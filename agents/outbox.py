@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 from ledger.bus.port import Bus, BusMisconfigured, BusUnavailable
 from ledger.contracts.messages import Message
@@ -38,6 +39,7 @@ class Outbox:
         self._added = 0
         self._something = asyncio.Event()
         self._moved = asyncio.Event()
+        self._hurried = asyncio.Event()
         self.published = 0
         self.failing: str | None = None
         """Why the bus takes nothing at the moment, if so."""
@@ -50,13 +52,17 @@ class Outbox:
             self._something.set()
         return self._added
 
+    def hurry(self) -> None:
+        """Let what is queued gather no longer: nobody is at work who could add to it."""
+        self._hurried.set()
+
     async def run(self) -> None:
         """Send until cancelled. Raises `BusMisconfigured`."""
         loop = asyncio.get_running_loop()
         next_at = loop.time()
         while True:
             await self._something.wait()
-            await asyncio.sleep(max(LINGER_S, next_at - loop.time()))
+            await self._gather(max(LINGER_S, next_at - loop.time()))
             next_at = loop.time() + PACE_S
             while self._waiting:
                 await self._send(self._waiting[:BATCH])
@@ -68,6 +74,12 @@ class Outbox:
         while self.published < goal:
             self._moved.clear()
             await self._moved.wait()
+
+    async def _gather(self, for_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(for_s):
+                await self._hurried.wait()
+        self._hurried.clear()
 
     async def _send(self, batch: Sequence[Message]) -> None:
         try:

@@ -6,7 +6,7 @@ the same; who sent it, when, and whether it was read from the journal goes into 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 
@@ -48,6 +48,8 @@ from migrations.work import (
     StepResult,
 )
 
+SAME_WAIT = timedelta(seconds=1)
+"""Beginnings of a wait that are nearer to each other are one: two clocks measure it."""
 STATEMENT_MAX_CHARS = 8_000
 """Of a failed statement's text: enough to recognise it, small enough for a message."""
 
@@ -148,7 +150,7 @@ class Reporter:
         another thing when the same command is delivered again.
         """
         command = self._job.command
-        self._job.phase = Phase.RUNNING
+        self._running("", 0, 0)
         if isinstance(command, ApplyCommand) and command.expected.identity is None:
             self.say(
                 DatabaseIdentified(
@@ -160,12 +162,34 @@ class Reporter:
                 )
             )
 
+    def found_outside(self, changes: Sequence[OutsideChange]) -> None:
+        """Somebody changed the target outside of a ledger; said before what this job does there."""
+        for change in latest(changes):
+            self.say(
+                OutsideChangeFound(
+                    database=self._job.command.database,
+                    command=self._job.id,
+                    version=change.version,
+                    direction=change.direction.value,
+                    checksum=change.checksum,
+                    reason=change.reason,
+                    by=change.by,
+                    at=change.at,
+                )
+            )
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""
-        now = self._clock()
-        self._job.phase = Phase.WAITING
-        self._job.waits_for = what
-        self._job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
+        job, now = self._job, self._clock()
+        job.phase, job.waits_for = Phase.WAITING, what
+        since = now - timedelta(seconds=since_s)
+        if job.waiting_since is None or abs(job.waiting_since - since) > SAME_WAIT:
+            job.waiting_since = since
+        job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
+
+    def trying_again(self) -> None:
+        """Heartbeats go on to say what was waited for, until a statement has run."""
+        self._job.phase, self._job.next_try_at = Phase.RUNNING, None
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """A migration begins."""
@@ -207,21 +231,6 @@ class Reporter:
             report = step_report(self._job, outcome)
             self.say(report, recovered=outcome.recovered)
 
-    def found_outside(self, change: OutsideChange) -> None:
-        """Somebody changed the target outside of a ledger; the latest change of a step counts."""
-        self.say(
-            OutsideChangeFound(
-                database=self._job.command.database,
-                command=self._job.id,
-                version=change.version,
-                direction=change.direction.value,
-                checksum=change.checksum,
-                reason=change.reason,
-                by=change.by,
-                at=change.at,
-            )
-        )
-
     def adopted(self, adopted: Adopted) -> None:
         """Another tool's history was taken over, or taken out of the journal again."""
         self.say(
@@ -243,6 +252,7 @@ class Reporter:
     def _running(self, migration: str, statement: int, statements: int) -> None:
         job = self._job
         job.phase, job.waits_for, job.next_try_at = Phase.RUNNING, "", None
+        job.waiting_since = None
         job.migration, job.statement, job.statements = migration, statement, statements
 
 
@@ -287,6 +297,18 @@ def step_report(job: Job, outcome: StepOutcome) -> Report:
                 checksum=checksum,
                 failure=failure_of(outcome.failure) or unexplained(),
             )
+
+
+def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:
+    """The last change of each migration and direction, in the order of these last ones.
+
+    A report's id tells no more of them apart, and what is said last of a migration holds.
+    """
+    kept: dict[tuple[str, Direction], OutsideChange] = {}
+    for change in changes:
+        kept.pop((change.version, change.direction), None)
+        kept[change.version, change.direction] = change
+    return list(kept.values())
 
 
 def failure_of(failure: Failure | None) -> FailureDetail | None:

@@ -75,6 +75,7 @@ class Agent:
             self._worker.work,
             self._ask_for_texts,
             lambda job: self._inbox.over(job),
+            self._outbox.hurry,
             clock,
         )
         limit = settings.concurrency * (1 + PREFETCH)

@@ -49,6 +49,7 @@ class Scheduler:
         work: Work,
         ask_for_texts: Callable[[Job], None],
         over: Callable[[Job], None],
+        at_rest: Callable[[], None],
         clock: Callable[[], datetime],
     ) -> None:
         self._concurrency = concurrency
@@ -57,6 +58,7 @@ class Scheduler:
         self._work = work
         self._ask_for_texts = ask_for_texts
         self._over = over
+        self._at_rest = at_rest
         self._clock = clock
         self._jobs: dict[UUID, Job] = {}
         self._lacking: dict[UUID, Job] = {}
@@ -200,6 +202,8 @@ class Scheduler:
             logger.error("work on %s broke off: %r", job.command.database, error)
         self._over(job)
         self._start_ready()
+        if not self._tasks:
+            self._at_rest()
 
 
 def _patience_s(job: Job) -> float:

@@ -21,7 +21,6 @@ from migrations.work import (
     Identity,
     Limits,
     Mode,
-    OutsideChange,
     Repair,
     Resolution,
     StepOutcome,
@@ -86,11 +85,6 @@ def limits_of(limits: RunLimits) -> Limits:
         retry_for_s=limits.retry_for_s,
         advisory_wait_s=limits.advisory_wait_s,
     )
-
-
-def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:
-    """The last change of each migration and direction: a report's id tells no more apart."""
-    return list({(change.version, change.direction): change for change in changes}.values())
 
 
 def journalled(command: ApplyCommand, found: Inspection) -> list[StepOutcome]:

@@ -4,7 +4,8 @@
 AttemptStarted ─▶ expired? stale? texts wrong? secret refused? ──▶ CommandRefused, AttemptFinished
                         │ no
                         ▼
-                  migrations.runner.run ──▶ DatabaseIdentified, Migration* … , AttemptFinished
+                  migrations.runner.run ──▶ DatabaseIdentified, OutsideChangeFound …, Migration* …,
+                                            AttemptFinished
 ```
 
 What was taken back by a cancellation, before it began or while it ran, is answered from the
@@ -34,7 +35,6 @@ from agents.translating import (
     holds,
     inspected,
     journalled,
-    latest,
     limits_of,
     work_of,
 )
@@ -144,8 +144,6 @@ class Worker:
         )
         for step in outcome.steps:
             reporter.step_finished(step)
-        for change in latest(outcome.outside):
-            reporter.found_outside(change)
         if outcome.adopted is not None:
             reporter.adopted(outcome.adopted)
         verdict = _verdict(outcome)

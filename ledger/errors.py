@@ -12,6 +12,7 @@ LedgerError                     something the person at the terminal can act upo
 │   ├── NoSuchVersion           a bundle has no migration of this version
 │   ├── NoSuchRollout           no rollout has this id, or none is unfinished
 │   ├── SeveralRollouts         more than one rollout is meant
+│   ├── NothingOfThatName       neither a database nor a rollout is called so
 │   └── UnknownCheck            no check has this id
 ├── ReadModelsBehind            nobody brings the read models up to date
 ├── StoreError                  the log did not take or give what was asked of it
@@ -121,6 +122,15 @@ class NoSuchRollout(NoSuchThing):
     def __init__(self, rollout: str | None) -> None:
         what = "no rollout is unfinished" if rollout is None else f"there is no rollout {rollout!r}"
         super().__init__(f"{what}; `ledger rollout list` shows all of them, name one by its id")
+
+
+class NothingOfThatName(NoSuchThing):
+    """Neither a database nor a rollout is called so."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"nothing is called {name!r}; see `ledger fleet list` and `ledger rollout list`"
+        )
 
 
 class SeveralRollouts(NoSuchThing):

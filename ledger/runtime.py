@@ -192,7 +192,7 @@ async def _led(
                 if staff and hiring and not leading.done():
                     await staff.stop()
                     hiring.cancel()
-                    await _drained(leader, leading)
+                    await _drained(ledger, leader, leading)
                 ending(leading)
                 leading.cancel()
     finally:
@@ -209,9 +209,15 @@ def _settle_memory() -> None:
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
-async def _drained(leader: Leader, leading: asyncio.Task[None]) -> None:
-    """Return when the last reports are in the log, or nobody is left to take them."""
-    draining = asyncio.create_task(leader.drain(), name="leader-drain")
+async def _drained(ledger: Ledger, leader: Leader, leading: asyncio.Task[None]) -> None:
+    """Return when the last reports are in the log, and shown, or nobody is left to take them."""
+
+    async def drain() -> None:
+        await leader.drain()
+        # Whoever may only read finds what was done here, though nobody projects afterwards.
+        await ledger.reads.caught_up()
+
+    draining = asyncio.create_task(drain(), name="leader-drain")
     try:
         await asyncio.wait({draining, leading}, return_when=asyncio.FIRST_COMPLETED)
     finally:

@@ -5,7 +5,7 @@ Nothing is written before every check has passed; the advisory lock ends with th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -20,7 +20,7 @@ from migrations.errors import (
     TransactionEnded,
 )
 from migrations.journal import Record, install_statements, statement
-from migrations.lock import key_for, try_lock, wait_for_lock
+from migrations.lock import LockKey, key_for, try_lock, try_lock_of, wait_for_lock
 from migrations.migration import Direction
 from migrations.session import Connection, ConnectionSettings
 from migrations.target import Target, stale_epoch
@@ -49,12 +49,7 @@ async def arrive(
 ) -> Target:
     """The target, locked and checked. Raises Refused and LockUnavailable."""
     key = key_for(work.target)
-    if not await try_lock(connection, key):
-        refuse_unsuitable(await _facts(connection))
-        await wait_for_lock(connection, key, limits.advisory_wait_s, observer)
-    # Read after the lock is ours: what another migrator did before has to be seen.
-    facts, record = await _look(connection, work)
-    refuse_unsuitable(facts)
+    facts, record = await _look(connection, work, key, limits, observer)
     _check(record, facts, work, allow_outside)
     if record is not None and work.mode is Mode.UP:
         await refuse_in_use(connection, record.entries, work.target)
@@ -138,18 +133,26 @@ async def _facts(connection: Connection) -> Facts:
     return facts_of(connection, row)
 
 
-async def _look(connection: Connection, work: Work) -> tuple[Facts, Record | None]:
-    """Facts and journal; in one question where a journal is expected."""
-    if work.expectation.identity is not None:
+async def _look(
+    connection: Connection, work: Work, key: LockKey, limits: Limits, observer: Observer
+) -> tuple[Facts, Record | None]:
+    """Lock, then read: what another migrator did before has to be seen.
+
+    A database that is known takes two questions if all is as expected. Raises PoolerRefused,
+    StandbyRefused and LockUnavailable.
+    """
+    known = work.expectation.identity
+    if known is not None and await try_lock_of(connection, key, known):
+        facts = Facts(True, False, known.system_identifier, known.database_oid, True)
         try:
-            rows = await connection.fetch(statement("journal_and_facts", target=work.target))
-        except asyncpg.UndefinedTableError:
-            return await _facts(connection), None
-        if rows:
-            row = rows[0]
-            place = (str(row["system_identifier"]), _database_oid(row["catalog_path"]))
-            return Facts(True, False, *place, True), journal.record_of(rows)
+            return facts, await journal.read(connection, work.target)
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            return replace(facts, installed=False), None
+    if not await try_lock(connection, key):
+        refuse_unsuitable(await _facts(connection))
+        await wait_for_lock(connection, key, limits.advisory_wait_s, observer)
     facts = await _facts(connection)
+    refuse_unsuitable(facts)
     return facts, await journal.read(connection, work.target) if facts.installed else None
 
 

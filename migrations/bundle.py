@@ -25,20 +25,20 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from migrations.companions import together
-from migrations.dialects import AS_IT_IS, Reading
+from migrations.dialects import AS_IT_IS, Dialect, Reading
 from migrations.dialects.detect import by_name, choose
 from migrations.dialects.naming import SUFFIX, in_folder
-from migrations.dialects.registry import DIALECTS, MODULES, OURS, READERS
+from migrations.dialects.registry import DIALECTS, FORMS_OF_OURS, MODULES, OURS, READERS
 from migrations.dialects.sql_migrate import is_ours
 from migrations.errors import FileNameError, FolderError
 from migrations.migration import Migration, SourceFile
 from migrations.phases import check_units
-from migrations.several import folders_of, in_one
+from migrations.several import ONE_LIST, folders_of, in_one, prefixes
 from migrations.version import NAME_REMEDY
 
 _DIGEST_DOMAIN = b"migration-ledger/bundle/1"
@@ -70,25 +70,37 @@ def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT
     (`migrations.several`). Raises LoadError, whose `file` is relative to the folder.
     """
     paths = folders_of(path)
-    migrations = in_one([(one, _migrations(one, dialect, reading)) for one in paths])
+    folders = [_Folder(one) for one in paths]
+    readers = [_reader(folder, dialect) for folder in folders]
+    if len(paths) > 1 and all(reader.name in ONE_LIST for reader in readers):
+        joined = _Joined(prefixes(paths), folders)
+        migrations = _migrations(joined, readers[0], reading)
+    else:
+        loaded = [
+            _migrations(folder, reader, reading)
+            for folder, reader in zip(folders, readers, strict=True)
+        ]
+        migrations = in_one(list(zip(paths, loaded, strict=True)))
     check_units(migrations)
     return Bundle(tuple(migrations))
 
 
-def _migrations(path: Path, dialect: str | None, reading: Reading) -> list[Migration]:
-    folder = _Folder(path)
+def _reader(folder: _Folder, dialect: str | None) -> Dialect:
     known = READERS if dialect else DIALECTS
-    reader = choose(known, dialect, folder.names, folder.read, str(path), beside=OURS)
-    modules = folder.read(MODULES.claims(folder.names))
+    return choose(known, dialect, folder.names, folder.read, folder.place, beside=OURS)
+
+
+def _migrations(folder: _Folder | _Joined, reader: Dialect, reading: Reading) -> list[Migration]:
+    modules = folder.modules()
     files = [] if reader is MODULES else folder.read(reader.claims(folder.names))
     if not files and not modules:
         raise FolderError(
-            str(path),
+            folder.place,
             None,
             "the folder holds no .sql file",
             f"{NAME_REMEDY}; files in subfolders are not searched",
         )
-    ours = set() if reader is OURS else {file.name for file in files if is_ours(file)}
+    ours = set() if reader in FORMS_OF_OURS else {file.name for file in files if is_ours(file)}
     own = [file for file in files if file.name in ours]
     rest = [file for file in files if file.name not in ours]
     loaded = together(reader.load(rest, reading) if rest else [], OURS.load(own, reading))
@@ -112,8 +124,7 @@ def dialect_of(path: Path) -> str:
     """The dialect that a folder is read in; ours where there is none. Raises LoadError."""
     if not path.is_dir():
         return DIALECTS[0].name
-    folder = _Folder(path)
-    return choose(DIALECTS, None, folder.names, folder.read, str(path), beside=OURS).name
+    return _reader(_Folder(path), None).name
 
 
 class _Folder:
@@ -122,16 +133,52 @@ class _Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._bytes: dict[str, SourceFile] = {}
+        self.place = str(path)
         self.names = sorted(_tree(path, ""))
 
     def read(self, names: Sequence[str]) -> list[SourceFile]:
         """Files with their bytes, each read once. Raises LoadError."""
         return [self._one(name) for name in names]
 
+    def modules(self) -> list[SourceFile]:
+        """Its Python modules. Raises LoadError."""
+        return self.read(MODULES.claims(self.names))
+
     def _one(self, name: str) -> SourceFile:
         if name not in self._bytes:
             self._bytes[name] = _read(self._path, name)
         return self._bytes[name]
+
+
+class _Joined:
+    """Several folders as the subfolders of one; `prefixes` are their names in it."""
+
+    def __init__(self, prefixes: Sequence[str], folders: Sequence[_Folder]) -> None:
+        self._folders = dict(zip(prefixes, folders, strict=True))
+        self._parts = {
+            f"{prefix}/{name}": (prefix, name)
+            for prefix, folder in self._folders.items()
+            for name in folder.names
+        }
+        self.names = sorted(self._parts)
+        self.place = os.pathsep.join(folder.place for folder in folders)
+
+    def read(self, names: Sequence[str]) -> list[SourceFile]:
+        """Files with their bytes. Raises LoadError."""
+        parts = [self._parts[name] for name in names]
+        return [
+            replace(file, name=f"{prefix}/{name}")
+            for prefix, name in parts
+            for file in self._folders[prefix].read([name])
+        ]
+
+    def modules(self) -> list[SourceFile]:
+        """The Python modules of all folders. Raises LoadError."""
+        return [
+            replace(file, name=f"{prefix}/{file.name}")
+            for prefix, folder in self._folders.items()
+            for file in folder.modules()
+        ]
 
 
 def _tree(path: Path, prefix: str) -> Iterator[str]:

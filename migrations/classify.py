@@ -4,16 +4,17 @@ This follows the server's own verdict (PostgreSQL 18.6, SQLSTATE 25001 inside a
 transaction block). Three things the grammar cannot tell are left to the server: REINDEX or CLUSTER
 of a table that happens to be partitioned, and DROP or ALTER SUBSCRIPTION of one that has a
 replication slot. ALTER TYPE … ADD VALUE runs inside a transaction, but the new value cannot be
-*used* before the commit (SQLSTATE 55P04): use it in the next migration.
+*used* before the commit (SQLSTATE 55P04), unless the type is as new: use it in the next migration.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from migrations.grammar import RawStatement, definition_names, tree
-from migrations.migration import ConcurrentIndex, StatementKind
+from migrations.grammar import RawStatement, definition_names, parse, tree
+from migrations.literals import quote_literal
+from migrations.migration import ConcurrentIndex, Statement, StatementKind
 
 
 def kind_of(statement: RawStatement) -> StatementKind:
@@ -29,12 +30,33 @@ def concurrent_index(statement: RawStatement) -> ConcurrentIndex | None:
     match statement.node:
         case tree.IndexStmt(concurrent=True) as index:
             schema = index.relation.schemaname or None
-            return ConcurrentIndex("create", index.idxname, schema, qualified(index.relation))
+            table = qualified(index.relation)
+            return ConcurrentIndex("create", index.idxname, schema, table, index.if_not_exists)
         case tree.DropStmt(concurrent=True) as drop if drop.objects:
             *schema_parts, name = definition_names(drop.objects[0].list.items)
             return ConcurrentIndex("drop", name, ".".join(schema_parts) or None, None)
         case _:
             return None
+
+
+def enum_value_used(statements: Sequence[Statement]) -> Statement | None:
+    """The first ALTER TYPE … ADD VALUE whose value a later statement may use; `None` for none.
+
+    A later statement that spells the value as a literal may use it. A type that is made by one of
+    the statements takes new values in the same transaction.
+    """
+    made = {one.summary.removeprefix("CREATE TYPE ") for one in statements}
+    for index, statement in enumerate(statements):
+        if not statement.summary.startswith("ALTER TYPE"):
+            continue
+        node = parse(statement.text)[0].node
+        if not isinstance(node, tree.AlterEnumStmt) or node.old_val:
+            continue
+        name = ".".join(definition_names(node.type_name))
+        spelled = quote_literal(node.new_val)
+        if name not in made and any(spelled in later.text for later in statements[index + 1 :]):
+            return statement
+    return None
 
 
 def qualified(relation: tree.RangeVar) -> str:

@@ -16,8 +16,11 @@ from pathlib import Path
 
 from migrations import sqitch_change, templates
 from migrations.bundle import dialect_of
+from migrations.dialects.naming import PARTS
+from migrations.dialects.ordering_file import JOURNAL
 from migrations.errors import CreateError
 from migrations.phases import Phase
+from migrations.plain_form import form_of, moment_of
 from migrations.recipes import NOTHING_GIVEN, Given
 from migrations.recipes.cookbook import recipe_called
 from migrations.templates import Files, Header
@@ -70,12 +73,13 @@ def create(
     moment = at.astimezone(UTC)
     name = _name_of(title)
     about = _one_line(description or title)
-    if wanted == Wanted(dialect=wanted.dialect) and _dialect(folder, wanted) == "sqitch":
+    if _dialect(folder, wanted) == "sqitch":
+        _refuse_strange(wanted)
         return sqitch_change.create(folder, name, moment, _one_line(author), about)
     form = _form(folder, wanted)
     _make(folder)
     there = _names(folder)
-    version = _version(there, f"{moment:%Y%m%d%H%M%S}")
+    version = _version(there, moment)
     header = Header(version, name, _one_line(author), f"{moment:%Y-%m-%d}", about)
     files = form(header)
     _refuse_clash(there, header, files)
@@ -108,7 +112,19 @@ def _form(folder: Path, wanted: Wanted) -> Callable[[Header], Files]:
             f"no file is written in the dialect {dialect!r}; choose one of {known} or sqitch with "
             "--dialect"
         )
+    if dialect == "plain" and folder.is_dir():
+        names = _names(folder)
+        return form_of(names, tuple(_taken(names)))
     return templates.DIALECTS[dialect]
+
+
+def _refuse_strange(wanted: Wanted) -> None:
+    """Raise CreateError for what no plan of Sqitch could name."""
+    if wanted != Wanted(dialect=wanted.dialect):
+        raise CreateError(
+            "the plan of a Sqitch project names SQL scripts only, and gives the order; leave "
+            "--kind and --recipe out, or name another folder with -f"
+        )
 
 
 def _name_of(title: str) -> str:
@@ -135,9 +151,11 @@ def _make(folder: Path) -> None:
 
 
 def _names(folder: Path) -> list[str]:
-    """The names in the folder itself, sorted."""
+    """The names in the folder itself, sorted, and those of a migration's files in subfolders."""
     try:
-        return sorted(os.listdir(folder))
+        names = sorted(os.listdir(folder))
+        below = [f"{name}/{part}" for name in names for part in PARTS]
+        return [*names, *(name for name in (*below, JOURNAL) if (folder / name).is_file())]
     except OSError as error:
         raise CreateError(
             f"the folder {folder} cannot be listed ({error.strerror}). Check its permissions"
@@ -147,21 +165,22 @@ def _names(folder: Path) -> list[str]:
 def _taken(names: list[str]) -> Iterator[tuple[str, str, str]]:
     """File, version and name of each migration in the folder; a phase has its unit's name."""
     for file in names:
-        stem, endings = _ENDINGS.subn("", file)
+        place, _, part = file.rpartition("/")
+        stem, endings = (place, 1) if part in PARTS and place else _ENDINGS.subn("", file)
         found = version_and_name(stem) if endings else None
         if found is not None:
             name, _, phase = found[1].rpartition(".")
             yield file, found[0], (name if phase in list(Phase) else found[1]).lstrip("_")
 
 
-def _version(names: list[str], moment: str) -> str:
+def _version(names: list[str], moment: datetime) -> str:
     """The next version, in the folder's own way of counting."""
-    versions = [version for _, version, _ in _taken(names)]
-    numbers = [version.lstrip("vV") for version in versions]
+    taken = tuple(_taken(names))
+    numbers = [version.lstrip("vV") for _, version, _ in taken]
     if not numbers or not all(
         number.isdecimal() and len(number) <= _COUNTED_MAX_DIGITS for number in numbers
     ):
-        return moment
+        return moment_of(taken, moment)
     newest = max(numbers, key=int)
     return str(int(newest) + 1).zfill(len(newest))
 

@@ -28,6 +28,7 @@ __all__ = [
     "colons",
     "definition_names",
     "descend",
+    "enclosed",
     "masked",
     "parse",
     "plpgsql",
@@ -50,6 +51,7 @@ _LITERALS = frozenset(
 _NODE = tree.Node.DESCRIPTOR
 _COMMENTS = frozenset({tree.Token.SQL_COMMENT, tree.Token.C_COMMENT})
 _MASKED = _LITERALS | _COMMENTS
+_ENCLOSED = _COMMENTS | {tree.Token.SCONST, tree.Token.USCONST}
 
 _LEAVES = frozenset(
     {
@@ -150,16 +152,36 @@ def colons(sql: str) -> list[int]:
     return _marks(sql, tree.Token.ASCII_58) or []
 
 
+def enclosed(sql: str) -> list[tuple[int, int]]:
+    """Character spans of the literals and comments, in order; none when one is not closed."""
+    try:
+        tokens = postgast.scan(sql).tokens
+    except postgast.PgQueryError:
+        return []
+    found = [token for token in tokens if token.token in _ENCLOSED]
+    ends = _characters(sql, [at for token in found for at in (token.start, token.end)])
+    return list(zip(ends[::2], ends[1::2], strict=True))
+
+
 def _marks(sql: str, mark: int) -> list[int] | None:
     try:
         tokens = postgast.scan(sql).tokens
     except postgast.PgQueryError:
         return None
-    found = [token.start for token in tokens if token.token == mark]
+    return _characters(sql, [token.start for token in tokens if token.token == mark])
+
+
+def _characters(sql: str, offsets: list[int]) -> list[int]:
+    """Ascending byte offsets as character offsets."""
     if sql.isascii():
-        return found
+        return offsets
     data = sql.encode()
-    return [len(data[:at].decode()) for at in found]
+    at, characters, found = 0, 0, []
+    for offset in offsets:
+        characters += len(data[at:offset].decode())
+        at = offset
+        found.append(characters)
+    return found
 
 
 def words(sql: str) -> list[str]:

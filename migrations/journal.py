@@ -6,20 +6,50 @@ Writing an entry is `migrations.target`'s, because an entry is only written unde
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from operator import itemgetter
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
 
+from migrations.copying import Row, copied, identifier, integer, json_text, moment, text
 from migrations.entries import Entry, NewEntry, State
 from migrations.literals import Value, bind, named_statements
 from migrations.session import Connection
 from migrations.work import Epoch, Failure
 
+AnyRow: TypeAlias = "asyncpg.Record | Row"
+
 INSTALL_KEY = 7_091_223_640_115_482_001
 """Advisory lock around installing, one for all targets of a database; any constant will do."""
+
+COLUMNS = {
+    "target": text,
+    "seq": integer,
+    "head": text,
+    "command": identifier,
+    "rollout": text,
+    "migration": text,
+    "direction": text,
+    "step": integer,
+    "state": text,
+    "up_checksum": text,
+    "down_checksum": text,
+    "statements": integer,
+    "note": text,
+    "failure": json_text,
+    "reason": text,
+    "database_uuid": identifier,
+    "owner": text,
+    "epoch_term": integer,
+    "epoch_position": integer,
+    "finished_at": moment,
+    "duration_ms": integer,
+    "made_by": text,
+}
+"""What is read of an entry, and how."""
 
 _SQL = named_statements("journal.sql")
 
@@ -45,12 +75,19 @@ def statement(name: str, /, **values: Value) -> str:
 
 
 async def read(connection: Connection, target: str) -> Record | None:
-    """The journal of a target; `None` when the target was never met."""
-    return record_of(await connection.fetch(statement("read", target=target)))
+    """The journal of a target; `None` when the target was never met.
+
+    By COPY where the target is the database's default, and so is nearly always the only one; one of
+    many schemas asks for its own entries alone.
+    """
+    if target:
+        return record_of(await connection.fetch(statement("read", target=target)))
+    rows = await copied(connection, "migration_ledger", "journal", COLUMNS)
+    return record_of(row for row in rows if row["target"] == target)
 
 
-def record_of(rows: Sequence[asyncpg.Record]) -> Record | None:
-    """The journal in the rows of a statement that reads it; `None` without an entry."""
+def record_of(rows: Iterable[AnyRow]) -> Record | None:
+    """The journal in the rows of what reads it; `None` without an entry."""
     ordered = sorted((row for row in rows if row["seq"] is not None), key=itemgetter("seq"))
     if not ordered:
         return None
@@ -103,7 +140,7 @@ def _failure_text(failure: Failure | None) -> str | None:
     return json.dumps(asdict(failure), ensure_ascii=False).replace("\\u0000", "")
 
 
-def _entry(row: asyncpg.Record) -> Entry:
+def _entry(row: AnyRow) -> Entry:
     failure = row["failure"]
     return Entry(
         seq=row["seq"],

@@ -68,6 +68,15 @@ SELECT 1 WHERE CASE
     WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN pg_catalog.pg_try_advisory_lock(:lock_key)
     ELSE false END
 
+-- name: lock_as_expected
+-- As `lock`, if the database is the one that was registered; the path is explained at `facts`.
+SELECT 1 WHERE CASE
+    WHEN pg_catalog.pg_backend_pid() <> :key_data_pid OR pg_catalog.pg_is_in_recovery() THEN false
+    WHEN pg_catalog.split_part(pg_catalog.pg_relation_filepath(1259), '/', -2) <> :database_oid THEN false
+    WHEN (SELECT system_identifier FROM pg_catalog.pg_control_system()) <> :system_identifier THEN false
+    WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN pg_catalog.pg_try_advisory_lock(:lock_key)
+    ELSE false END
+
 -- name: held
 -- Whether the lock is held, without letting go of it.
 SELECT CASE WHEN pg_catalog.pg_advisory_unlock(:lock_key)
@@ -82,16 +91,6 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
     pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed
 
--- name: journal_and_facts
--- Both in one go, for a database that is known to have a journal, after `lock` has shown that the
--- session is direct and the server no standby. Unordered; no row when the target was never met.
-SELECT (SELECT (pg_catalog.pg_control_system()).system_identifier) AS system_identifier,
-    pg_catalog.pg_relation_filepath(1259) AS catalog_path,
-    seq, head, command, rollout, migration, direction, step, state,
-    up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
-    epoch_term, epoch_position, finished_at, duration_ms, made_by
-FROM migration_ledger.journal WHERE target = :target
-
 -- name: glance
 -- What a look without a lock asks of a database that has a journal, in one question.
 SELECT pg_catalog.pg_backend_pid() AS backend_pid,
@@ -105,7 +104,7 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
 FROM migration_ledger.journal WHERE target = :target
 
 -- name: read
--- Unordered: sorting a few entries here is cheaper than a plan with a sort there.
+-- One schema's entries among those of others. Unordered: sorting a few entries here is cheaper than a plan with a sort there.
 SELECT seq, head, command, rollout, migration, direction, step, state,
     up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
     epoch_term, epoch_position, finished_at, duration_ms, made_by

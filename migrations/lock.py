@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from migrations.errors import LockUnavailable
 from migrations.journal import statement
 from migrations.session import Connection
-from migrations.work import Observer
+from migrations.work import Identity, Observer
 
 POLL_FIRST_S = 0.02
 """A session that just ended frees its lock within milliseconds."""
@@ -65,6 +65,21 @@ async def try_lock(connection: Connection, key: LockKey) -> bool:
     """
     told = connection.get_server_pid()
     sql = statement("lock", key_data_pid=told, lock_key=key.value)
+    return await connection.execute(sql) == "SELECT 1"
+
+
+async def try_lock_of(connection: Connection, key: LockKey, identity: Identity) -> bool:
+    """As `try_lock`, and only if the database is the one on the server that `identity` names.
+
+    `False` says no more than that something was not as expected.
+    """
+    sql = statement(
+        "lock_as_expected",
+        key_data_pid=connection.get_server_pid(),
+        database_oid=str(identity.database_oid),
+        system_identifier=int(identity.system_identifier),
+        lock_key=key.value,
+    )
     return await connection.execute(sql) == "SELECT 1"
 
 

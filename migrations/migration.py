@@ -46,6 +46,8 @@ class ConcurrentIndex:
     schema: str | None
     table: str | None
     """Table the index is built on, as written (`schema.table` or `table`); `None` for a drop."""
+    if_not_exists: bool = False
+    """Whether an index of that name may be there already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +78,14 @@ class Program:
     """What runs in the place of statements: a Python module's function, or a psql script.
 
     `text` is the whole source, `entry` the function (`up`, `down`, `verify`; empty for psql).
+    `variables` are the names and values, sorted, that psql is to know.
     """
 
     language: Language
     file: str
     text: str
     entry: str = ""
+    variables: tuple[tuple[str, str], ...] = ()
 
 
 class Conflict(StrEnum):
@@ -151,6 +155,8 @@ class Section:
     holds: Holds = Holds.TRUE
     file: str = ""
     """The file that it was read from; empty for the only one."""
+    broken: str = ""
+    """Of a down section: why it cannot run, with file, line and remedy. Then it is empty."""
 
     @property
     def transactional(self) -> bool:
@@ -189,6 +195,8 @@ class Migration:
     """Names of the declared variables that its text was filled with, sorted."""
     repeatable: bool = False
     """Runs again whenever its up section has changed."""
+    filled: str = ""
+    """Of a repeatable one with placeholders: its file's text with their values."""
     unit: str = ""
     """`version_name` of the change that it is a phase of (`migrations.phases`); else empty."""
     phase: str = ""

@@ -249,6 +249,9 @@ def _undo(migration: Migration, settled: Entry | None, progress: Progress | None
     section = migration.down
     if section is None:
         return _stop(migration, Direction.DOWN, "irreversible", _NO_DOWN)
+    if section.broken:
+        message = f"the migration cannot be undone, because its down cannot run: {section.broken}"
+        return _stop(migration, Direction.DOWN, "irreversible", message)
     note = _down_note(migration, settled) if settled else ""
     if progress is None or progress.direction is Direction.UP:
         return Run(migration, Direction.DOWN, section, clean=progress, note=note.lstrip("; "))

@@ -1,4 +1,4 @@
-"""psql scripts as migrations: the text as it was hashed, run by the psql that is installed here.
+"""psql scripts as migrations: the file's text, run by the psql that is installed here.
 
 A script that fits in one transaction (`migrations.psql_script`) gets one from psql, and our entry
 is its last statement:
@@ -11,9 +11,11 @@ other script commits as it goes:
 
     intent ─▶ psql ─▶ step done          a crash or a failure in between leaves the state in doubt
 
-Secrets go through psql's environment, never through its arguments. Its output is thrown away, for
-it may hold tenant data; of what it says of errors, one line is kept, in SQLSTATE classes 22 and 23
-only the code. When we are cancelled, psql is interrupted, and killed if that does not end it.
+Declared variables are set by a script of their own before it. Secrets go through psql's
+environment, values through files that only we can read, neither through its arguments. Its output
+is thrown away, for it may hold tenant data; of what it says of errors, one line is kept, in
+SQLSTATE classes 22 and 23 only the code. When we are cancelled, psql is interrupted, and killed if
+that does not end it.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ from migrations.entries import NewEntry, State, entry_for
 from migrations.errors import InDoubt
 from migrations.migration import Options, Program
 from migrations.plan import Run
-from migrations.psql_script import open_transaction
+from migrations.psql_script import open_transaction, prologue
 from migrations.retry import StatementFailed
 from migrations.session import SESSION_SETTINGS, VERIFIED_TLS, ConnectionSettings
 from migrations.target import Target
@@ -67,7 +69,7 @@ async def run_psql(target: Target, run: Run, program: Program) -> int:
     # A long script must not run under an epoch that only this process knows.
     await target.keep_epoch()
     started = time.monotonic()
-    if open_transaction(program.text):
+    if open_transaction(program):
         await _in_one_transaction(target, run, program, started)
     else:
         await _as_it_goes(target, run, program, started)
@@ -77,7 +79,7 @@ async def run_psql(target: Target, run: Run, program: Program) -> int:
 async def _in_one_transaction(target: Target, run: Run, program: Program, started: float) -> None:
     entry = _done(run, started)
     closing = _CLOSING.format(entry=target.entry_for_elsewhere(entry))
-    code, said = await _psql(target, run.section.options, (program.text, closing))
+    code, said = await _psql(target, run.section.options, program, closing)
     if await target.written_elsewhere(entry):
         return
     if code == 0:
@@ -96,7 +98,7 @@ async def _as_it_goes(target: Target, run: Run, program: Program, started: float
             "database, then settle the migration with `ledger resolve`"
         )
     await target.record(entry_for(run.migration, run.direction, -1, State.INTENT))
-    code, said = await _psql(target, run.section.options, (program.text,))
+    code, said = await _psql(target, run.section.options, program)
     if code != 0:
         failure = _failed(program, said).failure
         raise InDoubt(
@@ -112,24 +114,27 @@ def _done(run: Run, started: float) -> NewEntry:
     return replace(entry, statements=1, duration_ms=round((time.monotonic() - started) * 1000))
 
 
-async def _psql(target: Target, options: Options, scripts: tuple[str, ...]) -> tuple[int, str]:
-    """The exit code of psql and what it said of errors; more than one script is one transaction."""
-    program = shutil.which("psql")
-    if program is None:
+async def _psql(
+    target: Target, options: Options, program: Program, closing: str = ""
+) -> tuple[int, str]:
+    """The exit code of psql and what it said of errors; with a closing it is one transaction."""
+    psql = shutil.which("psql")
+    if psql is None:
         message = "psql is not installed here; install PostgreSQL's client programs where this runs"
         raise StatementFailed(Failure("program", message), None, FileNotFoundError("psql"))
     with tempfile.TemporaryDirectory(prefix="migration-ledger-psql-") as name:
         folder = Path(name)
         arguments = ["--no-psqlrc", "--quiet", "--no-password"]
         arguments += ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"]
-        if len(scripts) > 1:
+        if closing:
             arguments.append("--single-transaction")
-        for number, script in enumerate(scripts, start=1):
+        scripts = (prologue(program), program.text, closing)
+        for number, script in enumerate(filter(None, scripts), start=1):
             file = folder / f"{number}.sql"
             file.write_bytes(script.encode())
             arguments.append(f"--file={file}")
         process = await asyncio.create_subprocess_exec(
-            program,
+            psql,
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,

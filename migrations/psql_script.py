@@ -8,10 +8,11 @@ replaced by neutral words, and no statement controls transactions or refuses to 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from migrations.classify import kind_of
 from migrations.grammar import GrammarError, parse
-from migrations.migration import StatementKind
+from migrations.migration import Program, StatementKind
 
 _INCLUDES = re.compile(r"^[ \t]*\\(?:i|ir|include|include_relative)\b", re.MULTILINE)
 _COMMAND = re.compile(r"^[ \t]*\\(\S+)[^\n]*$", re.MULTILINE)
@@ -22,6 +23,15 @@ _COPY_DATA = re.compile(
 )
 _QUOTED = re.compile(r"""(?<!:):(['"])(\w+)\1""")
 _PLAIN = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
+_REFERENCE = re.compile(r"""(?<!:):(?:'(\w+)'|"(\w+)"|\{\?(\w+)\}|([A-Za-z_]\w*))""")
+_PSQLS_OWN = frozenset(
+    {
+        *("AUTOCOMMIT", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "SINGLELINE", "SINGLESTEP"),
+        *("FETCH_COUNT", "VERBOSITY", "QUIET", "ECHO", "ECHO_HIDDEN"),
+    }
+)
+"""Variables that choose how psql runs and reports: not for a person's values."""
+_ESCAPED = {"\\": r"\\", "'": r"\'", "\n": r"\n", "\r": r"\r"}
 _HARMLESS = frozenset(
     {
         *("copy", "set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "timing", "!"),
@@ -38,14 +48,30 @@ def included(text: str) -> int | None:
     return text.count("\n", 0, found.start()) + 1 if found else None
 
 
-def open_transaction(text: str) -> bool:
+def referenced(text: str, declared: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The declared variables that the script may ask psql for, with their values, sorted.
+
+    A reference inside a literal is none for psql; to count it here does no harm.
+    """
+    found = {name for match in _REFERENCE.finditer(text) for name in match.groups() if name}
+    return tuple((name, declared[name]) for name in sorted(found & (set(declared) - _PSQLS_OWN)))
+
+
+def prologue(program: Program) -> str:
+    """What makes the program's variables known to psql, as a script of its own."""
+    return "".join(f"\\set {name} '{_escaped(value)}'\n" for name, value in program.variables)
+
+
+def open_transaction(program: Program) -> bool:
     """Whether the whole script can run in one transaction that somebody else opens."""
-    sql = _COPY_DATA.sub(lambda found: found.group(1), text)
+    values = dict(program.variables)
+    sql = _COPY_DATA.sub(lambda found: found.group(1), program.text)
     commands = [found.group(1).lower() for found in _COMMAND.finditer(sql)]
     if any(command not in _HARMLESS for command in commands):
         return False
     sql = _SEND.sub(";", _COMMAND.sub("", sql))
-    sql = _PLAIN.sub(r"\1", _QUOTED.sub(r"\1\2\1", sql))
+    sql = _QUOTED.sub(r"\1\2\1", sql)
+    sql = _PLAIN.sub(lambda found: values.get(found.group(1), found.group(1)), sql)
     try:
         statements = parse(sql)
     except GrammarError:
@@ -54,3 +80,7 @@ def open_transaction(text: str) -> bool:
         item.field == "transaction_stmt" or kind_of(item) is StatementKind.OUTSIDE
         for item in statements
     )
+
+
+def _escaped(value: str) -> str:
+    return "".join(_ESCAPED.get(letter, letter) for letter in value)

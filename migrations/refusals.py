@@ -29,6 +29,11 @@ _TRANSACTION_REMEDY = (
 _BODY_REMEDY = (
     "Let the caller commit: a body that commits cannot run inside a migration's transaction"
 )
+_BLOCK_REMEDY = (
+    "Let the caller commit: a crash in the middle would leave nobody knowing how far it came; a "
+    "loop over rows is a data migration (`-- +migrate Data table=… key=…`, a file of its own in "
+    "any folder), which commits each batch with its progress"
+)
 _VERIFY_REMEDY = (
     "Write a SELECT whose first column is true in every row, or a DO block with ASSERT; "
     "changes belong in Up"
@@ -67,14 +72,17 @@ class Refusal:
 
 
 def refusal(
-    statement: RawStatement, text: str, kind: StatementKind, verify: bool
+    statement: RawStatement, text: str, kind: StatementKind, verify: bool, foreign: bool = False
 ) -> Refusal | None:
     """Why the statement is forbidden; `None` when it may stay.
 
-    `kind` is how the statement must run, `verify` whether it stands in a Verify section.
+    `kind` is how the statement must run, `verify` whether it stands in a Verify section, `foreign`
+    whether it was written for another tool. Such a file may create a routine that commits: that
+    runs nothing, and to call one inside a migration is an error of the server's.
     """
     rule = _RULES.get(statement.field, _unlocks)
-    found = rule(statement.node, text)
+    creates = statement.field == "create_function_stmt"
+    found = None if foreign and creates else rule(statement.node, text)
     if found is None and kind is StatementKind.OUTSIDE:
         found = _unprovable(statement)
     if found is None and verify:
@@ -111,7 +119,8 @@ def _unlocks(node: Any, text: str) -> Refusal | None:
 
 def _do_block(node: Any, text: str) -> Refusal | None:
     body = _plpgsql_body(node.args, "plpgsql")
-    return _commits(body, text, "a DO block") or _unlocks_in_body(body, text)
+    commits = _commits(body, text, "a DO block", _BLOCK_REMEDY)
+    return commits or _unlocks_in_body(body, text)
 
 
 def _function_body(node: Any, text: str) -> Refusal | None:
@@ -119,7 +128,7 @@ def _function_body(node: Any, text: str) -> Refusal | None:
     return _commits(_plpgsql_body(node.options, ""), text, where)
 
 
-def _commits(body: str, text: str, where: str) -> Refusal | None:
+def _commits(body: str, text: str, where: str, remedy: str = _BODY_REMEDY) -> Refusal | None:
     lowered = body.lower()
     if "commit" not in lowered and "rollback" not in lowered:
         return None
@@ -128,7 +137,7 @@ def _commits(body: str, text: str, where: str) -> Refusal | None:
             word = key.removeprefix("PLpgSQL_stmt_").upper()
             return Refusal(
                 f"{word} inside {where} is transaction control",
-                _BODY_REMEDY,
+                remedy,
                 _line_in_body(text, body, found.get("lineno", 1)),
             )
     return None

@@ -69,6 +69,7 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
             pause = wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
             target.observer.waiting(_reason(failed.failure), elapsed, pause)
         await asyncio.sleep(pause)
+        target.observer.trying_again()
         wait = min(wait * _GROWTH, MAX_WAIT_S)
 
 

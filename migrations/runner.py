@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -72,7 +73,13 @@ class _Attempt:
     def learn(self, target: Target) -> None:
         self.identity = target.identity
         self.head = target.head
-        self.outside = self.outside or target.outside
+
+    def meet(self, target: Target, observer: Observer) -> None:
+        """Learn who was reached, and tell once what was done there outside of a ledger."""
+        self.learn(target)
+        if target.outside and not self.outside:
+            self.outside = target.outside
+            observer.found_outside(self.outside)
 
     def finish(self, outcome: StepOutcome, observer: Observer) -> None:
         """Report an outcome, once."""
@@ -104,18 +111,20 @@ async def run(
     raised.
     """
     attempt = _Attempt()
-    wait, tries = FIRST_WAIT_S, 0
+    wait, tries, lost_at = FIRST_WAIT_S, 0, 0.0
     while True:
         try:
             return await _once(attempt, settings, work, limits, observer, allow_outside)
         except _ConnectionLost as lost:
             tries = 1 if lost.progressed else tries + 1
+            lost_at = time.monotonic() if tries == 1 else lost_at
             if tries >= CONNECT_TRIES:
                 return attempt.outcome(Verdict.FAILED, from_error(lost.error))
         # Not cryptography: the jitter only keeps databases apart.
         pause = wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
-        observer.waiting("to connect again", 0.0, pause)
+        observer.waiting("to connect again", time.monotonic() - lost_at, pause)
         await asyncio.sleep(pause)
+        observer.trying_again()
         wait *= _GROWTH
 
 
@@ -153,7 +162,7 @@ async def _once(
         target = await arrive(
             connection, settings, work, limits, observer, allow_outside=allow_outside
         )
-        attempt.learn(target)
+        attempt.meet(target, observer)
         return await _execute(attempt, target)
     except Refused as error:
         return attempt.outcome(Verdict.REFUSED, from_error(error))

@@ -1,9 +1,10 @@
 """One history from several folders, named as in a PATH: `db/base:db/tenant`.
 
 The migrations of all folders are ordered by version as if they stood in one; the same version in
-two of them is an error that names both files. Names of files begin with what tells folders apart
-(`base/001_a.sql`, `tenant/002_b.sql`), so that they stay unique. Two histories in one database are
-something else: each needs a schema of its own as its target.
+two of them is an error that names both files. Flyway's baselines and undo files may stand in other
+folders than what they belong to, so its folders are read as subfolders of one. Names of files begin
+with what tells folders apart (`base/001_a.sql`, `tenant/002_b.sql`), so that they stay unique. Two
+histories in one database are something else: each needs a schema of its own as its target.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from migrations.dialects.naming import ordered
+from migrations.dialects.naming import description, ordered
 from migrations.errors import DialectError
 from migrations.migration import Migration, SourceFile
 from migrations.version import version_and_name, version_key
@@ -21,6 +22,8 @@ from migrations.version import version_and_name, version_key
 Loaded = Sequence[tuple[Path, list[Migration]]]
 """Folders with what stands in them."""
 
+ONE_LIST = ("flyway", "flyway+table")
+"""Dialects that read all folders as one, so that what belongs together may stand apart."""
 _ONE_FOLDER = ("sqitch",)
 """Dialects whose order and names come from one project."""
 
@@ -36,15 +39,15 @@ def in_one(loaded: Loaded) -> list[Migration]:
     """All migrations in running order; what is repeatable stays last. Raises LoadError."""
     if len(loaded) == 1:
         return loaded[0][1]
-    prefixes = _prefixes([path for path, _ in loaded])
+    parts = prefixes([path for path, _ in loaded])
     for path, migrations in loaded:
         _refuse_unordered(path, migrations)
     found = [
         _prefixed(migration, prefix)
-        for prefix, (_, migrations) in zip(prefixes, loaded, strict=True)
+        for prefix, (_, migrations) in zip(parts, loaded, strict=True)
         for migration in migrations
     ]
-    repeatable = [migration for migration in found if migration.repeatable]
+    repeatable = sorted((one for one in found if one.repeatable), key=description)
     return [*ordered([one for one in found if not one.repeatable]), *repeatable]
 
 
@@ -74,7 +77,7 @@ def _prefixed(migration: Migration, prefix: str) -> Migration:
     return replace(migration, files=files, up=up, down=down, verify=verify)
 
 
-def _prefixes(paths: Sequence[Path]) -> list[str]:
+def prefixes(paths: Sequence[Path]) -> list[str]:
     """As few last parts of each path as tell all of them apart."""
     parts = [PurePosixPath(path.absolute().as_posix()).parts for path in paths]
     longest = max(map(len, parts))

@@ -19,6 +19,7 @@ from migrations.refusals import refusal
 _INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
 _PSQL_VARIABLE = re.compile(r""":(?:'\w+'|"\w+"|[A-Za-z_]\w*|\{)""")
 _QUOTED_WORD_MAX_CHARS = 40
+_SETS = (tree.VAR_SET_VALUE, tree.VAR_SET_DEFAULT, tree.VAR_RESET)
 _BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
 
 
@@ -39,17 +40,35 @@ def split(
     `verify` allows only what a Verify section may hold: SELECT (also VALUES and TABLE) and DO.
     Raises SqlSyntaxError and ForbiddenSqlError.
     """
-    return _statements(sql, _parsed(sql, file, first_line), file, first_line, verify)
+    return _statements(sql, _parsed(sql, file, first_line), file, first_line, verify=verify)
 
 
-def script(sql: str, *, file: str, first_line: int = 1) -> Script:
-    """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`."""
+def script(sql: str, *, file: str, first_line: int = 1, foreign: bool = False) -> Script:
+    """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`.
+
+    Settings of the session may stand before that BEGIN. `foreign` says that the text was written
+    for another tool (`migrations.refusals`).
+    """
     raw = _parsed(sql, file, first_line)
-    if not _wrapped(raw):
-        return Script(_statements(sql, raw, file, first_line, verify=False))
+    begin = settings_before(raw)
+    if not _wrapped(raw[begin:]):
+        return Script(_statements(sql, raw, file, first_line, foreign=foreign))
     data = sql.encode()
-    first, last = (first_line + data.count(b"\n", 0, raw[end].start) for end in (0, -1))
-    return Script(_statements(sql, raw[1:-1], file, first_line, verify=False), (first, last))
+    first, last = (first_line + data.count(b"\n", 0, raw[end].start) for end in (begin, -1))
+    inside = [*raw[:begin], *raw[begin + 1 : -1]]
+    return Script(_statements(sql, inside, file, first_line, foreign=foreign), (first, last))
+
+
+def settings_before(raw: list[RawStatement]) -> int:
+    """How many statements that set something for the session stand at the beginning.
+
+    They mean the same inside of the transaction that begins behind them.
+    """
+    for index, item in enumerate(raw):
+        node = item.node
+        if not isinstance(node, tree.VariableSetStmt) or node.is_local or node.kind not in _SETS:
+            return index
+    return len(raw)
 
 
 def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:
@@ -70,7 +89,13 @@ def _wrapped(raw: list[RawStatement]) -> bool:
 
 
 def _statements(
-    sql: str, raw: list[RawStatement], file: str, first_line: int, verify: bool
+    sql: str,
+    raw: list[RawStatement],
+    file: str,
+    first_line: int,
+    *,
+    verify: bool = False,
+    foreign: bool = False,
 ) -> tuple[Statement, ...]:
     data = sql.encode()
     statements: list[Statement] = []
@@ -80,7 +105,7 @@ def _statements(
         at = item.start
         text = data[item.start : item.end].decode().rstrip()
         kind = kind_of(item)
-        if found := refusal(item, text, kind, verify):
+        if found := refusal(item, text, kind, verify, foreign):
             raise ForbiddenSqlError(file, line + found.line, found.problem, found.remedy)
         index = concurrent_index(item) if kind is StatementKind.OUTSIDE else None
         statements.append(Statement(text, line, kind, summary_of(item), index))

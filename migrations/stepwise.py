@@ -11,7 +11,9 @@ Settings that a script makes for its session hold for the rest of it, though eve
 from clean ones: they are made again before each statement that follows (`migrations.carried`).
 
 Statements of that kind without a probe (VACUUM, REINDEX, CLUSTER) change no definition and are run
-again. For a concurrent index `lock_timeout` is 0: a timeout while it waits for old snapshots would
+again. A valid index that was there before anybody meant to build it is an error, unless the
+statement says IF NOT EXISTS: then it counts, with a note, as it does for the server. For a
+concurrent index `lock_timeout` is 0: a timeout while it waits for old snapshots would
 leave an invalid index behind. The last transaction holds the Verify section and the final entry.
 """
 
@@ -27,7 +29,14 @@ from migrations.carried import carried
 from migrations.code import run_alone
 from migrations.entries import NewEntry, State, entry_for
 from migrations.errors import IndexFailed, InDoubt
-from migrations.migration import ConcurrentIndex, Direction, Language, Statement, StatementKind
+from migrations.migration import (
+    ConcurrentIndex,
+    Direction,
+    Language,
+    Section,
+    Statement,
+    StatementKind,
+)
 from migrations.plan import Run
 from migrations.probe import Found, IndexState, drop_invalid, probe, probe_at_rest
 from migrations.psql import run_psql
@@ -50,13 +59,15 @@ async def run_stepwise(target: Target, run: Run) -> NewEntry:
         count = await alone(target, run, run.section.program)
         return await _finish(target, run, started, count)
     done = run.resume.done if run.resume else frozenset[int]()
+    notes = [run.note]
     for number, statement in enumerate(run.section.statements, start=1):
         if number in done:
             continue
         if statement.kind is StatementKind.TRANSACTIONAL:
             await _ordinary(target, run, number, statement)
         else:
-            await _outside(target, run, number, statement)
+            notes.append(await _outside(target, run, number, statement))
+    run = replace(run, note="; ".join(filter(None, notes)))
     return await _finish(target, run, started, len(run.section.statements))
 
 
@@ -79,12 +90,14 @@ async def cleaned(target: Target, run: Run) -> Run:
         # Nobody can tell how far it came; its `down` must cope with any part of `up`.
         return run
     effects = bool(run.clean.done)
+    up = run.migration.up
     for number in sorted(run.clean.open):
-        index = run.migration.up.statements[number - 1].concurrent_index
+        index = up.statements[number - 1].concurrent_index
         if index is not None and index.action == "create":
+            await _settings_of(target, up, number, index)
             found = await probe_at_rest(target, index)
             if found.state is IndexState.INVALID:
-                await target.set_alone(run.migration.up.options, lock_timeout_s=0)
+                await target.set_alone(up.options, lock_timeout_s=0)
                 await drop_invalid(target, found)
             effects = effects or found.state is IndexState.VALID
         else:
@@ -101,21 +114,28 @@ async def _ordinary(target: Target, run: Run, number: int, statement: Statement)
     async def once() -> None:
         started = time.monotonic()
         await begin(target, run.section.options)
-        await _carry(target, run, number)
+        await _carry(target, run.section, number)
         await run_statement(target, run.migration, statement, number, total)
         await commit(target, _step_done(run, number, statement, started))
 
     await retrying(target, once)
 
 
-async def _outside(target: Target, run: Run, number: int, statement: Statement) -> None:
-    """One statement that cannot run in a transaction, between its intent and its completion."""
+async def _outside(target: Target, run: Run, number: int, statement: Statement) -> str:
+    """One statement that cannot run in a transaction, between its intent and its completion.
+
+    Returns what is to be noted of it.
+    """
     started = time.monotonic()
     intended = run.resume is not None and number in run.resume.intents
     index = statement.concurrent_index
     # A long statement must not run under an epoch that only this process knows.
     await target.keep_epoch()
-    if index is None or not await _holds_already(target, run, statement, index, intended):
+    there, note = False, ""
+    if index is not None:
+        await _settings_of(target, run.section, number, index)
+        there, note = await _holds_already(target, run, statement, index, intended)
+    if not there:
         if not intended:
             entry = entry_for(run.migration, run.direction, -number, State.INTENT)
             await target.record(replace(entry, statement=labels.normalized(statement.text)))
@@ -123,31 +143,36 @@ async def _outside(target: Target, run: Run, number: int, statement: Statement) 
     await target.record(_step_done(run, number, statement, started))
     total = len(run.section.statements)
     target.observer.statement_finished(run.migration, statement, number, total, elapsed_ms(started))
+    return note
 
 
 async def _holds_already(
     target: Target, run: Run, statement: Statement, index: ConcurrentIndex, intended: bool
-) -> bool:
-    """Whether the statement's effect is there by our own doing; what is broken is taken away.
+) -> tuple[bool, str]:
+    """Whether the statement's effect is there and may be, with a note if it is not by our doing.
+
+    What is broken by our doing is taken away. The session has the settings of the statement.
 
     Raises StatementFailed when an index of that name was there before anybody meant to build it.
     """
     found = await probe_at_rest(target, index)
     ours = intended or index.name in _indexes_half_done(run)
     if index.action == "drop":
-        return found.state is IndexState.ABSENT and (intended or run.clean is not None)
+        return found.state is IndexState.ABSENT and (intended or run.clean is not None), ""
     match found.state:
         case IndexState.VALID if ours:
-            return True
+            return True, ""
+        case IndexState.VALID if index.if_not_exists:
+            return True, f"the index {found.name} was there before, whatever it is on"
         case IndexState.INVALID if ours:
             await target.set_alone(run.section.options, lock_timeout_s=0)
             await drop_invalid(target, found)
-            return False
+            return False, ""
         case IndexState.VALID | IndexState.INVALID:
             raise failed_at(_there_before(found), statement)
         case _:
             # Absent, or the name of something else: the server has the last word.
-            return False
+            return False, ""
 
 
 def _indexes_half_done(run: Run) -> set[str]:
@@ -158,9 +183,22 @@ def _indexes_half_done(run: Run) -> set[str]:
     return {item.concurrent_index.name for item in begun if item.concurrent_index}
 
 
-async def _carry(target: Target, run: Run, number: int) -> None:
+async def _settings_of(
+    target: Target, section: Section, number: int, index: ConcurrentIndex | None
+) -> None:
+    """Clean settings, and then the script's own, as its statement of this number finds them.
+
+    Names are looked up with them, before the statement and after a crash. Raises StatementFailed.
+    """
+    await target.set_alone(section.options, lock_timeout_s=0 if index else None)
+    await _carry(target, section, number)
+    if index:
+        await target.connection.execute("SET lock_timeout = 0")
+
+
+async def _carry(target: Target, section: Section, number: int) -> None:
     """Make the settings again that the statements before this one made. Raises StatementFailed."""
-    for setting in carried(run.section.statements[: number - 1]):
+    for setting in carried(section.statements[: number - 1]):
         try:
             await target.connection.execute(setting.text)
         except asyncpg.PostgresError as error:
@@ -172,10 +210,7 @@ async def _carry(target: Target, run: Run, number: int) -> None:
 async def _alone(target: Target, run: Run, number: int, statement: Statement) -> None:
     """Run one statement outside of any transaction. Raises StatementFailed."""
     index = statement.concurrent_index
-    await target.set_alone(run.section.options, lock_timeout_s=0 if index else None)
-    await _carry(target, run, number)
-    if index:
-        await target.connection.execute("SET lock_timeout = 0")
+    await _settings_of(target, run.section, number, index)
     try:
         with statement_span(target.settings, target.work.target, statement):
             await target.connection.execute(statement.text)

@@ -62,20 +62,41 @@ def recipe(header: Header, phases: Files) -> Files:
     }
 
 
+def pair(header: Header) -> Files:
+    """Plain SQL: a file up and a file down."""
+    stem = f"{header.version}_{header.name}"
+    return {
+        f"{stem}.up.sql": f"{header.lines()}\n{_UP_FILE}",
+        f"{stem}.down.sql": f"{header.lines()}\n{_DOWN_FILE}",
+    }
+
+
+def single(header: Header) -> Files:
+    """Plain SQL: an up alone."""
+    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_UP_FILE}"}
+
+
+def folder_of_one(header: Header) -> Files:
+    """Plain SQL, an up in a folder of its own."""
+    folder = f"{header.version}_{header.name}"
+    return {f"{folder}/migration.sql": f"{header.lines()}\n{_UP_FILE}"}
+
+
+def folder_of_two(header: Header) -> Files:
+    """Plain SQL, an up and a down in a folder of their own."""
+    folder = f"{header.version}_{header.name}"
+    return {
+        f"{folder}/up.sql": f"{header.lines()}\n{_UP_FILE}",
+        f"{folder}/down.sql": f"{header.lines()}\n{_DOWN_FILE}",
+    }
+
+
 def _goose(header: Header) -> Files:
     return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_GOOSE}"}
 
 
 def _dbmate(header: Header) -> Files:
     return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_DBMATE}"}
-
-
-def _pair(header: Header) -> Files:
-    stem = f"{header.version}_{header.name}"
-    return {
-        f"{stem}.up.sql": f"{header.lines()}\n{_UP_FILE}",
-        f"{stem}.down.sql": f"{header.lines()}\n{_DOWN_FILE}",
-    }
 
 
 def _flyway(header: Header) -> Files:
@@ -89,6 +110,7 @@ def _flyway(header: Header) -> Files:
 def write_new(path: Path, text: str) -> Path:
     """Write a file that is not there yet, and return its path. Raises CreateError."""
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("x", encoding="utf-8", newline="\n") as file:
             file.write(text)
     except OSError as error:
@@ -102,8 +124,8 @@ DIALECTS: Mapping[str, Callable[[Header], Files]] = {
     "sql-migrate": sql,
     "goose": _goose,
     "dbmate": _dbmate,
-    "golang-migrate": _pair,
-    "plain": _pair,
+    "golang-migrate": pair,
+    "plain": pair,
     "flyway": _flyway,
 }
 """Every dialect that a new SQL migration can be written in."""

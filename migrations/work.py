@@ -6,6 +6,7 @@ plain data without secrets, so that it can be reported, traced and tested.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -272,8 +273,17 @@ class Observer(Protocol):
     def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
         """The session is proven to be the target's."""
 
+    def found_outside(self, changes: Sequence[OutsideChange]) -> None:
+        """What was done outside of a ledger, oldest first; called before any step of this run."""
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
-        """Something is waited for: a lock with its holder, or the next retry."""
+        """Something is waited for: a lock with its holder, or the next retry.
+
+        For `since_s` seconds so far; it is looked at again in `retry_in_s`.
+        """
+
+    def trying_again(self) -> None:
+        """The pause is over and what was waited for is tried again; it may be there or not."""
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """A migration begins."""
@@ -298,7 +308,13 @@ class Silence:
     def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
         """Ignore."""
 
+    def found_outside(self, changes: Sequence[OutsideChange]) -> None:
+        """Ignore."""
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Ignore."""
+
+    def trying_again(self) -> None:
         """Ignore."""
 
     def step_started(self, migration: Migration, direction: Direction) -> None:

@@ -20,6 +20,7 @@ class KindName(StrEnum):
     SQL = "sql"
     PYTHON = "python"
     DATA = "data"
+    RECIPE = "recipe"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Sort(OptionGroup):
     """What sort of migration is written."""
 
     kind: Annotated[
-        KindName, typer.Option("--kind", help="SQL, a Python module, or data in batches.")
+        KindName, typer.Option("--kind", help="SQL, a Python module, data in batches, or a recipe.")
     ] = KindName.SQL
     dialect: Annotated[
         str | None, typer.Option("--dialect", help="File dialect. Default: the folder's own.")
@@ -86,4 +87,7 @@ class Sort(OptionGroup):
         )
         if key.name:
             given = replace(given, key=key.name, key_type=key.type or given.key_type)
+        if self.kind is KindName.RECIPE:
+            # Without a name none is known, and the error lists all of them.
+            return Wanted(dialect=self.dialect, recipe=self.recipe or "", given=given)
         return Wanted(Kind(self.kind), self.dialect, self.recipe, given)

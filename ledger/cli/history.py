@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +10,7 @@ import typer
 from ledger.cli.exits import ExitCode
 from ledger.cli.migration import DIGEST_SHOWN
 from ledger.cli.output import Format, FormatOption, Output, say
-from ledger.cli.running import Session, command, opened
+from ledger.cli.running import Session, command, opened, tell_behind
 
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Recorded
@@ -112,13 +111,10 @@ async def replay(ctx: typer.Context, output: FormatOption = Format.TABLE) -> Exi
 
     Nothing is changed and the ledger keeps working. Ends with 7 when something differs.
     """
-    from ledger.errors import ReadModelsBehind
-    from ledger.service.freshness import brought_up
+    from ledger.service.freshness import as_near_as_may_be
 
     async with opened(ctx) as session:
-        # Where this role may not project and nobody leads, what is there is compared as it is.
-        with suppress(ReadModelsBehind):
-            await brought_up(session.ledger.reads, session.ledger.log)
+        await as_near_as_may_be(session.ledger.reads, session.ledger.log)
         found = await session.ledger.replay()
     Output(output).rows(
         "replay",
@@ -165,26 +161,26 @@ async def _timeline(
     session: Session, what: str | None, after: int, limit: int
 ) -> Sequence[Recorded]:
     from ledger.contracts.events import REQUESTED_BY_OPERATORS
-    from ledger.errors import NoSuchRollout, WrongArgument
-    from ledger.service.freshness import brought_up
+    from ledger.errors import NoSuchRollout, NothingOfThatName
+    from ledger.service.freshness import as_near_as_may_be
     from ledger.store.history import EventFilter
 
     if what is None:
         asked = EventFilter(types=tuple(REQUESTED_BY_OPERATORS - {"WavePlanned"}))
         return await session.ledger.history.events(asked, after, limit)
-    await brought_up(session.ledger.reads, session.ledger.log)
+    await as_near_as_may_be(session.ledger.reads, session.ledger.log)
+    await tell_behind(session)
     if await session.ledger.reads.fleet([what]):
         return await session.ledger.history.database(what, after, limit)
     try:
         rollout = await session.ledger.rollouts.find(what)
     except NoSuchRollout:
-        raise WrongArgument(
-            f"nothing is called {what!r}; see `ledger fleet list` and `ledger rollout list`"
-        ) from None
+        raise NothingOfThatName(what) from None
     return await session.ledger.history.rollout(rollout, after, limit)
 
 
 def _row(recorded: Recorded) -> dict[str, Any]:
+    body = recorded.event.model_dump(mode="json")
     return {
         "position": recorded.position,
         "stream": recorded.stream,
@@ -194,9 +190,10 @@ def _row(recorded: Recorded) -> dict[str, Any]:
         "what": told(recorded.event),
         "recorded_at": recorded.recorded_at,
         "by": recorded.recorded_by,
-        "reason": recorded.metadata.reason,
+        # Of what was done outside of the ledger, the reason stands in the database's journal.
+        "reason": recorded.metadata.reason or body.get("reason"),
         "ticket": recorded.metadata.ticket,
-        "body": recorded.event.model_dump(mode="json"),
+        "body": body,
         "metadata": recorded.metadata.model_dump(mode="json", exclude_none=True),
     }
 

@@ -149,7 +149,7 @@ async def show(
                 "name": ref.name,
                 "dialect": ref.dialect,
                 "transactional": ref.transactional,
-                "down": ref.down_checksum is not None,
+                "down": ref.reversible,
                 "verify": ref.has_verify,
                 "up_checksum": ref.up_checksum,
                 "files": [file.name for file in ref.files],

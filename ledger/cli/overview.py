@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ledger.cli.output import Output, say
-from ledger.cli.running import Session
+from ledger.cli.running import Session, tell_behind
+
+if TYPE_CHECKING:
+    from ledger.contracts.registry import MigrationRef
+    from ledger.store.rows import DatabaseVersions
 
 COLUMNS = ("database", "pool", "status", "newest", "missing", "last_contact_at", "rollout")
 LACKS_SHOWN = 3
@@ -21,39 +26,33 @@ class Overview:
     leader: str | None
     bundle: str | None
     unfinished: tuple[str, ...]
+    unread: tuple[str, ...]
+    """Databases that were reinstated or repointed and whose journal was not read since."""
     databases: tuple[dict[str, Any], ...]
 
 
 async def look(session: Session, select: str) -> Overview:
     """Ask the read models about the selected databases, against the bundle registered last."""
-    from ledger.service.freshness import brought_up
-    from migrations.baselines import set_aside
+    from ledger.service.freshness import as_near_as_may_be
 
     ledger = session.ledger
-    await brought_up(ledger.reads, ledger.log)
-    chosen = [record.database for record in await ledger.fleet.list(select)]
+    await as_near_as_may_be(ledger.reads, ledger.log)
+    await tell_behind(session)
+    listed = await ledger.fleet.list(select)
+    chosen = [record.database for record in listed if select or not record.retired]
     bundle = await ledger.reads.latest_bundle()
-    versions = [ref.version for ref in bundle.migrations] if bundle else []
-    seen = await ledger.reads.database_versions(versions, chosen)
+    migrations = bundle.migrations if bundle else ()
+    seen = await ledger.reads.database_versions([ref.version for ref in migrations], chosen)
     known = {one.database: one for one in seen}
-    covered = {
-        one.database: set_aside(bundle.migrations, one.applied) if bundle and one.applied else {}
-        for one in seen
-    }
     busy = await ledger.reads.busy(chosen)
+    unread = await ledger.reads.unread(chosen)
     rows = [
         {
             "database": row.record.database,
             "pool": row.record.pool,
             "status": row.record.status,
-            "newest": known[row.record.database].latest if row.record.database in known else None,
-            "missing": [
-                version
-                for version in known[row.record.database].missing
-                if version not in covered[row.record.database]
-            ]
-            if row.record.database in known
-            else versions,
+            **_standing(known.get(row.record.database), migrations),
+            "unread": row.record.database in unread,
             "last_contact_at": row.last_contact_at,
             "rollout": busy.get(row.record.database),
         }
@@ -64,8 +63,20 @@ async def look(session: Session, select: str) -> Overview:
         leader=await ledger.leader(),
         bundle=bundle.bundle if bundle else None,
         unfinished=tuple(await ledger.reads.unfinished_rollouts()),
+        unread=tuple(sorted(unread)),
         databases=tuple(rows),
     )
+
+
+def _standing(known: DatabaseVersions | None, migrations: Sequence[MigrationRef]) -> dict[str, Any]:
+    """What a database has and lacks; one that left the fleet lacks nothing."""
+    from migrations.baselines import set_aside
+
+    if known is None:
+        return {"newest": None, "missing": []}
+    covered = set_aside(migrations, known.applied) if known.applied else {}
+    missing = [version for version in known.missing if version not in covered]
+    return {"newest": known.latest, "missing": missing}
 
 
 def show_overview(overview: Overview, output: Output) -> None:
@@ -76,6 +87,11 @@ def show_overview(overview: Overview, output: Output) -> None:
         say(f"rollout {rollout} is unfinished; see `ledger rollout status {rollout}`")
     if overview.bundle is None:
         say("no bundle is registered; `ledger up` or `ledger migration register` does that")
+    for database in overview.unread:
+        say(
+            f"{database}: its journal was not read yet since it was reinstated, so what it lost is "
+            "not known; an agent reads it as soon as it can be reached"
+        )
     rows = [
         one | {"missing": _shortened(one["missing"]) if output.for_people else one["missing"]}
         for one in overview.databases

@@ -71,7 +71,7 @@ class News:
                 yield key, f"{one.database} {words(one.status)}: {one.problem}"
         for one in self._lasting(status)[:WAITS_SHOWN]:
             helps = f"; try: {one.helps}" if one.helps else ""
-            yield (one.database, one.waits_for), f"{one.database}: {one.waits_for}{helps}"
+            yield (one.database, one.wait), f"{one.database}: {one.waits_for}{helps}"
         why = f": {status.why}" if status.why else ""
         yield ("rollout", status.status), f"rollout {status.rollout} is {words(status.status)}{why}"
 
@@ -80,7 +80,7 @@ class News:
         now = self._clock()
         before = self._waiting_since
         waiting = [one for one in status.databases if one.waits_for and not _queues(one)]
-        keys = [(one.database, one.waits_for) for one in waiting]
+        keys = [(one.database, one.wait) for one in waiting]
         self._waiting_since = {key: before.get(key, now) for key in keys}
         return [
             one

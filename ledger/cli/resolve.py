@@ -57,6 +57,6 @@ async def resolve(
     Output(output).record(
         "resolve",
         {"rollout": chosen, "database": database, "migration": migration, "applied": applied},
-        f"{database}: {migration} is recorded as {word}; "
-        f"`ledger rollout retry {chosen} {database}` goes on from there",
+        f"{database}: {migration} is recorded as {word}; a running rollout orders the database "
+        f"again by itself, a paused or halted one after `ledger rollout resume {chosen}`",
     )

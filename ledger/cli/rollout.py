@@ -21,7 +21,7 @@ from ledger.cli.options import (
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.progress import words
 from ledger.cli.rollout_status import LISTED, listed, show_rollout
-from ledger.cli.running import Session, command, opened
+from ledger.cli.running import Session, command, opened, tell_behind
 from ledger.cli.watching import stay
 
 rollout_app = typer.Typer(
@@ -179,6 +179,7 @@ async def list_(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None
     """List all rollouts, newest first."""
     async with opened(ctx) as session:
         found = await session.ledger.rollouts.list()
+        await tell_behind(session)
     Output(output).rows(
         "rollout.list",
         [listed(one) for one in found],

@@ -60,6 +60,8 @@ def _row(one: DatabaseLine) -> dict[str, Any]:
         "progress": one.progress,
         "problem": one.problem,
         "waits_for": one.waits_for,
+        "since": one.since,
+        "until": one.until,
         "try": one.helps,
     }
 

@@ -45,6 +45,19 @@ class Session:
     settings: Settings
 
 
+async def tell_behind(session: Session) -> None:
+    """Say how far what is shown is behind the log, where nobody leads who would project it."""
+    from ledger.domain.wording import number_of
+
+    ledger = session.ledger
+    missing = (await ledger.log.head()).position - await ledger.reads.position()
+    if missing > 0 and not await ledger.leader():
+        say(
+            f"What is shown is {number_of(missing, 'event')} behind the log: nobody leads, and "
+            "this role may not bring it up to date."
+        )
+
+
 def command(
     app: typer.Typer,
     name: str,

@@ -35,13 +35,17 @@ async def stay(
     """
     if not waiting.wait:
         return await _only_recorded(session, rollout, output)
+    patience = asyncio.timeout(waiting.timeout)
     try:
-        async with asyncio.timeout(waiting.timeout), at_work(session):
+        async with patience, at_work(session):
             if not await session.ledger.leader():
                 return await _only_recorded(session, rollout, output)
             before = await session.ledger.rollouts.status(rollout)
             status = await _watch(session, rollout)
     except TimeoutError:
+        # One that is not the person's own is a ledger that does not answer.
+        if waiting.timeout is None or not patience.expired():
+            raise
         say(f"{waiting.timeout:g} s have passed. {await _how_to_go_on(session, rollout)}")
         return ExitCode.TIMEOUT
     except asyncio.CancelledError:

@@ -11,7 +11,9 @@ from ledger.contracts.registry import Value
 class Busy(Value):
     """One command in an agent's hands: its phase and what it waits for, if anything.
 
-    `phase` is `queued`, `connecting`, `waiting` (for a lock or a retry), or `running`.
+    `phase` is `queued`, `connecting`, `waiting` (for a lock or a retry), or `running`. `since` is
+    when the command came. What it `waits_for` since `waiting_since` is tried at `next_try_at`, or,
+    without one, now.
     """
 
     database: str
@@ -19,6 +21,7 @@ class Busy(Value):
     phase: str
     since: datetime
     waits_for: str = ""
+    waiting_since: datetime | None = None
     next_try_at: datetime | None = None
     migration: str = ""
     statement: int = 0

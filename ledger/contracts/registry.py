@@ -97,6 +97,8 @@ class MigrationRef(Value):
     """`version_name` of the change that it is a phase of; else empty."""
     phase: Literal["", "expand", "migrate", "contract"] = ""
     """Which part of its unit it is."""
+    down_problem: str = ""
+    """Why its down section cannot run, with file, line and remedy; empty if nothing is wrong."""
     accepts: tuple[Accepted, ...] = ()
     """Other up sections that databases may have had applied under this version."""
 
@@ -104,6 +106,11 @@ class MigrationRef(Value):
     def label(self) -> str:
         """`version_name`, as people write it."""
         return f"{self.version}_{self.name}" if self.name else self.version
+
+    @property
+    def reversible(self) -> bool:
+        """Whether there is a down section that can run."""
+        return self.down_checksum is not None and not self.down_problem
 
 
 class Variable(Value):

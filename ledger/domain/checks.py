@@ -5,7 +5,9 @@ CheckRequested ─▶ InspectionOrdered (within a limit) ─▶ DatabaseInspecte
                         └── unanswered at its expiry ─▶ InspectionOrdered, twice at most
 ```
 
-A check is finished when every database has answered or was asked `ATTEMPTS` times in vain. Then
+A check is finished when every database has answered or was asked `ATTEMPTS` times in vain. A
+database that was reinstated or repointed is asked on, at growing intervals, until its journal was
+read or it is retired: what a restore lost must not stay unknown. When nothing more is asked,
 each journal is compared with what the log says was applied: what a journal lost becomes
 MigrationRegressed on the fleet's stream (`ledger.domain.looks.lost` says what counts as lost).
 """
@@ -28,6 +30,7 @@ from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.fleet import DatabaseRecord, FleetState, require
 from ledger.domain.looks import lost
 from ledger.domain.orders import Decided, Situation
+from ledger.domain.outcomes import look_again_at
 from ledger.domain.refusals import EmptySelection
 
 IN_FLIGHT = 100
@@ -38,14 +41,23 @@ ATTEMPTS = 2
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One database of a check: how often it was asked, where, until when, and what it answered."""
+    """One database of a check: how often it was asked, where, until when, and what it answered.
+
+    `asked_position` is that of the first time: what was recorded later is no matter of this check.
+    """
 
     attempt: int = 0
     command: UUID | None = None
     asked_position: int = 0
     expires_at: datetime | None = None
     answer: DatabaseInspected | None = None
+    answered_at: datetime | None = None
     answered_position: int = 0
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the answer says what the journal holds."""
+        return self.answer is not None and self.answer.reachable and self.answer.failure is None
 
     def is_open(self, now: datetime) -> bool:
         """Whether an answer may still come."""
@@ -74,6 +86,14 @@ class CheckState:
     def is_finished(self, now: datetime) -> bool:
         """Whether every database answered, or was asked in vain."""
         return all(look.answer is not None or look.is_silent(now) for look in self.looks.values())
+
+    def is_settled(self, records: Callable[[str], DatabaseRecord | None], now: datetime) -> bool:
+        """Whether nothing more will be asked."""
+        if self.purpose is not Purpose.REINSTATE:
+            return self.is_finished(now)
+        return all(
+            look.is_read or _has_left(records(database)) for database, look in self.looks.items()
+        )
 
 
 def request_check(
@@ -127,7 +147,7 @@ def progress(
     for database, look in state.looks.items():
         if free <= 0:
             break
-        if look.answer is not None or look.is_open(now) or look.attempt >= ATTEMPTS:
+        if not _is_due(state, look, now):
             continue
         ordered = _order(state, database, look, situation)
         if ordered is not None:
@@ -137,15 +157,10 @@ def progress(
 
 
 def next_wake(state: CheckState, now: datetime) -> datetime | None:
-    """When an unanswered look expires; `None` when nothing is being waited for."""
-    return min(
-        (
-            look.expires_at
-            for look in state.looks.values()
-            if look.expires_at is not None and look.is_open(now)
-        ),
-        default=None,
-    )
+    """When an unanswered look expires or is asked for again; `None` when nothing is waited for."""
+    looks = state.looks.values()
+    moments = (look.expires_at if look.is_open(now) else _again_at(state, look) for look in looks)
+    return min((moment for moment in moments if moment and moment > now), default=None)
 
 
 def regressed(
@@ -170,9 +185,31 @@ def regressed(
     return tuple(found)
 
 
+def _is_due(state: CheckState, look: Look, now: datetime) -> bool:
+    if look.attempt == 0:
+        return look.answer is None
+    again_at = _again_at(state, look)
+    return not look.is_open(now) and again_at is not None and again_at <= now
+
+
+def _again_at(state: CheckState, look: Look) -> datetime | None:
+    """When a look that was asked for is asked for again; `None` when it is not."""
+    if look.expires_at is None:
+        return None
+    if look.answer is None and look.attempt < ATTEMPTS:
+        return look.expires_at
+    if state.purpose is not Purpose.REINSTATE or look.is_read:
+        return None
+    return look_again_at(look.answered_at or look.expires_at, look.attempt)
+
+
+def _has_left(record: DatabaseRecord | None) -> bool:
+    return record is None or record.retired
+
+
 def _order(state: CheckState, database: str, look: Look, situation: Situation) -> Decided | None:
     record = situation.records(database)
-    if record is None:
+    if record is None or (state.purpose is Purpose.REINSTATE and record.retired):
         return None
     attempt = look.attempt + 1
     event = InspectionOrdered(
@@ -197,16 +234,22 @@ def _regressed(state: CheckState, database: str, version: str, command: UUID) ->
 def _apply(looks: dict[str, Look], recorded: Recorded) -> None:
     match recorded.event:
         case InspectionOrdered() as event if event.database in looks:
+            look = looks[event.database]
             looks[event.database] = replace(
-                looks[event.database],
+                look,
                 attempt=event.attempt,
                 command=event.command,
-                asked_position=recorded.position,
+                asked_position=look.asked_position or recorded.position,
                 expires_at=event.expires_at,
+                answer=None,
+                answered_at=None,
             )
         case DatabaseInspected() as event if event.database in looks:
             looks[event.database] = replace(
-                looks[event.database], answer=event, answered_position=recorded.position
+                looks[event.database],
+                answer=event,
+                answered_at=recorded.recorded_at,
+                answered_position=recorded.position,
             )
         case _:
             # The request made the state; an agent's other reports say nothing about a look.

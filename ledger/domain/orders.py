@@ -27,6 +27,8 @@ INSPECTION_S = 60.0
 """How long a look at a database may wait in its pool before it is asked for again."""
 MOST_EVENTS = 1000
 """Most events decided at once: one append, some hundred kilobytes."""
+FIRST_ORDERS = 50
+"""Orders of a decision while nothing is in hand: agents begin while the others are decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Policy:
     expiry_grace_s: float = EXPIRY_GRACE_S
     inspection_s: float = INSPECTION_S
     most_events: int = MOST_EVENTS
+    first_orders: int = FIRST_ORDERS
 
 
 @dataclass(frozen=True, slots=True)

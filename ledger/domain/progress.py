@@ -16,8 +16,9 @@ An order that expired unstarted is replaced by a new attempt in the same place a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from ledger.contracts.events import (
     AttemptTimedOut,
@@ -40,27 +41,25 @@ from ledger.domain.wording import number_of
 
 EVIDENCE_AT_MOST = 100
 """Positions named as the evidence of a halt; the first ones say enough."""
+_DOUBTFUL = (DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED)
 LOOK_AGAIN_S = 1.0
 """Wait before something overdue that `progress` could not settle is looked at again."""
 
 
 def progress(state: RolloutState, situation: Situation) -> tuple[Decided, ...]:
     """The events that follow now, each with its derived id; none when nothing follows."""
-    events = list(_settle(state, situation))
+    owed = _owed(state, situation)
+    events = list(_settle(state, situation, owed.concerned))
     if state.status is Status.RUNNING:
-        events += _halt(state) or _forward(state, situation)
+        events += _halt(state) or _forward(state, situation, owed)
     elif state.status is Status.ROLLING_BACK:
-        events += _backward(state, situation)
+        events += _backward(state, situation, owed)
     return tuple(events)
 
 
 def overdue(state: RolloutState, now: datetime) -> tuple[DatabaseState, ...]:
     """The databases whose order went unanswered past its deadline."""
-    return tuple(
-        database
-        for database in _active(state)
-        if database.open and database.deadline_at is not None and database.deadline_at <= now
-    )
+    return tuple(database for database in _active(state) if _is_overdue(database, now))
 
 
 def next_wake(state: RolloutState, now: datetime, policy: Policy | None = None) -> datetime | None:
@@ -69,29 +68,62 @@ def next_wake(state: RolloutState, now: datetime, policy: Policy | None = None) 
     What is due already and still there waits for something else than time (a paused rollout, a
     suspended database), so it asks for another look after `LOOK_AGAIN_S` and not at once.
     """
-    policy = policy or Policy()
+    grace = timedelta(seconds=(policy or Policy()).expiry_grace_s)
     moments = [
         moment
         for database in _active(state)
-        if (moment := _wakes(state, database, policy)) is not None
+        if (moment := _wakes(state, database, grace)) is not None
     ]
     soon = now + timedelta(seconds=LOOK_AGAIN_S)
     return min((moment if moment > now else soon for moment in moments), default=None)
 
 
-def _wakes(state: RolloutState, database: DatabaseState, policy: Policy) -> datetime | None:
+def _wakes(state: RolloutState, database: DatabaseState, grace: timedelta) -> datetime | None:
     if database.status is DatabaseStatus.UNKNOWN:
         return database.look_at if _is_looked_at(state, database) else None
     if not database.open:
         return None
-    moments = [database.deadline_at]
-    if _may_expire(state, database):
-        moments.append(_expiry(database, policy))
-    return min(moment for moment in moments if moment is not None)
+    expires, deadline = database.expires_at, database.deadline_at
+    if database.started or expires is None or state.status not in ORDERING:
+        return deadline
+    return expires + grace if deadline is None else min(expires + grace, deadline)
 
 
-def _settle(state: RolloutState, situation: Situation) -> Iterator[Decided]:
-    for database in overdue(state, situation.now):
+class _Owed(NamedTuple):
+    """Who owes an outcome: those whom time or doubt concerns, and how many merely have to answer.
+
+    Told apart in one walk, because in a large wave nearly all of them merely have to answer, and
+    this is asked with every batch of reports.
+    """
+
+    concerned: tuple[DatabaseState, ...]
+    others: int
+
+
+def _owed(state: RolloutState, situation: Situation) -> _Owed:
+    now = situation.now
+    expired_by = now - timedelta(seconds=situation.policy.expiry_grace_s)
+    concerned = tuple(
+        database for database in _active(state) if not _merely_answers(database, now, expired_by)
+    )
+    return _Owed(concerned, len(state.active) - len(concerned))
+
+
+def _merely_answers(database: DatabaseState, now: datetime, expired_by: datetime) -> bool:
+    """Whether its order is out, in time, and in no doubt."""
+    if not database.open or database.status in _DOUBTFUL:
+        return False
+    if database.deadline_at is None or database.deadline_at <= now:
+        return False
+    return database.started or database.expires_at is None or database.expires_at > expired_by
+
+
+def _settle(
+    state: RolloutState, situation: Situation, concerned: Sequence[DatabaseState]
+) -> Iterator[Decided]:
+    for database in concerned:
+        if not _is_overdue(database, situation.now):
+            continue
         if _is_expired(state, database, situation) or database.command is None:
             continue
         event = AttemptTimedOut(
@@ -101,7 +133,7 @@ def _settle(state: RolloutState, situation: Situation) -> Iterator[Decided]:
             command=database.command,
         )
         yield decided(state, event, str(database.command))
-    for database in _active(state):
+    for database in concerned:
         due = database.look_at is not None and database.look_at <= situation.now
         if not due or not _is_looked_at(state, database):
             continue
@@ -130,7 +162,7 @@ def _halt(state: RolloutState) -> list[Decided]:
     return events
 
 
-def _forward(state: RolloutState, situation: Situation) -> list[Decided]:
+def _forward(state: RolloutState, situation: Situation, owed: _Owed) -> list[Decided]:
     events: list[Decided] = []
     wave = state.wave
     if wave < 0 or state.waves[wave].completed:
@@ -143,29 +175,35 @@ def _forward(state: RolloutState, situation: Situation) -> list[Decided]:
         if wave + 1 < len(state.waves):
             wave += 1
             events.append(_opened(state, wave))
-    events += _order_all(state, situation, wave)
-    owed = state.active or state.again
-    if not events and not owed and all(known.completed for known in state.waves):
+    events += _order_all(state, situation, wave, owed)
+    if (
+        not events
+        and not (state.active or state.again)
+        and all(known.completed for known in state.waves)
+    ):
         events.append(_completed(state))
     return events
 
 
-def _backward(state: RolloutState, situation: Situation) -> list[Decided]:
-    events = _order_all(state, situation, state.wave)
-    owed = state.active or state.again or state.undo_cursor < len(state.undo)
-    return events if events or owed else [_went_back(state)]
+def _backward(state: RolloutState, situation: Situation, owed: _Owed) -> list[Decided]:
+    events = _order_all(state, situation, state.wave, owed)
+    unfinished = state.active or state.again or state.undo_cursor < len(state.undo)
+    return events if events or unfinished else [_went_back(state)]
 
 
-def _order_all(state: RolloutState, situation: Situation, wave: int) -> list[Decided]:
+def _order_all(state: RolloutState, situation: Situation, wave: int, owed: _Owed) -> list[Decided]:
     """Orders for who expired, who waits for a new attempt, and who comes next, within the limit."""
     events = [
         _order_or_leave_out(state, database, situation)
-        for database in _active(state)
+        for database in owed.concerned
         if _is_expired(state, database, situation) or _is_given_up(state, database, situation)
     ]
-    free = state.plan.in_flight - sum(_holds_place(state, known) for known in _active(state))
+    in_doubt = sum(_holds_place(state, database) for database in owed.concerned)
+    free = state.plan.in_flight - owed.others - in_doubt
+    policy = situation.policy
+    most = policy.most_events if state.active else policy.first_orders
     for database in _next_ones(state, wave):
-        if free <= 0 or len(events) >= situation.policy.most_events:
+        if free <= 0 or len(events) >= most:
             break
         chosen = _order_or_leave_out(state, database, situation)
         events.append(chosen)
@@ -223,13 +261,16 @@ def _holds_place(state: RolloutState, database: DatabaseState) -> bool:
 
 def _is_in_doubt(state: RolloutState, database: DatabaseState) -> bool:
     """Unknown or blocked, in the direction in which the rollout goes now."""
-    doubtful = database.status in (DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED)
-    return doubtful and database.going_back is state.rolling
+    return database.status in _DOUBTFUL and database.going_back is state.rolling
 
 
 def _is_looked_at(state: RolloutState, database: DatabaseState) -> bool:
     """Unknown, and no rollback is coming that would find out by itself."""
     return database.status is DatabaseStatus.UNKNOWN and _is_in_doubt(state, database)
+
+
+def _is_overdue(database: DatabaseState, now: datetime) -> bool:
+    return database.open and database.deadline_at is not None and database.deadline_at <= now
 
 
 def _may_expire(state: RolloutState, database: DatabaseState) -> bool:

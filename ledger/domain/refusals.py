@@ -270,11 +270,15 @@ class NothingPlanned(Refusal):
 
 
 class IrreversibleMigrations(Refusal):
-    """A migration without a down section stands in the way of going back."""
+    """A migration without a down section that can run stands in the way of going back.
 
-    def __init__(self, what: str, migrations: Sequence[str]) -> None:
+    `broken` are the reasons of those whose down section cannot run.
+    """
+
+    def __init__(self, what: str, migrations: Sequence[str], broken: Sequence[str] = ()) -> None:
+        reason = "no down section" + (f" that can run: {'; '.join(broken)}" if broken else "")
         super().__init__(
-            f"{what} is not possible: {listed(migrations)} cannot be undone (no down section); "
+            f"{what} is not possible: {listed(migrations)} cannot be undone ({reason}); "
             "leave them out, choose `--when-spent halt`, or write a migration that goes forward"
         )
         self.migrations = tuple(migrations)

@@ -58,6 +58,9 @@ __all__ = [
     "start",
 ]
 
+RETRIED = frozenset({Status.RUNNING, Status.HALTED, Status.ROLLING_BACK})
+"""While a rollout has one of these, single databases of it may be tried again."""
+
 
 def start(state: RolloutState, busy: Mapping[str, str]) -> tuple[Event, ...]:
     """Let a planned rollout order, if its databases are still free; `busy` as in planning.
@@ -129,7 +132,7 @@ def retry(
     A halted rollout resumes with it. Named databases may also be those that the fleet left out.
     Raises `WrongStatus`, `NotInRollout`, `NothingToRetry` or `UnavailableDatabases`.
     """
-    if state.status not in (Status.RUNNING, Status.HALTED, Status.ROLLING_BACK):
+    if state.status not in RETRIED:
         raise _wrong(state, "retry")
     chosen = _retried_by_name(state, databases) if databases else _retried(state)
     unavailable = _unavailable(chosen, records)

@@ -27,7 +27,7 @@ def undo_steps(plan: RolloutPlanned, migrations: Mapping[str, MigrationRef]) -> 
     """The rollout's steps backwards, with their down checksums.
 
     What was adopted is only taken out of the journal, for which no down section is needed. Raises
-    `IrreversibleMigrations` when one has no down section.
+    `IrreversibleMigrations` when one has no down section that can run.
     """
     if plan.mode is Mode.ADOPT:
         return tuple(reversed(plan.steps))
@@ -39,10 +39,11 @@ def undo_steps(plan: RolloutPlanned, migrations: Mapping[str, MigrationRef]) -> 
 
 
 def refuse_irreversible(what: str, migrations: Sequence[MigrationRef]) -> None:
-    """Raise `IrreversibleMigrations` when one of these has no down section."""
-    stuck = [migration.label for migration in migrations if migration.down_checksum is None]
+    """Raise `IrreversibleMigrations` when one of these has no down section that can run."""
+    stuck = [migration for migration in migrations if not migration.reversible]
     if stuck:
-        raise IrreversibleMigrations(what, stuck)
+        broken = [one.down_problem for one in stuck if one.down_problem]
+        raise IrreversibleMigrations(what, [one.label for one in stuck], broken)
 
 
 def goes_back_next(state: DatabaseState) -> bool:

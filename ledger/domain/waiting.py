@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -32,8 +32,7 @@ class Reason(StrEnum):
     NO_LEADER = "no_leader"
     NO_BROKER = "no_broker"
     NO_AGENT = "no_agent"
-    LOCK = "lock"
-    RETRY = "retry"
+    HELD_UP = "held_up"
     QUEUED = "queued"
     RUNNING = "running"
     NOT_TAKEN = "not_taken"
@@ -54,10 +53,10 @@ class Leader:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An agent's latest heartbeat, and when it arrived here, by the reader's own clock."""
+    """An agent's latest heartbeat, and how long ago it came; one clock says both ends of that."""
 
     heartbeat: Heartbeat
-    seen_at: datetime
+    age_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,6 @@ class Surroundings:
     `pool_of` gives the pool of a database that was not ordered yet.
     """
 
-    now: datetime
     leader: Leader | None
     broker: bool | None
     agents: Sequence[Seen]
@@ -75,8 +73,7 @@ class Surroundings:
 
     def alive(self) -> list[Heartbeat]:
         """The agents heard of lately."""
-        oldest = self.now - timedelta(seconds=SILENT_AFTER_S)
-        return [seen.heartbeat for seen in self.agents if seen.seen_at >= oldest]
+        return [seen.heartbeat for seen in self.agents if seen.age_s <= SILENT_AFTER_S]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,14 +193,20 @@ def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> Waitin
         text = f"finishing {doing} before it goes back"
         return _because(database, Reason.FINISHING, text, since=busy.since)
     if busy.waits_for:
-        text = f"{busy.waits_for}; {doing}"
-        return _because(database, Reason.LOCK, text, since=busy.since, until=busy.next_try_at)
-    if busy.next_try_at is not None:
-        text = f"next retry at {_clock(busy.next_try_at)}; {doing}"
-        return _because(database, Reason.RETRY, text, since=busy.since, until=busy.next_try_at)
+        text = f"{_held_up(busy)}; {doing}"
+        since = busy.waiting_since or busy.since
+        return _because(database, Reason.HELD_UP, text, since=since, until=busy.next_try_at)
     if busy.phase == "queued":
         return _because(database, Reason.QUEUED, IN_QUEUE, since=busy.since)
     return _because(database, Reason.RUNNING, f"{busy.phase}: {doing}", since=busy.since)
+
+
+def _held_up(busy: Busy) -> str:
+    """What it waits for, since when, and when that is tried again."""
+    if busy.waiting_since is None:
+        return busy.waits_for
+    again = f"next retry at {_time(busy.next_try_at)}" if busy.next_try_at else "trying again now"
+    return f"{busy.waits_for}, since {_time(busy.waiting_since)}, {again}"
 
 
 def _unanswered(state: RolloutState, database: DatabaseState) -> Waiting:
@@ -247,6 +250,10 @@ def _because(
     return Waiting(
         database.database, database.wave, database.status, reason, text, command, since, until
     )
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%H:%M:%S}"
 
 
 def _clock(moment: datetime) -> str:

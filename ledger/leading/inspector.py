@@ -80,7 +80,7 @@ class Inspector:
         self._alarm.set(check, next_wake(state, situation.now))
         if decided:
             await self._order(state, decided, situation.now, follower)
-        elif state.is_finished(situation.now):
+        elif state.is_settled(self._roster.get, situation.now):
             await self._finish(state, situation.now, follower)
 
     async def _order(

@@ -83,7 +83,8 @@ def fresh(received: Sequence[Received], since: datetime) -> list[Beat]:
         except UnknownMessage:
             continue
         body = heartbeat.model_dump_json()
-        keepable = heartbeat.at.tzinfo is not None and "\\u0000" not in body
+        named = heartbeat.agent != LEADER_BEAT
+        keepable = named and heartbeat.at.tzinfo is not None and "\\u0000" not in body
         if keepable and heartbeat.at >= since:
             beats.append(Beat(heartbeat.agent, heartbeat.pool, body))
     return beats

@@ -43,6 +43,7 @@ from ledger.contracts.reports import (
     AttemptStarted,
     ContentMissing,
     DatabaseInspected,
+    HistoryAdopted,
     MigrationApplied,
     MigrationRolledBack,
 )
@@ -153,9 +154,12 @@ class Relay:
             case AttemptStarted() as started if started.command in self._unanswered:
                 self._unanswered[started.command].started = True
             case MigrationApplied() | MigrationRolledBack() as done:
-                self._answered(done.command, done.version, None)
+                self._changed(done.command, {done.version})
+            case HistoryAdopted() as adopted:
+                taken = {one.version for one in adopted.taken}
+                self._changed(adopted.command, taken.union(adopted.released))
             case AttemptFinished() as finished:
-                self._answered(finished.command, None, finished.changed)
+                self._finished(finished)
             case DatabaseInspected() | AttemptTimedOut() as answer:
                 self._forget(answer.command)
             case RolloutAborted(cancel=True):
@@ -172,19 +176,26 @@ class Relay:
         self._unanswered[order.command] = Unanswered(order, recorded)
         self._unsent[order.command] = None
 
-    def _answered(self, command: UUID, change: str | None, answer: int | None) -> None:
+    def _changed(self, command: UUID, versions: set[str]) -> None:
+        one = self._unanswered.get(command)
+        if one is not None:
+            one.changes |= versions
+            self._settle(one)
+
+    def _finished(self, finished: AttemptFinished) -> None:
+        one = self._unanswered.get(finished.command)
+        if one is not None:
+            one.answer = finished.changed
+            self._settle(one)
+
+    def _settle(self, one: Unanswered) -> None:
         """Forget an order when the log has its last word and every change that this counts.
 
         A broker that came back empty may have lost some: then it is sent again, and the agent
         reports again what the journal holds.
         """
-        one = self._unanswered.get(command)
-        if one is None:
-            return
-        one.changes |= {change} if change is not None else set()
-        one.answer = answer if answer is not None else one.answer
         if one.answer is not None and len(one.changes) >= one.answer:
-            self._forget(command)
+            self._forget(one.order.command)
 
     def _forget(self, command: UUID) -> None:
         known = self._unanswered.pop(command, None)

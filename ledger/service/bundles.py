@@ -226,6 +226,7 @@ def migration_ref(migration: Migration) -> MigrationRef:
         replaces=migration.replaces,
         unit=migration.unit,
         phase=Phase(migration.phase).value if migration.phase else "",
+        down_problem=migration.down.broken if migration.down else "",
     )
 
 

@@ -26,6 +26,14 @@ async def brought_up(reads: ReadModels, log: EventLog) -> int:
         return await _wait(reads, (await log.head()).position)
 
 
+async def as_near_as_may_be(reads: ReadModels, log: EventLog) -> int:
+    """As `brought_up`, for what is only shown: without somebody who projects, what is there."""
+    try:
+        return await brought_up(reads, log)
+    except ReadModelsBehind:
+        return await reads.position()
+
+
 async def _wait(reads: ReadModels, head: int) -> int:
     until = asyncio.get_running_loop().time() + PATIENCE_S
     while (position := await reads.position()) < head:

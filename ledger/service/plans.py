@@ -123,7 +123,7 @@ class Planner:
         drawn = await self.draw(request, bundle, "plan")
         steps = tuple(
             PlannedStep(
-                *(ref.label, ref.transactional, ref.down_checksum is not None, ref.has_verify),
+                *(ref.label, ref.transactional, ref.reversible, ref.has_verify),
                 kind=ref.kind,
             )
             for ref in drawn.pending.in_running_order(request.direction)

@@ -16,7 +16,7 @@ from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.asked import Asked, encode_request, new_id
 from ledger.service.bundles import BundleService
 from ledger.service.fleet import FleetService
-from ledger.service.freshness import brought_up
+from ledger.service.freshness import as_near_as_may_be, brought_up
 from ledger.service.plans import Planner, PlanPreview
 from ledger.service.plans import PlanRequest as PlanRequest
 from ledger.service.status import RolloutStatus, status_of
@@ -137,7 +137,7 @@ class RolloutService:
 
     async def list(self) -> Sequence[RolloutRow]:
         """All rollouts, newest first."""
-        await brought_up(self._reads, self._log)
+        await as_near_as_may_be(self._reads, self._log)
         return await self._reads.rollouts()
 
     async def current(self) -> str:
@@ -152,7 +152,7 @@ class RolloutService:
 
     async def find(self, beginning: str) -> str:
         """The rollout whose id begins so. Raises `NoSuchRollout` or `SeveralRollouts`."""
-        await brought_up(self._reads, self._log)
+        await as_near_as_may_be(self._reads, self._log)
         rows = await self._reads.rollouts()
         found = [row.rollout for row in rows if row.rollout.startswith(beginning)]
         if beginning in found:

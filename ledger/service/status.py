@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from ledger.domain.requests import may_retry
-from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
-from ledger.domain.waiting import Surroundings, Waiting, waiting
+from ledger.contracts.registry import Mode
+from ledger.domain.requests import RETRIED, may_retry
+from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState, Status
+from ledger.domain.waiting import Reason, Surroundings, Waiting, waiting
 from migrations.pace import progress_text
 
 
@@ -28,7 +30,8 @@ class WaveStatus:
 class DatabaseLine:
     """One database; `problem` is its latest failure, `helps` a command for what it waits for.
 
-    `progress` is how far a data migration is, while one runs.
+    `progress` is how far a data migration is, while one runs. It waits `since` then, and `until`
+    then nothing changes by itself, where that is known.
     """
 
     database: str
@@ -39,6 +42,16 @@ class DatabaseLine:
     waits_for: str = ""
     helps: str = ""
     progress: str = ""
+    reason: Reason | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    @property
+    def wait(self) -> str:
+        """Tells a wait from another one; of what holds it up, the next try changes all the time."""
+        if self.reason is Reason.HELD_UP and self.since is not None:
+            return f"{self.reason} since {self.since.isoformat()}"
+        return self.waits_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +112,7 @@ def _line(state: RolloutState, database: DatabaseState, waits: Waiting | None) -
     failure = database.failure
     helps = waits.command if waits else None
     if helps is None and may_retry(state, database):
-        helps = f"ledger rollout retry {state.rollout} {database.database}"
+        helps = _tried_again(state, database)
     return DatabaseLine(
         database=database.database,
         wave=database.wave,
@@ -109,7 +122,20 @@ def _line(state: RolloutState, database: DatabaseState, waits: Waiting | None) -
         waits_for=waits.text if waits else "",
         helps=helps or "",
         progress=_progress(database),
+        reason=waits.reason if waits else None,
+        since=waits.since if waits else None,
+        until=waits.until if waits else None,
     )
+
+
+def _tried_again(state: RolloutState, database: DatabaseState) -> str | None:
+    """The command that leads to another attempt, as the rollout is now."""
+    if state.status in RETRIED:
+        return f"ledger rollout retry {state.rollout} {database.database}"
+    if state.status is Status.PAUSED:
+        return f"ledger rollout resume {state.rollout}"
+    # A rollout that ended tries nothing again; what it left undone is planned anew.
+    return "ledger up" if state.plan.mode is Mode.UP and not state.rolling else None
 
 
 def _progress(database: DatabaseState) -> str:

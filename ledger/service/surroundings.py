@@ -9,13 +9,12 @@ from pydantic import ValidationError
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.domain.fleet import FleetState
 from ledger.domain.waiting import Leader, Seen, Surroundings
-from ledger.service.asked import utc_now
 from ledger.store.connections import Pool
 from ledger.store.heartbeats import recent_heartbeats
 from ledger.store.leadership import current_leader
 
-LEADER_BEAT = "leader"
-"""Under this name the leader itself says whether it reaches the broker."""
+LEADER_BEAT = ""
+"""Under this name, which no agent has, the leader itself says whether it reaches the broker."""
 RECENT_S = 60.0
 
 
@@ -34,11 +33,10 @@ class Lookout:
         for beat in beats:
             if beat.agent == LEADER_BEAT:
                 broker = bool(json.loads(beat.body)["broker"]) if self._uses_broker else None
-            elif (heartbeat := _heartbeat(beat.body)) is not None and beat.seen_at is not None:
-                agents.append(Seen(heartbeat, beat.seen_at))
+            elif (heartbeat := _heartbeat(beat.body)) is not None:
+                agents.append(Seen(heartbeat, beat.age_s))
         databases = fleet.databases
         return Surroundings(
-            now=utc_now(),
             leader=await self.leader(),
             broker=broker,
             agents=agents,

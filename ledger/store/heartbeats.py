@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import NamedTuple
 
 from ledger.store.connections import Pool
@@ -11,12 +10,12 @@ from ledger.store.queries import QUERIES
 
 
 class Beat(NamedTuple):
-    """An agent's latest word. `body` is JSON as text, `seen_at` the ledger's clock."""
+    """An agent's latest word. `body` is JSON as text; `age_s` says how long ago it came."""
 
     agent: str
     pool: str
     body: str
-    seen_at: datetime | None = None
+    age_s: float = 0.0
 
 
 async def put_heartbeats(pool: Pool, beats: Sequence[Beat]) -> None:
@@ -33,4 +32,4 @@ async def put_heartbeats(pool: Pool, beats: Sequence[Beat]) -> None:
 async def recent_heartbeats(pool: Pool, within_s: float) -> list[Beat]:
     """The agents heard of within the last `within_s` seconds, by name."""
     rows = await pool.fetch(QUERIES["recent_heartbeats"], within_s)
-    return [Beat(row["agent"], row["pool"], row["body"], row["seen_at"]) for row in rows]
+    return [Beat(row["agent"], row["pool"], row["body"], row["age_s"]) for row in rows]

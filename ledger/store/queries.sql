@@ -81,8 +81,9 @@ FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS beat (agent, pool, body)
 ON CONFLICT ON CONSTRAINT heartbeat_pkey DO UPDATE
 SET pool = excluded.pool, seen_at = excluded.seen_at, body = excluded.body;
 
--- recent_heartbeats: the agents heard of within so many seconds
-SELECT agent, pool, seen_at, body
+-- recent_heartbeats: the agents heard of within so many seconds; how long ago, by one clock
+SELECT agent, pool, body,
+    extract(epoch FROM clock_timestamp() - seen_at)::double precision AS age_s
 FROM ledger.heartbeat
 WHERE seen_at > clock_timestamp() - make_interval(secs => $1)
 ORDER BY agent;

@@ -118,9 +118,13 @@ class ReadModels:
         return [row["rollout"] for row in await self._fetch("unsettled")]
 
     async def recent_checks(self) -> list[str]:
-        """Checks that a leader must know: of the last hour, unanswered or with consequences."""
+        """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
         rows = await self._fetch("recent_checks")
         return [row["stream"].removeprefix("check-") for row in rows]
+
+    async def unread(self, databases: Sequence[str]) -> frozenset[str]:
+        """Which of these were reinstated or repointed, their journal not being read since."""
+        return frozenset(row["database"] for row in await self._fetch("unread", databases))
 
     async def busy(self, databases: Sequence[str]) -> dict[str, str]:
         """Which of these databases are part of an unfinished rollout, and of which (the oldest)."""

@@ -74,11 +74,24 @@ WHERE status NOT IN ('completed', 'rolled_back', 'aborted')
    )
 ORDER BY planned_position
 
--- recent_checks: checks of the last hour that wait for an answer, or for what follows from it
-SELECT stream FROM ledger.inspection
-WHERE starts_with(stream, 'check-') AND requested_at > clock_timestamp() - interval '1 hour'
-GROUP BY stream
-HAVING bool_or(inspected_at IS NULL OR purpose = 'reinstate')
+-- recent_checks: checks of the last hour that wait for an answer; of a reinstated database until
+-- its journal was read, however long that takes, and a day longer, for what follows from it
+SELECT look.stream FROM ledger.inspection AS look
+JOIN ledger.fleet_database AS fleet ON fleet.database = look.database
+WHERE starts_with(look.stream, 'check-') AND CASE look.purpose
+    WHEN 'reinstate' THEN fleet.status <> 'retired' AND (
+        look.reachable IS NOT TRUE OR look.failure_kind IS NOT NULL
+        OR look.inspected_at > clock_timestamp() - interval '1 day'
+    )
+    ELSE look.inspected_at IS NULL AND look.requested_at > clock_timestamp() - interval '1 hour'
+END
+GROUP BY look.stream
+
+-- unread: which of these databases were reinstated or repointed and have not been read since
+SELECT DISTINCT look.database FROM ledger.inspection AS look
+JOIN ledger.fleet_database AS fleet ON fleet.database = look.database
+WHERE look.purpose = 'reinstate' AND look.database = ANY ($1) AND fleet.status <> 'retired'
+  AND (look.reachable IS NOT TRUE OR look.failure_kind IS NOT NULL)
 
 -- busy: which of these databases belong to an unfinished rollout
 SELECT planned.database, planned.rollout

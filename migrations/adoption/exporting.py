@@ -203,13 +203,14 @@ def _flyway_rows(chosen: Chosen, last_rank: int) -> list[str]:
     )
     for rank, (one, entry) in enumerate(ranked, start=last_rank + 1):
         file = one.files[0]
-        version = None if one.repeatable else one.version.lstrip("vV").replace("_", ".")
+        version = None if one.repeatable else one.version.lstrip("vVB").replace("_", ".")
+        kind = "SQL" if one.replaces is None else "SQL_BASELINE"
         # Flyway knows a repeatable migration by its description alone.
         text = one.name or one.version.partition("__")[2] or one.version
         description = text.replace("_", " ").strip()
         checksum = flyway_checksum(file.content)
         made_by = entry.made_by or "migration-ledger"
-        values: list[Value] = [rank, version, description[:200], "SQL"]
+        values: list[Value] = [rank, version, description[:200], kind]
         values += [file.name, checksum, made_by, _time(entry), entry.duration_ms, True]
         rows.append(_insert(columns, values))
     return rows
@@ -270,7 +271,15 @@ async def _there(
         )
     found = match(theirs[0], migrations)
     unknown = [row.label for row in found.unmatched]
-    unknown += [one.label for one in found.taken if one.version not in applied]
+    # In the place of these a baseline was applied.
+    covered = {
+        version for one in migrations if one.version in applied for version in one.replaces or ()
+    }
+    unknown += [
+        one.label
+        for one in found.taken
+        if one.version not in applied and one.version not in covered
+    ]
     if found.problem or unknown:
         raise AdoptionRefused(
             found.problem

@@ -160,7 +160,10 @@ def _differs(row: Row, migration: Migration) -> bool:
     """Whether the tool's own checksum says so; most tools keep none."""
     if row.checksum is None or not migration.files:
         return False
-    return flyway_checksum(migration.files[0].content) != row.checksum
+    known = {flyway_checksum(migration.files[0].content)}
+    if migration.filled:
+        known.add(flyway_checksum(migration.filled.encode()))
+    return row.checksum not in known
 
 
 def _gaps(migrations: Sequence[Migration], taken: set[str]) -> list[str]:

@@ -6,6 +6,7 @@
 - Blanks after `--` may be missing or many; the line starts with it. Case matters, as it does for
   dbmate; a line that is almost a marker is an error, because dbmate takes it as a comment and runs
   what follows in the wrong section.
+- Other words behind a marker mean nothing, as for dbmate, and are noted.
 - Several pairs in one file are one migration: ups in their order, downs in the opposite order. If
   one of them is without a transaction, all of them are.
 - Up may be empty: a migration that does nothing. Down may be missing: then it cannot be undone.
@@ -20,7 +21,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from migrations.dialects import Reading, only
 from migrations.dialects.encoding import text_of
@@ -35,6 +36,7 @@ _LIKE_MARKER = re.compile(
     r"^[ \t]*--+[ \t]*migrate[ \t]*:[ \t]*(\w*)([^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
 _MARKER = re.compile(r"--[ \t]*migrate:(up|down)(?:[ \t]+[^\n]*)?\s*")
+_OPTIONS = ("transaction:false", "transaction:true")
 _NAME = re.compile(r"([0-9]+)(.*)\.sql", re.IGNORECASE | re.DOTALL)
 _NAME_REMEDY = "Name it like 20260102030405_add_users.sql: a number, an underscore, a description"
 
@@ -86,12 +88,17 @@ class _Part:
     line: int
     transaction: bool
 
+    @property
+    def is_down(self) -> bool:
+        return self.direction == "down"
+
 
 def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))
     if found is None:
         raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
-    parts = list(_parts(text_of(file), file.name))
+    text = text_of(file)
+    parts = list(_parts(text, file.name))
     ups = [part for part in parts if part.direction == "up"]
     downs = [part for part in reversed(parts) if part.direction == "down"]
     if not ups:
@@ -103,14 +110,19 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
         for name, group in (("Up", ups), ("Down", downs))
         if group
     }
-    return assemble((found.group(1), found.group(2).lstrip("_-. ")), dialect, file, built)
+    named = (found.group(1), found.group(2).lstrip("_-. "))
+    migration = assemble(named, dialect, file, built)
+    return replace(migration, notes=(*migration.notes, *_words_left_alone(text, file.name)))
 
 
 def _built(parts: Sequence[_Part], file: str, reading: Reading) -> Built:
     """One section of one or more parts."""
     options = Options(transaction=all(part.transaction for part in parts))
     built = [
-        build(Body(part.text, file, part.text.encode(), part.line, options), reading)
+        build(
+            Body(part.text, file, part.text.encode(), part.line, options, down=part.is_down),
+            reading,
+        )
         for part in parts
     ]
     if len(built) == 1:
@@ -124,8 +136,14 @@ def _built(parts: Sequence[_Part], file: str, reading: Reading) -> Built:
         )
     hashed = "".join(part.text for part in parts).encode()
     statements = tuple(statement for one in built for statement in one.section.statements)
+    broken = next((one.section.broken for one in built if one.section.broken), "")
     return Built(
-        Section(statements, options, hashlib.sha256(hashed).hexdigest()),
+        Section(
+            () if broken else statements,
+            options,
+            hashlib.sha256(hashed).hexdigest(),
+            broken=broken,
+        ),
         tuple(sorted({name for one in built for name in one.variables})),
         tuple(note for one in built for note in one.notes),
     )
@@ -155,15 +173,18 @@ def _checked(match: re.Match[str], text: str, file: str) -> bool:
             f"unknown marker `{match.group().strip()[:80]}`",
             f"Write `-- migrate:{wanted}` at the start of the line",
         )
-    for option in match.group(2).split():
-        if option not in ("transaction:false", "transaction:true"):
-            raise MarkerError(
-                file,
-                _line(text, match),
-                f"unknown option {option[:80]}",
-                "Known options: transaction:false, transaction:true",
-            )
     return True
+
+
+def _words_left_alone(text: str, file: str) -> Iterator[str]:
+    """What to say of words on markers that mean nothing, to dbmate and to us."""
+    for match in _LIKE_MARKER.finditer(text):
+        unknown = [word for word in match.group(2).split() if word not in _OPTIONS]
+        if unknown:
+            yield (
+                f"{file}:{_line(text, match)}: `{' '.join(unknown)[:80]}` behind the marker means "
+                "nothing; known are transaction:false and transaction:true"
+            )
 
 
 def _check_before(text: str, file: str) -> None:

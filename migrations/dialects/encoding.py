@@ -14,9 +14,12 @@ from migrations.migration import SourceFile
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def text_of(file: SourceFile) -> str:
-    """The text of a file, byte for byte. Raises EncodingError with the place of the first fault."""
-    content = file.content
+def text_of(file: SourceFile, *, marked: bool = False) -> str:
+    """The text of a file, byte for byte. Raises EncodingError with the place of the first fault.
+
+    `marked` leaves out a byte order mark, where the tool that the file was written for does so.
+    """
+    content = file.content.removeprefix(codecs.BOM_UTF8) if marked else file.content
     if content.startswith(codecs.BOM_UTF8):
         raise EncodingError(
             file.name,

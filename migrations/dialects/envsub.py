@@ -3,8 +3,9 @@
     $NAME   ${NAME}   ${NAME:-default}   ${NAME-default}   $$ and \\$ (a dollar sign)
 
 goose takes values from its environment, and nothing where there is none; we take declared
-variables, and refuse one that is missing by its name. What is declared becomes `${NAME}`, which
-`migrations.dialects.variables` fills with its checks.
+variables, and refuse one that is missing by its name. What is declared is marked with characters
+that no text may hold, and `migrations.dialects.variables` fills exactly these places, with its
+checks: whatever else looks like a placeholder is text, as it is for goose.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from migrations.dialects.variables import NAME
 from migrations.errors import VariableError
 
+MARKED = re.compile(rf"\0(?P<name>{NAME})\0")
+"""A place to be filled, as `expanded` leaves it."""
 _PLACE = re.compile(
     r"\\\$|\$\$"
     r"|\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)"
@@ -23,7 +27,7 @@ _PLACE = re.compile(
 
 
 def expanded(text: str, variables: Mapping[str, str], file: str, line: int) -> str:
-    """A line with its places filled or put as `${NAME}`. Raises VariableError."""
+    """A line with its places filled or marked. Raises VariableError."""
 
     def put(place: re.Match[str]) -> str:
         if place["other"] is not None:
@@ -46,6 +50,6 @@ def expanded(text: str, variables: Mapping[str, str], file: str, line: int) -> s
                 f"variable {name} is not declared",
                 f"Declare it with --var {name}=VALUE, or under [variables] in ledger.toml",
             )
-        return f"${{{name}}}"
+        return f"\0{name}\0"
 
     return _PLACE.sub(put, text)

@@ -2,8 +2,8 @@
 
     V13.1__name.sql, V1_20_0__name.sql   a version; `_` is `.`, and 1.2 comes before 1.10
     U13.1__name.sql                      takes V13.1 back: its down section
-    R__name.sql                          repeatable: after all versions, by name, and again whenever
-                                         its bytes change
+    R__name.sql                          repeatable: after all versions, by name (`_` is a blank),
+                                         and again whenever its bytes change
     B20__name.sql                        baseline: on a database without history the newest one runs
                                          in the place of every version up to it; never elsewhere
     1__name.sql                          no prefix: when the dialect is named, and no file of the
@@ -13,6 +13,7 @@
   PostgreSQL's files where there are several kinds of servers.
 - Every file is one section. In `<file>.conf`, `executeInTransaction=false` lets it commit statement
   by statement and `placeholderReplacement=false` leaves placeholders alone; others are refused.
+- A byte order mark is left out, as Flyway does; checksums are over the file's own bytes.
 - `${name}` stands for a declared variable. Of Flyway's own, `${flyway:filename}` and
   `${flyway:table}` are known; the others depend on where and when Flyway runs, and are refused
   unless they are declared.
@@ -30,8 +31,10 @@ from dataclasses import dataclass, replace
 from migrations.dialects import Reading, only
 from migrations.dialects.encoding import text_of
 from migrations.dialects.flyway_settings import settings_of
+from migrations.dialects.history_table import HistoryTable
+from migrations.dialects.naming import description
 from migrations.dialects.sections import Body, Built, build
-from migrations.dialects.variables import undeclared
+from migrations.dialects.variables import fill, undeclared
 from migrations.errors import (
     DialectError,
     DuplicateVersionError,
@@ -49,6 +52,8 @@ _NAMED = re.compile(r"(?P<kind>[VUB]?)(?P<version>[0-9]+(?:[._][0-9]+)*)(?:__(?P
 _REPEATABLE = re.compile(r"R__(?P<name>.+)")
 _NEAR_MISS = re.compile(r"[VUBvub][0-9]|[rR]_|.*__")
 _MARKED = re.compile(r"(?:[VB][0-9]+(?:[._][0-9]+)*|R)__.*")
+_LIKE_MARKED = re.compile(_MARKED.pattern, re.IGNORECASE)
+"""Also with a prefix in small letters, which Flyway leaves alone and `load` refuses."""
 _OTHERS = re.compile(rb"^--[ \t]*(?:\+[ \t]*(?:migrate|goose)|migrate:up)", re.MULTILINE)
 _UP_DOWN = re.compile(r"\.(?:up|down)$")
 _CALLBACK = re.compile(
@@ -59,6 +64,15 @@ _IDLE = frozenset({"Clean", "Info", "Validate", "Baseline", "Repair", "Deploy"})
 """What callbacks may be of that no migration calls."""
 _OWN = "flyway:"
 _NAME_REMEDY = "Name it like V2__add_email.sql, U2__add_email.sql or R__views.sql"
+
+
+HISTORY = HistoryTable(
+    "flyway_schema_history",
+    "installed_rank integer PRIMARY KEY, version varchar(50), description varchar(200) NOT NULL, "
+    "type varchar(20) NOT NULL, script varchar(1000) NOT NULL, checksum integer, "
+    "installed_by varchar(100) NOT NULL, installed_on timestamp NOT NULL DEFAULT now(), "
+    "execution_time integer NOT NULL, success boolean NOT NULL",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +97,7 @@ class Flyway:
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a name bears a prefix and two underscores, and no text another tool's marks."""
         marked = any(
-            _MARKED.fullmatch(stem) and not _UP_DOWN.search(stem)
+            _LIKE_MARKED.fullmatch(stem) and not _UP_DOWN.search(stem)
             for file in files
             if (stem := _stem(file.name)) is not None
         )
@@ -110,11 +124,9 @@ class Flyway:
                 "Add that file, or delete it",
             )
         baselines = [_migration(one, None, settings, reading) for one in named if one.kind == "B"]
-        repeatables = [
-            replace(_migration(one, None, settings, reading), repeatable=True)
-            for one in sorted((one for one in named if one.kind == "R"), key=lambda one: one.name)
-        ]
-        return [*_with_baselines(loaded, baselines), *repeatables]
+        repeatables = [_repeatable(one, settings, reading) for one in named if one.kind == "R"]
+        found = [*_with_baselines(loaded, baselines), *sorted(repeatables, key=description)]
+        return [HISTORY.noted(migration) for migration in found]
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -184,7 +196,7 @@ def _refuse_callback(file: SourceFile, of: str) -> None:
     if of in _IDLE:
         return
     try:
-        statements = parse(text_of(file))
+        statements = parse(text_of(file, marked=True))
     except GrammarError:
         statements = []
     else:
@@ -219,8 +231,8 @@ def _refuse_twice(named: Sequence[_Named]) -> None:
 def _migration(
     one: _Named, undo: _Named | None, settings: Mapping[str, SourceFile], reading: Reading
 ) -> Migration:
-    up = _built(one.file, settings, reading)
-    down = _built(undo.file, settings, reading) if undo is not None else None
+    up = _built(one, settings, reading)
+    down = _built(undo, settings, reading) if undo is not None else None
     both = [built for built in (up, down) if built is not None]
     sources = [one.file] if undo is None else [one.file, undo.file]
     files = tuple(part for file in sources for part in _with_conf(file, settings))
@@ -237,24 +249,42 @@ def _migration(
     )
 
 
+def _repeatable(one: _Named, settings: Mapping[str, SourceFile], reading: Reading) -> Migration:
+    """An R file; Flyway's checksum of one is that of its text with the values in it."""
+    found = replace(_migration(one, None, settings, reading), repeatable=True)
+    said = settings_of(settings[one.file.name]) if one.file.name in settings else {}
+    if not said.get("placeholderreplacement", True):
+        return found
+    text = text_of(one.file)
+    filled = fill(text, _values(one.file, reading), file=one.file.name).filled
+    return found if filled == text else replace(found, filled=filled)
+
+
+def _values(file: SourceFile, reading: Reading) -> Mapping[str, str]:
+    """What placeholders of a file stand for: Flyway's own that are known, and what is declared."""
+    own = {f"{_OWN}filename": _base(file.name), f"{_OWN}table": "flyway_schema_history"}
+    return {**own, **reading.variables}
+
+
 def _with_conf(file: SourceFile, settings: Mapping[str, SourceFile]) -> Iterator[SourceFile]:
     yield file
     if file.name in settings:
         yield settings[file.name]
 
 
-def _built(file: SourceFile, settings: Mapping[str, SourceFile], reading: Reading) -> Built:
+def _built(one: _Named, settings: Mapping[str, SourceFile], reading: Reading) -> Built:
     """The section of one file. Raises LoadError."""
+    file, down = one.file, one.kind == "U"
     said = settings_of(settings[file.name]) if file.name in settings else {}
-    text = text_of(file)
+    text = text_of(file, marked=True)
     options = Options(transaction=said.get("executeintransaction", True))
+    body = Body.of_file(file, text, options, down=down)
     if not said.get("placeholderreplacement", True):
-        return build(Body.of_file(file, text, options), replace(reading, variables={}))
-    own = {f"{_OWN}filename": _base(file.name), f"{_OWN}table": "flyway_schema_history"}
-    values = {**own, **reading.variables}
+        return build(body, replace(reading, variables={}))
+    values = _values(file, reading)
     missing = undeclared(text, values)
     _refuse_own(file, text, missing)
-    built = build(Body.of_file(file, text, options), replace(reading, variables=values))
+    built = build(body, replace(reading, variables=values))
     declared = tuple(name for name in built.variables if name in reading.variables)
     left = tuple(name for name in missing if f"${{{name}}}" in text)
     notes = (*built.notes, *((_left_note(file, left),) if left else ()))
@@ -291,3 +321,7 @@ def _with_baselines(
         else one
         for index, one in enumerate(found)
     ]
+
+
+DIALECTS = (Flyway(), HISTORY.kept_by(Flyway()))
+"""As it is, and with a look-alike of Flyway's own table."""

@@ -6,6 +6,7 @@
   transaction, unless a statement in it cannot run in one; its checksum is that of its raw bytes.
 - Where files for several kinds of servers stand side by side, `migrations.dialects.pairs` says
   which one counts.
+- Behind `.up` or `.down` any ending will do (`1_name.up.pgsql`), as it does for golang-migrate.
 - A file that is no half of a pair and has no version is not a migration.
 """
 
@@ -17,14 +18,16 @@ from collections.abc import Sequence
 from migrations.dialects import Reading, only
 from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.naming import base_name, is_program, is_sql, ordered, refuse_programs
-from migrations.dialects.pairs import Half, half, paired
+from migrations.dialects.pairs import ANY_ENDING, Half, half, paired
 from migrations.dialects.sql_migrate import is_ours
 from migrations.errors import FileNameError
 from migrations.migration import Migration, SourceFile
 
 _NAME = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
-_PAIRED = re.compile(r"[0-9]+_.*\.(?:up|down)\.sql", re.IGNORECASE | re.DOTALL)
-_NUMBERED = re.compile(r"[0-9].*\.sql|.*\.(?:up|down)\.sql", re.IGNORECASE | re.DOTALL)
+_PAIRED = re.compile(r"[0-9]+_.*\.(?:up|down)\..+", re.IGNORECASE | re.DOTALL)
+_NUMBERED = re.compile(
+    r"[0-9].*\.sql|.*\.(?:up|down)\.sql|[0-9]+_.*\.(?:up|down)\..+", re.IGNORECASE | re.DOTALL
+)
 _VERSION_FOLDER = re.compile(r"(?:.*/)?[0-9][^/]*/(?:migration|up|down)\.sql$", re.IGNORECASE)
 _NAME_REMEDY = (
     "Name the pair like 000001_add_users.up.sql and 000001_add_users.down.sql; files of another "
@@ -47,7 +50,9 @@ class GolangMigrate:
             name
             for name in names
             if (
-                is_sql(name) or is_program(name) if "/" not in name else _VERSION_FOLDER.match(name)
+                _VERSION_FOLDER.match(name)
+                if "/" in name
+                else is_sql(name) or is_program(name) or _PAIRED.fullmatch(name)
             )
         ]
 
@@ -81,7 +86,7 @@ class GolangMigrate:
 
 def _half(file: SourceFile) -> Half | None:
     base = base_name(file.name)
-    found = half(file, base, _named)
+    found = half(file, base, _named, ANY_ENDING)
     if found is None and (_NUMBERED.fullmatch(base) or _VERSION_FOLDER.match(file.name)):
         raise FileNameError(file.name, None, "the file is no half of a pair", _NAME_REMEDY)
     return found

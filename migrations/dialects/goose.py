@@ -9,7 +9,8 @@
   is no annotation is an error, as it is for goose.
 - Statements are split by PostgreSQL's grammar: a last one without semicolon is a statement too.
 - Up may be empty: a migration that does nothing.
-- Where ENVSUB is on, a variable that is not declared is refused by its name; `$$` is a `$`.
+- Where ENVSUB is on, a variable that is not declared is refused by its name; `$$` is a `$`. Where
+  it is off nothing is filled, whatever is declared.
 - A file without a version is goose's helper, unless it bears an annotation: then it is an error. Go
   migrations are refused by their names.
 - Lines end as goose ends them, with a newline alone; the checksum is that of the raw bytes.
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 
 from migrations.dialects import Reading, only
 from migrations.dialects.encoding import text_of
-from migrations.dialects.envsub import expanded
+from migrations.dialects.envsub import MARKED, expanded
 from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.naming import (
     base_name,
@@ -32,8 +33,8 @@ from migrations.dialects.naming import (
     ordered,
     refuse_programs,
 )
-from migrations.dialects.sections import Body, assemble, build
-from migrations.errors import FileNameError, MarkerError
+from migrations.dialects.sections import Body, Built, assemble, build
+from migrations.errors import FileNameError, MarkerError, VariableError
 from migrations.migration import Migration, Options, SourceFile
 
 _MARK = re.compile(rb"^[ \t]*--[^\n]*\+goose", re.MULTILINE)
@@ -114,7 +115,21 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
         name: build(_body(part, texts, options, file.name, len(lines)), reading)
         for name, part in sections.items()
     }
+    _refuse_filled_programs(built, file.name)
     return assemble((found.group(1), found.group(2)), dialect, file, built)
+
+
+def _refuse_filled_programs(built: Mapping[str, Built], file: str) -> None:
+    """Raise VariableError for a psql script with ENVSUB: psql has variables of its own."""
+    for one in built.values():
+        program = one.section.program
+        if program is not None and (found := MARKED.search(program.text)):
+            raise VariableError(
+                file,
+                program.text.count("\n", 0, found.start()) + 1,
+                f"ENVSUB would fill {found['name']} in a script for psql",
+                "Write it as a variable of psql, :'name', or the script as SQL",
+            )
 
 
 def _body(
@@ -123,7 +138,8 @@ def _body(
     """The section whose marker is the first line of `part`, in a file of so many lines."""
     first, last = part[0].number, part[-1].number
     hashed = "\n".join([line.text for line in part[1:]] + [""] * (last < lines and last > first))
-    return Body("\n".join(texts[first:last]), file, hashed.encode(), first + 1, options)
+    text, down = "\n".join(texts[first:last]), part[0].command == "Down"
+    return Body(text, file, hashed.encode(), first + 1, options, placeholder=MARKED, down=down)
 
 
 def _command(text: str, number: int, file: str) -> str:

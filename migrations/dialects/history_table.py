@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from migrations.dialects import Dialect, Reading
 from migrations.labels import tables
@@ -32,34 +33,38 @@ class HistoryTable:
         statement = _first(migration, self.name)
         if statement is None:
             return migration
-        note = (
-            f"{migration.files[0].name}:{statement.line}: names {self.name}, in which the "
-            "old tool keeps its own history and we do not; where it is missing, read the folder "
-            f"with --dialect {migration.dialect}+table"
-        )
+        note = self._advice(migration, statement)
         return replace(migration, notes=(*migration.notes, note))
 
-    def made(self, migration: Migration, dialect: str) -> Migration:
-        """The migration as `dialect`, which makes the table before it is named."""
+    def made(self, migration: Migration) -> Migration:
+        """The migration, which makes the table before it is named."""
         statement = _first(migration, self.name)
         if statement is None:
-            return replace(migration, dialect=dialect)
+            return migration
+        advice = self._advice(migration, statement)
         note = (
             f"{migration.files[0].name}:{statement.line}: names {self.name}; an empty one is made "
             "first, where there is none"
         )
         down = self._before(migration.down) if migration.down else None
         up = self._before(migration.up)
-        notes = (*migration.notes[:-1], note)
-        return replace(migration, dialect=dialect, up=up, down=down, notes=notes)
+        notes = (*(one for one in migration.notes if one != advice), note)
+        return replace(migration, up=up, down=down, notes=notes)
 
     def kept_by(self, dialect: Dialect) -> Dialect:
         """The dialect that makes the table."""
-        return WithHistoryTable(dialect, self)
+        return WithHistoryTable(dialect, (self,))
+
+    def _advice(self, migration: Migration, statement: Statement) -> str:
+        return (
+            f"{migration.files[0].name}:{statement.line}: names {self.name}, in which the "
+            "old tool keeps its own history and we do not; where it is missing, read the folder "
+            f"with --dialect {migration.dialect}+table"
+        )
 
     def _before(self, section: Section) -> Section:
         first = next((one for one in section.statements if _names(one, self.name)), None)
-        if first is None:
+        if first is None or section.batches is not None:
             return section
         named = tables(first.text)
         called = next((name for name in named if _is(name, self.name)), self.name)
@@ -73,7 +78,7 @@ class WithHistoryTable:
     """A dialect as it is, plus an empty look-alike of its tool's own table; never guessed."""
 
     inner: Dialect
-    table: HistoryTable
+    tables: tuple[HistoryTable, ...]
 
     @property
     def name(self) -> str:
@@ -91,14 +96,19 @@ class WithHistoryTable:
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """What the dialect loads, with the table. Raises LoadError."""
         loaded = self.inner.load(files, reading)
-        return [self.table.made(migration, self.name) for migration in loaded]
+        return [self._made(migration) for migration in loaded]
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
     ) -> Migration:
         """What the dialect rebuilds, with the table. Raises LoadError."""
         rebuilt = self.inner.rebuild(version, name, files, reading)
-        return self.table.made(rebuilt, self.name)
+        return self._made(rebuilt)
+
+    def _made(self, migration: Migration) -> Migration:
+        for table in self.tables:
+            migration = table.made(migration)
+        return replace(migration, dialect=self.name)
 
 
 def _first(migration: Migration, table: str) -> Statement | None:
@@ -109,7 +119,12 @@ def _first(migration: Migration, table: str) -> Statement | None:
 
 def _names(statement: Statement, table: str) -> bool:
     """Whether it names the table, also in a body that the grammar does not look into."""
-    return re.search(rf"(?<!\w){re.escape(table)}(?!\w)", statement.text) is not None
+    return table in statement.text and bool(_word(table).search(statement.text))
+
+
+@cache
+def _word(table: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(table)}(?!\w)")
 
 
 def _is(name: str, table: str) -> bool:

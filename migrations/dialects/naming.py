@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from migrations.errors import DialectError, DuplicateVersionError
 from migrations.migration import Migration, SourceFile
 from migrations.version import version_key
 
 SUFFIX = ".sql"
-PARTS = ("migration.sql", "up.sql", "down.sql")
+WHOLE = "migration.sql"
+PARTS = (WHOLE, "up.sql", "down.sql")
 """Names of files in a folder per migration."""
-_PROGRAM = re.compile(
-    r"[vV]?[0-9][0-9._-]*[_. -].*\.(?:go|ts|mts|js|mjs|cjs|rb|rs|java|kt|php|ex|exs|cs|fizz)",
-    re.DOTALL,
-)
+_LANGUAGE = r"(?:go|ts|mts|js|mjs|cjs|rb|rs|java|kt|php|ex|exs|cs|fizz|sh|clj|ya?ml|xml)"
+_PROGRAM = re.compile(rf"[vV]?[0-9][0-9._-]*[_. -].*\.{_LANGUAGE}", re.DOTALL)
+_PART = re.compile(rf"(?:up|down|index|migration|change)\.{_LANGUAGE}", re.IGNORECASE)
+"""Names that a migration in another form has in a folder of its own."""
 _TEST = re.compile(r"(?:_test\.go|\.(?:test|spec)\.[a-z]+|\.d\.ts)$")
 
 
@@ -31,15 +34,21 @@ def in_folder(name: str) -> bool:
 
 
 def is_program(name: str) -> bool:
-    """Whether a name is that of a migration in a programming language that we do not run."""
+    """Whether a name is that of a migration in a language that we do not run."""
     base = base_name(name)
     return bool(_PROGRAM.fullmatch(base)) and not _TEST.search(base)
+
+
+def is_program_part(base: str) -> bool:
+    """Whether a file in a migration's own folder is the migration in such a language."""
+    return bool(_PART.fullmatch(base)) and not _TEST.search(base)
 
 
 def refuse_programs(files: Sequence[SourceFile], dialect: str) -> None:
     """Raise DialectError for the first migration that is a program: none is skipped silently."""
     for file in files:
-        if is_program(file.name):
+        folder, _, base = file.name.rpartition("/")
+        if is_program(file.name) or (folder and is_program_part(base)):
             raise DialectError(
                 file.name,
                 None,
@@ -49,18 +58,16 @@ def refuse_programs(files: Sequence[SourceFile], dialect: str) -> None:
             )
 
 
-def top_level(names: Sequence[str]) -> list[str]:
-    """The `.sql` files (in any case) of the folder itself; subfolders are left alone."""
-    return [name for name in names if "/" not in name and name.lower().endswith(SUFFIX)]
-
-
 def base_name(name: str) -> str:
     """The last part of a file's name: a history from several folders has them before it."""
     return name.rpartition("/")[2]
 
 
-def ordered(loaded: Sequence[Migration]) -> list[Migration]:
-    """By version, number by number. Raises DuplicateVersionError."""
+def ordered(loaded: Sequence[Migration], otherwise: str = "") -> list[Migration]:
+    """By version, number by number; `otherwise` is one more remedy for the same version twice.
+
+    Raises DuplicateVersionError.
+    """
     found = sorted(loaded, key=lambda migration: version_key(migration.version))
     for first, second in itertools.pairwise(found):
         if version_key(first.version) == version_key(second.version):
@@ -68,6 +75,22 @@ def ordered(loaded: Sequence[Migration]) -> list[Migration]:
                 second.files[0].name,
                 None,
                 f"has the same version as {first.files[0].name}",
-                "Give one of them another version (leading zeros do not count)",
+                f"Give one of them another version (leading zeros do not count){otherwise}",
             )
     return found
+
+
+def description(repeatable: Migration) -> str:
+    """What repeatable migrations are ordered by: their descriptions, as Flyway reads them."""
+    return repeatable.version.replace("_", " ")
+
+
+def apart(loaded: Sequence[Migration], stem: Callable[[Migration], str]) -> list[Migration]:
+    """The migrations; those of one version are told apart by the whole name that `stem` gives."""
+    count = Counter(version_key(migration.version) for migration in loaded)
+    return [
+        replace(migration, version=stem(migration), name="")
+        if count[version_key(migration.version)] > 1
+        else migration
+        for migration in loaded
+    ]

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from migrations.dialects import Reading
 from migrations.dialects.encoding import text_of
-from migrations.dialects.sections import NO_OPTIONS, Body, Built, build
+from migrations.dialects.sections import NO_OPTIONS, Body, build
 from migrations.errors import DuplicateVersionError, FolderError
 from migrations.migration import Migration, Options, SourceFile
 from migrations.version import version_key
@@ -26,9 +26,11 @@ OTHERS = frozenset(
         *("cockroach", "cockroachdb", "crdb", "clickhouse", "h2", "tidb", "spanner"),
     }
 )
-_SUFFIX = re.compile(r"(.*)\.(up|down)\.sql", re.IGNORECASE | re.DOTALL)
+SQL_ONLY = re.compile(r"(.*)\.(up|down)\.sql", re.IGNORECASE | re.DOTALL)
+ANY_ENDING = re.compile(r"(.*)\.(up|down)\..+", re.IGNORECASE | re.DOTALL)
+"""What the name of a half may end in."""
 _NO_TRANSACTION = re.compile(
-    r"--[ \t]*(?:no-transaction|atlas:txmode[ \t]+none|morph:nontransactional)[ \t]*\r?$",
+    r"--[ \t]*(?:no-transaction\b|(?:atlas:txmode[ \t]+none|morph:nontransactional)[ \t]*\r?$)",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -43,25 +45,36 @@ class Half:
     direction: str
     server: str = ""
     autocommit: bool = False
+    place: str = ""
+    """The folder that holds both halves; empty where their names alone say so."""
 
 
-def half(
-    file: SourceFile, base: str, named: Callable[[str], tuple[str, str] | None]
-) -> Half | None:
-    """What the file called `base` is; `None` if it is no half of a pair with a version.
-
-    `named` splits a name without its suffixes into version and description.
-    """
-    found = _SUFFIX.fullmatch(base)
-    if found is None:
-        return None
-    stem, *words = found.group(1).split(".")
+def named_server(stem: str) -> tuple[str, str, bool]:
+    """A name without suffixes: what is left, the kind of server, whether it autocommits."""
+    name, *words = stem.split(".")
     server, autocommit = "", False
     while words and (word := words[-1].lower()) in {*OURS, *OTHERS, "autocommit"}:
         autocommit = autocommit or word == "autocommit"
         server = server if word == "autocommit" else word
         words.pop()
-    split = named(".".join((stem, *words)))
+    return ".".join((name, *words)), server, autocommit
+
+
+def half(
+    file: SourceFile,
+    base: str,
+    named: Callable[[str], tuple[str, str] | None],
+    suffix: re.Pattern[str] = SQL_ONLY,
+) -> Half | None:
+    """What the file called `base` is; `None` if it is no half of a pair with a version.
+
+    `named` splits a name without its suffixes into version and description.
+    """
+    found = suffix.fullmatch(base)
+    if found is None:
+        return None
+    stem, server, autocommit = named_server(found.group(1))
+    split = named(stem)
     if split is None:
         return None
     return Half(file, *split, found.group(2).lower(), server, autocommit)
@@ -72,17 +85,27 @@ class _Pair:
     halves: dict[str, list[Half]] = field(default_factory=dict)
 
 
-def paired(halves: Iterable[Half], dialect: str, reading: Reading) -> list[Migration]:
-    """The migrations that the files make, in no order. Raises LoadError."""
-    pairs: dict[tuple[int, ...], _Pair] = {}
+def paired(
+    halves: Iterable[Half],
+    dialect: str,
+    reading: Reading,
+    body: Callable[[Half], Body] | None = None,
+) -> list[Migration]:
+    """The migrations that the files make, in no order; `body` is the text of one of them.
+
+    Raises LoadError.
+    """
+    pairs: dict[object, _Pair] = {}
     for one in halves:
-        pair = pairs.setdefault(version_key(one.version), _Pair())
+        pair = pairs.setdefault(one.place or version_key(one.version), _Pair())
         pair.halves.setdefault(one.direction, []).append(one)
-    made = [_migration(pair, dialect, reading) for pair in pairs.values()]
+    made = [_migration(pair, dialect, reading, body or body_of) for pair in pairs.values()]
     return [migration for migration in made if migration is not None]
 
 
-def _migration(pair: _Pair, dialect: str, reading: Reading) -> Migration | None:
+def _migration(
+    pair: _Pair, dialect: str, reading: Reading, body: Callable[[Half], Body]
+) -> Migration | None:
     up = _chosen(pair.halves.get("up", []))
     down = _chosen(pair.halves.get("down", []))
     if up is None and pair.halves.get("up"):
@@ -96,29 +119,21 @@ def _migration(pair: _Pair, dialect: str, reading: Reading) -> Migration | None:
             f"version {down.version} has a down and no up",
             f"Add {down.version}_{down.name}.up.sql, or remove the down",
         )
-    built = [build(body_of(one.file, one.autocommit), reading) for one in (up, down) if one]
-    files = (up.file, down.file) if down else (up.file,)
-    return of_files((up.version, up.name), dialect, built, files)
-
-
-def of_files(
-    named: tuple[str, str], dialect: str, built: Sequence[Built], files: tuple[SourceFile, ...]
-) -> Migration:
-    """The migration of an up and perhaps a down, each a file of its own."""
-    version, name = named
-    down = built[1].section if len(built) > 1 else None
+    built = [build(replace(body(one), down=one is down), reading) for one in (up, down) if one]
     return Migration(
-        *(version, name, dialect, built[0].section, down, None, files),
+        *(up.version, up.name, dialect, built[0].section, built[1].section if down else None, None),
+        (up.file, down.file) if down else (up.file,),
         notes=tuple(note for one in built for note in one.notes),
         variables=tuple(sorted({name for one in built for name in one.variables})),
     )
 
 
-def body_of(file: SourceFile, autocommit: bool = False) -> Body:
+def body_of(half: Half) -> Body:
     """A whole file as a section; its first line may say that it takes no transaction."""
-    text = text_of(file)
-    alone = autocommit or _NO_TRANSACTION.match(text) is not None
-    return Body.of_file(file, text, Options(transaction=False) if alone else NO_OPTIONS)
+    text = text_of(half.file)
+    alone = half.autocommit or _NO_TRANSACTION.match(text) is not None
+    options = Options(transaction=False) if alone else NO_OPTIONS
+    return Body.of_file(half.file, text, options, loose=True)
 
 
 def _chosen(halves: Sequence[Half]) -> Half | None:

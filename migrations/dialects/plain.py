@@ -6,37 +6,52 @@
     2026-01-02-030405_name/up.sql, …/down.sql               the same, as a pair
     0000_name.sql with meta/_journal.json                   the journal gives the order
 
-- Versions are compared number by number. A `.sql` file that carries none is an error.
-- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says; a line that
-  is `--> statement-breakpoint` ends a statement.
+- Versions are compared number by number, dates with and without dashes alike. A `.sql` file that
+  carries none is an error; beside folders with versions it is left alone, with a note.
+- `-- no-transaction` (or `-- atlas:txmode none`) as the first line does what it says, and so does
+  `run_in_transaction = false` in Diesel's `metadata.toml`. A file that uses a value which it adds
+  to an enum runs step by step. A line `--> statement-breakpoint` (Drizzle) or `--;;` (Migratus)
+  ends a statement.
+- `-- atlas:checkpoint` among the first comments makes a baseline: on a database without history it
+  runs in the place of everything before it, and never elsewhere.
+- Of `001_name.postgres.sql` and `001_name.mysql.sql` ours counts: `migrations.dialects.pairs`.
+- Where Drizzle's journal lists two files of one number, or two of Prisma's folders have one time,
+  the whole names are the versions of both; elsewhere that is an error.
 - A file may be empty or hold only comments: a migration that does nothing.
-- A line that looks like the section marker of a tool is an error, because without that tool the SQL
-  below it would run with everything else.
+- In a file that is no half of a pair, a line that looks like the section marker of a tool is an
+  error, because without that tool the SQL below it would run with everything else.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from migrations.dialects import Reading, only
+from migrations.dialects.diesel_metadata import METADATA, runs_in_transaction
 from migrations.dialects.golang_migrate import GolangMigrate
-from migrations.dialects.history_table import HistoryTable
+from migrations.dialects.history_table import HistoryTable, WithHistoryTable
 from migrations.dialects.naming import (
     PARTS,
+    SUFFIX,
+    WHOLE,
+    apart,
     base_name,
     is_program,
+    is_program_part,
     is_sql,
     ordered,
     refuse_programs,
 )
 from migrations.dialects.ordering_file import JOURNAL, by_journal
-from migrations.dialects.pairs import Half, body_of, half, of_files, paired
-from migrations.dialects.sections import Body, build
-from migrations.errors import FileNameError, MarkerError
+from migrations.dialects.pairs import Half, body_of, half, named_server, paired
+from migrations.dialects.section_lines import refuse_section_lines
+from migrations.dialects.sections import Body
+from migrations.errors import FileNameError
 from migrations.migration import Migration, SourceFile
-from migrations.version import NAME_REMEDY, version_and_name
+from migrations.version import NAME_REMEDY, version_and_name, version_key
 
 _DATED = re.compile(
     r"([0-9]{4}[-_][0-9]{2}[-_][0-9]{2}(?:[.T_-][0-9]+(?![0-9A-Za-z]))*)(?:[-_. ]+(.+))?",
@@ -47,25 +62,23 @@ _OTHER_TOOLS = re.compile(
     rb"^[ \t]*--+[ \t]*(?:\+[ \t]*(?:migrate|goose)\b|migrate:(?:up|down)\b)",
     re.IGNORECASE | re.MULTILINE,
 )
-_MARKER = re.compile(
-    r"^[ \t]*--+[ \t]*(?:"
-    r"//[ \t]*@undo|@(?:up|down|undo)\b"
-    r"|\+[ \t]*[a-z]+[ \t]+(?:up|down)\b|migrat\w*[ \t]*:[ \t]*(?:up|down)\b"
-    r"|rambler[ \t]+(?:up|down)\b|liquibase[ \t]+formatted\b|changeset[ \t]+\S+:\S+"
-    r"|create above / drop below\b"
-    r"|(?:(?:up|down|rollback|undo|revert)(?:[ \t]+migration)?|migration[ \t]+(?:up|down))[ \t]*:?"
-    r"[ \t]*-*[ \t]*\r?$)",
-    re.IGNORECASE | re.MULTILINE,
-)
-_BREAKPOINT = re.compile(r"^--> statement-breakpoint\b", re.MULTILINE)
+_BREAKPOINT = re.compile(r"^--(?:> statement-breakpoint\b|;;[ \t]*\r?$)", re.MULTILINE)
 _BREAKPOINT_BEHIND = re.compile(r"--> statement-breakpoint[ \t]*\r?$", re.MULTILINE)
+_CHECKPOINT = re.compile(rb"(?:--[^\n]*\n)*?--[ \t]*atlas:checkpoint\b")
 _FLYWAY = re.compile(r"[VURB][0-9._]*__", re.IGNORECASE)
 
-HISTORY = HistoryTable(
+DIESEL = HistoryTable(
     "__diesel_schema_migrations",
     "version varchar(50) PRIMARY KEY, run_on timestamp NOT NULL DEFAULT current_timestamp",
 )
-"""Diesel's; of the tools without marks, its table is the one that files name."""
+PRISMA = HistoryTable(
+    "_prisma_migrations",
+    "id varchar(36) PRIMARY KEY, checksum varchar(64) NOT NULL, finished_at timestamptz, "
+    "migration_name varchar(255) NOT NULL, logs text, rolled_back_at timestamptz, "
+    "started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count integer NOT NULL DEFAULT 0",
+)
+HISTORIES = (DIESEL, PRISMA)
+"""Of the tools without marks, these have tables that files name."""
 
 
 class Plain:
@@ -86,32 +99,39 @@ class Plain:
             return False
         if any(_OTHER_TOOLS.search(file.content) for file in sql):
             return False
-        return any(_version_of(file.name) for file in sql)
+        return any(not _is_stray(file.name) for file in sql)
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per version. Raises LoadError."""
         refuse_programs(files, self.name)
         journal = next((file for file in files if file.name.endswith(JOURNAL)), None)
         sql = [file for file in files if is_sql(file.name)]
-        for file in sql:
-            _refuse_markers(file)
-        loaded = ordered([*self._pairs(sql, reading), *self._single(sql, reading)])
-        noted = [HISTORY.noted(migration) for migration in loaded]
-        return by_journal(noted, journal) if journal else noted
+        strays = [file for file in sql if _is_stray(file.name)] if _in_folders(sql) else []
+        kept = [file for file in sql if file not in strays]
+        metadata = {posixpath.dirname(one.name): one for one in files if _is_metadata(one.name)}
+        loaded = [
+            _with_metadata(migration, metadata)
+            for migration in paired(_halves(kept), self.name, reading, _reader(metadata))
+        ]
+        if journal or all(base_name(one.files[0].name).lower() == WHOLE for one in loaded):
+            loaded = apart(loaded, _stem)
+        loaded = ordered(loaded)
+        noted = [_noted(migration) for migration in loaded]
+        found = by_journal(noted, journal) if journal else noted
+        return _with_strays(_with_checkpoints(found), strays)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
     ) -> Migration:
         """The migration of its own files. Raises LoadError."""
-        return only(self.load(files, reading), files)
+        found = only(self.load(files, reading), files)
+        return replace(found, version=version, name="") if version == _stem(found) else found
 
-    def _pairs(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
-        halves = [found for file in files if (found := _half(file)) is not None]
-        return paired(halves, self.name, reading)
 
-    def _single(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
-        single = [file for file in files if _half(file) is None]
-        return [_migration(file, self.name, reading) for file in single]
+def _noted(migration: Migration) -> Migration:
+    for table in HISTORIES:
+        migration = table.noted(migration)
+    return migration
 
 
 def _is_migration(name: str) -> bool:
@@ -119,23 +139,112 @@ def _is_migration(name: str) -> bool:
     folder, _, base = name.rpartition("/")
     if not folder:
         return is_sql(name) or is_program(name)
+    program = is_program_part(base) and _named(base_name(folder)) is not None
+    return program or _is_part(name) or _is_metadata(name)
+
+
+def _halves(files: Sequence[SourceFile]) -> list[Half]:
+    """What each file is. Raises LoadError."""
+    halves = [_in_folder(file) or half(file, base_name(file.name), _named) for file in files]
+    alone = [_alone(file) for file, found in zip(files, halves, strict=True) if found is None]
+    whole = [one for one in halves if one and base_name(one.file.name).lower() == WHOLE]
+    for one in (*whole, *alone):
+        refuse_section_lines(one.file)
+    # Only where servers are named do two files of one version belong together.
+    served = {version_key(one.version) for one in alone if one.server}
+    apart_by_name = [
+        one if version_key(one.version) in served else replace(one, place=one.file.name)
+        for one in alone
+    ]
+    return [*(one for one in halves if one), *apart_by_name]
+
+
+def _in_folder(file: SourceFile) -> Half | None:
+    """Half of a pair, or a migration, by the name of its folder."""
+    folder, _, base = file.name.rpartition("/")
+    named = _named(base_name(folder)) if base.lower() in PARTS else None
+    if named is None:
+        return None
+    return Half(file, *named, "down" if base.lower() == "down.sql" else "up", place=folder)
+
+
+def _alone(file: SourceFile) -> Half:
+    """An up alone. Raises FileNameError."""
+    stem, server, autocommit = named_server(base_name(file.name)[: -len(SUFFIX)])
+    named = _named(stem)
+    if named is None:
+        raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
+    return Half(file, *named, "up", server, autocommit)
+
+
+def _reader(metadata: Mapping[str, SourceFile]) -> Callable[[Half], Body]:
+    """What reads the text of a file, by what Diesel's metadata says of its folder."""
+
+    def body(one: Half) -> Body:
+        found = _broken(body_of(one))
+        said = metadata.get(one.place)
+        if said is None or runs_in_transaction(said):
+            return found
+        return replace(found, options=replace(found.options, transaction=False))
+
+    return body
+
+
+def _is_metadata(name: str) -> bool:
+    folder, _, base = name.rpartition("/")
+    return base == METADATA and _named(base_name(folder)) is not None
+
+
+def _with_metadata(migration: Migration, metadata: Mapping[str, SourceFile]) -> Migration:
+    """The migration with the file that says how it runs, so that an agent knows it too."""
+    said = metadata.get(posixpath.dirname(migration.files[0].name))
+    return replace(migration, files=(*migration.files, said)) if said else migration
+
+
+def _with_checkpoints(loaded: Sequence[Migration]) -> list[Migration]:
+    """The migrations; one of Atlas's checkpoints stands for all that come before it."""
+    return [
+        replace(one, replaces=tuple(before.version for before in loaded[:index]))
+        if _CHECKPOINT.match(one.files[0].content)
+        else one
+        for index, one in enumerate(loaded)
+    ]
+
+
+def _stem(migration: Migration) -> str:
+    """The whole name of a migration's file, or of its folder."""
+    name = migration.files[0].name
+    return base_name(posixpath.dirname(name) if _is_part(name) else name.removesuffix(SUFFIX))
+
+
+def _in_folders(sql: Sequence[SourceFile]) -> bool:
+    """Whether the migrations stand in folders of their own, and no file with a version beside."""
+    folders = any(_is_part(file.name) for file in sql)
+    return folders and all(_is_part(file.name) or _is_stray(file.name) for file in sql)
+
+
+def _is_part(name: str) -> bool:
+    """Whether the folder of a file carries its version."""
+    folder, _, base = name.rpartition("/")
     return base.lower() in PARTS and _named(base_name(folder)) is not None
 
 
-def _half(file: SourceFile) -> Half | None:
-    """Half of a pair by the file's own name, or by its folder's."""
-    folder, _, base = file.name.rpartition("/")
-    if base.lower() in PARTS and (named := _named(base_name(folder))) is not None:
-        return Half(file, *named, "down" if base.lower() == "down.sql" else "up")
-    return half(file, base, _named)
+def _is_stray(name: str) -> bool:
+    """Whether neither a file's name nor its folder's carries a version."""
+    stem = base_name(name)[: -len(SUFFIX)]
+    return not _is_part(name) and _named(stem) is None
 
 
-def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
-    """An up alone. Raises LoadError."""
-    named = _named(base_name(file.name)[: -len(".sql")])
-    if named is None:
-        raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
-    return of_files(named, dialect, [build(_broken(body_of(file)), reading)], (file,))
+def _with_strays(loaded: Sequence[Migration], strays: Sequence[SourceFile]) -> list[Migration]:
+    """The migrations; the newest, which most plans name, says what was left alone."""
+    if not loaded:
+        return []
+    notes = [
+        f"{file.name}: carries no version among folders that do, and is left alone"
+        for file in strays
+    ]
+    newest = replace(loaded[-1], notes=(*loaded[-1].notes, *notes))
+    return [*loaded[:-1], newest]
 
 
 def _broken(body: Body) -> Body:
@@ -152,25 +261,5 @@ def _named(stem: str) -> tuple[str, str] | None:
     return version_and_name(stem)
 
 
-def _version_of(name: str) -> bool:
-    folder, _, base = name.rpartition("/")
-    stem = base_name(folder) if base.lower() in PARTS else base[: -len(".sql")]
-    return _named(stem) is not None
-
-
-def _refuse_markers(file: SourceFile) -> None:
-    """Raise MarkerError for a line that seems to begin a section of another tool's format."""
-    text = file.content.decode(errors="replace")
-    if found := _MARKER.search(text):
-        shown = found.group().strip()[:80]
-        raise MarkerError(
-            file.name,
-            text.count("\n", 0, found.start()) + 1,
-            f"`{shown}` looks like the section marker of a tool, and plain SQL has no sections",
-            "Write `-- +migrate Up` and `-- +migrate Down`, or a file of its own for each; "
-            "a comment that is none of this is written in other words",
-        )
-
-
-DIALECTS = (Plain(), HISTORY.kept_by(Plain()))
-"""As it is, and with a look-alike of Diesel's table."""
+DIALECTS = (Plain(), WithHistoryTable(Plain(), HISTORIES))
+"""As it is, and with look-alikes of Diesel's and Prisma's tables."""

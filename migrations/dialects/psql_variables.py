@@ -15,10 +15,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from migrations.grammar import colons, semicolons
+from migrations.dialects.psql_commands import commands
+from migrations.grammar import colons
 from migrations.literals import quote_ident, quote_literal
 
-_COMMAND = re.compile(r"^[ \t]*\\(?P<name>\w+)[ \t]*(?P<rest>[^\n]*?)[ \t\r]*$", re.MULTILINE)
 _SET = re.compile(r"(?P<name>\w+)(?:[ \t]+(?P<value>.+))?")
 _QUOTED = re.compile(r"'((?:[^'\\]|'')*)'")
 _PLAIN = re.compile(r"[^\s'\"`:\\]+")
@@ -102,16 +102,12 @@ def _literal(written: str) -> str | None:
 def _without_commands(text: str, said: _Settings) -> str | None:
     """The text with empty lines in the place of commands; `None` if one must stay."""
     pieces: list[str] = []
-    at = 0
-    for found in _COMMAND.finditer(text):
-        before = "".join((*pieces, text[at : found.start()]))
-        if semicolons(before) is None:
-            # The line stands inside a literal or a comment.
-            continue
-        line = text.count("\n", 0, found.start("name")) + 1
-        if not said.takes(found["name"], found["rest"], line):
+    at, line = 0, 1
+    for found in commands(text):
+        line += text.count("\n", at, found.start("command"))
+        if not said.takes(found["command"], found["rest"].rstrip(), line):
             return None
-        pieces = [before]
+        pieces.append(text[at : found.start()])
         at = found.end()
     return "".join((*pieces, text[at:]))
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from migrations.dialects import Dialect, dbmate, golang_migrate, goose, plain
-from migrations.dialects.flyway import Flyway
+from migrations.dialects import Dialect, dbmate, flyway, golang_migrate, goose, plain, sql_migrate
 from migrations.dialects.python import PythonModules
 from migrations.dialects.sqitch import Sqitch
-from migrations.dialects.sql_migrate import SqlMigrate
 
-OURS = SqlMigrate()
-"""Our own format, whose files may stand among those of another dialect."""
+OURS = sql_migrate.OURS
+FORMS_OF_OURS = sql_migrate.DIALECTS
 
 DIALECTS: tuple[Dialect, ...] = (
-    OURS,
-    Flyway(),
+    *FORMS_OF_OURS,
+    *flyway.DIALECTS,
     Sqitch(),
     *goose.DIALECTS,
     *dbmate.DIALECTS,

@@ -3,6 +3,10 @@
     text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
       └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
 
+A down section of another tool's folder that cannot be a migration is kept as broken: the folder
+loads, as it does for its own tool, and only taking that migration back is refused. In our own
+format it is an error like any other.
+
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the
 same server has already, a psql script. The checksum is the caller's: it is taken from the file's
@@ -12,12 +16,14 @@ own bytes, never from what became of them here.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from migrations.classify import enum_value_used
 from migrations.dialects import Reading
-from migrations.dialects.variables import PLACEHOLDER, Reads, read
-from migrations.errors import PsqlScriptError
+from migrations.dialects.variables import PLACEHOLDER, Reads, fill, read
+from migrations.errors import ForbiddenSqlError, PsqlScriptError, SqlSyntaxError
 from migrations.migration import (
     Language,
     Migration,
@@ -28,7 +34,7 @@ from migrations.migration import (
     Statement,
     StatementKind,
 )
-from migrations.psql_script import included, open_transaction
+from migrations.psql_script import included, open_transaction, referenced
 
 NO_OPTIONS = Options()
 ROLE_REMEDY = (
@@ -41,7 +47,11 @@ ROLE_REMEDY = (
 class Body:
     """The text of a section before it is read; `line` is the 1-based line of `file` it starts on.
 
-    `hashed` is what the checksum is taken from.
+    `hashed` is what the checksum is taken from. `placeholder` finds what is to be filled. A section
+    is `loose` when its format promises no transaction: then it runs step by step where it uses a
+    value of an enum that it has just added, which no single transaction may. `down` says that the
+    section takes back what an up did: nobody but its author is to blame if it cannot run;
+    `ours` that the file is in our own format.
     """
 
     text: str
@@ -50,11 +60,23 @@ class Body:
     line: int = 1
     options: Options = NO_OPTIONS
     verify: bool = False
+    placeholder: re.Pattern[str] = PLACEHOLDER
+    loose: bool = False
+    down: bool = False
+    ours: bool = False
 
     @classmethod
-    def of_file(cls, file: SourceFile, text: str, options: Options = NO_OPTIONS) -> Body:
+    def of_file(
+        cls,
+        file: SourceFile,
+        text: str,
+        options: Options = NO_OPTIONS,
+        *,
+        loose: bool = False,
+        down: bool = False,
+    ) -> Body:
         """A whole file as one section."""
-        return cls(text, file.name, file.content, options=options)
+        return cls(text, file.name, file.content, options=options, loose=loose, down=down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +89,16 @@ class Built:
 
 
 def build(body: Body, reading: Reading) -> Built:
-    """The section that `body` makes. Raises LoadError."""
+    """The section that `body` makes; a down is broken rather than refused. Raises LoadError."""
     checksum = hashlib.sha256(body.hashed).hexdigest()
     try:
-        reads = read(
-            body.text,
-            reading.variables,
-            file=body.file,
-            first_line=body.line,
-            verify=body.verify,
-            pattern=PLACEHOLDER,
-        )
-    except PsqlScriptError as error:
-        return _program(body, checksum, error, reading)
-    options = body.options
-    if reads.wrapper:
-        # Its author wanted one transaction; where a statement forbids that, it runs step by step.
-        options = replace(options, transaction=True)
-    section = Section(reads.statements, options, checksum, file=body.file)
-    return Built(section, reads.variables, tuple(_notes(body, section, reads)))
+        return _built(body, checksum, reading)
+    except (SqlSyntaxError, ForbiddenSqlError) as error:
+        if not body.down:
+            raise
+        section = Section((), body.options, checksum, file=body.file, broken=str(error))
+        note = f"{error.place}: the down cannot run: {error.problem}. {error.remedy}"
+        return Built(section, notes=(note,))
 
 
 def assemble(
@@ -105,8 +118,40 @@ def assemble(
     )
 
 
+def _built(body: Body, checksum: str, reading: Reading) -> Built:
+    """The section, or what is wrong with it. Raises LoadError."""
+    try:
+        reads = read(
+            body.text,
+            reading.variables,
+            file=body.file,
+            first_line=body.line,
+            verify=body.verify,
+            foreign=not body.ours,
+            pattern=body.placeholder,
+        )
+    except PsqlScriptError as error:
+        return _program(body, checksum, error, reading)
+    options = body.options
+    if reads.wrapper:
+        # Its author wanted one transaction; where a statement forbids that, it runs step by step.
+        options = replace(options, transaction=True)
+    added = None
+    if body.loose and options.transaction and not reads.wrapper:
+        added = enum_value_used(reads.statements)
+    if added is not None:
+        options = replace(options, transaction=False)
+    section = Section(reads.statements, options, checksum, file=body.file)
+    notes = [*_notes(body, section, reads), *([_loosely(body, added)] if added else [])]
+    return Built(section, reads.variables, tuple(notes))
+
+
 def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
-    """The text as a psql script, if a person allowed that. Raises PsqlScriptError."""
+    """The text as a psql script, if a person allowed that. Raises PsqlScriptError.
+
+    Placeholders are filled as anywhere; psql is given the variables that it knows by `:name`.
+    Raises VariableError for a value that splits.
+    """
     if body.verify:
         raise error
     if not reading.programs:
@@ -122,15 +167,21 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
             "the script reads another file, which the migration's checksum would not cover",
             "Write the other file's text in its place",
         ) from None
+    filled = fill(
+        body.text, reading.variables, file=body.file, first_line=body.line, pattern=body.placeholder
+    )
+    taken = referenced(filled.filled, reading.variables)
     # Blank lines in front make psql count lines as the file has them.
-    program = Program(Language.PSQL, body.file, "\n" * (body.line - 1) + body.text)
+    text = "\n" * (body.line - 1) + filled.filled
+    program = Program(Language.PSQL, body.file, text, variables=taken)
     how = (
         "in one transaction"
-        if open_transaction(body.text)
+        if open_transaction(program)
         else "statement by statement, so that a crash in it leaves the migration in doubt"
     )
     note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
-    return Built(Section((), body.options, checksum, program), (), (note,))
+    names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))
+    return Built(Section((), body.options, checksum, program), names, (note,))
 
 
 def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
@@ -149,6 +200,13 @@ def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
     for statement in section.statements:
         if statement.summary.startswith("CREATE ROLE"):
             yield f"{_at(body, statement)}: {statement.summary}: {ROLE_REMEDY}"
+
+
+def _loosely(body: Body, added: Statement) -> str:
+    return (
+        f"{_at(body, added)}: adds a value to an enum that is used further down, so the section "
+        "runs and commits statement by statement"
+    )
 
 
 def _at(body: Body, statement: Statement) -> str:

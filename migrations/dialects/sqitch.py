@@ -10,10 +10,12 @@
 - A migration's version is the change's name, with the tag for an older instance: `users@v1.0`.
 - BEGIN and COMMIT around a whole script are left out, as is the ROLLBACK that ends a verify script:
   every migration runs in a transaction of its own. Without them Sqitch would commit statement by
-  statement; here the script is one transaction as well, unless a statement cannot run in one.
+  statement; here the script is one transaction as well, unless a statement cannot run in one,
+  or uses a value that the script has just added to an enum.
 - Variables of psql (`:name`, `:'name'`) are filled from declared variables; what else only psql
   understands goes the way of `migrations.dialects.sections`.
-- A script's checksum is that of its bytes. Scripts that the plan does not name are left alone.
+- A script's checksum is that of its bytes; a byte order mark is left out, as psql does. What the
+  plan does not name is left alone.
 """
 
 from __future__ import annotations
@@ -27,13 +29,19 @@ from migrations.dialects import Reading
 from migrations.dialects.encoding import text_of
 from migrations.dialects.psql_variables import interpolated
 from migrations.dialects.sections import Body, Built, build
-from migrations.dialects.sqitch_conf import CONF, Layout, layout_of
+from migrations.dialects.sqitch_conf import CONF, Layout, layout_of, variables_of
 from migrations.dialects.sqitch_plan import Change, Plan, parse_plan
 from migrations.errors import FolderError, ForbiddenSqlError, LoadError, PsqlScriptError
 from migrations.grammar import GrammarError, parse, tree
 from migrations.migration import Holds, Migration, SourceFile, StatementKind
+from migrations.psql_script import included
+from migrations.statements import settings_before
 
 _DEPLOY, _REVERT, _VERIFY = range(3)
+_TRANSACTION_REMEDY = (
+    "Leave it out, or keep one BEGIN and COMMIT around all of the script; what is to be committed "
+    "in between is a change of its own"
+)
 _MARKS = (b"%syntax-version", b"%project")
 _ENDS = (tree.TRANS_STMT_COMMIT, tree.TRANS_STMT_ROLLBACK)
 _BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
@@ -65,18 +73,21 @@ class Sqitch:
         if layout.plan not in known:
             raise FolderError(layout.plan, None, "there is no such plan", f"Correct {CONF}")
         plan = parse_plan(text_of(known[layout.plan]), layout.plan)
-        return [self._loaded(change, plan, layout, known, reading) for change in plan.changes]
+        found = [self._loaded(change, plan, layout, known, reading) for change in plan.changes]
+        return _with_stale(found, layout)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
     ) -> Migration:
         """The change of its own scripts; the first one deploys. Raises LoadError."""
-        scripts: list[SourceFile | None] = [files[0], None, None]
-        if len(files) == 3:
-            scripts = list(files)
-        elif len(files) == 2:
-            scripts[_VERIFY if _verifies(files[1].name) else _REVERT] = files[1]
-        return self._migration(version, scripts, (), reading)
+        conf = next((file for file in files if file.name == CONF), None)
+        own = [file for file in files if file is not conf]
+        scripts: list[SourceFile | None] = [own[0], None, None]
+        if len(own) == 3:
+            scripts = list(own)
+        elif len(own) == 2:
+            scripts[_VERIFY if _verifies(own[1].name) else _REVERT] = own[1]
+        return self._migration(version, scripts, (), reading, conf)
 
     def _loaded(
         self,
@@ -103,7 +114,7 @@ class Sqitch:
             "be applied before this one"
             for need in plan.foreign(change)
         )
-        return self._migration(version, scripts, notes, reading)
+        return self._migration(version, scripts, notes, reading, known.get(CONF))
 
     def _migration(
         self,
@@ -111,14 +122,21 @@ class Sqitch:
         scripts: Sequence[SourceFile | None],
         notes: tuple[str, ...],
         reading: Reading,
+        conf: SourceFile | None,
     ) -> Migration:
         deploy, revert, verify = scripts
         if deploy is None:
             raise AssertionError("every change has a script that deploys")
-        up = _built(deploy, reading)
-        down = _built(revert, reading) if revert else None
-        holds = _verifying(verify, reading) if verify else None
+        given = [_given(conf, kind, reading) for kind in range(3)]
+        up = _built(deploy, given[_DEPLOY])
+        down = _built(revert, given[_REVERT], down=True) if revert else None
+        holds = _verifying(verify, given[_VERIFY]) if verify else None
         parts = [built for built in (up, down, holds) if built is not None]
+        used = {name for built in parts for name in built.variables}
+        files = [file for file in scripts if file is not None]
+        if conf is not None and not used <= set(reading.variables):
+            # The configuration belongs to the change: an agent has nothing else to fill it from.
+            files.append(conf)
         return Migration(
             version=version,
             name="",
@@ -126,9 +144,9 @@ class Sqitch:
             up=up.section,
             down=down.section if down else None,
             verify=holds.section if holds else None,
-            files=tuple(file for file in scripts if file is not None),
+            files=tuple(files),
             notes=(*notes, *(note for built in parts for note in built.notes)),
-            variables=tuple(sorted({name for built in parts for name in built.variables})),
+            variables=tuple(sorted(used & set(reading.variables))),
         )
 
 
@@ -138,6 +156,24 @@ def _tag_of(change: Change, layout: Layout, known: dict[str, SourceFile]) -> str
         if layout.script(_DEPLOY, change.name, tag) in known:
             return tag
     return change.tags[0] if change.tags else ""
+
+
+def _given(conf: SourceFile | None, kind: int, reading: Reading) -> Reading:
+    """How scripts of a kind are read: what the configuration sets stands under what is declared."""
+    if conf is None:
+        return reading
+    return replace(reading, variables={**variables_of(text_of(conf), kind), **reading.variables})
+
+
+def _with_stale(loaded: Sequence[Migration], layout: Layout) -> list[Migration]:
+    """The migrations; the newest, which most plans name, says which other plans there are."""
+    if not loaded:
+        return []
+    notes = [
+        f"{other}: is another plan beside {layout.plan}, which Sqitch reads, and is left alone"
+        for other in layout.others
+    ]
+    return [*loaded[:-1], replace(loaded[-1], notes=(*loaded[-1].notes, *notes))]
 
 
 def _verifies(name: str) -> bool:
@@ -156,22 +192,30 @@ def _refuse_unclear(scripts: Sequence[SourceFile | None]) -> None:
         )
 
 
-def _built(file: SourceFile, reading: Reading) -> Built:
+def _built(file: SourceFile, reading: Reading, *, down: bool = False) -> Built:
     """A script as a section. Raises LoadError."""
-    script = interpolated(text_of(file), reading.variables)
-    body = Body(script.text, file.name, file.content)
+    script = interpolated(text_of(file, marked=True), reading.variables)
+    body = Body.of_file(file, script.text, loose=True, down=down)
     try:
         built = build(body, replace(reading, variables=script.values))
-    except PsqlScriptError as error:
-        raise _with_variables(error) from None
+    except ForbiddenSqlError as error:
+        raise _in_words_of_sqitch(error, script.text) from None
     names = {name for name in built.variables if name in reading.variables} | set(script.used)
     notes = tuple(f"{file.name}: {note}" for note in script.notes)
     return replace(built, variables=tuple(sorted(names)), notes=(*notes, *built.notes))
 
 
-def _with_variables(error: PsqlScriptError) -> PsqlScriptError:
-    remedy = f"Declare the variables that it uses with --var NAME=VALUE. {error.remedy}"
-    return PsqlScriptError(error.file, error.line, error.problem, remedy, error.column)
+def _in_words_of_sqitch(error: ForbiddenSqlError, text: str) -> ForbiddenSqlError:
+    """The error with a remedy that fits a project of Sqitch."""
+    line, problem, remedy = error.line, error.problem, error.remedy
+    if not isinstance(error, PsqlScriptError):
+        remedy = _TRANSACTION_REMEDY if problem.endswith("is transaction control") else remedy
+    elif found := included(text):
+        line, problem = found, "the script reads another file, which its checksum would not cover"
+        remedy = "Write the other file's text in its place"
+    elif "variable" in problem or "\\set" in problem:
+        remedy = f"Declare the variables that it uses with --var NAME=VALUE. {remedy}"
+    return type(error)(error.file, line, problem, remedy, error.column)
 
 
 def _verifying(file: SourceFile, reading: Reading) -> Built:
@@ -179,7 +223,7 @@ def _verifying(file: SourceFile, reading: Reading) -> Built:
 
     Raises LoadError.
     """
-    script = interpolated(text_of(file), reading.variables)
+    script = interpolated(text_of(file, marked=True), reading.variables)
     bare = SourceFile(file.name, _unwrapped(script.text).encode())
     built = _built(bare, replace(reading, variables=script.values, programs=False))
     for statement in built.section.statements:
@@ -202,7 +246,8 @@ def _unwrapped(text: str) -> str:
         raw = parse(text)
     except (GrammarError, LoadError):
         return text
-    ends = [raw[0], raw[-1]] if len(raw) > 1 else []
+    begin = settings_before(raw)
+    ends = [raw[begin], raw[-1]] if len(raw) > begin + 1 else []
     if [item.field for item in ends] != ["transaction_stmt"] * 2:
         return text
     if ends[0].node.kind not in _BEGINS or ends[1].node.kind not in _ENDS:

@@ -4,8 +4,12 @@
         engine = pg         target = production        top_dir = db
         top_dir = db        deploy_dir = …
 
-What a target says goes before its engine, and that before `core`. Folders are relative to the
-configuration's own folder.
+    [deploy "variables"]   [engine "pg.variables"]   [target "production.variables"]
+        owner = app            schema = shop
+
+Variables of psql are defaults, which `--var` overrides. The plan is `sqitch.plan` where nothing
+else is named. What a target says goes before its engine, and that before `core`. Folders are
+relative to the configuration's own folder.
 """
 
 from __future__ import annotations
@@ -27,12 +31,16 @@ _KINDS = ("deploy", "revert", "verify")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Names in the folder that is read; `reworked` are the folders of older instances."""
+    """Names in the folder that is read; `reworked` are the folders of older instances.
+
+    `others` are plans in the place of the one that counts.
+    """
 
     plan: str
     folders: tuple[str, str, str]
     reworked: tuple[str, str, str]
     extension: str = "sql"
+    others: tuple[str, ...] = ()
 
     def script(self, kind: int, change: str, tag: str = "") -> str:
         """The name of a change's script: 0 deploys, 1 reverts, 2 verifies."""
@@ -51,9 +59,9 @@ def layout_of(names: Sequence[str], conf: str | None) -> Layout:
     if conf is None and PLAN not in names:
         top = _only_folder(names)
     if "plan_file" in said:
-        plan = _inside(said["plan_file"], "plan_file")
+        plan, others = _inside(said["plan_file"], "plan_file"), []
     else:
-        plan = _only_plan(names, top)
+        plan, *others = _plans(names, top)
     folders = [_place(said, f"{kind}_dir", posixpath.join(top, kind)) for kind in _KINDS]
     below = said.get("reworked_dir")
     reworked = [
@@ -65,7 +73,25 @@ def layout_of(names: Sequence[str], conf: str | None) -> Layout:
         (folders[0], folders[1], folders[2]),
         (reworked[0], reworked[1], reworked[2]),
         said.get("extension", "sql"),
+        tuple(others),
     )
+
+
+def variables_of(conf: str | None, kind: int) -> dict[str, str]:
+    """The variables that the configuration sets for scripts of a kind, as in `Layout.script`.
+
+    What a target says goes before its engine, then what is said of reverting or verifying, of
+    deploying, and of all.
+    """
+    if conf is None:
+        return {}
+    sections = _sections(conf, folded=False)
+    target = _settings(conf).get("target", "")
+    places = ("core", "deploy", _KINDS[kind], "engine.pg", f"target.{target}")
+    said: dict[str, str] = {}
+    for place in places:
+        said |= sections.get(f"{place}.variables", {})
+    return said
 
 
 def _place(said: Mapping[str, str], key: str, default: str) -> str:
@@ -90,18 +116,24 @@ def _only_folder(names: Sequence[str]) -> str:
     return posixpath.dirname(found[0]) if found else ""
 
 
-def _only_plan(names: Sequence[str], top: str) -> str:
-    """The one plan file of the project's folder. Raises DialectError."""
+def _plans(names: Sequence[str], top: str) -> list[str]:
+    """The plan of the project's folder, then those that Sqitch would not read there.
+
+    Raises DialectError.
+    """
     found = sorted(
         name for name in names if name.endswith(".plan") and posixpath.dirname(name) == top
     )
+    usual = posixpath.join(top, PLAN)
+    if usual in found:
+        return [usual, *(name for name in found if name != usual)]
     if len(found) > 1:
         raise _several(found, f"Name one as plan_file in {CONF}, or remove what is stale")
     if not found:
         raise FolderError(
             posixpath.join(top, PLAN), None, "there is no plan", f"Name its folder in {CONF}"
         )
-    return found[0]
+    return found
 
 
 def _several(found: Sequence[str], remedy: str) -> DialectError:
@@ -122,8 +154,8 @@ def _settings(conf: str) -> dict[str, str]:
     return said
 
 
-def _sections(conf: str) -> dict[str, dict[str, str]]:
-    """Keys and values by `section` or `section.name`, keys in lower case."""
+def _sections(conf: str, *, folded: bool = True) -> dict[str, dict[str, str]]:
+    """Keys and values by `section` or `section.name`, keys in lower case if they are `folded`."""
     sections: dict[str, dict[str, str]] = {}
     current: dict[str, str] = {}
     for raw in conf.splitlines():
@@ -135,7 +167,8 @@ def _sections(conf: str) -> dict[str, dict[str, str]]:
             current = sections.setdefault(name, {})
             continue
         key, _, value = line.partition("=")
-        current[key.strip().lower()] = _value(value)
+        name = key.strip()
+        current[name.lower() if folded else name] = _value(value)
     return sections
 
 

@@ -2,27 +2,33 @@
 
 One file is one migration; `version_name.sql` names it. Rules:
 
-- Up must be there and hold a statement. Down and Verify may be missing: without Down the migration
+- Up must be there. Without a statement it is a migration that does nothing, and in a file with
+  markers or options of our own an error. Down and Verify may be missing: without Down the migration
   cannot be undone; a Down that holds only comments undoes nothing, successfully. Any order.
 - Before the first marker only comments and blank lines may stand.
 - Statements are split by PostgreSQL's grammar. `StatementBegin` and `StatementEnd` are accepted for
   the sake of existing files and must be paired; `StatementEnd` ends a statement without semicolon.
 - Verify runs after Up. Every SELECT in it must return at least one row, and `true` in the first
   column of every row; a DO block must not raise (use ASSERT). Nothing else may stand there.
+- Lines end with a newline alone, as sql-migrate reads them, whatever ends them in the file.
 - Data in the place of Up moves data in batches: `migrations.dialects.data`.
 - A section's checksum is the SHA-256 of its bytes between its marker line and the next marker line
   of a section (or the end), exactly as they stand in the file.
-- Files in subfolders are not searched.
+- Files in subfolders are not searched. A migration in a language that we do not run is refused.
+- sql-migrate itself knows a file by its whole name: `8_a.sql` and `8_b.sql` are two, and a name
+  needs no number. Here that is an error, unless the folder is read with the dialect
+  `sql-migrate+names`: then the whole name is the version, and order is sql-migrate's, by leading
+  number and then by name, names without a number last.
 - Names that end in `.expand`, `.migrate` and `.contract` are phases of one: `migrations.phases`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from migrations.dialects import Reading, only
+from migrations.dialects import Dialect, Reading, only
 from migrations.dialects.data import (
     automatic_down,
     check_sections,
@@ -32,8 +38,9 @@ from migrations.dialects.data import (
     with_checks,
 )
 from migrations.dialects.encoding import text_of
+from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.markers import SECTIONS, Marker, markers, options_of
-from migrations.dialects.naming import base_name, is_sql, ordered, top_level
+from migrations.dialects.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.dialects.sections import Body, Built, assemble, build
 from migrations.errors import FileNameError, LoadError, MarkerError
 from migrations.grammar import GrammarError, parse
@@ -44,30 +51,77 @@ from migrations.version import NAME_REMEDY, version_and_name
 _MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
 _STATEMENT_END = re.compile(r"^-- \+migrate StatementEnd", re.MULTILINE)
 _SUFFIX_CHARS = len(".sql")
+_LEADING = re.compile(r"[0-9]+")
+_BY_NAME = (
+    "; a folder of sql-migrate, which goes by the whole name, is read with "
+    "--dialect sql-migrate+names"
+)
+
+
+HISTORY = HistoryTable("gorp_migrations", "id text PRIMARY KEY, applied_at timestamptz")
 
 
 class SqlMigrate:
-    """Reads one file per migration."""
+    """Reads one file per migration, whose version is in its name."""
 
     name = "sql-migrate"
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
-        """Whether a file has a line that starts like `-- +migrate`."""
-        return any(_MARK.search(file.content) for file in files)
+        """Whether a `.sql` file has a line that starts like `-- +migrate`."""
+        return any(is_sql(file.name) and _MARK.search(file.content) for file in files)
 
     def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """Every `.sql` file of the folder itself."""
-        return top_level(names)
+        """Every `.sql` file of the folder itself, and programs among them, to refuse them."""
+        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
-        return ordered([phased(_migration(file, self.name, reading)) for file in files])
+        refuse_programs(files, self.name)
+        loaded = [_migration(_named(file), file, self.name, reading) for file in files]
+        return ordered([HISTORY.noted(phased(migration)) for migration in loaded], _BY_NAME)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
     ) -> Migration:
         """The migration of one file. Raises LoadError."""
         return only(self.load(files, reading), files)
+
+
+class SqlMigrateByName(SqlMigrate):
+    """The same, where the whole name is the version; never guessed."""
+
+    name = "sql-migrate+names"
+
+    def detect(self, files: Sequence[SourceFile]) -> bool:
+        """False: a person asks for it."""
+        return False
+
+    def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
+        """One migration per file. Raises LoadError."""
+        refuse_programs(files, self.name)
+        loaded = [_migration((_stem(file), ""), file, self.name, reading) for file in files]
+        return sorted(map(HISTORY.noted, loaded), key=_place)
+
+
+def _stem(file: SourceFile) -> str:
+    return base_name(file.name)[:-_SUFFIX_CHARS]
+
+
+def _named(file: SourceFile) -> tuple[str, str]:
+    """Version and description of a file's name. Raises FileNameError."""
+    named = version_and_name(_stem(file))
+    if named is None:
+        raise FileNameError(
+            file.name, None, "the file name carries no version", f"{NAME_REMEDY}{_BY_NAME}"
+        )
+    return named
+
+
+def _place(migration: Migration) -> tuple[bool, int, str]:
+    """Where sql-migrate runs a file: by its leading number, then by its name."""
+    name = base_name(migration.files[0].name)
+    number = _LEADING.match(name)
+    return (number is None, int(number.group()) if number else 0, name)
 
 
 def is_ours(file: SourceFile) -> bool:
@@ -88,10 +142,9 @@ class _Part:
     text: str
 
 
-def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
-    named = version_and_name(base_name(file.name)[:-_SUFFIX_CHARS])
-    if named is None:
-        raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
+def _migration(
+    named: tuple[str, str], file: SourceFile, dialect: str, reading: Reading
+) -> Migration:
     parts = _parts(text_of(file), file.name)
     check_sections({name: part.marker for name, part in parts.items()}, file.name)
     if "Data" in parts:
@@ -103,13 +156,32 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
     built = {name: build(_body(part, file.name), reading) for name, part in parts.items()}
     up = built["Up"].section
     if not up.statements and up.program is None:
+        built["Up"] = _empty(built["Up"], parts, file.name)
+    return assemble(named, dialect, file, built)
+
+
+def _empty(up: Built, parts: Mapping[str, _Part], file: str) -> Built:
+    """An Up without a statement, with a note. Raises MarkerError for a file of our own making.
+
+    sql-migrate takes it as a migration that does nothing. In a file that uses what only we have, it
+    is one that somebody began with `ledger create` and did not write.
+    """
+    line = parts["Up"].marker.line
+    if any(_only_ours(part.marker) for part in parts.values()):
         raise MarkerError(
-            file.name,
-            parts["Up"].marker.line,
+            file,
+            line,
             "the Up section holds no statement",
             "Write its SQL below the marker, or delete the file",
         )
-    return assemble(named, dialect, file, built)
+    note = f"{file}:{line}: the Up section holds no statement, so nothing runs"
+    return replace(up, notes=(*up.notes, note))
+
+
+def _only_ours(marker: Marker) -> bool:
+    """Whether sql-migrate does not know a marker, or one of its options."""
+    known = marker.command in ("Up", "Down")
+    return not known or any(option != "notransaction" for option in marker.arguments)
 
 
 def _in_batches(parts: dict[str, _Part], file: str, reading: Reading) -> dict[str, Built]:
@@ -136,12 +208,13 @@ def _in_batches(parts: dict[str, _Part], file: str, reading: Reading) -> dict[st
 
 def _body(part: _Part, file: str, options: Options | None = None) -> Body:
     return Body(
-        _STATEMENT_END.sub(";", part.text),
+        _STATEMENT_END.sub(";", part.text.replace("\r\n", "\n")),
         file,
         part.text.encode(),
         line=part.marker.line + 1,
         options=options_of(part.marker, file) if options is None else options,
         verify=part.marker.command == "Verify",
+        ours=True,
     )
 
 
@@ -216,3 +289,13 @@ def _before_first_marker(file: str, line: int) -> LoadError:
         "text before the first section",
         "Write `-- +migrate Up` on the line above the first statement",
     )
+
+
+OURS = SqlMigrate()
+"""Our own format, whose files may stand among those of another dialect."""
+
+DIALECTS: tuple[Dialect, ...] = (
+    *(OURS, HISTORY.kept_by(OURS)),
+    *(SqlMigrateByName(), HISTORY.kept_by(SqlMigrateByName())),
+)
+"""Ways to read a folder in which every file is of this format."""

@@ -58,6 +58,7 @@ def read(
     file: str,
     first_line: int = 1,
     verify: bool = False,
+    foreign: bool = False,
     pattern: re.Pattern[str] = PLACEHOLDER,
 ) -> Reads:
     """Fill the declared placeholders of `sql`, and split it as `statements.script` does.
@@ -72,7 +73,7 @@ def read(
         if verify:
             found = Script(split(text.filled, file=file, first_line=first_line, verify=True))
         else:
-            found = script(text.filled, file=file, first_line=first_line)
+            found = script(text.filled, file=file, first_line=first_line, foreign=foreign)
     except LoadError as error:
         raise _explained(error, text, file, first_line, pattern) from None
     statements, wrapper = found.statements, found.wrapper

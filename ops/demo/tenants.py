@@ -87,12 +87,20 @@ Progress = Callable[[int, int], None]
 """Told how many of how many databases there are."""
 
 
+def customers(number: int) -> tuple[str, ...]:
+    """So many of them, at least all of `TWICE` and the canary."""
+    others = [name for name in NAMES if name not in TWICE]
+    kept = {*TWICE, *others[: max(1, number - len(TWICE))]}
+    return tuple(name for name in NAMES if name in kept)
+
+
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The server of the tenants (a superuser's connection string) and the demo's folder."""
 
     url: str
     folder: Path
+    names: tuple[str, ...] = NAMES
 
     async def make(self, progress: Progress) -> None:
         """Make roles, databases, the password's file and `fleet.yaml`."""
@@ -100,13 +108,13 @@ class Fleet:
         await self._run("postgres", CREATE_ROLES.format(password=password))
         await self._run("postgres", CREATE_TEMPLATE)
         await self._run(TEMPLATE, CREATE_USERS)
-        waiting, made = iter(enumerate(NAMES)), count(1)
+        waiting, made = iter(enumerate(self.names)), count(1)
 
         async def some() -> None:
             for number, name in waiting:
                 await self._run("postgres", CREATE_TENANT.format(name=name))
-                await self._vary(name, MOST_ROWS - 50 * (number * 17 % len(NAMES)))
-                progress(next(made), len(NAMES))
+                await self._vary(name, MOST_ROWS - 50 * (number * 17 % len(self.names)))
+                progress(next(made), len(self.names))
 
         await asyncio.gather(*(some() for _ in range(MAKERS)))
         self._write_secret(password)
@@ -154,7 +162,7 @@ class Fleet:
                     "region": "eu" if number % 2 else "us",
                 },
             }
-            for number, name in enumerate(NAMES)
+            for number, name in enumerate(self.names)
         ]
         text = yaml.safe_dump(
             {"pools": {"default": common}, "databases": databases},

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import asyncpg
 
@@ -13,7 +15,7 @@ from ledger.contracts.reports import MigrationFailed
 from migrations.lock import key_for
 from tests.support import invariants
 from tests.support.fleet import Fleet, Tenant
-from tests.support.processes import found, until
+from tests.support.processes import PATIENCE_S, found, until
 
 FIRST = "20260101000000"
 NEEDS_USERS = """
@@ -126,13 +128,17 @@ async def test_status_names_who_holds_the_lock_that_a_database_waits_for(fleet: 
         await locker.execute(f"SELECT pg_advisory_lock({key_for('').value})")
         await reader.execute("BEGIN; SELECT count(*) FROM users")
         rollout = await fleet.start("--waves", "rest", "--lock-timeout", "0.2")
+        began = datetime.now(UTC) - timedelta(seconds=PATIENCE_S)
         pids = [locker.get_server_pid(), reader.get_server_pid()]
         for database, pid in zip(("db00", "db01"), pids, strict=True):
             said = await found(
                 partial(_waits_for, fleet, rollout, database, f"pid {pid}"),
                 f"status names pid {pid}",
             )
-            assert " s" in said, f"it says since when: {said}"
+            assert datetime.fromisoformat(said["since"]) >= began
+            assert f"since {said['since'][11:19]}, " in said["waits_for"]
+            assert "next retry at " in said["waits_for"] or "trying again" in said["waits_for"]
+            assert ("next retry at " in said["waits_for"]) == (said["until"] is not None)
         answer = await fleet.ledger("rollout", "status", rollout)
         assert f"pid {pids[0]}" in answer.out
     finally:
@@ -152,7 +158,10 @@ async def _is_unknown(fleet: Fleet, rollout: str) -> bool:
     return (await fleet.status(rollout)).counts.get("unknown", 0) == 1
 
 
-async def _waits_for(fleet: Fleet, rollout: str, database: str, words: str) -> str | None:
+async def _waits_for(
+    fleet: Fleet, rollout: str, database: str, words: str
+) -> dict[str, Any] | None:
     answer = await fleet.ledger("rollout", "status", rollout, "-o", "json")
-    waits = {item["database"]: item["waits_for"] for item in json.loads(answer.out)["items"]}
-    return waits[database] if words in waits[database] else None
+    items: list[dict[str, Any]] = json.loads(answer.out)["items"]
+    (line,) = [item for item in items if item["database"] == database]
+    return line if words in line["waits_for"] else None

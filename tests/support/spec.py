@@ -42,10 +42,12 @@ from ledger.contracts.registry import (
     Step,
 )
 from ledger.contracts.reports import (
+    AdoptedMigration,
     AttemptFinished,
     AttemptStarted,
     DatabaseInspected,
     Event,
+    HistoryAdopted,
     JournalEntry,
     MigrationApplied,
     Verdict,
@@ -212,6 +214,19 @@ def step_applied(database: str, version: str) -> Saying:
         yield MigrationApplied(
             database=database, command=_command(story.database(database)), version=version,
             checksum="x", duration_ms=1, statements=1,
+        )  # fmt: skip
+
+    return say
+
+
+def adopted(database: str, *taken: str, released: tuple[str, ...] = ()) -> Saying:
+    """Another tool's history was taken over there."""
+
+    def say(story: Story) -> Iterable[Event]:
+        yield HistoryAdopted(
+            database=database, command=_command(story.database(database)), source="goose",
+            table="goose_db_version", rows=len(taken), released=released,
+            taken=tuple(AdoptedMigration(version=version, checksum="") for version in taken),
         )  # fmt: skip
 
     return say

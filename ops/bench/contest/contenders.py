@@ -14,7 +14,7 @@ from functools import partial
 
 from ops.bench.contest import bare, ours, programs
 from ops.bench.contest.course import Course, Migrate
-from ops.bench.contest.workload import WORKS, write_folder
+from ops.bench.contest.workload import write_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,9 @@ def contenders(only: str, agent_concurrency: int) -> list[Contender]:
 @asynccontextmanager
 async def _bare(at_once: int, course: Course) -> AsyncIterator[Migrate]:
     async def migrate(number: int) -> float:
-        return await bare.run(course.server, course.databases, WORKS[number], at_once)
+        return await asyncio.to_thread(
+            bare.measured, course.server, course.databases, number, at_once
+        )
 
     yield migrate
 

@@ -18,8 +18,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from ledger.bus.kafka import KafkaBus
+from ledger.bus.port import Message
+from ledger.bus.security import KafkaSettings
 from ledger.cli.fleet_file import Entry
 from ledger.contracts.registry import Connection
+from ledger.contracts.topics import commands_topic
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.runtime import Ledger, install, open_ledger, working
 from ledger.service.asked import Asked
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "BENCH_PASSWORD"
 """The variable that agents read the password from."""
+WARM_UP = 3_000
+"""Requests that a new broker answers before the clock: Java compiles what it repeats."""
 READY_S = 60.0
 """How long an agent may take until it answers for one database."""
 LOOK_S = 0.1
@@ -65,6 +71,7 @@ async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]
         broker = EmbeddedKafka(course.folder / "kafka")
         stack.callback(broker.reset)
         await asyncio.to_thread(broker.start)
+        await warm_up(broker.bootstrap)
         ledger, settings = await stack.enter_async_context(
             _registered(course, concurrency, broker.bootstrap)
         )
@@ -83,6 +90,20 @@ async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]
         stack.enter_context(_process(course, "ledger-agent", ["run"], variables))
         await _ready(ledger, course)
         yield _rollouts(ledger, course)
+
+
+async def warm_up(bootstrap: str) -> None:
+    """Use a broker for some seconds, on the topic of nobody: those in service are no newcomers."""
+    topic = commands_topic("warm-up")
+    bus = KafkaBus(KafkaSettings(bootstrap), "bench")
+    try:
+        await bus.ensure_topics([topic])
+        reader = await bus.read(topic, {})
+        for number in range(WARM_UP):
+            await bus.publish([Message(topic, str(number), bytes(400))])
+            await reader.poll(0.0, WARM_UP)
+    finally:
+        await bus.close()
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agents import scheduler
+from agents.references import connection_settings
 from agents.runtime import Agent
 from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus, LocalReader
@@ -22,10 +23,15 @@ from ledger.contracts.reports import (
     DatabaseInspected,
     MigrationApplied,
     MigrationFailed,
+    OutsideChangeFound,
     Verdict,
 )
 from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, commands_topic
 from ledger.contracts.wire import decode_heartbeat
+from migrations import standalone
+from migrations.bundle import load_files
+from migrations.migration import SourceFile
+from migrations.work import Limits, Silence
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.agents.conftest import (
     ADD_NOTE,
@@ -36,6 +42,7 @@ from tests.integration.agents.conftest import (
     Desk,
     Place,
     columns,
+    connection_of,
 )
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -138,6 +145,49 @@ async def test_a_rollback_undoes_what_the_rollout_applied(
         finished = await inside_desk.finished(back)
     assert (finished.verdict, finished.changed) == (Verdict.DONE, 1)
     assert "note" not in await columns(tenant_database)
+
+
+async def test_what_was_done_outside_of_a_ledger_is_reported_before_what_the_order_does(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    await by_hand(tenant_database, "up", "down")
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE])
+        await inside_desk.finished(command)
+    assert inside_desk.reports_on(command) == [
+        "AttemptStarted",
+        "DatabaseIdentified",
+        "OutsideChangeFound",
+        "OutsideChangeFound",
+        "MigrationApplied",
+        "AttemptFinished",
+    ]
+
+
+async def test_of_what_was_done_outside_of_a_ledger_the_last_change_is_reported_last(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    await by_hand(tenant_database, "up", "down", "up")
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE])
+        await inside_desk.finished(command)
+    found = [r.report for r in inside_desk.heard if isinstance(r.report, OutsideChangeFound)]
+    assert [one.direction for one in found] == ["down", "up"]
+    assert "MigrationSkipped" in inside_desk.reports_on(command)
+
+
+async def by_hand(url: str, *ways: str) -> None:
+    """Apply ADD_NOTE and take it back, as `ledger db` does it."""
+    settings = connection_settings(
+        connection_of(url), "by-hand", AgentSettings(pool="x", insecure_postgres=True)
+    )
+    folder = [load_files("sql-migrate", [SourceFile(*ADD_NOTE)])]
+    for way in ways:
+        run = standalone.up if way == "up" else standalone.down
+        outcome = await run(settings, folder, Limits(), Silence())
+        assert outcome.failure is None
 
 
 async def test_an_order_older_than_the_last_one_is_refused(

@@ -211,3 +211,11 @@ async def test_a_folder_is_registered_once_and_a_changed_up_is_refused(
     changed = await ledger("migration", "register", "migrations")
     assert changed.code == ExitCode.REFUSED
     assert "write the change as a new migration" in changed.err
+
+
+async def test_the_history_of_what_nobody_knows_is_refused(
+    ledger: LedgerProgram, installed: str
+) -> None:
+    answer = await ledger("history", "nosuch")
+    assert answer.code == ExitCode.REFUSED
+    assert "nothing is called 'nosuch'" in answer.err

@@ -217,3 +217,44 @@ async def test_no_password_is_ever_written(
     ):
         answer = await ledger(*words)
         assert fleet.password not in answer.out + answer.err, words
+
+
+async def test_work_outside_the_ledger_becomes_an_event_at_the_next_contact(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await ledger("up", "--yes", "--select", "half=h0")
+    by_hand = ("--outside-ledger", "--reason", "night shift", "--database", "env:TENANT")
+    (migrations / "3_no_seven.sql").write_text(NO_NEW_SEVEN)
+    for way in ("up", "down", "up"):
+        yes = ("--yes",) if way == "down" else ()
+        done = await ledger("db", way, *by_hand, *yes, TENANT=fleet.addresses["t0"])
+        assert done.code == 0, done.err
+
+    up = await ledger("up", "--yes", "-o", "json")
+    assert (up.code, up.json["counts"]) == (0, {"applied": 3, "skipped": 1})
+
+    events = (await ledger("history", "t0", "-o", "json")).items
+    found = [one for one in events if one["event"] == "OutsideChangeFound"]
+    assert [one["reason"] for one in found] == ["night shift", "night shift"]
+    status = await ledger("status", "-o", "json")
+    assert {one["database"]: one["newest"] for one in status.items} == dict.fromkeys(
+        fleet.addresses, "3"
+    )
+    assert (await ledger("down", "1", "--yes", "--select", "half=h0")).code == 0
+
+
+async def test_status_leaves_retired_databases_out_and_tells_of_journals_that_were_not_read(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await ledger("up", "--yes")
+    await ledger("fleet", "retire", "t3", "--yes", "--reason", "left")
+    await ledger("fleet", "reinstate", "t1", "--yes", "--reason", "restored")
+    status = await ledger("status", "-o", "json")
+    unread = {one["database"]: one["unread"] for one in status.items}
+    assert unread == {"t0": False, "t1": True, "t2": False}
+    assert "t1: its journal was not read yet" in status.err
+    (retired,) = (await ledger("status", "--select", "id=t3", "-o", "json")).items
+    assert (retired["status"], retired["missing"]) == ("retired", [])
+
+    assert (await ledger("fleet", "check")).code == 0
+    assert not any(one["unread"] for one in (await ledger("status", "-o", "json")).items)

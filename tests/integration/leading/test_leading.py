@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from random import Random
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -33,6 +34,7 @@ from ledger.contracts.registry import Mode
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
+    DatabaseInspected,
     JournalEntry,
     MigrationApplied,
 )
@@ -274,6 +276,33 @@ async def test_what_a_restored_database_lost_is_recorded(house: House, how: str)
         await leading.leader.drain()
         await asyncio.sleep(QUIET_S)
         assert len(await house.events(MigrationRegressed)) == 1
+
+
+async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_leads(
+    house: House,
+) -> None:
+    rollout = await house.start(select="id=acme")
+    async with house.leading(), house.actor() as actor:
+        await complete(house, actor, rollout, "acme")
+    await house.ledger.fleet.reinstate("acme", Asked("restored"))
+    await house.ledger.reads.caught_up()
+    await execute(house.url, "UPDATE ledger.inspection SET requested_at = '2001-01-01'")
+    assert await house.ledger.reads.unread(["acme", "bolt"]) == {"acme"}
+    async with house.leading(), house.actor() as actor:
+        look = await actor.looked_at("acme")
+        unreachable = DatabaseInspected(
+            database="acme", command=look.command, reachable=False, failure=None
+        )
+        await actor.say(look.stream, unreachable)
+        await house.at_least(1, DatabaseInspected)
+    await house.ledger.reads.caught_up()
+    assert await house.ledger.reads.unread(["acme", "bolt"]) == {"acme"}
+    assert len(await house.ledger.reads.recent_checks()) == 1
+    async with house.leading(), house.actor() as actor:
+        await actor.say(look.stream, seen(look.model_copy(update={"command": uuid4()})))
+        await house.at_least(2, MigrationRegressed)
+    await house.ledger.reads.caught_up()
+    assert await house.ledger.reads.unread(["acme", "bolt"]) == set()
 
 
 async def test_a_look_says_nothing_of_what_was_applied_after_it_was_ordered(house: House) -> None:

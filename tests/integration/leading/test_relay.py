@@ -16,6 +16,7 @@ from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectComman
 from ledger.contracts.reports import AttemptFinished, ContentMissing, Verdict
 from ledger.contracts.topics import CONTENT, commands_topic
 from ledger.service.asked import Asked
+from ledger.service.surroundings import LEADER_BEAT
 from ledger.store.heartbeats import recent_heartbeats
 from tests.support.house import POOL, QUIET_S, Actor, House, finished, found, seen, started
 
@@ -285,7 +286,7 @@ async def test_a_leader_without_its_broker_says_so(house: House) -> None:
 
         async def told() -> str | None:
             beats = await recent_heartbeats(house.ledger.pool, 10.0)
-            return next((beat.body for beat in beats if beat.agent == "leader"), None)
+            return next((beat.body for beat in beats if beat.agent == LEADER_BEAT), None)
 
         assert '"broker": false' in await found(told, "the leader has said how it is")
 

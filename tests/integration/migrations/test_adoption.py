@@ -419,6 +419,25 @@ async def test_what_is_exported_can_be_adopted_again(world: World, tool: Tool) -
     assert outcome.adopted.notes == ()
 
 
+async def test_a_baseline_that_was_run_is_one_for_flyway_too(world: World, tmp_path: Path) -> None:
+    for number, name in enumerate(("V1__a", "V2__b", "B2__both", "V3__c"), start=1):
+        (tmp_path / f"{name}.sql").write_text(f"CREATE TABLE t{number} (id int);\n")
+    folder = load_folder(tmp_path).migrations
+    await world.up(*folder, owner="", rollout="")
+    for _ in range(2):
+        await export_history(world.settings, folder, Tool.FLYWAY, IMPATIENT, Silence())
+        rows = "SELECT version, type, script FROM flyway_schema_history ORDER BY installed_rank"
+        assert await world.fetch(rows) == [
+            ("2", "SQL_BASELINE", "B2__both.sql"),
+            ("3", "SQL", "V3__c.sql"),
+        ]
+    await remove_journal(world.settings, IMPATIENT, Silence())
+    await alone.adopt(world.settings, folder, Adoption(), IMPATIENT)
+    outcome = await world.up(*folder, owner="", rollout="")
+    assert outcome.verdict is Verdict.DONE
+    assert not any(step.statements for step in outcome.steps)
+
+
 async def test_a_table_that_says_more_than_our_journal_is_not_written_to(world: World) -> None:
     await world.up(FIRST, owner="", rollout="")
     await world.execute(TABLES[Tool.DBMATE])

@@ -100,3 +100,87 @@ async def test_a_look_alike_of_the_old_tools_table_is_there_when_it_is_asked_for
     assert (await world.up(*migrations)).verdict is Verdict.DONE
     assert await world.value("SELECT count(*) FROM schema_migrations") == 0
     assert (await world.rollback(*migrations)).verdict is Verdict.DONE
+
+
+ENUM = {
+    "1_mood.up.sql": "CREATE TYPE mood AS ENUM ('a'); CREATE TABLE t (m mood);",
+    "2_more.up.sql": "ALTER TYPE mood ADD VALUE 'b';\nINSERT INTO t VALUES ('b');",
+}
+
+
+async def test_a_value_that_is_added_to_an_enum_can_be_used_in_the_same_file(
+    world: World, tmp_path: Path
+) -> None:
+    migrations = load_folder(written(tmp_path, ENUM)).migrations
+    assert (await world.up(*migrations)).verdict is Verdict.DONE
+    assert await world.value("SELECT m::text FROM t") == "b"
+
+
+EMPTY = {
+    "1_a.sql": "-- +migrate Up\n-- +migrate Down\n",
+    "2_b.sql": "-- +migrate Up notransaction\n-- nothing\n",
+}
+
+
+async def test_migrations_that_do_nothing_are_applied(world: World, tmp_path: Path) -> None:
+    first, second = load_folder(written(tmp_path, EMPTY)).migrations
+    assert (await world.up(first, second)).verdict is Verdict.DONE
+
+
+async def test_a_broken_down_stops_only_the_way_back(world: World, tmp_path: Path) -> None:
+    files = {"1_t.up.sql": TABLE, "1_t.down.sql": "DROP TABEL colours;"}
+    migrations = load_folder(written(tmp_path, files)).migrations
+    assert (await world.up(*migrations)).verdict is Verdict.DONE
+    outcome = await world.rollback(*migrations)
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "irreversible"
+    assert "its down cannot run: 1_t.down.sql:1:6: PostgreSQL's grammar" in outcome.failure.message
+    assert await world.has("colours")
+
+
+COMMITTING = """\
+CREATE PROCEDURE paint() LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO colours VALUES (1, 'red');
+    COMMIT;
+END;
+$$;
+"""
+
+
+async def test_a_procedure_that_commits_is_made_and_cannot_commit_here(
+    world: World, tmp_path: Path
+) -> None:
+    files = {
+        "1_a.up.sql": f"{TABLE}{COMMITTING}",
+        "2_b.up.sql": "CALL paint();",
+        "3_c.up.sql": "-- no-transaction\nCALL paint();",
+    }
+    first, *calls = load_folder(written(tmp_path, files), "plain").migrations
+    assert (await world.up(first)).verdict is Verdict.DONE
+    for call in calls:
+        outcome = await world.up(call)
+        assert outcome.failure is not None
+        assert outcome.failure.sqlstate == "2D000"
+        assert await world.value("SELECT count(*) FROM colours") == 0
+
+
+TABLES = {
+    "flyway": ("V1__a.sql", "GRANT SELECT ON flyway_schema_history TO public;"),
+    "sql-migrate": ("1_a.sql", "-- +migrate Up\nGRANT SELECT ON gorp_migrations TO public;"),
+    "sql-migrate+names": ("a.sql", "-- +migrate Up\nGRANT SELECT ON gorp_migrations TO public;"),
+    "plain": ("1_a/migration.sql", 'GRANT SELECT ON "_prisma_migrations" TO public;'),
+}
+
+
+@pytest.mark.parametrize("dialect", TABLES)
+async def test_every_tool_with_a_table_of_its_own_has_a_look_alike(
+    world: World, tmp_path: Path, dialect: str
+) -> None:
+    folder = written(tmp_path, dict([TABLES[dialect]]))
+    (advised,) = load_folder(folder, dialect).migrations
+    assert f"--dialect {dialect}+table" in advised.notes[-1]
+    migrations = load_folder(folder, f"{dialect}+table").migrations
+    assert "an empty one is made" in migrations[0].notes[-1]
+    assert len(migrations[0].notes) == len(advised.notes)
+    assert (await world.up(*migrations)).verdict is Verdict.DONE

@@ -72,6 +72,36 @@ async def test_a_script_is_not_run_without_leave(world: World) -> None:
     assert not await world.has("colours")
 
 
+SQITCH = """\
+CREATE SCHEMA :"s";
+CREATE TABLE :"s".colours (id int, name text);
+INSERT INTO :"s".colours VALUES (:n, :'name');
+SELECT 'ANALYZE' \\gexec
+"""
+AWKWARD = "it's \\n a \\ value;\nof two lines"
+
+
+async def test_declared_variables_reach_psql_as_they_are(world: World) -> None:
+    values = {"s": "in quotes", "n": "7", "name": AWKWARD, "other": "unused"}
+    reading = Reading(values, programs=True)
+    file = SourceFile("deploy/colours.sql", SQITCH.encode())
+    migration = load_files("sqitch", [file], version="colours", reading=reading)
+    assert migration.up.program is not None
+    assert migration.variables == ("n", "name", "s")
+    assert (await world.up(migration, programs=ALLOWED)).verdict is Verdict.DONE
+    assert await world.fetch('SELECT id, name FROM "in quotes".colours') == [(7, AWKWARD)]
+
+
+async def test_placeholders_are_filled_in_what_psql_runs(world: World) -> None:
+    text = "CREATE SCHEMA ${s};\nCREATE TABLE ${s}.t (id int);\nCOPY ${s}.t FROM stdin;\n1\n\\.\n"
+    reading = Reading({"s": "shades"}, programs=True)
+    file = SourceFile("V1__a.sql", text.encode())
+    migration = load_files("flyway", [file], version="1", reading=reading)
+    assert migration.variables == ("s",)
+    assert (await world.up(migration, programs=ALLOWED)).verdict is Verdict.DONE
+    assert await world.value("SELECT id FROM shades.t") == 1
+
+
 async def test_a_failing_script_in_one_transaction_leaves_nothing_and_names_its_line(
     world: World,
 ) -> None:

@@ -106,6 +106,89 @@ async def test_an_index_that_was_there_before_is_never_dropped(world: World) -> 
         assert await world.value(VALID) is False
 
 
+IF_NOT_EXISTS = migration(
+    "002",
+    "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS users_id ON users (id)",
+    "DROP INDEX CONCURRENTLY users_id",
+    stepwise=True,
+)
+
+
+async def test_a_valid_index_that_was_there_before_is_as_good_if_the_statement_says_so(
+    world: World,
+) -> None:
+    await world.up(TABLE)
+    await world.execute("CREATE UNIQUE INDEX users_id ON users (id)")
+    refused = await world.up(INDEX)
+    assert refused.failure is not None
+    assert "was there before" in refused.failure.message
+    outcome = await world.up(IF_NOT_EXISTS)
+    assert outcome.verdict is Verdict.DONE
+    assert outcome.steps[0].note == (
+        "the index public.users_id was there before, whatever it is on"
+    )
+    assert ("002", "up", -1, "intent") not in await world.journal()
+
+
+APP = migration(
+    "001", "CREATE SCHEMA app;\nCREATE TABLE app.users (id int)", "DROP SCHEMA app CASCADE"
+)
+IN_APP = "SET search_path TO app"
+APP_INDEX = migration(
+    "002",
+    f"{IN_APP};\nCREATE UNIQUE INDEX CONCURRENTLY users_id ON users (id)",
+    f"{IN_APP};\nDROP INDEX CONCURRENTLY users_id",
+    stepwise=True,
+)
+
+
+async def _crashed_after_intent(world: World, number: int) -> None:
+    """Leave the journal as it is when the process ends right behind the intent."""
+    await world.execute(
+        "DELETE FROM migration_ledger.journal WHERE seq > "
+        f"(SELECT max(seq) FROM migration_ledger.journal WHERE step = -{number})"
+    )
+
+
+async def test_an_invalid_index_is_found_where_the_script_looks(world: World) -> None:
+    await world.up(APP, rollout="other")
+    await world.execute("INSERT INTO app.users VALUES (1), (1)")
+    outcome = await world.up(APP_INDEX)
+    assert outcome.failure is not None
+    assert "left the invalid index app.users_id" in outcome.failure.message
+    await world.execute("DELETE FROM app.users")
+    assert (await world.up(APP_INDEX)).verdict is Verdict.DONE
+    assert await world.has("app.users_id")
+
+
+async def test_an_invalid_index_is_taken_back_where_the_script_looks(world: World) -> None:
+    await world.up(APP, rollout="other")
+    await world.execute("INSERT INTO app.users VALUES (1), (1)")
+    await world.up(APP_INDEX)
+    assert (await world.rollback(APP_INDEX)).verdict is Verdict.DONE
+    assert not await world.has("app.users_id")
+
+
+async def test_a_drop_is_not_done_because_another_schema_lacks_the_index(world: World) -> None:
+    assert (await world.up(APP, APP_INDEX)).verdict is Verdict.DONE
+    assert await world.has("app.users_id")
+    assert (await world.rollback(APP_INDEX)).verdict is Verdict.DONE
+    await _crashed_after_intent(world, 2)
+    await world.execute("CREATE UNIQUE INDEX users_id ON app.users (id)")
+    assert (await world.rollback(APP_INDEX)).verdict is Verdict.DONE
+    assert not await world.has("app.users_id")
+
+
+async def test_an_index_of_that_name_elsewhere_is_none_of_the_scripts_business(
+    world: World,
+) -> None:
+    await world.up(APP)
+    await world.execute("CREATE TABLE users (id int); CREATE INDEX users_id ON users (id)")
+    assert (await world.up(APP_INDEX)).verdict is Verdict.DONE
+    assert await world.has("app.users_id")
+    assert await world.has("public.users_id")
+
+
 async def test_a_build_terminated_midway_is_cleaned_up_and_done_again(world: World) -> None:
     await world.up(TABLE)
     blocker = await asyncpg.connect(world.url)

@@ -35,6 +35,8 @@ class Bench:
         self.begun: list[str] = []
         self.over: list[Job] = []
         self.asked: list[UUID] = []
+        self.rests: list[int] = []
+        """How many jobs were over whenever the scheduler came to rest."""
         self.now = NOW
         self.scheduler = Scheduler(
             concurrency,
@@ -43,6 +45,7 @@ class Bench:
             self._work,
             lambda job: self.asked.append(job.id),
             self.over.append,
+            lambda: self.rests.append(len(self.over)),
             lambda: self.now,
         )
 
@@ -89,6 +92,17 @@ async def test_different_databases_run_side_by_side_up_to_the_limit() -> None:
     await bench.let_go("db1")
     assert bench.begun == ["db0", "db1", "db2", "db3"]
     await stop(bench)
+
+
+async def test_it_says_when_nobody_is_at_work_any_more() -> None:
+    bench = Bench()
+    bench.submit("acme")
+    bench.submit("bolt")
+    await asyncio.sleep(0.01)
+    await bench.let_go("acme")
+    assert bench.rests == []
+    await bench.let_go("bolt")
+    assert bench.rests == [2]
 
 
 async def test_a_busy_server_is_passed_over_for_another() -> None:
@@ -172,7 +186,12 @@ async def test_work_that_breaks_off_frees_its_database(caplog: pytest.LogCapture
     async def work(job: Job) -> None:
         raise RuntimeError("a defect")
 
-    scheduler = Scheduler(1, 1, Library(Texts(1)), work, lambda _: None, over.append, lambda: NOW)
+    def rest() -> None:
+        """Nobody asks."""
+
+    scheduler = Scheduler(
+        1, 1, Library(Texts(1)), work, lambda _: None, over.append, rest, lambda: NOW
+    )
     jobs = [job_for("acme", "h"), job_for("acme", "h")]
     for job in jobs:
         scheduler.submit(job)

@@ -24,12 +24,17 @@ def test_a_recipe_gets_its_columns_with_their_types_and_its_key() -> None:
     )
 
 
+def test_the_kind_recipe_asks_for_the_name_of_one() -> None:
+    assert Sort(kind=KindName.RECIPE).wanted(Ingredients()).recipe == ""
+    assert Sort(kind=KindName.RECIPE, recipe="not-null").wanted(Ingredients()).recipe == "not-null"
+
+
 def test_without_options_it_is_sql_in_the_folders_own_dialect() -> None:
     assert Sort().wanted(Ingredients()) == Wanted()
 
 
 def test_kinds_and_phases_have_the_names_that_migrations_gives_them() -> None:
-    assert [kind.value for kind in KindName] == [kind.value for kind in Kind]
+    assert [kind.value for kind in KindName] == [*(kind.value for kind in Kind), "recipe"]
     assert [phase.value for phase in Through] == [phase.value for phase in Phase]
 
 

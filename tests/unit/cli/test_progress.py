@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
+
 import pytest
 
 from ledger.cli.exits import ExitCode
 from ledger.cli.progress import LASTING_S, Lines, News
 from ledger.cli.watching import ending
+from ledger.domain.waiting import Reason
 from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
+
+SINCE = datetime(2026, 1, 1, 9, tzinfo=UTC)
 
 
 class Clock:
@@ -74,6 +80,17 @@ def test_a_wait_is_told_when_it_lasts_with_the_command_that_helps() -> None:
     clock.now = LASTING_S
     assert news.of(lonely) == ["acme: no agent in pool eu; try: ledger-agent run --pool eu"]
     assert news.of(lonely) == []
+
+
+def test_what_holds_a_database_up_is_told_once_though_the_next_try_changes() -> None:
+    clock = Clock()
+    news = News(clock)
+    told = []
+    for second in range(int(2 * LASTING_S)):
+        clock.now = float(second)
+        line = waiting(f"a lock, next retry at 09:00:{second:02}")
+        told += news.of(status(replace(line, reason=Reason.HELD_UP, since=SINCE)))
+    assert len(told) == 2
 
 
 def test_a_wait_that_changes_begins_anew() -> None:

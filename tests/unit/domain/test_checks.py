@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -13,8 +14,9 @@ from ledger.contracts.registry import DatabaseIdentity
 from ledger.contracts.reports import DatabaseInspected, Event, JournalEntry
 from ledger.domain import checks
 from ledger.domain.checks import CheckState
-from ledger.domain.fleet import FleetState
+from ledger.domain.fleet import FleetState, FleetStatus
 from ledger.domain.orders import INSPECTION_S, Situation
+from ledger.domain.outcomes import LOOK_AGAIN_MOST_S
 from ledger.domain.refusals import EmptySelection, UnknownDatabase
 from tests.support.spec import START, record
 
@@ -26,9 +28,9 @@ NOBODY = UUID(int=0)
 class Check:
     """A check's log as it is being told."""
 
-    def __init__(self, purpose: Purpose = Purpose.CHECK) -> None:
+    def __init__(self, purpose: Purpose = Purpose.CHECK, *names: str) -> None:
         self.now, self.log, self.state = START, 0, None
-        for event in checks.request_check(FLEET, "k1", NAMES, purpose):
+        for event in checks.request_check(FLEET, "k1", names or NAMES, purpose):
             self.append(event)
 
     state: CheckState | None
@@ -41,6 +43,16 @@ class Check:
     @property
     def situation(self) -> Situation:
         return Situation(self.now, 1, FLEET.databases.get, {})
+
+    @property
+    def settled(self) -> bool:
+        return self.told.is_settled(FLEET.databases.get, self.now)
+
+    @property
+    def wakes_at(self) -> datetime:
+        moment = checks.next_wake(self.told, self.now)
+        assert moment is not None
+        return moment
 
     def append(self, event: Event) -> None:
         self.log += 1
@@ -128,6 +140,55 @@ def test_a_reinstated_database_tells_what_it_lost() -> None:
     assert found == [MigrationRegressed(database="a", version="2", command=NOBODY)]
     again = checks.regressed(check.told, applied, FLEET.databases.get)
     assert again == checks.regressed(check.told, applied, FLEET.databases.get), "ids are derived"
+
+
+def test_a_reinstated_database_that_is_silent_is_asked_until_its_journal_was_read() -> None:
+    check = Check(Purpose.REINSTATE, "a")
+    asked = 0
+    while asked < 5:
+        asked += len(check.look())
+        assert not check.settled
+        check.now = check.wakes_at
+    assert check.told.is_finished(check.now), "who waits for the check is told"
+    check.answer("a", "1")
+    assert check.settled
+    assert check.look() == []
+
+
+def test_a_reinstated_database_that_cannot_be_reached_is_asked_again_later() -> None:
+    check = Check(Purpose.REINSTATE, "a")
+    check.look()
+    check.answer("a", reachable=False)
+    assert check.look() == []
+    assert not check.settled
+    waits_s = []
+    for _ in range(6):
+        waits_s.append((check.wakes_at - check.now).total_seconds())
+        check.now = check.wakes_at
+        assert check.look() == ["a"]
+        check.answer("a", reachable=False)
+    assert waits_s == sorted(waits_s), "the intervals grow"
+    assert waits_s[-1] == LOOK_AGAIN_MOST_S
+
+
+def test_a_database_that_was_retired_is_asked_no_more() -> None:
+    check = Check(Purpose.REINSTATE, "a")
+    check.look()
+    check.answer("a", reachable=False)
+    check.now = check.wakes_at
+    gone = replace(FLEET.databases["a"], status=FleetStatus.RETIRED)
+    situation = replace(check.situation, records={"a": gone}.get)
+    assert checks.progress(check.told, situation) == ()
+    assert check.told.is_settled({"a": gone}.get, check.now)
+
+
+def test_what_was_applied_after_a_look_was_first_asked_for_is_no_matter_of_it() -> None:
+    check = Check(Purpose.REINSTATE, "a")
+    check.look()
+    first = check.told.looks["a"].asked_position
+    check.now = check.wakes_at
+    check.look()
+    assert check.told.looks["a"].asked_position == first
 
 
 def test_a_plain_check_finds_what_the_database_that_is_known_lost() -> None:

@@ -47,8 +47,8 @@ def reasons(
     heartbeat = Heartbeat(
         agent="a1", pool=pool, host="h", version="1", started_at=START, at=START, busy=works
     )
-    agents = [Seen(heartbeat, story.now - timedelta(seconds=silent_s))]
-    around = Surroundings(story.now, leader, broker, agents, lambda database: "main")
+    agents = [Seen(heartbeat, silent_s)]
+    around = Surroundings(leader, broker, agents, lambda database: "main")
     return {found.database: found for found in waiting(story.state, around)}
 
 
@@ -82,24 +82,28 @@ def test_a_pool_without_an_agent_is_named_with_what_to_start(missing: dict[str, 
     assert found.command == "ledger-agent run --pool main"
 
 
-def test_a_lock_is_named_with_its_holder_and_the_next_try() -> None:
+def test_what_holds_it_up_is_named_since_when_and_until_the_next_try() -> None:
     next_try = START + timedelta(seconds=9)
+    held_up = {"waits_for": "the target's lock, held by pid 7", "waiting_since": START,
+               "migration": "1_change", "statement": 2, "statements": 3}  # fmt: skip
     found = reasons(
-        running(),
-        busy={"waits_for": "lock held by pid 7 since 09:00", "next_try_at": next_try,
-              "migration": "1_change", "statement": 2, "statements": 3},
+        running(), busy={**held_up, "phase": "waiting", "next_try_at": next_try}
     )["a"]  # fmt: skip
-    assert found.reason is Reason.LOCK
-    assert found.text == "lock held by pid 7 since 09:00; migration 1_change, statement 2 of 3"
-    assert found.until == next_try
-
-
-def test_a_retry_says_when() -> None:
-    found = reasons(running(), busy={"next_try_at": START, "phase": "waiting"})["a"]
-    assert (found.reason, found.text) == (
-        Reason.RETRY,
-        "next retry at 2026-11-23T09:00:00+00:00; its command",
+    assert found.reason is Reason.HELD_UP
+    assert found.text == (
+        "the target's lock, held by pid 7, since 09:00:00, next retry at 09:00:09; "
+        "migration 1_change, statement 2 of 3"
     )
+    assert (found.since, found.until) == (START, next_try)
+    again = reasons(running(), busy=held_up)["a"]
+    assert again.text.startswith(
+        "the target's lock, held by pid 7, since 09:00:00, trying again now; "
+    )
+
+
+def test_texts_that_have_not_come_are_named() -> None:
+    found = reasons(running(), busy={"phase": "queued", "waits_for": "migration texts"})["a"]
+    assert (found.text, found.since) == ("migration texts; its command", START)
 
 
 def test_an_agent_at_work_says_what_it_does() -> None:

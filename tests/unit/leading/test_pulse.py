@@ -8,6 +8,7 @@ from ledger.bus.port import Received
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.wire import encode_heartbeat
 from ledger.leading.pulse import fresh
+from ledger.service.surroundings import LEADER_BEAT
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -35,3 +36,8 @@ def test_what_cannot_be_read_or_kept_is_left_out() -> None:
     assert naive != received(NOW).value
     odd = [received(NOW, value=b"?"), received(NOW, agent="a\0b"), received(NOW, value=naive)]
     assert fresh([*odd, received(NOW)], NOW) == fresh([received(NOW)], NOW)
+
+
+def test_no_agent_can_speak_for_the_leader() -> None:
+    (beat,) = fresh([received(NOW, agent="leader"), received(NOW, agent="")], NOW)
+    assert beat.agent == "leader" != LEADER_BEAT

@@ -11,11 +11,20 @@ from uuid import UUID
 
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Reader
-from ledger.contracts.registry import MigrationRef
+from ledger.contracts.registry import MigrationRef, Mode
 from ledger.contracts.topics import commands_topic
 from ledger.leading.relay import Relay
 from ledger.store.bundles import BundleTexts
-from tests.support.spec import Story, finished, given, ordered, planned, step_applied, wave_opened
+from tests.support.spec import (
+    Story,
+    adopted,
+    finished,
+    given,
+    ordered,
+    planned,
+    step_applied,
+    wave_opened,
+)
 from tests.support.story import EXPIRY_S, MIGRATIONS, START
 
 RESEND_S = 0.05
@@ -60,6 +69,17 @@ async def test_an_order_is_sent_again_until_it_is_answered() -> None:
         assert await sent(reader) > 1
         before = len(story.log)
         story.say([step_applied("a", "1"), finished("a", changed=1)])
+        relay.saw(story.log[before:])
+        await sent(reader)
+        assert await sent(reader) == 0
+
+
+async def test_an_adoption_is_answered_by_what_it_took_over() -> None:
+    story = given(planned(["a"], mode=Mode.ADOPT), wave_opened(0), ordered("a"))
+    async with relaying(story, START) as (relay, reader):
+        assert await sent(reader) > 1
+        before = len(story.log)
+        story.say([adopted("a", "1", released=("2",)), finished("a", changed=2)])
         relay.saw(story.log[before:])
         await sent(reader)
         assert await sent(reader) == 0

@@ -10,6 +10,8 @@ from migrations.adoption.exporting import There, export_statements
 from migrations.adoption.history import History, Row, Tool, digest_of
 from migrations.adoption.matching import flyway_checksum, match, up_to
 from migrations.bundle import load_files
+from migrations.dialects import Reading
+from migrations.dialects.flyway import Flyway
 from migrations.errors import AdoptionRefused
 from migrations.migration import Migration, SourceFile
 from migrations.ordering import late
@@ -79,6 +81,17 @@ def test_a_repeatable_of_flyway_that_is_unchanged_is_taken_over() -> None:
     checksum = flyway_checksum(views.files[0].content)
     row = Row("", "900_views.sql", repeatable=True, checksum=checksum)
     assert versions(match(history(Tool.FLYWAY, row), (views,)).taken) == ["900"]
+
+
+def test_a_repeatable_of_flyway_with_values_in_it_has_the_checksum_of_the_filled_text() -> None:
+    text = "CREATE OR REPLACE VIEW ${schema}.v AS SELECT '${flyway:filename}' AS f;\n"
+    file = SourceFile("R__v.sql", text.encode())
+    (views,) = Flyway().load([file], Reading({"schema": "app"}))
+    filled = text.replace("${schema}", "app").replace("${flyway:filename}", "R__v.sql")
+    for known, taken in ((filled, True), (text, True), (f"{text} ", False)):
+        checksum = flyway_checksum(known.encode())
+        row = Row("", "R__v.sql", repeatable=True, checksum=checksum)
+        assert bool(match(history(Tool.FLYWAY, row), (views,)).taken) is taken
 
 
 def test_a_reworked_change_of_sqitch_is_as_many_migrations_as_it_was_deployed() -> None:

@@ -163,6 +163,55 @@ def test_a_folder_of_another_tool_goes_on_in_its_dialect(tmp_path: Path) -> None
     assert "-- +goose Up" in path.read_text()
 
 
+DIESEL = {"2021-02-02-153240_a/up.sql": "SELECT 1;\n", "2021-02-02-153240_a/down.sql": ""}
+PRISMA = {"20210202153240_a/migration.sql": "SELECT 1;\n"}
+LAYOUTS = [
+    (DIESEL, ["2026-01-02-123045_x/up.sql", "2026-01-02-123045_x/down.sql"]),
+    (PRISMA, ["20260102123045_x/migration.sql"]),
+    ({"001_a.sql": "SELECT 1;\n", "002_b.sql": "SELECT 1;\n"}, ["003_x.sql"]),
+    ({"001_a.sql": "SELECT 1;\n", "002_b.up.sql": ""}, ["003_x.up.sql", "003_x.down.sql"]),
+]
+
+
+def in_folder(path: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_text(text)
+
+
+@pytest.mark.parametrize(("there", "names"), LAYOUTS)
+def test_a_plain_migration_is_laid_out_as_the_newest_one_is(
+    tmp_path: Path, there: dict[str, str], names: list[str]
+) -> None:
+    in_folder(tmp_path, there)
+    paths = creating.create(tmp_path, "x", at=NOON)
+    assert [str(path.relative_to(tmp_path)) for path in paths] == names
+    migrations = load_folder(tmp_path, "plain").migrations
+    assert migrations[-1].name == "x"
+    assert [file.name for file in migrations[-1].files] == names
+
+
+@pytest.mark.parametrize("there", [DIESEL, PRISMA])
+def test_a_folder_with_the_name_of_a_migration_is_a_clash(
+    tmp_path: Path, there: dict[str, str]
+) -> None:
+    in_folder(tmp_path, there)
+    with pytest.raises(CreateError, match="has this name already"):
+        creating.create(tmp_path, "a", at=NOON)
+    with pytest.raises(CreateError, match="has version"):
+        creating.create(tmp_path, "b", at=datetime(2021, 2, 2, 15, 32, 40, tzinfo=UTC))
+
+
+def test_drizzles_own_tool_writes_its_files(tmp_path: Path) -> None:
+    journal = '{"entries": [{"idx": 0, "tag": "0000_a"}]}'
+    in_folder(tmp_path, {"0000_a.sql": "SELECT 1;\n", "meta/_journal.json": journal})
+    with pytest.raises(CreateError, match="drizzle-kit generate"):
+        creating.create(tmp_path, "x", at=NOON)
+    wanted = Wanted(recipe="not-null", given=GIVEN["not-null"])
+    creating.create(tmp_path, "x", at=NOON, wanted=wanted)
+    assert load_folder(tmp_path, "plain").migrations[-1].dialect == "sql-migrate"
+
+
 def test_flyways_numbers_go_on(tmp_path: Path) -> None:
     (tmp_path / "V3__a.sql").write_text("SELECT 1;\n")
     assert written(tmp_path, Wanted(dialect="flyway"), "b") == ["V4__b.sql", "U4__b.sql"]

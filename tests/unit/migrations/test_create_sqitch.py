@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrations.bundle import load_folder
-from migrations.create import create
+from migrations.create import Kind, Wanted, create
 from migrations.errors import CreateError
 
 NOON = datetime(2026, 1, 2, 12, 30, 45, tzinfo=UTC)
@@ -63,3 +63,13 @@ def test_without_a_plan_there_is_no_project(tmp_path: Path) -> None:
 
     with pytest.raises(CreateError, match="sqitch init"):
         create(tmp_path, "carts", at=NOON, author=ADA, wanted=Wanted(dialect="sqitch"))
+
+
+@pytest.mark.parametrize("wanted", [Wanted(Kind.PYTHON), Wanted(Kind.DATA), Wanted(recipe="x")])
+def test_what_no_plan_can_name_is_refused_and_nothing_is_written(
+    project: Path, wanted: Wanted
+) -> None:
+    before = sorted(project.rglob("*"))
+    with pytest.raises(CreateError, match="names SQL scripts only"):
+        create(project, "x", at=NOON, author=ADA, wanted=wanted)
+    assert sorted(project.rglob("*")) == before

@@ -76,7 +76,6 @@ WRONG = (
     (UP + "  -- migrate:down\nSELECT 2;", 3, "unknown marker", "start of the line"),
     (UP + "-- migrate: down\nSELECT 2;", 3, "unknown marker", "`-- migrate:down`"),
     (UP + "-- migrate:dwon\nSELECT 2;", 3, "unknown marker", "`-- migrate:down`"),
-    ("-- migrate:up transaction:no\nSELECT 1;", 1, "unknown option", "transaction:false"),
     (
         UP + "-- migrate:down\n" + UP + "-- migrate:down\n-- migrate:down\n",
         7,
@@ -119,3 +118,10 @@ def test_the_look_alike_is_made_first_and_leaves_the_checksum_alone() -> None:
     assert grant.line == 2
     assert with_table.dialect == "dbmate+table"
     assert with_table.up.checksum == load(GRANT).up.checksum
+
+
+def test_other_words_behind_a_marker_mean_nothing_and_are_noted() -> None:
+    migration = load("-- migrate:up create table foo:bar transaction:false\nSELECT 1;")
+    assert not migration.up.options.transaction
+    (note,) = migration.notes
+    assert "20230102030405_a.sql:1: `create table foo:bar` behind the marker means nothing" in note

@@ -56,6 +56,7 @@ DIALECTS: dict[str, Render] = {
         _file(up, "001_a.up.sql"),
         _file(down, "001_a.down.sql"),
     ],
+    "flyway": lambda up, down: [_file(up, "V1__a.sql"), _file(down, "U1__a.sql")],
     "plain": lambda up, down: [_file(up, "001_a/up.sql"), _file(down, "001_a/down.sql")],
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -239,3 +241,43 @@ def test_whatever_a_file_is_called_it_is_loaded_once_or_refused_by_name(stem: st
         refused = ""
         assert [one.files[0].name for one in found] == [name]
     assert refused in ("", name)
+
+
+def test_repeatables_run_by_description_in_which_an_underscore_is_a_blank() -> None:
+    assert versions("R__1_v.sql", "R__2_v.sql", "R__10_v.sql") == ["R__1_v", "R__10_v", "R__2_v"]
+    assert versions("R__viewA.sql", "R__view_b.sql") == ["R__view_b", "R__viewA"]
+
+
+def test_several_folders_are_one_list(tmp_path: Path) -> None:
+    files = {
+        "baseline/B2__b.sql": TABLE,
+        "first/V1__a.sql": TABLE,
+        "first/R__2_v.sql": TABLE,
+        "second/V2__b.sql": TABLE,
+        "second/V3__c.sql": TABLE,
+        "second/R__10_v.sql": TABLE,
+        "undo/U3__c.sql": "DROP TABLE t;",
+        "undo/R__1_v.sql": TABLE,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    folders = [str(tmp_path / name) for name in ("undo", "second", "baseline", "first")]
+    found = load_folder(Path(os.pathsep.join(folders))).migrations
+    assert [one.version for one in found] == ["1", "2", "B2", "3", "R__1_v", "R__10_v", "R__2_v"]
+    assert found[2].replaces == ("1", "2")
+    assert [file.name for file in found[3].files] == ["second/V3__c.sql", "undo/U3__c.sql"]
+    assert found[3].up.file == "second/V3__c.sql"
+
+
+def test_a_byte_order_mark_is_left_out_and_counts_for_the_checksum() -> None:
+    content = b"\xef\xbb\xbf" + TABLE.encode()
+    (migration,) = Flyway().load([SourceFile("V1__a.sql", content)], Reading())
+    assert migration.up.statements[0].text == TABLE.rstrip(";")
+    assert migration.up.checksum == hashlib.sha256(content).hexdigest()
+
+
+def test_a_prefix_in_small_letters_is_refused_in_the_words_of_flyway(tmp_path: Path) -> None:
+    (tmp_path / "v1__a.sql").write_text(TABLE)
+    with pytest.raises(FileNameError, match="V2__add_email"):
+        load_folder(tmp_path)

@@ -95,3 +95,12 @@ def test_a_psql_script_is_refused_with_the_way_to_allow_it() -> None:
     assert refused.value.line == 2
     assert r"\copy is a command of psql" in refused.value.problem
     assert "--allow-psql" in refused.value.remedy
+
+
+def test_any_ending_will_do_behind_up_and_down() -> None:
+    names = ("1_a.up.sql", "2_b.up.pgsql", "2_b.down.pgsql", "notes.txt")
+    claimed = GolangMigrate().claims(names)
+    files = [SourceFile(name, b"SELECT 1;\n") for name in claimed]
+    assert GolangMigrate().detect(files)
+    loaded = GolangMigrate().load(files, AS_IT_IS)
+    assert [(one.version, one.down is not None) for one in loaded] == [("1", False), ("2", True)]

@@ -191,3 +191,19 @@ def test_versions_are_numbers_and_each_stands_once() -> None:
     assert [one.name for one in Goose().load(files, AS_IT_IS)] == ["a", "b", "c"]
     with pytest.raises(DuplicateVersionError, match="02_x"):
         Goose().load([*files, SourceFile("02_x.sql", UP.encode())], AS_IT_IS)
+
+
+ELSEWHERE = (
+    ("-- +goose Up\nSELECT '${R}', '{{.R}}';\n", "SELECT '${R}', '{{.R}}'"),
+    (
+        "-- +goose ENVSUB ON\n-- +goose ENVSUB OFF\n-- +goose Up\nSELECT '${R}';\n",
+        "SELECT '${R}'",
+    ),
+    ("-- +goose Up\n-- +goose ENVSUB ON\nSELECT '$${R}', '\\${R}';\n", "SELECT '${R}', '${R}'"),
+    ("-- +goose Up\n-- +goose ENVSUB ON\nSELECT '{{.R}}', '$R';\n", "SELECT '{{.R}}', 'eu'"),
+)
+
+
+@pytest.mark.parametrize(("text", "statement"), ELSEWHERE)
+def test_only_envsub_fills_anything(text: str, statement: str) -> None:
+    assert texts(load(text, R="eu")) == [statement]

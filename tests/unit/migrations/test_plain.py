@@ -146,6 +146,13 @@ MARKERS = (
     "-- +migrat Up",
     "-- migration: down",
     "-- rambler up",
+    "-- ====  UP  ====",
+    "-- +up",
+    "-- migrate down",
+    "-- [up]",
+    "-- name: down",
+    "/* up */",
+    "  /* == DOWN == */",
 )
 
 
@@ -189,3 +196,117 @@ def test_what_only_psql_understands_is_refused_by_name(text: str, problem: str) 
     with pytest.raises(LoadError, match=problem) as refused:
         load("1_a.sql", text=text.encode())
     assert refused.value.line == 1
+
+
+def test_dates_with_and_without_dashes_have_one_order() -> None:
+    names = (
+        "2017-08-31-230457_b/up.sql",
+        "20170820180453_a/up.sql",
+        "2026-05-27-120000-0000_d/up.sql",
+        "2026-05-27-120000_c/up.sql",
+        "20260528000000_e/up.sql",
+        "00000000000000_initial/up.sql",
+    )
+    assert [name for _, name in told(*names)] == ["initial", "a", "b", "c", "d", "e"]
+
+
+def test_what_stands_behind_a_date_tells_versions_apart_also_when_it_is_zero() -> None:
+    names = ("2023-01-26.0-b.sql", "2023-01-26-a.sql", "2023-01-26-000000-c.sql")
+    assert [name for _, name in told(*names)] == ["a", "b", "c"]
+
+
+def test_halves_of_a_pair_may_say_which_one_they_are() -> None:
+    (migration,) = load("1_a/up.sql", "1_a/down.sql", text=b"-- Up\nSELECT 1;\n")
+    assert migration.down is not None
+    with pytest.raises(MarkerError):
+        load("1_a/migration.sql", text=b"-- Up\nSELECT 1;\n")
+
+
+def test_beside_folders_with_versions_a_file_without_one_is_left_alone_with_a_note() -> None:
+    loaded = load("1_a/up.sql", "2_b/up.sql", "seed.sql")
+    assert [one.version for one in loaded] == ["1", "2"]
+    assert loaded[-1].notes == (
+        "seed.sql: carries no version among folders that do, and is left alone",
+    )
+    with pytest.raises(FileNameError):
+        load("1_a/up.sql", "2_b.sql", "seed.sql")
+
+
+def test_folders_of_one_moment_are_told_apart_by_their_names() -> None:
+    loaded = load("3_a/migration.sql", "3_b/migration.sql", "4_c/migration.sql")
+    assert [one.version for one in loaded] == ["3_a", "3_b", "4"]
+    again = Plain().rebuild("3_b", "", loaded[1].files, AS_IT_IS)
+    assert again == loaded[1]
+    with pytest.raises(DuplicateVersionError):
+        load("3_a/up.sql", "3_b/up.sql")
+
+
+def test_files_of_one_number_in_a_journal_are_told_apart_by_their_names() -> None:
+    files = [SourceFile(f"{tag}.sql", SQL) for tag in ("0000_a", "0000_b", "0001_c")]
+    loaded = Plain().load([*files, journal("0000_b", "0000_a", "0001_c")], AS_IT_IS)
+    assert [one.version for one in loaded] == ["0000_b", "0000_a", "0001"]
+
+
+METADATA = b"# as Diesel reads it\nrun_in_transaction = false\n"
+
+
+def test_the_metadata_of_diesel_can_switch_the_transaction_off() -> None:
+    names = ("1_a/down.sql", "1_a/metadata.toml", "1_a/up.sql", "2_b/up.sql")
+    claimed = Plain().claims(names)
+    files = [SourceFile(name, METADATA if name.endswith(".toml") else SQL) for name in claimed]
+    first, second = Plain().load(files, AS_IT_IS)
+    assert first.down is not None
+    assert not first.up.options.transaction
+    assert not first.down.options.transaction
+    assert second.up.options.transaction
+    assert Plain().rebuild("1", "a", first.files, AS_IT_IS) == first
+
+
+@pytest.mark.parametrize("said", [b"run_in_transaction = 0", b"run_in_transaction"])
+def test_metadata_that_cannot_be_read_is_an_error(said: bytes) -> None:
+    files = [SourceFile("1_a/metadata.toml", said), SourceFile("1_a/up.sql", SQL)]
+    with pytest.raises(MarkerError, match="run_in_transaction = false"):
+        Plain().load(files, AS_IT_IS)
+
+
+def test_a_reason_may_stand_behind_no_transaction() -> None:
+    (migration,) = load("1_a.sql", text=b"-- no-transaction: builds an index\nSELECT 1;")
+    assert not migration.up.options.transaction
+
+
+ADDED = "ALTER TYPE s.mood ADD VALUE 'b';\n"
+ENUMS = (
+    (f"{ADDED}UPDATE t SET m = 'b';", False),
+    (f"{ADDED}UPDATE t SET m = 'c';", True),
+    (f"CREATE TYPE s.mood AS ENUM ('a');\n{ADDED}INSERT INTO t VALUES ('b');", True),
+    ("ALTER TYPE mood RENAME VALUE 'a' TO 'b';\nUPDATE t SET m = 'b';", True),
+    (f"BEGIN;\n{ADDED}UPDATE t SET m = 'b';\nCOMMIT;", True),
+)
+
+
+@pytest.mark.parametrize(("text", "transactional"), ENUMS)
+def test_a_value_that_is_added_and_used_makes_a_file_run_step_by_step(
+    text: str, transactional: bool
+) -> None:
+    (migration,) = load("1_a.sql", text=text.encode())
+    assert migration.up.transactional is transactional
+    assert any("adds a value" in note for note in migration.notes) is not transactional
+
+
+def test_breakpoints_end_statements_in_folders_too() -> None:
+    for mark in ("--> statement-breakpoint", "--;;"):
+        text = f"CREATE TABLE a (id int)\n{mark}\nSELECT 1\n".encode()
+        (migration,) = load("1_a/migration.sql", text=text)
+        assert len(migration.up.statements) == 2
+
+
+def test_the_file_for_postgresql_counts_where_servers_are_named() -> None:
+    loaded = load("1_x.mysql.sql", "1_x.postgres.sql", "2_y.sql", "3_z.sqlite.sql", "3_z.sql")
+    assert [one.files[0].name for one in loaded] == ["1_x.postgres.sql", "2_y.sql", "3_z.sql"]
+
+
+def test_a_checkpoint_stands_for_what_comes_before_it() -> None:
+    checkpoint = SourceFile("3_c.sql", b"-- by atlas\n-- atlas:checkpoint\n\nSELECT 1;\n")
+    others = [SourceFile("1_a.sql", SQL), SourceFile("2_b.sql", SQL), SourceFile("4_d.sql", SQL)]
+    loaded = Plain().load([*others, checkpoint], AS_IT_IS)
+    assert [one.replaces for one in loaded] == [None, None, ("1", "2"), None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrations.errors import ForbiddenSqlError, SqlSyntaxError
-from migrations.statements import split
+from migrations.statements import script, split
 
 FORBIDDEN = (
     ("SELECT 1;\n\\copy t from x", 2, r"\copy", "as SQL"),
@@ -137,3 +137,17 @@ def test_verify_takes_nothing_that_changes_or_runs_outside(sql: str) -> None:
         split(f"\n{sql}", file="f.sql", verify=True)
     assert refused.value.line == 2
     assert "changes belong in Up" in refused.value.remedy
+
+
+COMMITTING = "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN COMMIT; END $$"
+
+
+def test_another_tools_file_may_create_a_procedure_that_commits() -> None:
+    assert len(script(COMMITTING, file="f.sql", foreign=True).statements) == 1
+    with pytest.raises(ForbiddenSqlError, match="COMMIT inside a procedure"):
+        script(COMMITTING, file="f.sql")
+
+
+def test_a_block_that_commits_is_refused_in_every_format_with_what_to_write_instead() -> None:
+    with pytest.raises(ForbiddenSqlError, match=r"COMMIT inside a DO block.*\+migrate Data"):
+        script("DO $$ BEGIN COMMIT; END $$", file="f.sql", foreign=True)

@@ -178,9 +178,9 @@ def test_a_project_in_a_subfolder_is_found() -> None:
     assert only.files[0].name == "db/deploy/a.sql"
 
 
-@pytest.mark.parametrize("other", ["sqitch-old.plan", "sub/sqitch.plan"])
+@pytest.mark.parametrize("other", ["older.plan", "sub/sqitch.plan"])
 def test_several_plans_are_named_and_not_guessed_between(other: str) -> None:
-    first = "sub2/sqitch.plan" if "/" in other else "sqitch.plan"
+    first = "sub2/sqitch.plan" if "/" in other else "old.plan"
     with pytest.raises(DialectError) as caught:
         loaded({first: plan("a"), other: plan("b"), "deploy/a.sql": TABLE})
 
@@ -278,3 +278,103 @@ def test_a_change_is_rebuilt_from_its_own_scripts(revert: bool, verify: bool) ->
         files["verify/a/b.sql"] = "SELECT 1;"
     for one in loaded(files):
         assert load_files("sqitch", one.files, version=one.version, name=one.name) == one
+
+
+def test_a_script_of_many_commands_is_read_in_one_pass() -> None:
+    lines = 20_000
+    found = interpolated("\\echo it's here\nSELECT 'ü';\n" * lines, {})
+    assert found.text == "\nSELECT 'ü';\n" * lines
+    assert found.notes[-1] == f"line {2 * lines - 1}: \\echo is left out"
+
+
+INSIDE = (
+    *("'\n\\echo a\n'", "E'\\'\n\\echo a\n'", '"\n\\echo a\n"', "$$\n\\echo a\n$$"),
+    *("$a$ $$\n\\echo a\n$a$", "/* /* */\n\\echo a\n*/", "'it''s\n\\echo a\n'", "'\n\\echo a\n"),
+)
+
+
+@pytest.mark.parametrize("text", INSIDE)
+def test_what_stands_inside_of_quotes_is_no_command(text: str) -> None:
+    assert interpolated(text, {}).text == text
+
+
+OUTSIDE = ("-- it's\n", "E'\\\\'\n", "$$ $$\n", "/* /* */ */\n", "a$b$\n", "'it''s'\n")
+
+
+@pytest.mark.parametrize("before", OUTSIDE)
+def test_what_stands_behind_quotes_is_a_command(before: str) -> None:
+    assert interpolated(f"{before}\\echo a\n", {}).text == f"{before}\n"
+
+
+def test_a_stale_plan_beside_the_usual_one_is_left_alone_with_a_note() -> None:
+    (only,) = loaded(project("a") | {"sqitch-old.plan": plan("b")})
+    assert only.notes[-1] == (
+        "sqitch-old.plan: is another plan beside sqitch.plan, which Sqitch reads, and is left alone"
+    )
+
+
+CONF = """\
+[core]
+    engine = pg
+    target = prod
+[deploy "variables"]
+    Owner = deployer
+    place = deploy
+[revert.variables]
+    Owner = reverter
+[engine "pg.variables"]
+    place = engine
+[target "prod.variables"]
+    place = target
+"""
+
+
+def test_variables_of_the_configuration_are_defaults() -> None:
+    files = project("r", "s") | {
+        "sqitch.conf": CONF,
+        "deploy/r.sql": "SELECT :'Owner', :'place';",
+        "revert/r.sql": "SELECT :'Owner';",
+    }
+    first, second = loaded(files)
+    assert first.up.statements[0].text == "SELECT 'deployer', 'target'"
+    assert first.down is not None
+    assert first.down.statements[0].text == "SELECT 'reverter'"
+    assert first.variables == ()
+    assert load_files("sqitch", first.files, version="r") == first
+    assert [file.name for file in second.files] == ["deploy/s.sql"]
+
+    first, _ = loaded(files, Owner="al", place="here")
+    assert first.up.statements[0].text == "SELECT 'al', 'here'"
+    assert first.variables == ("Owner", "place")
+    assert "sqitch.conf" not in [file.name for file in first.files]
+
+
+def test_settings_may_stand_before_the_transaction_around_a_script() -> None:
+    settings = "SET client_min_messages = warning;\nSET search_path TO shop;\n"
+    verify = f"{settings}BEGIN;\nSELECT 1;\nROLLBACK;\n"
+    (only,) = loaded(project("a") | {"deploy/a.sql": settings + TABLE, "verify/a.sql": verify})
+    assert [one.line for one in only.up.statements] == [1, 2, 4]
+    assert "deploy/a.sql:3: BEGIN, and COMMIT on line 5" in only.notes[0]
+    assert only.verify is not None
+    assert len(only.verify.statements) == 3
+
+
+REMEDIES = (
+    ("\\ir other.sql", "reads another file", "Write the other file's text in its place"),
+    ("COMMIT;", "COMMIT is transaction control", "keep one BEGIN and COMMIT around all"),
+    ("SET LOCAL a.b = 1;\nBEGIN;\nSELECT 1;\nCOMMIT;", "BEGIN is", "a change of its own"),
+)
+
+
+@pytest.mark.parametrize(("line", "problem", "remedy"), REMEDIES)
+def test_remedies_speak_of_sqitch(line: str, problem: str, remedy: str) -> None:
+    with pytest.raises(ForbiddenSqlError) as refused:
+        loaded(project("r") | {"deploy/r.sql": f"{line}\nSELECT 1;"})
+    assert problem in refused.value.problem
+    assert remedy in refused.value.remedy
+    assert "+migrate" not in refused.value.remedy
+
+
+def test_a_byte_order_mark_is_left_out() -> None:
+    (only,) = loaded(project("a") | {"deploy/a.sql": f"\ufeff{TABLE}"})
+    assert len(only.up.statements) == 1

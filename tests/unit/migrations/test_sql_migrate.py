@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
+from migrations.bundle import load_files, load_folder
 from migrations.dialects import AS_IT_IS
 from migrations.dialects.sql_migrate import SqlMigrate
-from migrations.errors import EncodingError, FileNameError, LoadError, MarkerError
+from migrations.errors import (
+    DuplicateVersionError,
+    EncodingError,
+    FileNameError,
+    LoadError,
+    MarkerError,
+)
 from migrations.migration import Migration, Options, SourceFile
 
 WHOLE = """\
@@ -91,7 +99,7 @@ WRONG_MARKERS = (
     ("-- +migrate Down\nSELECT 1;", 1, "no Up", "-- +migrate Up"),
     ("-- c\n\n/* x\n*/ SELECT 1;\n-- +migrate Up\nSELECT 1;", 4, "text before", "-- +migrate Up"),
     ("\nfoo bar\n-- +migrate Up\nSELECT 1;", 2, "text before", "-- +migrate Up"),
-    ("-- +migrate Up\n-- nothing\n", 1, "no statement", "SQL below the marker"),
+    ("-- +migrate Up role=a\n-- nothing\n", 1, "no statement", "SQL below the marker"),
     ("-- +migrate Up\nSELECT 1;\n-- +migrate Up\nSELECT 2;", 3, "second Up", "one section"),
     ("-- +migrate up\nSELECT 1;", 1, "unknown marker", "`-- +migrate Up`"),
     ("--+migrate Up\nSELECT 1;", 1, "unknown marker", "`-- +migrate Up`"),
@@ -185,5 +193,48 @@ def test_a_file_name_without_a_version_is_refused(name: str) -> None:
 
 def test_files_of_this_dialect_are_known_by_their_markers() -> None:
     dialect = SqlMigrate()
-    assert dialect.detect([SourceFile("a", b"x"), SourceFile("b", b"x\n-- +migrate Up\n")])
+    assert dialect.detect([SourceFile("a.sql", b"x"), SourceFile("b.sql", b"x\n-- +migrate Up\n")])
     assert not dialect.detect([SourceFile("a", b"-- +goose Up\n\xff\0")])
+
+
+def test_by_name_every_file_is_a_version_in_the_order_of_sql_migrate(tmp_path: Path) -> None:
+    names = ("10_a", "8_b", "8_a", "2023-02-01-x", "2023-01-01-y", "20150101foo", "add_users")
+    for name in names:
+        (tmp_path / f"{name}.sql").write_text("-- +migrate Up\nSELECT 1;\n")
+    with pytest.raises(LoadError, match=r"--dialect sql-migrate\+names"):
+        load_folder(tmp_path)
+    loaded = load_folder(tmp_path, "sql-migrate+names").migrations
+    assert [one.version for one in loaded] == [
+        *("8_a", "8_b", "10_a", "2023-01-01-y", "2023-02-01-x", "20150101foo", "add_users"),
+    ]
+    again = load_files("sql-migrate+names", loaded[0].files, version="8_a")
+    assert again == loaded[0]
+
+
+def test_the_same_version_twice_names_the_dialect_that_goes_by_name(tmp_path: Path) -> None:
+    for name in ("8_a", "8_b"):
+        (tmp_path / f"{name}.sql").write_text("-- +migrate Up\nSELECT 1;\n")
+    with pytest.raises(DuplicateVersionError, match=r"8_b.*--dialect sql-migrate\+names"):
+        load_folder(tmp_path)
+
+
+@pytest.mark.parametrize("up", ["", "-- nothing to do\n", "\n\n"])
+def test_an_up_without_a_statement_does_nothing_and_says_so(up: str) -> None:
+    migration = load(f"-- +migrate Up notransaction\n{up}-- +migrate Down\nSELECT 1;\n")
+    assert migration.up.statements == ()
+    assert migration.notes == ("1_a.sql:1: the Up section holds no statement, so nothing runs",)
+
+
+@pytest.mark.parametrize(
+    "ours", ["-- +migrate Up lock_timeout=2s\n", "-- +migrate Up\n-- +migrate Verify\n"]
+)
+def test_an_up_without_a_statement_in_a_file_of_our_own_is_not_written_yet(ours: str) -> None:
+    with pytest.raises(MarkerError, match="holds no statement"):
+        load(ours)
+
+
+def test_bodies_have_the_line_ends_that_sql_migrate_gives_them() -> None:
+    text = "-- +migrate Up\r\nDO $$\r\nBEGIN\r\nEND $$;\r\n"
+    migration = load(text)
+    assert migration.up.statements[0].text == "DO $$\nBEGIN\nEND $$"
+    assert migration.up.checksum == hashlib.sha256(text.partition("\n")[2].encode()).hexdigest()

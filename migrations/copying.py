@@ -1,0 +1,88 @@
+"""Reads rows of our own tables by COPY: one round trip, and nothing for the server to plan.
+
+A query through asyncpg takes two round trips, and planning it reads catalogs that nothing else of a
+small migration touches (seen: with more databases than fit in its cache, reading the journal took
+the server 1.9 ms by a query and 0.7 ms by COPY). Binary, because what COPY writes as text depends
+on settings such as DateStyle. The format is PostgreSQL's, documented with COPY.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from migrations.session import Connection
+
+Reader: TypeAlias = Callable[[bytes], Any]
+Row: TypeAlias = dict[str, Any]
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""Where PostgreSQL counts microseconds from."""
+
+
+def integer(field: bytes) -> int:
+    """A smallint, an integer or a bigint."""
+    return int.from_bytes(field, "big", signed=True)
+
+
+def moment(field: bytes) -> datetime:
+    """A timestamptz."""
+    return _EPOCH + timedelta(microseconds=integer(field))
+
+
+def identifier(field: bytes) -> UUID:
+    """A uuid."""
+    return UUID(bytes=field)
+
+
+def json_text(field: bytes) -> str:
+    """A jsonb, as its text; the first byte is the version of the form."""
+    return field[1:].decode()
+
+
+text: Reader = bytes.decode
+"""A text or a name."""
+
+
+async def copied(
+    connection: Connection, schema: str, table: str, columns: Mapping[str, Reader]
+) -> list[Row]:
+    """All rows of a table, these columns of them, in no order.
+
+    Raises what the server raises, `UndefinedTableError` for a table that is not there.
+    """
+    received = bytearray()
+
+    async def take(data: bytes) -> None:
+        received.extend(data)
+
+    await connection.copy_from_table(
+        table, schema_name=schema, columns=list(columns), output=take, format="binary"
+    )
+    return [_row(fields, columns) for fields in _tuples(bytes(received))]
+
+
+def _tuples(data: bytes) -> Iterator[list[bytes | None]]:
+    if not data.startswith(_SIGNATURE):
+        raise ValueError("the server did not answer COPY in the binary form")
+    # Behind the signature: flags, and the length of an extension that nobody uses yet.
+    at = len(_SIGNATURE) + 8 + integer(data[len(_SIGNATURE) + 4 : len(_SIGNATURE) + 8])
+    while (count := integer(data[at : at + 2])) >= 0:
+        at += 2
+        fields: list[bytes | None] = []
+        for _ in range(count):
+            length = integer(data[at : at + 4])
+            at += 4
+            fields.append(None if length < 0 else data[at : at + length])
+            at += max(length, 0)
+        yield fields
+
+
+def _row(fields: list[bytes | None], columns: Mapping[str, Reader]) -> Row:
+    return {
+        name: None if field is None else read(field)
+        for (name, read), field in zip(columns.items(), fields, strict=True)
+    }

@@ -1,0 +1,61 @@
+"""What an agent's heartbeats say while something is waited for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from agents.job import Job, Phase
+from agents.outbox import Outbox
+from agents.reporting import Reporter
+from agents.settings import AgentSettings
+from ledger.bus.local import LocalBroker, LocalBus
+from ledger.contracts.commands import InspectCommand, OrderEpoch
+from ledger.contracts.events import Purpose
+from ledger.contracts.messages import Received
+from ledger.contracts.registry import Connection
+
+NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
+
+
+class Work:
+    """A job in an agent's hands, who reports on it, and a clock."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+        command = InspectCommand(
+            command=uuid4(), ledger=uuid4(), stream="check-c", database="acme", pool="main",
+            epoch=OrderEpoch(term=1, position=1), purpose=Purpose.CHECK,
+            connection=Connection(host="h", port=5432, dbname="acme", user="u"),
+            expires_at=NOW,
+        )  # fmt: skip
+        self.job = Job(command, Received("t", 0, 0, "acme", b"", ()), NOW)
+        outbox = Outbox(LocalBus(LocalBroker()))
+        settings = AgentSettings(pool="main")
+        self.reporter = Reporter(self.job, settings, outbox, lambda: self.now)
+
+
+def test_a_wait_is_said_with_its_beginning_and_the_next_try() -> None:
+    work = Work()
+    work.reporter.waiting("a lock", 12.0, 3.0)
+    busy = work.job.busy()
+    assert (busy.phase, busy.waits_for) == (Phase.WAITING, "a lock")
+    assert busy.waiting_since == NOW - timedelta(seconds=12)
+    assert busy.next_try_at == NOW + timedelta(seconds=3)
+
+
+def test_the_beginning_of_a_wait_stays_though_two_clocks_measure_it() -> None:
+    work = Work()
+    work.reporter.waiting("a lock", 0.0, 1.0)
+    work.now += timedelta(seconds=5)
+    work.reporter.waiting("a lock", 4.98, 1.0)
+    assert work.job.busy().waiting_since == NOW
+
+
+def test_while_it_is_tried_again_no_next_try_lies_in_the_past() -> None:
+    work = Work()
+    work.reporter.waiting("a lock", 0.0, 1.0)
+    work.reporter.trying_again()
+    busy = work.job.busy()
+    assert (busy.phase, busy.waits_for, busy.next_try_at) == (Phase.RUNNING, "a lock", None)
+    assert busy.waiting_since == NOW

@@ -1,0 +1,154 @@
+"""A down that cannot run: the folder loads as it does for its own tool, and says so."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from agents.content import Library, Texts
+from ledger.contracts.commands import ApplyCommand, OrderEpoch
+from ledger.contracts.registry import Connection, Expected, MigrationRef, Mode, RunLimits
+from ledger.contracts.topics import CHUNK_BYTES
+from ledger.domain.refusals import IrreversibleMigrations
+from ledger.domain.rollback import refuse_irreversible
+from ledger.service.bundles import migration_ref
+from migrations.bundle import load_folder
+from migrations.dialects import Reading
+from migrations.errors import LoadError, SqlSyntaxError
+from migrations.migration import Migration
+from tests.unit.agents.test_content import messages
+
+UP = "CREATE TABLE t (id int);\n"
+BROKEN = "SELECT 1;\nDROP TABEL t;\n"
+FOLDERS = {
+    "goose": {"1_a.sql": f"-- +goose Up\n{UP}-- +goose Down\n{BROKEN}"},
+    "dbmate": {"1_a.sql": f"-- migrate:up\n{UP}-- migrate:down\n{BROKEN}"},
+    "golang-migrate": {"1_a.up.sql": UP, "1_a.down.sql": BROKEN},
+    "plain": {"2020-01-01-000000_a/up.sql": UP, "2020-01-01-000000_a/down.sql": BROKEN},
+    "flyway": {"V1__a.sql": UP, "U1__a.sql": BROKEN},
+    "sqitch": {
+        "sqitch.plan": "%syntax-version=1.0.0\n%project=p\n\na 2020-01-01T00:00:00Z A <a@b.c>\n",
+        "deploy/a.sql": UP,
+        "revert/a.sql": BROKEN,
+    },
+}
+PLACES = {
+    "goose": "1_a.sql:5:6",
+    "dbmate": "1_a.sql:5:6",
+    "golang-migrate": "1_a.down.sql:2:6",
+    "plain": "2020-01-01-000000_a/down.sql:2:6",
+    "flyway": "U1__a.sql:2:6",
+    "sqitch": "revert/a.sql:2:6",
+}
+
+
+def loaded(path: Path, files: dict[str, str], *, programs: bool = False) -> Migration:
+    for name, text in files.items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text)
+    (migration,) = load_folder(path, reading=Reading(programs=programs)).migrations
+    return migration
+
+
+@pytest.mark.parametrize("dialect", FOLDERS)
+def test_a_folder_with_a_broken_down_loads_and_names_the_statement(
+    tmp_path: Path, dialect: str
+) -> None:
+    migration = loaded(tmp_path, FOLDERS[dialect])
+    assert migration.dialect == dialect
+    assert [one.summary for one in migration.up.statements] == ["CREATE TABLE t"]
+    assert migration.down is not None
+    assert migration.down.broken.startswith(f"{PLACES[dialect]}: PostgreSQL's grammar says")
+    assert not migration.down.statements
+    (note,) = migration.notes
+    assert note.startswith(f"{PLACES[dialect]}: the down cannot run: PostgreSQL's grammar says")
+
+
+def test_the_checksum_of_a_broken_down_is_still_that_of_its_bytes(tmp_path: Path) -> None:
+    migration = loaded(tmp_path, FOLDERS["golang-migrate"])
+    assert migration.down is not None
+    assert migration.down.checksum == hashlib.sha256(BROKEN.encode()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("down", "problem"),
+    [
+        ("REINDEX INDEX CONCURRENTLY x;", "REINDEX CONCURRENTLY"),
+        ("COPY t FROM stdin;\n1\n\\.\n", "COPY … FROM STDIN"),
+        ("COMMIT;", "COMMIT is transaction control"),
+    ],
+)
+def test_a_down_with_what_no_migration_may_hold_is_broken_too(
+    tmp_path: Path, down: str, problem: str
+) -> None:
+    migration = loaded(tmp_path, {"1_a.up.sql": UP, "1_a.down.sql": down})
+    assert migration.down is not None
+    assert problem in migration.down.broken
+
+
+def test_a_down_that_only_psql_understands_is_whole_with_a_persons_leave(tmp_path: Path) -> None:
+    down = "\\copy t to program 'cat'\n"
+    migration = loaded(tmp_path, {"1_a.up.sql": UP, "1_a.down.sql": down})
+    assert migration.down is not None
+    assert "--allow-psql" in migration.down.broken
+    migration = loaded(tmp_path, {}, programs=True)
+    assert migration.down is not None
+    assert migration.down.program is not None
+    assert not migration.down.broken
+
+
+def test_a_broken_up_is_an_error_as_ever(tmp_path: Path) -> None:
+    with pytest.raises(SqlSyntaxError, match=r"1_a\.up\.sql:2:6"):
+        loaded(tmp_path, {"1_a.up.sql": BROKEN, "1_a.down.sql": "DROP TABLE t;"})
+
+
+def test_in_our_own_format_a_broken_down_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LoadError, match=r"1_a\.sql:5:6"):
+        loaded(tmp_path, {"1_a.sql": f"-- +migrate Up\n{UP}-- +migrate Down\n{BROKEN}"})
+
+
+def test_one_broken_down_of_several_breaks_the_whole_down(tmp_path: Path) -> None:
+    pair = "-- migrate:up\nSELECT 1;\n-- migrate:down\n"
+    migration = loaded(tmp_path, {"1_a.sql": f"{pair}SELECT 2;\n{pair}DROP TABEL t;\n"})
+    assert migration.down is not None
+    assert migration.down.broken.startswith("1_a.sql:8:6")
+    assert not migration.down.statements
+
+
+def test_going_back_over_a_fleet_is_refused_up_front_with_the_reason(tmp_path: Path) -> None:
+    ref = migration_ref(loaded(tmp_path, FOLDERS["goose"]))
+    assert not ref.reversible
+    with pytest.raises(IrreversibleMigrations, match=r"that can run: 1_a\.sql:5:6: PostgreSQL's"):
+        refuse_irreversible("`ledger down`", [ref])
+
+
+def test_an_agent_makes_the_same_migration_from_its_texts(tmp_path: Path) -> None:
+    migration = loaded(tmp_path, FOLDERS["golang-migrate"])
+    texts = Texts(10 * CHUNK_BYTES)
+    for file in migration.files:
+        for message in messages(file.content):
+            texts.take(message)
+    assert Library(texts).load(_command(migration_ref(migration))) == (migration,)
+
+
+def _command(ref: MigrationRef) -> ApplyCommand:
+    return ApplyCommand(
+        command=uuid4(),
+        ledger=uuid4(),
+        stream="rollout-r",
+        database="one",
+        pool="p",
+        epoch=OrderEpoch(term=1, position=1),
+        rollout="r",
+        attempt=1,
+        mode=Mode.UP,
+        migrations=(ref,),
+        connection=Connection(host="h", dbname="one", user="u"),
+        expected=Expected(),
+        limits=RunLimits(),
+        expires_at=datetime(2026, 1, 1, tzinfo=UTC),
+    )

@@ -1,0 +1,104 @@
+"""What `ledger rollout status` suggests: only commands that would be accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from ledger.contracts.events import Budget
+from ledger.domain import requests
+from ledger.domain.rollout import Status
+from ledger.domain.waiting import Leader, Surroundings
+from ledger.service.status import DatabaseLine, status_of
+from tests.support.spec import (
+    DEADLINE_S,
+    MIGRATIONS,
+    START,
+    Story,
+    aborted,
+    applied,
+    asked,
+    begun,
+    failed,
+    given,
+    in_doubt,
+    left_out,
+    paused,
+    planned,
+)
+
+GENEROUS = Budget(count=5)
+BACK = asked(lambda state: requests.rollback(state, MIGRATIONS))
+STORIES: dict[str, Callable[[], Story]] = {
+    "planned": lambda: given(planned(["a"], started=False)),
+    "running": lambda: _running().when(failed("a")),
+    "running, one in doubt": lambda: _running().when(in_doubt("a")),
+    "running, one left out": lambda: _running().when(left_out("a", "suspended")),
+    "running, one unknown": lambda: _running().when(begun("a")).later(DEADLINE_S),
+    "paused": lambda: _running().when(failed("a")).when(paused()),
+    "halted": lambda: _running(Budget(count=0)).when(failed("a")),
+    "completed": lambda: _running().when(failed("a")).when(applied("b")).when(applied("c")),
+    "aborted": lambda: _running().when(failed("a")).when(aborted()),
+    "aborted, one in doubt": lambda: _running().when(in_doubt("a")).when(aborted()),
+    "rolling back": lambda: _running().when(applied("a")).when(BACK),
+    "halted in its rollback": lambda: (
+        _running().when(applied("a")).when(applied("b")).when(applied("c")).when(BACK)
+        .when(failed("c"))
+    ),
+    "rolled back": lambda: given(planned(["a"])).when(BACK),
+}  # fmt: skip
+
+
+def _running(budget: Budget = GENEROUS) -> Story:
+    return given(planned(["a", "b", "c"], budget=budget, in_flight=1)).when()
+
+
+def suggested(story: Story) -> dict[str, DatabaseLine]:
+    around = Surroundings(Leader("l", "h", START), None, [], lambda database: "main")
+    return {line.database: line for line in status_of(story.state, around).databases}
+
+
+def accept(story: Story, command: str) -> None:
+    """Ask for what `command` asks for; raises what the ledger would refuse with."""
+    match command.split():
+        case ["ledger", "rollout", "retry", _, *databases]:
+            requests.retry(story.state, databases, story.records)
+        case ["ledger", "rollout", "resume", _]:
+            requests.resume(story.state)
+        case ["ledger", "rollout", "abort", _]:
+            requests.abort(story.state)
+        case ["ledger", "resolve", database, *_]:
+            version = story.state.plan.steps[0].version
+            requests.resolve(story.state, database, version, applied=True)
+        case ["ledger-agent", "run", "--pool", "main"] | ["ledger", "up"]:
+            pass
+        case _:
+            raise AssertionError(f"nobody knows whether {command!r} would be accepted")
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_every_suggested_command_would_be_accepted(name: str) -> None:
+    story = STORIES[name]()
+    for line in suggested(story).values():
+        if line.helps:
+            accept(story, line.helps)
+
+
+def test_the_stories_have_every_status_of_a_rollout() -> None:
+    assert {story().state.status for story in STORIES.values()} == set(Status)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("running", "ledger rollout retry r1 a"),
+        ("paused", "ledger rollout resume r1"),
+        ("halted", "ledger rollout retry r1 a"),
+        ("completed", "ledger up"),
+        ("aborted", "ledger up"),
+        ("halted in its rollback", "ledger rollout retry r1 c"),
+    ],
+)
+def test_what_failed_is_tried_again_by_what_the_rollout_allows(name: str, command: str) -> None:
+    assert command in {line.helps for line in suggested(STORIES[name]()).values()}
