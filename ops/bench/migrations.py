@@ -10,7 +10,8 @@
 
 A ratio is our time divided by the floor's in the same turn, the median over all turns: at 1.00 we
 cost nothing. Data migrations follow, the other way round: what part of the speed of a loop by hand
-they reach (`ops/bench/data.py`); `--rows 0` leaves them out.
+they reach, and that their memory does not grow with the table (`ops/bench/data.py`); `--rows 0`
+leaves them out.
 """
 
 from __future__ import annotations
@@ -168,7 +169,9 @@ async def _timed_async(action: Callable[[], Awaitable[None]]) -> float:
     return time.perf_counter() - start
 
 
-def measured(files: int, turns: int, rows: int) -> list[Figure | data.DataFigure]:
+def measured(
+    files: int, turns: int, rows: int
+) -> list[Figure | data.DataFigure | data.MemoryFigure]:
     """Every figure, with servers and folders of its own."""
     with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as name:
         place = Path(name)
@@ -177,18 +180,16 @@ def measured(files: int, turns: int, rows: int) -> list[Figure | data.DataFigure
         server.start()
         try:
             seen = asyncio.run(looking(server, write_folder(place / "few", STATUS_FILES), turns))
-            moved = asyncio.run(moving(server, rows)) if rows else []
+            moved = asyncio.run(_moving(server, rows)) if rows else []
         finally:
             server.stop()
         many = write_folder(place / "many", files)
         return [loading(many, max(turns // 6, 1)), seen, version(VERSION_TURNS), *moved]
 
 
-async def moving(server: EmbeddedPostgres, rows: int) -> list[data.DataFigure]:
-    """Data migrations over a table of so many rows; says by how much memory grew with it."""
-    growth, figures = await data.measured(server.url(), rows, data.BATCH, data.TURNS)
-    print(f"memory grew by {growth} kB from {rows // 10} rows to {rows}", file=sys.stderr)
-    return figures
+async def _moving(server: EmbeddedPostgres, rows: int) -> list[data.DataFigure | data.MemoryFigure]:
+    """Data migrations over a table of so many rows."""
+    return await data.measured(server.url(), rows, data.BATCH, data.TURNS)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from migrations.bundle import load_folder
+from migrations.verifying import verify
 from migrations.work import Verdict
 from tests.integration.migrations.world import World
 
@@ -50,6 +51,44 @@ FOLDERS = {
         "10_index.up.sql": f"SELECT 1;\n{INDEX}",
         "10_index.down.sql": "DROP INDEX colours_name;",
     },
+    "flyway": {
+        "V1__table.sql": TABLE,
+        "U1__table.sql": "DROP TABLE colours;",
+        "V1.2__shade.sql": FUNCTION,
+        "U1.2__shade.sql": "DROP FUNCTION shade;",
+        "V1_10__index.sql": INDEX,
+        "U1_10__index.sql": "DROP INDEX CONCURRENTLY colours_name;",
+    },
+    "sqitch": {
+        "sqitch.plan": (
+            "%syntax-version=1.0.0\n%project=paint\n\n"
+            "table 2023-01-01T00:00:00Z A <a@b.c>\n"
+            "shade [table] 2023-01-02T00:00:00Z A <a@b.c>\n"
+            "index [table] 2023-01-03T00:00:00Z A <a@b.c>\n"
+        ),
+        "deploy/table.sql": WRAPPED,
+        "revert/table.sql": "BEGIN;\nDROP TABLE colours;\nCOMMIT;\n",
+        "verify/table.sql": "BEGIN;\nINSERT INTO colours VALUES (1, 'red');\nROLLBACK;\n",
+        "deploy/shade.sql": FUNCTION,
+        "revert/shade.sql": "DROP FUNCTION shade;",
+        "deploy/index.sql": INDEX,
+        "revert/index.sql": "DROP INDEX CONCURRENTLY colours_name;",
+        "verify/index.sql": "SELECT 1 / count(*) FROM pg_indexes WHERE indexname = 'colours_name';",
+    },
+    "sql-migrate": {
+        "1_table.sql": (
+            f"-- +migrate Up\n{TABLE}-- +migrate Down\nDROP TABLE colours;\n"
+            "-- +migrate Verify\nSELECT to_regclass('colours') IS NOT NULL;\n"
+        ),
+        "2_shade.sql": (
+            f"-- +migrate Up\n-- +migrate StatementBegin\n{FUNCTION};\n-- +migrate StatementEnd\n"
+            "-- +migrate Down\nDROP FUNCTION shade;\n"
+        ),
+        "10_index.sql": (
+            f"-- +migrate Up notransaction\n{INDEX}"
+            "-- +migrate Down notransaction\nDROP INDEX CONCURRENTLY colours_name;\n"
+        ),
+    },
     "plain": {
         "20230101000000_table/up.sql": WRAPPED,
         "20230101000000_table/down.sql": "DROP TABLE colours;",
@@ -76,6 +115,10 @@ async def test_a_folder_goes_up_and_down(world: World, tmp_path: Path, dialect: 
     assert (await world.up(*migrations)).verdict is Verdict.DONE
     assert await world.value("SELECT shade('red')") == "dark red"
     assert await world.value(VALID)
+    checked = await verify(world.settings, migrations)
+    assert len(checked) == len([one for one in migrations if one.verify])
+    assert all(one.failure is None for one in checked)
+    assert await world.value("SELECT count(*) FROM colours") == 0
     assert (await world.rollback(*migrations)).verdict is Verdict.DONE
     assert await world.value("SELECT count(*) FROM pg_class WHERE relname ~ 'colours'") == 0
     assert await world.value("SELECT count(*) FROM pg_proc WHERE proname = 'shade'") == 0
