@@ -223,7 +223,7 @@ async def test_work_outside_the_ledger_becomes_an_event_at_the_next_contact(
     ledger: LedgerProgram, migrations: Path, fleet: Fleet
 ) -> None:
     await ledger("up", "--yes", "--select", "half=h0")
-    by_hand = ("--outside-ledger", "--reason", "night shift", "--database", "env:TENANT")
+    by_hand = ("--outside-ledger", "--yes", "--reason", "night shift", "--database", "env:TENANT")
     (migrations / "3_no_seven.sql").write_text(NO_NEW_SEVEN)
     for way in ("up", "down", "up"):
         yes = ("--yes",) if way == "down" else ()
