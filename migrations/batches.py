@@ -24,10 +24,10 @@ import asyncpg
 from migrations import journal
 from migrations.assertions import validate
 from migrations.backups import drop_statements, kept_statement
-from migrations.course import Course, course_sql, next_page, prepared, progress_of
+from migrations.course import Course, course_sql, moved_to, next_page, prepared, progress_of
 from migrations.entries import NewEntry
 from migrations.errors import Refused, RunError
-from migrations.keyset import Page, key_text
+from migrations.keyset import Page
 from migrations.literals import bind
 from migrations.migration import Direction, Program, Statement
 from migrations.plan import Run
@@ -161,16 +161,7 @@ def _as_owner(course: Course, sql: str) -> str:
 
 def _end(course: Course, page: Page) -> str:
     """Deferred constraints, then the guarded row that says how far it went."""
-    moved = course_sql(
-        course,
-        "progress_moved",
-        **course.target.guards(),
-        last_key=key_text(page.upto),
-        rows=course.rows + page.rows,
-        batches=course.count + 1,
-        total=course.total,
-    )
-    return f"{journal.statement('settle')};\n{moved}"
+    return f"{journal.statement('settle')};\n{moved_to(course, page)}"
 
 
 def _went_on(course: Course, page: Page) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import asyncpg
 
@@ -21,8 +22,8 @@ from migrations.backups import (
 )
 from migrations.entries import State, entry_for
 from migrations.errors import DataRefused
-from migrations.keyset import Key, Keyset, Page, Paged, key_of
-from migrations.literals import Value, bind, named_statements
+from migrations.keyset import Key, Keyset, Page, Paged, key_of, key_text
+from migrations.literals import Value, bind, named_statements, quote_ident, quote_literal
 from migrations.migration import Batches, Conflict, Statement, StatementKind
 from migrations.paging import keyset_of, rows_estimated
 from migrations.plan import Run
@@ -55,6 +56,8 @@ class Course:
     ahead: deque[Page] = field(default_factory=deque)
     started: float = field(default_factory=time.monotonic)
     rows_before: int = 0
+    mover: str = field(default_factory=lambda: quote_ident(f"migration_ledger_{uuid4().hex}"))
+    """The session's prepared statement that writes how far it went."""
 
     @property
     def source(self) -> Keyset:
@@ -86,6 +89,7 @@ async def prepared(target: Target, run: Run) -> Course:
     if saved is not None and not batches.restore:
         await make_private(target.connection, saved.table)
     await _find_place(course)
+    await _prepare_mover(course)
     return course
 
 
@@ -121,6 +125,20 @@ async def _find_place(course: Course) -> None:
     else:
         course.total = await rows_estimated(course.target.connection, course.source)
     course.rows_before = course.rows
+
+
+async def _prepare_mover(course: Course) -> None:
+    moved = course_sql(course, "progress_moved", **course.target.guards())
+    types = "text, bigint, bigint, bigint, text, bigint"
+    await course.target.connection.execute(f"PREPARE {course.mover} ({types}) AS {moved}")
+
+
+def moved_to(course: Course, page: Page) -> str:
+    """The guarded statement of a batch's transaction that says that it goes as far as `page`."""
+    guards = course.target.guards()
+    rows, batches = course.rows + page.rows, course.count + 1
+    values = (key_text(page.upto), rows, batches, course.total, guards["marker"], guards["seq"])
+    return f"EXECUTE {course.mover} ({', '.join(map(quote_literal, values))})"
 
 
 async def _check_restorable(course: Course) -> None:
