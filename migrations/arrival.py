@@ -12,6 +12,7 @@ import asyncpg
 
 from migrations import journal
 from migrations.adoption.watching import refuse_in_use
+from migrations.copying import boolean, integer, queried, text
 from migrations.entries import ADOPT, WORDS, Entry, State, entry_about_target, genesis
 from migrations.errors import (
     IdentityMismatch,
@@ -19,12 +20,22 @@ from migrations.errors import (
     StandbyRefused,
     TransactionEnded,
 )
-from migrations.journal import Record, install_statements, statement
-from migrations.lock import LockKey, key_for, try_lock, try_lock_of, wait_for_lock
+from migrations.journal import AnyRow, Record, install_statements, statement
+from migrations.lock import LockKey, key_for, try_lock_of, wait_for_lock
 from migrations.migration import Direction
 from migrations.session import Connection, ConnectionSettings
 from migrations.target import Target, stale_epoch
 from migrations.work import Identity, Limits, Mode, Observer, OutsideChange, Work
+
+LOCK_WITH_FACTS = {
+    "locked": boolean,
+    "backend_pid": integer,
+    "in_recovery": boolean,
+    "system_identifier": integer,
+    "catalog_path": text,
+    "installed": boolean,
+}
+"""The columns of the statement `lock_with_facts`, and how they are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +118,8 @@ def refuse_unsuitable(facts: Facts) -> None:
         raise StandbyRefused("the server is a standby; register the primary's host and port")
 
 
-def facts_of(connection: Connection, row: asyncpg.Record) -> Facts:
-    """The facts in an answer to the statement `facts`."""
+def facts_of(connection: Connection, row: AnyRow) -> Facts:
+    """The facts in an answer to a statement that has the columns of `facts`."""
     return Facts(
         direct=row["backend_pid"] == connection.get_server_pid(),
         in_recovery=row["in_recovery"],
@@ -133,6 +144,14 @@ async def _facts(connection: Connection) -> Facts:
     return facts_of(connection, row)
 
 
+async def _lock_with_facts(connection: Connection, key: LockKey) -> tuple[bool, Facts]:
+    """Try the lock, and ask who answers, in one round trip."""
+    told = connection.get_server_pid()
+    query = statement("lock_with_facts", key_data_pid=told, lock_key=key.value)
+    (row,) = await queried(connection, query, LOCK_WITH_FACTS)
+    return row["locked"], facts_of(connection, row)
+
+
 async def _look(
     connection: Connection, work: Work, key: LockKey, limits: Limits, observer: Observer
 ) -> tuple[Facts, Record | None]:
@@ -148,11 +167,11 @@ async def _look(
             return facts, await journal.read(connection, work.target)
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
             return replace(facts, installed=False), None
-    if not await try_lock(connection, key):
-        refuse_unsuitable(await _facts(connection))
-        await wait_for_lock(connection, key, limits.advisory_wait_s, observer)
-    facts = await _facts(connection)
+    locked, facts = await _lock_with_facts(connection, key)
     refuse_unsuitable(facts)
+    if not locked:
+        await wait_for_lock(connection, key, limits.advisory_wait_s, observer)
+        facts = await _facts(connection)
     return facts, await journal.read(connection, work.target) if facts.installed else None
 
 

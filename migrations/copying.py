@@ -8,7 +8,7 @@ on settings such as DateStyle. The format is PostgreSQL's, documented with COPY.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -26,6 +26,11 @@ _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 def integer(field: bytes) -> int:
     """A smallint, an integer or a bigint."""
     return int.from_bytes(field, "big", signed=True)
+
+
+def boolean(field: bytes) -> bool:
+    """A boolean."""
+    return field != b"\0"
 
 
 def moment(field: bytes) -> datetime:
@@ -55,13 +60,31 @@ async def copied(
     Raises what the server raises, `UndefinedTableError` for a table that is not there.
     """
     received = bytearray()
+    await connection.copy_from_table(
+        table,
+        schema_name=schema,
+        columns=list(columns),
+        output=_into(received),
+        format="binary",
+    )
+    return _rows(received, columns)
 
+
+async def queried(connection: Connection, query: str, columns: Mapping[str, Reader]) -> list[Row]:
+    """All rows of a query without parameters, which has these columns. Raises what it raises."""
+    received = bytearray()
+    await connection.copy_from_query(query, output=_into(received), format="binary")
+    return _rows(received, columns)
+
+
+def _into(received: bytearray) -> Callable[[bytes], Coroutine[Any, Any, None]]:
     async def take(data: bytes) -> None:
         received.extend(data)
 
-    await connection.copy_from_table(
-        table, schema_name=schema, columns=list(columns), output=take, format="binary"
-    )
+    return take
+
+
+def _rows(received: bytearray, columns: Mapping[str, Reader]) -> list[Row]:
     return [_row(fields, columns) for fields in _tuples(bytes(received))]
 
 

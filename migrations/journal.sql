@@ -77,6 +77,19 @@ SELECT 1 WHERE CASE
     WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN pg_catalog.pg_try_advisory_lock(:lock_key)
     ELSE false END
 
+-- name: lock_with_facts
+-- As `lock`, and `facts` beside it, for a database that was never seen. The lock stands first: what
+-- stands behind it is answered when it is held. Through COPY, as one round trip.
+SELECT CASE
+    WHEN pg_catalog.pg_backend_pid() <> :key_data_pid OR pg_catalog.pg_is_in_recovery() THEN false
+    WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN pg_catalog.pg_try_advisory_lock(:lock_key)
+    ELSE false END AS locked,
+    pg_catalog.pg_backend_pid() AS backend_pid,
+    pg_catalog.pg_is_in_recovery() AS in_recovery,
+    (SELECT system_identifier FROM pg_catalog.pg_control_system()) AS system_identifier,
+    pg_catalog.pg_relation_filepath(1259) AS catalog_path,
+    pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed
+
 -- name: held
 -- Whether the lock is held, without letting go of it.
 SELECT CASE WHEN pg_catalog.pg_advisory_unlock(:lock_key)

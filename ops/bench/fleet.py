@@ -40,6 +40,8 @@ from ops.bench.contest.workload import WORKS
 DATABASES = 300
 AGENT_CONCURRENCY = 8
 """Databases at once in one agent: what the default of `ledger` in one process is."""
+REST_S = 3.0
+"""Before each clock: a server that was just started, or just written to, comes to rest."""
 MIGRATIONS = ("first", "second")
 BARS = (("b", "a", 0.85), ("c", "a", 0.75), ("b", "d", 1.8), ("c", "d", 1.8))
 """Ours, whose, and at least this many times as fast; against the best of that part."""
@@ -94,6 +96,7 @@ async def _one_turn(server: Server, result: Result, turn: int) -> None:
             course = Course(server, databases, Path(folder))
             async with contender.open(course) as migrate:
                 for number in range(len(WORKS)):
+                    await asyncio.sleep(REST_S)
                     seconds = await migrate(number)
                     result.seconds[number].append(seconds)
                     rate = result.databases / seconds

@@ -32,7 +32,7 @@ class Program:
         match self.name:
             case "dbmate":
                 options = ["--url", url, "--migrations-dir", str(folder), "--no-dump-schema"]
-                return [self.path, *options, "migrate"]
+                return [self.path, *options, "up"]
             case "goose":
                 return [self.path, "-dir", str(folder), "postgres", url, "up"]
             case _:
