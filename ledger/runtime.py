@@ -48,7 +48,7 @@ from ledger.store.read_models import ReadModels
 if TYPE_CHECKING:
     from agents.runtime import Agent
 
-YOUNG_OBJECTS = 10_000
+YOUNG_OBJECTS = 50_000
 """New objects until the collector looks at them: some megabytes, and most are gone by then."""
 HIRE_EVERY_S = 1.0
 """How soon a pool that is new in the fleet gets its agent in single-process mode."""

@@ -13,7 +13,15 @@ import asyncpg
 from migrations import journal
 from migrations.adoption.watching import refuse_in_use
 from migrations.copying import boolean, integer, queried, text
-from migrations.entries import ADOPT, WORDS, Entry, State, entry_about_target, genesis
+from migrations.entries import (
+    ADOPT,
+    WORDS,
+    Entry,
+    NewEntry,
+    State,
+    entry_about_target,
+    genesis,
+)
 from migrations.errors import (
     IdentityMismatch,
     PoolerRefused,
@@ -81,20 +89,34 @@ async def arrive(
         epoch_kept=record is not None and (not work.owner or record.epoch == work.epoch),
         outside=outside_changes(record, work.expectation.journal_head),
     )
-    if record is None:
-        await _write_first_entry(target, facts)
-    observer.identified(target.identity, server_version(connection), record is None)
+    if record is not None:
+        target.tell_identity(first_contact=False)
+        return target
+    await _meet(target, facts)
     return target
 
 
-async def _write_first_entry(target: Target, facts: Facts) -> None:
-    """Make the journal if there is none, and the target's first entry.
+async def _meet(target: Target, facts: Facts) -> None:
+    """The target's first entry, and the journal if there is none.
+
+    A whole database on its way up gets both with its first migration, in one transaction.
+    """
+    met = entry_about_target(State.MET)
+    if not (facts.installed or target.work.target) and target.work.mode is Mode.UP:
+        target.meet_along(met, install_statements())
+        return
+    if facts.installed:
+        await target.record(met)
+    else:
+        await _install(target, facts, met)
+    target.tell_identity(first_contact=True)
+
+
+async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
+    """Make the journal and write the first entry.
 
     Two schemas of a database may be met at once, each with a UUID for it: the later one gives way.
     """
-    met = entry_about_target(State.MET)
-    if facts.installed:
-        return await target.record(met)
     first = [install_statements()]
     if target.work.target:
         first.append(statement("one_uuid", database_uuid=target.identity.uuid))
@@ -201,12 +223,6 @@ def _direction(entry: Entry) -> Direction:
     if entry.direction == ADOPT:
         return Direction.UP if entry.state is State.APPLIED else Direction.DOWN
     return Direction(entry.direction)
-
-
-def server_version(connection: Connection) -> int:
-    """The server's version as one number, 180006 for 18.6."""
-    version = connection.get_server_version()
-    return version.major * 10_000 + (version.micro or version.minor)
 
 
 def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool) -> None:

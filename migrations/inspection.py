@@ -11,13 +11,19 @@ from dataclasses import dataclass, replace
 import asyncpg
 
 from migrations import journal
-from migrations.arrival import Facts, facts_of, identity_of, refuse_unsuitable, server_version
+from migrations.arrival import Facts, facts_of, identity_of, refuse_unsuitable
 from migrations.backups import Backup, backups
 from migrations.entries import Entry, State
 from migrations.errors import PoolerRefused, StandbyRefused, Unreachable
 from migrations.failure import from_error
 from migrations.journal import Record, latest_by_version, statement
-from migrations.session import Connection, ConnectionSettings, close_session, open_session
+from migrations.session import (
+    Connection,
+    ConnectionSettings,
+    close_session,
+    open_session,
+    server_version,
+)
 from migrations.work import Epoch, Failure, Identity
 
 APPLICATION_NAME = "migration-ledger check"

@@ -71,8 +71,9 @@ class _Attempt:
     adopted: Adopted | None = None
 
     def learn(self, target: Target) -> None:
-        self.identity = target.identity
-        self.head = target.head
+        if target.met:
+            self.identity = target.identity
+            self.head = target.head
 
     def meet(self, target: Target, observer: Observer) -> None:
         """Learn who was reached, and tell once what was done there outside of a ledger."""

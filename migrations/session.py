@@ -174,6 +174,12 @@ async def close_session(connection: Connection) -> None:
         raise
 
 
+def server_version(connection: Connection) -> int:
+    """The server's version as one number, 180006 for 18.6."""
+    version = connection.get_server_version()
+    return version.major * 10_000 + (version.micro or version.minor)
+
+
 def is_connection_lost(connection: Connection, error: BaseException) -> bool:
     """Whether `error` means that the session is gone, not that a statement was wrong."""
     gone = (

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import asyncpg
 
-from migrations import journal
 from migrations.batches import run_batches
 from migrations.entries import NewEntry, State, entry_for
 from migrations.errors import LockLost, Refused, RunError
@@ -107,6 +106,7 @@ async def _failed(
 ) -> StepOutcome:
     """Journal the failure, outside of any transaction, and say it."""
     entry = entry_for(migration, direction, 0, State.FAILED)
+    await target.look_whether_met()
     if failure.kind == LockLost.kind:
         # Nobody else came in between, or the entry is refused below.
         await try_lock(target.connection, target.key)
@@ -142,7 +142,7 @@ async def _abandon(target: Target, run: Run, started: float) -> StepOutcome:
         async with asyncio.timeout(CANCEL_GRACE_S):
             # The driver waits for its own cancel request before it sends this.
             await target.connection.execute("ROLLBACK")
-            record = await journal.read(target.connection, target.work.target)
+            record = await target.read_journal()
             found = repeated(target.work, run.migration, record.entries if record else ())
             if found is not None:
                 return found.outcome

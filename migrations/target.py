@@ -20,7 +20,7 @@ an entry exactly when the effect is there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from uuid import uuid4
@@ -30,14 +30,22 @@ import asyncpg
 from migrations import journal
 from migrations.entries import Entry, NewEntry, State, entry_about_target, next_head
 from migrations.errors import LockLost, StaleEpoch, TransactionEnded
-from migrations.journal import entry_values, statement
+from migrations.journal import Record, entry_values, statement
 from migrations.literals import Value, quote_ident
 from migrations.lock import LockKey, still_held
 from migrations.migration import Options
-from migrations.session import Connection, ConnectionSettings
+from migrations.session import Connection, ConnectionSettings, server_version
 from migrations.work import Epoch, Identity, Limits, Observer, OutsideChange, Work
 
 JOURNAL_SCHEMA = "migration_ledger"
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """What is still to be written about a target that was never met: its journal, and an entry."""
+
+    install: str
+    columns: dict[str, Value]
 
 
 @dataclass(slots=True)
@@ -61,6 +69,22 @@ class Target:
     """Whether this attempt's epoch is committed in the target."""
     outside: tuple[OutsideChange, ...] = ()
     _marker: str = ""
+    _meeting: _Meeting | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether the target has a journal, and so the identity that it goes by."""
+        return self._meeting is None
+
+    def tell_identity(self, *, first_contact: bool) -> None:
+        """Tell the observer who this is."""
+        version = server_version(self.connection)
+        self.observer.identified(self.identity, version, first_contact)
+
+    def meet_along(self, entry: NewEntry, install: str) -> None:
+        """Let the journal and its first entry go along with the first transaction that commits."""
+        self._meeting = _Meeting(install, self._columns(entry))
+        self._move(entry)
 
     async def begin(self, options: Options) -> None:
         """Open the guarded transaction of a section."""
@@ -137,7 +161,11 @@ class Target:
 
     async def keep_epoch(self) -> None:
         """Commit the epoch of an attempt that wrote no entry. Raises as `commit`."""
-        if not self.epoch_kept:
+        if self._meeting is not None:
+            # The first entry says it.
+            self._marker = uuid4().hex
+            await self._execute(f"{self._begin_sql(Options())};\nCOMMIT")
+        elif not self.epoch_kept:
             await self.record(entry_about_target(State.VISITED))
 
     async def set_alone(self, options: Options, *, lock_timeout_s: float | None) -> None:
@@ -158,9 +186,25 @@ class Target:
         if self.connection.is_in_transaction():
             await self.connection.execute("ROLLBACK")
 
+    async def read_journal(self) -> Record | None:
+        """What the journal says now; `None` where there is none yet."""
+        try:
+            return await journal.read(self.connection, self.work.target)
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            if self.met:
+                raise
+            return None
+
+    async def look_whether_met(self) -> None:
+        """See whether a script that ended its transaction has committed the first entry."""
+        if self._meeting is not None:
+            record = await self.read_journal()
+            if record is not None and record.head == self._meeting.columns["head"]:
+                self._is_met()
+
     async def broken_guard(self) -> LockLost | StaleEpoch | TransactionEnded:
         """Which guard refused; asked outside of a transaction."""
-        record = await journal.read(self.connection, self.work.target)
+        record = await self.read_journal()
         if record is not None and record.epoch > self.epoch:
             return stale_epoch(self.epoch)
         if not await still_held(self.connection, self.key):
@@ -181,7 +225,18 @@ class Target:
             if error.schema_name != JOURNAL_SCHEMA:
                 raise
             raise await self.broken_guard() from None
+        except asyncpg.UndefinedTableError as error:
+            await self.rollback()
+            if self.met or JOURNAL_SCHEMA not in str(error):
+                raise
+            raise transaction_ended() from None
         self.epoch_kept = True
+        if self._meeting is not None:
+            self._is_met()
+
+    def _is_met(self) -> None:
+        self._meeting = None
+        self.tell_identity(first_contact=True)
 
     def _move(self, entry: NewEntry) -> None:
         """Go on behind an entry."""
@@ -191,15 +246,20 @@ class Target:
     def _begin_sql(self, options: Options) -> str:
         lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
-        return statement(
+        begin = statement(
             "begin",
             lock_timeout_ms=_milliseconds(lock),
             statement_timeout_ms=_milliseconds(length),
             marker=self._marker,
         )
+        if self._meeting is None:
+            return begin
+        return f"{begin};\n{self._meeting.install};\n{self._insert(self._meeting.columns)}"
 
     def _record_sql(self, entry: NewEntry) -> str:
-        columns = self._columns(entry)
+        return self._insert(self._columns(entry))
+
+    def _insert(self, columns: Mapping[str, Value]) -> str:
         return statement("record", **columns, marker=self._marker, lock_key=self.key.value)
 
     def _columns(self, entry: NewEntry) -> dict[str, Value]:
