@@ -34,6 +34,7 @@ from migrations.dialects.flyway_settings import settings_of
 from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.naming import description
 from migrations.dialects.sections import Body, Built, build
+from migrations.dialects.sql_migrate import is_ours
 from migrations.dialects.variables import fill, undeclared
 from migrations.errors import (
     DialectError,
@@ -95,13 +96,13 @@ class Flyway:
         return [name for name in names if _is_ours(_base(name))]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
-        """Whether a name bears a prefix and two underscores, and no text another tool's marks."""
-        marked = any(
-            _LIKE_MARKED.fullmatch(stem) and not _UP_DOWN.search(stem)
-            for file in files
-            if (stem := _stem(file.name)) is not None
-        )
-        return marked and not any(_OTHERS.search(file.content) for file in files)
+        """Whether a name bears a prefix and two underscores, and no text another tool's marks.
+
+        Files of our own format may stand among them, under names of another form.
+        """
+        named = [file for file in files if _is_marked(file.name)]
+        others = [file for file in files if _OTHERS.search(file.content)]
+        return bool(named) and all(is_ours(file) and file not in named for file in others)
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """Versions in their order, each baseline behind its version, then repeatables by name."""
@@ -142,6 +143,11 @@ def _base(name: str) -> str:
 def _stem(name: str) -> str | None:
     base = _base(name)
     return base[: -len(_SQL)] if base.lower().endswith(_SQL) else None
+
+
+def _is_marked(name: str) -> bool:
+    stem = _stem(name)
+    return bool(stem and _LIKE_MARKED.fullmatch(stem)) and not _UP_DOWN.search(stem or "")
 
 
 def _is_conf(file: SourceFile) -> bool:
