@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from migrations.dialects import Reading
-from migrations.dialects.encoding import text_of
+from migrations.dialects.encoding import text_of, text_or_fault
 from migrations.dialects.psql_variables import interpolated
 from migrations.dialects.sections import Body, Built, build
 from migrations.dialects.sqitch_conf import CONF, Layout, layout_of, variables_of
@@ -194,8 +194,9 @@ def _refuse_unclear(scripts: Sequence[SourceFile | None]) -> None:
 
 def _built(file: SourceFile, reading: Reading, *, down: bool = False) -> Built:
     """A script as a section. Raises LoadError."""
-    script = interpolated(text_of(file, marked=True), reading.variables)
-    body = Body.of_file(file, script.text, loose=True, down=down)
+    text, fault = text_or_fault(file, marked=True)
+    script = interpolated(text, reading.variables)
+    body = Body.of_file(file, script.text, loose=True, down=down, fault=fault)
     try:
         built = build(body, replace(reading, variables=script.values))
     except ForbiddenSqlError as error:

@@ -170,14 +170,26 @@ async def test_migrations_that_do_nothing_are_applied(world: World, tmp_path: Pa
     assert (await world.up(first, second)).verdict is Verdict.DONE
 
 
-async def test_a_broken_down_stops_only_the_way_back(world: World, tmp_path: Path) -> None:
-    files = {"1_t.up.sql": TABLE, "1_t.down.sql": "DROP TABEL colours;"}
-    migrations = load_folder(written(tmp_path, files)).migrations
+@pytest.mark.parametrize(
+    ("down", "problem"),
+    [
+        (b"DROP TABEL colours;", "1_t.down.sql:1:6: PostgreSQL's grammar"),
+        (b"DROP TABLE colours;\n'", "1_t.down.sql:2:1: PostgreSQL's grammar says: unterminated"),
+        (b"DROP TABLE ${name};", "1_t.down.sql:1:12: variable name is not declared. Declare it"),
+        (b"DROP TABLE colours; -- \xe9", "1_t.down.sql:1: byte 23 (0xE9) is not UTF-8. Save"),
+    ],
+)
+async def test_a_broken_down_stops_only_the_way_back(
+    world: World, tmp_path: Path, down: bytes, problem: str
+) -> None:
+    written(tmp_path, {"1_t.up.sql": TABLE})
+    (tmp_path / "1_t.down.sql").write_bytes(down)
+    migrations = load_folder(tmp_path).migrations
     assert (await world.up(*migrations)).verdict is Verdict.DONE
     outcome = await world.rollback(*migrations)
     assert outcome.failure is not None
     assert outcome.failure.kind == "irreversible"
-    assert "its down cannot run: 1_t.down.sql:1:6: PostgreSQL's grammar" in outcome.failure.message
+    assert f"its down cannot run: {problem}" in outcome.failure.message
     assert await world.has("colours")
 
 
