@@ -16,6 +16,7 @@ import pytest
 from migrations.adoption import alone
 from migrations.adoption.exporting import export_history
 from migrations.adoption.history import Tool
+from migrations.adoption.looking import histories_in
 from migrations.adoption.reading import histories
 from migrations.adoption.removing import remove_journal
 from migrations.bundle import load_folder
@@ -125,6 +126,17 @@ async def test_two_histories_need_a_choice(world: World) -> None:
     assert refused.failure is not None
     assert "say which with --from" in refused.failure.message
     assert (await adopt(world, "dbmate")).verdict is Verdict.DONE
+
+
+async def test_a_look_finds_a_table_by_its_own_name_or_says_that_it_is_not_there(
+    world: World,
+) -> None:
+    await world.execute(f"{GOOSE}; ALTER TABLE goose_db_version RENAME TO old_history")
+    assert await histories_in(world.settings) == ()
+    (found,) = await histories_in(world.settings, "", Adoption("goose", table="old_history"))
+    assert (found.table, [row.version for row in found.rows]) == ("public.old_history", ["1", "2"])
+    (missing,) = await histories_in(world.settings, "", Adoption("goose", table="other"))
+    assert "the table other of goose is not here" in missing.problem
 
 
 @pytest.mark.parametrize(
