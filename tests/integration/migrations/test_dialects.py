@@ -228,6 +228,29 @@ TABLES = {
 }
 
 
+SQITCH = """\
+GRANT USAGE ON SCHEMA sqitch TO public;
+GRANT SELECT ON sqitch.changes, sqitch.tags, sqitch.projects TO public;
+CREATE VIEW known AS SELECT e.change FROM sqitch.events e JOIN sqitch.dependencies USING (change_id)
+    WHERE (SELECT max(version) FROM sqitch.releases) > 1;
+"""
+
+
+async def test_scripts_may_name_what_sqitch_keeps_for_itself(world: World, tmp_path: Path) -> None:
+    plan = "%syntax-version=1.0.0\n%project=p\n\na 2020-01-01T00:00:00Z A <a@b.c>\n"
+    revert = "DROP VIEW known;\nREVOKE SELECT ON sqitch.changes FROM public;\n"
+    written(tmp_path, {"sqitch.plan": plan, "deploy/a.sql": SQITCH, "revert/a.sql": revert})
+    (advised,) = load_folder(tmp_path).migrations
+    assert len(advised.notes) == 7
+    assert all("read the folder with --dialect sqitch+table" in note for note in advised.notes)
+    assert (await world.up(advised)).failure is not None
+    migrations = load_folder(tmp_path, "sqitch+table").migrations
+    assert migrations[0].up.checksum == advised.up.checksum
+    assert len(migrations[0].notes) == 7
+    assert (await world.up(*migrations)).verdict is Verdict.DONE
+    assert (await world.rollback(*migrations)).verdict is Verdict.DONE
+
+
 @pytest.mark.parametrize("dialect", TABLES)
 async def test_every_tool_with_a_table_of_its_own_has_a_look_alike(
     world: World, tmp_path: Path, dialect: str
