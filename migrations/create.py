@@ -19,7 +19,9 @@ from migrations.bundle import dialect_of
 from migrations.dialects.naming import PARTS
 from migrations.dialects.ordering_file import JOURNAL
 from migrations.dialects.plain import version_in
+from migrations.dialects.sql_migrate import is_ours
 from migrations.errors import CreateError
+from migrations.migration import SourceFile
 from migrations.phases import Phase
 from migrations.plain_form import Taken, form_of, moment_of
 from migrations.recipes import NOTHING_GIVEN, Given
@@ -120,8 +122,14 @@ def _form(folder: Path, wanted: Wanted) -> Callable[[Header], Files]:
         )
     if dialect == "plain" and folder.is_dir():
         names = _names(folder)
-        return form_of(names, tuple(_taken(names, version_in)))
+        theirs = [name for name in names if not _is_ours(folder / name)]
+        return form_of(names, tuple(_taken(theirs, version_in)))
     return templates.DIALECTS[dialect]
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a file of our own format, whose layout the folder's tool does not have."""
+    return path.is_file() and is_ours(SourceFile(path.name, path.read_bytes()))
 
 
 def _refuse_strange(wanted: Wanted) -> None:

@@ -165,9 +165,12 @@ def test_a_folder_of_another_tool_goes_on_in_its_dialect(tmp_path: Path) -> None
 
 DIESEL = {"2021-02-02-153240_a/up.sql": "SELECT 1;\n", "2021-02-02-153240_a/down.sql": ""}
 PRISMA = {"20210202153240_a/migration.sql": "SELECT 1;\n"}
+OWN = {"20210303000000_own.sql": "-- +migrate Up\nSELECT 1;\n"}
 LAYOUTS = [
     (DIESEL, ["2026-01-02-123045_x/up.sql", "2026-01-02-123045_x/down.sql"]),
     (PRISMA, ["20260102123045_x/migration.sql"]),
+    (PRISMA | OWN, ["20260102123045_x/migration.sql"]),
+    (DIESEL | OWN, ["20260102123045_x/up.sql", "20260102123045_x/down.sql"]),
     ({"001_a.sql": "SELECT 1;\n", "002_b.sql": "SELECT 1;\n"}, ["003_x.sql"]),
     ({"001_a.sql": "SELECT 1;\n", "002_b.up.sql": ""}, ["003_x.up.sql", "003_x.down.sql"]),
 ]
