@@ -58,7 +58,7 @@ def work_of(
     )
 
 
-def adoption_of(command: ApplyCommand) -> Adoption | None:
+def adoption_of(command: ApplyCommand | InspectCommand) -> Adoption | None:
     """What an adoption rests on; `None` for all other commands."""
     said = command.adoption
     if said is None:

@@ -32,6 +32,7 @@ from agents.reporting import Reporter, failure_of
 from agents.settings import AgentSettings
 from agents.spans import CONVENTIONAL, process_span
 from agents.translating import (
+    adoption_of,
     holds,
     inspected,
     journalled,
@@ -212,7 +213,8 @@ class Worker:
         schema = command.connection.schema_name
         found = await inspection.inspect(connection, schema)
         looks = command.purpose is Purpose.ADOPT and found.failure is None
-        left = await looking.histories_in(connection, schema) if looks else ()
+        wanted = adoption_of(command)
+        left = await looking.histories_in(connection, schema, wanted) if looks else ()
         reporter.inspected(inspected(command, found, left))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
 

@@ -1,11 +1,13 @@
 """Our own files beside those of another dialect in one folder: one history, ordered by version.
 
-Ours are Python modules and SQL files with `-- +migrate` markers.
+Ours are Python modules and SQL files with `-- +migrate` markers. A baseline stands for all that
+comes before it, ours included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from migrations.dialects.naming import ordered
 from migrations.errors import DialectError
@@ -21,7 +23,8 @@ def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[
     """
     if not modules or not loaded:
         return [*loaded, *modules]
-    versioned = [migration for migration in loaded if not migration.repeatable]
+    baselines = [one for one in loaded if one.replaces is not None]
+    versioned = [one for one in loaded if not one.repeatable and one not in baselines]
     keys = [version_key(migration.version) for migration in versioned]
     named = all(version_and_name(migration.version) for migration in versioned)
     if keys != sorted(keys) or not named:
@@ -33,7 +36,23 @@ def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[
             "Write it in that dialect, or keep it in a folder of its own",
         )
     repeatable = [migration for migration in loaded if migration.repeatable]
-    return [*ordered([*versioned, *modules]), *repeatable]
+    return [*_with_baselines(ordered([*versioned, *modules]), baselines), *repeatable]
+
+
+def _with_baselines(
+    versioned: Sequence[Migration], baselines: Sequence[Migration]
+) -> list[Migration]:
+    """Everything in running order, each baseline behind its version."""
+    found = sorted(
+        [*versioned, *baselines],
+        key=lambda one: (version_key(one.version), one.replaces is not None),
+    )
+    return [
+        one
+        if one.replaces is None
+        else replace(one, replaces=tuple(before.version for before in found[:index]))
+        for index, one in enumerate(found)
+    ]
 
 
 def _kind(migration: Migration) -> str:

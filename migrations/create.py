@@ -18,9 +18,12 @@ from migrations import sqitch_change, templates
 from migrations.bundle import dialect_of
 from migrations.dialects.naming import PARTS
 from migrations.dialects.ordering_file import JOURNAL
+from migrations.dialects.plain import version_in
+from migrations.dialects.sql_migrate import is_ours
 from migrations.errors import CreateError
+from migrations.migration import SourceFile
 from migrations.phases import Phase
-from migrations.plain_form import form_of, moment_of
+from migrations.plain_form import Taken, form_of, moment_of
 from migrations.recipes import NOTHING_GIVEN, Given
 from migrations.recipes.cookbook import recipe_called
 from migrations.templates import Files, Header
@@ -32,6 +35,9 @@ _NAME_MAX_CHARS = 100
 """Far below the 255 bytes that file systems allow for a name."""
 _COUNTED_MAX_DIGITS = 7
 """A version of more digits is a date or a time, not a count."""
+
+Split = Callable[[str], tuple[str, str] | None]
+"""Version and description of a name, as the folder's dialect reads it."""
 
 
 class Kind(StrEnum):
@@ -77,12 +83,14 @@ def create(
         _refuse_strange(wanted)
         return sqitch_change.create(folder, name, moment, _one_line(author), about)
     form = _form(folder, wanted)
+    split = version_in if _dialect(folder, wanted).startswith("plain") else version_and_name
     _make(folder)
     there = _names(folder)
-    version = _version(there, moment)
+    taken = tuple(_taken(there, split))
+    version = _version(taken, moment)
     header = Header(version, name, _one_line(author), f"{moment:%Y-%m-%d}", about)
     files = form(header)
-    _refuse_clash(there, header, files)
+    _refuse_clash(there, taken, header, files)
     return tuple(templates.write_new(folder / file, text) for file, text in files.items())
 
 
@@ -114,8 +122,14 @@ def _form(folder: Path, wanted: Wanted) -> Callable[[Header], Files]:
         )
     if dialect == "plain" and folder.is_dir():
         names = _names(folder)
-        return form_of(names, tuple(_taken(names)))
+        theirs = [name for name in names if not _is_ours(folder / name)]
+        return form_of(names, tuple(_taken(theirs, version_in)))
     return templates.DIALECTS[dialect]
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a file of our own format, whose layout the folder's tool does not have."""
+    return path.is_file() and is_ours(SourceFile(path.name, path.read_bytes()))
 
 
 def _refuse_strange(wanted: Wanted) -> None:
@@ -162,20 +176,19 @@ def _names(folder: Path) -> list[str]:
         ) from None
 
 
-def _taken(names: list[str]) -> Iterator[tuple[str, str, str]]:
+def _taken(names: list[str], split: Split) -> Iterator[tuple[str, str, str]]:
     """File, version and name of each migration in the folder; a phase has its unit's name."""
     for file in names:
         place, _, part = file.rpartition("/")
         stem, endings = (place, 1) if part in PARTS and place else _ENDINGS.subn("", file)
-        found = version_and_name(stem) if endings else None
+        found = split(stem) if endings else None
         if found is not None:
             name, _, phase = found[1].rpartition(".")
             yield file, found[0], (name if phase in list(Phase) else found[1]).lstrip("_")
 
 
-def _version(names: list[str], moment: datetime) -> str:
+def _version(taken: Taken, moment: datetime) -> str:
     """The next version, in the folder's own way of counting."""
-    taken = tuple(_taken(names))
     numbers = [version.lstrip("vV") for _, version, _ in taken]
     if not numbers or not all(
         number.isdecimal() and len(number) <= _COUNTED_MAX_DIGITS for number in numbers
@@ -185,12 +198,12 @@ def _version(names: list[str], moment: datetime) -> str:
     return str(int(newest) + 1).zfill(len(newest))
 
 
-def _refuse_clash(names: list[str], header: Header, files: Files) -> None:
+def _refuse_clash(names: list[str], taken: Taken, header: Header, files: Files) -> None:
     folded = {name.casefold(): name for name in names}
     for file in files:
         if (there := folded.get(file.casefold())) is not None:
             raise CreateError(f"{there} is there already. Choose another name, or edit that file")
-    for file, version, name in _taken(names):
+    for file, version, name in taken:
         if version_key(version) == version_key(header.version):
             raise CreateError(f"{file} has version {header.version} already. Try again in a second")
         if name.casefold() == header.name:

@@ -48,7 +48,7 @@ P = TypeVar("P", bound=Phased)
 
 def phased(migration: Migration) -> Migration:
     """The migration as a phase of its unit, if its name ends like one. Raises FileNameError."""
-    name, dot, ending = migration.name.rpartition(".")
+    name, dot, ending = (migration.name or migration.version).rpartition(".")
     if ending.lower() not in NUMBERS or not dot:
         return migration
     if not name or ending not in NUMBERS:
@@ -59,8 +59,9 @@ def phased(migration: Migration) -> Migration:
             "Name it like 20260102030405_rename_email.expand.sql, the phase in small letters",
         )
     phase = Phase(ending)
-    version = f"{migration.version}.{NUMBERS[phase]}"
-    unit = f"{migration.version}_{name}"
+    of_unit = migration.version if migration.name else name
+    unit = f"{of_unit}_{name}" if migration.name else name
+    version = f"{of_unit}.{NUMBERS[phase]}"
     return replace(migration, version=version, unit=unit, phase=phase.value)
 
 

@@ -24,7 +24,7 @@ Loaded = Sequence[tuple[Path, list[Migration]]]
 
 ONE_LIST = ("flyway", "flyway+table")
 """Dialects that read all folders as one, so that what belongs together may stand apart."""
-_ONE_FOLDER = ("sqitch",)
+_ONE_FOLDER = ("sqitch", "sqitch+table")
 """Dialects whose order and names come from one project."""
 
 

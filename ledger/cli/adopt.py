@@ -76,6 +76,7 @@ async def adopt(
     from ledger.contracts.registry import Adoption
 
     refuse_unknown(source.from_)
+    source.refuse_nameless()
     adoption = Adoption(
         source=source.from_,
         through=source.through,
@@ -85,11 +86,6 @@ async def adopt(
     if dry_run:
         from ledger.cli.adopt_look import look
 
-        if source.table:
-            raise WrongArgument(
-                "--dry-run over the fleet finds tables by their usual names; leave --table out, or "
-                "look at one database with `ledger db adopt --dry-run --table`"
-            )
         return await look(ctx, travel, why, adoption, directory, Output(output))
     return await _travel(
         ctx, travel, why, waiting, adoption, directory, yes=yes, output=Output(output)

@@ -41,7 +41,8 @@ async def look(
     reading = reading_of(variables, psql=travel.allow_psql)
     migrations = load_folder(directory, travel.dialect, reading).migrations
     async with opened(ctx) as session:
-        check = await session.ledger.fleet.check(travel.select, why.asked(), Purpose.ADOPT)
+        fleet = session.ledger.fleet
+        check = await fleet.check(travel.select, why.asked(), Purpose.ADOPT, adoption)
         async with at_work(session):
             if not await session.ledger.leader():
                 say("Nobody leads, so nobody looks until `ledger serve` runs.")

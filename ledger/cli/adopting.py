@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ledger.cli.groups import OptionGroup
+from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from migrations.adoption.matching import Match
@@ -54,6 +55,13 @@ class Source(OptionGroup):
             help="Take over also rows whose file is no longer in the folder.",
         ),
     ] = False
+
+    def refuse_nameless(self) -> None:
+        """Raise `WrongArgument` for a table of a tool that is not named."""
+        if self.table and self.from_ == "auto":
+            raise WrongArgument(
+                f"--table {self.table} does not say whose history it is; name the tool with --from"
+            )
 
 
 def match_rows(found: Match, known: frozenset[str] = frozenset()) -> list[dict[str, Any]]:

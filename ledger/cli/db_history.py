@@ -76,6 +76,7 @@ async def adopt(
     """
     from migrations.work import Adoption
 
+    source.refuse_nameless()
     adoption = Adoption(source.from_, source.through, source.table, source.accept_missing)
     return await _adopt(
         ctx, place, permission, patience, adoption,

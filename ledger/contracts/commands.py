@@ -74,6 +74,7 @@ class InspectCommand(CommandBase):
     purpose: Purpose
     connection: Connection
     expires_at: datetime
+    adoption: Adoption | None = None
 
 
 class CancelCommand(CommandBase):

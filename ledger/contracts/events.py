@@ -30,7 +30,7 @@ from ledger.contracts.fleet_events import (
     FileGone,
     MigrationRegressed,
 )
-from ledger.contracts.registry import Connection, Sha256
+from ledger.contracts.registry import Adoption, Connection, Sha256
 from ledger.contracts.reports import REPORTS, Event
 from ledger.contracts.rollout_events import (
     AttemptTimedOut,
@@ -122,6 +122,8 @@ class CheckRequested(Event):
     check: str
     purpose: Purpose
     databases: tuple[str, ...]
+    adoption: Adoption | None = None
+    """Of a look before adopting: whose history is looked for, and in which table."""
 
 
 class InspectionOrdered(Event):
@@ -136,6 +138,7 @@ class InspectionOrdered(Event):
     purpose: Purpose
     connection: Connection
     expires_at: datetime
+    adoption: Adoption | None = None
 
 
 # --- reports stream, written by the intake ------------------------------------------------------

@@ -26,6 +26,7 @@ from ledger.contracts.events import (
     MigrationRegressed,
     Purpose,
 )
+from ledger.contracts.registry import Adoption
 from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.fleet import DatabaseRecord, FleetState, require
 from ledger.domain.looks import lost
@@ -74,6 +75,7 @@ class CheckState:
 
     check: str
     purpose: Purpose
+    adoption: Adoption | None = None
     looks: Mapping[str, Look] = field(default_factory=dict)
     version: int = 0
     position: int = 0
@@ -97,9 +99,13 @@ class CheckState:
 
 
 def request_check(
-    fleet: FleetState, check: str, databases: Sequence[str], purpose: Purpose = Purpose.CHECK
+    fleet: FleetState,
+    check: str,
+    databases: Sequence[str],
+    purpose: Purpose = Purpose.CHECK,
+    adoption: Adoption | None = None,
 ) -> tuple[Event, ...]:
-    """Ask the agents to look at these databases.
+    """Ask the agents to look at these databases; `adoption` says for whose history.
 
     Raises `EmptySelection`, or what `ledger.domain.fleet.require` raises.
     """
@@ -108,7 +114,7 @@ def request_check(
     for database in databases:
         require(fleet, database)
     chosen = tuple(dict.fromkeys(databases))
-    return (CheckRequested(check=check, purpose=purpose, databases=chosen),)
+    return (CheckRequested(check=check, purpose=purpose, databases=chosen, adoption=adoption),)
 
 
 def evolve(state: CheckState | None, recorded: Recorded) -> CheckState:
@@ -125,7 +131,8 @@ def fold(state: CheckState | None, events: Iterable[Recorded]) -> CheckState:
     for recorded in events:
         if isinstance(recorded.event, CheckRequested):
             looks = {database: Look() for database in recorded.event.databases}
-            state = CheckState(check=recorded.event.check, purpose=recorded.event.purpose)
+            asked = recorded.event
+            state = CheckState(asked.check, asked.purpose, asked.adoption)
         if state is None:
             raise ValueError(f"stream {recorded.stream} does not start with CheckRequested")
         _apply(looks, recorded)
@@ -222,6 +229,7 @@ def _order(state: CheckState, database: str, look: Look, situation: Situation) -
         purpose=state.purpose,
         connection=record.connection,
         expires_at=situation.after(situation.policy.inspection_s),
+        adoption=state.adoption,
     )
     return Decided(consequence_id(state.stream, event, str(event.command)), event)
 

@@ -59,6 +59,7 @@ def inspect_command(ledger: UUID, order: InspectionOrdered, recorded: Recorded) 
         purpose=order.purpose,
         connection=order.connection,
         expires_at=order.expires_at,
+        adoption=order.adoption,
     )
 
 

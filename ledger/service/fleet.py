@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from ledger.contracts.events import DatabaseRegistered, Purpose
-from ledger.contracts.registry import Connection
+from ledger.contracts.registry import Adoption, Connection
 from ledger.contracts.reports import Event
 from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, Look, fold, request_check
@@ -180,12 +180,25 @@ class FleetService:
         """Let a database leave for good."""
         await self._change(lambda fleet: rules.retire(fleet, database), asked)
 
-    async def check(self, selection: str, asked: Asked, purpose: Purpose = Purpose.CHECK) -> str:
-        """Ask the agents to look at the selected databases, suspended ones too; the check's id."""
+    async def check(
+        self,
+        selection: str,
+        asked: Asked,
+        purpose: Purpose = Purpose.CHECK,
+        adoption: Adoption | None = None,
+    ) -> str:
+        """Ask the agents to look at the selected databases, suspended ones too; the check's id.
+
+        `adoption` says for whose history they look, of those that other tools left.
+        """
         chosen = [one.database for one in await self.list(selection) if not one.retired]
         if not chosen:
             raise EmptySelection(selection)
-        return await self._check(chosen, purpose, asked)
+        check = new_id()
+        events = request_check(await self.state(), check, chosen, purpose, adoption)
+        await self._log.append(f"check-{check}", encode_request(events, asked), expected_version=0)
+        await self._log.announce()
+        return check
 
     async def check_result(self, check: str) -> CheckResult:
         """What was found so far. Raises `UnknownCheck`."""
@@ -196,13 +209,6 @@ class FleetService:
         fleet = (await self.state()).databases
         rows = tuple(_row(fleet[database], look) for database, look in state.looks.items())
         return CheckResult(check, state.is_finished(utc_now()), rows)
-
-    async def _check(self, databases: Sequence[str], purpose: Purpose, asked: Asked) -> str:
-        check = new_id()
-        events = request_check(await self.state(), check, databases, purpose)
-        await self._log.append(f"check-{check}", encode_request(events, asked), expected_version=0)
-        await self._log.announce()
-        return check
 
     async def _change_and_look(
         self, decide: Callable[[FleetState], Iterable[Event]], database: str, asked: Asked

@@ -2,7 +2,9 @@
 
 The table is made exactly as the tool makes it, in one transaction with the lock of the target held.
 One that is there already, from before an adoption, gets the rows that it lacks, if the journal has
-all that it says. Our journal stays; taking it away is `removing`.
+all that it says. What will never run again here, because a baseline stands in its place, is applied
+to the other tool (`settled`); Flyway knows baselines of its own. Our journal stays; taking it away
+is `removing`.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from migrations import journal
 from migrations.adoption.history import Tool
 from migrations.adoption.matching import flyway_checksum, match
 from migrations.adoption.reading import histories
+from migrations.adoption.settled import settled
 from migrations.entries import Entry
 from migrations.errors import AdoptionRefused
 from migrations.literals import Value, quote_ident, quote_literal
@@ -139,10 +142,11 @@ def export_statements(
 ) -> list[str]:
     """What makes and fills the table; pure. Raises AdoptionRefused."""
     there = there or There()
+    done = applied if tool is Tool.FLYWAY else settled(migrations, applied)
     lacking = [
-        (one, applied[one.version])
+        (one, done[one.version])
         for one in migrations
-        if one.version in applied and one.version not in there.versions
+        if one.version in done and one.version not in there.versions
     ]
     match tool:
         case Tool.DBMATE:
@@ -150,7 +154,7 @@ def export_statements(
         case Tool.GOOSE:
             return [GOOSE_TABLE, *_goose_rows(lacking, first=not there.rows)]
         case Tool.GOLANG_MIGRATE:
-            return [GOLANG_MIGRATE_TABLE, *_golang_migrate_row(migrations, applied)]
+            return [GOLANG_MIGRATE_TABLE, *_golang_migrate_row(migrations, applied, done)]
         case Tool.FLYWAY:
             made = [] if there.exists else [FLYWAY_TABLE]
             return [*made, *_flyway_rows(lacking, there.rank)]
@@ -177,12 +181,14 @@ def _goose_rows(chosen: Chosen, *, first: bool) -> list[str]:
     return rows
 
 
-def _golang_migrate_row(migrations: Sequence[Migration], applied: Mapping[str, Entry]) -> list[str]:
+def _golang_migrate_row(
+    migrations: Sequence[Migration], applied: Mapping[str, Entry], done: Mapping[str, Entry]
+) -> list[str]:
     """One row can say "everything up to here", and nothing else."""
     places = [index for index, one in enumerate(migrations) if one.version in applied]
     if not places:
         return []
-    holes = [one.label for one in migrations[: places[-1]] if one.version not in applied]
+    holes = [one.label for one in migrations[: places[-1]] if one.version not in done]
     if holes:
         raise AdoptionRefused(
             f"golang-migrate keeps one version and takes everything before it for applied, which "
@@ -271,15 +277,8 @@ async def _there(
         )
     found = match(theirs[0], migrations)
     unknown = [row.label for row in found.unmatched]
-    # In the place of these a baseline was applied.
-    covered = {
-        version for one in migrations if one.version in applied for version in one.replaces or ()
-    }
-    unknown += [
-        one.label
-        for one in found.taken
-        if one.version not in applied and one.version not in covered
-    ]
+    done = settled(migrations, applied)
+    unknown += [one.label for one in found.taken if one.version not in done]
     if found.problem or unknown:
         raise AdoptionRefused(
             found.problem

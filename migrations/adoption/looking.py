@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncpg
 
 from migrations.adoption.history import History
-from migrations.adoption.reading import histories
-from migrations.errors import Unreachable
-from migrations.session import ConnectionSettings, close_session, open_session
+from migrations.adoption.reading import histories, history_for, known_tool
+from migrations.errors import AdoptionRefused, Unreachable
+from migrations.session import Connection, ConnectionSettings, close_session, open_session
+from migrations.work import Adoption
 
 APPLICATION_NAME = "migration-ledger look"
 """What `pg_stat_activity` shows."""
 
 
-async def histories_in(settings: ConnectionSettings, target: str = "") -> tuple[History, ...]:
-    """The histories of a target, over a session that can write nothing; none when it has none."""
+async def histories_in(
+    settings: ConnectionSettings, target: str = "", adoption: Adoption | None = None
+) -> tuple[History, ...]:
+    """The histories of a target, over a session that can write nothing; none when it has none.
+
+    Where `adoption` names a table, it is that one, or one with the problem that it is not there.
+    """
     try:
         connection = await open_session(
             settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
@@ -22,8 +28,17 @@ async def histories_in(settings: ConnectionSettings, target: str = "") -> tuple[
     except Unreachable:
         return ()
     try:
+        if adoption is not None and adoption.table:
+            return (await _named(connection, adoption),)
         return await histories(connection)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
         return ()
     finally:
         await close_session(connection)
+
+
+async def _named(connection: Connection, adoption: Adoption) -> History:
+    try:
+        return await history_for(connection, adoption)
+    except AdoptionRefused as refused:
+        return History(known_tool(adoption.source), adoption.table, (), 0, str(refused))

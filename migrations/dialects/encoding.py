@@ -47,5 +47,13 @@ def text_of(file: SourceFile, *, marked: bool = False) -> str:
         ) from None
 
 
+def text_or_fault(file: SourceFile, *, marked: bool = False) -> tuple[str, EncodingError | None]:
+    """The text of a file, or an empty one and what is wrong with its bytes."""
+    try:
+        return text_of(file, marked=marked), None
+    except EncodingError as error:
+        return "", error
+
+
 def _line(content: bytes, at: int) -> int:
     return content.count(b"\n", 0, at) + 1

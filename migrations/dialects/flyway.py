@@ -29,11 +29,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from migrations.dialects import Reading, only
-from migrations.dialects.encoding import text_of
+from migrations.dialects.encoding import text_of, text_or_fault
 from migrations.dialects.flyway_settings import settings_of
 from migrations.dialects.history_table import HistoryTable
 from migrations.dialects.naming import description
 from migrations.dialects.sections import Body, Built, build
+from migrations.dialects.sql_migrate import is_ours
 from migrations.dialects.variables import fill, undeclared
 from migrations.errors import (
     DialectError,
@@ -95,13 +96,13 @@ class Flyway:
         return [name for name in names if _is_ours(_base(name))]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
-        """Whether a name bears a prefix and two underscores, and no text another tool's marks."""
-        marked = any(
-            _LIKE_MARKED.fullmatch(stem) and not _UP_DOWN.search(stem)
-            for file in files
-            if (stem := _stem(file.name)) is not None
-        )
-        return marked and not any(_OTHERS.search(file.content) for file in files)
+        """Whether a name bears a prefix and two underscores, and no text another tool's marks.
+
+        Files of our own format may stand among them, under names of another form.
+        """
+        named = [file for file in files if _is_marked(file.name)]
+        others = [file for file in files if _OTHERS.search(file.content)]
+        return bool(named) and all(is_ours(file) and file not in named for file in others)
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """Versions in their order, each baseline behind its version, then repeatables by name."""
@@ -142,6 +143,11 @@ def _base(name: str) -> str:
 def _stem(name: str) -> str | None:
     base = _base(name)
     return base[: -len(_SQL)] if base.lower().endswith(_SQL) else None
+
+
+def _is_marked(name: str) -> bool:
+    stem = _stem(name)
+    return bool(stem and _LIKE_MARKED.fullmatch(stem)) and not _UP_DOWN.search(stem or "")
 
 
 def _is_conf(file: SourceFile) -> bool:
@@ -276,15 +282,14 @@ def _built(one: _Named, settings: Mapping[str, SourceFile], reading: Reading) ->
     """The section of one file. Raises LoadError."""
     file, down = one.file, one.kind == "U"
     said = settings_of(settings[file.name]) if file.name in settings else {}
-    text = text_of(file, marked=True)
+    text, fault = text_or_fault(file, marked=True)
     options = Options(transaction=said.get("executeintransaction", True))
-    body = Body.of_file(file, text, options, down=down)
+    body = Body.of_file(file, text, options, down=down, fault=fault)
     if not said.get("placeholderreplacement", True):
         return build(body, replace(reading, variables={}))
     values = _values(file, reading)
     missing = undeclared(text, values)
-    _refuse_own(file, text, missing)
-    built = build(body, replace(reading, variables=values))
+    built = build(_without_own(body, missing), replace(reading, variables=values))
     declared = tuple(name for name in built.variables if name in reading.variables)
     left = tuple(name for name in missing if f"${{{name}}}" in text)
     notes = (*built.notes, *((_left_note(file, left),) if left else ()))
@@ -296,16 +301,18 @@ def _left_note(file: SourceFile, names: Sequence[str]) -> str:
     return f"{file.name}: {listed} stays as it is written, because no such variable is declared"
 
 
-def _refuse_own(file: SourceFile, text: str, missing: Sequence[str]) -> None:
+def _without_own(body: Body, missing: Sequence[str]) -> Body:
+    """The body, with a fault if it holds a placeholder that only Flyway could fill."""
     for name in missing:
         if name.startswith(_OWN):
-            at = text.find(name)
-            raise VariableError(
-                file.name,
-                text.count("\n", 0, at) + 1,
+            fault = VariableError(
+                body.file,
+                body.text.count("\n", 0, body.text.find(name)) + 1,
                 f"{name} is filled by Flyway alone, from where and when it runs",
                 f"Take it out, or declare it with --var {name}=VALUE",
             )
+            return replace(body, fault=fault)
+    return body
 
 
 def _with_baselines(

@@ -33,7 +33,7 @@ from migrations.dialects.naming import (
     ordered,
     refuse_programs,
 )
-from migrations.dialects.sections import Body, Built, assemble, build
+from migrations.dialects.sections import Body, assemble, build
 from migrations.errors import FileNameError, MarkerError, VariableError
 from migrations.migration import Migration, Options, SourceFile
 
@@ -99,6 +99,14 @@ class _Line:
     command: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The lines of a file as they run, and those that cannot be filled, with the reason."""
+
+    lines: Sequence[str]
+    faults: Sequence[tuple[int, VariableError]]
+
+
 def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))
     if found is None:
@@ -115,31 +123,23 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
         name: build(_body(part, texts, options, file.name, len(lines)), reading)
         for name, part in sections.items()
     }
-    _refuse_filled_programs(built, file.name)
     return assemble((found.group(1), found.group(2)), dialect, file, built)
 
 
-def _refuse_filled_programs(built: Mapping[str, Built], file: str) -> None:
-    """Raise VariableError for a psql script with ENVSUB: psql has variables of its own."""
-    for one in built.values():
-        program = one.section.program
-        if program is not None and (found := MARKED.search(program.text)):
-            raise VariableError(
-                file,
-                program.text.count("\n", 0, found.start()) + 1,
-                f"ENVSUB would fill {found['name']} in a script for psql",
-                "Write it as a variable of psql, :'name', or the script as SQL",
-            )
-
-
-def _body(
-    part: Sequence[_Line], texts: Sequence[str], options: Options, file: str, lines: int
-) -> Body:
+def _body(part: Sequence[_Line], texts: _Texts, options: Options, file: str, lines: int) -> Body:
     """The section whose marker is the first line of `part`, in a file of so many lines."""
     first, last = part[0].number, part[-1].number
     hashed = "\n".join([line.text for line in part[1:]] + [""] * (last < lines and last > first))
-    text, down = "\n".join(texts[first:last]), part[0].command == "Down"
-    return Body(text, file, hashed.encode(), first + 1, options, placeholder=MARKED, down=down)
+    return Body(
+        "\n".join(texts.lines[first:last]),
+        file,
+        hashed.encode(),
+        first + 1,
+        options,
+        placeholder=MARKED,
+        down=part[0].command == "Down",
+        fault=next((fault for line, fault in texts.faults if first < line <= last), None),
+    )
 
 
 def _command(text: str, number: int, file: str) -> str:
@@ -220,9 +220,10 @@ def _unpaired(line: _Line, missing: str, where: str, file: str) -> MarkerError:
     )
 
 
-def _texts(lines: Sequence[_Line], variables: Mapping[str, str], file: str) -> list[str]:
+def _texts(lines: Sequence[_Line], variables: Mapping[str, str], file: str) -> _Texts:
     """Each line as it runs: filled where ENVSUB is on, statements ended where they say so."""
-    texts = []
+    texts: list[str] = []
+    faults: list[tuple[int, VariableError]] = []
     filling = False
     for line in lines:
         text = line.text.removesuffix("\r")
@@ -231,9 +232,12 @@ def _texts(lines: Sequence[_Line], variables: Mapping[str, str], file: str) -> l
         elif line.command.startswith("ENVSUB"):
             filling = line.command == "ENVSUB ON"
         elif filling and not line.command:
-            text = expanded(text, variables, file, line.number)
+            try:
+                text = expanded(text, variables, file, line.number)
+            except VariableError as error:
+                faults.append((line.number, error))
         texts.append(text)
-    return texts
+    return _Texts(texts, faults)
 
 
 DIALECTS = (Goose(), HISTORY.kept_by(Goose()))

@@ -23,14 +23,26 @@ from migrations.statements import split
 
 @dataclass(frozen=True, slots=True)
 class HistoryTable:
-    """What a tool keeps its history in; `columns` as SQL."""
+    """What a tool keeps its history in; `columns` as SQL.
+
+    With a `schema` the table is always in that one, which is made too; without a `name` it stands
+    for the schema alone.
+    """
 
     name: str
     columns: str
+    schema: str = ""
+
+    @property
+    def called(self) -> str:
+        """How statements name it, and people."""
+        if not self.name:
+            return f"schema {self.schema}"
+        return f"{self.schema}.{self.name}" if self.schema else self.name
 
     def noted(self, migration: Migration) -> Migration:
         """The migration, with a note if it names the table."""
-        statement = _first(migration, self.name)
+        statement = _first(migration, self.called)
         if statement is None:
             return migration
         note = self._advice(migration, statement)
@@ -38,13 +50,13 @@ class HistoryTable:
 
     def made(self, migration: Migration) -> Migration:
         """The migration, which makes the table before it is named."""
-        statement = _first(migration, self.name)
+        statement = _first(migration, self.called)
         if statement is None:
             return migration
         advice = self._advice(migration, statement)
         note = (
-            f"{migration.files[0].name}:{statement.line}: names {self.name}; an empty one is made "
-            "first, where there is none"
+            f"{migration.files[0].name}:{statement.line}: names {self.called}; an empty one is "
+            "made first, where there is none"
         )
         down = self._before(migration.down) if migration.down else None
         up = self._before(migration.up)
@@ -57,20 +69,26 @@ class HistoryTable:
 
     def _advice(self, migration: Migration, statement: Statement) -> str:
         return (
-            f"{migration.files[0].name}:{statement.line}: names {self.name}, in which the "
-            "old tool keeps its own history and we do not; where it is missing, read the folder "
-            f"with --dialect {migration.dialect}+table"
+            f"{migration.files[0].name}:{statement.line}: names {self.called}, in which the old "
+            "tool keeps its own history and we do not; where it is missing, read the folder with "
+            f"--dialect {migration.dialect}+table"
         )
 
     def _before(self, section: Section) -> Section:
-        first = next((one for one in section.statements if _names(one, self.name)), None)
+        first = next((one for one in section.statements if _names(one, self.called)), None)
         if first is None or section.batches is not None:
             return section
-        named = tables(first.text)
-        called = next((name for name in named if _is(name, self.name)), self.name)
-        sql = f"CREATE TABLE IF NOT EXISTS {called} ({self.columns})"
-        (made,) = split(sql, file="", first_line=first.line)
-        return replace(section, statements=(made, *section.statements))
+        made = split(self._sql(first), file="", first_line=first.line)
+        return replace(section, statements=(*made, *section.statements))
+
+    def _sql(self, statement: Statement) -> str:
+        """What makes it where the statement looks for it."""
+        schema = f"CREATE SCHEMA IF NOT EXISTS {self.schema};" if self.schema else ""
+        if not self.name:
+            return schema
+        found = () if self.schema else tables(statement.text)
+        called = next((name for name in found if _is(name, self.name)), self.called)
+        return f"{schema} CREATE TABLE IF NOT EXISTS {called} ({self.columns});"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +137,16 @@ def _first(migration: Migration, table: str) -> Statement | None:
 
 def _names(statement: Statement, table: str) -> bool:
     """Whether it names the table, also in a body that the grammar does not look into."""
-    return table in statement.text and bool(_word(table).search(statement.text))
+    text = statement.text
+    return table.rpartition(" ")[2] in text and bool(_word(table).search(text))
 
 
 @cache
 def _word(table: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w){re.escape(table)}(?!\w)")
+    """What finds the name; `schema` before it may be written in any case, with any blanks."""
+    schema, _, name = table.rpartition(" ")
+    before = rf"(?i:{schema})\s+" if schema else ""
+    return re.compile(rf"(?<!\w){before}{re.escape(name)}(?!\w)")
 
 
 def _is(name: str, table: str) -> bool:

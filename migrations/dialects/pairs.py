@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from migrations.dialects import Reading
-from migrations.dialects.encoding import text_of
+from migrations.dialects.encoding import text_or_fault
 from migrations.dialects.sections import NO_OPTIONS, Body, build
 from migrations.errors import DuplicateVersionError, FolderError
 from migrations.migration import Migration, Options, SourceFile
@@ -130,10 +130,10 @@ def _migration(
 
 def body_of(half: Half) -> Body:
     """A whole file as a section; its first line may say that it takes no transaction."""
-    text = text_of(half.file)
+    text, fault = text_or_fault(half.file)
     alone = half.autocommit or _NO_TRANSACTION.match(text) is not None
     options = Options(transaction=False) if alone else NO_OPTIONS
-    return Body.of_file(half.file, text, options, loose=True)
+    return Body.of_file(half.file, text, options, loose=True, fault=fault)
 
 
 def _chosen(halves: Sequence[Half]) -> Half | None:

@@ -18,6 +18,8 @@
 - Where Drizzle's journal lists two files of one number, or two of Prisma's folders have one time,
   the whole names are the versions of both; elsewhere that is an error.
 - A file may be empty or hold only comments: a migration that does nothing.
+- Files of our own format may stand among them, if the folder did not begin with one: in a folder
+  that did, a file without markers is one of ours whose markers are missing, and an error.
 - In a file that is no half of a pair, a line that looks like the section marker of a tool is an
   error, because without that tool the SQL below it would run with everything else.
 """
@@ -49,6 +51,7 @@ from migrations.dialects.ordering_file import JOURNAL, by_journal
 from migrations.dialects.pairs import Half, body_of, half, named_server, paired
 from migrations.dialects.section_lines import refuse_section_lines
 from migrations.dialects.sections import Body
+from migrations.dialects.sql_migrate import is_ours
 from migrations.errors import FileNameError
 from migrations.migration import Migration, SourceFile
 from migrations.version import NAME_REMEDY, version_and_name, version_key
@@ -91,15 +94,17 @@ class Plain:
         return [name for name in names if name.endswith(JOURNAL) or _is_migration(name)]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
-        """Whether a file carries a version, and none the mark of a tool."""
+        """Whether a file carries a version, and none the mark of a tool.
+
+        Files of our own format may stand among them.
+        """
         sql = [file for file in files if is_sql(file.name)]
         if GolangMigrate().detect(sql):
             return False
         if any(_FLYWAY.match(base_name(file.name)) for file in sql):
             return False
-        if any(_OTHER_TOOLS.search(file.content) for file in sql):
-            return False
-        return any(not _is_stray(file.name) for file in sql)
+        marked = [file for file in sql if _OTHER_TOOLS.search(file.content)]
+        return all(map(is_ours, marked)) and _begins_plainly(sql, marked)
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per version. Raises LoadError."""
@@ -128,6 +133,20 @@ class Plain:
         return replace(found, version=version, name="") if version == _stem(found) else found
 
 
+def _begins_plainly(sql: Sequence[SourceFile], ours: Sequence[SourceFile]) -> bool:
+    """Whether the first file with a version is none of `ours`."""
+    own = {file.name for file in ours}
+    versions = [(version, file.name in own) for file in sql if (version := _version(file.name))]
+    return bool(versions) and not min(versions)[1]
+
+
+def _version(name: str) -> tuple[int, ...] | None:
+    """What the version in a file's name, or in its folder's, is ordered by."""
+    stem = posixpath.dirname(name) if _is_part(name) else name[: -len(SUFFIX)]
+    found = version_in(base_name(stem))
+    return version_key(found[0]) if found else None
+
+
 def _noted(migration: Migration) -> Migration:
     for table in HISTORIES:
         migration = table.noted(migration)
@@ -139,13 +158,13 @@ def _is_migration(name: str) -> bool:
     folder, _, base = name.rpartition("/")
     if not folder:
         return is_sql(name) or is_program(name)
-    program = is_program_part(base) and _named(base_name(folder)) is not None
+    program = is_program_part(base) and version_in(base_name(folder)) is not None
     return program or _is_part(name) or _is_metadata(name)
 
 
 def _halves(files: Sequence[SourceFile]) -> list[Half]:
     """What each file is. Raises LoadError."""
-    halves = [_in_folder(file) or half(file, base_name(file.name), _named) for file in files]
+    halves = [_in_folder(file) or half(file, base_name(file.name), version_in) for file in files]
     alone = [_alone(file) for file, found in zip(files, halves, strict=True) if found is None]
     whole = [one for one in halves if one and base_name(one.file.name).lower() == WHOLE]
     for one in (*whole, *alone):
@@ -162,7 +181,7 @@ def _halves(files: Sequence[SourceFile]) -> list[Half]:
 def _in_folder(file: SourceFile) -> Half | None:
     """Half of a pair, or a migration, by the name of its folder."""
     folder, _, base = file.name.rpartition("/")
-    named = _named(base_name(folder)) if base.lower() in PARTS else None
+    named = version_in(base_name(folder)) if base.lower() in PARTS else None
     if named is None:
         return None
     return Half(file, *named, "down" if base.lower() == "down.sql" else "up", place=folder)
@@ -171,7 +190,7 @@ def _in_folder(file: SourceFile) -> Half | None:
 def _alone(file: SourceFile) -> Half:
     """An up alone. Raises FileNameError."""
     stem, server, autocommit = named_server(base_name(file.name)[: -len(SUFFIX)])
-    named = _named(stem)
+    named = version_in(stem)
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
     return Half(file, *named, "up", server, autocommit)
@@ -192,7 +211,7 @@ def _reader(metadata: Mapping[str, SourceFile]) -> Callable[[Half], Body]:
 
 def _is_metadata(name: str) -> bool:
     folder, _, base = name.rpartition("/")
-    return base == METADATA and _named(base_name(folder)) is not None
+    return base == METADATA and version_in(base_name(folder)) is not None
 
 
 def _with_metadata(migration: Migration, metadata: Mapping[str, SourceFile]) -> Migration:
@@ -226,13 +245,13 @@ def _in_folders(sql: Sequence[SourceFile]) -> bool:
 def _is_part(name: str) -> bool:
     """Whether the folder of a file carries its version."""
     folder, _, base = name.rpartition("/")
-    return base.lower() in PARTS and _named(base_name(folder)) is not None
+    return base.lower() in PARTS and version_in(base_name(folder)) is not None
 
 
 def _is_stray(name: str) -> bool:
     """Whether neither a file's name nor its folder's carries a version."""
     stem = base_name(name)[: -len(SUFFIX)]
-    return not _is_part(name) and _named(stem) is None
+    return not _is_part(name) and version_in(stem) is None
 
 
 def _with_strays(loaded: Sequence[Migration], strays: Sequence[SourceFile]) -> list[Migration]:
@@ -253,8 +272,8 @@ def _broken(body: Body) -> Body:
     return replace(body, text=_BREAKPOINT_BEHIND.sub(";", text))
 
 
-def _named(stem: str) -> tuple[str, str] | None:
-    """Version and description of a name without its suffix."""
+def version_in(stem: str) -> tuple[str, str] | None:
+    """Version and description of a name without its suffix; `None` when it carries no version."""
     for pattern in (_DATED, _SPACED):
         if found := pattern.fullmatch(stem):
             return found.group(1), found.group(2) or ""

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from migrations.dialects import Dialect, dbmate, flyway, golang_migrate, goose, plain, sql_migrate
+from migrations.dialects import (
+    Dialect,
+    dbmate,
+    flyway,
+    golang_migrate,
+    goose,
+    plain,
+    sqitch,
+    sql_migrate,
+)
 from migrations.dialects.python import PythonModules
-from migrations.dialects.sqitch import Sqitch
 
 OURS = sql_migrate.OURS
 FORMS_OF_OURS = sql_migrate.DIALECTS
@@ -12,7 +20,7 @@ FORMS_OF_OURS = sql_migrate.DIALECTS
 DIALECTS: tuple[Dialect, ...] = (
     *FORMS_OF_OURS,
     *flyway.DIALECTS,
-    Sqitch(),
+    *sqitch.DIALECTS,
     *goose.DIALECTS,
     *dbmate.DIALECTS,
     *golang_migrate.DIALECTS,

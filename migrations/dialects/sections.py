@@ -3,9 +3,10 @@
     text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
       └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
 
-A down section of another tool's folder that cannot be a migration is kept as broken: the folder
-loads, as it does for its own tool, and only taking that migration back is refused. In our own
-format it is an error like any other.
+A down section of another tool's folder that cannot be a migration is kept as broken, whether its
+SQL, its variables or the bytes of its file are at fault: the folder loads, as it does for its own
+tool, and only taking that migration back is refused. In our own format it is an error like any
+other.
 
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the
@@ -23,7 +24,14 @@ from dataclasses import dataclass, replace
 from migrations.classify import enum_value_used
 from migrations.dialects import Reading
 from migrations.dialects.variables import PLACEHOLDER, Reads, fill, read
-from migrations.errors import ForbiddenSqlError, PsqlScriptError, SqlSyntaxError
+from migrations.errors import (
+    EncodingError,
+    ForbiddenSqlError,
+    LoadError,
+    PsqlScriptError,
+    SqlSyntaxError,
+    VariableError,
+)
 from migrations.migration import (
     Language,
     Migration,
@@ -51,7 +59,7 @@ class Body:
     is `loose` when its format promises no transaction: then it runs step by step where it uses a
     value of an enum that it has just added, which no single transaction may. `down` says that the
     section takes back what an up did: nobody but its author is to blame if it cannot run;
-    `ours` that the file is in our own format.
+    `ours` that the file is in our own format. `fault` is why there is no text.
     """
 
     text: str
@@ -64,6 +72,7 @@ class Body:
     loose: bool = False
     down: bool = False
     ours: bool = False
+    fault: LoadError | None = None
 
     @classmethod
     def of_file(
@@ -74,9 +83,11 @@ class Body:
         *,
         loose: bool = False,
         down: bool = False,
+        fault: LoadError | None = None,
     ) -> Body:
         """A whole file as one section."""
-        return cls(text, file.name, file.content, options=options, loose=loose, down=down)
+        hashed = file.content
+        return cls(text, file.name, hashed, options=options, loose=loose, down=down, fault=fault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +104,7 @@ def build(body: Body, reading: Reading) -> Built:
     checksum = hashlib.sha256(body.hashed).hexdigest()
     try:
         return _built(body, checksum, reading)
-    except (SqlSyntaxError, ForbiddenSqlError) as error:
+    except (SqlSyntaxError, ForbiddenSqlError, VariableError, EncodingError) as error:
         if not body.down:
             raise
         section = Section((), body.options, checksum, file=body.file, broken=str(error))
@@ -120,6 +131,8 @@ def assemble(
 
 def _built(body: Body, checksum: str, reading: Reading) -> Built:
     """The section, or what is wrong with it. Raises LoadError."""
+    if body.fault is not None:
+        raise body.fault
     try:
         reads = read(
             body.text,

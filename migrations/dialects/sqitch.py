@@ -26,11 +26,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from migrations.dialects import Reading
-from migrations.dialects.encoding import text_of
+from migrations.dialects.encoding import text_of, text_or_fault
+from migrations.dialects.history_table import WithHistoryTable
 from migrations.dialects.psql_variables import interpolated
 from migrations.dialects.sections import Body, Built, build
 from migrations.dialects.sqitch_conf import CONF, Layout, layout_of, variables_of
 from migrations.dialects.sqitch_plan import Change, Plan, parse_plan
+from migrations.dialects.sqitch_registry import REGISTRY
 from migrations.errors import FolderError, ForbiddenSqlError, LoadError, PsqlScriptError
 from migrations.grammar import GrammarError, parse, tree
 from migrations.migration import Holds, Migration, SourceFile, StatementKind
@@ -74,7 +76,7 @@ class Sqitch:
             raise FolderError(layout.plan, None, "there is no such plan", f"Correct {CONF}")
         plan = parse_plan(text_of(known[layout.plan]), layout.plan)
         found = [self._loaded(change, plan, layout, known, reading) for change in plan.changes]
-        return _with_stale(found, layout)
+        return _with_stale([_noted(migration) for migration in found], layout)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -87,7 +89,7 @@ class Sqitch:
             scripts = list(own)
         elif len(own) == 2:
             scripts[_VERIFY if _verifies(own[1].name) else _REVERT] = own[1]
-        return self._migration(version, scripts, (), reading, conf)
+        return _noted(self._migration(version, scripts, (), reading, conf))
 
     def _loaded(
         self,
@@ -150,6 +152,12 @@ class Sqitch:
         )
 
 
+def _noted(migration: Migration) -> Migration:
+    for table in REGISTRY:
+        migration = table.noted(migration)
+    return migration
+
+
 def _tag_of(change: Change, layout: Layout, known: dict[str, SourceFile]) -> str:
     """The tag in the names of an older instance's scripts: the first one that has a script."""
     for tag in change.tags:
@@ -194,8 +202,9 @@ def _refuse_unclear(scripts: Sequence[SourceFile | None]) -> None:
 
 def _built(file: SourceFile, reading: Reading, *, down: bool = False) -> Built:
     """A script as a section. Raises LoadError."""
-    script = interpolated(text_of(file, marked=True), reading.variables)
-    body = Body.of_file(file, script.text, loose=True, down=down)
+    text, fault = text_or_fault(file, marked=True)
+    script = interpolated(text, reading.variables)
+    body = Body.of_file(file, script.text, loose=True, down=down, fault=fault)
     try:
         built = build(body, replace(reading, variables=script.values))
     except ForbiddenSqlError as error:
@@ -258,3 +267,7 @@ def _unwrapped(text: str) -> str:
         kept = b"\n" * data.count(b"\n", item.start, end)
         data = data[: item.start] + kept + data[end:]
     return data.decode()
+
+
+DIALECTS = (Sqitch(), WithHistoryTable(Sqitch(), REGISTRY))
+"""As it is, and with look-alikes of Sqitch's own tables."""

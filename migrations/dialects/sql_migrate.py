@@ -51,6 +51,7 @@ from migrations.version import NAME_REMEDY, version_and_name
 _MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
 _STATEMENT_END = re.compile(r"^-- \+migrate StatementEnd", re.MULTILINE)
 _SUFFIX_CHARS = len(".sql")
+_HALF = (".up.sql", ".down.sql", "/up.sql", "/down.sql")
 _LEADING = re.compile(r"[0-9]+")
 _BY_NAME = (
     "; a folder of sql-migrate, which goes by the whole name, is read with "
@@ -100,7 +101,7 @@ class SqlMigrateByName(SqlMigrate):
         """One migration per file. Raises LoadError."""
         refuse_programs(files, self.name)
         loaded = [_migration((_stem(file), ""), file, self.name, reading) for file in files]
-        return sorted(map(HISTORY.noted, loaded), key=_place)
+        return sorted([HISTORY.noted(phased(migration)) for migration in loaded], key=_place)
 
 
 def _stem(file: SourceFile) -> str:
@@ -118,8 +119,8 @@ def _named(file: SourceFile) -> tuple[str, str]:
 
 
 def _place(migration: Migration) -> tuple[bool, int, str]:
-    """Where sql-migrate runs a file: by its leading number, then by its name."""
-    name = base_name(migration.files[0].name)
+    """Where sql-migrate runs a file: by its leading number, then by its name, phases in order."""
+    name = f"{migration.version}.sql" if migration.phase else base_name(migration.files[0].name)
     number = _LEADING.match(name)
     return (number is None, int(number.group()) if number else 0, name)
 
@@ -130,8 +131,7 @@ def is_ours(file: SourceFile) -> bool:
     Half of a pair is not: there the marker is a mere comment.
     """
     name = file.name.lower()
-    half = name.endswith((".up.sql", ".down.sql"))
-    return is_sql(name) and not half and _MARK.search(file.content) is not None
+    return is_sql(name) and not name.endswith(_HALF) and _MARK.search(file.content) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,30 @@ async def test_a_look_before_writes_nothing_and_names_what_does_not_fit(migrated
         assert await tenant.value(NO_JOURNAL)
 
 
+async def test_a_look_before_finds_a_table_by_its_own_name(migrated: Fleet) -> None:
+    for tenant in migrated.tenants[1:]:
+        await tenant.execute("ALTER TABLE goose_db_version RENAME TO old_history")
+    named = ("--from", "goose", "--table", "old_history")
+    answer = await migrated.ledger(
+        *("adopt", str(migrated.folder), "--dry-run", *named, "-o", "json"), code=4
+    )
+    rows = {row["database"]: row for row in json.loads(answer.out)["items"]}
+    assert "old_history of goose is not here" in rows["db00"]["problem"]
+    others = [row for database, row in rows.items() if database != "db00"]
+    assert [(row["taken"], row["pending"], row["problem"]) for row in others] == [(2, 1, None)] * 3
+    assert {row["table"] for row in others} == {"public.old_history"}
+    await adopt(migrated, "--select", "id!=db00", *named)
+
+
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)])
+async def test_a_table_without_its_tool_is_wrong_usage(
+    migrated: Fleet, dry: tuple[str, ...]
+) -> None:
+    arguments = ("adopt", str(migrated.folder), "--table", "old_history", "--yes", *dry)
+    answer = await migrated.ledger(*arguments, code=2)
+    assert "name the tool with --from" in answer.err
+
+
 async def test_a_database_that_does_not_fit_halts_the_adoption(migrated: Fleet) -> None:
     await goose(migrated.tenants[1], "77", succeeds=False)
     rollout = await adopt(migrated, "--waves", "1,1,rest", code=3)

@@ -16,6 +16,7 @@ import pytest
 from migrations.adoption import alone
 from migrations.adoption.exporting import export_history
 from migrations.adoption.history import Tool
+from migrations.adoption.looking import histories_in
 from migrations.adoption.reading import histories
 from migrations.adoption.removing import remove_journal
 from migrations.bundle import load_folder
@@ -125,6 +126,17 @@ async def test_two_histories_need_a_choice(world: World) -> None:
     assert refused.failure is not None
     assert "say which with --from" in refused.failure.message
     assert (await adopt(world, "dbmate")).verdict is Verdict.DONE
+
+
+async def test_a_look_finds_a_table_by_its_own_name_or_says_that_it_is_not_there(
+    world: World,
+) -> None:
+    await world.execute(f"{GOOSE}; ALTER TABLE goose_db_version RENAME TO old_history")
+    assert await histories_in(world.settings) == ()
+    (found,) = await histories_in(world.settings, "", Adoption("goose", table="old_history"))
+    assert (found.table, [row.version for row in found.rows]) == ("public.old_history", ["1", "2"])
+    (missing,) = await histories_in(world.settings, "", Adoption("goose", table="other"))
+    assert "the table other of goose is not here" in missing.problem
 
 
 @pytest.mark.parametrize(
@@ -436,6 +448,72 @@ async def test_a_baseline_that_was_run_is_one_for_flyway_too(world: World, tmp_p
     outcome = await world.up(*folder, owner="", rollout="")
     assert outcome.verdict is Verdict.DONE
     assert not any(step.statements for step in outcome.steps)
+
+
+BASELINES = {
+    # A baseline in the place of what comes before it, and one that came too late.
+    "1_a.sql": "CREATE TABLE a (id int);\n",
+    "2_b.sql": "CREATE TABLE b (id int);\n",
+    "3_both.sql": "-- atlas:checkpoint\nCREATE TABLE a (id int);\nCREATE TABLE b (id int);\n",
+    "4_c.sql": "CREATE TABLE c (id int);\n",
+}
+GIVEN_BACK = [Tool.GOOSE, Tool.GOLANG_MIGRATE, Tool.DBMATE]
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["in their place", "too late"])
+@pytest.mark.parametrize("tool", GIVEN_BACK)
+async def test_what_a_baseline_stands_for_is_applied_to_the_next_tool(
+    world: World, tmp_path: Path, tool: Tool, *, late: bool
+) -> None:
+    for name, text in BASELINES.items():
+        (tmp_path / name).write_text(text)
+    folder = load_folder(tmp_path).migrations
+    if late:
+        await world.up(*folder[:2], owner="", rollout="")
+    await world.up(*folder, owner="", rollout="")
+    for _ in range(2):
+        exported = await export_history(world.settings, folder, tool, IMPATIENT, Silence())
+        assert exported.rows == {Tool.GOOSE: 5, Tool.GOLANG_MIGRATE: 1, Tool.DBMATE: 4}[tool]
+    await remove_journal(world.settings, IMPATIENT, Silence())
+    outcome = await alone.adopt(world.settings, folder, Adoption(), IMPATIENT)
+    assert outcome.adopted is not None, outcome.failure
+    assert [version for version, _ in outcome.adopted.taken] == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("tool", GIVEN_BACK)
+async def test_a_baseline_of_flyway_is_no_hole_when_its_file_is_gone(
+    world: World, tmp_path: Path, tool: Tool
+) -> None:
+    theirs, next_ones = tmp_path / "flyway", tmp_path / "next"
+    for place, names in (
+        (theirs, ("V1__a", "V2__b", "B2__both", "V3__c")),
+        (next_ones, ("1_a.up", "2_b.up", "3_c.up", "4_d.up")),
+    ):
+        place.mkdir()
+        for number, name in enumerate(names):
+            (place / f"{name}.sql").write_text(f"CREATE TABLE t{number} (id int);\n")
+    await world.up(*load_folder(theirs).migrations, owner="", rollout="")
+    folder = load_folder(next_ones).migrations
+    await export_history(world.settings, folder, tool, IMPATIENT, Silence())
+    await remove_journal(world.settings, IMPATIENT, Silence())
+    outcome = await alone.adopt(world.settings, folder, Adoption(), IMPATIENT)
+    assert outcome.adopted is not None, outcome.failure
+    assert [version for version, _ in outcome.adopted.taken] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize("baseline", [True, False], ids=["ours", "Flyway's"])
+async def test_a_history_that_begins_with_a_baseline_has_no_holes_for_golang_migrate(
+    world: World, *, baseline: bool
+) -> None:
+    row = FLYWAY.format(ok="true").replace("(1, '1', 'm', 'SQL', 'V1__m.sql', 'app', 5, true),", "")
+    if baseline:
+        adoption = Adoption(BASELINE, "002")
+    else:
+        await world.execute(row.replace("'SQL', 'V2__m.sql'", "'BASELINE', '<< Baseline >>'"))
+        adoption = Adoption()
+    assert (await alone.adopt(world.settings, FOLDER, adoption, IMPATIENT)).adopted
+    await export_history(world.settings, FOLDER, Tool.GOLANG_MIGRATE, IMPATIENT, Silence())
+    assert await world.fetch("SELECT * FROM schema_migrations") == [(2, False)]
 
 
 async def test_a_table_that_says_more_than_our_journal_is_not_written_to(world: World) -> None:

@@ -170,14 +170,26 @@ async def test_migrations_that_do_nothing_are_applied(world: World, tmp_path: Pa
     assert (await world.up(first, second)).verdict is Verdict.DONE
 
 
-async def test_a_broken_down_stops_only_the_way_back(world: World, tmp_path: Path) -> None:
-    files = {"1_t.up.sql": TABLE, "1_t.down.sql": "DROP TABEL colours;"}
-    migrations = load_folder(written(tmp_path, files)).migrations
+@pytest.mark.parametrize(
+    ("down", "problem"),
+    [
+        (b"DROP TABEL colours;", "1_t.down.sql:1:6: PostgreSQL's grammar"),
+        (b"DROP TABLE colours;\n'", "1_t.down.sql:2:1: PostgreSQL's grammar says: unterminated"),
+        (b"DROP TABLE ${name};", "1_t.down.sql:1:12: variable name is not declared. Declare it"),
+        (b"DROP TABLE colours; -- \xe9", "1_t.down.sql:1: byte 23 (0xE9) is not UTF-8. Save"),
+    ],
+)
+async def test_a_broken_down_stops_only_the_way_back(
+    world: World, tmp_path: Path, down: bytes, problem: str
+) -> None:
+    written(tmp_path, {"1_t.up.sql": TABLE})
+    (tmp_path / "1_t.down.sql").write_bytes(down)
+    migrations = load_folder(tmp_path).migrations
     assert (await world.up(*migrations)).verdict is Verdict.DONE
     outcome = await world.rollback(*migrations)
     assert outcome.failure is not None
     assert outcome.failure.kind == "irreversible"
-    assert "its down cannot run: 1_t.down.sql:1:6: PostgreSQL's grammar" in outcome.failure.message
+    assert f"its down cannot run: {problem}" in outcome.failure.message
     assert await world.has("colours")
 
 
@@ -214,6 +226,29 @@ TABLES = {
     "sql-migrate+names": ("a.sql", "-- +migrate Up\nGRANT SELECT ON gorp_migrations TO public;"),
     "plain": ("1_a/migration.sql", 'GRANT SELECT ON "_prisma_migrations" TO public;'),
 }
+
+
+SQITCH = """\
+GRANT USAGE ON SCHEMA sqitch TO public;
+GRANT SELECT ON sqitch.changes, sqitch.tags, sqitch.projects TO public;
+CREATE VIEW known AS SELECT e.change FROM sqitch.events e JOIN sqitch.dependencies USING (change_id)
+    WHERE (SELECT max(version) FROM sqitch.releases) > 1;
+"""
+
+
+async def test_scripts_may_name_what_sqitch_keeps_for_itself(world: World, tmp_path: Path) -> None:
+    plan = "%syntax-version=1.0.0\n%project=p\n\na 2020-01-01T00:00:00Z A <a@b.c>\n"
+    revert = "DROP VIEW known;\nREVOKE SELECT ON sqitch.changes FROM public;\n"
+    written(tmp_path, {"sqitch.plan": plan, "deploy/a.sql": SQITCH, "revert/a.sql": revert})
+    (advised,) = load_folder(tmp_path).migrations
+    assert len(advised.notes) == 7
+    assert all("read the folder with --dialect sqitch+table" in note for note in advised.notes)
+    assert (await world.up(advised)).failure is not None
+    migrations = load_folder(tmp_path, "sqitch+table").migrations
+    assert migrations[0].up.checksum == advised.up.checksum
+    assert len(migrations[0].notes) == 7
+    assert (await world.up(*migrations)).verdict is Verdict.DONE
+    assert (await world.rollback(*migrations)).verdict is Verdict.DONE
 
 
 @pytest.mark.parametrize("dialect", TABLES)

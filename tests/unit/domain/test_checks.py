@@ -10,7 +10,7 @@ import pytest
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded
 from ledger.contracts.events import CheckRequested, InspectionOrdered, MigrationRegressed, Purpose
-from ledger.contracts.registry import DatabaseIdentity
+from ledger.contracts.registry import Adoption, DatabaseIdentity
 from ledger.contracts.reports import DatabaseInspected, Event, JournalEntry
 from ledger.domain import checks
 from ledger.domain.checks import CheckState
@@ -92,6 +92,15 @@ class Check:
                 entries=entries,
             )
         )
+
+
+def test_a_look_before_adopting_says_which_table_is_looked_for() -> None:
+    check, adoption = Check(Purpose.ADOPT), Adoption(source="goose", table="old")
+    for event in checks.request_check(FLEET, "k1", ["a"], Purpose.ADOPT, adoption):
+        check.append(event)
+    (decided,) = checks.progress(check.told, check.situation, 1)
+    assert isinstance(decided.event, InspectionOrdered)
+    assert decided.event.adoption == adoption
 
 
 def test_a_check_asks_within_its_limit_and_goes_on_as_answers_come() -> None:

@@ -14,7 +14,7 @@ from ledger.contracts.events import (
     RollbackOrdered,
     RolloutAborted,
 )
-from ledger.contracts.registry import Expected, Mode, Resolution, RunLimits, Step
+from ledger.contracts.registry import Adoption, Expected, Mode, Resolution, RunLimits, Step
 from ledger.contracts.reports import Event
 from ledger.leading.orders import apply_command, cancel_command, inspect_command
 from tests.support.story import BUNDLE, MIGRATIONS, ROLLOUT, START, TERM, record
@@ -82,9 +82,11 @@ def test_a_look_reports_into_the_stream_that_asked_for_it() -> None:
         purpose=Purpose.REINSTATE,
         connection=KNOWN.connection,
         expires_at=START,
+        adoption=Adoption(source="goose", table="old"),
     )
     command = inspect_command(LEDGER, order, recorded(order, stream="check-c1"))
     assert (command.stream, command.purpose) == ("check-c1", Purpose.REINSTATE)
+    assert command.adoption == Adoption(source="goose", table="old")
     assert command.epoch == OrderEpoch(term=TERM, position=42)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -29,6 +29,13 @@ def history(tool: Tool, *rows: Row) -> History:
 
 def versions(found: tuple[Migration, ...]) -> list[str]:
     return [one.version for one in found]
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """An entry as far as its place in the journal."""
+
+    seq: int
 
 
 FOLDER = tuple(migration(version) for version in ("001", "002", "010"))
@@ -161,6 +168,24 @@ def test_golang_migrate_cannot_be_told_of_a_hole() -> None:
     applied = {"010": object()}
     with pytest.raises(AdoptionRefused, match="001_m is not"):
         export_statements(Tool.GOLANG_MIGRATE, FOLDER, applied)  # type: ignore[arg-type]
+
+
+def test_what_a_baseline_stands_for_is_no_hole() -> None:
+    baseline = replace(migration("010"), replaces=("001", "002"))
+    later = (*FOLDER[:2], baseline, migration("011"))
+    applied = {version: Numbered(seq) for seq, version in enumerate(("010", "011"))}
+    statements = export_statements(Tool.GOLANG_MIGRATE, later, applied)  # type: ignore[arg-type]
+    assert statements[-1].endswith("VALUES (11, false)")
+    rows = export_statements(Tool.DBMATE, later, applied)  # type: ignore[arg-type]
+    assert len(rows) == 1 + len(later)
+
+
+def test_a_baseline_that_was_applied_too_late_to_run_is_no_hole() -> None:
+    late_one = replace(migration("003"), replaces=("001", "002"))
+    folder = (*FOLDER[:2], late_one, FOLDER[2])
+    applied = {version: Numbered(seq) for seq, version in enumerate(("001", "002", "010"))}
+    statements = export_statements(Tool.GOLANG_MIGRATE, folder, applied)  # type: ignore[arg-type]
+    assert statements[-1].endswith("VALUES (10, false)")
 
 
 def test_an_export_leaves_out_what_the_tool_has_already() -> None:

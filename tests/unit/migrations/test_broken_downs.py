@@ -16,9 +16,9 @@ from ledger.contracts.topics import CHUNK_BYTES
 from ledger.domain.refusals import IrreversibleMigrations
 from ledger.domain.rollback import refuse_irreversible
 from ledger.service.bundles import migration_ref
-from migrations.bundle import load_folder
+from migrations.bundle import load_files, load_folder
 from migrations.dialects import Reading
-from migrations.errors import LoadError, SqlSyntaxError
+from migrations.errors import EncodingError, LoadError, SqlSyntaxError, VariableError
 from migrations.migration import Migration
 from tests.unit.agents.test_content import messages
 
@@ -66,6 +66,93 @@ def test_a_folder_with_a_broken_down_loads_and_names_the_statement(
     assert not migration.down.statements
     (note,) = migration.notes
     assert note.startswith(f"{PLACES[dialect]}: the down cannot run: PostgreSQL's grammar says")
+
+
+UNDECLARED = "variable name is not declared. Declare it with --var name=VALUE"
+UNENDED = "PostgreSQL's grammar says: unterminated quoted string"
+FAULTS = [
+    *((dialect, "DROP TABLE\n${name};\n", UNDECLARED) for dialect in FOLDERS),
+    *((dialect, "SELECT 1;\nSELECT 'a;\n", UNENDED) for dialect in FOLDERS),
+]
+SEPARATE = ("golang-migrate", "plain", "flyway", "sqitch")
+"""Dialects with a file of its own for each down."""
+BYTES = {
+    "Latin-1": (b"SELECT 1;\n-- caf\xe9\n", "byte 16 (0xE9) is not UTF-8", 2),
+    "NUL": (b"SELECT 1;\nSELECT '\0';\n", "NUL at byte 18", 2),
+    "UTF-16": ("SELECT 1;".encode("utf-16"), "the file is UTF-16", 1),
+}
+
+
+@pytest.mark.parametrize(("dialect", "down", "problem"), FAULTS)
+def test_a_down_with_another_fault_stops_nothing_but_the_way_back(
+    tmp_path: Path, dialect: str, down: str, problem: str
+) -> None:
+    files = {name: text.replace(BROKEN, down) for name, text in FOLDERS[dialect].items()}
+    if dialect == "goose":
+        files = {name: f"-- +goose ENVSUB ON\n{text}" for name, text in files.items()}
+    migration = loaded(tmp_path, files)
+    assert [one.summary for one in migration.up.statements] == ["CREATE TABLE t"]
+    assert migration.down is not None
+    file, line = PLACES[dialect].split(":")[:2]
+    place = f"{file}:{int(line) + (dialect == 'goose')}:"
+    assert migration.down.broken.startswith(place)
+    assert problem in migration.down.broken
+    (note,) = [one for one in migration.notes if "the down cannot run" in one]
+    assert note.startswith(place)
+
+
+@pytest.mark.parametrize("fault", BYTES)
+@pytest.mark.parametrize("dialect", SEPARATE)
+def test_a_down_that_is_no_text_stops_nothing_but_the_way_back(
+    tmp_path: Path, dialect: str, fault: str
+) -> None:
+    content, problem, line = BYTES[fault]
+    file = PLACES[dialect].split(":")[0]
+    loaded(tmp_path, FOLDERS[dialect])
+    (tmp_path / file).write_bytes(content)
+    migration = loaded(tmp_path, {})
+    assert migration.down is not None
+    assert migration.down.broken.startswith(f"{file}:{line}: {problem}")
+    assert migration.down.checksum == hashlib.sha256(content).hexdigest()
+    assert load_files(dialect, migration.files, version=migration.version) == migration
+
+
+@pytest.mark.parametrize("dialect", SEPARATE)
+def test_an_up_that_is_no_text_is_an_error_as_ever(tmp_path: Path, dialect: str) -> None:
+    up = loaded(tmp_path, FOLDERS[dialect]).files[0].name
+    (tmp_path / up).write_bytes(b"SELECT '\xe9';\n")
+    with pytest.raises(EncodingError, match="is not UTF-8"):
+        load_folder(tmp_path)
+
+
+GOOSE_ENVSUB = f"-- +goose ENVSUB ON\n-- +goose Up\n{UP}-- +goose Down\n"
+
+
+def test_a_variable_that_only_gooses_down_lacks_breaks_the_down(tmp_path: Path) -> None:
+    migration = loaded(tmp_path, {"1_a.sql": f"{GOOSE_ENVSUB}SELECT 1;\nDROP TABLE $T;\n"})
+    assert migration.down is not None
+    assert migration.down.broken.startswith("1_a.sql:6: variable T is not declared")
+    assert "--var T=VALUE" in migration.down.broken
+    with pytest.raises(VariableError, match=r"1_a\.sql:3: variable T is not declared"):
+        loaded(tmp_path, {"1_a.sql": GOOSE_ENVSUB.replace("t (", "$T (")})
+
+
+def test_a_placeholder_of_flyway_itself_breaks_only_the_undo(tmp_path: Path) -> None:
+    undo = "SELECT 1;\nSELECT '${flyway:timestamp}';\n"
+    migration = loaded(tmp_path, {"V1__a.sql": UP, "U1__a.sql": undo})
+    assert migration.down is not None
+    assert migration.down.broken.startswith("U1__a.sql:2: flyway:timestamp is filled by Flyway")
+    with pytest.raises(VariableError):
+        loaded(tmp_path, {"V1__a.sql": undo})
+
+
+def test_a_declared_variable_mends_the_down(tmp_path: Path) -> None:
+    loaded(tmp_path, {"1_a.up.sql": UP, "1_a.down.sql": "DROP TABLE ${name};\n"})
+    reading = Reading(variables={"name": "t"})
+    (migration,) = load_folder(tmp_path, reading=reading).migrations
+    assert migration.down is not None
+    assert not migration.down.broken
+    assert migration.variables == ("name",)
 
 
 def test_the_checksum_of_a_broken_down_is_still_that_of_its_bytes(tmp_path: Path) -> None:

@@ -165,9 +165,12 @@ def test_a_folder_of_another_tool_goes_on_in_its_dialect(tmp_path: Path) -> None
 
 DIESEL = {"2021-02-02-153240_a/up.sql": "SELECT 1;\n", "2021-02-02-153240_a/down.sql": ""}
 PRISMA = {"20210202153240_a/migration.sql": "SELECT 1;\n"}
+OWN = {"20210303000000_own.sql": "-- +migrate Up\nSELECT 1;\n"}
 LAYOUTS = [
     (DIESEL, ["2026-01-02-123045_x/up.sql", "2026-01-02-123045_x/down.sql"]),
     (PRISMA, ["20260102123045_x/migration.sql"]),
+    (PRISMA | OWN, ["20260102123045_x/migration.sql"]),
+    (DIESEL | OWN, ["20260102123045_x/up.sql", "20260102123045_x/down.sql"]),
     ({"001_a.sql": "SELECT 1;\n", "002_b.sql": "SELECT 1;\n"}, ["003_x.sql"]),
     ({"001_a.sql": "SELECT 1;\n", "002_b.up.sql": ""}, ["003_x.up.sql", "003_x.down.sql"]),
 ]
@@ -226,6 +229,50 @@ def test_a_python_module_loads_and_says_that_it_is_not_written(tmp_path: Path) -
     assert migration.verify is not None
     assert migration.up.program is not None
     assert "is not written yet" in migration.up.program.text
+
+
+UP = "CREATE TABLE t (id int);\n"
+FOREIGN = {
+    "goose": {"001_a.sql": f"-- +goose Up\n{UP}"},
+    "dbmate": {"001_a.sql": f"-- migrate:up\n{UP}"},
+    "golang-migrate": {"001_a.up.sql": UP, "001_a.down.sql": "DROP TABLE t;\n"},
+    "flyway": {"V001__a.sql": UP, "R__r.sql": "SELECT 1;\n"},
+    "sql-migrate": {"001_a.sql": f"-- +migrate Up\n{UP}"},
+    "plain": {"001_a.sql": UP, "002_b.up.sql": UP, "002_b.down.sql": ""},
+    "plain (folders)": {"20210202153240_a/migration.sql": UP},
+    "plain (dates)": {"2023-01-26.0-a.sql": UP, "2023-01-26.1-b.sql": UP},
+}
+WANTED = {
+    "data": Wanted(Kind.DATA),
+    "recipe": Wanted(recipe="type-change", given=GIVEN["type-change"]),
+    "python": Wanted(Kind.PYTHON),
+}
+DATA = "-- +migrate Data table=t key=id\nDELETE FROM t USING batch WHERE t.id = batch.id;\n"
+
+
+@pytest.mark.parametrize("kind", WANTED)
+@pytest.mark.parametrize("dialect", FOREIGN)
+def test_every_kind_stands_behind_what_another_dialects_folder_holds(
+    tmp_path: Path, dialect: str, kind: str
+) -> None:
+    in_folder(tmp_path, FOREIGN[dialect])
+    before = load_folder(tmp_path).migrations
+    paths = creating.create(tmp_path, "x", at=NOON, wanted=WANTED[kind])
+    if kind == "data":
+        paths[0].write_text(DATA)
+    loaded = load_folder(tmp_path).migrations
+    added = [one for one in loaded if one not in before]
+    assert {one.dialect for one in before} == {dialect.split()[0]}
+    assert [one for one in loaded if one in before] == list(before)
+    assert [one.files[0].name for one in added] == [path.name for path in paths]
+    assert [one for one in loaded if not one.repeatable][-1] == added[-1]
+
+
+@pytest.mark.parametrize("kind", WANTED)
+def test_a_sqitch_project_refuses_what_its_plan_cannot_name(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "sqitch.plan").write_text("%syntax-version=1.0.0\n%project=p\n")
+    with pytest.raises(CreateError, match="leave --kind and --recipe out"):
+        creating.create(tmp_path, "x", at=NOON, wanted=WANTED[kind])
 
 
 def test_an_untouched_data_migration_does_not_load(tmp_path: Path) -> None:

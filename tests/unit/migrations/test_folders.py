@@ -47,13 +47,26 @@ def test_a_folder_is_recognised_by_its_content(
 
 
 @pytest.mark.parametrize(
-    ("theirs", "name"), [(GOOSE, "1_a.sql"), (DBMATE, "1_a.sql"), (PLAIN, "1_a.up.sql")]
+    ("theirs", "name", "dialect"),
+    [
+        (GOOSE, "1_a.sql", "goose"),
+        (DBMATE, "1_a.sql", "dbmate"),
+        (PLAIN, "1_a.up.sql", "golang-migrate"),
+        (PLAIN, "1_a.sql", "plain"),
+        (PLAIN, "1_a/up.sql", "plain"),
+        (PLAIN, "1_a/migration.sql", "plain"),
+        (PLAIN, "V1__a.sql", "flyway"),
+        (PLAIN, "sql/V1__a.sql", "flyway"),
+    ],
 )
-def test_what_people_write_next_may_be_ours(tmp_path: Path, theirs: str, name: str) -> None:
+def test_what_people_write_next_may_be_ours(
+    tmp_path: Path, theirs: str, name: str, dialect: str
+) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(theirs)
     folder(tmp_path, n2_b__sql=OURS, n3_c__py="async def up(conn): ...\n")
     first, second, third = load_folder(tmp_path).migrations
-    assert first.dialect in ("goose", "dbmate", "golang-migrate")
+    assert first.dialect == dialect
     assert (second.dialect, third.dialect) == ("sql-migrate", "python")
     for one in (first, second):
         assert load_files(one.dialect, one.files, version=one.version, name=one.name) == one
@@ -69,6 +82,41 @@ def test_a_file_without_markers_among_ours_is_still_an_error(tmp_path: Path) -> 
     folder(tmp_path, n1_a__sql=OURS, n2_b__sql=PLAIN)
     with pytest.raises(Exception, match="text before the first section"):
         load_folder(tmp_path)
+
+
+def test_a_flyway_name_with_our_markers_is_ours(tmp_path: Path) -> None:
+    folder(tmp_path, nV1_____a__sql=OURS, n2_b__sql=OURS)
+    assert {one.dialect for one in load_folder(tmp_path).migrations} == {"sql-migrate"}
+
+
+def test_a_marker_in_half_of_a_folders_pair_is_a_comment(tmp_path: Path) -> None:
+    folder(tmp_path, n1_a___up__sql=OURS, n1_a___down__sql=PLAIN)
+    (migration,) = load_folder(tmp_path, "plain").migrations
+    assert [one.text for one in migration.up.statements] == ["SELECT 1", "SELECT 2"]
+
+
+def test_a_baseline_stands_for_what_is_ours_too(tmp_path: Path) -> None:
+    folder(tmp_path, n1_a__sql=OURS, n3_c__py="async def up(conn): ...\n")
+    for name in ("V2__b.sql", "B2__b.sql", "V4__d.sql", "R__r.sql"):
+        (tmp_path / name).write_text(PLAIN)
+    loaded = load_folder(tmp_path).migrations
+    assert [one.version for one in loaded] == ["1", "2", "B2", "3", "4", "R__r"]
+    assert loaded[2].replaces == ("1", "2")
+
+
+def test_where_the_whole_name_counts_phases_keep_their_order(tmp_path: Path) -> None:
+    phases = {f"n9_x__{phase}__sql": OURS for phase in ("contract", "expand", "migrate")}
+    folder(tmp_path, n9_w__sql=OURS, n9_y__sql=OURS, **phases)
+    loaded = load_folder(tmp_path, "sql-migrate+names").migrations
+    assert [(one.version, one.unit, one.phase) for one in loaded] == [
+        ("9_w", "", ""),
+        ("9_x.1", "9_x", "expand"),
+        ("9_x.2", "9_x", "migrate"),
+        ("9_x.3", "9_x", "contract"),
+        ("9_y", "", ""),
+    ]
+    for one in loaded:
+        assert load_files(one.dialect, one.files, version=one.version, name=one.name) == one
 
 
 def several(*paths: Path) -> Path:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from migrations.bundle import load_files, load_folder
 from migrations.dialects import Reading
+from migrations.dialects.detect import by_name
 from migrations.dialects.psql_variables import interpolated
-from migrations.dialects.sqitch import Sqitch
+from migrations.dialects.sqitch import DIALECTS, Sqitch
 from migrations.dialects.sqitch_plan import Change, Need, Plan, parse_plan, render
 from migrations.errors import (
     DialectError,
@@ -52,6 +53,20 @@ def test_a_project_is_recognised_by_its_plan(tmp_path: Path) -> None:
     found = load_folder(tmp_path).migrations
 
     assert [(one.dialect, one.label) for one in found] == [("sqitch", "users"), ("sqitch", "lists")]
+
+
+def test_what_is_read_with_look_alikes_is_built_again_alike() -> None:
+    files = project("users") | {"deploy/users.sql": "COMMENT ON schema\n Sqitch IS 'x';\n"}
+    assert not loaded(files)[0].notes
+    files["deploy/users.sql"] = "COMMENT ON schema\n sqitch IS 'x';\nSELECT FROM sqitch.tags;\n"
+    sources = [SourceFile(name, text.encode()) for name, text in sorted(files.items())]
+    (migration,) = by_name(DIALECTS, "sqitch+table", "").load(sources, Reading())
+    assert [one.summary for one in migration.up.statements[:3]] == [
+        "CREATE SCHEMA sqitch",
+        "CREATE TABLE sqitch.tags",
+        "CREATE SCHEMA sqitch",
+    ]
+    assert load_files("sqitch+table", migration.files, version="users") == migration
 
 
 def test_the_order_is_the_plans() -> None:
