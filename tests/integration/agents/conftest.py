@@ -37,6 +37,7 @@ from ledger.contracts.wire import decode_report, encode_command, encode_content
 from migrations.bundle import load_files
 from migrations.migration import Migration, SourceFile
 from tests.fixtures.postgres import PostgresServer
+from tests.support.processes import until
 
 PATIENCE_S = 30.0
 PASSWORD_VARIABLE = "TENANT_TEST_PASSWORD"
@@ -48,6 +49,10 @@ ADD_NOTE = (
 )
 """A migration that works."""
 
+SLEEPERS = (
+    "SELECT count(*) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND wait_event = 'PgSleep'"
+)
 SLEEP = (
     "20260101000001_sleep.sql",
     b"-- +migrate Up\nALTER TABLE users ADD COLUMN slept text;\nSELECT pg_sleep(2);\n"
@@ -315,6 +320,19 @@ async def columns(url: str) -> set[str]:
             "AND NOT attisdropped"
         )
         return {row["attname"] for row in rows}
+    finally:
+        await connection.close()
+
+
+async def asleep(url: str) -> None:
+    """Return when a migration in the database sleeps, so that it is in the middle of its work."""
+    connection = await asyncpg.connect(url)
+
+    async def sleeps() -> bool:
+        return bool(await connection.fetchval(SLEEPERS))
+
+    try:
+        await until(sleeps, "a migration sleeps")
     finally:
         await connection.close()
 

@@ -41,6 +41,7 @@ from tests.integration.agents.conftest import (
     SLEEP_LONG,
     Desk,
     Place,
+    asleep,
     columns,
     connection_of,
 )
@@ -338,7 +339,7 @@ async def test_a_cancelled_command_is_rolled_back_at_once(
     command = desk.apply(tenant_database, [SLEEP_LONG])
     async with place.agent(desk.pool):
         await desk.send(command, files=[SLEEP_LONG])
-        await desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await asleep(tenant_database)
         await desk.send(desk.cancel(command))
         finished = await desk.finished(command)
     assert finished.verdict is Verdict.CANCELLED
@@ -443,7 +444,7 @@ async def test_a_look_at_a_database_is_answered_while_a_change_of_it_runs(
     look = inside_desk.inspect(tenant_database)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(slow, files=[SLEEP_LONG])
-        await inside_desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await asleep(tenant_database)
         await inside_desk.send(look)
         answer = await inside_desk.until(lambda r: isinstance(r.report, DatabaseInspected))
         assert "AttemptFinished" not in inside_desk.reports_on(slow)

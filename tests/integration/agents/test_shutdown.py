@@ -21,6 +21,7 @@ from tests.integration.agents.conftest import (
     SLEEP_LONG,
     Desk,
     Place,
+    asleep,
     backends,
     columns,
     kafka_maker,
@@ -73,7 +74,7 @@ async def test_the_first_signal_lets_what_runs_finish(
     command = desk.apply(tenant_database, [SLEEP])
     async with process(kafka_broker, desk.pool) as running:
         await desk.send(command, files=[SLEEP])
-        await desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await asleep(tenant_database)
         running.send_signal(signal.SIGTERM)
         assert (await desk.finished(command)).verdict is Verdict.DONE
         code, said = await ended(running)
@@ -90,7 +91,7 @@ async def test_the_second_signal_cancels_and_leaves_no_session(
     command = desk.apply(tenant_database, [SLEEP_LONG])
     async with process(kafka_broker, desk.pool) as running:
         await desk.send(command, files=[SLEEP_LONG])
-        await desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await asleep(tenant_database)
         running.send_signal(signal.SIGINT)
         await said_line(running, b"stop again to cancel")
         running.send_signal(signal.SIGINT)
@@ -107,7 +108,7 @@ async def test_the_grace_period_ends_in_cancelling(
     command = desk.apply(tenant_database, [SLEEP_LONG])
     async with process(kafka_broker, desk.pool, "--grace-s", "1") as running:
         await desk.send(command, files=[SLEEP_LONG])
-        await desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await asleep(tenant_database)
         running.send_signal(signal.SIGTERM)
         code, _ = await ended(running)
     assert code == 0
@@ -120,7 +121,7 @@ async def test_work_that_a_shutdown_cancelled_comes_to_another_agent_and_did_not
     command = desk.apply(tenant_database, [SLEEP_LONG])
     async with process(kafka_broker, desk.pool, "--grace-s", "0") as running:
         await desk.send(command, files=[SLEEP_LONG])
-        await desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await asleep(tenant_database)
         running.send_signal(signal.SIGTERM)
         await ended(running)
     assert "AttemptFinished" not in desk.reports_on(command)
@@ -135,7 +136,7 @@ async def test_queued_commands_of_an_agent_that_ends_are_done_by_the_next(
     slow, queued = desk.apply(tenant_database, [SLEEP]), desk.apply(tenant_database, [ADD_NOTE])
     async with process(kafka_broker, desk.pool) as running:
         await desk.send(slow, queued, files=[SLEEP, ADD_NOTE])
-        await desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await asleep(tenant_database)
         running.send_signal(signal.SIGTERM)
         await ended(running)
     assert desk.reports_on(queued) == []
@@ -149,7 +150,7 @@ async def test_a_killed_agent_is_answered_for_by_the_next(
     command = desk.apply(tenant_database, [SLEEP])
     async with process(kafka_broker, desk.pool) as running:
         await desk.send(command, files=[SLEEP])
-        await desk.until(lambda r: type(r.report).__name__ == "DatabaseIdentified")
+        await asleep(tenant_database)
         running.kill()
         await ended(running)
     async with process(kafka_broker, desk.pool):
