@@ -71,11 +71,19 @@ class Refused(Exception):
 
 
 class Worker:
-    """Does jobs, one call each; what is shared between them is only how they report."""
+    """Does jobs, one call each; what is shared between them is only how they report.
+
+    `messaging` is the `system` of the bus that the jobs come from.
+    """
 
     def __init__(
-        self, settings: AgentSettings, outbox: Outbox, clock: Callable[[], datetime]
+        self,
+        settings: AgentSettings,
+        outbox: Outbox,
+        clock: Callable[[], datetime],
+        messaging: str,
     ) -> None:
+        self._messaging = messaging
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
@@ -84,7 +92,7 @@ class Worker:
     async def work(self, job: Job) -> None:
         """Do `job` and report. What goes wrong is a report; only cancellation passes through."""
         reporter = self.reporter(job)
-        with process_span(job) as span:
+        with process_span(job, self._messaging) as span:
             began = self._clock()
             try:
                 result = await self._do_or_stop(job, reporter)
