@@ -67,7 +67,7 @@ class Agent:
         self._settings = settings
         self._texts = Texts(settings.content_cache_bytes, self._text_arrived)
         self._outbox = Outbox(bus)
-        self._worker = Worker(settings, self._outbox, clock)
+        self._worker = Worker(settings, self._outbox, clock, bus.system)
         self._scheduler = Scheduler(
             settings.concurrency,
             settings.per_host,

@@ -10,6 +10,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from agents.job import Job
 from ledger import telemetry
+from ledger.bus.tracing import Attributes
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.reports import Verdict
 from ledger.contracts.topics import agents_group
@@ -33,28 +34,26 @@ _processed = telemetry.meter().create_histogram(
 
 
 @contextmanager
-def process_span(job: Job) -> Iterator[Span]:
+def process_span(job: Job, messaging: str) -> Iterator[Span]:
     """The span of one command: a child of, and linked to, the order's context in its headers.
 
-    Without a provider there is none, and the order's context goes on. How long it took is measured
-    either way; that the migration failed is no failure of processing its command.
+    `messaging` names the system that carried the command. Where it is empty the command never left
+    this process: the span says nothing of messages, and no consumer's time is measured.
+
+    Without a provider there is no span, and the order's context goes on; a consumer's time is
+    measured all the same. That the migration failed is no failure of processing its command.
     """
     began = monotonic()
     try:
-        with _span_of(job) as span:
+        with _span_of(job, messaging) as span:
             yield span
     finally:
-        attributes = {
-            telemetry.MESSAGING_SYSTEM: "kafka",
-            telemetry.MESSAGING_OPERATION: "process",
-            telemetry.MESSAGING_DESTINATION: job.message.topic,
-            telemetry.MESSAGING_GROUP: agents_group(job.command.pool),
-        }
-        _processed.record(monotonic() - began, attributes)
+        if messaging:
+            _processed.record(monotonic() - began, _consumed(job, messaging))
 
 
 @contextmanager
-def _span_of(job: Job) -> Iterator[Span]:
+def _span_of(job: Job, messaging: str) -> Iterator[Span]:
     command, message = job.command, job.message
     origin = telemetry.extract(message.headers)
     if not telemetry.traced():
@@ -65,18 +64,9 @@ def _span_of(job: Job) -> Iterator[Span]:
     with telemetry.tracer().start_as_current_span(
         telemetry.PROCESS_SPAN.format(topic=message.topic),
         context=origin,
-        kind=SpanKind.CONSUMER,
+        kind=SpanKind.CONSUMER if messaging else SpanKind.INTERNAL,
         attributes={
-            telemetry.MESSAGING_SYSTEM: "kafka",
-            telemetry.MESSAGING_OPERATION: "process",
-            telemetry.MESSAGING_OPERATION_TYPE: "process",
-            telemetry.MESSAGING_DESTINATION: message.topic,
-            telemetry.MESSAGING_PARTITION: str(message.partition),
-            telemetry.MESSAGING_MESSAGE_ID: str(command.command),
-            telemetry.MESSAGING_GROUP: agents_group(command.pool),
-            telemetry.MESSAGING_CONVERSATION: run,
-            telemetry.KAFKA_OFFSET: message.offset,
-            telemetry.KAFKA_KEY: message.key,
+            **(_message(job, messaging, run) if messaging else {}),
             telemetry.DATABASE: command.database,
             telemetry.POOL: command.pool,
             telemetry.PIPELINE: _pipeline(command.stream),
@@ -89,6 +79,29 @@ def _span_of(job: Job) -> Iterator[Span]:
         set_status_on_exception=False,
     ) as span:
         yield span
+
+
+def _message(job: Job, messaging: str, run: str) -> Attributes:
+    """What a span says of the message that brought the command."""
+    return {
+        **_consumed(job, messaging),
+        telemetry.MESSAGING_OPERATION_TYPE: "process",
+        telemetry.MESSAGING_PARTITION: str(job.message.partition),
+        telemetry.MESSAGING_MESSAGE_ID: str(job.id),
+        telemetry.MESSAGING_CONVERSATION: run,
+        telemetry.KAFKA_OFFSET: job.message.offset,
+        telemetry.KAFKA_KEY: job.message.key,
+    }
+
+
+def _consumed(job: Job, messaging: str) -> Attributes:
+    """What spans and measurements say of a consumer."""
+    return {
+        telemetry.MESSAGING_SYSTEM: messaging,
+        telemetry.MESSAGING_OPERATION: "process",
+        telemetry.MESSAGING_DESTINATION: job.message.topic,
+        telemetry.MESSAGING_GROUP: agents_group(job.command.pool),
+    }
 
 
 def _pipeline(stream: str) -> str:

@@ -8,8 +8,8 @@ AttemptStarted ─▶ expired? stale? texts wrong? secret refused? ──▶ Com
                                             AttemptFinished
 ```
 
-What was taken back by a cancellation, before it began or while it ran, is answered from the
-journal too: an earlier delivery of the command may have done all of it.
+What was taken back by a cancellation, before it began or while it ran, or came too late, is
+answered from the journal: an earlier delivery of the command may have done all of it.
 
 The checks here only save a connection: what keeps a stale order out is the fence in the database.
 """
@@ -33,6 +33,7 @@ from agents.settings import AgentSettings
 from agents.spans import CONVENTIONAL, process_span
 from agents.translating import (
     adoption_of,
+    expectation_of,
     holds,
     inspected,
     journalled,
@@ -47,6 +48,9 @@ from ledger.contracts.reports import DatabaseInspected, Verdict
 from migrations import inspection, runner, work
 from migrations.adoption import looking
 from migrations.adoption.telling import told
+from migrations.errors import IdentityMismatch
+from migrations.expecting import check_expected, outside_changes
+from migrations.inspection import Inspection
 from migrations.session import ConnectionSettings
 from migrations.work import Failure
 
@@ -72,11 +76,19 @@ class Refused(Exception):
 
 
 class Worker:
-    """Does jobs, one call each; what is shared between them is only how they report."""
+    """Does jobs, one call each; what is shared between them is only how they report.
+
+    `messaging` is the `system` of the bus that the jobs come from.
+    """
 
     def __init__(
-        self, settings: AgentSettings, outbox: Outbox, clock: Callable[[], datetime]
+        self,
+        settings: AgentSettings,
+        outbox: Outbox,
+        clock: Callable[[], datetime],
+        messaging: str,
     ) -> None:
+        self._messaging = messaging
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
@@ -85,7 +97,7 @@ class Worker:
     async def work(self, job: Job) -> None:
         """Do `job` and report. What goes wrong is a report; only cancellation passes through."""
         reporter = self.reporter(job)
-        with process_span(job) as span:
+        with process_span(job, self._messaging) as span:
             began = self._clock()
             try:
                 result = await self._do_or_stop(job, reporter)
@@ -175,6 +187,7 @@ class Worker:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
         found = await inspection.inspect(connection, command.connection.schema_name)
+        head = _caught_up(command, found, reporter)
         outcomes = journalled(command, found)
         for outcome in outcomes:
             reporter.step_finished(outcome)
@@ -198,7 +211,7 @@ class Worker:
             command,
             verdict,
             changed=sum(one.result in CHANGED for one in outcomes) + size(adopted),
-            journal_head=found.journal_head,
+            journal_head=head,
             failure=failure,
         )
         return verdict
@@ -274,6 +287,20 @@ def _verdict(outcome: work.Outcome) -> Verdict:
     if outcome.failure is not None and outcome.failure.kind == "cancelled":
         return Verdict.CANCELLED
     return Verdict(outcome.verdict.value)
+
+
+def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> str | None:
+    """Tell what was done outside of a ledger; the journal's head, which the next order expects.
+
+    `None` where the journal is not the one the ledger knows: the next order has to find that, too.
+    """
+    expected = expectation_of(command.expected)
+    try:
+        check_expected(found.record, found.identity, expected, command.command)
+    except IdentityMismatch:
+        return None
+    reporter.found_outside(outside_changes(found.record, expected.journal_head))
+    return found.journal_head
 
 
 def _not_reached(command: InspectCommand, failure: FailureDetail) -> DatabaseInspected:

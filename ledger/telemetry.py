@@ -42,7 +42,7 @@ COMMIT_SPAN: Final = "commit {topic}"
 SEND_SPAN: Final = "send {topic}"
 """PRODUCER; one per call and topic, linked to the messages' own contexts."""
 PROCESS_SPAN: Final = "process {topic}"
-"""CONSUMER; one per command, child of and linked to the order's context."""
+"""CONSUMER, INTERNAL without a broker; one per command, child of and linked to its order."""
 
 MESSAGING_SYSTEM: Final = "messaging.system"
 MESSAGING_OPERATION: Final = "messaging.operation.name"

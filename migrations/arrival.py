@@ -13,27 +13,19 @@ import asyncpg
 from migrations import journal
 from migrations.adoption.watching import refuse_in_use
 from migrations.copying import boolean, integer, queried, text
-from migrations.entries import (
-    ADOPT,
-    WORDS,
-    Entry,
-    NewEntry,
-    State,
-    entry_about_target,
-    genesis,
-)
+from migrations.entries import NewEntry, State, entry_about_target, genesis
 from migrations.errors import (
     IdentityMismatch,
     PoolerRefused,
     StandbyRefused,
     TransactionEnded,
 )
+from migrations.expecting import check_expected, outside_changes
 from migrations.journal import AnyRow, Record, install_statements, statement
 from migrations.lock import LockKey, key_for, try_lock_of, wait_for_lock
-from migrations.migration import Direction
 from migrations.session import Connection, ConnectionSettings
 from migrations.target import Target, stale_epoch
-from migrations.work import Identity, Limits, Mode, Observer, OutsideChange, Work
+from migrations.work import Identity, Limits, Mode, Observer, Work
 
 LOCK_WITH_FACTS = {
     "locked": boolean,
@@ -203,35 +195,11 @@ async def _database_uuid(connection: Connection, facts: Facts) -> UUID:
     return known or uuid4()
 
 
-def outside_changes(record: Record | None, known_head: str | None) -> tuple[OutsideChange, ...]:
-    """What was done outside of a ledger since `known_head`, or ever when that is `None`."""
-    if record is None:
-        return ()
-    since = record.entries if known_head is None else _entries_since(record, known_head)
-    return tuple(
-        OutsideChange(
-            *(entry.migration, _direction(entry), entry.checksum),
-            *(entry.reason, entry.made_by, entry.finished_at),
-        )
-        for entry in since or ()
-        if entry.rollout == "" and entry.settles and entry.direction not in WORDS - {ADOPT}
-    )
-
-
-def _direction(entry: Entry) -> Direction:
-    """What an entry comes to; an adoption says so of what it adopts, and of what it lets go."""
-    if entry.direction == ADOPT:
-        return Direction.UP if entry.state is State.APPLIED else Direction.DOWN
-    return Direction(entry.direction)
-
-
 def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool) -> None:
     _check_owner(record.owner if record else "", work, allow_outside)
-    _check_identity(record, facts, work)
-    if record is None:
-        return
-    _check_head(record, work)
-    if work.owner and work.epoch < record.epoch:
+    found = identity_of(record.database_uuid, facts) if record else None
+    check_expected(record, found, work.expectation, work.command_id)
+    if record is not None and work.owner and work.epoch < record.epoch:
         raise stale_epoch(work.epoch)
 
 
@@ -246,47 +214,3 @@ def _check_owner(owner: str, work: Work, allow_outside: bool) -> None:
             f"the database belongs to the fleet of ledger {owner}; roll out through it, or say "
             "--outside-ledger --reason WHY"
         )
-
-
-def _check_identity(record: Record | None, facts: Facts, work: Work) -> None:
-    expected = work.expectation.identity
-    if expected is None:
-        return
-    found = identity_of(record.database_uuid, facts) if record else None
-    if found != expected:
-        was = "another database answers" if found else "the database has no journal"
-        raise IdentityMismatch(
-            f"{was} than the one that was registered; if it was moved or restored on purpose, "
-            "accept it with `ledger fleet repoint` or `ledger fleet reinstate`"
-        )
-
-
-def _check_head(record: Record, work: Work) -> None:
-    expected = work.expectation.journal_head
-    if expected is None or expected == record.head:
-        return
-    since = _entries_since(record, expected)
-    if since is None or any(_is_foreign(entry, work) for entry in since):
-        raise IdentityMismatch(
-            "the journal is not the one the ledger knows: the database was restored, cloned or "
-            "changed by another; look at `ledger fleet check`, then accept it with "
-            "`ledger fleet reinstate`"
-        )
-
-
-def _entries_since(record: Record, head: str) -> tuple[Entry, ...] | None:
-    """What was written after `head`; `None` when it never was this journal's head."""
-    for index, entry in enumerate(record.entries, start=1):
-        if entry.head == head:
-            return record.entries[index:]
-    return None
-
-
-def _is_foreign(entry: Entry, work: Work) -> bool:
-    """Whether an entry that the ledger does not know is neither ours nor announced work by hand.
-
-    This command's own entries are there when it is delivered again; work outside the ledger has no
-    rollout and is reported when it is found; a mere visit changed nothing.
-    """
-    ours = entry.command == work.command_id
-    return not (ours or entry.rollout == "" or entry.about_target)

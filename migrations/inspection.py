@@ -65,6 +65,8 @@ class Inspection:
     epoch: Epoch | None = None
     journal_head: str | None = None
     entries: tuple[Entry, ...] = ()
+    record: Record | None = None
+    """The journal itself, with its entries about the target."""
     backups: tuple[Backup, ...] = ()
     """What data migrations have saved there."""
 
@@ -183,6 +185,7 @@ def _with_record(found: Inspection, facts: Facts, record: Record) -> Inspection:
         owner=record.owner,
         epoch=record.epoch,
         journal_head=record.head,
+        record=record,
         entries=tuple(
             entry
             for entry in record.entries

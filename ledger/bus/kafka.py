@@ -66,6 +66,8 @@ T = TypeVar("T")
 class KafkaBus:
     """One program's connection to the broker."""
 
+    system = tracing.SYSTEM
+
     def __init__(
         self, settings: KafkaSettings, client_id: str, publish_s: float = PUBLISH_S
     ) -> None:

@@ -207,6 +207,8 @@ class LocalMember(LocalReader):
 class LocalBus:
     """One program's way to the broker of its own process."""
 
+    system = ""
+
     def __init__(self, broker: LocalBroker) -> None:
         self._broker = broker
         self._open: list[LocalReader] = []

@@ -72,6 +72,10 @@ class GroupMember(Protocol):
 class Bus(Protocol):
     """One connection of a process to the bus."""
 
+    @property
+    def system(self) -> str:
+        """What the conventions for messaging call it; empty where messages stay in the process."""
+
     async def start(self) -> None:
         """Connect. Raises `BusUnavailable` or `BusMisconfigured`."""
 

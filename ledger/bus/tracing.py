@@ -19,6 +19,8 @@ from ledger import telemetry
 from ledger.contracts.messages import Message, Received
 from ledger.contracts.wire import TRACEPARENT
 
+SYSTEM = "kafka"
+"""What the conventions call the broker; only its adapter makes spans here."""
 LINKS = 128
 """Most links of one span: the SDK's own default limit."""
 
@@ -58,7 +60,7 @@ class Client:
     def span_attributes(self, topic: str, operation: str, type_: str, count: int) -> Attributes:
         """What every span of the transport says at its start."""
         found: Attributes = {
-            telemetry.MESSAGING_SYSTEM: "kafka",
+            telemetry.MESSAGING_SYSTEM: SYSTEM,
             telemetry.MESSAGING_OPERATION: operation,
             telemetry.MESSAGING_OPERATION_TYPE: type_,
             telemetry.MESSAGING_DESTINATION: topic,
@@ -140,7 +142,7 @@ def settling(topic: str, client: Client) -> Iterator[None]:
 
 
 def _about(topic: str) -> Attributes:
-    return {telemetry.MESSAGING_SYSTEM: "kafka", telemetry.MESSAGING_DESTINATION: topic}
+    return {telemetry.MESSAGING_SYSTEM: SYSTEM, telemetry.MESSAGING_DESTINATION: topic}
 
 
 def _record(topic: str, operation: str, began: float) -> None:

@@ -227,7 +227,7 @@ def _retried_by_name(state: RolloutState, databases: Sequence[str]) -> list[str]
     settled = {
         database.database: database.status.value
         for database in known
-        if not may_retry(state, database) and not _was_left_out(database)
+        if not may_retry(state, database) and not was_left_out(database)
     }
     if settled:
         raise NothingToRetry(state.rollout, settled)
@@ -242,7 +242,8 @@ def may_retry(state: RolloutState, database: DatabaseState) -> bool:
     return database.status in (DatabaseStatus.FAILED, DatabaseStatus.UNKNOWN)
 
 
-def _was_left_out(database: DatabaseState) -> bool:
+def was_left_out(database: DatabaseState) -> bool:
+    """Whether the fleet left it out; it may be tried again by name."""
     return database.failure is not None and database.failure.kind == LEFT_OUT
 
 

@@ -8,13 +8,14 @@ heartbeats the rest. Heartbeats are signs of life and never facts: no decision u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
+from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
 from ledger.domain.wording import IN_QUEUE, number_of
 
@@ -61,19 +62,24 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the ledger knows beside the log. `broker` is `None` where no broker is used.
+    """What the ledger knows beside the rollout. `broker` is `None` where no broker is used.
 
-    `pool_of` gives the pool of a database that was not ordered yet.
+    `records` is the fleet by id.
     """
 
     leader: Leader | None
     broker: bool | None
     agents: Sequence[Seen]
-    pool_of: Callable[[str], str]
+    records: Mapping[str, DatabaseRecord]
 
     def alive(self) -> list[Heartbeat]:
         """The agents heard of lately."""
         return [seen.heartbeat for seen in self.agents if seen.age_s <= SILENT_AFTER_S]
+
+    def pool_of(self, database: str) -> str:
+        """The pool that a database would be ordered in; empty when the fleet does not know it."""
+        record = self.records.get(database)
+        return record.pool if record else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,8 @@ from ledger.contracts.reports import (
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState, fold
 from ledger.store.rows import LatestOrder
 
-MOVES_THE_HEAD = frozenset({Verdict.DONE, Verdict.FAILED, Verdict.CANCELLED})
-"""Verdicts of attempts that were let in; a refused one saw a journal that is not believed."""
+MOVES_THE_HEAD = frozenset(Verdict) - {Verdict.REFUSED}
+"""Verdicts of attempts that believed the journal they read; a refused one did not."""
 
 
 class Roster(Mapping[str, DatabaseRecord]):

@@ -17,8 +17,7 @@ from ledger.service.asked import Asked, encode_request, new_id
 from ledger.service.bundles import BundleService
 from ledger.service.fleet import FleetService
 from ledger.service.freshness import as_near_as_may_be, brought_up
-from ledger.service.plans import Planner, PlanPreview
-from ledger.service.plans import PlanRequest as PlanRequest
+from ledger.service.plans import Planner, PlanPreview, PlanRequest
 from ledger.service.status import RolloutStatus, status_of
 from ledger.service.surroundings import Lookout
 from ledger.store.exclusive import exclusive

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from ledger.contracts.registry import Mode
-from ledger.domain.requests import RETRIED, may_retry
-from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState, Status
+from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.remedies import another_attempt
+from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
 from ledger.domain.waiting import Reason, Surroundings, Waiting, waiting
 from migrations.pace import progress_text
 
@@ -104,15 +104,21 @@ def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
         why=state.why,
         waves=tuple(waves),
         counts=dict(totals),
-        databases=tuple(_line(state, one, waits.get(one.database)) for one in state.databases()),
+        databases=tuple(
+            _line(state, one, waits.get(one.database), surroundings.records)
+            for one in state.databases()
+        ),
     )
 
 
-def _line(state: RolloutState, database: DatabaseState, waits: Waiting | None) -> DatabaseLine:
+def _line(
+    state: RolloutState,
+    database: DatabaseState,
+    waits: Waiting | None,
+    records: Mapping[str, DatabaseRecord],
+) -> DatabaseLine:
     failure = database.failure
-    helps = waits.command if waits else None
-    if helps is None and may_retry(state, database):
-        helps = _tried_again(state, database)
+    helps = (waits.command if waits else None) or another_attempt(state, database, records)
     return DatabaseLine(
         database=database.database,
         wave=database.wave,
@@ -126,16 +132,6 @@ def _line(state: RolloutState, database: DatabaseState, waits: Waiting | None) -
         since=waits.since if waits else None,
         until=waits.until if waits else None,
     )
-
-
-def _tried_again(state: RolloutState, database: DatabaseState) -> str | None:
-    """The command that leads to another attempt, as the rollout is now."""
-    if state.status in RETRIED:
-        return f"ledger rollout retry {state.rollout} {database.database}"
-    if state.status is Status.PAUSED:
-        return f"ledger rollout resume {state.rollout}"
-    # A rollout that ended tries nothing again; what it left undone is planned anew.
-    return "ledger up" if state.plan.mode is Mode.UP and not state.rolling else None
 
 
 def _progress(database: DatabaseState) -> str:

@@ -35,12 +35,11 @@ class Lookout:
                 broker = bool(json.loads(beat.body)["broker"]) if self._uses_broker else None
             elif (heartbeat := _heartbeat(beat.body)) is not None:
                 agents.append(Seen(heartbeat, beat.age_s))
-        databases = fleet.databases
         return Surroundings(
             leader=await self.leader(),
             broker=broker,
             agents=agents,
-            pool_of=lambda database: databases[database].pool if database in databases else "",
+            records=fleet.databases,
         )
 
     async def leader(self) -> Leader | None:

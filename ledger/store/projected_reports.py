@@ -41,8 +41,8 @@ from ledger.store.tables import ANSWERED_LOOK, ATTEMPT, INSPECTION
 
 DONE = r.Verdict.DONE
 """Looked up once: a rule that every attempt ends with is as fast as it can be."""
-WORKED = frozenset({r.Verdict.DONE, r.Verdict.FAILED, r.Verdict.CANCELLED})
-"""Verdicts of attempts that worked on the database they were meant for."""
+BELIEVED = frozenset(r.Verdict) - {r.Verdict.REFUSED}
+"""Verdicts of attempts that read the journal of the database they were meant for."""
 IN_DOUBT = "in_doubt"
 """The failure kind that says: nobody knows whether it happened."""
 JOURNAL_STATES = {"applied": "applied", "rolled_back": "rolled_back", "failed": "failed"}
@@ -112,7 +112,7 @@ def finished(event: r.AttemptFinished, place: Place) -> list[Patch]:
         **failure,
     }
     changed = [attempt_change(event.command, columns)]
-    if head is not None and (verdict is DONE or verdict in WORKED):
+    if head is not None and (verdict is DONE or verdict in BELIEVED):
         seen = fleet_change(event.database, contact_columns(place))
         changed += (seen, spoken_head(event.database, event.command, head))
     return changed

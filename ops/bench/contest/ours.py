@@ -27,7 +27,7 @@ from ledger.contracts.topics import commands_topic
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.runtime import Ledger, install, open_ledger, working
 from ledger.service.asked import Asked
-from ledger.service.rollouts import PlanRequest
+from ledger.service.plans import PlanRequest
 from ledger.settings.model import AgentSection, KafkaSection, Settings
 from ops.bench.contest.course import Course, Migrate
 from ops.bench.contest.servers import Server, ledger_database

@@ -31,7 +31,7 @@ STEPS = 250
 
 def explained(story: Story) -> set[str]:
     """The databases for which a reason is given."""
-    around = Surroundings(Leader("l", "h", START), True, [], lambda database: "main")
+    around = Surroundings(Leader("l", "h", START), True, [], story.records)
     return {reason.database for reason in waiting(story.state, around)}
 
 

@@ -48,7 +48,7 @@ def reasons(
         agent="a1", pool=pool, host="h", version="1", started_at=START, at=START, busy=works
     )
     agents = [Seen(heartbeat, silent_s)]
-    around = Surroundings(leader, broker, agents, lambda database: "main")
+    around = Surroundings(leader, broker, agents, story.records)
     return {found.database: found for found in waiting(story.state, around)}
 
 

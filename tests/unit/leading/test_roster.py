@@ -88,10 +88,10 @@ def ordered(command: UUID) -> Recorded:
         (Verdict.FAILED, True),
         (Verdict.CANCELLED, True),
         (Verdict.REFUSED, False),
-        (Verdict.EXPIRED, False),
+        (Verdict.EXPIRED, True),
     ],
 )
-def test_the_journals_head_moves_with_every_attempt_that_was_let_in(
+def test_the_journals_head_moves_with_every_attempt_that_believed_it(
     verdict: Verdict, moved: bool
 ) -> None:
     fleet = roster()

@@ -108,16 +108,16 @@ def test_a_look_that_reached_nothing_teaches_nothing() -> None:
     assert [patch for patch in patches(event, PLACE) if patch.table is FLEET_DATABASE] == []
 
 
-def test_an_attempt_that_worked_moves_the_expected_head() -> None:
-    for verdict in (r.Verdict.DONE, r.Verdict.FAILED, r.Verdict.CANCELLED):
+def test_an_attempt_that_believed_the_journal_moves_the_expected_head() -> None:
+    for verdict in (r.Verdict.DONE, r.Verdict.FAILED, r.Verdict.CANCELLED, r.Verdict.EXPIRED):
         patch = only(finished(verdict), SPOKEN_HEAD)
         told = {"journal_head": "abc", "head_command": COMMAND}
         assert (patch.key, patch.sets) == (("acme", COMMAND), told)
 
 
-@pytest.mark.parametrize("verdict", [r.Verdict.REFUSED, r.Verdict.EXPIRED])
-def test_an_attempt_that_did_not_try_moves_nothing(verdict: r.Verdict) -> None:
-    assert {patch.table.name for patch in patches(finished(verdict), PLACE)} == {ATTEMPT.name}
+@pytest.mark.parametrize("answer", [finished(r.Verdict.REFUSED), finished(r.Verdict.EXPIRED, None)])
+def test_an_attempt_that_believed_no_journal_moves_nothing(answer: r.AttemptFinished) -> None:
+    assert {patch.table.name for patch in patches(answer, PLACE)} == {ATTEMPT.name}
 
 
 def test_a_report_changes_the_attempt_of_its_own_command_alone() -> None:

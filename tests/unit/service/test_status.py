@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from ledger.contracts.events import Budget
-from ledger.domain import requests
+from ledger.domain import fleet, requests
+from ledger.domain.fleet import FleetState, FleetStatus
 from ledger.domain.rollout import Status
 from ledger.domain.waiting import Leader, Surroundings
 from ledger.service.status import DatabaseLine, status_of
@@ -44,7 +46,7 @@ STORIES: dict[str, Callable[[], Story]] = {
     "rolling back": lambda: _running().when(applied("a")).when(BACK),
     "halted in its rollback": lambda: (
         _running().when(applied("a")).when(applied("b")).when(applied("c")).when(BACK)
-        .when(failed("c"))
+        .when(failed("c")).when(applied("b")).when(applied("a"))
     ),
     "rolled back": lambda: given(planned(["a"])).when(BACK),
 }  # fmt: skip
@@ -54,8 +56,15 @@ def _running(budget: Budget = GENEROUS) -> Story:
     return given(planned(["a", "b", "c"], budget=budget, in_flight=1)).when()
 
 
+def with_fleet_status(story: Story, status: FleetStatus) -> Story:
+    """The same story, its databases all suspended, or all retired."""
+    for database, record in story.records.items():
+        story.records[database] = replace(record, status=status)
+    return story
+
+
 def suggested(story: Story) -> dict[str, DatabaseLine]:
-    around = Surroundings(Leader("l", "h", START), None, [], lambda database: "main")
+    around = Surroundings(Leader("l", "h", START), None, [], story.records)
     return {line.database: line for line in status_of(story.state, around).databases}
 
 
@@ -71,15 +80,18 @@ def accept(story: Story, command: str) -> None:
         case ["ledger", "resolve", database, *_]:
             version = story.state.plan.steps[0].version
             requests.resolve(story.state, database, version, applied=True)
+        case ["ledger", "fleet", "reinstate", database, *_]:
+            fleet.reinstate(FleetState(story.records), database, "it is back")
         case ["ledger-agent", "run", "--pool", "main"] | ["ledger", "up"]:
             pass
         case _:
             raise AssertionError(f"nobody knows whether {command!r} would be accepted")
 
 
+@pytest.mark.parametrize("status", FleetStatus)
 @pytest.mark.parametrize("name", STORIES)
-def test_every_suggested_command_would_be_accepted(name: str) -> None:
-    story = STORIES[name]()
+def test_every_suggested_command_would_be_accepted(name: str, status: FleetStatus) -> None:
+    story = with_fleet_status(STORIES[name](), status)
     for line in suggested(story).values():
         if line.helps:
             accept(story, line.helps)
@@ -102,3 +114,20 @@ def test_the_stories_have_every_status_of_a_rollout() -> None:
 )
 def test_what_failed_is_tried_again_by_what_the_rollout_allows(name: str, command: str) -> None:
     assert command in {line.helps for line in suggested(STORIES[name]()).values()}
+
+
+@pytest.mark.parametrize(
+    "name", ["running", "running, one left out", "paused", "halted", "aborted"]
+)
+def test_what_is_suspended_is_reinstated_before_it_is_tried_again(name: str) -> None:
+    story = with_fleet_status(STORIES[name](), FleetStatus.SUSPENDED)
+    assert suggested(story)["a"].helps == "ledger fleet reinstate a --reason …"
+
+
+def test_what_left_the_fleet_is_not_tried_again() -> None:
+    story = with_fleet_status(STORIES["running"](), FleetStatus.RETIRED)
+    assert suggested(story)["a"].helps == ""
+
+
+def test_what_the_fleet_left_out_and_took_back_is_tried_again_by_name() -> None:
+    assert suggested(STORIES["running, one left out"]())["a"].helps == "ledger rollout retry r1 a"
