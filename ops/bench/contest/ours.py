@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ from ledger.service.asked import Asked
 from ledger.service.plans import PlanRequest
 from ledger.settings.model import AgentSection, KafkaSection, Settings
 from ops.bench.contest.course import Course, Migrate
-from ops.bench.contest.servers import Server, ledger_database
+from ops.bench.contest.servers import Server, fresh_databases, ledger_database
 from ops.bench.contest.workload import write_folder
 
 if TYPE_CHECKING:
@@ -41,6 +41,9 @@ VARIABLE = "BENCH_PASSWORD"
 """The variable that agents read the password from."""
 WARM_UP = 3_000
 """Requests that a new broker answers before the clock: Java compiles what it repeats."""
+BEFORE = 8
+"""Databases of the rollout before the clock."""
+BEFORE_SQL = "-- +migrate Up\nCREATE TABLE before ();\n-- +migrate Down\nDROP TABLE before;\n"
 READY_S = 60.0
 """How long an agent may take until it answers for one database."""
 LOOK_S = 0.1
@@ -56,7 +59,7 @@ COMPLETED = """
 async def one_process(concurrency: int, course: Course) -> AsyncIterator[Migrate]:
     """`ledger` without a broker: it leads, works and watches in this process."""
     async with (
-        _registered(course, concurrency, None) as (ledger, settings),
+        _new_ledger(course, concurrency, None) as (ledger, settings),
         _secret(course.server),
         working(ledger, settings),
     ):
@@ -73,7 +76,7 @@ async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]
         await asyncio.to_thread(broker.start)
         await warm_up(broker.bootstrap)
         ledger, settings = await stack.enter_async_context(
-            _registered(course, concurrency, broker.bootstrap)
+            _new_ledger(course, concurrency, broker.bootstrap)
         )
         variables = {
             "LEDGER_DATABASE_URL": settings.ledger_url,
@@ -107,10 +110,10 @@ async def warm_up(bootstrap: str) -> None:
 
 
 @asynccontextmanager
-async def _registered(
+async def _new_ledger(
     course: Course, concurrency: int, bootstrap: str | None
 ) -> AsyncIterator[tuple[Ledger, Settings]]:
-    """A new ledger that knows all databases of the course."""
+    """A ledger without databases yet."""
     async with ledger_database(course.server, "bench_ledger") as url:
         settings = Settings(
             database_url=SecretStr(url),
@@ -121,12 +124,27 @@ async def _registered(
         )
         await install(settings)
         async with open_ledger(settings) as ledger:
-            await ledger.fleet.import_(_entries(course), Asked(reason="bench"))
             yield ledger, settings
 
 
-def _entries(course: Course) -> list[Entry]:
-    server = course.server
+async def _ready(ledger: Ledger, course: Course) -> None:
+    """Register the course, and return when nothing is starting any more.
+
+    Programs in service have done a rollout before; this one is over a few other databases.
+    """
+    async with fresh_databases(course.server, "bench_before", BEFORE) as databases:
+        await ledger.fleet.import_(_entries(course.server, databases), Asked(reason="before"))
+        await _answers(ledger, databases[0])
+        folder = course.folder / "before"
+        folder.mkdir(parents=True)
+        (folder / "1_before.sql").write_text(BEFORE_SQL, encoding="utf-8")
+        await _completed(ledger, await ledger.rollouts.start(_request(folder, BEFORE)))
+        for database in databases:
+            await ledger.fleet.retire(database, Asked(reason="before"))
+    await ledger.fleet.import_(_entries(course.server, course.databases), Asked(reason="bench"))
+
+
+def _entries(server: Server, databases: Sequence[str]) -> list[Entry]:
     return [
         Entry(
             name,
@@ -141,13 +159,13 @@ def _entries(course: Course) -> list[Entry]:
             ),
             {},
         )
-        for name in course.databases
+        for name in databases
     ]
 
 
-async def _ready(ledger: Ledger, course: Course) -> None:
-    """Return when an agent has answered for one database, so that nothing is starting any more."""
-    check = await ledger.fleet.check(f"id={course.databases[0]}", Asked(reason="warm-up"))
+async def _answers(ledger: Ledger, database: str) -> None:
+    """Return when an agent has answered for the database."""
+    check = await ledger.fleet.check(f"id={database}", Asked(reason="before"))
     looks = round(READY_S / LOOK_S)
     for _ in range(looks):
         if (await ledger.fleet.check_result(check)).finished:
@@ -161,15 +179,20 @@ def _rollouts(ledger: Ledger, course: Course) -> Migrate:
         folder = write_folder(course.folder / "migrations", "ours", number + 1)
         start = time.time()
         rollout = await ledger.rollouts.start(_request(folder, len(course.databases)))
-        async for status in ledger.rollouts.watch(rollout):
-            if status.status in ENDS:
-                break
-        if status.status != "completed":
-            raise SystemExit(f"the rollout ended {status.status} ({status.why}): {status.counts}")
+        await _completed(ledger, rollout)
         completed: float = await ledger.pool.fetchval(COMPLETED, f"rollout-{rollout}")
         return completed - start
 
     return migrate
+
+
+async def _completed(ledger: Ledger, rollout: str) -> None:
+    """Watch the rollout to its end. Raises SystemExit when that is another one."""
+    async for status in ledger.rollouts.watch(rollout):
+        if status.status in ENDS:
+            break
+    if status.status != "completed":
+        raise SystemExit(f"the rollout ended {status.status} ({status.why}): {status.counts}")
 
 
 def _request(folder: Path, databases: int) -> PlanRequest:
