@@ -188,9 +188,10 @@ def _tree(path: Path, prefix: str) -> Iterator[str]:
             found = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         place = prefix.rstrip("/") or str(path)
-        raise FolderError(
-            place, None, f"cannot be listed ({error.strerror})", "Name a readable folder"
-        ) from None
+        remedy = "Name a readable folder"
+        if isinstance(error, FileNotFoundError):
+            remedy = "Name the folder that holds them, or begin one with `ledger create`"
+        raise FolderError(place, None, f"cannot be listed ({error.strerror})", remedy) from None
     for entry in found:
         if entry.is_dir(follow_symlinks=False):
             below = list(_tree(Path(entry.path), f"{prefix}{entry.name}/"))

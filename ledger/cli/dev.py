@@ -6,6 +6,7 @@ import asyncio
 import os
 import shlex
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -60,7 +61,9 @@ async def dev(
         _tell(output, servers.folder, servers.settings())
         await _until_stopped()
     finally:
-        say("stopping")
+        # Whoever read what this says may be gone; the servers are stopped all the same.
+        with suppress(BrokenPipeError):
+            say("stopping")
         await asyncio.to_thread(servers.stop)
     say(f"stopped; the data stays in {servers.folder} until `ledger dev --reset`")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -94,6 +95,7 @@ async def events(
     """Show the log itself, in its order: every event as it was recorded."""
     from ledger.store.history import EventFilter
 
+    _refuse_unknown(kind or ())
     wanted = EventFilter(stream_prefix=stream, types=tuple(kind) if kind else None)
     async with opened(ctx) as session:
         found = await session.ledger.history.events(wanted, after, limit)
@@ -177,6 +179,17 @@ async def _timeline(
     except NoSuchRollout:
         raise NothingOfThatName(what) from None
     return await session.ledger.history.rollout(rollout, after, limit)
+
+
+def _refuse_unknown(kinds: Sequence[str]) -> None:
+    """Raise `WrongArgument` for a type that no event has: nothing would ever match it."""
+    from ledger.contracts.events import EVENTS
+    from ledger.errors import WrongArgument
+
+    for kind in kinds:
+        if kind not in EVENTS:
+            near = get_close_matches(kind, EVENTS, n=1, cutoff=0.0)[0]
+            raise WrongArgument(f"no event is of the type {kind!r}; the nearest is {near}")
 
 
 def _row(recorded: Recorded) -> dict[str, Any]:

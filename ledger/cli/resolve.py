@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ from ledger.cli.options import DatabaseArgument, Why
 from ledger.cli.output import Format, FormatOption, Output
 from ledger.cli.rollout import chosen_rollout
 from ledger.cli.running import command, opened
+from ledger.errors import WrongArgument
 
 
 def register(app: typer.Typer) -> None:
@@ -28,10 +30,11 @@ async def resolve(
     ctx: typer.Context,
     database: DatabaseArgument,
     migration: Annotated[str, typer.Argument(metavar="MIGRATION", help="Its version.")],
-    applied: Annotated[
-        bool, typer.Option("--applied/--not-applied", help="What you have seen in the database.")
-    ],
     reason: Annotated[str, typer.Option("--reason", help="How you know; kept in the record.")],
+    applied: Annotated[
+        bool | None,
+        typer.Option("--applied/--not-applied", help="What you have seen there. Required."),
+    ] = None,
     ticket: Annotated[
         str | None, typer.Option("--ticket", help="Ticket or change number; kept in the record.")
     ] = None,
@@ -42,18 +45,24 @@ async def resolve(
     output: FormatOption = Format.TABLE,
 ) -> None:
     """Settle what no probe could: say that a migration is, or is not, applied in a database."""
+    if applied is None:
+        raise WrongArgument("say what you have seen in the database: --applied or --not-applied")
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
         word = "applied" if applied else "not applied"
-        await session.ledger.rollouts.check_resolve(chosen, database, migration, applied=applied)
+        resolving = partial(
+            session.ledger.rollouts.resolve,
+            *(chosen, database, migration),
+            applied=applied,
+            asked=Why(reason, ticket).asked(),
+        )
+        await resolving(dry=True)
         confirm(
             session.ledger.name,
             [f"record for 1 database, {database}, that {migration} is {word}"],
             yes=yes,
         )
-        await session.ledger.rollouts.resolve(
-            chosen, database, migration, applied=applied, asked=Why(reason, ticket).asked()
-        )
+        await resolving()
     Output(output).record(
         "resolve",
         {"rollout": chosen, "database": database, "migration": migration, "applied": applied},

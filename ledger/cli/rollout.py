@@ -71,6 +71,7 @@ async def pause(
     """Order nothing new; what runs finishes."""
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
+        await session.ledger.rollouts.pause(chosen, why.asked(), dry=True)
         announce(session.ledger.name, [f"pause rollout {chosen}"])
         await session.ledger.rollouts.pause(chosen, why.asked())
         await _told(session, chosen, output)
@@ -91,8 +92,8 @@ async def resume(
 ) -> ExitCode:
     """Go on with a paused or halted rollout; failures known by now no longer count."""
 
-    async def ask(session: Session, chosen: str) -> None:
-        await session.ledger.rollouts.resume(chosen, why.asked())
+    async def ask(session: Session, chosen: str, dry: bool) -> None:
+        await session.ledger.rollouts.resume(chosen, why.asked(), dry=dry)
 
     return await _change(ctx, rollout, "resume", ask, waiting, output, yes=yes)
 
@@ -115,6 +116,7 @@ async def abort(
     """End a rollout where it stands; nothing is taken back."""
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
+        await session.ledger.rollouts.abort(chosen, why.asked(), cancel=cancel, dry=True)
         await _confirm(session, chosen, "abort", yes=yes)
         await session.ledger.rollouts.abort(chosen, why.asked(), cancel=cancel)
         await _told(session, chosen, output)
@@ -131,8 +133,8 @@ async def rollback(
 ) -> ExitCode:
     """Take a rollout back exactly where it ran, newest first. Asks for the ledger's name."""
 
-    async def ask(session: Session, chosen: str) -> None:
-        await session.ledger.rollouts.rollback(chosen, why.asked())
+    async def ask(session: Session, chosen: str, dry: bool) -> None:
+        await session.ledger.rollouts.rollback(chosen, why.asked(), dry=dry)
 
     return await _change(
         ctx, rollout, "roll back", ask, waiting, output, yes=yes, typed=True, wanted="rolled_back"
@@ -158,8 +160,8 @@ async def retry(
 ) -> ExitCode:
     """Try failed databases of a rollout again."""
 
-    async def ask(session: Session, chosen: str) -> None:
-        await session.ledger.rollouts.retry(chosen, databases or (), why.asked())
+    async def ask(session: Session, chosen: str, dry: bool) -> None:
+        await session.ledger.rollouts.retry(chosen, databases or (), why.asked(), dry=dry)
 
     return await _change(ctx, rollout, "retry", ask, waiting, output, yes=yes)
 
@@ -233,7 +235,7 @@ async def _change(
     ctx: typer.Context,
     rollout: str | None,
     verb: str,
-    ask: Callable[[Session, str], Awaitable[None]],
+    ask: Callable[[Session, str, bool], Awaitable[None]],
     waiting: Waiting,
     output: Format,
     *,
@@ -241,11 +243,12 @@ async def _change(
     typed: bool = False,
     wanted: str | None = None,
 ) -> ExitCode:
-    """Confirm, ask the ledger, and stay until the rollout ends."""
+    """Refuse or confirm, ask the ledger, and stay until the rollout ends."""
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
+        await ask(session, chosen, True)
         await _confirm(session, chosen, verb, yes=yes, typed=typed)
-        await ask(session, chosen)
+        await ask(session, chosen, False)
         say(f"asked to {verb} rollout {chosen}")
         return await stay(session, chosen, waiting, Output(output), wanted)
 

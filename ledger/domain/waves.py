@@ -57,7 +57,8 @@ def cut(spec: str, databases: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         taken += size
     if taken < len(databases):
         missing = len(databases) - taken
-        raise InvalidWaves(spec, f"{missing} of {len(databases)} databases are in no wave")
+        are = "is" if missing == 1 else "are"
+        raise InvalidWaves(spec, f"{missing} of {len(databases)} databases {are} in no wave")
     return tuple(waves)
 
 

@@ -34,7 +34,10 @@ LOOK_AROUND_EVERY = 4
 
 
 class RolloutService:
-    """Requests about rollouts. Methods raise the refusals of `ledger.domain.refusals`."""
+    """Requests about rollouts. Methods raise the refusals of `ledger.domain.refusals`.
+
+    With `dry`, a request about a rollout only raises what it would be refused with now.
+    """
 
     def __init__(
         self,
@@ -71,49 +74,55 @@ class RolloutService:
         await self._log.announce()
         return rollout
 
-    async def pause(self, rollout: str, asked: Asked) -> None:
+    async def pause(self, rollout: str, asked: Asked, *, dry: bool = False) -> None:
         """Order nothing new; what runs finishes."""
-        await self._ask(rollout, requests.pause, asked)
+        await self._ask(rollout, requests.pause, asked, dry=dry)
 
-    async def resume(self, rollout: str, asked: Asked) -> None:
+    async def resume(self, rollout: str, asked: Asked, *, dry: bool = False) -> None:
         """Go on; a halt's failures are accepted."""
-        await self._ask(rollout, requests.resume, asked)
+        await self._ask(rollout, requests.resume, asked, dry=dry)
 
-    async def abort(self, rollout: str, asked: Asked, *, cancel: bool = False) -> None:
+    async def abort(
+        self, rollout: str, asked: Asked, *, cancel: bool = False, dry: bool = False
+    ) -> None:
         """End it where it stands; with `cancel`, what runs is asked to stop."""
-        await self._ask(rollout, lambda state: requests.abort(state, cancel=cancel), asked)
+        await self._ask(rollout, lambda state: requests.abort(state, cancel=cancel), asked, dry=dry)
 
-    async def rollback(self, rollout: str, asked: Asked) -> None:
+    async def rollback(self, rollout: str, asked: Asked, *, dry: bool = False) -> None:
         """Undo what it applied, on every database that was ever ordered."""
         async with exclusive(self._log):
             state = await self._state(rollout)
             await self._refuse_busy(state)
             refs = await self._refs(state.plan.bundle)
             why = asked.reason or "requested"
-            await self._ask(rollout, lambda now: requests.rollback(now, refs, why), asked)
+            await self._ask(rollout, lambda now: requests.rollback(now, refs, why), asked, dry=dry)
 
-    async def retry(self, rollout: str, databases: Sequence[str], asked: Asked) -> None:
+    async def retry(
+        self, rollout: str, databases: Sequence[str], asked: Asked, *, dry: bool = False
+    ) -> None:
         """Try these databases again, or all that failed or are unknown."""
         records = (await self._fleet.state()).databases
         await self._ask(
-            rollout, lambda state: requests.retry(state, databases or None, records), asked
+            rollout, lambda state: requests.retry(state, databases or None, records), asked, dry=dry
         )
 
     async def resolve(
-        self, rollout: str, database: str, version: str, *, applied: bool, asked: Asked
+        self,
+        rollout: str,
+        database: str,
+        version: str,
+        *,
+        applied: bool,
+        asked: Asked,
+        dry: bool = False,
     ) -> None:
         """Settle by a person's word what no probe could."""
         await self._ask(
             rollout,
             lambda state: requests.resolve(state, database, version, applied=applied),
             asked,
+            dry=dry,
         )
-
-    async def check_resolve(
-        self, rollout: str, database: str, version: str, *, applied: bool
-    ) -> None:
-        """Raise what `resolve` would refuse with now; nothing is recorded."""
-        requests.resolve(await self._state(rollout), database, version, applied=applied)
 
     async def status(self, rollout: str) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for."""
@@ -163,12 +172,19 @@ class RolloutService:
         raise SeveralRollouts(found)
 
     async def _ask(
-        self, rollout: str, decide: Callable[[RolloutState], tuple[Event, ...]], asked: Asked
+        self,
+        rollout: str,
+        decide: Callable[[RolloutState], tuple[Event, ...]],
+        asked: Asked,
+        *,
+        dry: bool,
     ) -> None:
         """Decide on the state as it is and append; again when the conductor was first."""
         for attempt in range(TRIES):
             state = await self._state(rollout)
             events = encode_request(decide(state), asked, correlation=rollout)
+            if dry:
+                return
             try:
                 await self._log.append(state.stream, events, expected_version=state.version)
             except VersionConflict:

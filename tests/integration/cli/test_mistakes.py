@@ -1,0 +1,77 @@
+"""What a person gets wrong: one sentence that names what to do; nothing is asked or recorded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ledger.cli.exits import ExitCode
+from tests.integration.cli.conftest import Fleet
+from tests.support.program import Answer, LedgerProgram
+
+
+def is_one_sentence(answer: Answer, *said: str) -> bool:
+    """Whether the program wrote one line, which holds these words, and nothing else."""
+    return (
+        answer.err.startswith("ledger: ")
+        and answer.err.count("\n") == 1
+        and answer.out == ""
+        and all(words in answer.err for words in said)
+    )
+
+
+async def test_a_rollout_that_is_over_is_refused_before_anything_is_asked(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    rollout = (await ledger("up", "--yes", "-o", "json")).json["rollout"]
+    before = await ledger("events", "-o", "ndjson")
+    for words in (
+        ["pause", rollout],
+        ["resume", rollout],
+        ["abort", rollout],
+        ["retry", rollout],
+        ["retry", rollout, "nosuch"],
+    ):
+        answer = await ledger("rollout", *words)
+        assert answer.code == ExitCode.REFUSED, words
+        assert is_one_sentence(answer, "it is completed", "ledger rollout rollback"), answer.err
+    assert (await ledger("events", "-o", "ndjson")).out == before.out
+
+    assert (await ledger("rollout", "rollback", rollout, "--yes")).code == ExitCode.OK
+    again = await ledger("rollout", "rollback", rollout)
+    assert is_one_sentence(again, "it is rolled back", "ledger plan"), again.err
+
+
+MISTAKES: list[tuple[list[str], ExitCode, str]] = [
+    (["up", "--waves", "0,-1,rest"], ExitCode.USAGE, "`1,10%,rest`"),
+    (["up", "--waves", "1,2"], ExitCode.USAGE, "1 of 4 databases is in no wave"),
+    (["up", "--budget", "150%"], ExitCode.USAGE, "like `2%`"),
+    (["up", "--select", "half=h9"], ExitCode.REFUSED, "ledger fleet list"),
+    (["up", "--select", "half=="], ExitCode.USAGE, "column 6"),
+    (["up", "--folder", "nosuch"], ExitCode.FAILED, "ledger create"),
+    (["migration", "register", "nosuch"], ExitCode.FAILED, "ledger create"),
+    (["up", "--dialect", "nosuch"], ExitCode.FAILED, "sql-migrate"),
+    (["rollout", "status", "nosuch"], ExitCode.REFUSED, "ledger rollout list"),
+    (["rollout", "retry"], ExitCode.REFUSED, "ledger rollout list"),
+    (["resolve", "t0", "1", "--applied", "--reason", "x"], ExitCode.REFUSED, "rollout list"),
+    (["resolve", "t0", "1", "--reason", "x"], ExitCode.USAGE, "--applied or --not-applied"),
+    (["history", "nosuch"], ExitCode.REFUSED, "ledger fleet list"),
+    (["events", "--type", "RolloutPaussed"], ExitCode.USAGE, "RolloutPaused"),
+]
+
+
+async def test_a_mistake_is_answered_by_one_sentence_that_names_what_to_do(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    for words, code, said in MISTAKES:
+        answer = await ledger(*words)
+        assert answer.code == code, words
+        assert is_one_sentence(answer, said), answer.err
+
+
+async def test_down_with_nothing_to_take_back_says_so_and_ends_well(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await ledger("migration", "register", "migrations")
+    answer = await ledger("down")
+    assert answer.code == ExitCode.OK
+    assert "nothing to take back" in answer.out + answer.err
