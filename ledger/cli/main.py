@@ -85,5 +85,5 @@ def options(
 
 
 def main() -> None:
-    """The console script."""
+    """Run the command that the command line names."""
     app()

@@ -312,8 +312,9 @@ class BusyDatabases(Refusal):
     def __init__(self, rollouts: Mapping[str, str]) -> None:
         named = [f"{database} (rollout {held})" for database, held in sorted(rollouts.items())]
         super().__init__(
-            f"busy in another rollout: {listed(named)}; wait for it with `ledger rollout watch`, "
-            "or end it with `ledger rollout abort`"
+            f"busy in another rollout: {listed(named)}; see what it waits for with "
+            "`ledger rollout status`, stay with it by `ledger rollout watch`, or end it with "
+            "`ledger rollout abort`"
         )
         self.rollouts = dict(rollouts)
 
@@ -353,7 +354,7 @@ class NothingToResolve(Refusal):
     def __init__(self, rollout: str, database: str, status: str) -> None:
         super().__init__(
             f"database {database!r} is {status} in rollout {rollout}, not in doubt; "
-            f"to try again use `ledger rollout retry {rollout} {database}`"
+            f"`ledger rollout status {rollout}` says what would help it"
         )
 
 

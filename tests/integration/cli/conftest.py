@@ -22,7 +22,7 @@ from ledger.settings import Settings
 from ledger.store.install import install
 from tests.support.program import Answer, LedgerProgram, Started, StartLedger
 
-PROGRAM = (sys.executable, "-c", "from ledger.cli.main import main; main()")
+PROGRAM = (sys.executable, "-c", "from ledger.cli.start import main; main()")
 PATIENCE_S = 60.0
 
 PARCELS = """\

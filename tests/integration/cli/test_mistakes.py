@@ -68,6 +68,23 @@ async def test_a_mistake_is_answered_by_one_sentence_that_names_what_to_do(
         assert is_one_sentence(answer, said), answer.err
 
 
+async def test_of_two_rollouts_at_once_the_second_is_refused_with_the_name_of_the_first(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    first = (await ledger("up", "--yes", "--no-wait", "-o", "json")).json["rollout"]
+    before = await ledger("events", "-o", "ndjson")
+    for words in (["up"], ["rollout", "start"]):
+        second = await ledger(*words)
+        assert second.code == ExitCode.REFUSED
+        assert is_one_sentence(second, f"t0 (rollout {first})", "ledger rollout status")
+    for words in (["retry", first, "nosuch"], ["retry", first, "t0"]):
+        retry = await ledger("rollout", *words)
+        assert is_one_sentence(retry, f"ledger rollout status {first}"), retry.err
+    settled = await ledger("resolve", "t0", "1", "--applied", "--reason", "x")
+    assert is_one_sentence(settled, "not in doubt", f"ledger rollout status {first}"), settled.err
+    assert (await ledger("events", "-o", "ndjson")).out == before.out
+
+
 async def test_down_with_nothing_to_take_back_says_so_and_ends_well(
     ledger: LedgerProgram, migrations: Path, fleet: Fleet
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -99,6 +100,25 @@ async def test_a_failing_database_halts_the_rollout_and_a_retry_completes_it(
     retry = await ledger("rollout", "retry", "--yes", "--reason", "data fixed")
     assert retry.code == 0
     assert "4 applied" in retry.out
+
+
+async def test_of_a_suspended_database_status_says_to_reinstate_it_before_it_is_tried_again(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await do(fleet.addresses["t0"], "CREATE TABLE parcels (id int)")
+    rollout = (await ledger("up", "--yes", "-o", "json")).json["rollout"]
+    await ledger("fleet", "suspend", "t0")
+    tried = {one["database"]: one["try"] for one in await status_of(ledger, rollout)}
+    assert tried["t0"] == "ledger fleet reinstate t0 --reason …"
+    assert (await ledger("rollout", "retry", rollout, "t0", "--yes")).code == ExitCode.REFUSED
+
+    await ledger("fleet", "reinstate", "t0", "--yes", "--reason", "it is back")
+    tried = {one["database"]: one["try"] for one in await status_of(ledger, rollout)}
+    assert tried["t0"] == f"ledger rollout retry {rollout} t0"
+
+
+async def status_of(ledger: LedgerProgram, rollout: str) -> list[dict[str, Any]]:
+    return (await ledger("rollout", "status", rollout, "-o", "json")).items
 
 
 async def test_a_spent_budget_takes_the_rollout_back_where_it_ran(

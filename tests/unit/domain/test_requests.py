@@ -159,7 +159,7 @@ def test_a_database_that_was_left_out_is_retried_by_name() -> None:
 
 def test_only_what_is_in_doubt_can_be_resolved() -> None:
     story = _told(Status.RUNNING)
-    with pytest.raises(NothingToResolve, match=r"'a' is ordered .*ledger rollout retry r1 a"):
+    with pytest.raises(NothingToResolve, match=r"'a' is ordered .*ledger rollout status r1"):
         requests.resolve(story.state, "a", "1", applied=True)
     story.when(in_doubt("a"))
     assert requests.resolve(story.state, "a", "1", applied=True)
