@@ -23,6 +23,7 @@ from migrations.errors import AdoptionRefused
 from migrations.literals import Value, quote_ident, quote_literal
 from migrations.lock import key_for, wait_for_lock
 from migrations.migration import Migration
+from migrations.phases import Phase
 from migrations.plan import applied_versions
 from migrations.session import Connection, ConnectionSettings, close_session, open_session
 from migrations.work import Limits, Observer
@@ -148,6 +149,9 @@ def export_statements(
         for one in migrations
         if one.version in done and one.version not in there.versions
     ]
+    if tool is not Tool.FLYWAY:
+        _refuse_half_way(tool, migrations, done)
+        lacking = [row for row in lacking if row[0].phase in ("", Phase.EXPAND)]
     match tool:
         case Tool.DBMATE:
             return [DBMATE_TABLE, *_dbmate_rows(lacking)]
@@ -161,6 +165,19 @@ def export_statements(
         case _:
             known = ", ".join(one.value for one in EXPORTED)
             raise AdoptionRefused(f"no history can be written for {tool}; known are {known}")
+
+
+def _refuse_half_way(
+    tool: Tool, migrations: Sequence[Migration], done: Mapping[str, Entry]
+) -> None:
+    """The phases of a change share one number, so that a tool that goes by it knows all or none."""
+    begun = {one.unit for one in migrations if one.phase and one.version in done}
+    for one in migrations:
+        if one.unit in begun and one.version not in done:
+            raise AdoptionRefused(
+                f"{tool} knows no phases, and {one.unit} is half way through its own: {one.phase} "
+                "is not applied; apply it first, or roll the others back"
+            )
 
 
 Chosen = Sequence[tuple[Migration, Entry]]

@@ -188,6 +188,21 @@ def test_a_baseline_that_was_applied_too_late_to_run_is_no_hole() -> None:
     assert statements[-1].endswith("VALUES (10, false)")
 
 
+PHASES = tuple(migration("003", f"rename.{phase}") for phase in ("expand", "migrate", "contract"))
+
+
+def test_the_phases_of_a_change_are_one_row_when_all_are_applied() -> None:
+    applied = {one.version: Numbered(seq) for seq, one in enumerate((*FOLDER[:2], *PHASES))}
+    rows = export_statements(Tool.DBMATE, (*FOLDER[:2], *PHASES), applied)  # type: ignore[arg-type]
+    assert [row[-6:] for row in rows[1:]] == ["'001')", "'002')", "'003')"]
+
+
+def test_a_change_half_way_through_its_phases_is_not_exported() -> None:
+    applied = {one.version: Numbered(seq) for seq, one in enumerate(PHASES[:2])}
+    with pytest.raises(AdoptionRefused, match="half way through its own: contract is not applied"):
+        export_statements(Tool.GOOSE, PHASES, applied)  # type: ignore[arg-type]
+
+
 def test_an_export_leaves_out_what_the_tool_has_already() -> None:
     applied = dict.fromkeys(("001", "002"), object())
     there = There(frozenset({"001"}), exists=True, rows=1)
