@@ -69,3 +69,22 @@ async def test_a_session_that_is_lost_before_the_first_commit_has_met_nobody(wor
 
 async def _sleeps(world: World) -> bool:
     return bool(await world.fetch(f"SELECT pid {SLEEPERS}"))
+
+
+async def test_a_schema_met_during_the_first_migration_of_all_goes_on_when_that_is_over(
+    world: World,
+) -> None:
+    await world.execute("CREATE SCHEMA a")
+    running = asyncio.create_task(world.up(WAITS))
+    await until(lambda: _sleeps(world))
+    meanwhile = await world.up(users(), target="a")
+    assert meanwhile.verdict is Verdict.FAILED
+    assert meanwhile.failure is not None
+    assert meanwhile.failure.sqlstate == "55P03"
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
+    after = await world.up(users(), target="a")
+    assert after.verdict is Verdict.DONE
+    rows = await world.fetch("SELECT count(DISTINCT database_uuid) FROM migration_ledger.journal")
+    assert rows == [(1,)]
