@@ -33,7 +33,7 @@ from migrations.companions import together
 from migrations.dialects import AS_IT_IS, Dialect, Reading
 from migrations.dialects.detect import by_name, choose
 from migrations.dialects.naming import SUFFIX, in_folder
-from migrations.dialects.registry import DIALECTS, FORMS_OF_OURS, MODULES, OURS, READERS
+from migrations.dialects.registry import FORMS_OF_OURS, GUESSED, MODULES, OURS, READERS
 from migrations.dialects.sql_migrate import is_ours
 from migrations.errors import FileNameError, FolderError
 from migrations.migration import Migration, SourceFile
@@ -86,7 +86,7 @@ def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT
 
 
 def _reader(folder: _Folder, dialect: str | None) -> Dialect:
-    known = READERS if dialect else DIALECTS
+    known = READERS if dialect else GUESSED
     return choose(known, dialect, folder.names, folder.read, folder.place, beside=OURS)
 
 
@@ -123,7 +123,7 @@ def load_files(
 def dialect_of(path: Path) -> str:
     """The dialect that a folder is read in; ours where there is none. Raises LoadError."""
     if not path.is_dir():
-        return DIALECTS[0].name
+        return GUESSED[0].name
     return _reader(_Folder(path), None).name
 
 

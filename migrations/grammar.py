@@ -13,10 +13,9 @@ postgast wraps libpg_query (the PostgreSQL 18 grammar). Facts this module hides,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import postgast
 from google.protobuf.message import Message
@@ -92,8 +91,7 @@ class GrammarError(Exception):
         self.position = position
 
 
-@dataclass(frozen=True, slots=True)
-class RawStatement:
+class RawStatement(NamedTuple):
     """One parsed statement; `start` and `end` are byte offsets, semicolon excluded."""
 
     node: Any
@@ -225,14 +223,14 @@ def relations(node: Message) -> list[Any]:
 
 def definition_names(parts: Any) -> tuple[str, ...]:
     """The words of a qualified name written as a list of String nodes."""
-    return tuple(part.string.sval for part in parts if part.HasField("string"))
+    # What is no String node has an empty one; no name is empty.
+    return tuple(word for part in parts if (word := part.string.sval))
 
 
 def _raw(statement: tree.RawStmt, size: int) -> RawStatement:
-    field = statement.stmt.WhichOneof("node") or ""
-    start = statement.stmt_location
-    end = start + statement.stmt_len if statement.stmt_len else size
-    return RawStatement(getattr(statement.stmt, field), field, start, end)
+    node, start, length = statement.stmt, statement.stmt_location, statement.stmt_len
+    field = node.WhichOneof("node") or ""
+    return RawStatement(getattr(node, field), field, start, start + length if length else size)
 
 
 def _collect(node: Any, skipped: frozenset[str], found: list[Message]) -> None:

@@ -8,7 +8,7 @@ ask: most statements of a folder are only read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from google.protobuf.message import Message
@@ -125,6 +125,12 @@ def _label(statement: RawStatement) -> str:
     return _LABELS.get(statement.field, spelled)
 
 
+@cache
+def _object_class(kind: tree.ObjectType) -> str:
+    word = str(tree.ObjectType.Name(kind)).removeprefix("OBJECT_")
+    return _CLASSES.get(word, word.replace("_", " "))
+
+
 def _renamed(node: Any) -> str:
     renamed = _object_class(node.rename_type)
     return "ALTER TABLE" if renamed in _PARTS_OF_RELATIONS else f"ALTER {renamed}"
@@ -211,8 +217,3 @@ def _words(item: tree.Node) -> tuple[str, ...]:
             return definition_names(item.object_with_args.objname)
         case _:
             return ()
-
-
-def _object_class(kind: tree.ObjectType) -> str:
-    word = str(tree.ObjectType.Name(kind)).removeprefix("OBJECT_")
-    return _CLASSES.get(word, word.replace("_", " "))

@@ -7,7 +7,7 @@ remedy; `migrations.refusals` holds those rules, `migrations.grammar` the parser
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from migrations.classify import concurrent_index, kind_of
 from migrations.errors import ForbiddenSqlError, LoadError, PsqlScriptError, SqlSyntaxError
@@ -23,8 +23,7 @@ _SETS = (tree.VAR_SET_VALUE, tree.VAR_SET_DEFAULT, tree.VAR_RESET)
 _BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(NamedTuple):
     """A section in statements; `wrapper` are the lines of the BEGIN and COMMIT left out."""
 
     statements: tuple[Statement, ...]

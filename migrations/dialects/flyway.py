@@ -100,9 +100,11 @@ class Flyway:
 
         Files of our own format may stand among them, under names of another form.
         """
-        named = [file for file in files if _is_marked(file.name)]
+        named = {file.name for file in files if _is_marked(file.name)}
+        if not named:
+            return False
         others = [file for file in files if _OTHERS.search(file.content)]
-        return bool(named) and all(is_ours(file) and file not in named for file in others)
+        return all(is_ours(file) and file.name not in named for file in others)
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """Versions in their order, each baseline behind its version, then repeatables by name."""

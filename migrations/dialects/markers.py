@@ -27,7 +27,7 @@ SECTIONS = ("Up", "Down", "Verify", "Data", "Gate", "Validate")
 COMMANDS = (*SECTIONS, "StatementBegin", "StatementEnd")
 _OPTIONS = ("notransaction", "lock_timeout", "statement_timeout", "role")
 _EXACT = "-- +migrate "
-_LIKE_MARKER = re.compile(r"^(.*?)--[ \t]*\+[ \t]*migrate([^\n]*)", re.IGNORECASE | re.MULTILINE)
+_LIKE_MARKER = re.compile(r"--[ \t]*\+[ \t]*migrate([^\n]*)", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -47,13 +47,15 @@ def markers(text: str, file: str) -> Iterator[Marker]:
     """The markers of a file in order. Raises MarkerError for what only looks like one."""
     line, at = 1, 0
     for match in _LIKE_MARKER.finditer(text):
-        line += text.count("\n", at, match.start())
-        at = match.start()
-        if match.group(1).strip() and not _swallows_section(match):
+        start = max(text.rfind("\n", at, match.start()) + 1, at)
+        line += text.count("\n", at, start)
+        at = start
+        before = text[start : match.start()]
+        if before.strip() and not _swallows_section(before, match):
             continue
-        words = _checked(match, file, line)
+        words = _checked(before, match, file, line)
         end = min(match.end() + 1, len(text))
-        yield Marker(words[0], tuple(words[1:]), line, match.start(), end)
+        yield Marker(words[0], tuple(words[1:]), line, start, end)
 
 
 def options_of(marker: Marker, file: str) -> Options:
@@ -82,25 +84,28 @@ def options_of(marker: Marker, file: str) -> Options:
     )
 
 
-def _swallows_section(match: re.Match[str]) -> bool:
+def _swallows_section(before: str, match: re.Match[str]) -> bool:
     """Whether a marker stands behind SQL on the same line, where it would be a mere comment."""
-    before, words = match.group(1).lstrip(), match.group(2).split()
-    return not before.startswith("--") and bool(words) and words[0] in COMMANDS
+    words = match.group(1).split()
+    return not before.lstrip().startswith("--") and bool(words) and words[0] in COMMANDS
 
 
-def _checked(match: re.Match[str], file: str, line: int) -> list[str]:
+def _checked(before: str, match: re.Match[str], file: str, line: int) -> list[str]:
     """The words of a marker. Raises MarkerError when it is not written as it must be."""
-    words = match.group(2).split()
-    if not words or words[0] not in COMMANDS or not match.group().startswith(_EXACT):
-        raise _badly_written(match, words[0] if words else "", file, line)
+    words = match.group(1).split()
+    exact = not before and match.group().startswith(_EXACT)
+    if not words or words[0] not in COMMANDS or not exact:
+        raise _badly_written(before, match, words[0] if words else "", file, line)
     if words[0] not in SECTIONS and len(words) > 1:
         raise MarkerError(file, line, f"{words[0]} takes no options", f"Write `{_EXACT}{words[0]}`")
     return words
 
 
-def _badly_written(match: re.Match[str], word: str, file: str, line: int) -> MarkerError:
+def _badly_written(
+    before: str, match: re.Match[str], word: str, file: str, line: int
+) -> MarkerError:
     near = nearest(word, COMMANDS)
-    if match.group(1).strip():
+    if before.strip():
         problem = "a marker behind other text on the same line"
         return MarkerError(file, line, problem, f"Write `{_EXACT}{word}` on a line of its own")
     wanted = f"`{_EXACT}{near}`" if near else _listed()

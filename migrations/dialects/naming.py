@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
 from migrations.errors import DialectError, DuplicateVersionError
 from migrations.migration import Migration, SourceFile
@@ -68,16 +69,17 @@ def ordered(loaded: Sequence[Migration], otherwise: str = "") -> list[Migration]
 
     Raises DuplicateVersionError.
     """
-    found = sorted(loaded, key=lambda migration: version_key(migration.version))
-    for first, second in itertools.pairwise(found):
-        if version_key(first.version) == version_key(second.version):
+    keyed = [(version_key(migration.version), migration) for migration in loaded]
+    keyed.sort(key=itemgetter(0))
+    for (key, first), (following, second) in itertools.pairwise(keyed):
+        if key == following:
             raise DuplicateVersionError(
                 second.files[0].name,
                 None,
                 f"has the same version as {first.files[0].name}",
                 f"Give one of them another version (leading zeros do not count){otherwise}",
             )
-    return found
+    return [migration for _, migration in keyed]
 
 
 def description(repeatable: Migration) -> str:

@@ -99,11 +99,11 @@ class Plain:
         Files of our own format may stand among them.
         """
         sql = [file for file in files if is_sql(file.name)]
-        if GolangMigrate().detect(sql):
+        marked = [file for file in sql if _OTHER_TOOLS.search(file.content)]
+        if len(marked) == len(sql) or GolangMigrate().detect(sql):
             return False
         if any(_FLYWAY.match(base_name(file.name)) for file in sql):
             return False
-        marked = [file for file in sql if _OTHER_TOOLS.search(file.content)]
         return all(map(is_ours, marked)) and _begins_plainly(sql, marked)
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:

@@ -27,6 +27,9 @@ DIALECTS: tuple[Dialect, ...] = (
     *plain.DIALECTS,
 )
 
+GUESSED: tuple[Dialect, ...] = tuple(dialect for dialect in DIALECTS if "+" not in dialect.name)
+"""Those that a folder may be taken for; one with a suffix (`dbmate+table`) a person asks for."""
+
 MODULES = PythonModules()
 """Python modules, which stand beside the files of any dialect with versions in their names."""
 

@@ -207,8 +207,9 @@ def _in_batches(parts: dict[str, _Part], file: str, reading: Reading) -> dict[st
 
 
 def _body(part: _Part, file: str, options: Options | None = None) -> Body:
+    text = part.text.replace("\r\n", "\n")
     return Body(
-        _STATEMENT_END.sub(";", part.text.replace("\r\n", "\n")),
+        _STATEMENT_END.sub(";", text) if "StatementEnd" in text else text,
         file,
         part.text.encode(),
         line=part.marker.line + 1,

@@ -17,7 +17,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from migrations.errors import LoadError, SqlSyntaxError, VariableError
 from migrations.grammar import semicolons
@@ -37,8 +38,7 @@ _LEXICAL = re.compile(r"""[;'"$\\\n]|--|/\*""")
 """What can change where a statement ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(NamedTuple):
     """The statements of a section, and what was filled in: the variables' names, sorted.
 
     `left` are placeholders that stand in it and were not declared, sorted: data, or forgotten.
@@ -83,8 +83,7 @@ def read(
     return Reads(statements, text.names, text.left, wrapper)
 
 
-@dataclass(frozen=True, slots=True)
-class Filled:
+class Filled(NamedTuple):
     """A text with its values, the names that were filled in and those that were not declared."""
 
     filled: str
@@ -120,6 +119,8 @@ def fill(
 ) -> Filled:
     """`sql` with the declared placeholders filled. Raises VariableError for a value that splits."""
     found = list(pattern.finditer(sql))
+    if not found:
+        return Filled(sql, (), (), ())
     known = [match for match in found if _name(match) in values]
     names = tuple(sorted({_name(match) for match in known}))
     left = tuple(sorted({_name(match) for match in found} - set(names)))
