@@ -1,6 +1,6 @@
 """Data in batches, against a hand-written keyset loop in plain asyncpg over the same rows.
 
-    python -m ops.bench.data [--rows 1000000] [--batch 1000] [--turns 2] [-o json]
+    python -m ops.bench.data [--rows 1000000] [--batch 1000] [--turns 4] [-o json]
 
 Two jobs, each on a fresh copy of one table in one durable PostgreSQL server:
 
@@ -44,7 +44,7 @@ from migrations.work import Limits, Silence, Verdict
 
 ROWS = 1_000_000
 BATCH = 1_000
-TURNS = 2
+TURNS = 4
 BAR = 0.9
 MEMORY_BAR = 4.0
 """Bytes per row that was added: half of one key, so nothing is kept per row; the rest is noise."""
