@@ -156,6 +156,8 @@ class EmbeddedKafka:
             # Short sessions are for those who test what happens after them.
             "group.min.session.timeout.ms": "1000",
             "log.cleaner.dedupe.buffer.size": "2097152",
+            # The first entry in an index of 10 MB (the default) costs milliseconds of processor time.
+            "log.index.size.max.bytes": "65536",
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
