@@ -156,7 +156,12 @@ class EmbeddedKafka:
             # Short sessions are for those who test what happens after them.
             "group.min.session.timeout.ms": "1000",
             "log.cleaner.dedupe.buffer.size": "2097152",
-            # The first entry in an index of 10 MB (the default) costs milliseconds of processor time.
+            # Threads and records that only keep a machine awake: one node has few clients.
+            "num.network.threads": "1",
+            "num.io.threads": "2",
+            "background.threads": "2",
+            "metadata.max.idle.interval.ms": "5000",
+            # The first entry in an index of 10 MB, the default, costs milliseconds of a processor.
             "log.index.size.max.bytes": "65536",
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -19,8 +19,10 @@ from contextlib import contextmanager
 import asyncpg
 
 from ledger.contracts.envelope import UnknownMessage, decode
+from ledger.contracts.reports import Event
 from ledger.store.connections import Connection
 from ledger.store.filling import CopiedNames, Filling
+from ledger.store.opened import decode_again
 from ledger.store.patches import Batch
 from ledger.store.projected_rows import Place
 from ledger.store.projections import databases_of, patches
@@ -60,7 +62,7 @@ async def advance(connection: Connection, limit: int = BATCH) -> int:
         head: int = await connection.fetchval(HEAD) or 0
         batch = Batch()
         rows = await connection.fetch(READ_LOG, position, head, limit)
-        reached = fold_rows(rows, position, batch)
+        reached = fold_rows(rows, position, batch, decode_again)
         if reached != position:
             await write(connection, LIVE, batch)
             await connection.execute(MOVE_POSITION, reached)
@@ -124,16 +126,23 @@ async def fold(
     return position
 
 
-def fold_rows(rows: Iterable[asyncpg.Record], after: int, batch: Batch) -> int:
+def fold_rows(
+    rows: Iterable[asyncpg.Record],
+    after: int,
+    batch: Batch,
+    opened: Callable[[str, int, bytes], Event] = decode,
+) -> int:
     """Merge what these rows of the log say into `batch`; the position of the last one read.
 
+    `opened` makes an event of its type, schema version and body; what others of this process have
+    just read need not be decoded again.
     Raises `UnknownMessage` when the very first one cannot be read, else stops before it.
     """
     reached = after
     for row in rows:
         place = Place._make(row[:5])
         try:
-            event = decode(*row[5:])
+            event = opened(*row[5:])
         except UnknownMessage:
             if reached == after:
                 raise

@@ -1,18 +1,19 @@
 """Databases per second: a rollout of ours against a bare loop and against other programs.
 
-    python -m ops.bench.fleet [--n 300] [--only abcd] [--rounds 1] [-o json]
+    python -m ops.bench.fleet [--n 300] [--only abcd] [--rounds 3] [-o json]
 
 In one run, on one PostgreSQL server with password authentication over TCP, everybody migrates `n`
 databases of its own, copies of one template, twice: fresh databases first, then a second migration,
 when the program's own table is there already.
 
-  a  a bare asyncpg loop, at its best concurrency
+  a  a bare asyncpg loop, at the concurrency that was best in a trial before the rounds
   b  ledger in one process, from the request to RolloutCompleted
   c  ledger over Kafka with `ledger serve` and one `ledger-agent` as processes of their own
   d  dbmate (and goose, if it is on the PATH) through xargs -P8
 
-What runs for long (servers, `ledger serve`, agents) is started before the clock. README.md beside
-this file says how to read the figures.
+What runs for long (servers, `ledger serve`, agents) is started before the clock. A ratio is that of
+two turns in one round, because a machine's speed changes from one minute to the next, and the
+median over all rounds. README.md beside this file says how to read the figures.
 """
 
 from __future__ import annotations
@@ -32,14 +33,15 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ops.bench.contest.contenders import Contender, contenders
+from ops.bench.contest.contenders import Contender, bare_loops, rivals
 from ops.bench.contest.course import Course
 from ops.bench.contest.servers import Server, fresh_databases, make_template, running_server
 from ops.bench.contest.workload import WORKS
 
 DATABASES = 300
-AGENT_CONCURRENCY = 8
-"""Databases at once in one agent: what the default of `ledger` in one process is."""
+ROUNDS = 3
+AGENT_CONCURRENCY = 16
+"""Databases at once in one agent: what its default is."""
 REST_S = 3.0
 """Before each clock: a server that was just started, or just written to, comes to rest."""
 MIGRATIONS = ("first", "second")
@@ -76,22 +78,40 @@ class Ratio:
         return self.ratio >= self.bar
 
 
-async def run(server: Server, chosen: Sequence[Contender], n: int, rounds: int) -> list[Result]:
+async def run(
+    server: Server, only: str, agent_concurrency: int, n: int, rounds: int
+) -> list[Result]:
     """Let everybody take turns; in each round somebody else begins."""
     await make_template(server)
+    chosen = [one for one in rivals(agent_concurrency) if one.part in only]
+    if "a" in only:
+        chosen.insert(0, await _best_bare_loop(server, n))
+    if not chosen:
+        raise SystemExit("nobody runs; --only takes some of the letters a, b, c and d")
     results = [Result(contender, n) for contender in chosen]
     for turn in range(rounds):
         first = turn % len(results)
         for result in results[first:] + results[:first]:
-            await _one_turn(server, result, turn)
+            await _one_turn(server, result, str(turn))
     return results
 
 
-async def _one_turn(server: Server, result: Result, turn: int) -> None:
+async def _best_bare_loop(server: Server, n: int) -> Contender:
+    """The loop at the concurrency that is best for both migrations together.
+
+    A trial of its own: the best of several figures that are then compared would owe to chance.
+    """
+    trials = [Result(contender, n) for contender in bare_loops()]
+    for trial in trials:
+        await _one_turn(server, trial, "trial")
+    return min(trials, key=lambda trial: sum(trial.seconds[0] + trial.seconds[1])).contender
+
+
+async def _one_turn(server: Server, result: Result, turn: str) -> None:
     contender = result.contender
     _say(f"{contender.part}  {contender.title}: making {result.databases} databases ...")
     with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as folder:
-        prefix = f"bench_{contender.part}{turn}"
+        prefix = f"bench_{contender.part}_{turn}"
         async with fresh_databases(server, prefix, result.databases) as databases:
             course = Course(server, databases, Path(folder))
             async with contender.open(course) as migrate:
@@ -107,15 +127,22 @@ def ratios(results: Sequence[Result]) -> list[Ratio]:
     """Every bar that can be judged by what has run."""
     parts = {result.contender.part for result in results}
     return [
-        Ratio(ours, other, name, _best(results, ours, i) / _best(results, other, i), bar)
+        Ratio(ours, other, name, _ratio(_best(results, ours, i), _best(results, other, i), i), bar)
         for ours, other, bar in BARS
         if ours in parts and other in parts
         for i, name in enumerate(MIGRATIONS)
     ]
 
 
-def _best(results: Sequence[Result], part: str, number: int) -> float:
-    return max(result.per_s(number) for result in results if result.contender.part == part)
+def _best(results: Sequence[Result], part: str, number: int) -> Result:
+    of_part = [result for result in results if result.contender.part == part]
+    return max(of_part, key=lambda result: result.per_s(number))
+
+
+def _ratio(ours: Result, other: Result, number: int) -> float:
+    """How many times as fast ours is, the median over the rounds."""
+    pairs = zip(ours.seconds[number], other.seconds[number], strict=True)
+    return statistics.median(theirs / mine for mine, theirs in pairs)
 
 
 def print_table(results: Sequence[Result], found: Sequence[Ratio]) -> None:
@@ -171,7 +198,9 @@ def _say(sentence: str) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--n", type=int, default=DATABASES, help="databases for each of them")
-    parser.add_argument("--rounds", type=int, default=1, help="turns each gets; medians are shown")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help="turns each gets; medians are shown"
+    )
     parser.add_argument("--only", default="abcd", help="letters of those that run")
     parser.add_argument(
         "--agent-concurrency",
@@ -188,13 +217,12 @@ def main() -> None:
     given = _arguments()
     # A default SIGTERM would end this process and leave its servers behind.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    chosen = contenders(given.only, given.agent_concurrency)
-    if not chosen:
-        raise SystemExit("nobody runs; --only takes some of the letters a, b, c and d")
     with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as folder:
         Path(folder).chmod(0o711)
         with running_server(Path(folder)) as server:
-            results = asyncio.run(run(server, chosen, given.n, given.rounds))
+            results = asyncio.run(
+                run(server, given.only, given.agent_concurrency, given.n, given.rounds)
+            )
     found = ratios(results)
     if given.output == "json":
         print(json.dumps(document(results, found, given.rounds), indent=2))

@@ -26,25 +26,30 @@ class Contender:
     open: Callable[[Course], AbstractAsyncContextManager[Migrate]]
 
 
-BARE_CONCURRENCY = (4, 8, 16)
+BARE_CONCURRENCY = (4, 8, 16, 32)
 """Where the best of the bare loop is looked for."""
 
 
-def contenders(only: str, agent_concurrency: int) -> list[Contender]:
-    """Those whose letter is in `only`, in the order in which they take turns."""
-    found = [
+def bare_loops() -> list[Contender]:
+    """The bare loop at each concurrency; the best of them takes part."""
+    return [
         Contender("a", f"bare loop, {at_once} at once", partial(_bare, at_once))
         for at_once in BARE_CONCURRENCY
     ]
-    found.append(
-        Contender("b", "ledger, one process", partial(ours.one_process, agent_concurrency))
-    )
-    found.append(Contender("c", "ledger over Kafka", partial(ours.over_kafka, agent_concurrency)))
-    found += [
-        Contender("d", f"{program.name}, xargs -P{programs.AT_ONCE}", partial(_program, program))
-        for program in programs.installed()
+
+
+def rivals(agent_concurrency: int) -> list[Contender]:
+    """Everybody but the bare loop, in the order in which they take turns."""
+    return [
+        Contender("b", "ledger, one process", partial(ours.one_process, agent_concurrency)),
+        Contender("c", "ledger over Kafka", partial(ours.over_kafka, agent_concurrency)),
+        *(
+            Contender(
+                "d", f"{program.name}, xargs -P{programs.AT_ONCE}", partial(_program, program)
+            )
+            for program in programs.installed()
+        ),
     ]
-    return [contender for contender in found if contender.part in only]
 
 
 @asynccontextmanager

@@ -41,8 +41,8 @@ VARIABLE = "BENCH_PASSWORD"
 """The variable that agents read the password from."""
 WARM_UP = 3_000
 """Requests that a new broker answers before the clock: Java compiles what it repeats."""
-BEFORE = 8
-"""Databases of the rollout before the clock."""
+BEFORE = 32
+"""Databases of the rollout before the clock: every program and every topic has been in use."""
 BEFORE_SQL = "-- +migrate Up\nCREATE TABLE before ();\n-- +migrate Down\nDROP TABLE before;\n"
 READY_S = 60.0
 """How long an agent may take until it answers for one database."""
