@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 LINGER_S = 0.01
 """How long a report after a silence waits for company."""
-PACE_S = 0.15
+PACE_S = 0.25
 """Between two requests while there is work: reports of several workers share one, here, at the
 broker and in the log, where a request costs more than what is in it. Nobody at work, nobody waits.
 """
