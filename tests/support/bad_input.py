@@ -77,6 +77,8 @@ OURS = (
     Case("unknown option", {"1_a.sql": "-- +migrate Up lock_timout=2s\nSELECT 1;\n"}, "1_a.sql:1", "lock_timout", "lock_timeout"),
     Case("option twice", {"1_a.sql": "-- +migrate Up role=a role=b\nSELECT 1;\n"}, "1_a.sql:1", "twice", "once"),
     Case("time without a unit", {"1_a.sql": "-- +migrate Up lock_timeout=2\nSELECT 1;\n"}, "1_a.sql:1", "lock_timeout", "2s"),
+    Case("time beyond the server's", {"1_a.sql": "-- +migrate Up lock_timeout=30d\nSELECT 1;\n"}, "1_a.sql:1", "lock_timeout", "at most 24d"),
+    Case("time of 400 digits", {"1_a.sql": f"-- +migrate Up lock_timeout={'9' * 400}d\nSELECT 1;\n"}, "1_a.sql:1", "lock_timeout", "at most 24d"),
     Case("begin without end", {"1_a.sql": UP + "-- +migrate StatementBegin\nSELECT 1;\n"}, "1_a.sql:3", "StatementBegin without", "StatementEnd"),
     Case("end without begin", {"1_a.sql": UP + "-- +migrate StatementEnd\n"}, "1_a.sql:3", "StatementEnd without", "StatementBegin"),
     Case("begin inside begin", {"1_a.sql": UP + "-- +migrate StatementBegin\n" * 2 + "SELECT 1;\n"}, "1_a.sql:3", "StatementBegin", "StatementEnd"),
