@@ -27,7 +27,7 @@ SECTIONS = ("Up", "Down", "Verify", "Data", "Gate", "Validate")
 COMMANDS = (*SECTIONS, "StatementBegin", "StatementEnd")
 _OPTIONS = ("notransaction", "lock_timeout", "statement_timeout", "role")
 _EXACT = "-- +migrate "
-_LIKE_MARKER = re.compile(r"--[ \t]*\+[ \t]*migrate([^\n]*)", re.IGNORECASE)
+_LIKE_MARKER = re.compile(r"--[^\S\n]*\+[^\S\n]*migrate([^\n]*)", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)(ms|s|min|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _TIMEOUT_MAX_S = 24 * 86400.0
@@ -88,7 +88,9 @@ def options_of(marker: Marker, file: str) -> Options:
 def _swallows_section(before: str, match: re.Match[str]) -> bool:
     """Whether a marker stands behind SQL on the same line, where it would be a mere comment."""
     words = match.group(1).split()
-    return not before.lstrip().startswith("--") and bool(words) and words[0] in COMMANDS
+    # For the server, a carriage return ends a comment too.
+    commented = before.rpartition("\r")[2].lstrip().startswith("--")
+    return not commented and bool(words) and words[0] in COMMANDS
 
 
 def _checked(before: str, match: re.Match[str], file: str, line: int) -> list[str]:

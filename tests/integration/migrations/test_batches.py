@@ -243,9 +243,10 @@ async def test_a_composite_key_is_paged_by_row(users: World) -> None:
         ("CREATE UNIQUE INDEX ON users (email, id)", "id,email", "write key=email,id"),
         ("ALTER TABLE users ADD n int UNIQUE", "n", "may be NULL"),
         (
-            "ALTER TABLE users ADD n int[] NOT NULL UNIQUE GENERATED ALWAYS AS (ARRAY[id::int]) STORED",
+            "ALTER TABLE users ADD n bigint[] NOT NULL UNIQUE "
+            "GENERATED ALWAYS AS (ARRAY[id]) STORED",
             "n",
-            "the type integer[]",
+            "the type bigint[]",
         ),
         ("CREATE UNIQUE INDEX ON users (settings)", "settings", "the type jsonb"),
         ("SELECT 1", "nothing", "no column nothing"),
