@@ -152,6 +152,19 @@ async def test_another_text_of_a_half_done_migration_is_refused(users: World) ->
     assert outcome.failure.kind == "checksum"
 
 
+async def test_a_half_done_migration_gets_another_text_by_a_down_beside_the_old_one(
+    users: World,
+) -> None:
+    await users.execute("ALTER TABLE copies ADD CHECK (user_id <> 1500)")
+    await users.up(data(COPY))
+    down = "-- +migrate Down\nDELETE FROM copies;"
+    undone = await users.rollback(data(COPY, "batch=1000", down))
+    assert undone.verdict is Verdict.DONE, undone.failure
+    outcome = await users.up(data(f"{COPY} WHERE id <> 1500"))
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await users.value("SELECT count(*) FROM copies") == ROWS - 1
+
+
 @pytest.mark.parametrize("options", ["batch=1000", "batch=1000 backup=email"])
 async def test_a_text_of_which_no_batch_is_committed_may_be_corrected(
     users: World, options: str
