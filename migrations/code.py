@@ -152,11 +152,14 @@ async def _call(stage: Stage, program: Program, *given: object) -> tuple[object,
     try:
         with _executed(program) as module:
             value = await getattr(module, program.entry)(*given, conn)
+            if isinstance(value, Iterator):
+                # Reading it runs more of the module.
+                value = list(value)
     except asyncio.CancelledError as error:
         if _cancellations() > cancellations:
             raise
         raise _failed(conn, program, error) from None
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, BaseExceptionGroup) as error:
         logger.debug("%s of %s failed", program.entry, program.file, exc_info=error)
         raise _failed(conn, program, error) from None
     finally:

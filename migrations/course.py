@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -15,23 +16,24 @@ import asyncpg
 
 from migrations.backups import (
     Saved,
+    drop_statements,
     make_private,
     place,
     refuse_left_over,
     saved_of,
 )
-from migrations.entries import State, entry_for
+from migrations.entries import Entry, State, entry_for
 from migrations.errors import DataRefused
 from migrations.keyset import Key, Keyset, Page, Paged, key_of, key_text
 from migrations.literals import Value, bind, named_statements, quote_ident, quote_literal
-from migrations.migration import Batches, Conflict, Statement, StatementKind
+from migrations.migration import Batches, Conflict, Direction, Statement, StatementKind
 from migrations.paging import keyset_of, rows_estimated
-from migrations.plan import Run
+from migrations.plan import Run, half_done
 from migrations.retry import failed_at
 from migrations.session import is_connection_lost
 from migrations.target import Target
 from migrations.transactional import begin
-from migrations.work import BatchProgress
+from migrations.work import BatchProgress, Mode
 
 AHEAD_ROWS = 100_000
 """Keys that one look ahead goes through: milliseconds on an index."""
@@ -74,6 +76,31 @@ class Course:
         return Statement(text, 1, StatementKind.TRANSACTIONAL, f"SELECT {self.batches.table}")
 
 
+async def without_idle(target: Target) -> Sequence[Entry]:
+    """The journal without data migrations that began with another text and committed no batch.
+
+    Nothing of them is in effect, so the corrected text may begin from the beginning.
+    """
+    begun = half_done(target.entries) if target.work.mode is Mode.UP else {}
+    changed = {
+        one.version
+        for one in target.work.migrations
+        if (progress := begun.get(one.version)) is not None
+        and progress.direction is Direction.UP
+        and progress.checksum != one.up.checksum
+        and not progress.done | progress.intents
+    }
+    if not changed:
+        return target.entries
+    rows = await target.connection.fetch(bind(_SQL["moved"], {"target": target.work.target}))
+    idle = changed - {row["migration"] for row in rows}
+    return [
+        entry
+        for entry in target.entries
+        if entry.migration not in idle or entry.state is not State.BATCHING
+    ]
+
+
 async def prepared(target: Target, run: Run) -> Course:
     """Check that the table fits, say that it begins, and find the place to go on from."""
     batches = run.section.batches
@@ -105,6 +132,9 @@ async def _say_begun(course: Course) -> None:
     if run.resume is None:
         over = bind(_SQL["progress_over"], place(target.work, run.migration.version))
         parts = [_SQL["install"], over]
+        if run.direction is Direction.UP and run.migration.version in half_done(target.entries):
+            # Begun before without a single batch: its backup is empty, and may be of other columns.
+            parts.append(drop_statements(target.work, run.migration.version))
         if course.saved is not None and not course.batches.restore:
             parts.append(course.saved.create(target.work, run.migration))
         first = ";\n".join(parts)

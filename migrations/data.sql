@@ -54,6 +54,9 @@ ON CONFLICT ON CONSTRAINT progress_key DO UPDATE
 SET last_key = excluded.last_key, rows = excluded.rows, batches = excluded.batches,
     total = excluded.total, moved_at = excluded.moved_at
 
+-- name: moved
+SELECT migration FROM migration_ledger.progress WHERE target = :target AND direction = 'up'
+
 -- name: progress_over
 DELETE FROM migration_ledger.progress WHERE target = :target AND migration = :migration
 
@@ -71,7 +74,10 @@ WHERE c.oid = pg_catalog.to_regclass(:table)
 
 -- name: columns
 SELECT a.attname::text AS name, a.attnotnull AS required,
-    pg_catalog.format('%I.%I', n.nspname, t.typname) AS type
+    pg_catalog.format('%I.%I', n.nspname, t.typname) AS type,
+    pg_catalog.format_type(t.oid, NULL) AS type_called,
+    -- What `to_jsonb` does not turn into one text that the type reads again.
+    t.typcategory IN ('A', 'C') OR t.oid = 'pg_catalog.jsonb'::pg_catalog.regtype AS nested
 FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
     JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace

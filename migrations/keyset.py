@@ -2,7 +2,8 @@
 
 A page is the rows whose key is greater than `after` and not greater than `upto`. Keys travel as
 text, one string per column, and become values of the column's own type in the statement, so that
-any type with an order can be a key, and every range is planned with its real bounds.
+any type of plain values with an order can be a key (no array, no row, no jsonb), and every range is
+planned with its real bounds.
 """
 
 from __future__ import annotations

@@ -62,6 +62,13 @@ def _check_columns(batches: Batches, columns: dict[str, asyncpg.Record]) -> None
             f"the key column {nullable[0]} of {batches.table} may be NULL, and paging would leave "
             "such rows out; make it NOT NULL, or name a key that is"
         )
+    nested = [name for name in batches.key if columns[name]["nested"]]
+    if nested:
+        raise DataRefused(
+            f"the key column {nested[0]} of {batches.table} has the type "
+            f"{columns[nested[0]]['type_called']}, and only plain values can be paged by; name "
+            "another key, or build one with CREATE UNIQUE INDEX CONCURRENTLY"
+        )
 
 
 def _check_unique(batches: Batches, indexes: list[tuple[str, ...]]) -> None:

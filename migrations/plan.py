@@ -345,7 +345,7 @@ CHANGED = (
 )
 _HALF_DONE_OTHER_TEXT = (
     "the migration is half done with another text of this section; run the old text to its end, "
-    "or roll back, before the new one"
+    "or roll it back with a Down section beside the old text, before the new one"
 )
 _HALF_UNDONE = "the migration is half rolled back; finish the rollback, then apply it again"
 _NO_DOWN = "the migration has no down section, so it cannot be undone; write a new one instead"

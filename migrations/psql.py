@@ -36,7 +36,7 @@ from migrations.migration import Options, Program
 from migrations.plan import Run
 from migrations.psql_script import open_transaction, prologue
 from migrations.retry import StatementFailed
-from migrations.session import SESSION_SETTINGS, VERIFIED_TLS, ConnectionSettings
+from migrations.session import SESSION_SETTINGS, VERIFIED_TLS, ConnectionSettings, milliseconds
 from migrations.target import Target
 from migrations.work import Failure
 
@@ -198,8 +198,8 @@ def _options(target: Target, options: Options) -> list[str]:
     length = limits.statement_timeout_s if length is None else length
     values = {
         **SESSION_SETTINGS,
-        "lock_timeout": f"{lock * 1000:.0f}",
-        "statement_timeout": f"{length * 1000:.0f}",
+        "lock_timeout": str(milliseconds(lock)),
+        "statement_timeout": str(milliseconds(length)),
     }
     if schema := target.work.target:
         values["search_path"] = '"' + schema.replace('"', '""') + '"'

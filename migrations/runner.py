@@ -24,6 +24,7 @@ from migrations.adoption.adopting import adopt, release
 from migrations.arrival import arrive
 from migrations.backups import drop_backups
 from migrations.code import refuse_programs
+from migrations.course import without_idle
 from migrations.errors import Refused, RunError, Unreachable
 from migrations.failure import from_error
 from migrations.inspection import Inspection, inspect
@@ -190,7 +191,7 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
             return attempt.outcome(Verdict.DONE)
         if target.work.mode is Mode.ROLLBACK:
             attempt.adopted = await release(target)
-        decisions = plan(target.work, target.entries)
+        decisions = plan(target.work, await without_idle(target))
         refuse_programs(target.work.programs, decisions)
         for decision in decisions:
             outcome = await _carry_out(target, decision)

@@ -11,6 +11,7 @@ import asyncio
 import ssl
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from math import ceil
 from typing import Any, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -127,6 +128,11 @@ class ConnectionSettings:
         return replace(self, database=database)
 
 
+def milliseconds(seconds: float) -> int:
+    """A limit as the server takes it, rounded up: 0 would mean no limit at all."""
+    return ceil(seconds * 1000)
+
+
 async def open_session(
     settings: ConnectionSettings,
     *,
@@ -142,7 +148,7 @@ async def open_session(
     server_settings = {
         **SESSION_SETTINGS,
         "application_name": application_name,
-        "lock_timeout": str(round(lock_timeout_s * 1000)),
+        "lock_timeout": str(milliseconds(lock_timeout_s)),
         **({"search_path": quote_ident(search_path)} if search_path else {}),
         **({"default_transaction_read_only": "on"} if read_only else {}),
     }

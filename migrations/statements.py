@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from migrations.classify import concurrent_index, kind_of
 from migrations.errors import ForbiddenSqlError, LoadError, PsqlScriptError, SqlSyntaxError
-from migrations.grammar import GrammarError, RawStatement, parse, tree
+from migrations.grammar import TOO_DEEP, GrammarError, RawStatement, parse, tree
 from migrations.labels import summary_of
 from migrations.migration import Statement, StatementKind
 from migrations.refusals import refusal
@@ -163,6 +163,8 @@ def _inline_copy_start(sql: str, position: int) -> int | None:
 def _syntax_remedy(message: str) -> str:
     if message.startswith("unterminated"):
         return "Close it; a marker line inside quotes or a block comment ends the section"
+    if message.startswith(TOO_DEEP):
+        return "Take the expression apart: it is nested too deeply"
     if message.endswith("at end of input"):
         return "Complete the last statement"
     return "Correct the statement; the text before this place was understood"

@@ -274,6 +274,7 @@ def _there_before(found: Found) -> IndexFailed:
 
 
 _FIX = (
-    "; correct the data or the statement and order the migration again: the next attempt drops "
-    "the invalid index first"
+    "; correct the data and order the migration again: the next attempt drops the invalid index "
+    "first; before the statement itself can change, roll the migration back (a Down section may be "
+    "added for that)"
 )

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil
 from uuid import uuid4
 
 import asyncpg
@@ -34,7 +33,7 @@ from migrations.journal import Record, entry_values, statement
 from migrations.literals import Value, quote_ident
 from migrations.lock import LockKey, still_held
 from migrations.migration import Options
-from migrations.session import Connection, ConnectionSettings, server_version
+from migrations.session import Connection, ConnectionSettings, milliseconds, server_version
 from migrations.work import Epoch, Identity, Limits, Observer, OutsideChange, Work
 
 JOURNAL_SCHEMA = "migration_ledger"
@@ -174,8 +173,8 @@ class Target:
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
         sql = statement(
             "alone",
-            lock_timeout_ms=_milliseconds(_chosen(lock_timeout_s, lock)),
-            statement_timeout_ms=_milliseconds(length),
+            lock_timeout_ms=milliseconds(_chosen(lock_timeout_s, lock)),
+            statement_timeout_ms=milliseconds(length),
         )
         if role := options.role or self.settings.role:
             sql += f";\nSET ROLE {quote_ident(role)}"
@@ -248,8 +247,8 @@ class Target:
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
         begin = statement(
             "begin",
-            lock_timeout_ms=_milliseconds(lock),
-            statement_timeout_ms=_milliseconds(length),
+            lock_timeout_ms=milliseconds(lock),
+            statement_timeout_ms=milliseconds(length),
             marker=self._marker,
         )
         if self._meeting is None:
@@ -299,8 +298,3 @@ def transaction_ended() -> TransactionEnded:
 
 def _chosen(own: float | None, general: float) -> float:
     return general if own is None else own
-
-
-def _milliseconds(seconds: float) -> int:
-    """Rounded up: 0 would mean no limit at all."""
-    return ceil(seconds * 1000)

@@ -45,10 +45,12 @@ def _checked(
     known = {tuple(row[name] for name in key) for row in rows}
     wanted: dict[tuple[str, ...], list[tuple[object, ...]]] = defaultdict(list)
     for one in _mappings(program, answer):
+        if not all(isinstance(name, str) for name in one):
+            raise _refused(program, "returned a row whose columns are not named by texts")
         if any(name not in one for name in key):
             raise _refused(program, f"returned a row without its key ({', '.join(key)})")
         place = tuple(one[name] for name in key)
-        if place not in known:
+        if not _is_in(place, known):
             raise _refused(program, "returned a row that is not of this batch")
         columns = tuple(name for name in one if name not in key)
         unsaved = [name for name in columns if backup and name not in backup]
@@ -57,6 +59,13 @@ def _checked(
         if columns:
             wanted[columns].append((*place, *(one[name] for name in columns)))
     return wanted
+
+
+def _is_in(place: tuple[object, ...], known: set[tuple[object, ...]]) -> bool:
+    try:
+        return place in known
+    except TypeError:
+        return False  # What cannot be hashed is no value of a key.
 
 
 def _mappings(program: Program, answer: object) -> Iterable[Mapping[str, object]]:

@@ -9,6 +9,7 @@ import typer
 
 from ledger.cli.asking import confirm
 from ledger.cli.groups import OptionGroup
+from ledger.cli.options import TIMEOUT_MAX_S
 from ledger.cli.running import flags_of
 from ledger.errors import WrongArgument
 
@@ -66,13 +67,21 @@ class Patience(OptionGroup):
     lock_timeout: Annotated[
         float | None,
         typer.Option(
-            "--lock-timeout", metavar="SECONDS", min=0.0, help="Patience of a statement for a lock."
+            "--lock-timeout",
+            metavar="SECONDS",
+            min=0.0,
+            max=TIMEOUT_MAX_S,
+            help="Patience of a statement for a lock.",
         ),
     ] = None
     statement_timeout: Annotated[
         float | None,
         typer.Option(
-            "--statement-timeout", metavar="SECONDS", min=0.0, help="Per statement; 0 is none."
+            "--statement-timeout",
+            metavar="SECONDS",
+            min=0.0,
+            max=TIMEOUT_MAX_S,
+            help="Per statement; 0 is none.",
         ),
     ] = None
 

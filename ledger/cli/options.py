@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ledger.service.asked import Asked
 
 MIGRATIONS = Path("migrations")
+TIMEOUT_MAX_S = 24 * 86400.0
+"""The server counts milliseconds, and no more of them."""
 """The folder that commands look for when none is named."""
 
 DatabaseArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="Id of the database.")]
@@ -153,7 +155,11 @@ class Travel(OptionGroup):
     lock_timeout: Annotated[
         float | None,
         typer.Option(
-            "--lock-timeout", metavar="SECONDS", min=0.0, help="Patience of a statement for a lock."
+            "--lock-timeout",
+            metavar="SECONDS",
+            min=0.0,
+            max=TIMEOUT_MAX_S,
+            help="Patience of a statement for a lock.",
         ),
     ] = None
     statement_timeout: Annotated[
@@ -162,6 +168,7 @@ class Travel(OptionGroup):
             "--statement-timeout",
             metavar="SECONDS",
             min=0.0,
+            max=TIMEOUT_MAX_S,
             help="Per statement; 0 is none.",
         ),
     ] = None

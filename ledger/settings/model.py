@@ -45,6 +45,8 @@ def _words(value: object) -> object:
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
 Programs = Annotated[tuple[Literal["python", "psql"], ...], NoDecode, BeforeValidator(_words)]
 Seconds = Annotated[float, Field(ge=0)]
+Timeout = Annotated[float, Field(ge=0, le=24 * 86400)]
+"""Seconds; the server counts milliseconds, and no more of them."""
 
 
 class Section(BaseModel):
@@ -83,10 +85,10 @@ class RolloutSection(Section):
     when_spent: Literal["halt", "rollback"] = Field(
         "halt", description="what a rollout does when its budget is spent"
     )
-    lock_timeout_s: Seconds = Field(
+    lock_timeout_s: Timeout = Field(
         2.0, description="seconds a statement waits for a lock before it is tried again later"
     )
-    statement_timeout_s: Seconds = Field(0.0, description="seconds per statement; 0 is no limit")
+    statement_timeout_s: Timeout = Field(0.0, description="seconds per statement; 0 is no limit")
     expiry_s: float = Field(
         3600.0, gt=0, description="seconds until an order that nobody started is ordered again"
     )

@@ -57,6 +57,14 @@ async def history_for(connection: Connection, adoption: Adoption) -> History:
     raise AdoptionRefused(f"several tools left a history here: {names}; say which with --from")
 
 
+_NO_NAMES = (
+    asyncpg.InvalidNameError,
+    asyncpg.PostgresSyntaxError,
+    asyncpg.FeatureNotSupportedError,
+)
+"""What the server says of a text that cannot name a table."""
+
+
 async def read_again(connection: Connection, tool: Tool, table: str) -> History | None:
     """The history in a table by its quoted name; `None` when the table is gone."""
     try:
@@ -77,7 +85,10 @@ def known_tool(name: str) -> Tool:
 async def _named(connection: Connection, tool: Tool, table: str) -> History:
     kept = kept_by(tool)
     name = table or kept.table
-    found = await _columns(connection, [name])
+    try:
+        found = await _columns(connection, [name])
+    except _NO_NAMES:
+        found = {}
     if name not in found:
         raise AdoptionRefused(f"the table {name} of {tool} is not here; name it with --table")
     quoted, columns = found[name]

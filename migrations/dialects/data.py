@@ -37,13 +37,16 @@ from migrations.statements import split
 BATCH_ROWS = 1000
 """Short enough for locks that nobody notices, long enough to pay for a commit."""
 BATCH_MAX_ROWS = 100_000
+_TIME_MAX_S = 36500 * 86400.0
+"""More than the server can count from today would fail when all rows have moved."""
 
 PAGING = ("table", "key", "batch", "pause_lag", "pause_active")
 SAVING = ("backup", "keep")
 RESTORE = ("restore", "conflict")
 RUNNING = ("lock_timeout", "statement_timeout", "role")
 _AUTOMATIC = "migration-ledger/restore/1"
-_BYTES = re.compile(r"([0-9]+)(kB|MB|GB)")
+_BYTES = re.compile(r"([0-9]{1,9})(kB|MB|GB)")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _BYTES_OF = {"kB": 2**10, "MB": 2**20, "GB": 2**30}
 _READS_AND_WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "SELECT")
 
@@ -230,14 +233,14 @@ def _size(given: Mapping[str, str], marker: Marker, file: str, usual: int = BATC
     said = given.get("batch")
     if said is None:
         return usual
-    if not said.isascii() or not said.isdigit() or not 1 <= int(said) <= BATCH_MAX_ROWS:
+    if not _NUMBER.fullmatch(said) or not 1 <= int(said) <= BATCH_MAX_ROWS:
         raise _wrong(marker, file, "batch")
     return int(said)
 
 
 def _pauses(given: Mapping[str, str], marker: Marker, file: str) -> Pauses:
     lag, active = given.get("pause_lag"), given.get("pause_active")
-    if active is not None and not (active.isascii() and active.isdigit()):
+    if active is not None and not _NUMBER.fullmatch(active):
         raise _wrong(marker, file, "pause_active")
     found = _BYTES.fullmatch(lag) if lag else None
     return Pauses(
@@ -249,7 +252,7 @@ def _pauses(given: Mapping[str, str], marker: Marker, file: str) -> Pauses:
 
 def _time(value: str, marker: Marker, file: str, key: str) -> float:
     seconds = seconds_of(value)
-    if seconds is None:
+    if seconds is None or seconds > _TIME_MAX_S:
         raise _wrong(marker, file, key)
     return seconds
 
@@ -260,7 +263,7 @@ def _names(value: str) -> tuple[str, ...]:
 
 _EXAMPLES = {
     "batch": f"batch=1000 (1 to {BATCH_MAX_ROWS})",
-    "keep": "keep=30d (units: ms, s, min, h, d)",
+    "keep": "keep=30d (units: ms, s, min, h, d; at most 36500d)",
     "pause_lag": "pause_lag=5s or pause_lag=64MB (units: ms, s, min, h, d, kB, MB, GB)",
     "pause_active": "pause_active=20",
     "conflict": "conflict=refuse, conflict=keep or conflict=overwrite",

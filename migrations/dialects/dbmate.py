@@ -33,9 +33,10 @@ from migrations.migration import Migration, Options, Section, SourceFile
 
 _MARK = re.compile(rb"^--[ \t]*migrate:(?:up|down)\b", re.MULTILINE)
 _LIKE_MARKER = re.compile(
-    r"^[ \t]*--+[ \t]*migrate[ \t]*:[ \t]*(\w*)([^\n]*)$", re.IGNORECASE | re.MULTILINE
+    r"^[^\S\n]*--+[^\S\n]*migrate[ \t]*:[ \t]*(\w*)([^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
 _MARKER = re.compile(r"--[ \t]*migrate:(up|down)(?:[ \t]+[^\n]*)?\s*")
+_BEHIND = re.compile(r"--[ \t]*migrate:(up|down)(?:[ \t]+transaction:\w+)?[ \t]*\r?$", re.MULTILINE)
 _OPTIONS = ("transaction:false", "transaction:true")
 _NAME = re.compile(r"([0-9]+)(.*)\.sql", re.IGNORECASE | re.DOTALL)
 _NAME_REMEDY = "Name it like 20260102030405_add_users.sql: a number, an underscore, a description"
@@ -151,6 +152,7 @@ def _built(parts: Sequence[_Part], file: str, reading: Reading) -> Built:
 
 def _parts(text: str, file: str) -> Iterator[_Part]:
     """The parts of a file in order. Raises MarkerError."""
+    _check_behind(text, file)
     found = [match for match in _LIKE_MARKER.finditer(text) if _checked(match, text, file)]
     _check_before(text[: found[0].start()] if found else text, file)
     starts = [match.start() for match in found] + [len(text)]
@@ -161,6 +163,19 @@ def _parts(text: str, file: str) -> Iterator[_Part]:
         yield _Part(
             match.group(1), text[start:end], line, transaction="transaction:false" not in options
         )
+
+
+def _check_behind(text: str, file: str) -> None:
+    """A marker behind SQL on its line would be a mere comment, and run what follows with it."""
+    for match in _BEHIND.finditer(text):
+        before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()].strip()
+        if before and not before.startswith("--"):
+            raise MarkerError(
+                file,
+                _line(text, match),
+                "a marker behind other text on the same line",
+                f"Write `-- migrate:{match.group(1)}` on a line of its own",
+            )
 
 
 def _checked(match: re.Match[str], text: str, file: str) -> bool:

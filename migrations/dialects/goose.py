@@ -6,7 +6,8 @@
     -- +goose ENVSUB ON | OFF      between them `$NAME`, `${NAME}` and `${NAME:-default}` are filled
 
 - The case of an annotation does not matter; it starts its line. A comment with `+goose` in it that
-  is no annotation is an error, as it is for goose.
+  is no annotation is an error, as it is for goose; so is what goose overlooks, an annotation behind
+  SQL, in capitals or without its `+`, because what follows would run in the wrong section.
 - Statements are split by PostgreSQL's grammar: a last one without semicolon is a statement too.
 - Up may be empty: a migration that does nothing.
 - Where ENVSUB is on, a variable that is not declared is refused by its name; `$$` is a `$`. Where
@@ -38,6 +39,7 @@ from migrations.errors import FileNameError, MarkerError, VariableError
 from migrations.migration import Migration, Options, SourceFile
 
 _MARK = re.compile(rb"^[ \t]*--[^\n]*\+goose", re.MULTILINE)
+_LIKE = re.compile(r"--[^\S\n]*\+?[^\S\n]*goose\b(.*)", re.IGNORECASE)
 _NAME = re.compile(r"([0-9]+)_(.*)\.sql", re.IGNORECASE | re.DOTALL)
 _COMMANDS = {
     command.lower(): command
@@ -146,6 +148,7 @@ def _command(text: str, number: int, file: str) -> str:
     """The annotation of a line; empty for all others. Raises MarkerError for a wrong one."""
     stripped = text.strip()
     if not stripped.startswith("--") or "+goose" not in stripped:
+        _check_unlike(stripped, number, file)
         return ""
     words = " ".join(stripped.replace("--", "").replace("+goose", "", 1).split())
     command = _COMMANDS.get(words.lower(), "")
@@ -158,6 +161,23 @@ def _command(text: str, number: int, file: str) -> str:
             file, number, f"blanks before `-- +goose {command}`", "Start the line with it"
         )
     return command
+
+
+def _check_unlike(line: str, number: int, file: str) -> None:
+    """Raise MarkerError for what goose takes as a comment and a person as an annotation."""
+    if "--" not in line or (found := _LIKE.search(line)) is None:
+        return
+    command = _COMMANDS.get(" ".join(found.group(1).lower().split()))
+    before = line[: found.start()]
+    if command is None or before.startswith("--"):
+        return
+    problem = "behind other text on the same line" if before else "not written as goose reads it"
+    raise MarkerError(
+        file,
+        number,
+        f"the annotation `{found.group()[:80]}` is {problem}",
+        f"Write `-- +goose {command}` on a line of its own",
+    )
 
 
 def _sections(lines: Sequence[_Line], file: str) -> dict[str, list[_Line]]:

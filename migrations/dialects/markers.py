@@ -9,8 +9,8 @@
 
 A marker stands at the start of its line and is written exactly so, in this case. sql-migrate takes
 a line that is almost a marker as a comment, and runs what follows in the wrong section; here it is
-an error. Times need a unit (`ms`, `s`, `min`, `h`, `d`); `0` switches a timeout off. A role is
-taken letter by letter, without quotes.
+an error. Times need a unit (`ms`, `s`, `min`, `h`, `d`); `0` switches a timeout off, and the
+server takes 24 days at most. A role is taken letter by letter, without quotes.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ SECTIONS = ("Up", "Down", "Verify", "Data", "Gate", "Validate")
 COMMANDS = (*SECTIONS, "StatementBegin", "StatementEnd")
 _OPTIONS = ("notransaction", "lock_timeout", "statement_timeout", "role")
 _EXACT = "-- +migrate "
-_LIKE_MARKER = re.compile(r"--[ \t]*\+[ \t]*migrate([^\n]*)", re.IGNORECASE)
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min|h|d)")
+_LIKE_MARKER = re.compile(r"--[^\S\n]*\+[^\S\n]*migrate([^\n]*)", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)(ms|s|min|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_TIMEOUT_MAX_S = 24 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ def options_of(marker: Marker, file: str) -> Options:
 def _swallows_section(before: str, match: re.Match[str]) -> bool:
     """Whether a marker stands behind SQL on the same line, where it would be a mere comment."""
     words = match.group(1).split()
-    return not before.lstrip().startswith("--") and bool(words) and words[0] in COMMANDS
+    # For the server, a carriage return ends a comment too.
+    commented = before.rpartition("\r")[2].lstrip().startswith("--")
+    return not commented and bool(words) and words[0] in COMMANDS
 
 
 def _checked(before: str, match: re.Match[str], file: str, line: int) -> list[str]:
@@ -147,7 +150,7 @@ def _seconds(key: str, given: dict[str, str], file: str, line: int) -> float | N
     if value is None:
         return None
     seconds = seconds_of(value)
-    if seconds is None:
+    if seconds is None or seconds > _TIMEOUT_MAX_S:
         raise _wrong_value(key, file, line)
     return seconds
 
@@ -155,5 +158,5 @@ def _seconds(key: str, given: dict[str, str], file: str, line: int) -> float | N
 def _wrong_value(key: str, file: str, line: int) -> MarkerError:
     if key == "notransaction":
         return MarkerError(file, line, "notransaction takes no value", "Write `notransaction`")
-    example = "role=name" if key == "role" else f"{key}=2s (units: ms, s, min, h, d)"
+    example = "role=name" if key == "role" else f"{key}=2s (units: ms, s, min, h, d; at most 24d)"
     return MarkerError(file, line, f"option {key} has no usable value", f"Write {example}")

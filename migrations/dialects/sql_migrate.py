@@ -49,6 +49,8 @@ from migrations.phases import phased
 from migrations.version import NAME_REMEDY, version_and_name
 
 _MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
+_OTHERS = re.compile(r"^--[ \t]*(?:\+goose[ \t]+(up|down)\b|migrate:(up|down)\b)", re.I | re.M)
+"""Sections of goose and dbmate: comments here, so that what follows would run in the wrong one."""
 _STATEMENT_END = re.compile(r"^-- \+migrate StatementEnd", re.MULTILINE)
 _SUFFIX_CHARS = len(".sql")
 _HALF = (".up.sql", ".down.sql", "/up.sql", "/down.sql")
@@ -145,7 +147,16 @@ class _Part:
 def _migration(
     named: tuple[str, str], file: SourceFile, dialect: str, reading: Reading
 ) -> Migration:
-    parts = _parts(text_of(file), file.name)
+    text = text_of(file)
+    parts = _parts(text, file.name)
+    if found := _OTHERS.search(text):
+        section = (found.group(1) or found.group(2)).capitalize()
+        raise MarkerError(
+            file.name,
+            text.count("\n", 0, found.start()) + 1,
+            f"`{found.group()}` is the marker of another tool in a file with ours",
+            f"Write `-- +migrate {section}`",
+        )
     check_sections({name: part.marker for name, part in parts.items()}, file.name)
     if "Data" in parts:
         return assemble(named, dialect, file, _in_batches(parts, file.name, reading))

@@ -137,6 +137,9 @@ async def test_a_look_finds_a_table_by_its_own_name_or_says_that_it_is_not_there
     assert (found.table, [row.version for row in found.rows]) == ("public.old_history", ["1", "2"])
     (missing,) = await histories_in(world.settings, "", Adoption("goose", table="other"))
     assert "the table other of goose is not here" in missing.problem
+    for name in ("a.b.c.d", "a..b", '"'):
+        (wrong,) = await histories_in(world.settings, "", Adoption("goose", table=name))
+        assert f"the table {name} of goose is not here" in wrong.problem
 
 
 @pytest.mark.parametrize(

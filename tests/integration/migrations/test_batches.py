@@ -152,6 +152,34 @@ async def test_another_text_of_a_half_done_migration_is_refused(users: World) ->
     assert outcome.failure.kind == "checksum"
 
 
+async def test_a_half_done_migration_gets_another_text_by_a_down_beside_the_old_one(
+    users: World,
+) -> None:
+    await users.execute("ALTER TABLE copies ADD CHECK (user_id <> 1500)")
+    await users.up(data(COPY))
+    down = "-- +migrate Down\nDELETE FROM copies;"
+    undone = await users.rollback(data(COPY, "batch=1000", down))
+    assert undone.verdict is Verdict.DONE, undone.failure
+    outcome = await users.up(data(f"{COPY} WHERE id <> 1500"))
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await users.value("SELECT count(*) FROM copies") == ROWS - 1
+
+
+@pytest.mark.parametrize("options", ["batch=1000", "batch=1000 backup=email"])
+async def test_a_text_of_which_no_batch_is_committed_may_be_corrected(
+    users: World, options: str
+) -> None:
+    wrong = await users.up(data("UPDATE users SET nope = 1 FROM batch", options))
+    assert wrong.failure is not None
+    assert wrong.failure.sqlstate == "42703"
+    outcome = await users.up(data(EMPTY, "batch=1000 backup=settings"))
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert await users.value("SELECT count(*) FROM users WHERE settings = '{}'") == ROWS
+    undone = await users.rollback(data(EMPTY, "batch=1000 backup=settings"))
+    assert undone.verdict is Verdict.DONE, undone.failure
+    assert await users.value("SELECT count(*) FROM users WHERE settings = '{}'") == 0
+
+
 async def test_the_size_of_batches_may_change_between_two_attempts(users: World) -> None:
     await users.execute("ALTER TABLE copies ADD CHECK (user_id <> 1500)")
     await users.up(data(COPY))
@@ -227,6 +255,13 @@ async def test_a_composite_key_is_paged_by_row(users: World) -> None:
         ("SELECT 1", "email", "write key=id"),
         ("CREATE UNIQUE INDEX ON users (email, id)", "id,email", "write key=email,id"),
         ("ALTER TABLE users ADD n int UNIQUE", "n", "may be NULL"),
+        (
+            "ALTER TABLE users ADD n bigint[] NOT NULL UNIQUE "
+            "GENERATED ALWAYS AS (ARRAY[id]) STORED",
+            "n",
+            "the type bigint[]",
+        ),
+        ("CREATE UNIQUE INDEX ON users (settings)", "settings", "the type jsonb"),
         ("SELECT 1", "nothing", "no column nothing"),
         ("DROP TABLE users", "id", "no table users"),
         ("CREATE UNIQUE INDEX ON users (email) WHERE id > 0", "email", "write key=id"),

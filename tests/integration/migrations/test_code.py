@@ -258,6 +258,8 @@ async def test_a_module_that_swallows_its_cancellation_does_not_commit(world: Wo
 async def test_a_module_that_exits_fails_and_nothing_else_ends(world: World) -> None:
     said = await failure(world, body("import sys", "sys.exit(3)"))
     assert said.message.startswith("SystemExit in up")
+    said = await failure(world, body("", "raise BaseExceptionGroup('two', [SystemExit(3)])"))
+    assert said.message.startswith("BaseExceptionGroup in up")
 
 
 async def test_a_backend_that_dies_is_no_failure_of_the_module(world: World) -> None:

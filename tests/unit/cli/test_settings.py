@@ -43,6 +43,12 @@ def test_without_anything_said_the_safe_defaults_hold() -> None:
     assert settings.pool == "default"
 
 
+@pytest.mark.parametrize("seconds", ["inf", "2073601"])
+def test_a_timeout_that_no_server_takes_is_refused(seconds: str) -> None:
+    with pytest.raises(SettingsError, match="lock_timeout_s"):
+        load({"rollout.lock_timeout_s": seconds})
+
+
 def test_without_a_broker_everything_runs_in_one_process() -> None:
     assert load({}).settings.transport is Transport.LOCAL
     assert load({"kafka.bootstrap": "localhost:9092"}).settings.transport is Transport.KAFKA

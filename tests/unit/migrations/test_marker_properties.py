@@ -49,6 +49,7 @@ fractions = st.builds(
     lambda number: Written(f"{number}s", number), st.floats(0.001, 1000).map(lambda x: round(x, 3))
 )
 times = counted(UNITS_S, "lag_s") | fractions | st.just(Written("0", 0.0))
+timeouts = times.filter(lambda one: one.value <= 24 * UNITS_S["d"])
 words = st.text(
     st.characters(codec="utf-8", exclude_categories=["C", "Z"], exclude_characters=","),
     min_size=1,
@@ -58,7 +59,7 @@ names = st.lists(words, min_size=1, max_size=3).map(lambda one: Written(",".join
 single = words.map(lambda one: Written(one, one))
 numbers = st.integers(0, 1000).map(lambda one: Written(str(one), one))
 
-RUNNING = {"lock_timeout": times, "statement_timeout": times, "role": single}
+RUNNING = {"lock_timeout": timeouts, "statement_timeout": timeouts, "role": single}
 PAUSING = {
     "pause_lag": counted(UNITS_S, "lag_s") | counted(UNITS_BYTES, "lag_bytes"),
     "pause_active": numbers,

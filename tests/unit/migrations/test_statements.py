@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 import migrations
 from migrations import labels
+from migrations.errors import SqlSyntaxError
 from migrations.migration import ConcurrentIndex
 from migrations.statements import split
 
@@ -59,6 +61,35 @@ def test_any_literal_comes_back_whole_and_is_masked(value: str) -> None:
     (statement,) = split(f"SELECT {quoted} ; ", file="f.sql")
     assert statement.text == f"SELECT {quoted}"
     assert labels.normalized(statement.text) == "SELECT $1"
+
+
+@pytest.mark.parametrize("count", [50, 5000])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        pytest.param(lambda count: "SELECT a" + " || a" * count + " FROM t", id="concatenated"),
+        pytest.param(
+            lambda count: "INSERT INTO u " + " UNION ALL ".join(["SELECT 1 FROM t"] * count),
+            id="in a union",
+        ),
+        pytest.param(
+            lambda count: "SELECT FROM t" + " JOIN t USING (a)" * count + " WHERE a = 'into'",
+            id="joined",
+        ),
+    ],
+)
+def test_a_statement_may_be_as_deep_as_the_server_lets_it_be(
+    statement: Callable[[int], str], count: int
+) -> None:
+    text = statement(count)
+    (found,) = split(text, file="f.sql")
+    assert found.text == text
+    assert "t" in labels.tables(text)
+
+
+def test_a_statement_that_is_too_deep_for_the_grammar_is_to_be_taken_apart() -> None:
+    with pytest.raises(SqlSyntaxError, match=r"memory exhausted.*nested too deeply"):
+        split("SELECT " + "(" * 20_000 + "1" + ")" * 20_000, file="f.sql")
 
 
 def test_comments_around_statements_are_left_out_and_empty_text_has_no_statement() -> None:
