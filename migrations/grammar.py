@@ -11,16 +11,20 @@ postgast wraps libpg_query (the PostgreSQL 18 grammar). Facts this module hides,
   therefore literals are masked from the tokens.
 - protobuf gives up on trees deeper than 100 messages, which 47 times `||` or 94 times UNION reach;
   unbounded, trees are as deep as PostgreSQL's own parser and stack let them be.
+- The C side recurses: 30,000 operators in one expression overflow a stack of 8 MB, which ends the
+  process. So a long text is read on a larger stack, and what is too deep for protobuf is refused.
 """
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from enum import Enum
 from functools import cache
 from typing import Any, NamedTuple
 
 import postgast
-from google._upb import _message as protobuf
 from google.protobuf.message import DecodeError, Message
 from postgast import pg_query_pb2 as tree
 
@@ -51,8 +55,6 @@ _LITERALS = frozenset(
         tree.Token.FCONST,
     }
 )
-protobuf.SetAllowOversizeProtos(True)
-
 _NODE = tree.Node.DESCRIPTOR
 _COMMENTS = frozenset({tree.Token.SQL_COMMENT, tree.Token.C_COMMENT})
 _MASKED = _LITERALS | _COMMENTS
@@ -89,8 +91,18 @@ _WITHOUT_RELATIONS = _LEAVES | {
 _RELATIONS = (tree.RangeVar, tree.CommonTableExpr)
 
 
+_LONG_CHARS = 40_000
+"""Shorter texts are never too deep for the usual stack of 8 MB."""
+_STACK_BYTES = 256 * 2**20
+"""For hundreds of thousands of operators in one expression; only what is used takes memory."""
 TOO_DEEP = "memory exhausted"
 """How PostgreSQL's own grammar begins to say that an expression is nested too deeply."""
+
+
+with suppress(ImportError):  # another implementation of protobuf has another bound
+    from google._upb import _message as protobuf
+
+    protobuf.SetAllowOversizeProtos(True)
 
 
 class GrammarError(Exception):
@@ -116,13 +128,23 @@ class RawStatement(NamedTuple):
 def parse(sql: str) -> list[RawStatement]:
     """Parse a whole script once. Raises GrammarError."""
     try:
-        parsed = postgast.parse(sql)
+        parsed = postgast.parse(sql) if len(sql) < _LONG_CHARS else _parsed_with_room(sql)
     except postgast.PgQueryError as error:
         raise GrammarError(error.message, max(error.cursorpos - 1, 0)) from None
     except DecodeError:
         raise GrammarError(TOO_DEEP, 0) from None
     size = len(sql.encode())
     return [_raw(statement, size) for statement in parsed.stmts]
+
+
+def _parsed_with_room(sql: str) -> tree.ParseResult:
+    """The tree of a text that may be deep, made on a stack that is large enough for it."""
+    before = threading.stack_size(_STACK_BYTES)
+    try:
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            return pool.submit(postgast.parse, sql).result()
+    finally:
+        threading.stack_size(before)
 
 
 def masked(sql: str, spans: list[tuple[int, int]]) -> list[str]:

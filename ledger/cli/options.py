@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from ledger.service.asked import Asked
 
 MIGRATIONS = Path("migrations")
+"""The folder that commands look for when none is named."""
 TIMEOUT_MAX_S = 24 * 86400.0
 """The server counts milliseconds, and no more of them."""
-"""The folder that commands look for when none is named."""
 
 DatabaseArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="Id of the database.")]
 RolloutArgument = Annotated[

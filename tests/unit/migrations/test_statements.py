@@ -87,6 +87,11 @@ def test_a_statement_may_be_as_deep_as_the_server_lets_it_be(
     assert "t" in labels.tables(text)
 
 
+def test_a_chain_of_operators_that_no_server_runs_is_refused() -> None:
+    with pytest.raises(SqlSyntaxError, match="nested too deeply"):
+        split("SELECT 1" + "+1" * 50_000, file="1_deep.sql")
+
+
 def test_a_statement_that_is_too_deep_for_the_grammar_is_to_be_taken_apart() -> None:
     with pytest.raises(SqlSyntaxError, match=r"memory exhausted.*nested too deeply"):
         split("SELECT " + "(" * 20_000 + "1" + ")" * 20_000, file="f.sql")
