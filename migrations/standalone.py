@@ -82,6 +82,8 @@ class Status:
     owner: str = ""
     failure: Failure | None = None
     backups: tuple[Backup, ...] = ()
+    in_use: str = ""
+    """Why nothing would be applied, when somebody goes on with the tool that was adopted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,9 @@ async def status(
     found = await glance(settings, target)
     if found.failure is not None:
         return Status((), found.owner, found.failure)
-    return Status(_lines(found, migrations), found.owner, backups=found.backups)
+    return Status(
+        _lines(found, migrations), found.owner, backups=found.backups, in_use=found.in_use
+    )
 
 
 def _work(

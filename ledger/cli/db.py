@@ -169,7 +169,10 @@ async def status(
         empty="There is no migration.",
         owner=found.owner or None,
         backups=db_backups.backup_rows(found.backups),
+        in_use=found.in_use or None,
     )
+    if found.in_use:
+        say(found.in_use)
     for backup in found.backups:
         say(db_backups.backup_text(backup))
     for line in found.lines:

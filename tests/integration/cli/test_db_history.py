@@ -61,6 +61,19 @@ async def test_what_is_known_already_is_not_counted_when_a_history_is_adopted_ag
     assert "mark 1 migration as applied" in again.err
 
 
+async def test_status_says_that_somebody_goes_on_with_the_old_tool(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    await execute(database, DBMATE.format(more=""))
+    await ledger("db", "adopt", "--yes", DATABASE_URL=database)
+    calm = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert calm.json["in_use"] is None
+    await execute(database, "INSERT INTO schema_migrations VALUES ('2')")
+    status = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert (status.code, status.json["in_use"] in status.err) == (ExitCode.OK, True)
+    assert "dbmate was used here after its history was adopted" in status.err
+
+
 async def test_a_tool_whose_history_is_only_read_is_refused_by_name(
     ledger: LedgerProgram, migrations: Path, database: str
 ) -> None:
