@@ -9,6 +9,7 @@ schema) or the word before it says that a name follows.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import asyncpg
 
@@ -65,7 +66,12 @@ def located(
     )
 
 
-def _file_of(migration: Migration, direction: Direction, statement: Statement) -> str | None:
+def in_file(failure: Failure, migration: Migration, direction: Direction) -> Failure:
+    """The same failure with the file that it is about, where no statement of it is."""
+    return replace(failure, file=failure.file or _file_of(migration, direction, None))
+
+
+def _file_of(migration: Migration, direction: Direction, statement: Statement | None) -> str | None:
     """The file that the statement stands in, of those that its migration was read from."""
     for section in (migration.section(direction), migration.verify):
         if section and section.file and any(one is statement for one in section.statements):

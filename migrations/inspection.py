@@ -5,16 +5,17 @@ Nothing is written and no lock is taken; the journal need not exist.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 import asyncpg
 
 from migrations import journal
+from migrations.adoption.watching import refuse_in_use
 from migrations.arrival import Facts, facts_of, identity_of, refuse_unsuitable
 from migrations.backups import Backup, backups
 from migrations.entries import Entry, State
-from migrations.errors import PoolerRefused, StandbyRefused, Unreachable
+from migrations.errors import PoolerRefused, StandbyRefused, StillInUse, Unreachable
 from migrations.failure import from_error
 from migrations.journal import Record, latest_by_version, statement
 from migrations.session import (
@@ -69,6 +70,8 @@ class Inspection:
     """The journal itself, with its entries about the target."""
     backups: tuple[Backup, ...] = ()
     """What data migrations have saved there."""
+    in_use: str = ""
+    """What to say when somebody goes on with the tool whose history was adopted; of `glance`."""
 
     @property
     def latest(self) -> dict[str, Entry]:
@@ -122,7 +125,19 @@ async def _glance(connection: Connection, target: str, role: str | None) -> Insp
     except StandbyRefused:
         # Reading is what a standby is for.
         found = replace(found, in_recovery=True)
-    return await _with_backups(connection, target, _with_record(found, facts, record))
+    found = await _with_backups(connection, target, _with_record(found, facts, record))
+    return replace(found, in_use=await _in_use(connection, found.entries, target))
+
+
+async def _in_use(connection: Connection, entries: Sequence[Entry], target: str) -> str:
+    """Why nothing would be applied here; empty also where the other table may not be read."""
+    try:
+        await refuse_in_use(connection, entries, target)
+    except StillInUse as error:
+        return str(error)
+    except asyncpg.PostgresError:
+        return ""
+    return ""
 
 
 async def _look(connection: Connection, target: str, role: str | None) -> Inspection:

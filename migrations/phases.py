@@ -13,7 +13,7 @@ back may follow later, also when newer migrations have been applied meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Protocol, TypeVar
@@ -108,6 +108,15 @@ def through(migrations: Iterable[P], last: Phase) -> tuple[list[P], list[P]]:
 def may_follow(migration: Phased) -> bool:
     """Whether it may be applied after newer migrations, because it may have been held back."""
     return migration.phase in (Phase.MIGRATE, Phase.CONTRACT)
+
+
+def outlived(migrations: Iterable[Migration], applied: Container[str]) -> frozenset[str]:
+    """The versions of earlier phases whose contract is applied: it took away what they made."""
+    units = [one for one in migrations if one.phase]
+    over = {one.unit for one in units if one.phase == Phase.CONTRACT and one.version in applied}
+    return frozenset(
+        one.version for one in units if one.unit in over and one.phase != Phase.CONTRACT
+    )
 
 
 def held_back(label: str, phase: str) -> str:

@@ -206,11 +206,21 @@ def _up(work: Work, migration: Migration, history: _History) -> Decision:
 
 def _already_applied(work: Work, migration: Migration, entry: Entry) -> Decision:
     if not is_text_of(entry, migration):
-        return _stop(migration, Direction.UP, "checksum", CHANGED)
+        return _stop(migration, Direction.UP, "checksum", changed(migration.version))
     if work.rollout and entry.rollout == work.rollout:
         return Report(outcome_of(entry, Direction.UP))
     note = "applied before by another rollout" if entry.rollout else "applied outside of a ledger"
     return _skipped(migration, Direction.UP, note + _down_note(migration, entry))
+
+
+def changed(version: str) -> str:
+    """What to say of a migration whose text is not the one that was applied."""
+    return (
+        "the migration was applied here with another up section; restore the file as it was "
+        "applied, and write the change as a new migration; or accept the new text with "
+        f"`ledger repair {version} --accept-changed --reason WHY` "
+        "(`ledger db repair` for one database)"
+    )
 
 
 def is_text_of(entry: Entry, migration: Migration) -> bool:
@@ -338,11 +348,6 @@ def _direction(mode: Mode) -> Direction:
     return Direction.UP if mode is Mode.UP else Direction.DOWN
 
 
-CHANGED = (
-    "the migration was applied here with another up section; restore the file as it was applied, "
-    "and write the change as a new migration; or accept the new text with "
-    "`ledger repair VERSION --accept-changed --reason WHY` (`ledger db repair` for one database)"
-)
 _HALF_DONE_OTHER_TEXT = (
     "the migration is half done with another text of this section; run the old text to its end, "
     "or roll it back with a Down section beside the old text, before the new one"

@@ -19,7 +19,7 @@ from migrations.inspection import Inspection, glance
 from migrations.migration import Language, Migration
 from migrations.ordering import late
 from migrations.phases import Phase
-from migrations.plan import CHANGED, applied_versions, half_done, is_text_of
+from migrations.plan import applied_versions, changed, half_done, is_text_of
 from migrations.runner import run
 from migrations.session import ConnectionSettings
 from migrations.verifying import Verification, verify
@@ -82,6 +82,8 @@ class Status:
     owner: str = ""
     failure: Failure | None = None
     backups: tuple[Backup, ...] = ()
+    in_use: str = ""
+    """Why nothing would be applied, when somebody goes on with the tool that was adopted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,9 @@ async def status(
     found = await glance(settings, target)
     if found.failure is not None:
         return Status((), found.owner, found.failure)
-    return Status(_lines(found, migrations), found.owner, backups=found.backups)
+    return Status(
+        _lines(found, migrations), found.owner, backups=found.backups, in_use=found.in_use
+    )
 
 
 def _work(
@@ -198,7 +202,7 @@ def _line(
         entry.finished_at,
         entry.rollout,
         entry.note,
-        "" if same else CHANGED,
+        "" if same else changed(migration.version),
     )
 
 
@@ -211,11 +215,13 @@ def _missing(entry: Entry) -> StatusLine:
         entry.finished_at,
         entry.rollout,
         entry.note,
-        "" if gone else MISSING,
+        "" if gone else missing(entry.migration),
     )
 
 
-MISSING = (
-    "applied here, and no file of the folder has it; restore the file, or accept that it is gone "
-    "with `ledger db repair VERSION --gone --reason WHY`"
-)
+def missing(version: str) -> str:
+    """What to say of an applied migration that the folder does not have."""
+    return (
+        "applied here, and no file of the folder has it; restore the file, or accept that it is "
+        f"gone with `ledger db repair {version} --gone --reason WHY`"
+    )

@@ -16,7 +16,7 @@ import asyncpg
 from migrations.batches import run_batches
 from migrations.entries import NewEntry, State, entry_for
 from migrations.errors import LockLost, Refused, RunError
-from migrations.failure import from_error, located
+from migrations.failure import from_error, in_file, located
 from migrations.lock import try_lock
 from migrations.migration import Direction, Migration
 from migrations.plan import Run, Stop, repeated
@@ -59,7 +59,8 @@ async def run_step(target: Target, run: Run) -> StepOutcome:
 async def stop_step(target: Target, stop: Stop) -> StepOutcome:
     """Journal and report a migration that must not run."""
     target.observer.step_started(stop.migration, stop.direction)
-    return await _failed(target, stop.migration, stop.direction, stop.failure, 0)
+    failure = in_file(stop.failure, stop.migration, stop.direction)
+    return await _failed(target, stop.migration, stop.direction, failure, 0)
 
 
 async def _run(target: Target, run: Run, started: float) -> StepOutcome:
@@ -72,7 +73,7 @@ async def _run(target: Target, run: Run, started: float) -> StepOutcome:
     except Refused:
         raise
     except RunError as error:
-        failure = from_error(error)
+        failure = in_file(from_error(error), run.migration, run.direction)
     except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         if is_connection_lost(target.connection, error):
             raise

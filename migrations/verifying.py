@@ -12,6 +12,7 @@ from migrations.errors import Unreachable
 from migrations.failure import from_error, located
 from migrations.inspection import glance
 from migrations.migration import Direction, Holds, Language, Migration, Section, Statement
+from migrations.phases import outlived
 from migrations.plan import applied_versions
 from migrations.retry import StatementFailed
 from migrations.session import Connection, ConnectionSettings, close_session, open_session
@@ -42,7 +43,7 @@ async def verify(
     """Run the Verify sections of what is applied, read-only. Raises Unreachable, ProgramRefused.
 
     A migration that a later one builds upon may rightly fail its check: the answer is a report, not
-    a judgement.
+    a judgement. The earlier phases of a change are not asked once its contract is applied.
     """
     found = await glance(settings, target)
     if not found.reachable and found.failure is not None:
@@ -52,7 +53,12 @@ async def verify(
         settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
     )
     try:
-        wanted = [item for item in migrations if item.version in applied and item.verify]
+        over = outlived(migrations, applied)
+        wanted = [
+            item
+            for item in migrations
+            if item.version in applied and item.version not in over and item.verify
+        ]
         refuse_verify_programs(programs, wanted)
         session = _Session(connection, settings, target)
         return tuple([await _verified(session, item) for item in wanted])

@@ -16,6 +16,7 @@ from ledger.cli.planning import plan_request
 from ledger.cli.running import command, opened
 from ledger.cli.variables import declared
 from ledger.cli.watching import stay
+from ledger.domain.wording import number_of
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ def _facts(preview: PlanPreview, adoption: Adoption) -> list[str]:
     }.get(adoption.source, f"adopt the history of {adoption.source}")
     sizes = ", ".join(str(len(wave)) for wave in preview.waves)
     return [
-        f"{whose} on {len(preview.databases)} databases in {len(preview.waves)} waves ({sizes})",
-        f"from a folder of {len(preview.steps)} migrations; none of them runs",
+        f"{whose} on {number_of(len(preview.databases), 'database')} "
+        f"in {number_of(len(preview.waves), 'wave')} ({sizes})",
+        f"from a folder of {number_of(len(preview.steps), 'migration')}; none of them runs",
     ]

@@ -11,7 +11,7 @@ from ledger.cli import db_backups, db_history, db_leaving
 from ledger.cli.allowing import CodeOption, languages
 from ledger.cli.asking import YesOption, confirm
 from ledger.cli.db_options import Patience, Permission, confirm_outside, said_of
-from ledger.cli.db_target import Place, connection_of, described
+from ledger.cli.db_target import Place, connection_of
 from ledger.cli.exits import ExitCode
 from ledger.cli.options import (
     MIGRATIONS,
@@ -24,6 +24,7 @@ from ledger.cli.options import (
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.running import command
 from ledger.cli.variables import loaded_here
+from ledger.domain.wording import failure_text, number_of
 
 if TYPE_CHECKING:
     from migrations.work import Outcome, StepOutcome, Verdict
@@ -110,7 +111,6 @@ async def down(
 ) -> ExitCode:
     """Take the newest N migrations of the folder back in one database."""
     from ledger.cli.db_telling import Telling
-    from ledger.domain.wording import number_of
     from migrations import standalone
 
     outside, limits = permission.granted(), patience.limits(ctx)
@@ -147,7 +147,7 @@ async def status(
     migrations = loaded_here(ctx, folder, dialect, var, psql=True)
     found = await standalone.status(connection_of(place), migrations, target=place.schema)
     if found.failure is not None:
-        say(f"ledger: {described(found.failure)}")
+        say(f"ledger: {failure_text(found.failure)}")
         return ExitCode.FAILED
     if found.owner:
         say(f"This database belongs to the fleet of ledger {found.owner}.")
@@ -169,7 +169,10 @@ async def status(
         empty="There is no migration.",
         owner=found.owner or None,
         backups=db_backups.backup_rows(found.backups),
+        in_use=found.in_use or None,
     )
+    if found.in_use:
+        say(found.in_use)
     for backup in found.backups:
         say(db_backups.backup_text(backup))
     for line in found.lines:
@@ -190,7 +193,8 @@ async def verify(
 ) -> ExitCode:
     """Run the Verify sections of what is applied in one database, read-only.
 
-    A migration that a later one builds upon may rightly fail its check.
+    A migration that a later one builds upon may rightly fail its check; so may the earlier phases
+    of a change whose contract is applied, which are not asked.
     """
     from migrations import standalone
 
@@ -206,7 +210,7 @@ async def verify(
                 "name": one.name,
                 "checks": one.checks,
                 "holds": one.failure is None,
-                "problem": described(one.failure) if one.failure else None,
+                "problem": failure_text(one.failure) if one.failure else None,
             }
             for one in found
         ],
@@ -225,10 +229,10 @@ def _conclude(outcome: Outcome, kind: str, output: Output) -> ExitCode:
         ("migration", "direction", "result", "duration_ms", "note", "problem"),
         empty="Nothing was tried." if failure else "Nothing to do.",
         verdict=outcome.verdict,
-        failure=described(failure) if failure else None,
+        failure=failure_text(failure) if failure else None,
     )
     if failure is not None:
-        say(f"ledger: {described(failure)}")
+        say(f"ledger: {failure_text(failure)}")
     return _code(outcome.verdict)
 
 
@@ -241,7 +245,7 @@ def _steps(steps: Sequence[StepOutcome]) -> list[dict[str, Any]]:
             "duration_ms": step.duration_ms,
             "statements": step.statements,
             "note": step.note,
-            "problem": described(step.failure) if step.failure else None,
+            "problem": failure_text(step.failure) if step.failure else None,
         }
         for step in steps
     ]

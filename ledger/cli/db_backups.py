@@ -10,10 +10,11 @@ import typer
 
 from ledger.cli.asking import YesOption, confirm
 from ledger.cli.db_options import Patience, Permission, said_of
-from ledger.cli.db_target import Place, connection_of, described
+from ledger.cli.db_target import Place, connection_of
 from ledger.cli.exits import ExitCode
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.running import command
+from ledger.domain.wording import failure_text
 
 if TYPE_CHECKING:
     from ledger.contracts.reports import BackupFound
@@ -68,7 +69,7 @@ async def drop_backups(
     )
     if outcome.failure is None:
         return ExitCode.OK
-    say(f"ledger: {described(outcome.failure)}")
+    say(f"ledger: {failure_text(outcome.failure)}")
     return ExitCode.REFUSED if outcome.verdict == "refused" else ExitCode.FAILED
 
 

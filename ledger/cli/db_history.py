@@ -11,12 +11,13 @@ import typer
 from ledger.cli.adopting import DirectoryArgument, Source, ThroughOption, match_rows
 from ledger.cli.asking import YesOption, confirm
 from ledger.cli.db_options import Patience, Permission, confirm_outside, said_of
-from ledger.cli.db_target import Place, connection_of, described
+from ledger.cli.db_target import Place, connection_of
 from ledger.cli.exits import ExitCode
 from ledger.cli.options import MIGRATIONS, DialectOption, VarOption
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.running import command
 from ledger.cli.variables import loaded_here
+from ledger.domain.wording import failure_text, number_of
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
@@ -203,10 +204,11 @@ async def _adopt(
     if dry_run:
         say("Nothing was written.")
         return ExitCode.OK
-    count = len(found.match.taken)
+    count = len({one.version for one in found.match.taken} - found.known)
+    facts = f"mark {number_of(count, 'migration')} as applied; nothing is run"
     confirm(
         settings.place,
-        [f"mark {count} migrations as applied; nothing is run", *said_of(outside)],
+        [facts, *said_of(outside)],
         yes=yes,
         what="Database",
     )
@@ -233,7 +235,7 @@ def _failed(outcome: Outcome) -> ExitCode:
     from migrations.work import Verdict
 
     if outcome.failure is not None:
-        say(f"ledger: {described(outcome.failure)}")
+        say(f"ledger: {failure_text(outcome.failure)}")
     refused = outcome.verdict is Verdict.REFUSED or (
         outcome.failure is not None and outcome.failure.kind == "adoption"
     )

@@ -15,6 +15,7 @@ from ledger.cli.exits import ExitCode
 from ledger.cli.options import MIGRATIONS, DialectOption, VarOption
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.running import command
+from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
     from migrations.adoption.removing import Kept
@@ -115,7 +116,8 @@ async def remove_journal(
 def _losses(kept: Kept) -> list[str]:
     """What a person must know before the journal goes."""
     facts = [
-        f"drop the schema migration_ledger: {kept.entries} entries of {kept.targets} targets",
+        f"drop the schema migration_ledger: {kept.entries} entries "
+        f"of {number_of(kept.targets, 'target')}",
         "what was applied, when, by whom and why is known no more",
     ]
     if kept.owner:

@@ -1,4 +1,4 @@
-"""Which database `ledger db` means, and how it tells what went wrong there."""
+"""Which database `ledger db` means."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from migrations.session import ConnectionSettings
-    from migrations.work import Failure
 
 FORM = "write env:NAME, file:PATH, or postgresql://user@host:port/dbname"
 
@@ -87,11 +86,3 @@ def _warn_of_password(address: str) -> None:
             "warning: the password on the command line can be seen by everybody on this machine; "
             "use env:NAME or file:PATH"
         )
-
-
-def described(failure: Failure) -> str:
-    """What went wrong, where, and who is in the way, in one line."""
-    place = f"{failure.file}:{failure.line}: " if failure.file and failure.line else ""
-    state = f" (SQLSTATE {failure.sqlstate})" if failure.sqlstate else ""
-    blocker = f"; blocked by {failure.blocker}" if failure.blocker else ""
-    return f"{place}{failure.message}{state}{blocker}"

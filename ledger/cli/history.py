@@ -12,9 +12,11 @@ from ledger.cli.exits import ExitCode
 from ledger.cli.migration import DIGEST_SHOWN
 from ledger.cli.output import Format, FormatOption, Output, say
 from ledger.cli.running import Session, command, opened, tell_behind
+from ledger.domain.wording import failure_text
 
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Recorded
+    from ledger.contracts.registry import FailureDetail
     from ledger.contracts.reports import Event
     from ledger.replay import Difference
 
@@ -217,8 +219,9 @@ def told(event: Event) -> str:
     if "database" in body:
         body.pop("rollout", None)
     parts = [_part(name, body[name]) for name in TOLD if body.get(name) not in (None, "", [])]
-    if failure := body.get("failure"):
-        parts.append(failure["message"])
+    failure: FailureDetail | None = getattr(event, "failure", None)
+    if failure is not None:
+        parts.append(failure_text(failure))
     return " ".join(parts)
 
 

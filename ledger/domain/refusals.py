@@ -193,12 +193,12 @@ class InvalidLimit(InvalidArgument):
 class ChangedMigration(Refusal):
     """A version is registered with another `up`."""
 
-    def __init__(self, label: str, known: str, given: str) -> None:
+    def __init__(self, label: str, version: str, known: str, given: str) -> None:
         super().__init__(
             f"migration {label} is registered with another up section "
             f"(checksum {known[:12]}, given {given[:12]}); "
             "restore the file and write the change as a new migration; or accept the new text with "
-            "`ledger repair VERSION --accept-changed --reason WHY`"
+            f"`ledger repair {version} --accept-changed --reason WHY`"
         )
         self.label = label
 

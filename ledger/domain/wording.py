@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 IN_QUEUE = "an agent has it in its queue"
 """What is said of a database that only waits until its agent is through with others."""
 
@@ -9,3 +11,36 @@ IN_QUEUE = "an agent has it in its queue"
 def number_of(count: int, noun: str) -> str:
     """`1 database`, `2 databases`; for the nouns of this program, which all add an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+class Failed(Protocol):
+    """What is known of a failure; without tenant data."""
+
+    @property
+    def message(self) -> str:
+        """What went wrong."""
+
+    @property
+    def sqlstate(self) -> str | None:
+        """The server's code for it."""
+
+    @property
+    def file(self) -> str | None:
+        """The migration's file, or that of its script."""
+
+    @property
+    def line(self) -> int | None:
+        """Where in the file the statement begins."""
+
+    @property
+    def blocker(self) -> str | None:
+        """Who held the lock."""
+
+
+def failure_text(failure: Failed) -> str:
+    """What went wrong, where, and who is in the way, in one line."""
+    line = f":{failure.line}" if failure.line else ""
+    place = f"{failure.file}{line}: " if failure.file else ""
+    state = f" (SQLSTATE {failure.sqlstate})" if failure.sqlstate else ""
+    blocker = f"; blocked by {failure.blocker}" if failure.blocker else ""
+    return f"{place}{failure.message}{state}{blocker}"

@@ -264,7 +264,7 @@ def refuse_changed(state: BundleState, migrations: Iterable[MigrationRef]) -> No
         changed = known is not None and known.up_checksum != ref.up_checksum
         accepted = known is not None and known.up_checksum in {one.checksum for one in ref.accepts}
         if known is not None and changed and not ref.repeatable and not accepted:
-            raise ChangedMigration(ref.label, known.up_checksum, ref.up_checksum)
+            raise ChangedMigration(ref.label, ref.version, known.up_checksum, ref.up_checksum)
 
 
 async def _git(folder: Path, *arguments: str) -> str | None:

@@ -12,6 +12,7 @@ from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.remedies import another_attempt
 from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
 from ledger.domain.waiting import Reason, Surroundings, Waiting, waiting
+from ledger.domain.wording import failure_text
 from migrations.pace import progress_text
 
 
@@ -124,7 +125,7 @@ def _line(
         wave=database.wave,
         status=database.status.value,
         attempt=database.attempt,
-        problem=failure.message if failure else "",
+        problem=failure_text(failure) if failure else "",
         waits_for=waits.text if waits else "",
         helps=helps or "",
         progress=_progress(database),

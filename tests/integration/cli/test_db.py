@@ -47,6 +47,16 @@ async def test_a_migration_that_fails_is_told_with_file_and_line(
     assert "Traceback" not in answer.err
 
 
+async def test_a_migration_without_a_way_back_is_told_with_its_file(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    (migrations / "3_final.sql").write_text("-- +migrate Up\nSELECT 1;\n")
+    await ledger("db", "up", DATABASE_URL=database)
+    answer = await ledger("db", "down", "--yes", DATABASE_URL=database)
+    assert answer.code == ExitCode.FAILED
+    assert "ledger: 3_final.sql: the migration has no down section" in answer.err
+
+
 async def test_a_check_that_does_not_hold_fails_the_command(
     ledger: LedgerProgram, migrations: Path, database: str
 ) -> None:
@@ -193,3 +203,18 @@ async def test_a_contract_waits_until_it_is_asked_for(
     assert (asked.code, "held back" in asked.err) == (ExitCode.OK, False)
     again = await ledger("db", "up", DATABASE_URL=database)
     assert "held back" not in again.err
+
+
+async def test_a_phase_is_not_verified_any_more_when_its_contract_is_applied(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    asks = "-- +migrate Verify\nSELECT to_regclass('mirror') IS {} NULL;\n"
+    expand = "-- +migrate Up\nCREATE TABLE mirror (id int);\n" + asks.format("NOT")
+    contract = "-- +migrate Up\nDROP TABLE mirror;\n" + asks.format("")
+    (migrations / "3_change.expand.sql").write_text(expand)
+    (migrations / "3_change.contract.sql").write_text(contract)
+    for phase, asked in (("expand", ["1", "3.1"]), ("contract", ["1", "3.3"])):
+        assert (await ledger("db", "up", "--phase", phase, DATABASE_URL=database)).code == 0
+        verified = await ledger("db", "verify", "-o", "json", DATABASE_URL=database)
+        assert verified.code == ExitCode.OK
+        assert [one["migration"] for one in verified.json["items"]] == asked

@@ -50,6 +50,38 @@ async def test_a_database_comes_over_goes_on_and_goes_back(
     assert "there is no journal here" in again.err
 
 
+async def test_what_is_known_already_is_not_counted_when_a_history_is_adopted_again(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    await execute(database, DBMATE.format(more=""))
+    first = await ledger("db", "adopt", "--yes", DATABASE_URL=database)
+    assert "mark 1 migration as applied" in first.err
+    await execute(database, "INSERT INTO schema_migrations VALUES ('2')")
+    again = await ledger("db", "adopt", "--yes", DATABASE_URL=database)
+    assert "mark 1 migration as applied" in again.err
+
+
+async def test_status_says_that_somebody_goes_on_with_the_old_tool(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    await execute(database, DBMATE.format(more=""))
+    await ledger("db", "adopt", "--yes", DATABASE_URL=database)
+    calm = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert calm.json["in_use"] is None
+    await execute(database, "INSERT INTO schema_migrations VALUES ('2')")
+    status = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert (status.code, status.json["in_use"] in status.err) == (ExitCode.OK, True)
+    assert "dbmate was used here after its history was adopted" in status.err
+
+
+async def test_a_tool_whose_history_is_only_read_is_refused_by_name(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    await ledger("db", "up", DATABASE_URL=database)
+    refused = await ledger("db", "export-history", "--to", "sqitch", DATABASE_URL=database)
+    assert "no history can be written for sqitch; name one of dbmate, goose" in refused.err
+
+
 async def test_a_folder_that_does_not_fit_is_refused_and_nothing_is_written(
     ledger: LedgerProgram, migrations: Path, database: str
 ) -> None:
@@ -70,7 +102,8 @@ async def test_a_baseline_and_a_repair_say_what_they_need(
     widen(migrations)
     refused = await ledger("db", "up", **env)
     assert refused.code == ExitCode.FAILED
-    assert "--accept-changed" in refused.err
+    assert "2_" in refused.err
+    assert "`ledger repair 2 --accept-changed --reason WHY`" in refused.err
     repair = ("db", "repair", "2", "--accept-changed")
     assert (await ledger(*repair, **env)).code == ExitCode.USAGE
     assert (await ledger(*repair, "--reason", "wider", **env)).code == ExitCode.OK

@@ -277,6 +277,7 @@ async def test_a_table_that_cannot_be_paged_is_refused_before_anything_happens(
     assert (outcome.failure.kind, says in outcome.failure.message) == ("data", True), (
         outcome.failure
     )
+    assert (outcome.failure.file or "").endswith(".sql")
     assert await users.value("SELECT count(*) FROM copies") == 0
     assert await users.journal() == [("010", "up", 0, "failed")]
 

@@ -16,7 +16,7 @@ def test_an_event_is_told_by_what_people_look_for() -> None:
         command=UUID(int=1), database="acme", version="2", direction="up",
         checksum="0" * 64, failure=failure,
     )  # fmt: skip
-    assert told(event) == "acme 2 direction=up column exists"
+    assert told(event) == "acme 2 direction=up column exists (SQLSTATE 42701)"
 
 
 def test_many_databases_are_counted_and_one_is_named() -> None:

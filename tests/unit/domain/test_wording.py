@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.domain.wording import number_of
+from ledger.contracts.registry import FailureDetail
+from ledger.domain.wording import failure_text, number_of
 
 
 @pytest.mark.parametrize(
@@ -12,3 +13,20 @@ from ledger.domain.wording import number_of
 )
 def test_one_thing_is_not_several(count: int, said: str) -> None:
     assert number_of(count, "database") == said
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        (FailureDetail(kind="fence", message="no"), "no"),
+        (FailureDetail(kind="checksum", message="no", file="2_b.sql"), "2_b.sql: no"),
+        (
+            FailureDetail(
+                kind="sql", message="no", sqlstate="42P01", file="2_b.sql", line=7, blocker="pid 9"
+            ),
+            "2_b.sql:7: no (SQLSTATE 42P01); blocked by pid 9",
+        ),
+    ],
+)
+def test_a_failure_says_where_and_who_is_in_the_way(failure: FailureDetail, said: str) -> None:
+    assert failure_text(failure) == said

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from migrations.adoption.exporting import There, export_statements
+from migrations.adoption.exporting import EXPORTED, There, export_statements
 from migrations.adoption.history import History, Row, Tool, digest_of
 from migrations.adoption.matching import flyway_checksum, match, up_to
 from migrations.bundle import load_files
@@ -210,3 +210,9 @@ def test_an_export_leaves_out_what_the_tool_has_already() -> None:
     assert [one for one in statements if one.startswith("INSERT")] == [
         "INSERT INTO schema_migrations (version) VALUES ('002')"
     ]
+
+
+@pytest.mark.parametrize("tool", sorted(set(Tool) - set(EXPORTED)))
+def test_a_history_that_is_only_read_is_not_written(tool: Tool) -> None:
+    with pytest.raises(AdoptionRefused, match=f"for {tool}; name one of dbmate, goose"):
+        export_statements(tool, FOLDER, {})

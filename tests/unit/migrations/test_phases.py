@@ -10,7 +10,7 @@ from migrations.bundle import load_files, load_folder
 from migrations.errors import DuplicateVersionError, FileNameError, LoadError
 from migrations.migration import Migration
 from migrations.ordering import late
-from migrations.phases import Phase, through
+from migrations.phases import Phase, outlived, through
 
 SQL = "-- +migrate Up\nSELECT 1;\n"
 CODE = "async def up(conn): pass\n"
@@ -90,3 +90,10 @@ def test_a_phase_that_was_held_back_may_follow_newer_migrations(tmp_path: Path) 
     found = loaded(tmp_path, *names)
     assert late(found, {"5.1", "6"}) == {}
     assert list(late(found, {"6"})) == ["5.1"]
+
+
+def test_a_contract_outlives_the_earlier_phases_of_its_own_unit(tmp_path: Path) -> None:
+    units = ("5_b.expand.sql", "5_b.migrate.sql", "5_b.contract.sql", "7_d.expand.sql")
+    found = loaded(tmp_path, "4_a.sql", *units, "7_d.contract.sql")
+    assert outlived(found, {"4", "5.1", "5.2", "7.1"}) == frozenset()
+    assert outlived(found, {"4", "5.1", "5.2", "5.3", "7.1"}) == {"5.1", "5.2"}
