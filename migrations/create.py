@@ -95,7 +95,8 @@ def create(
 
 
 def _dialect(folder: Path, wanted: Wanted) -> str:
-    return wanted.dialect or dialect_of(folder)
+    """The dialect to write in; one with a suffix (`goose+table`) only reads in another way."""
+    return (wanted.dialect or dialect_of(folder)).partition("+")[0]
 
 
 def _form(folder: Path, wanted: Wanted) -> Callable[[Header], Files]:

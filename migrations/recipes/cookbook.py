@@ -23,5 +23,6 @@ def recipe_called(name: str) -> Recipe:
     """The recipe. Raises CreateError, which lists those there are."""
     if name not in RECIPES:
         known = "; ".join(f"{one.name}: {one.summary}" for one in RECIPES.values())
-        raise CreateError(f"there is no recipe {name!r}. There are: {known}")
+        problem = f"there is no recipe {name!r}" if name else "name a recipe with --recipe"
+        raise CreateError(f"{problem}. There are: {known}")
     return RECIPES[name]

@@ -137,6 +137,7 @@ def test_the_version_goes_on_in_the_folders_own_way(
     [
         ("sql-migrate", ["20260102123045_x.sql"]),
         ("goose", ["20260102123045_x.sql"]),
+        ("goose+table", ["20260102123045_x.sql"]),
         ("dbmate", ["20260102123045_x.sql"]),
         ("golang-migrate", ["20260102123045_x.up.sql", "20260102123045_x.down.sql"]),
         ("plain", ["20260102123045_x.up.sql", "20260102123045_x.down.sql"]),
@@ -303,6 +304,7 @@ def test_a_recipe_names_the_options_that_are_missing(tmp_path: Path, name: str) 
     ("wanted", "problem"),
     [
         (Wanted(recipe="nonsense"), "index-concurrently: an index"),
+        (Wanted(recipe=""), "name a recipe with --recipe. There are: "),
         (Wanted(recipe="not-null", kind=Kind.PYTHON, given=GIVEN["not-null"]), "recipe is SQL"),
         (Wanted(given=Given("users")), "belong to a recipe"),
         (Wanted(Kind.DATA, "goose"), "format of its own"),
