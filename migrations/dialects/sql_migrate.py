@@ -50,7 +50,7 @@ from migrations.version import NAME_REMEDY, version_and_name
 
 _MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
 _OTHERS = re.compile(r"^--[ \t]*(?:\+goose[ \t]+(up|down)\b|migrate:(up|down)\b)", re.I | re.M)
-"""Sections of goose and dbmate: comments here, so that what follows would run in the wrong one."""
+"""Sections of goose and dbmate: comments here, so what follows them could run in the wrong one."""
 _STATEMENT_END = re.compile(r"^-- \+migrate StatementEnd", re.MULTILINE)
 _SUFFIX_CHARS = len(".sql")
 _HALF = (".up.sql", ".down.sql", "/up.sql", "/down.sql")
@@ -149,14 +149,7 @@ def _migration(
 ) -> Migration:
     text = text_of(file)
     parts = _parts(text, file.name)
-    if found := _OTHERS.search(text):
-        section = (found.group(1) or found.group(2)).capitalize()
-        raise MarkerError(
-            file.name,
-            text.count("\n", 0, found.start()) + 1,
-            f"`{found.group()}` is the marker of another tool in a file with ours",
-            f"Write `-- +migrate {section}`",
-        )
+    _check_others(text, file.name, parts)
     check_sections({name: part.marker for name, part in parts.items()}, file.name)
     if "Data" in parts:
         return assemble(named, dialect, file, _in_batches(parts, file.name, reading))
@@ -249,6 +242,22 @@ def _parts(text: str, file: str) -> dict[str, _Part]:
             )
         parts[marker.command] = _Part(marker, text[marker.end : end])
     return parts
+
+
+def _check_others(text: str, file: str, parts: Mapping[str, _Part]) -> None:
+    """Raise MarkerError for another tool's marker of a section that is not there with ours.
+
+    A file may be written for both tools, with both markers.
+    """
+    for found in _OTHERS.finditer(text):
+        section = (found.group(1) or found.group(2)).capitalize()
+        if section not in parts:
+            raise MarkerError(
+                file,
+                text.count("\n", 0, found.start()) + 1,
+                f"`{found.group()}` is the marker of another tool in a file with ours",
+                f"Write `-- +migrate {section}`",
+            )
 
 
 def _check_nesting(found: Sequence[Marker], file: str) -> None:

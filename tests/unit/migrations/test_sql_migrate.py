@@ -89,6 +89,17 @@ def test_a_marker_at_the_very_end_without_a_line_end_is_an_empty_section() -> No
     assert down.checksum == hashlib.sha256(b"").hexdigest()
 
 
+def test_a_file_may_bear_the_markers_of_another_tool_beside_ours() -> None:
+    text = (
+        "-- +goose Up\n-- +migrate Up\nCREATE TABLE t ();\n"
+        "-- +goose Down\n-- +migrate Down\nDROP TABLE t;\n"
+    )
+    migration = load_files("sql-migrate", [SourceFile("1_both.sql", text.encode())])
+    assert [one.text for one in migration.up.statements] == ["CREATE TABLE t ()"]
+    assert migration.down is not None
+    assert [one.text for one in migration.down.statements] == ["DROP TABLE t"]
+
+
 def test_comments_may_mention_markers() -> None:
     assert load("-- use -- +migrate Up above the SQL\n-- +migrate Up\nSELECT 1;").up.statements
 
