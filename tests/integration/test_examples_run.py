@@ -16,6 +16,7 @@ import pytest
 from migrations import standalone
 from migrations.bundle import load_folder
 from migrations.migration import Language, Migration
+from migrations.phases import outlived
 from migrations.runner import run
 from migrations.session import ConnectionSettings
 from migrations.standalone import Standing
@@ -126,7 +127,9 @@ async def test_without_a_ledger_the_tour_goes_up_holds_and_comes_down_step_by_st
     for remaining in reversed(range(len(EXAMPLES))):
         there = EXAMPLES[: remaining + 1]
         checks = await standalone.verify(settings, EXAMPLES, programs=PROGRAMS)
-        assert [check.version for check in checks] == [one.version for one in there if one.verify]
+        over = outlived(EXAMPLES, {one.version for one in there})
+        asked = [one.version for one in there if one.verify and one.version not in over]
+        assert [check.version for check in checks] == asked
         assert checks[-1].failure is None
         down = await standalone.down(settings, EXAMPLES, Limits(), Silence(), programs=PROGRAMS)
         assert down.verdict is Verdict.DONE, down.failure
