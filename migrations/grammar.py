@@ -95,6 +95,7 @@ _LONG_CHARS = 40_000
 """Shorter texts are never too deep for the usual stack of 8 MB."""
 _STACK_BYTES = 256 * 2**20
 """For hundreds of thousands of operators in one expression; only what is used takes memory."""
+_STACK_SIZE = threading.Lock()
 TOO_DEEP = "memory exhausted"
 """How PostgreSQL's own grammar begins to say that an expression is nested too deeply."""
 
@@ -139,12 +140,14 @@ def parse(sql: str) -> list[RawStatement]:
 
 def _parsed_with_room(sql: str) -> tree.ParseResult:
     """The tree of a text that may be deep, made on a stack that is large enough for it."""
-    before = threading.stack_size(_STACK_BYTES)
-    try:
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            return pool.submit(postgast.parse, sql).result()
-    finally:
-        threading.stack_size(before)
+    # The size is one for the whole process, so two of these must not undo each other's.
+    with _STACK_SIZE:
+        before = threading.stack_size(_STACK_BYTES)
+        try:
+            with ThreadPoolExecutor(max_workers=1) as pool:
+                return pool.submit(postgast.parse, sql).result()
+        finally:
+            threading.stack_size(before)
 
 
 def masked(sql: str, spans: list[tuple[int, int]]) -> list[str]:

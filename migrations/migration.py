@@ -26,6 +26,10 @@ class StatementKind(StrEnum):
     """Refused by the server inside a transaction block (SQLSTATE 25001); has a probe."""
 
 
+TIMEOUT_MAX_S = 24 * 86400.0
+"""Longer lock and statement timeouts are refused: the server counts milliseconds in 31 bits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What an author may set on a section's marker; `None` means the setting of whoever runs it."""

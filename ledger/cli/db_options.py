@@ -9,9 +9,9 @@ import typer
 
 from ledger.cli.asking import confirm
 from ledger.cli.groups import OptionGroup
-from ledger.cli.options import TIMEOUT_MAX_S
 from ledger.cli.running import flags_of
 from ledger.errors import WrongArgument
+from migrations.migration import TIMEOUT_MAX_S
 
 if TYPE_CHECKING:
     from migrations.standalone import Outside

@@ -11,14 +11,13 @@ import typer
 
 from ledger.cli.allowing import PsqlOption
 from ledger.cli.groups import OptionGroup
+from migrations.migration import TIMEOUT_MAX_S
 
 if TYPE_CHECKING:
     from ledger.service.asked import Asked
 
 MIGRATIONS = Path("migrations")
 """The folder that commands look for when none is named."""
-TIMEOUT_MAX_S = 24 * 86400.0
-"""The server counts milliseconds, and no more of them."""
 
 DatabaseArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="Id of the database.")]
 RolloutArgument = Annotated[

@@ -18,6 +18,7 @@ from pydantic_settings import (
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.registry import Variable
 from ledger.errors import SettingsError
+from migrations.migration import TIMEOUT_MAX_S
 
 PREFIX = "LEDGER_"
 
@@ -45,8 +46,8 @@ def _words(value: object) -> object:
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
 Programs = Annotated[tuple[Literal["python", "psql"], ...], NoDecode, BeforeValidator(_words)]
 Seconds = Annotated[float, Field(ge=0)]
-Timeout = Annotated[float, Field(ge=0, le=24 * 86400)]
-"""Seconds; the server counts milliseconds, and no more of them."""
+Timeout = Annotated[float, Field(ge=0, le=TIMEOUT_MAX_S)]
+"""Seconds, no more than the server takes."""
 
 
 class Section(BaseModel):

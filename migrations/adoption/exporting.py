@@ -99,7 +99,8 @@ async def export_history(
     Raises AdoptionRefused when it holds rows, or cannot say what the journal says, or is no tool
     that a history can be written for, Unreachable and LockUnavailable.
     """
-    _refuse_unwritten(tool)
+    if tool not in EXPORTED:
+        raise _unwritten(tool)
     connection = await open_session(
         settings,
         application_name=APPLICATION_NAME,
@@ -143,7 +144,6 @@ def export_statements(
     there: There | None = None,
 ) -> list[str]:
     """What makes and fills the table; pure. Raises AdoptionRefused."""
-    _refuse_unwritten(tool)
     there = there or There()
     done = applied if tool is Tool.FLYWAY else settled(migrations, applied)
     lacking = [
@@ -164,15 +164,14 @@ def export_statements(
         case Tool.FLYWAY:
             made = [] if there.exists else [FLYWAY_TABLE]
             return [*made, *_flyway_rows(lacking, there.rank)]
-        case _:  # refused above
-            raise AssertionError(tool)
+        case _:
+            raise _unwritten(tool)
 
 
-def _refuse_unwritten(tool: Tool) -> None:
-    """Raise AdoptionRefused for a tool whose history is only read."""
-    if tool not in EXPORTED:
-        known = ", ".join(one.value for one in EXPORTED)
-        raise AdoptionRefused(f"no history can be written for {tool}; name one of {known}")
+def _unwritten(tool: Tool) -> AdoptionRefused:
+    """The refusal of a tool whose history is only read."""
+    known = ", ".join(one.value for one in EXPORTED)
+    return AdoptionRefused(f"no history can be written for {tool}; name one of {known}")
 
 
 def _refuse_half_way(

@@ -24,6 +24,12 @@ WHERE a.attnum > 0 AND NOT a.attisdropped
 GROUP BY wanted.name, n.nspname, c.relname
 """
 COMPANION = "ar_internal_metadata"
+_NO_NAMES = (
+    asyncpg.InvalidNameError,
+    asyncpg.PostgresSyntaxError,
+    asyncpg.FeatureNotSupportedError,
+)
+"""What the server says of a text that cannot name a table."""
 
 
 async def histories(connection: Connection) -> tuple[History, ...]:
@@ -55,14 +61,6 @@ async def history_for(connection: Connection, adoption: Adoption) -> History:
         )
     names = ", ".join(f"{one.tool} ({one.table})" for one in found)
     raise AdoptionRefused(f"several tools left a history here: {names}; say which with --from")
-
-
-_NO_NAMES = (
-    asyncpg.InvalidNameError,
-    asyncpg.PostgresSyntaxError,
-    asyncpg.FeatureNotSupportedError,
-)
-"""What the server says of a text that cannot name a table."""
 
 
 async def read_again(connection: Connection, tool: Tool, table: str) -> History | None:

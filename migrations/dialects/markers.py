@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from migrations.errors import MarkerError
-from migrations.migration import Options
+from migrations.migration import TIMEOUT_MAX_S, Options
 
 SECTIONS = ("Up", "Down", "Verify", "Data", "Gate", "Validate")
 COMMANDS = (*SECTIONS, "StatementBegin", "StatementEnd")
@@ -30,7 +30,6 @@ _EXACT = "-- +migrate "
 _LIKE_MARKER = re.compile(r"--[^\S\n]*\+[^\S\n]*migrate([^\n]*)", re.IGNORECASE)
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?)(ms|s|min|h|d)")
 _UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_TIMEOUT_MAX_S = 24 * 86400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +149,7 @@ def _seconds(key: str, given: dict[str, str], file: str, line: int) -> float | N
     if value is None:
         return None
     seconds = seconds_of(value)
-    if seconds is None or seconds > _TIMEOUT_MAX_S:
+    if seconds is None or seconds > TIMEOUT_MAX_S:
         raise _wrong_value(key, file, line)
     return seconds
 

@@ -6,6 +6,7 @@ One file is one migration; `version_name.sql` names it. Rules:
   markers or options of our own an error. Down and Verify may be missing: without Down the migration
   cannot be undone; a Down that holds only comments undoes nothing, successfully. Any order.
 - Before the first marker only comments and blank lines may stand.
+- A section marker of goose or dbmate is an error where ours for that section is missing.
 - Statements are split by PostgreSQL's grammar. `StatementBegin` and `StatementEnd` are accepted for
   the sake of existing files and must be paired; `StatementEnd` ends a statement without semicolon.
 - Verify runs after Up. Every SELECT in it must return at least one row, and `true` in the first
