@@ -29,6 +29,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from migrations.collector import without_collector
 from migrations.companions import together
 from migrations.dialects import AS_IT_IS, Dialect, Reading
 from migrations.dialects.detect import by_name, choose
@@ -69,7 +70,11 @@ def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT
     of our own format among those of another. Several folders, joined as in a PATH, are one history
     (`migrations.several`). Raises LoadError, whose `file` is relative to the folder.
     """
-    paths = folders_of(path)
+    with without_collector():
+        return _loaded(folders_of(path), dialect, reading)
+
+
+def _loaded(paths: Sequence[Path], dialect: str | None, reading: Reading) -> Bundle:
     folders = [_Folder(one) for one in paths]
     readers = [_reader(folder, dialect) for folder in folders]
     if len(paths) > 1 and all(reader.name in ONE_LIST for reader in readers):

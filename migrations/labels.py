@@ -110,19 +110,26 @@ def _target(statement: RawStatement) -> str:
     """The first relation, else the object's own name."""
     if statement.field in _CHANGE_ONE:
         return qualified(statement.node.relation)
+    if statement.field in _NAMED_BY_WORDS:
+        named = _relations_named_by_words(statement.node)
+        return named[0] if named else _own_name(statement.node)
     if statement.field == "select_stmt" and len(statement.node.from_clause) == 1:
         only = statement.node.from_clause[0]
         if only.HasField("range_var") and not statement.node.HasField("with_clause"):
             return qualified(only.range_var)
-    named = tables_of(statement)
-    return named[0] if named else _own_name(statement.node)
+    first = next(iter(tables_of(statement)), "")
+    return first or _own_name(statement.node)
 
 
 def _label(statement: RawStatement) -> str:
     if spell := _SPELLED.get(statement.field):
         return spell(statement.node)
-    spelled = statement.field.removesuffix("_stmt").replace("_", " ").upper()
-    return _LABELS.get(statement.field, spelled)
+    return _spelled(statement.field)
+
+
+@cache
+def _spelled(field: str) -> str:
+    return _LABELS.get(field) or field.removesuffix("_stmt").replace("_", " ").upper()
 
 
 @cache

@@ -12,9 +12,7 @@ skipped.
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 
 import asyncpg
 
@@ -29,6 +27,7 @@ from ledger.store.projections import databases_of, patches
 from ledger.store.table_sql import LIVE
 from ledger.store.tables import TABLES
 from ledger.store.writing import write
+from migrations.collector import without_collector
 
 BATCH = 1000
 """Events of one live transaction: short enough that its locks and its bloat do not matter."""
@@ -152,15 +151,3 @@ def fold_rows(
         for database in databases_of(event):
             batch.named.append((database, reached))
     return reached
-
-
-@contextmanager
-def without_collector() -> Iterator[None]:
-    """Nothing that a fold makes is part of a cycle; looking for cycles takes half of its time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

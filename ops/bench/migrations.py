@@ -184,7 +184,7 @@ def measured(
         finally:
             server.stop()
         many = write_folder(place / "many", files)
-        return [loading(many, max(turns // 6, 1)), seen, version(VERSION_TURNS), *moved]
+        return [loading(many, max(turns // 3, 1)), seen, version(VERSION_TURNS), *moved]
 
 
 async def _moving(server: EmbeddedPostgres, rows: int) -> list[data.DataFigure | data.MemoryFigure]:

@@ -58,13 +58,8 @@ from ledger.contracts.reports import (
 from ledger.replay import replay
 from ledger.store.install import install
 from ledger.store.patches import Batch
-from ledger.store.projecting import (
-    FOLD_BATCH,
-    READ_LOG,
-    fold_rows,
-    rebuild,
-    without_collector,
-)
+from ledger.store.projecting import FOLD_BATCH, READ_LOG, fold_rows, rebuild
+from migrations.collector import without_collector
 
 BAR = 0.5
 """Replay must reach this share of the floor."""
