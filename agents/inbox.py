@@ -28,6 +28,11 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.25
 """How long a poll waits for messages; what arrives ends it at once."""
+PAUSED_POLL_S = 0.05
+"""While nothing more is taken: how soon it is seen that there is room again."""
+UNACKNOWLEDGED = 1_000
+"""Answered commands whose reports the bus may not have yet. They gather for a moment before they
+are sent, and nobody waits for that; when they are not taken at all, more work would be in vain."""
 COMMIT_EVERY_S = 0.5
 """A commit is a round trip; what it would have saved is answered from the journals."""
 TRY_AGAIN_S = 1.0
@@ -109,7 +114,8 @@ class Inbox:
     async def turn(self, member: GroupMember) -> None:
         """One poll, with what follows from it."""
         self._balance(member)
-        for message in await member.poll(POLL_S, self._limit):
+        wait_s = PAUSED_POLL_S if self._paused else POLL_S
+        for message in await member.poll(wait_s, self._limit):
             if not self._draining:
                 self._take(message)
         self._scheduler.look_again()
@@ -133,8 +139,8 @@ class Inbox:
 
     def _balance(self, member: GroupMember) -> None:
         """Pause while there is too much in hand; polling goes on, so the membership stays."""
-        in_hand = len(self._scheduler.jobs()) + len(self._unacknowledged)
-        if self._draining or in_hand >= self._limit:
+        in_hand, unacknowledged = self._scheduler.in_hand, len(self._unacknowledged)
+        if self._draining or in_hand >= self._limit or unacknowledged >= UNACKNOWLEDGED:
             member.pause()
             self._paused = True
         elif self._paused and in_hand <= self._limit // 2:

@@ -75,6 +75,11 @@ class Scheduler:
         """How many jobs run now."""
         return len(self._tasks)
 
+    @property
+    def in_hand(self) -> int:
+        """How many jobs are waiting or running."""
+        return len(self._jobs)
+
     def jobs(self) -> list[Job]:
         """Everything in hand."""
         return list(self._jobs.values())

@@ -40,8 +40,8 @@ from ops.bench.contest.workload import WORKS
 
 DATABASES = 300
 ROUNDS = 3
-AGENT_CONCURRENCY = 16
-"""Databases at once in one agent: its default is 8 for each server, 16 in all."""
+AGENT_CONCURRENCY = 8
+"""Databases at once in one agent: its default for one server."""
 REST_S = 3.0
 """Before each clock: a server that was just started, or just written to, comes to rest."""
 MIGRATIONS = ("first", "second")

@@ -1,12 +1,30 @@
-"""Which positions may be committed, whatever the order in which commands end."""
+"""What is taken, and which positions may be committed, whatever the order in which commands end."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.inbox import Unfinished
-from ledger.contracts.messages import Received
+from agents import inbox
+from agents.content import Library, Texts
+from agents.inbox import Inbox, Unfinished
+from agents.job import Job
+from agents.outbox import Outbox
+from agents.scheduler import Scheduler
+from ledger.bus.local import LocalBroker, LocalBus
+from ledger.contracts.envelope import Metadata
+from ledger.contracts.messages import Message, Received
+from ledger.contracts.topics import REPORTS
+from ledger.contracts.wire import encode_command
+from tests.unit.agents.test_scheduler import NOW, job_for
+
+COMMANDS = 12
+LIMIT = 2
+"""Commands in hand; the tests below have more to take."""
 
 
 def message(offset: int, partition: int = 0) -> Received:
@@ -58,3 +76,73 @@ def test_no_unfinished_message_is_ever_passed_over(order: list[int], ended: int)
         unfinished.finished(message(offset))
     position = unfinished.to_commit()[0]
     assert position == min(order[ended:], default=12)
+
+
+class Partition:
+    """A group member with one partition; what is paused stays where it is."""
+
+    def __init__(self) -> None:
+        self._waiting = [_received(offset) for offset in range(COMMANDS)]
+        self._paused = False
+
+    async def poll(self, timeout_s: float, limit: int) -> Sequence[Received]:
+        await asyncio.sleep(0.001)
+        taken = [] if self._paused else self._waiting[:limit]
+        del self._waiting[: len(taken)]
+        return taken
+
+    async def commit(self, positions: Mapping[int, int]) -> None:
+        assert positions == {0: 0}, "nothing was published, so nothing may be passed over"
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _received(offset: int) -> Received:
+    message = encode_command(job_for(f"db{offset}", "h").command, Metadata())
+    return Received(message.topic, 0, offset, message.key, message.value, message.headers)
+
+
+async def answered_while_no_report_is_published(turns: int) -> int:
+    """How many commands an agent answers in so many turns."""
+    answered: list[str] = []
+    outbox = Outbox(LocalBus(LocalBroker()))
+
+    async def work(job: Job) -> None:
+        job.ticket = outbox.add([Message(REPORTS, "rollout-r/reports", b"{}")])
+        job.answered = True
+        answered.append(job.command.database)
+
+    scheduler = Scheduler(
+        LIMIT,
+        LIMIT,
+        Library(Texts(1024)),
+        work,
+        lambda job: None,
+        lambda job: box.over(job),
+        outbox.hurry,
+        lambda: NOW,
+    )
+    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW)
+    member = Partition()
+    for _ in range(turns):
+        await box.turn(member)
+        await scheduler.idle()
+    return len(answered)
+
+
+async def test_reports_that_gather_keep_no_command_from_being_taken() -> None:
+    assert await answered_while_no_report_is_published(3 * COMMANDS) == COMMANDS
+
+
+async def test_nothing_more_is_taken_when_the_bus_takes_no_reports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(inbox, "UNACKNOWLEDGED", 5)
+    assert 5 <= await answered_while_no_report_is_published(3 * COMMANDS) < 5 + LIMIT
