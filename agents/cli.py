@@ -21,6 +21,7 @@ from agents.settings import Variables, load
 from ledger import telemetry
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
+from migrations.collector import settle_memory
 
 SERVICE = "migration-ledger-agent"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -159,6 +160,7 @@ async def _run(variables: Variables) -> ExitCode:
     settings = variables.agent()
     bus = KafkaBus(variables.kafka(), settings.name)
     agent = Agent(bus, settings)
+    settle_memory()
     stopped: list[int] = []
 
     def stop() -> None:

@@ -10,7 +10,6 @@ Three ways to run, made of the same parts:
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -44,12 +43,11 @@ from ledger.store.history import History
 from ledger.store.leadership import Leadership, take
 from ledger.store.log import EventLog
 from ledger.store.read_models import ReadModels
+from migrations.collector import settle_memory
 
 if TYPE_CHECKING:
     from agents.runtime import Agent
 
-YOUNG_OBJECTS = 50_000
-"""New objects until the collector looks at them: some megabytes, and most are gone by then."""
 HIRE_EVERY_S = 1.0
 """How soon a pool that is new in the fleet gets its agent in single-process mode."""
 
@@ -176,7 +174,7 @@ async def _led(
         keeps_positions=broker is not None,
     )
     staff = None if broker else Staff(local, settings)
-    _settle_memory()
+    settle_memory()
     try:
         async with (
             only_the_first(),
@@ -198,15 +196,6 @@ async def _led(
     finally:
         await bus.close()
         await leadership.release()
-
-
-def _settle_memory() -> None:
-    """What is loaded by now stays for good: the collector need not walk through it again and again.
-
-    Seen: 90 ms for each full walk, in which nothing else runs, and one every few hundred databases.
-    """
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 async def _drained(ledger: Ledger, leader: Leader, leading: asyncio.Task[None]) -> None:

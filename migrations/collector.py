@@ -1,10 +1,23 @@
-"""Work that makes many objects and no cycles, without Python's search for cycles among them."""
+"""When Python searches for cycles among objects: ours make many objects and next to no cycles."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+YOUNG_OBJECTS = 50_000
+"""New objects until the collector looks at them: some megabytes, and most are gone by then."""
+
+
+def settle_memory() -> None:
+    """What is loaded by now stays for good: the collector need not walk through it again and again.
+
+    For programs that run for long, once they have started. Seen in the ledger: 90 ms for each full
+    walk, in which nothing else runs, and one every few hundred databases.
+    """
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 @contextmanager
