@@ -5,7 +5,7 @@ Nothing is written before every check has passed; the advisory lock ends with th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -22,7 +22,7 @@ from migrations.errors import (
 )
 from migrations.expecting import check_expected, outside_changes
 from migrations.journal import AnyRow, Record, install_statements, statement
-from migrations.lock import LockKey, key_for, try_lock_of, wait_for_lock
+from migrations.lock import LockKey, attempt_of, key_for, wait_for_lock
 from migrations.session import Connection, ConnectionSettings
 from migrations.target import Target, stale_epoch
 from migrations.work import Identity, Limits, Mode, Observer, Work
@@ -171,16 +171,19 @@ async def _look(
 ) -> tuple[Facts, Record | None]:
     """Lock, then read: what another migrator did before has to be seen.
 
-    A database that is known takes two questions if all is as expected. Raises PoolerRefused,
+    A database that is known takes one question if all is as expected. Raises PoolerRefused,
     StandbyRefused and LockUnavailable.
     """
     known = work.expectation.identity
-    if known is not None and await try_lock_of(connection, key, known):
-        facts = Facts(True, False, known.system_identifier, known.database_oid, True)
+    if known is not None and not work.target:
         try:
-            return facts, await journal.read(connection, work.target)
-        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-            return replace(facts, installed=False), None
+            attempt = attempt_of(connection, key, known)
+            record = await journal.read_behind(connection, attempt.sql)
+        except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
+            pass  # No journal, or none that may be read: first it is to be seen who answers.
+        else:
+            if attempt.locked:
+                return Facts(True, False, known.system_identifier, known.database_oid, True), record
     locked, facts = await _lock_with_facts(connection, key)
     refuse_unsuitable(facts)
     if not locked:

@@ -8,17 +8,21 @@ on settings such as DateStyle. The format is PostgreSQL's, documented with COPY.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from migrations.literals import quote_ident
 from migrations.session import Connection
 
 Reader: TypeAlias = Callable[[bytes], Any]
 Row: TypeAlias = dict[str, Any]
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_COUNT = struct.Struct("!h").unpack_from
+_LENGTH = struct.Struct("!i").unpack_from
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 """Where PostgreSQL counts microseconds from."""
 
@@ -70,6 +74,22 @@ async def copied(
     return _rows(received, columns)
 
 
+async def copied_behind(
+    connection: Connection, first: str, schema: str, table: str, columns: Mapping[str, Reader]
+) -> list[Row]:
+    """As `copied`, with statements before it in the same round trip; their answers are not read.
+
+    COPY is sent as a simple query, which may hold several statements; asyncpg passes over answers
+    that come before COPY's own (0.32: `_process__copy_out`).
+    """
+    received = bytearray()
+    names = ", ".join(map(quote_ident, columns))
+    copy = f"COPY {quote_ident(schema)}.{quote_ident(table)} ({names}) TO STDOUT (FORMAT binary)"
+    both = f"{first};\n{copy}"
+    await connection._copy_out(both, _into(received), None)  # type: ignore[attr-defined]
+    return _rows(received, columns)
+
+
 async def queried(connection: Connection, query: str, columns: Mapping[str, Reader]) -> list[Row]:
     """All rows of a query without parameters, which has these columns. Raises what it raises."""
     received = bytearray()
@@ -92,15 +112,14 @@ def _tuples(data: bytes) -> Iterator[list[bytes | None]]:
     if not data.startswith(_SIGNATURE):
         raise ValueError("the server did not answer COPY in the binary form")
     # Behind the signature: flags, and the length of an extension that nobody uses yet.
-    at = len(_SIGNATURE) + 8 + integer(data[len(_SIGNATURE) + 4 : len(_SIGNATURE) + 8])
-    while (count := integer(data[at : at + 2])) >= 0:
+    at = len(_SIGNATURE) + 8 + _LENGTH(data, len(_SIGNATURE) + 4)[0]
+    while (count := _COUNT(data, at)[0]) >= 0:
         at += 2
         fields: list[bytes | None] = []
         for _ in range(count):
-            length = integer(data[at : at + 4])
-            at += 4
-            fields.append(None if length < 0 else data[at : at + length])
-            at += max(length, 0)
+            start, length = at + 4, _LENGTH(data, at)[0]
+            at = start + max(length, 0)
+            fields.append(None if length < 0 else data[start:at])
         yield fields
 
 

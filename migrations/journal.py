@@ -14,7 +14,16 @@ from uuid import UUID
 
 import asyncpg
 
-from migrations.copying import Row, copied, identifier, integer, json_text, moment, text
+from migrations.copying import (
+    Row,
+    copied,
+    copied_behind,
+    identifier,
+    integer,
+    json_text,
+    moment,
+    text,
+)
 from migrations.entries import Entry, NewEntry, State
 from migrations.literals import Value, bind, named_statements
 from migrations.session import Connection
@@ -84,6 +93,12 @@ async def read(connection: Connection, target: str) -> Record | None:
         return record_of(await connection.fetch(statement("read", target=target)))
     rows = await copied(connection, "migration_ledger", "journal", COLUMNS)
     return record_of(row for row in rows if row["target"] == target)
+
+
+async def read_behind(connection: Connection, first: str) -> Record | None:
+    """The journal of a whole database, with statements before it in the same round trip."""
+    rows = await copied_behind(connection, first, "migration_ledger", "journal", COLUMNS)
+    return record_of(row for row in rows if row["target"] == "")
 
 
 def record_of(rows: Iterable[AnyRow]) -> Record | None:

@@ -69,8 +69,12 @@ SELECT 1 WHERE CASE
     ELSE false END
 
 -- name: lock_as_expected
--- As `lock`, if the database is the one that was registered; the path is explained at `facts`.
-SELECT 1 WHERE CASE
+-- As `lock`, if the database is the one that was registered (the path is explained at `facts`), and
+-- with what stands behind it in one round trip, where no answer but that of COPY is read. So a parameter
+-- carries it that servers report when it changes. What is read behind it is read after it: every
+-- statement sees what was committed before it, whatever the role's isolation level.
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+SELECT pg_catalog.set_config('application_name', :answer, false) WHERE CASE
     WHEN pg_catalog.pg_backend_pid() <> :key_data_pid OR pg_catalog.pg_is_in_recovery() THEN false
     WHEN pg_catalog.split_part(pg_catalog.pg_relation_filepath(1259), '/', -2) <> :database_oid THEN false
     WHEN (SELECT system_identifier FROM pg_catalog.pg_control_system()) <> :system_identifier THEN false

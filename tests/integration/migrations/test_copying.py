@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import asyncpg
+import pytest
+
 from migrations import journal
-from migrations.copying import copied, identifier, integer, json_text, moment, text
+from migrations.copying import copied, copied_behind, identifier, integer, json_text, moment, text
 from migrations.scram import remember_salted_passwords, remembered
 from migrations.session import Connection, close_session, open_session
 from migrations.work import Verdict
@@ -47,6 +50,29 @@ async def test_every_type_is_read_as_a_query_reads_it(world: World) -> None:
         by_query = [dict(row) for row in await connection.fetch("SELECT * FROM odd")]
         by_copy = await copied(connection, "public", "odd", READERS)
     assert by_copy == by_query
+
+
+async def test_what_stands_before_the_copy_is_done_before_it(world: World) -> None:
+    await world.execute("CREATE TABLE counted (n integer)")
+    said = "SELECT set_config('application_name', 'x', false)"
+    first = f"SELECT 1, 2; INSERT INTO counted VALUES (7); {said}"
+    async with session(world) as connection:
+        rows = await copied_behind(connection, first, "public", "counted", {"n": integer})
+        assert connection.get_settings().application_name == "x"
+        assert await connection.fetchval("SELECT count(*) FROM counted") == 1
+    assert rows == [{"n": 7}]
+
+
+async def test_what_goes_wrong_before_the_copy_is_raised_and_the_session_goes_on(
+    world: World,
+) -> None:
+    await world.execute("CREATE TABLE counted (n integer)")
+    async with session(world) as connection:
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await copied_behind(connection, "SELECT 1 / 0", "public", "counted", {"n": integer})
+        with pytest.raises(asyncpg.UndefinedTableError):
+            await copied_behind(connection, "SELECT 1", "public", "absent", {"n": integer})
+        assert await copied(connection, "public", "counted", {"n": integer}) == []
 
 
 async def test_an_empty_table_has_no_rows(world: World) -> None:

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from migrations import lock
+from migrations.copying import copied_behind, integer
 from migrations.errors import Unreachable
 from migrations.journal import statement
 from migrations.lock import key_for
@@ -17,6 +18,7 @@ from tests.integration.migrations.world import (
     IMPATIENT,
     OUR_BACKENDS,
     World,
+    expecting,
     migration,
     smuggled,
     until,
@@ -84,6 +86,48 @@ async def test_a_migrator_waits_for_another_without_a_transaction(world: World) 
     assert (await waiting).verdict is Verdict.DONE
     await watch.close()
     assert any("held by pid" in what for what in world.hearing.waits)
+
+
+async def test_a_known_database_whose_lock_is_held_is_waited_for(world: World) -> None:
+    known = expecting(await world.up(users()))
+    holder = await asyncpg.connect(world.url)
+    await holder.execute(f"SELECT pg_advisory_lock({key_for('').value})")
+    change = migration("002", "ALTER TABLE users ADD email text")
+    running = asyncio.create_task(world.do(world.work(Mode.UP, change, expectation=known), PATIENT))
+
+    async def waits() -> bool:
+        return any("held by pid" in what for what in world.hearing.waits)
+
+    await until(waits)
+    await holder.close()
+    assert (await running).verdict is Verdict.DONE
+
+
+async def test_what_a_migrator_did_before_it_gave_the_lock_away_is_read(world: World) -> None:
+    """Also where every transaction of the role would go on seeing what it saw first."""
+    outcome = await world.up(users())
+    assert outcome.identity is not None
+    await world.execute("CREATE TABLE seen (n integer)")
+    other = await asyncpg.connect(world.url)
+    connection = await open_session(world.settings, application_name="t")
+    await connection.execute("SET default_transaction_isolation = 'repeatable read'")
+    attempt = lock.attempt_of(connection, key_for(""), outcome.identity)
+    await other.execute("SELECT pg_advisory_lock(1)")
+    behind = f"{attempt.sql}; SELECT pg_advisory_lock(1)"
+    reading = asyncio.create_task(
+        copied_behind(connection, behind, "public", "seen", {"n": integer})
+    )
+
+    async def blocked() -> bool:
+        sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+        return bool(await world.value(sql))
+
+    await until(blocked)
+    await other.execute("INSERT INTO seen VALUES (7)")
+    await other.close()
+    assert await reading == [{"n": 7}]
+    assert attempt.locked
+    await connection.close()
 
 
 async def test_a_migrator_that_waited_too_long_names_the_holder(world: World) -> None:
