@@ -54,7 +54,7 @@ logger = logging.getLogger(__name__)
 
 POLL_S = 0.2
 BATCH = 500
-PACE_S = 0.05
+PACE_S = 0.02
 """Between two appends: reports of many agents share one. After a silence nobody waits."""
 TRY_AGAIN_S = 1.0
 PARKED_STREAM = "ledger"

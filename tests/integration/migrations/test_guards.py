@@ -16,6 +16,7 @@ from migrations.session import ConnectionSettings, open_session
 from migrations.work import Limits, Mode, StepResult, Verdict
 from tests.integration.migrations.world import (
     IMPATIENT,
+    LEDGER,
     OUR_BACKENDS,
     World,
     expecting,
@@ -86,6 +87,42 @@ async def test_a_migrator_waits_for_another_without_a_transaction(world: World) 
     assert (await waiting).verdict is Verdict.DONE
     await watch.close()
     assert any("held by pid" in what for what in world.hearing.waits)
+
+
+async def test_a_command_has_one_outcome_for_a_migration(world: World) -> None:
+    await world.up(users())
+    (outcome,) = await world.fetch(
+        "SELECT command, migration, direction, step, database_uuid FROM migration_ledger.journal "
+        "WHERE migration = '001'"
+    )
+    columns = dict(zip(("command", "migration", "direction", "step"), outcome[:4], strict=True))
+    more = dict.fromkeys(
+        ("up_checksum", "down_checksum", "statements", "statement", "note", "failure", "reason")
+    )
+    entry = {
+        **columns,
+        **more,
+        "target": "",
+        "rollout": "r",
+        "state": "applied",
+        "head": "h",
+        "database_uuid": outcome[4],
+        "owner": LEDGER,
+        "duration_ms": 0,
+        "epoch_term": 1,
+        "epoch_position": 1,
+        "marker": "m",
+        "lock_key": key_for("").value,
+    }
+    connection = await asyncpg.connect(world.url)
+    await connection.execute(f"SELECT pg_advisory_lock({key_for('').value})")
+    await connection.execute("SET migration_ledger.transaction = 'm'")
+    for name in ("record", "record_elsewhere"):
+        with pytest.raises(asyncpg.NotNullViolationError):
+            await connection.execute(statement(name, **entry, seq=3))
+    await connection.execute(statement("record", **{**entry, "step": 1}, seq=3))
+    await connection.execute(statement("record_elsewhere", **{**entry, "step": 2}, seq=4))
+    await connection.close()
 
 
 async def test_a_known_database_whose_lock_is_held_is_waited_for(world: World) -> None:
