@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 LINGER_S = 0.01
 """How long a report after a silence waits for company."""
-PACE_S = 0.25
+PACE_S = 0.1
 """Between two requests while there is work: reports of several workers share one, here, at the
 broker and in the log, where a request costs more than what is in it. Nobody at work, nobody waits.
 """
@@ -64,9 +64,9 @@ class Outbox:
             await self._something.wait()
             await self._gather(max(LINGER_S, next_at - loop.time()))
             next_at = loop.time() + PACE_S
-            while self._waiting:
-                await self._send(self._waiting[:BATCH])
-            self._something.clear()
+            await self._send_queued()
+            if not self._waiting:
+                self._something.clear()
 
     async def flush(self) -> None:
         """Return when everything queued so far is on the bus; `run` has to be running."""
@@ -80,6 +80,12 @@ class Outbox:
             async with asyncio.timeout(for_s):
                 await self._hurried.wait()
         self._hurried.clear()
+
+    async def _send_queued(self) -> None:
+        """Send what is queued now; what comes meanwhile gathers for the next request."""
+        goal = self._added
+        while self.published < goal:
+            await self._send(self._waiting[: min(BATCH, goal - self.published)])
 
     async def _send(self, batch: Sequence[Message]) -> None:
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -15,21 +17,63 @@ from ledger.contracts.topics import REPORTS
 REPORT = Message(REPORTS, "rollout-1/reports", b"{}")
 
 
+class Slow(LocalBus):
+    """Takes each request only when it is let go on."""
+
+    def __init__(self) -> None:
+        super().__init__(LocalBroker())
+        self.requests: asyncio.Queue[int] = asyncio.Queue()
+        self.go_on = asyncio.Semaphore(0)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        await self.requests.put(len(messages))
+        await self.go_on.acquire()
+        await super().publish(messages)
+
+
+@asynccontextmanager
+async def running(bus: LocalBus) -> AsyncIterator[Outbox]:
+    """An outbox at work."""
+    await bus.ensure_topics([REPORTS])
+    reports = Outbox(bus)
+    sending = asyncio.create_task(reports.run())
+    try:
+        async with asyncio.timeout(5):
+            yield reports
+    finally:
+        sending.cancel()
+
+
 async def test_reports_gather_while_somebody_is_at_work_and_leave_at_once_when_nobody_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outbox, "LINGER_S", 3600.0)
-    bus = LocalBus(LocalBroker())
-    await bus.ensure_topics([REPORTS])
-    reports = Outbox(bus)
-    running = asyncio.create_task(reports.run())
-    try:
+    async with running(LocalBus(LocalBroker())) as reports:
         reports.add([REPORT])
         await asyncio.sleep(0.05)
         assert reports.published == 0
         reports.hurry()
-        async with asyncio.timeout(5):
-            await reports.flush()
+        await reports.flush()
         assert reports.published == 1
-    finally:
-        running.cancel()
+
+
+async def test_reports_that_come_while_others_are_sent_gather_for_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox, "LINGER_S", 3600.0)
+    monkeypatch.setattr(outbox, "BATCH", 2)
+    bus = Slow()
+    async with running(bus) as reports:
+        reports.add([REPORT] * 3)
+        reports.hurry()
+        assert await bus.requests.get() == 2
+        reports.add([REPORT] * 2)
+        bus.go_on.release()
+        assert await bus.requests.get() == 1
+        bus.go_on.release()
+        await asyncio.sleep(0.05)
+        assert (reports.published, bus.requests.empty()) == (3, True)
+        reports.hurry()
+        assert await bus.requests.get() == 2
+        bus.go_on.release()
+        await reports.flush()
