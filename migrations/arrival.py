@@ -22,9 +22,9 @@ from migrations.errors import (
 )
 from migrations.expecting import check_expected, outside_changes
 from migrations.journal import AnyRow, Record, install_statements, statement
-from migrations.lock import LockKey, attempt_of, key_for, wait_for_lock
+from migrations.lock import LockKey, key_for, lock_as_expected, wait_for_lock
 from migrations.session import Connection, ConnectionSettings
-from migrations.target import Target, stale_epoch
+from migrations.target import Target, said_by, stale_epoch
 from migrations.work import Identity, Limits, Mode, Observer, Work
 
 LOCK_WITH_FACTS = {
@@ -80,6 +80,7 @@ async def arrive(
         entries=record.entries if record else (),
         epoch_kept=record is not None and (not work.owner or record.epoch == work.epoch),
         outside=outside_changes(record, work.expectation.journal_head),
+        said=said_by(work.command_id, record.entries) if record else frozenset(),
     )
     if record is not None:
         target.tell_identity(first_contact=False)
@@ -177,13 +178,12 @@ async def _look(
     known = work.expectation.identity
     if known is not None and not work.target:
         try:
-            attempt = attempt_of(connection, key, known)
-            record = await journal.read_behind(connection, attempt.sql)
+            locking = lock_as_expected(connection, key, known)
+            record = await journal.read_behind(connection, locking)
         except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
-            pass  # No journal, or none that may be read: first it is to be seen who answers.
+            pass  # Not as expected, or no journal that may be read: see who answers.
         else:
-            if attempt.locked:
-                return Facts(True, False, known.system_identifier, known.database_oid, True), record
+            return Facts(True, False, known.system_identifier, known.database_oid, True), record
     locked, facts = await _lock_with_facts(connection, key)
     refuse_unsuitable(facts)
     if not locked:

@@ -5,19 +5,23 @@
 -- holds its epoch, its owner and the head of its hash chain.
 --
 -- The statements go over the simple protocol where no rows are wanted, so that several make one round
--- trip; `:name` stands for a literal. They name few functions: in a fresh session each function or
--- operator costs a look-up in the catalogs (seen: 0.1 ms, as much as a round trip).
+-- trip; `:name` stands for a literal. What a migration's own session runs names few functions, and
+-- functions in place of operators: each name is looked up in the catalogs of a fresh session (seen: 0.05
+-- to 0.1 ms for a function, 0.1 to 0.2 ms for an operator, which has dozens of namesakes).
 
 -- name: install
 -- In the transaction of the first entry, so that there is no journal without one. The lock keeps apart
--- the first contacts of two targets of one database.
+-- the first contacts of two targets of one database. The operator classes are named, and parallel
+-- builds are out, because looking for the default classes and planning for workers took a third of the
+-- index (seen: 0.35 of 1.0 ms).
 SELECT pg_catalog.pg_advisory_xact_lock(:install_key);
+SET LOCAL max_parallel_maintenance_workers = 0;
 CREATE SCHEMA IF NOT EXISTS migration_ledger;
 CREATE TABLE IF NOT EXISTS migration_ledger.journal (
     target name,
     seq bigint,
-    -- Missing when a guard did not hold; see `record`. The only NOT NULL: since PostgreSQL 18 each one
-    -- is an object of its own (seen: 18 of them cost a tenth of installing).
+    -- Missing when a guard did not hold; see `guarded_head`. The only NOT NULL: since PostgreSQL 18 each
+    -- one is an object of its own (seen: 18 of them cost a tenth of installing).
     head text NOT NULL,
     command uuid,
     rollout text,
@@ -47,9 +51,10 @@ CREATE TABLE IF NOT EXISTS migration_ledger.journal (
 -- Who writes an entry has read the one before it: the fence. An index and no constraint, which is an
 -- object of its own beside its index, as is the NOT NULL of each column of a primary key (seen: a
 -- twentieth of a first contact). No entry has a NULL in one of these columns. Journals made before have
--- a second one, of what `record` asks now (seen: 1.1 ms, a twelfth of a first contact).
+-- a second one, (target, command, migration, direction, step), of which `Target` takes care now.
 CREATE UNIQUE INDEX IF NOT EXISTS journal_order ON migration_ledger.journal
-    (target, seq)
+    (target pg_catalog.name_ops, seq pg_catalog.int8_ops);
+SET LOCAL max_parallel_maintenance_workers TO DEFAULT
 
 -- name: one_uuid
 -- Takes our marker away if another target has given the database its UUID meanwhile.
@@ -59,30 +64,36 @@ FROM migration_ledger.journal WHERE database_uuid <> :database_uuid LIMIT 1
 -- name: lock
 -- The command tag carries the answer: SELECT 1 or SELECT 0. The lock is tried last, and only if the
 -- session is direct and the server writable: an attempt behind a pooler must not lock anything. It is
--- taken twice, so that `record` can give one back to learn that it was held.
+-- taken twice, so that `guarded_head` can give one back to learn that it was held.
 SELECT 1 WHERE CASE
-    WHEN pg_catalog.pg_backend_pid() <> :key_data_pid OR pg_catalog.pg_is_in_recovery() THEN false
+    WHEN pg_catalog.int4ne(pg_catalog.pg_backend_pid(), :key_data_pid) OR pg_catalog.pg_is_in_recovery()
+    THEN false
     WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN pg_catalog.pg_try_advisory_lock(:lock_key)
     ELSE false END
 
 -- name: lock_as_expected
 -- As `lock`, if the database is the one that was registered (the path is explained at `facts`), and
--- with what stands behind it in one round trip, where no answer but that of COPY is read. So a parameter
--- carries it that servers report when it changes. What is read behind it is read after it: every
--- statement sees what was committed before it, whatever the role's isolation level.
+-- with what stands behind it in one round trip, where no answer but that of COPY is read: so it fails,
+-- by asking for a setting that nobody has, and nothing behind it runs. What is read behind it is read
+-- after it: every statement sees what was committed before it, whatever the role's isolation level.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
-SELECT pg_catalog.set_config('application_name', :answer, false) WHERE CASE
-    WHEN pg_catalog.pg_backend_pid() <> :key_data_pid OR pg_catalog.pg_is_in_recovery() THEN false
-    WHEN pg_catalog.split_part(pg_catalog.pg_relation_filepath(1259), '/', -2) <> :database_oid THEN false
-    WHEN (pg_catalog.pg_control_system()).system_identifier <> :system_identifier THEN false
-    WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN pg_catalog.pg_try_advisory_lock(:lock_key)
-    ELSE false END
+SELECT CASE
+    WHEN pg_catalog.int4ne(pg_catalog.pg_backend_pid(), :key_data_pid) OR pg_catalog.pg_is_in_recovery()
+        OR pg_catalog.textne(
+            pg_catalog.split_part(pg_catalog.pg_relation_filepath(1259), '/', -2), :database_oid)
+        OR pg_catalog.int8ne(
+            (pg_catalog.pg_control_system()).system_identifier, :system_identifier)
+    THEN pg_catalog.current_setting('migration_ledger.not_as_expected')
+    WHEN pg_catalog.pg_try_advisory_lock(:lock_key)
+    THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN 'locked' END
+    ELSE pg_catalog.current_setting('migration_ledger.not_as_expected') END
 
 -- name: lock_with_facts
 -- As `lock`, and `facts` beside it, for a database that was never seen. The lock stands first: what
 -- stands behind it is answered when it is held. Through COPY, as one round trip.
 SELECT CASE
-    WHEN pg_catalog.pg_backend_pid() <> :key_data_pid OR pg_catalog.pg_is_in_recovery() THEN false
+    WHEN pg_catalog.int4ne(pg_catalog.pg_backend_pid(), :key_data_pid) OR pg_catalog.pg_is_in_recovery()
+    THEN false
     WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN pg_catalog.pg_try_advisory_lock(:lock_key)
     ELSE false END AS locked,
     pg_catalog.pg_backend_pid() AS backend_pid,
@@ -173,45 +184,25 @@ RESET SESSION AUTHORIZATION;
 RESET ROLE;
 SET LOCAL search_path TO pg_catalog
 
--- name: record
--- The entry has a head only if the guards hold (the marker of our transaction, our lock), and none
--- without a head is taken. Its number is taken only if nobody has written since we read; so what it
--- looks for in the journal cannot appear beside it: a migration has one outcome per command, a statement
--- one intent and one completion.
+-- name: entry
+-- Its number is taken only if nobody has written since we read: the fence. So what it must not repeat,
+-- a migration's outcome per command for example, stands in what we have read.
 INSERT INTO migration_ledger.journal
     (target, seq, head, command, rollout, migration, direction, step, state,
      up_checksum, down_checksum, statements, statement, note, failure, reason,
      database_uuid, owner, epoch_term, epoch_position, xid, finished_at, duration_ms, made_by)
 VALUES
-    (:target, :seq,
-     CASE WHEN pg_catalog.current_setting('migration_ledger.transaction', true) IS DISTINCT FROM :marker THEN NULL
-          WHEN EXISTS (SELECT FROM migration_ledger.journal
-                       WHERE target = :target AND command = :command AND migration = :migration
-                           AND direction = :direction AND step = :step) THEN NULL
-          WHEN pg_catalog.pg_advisory_unlock(:lock_key)
-          THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN :head END END,
-     :command, :rollout, :migration, :direction, :step, :state,
+    (:target, :seq, :head, :command, :rollout, :migration, :direction, :step, :state,
      :up_checksum, :down_checksum, :statements, :statement, :note, :failure, :reason,
      :database_uuid, :owner, :epoch_term, :epoch_position, pg_catalog.pg_current_xact_id(),
      pg_catalog.clock_timestamp(), :duration_ms, session_user)
 
--- name: record_elsewhere
--- Written by the session of another program (psql) at the end of its own transaction, which holds
--- neither our marker nor our lock. Its number and its outcome are as in `record`.
-INSERT INTO migration_ledger.journal
-    (target, seq, head, command, rollout, migration, direction, step, state,
-     up_checksum, down_checksum, statements, statement, note, failure, reason,
-     database_uuid, owner, epoch_term, epoch_position, xid, finished_at, duration_ms, made_by)
-VALUES
-    (:target, :seq,
-     CASE WHEN EXISTS (SELECT FROM migration_ledger.journal
-                       WHERE target = :target AND command = :command AND migration = :migration
-                           AND direction = :direction AND step = :step) THEN NULL
-          ELSE :head END,
-     :command, :rollout, :migration, :direction, :step, :state,
-     :up_checksum, :down_checksum, :statements, :statement, :note, :failure, :reason,
-     :database_uuid, :owner, :epoch_term, :epoch_position, pg_catalog.pg_current_xact_id(),
-     pg_catalog.clock_timestamp(), :duration_ms, session_user)
+-- name: guarded_head
+-- In place of an entry's head: there is one only if the guards hold, the marker of our transaction and
+-- our lock, and no entry is taken without.
+CASE WHEN pg_catalog.texteq(pg_catalog.current_setting('migration_ledger.transaction', true), :marker)
+     THEN CASE WHEN pg_catalog.pg_advisory_unlock(:lock_key)
+               THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN :head END END END
 
 -- name: index_by_table
 -- The index of this name in the schema of the table as the search_path finds it.

@@ -13,6 +13,13 @@ from functools import lru_cache
 from importlib.resources import files
 from uuid import UUID
 
+
+class Expression(str):
+    """SQL that stands where a value would; it goes in as it is."""
+
+    __slots__ = ()
+
+
 Value = str | int | float | bool | UUID | datetime | None
 
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)\b")
@@ -30,6 +37,8 @@ def quote_ident(name: str) -> str:
 def quote_literal(value: Value) -> str:
     """A value as a literal; NUL, which PostgreSQL cannot store, becomes U+FFFD."""
     match value:
+        case Expression():
+            return str(value)
         case None:
             return "NULL"
         case bool():

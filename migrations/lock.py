@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-import secrets
 import time
 from dataclasses import dataclass
 
@@ -69,32 +68,19 @@ async def try_lock(connection: Connection, key: LockKey) -> bool:
     return await connection.execute(sql) == "SELECT 1"
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """What takes the lock on the way to something else, and how to see whether it did."""
+def lock_as_expected(connection: Connection, key: LockKey, identity: Identity) -> str:
+    """What takes the lock as `try_lock` does, only in the database that `identity` names.
 
-    connection: Connection
-    sql: str
-    answer: str
-
-    @property
-    def locked(self) -> bool:
-        """Whether the lock is ours; `False` says only that something was not as expected."""
-        return bool(self.connection.get_settings().application_name == self.answer)
-
-
-def attempt_of(connection: Connection, key: LockKey, identity: Identity) -> Attempt:
-    """As `try_lock`, only if the database is the one on the server that `identity` names."""
-    answer = f"migration-ledger {secrets.token_hex(8)}"
-    sql = statement(
+    Statements for the beginning of a simple query. When the lock is held by another, or something
+    is not as expected, they raise UndefinedObjectError, and nothing behind them runs.
+    """
+    return statement(
         "lock_as_expected",
-        answer=answer,
         key_data_pid=connection.get_server_pid(),
         database_oid=str(identity.database_oid),
         system_identifier=int(identity.system_identifier),
         lock_key=key.value,
     )
-    return Attempt(connection, sql, answer)
 
 
 async def still_held(connection: Connection, key: LockKey) -> bool:

@@ -14,29 +14,35 @@ with `commit`, whose entry is refused by the database unless
 - its number is free: nobody has written to the journal since this session read it.
 
 The last one is the fence. Whoever works on a target commits an entry with a higher epoch before it
-reports, if only `visited`; so an order that was overtaken finds its number taken. The journal has
-an entry exactly when the effect is there.
+reports, if only `visited`; so an order that was overtaken finds its number taken. It also lets this
+session tell by what it has read and written that a command has one entry per migration, direction
+and step. The journal has an entry exactly when the effect is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from uuid import uuid4
+from typing import TypeAlias
+from uuid import UUID, uuid4
 
 import asyncpg
 
 from migrations import journal
 from migrations.entries import Entry, NewEntry, State, entry_about_target, next_head
-from migrations.errors import LockLost, StaleEpoch, TransactionEnded
+from migrations.errors import LockLost, RunError, StaleEpoch, TransactionEnded
 from migrations.journal import Record, entry_values, statement
-from migrations.literals import Value, quote_ident
+from migrations.literals import Expression, Value, quote_ident
 from migrations.lock import LockKey, still_held
 from migrations.migration import Options
 from migrations.session import Connection, ConnectionSettings, milliseconds, server_version
 from migrations.work import Epoch, Identity, Limits, Observer, OutsideChange, Work
 
 JOURNAL_SCHEMA = "migration_ledger"
+
+
+Key: TypeAlias = tuple[str, str, int]
+"""What a command has one entry of: migration, direction, step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class Target:
     epoch_kept: bool
     """Whether this attempt's epoch is committed in the target."""
     outside: tuple[OutsideChange, ...] = ()
+    said: frozenset[Key] = frozenset()
+    """What the journal holds of this command."""
     _marker: str = ""
     _meeting: _Meeting | None = None
 
@@ -133,21 +141,23 @@ class Target:
         """Write entries in one transaction of their own, in one round trip. Raises as `commit`."""
         self._marker = uuid4().hex
         parts = [self._begin_sql(Options())]
-        head, seq = self.head, self.seq
-        for entry in entries:
-            parts.append(self._record_sql(entry))
-            self._move(entry)
-        ends = self.head, self.seq
-        self.head, self.seq = head, seq
+        before = self.head, self.seq, self.said
+        try:
+            for entry in entries:
+                parts.append(self._record_sql(entry))
+                self._move(entry)
+        finally:
+            behind = self.head, self.seq, self.said
+            self.head, self.seq, self.said = before
         await self._execute(";\n".join([*parts, "COMMIT"]))
-        self.head, self.seq = ends
+        self.head, self.seq, self.said = behind
 
     def entry_for_elsewhere(self, entry: NewEntry) -> str:
         """The statement by which a session of another program writes `entry` where it commits.
 
         That session holds neither marker nor lock; the entry's number is the fence.
         """
-        return statement("record_elsewhere", **self._columns(entry))
+        return statement("entry", **self._columns(entry))
 
     async def written_elsewhere(self, entry: NewEntry) -> bool:
         """Whether the journal ends with `entry`; if so, this session goes on behind it."""
@@ -163,7 +173,7 @@ class Target:
         if self._meeting is not None:
             # The first entry says it.
             self._marker = uuid4().hex
-            await self._execute(f"{self._begin_sql(Options())};\nCOMMIT")
+            await self._execute(f"{self._begin_sql(Options(), alone=True)};\nCOMMIT")
         elif not self.epoch_kept:
             await self.record(entry_about_target(State.VISITED))
 
@@ -241,8 +251,14 @@ class Target:
         """Go on behind an entry."""
         self.head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
         self.seq += 1
+        self.said |= {_key(entry)}
 
-    def _begin_sql(self, options: Options) -> str:
+    def _begin_sql(self, options: Options, *, alone: bool = False) -> str:
+        """What opens a guarded transaction, with the first entry if that is still to be written.
+
+        It asks for no guard: the marker is set right before, the lock was taken a round trip ago,
+        and the entry behind it asks for both, unless the first one stands `alone`.
+        """
         lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
         begin = statement(
@@ -253,16 +269,27 @@ class Target:
         )
         if self._meeting is None:
             return begin
-        return f"{begin};\n{self._meeting.install};\n{self._insert(self._meeting.columns)}"
+        columns = self._meeting.columns
+        first = self._guarded(columns) if alone else statement("entry", **columns)
+        return f"{begin};\n{self._meeting.install};\n{first}"
 
     def _record_sql(self, entry: NewEntry) -> str:
-        return self._insert(self._columns(entry))
+        return self._guarded(self._columns(entry))
 
-    def _insert(self, columns: Mapping[str, Value]) -> str:
-        return statement("record", **columns, marker=self._marker, lock_key=self.key.value)
+    def _guarded(self, columns: Mapping[str, Value]) -> str:
+        head = statement(
+            "guarded_head", marker=self._marker, lock_key=self.key.value, head=columns["head"]
+        )
+        return statement("entry", **{**columns, "head": Expression(head)})
 
     def _columns(self, entry: NewEntry) -> dict[str, Value]:
         work = self.work
+        key = _key(entry)
+        if key in self.said:
+            raise RunError(
+                f"the journal has an entry of command {work.command_id} for {key} already; nothing "
+                "was written; report this as a fault of migration-ledger"
+            )
         return {
             **entry_values(entry),
             "target": work.target,
@@ -276,6 +303,15 @@ class Target:
             "epoch_term": self.epoch.term,
             "epoch_position": self.epoch.position,
         }
+
+
+def said_by(command: UUID, entries: Iterable[Entry]) -> frozenset[Key]:
+    """What these entries hold of a command."""
+    return frozenset(_key(entry) for entry in entries if entry.command == command)
+
+
+def _key(entry: Entry | NewEntry) -> Key:
+    return entry.migration, entry.direction, entry.step
 
 
 def stale_epoch(epoch: Epoch) -> StaleEpoch:

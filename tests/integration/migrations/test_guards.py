@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import asyncpg
 import pytest
 
 from migrations import lock
+from migrations.arrival import arrive
 from migrations.copying import copied_behind, integer
-from migrations.errors import Unreachable
+from migrations.entries import State, entry_for
+from migrations.errors import LockLost, RunError, TransactionEnded, Unreachable
 from migrations.journal import statement
 from migrations.lock import key_for
-from migrations.session import ConnectionSettings, open_session
-from migrations.work import Limits, Mode, StepResult, Verdict
+from migrations.migration import Options
+from migrations.session import ConnectionSettings, close_session, open_session
+from migrations.target import Target
+from migrations.work import Limits, Mode, StepResult, Verdict, Work
 from tests.integration.migrations.world import (
     IMPATIENT,
-    LEDGER,
     OUR_BACKENDS,
     World,
     expecting,
@@ -27,6 +33,18 @@ from tests.integration.migrations.world import (
 )
 
 PATIENT = Limits(lock_timeout_s=0.3, retry_budget=20, retry_for_s=20, advisory_wait_s=20)
+
+
+@asynccontextmanager
+async def arrived(world: World, work: Work) -> AsyncIterator[Target]:
+    """The target in a session of its own, locked and checked."""
+    connection = await open_session(world.settings, application_name="migration-ledger")
+    try:
+        yield await arrive(
+            connection, world.settings, work, IMPATIENT, world.hearing, allow_outside=False
+        )
+    finally:
+        await close_session(connection)
 
 
 @pytest.mark.parametrize(
@@ -91,38 +109,38 @@ async def test_a_migrator_waits_for_another_without_a_transaction(world: World) 
 
 async def test_a_command_has_one_outcome_for_a_migration(world: World) -> None:
     await world.up(users())
-    (outcome,) = await world.fetch(
-        "SELECT command, migration, direction, step, database_uuid FROM migration_ledger.journal "
-        "WHERE migration = '001'"
-    )
-    columns = dict(zip(("command", "migration", "direction", "step"), outcome[:4], strict=True))
-    more = dict.fromkeys(
-        ("up_checksum", "down_checksum", "statements", "statement", "note", "failure", "reason")
-    )
-    entry = {
-        **columns,
-        **more,
-        "target": "",
-        "rollout": "r",
-        "state": "applied",
-        "head": "h",
-        "database_uuid": outcome[4],
-        "owner": LEDGER,
-        "duration_ms": 0,
-        "epoch_term": 1,
-        "epoch_position": 1,
-        "marker": "m",
-        "lock_key": key_for("").value,
-    }
-    connection = await asyncpg.connect(world.url)
-    await connection.execute(f"SELECT pg_advisory_lock({key_for('').value})")
-    await connection.execute("SET migration_ledger.transaction = 'm'")
-    for name in ("record", "record_elsewhere"):
-        with pytest.raises(asyncpg.NotNullViolationError):
-            await connection.execute(statement(name, **entry, seq=3))
-    await connection.execute(statement("record", **{**entry, "step": 1}, seq=3))
-    await connection.execute(statement("record_elsewhere", **{**entry, "step": 2}, seq=4))
-    await connection.close()
+    work = world.work(Mode.UP, users("002"))
+    outcome = entry_for(users("002"), "up", 0, State.FAILED)
+    async with arrived(world, work) as target:
+        await target.record(outcome)
+        with pytest.raises(RunError, match="has an entry of command"):
+            await target.record(replace(outcome, state=State.APPLIED))
+    async with arrived(world, work) as target:
+        with pytest.raises(RunError, match="has an entry of command"):
+            await target.record_all([replace(outcome, step=1), replace(outcome, step=1)])
+        with pytest.raises(RunError, match="has an entry of command"):
+            target.entry_for_elsewhere(outcome)
+        await target.record_all([replace(outcome, step=1), replace(outcome, step=2)])
+    assert await world.journal() == [
+        ("001", "up", 0, "applied"),
+        *(("002", "up", step, "failed") for step in range(3)),
+    ]
+
+
+async def test_an_entry_without_the_marker_or_the_lock_is_not_taken(world: World) -> None:
+    await world.up(users())
+    work = world.work(Mode.UP, users("002"))
+    entry = entry_for(users("002"), "up", 0, State.APPLIED)
+    async with arrived(world, work) as target:
+        await target.begin(Options())
+        await target.connection.execute("SET LOCAL migration_ledger.transaction = 'other'")
+        with pytest.raises(TransactionEnded):
+            await target.commit(entry)
+        await target.begin(Options())
+        await target.connection.execute("SELECT pg_advisory_unlock_all()")
+        with pytest.raises(LockLost):
+            await target.commit(entry)
+    assert await world.journal() == [("001", "up", 0, "applied")]
 
 
 async def test_a_known_database_whose_lock_is_held_is_waited_for(world: World) -> None:
@@ -148,9 +166,9 @@ async def test_what_a_migrator_did_before_it_gave_the_lock_away_is_read(world: W
     other = await asyncpg.connect(world.url)
     connection = await open_session(world.settings, application_name="t")
     await connection.execute("SET default_transaction_isolation = 'repeatable read'")
-    attempt = lock.attempt_of(connection, key_for(""), outcome.identity)
+    locking = lock.lock_as_expected(connection, key_for(""), outcome.identity)
     await other.execute("SELECT pg_advisory_lock(1)")
-    behind = f"{attempt.sql}; SELECT pg_advisory_lock(1)"
+    behind = f"{locking}; SELECT pg_advisory_lock(1)"
     reading = asyncio.create_task(
         copied_behind(connection, behind, "public", "seen", {"n": integer})
     )
@@ -163,7 +181,7 @@ async def test_what_a_migrator_did_before_it_gave_the_lock_away_is_read(world: W
     await other.execute("INSERT INTO seen VALUES (7)")
     await other.close()
     assert await reading == [{"n": 7}]
-    assert attempt.locked
+    assert await lock.still_held(connection, key_for(""))
     await connection.close()
 
 
