@@ -23,7 +23,7 @@ from migrations.errors import (
 from migrations.expecting import check_expected, outside_changes
 from migrations.journal import AnyRow, Record, install_statements, statement
 from migrations.lock import LockKey, key_for, lock_as_expected, wait_for_lock
-from migrations.session import Connection, ConnectionSettings
+from migrations.session import Connection, ConnectionSettings, server_version
 from migrations.target import Target, said_by, stale_epoch
 from migrations.work import Identity, Limits, Mode, Observer, Work
 
@@ -96,7 +96,7 @@ async def _meet(target: Target, facts: Facts) -> None:
     """
     met = entry_about_target(State.MET)
     if not (facts.installed or target.work.target) and target.work.mode is Mode.UP:
-        target.meet_along(met, install_statements())
+        target.meet_along(met, install_statements(server_version(target.connection)))
         return
     if facts.installed:
         await target.record(met)
@@ -110,7 +110,7 @@ async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
 
     Two schemas of a database may be met at once, each with a UUID for it: the later one gives way.
     """
-    first = [install_statements()]
+    first = [install_statements(server_version(target.connection))]
     if target.work.target:
         first.append(statement("one_uuid", database_uuid=target.identity.uuid))
     try:

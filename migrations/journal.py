@@ -6,7 +6,7 @@ Writing an entry is `migrations.target`'s, because an entry is only written unde
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from operator import itemgetter
 from typing import TypeAlias
@@ -25,7 +25,7 @@ from migrations.copying import (
     text,
 )
 from migrations.entries import Entry, NewEntry, State
-from migrations.literals import Value, bind, named_statements
+from migrations.literals import Expression, Value, bind, named_statements
 from migrations.session import Connection
 from migrations.work import Epoch, Failure
 
@@ -33,6 +33,13 @@ AnyRow: TypeAlias = "asyncpg.Record | Row"
 
 INSTALL_KEY = 7_091_223_640_115_482_001
 """Advisory lock around installing, one for all targets of a database; any constant will do."""
+
+STORAGE_CLAUSE_SINCE = 160000
+"""The first release whose CREATE TABLE takes STORAGE."""
+
+PLAIN_MAX_BYTES = 6000
+"""Of an entry's texts, for one that is stored in a page: a row of 8160 bytes fits, and the other
+columns take less than 500."""
 
 COLUMNS = {
     "target": text,
@@ -121,9 +128,20 @@ async def known_uuid(connection: Connection) -> UUID | None:
     return found
 
 
-def install_statements() -> str:
-    """What makes the tables where they are missing; harmless where they are not."""
-    return statement("install", install_key=INSTALL_KEY)
+def install_statements(server_version: int) -> str:
+    """What makes the table where it is missing; harmless where it is not.
+
+    `server_version` is one number, 180006 for 18.6.
+    """
+    plain = statement("plain_storage") if server_version >= STORAGE_CLAUSE_SINCE else ""
+    return statement("install", install_key=INSTALL_KEY, storage=Expression(plain))
+
+
+def entry_statement(columns: Mapping[str, Value]) -> str:
+    """What writes an entry, however long its texts are."""
+    entry = statement("entry", **columns)
+    size = sum(len(value.encode()) for value in columns.values() if isinstance(value, str))
+    return f"{statement('long_entries')};\n{entry}" if size > PLAIN_MAX_BYTES else entry
 
 
 def entry_values(entry: NewEntry) -> dict[str, Value]:

@@ -31,7 +31,7 @@ import asyncpg
 from migrations import journal
 from migrations.entries import Entry, NewEntry, State, entry_about_target, next_head
 from migrations.errors import LockLost, RunError, StaleEpoch, TransactionEnded
-from migrations.journal import Record, entry_values, statement
+from migrations.journal import Record, entry_statement, entry_values, statement
 from migrations.literals import Expression, Value, quote_ident
 from migrations.lock import LockKey, still_held
 from migrations.migration import Options
@@ -157,7 +157,7 @@ class Target:
 
         That session holds neither marker nor lock; the entry's number is the fence.
         """
-        return statement("entry", **self._columns(entry))
+        return entry_statement(self._columns(entry))
 
     async def written_elsewhere(self, entry: NewEntry) -> bool:
         """Whether the journal ends with `entry`; if so, this session goes on behind it."""
@@ -270,7 +270,7 @@ class Target:
         if self._meeting is None:
             return begin
         columns = self._meeting.columns
-        first = self._guarded(columns) if alone else statement("entry", **columns)
+        first = self._guarded(columns) if alone else entry_statement(columns)
         return f"{begin};\n{self._meeting.install};\n{first}"
 
     def _record_sql(self, entry: NewEntry) -> str:
@@ -280,7 +280,7 @@ class Target:
         head = statement(
             "guarded_head", marker=self._marker, lock_key=self.key.value, head=columns["head"]
         )
-        return statement("entry", **{**columns, "head": Expression(head)})
+        return entry_statement({**columns, "head": Expression(head)})
 
     def _columns(self, entry: NewEntry) -> dict[str, Value]:
         work = self.work
