@@ -26,6 +26,7 @@
         ├── Unreachable           no session can be had
         ├── LockUnavailable       another migrator holds the target's lock
         ├── LockLost              the lock or the journal's head is not ours any more
+        ├── JournalNotOurs        a long entry needs room that only the journal's owner can make
         ├── TransactionEnded      a script ended the transaction that guards it
         ├── DataRefused           a data migration does not fit the table, or its own checks
         ├── VerifyFailed          a Verify section found the change not to hold
@@ -199,6 +200,12 @@ class LockLost(RunError):
     """The lock or the journal's head is not ours any more; the transaction was rolled back."""
 
     kind = "lock_lost"
+
+
+class JournalNotOurs(RunError):
+    """A long entry needs room that only the journal's owner can make; nothing was written."""
+
+    kind = "sql"
 
 
 class TransactionEnded(RunError):

@@ -15,7 +15,7 @@ import asyncpg
 
 from migrations.batches import run_batches
 from migrations.entries import NewEntry, State, entry_for
-from migrations.errors import LockLost, Refused, RunError
+from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
 from migrations.failure import from_error, in_file, located
 from migrations.lock import try_lock
 from migrations.migration import Direction, Migration
@@ -28,6 +28,8 @@ from migrations.telemetry import finish_step, step_span
 from migrations.transactional import elapsed_ms, run_transactional
 from migrations.work import Failure, StepOutcome, StepResult
 
+SHORT_CHARS = 600
+"""Of a message and of a statement, where the journal has no room for more."""
 CANCEL_GRACE_S = 5.0
 """For the rollback and the entry of a cancelled migration; after that the socket is cut."""
 
@@ -111,8 +113,13 @@ async def _failed(
     if failure.kind == LockLost.kind:
         # Nobody else came in between, or the entry is refused below.
         await try_lock(target.connection, target.key)
+    entry = replace(entry, failure=failure, duration_ms=duration_ms)
     try:
-        await target.record(replace(entry, failure=failure, duration_ms=duration_ms))
+        try:
+            await target.record(entry)
+        except JournalNotOurs:
+            # The report has it whole.
+            await target.record(replace(entry, failure=_short(failure)))
     except LockLost:
         # Another migrator has the target now; whatever it writes, nothing of ours is in effect.
         target.epoch_kept = True
@@ -126,6 +133,12 @@ async def _failed(
         statements=0,
         failure=failure,
     )
+
+
+def _short(failure: Failure) -> Failure:
+    """As much of a failure as every journal has room for."""
+    statement = failure.statement[:SHORT_CHARS] if failure.statement else None
+    return replace(failure, message=failure.message[:SHORT_CHARS], statement=statement)
 
 
 async def _abandon(target: Target, run: Run, started: float) -> StepOutcome:

@@ -30,7 +30,7 @@ import asyncpg
 
 from migrations import journal
 from migrations.entries import Entry, NewEntry, State, entry_about_target, next_head
-from migrations.errors import LockLost, RunError, StaleEpoch, TransactionEnded
+from migrations.errors import JournalNotOurs, LockLost, RunError, StaleEpoch, TransactionEnded
 from migrations.journal import Record, entry_statement, entry_values, statement
 from migrations.literals import Expression, Value, quote_ident
 from migrations.lock import LockKey, still_held
@@ -239,6 +239,14 @@ class Target:
             if self.met or JOURNAL_SCHEMA not in str(error):
                 raise
             raise transaction_ended() from None
+        except asyncpg.InsufficientPrivilegeError as error:
+            await self.rollback()
+            if statement("long_entries") not in sql or "journal" not in str(error):
+                raise
+            raise JournalNotOurs(
+                "this entry is long, and only the owner of migration_ledger.journal can make room "
+                "for it; GRANT the owner's role to this user, then order it again"
+            ) from None
         self.epoch_kept = True
         if self._meeting is not None:
             self._is_met()

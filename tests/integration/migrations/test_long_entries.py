@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from migrations.journal import PLAIN_MAX_BYTES
+from migrations.runner import run
+from migrations.session import Password
 from migrations.work import Mode, Verdict
-from tests.integration.migrations.world import World, migration, users
+from tests.integration.migrations.world import IMPATIENT, World, migration, users
 
 HAS_TOAST = (
     "SELECT reltoastrelid <> 0 FROM pg_class WHERE oid = 'migration_ledger.journal'::regclass"
@@ -53,3 +57,29 @@ async def test_the_failure_of_a_long_statement_is_kept_whole(world: World) -> No
     assert names in (outcome.failure.statement or "")
     again = await world.do(work)
     assert again.failure == outcome.failure
+
+
+async def test_whoever_does_not_own_the_journal_keeps_the_reason_of_a_failure(
+    world: World,
+) -> None:
+    await world.up(users())
+    await world.execute(
+        "DROP ROLE IF EXISTS lodger; CREATE ROLE lodger LOGIN PASSWORD 'p';"
+        "GRANT USAGE ON SCHEMA migration_ledger TO lodger;"
+        "GRANT CREATE, USAGE ON SCHEMA public TO lodger;"
+        "GRANT SELECT, INSERT ON migration_ledger.journal TO lodger"
+    )
+    names = ", ".join(f"column_number_{number}" for number in range(2_000))
+    work = world.work(Mode.UP, migration("002", f"SELECT {names}"))
+    lodger = replace(world.settings, user="lodger", password=Password("p"))
+    outcome = await run(lodger, work, IMPATIENT, world.hearing)
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "42703"
+    assert names in (outcome.failure.statement or "")
+    assert await world.journal() == [("001", "up", 0, "applied"), ("002", "up", 0, "failed")]
+    told = world.work(Mode.UP, migration("003", "CREATE TABLE c ()"), reason="é" * 20_000)
+    refused = await run(lodger, told, IMPATIENT, world.hearing)
+    assert refused.failure is not None
+    assert "GRANT the owner's role" in refused.failure.message
+    assert not await world.has("c")
+    await world.execute("DROP OWNED BY lodger; DROP ROLE lodger")
