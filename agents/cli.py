@@ -14,14 +14,14 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.checking import check as look
 from agents.errors import AgentError
 from agents.runtime import Agent
+from agents.self_check import check as look
 from agents.settings import Variables, load
 from ledger import telemetry
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
-from migrations.collector import settle_memory
+from migrations.gc_tuning import settle_memory
 
 SERVICE = "migration-ledger-agent"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"

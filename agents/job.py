@@ -10,7 +10,7 @@ from uuid import UUID
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.heartbeat import Busy
 from ledger.contracts.messages import Received
-from migrations.migration import Migration
+from migrations.model.migration import Migration
 
 
 class Phase(StrEnum):

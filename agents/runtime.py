@@ -19,13 +19,13 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 
-from agents.content import Library, Texts, texts_of
 from agents.heartbeat import Pulse
 from agents.inbox import Inbox
 from agents.job import Job
 from agents.outbox import Outbox
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
+from agents.texts import Library, Texts, texts_of
 from agents.worker import Worker
 from ledger.bus.port import Bus, BusError, BusUnavailable, GroupMember, Reader
 from ledger.contracts.commands import ApplyCommand
@@ -37,7 +37,7 @@ from ledger.contracts.topics import (
     agents_group,
     commands_topic,
 )
-from migrations.scram import remember_salted_passwords
+from migrations.target.scram import remember_salted_passwords
 
 logger = logging.getLogger(__name__)
 

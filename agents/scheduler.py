@@ -20,9 +20,9 @@ from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from agents.content import Library, texts_of
 from agents.errors import TextRefused
 from agents.job import Job, Phase, Stop
+from agents.texts import Library, texts_of
 from ledger.contracts.commands import ApplyCommand
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from agents.errors import AgentSettingsError
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.topics import valid_pool
 from ledger.contracts.variables import VARIABLES
-from migrations.migration import Language
+from migrations.model.migration import Language
 
 PREFIX = "LEDGER_"
 CONCURRENCY = 16

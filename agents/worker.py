@@ -27,11 +27,11 @@ from uuid import UUID
 from agents.errors import AgentError
 from agents.job import Job, Stop
 from agents.outbox import Outbox
-from agents.references import connection_settings
-from agents.reporting import Reporter, failure_of
+from agents.reporter import Reporter, failure_of
+from agents.secrets import connection_settings
 from agents.settings import AgentSettings
-from agents.spans import CONVENTIONAL, process_span
-from agents.translating import (
+from agents.tracing import CONVENTIONAL, process_span
+from agents.translation import (
     adoption_of,
     expectation_of,
     holds,
@@ -45,14 +45,15 @@ from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
 from ledger.contracts.registry import FailureDetail, Mode
 from ledger.contracts.reports import DatabaseInspected, Verdict
-from migrations import inspection, runner, work
-from migrations.adoption import looking
-from migrations.adoption.telling import told
+from migrations import inspection, runner
+from migrations.adoption import inspect
+from migrations.adoption.outcome import told
 from migrations.errors import IdentityMismatch
-from migrations.expecting import check_expected, outside_changes
 from migrations.inspection import Inspection
-from migrations.session import ConnectionSettings
-from migrations.work import Failure
+from migrations.model import work
+from migrations.model.work import Failure
+from migrations.target.preconditions import check_expected, outside_changes
+from migrations.target.session import ConnectionSettings
 
 logger = logging.getLogger(__name__)
 
@@ -227,7 +228,7 @@ class Worker:
         found = await inspection.inspect(connection, schema)
         looks = command.purpose is Purpose.ADOPT and found.failure is None
         wanted = adoption_of(command)
-        left = await looking.histories_in(connection, schema, wanted) if looks else ()
+        left = await inspect.histories_in(connection, schema, wanted) if looks else ()
         reporter.inspected(inspected(command, found, left))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
 

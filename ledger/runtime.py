@@ -26,24 +26,24 @@ from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Bus
 from ledger.contracts.envelope import Metadata
 from ledger.errors import LeadershipTaken, NotPermitted
-from ledger.leading.ending import bounded_end, only_the_first
-from ledger.leading.leader import Leader
-from ledger.replay import Replayed
-from ledger.replay import replay as replayed
-from ledger.service.asked import utc_now
+from ledger.leader.shutdown import bounded_end, only_the_first
+from ledger.leader.supervisor import Leader
 from ledger.service.bundles import BundleService
 from ledger.service.fleet import FleetService
+from ledger.service.liveness import Lookout
+from ledger.service.request_context import utc_now
 from ledger.service.rollouts import RolloutService
-from ledger.service.surroundings import Lookout
 from ledger.settings import Settings, Transport
 from ledger.store import install as schema
 from ledger.store.connections import Pool, open_pool
 from ledger.store.content import ContentStore
-from ledger.store.history import History
 from ledger.store.leadership import Leadership, take
-from ledger.store.log import EventLog
-from ledger.store.read_models import ReadModels
-from migrations.collector import settle_memory
+from ledger.store.log.history import History
+from ledger.store.log.log import EventLog
+from ledger.store.views.queries import ReadModels
+from ledger.store.views.replay import Replayed
+from ledger.store.views.replay import replay as replayed
+from migrations.gc_tuning import settle_memory
 
 if TYPE_CHECKING:
     from agents.runtime import Agent
@@ -251,7 +251,7 @@ class Staff:
     def _agent(self, pool: str) -> Agent:
         from agents.runtime import Agent
         from agents.settings import AgentSettings
-        from migrations.migration import Language
+        from migrations.model.migration import Language
 
         section = self._settings.agent
         settings = AgentSettings(

@@ -3,7 +3,7 @@
 The context of `ledger rollout start` travels in the events' metadata, from there in the headers of
 commands, through the agent to each SQL statement, and back in the reports' metadata. Conventions:
 OpenTelemetry semantic conventions 1.44, messaging and CI/CD; names of our own start with
-`migration_ledger.`. Those of one migration are in `migrations.telemetry`, because that package
+`migration_ledger.`. Those of one migration are in `migrations.running.telemetry`: that package
 knows nothing of the ledger. What is left out on purpose stands in decision 0012.
 
 Nothing configured costs nothing: without a provider the API's own no-op spans are used, and they

@@ -121,7 +121,7 @@ class CreateError(MigrationsError):
 
 
 class RunError(MigrationsError):
-    """Work on a database cannot go on. `kind` is that of `migrations.work.Failure`.
+    """Work on a database cannot go on. `kind` is that of `migrations.model.work.Failure`.
 
     `blocker` says who stood in the way: pid, state and age, without query text.
     """

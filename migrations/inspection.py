@@ -10,22 +10,22 @@ from dataclasses import dataclass, replace
 
 import asyncpg
 
-from migrations import journal
-from migrations.adoption.watching import refuse_in_use
-from migrations.arrival import Facts, facts_of, identity_of, refuse_unsuitable
-from migrations.backups import Backup, backups
-from migrations.entries import Entry, State
+from migrations.acquire import Facts, facts_of, identity_of, refuse_unsuitable
+from migrations.adoption.still_in_use import refuse_in_use
+from migrations.backfill.backups import Backup, backups
 from migrations.errors import PoolerRefused, StandbyRefused, StillInUse, Unreachable
-from migrations.failure import from_error
-from migrations.journal import Record, latest_by_version, statement
-from migrations.session import (
+from migrations.model.work import Epoch, Failure, Identity
+from migrations.target import journal
+from migrations.target.entries import Entry, State
+from migrations.target.failure import from_error
+from migrations.target.journal import Record, latest_by_version, statement
+from migrations.target.session import (
     Connection,
     ConnectionSettings,
     close_session,
     open_session,
     server_version,
 )
-from migrations.work import Epoch, Failure, Identity
 
 APPLICATION_NAME = "migration-ledger check"
 """What `pg_stat_activity` shows."""

@@ -20,21 +20,13 @@ from typing import assert_never
 
 import asyncpg
 
-from migrations.adoption.adopting import adopt, release
-from migrations.arrival import arrive
-from migrations.backups import drop_backups
-from migrations.code import refuse_programs
-from migrations.course import without_idle
+from migrations.acquire import arrive
+from migrations.adoption.takeover import adopt, release
+from migrations.backfill.backups import drop_backups
+from migrations.backfill.run import without_idle
 from migrations.errors import Refused, RunError, Unreachable
-from migrations.failure import from_error
 from migrations.inspection import Inspection, inspect
-from migrations.plan import Decision, Report, Run, Stop, plan
-from migrations.repairing import repair
-from migrations.resolving import resolve
-from migrations.session import ConnectionSettings, close_session, is_connection_lost, open_session
-from migrations.step import run_step, stop_step
-from migrations.target import Target
-from migrations.work import (
+from migrations.model.work import (
     Adopted,
     Failure,
     Identity,
@@ -48,6 +40,19 @@ from migrations.work import (
     Verdict,
     Work,
 )
+from migrations.running.code import refuse_programs
+from migrations.running.plan import Decision, Report, Run, Stop, plan
+from migrations.running.repair import repair
+from migrations.running.resolve import resolve
+from migrations.step import run_step, stop_step
+from migrations.target.failure import from_error
+from migrations.target.session import (
+    ConnectionSettings,
+    close_session,
+    is_connection_lost,
+    open_session,
+)
+from migrations.target.target import Target
 
 __all__ = ["Inspection", "inspect", "run"]
 

@@ -12,18 +12,18 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import uuid4
 
-from migrations.backups import Backup
-from migrations.baselines import set_aside
-from migrations.entries import GONE, Entry
+from migrations.backfill.backups import Backup
 from migrations.inspection import Inspection, glance
-from migrations.migration import Language, Migration
-from migrations.ordering import late
-from migrations.phases import Phase
-from migrations.plan import applied_versions, changed, half_done, is_text_of
+from migrations.model.baselines import set_aside
+from migrations.model.migration import Language, Migration
+from migrations.model.ordering import late
+from migrations.model.phases import Phase
+from migrations.model.work import Epoch, Failure, Limits, Mode, Observer, Outcome, Verdict, Work
 from migrations.runner import run
-from migrations.session import ConnectionSettings
-from migrations.verifying import Verification, verify
-from migrations.work import Epoch, Failure, Limits, Mode, Observer, Outcome, Verdict, Work
+from migrations.running.plan import applied_versions, changed, half_done, is_text_of
+from migrations.target.entries import GONE, Entry
+from migrations.target.session import ConnectionSettings
+from migrations.verify_applied import Verification, verify
 
 __all__ = [
     "Outside",

@@ -13,20 +13,20 @@ from dataclasses import replace
 
 import asyncpg
 
-from migrations.batches import run_batches
-from migrations.entries import NewEntry, State, entry_for
+from migrations.backfill.run_batches import run_batches
 from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
-from migrations.failure import from_error, in_file, located
-from migrations.lock import try_lock
-from migrations.migration import Direction, Migration
-from migrations.plan import Run, Stop, repeated
-from migrations.retry import StatementFailed
-from migrations.session import is_connection_lost
-from migrations.stepwise import cleaned, run_stepwise
-from migrations.target import Target
-from migrations.telemetry import finish_step, step_span
-from migrations.transactional import elapsed_ms, run_transactional
-from migrations.work import Failure, StepOutcome, StepResult
+from migrations.model.migration import Direction, Migration
+from migrations.model.work import Failure, StepOutcome, StepResult
+from migrations.running.plan import Run, Stop, repeated
+from migrations.running.retry import StatementFailed
+from migrations.running.stepwise import cleaned, run_stepwise
+from migrations.running.telemetry import finish_step, step_span
+from migrations.running.transactional import elapsed_ms, run_transactional
+from migrations.target.entries import NewEntry, State, entry_for
+from migrations.target.failure import from_error, in_file, located
+from migrations.target.lock import try_lock
+from migrations.target.session import is_connection_lost
+from migrations.target.target import Target
 
 SHORT_CHARS = 600
 """Of a message and of a statement, where the journal has no room for more."""

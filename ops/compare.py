@@ -31,12 +31,12 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ledger.embedded.postgres import PROGRAMS, EmbeddedPostgres
-from migrations.bundle import load_folder
-from migrations.dialects import Reading
-from migrations.migration import Migration
-from migrations.session import ConnectionSettings
+from migrations.formats import Reading
+from migrations.formats.bundle import load_folder
+from migrations.model.migration import Migration
+from migrations.model.work import Limits, Silence, Verdict
 from migrations.standalone import down, up
-from migrations.work import Limits, Silence, Verdict
+from migrations.target.session import ConnectionSettings
 
 HISTORIES = (
     *("schema_migrations", "goose_db_version", "flyway_schema_history", "gorp_migrations"),

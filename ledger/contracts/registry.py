@@ -139,7 +139,7 @@ class Step(Value):
 
 
 class Mode(StrEnum):
-    """What an order asks of a database; the agents' `migrations.work.Mode` in the wire's words."""
+    """What an order asks of a database; `migrations.model.work.Mode` in the wire's words."""
 
     UP = "up"
     DOWN = "down"
@@ -148,7 +148,7 @@ class Mode(StrEnum):
 
 
 class Adoption(Value):
-    """What a rollout that adopts rests on; as `migrations.work.Adoption` in the wire's words.
+    """What a rollout that adopts rests on; as `migrations.model.work.Adoption` in the wire's words.
 
     `source` is a tool's name, `auto`, or `baseline`; `through` a version up to which everything
     counts as applied; `accept_missing` leave to take over rows that no file belongs to.
@@ -198,7 +198,7 @@ class Resolution(Value):
 
 
 class FailureDetail(Value):
-    """Why something failed, without tenant data. `kind` as in `migrations.work.Failure`."""
+    """Why something failed, without tenant data. `kind` as in `migrations.model.work.Failure`."""
 
     kind: str
     message: str

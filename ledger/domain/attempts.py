@@ -13,7 +13,7 @@ from ledger.contracts.events import (
     RollbackOrdered,
 )
 from ledger.contracts.registry import FailureDetail, Mode, Resolution
-from ledger.domain.draft import Draft
+from ledger.domain.builder import Draft
 from ledger.domain.states import DatabaseState, DatabaseStatus
 
 LEFT_OUT = "left_out"

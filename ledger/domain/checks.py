@@ -9,7 +9,7 @@ A check is finished when every database has answered or was asked `ATTEMPTS` tim
 database that was reinstated or repointed is asked on, at growing intervals, until its journal was
 read or it is retired: what a restore lost must not stay unknown. When nothing more is asked,
 each journal is compared with what the log says was applied: what a journal lost becomes
-MigrationRegressed on the fleet's stream (`ledger.domain.looks.lost` says what counts as lost).
+MigrationRegressed on the fleet's stream (`ledger.domain.check_results.lost` says what counts).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from ledger.contracts.events import (
 )
 from ledger.contracts.registry import Adoption
 from ledger.contracts.reports import DatabaseInspected, Event
+from ledger.domain.check_results import lost
 from ledger.domain.fleet import DatabaseRecord, FleetState, require
-from ledger.domain.looks import lost
 from ledger.domain.orders import Decided, Situation
 from ledger.domain.outcomes import look_again_at
 from ledger.domain.refusals import EmptySelection

@@ -26,11 +26,11 @@ from ledger.contracts.reports import (
     Verdict,
 )
 from ledger.domain.attempts import wait_again
-from ledger.domain.draft import Draft
+from ledger.domain.builder import Draft
 from ledger.domain.states import DatabaseState, DatabaseStatus, Status
 
 IN_DOUBT = "in_doubt"
-"""The failure kind of a step that no probe could settle (`migrations.work.Failure`)."""
+"""The failure kind of a step that no probe could settle (`migrations.model.work.Failure`)."""
 APPLIED = "applied"
 """The state of a journal entry that says the migration is in force."""
 LOOK_AGAIN_FIRST_S = 15.0

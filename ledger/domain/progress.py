@@ -32,7 +32,7 @@ from ledger.contracts.events import (
     WhenSpent,
 )
 from ledger.domain import budget
-from ledger.domain.draft import is_fresh
+from ledger.domain.builder import is_fresh
 from ledger.domain.orders import Decided, Policy, Situation, decided, inspection, order
 from ledger.domain.refusals import listed
 from ledger.domain.rollback import goes_back_next

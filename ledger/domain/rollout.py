@@ -93,7 +93,7 @@ from ledger.contracts.reports import (
     OutsideChangeFound,
 )
 from ledger.domain import attempts, outcomes
-from ledger.domain.draft import Draft
+from ledger.domain.builder import Draft
 from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status, Wave
 
 __all__ = ["BrokenStream", "DatabaseState", "DatabaseStatus", "RolloutState", "Status", "Wave"]

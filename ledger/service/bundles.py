@@ -14,15 +14,15 @@ from ledger.contracts.reports import Event
 from ledger.domain.refusals import ChangedMigration, NothingToRepair, ReasonRequired
 from ledger.domain.variables import samples
 from ledger.errors import UnknownBundle, VersionConflict
-from ledger.service.asked import Asked, encode_request
+from ledger.service.request_context import Asked, encode_request
 from ledger.store.bundles import STREAM, BundleState, read_bundles
 from ledger.store.content import ContentStore
-from ledger.store.log import EventLog
-from migrations.bundle import Bundle, load_folder
-from migrations.dialects import Reading
-from migrations.migration import Migration
-from migrations.phases import Phase
-from migrations.several import folders_of
+from ledger.store.log.log import EventLog
+from migrations.formats import Reading
+from migrations.formats.bundle import Bundle, load_folder
+from migrations.formats.multi_folder import folders_of
+from migrations.model.migration import Migration
+from migrations.model.phases import Phase
 
 GIT_TIMEOUT_S = 5.0
 """How long git may take to say which commit this is; a bundle registers without it."""

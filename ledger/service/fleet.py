@@ -17,11 +17,11 @@ from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
 from ledger.domain.refusals import AddressTaken, EmptySelection, InvalidDatabase
 from ledger.domain.selection import parse
 from ledger.errors import UnknownCheck, VersionConflict
-from ledger.service.asked import Asked, encode_request, new_id, utc_now
-from ledger.store.log import EventLog
-from ledger.store.opened import open_event
-from ledger.store.streams import read_both
-from ledger.store.together import Part, append_both
+from ledger.service.request_context import Asked, encode_request, new_id, utc_now
+from ledger.store.log.append_many import Part, append_both
+from ledger.store.log.decode import open_event
+from ledger.store.log.log import EventLog
+from ledger.store.log.streams import read_both
 
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""

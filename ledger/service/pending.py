@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from ledger.contracts.registry import Adoption, MigrationRef
 from ledger.domain.refusals import BeyondBaseline, UnknownBaseline
-from ledger.store.rows import DatabaseVersions
-from migrations.phases import held_back, may_follow
-from migrations.work import BASELINE
+from ledger.store.views.rows import DatabaseVersions
+from migrations.model.phases import held_back, may_follow
+from migrations.model.work import BASELINE
 
 
 @dataclass(frozen=True, slots=True)

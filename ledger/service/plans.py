@@ -15,10 +15,10 @@ from ledger.domain.refusals import EmptySelection, OutOfOrder
 from ledger.domain.selection import select
 from ledger.domain.variables import described
 from ledger.errors import NoBundle, NoSuchVersion
-from ledger.service.asked import Asked
+from ledger.service.applied import earlier_values, standing
 from ledger.service.bundles import BundleService
+from ledger.service.catch_up import brought_up
 from ledger.service.fleet import FleetService
-from ledger.service.freshness import brought_up
 from ledger.service.pending import (
     Pending,
     pending_adopt,
@@ -26,10 +26,10 @@ from ledger.service.pending import (
     pending_up,
     with_held_back,
 )
-from ledger.service.standing import earlier_values, standing
-from ledger.store.log import EventLog
-from ledger.store.read_models import ReadModels
-from migrations.phases import LAST_BY_DEFAULT, Phase, through
+from ledger.service.request_context import Asked
+from ledger.store.log.log import EventLog
+from ledger.store.views.queries import ReadModels
+from migrations.model.phases import LAST_BY_DEFAULT, Phase, through
 
 
 @dataclass(frozen=True, slots=True)

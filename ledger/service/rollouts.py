@@ -13,18 +13,18 @@ from ledger.domain import requests
 from ledger.domain.refusals import BusyDatabases, EmptySelection
 from ledger.domain.rollout import RolloutState, fold
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
-from ledger.service.asked import Asked, encode_request, new_id
 from ledger.service.bundles import BundleService
+from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
-from ledger.service.freshness import as_near_as_may_be, brought_up
+from ledger.service.liveness import Lookout
 from ledger.service.plans import Planner, PlanPreview, PlanRequest
+from ledger.service.request_context import Asked, encode_request, new_id
 from ledger.service.status import RolloutStatus, status_of
-from ledger.service.surroundings import Lookout
-from ledger.store.exclusive import exclusive
-from ledger.store.log import EventLog
-from ledger.store.read_models import ReadModels
-from ledger.store.rows import RolloutRow
-from ledger.store.streams import BothStreams, read_both
+from ledger.store.log.log import EventLog
+from ledger.store.log.streams import BothStreams, read_both
+from ledger.store.planner_lock import exclusive
+from ledger.store.views.queries import ReadModels
+from ledger.store.views.rows import RolloutRow
 
 TRIES = 5
 """How often a request is decided again because the conductor appended meanwhile."""

@@ -13,7 +13,7 @@ from ledger.domain.remedies import another_attempt
 from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
 from ledger.domain.waiting import Reason, Surroundings, Waiting, waiting
 from ledger.domain.wording import failure_text
-from migrations.pace import progress_text
+from migrations.backfill.progress import progress_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from pydantic_settings import (
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.registry import Variable
 from ledger.errors import SettingsError
-from migrations.migration import TIMEOUT_MAX_S
+from migrations.model.migration import TIMEOUT_MAX_S
 
 PREFIX = "LEDGER_"
 

@@ -9,8 +9,8 @@ from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
 from ledger.contracts.registry import MigrationRef
 from ledger.errors import UnknownBundle
 from ledger.store.content import ContentStore
-from ledger.store.log import EventLog
-from ledger.store.opened import open_event
+from ledger.store.log.decode import open_event
+from ledger.store.log.log import EventLog
 
 STREAM = "bundles"
 """All bundles share one stream, so that its version decides who registers a version first."""

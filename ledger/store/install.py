@@ -15,13 +15,13 @@ from ledger.errors import (
     SchemaVersionMismatch,
 )
 from ledger.store.connections import Connection, Pool, open_pool
-from ledger.store.log import EventLog, Head
+from ledger.store.log.log import EventLog, Head
 from ledger.store.queries import QUERIES
-from migrations.bundle import load_folder
-from migrations.migration import Migration
-from migrations.session import ConnectionSettings
+from migrations.formats.bundle import load_folder
+from migrations.model.migration import Migration
+from migrations.model.work import Limits, Silence, Verdict
 from migrations.standalone import up
-from migrations.work import Limits, Silence, Verdict
+from migrations.target.session import ConnectionSettings
 
 STREAM = "ledger"
 """The stream of the ledger itself."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
 from migrations.adoption.history import History
-from migrations.entries import ADOPT, Entry, NewEntry, State, entry_about_target
+from migrations.target.entries import ADOPT, Entry, NewEntry, State, entry_about_target
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,11 +36,11 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ledger.embedded.postgres import EmbeddedPostgres
-from migrations.bundle import load_files
-from migrations.migration import Migration, SourceFile
-from migrations.session import ConnectionSettings
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Migration, SourceFile
+from migrations.model.work import Limits, Silence, Verdict
 from migrations.standalone import up
-from migrations.work import Limits, Silence, Verdict
+from migrations.target.session import ConnectionSettings
 
 ROWS = 1_000_000
 BATCH = 1_000

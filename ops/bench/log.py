@@ -46,10 +46,10 @@ if __package__ in (None, ""):
 from ledger.contracts.envelope import Encoded, Metadata, encode
 from ledger.contracts.reports import MigrationApplied
 from ledger.embedded.postgres import EmbeddedPostgres
-from ledger.store.chain import Link
 from ledger.store.connections import Pool, open_pool
 from ledger.store.install import install
-from ledger.store.log import EventLog
+from ledger.store.log.chain import Link
+from ledger.store.log.log import EventLog
 from ledger.store.queries import QUERIES
 from ops.bench import replay
 

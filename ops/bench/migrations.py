@@ -36,10 +36,10 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ledger.embedded.postgres import EmbeddedPostgres
-from migrations.bundle import load_folder
-from migrations.session import ConnectionSettings
+from migrations.formats.bundle import load_folder
+from migrations.model.work import Limits, Silence, Verdict
 from migrations.standalone import status, up
-from migrations.work import Limits, Silence, Verdict
+from migrations.target.session import ConnectionSettings
 from ops.bench import data
 
 FILES = 5_000

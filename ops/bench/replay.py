@@ -55,11 +55,11 @@ from ledger.contracts.reports import (
     MigrationApplied,
     Verdict,
 )
-from ledger.replay import replay
 from ledger.store.install import install
-from ledger.store.patches import Batch
-from ledger.store.projecting import FOLD_BATCH, READ_LOG, fold_rows, rebuild
-from migrations.collector import without_collector
+from ledger.store.views.advance import FOLD_BATCH, READ_LOG, fold_rows, rebuild
+from ledger.store.views.patches import Batch
+from ledger.store.views.replay import replay
+from migrations.gc_tuning import without_collector
 
 BAR = 0.5
 """Replay must reach this share of the floor."""

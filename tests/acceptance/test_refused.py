@@ -21,7 +21,7 @@ from ledger.embedded.kafka import EmbeddedKafka
 from ledger.embedded.process import LOOPBACK, free_ports
 from ledger.errors import NotPermitted
 from ledger.store.connections import open_pool
-from ledger.store.log import EventLog
+from ledger.store.log.log import EventLog
 from tests.acceptance.conftest import MakeFleet
 from tests.fixtures.postgres import PostgresServer
 from tests.support import invariants

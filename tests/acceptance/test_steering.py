@@ -12,7 +12,7 @@ import asyncpg
 
 from ledger.contracts.events import MigrationOrdered, OutcomeResolved
 from ledger.contracts.reports import MigrationFailed
-from migrations.lock import key_for
+from migrations.target.lock import key_for
 from tests.support import invariants
 from tests.support.fleet import Fleet, Tenant
 from tests.support.processes import PATIENCE_S, found, until

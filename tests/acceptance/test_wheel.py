@@ -27,7 +27,7 @@ async def test_the_wheel_brings_everything_for_a_rollout_in_one_process(
     wheel = await built(tmp_path)
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert {"ledger/store/schema/0001_log.sql", "migrations/journal.sql"} <= names
+    assert {"ledger/store/schema/0001_log.sql", "migrations/target/journal.sql"} <= names
     assert not [name for name in names if name.startswith(("tests/", "ops/"))]
     programs = await installed(wheel, tmp_path)
 

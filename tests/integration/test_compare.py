@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_folder
+from migrations.formats.bundle import load_folder
 from ops.compare import Asked, compared
 from tests.fixtures.postgres import FreshDatabase
 

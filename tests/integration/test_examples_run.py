@@ -14,13 +14,13 @@ import asyncpg
 import pytest
 
 from migrations import standalone
-from migrations.bundle import load_folder
-from migrations.migration import Language, Migration
-from migrations.phases import outlived
+from migrations.formats.bundle import load_folder
+from migrations.model.migration import Language, Migration
+from migrations.model.phases import outlived
+from migrations.model.work import Epoch, Limits, Mode, Outcome, Silence, StepResult, Verdict, Work
 from migrations.runner import run
-from migrations.session import ConnectionSettings
 from migrations.standalone import Standing
-from migrations.work import Epoch, Limits, Mode, Outcome, Silence, StepResult, Verdict, Work
+from migrations.target.session import ConnectionSettings
 from tests.support.catalog import Snapshot, snapshot
 
 EXAMPLES = load_folder(Path(__file__).parents[2] / "migrations" / "examples").migrations

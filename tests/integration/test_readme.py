@@ -26,7 +26,7 @@ from tests.support.documents import ROOT, Document, blocks, commands_in
 README = Document(ROOT / "README.md")
 FAILURE = README.section("When a database fails")
 TOUR = README.section("Five minutes: a real start").replace(FAILURE, "")
-PROGRAM = (sys.executable, "-c", "from ledger.cli.main import main; main()")
+PROGRAM = (sys.executable, "-c", "from ledger.cli.app.main import main; main()")
 PATIENCE_S = 60.0
 PASSWORD = "not-a-secret"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from migrations.literals import quote_ident
+from migrations.sql.literals import quote_ident
 
 # A list of grants that is empty is what its owner has by default, so that granting and revoking
 # again leaves no trace.

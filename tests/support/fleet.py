@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from ledger.cli.fleet_file import read_fleet
+from ledger.cli.fleet.file import read_fleet
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.reports import Event
 from ledger.runtime import Ledger, install, open_ledger
-from ledger.service.asked import Asked
+from ledger.service.request_context import Asked
 from ledger.service.status import RolloutStatus
 from ledger.settings import Settings, load
-from ledger.store.opened import open_event
+from ledger.store.log.decode import open_event
 from tests.support.processes import PATIENCE_S, Answer, Process, found, run, until
 
 PASSWORD_VARIABLE = "TENANT_TEST_PASSWORD"

@@ -36,13 +36,13 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.topics import CONTENT, REPORTS, commands_topic
 from ledger.contracts.wire import decode_chunk, decode_command, encode_report
-from ledger.leading.leader import Leader
+from ledger.leader.supervisor import Leader
 from ledger.runtime import Ledger, open_ledger
-from ledger.service.asked import Asked
 from ledger.service.plans import PlanRequest
+from ledger.service.request_context import Asked
 from ledger.settings import Settings
 from ledger.store.leadership import Leadership, take
-from ledger.store.opened import open_event
+from ledger.store.log.decode import open_event
 
 PATIENCE_S = 15.0
 LOOK_EVERY_S = 0.02

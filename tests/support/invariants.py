@@ -31,7 +31,7 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
 )
 from ledger.service.status import DatabaseLine, RolloutStatus
-from ledger.store.chain import Broken
+from ledger.store.log.chain import Broken
 from tests.support.fleet import Fleet, Tenant, events_of
 
 READ_JOURNAL = """

@@ -16,7 +16,7 @@ PATIENCE_S = 45.0
 """How long something may take that should happen: several times what two busy cores need."""
 POLL_S = 0.1
 PROGRAMS = {
-    "ledger": "from ledger.cli.start import main; main()",
+    "ledger": "from ledger.cli.app.start import main; main()",
     "ledger-agent": "from agents.cli import main; main()",
 }
 """The console scripts by what they run, so that a test needs no folder of scripts."""

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from agents.cli import app as agent_app
-from ledger.cli.main import app as ledger_app
+from ledger.cli.app.main import app as ledger_app
 
 LEDGER, AGENT = "ledger", "ledger-agent"
 HELP = ("--help", "-h")

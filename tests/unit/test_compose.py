@@ -14,10 +14,10 @@ import yaml
 
 from agents.settings import load as load_agent_settings
 from ledger.bus.security import check as check_broker
-from ledger.cli.fleet_file import read_fleet
+from ledger.cli.fleet.file import read_fleet
 from ledger.contracts.variables import VARIABLES
 from ledger.settings import load as load_settings
-from migrations.bundle import load_folder
+from migrations.formats.bundle import load_folder
 from tests.support.programs import misunderstood
 
 ROOT = Path(__file__).parents[2]

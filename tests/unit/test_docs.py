@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agents.cli import ExitCode as AgentExitCode
-from ledger.cli.exits import MEANINGS
+from ledger.cli.app.exits import MEANINGS
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import (
     CONTENT,

@@ -7,10 +7,10 @@ import re
 from pathlib import Path
 
 import ledger.telemetry
-import migrations.telemetry
+import migrations.running.telemetry
 
 ROOT = Path(__file__).parents[2]
-REGISTRIES = ("ledger/telemetry.py", "migrations/telemetry.py")
+REGISTRIES = ("ledger/telemetry.py", "migrations/running/telemetry.py")
 CONVENTIONAL = ("messaging.", "cicd.", "db.", "server.", "error.")
 NAME = re.compile(
     r"(messaging|cicd|error|db\.query|db\.system|db\.response)\.[a-z_.]+|server\.(address|port)"
@@ -20,7 +20,7 @@ NAME = re.compile(
 def test_a_name_is_a_convention_or_begins_with_ours() -> None:
     names = [
         value
-        for module in (ledger.telemetry, migrations.telemetry)
+        for module in (ledger.telemetry, migrations.running.telemetry)
         for constant, value in vars(module).items()
         if constant.isupper()
         and isinstance(value, str)

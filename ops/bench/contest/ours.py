@@ -21,13 +21,13 @@ from pydantic import SecretStr
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import Message
 from ledger.bus.security import KafkaSettings
-from ledger.cli.fleet_file import Entry
+from ledger.cli.fleet.file import Entry
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import commands_topic
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.runtime import Ledger, install, open_ledger, working
-from ledger.service.asked import Asked
 from ledger.service.plans import PlanRequest
+from ledger.service.request_context import Asked
 from ledger.settings.model import AgentSection, KafkaSection, Settings
 from ops.bench.contest.course import Course, Migrate
 from ops.bench.contest.servers import Server, fresh_databases, ledger_database

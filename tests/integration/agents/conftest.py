@@ -34,8 +34,8 @@ from ledger.contracts.registry import (
 from ledger.contracts.reports import AttemptFinished, Event, Report
 from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
 from ledger.contracts.wire import decode_report, encode_command, encode_content
-from migrations.bundle import load_files
-from migrations.migration import Migration, SourceFile
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Migration, SourceFile
 from tests.fixtures.postgres import PostgresServer
 from tests.support.processes import until
 

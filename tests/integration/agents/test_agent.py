@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from agents import scheduler
-from agents.references import connection_settings
 from agents.runtime import Agent
+from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus, LocalReader
 from ledger.bus.port import BusMisconfigured, Message, Received
@@ -29,9 +29,9 @@ from ledger.contracts.reports import (
 from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, commands_topic
 from ledger.contracts.wire import decode_heartbeat
 from migrations import standalone
-from migrations.bundle import load_files
-from migrations.migration import SourceFile
-from migrations.work import Limits, Silence
+from migrations.formats.bundle import load_files
+from migrations.model.migration import SourceFile
+from migrations.model.work import Limits, Silence
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.agents.conftest import (
     ADD_NOTE,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from agents.references import connection_settings
+from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.registry import Expected
@@ -15,9 +15,9 @@ from ledger.contracts.reports import (
     Verdict,
 )
 from migrations import standalone
-from migrations.bundle import load_files
-from migrations.migration import SourceFile
-from migrations.work import Limits, Silence
+from migrations.formats.bundle import load_files
+from migrations.model.migration import SourceFile
+from migrations.model.work import Limits, Silence
 from tests.integration.agents.conftest import (
     ADD_NOTE,
     SLEEP,

@@ -14,15 +14,15 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from ledger.cli.fleet_file import Entry
+from ledger.cli.fleet.file import Entry
 from ledger.contracts.registry import Connection
 from ledger.runtime import open_ledger
-from ledger.service.asked import Asked
+from ledger.service.request_context import Asked
 from ledger.settings import Settings
 from ledger.store.install import install
 from tests.support.program import Answer, LedgerProgram, Started, StartLedger
 
-PROGRAM = (sys.executable, "-c", "from ledger.cli.start import main; main()")
+PROGRAM = (sys.executable, "-c", "from ledger.cli.app.start import main; main()")
 PATIENCE_S = 60.0
 
 PARCELS = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ledger.cli.exits import ExitCode
+from ledger.cli.app.exits import ExitCode
 from tests.support.program import LedgerProgram
 
 MAKE = """

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ledger.cli.exits import ExitCode
+from ledger.cli.app.exits import ExitCode
 from tests.support.program import Answer, LedgerProgram
 
 WHO = "2026-01-02T03:04:05Z A <a@example.com>"

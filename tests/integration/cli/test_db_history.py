@@ -6,7 +6,7 @@ from pathlib import Path
 
 import asyncpg
 
-from ledger.cli.exits import ExitCode
+from ledger.cli.app.exits import ExitCode
 from tests.support.program import LedgerProgram
 
 DBMATE = """

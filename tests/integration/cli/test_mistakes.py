@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ledger.cli.exits import ExitCode
+from ledger.cli.app.exits import ExitCode
 from tests.integration.cli.conftest import Fleet
 from tests.support.program import Answer, LedgerProgram
 

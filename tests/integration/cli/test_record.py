@@ -9,14 +9,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from ledger.cli.exits import ExitCode
-from ledger.cli.fleet_file import Entry
-from ledger.cli.fleet_options import EXAMPLE_FILE
-from ledger.service.asked import Asked
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.fleet.file import Entry
+from ledger.cli.fleet.options import EXAMPLE_FILE
 from ledger.service.fleet import FleetService
+from ledger.service.request_context import Asked
 from ledger.store import install as installing
 from ledger.store.connections import open_pool
-from ledger.store.log import EventLog
+from ledger.store.log.log import EventLog
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.cli.conftest import Fleet, entry_of, variables_of
 from tests.support.program import LedgerProgram

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from ledger.cli.exits import ExitCode
+from ledger.cli.app.exits import ExitCode
 from tests.integration.cli.conftest import Fleet
 from tests.support.program import LedgerProgram, StartLedger
 

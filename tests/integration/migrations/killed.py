@@ -6,9 +6,9 @@ import asyncio
 import sys
 from uuid import UUID
 
-from migrations.bundle import load_files
-from migrations.migration import Language, SourceFile
-from migrations.work import Epoch, Mode
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Language, SourceFile
+from migrations.model.work import Epoch, Mode
 from tests.integration.migrations.world import World, migration
 
 PROGRAMS = frozenset({Language.PYTHON})

@@ -6,9 +6,9 @@ import asyncio
 import sys
 from uuid import UUID
 
-from migrations.bundle import load_files
-from migrations.migration import SourceFile
-from migrations.work import Epoch, Mode
+from migrations.formats.bundle import load_files
+from migrations.model.migration import SourceFile
+from migrations.model.work import Epoch, Mode
 from tests.integration.migrations.world import World
 
 ROWS = 30_000

@@ -13,17 +13,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from migrations.adoption import alone
-from migrations.adoption.exporting import export_history
+from migrations import standalone_adoption
+from migrations.adoption.export import export_history
 from migrations.adoption.history import Tool
-from migrations.adoption.looking import histories_in
-from migrations.adoption.reading import histories
-from migrations.adoption.removing import remove_journal
-from migrations.bundle import load_folder
+from migrations.adoption.history_tables import histories
+from migrations.adoption.inspect import histories_in
 from migrations.errors import AdoptionRefused, IdentityMismatch
-from migrations.session import ConnectionSettings
-from migrations.standalone import Outside, Standing, status
-from migrations.work import (
+from migrations.formats.bundle import load_folder
+from migrations.model.work import (
     BASELINE,
     Adoption,
     Epoch,
@@ -34,6 +31,9 @@ from migrations.work import (
     StepResult,
     Verdict,
 )
+from migrations.standalone import Outside, Standing, status
+from migrations.standalone_removal import remove_journal
+from migrations.target.session import ConnectionSettings
 from tests.integration.migrations.world import IMPATIENT, World, expecting, migration
 
 GOOSE = """
@@ -308,11 +308,14 @@ async def test_a_look_needs_no_more_than_select_and_writes_nothing(world: World)
         f"GRANT SELECT ON goose_db_version TO {role}"
     )
     reader = as_role(world, role)
-    found = await alone.preview(reader, FOLDER, Adoption())
+    found = await standalone_adoption.preview(reader, FOLDER, Adoption())
     assert [one.version for one in found.match.taken] == ["001", "002"]
     assert await world.value("SELECT to_regnamespace('migration_ledger') IS NULL")
     await world.execute(f"REVOKE SELECT ON goose_db_version FROM {role}")
-    assert "GRANT SELECT" in (await alone.preview(reader, FOLDER, Adoption())).match.problem
+    assert (
+        "GRANT SELECT"
+        in (await standalone_adoption.preview(reader, FOLDER, Adoption())).match.problem
+    )
 
 
 async def test_one_late_migration_is_refused_and_can_be_allowed(world: World) -> None:
@@ -352,7 +355,10 @@ async def test_one_database_accepts_a_change_and_a_file_that_is_gone(world: Worl
         Standing.MISSING,
     ]
     assert all(line.problem for line in before[1:])
-    for accept, version in ((alone.accept_changed, "002"), (alone.accept_gone, "003")):
+    for accept, version in (
+        (standalone_adoption.accept_changed, "002"),
+        (standalone_adoption.accept_gone, "003"),
+    ):
         outcome = await accept(world.settings, folder, version, "seen", IMPATIENT)
         assert outcome.verdict is Verdict.DONE, outcome.failure
     after = (await status(world.settings, folder)).lines
@@ -399,7 +405,7 @@ async def test_what_dbmate_applied_is_adopted_and_given_back_to_dbmate(
 ) -> None:
     await dbmate(world, dbmate_folder, "migrate")
     folder = load_folder(dbmate_folder).migrations
-    outcome = await alone.adopt(world.settings, folder, Adoption(), IMPATIENT)
+    outcome = await standalone_adoption.adopt(world.settings, folder, Adoption(), IMPATIENT)
     assert outcome.adopted is not None
     assert len(outcome.adopted.taken) == 2
     third = dbmate_folder / "20260103000000_three.sql"
@@ -428,7 +434,7 @@ async def test_what_is_exported_can_be_adopted_again(world: World, tool: Tool) -
     await export_history(world.settings, FOLDER, tool, IMPATIENT, Silence())
     await remove_journal(world.settings, IMPATIENT, Silence())
     assert await world.value("SELECT to_regnamespace('migration_ledger') IS NULL")
-    outcome = await alone.adopt(world.settings, FOLDER, Adoption(), IMPATIENT)
+    outcome = await standalone_adoption.adopt(world.settings, FOLDER, Adoption(), IMPATIENT)
     assert outcome.adopted is not None, outcome.failure
     assert [version for version, _ in outcome.adopted.taken] == ["001", "002"]
     assert outcome.adopted.notes == ()
@@ -447,7 +453,7 @@ async def test_a_baseline_that_was_run_is_one_for_flyway_too(world: World, tmp_p
             ("3", "SQL", "V3__c.sql"),
         ]
     await remove_journal(world.settings, IMPATIENT, Silence())
-    await alone.adopt(world.settings, folder, Adoption(), IMPATIENT)
+    await standalone_adoption.adopt(world.settings, folder, Adoption(), IMPATIENT)
     outcome = await world.up(*folder, owner="", rollout="")
     assert outcome.verdict is Verdict.DONE
     assert not any(step.statements for step in outcome.steps)
@@ -478,7 +484,7 @@ async def test_what_a_baseline_stands_for_is_applied_to_the_next_tool(
         exported = await export_history(world.settings, folder, tool, IMPATIENT, Silence())
         assert exported.rows == {Tool.GOOSE: 5, Tool.GOLANG_MIGRATE: 1, Tool.DBMATE: 4}[tool]
     await remove_journal(world.settings, IMPATIENT, Silence())
-    outcome = await alone.adopt(world.settings, folder, Adoption(), IMPATIENT)
+    outcome = await standalone_adoption.adopt(world.settings, folder, Adoption(), IMPATIENT)
     assert outcome.adopted is not None, outcome.failure
     assert [version for version, _ in outcome.adopted.taken] == ["1", "2", "3", "4"]
 
@@ -499,7 +505,7 @@ async def test_a_baseline_of_flyway_is_no_hole_when_its_file_is_gone(
     folder = load_folder(next_ones).migrations
     await export_history(world.settings, folder, tool, IMPATIENT, Silence())
     await remove_journal(world.settings, IMPATIENT, Silence())
-    outcome = await alone.adopt(world.settings, folder, Adoption(), IMPATIENT)
+    outcome = await standalone_adoption.adopt(world.settings, folder, Adoption(), IMPATIENT)
     assert outcome.adopted is not None, outcome.failure
     assert [version for version, _ in outcome.adopted.taken] == ["1", "2", "3"]
 
@@ -514,7 +520,7 @@ async def test_a_history_that_begins_with_a_baseline_has_no_holes_for_golang_mig
     else:
         await world.execute(row.replace("'SQL', 'V2__m.sql'", "'BASELINE', '<< Baseline >>'"))
         adoption = Adoption()
-    assert (await alone.adopt(world.settings, FOLDER, adoption, IMPATIENT)).adopted
+    assert (await standalone_adoption.adopt(world.settings, FOLDER, adoption, IMPATIENT)).adopted
     await export_history(world.settings, FOLDER, Tool.GOLANG_MIGRATE, IMPATIENT, Silence())
     assert await world.fetch("SELECT * FROM schema_migrations") == [(2, False)]
 

@@ -9,9 +9,9 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from migrations.bundle import load_files
-from migrations.migration import Direction, Migration, SourceFile
-from migrations.work import BatchProgress, Mode, StepResult, Verdict
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Direction, Migration, SourceFile
+from migrations.model.work import BatchProgress, Mode, StepResult, Verdict
 from tests.integration.migrations.world import OUR_BACKENDS, Hearing, World, until
 
 ROWS = 2500

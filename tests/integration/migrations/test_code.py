@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 
 from migrations import standalone
-from migrations.bundle import load_files
-from migrations.migration import Language, Migration, SourceFile
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Language, Migration, SourceFile
+from migrations.model.work import Failure, Limits, Mode, Outcome, Silence, StepResult, Verdict, Work
 from migrations.runner import run
-from migrations.work import Failure, Limits, Mode, Outcome, Silence, StepResult, Verdict, Work
 from tests.integration.migrations.world import IMPATIENT, World, migration, until
 
 PYTHON = frozenset({Language.PYTHON})
@@ -376,6 +376,6 @@ async def test_a_task_left_behind_cannot_use_the_connection(world: World) -> Non
 
 
 def test_work_allows_no_program_by_itself() -> None:
-    from migrations.work import Epoch
+    from migrations.model.work import Epoch
 
     assert Work(uuid4(), "", Epoch(0, 0), Mode.UP, ()).programs == frozenset()

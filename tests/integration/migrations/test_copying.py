@@ -8,11 +8,19 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from migrations import journal
-from migrations.copying import copied, copied_behind, identifier, integer, json_text, moment, text
-from migrations.scram import remember_salted_passwords, remembered
-from migrations.session import Connection, close_session, open_session
-from migrations.work import Verdict
+from migrations.model.work import Verdict
+from migrations.target import journal
+from migrations.target.binary_copy import (
+    copied,
+    copied_behind,
+    identifier,
+    integer,
+    json_text,
+    moment,
+    text,
+)
+from migrations.target.scram import remember_salted_passwords, remembered
+from migrations.target.session import Connection, close_session, open_session
 from tests.integration.migrations.world import World, migration, users
 
 ODD = """

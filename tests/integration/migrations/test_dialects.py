@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_folder
-from migrations.verifying import verify
-from migrations.work import Verdict
+from migrations.formats.bundle import load_folder
+from migrations.model.work import Verdict
+from migrations.verify_applied import verify
 from tests.integration.migrations.world import World
 
 TABLE = "CREATE TABLE colours (id int PRIMARY KEY, name text NOT NULL);\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrations.errors import Unreachable
-from migrations.session import ConnectionSettings, open_session
+from migrations.target.session import ConnectionSettings, open_session
 
 
 async def test_a_server_without_tls_is_refused_and_the_message_says_so(

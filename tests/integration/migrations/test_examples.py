@@ -12,8 +12,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from migrations.bundle import load_folder
-from migrations.migration import Migration, Section
+from migrations.formats.bundle import load_folder
+from migrations.model.migration import Migration, Section
 from tests.fixtures.postgres import TenantDatabases
 from tests.support.catalog import snapshot
 

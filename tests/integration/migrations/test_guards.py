@@ -10,17 +10,17 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from migrations import lock
-from migrations.arrival import arrive
-from migrations.copying import copied_behind, integer
-from migrations.entries import State, entry_for
+from migrations.acquire import arrive
 from migrations.errors import LockLost, RunError, TransactionEnded, Unreachable
-from migrations.journal import statement
-from migrations.lock import key_for
-from migrations.migration import Options
-from migrations.session import ConnectionSettings, close_session, open_session
-from migrations.target import Target
-from migrations.work import Limits, Mode, StepResult, Verdict, Work
+from migrations.model.migration import Options
+from migrations.model.work import Limits, Mode, StepResult, Verdict, Work
+from migrations.target import lock
+from migrations.target.binary_copy import copied_behind, integer
+from migrations.target.entries import State, entry_for
+from migrations.target.journal import statement
+from migrations.target.lock import key_for
+from migrations.target.session import ConnectionSettings, close_session, open_session
+from migrations.target.target import Target
 from tests.integration.migrations.world import (
     IMPATIENT,
     OUR_BACKENDS,

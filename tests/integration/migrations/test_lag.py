@@ -13,9 +13,9 @@ import asyncpg
 import pytest
 
 from ledger.embedded.postgres import EmbeddedPostgres
-from migrations.bundle import load_files
-from migrations.migration import Migration, SourceFile
-from migrations.work import Mode, Verdict
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Migration, SourceFile
+from migrations.model.work import Mode, Verdict
 from tests.fixtures.postgres import embedded_postgres
 from tests.integration.migrations.world import World, until
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.journal import PLAIN_MAX_BYTES
+from migrations.model.work import Mode, Verdict
 from migrations.runner import run
-from migrations.session import Password
-from migrations.work import Mode, Verdict
+from migrations.target.journal import PLAIN_MAX_BYTES
+from migrations.target.session import Password
 from tests.integration.migrations.world import IMPATIENT, World, migration, users
 
 HAS_TOAST = (

@@ -12,11 +12,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 
-from migrations import standalone, telemetry
+from migrations import standalone
 from migrations.inspection import Rights, inspect
-from migrations.session import ConnectionSettings, Password
+from migrations.model.work import StepResult, Verdict
+from migrations.running import telemetry
 from migrations.standalone import Outside, Standing
-from migrations.work import StepResult, Verdict
+from migrations.target.session import ConnectionSettings, Password
 from tests.integration.migrations.world import IMPATIENT, World, migration, users
 
 EMAIL = migration("002", "ALTER TABLE users ADD email text", "ALTER TABLE users DROP email")

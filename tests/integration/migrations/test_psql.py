@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_files
-from migrations.dialects import Reading
-from migrations.migration import Language, Migration, SourceFile
-from migrations.work import Mode, Outcome, Verdict
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Language, Migration, SourceFile
+from migrations.model.work import Mode, Outcome, Verdict
 from tests.fixtures.psql import with_psql
 from tests.integration.migrations.world import World, until
 

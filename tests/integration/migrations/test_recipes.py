@@ -10,11 +10,11 @@ import asyncpg
 import pytest
 
 from migrations import standalone
-from migrations.bundle import load_files
-from migrations.migration import Migration, SourceFile
-from migrations.recipes import Column, Given
-from migrations.recipes.cookbook import recipe_called
-from migrations.work import Limits, Silence, Verdict
+from migrations.authoring.recipes import Column, Given
+from migrations.authoring.recipes.cookbook import recipe_called
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Migration, SourceFile
+from migrations.model.work import Limits, Silence, Verdict
 from tests.integration.migrations.world import World
 from tests.support.catalog import SCHEMA
 

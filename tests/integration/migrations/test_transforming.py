@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.bundle import load_files
-from migrations.migration import Language, Migration, SourceFile
-from migrations.work import Mode, Outcome, StepResult, Verdict
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Language, Migration, SourceFile
+from migrations.model.work import Mode, Outcome, StepResult, Verdict
 from tests.integration.migrations.world import World
 
 MAKE = """

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from migrations.model.work import Mode, Verdict
 from migrations.runner import run
-from migrations.work import Mode, Verdict
 from tests.integration.migrations.world import IMPATIENT, World, users
 
 

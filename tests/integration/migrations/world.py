@@ -10,11 +10,9 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from migrations.bundle import load_files
-from migrations.migration import Migration, SourceFile, Statement
-from migrations.runner import run
-from migrations.session import ConnectionSettings
-from migrations.work import (
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Migration, SourceFile, Statement
+from migrations.model.work import (
     Epoch,
     Expectation,
     Limits,
@@ -24,6 +22,8 @@ from migrations.work import (
     StepOutcome,
     Work,
 )
+from migrations.runner import run
+from migrations.target.session import ConnectionSettings
 
 LEDGER = "ledger-1"
 IMPATIENT = Limits(lock_timeout_s=0.2, retry_budget=1, retry_for_s=5, advisory_wait_s=1)

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from tests.fixtures.postgres import PostgresServer
-from tests.integration.leading.conftest import house, house_template
+from tests.integration.leader.conftest import house, house_template
 from tests.support.house import House, house_at
 
 __all__ = ["house", "house_template"]

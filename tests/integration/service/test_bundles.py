@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.contracts.events import BundleRegistered
-from ledger.service.asked import Asked
+from ledger.service.request_context import Asked
 from tests.support.house import House
 from tests.support.installed import installed
 

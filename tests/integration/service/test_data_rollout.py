@@ -8,7 +8,7 @@ import asyncpg
 
 from ledger.contracts.reports import BatchProgressed, MigrationApplied, MigrationRolledBack
 from ledger.runtime import working
-from ledger.service.asked import Asked
+from ledger.service.request_context import Asked
 from tests.integration.service.test_programs import settings_of, tenant
 from tests.support.house import House
 

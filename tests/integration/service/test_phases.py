@@ -6,7 +6,7 @@ import asyncio
 
 from ledger.contracts.reports import MigrationApplied
 from ledger.runtime import working
-from migrations.phases import Phase
+from migrations.model.phases import Phase
 from tests.integration.service.test_programs import settings_of, tenant
 from tests.support.house import House
 

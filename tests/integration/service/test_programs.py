@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import CommandRefused, MigrationApplied, MigrationRolledBack
 from ledger.runtime import working
-from ledger.service.asked import Asked
+from ledger.service.request_context import Asked
 from ledger.settings import AgentSection, Settings
 from migrations.errors import PsqlScriptError
 from tests.fixtures.postgres import TenantDatabases

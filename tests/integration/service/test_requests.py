@@ -9,7 +9,7 @@ import pytest
 from ledger.contracts.events import BundleRegistered, DatabaseSuspended
 from ledger.domain.refusals import ChangedMigration, EmptySelection, OutOfOrder
 from ledger.errors import NoSuchRollout, SeveralRollouts
-from ledger.service.asked import Asked
+from ledger.service.request_context import Asked
 from tests.support.house import House
 
 CONTENT = "SELECT count(*) FROM ledger.content"

@@ -15,20 +15,20 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 
-from ledger.cli.exits import ExitCode
+from ledger.cli.app.exits import ExitCode
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished, MigrationApplied
 from ledger.embedded.postgres import EmbeddedPostgres
 from ledger.errors import LeadershipLost, LedgerUnreachable
-from ledger.leading.intake import Intake
+from ledger.leader.intake import Intake
 from ledger.runtime import install, working
-from ledger.service.asked import Asked
+from ledger.service.request_context import Asked
 from ledger.settings import AgentSection, Settings
 from tests.fixtures.postgres import TenantDatabases
 from tests.support.house import House, found, house_at
 
 PASSWORD = "TENANT_TEST_PASSWORD"
-PROGRAM = (sys.executable, "-c", "from ledger.cli.main import main; main()")
+PROGRAM = (sys.executable, "-c", "from ledger.cli.app.main import main; main()")
 END_LEADERS_SESSION = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'migration-ledger leader'

@@ -27,13 +27,13 @@ from pydantic import SecretStr
 
 from ledger import runtime, telemetry
 from ledger.bus.local import LocalBroker
-from ledger.cli.exits import ExitCode
+from ledger.cli.app.exits import ExitCode
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import CONTENT, HEARTBEATS, REPORTS, commands_topic
 from ledger.runtime import working
-from ledger.service.asked import Asked
+from ledger.service.request_context import Asked
 from ledger.settings import AgentSection, Settings
-from migrations import telemetry as statements
+from migrations.running import telemetry as statements
 from tests.fixtures.postgres import PostgresServer, TenantDatabases
 from tests.support.house import House, house_at
 
@@ -41,7 +41,7 @@ CANARY = "canary-sw0rdfish"
 WRONG = "canary-wr0ng-guess"
 VALUE = "canary-r0w-value"
 """Tenant data, which PostgreSQL would quote when a constraint is violated."""
-PROGRAM = (sys.executable, "-c", "from ledger.cli.main import main; main()")
+PROGRAM = (sys.executable, "-c", "from ledger.cli.app.main import main; main()")
 TABLES = """
     SELECT format('%I.%I', nspname, relname) FROM pg_class
     JOIN pg_namespace ON pg_namespace.oid = relnamespace

@@ -11,7 +11,7 @@ from ledger.contracts.events import MigrationOrdered, RollbackOrdered, RolloutPl
 from ledger.contracts.registry import Connection, Variable
 from ledger.domain.refusals import MissingLabels, UndeclaredVariables
 from ledger.runtime import working
-from ledger.service.asked import Asked
+from ledger.service.request_context import Asked
 from migrations.errors import VariableError
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.service.test_running import PASSWORD, settings_of

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import DuplicateEventDiffers, PartlyKnown, StoreError, VersionConflict
-from ledger.store.chain import Link
 from ledger.store.connections import Pool, open_pool
-from ledger.store.log import EventLog, NewEvent
+from ledger.store.log.chain import Link
+from ledger.store.log.log import EventLog, NewEvent
 from ledger.store.queries import QUERIES
 from tests.integration.store.conftest import an_event, cutting_proxy, some_events
 

@@ -20,7 +20,7 @@ from ledger.errors import (
 )
 from ledger.store.connections import Pool, open_pool
 from ledger.store.install import check, install, program_version, upgrade
-from ledger.store.log import EventLog
+from ledger.store.log.log import EventLog
 from tests.fixtures.postgres import FreshDatabase, PostgresServer
 from tests.integration.store.conftest import LEDGER_ID, some_events
 

@@ -13,8 +13,8 @@ from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
 from ledger.store.heartbeats import Beat, put_heartbeats, recent_heartbeats
 from ledger.store.leadership import current_leader, take
-from ledger.store.log import ConsumerPosition, EventLog
-from ledger.store.positions import move_position, read_positions
+from ledger.store.log.log import ConsumerPosition, EventLog
+from ledger.store.log.positions import move_position, read_positions
 from tests.integration.store.conftest import some_events
 
 END_LEADER = """

@@ -10,8 +10,8 @@ from ledger.errors import NotPermitted
 from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
 from ledger.store.leadership import take
-from ledger.store.log import ConsumerPosition, EventLog
-from ledger.store.positions import read_positions
+from ledger.store.log.log import ConsumerPosition, EventLog
+from ledger.store.log.positions import read_positions
 from tests.integration.store.conftest import MemberPool, an_event, some_events
 
 OTHERS = sorted(set(EVENTS) - REQUESTED_BY_OPERATORS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ledger.errors import VersionConflict
-from ledger.store.log import EventLog
-from ledger.store.together import Part, append_both
+from ledger.store.log.append_many import Part, append_both
+from ledger.store.log.log import EventLog
 from tests.integration.store.conftest import some_events
 
 

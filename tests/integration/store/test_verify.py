@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ledger.errors import TailMissing
-from ledger.store.chain import Broken, ChainRow, Link, genesis, leaf
 from ledger.store.connections import Pool
-from ledger.store.log import EventLog
+from ledger.store.log.chain import Broken, ChainRow, Link, genesis, leaf
+from ledger.store.log.log import EventLog
 from ledger.store.queries import QUERIES
 from tests.integration.store.conftest import LEDGER_ID, an_event, some_events
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from agents.content import Texts
+from agents.texts import Texts
 from ledger.contracts.messages import Received
 from ledger.contracts.topics import CHUNK_BYTES
 from ledger.contracts.wire import encode_content

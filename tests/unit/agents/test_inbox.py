@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import inbox
-from agents.content import Library, Texts
 from agents.inbox import Inbox, Unfinished
 from agents.job import Job
 from agents.outbox import Outbox
 from agents.scheduler import Scheduler
+from agents.texts import Library, Texts
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.envelope import Metadata
 from ledger.contracts.messages import Message, Received

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.errors import ReferenceRefused
-from agents.references import connection_settings, resolve
+from agents.secrets import connection_settings, resolve
 from agents.settings import AgentSettings
 from ledger.contracts.registry import Connection
 

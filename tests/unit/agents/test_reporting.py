@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from agents.job import Job, Phase
 from agents.outbox import Outbox
-from agents.reporting import Reporter
+from agents.reporter import Reporter
 from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.commands import InspectCommand, OrderEpoch

@@ -8,9 +8,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from agents.content import Library, Texts
 from agents.job import Job, Stop
 from agents.scheduler import Scheduler
+from agents.texts import Library, Texts
 from ledger.contracts.commands import ApplyCommand, OrderEpoch
 from ledger.contracts.messages import Received
 from ledger.contracts.registry import (

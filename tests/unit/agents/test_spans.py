@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from agents.job import Job
-from agents.spans import process_span
+from agents.tracing import process_span
 from ledger import telemetry
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.local import LocalBroker, LocalBus

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ledger.cli.asking import confirm
+from ledger.cli.app.confirm import confirm
 from ledger.errors import NotConfirmed, QuestionWithoutTerminal
 
 FACTS = ["up on 40 databases in 3 waves (1, 4, 35)"]

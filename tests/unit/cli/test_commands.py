@@ -12,9 +12,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ledger.cli.exits import MEANINGS, ExitCode
-from ledger.cli.main import app
-from ledger.cli.rooms import ROOMS, room_commands
+from ledger.cli.app.exits import MEANINGS, ExitCode
+from ledger.cli.app.lazy import ROOMS, room_commands
+from ledger.cli.app.main import app
 
 HEAVY = (
     "asyncpg",
@@ -124,7 +124,7 @@ def test_asking_for_the_version_imports_no_driver_and_no_settings() -> None:
     program = (
         "import sys\n"
         "sys.argv = ['ledger', '--version']\n"
-        "from ledger.cli.main import main\n"
+        "from ledger.cli.app.main import main\n"
         "try:\n    main()\n"
         "finally:\n"
         f"    sys.stderr.write(' '.join(name for name in {HEAVY!r} if name in sys.modules))\n"

@@ -1,13 +1,13 @@
-"""The options of `ledger create` in the words of `migrations.create`."""
+"""The options of `ledger create` in the words of `migrations.authoring.create`."""
 
 from __future__ import annotations
 
-from ledger.cli.creating import Ingredients, KindName, Sort
-from ledger.cli.options import Through
-from migrations.create import Kind, Wanted
-from migrations.phases import Phase
-from migrations.recipes import Column, Given
-from migrations.recipes.cookbook import RECIPES
+from ledger.cli.app.options import Through
+from ledger.cli.bundle.create import Ingredients, KindName, Sort
+from migrations.authoring.create import Kind, Wanted
+from migrations.authoring.recipes import Column, Given
+from migrations.authoring.recipes.cookbook import RECIPES
+from migrations.model.phases import Phase
 
 
 def test_a_recipe_gets_its_columns_with_their_types_and_its_key() -> None:
@@ -39,6 +39,6 @@ def test_kinds_and_phases_have_the_names_that_migrations_gives_them() -> None:
 
 
 def test_the_help_names_every_recipe() -> None:
-    from ledger.cli.migration import create
+    from ledger.cli.bundle.commands import create
 
     assert all(name in (create.__doc__ or "").replace("\n    ", " ") for name in RECIPES)

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from ledger.bus.port import BusMisconfigured, BusUnavailable
-from ledger.cli.exits import ExitCode
-from ledger.cli.explaining import explain
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.explain_error import explain
 from ledger.domain.refusals import InvalidWaves, LiteralPassword, UnknownDatabase
 from ledger.errors import LedgerUnreachable, NotInstalled, SettingsError, UnknownCheck
 from migrations.errors import CreateError

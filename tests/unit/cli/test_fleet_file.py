@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ledger.cli.fleet_file import connection_of, labels_of, read_fleet
-from ledger.cli.fleet_options import EXAMPLE_FILE
+from ledger.cli.fleet.file import connection_of, labels_of, read_fleet
+from ledger.cli.fleet.options import EXAMPLE_FILE
 from ledger.domain.refusals import LiteralPassword
 from ledger.errors import FleetFileError, WrongArgument
 

@@ -9,9 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from ledger.cli.exits import ExitCode
-from ledger.cli.groups import OptionGroup, flattened, gathered
-from ledger.cli.running import command
+from ledger.cli.app.command import command
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.option_groups import OptionGroup, flattened, gathered
 from ledger.errors import WrongArgument
 
 

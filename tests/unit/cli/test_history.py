@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ledger.cli.history import told
+from ledger.cli.record.history import told
 from ledger.contracts.events import RolloutHalted, WavePlanned
 from ledger.contracts.registry import FailureDetail
 from ledger.contracts.reports import MigrationFailed

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from ledger.cli.output import SHAPE_VERSION, Format, Output
+from ledger.cli.app.output import SHAPE_VERSION, Format, Output
 
 ROWS: list[dict[str, Any]] = [
     {"database": "acme", "labels": {"tier": "gold"}, "reachable": True, "hidden": 1},

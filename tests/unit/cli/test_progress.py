@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from ledger.cli.exits import ExitCode
-from ledger.cli.progress import LASTING_S, Lines, News
-from ledger.cli.watching import ending
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.rollout.progress import LASTING_S, Lines, News
+from ledger.cli.rollout.watch import ending
 from ledger.domain.waiting import Reason
 from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from ledger.cli.exits import ExitCode
-from ledger.cli.start import INTERRUPTED
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.start import INTERRUPTED
 
 INTERRUPTED_WHILE_IMPORTING = """
 import sys
@@ -17,7 +17,7 @@ class Impatient:
             raise KeyboardInterrupt
 
 sys.meta_path.insert(0, Impatient())
-from ledger.cli.start import main
+from ledger.cli.app.start import main
 main()
 """
 

@@ -9,11 +9,11 @@ from typing import cast
 
 import pytest
 
-from ledger.cli.exits import ExitCode
-from ledger.cli.options import Waiting
-from ledger.cli.output import Format, Output
-from ledger.cli.running import Session
-from ledger.cli.watching import stay
+from ledger.cli.app.command import Session
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.options import Waiting
+from ledger.cli.app.output import Format, Output
+from ledger.cli.rollout.watch import stay
 from ledger.settings import Transport
 
 

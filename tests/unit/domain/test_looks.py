@@ -9,8 +9,8 @@ import pytest
 
 from ledger.contracts.registry import Connection, DatabaseIdentity, DatabasePlace, Expected
 from ledger.contracts.reports import DatabaseInspected, Rights
+from ledger.domain.check_results import lacking, problem, twins
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
-from ledger.domain.looks import lacking, problem, twins
 
 HERE = DatabasePlace(system_identifier="7", database_oid=16384)
 KNOWN = DatabaseIdentity(uuid=UUID(int=1), system_identifier="7", database_oid=16384)

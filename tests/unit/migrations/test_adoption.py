@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from migrations.adoption.exporting import EXPORTED, There, export_statements
+from migrations.adoption.export import EXPORTED, There, export_statements
 from migrations.adoption.history import History, Row, Tool, digest_of
-from migrations.adoption.matching import flyway_checksum, match, up_to
-from migrations.bundle import load_files
-from migrations.dialects import Reading
-from migrations.dialects.flyway import Flyway
+from migrations.adoption.match import flyway_checksum, match, up_to
 from migrations.errors import AdoptionRefused
-from migrations.migration import Migration, SourceFile
-from migrations.ordering import late
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files
+from migrations.formats.flyway import Flyway
+from migrations.model.migration import Migration, SourceFile
+from migrations.model.ordering import late
 
 
 def migration(version: str, name: str = "m", *, repeatable: bool = False) -> Migration:

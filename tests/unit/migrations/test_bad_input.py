@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_folder
 from migrations.errors import LoadError
+from migrations.formats.bundle import load_folder
 from tests.support.bad_input import CORPUS, Case, write
 
 ENOUGH = 60

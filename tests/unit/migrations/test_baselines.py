@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from migrations.baselines import NOT_FOR_THIS, set_aside
+from migrations.model.baselines import NOT_FOR_THIS, set_aside
 
 
 @dataclass(frozen=True)

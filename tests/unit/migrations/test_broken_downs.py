@@ -9,17 +9,17 @@ from uuid import uuid4
 
 import pytest
 
-from agents.content import Library, Texts
+from agents.texts import Library, Texts
 from ledger.contracts.commands import ApplyCommand, OrderEpoch
 from ledger.contracts.registry import Connection, Expected, MigrationRef, Mode, RunLimits
 from ledger.contracts.topics import CHUNK_BYTES
 from ledger.domain.refusals import IrreversibleMigrations
 from ledger.domain.rollback import refuse_irreversible
 from ledger.service.bundles import migration_ref
-from migrations.bundle import load_files, load_folder
-from migrations.dialects import Reading
 from migrations.errors import EncodingError, LoadError, SqlSyntaxError, VariableError
-from migrations.migration import Migration
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files, load_folder
+from migrations.model.migration import Migration
 from tests.unit.agents.test_content import messages
 
 UP = "CREATE TABLE t (id int);\n"

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrations.bundle import load_files, load_folder
 from migrations.errors import (
     DialectError,
     DuplicateVersionError,
@@ -16,8 +15,9 @@ from migrations.errors import (
     FolderError,
     LoadError,
 )
-from migrations.migration import Migration, SourceFile
-from migrations.version import version_and_name, version_key
+from migrations.formats.bundle import load_files, load_folder
+from migrations.model.migration import Migration, SourceFile
+from migrations.model.version import version_and_name, version_key
 
 TEXT = "-- +migrate Up\nSELECT 1;\n"
 EXAMPLES = Path(__file__).parents[3] / "migrations" / "examples"

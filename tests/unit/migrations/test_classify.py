@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from migrations.errors import ForbiddenSqlError
-from migrations.migration import StatementKind
-from migrations.statements import split
+from migrations.model.migration import StatementKind
+from migrations.sql.statements import split
 from tests.support.transaction_rules import (
     ALLOWED_INSIDE,
     REFUSED_INSIDE_AND_BY_US,

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from migrations import create as creating
-from migrations.bundle import load_files, load_folder
-from migrations.create import Kind, Wanted
+from migrations.authoring import create as creating
+from migrations.authoring.create import Kind, Wanted
+from migrations.authoring.recipes import Column, Given
+from migrations.authoring.recipes.cookbook import RECIPES
 from migrations.errors import CreateError, LoadError, MarkerError
-from migrations.migration import SourceFile
-from migrations.recipes import Column, Given
-from migrations.recipes.cookbook import RECIPES
+from migrations.formats.bundle import load_files, load_folder
+from migrations.model.migration import SourceFile
 
 NOON = datetime(2026, 1, 2, 12, 30, 45, tzinfo=UTC)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_folder
-from migrations.create import Kind, Wanted, create
+from migrations.authoring.create import Kind, Wanted, create
 from migrations.errors import CreateError
+from migrations.formats.bundle import load_folder
 
 NOON = datetime(2026, 1, 2, 12, 30, 45, tzinfo=UTC)
 ADA = "Ada Lovelace <ada@example.com>"
@@ -59,7 +59,7 @@ def test_an_author_that_a_plan_cannot_hold_is_refused(project: Path) -> None:
 
 
 def test_without_a_plan_there_is_no_project(tmp_path: Path) -> None:
-    from migrations.create import Wanted
+    from migrations.authoring.create import Wanted
 
     with pytest.raises(CreateError, match="sqitch init"):
         create(tmp_path, "carts", at=NOON, author=ADA, wanted=Wanted(dialect="sqitch"))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.bundle import load_files
+from migrations.backfill.keyset import Keyset, Page, Paged, key_of, key_text
 from migrations.errors import LoadError
-from migrations.keyset import Keyset, Page, Paged, key_of, key_text
-from migrations.migration import Conflict, Migration, SourceFile
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Conflict, Migration, SourceFile
 
 HEAD = "-- +migrate Data table=users key=id"
 MOVE = "UPDATE users SET a = 1 FROM batch WHERE users.id = batch.id;"

@@ -6,11 +6,11 @@ import hashlib
 
 import pytest
 
-from migrations.bundle import load_files
-from migrations.dialects import AS_IT_IS
-from migrations.dialects.dbmate import Dbmate
 from migrations.errors import FileNameError, MarkerError
-from migrations.migration import Migration, SourceFile
+from migrations.formats import AS_IT_IS
+from migrations.formats.bundle import load_files
+from migrations.formats.dbmate import Dbmate
+from migrations.model.migration import Migration, SourceFile
 
 UP = "-- migrate:up\nSELECT 1;\n"
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from migrations.dialects import Dialect, Reading
-from migrations.dialects.detect import choose
 from migrations.errors import DialectError
-from migrations.migration import Migration, SourceFile
+from migrations.formats import Dialect, Reading
+from migrations.formats.detect import choose
+from migrations.model.migration import Migration, SourceFile
 
 
 @dataclass(frozen=True)

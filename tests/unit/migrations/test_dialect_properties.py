@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrations.bundle import load_files
-from migrations.migration import Migration, SourceFile
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Migration, SourceFile
 
 words = st.text(
     st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=12

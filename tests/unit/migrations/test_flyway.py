@@ -11,9 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrations.bundle import load_files, load_folder
-from migrations.dialects import Reading
-from migrations.dialects.flyway import Flyway
 from migrations.errors import (
     DialectError,
     DuplicateVersionError,
@@ -21,7 +18,10 @@ from migrations.errors import (
     MarkerError,
     VariableError,
 )
-from migrations.migration import Migration, SourceFile, StatementKind
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files, load_folder
+from migrations.formats.flyway import Flyway
+from migrations.model.migration import Migration, SourceFile, StatementKind
 
 TABLE = "CREATE TABLE t (a int);"
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_files, load_folder
-from migrations.dialects import Reading
 from migrations.errors import DialectError, DuplicateVersionError, PsqlScriptError
-from migrations.migration import Language
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files, load_folder
+from migrations.model.migration import Language
 
 OURS = "-- +migrate Up\nSELECT 1;\n-- +migrate Down\nSELECT 2;\n"
 GOOSE = "-- +goose Up\nSELECT 1;\n"

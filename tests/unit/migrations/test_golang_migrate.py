@@ -6,8 +6,6 @@ import hashlib
 
 import pytest
 
-from migrations.dialects import AS_IT_IS
-from migrations.dialects.golang_migrate import GolangMigrate
 from migrations.errors import (
     DialectError,
     DuplicateVersionError,
@@ -15,7 +13,9 @@ from migrations.errors import (
     FolderError,
     PsqlScriptError,
 )
-from migrations.migration import Migration, SourceFile
+from migrations.formats import AS_IT_IS
+from migrations.formats.golang_migrate import GolangMigrate
+from migrations.model.migration import Migration, SourceFile
 
 
 def load(*names: str, text: str = "SELECT 1;") -> list[Migration]:

@@ -6,8 +6,6 @@ import hashlib
 
 import pytest
 
-from migrations.dialects import AS_IT_IS, Reading
-from migrations.dialects.goose import Goose
 from migrations.errors import (
     DialectError,
     DuplicateVersionError,
@@ -17,7 +15,9 @@ from migrations.errors import (
     MarkerError,
     VariableError,
 )
-from migrations.migration import Migration, SourceFile
+from migrations.formats import AS_IT_IS, Reading
+from migrations.formats.goose import Goose
+from migrations.model.migration import Migration, SourceFile
 
 WHOLE = """\
 -- a header

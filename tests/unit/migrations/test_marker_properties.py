@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrations.bundle import load_files
-from migrations.dialects.data import BATCH_MAX_ROWS, BATCH_ROWS
-from migrations.migration import (
+from migrations.formats.bundle import load_files
+from migrations.formats.data import BATCH_MAX_ROWS, BATCH_ROWS
+from migrations.model.migration import (
     Batches,
     Conflict,
     Migration,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_files, load_folder
 from migrations.errors import DuplicateVersionError, FileNameError, LoadError
-from migrations.migration import Migration
-from migrations.ordering import late
-from migrations.phases import Phase, outlived, through
+from migrations.formats.bundle import load_files, load_folder
+from migrations.model.migration import Migration
+from migrations.model.ordering import late
+from migrations.model.phases import Phase, outlived, through
 
 SQL = "-- +migrate Up\nSELECT 1;\n"
 CODE = "async def up(conn): pass\n"

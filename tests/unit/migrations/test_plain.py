@@ -6,8 +6,6 @@ import json
 
 import pytest
 
-from migrations.dialects import AS_IT_IS
-from migrations.dialects.plain import Plain
 from migrations.errors import (
     DialectError,
     DuplicateVersionError,
@@ -16,7 +14,9 @@ from migrations.errors import (
     LoadError,
     MarkerError,
 )
-from migrations.migration import Migration, SourceFile
+from migrations.formats import AS_IT_IS
+from migrations.formats.plain import Plain
+from migrations.model.migration import Migration, SourceFile
 
 SQL = b"SELECT 1;\n"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from migrations.migration import Language, Program
-from migrations.psql_script import open_transaction, prologue, referenced
+from migrations.model.migration import Language, Program
+from migrations.sql.psql_script import open_transaction, prologue, referenced
 
 
 def script(text: str, **variables: str) -> Program:

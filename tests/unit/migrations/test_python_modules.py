@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_files, load_folder
 from migrations.errors import (
     DuplicateVersionError,
     EncodingError,
@@ -17,7 +16,8 @@ from migrations.errors import (
     MarkerError,
     ModuleError,
 )
-from migrations.migration import Language, Migration, SourceFile
+from migrations.formats.bundle import load_files, load_folder
+from migrations.model.migration import Language, Migration, SourceFile
 
 UP = "async def up(conn):\n    await conn.execute('SELECT 1')\n"
 NAME = "20260102030405_fill.py"

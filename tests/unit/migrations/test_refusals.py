@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrations.errors import ForbiddenSqlError, SqlSyntaxError
-from migrations.statements import script, split
+from migrations.sql.statements import script, split
 
 FORBIDDEN = (
     ("SELECT 1;\n\\copy t from x", 2, r"\copy", "as SQL"),

@@ -8,12 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrations.bundle import load_files, load_folder
-from migrations.dialects import Reading
-from migrations.dialects.detect import by_name
-from migrations.dialects.psql_variables import interpolated
-from migrations.dialects.sqitch import DIALECTS, Sqitch
-from migrations.dialects.sqitch_plan import Change, Need, Plan, parse_plan, render
 from migrations.errors import (
     DialectError,
     FolderError,
@@ -22,7 +16,13 @@ from migrations.errors import (
     MarkerError,
     PsqlScriptError,
 )
-from migrations.migration import Holds, Migration, SourceFile
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files, load_folder
+from migrations.formats.detect import by_name
+from migrations.formats.psql_variables import interpolated
+from migrations.formats.sqitch import DIALECTS, Sqitch
+from migrations.formats.sqitch_plan import Change, Need, Plan, parse_plan, render
+from migrations.model.migration import Holds, Migration, SourceFile
 
 WHO = "2026-01-02T03:04:05Z A Planner <a@example.com>"
 HEAD = "%syntax-version=1.0.0\n%project=shop\n\n"

@@ -7,9 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from migrations.bundle import load_files, load_folder
-from migrations.dialects import AS_IT_IS
-from migrations.dialects.sql_migrate import SqlMigrate
 from migrations.errors import (
     DuplicateVersionError,
     EncodingError,
@@ -17,7 +14,10 @@ from migrations.errors import (
     LoadError,
     MarkerError,
 )
-from migrations.migration import Migration, Options, SourceFile
+from migrations.formats import AS_IT_IS
+from migrations.formats.bundle import load_files, load_folder
+from migrations.formats.sql_migrate import SqlMigrate
+from migrations.model.migration import Migration, Options, SourceFile
 
 WHOLE = """\
 -- a header

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import migrations
-from migrations import labels
 from migrations.errors import SqlSyntaxError
-from migrations.migration import ConcurrentIndex
-from migrations.statements import split
+from migrations.model.migration import ConcurrentIndex
+from migrations.sql import summary
+from migrations.sql.statements import split
 
 TRICKY = (
     "SELECT 1",
@@ -60,7 +60,7 @@ def test_any_literal_comes_back_whole_and_is_masked(value: str) -> None:
     quoted = "'" + value.replace("'", "''") + "'"
     (statement,) = split(f"SELECT {quoted} ; ", file="f.sql")
     assert statement.text == f"SELECT {quoted}"
-    assert labels.normalized(statement.text) == "SELECT $1"
+    assert summary.normalized(statement.text) == "SELECT $1"
 
 
 @pytest.mark.parametrize("count", [50, 5000])
@@ -84,7 +84,7 @@ def test_a_statement_may_be_as_deep_as_the_server_lets_it_be(
     text = statement(count)
     (found,) = split(text, file="f.sql")
     assert found.text == text
-    assert "t" in labels.tables(text)
+    assert "t" in summary.tables(text)
 
 
 def test_a_chain_of_operators_that_no_server_runs_is_refused() -> None:
@@ -112,8 +112,8 @@ def test_literals_and_comments_never_reach_the_normalized_text() -> None:
         "COMMENT ON TABLE t IS $x$secret$x$"
     )
     for statement in split(script, file="f.sql"):
-        assert "secret" not in labels.normalized(statement.text) + statement.summary
-        assert "4711" not in labels.normalized(statement.text) + statement.summary
+        assert "secret" not in summary.normalized(statement.text) + statement.summary
+        assert "4711" not in summary.normalized(statement.text) + statement.summary
 
 
 SUMMARIES = (
@@ -154,12 +154,12 @@ SUMMARIES = (
 )
 
 
-@pytest.mark.parametrize(("sql", "summary", "tables"), SUMMARIES)
+@pytest.mark.parametrize(("sql", "name", "tables"), SUMMARIES)
 def test_a_statement_has_a_short_name_and_its_tables(
-    sql: str, summary: str, tables: tuple[str, ...]
+    sql: str, name: str, tables: tuple[str, ...]
 ) -> None:
     (statement,) = split(sql, file="f.sql")
-    assert (statement.summary, labels.tables(statement.text)) == (summary, tables)
+    assert (statement.summary, summary.tables(statement.text)) == (name, tables)
 
 
 def test_only_one_module_knows_the_parser() -> None:

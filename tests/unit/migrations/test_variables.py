@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrations.dialects.variables import read
 from migrations.errors import SqlSyntaxError, VariableError
+from migrations.formats.variables import read
 
 
 def texts(sql: str, **values: str) -> list[str]:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ledger.store.chain import Broken, ChainRow, Link, chain, follow, genesis, leaf
+from ledger.store.log.chain import Broken, ChainRow, Link, chain, follow, genesis, leaf
 
 VECTORS = json.loads((Path(__file__).parent / "vectors.json").read_text("utf-8"))
 LEDGER = UUID("0b7f3a52-6a0e-4a55-9f0f-3d5a7c1e2b40")

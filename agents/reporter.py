@@ -1,0 +1,343 @@
+"""What happened on one database, in the ledger's words: an observer that reports as it hears.
+
+Reports have derived ids and bodies that say only what happened, so the same report sent twice is
+the same; who sent it, when, and whether it was read from the journal goes into the metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from math import ceil
+
+from agents.job import Job, Phase
+from agents.outbox import Outbox
+from agents.settings import AgentSettings
+from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.envelope import Metadata, encode, report_id
+from ledger.contracts.registry import DatabaseIdentity, FailureDetail
+from ledger.contracts.reports import (
+    AdoptedMigration,
+    AttemptFinished,
+    AttemptStarted,
+    BatchProgressed,
+    CommandRefused,
+    ContentMissing,
+    DatabaseIdentified,
+    DatabaseInspected,
+    HistoryAdopted,
+    MigrationApplied,
+    MigrationFailed,
+    MigrationRolledBack,
+    MigrationSkipped,
+    OutsideChangeFound,
+    Report,
+    Verdict,
+)
+from ledger.contracts.wire import encode_report
+from ledger.telemetry import current_context
+from migrations.backfill.progress import Pace
+from migrations.model.migration import Direction, Migration, Statement
+from migrations.model.work import (
+    Adopted,
+    BatchProgress,
+    Failure,
+    Identity,
+    OutsideChange,
+    StepOutcome,
+    StepResult,
+)
+
+SAME_WAIT = timedelta(seconds=1)
+"""Beginnings of a wait that are nearer to each other are one: two clocks measure it."""
+STATEMENT_MAX_CHARS = 8_000
+"""Of a failed statement's text: enough to recognise it, small enough for a message."""
+
+
+class Reporter:
+    """Reports on one job; also the observer of its run. Its methods never block."""
+
+    def __init__(
+        self,
+        job: Job,
+        settings: AgentSettings,
+        outbox: Outbox,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._job = job
+        self._settings = settings
+        self._outbox = outbox
+        self._clock = clock
+        self._told: set[tuple[str, Direction]] = set()
+        self._pace = Pace(clock())
+
+    # --- the command ---
+
+    def started(self, command: ApplyCommand) -> None:
+        """The agent took the command and is about to connect."""
+        self.say(
+            AttemptStarted(
+                database=command.database,
+                command=command.command,
+                attempt=command.attempt,
+                mode=command.mode,
+            )
+        )
+
+    def content_missing(self, command: ApplyCommand, hashes: tuple[str, ...]) -> None:
+        """Texts are not here; they are waited for."""
+        self.say(ContentMissing(database=command.database, command=command.command, sha256=hashes))
+
+    def finished(
+        self,
+        command: ApplyCommand,
+        verdict: Verdict,
+        *,
+        changed: int = 0,
+        journal_head: str | None = None,
+        failure: FailureDetail | None = None,
+    ) -> None:
+        """The last word on the command; a refusal is said as such first."""
+        if verdict is Verdict.REFUSED and failure is not None:
+            self.say(
+                CommandRefused(database=command.database, command=command.command, failure=failure)
+            )
+        self.say(
+            AttemptFinished(
+                database=command.database,
+                command=command.command,
+                attempt=command.attempt,
+                mode=command.mode,
+                verdict=verdict,
+                changed=changed,
+                journal_head=journal_head,
+                failure=failure,
+            )
+        )
+        self._job.answered = True
+
+    def inspected(self, report: DatabaseInspected) -> None:
+        """What a look at the database found: the last word on that command."""
+        self.say(report)
+        self._job.answered = True
+
+    def say(self, report: Report, *, recovered: bool | None = None) -> None:
+        """Queue `report`, in the current trace."""
+        command = self._job.command
+        traceparent, tracestate = current_context()
+        metadata = Metadata(
+            causation=str(command.command),
+            correlation=command.rollout if isinstance(command, ApplyCommand) else None,
+            traceparent=traceparent,
+            tracestate=tracestate,
+            agent=self._settings.name,
+            occurred_at=self._clock(),
+            recovered=recovered or None,
+            insecure=self._settings.insecure or None,
+        )
+        encoded = encode(report, report_id(report), metadata)
+        stream = f"{command.stream}/reports"
+        message = encode_report(command.ledger, stream, encoded, self._settings.name, metadata)
+        self._job.ticket = self._outbox.add([message])
+
+    # --- the observer of migrations.runner ---
+
+    def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
+        """The session is proven to be the target's.
+
+        Reported at the ledger's first contact, by the command: later ones carry the identity, and
+        an attempt that ends as done has found it. What the session found (`first_contact`) is
+        another thing when the same command is delivered again.
+        """
+        command = self._job.command
+        self._running("", 0, 0)
+        if isinstance(command, ApplyCommand) and command.expected.identity is None:
+            self.say(
+                DatabaseIdentified(
+                    database=command.database,
+                    command=self._job.id,
+                    identity=identity_of(identity),
+                    server_version=server_version,
+                    first_contact=True,
+                )
+            )
+
+    def found_outside(self, changes: Sequence[OutsideChange]) -> None:
+        """Somebody changed the target outside of a ledger; said before what this job does there."""
+        for change in latest(changes):
+            self.say(
+                OutsideChangeFound(
+                    database=self._job.command.database,
+                    command=self._job.id,
+                    version=change.version,
+                    direction=change.direction.value,
+                    checksum=change.checksum,
+                    reason=change.reason,
+                    by=change.by,
+                    at=change.at,
+                )
+            )
+
+    def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Something is waited for: heartbeats say it."""
+        job, now = self._job, self._clock()
+        job.phase, job.waits_for = Phase.WAITING, what
+        since = now - timedelta(seconds=since_s)
+        if job.waiting_since is None or abs(job.waiting_since - since) > SAME_WAIT:
+            job.waiting_since = since
+        job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
+
+    def trying_again(self) -> None:
+        """Heartbeats go on to say what was waited for, until a statement has run."""
+        self._job.phase, self._job.next_try_at = Phase.RUNNING, None
+
+    def step_started(self, migration: Migration, direction: Direction) -> None:
+        """A migration begins."""
+        section = migration.section(direction)
+        self._pace = Pace(self._clock())
+        self._running(migration.label, 0, len(section.statements) if section else 0)
+
+    def statement_finished(
+        self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int
+    ) -> None:
+        """Statement `index` of `total` has run."""
+        self._running(migration.label, index, total)
+
+    def batch_finished(
+        self, migration: Migration, direction: Direction, progress: BatchProgress
+    ) -> None:
+        """A batch is committed: said when a second and a hundredth have passed since the last."""
+        section = migration.section(direction)
+        self._running(migration.label, 0, len(section.statements) if section else 0)
+        if self._pace.due(progress, self._clock()):
+            self.say(
+                BatchProgressed(
+                    database=self._job.command.database,
+                    command=self._job.id,
+                    version=migration.version,
+                    direction=direction.value,
+                    batches=progress.batches,
+                    rows=progress.rows,
+                    total=progress.total,
+                    left_s=None if progress.left_s is None else ceil(progress.left_s),
+                )
+            )
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """A migration ended; said once, also when the outcome at the end repeats it."""
+        place = (outcome.version, outcome.direction)
+        if place not in self._told:
+            self._told.add(place)
+            report = step_report(self._job, outcome)
+            self.say(report, recovered=outcome.recovered)
+
+    def adopted(self, adopted: Adopted) -> None:
+        """Another tool's history was taken over, or taken out of the journal again."""
+        self.say(
+            HistoryAdopted(
+                database=self._job.command.database,
+                command=self._job.id,
+                source=adopted.source,
+                table=adopted.table,
+                rows=adopted.rows,
+                taken=tuple(
+                    AdoptedMigration(version=version, checksum=checksum)
+                    for version, checksum in adopted.taken
+                ),
+                released=adopted.released,
+            ),
+            recovered=adopted.recovered,
+        )
+
+    def _running(self, migration: str, statement: int, statements: int) -> None:
+        job = self._job
+        job.phase, job.waits_for, job.next_try_at = Phase.RUNNING, "", None
+        job.waiting_since = None
+        job.migration, job.statement, job.statements = migration, statement, statements
+
+
+def step_report(job: Job, outcome: StepOutcome) -> Report:
+    """What one migration's outcome is called."""
+    database, command, version = job.command.database, job.id, outcome.version
+    checksum, direction = outcome.checksum, outcome.direction.value
+    match outcome.result:
+        case StepResult.APPLIED:
+            return MigrationApplied(
+                database=database,
+                command=command,
+                version=version,
+                checksum=checksum,
+                duration_ms=outcome.duration_ms,
+                statements=outcome.statements,
+            )
+        case StepResult.ROLLED_BACK:
+            return MigrationRolledBack(
+                database=database,
+                command=command,
+                version=version,
+                checksum=checksum,
+                duration_ms=outcome.duration_ms,
+                statements=outcome.statements,
+            )
+        case StepResult.SKIPPED:
+            return MigrationSkipped(
+                database=database,
+                command=command,
+                version=version,
+                direction=direction,
+                checksum=checksum,
+                note=outcome.note,
+            )
+        case StepResult.FAILED:
+            return MigrationFailed(
+                database=database,
+                command=command,
+                version=version,
+                direction=direction,
+                checksum=checksum,
+                failure=failure_of(outcome.failure) or unexplained(),
+            )
+
+
+def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:
+    """The last change of each migration and direction, in the order of these last ones.
+
+    A report's id tells no more of them apart, and what is said last of a migration holds.
+    """
+    kept: dict[tuple[str, Direction], OutsideChange] = {}
+    for change in changes:
+        kept.pop((change.version, change.direction), None)
+        kept[change.version, change.direction] = change
+    return list(kept.values())
+
+
+def failure_of(failure: Failure | None) -> FailureDetail | None:
+    """The same failure as a report holds it."""
+    if failure is None:
+        return None
+    statement = failure.statement
+    if statement is not None and len(statement) > STATEMENT_MAX_CHARS:
+        statement = statement[:STATEMENT_MAX_CHARS] + " …"
+    return FailureDetail(
+        kind=failure.kind,
+        message=failure.message,
+        sqlstate=failure.sqlstate,
+        statement=statement,
+        file=failure.file,
+        line=failure.line,
+        blocker=failure.blocker,
+    )
+
+
+def unexplained() -> FailureDetail:
+    """For a failure that came without a reason, which would be a defect."""
+    return FailureDetail(kind="internal", message="no reason was given; report this as a defect")
+
+
+def identity_of(identity: Identity) -> DatabaseIdentity:
+    """The same identity as a report holds it."""
+    return DatabaseIdentity(
+        uuid=identity.uuid,
+        system_identifier=identity.system_identifier,
+        database_oid=identity.database_oid,
+    )

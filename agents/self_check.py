@@ -1,0 +1,84 @@
+"""What `ledger-agent check` finds out: broker, topics, folders of secrets, databases."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from agents.errors import ReferenceRefused
+from agents.secrets import resolve
+from agents.settings import AgentSettings
+from ledger.bus.port import Bus, BusError
+from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
+from migrations.inspection import Inspection, inspect
+from migrations.target.session import ConnectionSettings, Password
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried, and what came of it."""
+
+    what: str
+    fine: bool
+    said: str
+
+
+async def check(
+    bus: Bus | None, settings: AgentSettings, urls: Sequence[str], password: str | None
+) -> AsyncIterator[Finding]:
+    """Try everything this agent needs; `urls` are databases, `password` their reference."""
+    if bus is not None:
+        async for finding in _broker(bus, settings):
+            yield finding
+    for finding in _folders(settings):
+        yield finding
+    for url in urls:
+        yield await _database(url, settings, password)
+
+
+async def _broker(bus: Bus, settings: AgentSettings) -> AsyncIterator[Finding]:
+    try:
+        await bus.start()
+        yield Finding("broker", True, "answers")
+        topics = [commands_topic(settings.pool), REPORTS, CONTENT, HEARTBEATS, PARKED]
+        await bus.ensure_topics(topics)
+        yield Finding("topics", True, ", ".join(topics))
+    except BusError as error:
+        yield Finding("broker", False, str(error))
+
+
+def _folders(settings: AgentSettings) -> Iterator[Finding]:
+    if not settings.secret_roots:
+        yield Finding("secrets", True, "no folders: file: references are refused")
+    for root in settings.secret_roots:
+        fine = root.is_dir() and os.access(root, os.R_OK | os.X_OK)
+        said = "can be read" if fine else "is no folder that this user can read; correct it"
+        yield Finding(f"secrets in {root}", fine, said)
+
+
+async def _database(url: str, settings: AgentSettings, password: str | None) -> Finding:
+    try:
+        connection = ConnectionSettings.from_url(url, allow_plaintext=settings.insecure_postgres)
+        secret = resolve(password, connection.database, settings.secret_roots)
+    except (ValueError, ReferenceRefused) as error:
+        return Finding("database", False, str(error))
+    if secret is not None:
+        connection = replace(connection, password=Password(secret))
+    found = await inspect(connection)
+    fine = found.reachable and found.failure is None
+    return Finding(connection.place, fine, _seen(found))
+
+
+def _seen(found: Inspection) -> str:
+    if found.failure is not None:
+        return found.failure.message
+    version = found.server_version or 0
+    facts = [
+        f"PostgreSQL {version // 10_000}.{version % 10_000}",
+        "TLS" if found.tls else "no TLS",
+        f"journal {found.journal_head[:12]}" if found.journal_head else "no journal yet",
+    ]
+    if found.in_recovery:
+        facts.append("a standby: migrations need the primary")
+    return ", ".join(facts)

@@ -1,0 +1,152 @@
+"""Migration texts by hash: taken from the bus in pieces, checked, kept within a bound, parsed once.
+
+A text counts only if its SHA-256 is the one it is called by, and a migration only if its sections
+have the checksums that the order names. Parsed migrations are kept too: a rollout runs the same few
+texts on thousands of databases.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from agents.errors import TextRefused
+from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.envelope import UnknownMessage
+from ledger.contracts.messages import Received
+from ledger.contracts.registry import MigrationRef
+from ledger.contracts.wire import Chunk, decode_chunk
+from migrations.errors import LoadError
+from migrations.formats import Reading
+from migrations.formats.bundle import load_files
+from migrations.model.migration import Migration, SourceFile
+
+logger = logging.getLogger(__name__)
+
+Variables = tuple[tuple[str, str], ...]
+"""Names and values, sorted."""
+
+PARSED = 1_000
+"""Parsed migrations that are kept; a rollout has tens."""
+
+
+class Texts:
+    """The texts that this agent has, by SHA-256; the least recently used go first."""
+
+    def __init__(self, limit_bytes: int, arrived: Callable[[], None] = lambda: None) -> None:
+        self._limit = limit_bytes
+        self._arrived = arrived
+        self._texts: OrderedDict[str, bytes] = OrderedDict()
+        self._size = 0
+        self._pieces: OrderedDict[str, dict[int, bytes]] = OrderedDict()
+        self._pieces_size = 0
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._texts
+
+    def get(self, sha256: str) -> bytes:
+        """The text. Raises KeyError."""
+        self._texts.move_to_end(sha256)
+        return self._texts[sha256]
+
+    def take(self, message: Received) -> None:
+        """Add what `message` carries; what cannot be read or is wrong is left out, and logged."""
+        try:
+            chunk = decode_chunk(message)
+        except UnknownMessage as unknown:
+            logger.warning("a message on %s was left out: %s", message.topic, unknown)
+            return
+        if chunk.sha256 not in self._texts and chunk.size <= self._limit:
+            self._collect(chunk)
+
+    def _collect(self, chunk: Chunk) -> None:
+        pieces = self._pieces.setdefault(chunk.sha256, {})
+        if chunk.index not in pieces:
+            pieces[chunk.index] = chunk.data
+            self._pieces_size += len(chunk.data)
+        if len(pieces) == chunk.count:
+            self._complete(chunk.sha256, chunk.count)
+        while self._pieces_size > self._limit:
+            self._forget(next(iter(self._pieces)))
+
+    def _complete(self, sha256: str, count: int) -> None:
+        pieces = self._pieces[sha256]
+        text = b"".join(pieces.get(index, b"") for index in range(count))
+        self._forget(sha256)
+        if hashlib.sha256(text).hexdigest() != sha256:
+            logger.warning("a text was left out: its SHA-256 is not %s", sha256)
+            return
+        self._texts[sha256] = text
+        self._size += len(text)
+        while self._size > self._limit and len(self._texts) > 1:
+            self._size -= len(self._texts.popitem(last=False)[1])
+        self._arrived()
+
+    def _forget(self, sha256: str) -> None:
+        self._pieces_size -= sum(len(piece) for piece in self._pieces.pop(sha256).values())
+
+
+class Library:
+    """The migrations that an order names, made from texts."""
+
+    def __init__(self, texts: Texts) -> None:
+        self._texts = texts
+        self._parsed: OrderedDict[tuple[MigrationRef, Variables], Migration] = OrderedDict()
+
+    def missing(self, command: ApplyCommand) -> bool:
+        """Whether a text of `command` is not here yet."""
+        return any(
+            file.sha256 not in self._texts for ref in command.migrations for file in ref.files
+        )
+
+    def load(self, command: ApplyCommand) -> tuple[Migration, ...]:
+        """The migrations of `command`, in its order. Raises `TextRefused`; none may be missing."""
+        return tuple(self._one(ref, command.variables) for ref in command.migrations)
+
+    def _one(self, ref: MigrationRef, variables: Variables) -> Migration:
+        key = _key(ref, variables)
+        if key in self._parsed:
+            self._parsed.move_to_end(key)
+            return self._parsed[key]
+        files = [SourceFile(f.name, self._texts.get(f.sha256)) for f in ref.files]
+        migration = _parse(ref, files, dict(key[1]))
+        self._parsed[key] = migration
+        if len(self._parsed) > PARSED:
+            self._parsed.popitem(last=False)
+        return migration
+
+
+def _key(ref: MigrationRef, variables: Variables) -> tuple[MigrationRef, Variables]:
+    """What a parsed migration depends on: itself, and the values that its text is filled with."""
+    return ref, tuple((name, value) for name, value in variables if name in ref.variables)
+
+
+def _parse(ref: MigrationRef, files: list[SourceFile], variables: dict[str, str]) -> Migration:
+    # What may run here is settled by the agent's own settings, before anything is run.
+    reading = Reading(variables, programs=True)
+    try:
+        migration = load_files(
+            ref.dialect, files, version=ref.version, name=ref.name, reading=reading
+        )
+    except LoadError as error:
+        raise TextRefused(
+            f"migration {ref.label} cannot be read by this agent: {error}. "
+            "Run agents of the ledger's own version"
+        ) from None
+    # What a baseline stands for is the folder's to say, not its own file's.
+    migration = replace(migration, replaces=ref.replaces)
+    down = migration.down.checksum if migration.down else None
+    wanted = (ref.version, ref.up_checksum, ref.down_checksum)
+    if (migration.version, migration.up.checksum, down) != wanted:
+        raise TextRefused(
+            f"migration {ref.label} does not hash to what was ordered; register the bundle again"
+        )
+    return migration
+
+
+def texts_of(command: ApplyCommand) -> tuple[str, ...]:
+    """The hashes of all texts that `command` needs, sorted, each once."""
+    return tuple(sorted({file.sha256 for ref in command.migrations for file in ref.files}))

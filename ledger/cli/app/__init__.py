@@ -1,0 +1,1 @@
+"""What all commands share: start, options, output, questions, errors, exit codes."""

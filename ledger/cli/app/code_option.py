@@ -1,0 +1,33 @@
+"""`--allow-code`: a person's leave to run programs from a folder of migrations on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from migrations.model.migration import Language
+
+CodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run migrations that are programs (Python modules, psql scripts) with your rights.",
+    ),
+]
+
+PsqlOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-psql",
+        help="Take scripts that only psql understands; agents run them where they may.",
+    ),
+]
+
+
+def languages(allowed: bool) -> frozenset[Language]:
+    """The languages that may run: all, or none."""
+    from migrations.model.migration import Language
+
+    return frozenset(Language) if allowed else frozenset()

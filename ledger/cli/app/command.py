@@ -1,0 +1,180 @@
+"""Runs a command: event loop, signals, root span, and one sentence for whatever goes wrong.
+
+Commands are written as coroutines and registered through `command`, never on a typer application
+directly: typer would call a coroutine function, throw its coroutine away and exit with 0.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import signal
+import traceback
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.flags import Flags
+from ledger.cli.app.option_groups import flattened, gathered
+from ledger.cli.app.output import say
+
+if TYPE_CHECKING:
+    from ledger.runtime import Ledger
+    from ledger.settings import Settings
+
+SERVICE = "migration-ledger"
+"""Our name in traces."""
+DRIVERS = ("aiokafka", "asyncpg")
+"""What they log of an outage, for each request and with a traceback, we say once, in a sentence."""
+
+CommandFunction = Callable[..., Coroutine[Any, Any, ExitCode | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open ledger and the settings it was opened with."""
+
+    ledger: Ledger
+    settings: Settings
+
+
+async def tell_behind(session: Session) -> None:
+    """Say how far what is shown is behind the log, where nobody leads who would project it."""
+    from ledger.domain.wording import number_of
+
+    ledger = session.ledger
+    missing = (await ledger.log.head()).position - await ledger.reads.position()
+    if missing > 0 and not await ledger.leader():
+        say(
+            f"What is shown is {number_of(missing, 'event')} behind the log: nobody leads, and "
+            "this role may not bring it up to date."
+        )
+
+
+def command(
+    app: typer.Typer,
+    name: str,
+    *,
+    examples: Sequence[str] = (),
+    panel: str | None = None,
+    needs_arguments: bool = False,
+    traced: bool = True,
+) -> Callable[[CommandFunction], CommandFunction]:
+    """Register a coroutine function as the command `name` of `app`.
+
+    `examples` end its help text, `panel` is its heading in the list of commands; with
+    `needs_arguments`, no arguments show the help. What runs for days is not `traced` as one span.
+    """
+
+    def register(function: CommandFunction) -> CommandFunction:
+        app.command(
+            name,
+            help=_help(function),
+            epilog=_examples(examples),
+            rich_help_panel=panel,
+            no_args_is_help=needs_arguments,
+        )(_runnable(function, traced))
+        return function
+
+    return register
+
+
+@asynccontextmanager
+async def opened(ctx: typer.Context) -> AsyncIterator[Session]:
+    """The ledger that the settings name, open until the block ends.
+
+    Raises `LedgerError` subclasses when there is none, or it is not one this program can use.
+    """
+    from ledger.runtime import open_ledger
+
+    settings = flags_of(ctx).load().settings
+    async with open_ledger(settings) as ledger:
+        yield Session(ledger, settings)
+
+
+def flags_of(ctx: typer.Context) -> Flags:
+    """What stood before the command."""
+    return ctx.obj if isinstance(ctx.obj, Flags) else Flags()
+
+
+def _examples(examples: Sequence[str]) -> str | None:
+    lines = ["Examples:", *(f"  {example}".rstrip() for example in examples)]
+    return "\n".join(lines).replace("[", r"\[") if examples else None
+
+
+def _help(function: CommandFunction) -> str:
+    """The docstring with each paragraph on one line: the terminal decides where lines end."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(part.split()) for part in paragraphs).replace("[", r"\[")
+
+
+def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
+    """`function` as typer can call it: it never raises anything but `typer.Exit`."""
+
+    @functools.wraps(function)
+    def run(**given: Any) -> None:
+        debug = flags_of(given["ctx"]).debug
+        raise typer.Exit(_guarded(lambda: _in_loop(function, given, traced), debug))
+
+    run.__signature__ = flattened(function)  # type: ignore[attr-defined]
+    return run
+
+
+def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> ExitCode:
+    """Run the coroutine to its end, inside the root span of everything that it causes."""
+    from ledger.telemetry import command_span, configure
+
+    for driver in DRIVERS:
+        logging.getLogger(driver).setLevel(logging.CRITICAL)
+    close = configure(SERVICE, metadata.version("migration-ledger"))
+    span = command_span(_canonical(given["ctx"].command_path)) if traced else nullcontext()
+    try:
+        with asyncio.Runner() as runner:
+            code = runner.run(_stoppable(function(**gathered(function, given)), span))
+    finally:
+        close()
+    return ExitCode.OK if code is None else code
+
+
+def _canonical(path: str) -> str:
+    """A command as everybody calls it, by whichever of our names it was started."""
+    return " ".join(["ledger", *path.split()[1:]])
+
+
+async def _stoppable(
+    coroutine: Coroutine[Any, Any, ExitCode | None], span: AbstractContextManager[object]
+) -> ExitCode | None:
+    """Let SIGTERM do what Ctrl-C does: cancel, clean up, end."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with span:
+        return await coroutine
+
+
+def _guarded(work: Callable[[], ExitCode], debug: bool) -> ExitCode:
+    """What `work` returns, or the code of what it raised, after saying so."""
+    try:
+        return work()
+    except typer.Exit as end:
+        return ExitCode(end.exit_code)
+    except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
+        say("interrupted")
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        return ExitCode.OK
+    except Exception as error:
+        if debug:
+            say("".join(traceback.format_exception(error)))
+        from ledger.cli.app.explain_error import explain
+
+        explanation = explain(error)
+        say(f"ledger: {explanation.text}")
+        return explanation.code

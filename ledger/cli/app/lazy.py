@@ -1,0 +1,54 @@
+"""Which module has which command: imported when the command is asked for, and not before.
+
+Reading all of them takes longer than everything else that `ledger --version` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+ROOMS: Mapping[str, tuple[str, ...]] = {
+    "rollout.start": ("plan", "up", "down"),
+    "fleet.status": ("status",),
+    "fleet.commands": ("fleet",),
+    "bundle.commands": ("migration", "create"),
+    "rollout.commands": ("rollout",),
+    "rollout.adopt": ("adopt", "baseline", "repair"),
+    "rollout.resolve": ("resolve",),
+    "record.history": ("audit", "history", "events", "replay"),
+    "setup.serve": ("init", "upgrade", "serve"),
+    "setup.dev": ("dev",),
+    "db.commands": ("db",),
+    "setup.config": ("config", "version"),
+}
+"""The commands of each module of `ledger.cli`, in the order of the help."""
+
+
+class Rooms(TyperGroup):
+    """The commands of all rooms, as the command line knows them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands, in the order of the help."""
+        return [name for names in ROOMS.values() for name in names]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command called so; `None` when there is none."""
+        for room, names in ROOMS.items():
+            if cmd_name in names:
+                return room_commands(room)[cmd_name]
+        return None
+
+
+def room_commands(room: str) -> dict[str, Any]:
+    """The commands that a module of `ledger.cli` registers, by name."""
+    registered = typer.Typer(rich_markup_mode="rich")
+    # A group even when it has one command.
+    registered.callback()(lambda: None)
+    import_module(f"ledger.cli.{room}").register(registered)
+    group: Any = typer.main.get_group(registered)
+    return dict(group.commands)

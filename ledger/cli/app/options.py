@@ -1,0 +1,191 @@
+"""Options that several commands share, said once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ledger.cli.app.code_option import PsqlOption
+from ledger.cli.app.option_groups import OptionGroup
+from migrations.model.migration import TIMEOUT_MAX_S
+
+if TYPE_CHECKING:
+    from ledger.service.request_context import Asked
+
+MIGRATIONS = Path("migrations")
+"""The folder that commands look for when none is named."""
+
+DatabaseArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="Id of the database.")]
+RolloutArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[ROLLOUT]", help="Its id. Default: the only unfinished one."),
+]
+FolderOption = Annotated[
+    Path,
+    typer.Option(
+        "--folder",
+        "-f",
+        metavar="DIR",
+        help="The folder of migrations; several that are one history, joined by a colon.",
+    ),
+]
+DialectOption = Annotated[
+    str | None,
+    typer.Option("--dialect", help="File dialect of the folder. Default: found by looking."),
+]
+OutOfOrderOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-out-of-order",
+        help="Apply also what comes before something that is applied already.",
+    ),
+]
+VarOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--var",
+        metavar="NAME=VALUE",
+        help="What a placeholder stands for; once for each. Wins over the settings.",
+    ),
+]
+SelectOption = Annotated[
+    str,
+    typer.Option(
+        "--select",
+        "-s",
+        metavar="SELECTION",
+        help=(
+            "Only these databases: label=value, label!=value, label in (a,b), id=…, pool=…, "
+            "joined by comma. Default: the whole fleet."
+        ),
+    ),
+]
+
+
+class WhenSpent(StrEnum):
+    """What a rollout does when its failure budget is spent."""
+
+    HALT = "halt"
+    ROLLBACK = "rollback"
+
+
+class Through(StrEnum):
+    """The phases of `migrations.model.phases`; naming them here loads nothing."""
+
+    EXPAND = "expand"
+    MIGRATE = "migrate"
+    CONTRACT = "contract"
+
+
+PhaseOption = Annotated[
+    Through | None,
+    typer.Option(
+        "--phase",
+        help="Up through this phase of changes in phases. Default: migrate; contract waits.",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Why(OptionGroup):
+    """What a request leaves in the record beside what it did."""
+
+    reason: Annotated[
+        str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the record.")
+    ] = None
+    ticket: Annotated[
+        str | None, typer.Option("--ticket", help="Ticket or change number; kept in the record.")
+    ] = None
+
+    def asked(self) -> Asked:
+        """Reason and ticket as requests carry them."""
+        from ledger.service.request_context import Asked
+
+        return Asked(reason=self.reason, ticket=self.ticket)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(OptionGroup):
+    """Whether to stay until the end, and how long."""
+
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Stay and show progress, or only record it.")
+    ] = True
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            min=0.0,
+            help="Stop waiting after this long; the rollout goes on.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class Travel(OptionGroup):
+    """Where migrations travel, how fast, and what stops them. Unset means the setting."""
+
+    select: SelectOption = ""
+    phase: PhaseOption = None
+    allow_out_of_order: OutOfOrderOption = False
+    dialect: DialectOption = None
+    allow_psql: PsqlOption = False
+    var: VarOption = None
+    waves: Annotated[
+        str | None,
+        typer.Option("--waves", metavar="SIZES", help="Like 1,10%,rest; the first is the canary."),
+    ] = None
+    in_flight: Annotated[
+        int | None, typer.Option("--in-flight", min=1, help="Databases worked on at the same time.")
+    ] = None
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="N|N%", help="How many databases may fail."),
+    ] = None
+    when_spent: Annotated[
+        WhenSpent | None,
+        typer.Option("--when-spent", help="What happens when more fail than the budget allows."),
+    ] = None
+    lock_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--lock-timeout",
+            metavar="SECONDS",
+            min=0.0,
+            max=TIMEOUT_MAX_S,
+            help="Patience of a statement for a lock.",
+        ),
+    ] = None
+    statement_timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--statement-timeout",
+            metavar="SECONDS",
+            min=0.0,
+            max=TIMEOUT_MAX_S,
+            help="Per statement; 0 is none.",
+        ),
+    ] = None
+    expiry: Annotated[
+        float | None,
+        typer.Option(
+            "--expiry",
+            metavar="SECONDS",
+            min=1.0,
+            help="An order that nobody started by then is ordered again.",
+        ),
+    ] = None
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            "--deadline",
+            metavar="SECONDS",
+            min=1.0,
+            help="An order without an answer by then counts as unknown.",
+        ),
+    ] = None

@@ -1,0 +1,1 @@
+"""Commands about migrations on disk and registered bundles."""

@@ -1,0 +1,181 @@
+"""`ledger migration` and `ledger create`: folders of migrations, written and registered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ledger.cli.app.code_option import PsqlOption
+from ledger.cli.app.command import command, opened
+from ledger.cli.app.confirm import UnaskedYesOption, announce
+from ledger.cli.app.options import MIGRATIONS, DialectOption, FolderOption, VarOption, Why
+from ledger.cli.app.output import Format, FormatOption, Output
+from ledger.cli.app.variables import declared
+from ledger.cli.bundle.create import Ingredients, Sort
+
+if TYPE_CHECKING:
+    from ledger.contracts.events import BundleRegistered
+
+DIGEST_SHOWN = 12
+"""Hexadecimal digits of a digest that people see; any unambiguous beginning is understood."""
+
+migration_app = typer.Typer(
+    no_args_is_help=True, help="Bundles: folders of migrations, kept by their content."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(migration_app, name="migration", rich_help_panel="Fleet and rollouts")
+    command(
+        app,
+        "create",
+        panel="Every day",
+        examples=(
+            "ledger create add_email_index",
+            "ledger create 'split addresses' -f db/migrations",
+            "ledger create fill_totals --kind data",
+            "ledger create email_idx --recipe index-concurrently --table users --column email",
+        ),
+        needs_arguments=True,
+    )(create)
+
+
+async def create(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it does, in a few words.")],
+    sort: Sort,
+    ingredients: Ingredients,
+    folder: FolderOption = MIGRATIONS,
+    author: Annotated[str, typer.Option("--author", help="Written into the file.")] = "",
+    description: Annotated[str, typer.Option("--description", help="Written into the file.")] = "",
+    yes: UnaskedYesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Write a new migration's files into the folder that others read.
+
+    The version is that of now, or the next number where the folder counts; the dialect is the
+    folder's own. Nothing is ever overwritten. Recipes are changes that are known to be safe on a
+    busy table: add-column, foreign-key, index-concurrently, not-null, rename-column, table-split,
+    type-change.
+    """
+    from datetime import UTC, datetime
+
+    from migrations.authoring.create import create as write
+
+    paths = write(
+        folder,
+        name,
+        at=datetime.now(UTC),
+        author=author,
+        description=description,
+        wanted=sort.wanted(ingredients),
+    )
+    files = [str(path) for path in paths]
+    Output(output).record("create", {"files": files}, "\n".join(files))
+
+
+@command(
+    migration_app,
+    "register",
+    examples=("ledger migration register migrations", "ledger migration register db -o json"),
+    needs_arguments=True,
+)
+async def register_folder(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of migrations.")],
+    why: Why,
+    dialect: DialectOption = None,
+    var: VarOption = None,
+    allow_psql: PsqlOption = False,
+    yes: UnaskedYesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Store a folder's migrations under the hash of their content, with the git commit.
+
+    The same content again is harmless; a changed `up` under a known version is refused.
+    """
+    async with opened(ctx) as session:
+        variables = declared(var, session.settings)
+        bundles = session.ledger.bundles
+        await bundles.preview(folder, dialect, variables, psql=allow_psql)
+        announce(session.ledger.name, [f"store the migrations of {folder}"])
+        registered = await bundles.register(
+            folder, why.asked(), dialect, variables, psql=allow_psql
+        )
+    from ledger.domain.wording import number_of
+
+    bundle = registered.bundle
+    word = "registered" if registered.new else "was registered already"
+    holds = number_of(len(bundle.migrations), "migration")
+    Output(output).record(
+        "migration.register",
+        _summary(bundle) | {"new": registered.new},
+        f"{bundle.bundle[:DIGEST_SHOWN]} {word}: {holds}{_git(bundle)}",
+    )
+
+
+@command(migration_app, "list", examples=("ledger migration list",))
+async def list_(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None:
+    """List the registered bundles, oldest first."""
+    async with opened(ctx) as session:
+        bundles = await session.ledger.bundles.all()
+    Output(output).rows(
+        "migration.list",
+        [_summary(bundle) for bundle in bundles],
+        ("short", "migrations", "newest", "source", "git_commit", "git_dirty"),
+        empty="No bundle is registered; `ledger migration register DIR` does that.",
+    )
+
+
+@command(migration_app, "show", examples=("ledger migration show 3f9a2c",), needs_arguments=True)
+async def show(
+    ctx: typer.Context,
+    bundle: Annotated[
+        str, typer.Argument(metavar="BUNDLE", help="Its digest, or an unambiguous beginning of it.")
+    ],
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """List the migrations of one bundle."""
+    async with opened(ctx) as session:
+        found = await session.ledger.bundles.get(bundle)
+    Output(output).rows(
+        "migration.show",
+        [
+            {
+                "migration": ref.version,
+                "name": ref.name,
+                "dialect": ref.dialect,
+                "transactional": ref.transactional,
+                "down": ref.reversible,
+                "verify": ref.has_verify,
+                "up_checksum": ref.up_checksum,
+                "files": [file.name for file in ref.files],
+            }
+            for ref in found.migrations
+        ],
+        ("migration", "name", "transactional", "down", "verify", "files"),
+        empty="This bundle holds no migration.",
+        bundle=found.bundle,
+    )
+
+
+def _summary(bundle: BundleRegistered) -> dict[str, Any]:
+    return {
+        "bundle": bundle.bundle,
+        "short": bundle.bundle[:DIGEST_SHOWN],
+        "migrations": len(bundle.migrations),
+        "newest": bundle.migrations[-1].label if bundle.migrations else None,
+        "source": bundle.source,
+        "git_commit": bundle.git_commit,
+        "git_dirty": bundle.git_dirty,
+    }
+
+
+def _git(bundle: BundleRegistered) -> str:
+    if bundle.git_commit is None:
+        return ""
+    dirty = ", with uncommitted changes" if bundle.git_dirty else ""
+    return f", git {bundle.git_commit[:DIGEST_SHOWN]}{dirty}"

@@ -1,0 +1,265 @@
+"""`ledger db`: one database, without a ledger, for development."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
+
+import typer
+
+from ledger.cli.app.code_option import CodeOption, languages
+from ledger.cli.app.command import command
+from ledger.cli.app.confirm import YesOption, confirm
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.options import (
+    MIGRATIONS,
+    DialectOption,
+    FolderOption,
+    OutOfOrderOption,
+    PhaseOption,
+    VarOption,
+)
+from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.variables import loaded_here
+from ledger.cli.db import backups, export, history
+from ledger.cli.db.options import Patience, Permission, confirm_outside, said_of
+from ledger.cli.db.target import Place, connection_of
+from ledger.domain.wording import failure_text, number_of
+
+if TYPE_CHECKING:
+    from migrations.model.work import Outcome, StepOutcome, Verdict
+
+db_app = typer.Typer(
+    no_args_is_help=True,
+    help="One database without a ledger, for development. The journal in it is the same.",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    history.register(db_app)
+    export.register(db_app)
+    backups.register(db_app)
+    app.add_typer(db_app, name="db", rich_help_panel="Set-up")
+
+
+@command(
+    db_app,
+    "up",
+    examples=(
+        "ledger db up",
+        "ledger db up --database file:.database_url --folder db/migrations",
+        "ledger db up --outside-ledger --reason 'hotfix during an outage'",
+    ),
+)
+async def up(
+    ctx: typer.Context,
+    place: Place,
+    permission: Permission,
+    patience: Patience,
+    folder: FolderOption = MIGRATIONS,
+    dialect: DialectOption = None,
+    var: VarOption = None,
+    phase: PhaseOption = None,
+    allow_code: CodeOption = False,
+    out_of_order: OutOfOrderOption = False,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Apply every migration of the folder that one database does not have yet.
+
+    Asks only with --outside-ledger: then the database is one of a fleet.
+    """
+    from ledger.cli.db.progress import Telling, say_held_back
+    from migrations import standalone
+    from migrations.model.phases import LAST_BY_DEFAULT, Phase, through
+
+    outside, limits = permission.granted(), patience.limits(ctx)
+    last = Phase(phase) if phase else LAST_BY_DEFAULT
+    migrations, held = through(loaded_here(ctx, folder, dialect, var, psql=allow_code), last)
+    settings = connection_of(place)
+    confirm_outside(settings.place, "apply what it does not have yet", outside, yes=yes)
+    outcome = await standalone.up(
+        settings,
+        migrations,
+        limits,
+        Telling(),
+        target=place.schema,
+        outside=outside,
+        programs=languages(allow_code),
+        out_of_order=out_of_order,
+    )
+    await say_held_back(place, held)
+    return _conclude(outcome, "db.up", Output(output))
+
+
+@command(db_app, "down", examples=("ledger db down", "ledger db down 2 --yes"))
+async def down(
+    ctx: typer.Context,
+    place: Place,
+    permission: Permission,
+    patience: Patience,
+    steps: Annotated[
+        int, typer.Argument(metavar="[N]", min=1, help="How many migrations to take back.")
+    ] = 1,
+    folder: FolderOption = MIGRATIONS,
+    dialect: DialectOption = None,
+    var: VarOption = None,
+    allow_code: CodeOption = False,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Take the newest N migrations of the folder back in one database."""
+    from ledger.cli.db.progress import Telling
+    from migrations import standalone
+
+    outside, limits = permission.granted(), patience.limits(ctx)
+    migrations = loaded_here(ctx, folder, dialect, var, psql=allow_code)
+    settings = connection_of(place)
+    facts = [f"take {number_of(steps, 'migration')} back", *said_of(outside)]
+    confirm(settings.place, facts, yes=yes, what="Database")
+    outcome = await standalone.down(
+        settings,
+        migrations,
+        limits,
+        Telling(),
+        count=steps,
+        target=place.schema,
+        outside=outside,
+        programs=languages(allow_code),
+    )
+    return _conclude(outcome, "db.down", Output(output))
+
+
+@command(db_app, "status", examples=("ledger db status", "ledger db status -o json"))
+async def status(
+    ctx: typer.Context,
+    place: Place,
+    folder: FolderOption = MIGRATIONS,
+    dialect: DialectOption = None,
+    var: VarOption = None,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Show how each migration of the folder stands in one database; nothing is changed."""
+    from migrations import standalone
+
+    # Looking at a script runs nothing.
+    migrations = loaded_here(ctx, folder, dialect, var, psql=True)
+    found = await standalone.status(connection_of(place), migrations, target=place.schema)
+    if found.failure is not None:
+        say(f"ledger: {failure_text(found.failure)}")
+        return ExitCode.FAILED
+    if found.owner:
+        say(f"This database belongs to the fleet of ledger {found.owner}.")
+    Output(output).rows(
+        "db.status",
+        [
+            {
+                "migration": line.version,
+                "name": line.name,
+                "standing": line.standing,
+                "at": line.at,
+                "rollout": line.rollout,
+                "note": line.note,
+                "problem": line.problem,
+            }
+            for line in found.lines
+        ],
+        ("migration", "name", "standing", "at", "note"),
+        empty="There is no migration.",
+        owner=found.owner or None,
+        backups=backups.backup_rows(found.backups),
+        in_use=found.in_use or None,
+    )
+    if found.in_use:
+        say(found.in_use)
+    for backup in found.backups:
+        say(backups.backup_text(backup))
+    for line in found.lines:
+        if line.problem:
+            say(f"{line.version}: {line.problem}")
+    return ExitCode.OK
+
+
+@command(db_app, "verify", examples=("ledger db verify",))
+async def verify(
+    ctx: typer.Context,
+    place: Place,
+    folder: FolderOption = MIGRATIONS,
+    dialect: DialectOption = None,
+    var: VarOption = None,
+    allow_code: CodeOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Run the Verify sections of what is applied in one database, read-only.
+
+    A migration that a later one builds upon may rightly fail its check; so may the earlier phases
+    of a change whose contract is applied, which are not asked.
+    """
+    from migrations import standalone
+
+    migrations = loaded_here(ctx, folder, dialect, var, psql=True)
+    found = await standalone.verify(
+        connection_of(place), migrations, target=place.schema, programs=languages(allow_code)
+    )
+    Output(output).rows(
+        "db.verify",
+        [
+            {
+                "migration": one.version,
+                "name": one.name,
+                "checks": one.checks,
+                "holds": one.failure is None,
+                "problem": failure_text(one.failure) if one.failure else None,
+            }
+            for one in found
+        ],
+        ("migration", "name", "checks", "holds", "problem"),
+        empty="No applied migration has a Verify section.",
+    )
+    return ExitCode.OK if all(one.failure is None for one in found) else ExitCode.FAILED
+
+
+def _conclude(outcome: Outcome, kind: str, output: Output) -> ExitCode:
+    """Write the steps as data, say what failed, and find the exit code."""
+    failure = outcome.failure
+    output.rows(
+        kind,
+        _steps(outcome.steps),
+        ("migration", "direction", "result", "duration_ms", "note", "problem"),
+        empty="Nothing was tried." if failure else "Nothing to do.",
+        verdict=outcome.verdict,
+        failure=failure_text(failure) if failure else None,
+    )
+    if failure is not None:
+        say(f"ledger: {failure_text(failure)}")
+    return _code(outcome.verdict)
+
+
+def _steps(steps: Sequence[StepOutcome]) -> list[dict[str, Any]]:
+    return [
+        {
+            "migration": step.version,
+            "direction": step.direction,
+            "result": step.result,
+            "duration_ms": step.duration_ms,
+            "statements": step.statements,
+            "note": step.note,
+            "problem": failure_text(step.failure) if step.failure else None,
+        }
+        for step in steps
+    ]
+
+
+def _code(verdict: Verdict) -> ExitCode:
+    from migrations.model.work import Verdict
+
+    match verdict:
+        case Verdict.DONE:
+            return ExitCode.OK
+        case Verdict.FAILED:
+            return ExitCode.FAILED
+        case Verdict.REFUSED:
+            return ExitCode.REFUSED
+        case _:
+            assert_never(verdict)

@@ -1,0 +1,127 @@
+"""`ledger db`: the way out, to another tool or to none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ledger.cli.app.adoption_options import DirectoryArgument
+from ledger.cli.app.command import command
+from ledger.cli.app.confirm import UnaskedYesOption, YesOption, confirm
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.options import MIGRATIONS, DialectOption, VarOption
+from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.db.history import loaded
+from ledger.cli.db.options import Patience, Permission, said_of
+from ledger.cli.db.target import Place, connection_of
+from ledger.domain.wording import number_of
+
+if TYPE_CHECKING:
+    from migrations.standalone_removal import Kept
+
+
+def register(db_app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(
+        db_app,
+        "export-history",
+        examples=("ledger db export-history db/migrations --to goose",),
+    )(export_history)
+    command(db_app, "remove-journal", examples=("ledger db remove-journal",))(remove_journal)
+
+
+async def export_history(
+    ctx: typer.Context,
+    place: Place,
+    patience: Patience,
+    to: Annotated[
+        str,
+        typer.Option("--to", metavar="TOOL", help="dbmate, goose, golang-migrate or flyway."),
+    ],
+    directory: DirectoryArgument = MIGRATIONS,
+    dialect: DialectOption = None,
+    var: VarOption = None,
+    yes: UnaskedYesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Write another tool's history table from our journal, so that it can go on from here."""
+    from ledger.cli.db.progress import Telling
+    from migrations.adoption.export import export_history
+    from migrations.adoption.history_tables import known_tool
+
+    exported = await export_history(
+        connection_of(place),
+        loaded(ctx, directory, dialect, var),
+        known_tool(to),
+        patience.limits(ctx),
+        Telling(),
+        target=place.schema,
+    )
+    for note in exported.notes:
+        say(f"note: {note}")
+    Output(output).record(
+        "db.export-history",
+        {
+            "tool": exported.tool,
+            "table": exported.table,
+            "rows": exported.rows,
+            "notes": list(exported.notes),
+        },
+        f"{exported.table} has {exported.rows} rows for {exported.tool}; our journal is still "
+        "there: `ledger db remove-journal` takes it away",
+    )
+    return ExitCode.OK
+
+
+async def remove_journal(
+    ctx: typer.Context,
+    place: Place,
+    permission: Permission,
+    patience: Patience,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also with backups of data migrations in it.")
+    ] = False,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Take our journal out of a database: its schema `migration_ledger`, and nothing else.
+
+    Asks for the database's name. What was applied stays; that it was applied is known no more.
+    """
+    from ledger.cli.db.progress import Telling
+    from migrations.standalone_removal import kept_in, remove_journal
+
+    outside, settings = permission.granted(), connection_of(place)
+    kept = await kept_in(settings)
+    if kept is not None:
+        facts = [*_losses(kept), *said_of(outside)]
+        confirm(kept.database, facts, yes=yes, typed=True, what="Database")
+    removed = await remove_journal(
+        settings,
+        patience.limits(ctx),
+        Telling(),
+        target=place.schema,
+        outside=outside,
+        force=force,
+    )
+    Output(output).record(
+        "db.remove-journal",
+        {"database": removed.database, "entries": removed.entries, "backups": removed.backups},
+        f"{removed.database}: the journal is gone, with {removed.entries} entries",
+    )
+    return ExitCode.OK
+
+
+def _losses(kept: Kept) -> list[str]:
+    """What a person must know before the journal goes."""
+    facts = [
+        f"drop the schema migration_ledger: {kept.entries} entries "
+        f"of {number_of(kept.targets, 'target')}",
+        "what was applied, when, by whom and why is known no more",
+    ]
+    if kept.owner:
+        facts.append(f"the database belongs to the fleet of ledger {kept.owner}")
+    if kept.backups:
+        facts.append(f"backups of data migrations go too: {', '.join(kept.backups)}")
+    return facts

@@ -1,0 +1,244 @@
+"""`ledger db`: coming from another tool with one database, and repairing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ledger.cli.app.adoption_options import DirectoryArgument, Source, ThroughOption, match_rows
+from ledger.cli.app.command import command
+from ledger.cli.app.confirm import YesOption, confirm
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.options import MIGRATIONS, DialectOption, VarOption
+from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.variables import loaded_here
+from ledger.cli.db.options import Patience, Permission, confirm_outside, said_of
+from ledger.cli.db.target import Place, connection_of
+from ledger.domain.wording import failure_text, number_of
+from ledger.errors import WrongArgument
+
+if TYPE_CHECKING:
+    from migrations.model.migration import Migration
+    from migrations.model.work import Adoption, Outcome
+
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Show the match; needs SELECT on that table and no more."),
+]
+
+
+def register(db_app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    command(
+        db_app,
+        "adopt",
+        examples=(
+            "ledger db adopt db/migrations --dry-run",
+            "ledger db adopt db/migrations --from goose",
+            "ledger db adopt db/migrations --from alembic --through 20260401120000",
+        ),
+    )(adopt)
+    command(
+        db_app,
+        "baseline",
+        examples=("ledger db baseline db/migrations --through 20260401120000",),
+    )(baseline)
+    command(
+        db_app,
+        "repair",
+        examples=(
+            "ledger db repair 20260401120000 --accept-changed --reason 'only a comment changed'",
+            "ledger db repair 20250101000000 --gone --reason 'squashed into the baseline'",
+        ),
+        needs_arguments=True,
+    )(repair)
+
+
+async def adopt(
+    ctx: typer.Context,
+    place: Place,
+    permission: Permission,
+    patience: Patience,
+    source: Source,
+    directory: DirectoryArgument = MIGRATIONS,
+    dialect: DialectOption = None,
+    var: VarOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Take over what another tool has applied to one database, without running anything.
+
+    Reads that tool's own table, matches it with the folder, and writes our journal. When somebody
+    uses the other tool afterwards, this database refuses to go on and says so.
+    """
+    from migrations.model.work import Adoption
+
+    source.refuse_nameless()
+    adoption = Adoption(source.from_, source.through, source.table, source.accept_missing)
+    return await _adopt(
+        ctx, place, permission, patience, adoption,
+        loaded(ctx, directory, dialect, var), dry_run=dry_run, yes=yes, output=Output(output),
+    )  # fmt: skip
+
+
+async def baseline(
+    ctx: typer.Context,
+    place: Place,
+    permission: Permission,
+    patience: Patience,
+    through: ThroughOption = "",
+    directory: DirectoryArgument = MIGRATIONS,
+    dialect: DialectOption = None,
+    var: VarOption = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Mark everything up to a version as applied in a database without any history.
+
+    Nothing is run, and nobody checks: you say that the schema is there.
+    """
+    from migrations.model.work import BASELINE, Adoption
+
+    if not through:
+        raise WrongArgument("say up to which migration with --through VERSION")
+    adoption = Adoption(BASELINE, through)
+    return await _adopt(
+        ctx, place, permission, patience, adoption,
+        loaded(ctx, directory, dialect, var), dry_run=dry_run, yes=yes, output=Output(output),
+    )  # fmt: skip
+
+
+async def repair(
+    ctx: typer.Context,
+    place: Place,
+    permission: Permission,
+    patience: Patience,
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Which migration.")],
+    accept_changed: Annotated[
+        bool, typer.Option("--accept-changed", help="Take the text that the file has now.")
+    ] = False,
+    gone: Annotated[
+        bool, typer.Option("--gone", help="Accept that its file is not in the folder any more.")
+    ] = False,
+    directory: DirectoryArgument = MIGRATIONS,
+    dialect: DialectOption = None,
+    var: VarOption = None,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Accept, in one database, that an applied migration's file has changed or is gone.
+
+    Nothing is run. The reason is kept in the journal. Asks only with --outside-ledger.
+    """
+    from migrations import standalone_adoption
+
+    if accept_changed is gone:
+        raise WrongArgument("say what to accept: --accept-changed or --gone")
+    if not (permission.reason or "").strip():
+        raise WrongArgument("say why with --reason; it is kept in the journal")
+    accept = (
+        standalone_adoption.accept_changed if accept_changed else standalone_adoption.accept_gone
+    )
+    what = "its file as it is now" if accept_changed else "that its file is gone"
+    settings, outside = connection_of(place), permission.granted()
+    migrations = loaded(ctx, directory, dialect, var)
+    confirm_outside(settings.place, f"accept of {version} {what}", outside, yes=yes)
+    outcome = await accept(
+        settings,
+        migrations,
+        version,
+        permission.reason or "",
+        patience.limits(ctx),
+        target=place.schema,
+        outside=outside,
+    )
+    return _concluded(outcome, "db.repair", {"version": version}, f"{version}: accepted {what}",
+                      Output(output))  # fmt: skip
+
+
+def loaded(
+    ctx: typer.Context, directory: Path, dialect: str | None, var: Sequence[str] | None
+) -> tuple[Migration, ...]:
+    """The migrations of a folder, psql scripts too: nothing is run. Raises LoadError."""
+    return loaded_here(ctx, directory, dialect, var, psql=True)
+
+
+async def _adopt(
+    ctx: typer.Context,
+    place: Place,
+    permission: Permission,
+    patience: Patience,
+    adoption: Adoption,
+    migrations: tuple[Migration, ...],
+    *,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+) -> ExitCode:
+    """Look, show, ask, adopt."""
+    from migrations import standalone_adoption
+
+    outside, limits, settings = permission.granted(), patience.limits(ctx), connection_of(place)
+    found = await standalone_adoption.preview(settings, migrations, adoption, target=place.schema)
+    table = found.history.table if found.history else None
+    if table:
+        say(f"{table} is the history of {found.history.tool if found.history else ''}")
+    for note in found.match.notes:
+        say(f"note: {note}")
+    output.rows(
+        "db.adopt",
+        match_rows(found.match, found.known),
+        ("migration", "name", "standing"),
+        empty="There is nothing to take over.",
+        table=table,
+        dry_run=dry_run,
+        problem=found.match.problem or None,
+        notes=list(found.match.notes),
+    )
+    if found.match.problem:
+        say(f"ledger: {found.match.problem}")
+        return ExitCode.REFUSED
+    if dry_run:
+        say("Nothing was written.")
+        return ExitCode.OK
+    count = len({one.version for one in found.match.taken} - found.known)
+    facts = f"mark {number_of(count, 'migration')} as applied; nothing is run"
+    confirm(
+        settings.place,
+        [facts, *said_of(outside)],
+        yes=yes,
+        what="Database",
+    )
+    outcome = await standalone_adoption.adopt(
+        settings, migrations, adoption, limits, target=place.schema, outside=outside
+    )
+    adopted = outcome.adopted
+    if adopted is None:
+        return _failed(outcome)
+    say(f"{len(adopted.taken)} taken over, {len(adopted.released)} let go of")
+    return ExitCode.OK
+
+
+def _concluded(
+    outcome: Outcome, kind: str, data: dict[str, Any], said: str, output: Output
+) -> ExitCode:
+    if outcome.failure is not None:
+        return _failed(outcome)
+    output.record(kind, data, said)
+    return ExitCode.OK
+
+
+def _failed(outcome: Outcome) -> ExitCode:
+    from migrations.model.work import Verdict
+
+    if outcome.failure is not None:
+        say(f"ledger: {failure_text(outcome.failure)}")
+    refused = outcome.verdict is Verdict.REFUSED or (
+        outcome.failure is not None and outcome.failure.kind == "adoption"
+    )
+    return ExitCode.REFUSED if refused else ExitCode.FAILED

@@ -1,0 +1,88 @@
+"""Which database `ledger db` means."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
+
+import typer
+
+from ledger.cli.app.option_groups import OptionGroup
+from ledger.cli.app.output import say
+from ledger.errors import WrongArgument
+
+if TYPE_CHECKING:
+    from migrations.target.session import ConnectionSettings
+
+FORM = "write env:NAME, file:PATH, or postgresql://user@host:port/dbname"
+
+
+@dataclass(frozen=True, slots=True)
+class Place(OptionGroup):
+    """One database, and whether it may be talked to without proof of who answers."""
+
+    database: Annotated[
+        str,
+        typer.Option(
+            "--database",
+            "-d",
+            metavar="env:NAME|file:PATH|URL",
+            help="Where its address stands; an address with its password works, with a warning.",
+            show_default=True,
+        ),
+    ] = "env:DATABASE_URL"
+    schema: Annotated[
+        str,
+        typer.Option("--schema", help="Schema that is the target, if it is not the usual one."),
+    ] = ""
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure", help="Allow a server without verified TLS that is not on this machine."
+        ),
+    ] = False
+
+
+def connection_of(place: Place) -> ConnectionSettings:
+    """How to connect. Warns of a password on the command line; raises `WrongArgument`."""
+    from ledger.bus.security import is_loopback
+    from migrations.target.session import ConnectionSettings
+
+    url = _address(place.database)
+    try:
+        local = is_loopback(urlsplit(url).hostname or "localhost")
+        return ConnectionSettings.from_url(url, allow_plaintext=place.insecure or local)
+    except ValueError:
+        raise WrongArgument(f"the address of the database cannot be read; {FORM}") from None
+
+
+def _address(reference: str) -> str:
+    kind, _, rest = reference.partition(":")
+    if kind == "env":
+        address = os.environ.get(rest)
+        if not address:
+            raise WrongArgument(f"variable {rest} is not set; set it, or name another: {FORM}")
+        return address
+    if kind == "file":
+        try:
+            return Path(rest).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise WrongArgument(f"{rest} cannot be read ({type(error).__name__}); {FORM}") from None
+    _warn_of_password(reference)
+    return reference
+
+
+def _warn_of_password(address: str) -> None:
+    """Others can read command lines, and shells keep them."""
+    try:
+        given = "password=" in address or urlsplit(address).password is not None
+    except ValueError:
+        return
+    if given:
+        say(
+            "warning: the password on the command line can be seen by everybody on this machine; "
+            "use env:NAME or file:PATH"
+        )

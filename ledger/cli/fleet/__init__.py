@@ -1,0 +1,1 @@
+"""Commands about the fleet: its databases, its file, checks."""

@@ -1,0 +1,126 @@
+"""`ledger fleet check`: agents try every database, read-only, and the answers are tabulated."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ledger.cli.app.command import Session, command, opened
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.options import SelectOption, Why
+from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.db.backups import backup_rows, backup_text
+from ledger.cli.rollout.watch import at_work
+
+if TYPE_CHECKING:
+    from ledger.contracts.reports import Rights
+    from ledger.service.fleet import CheckResult, CheckRow
+
+LOOK_EVERY_S = 0.3
+"""How often the answers are counted while a check runs."""
+PATIENCE_S = 60.0
+"""How long agents may take before the command shows what it has."""
+COLUMNS = ("database", "pool", "reachable", "tls", "server", "rights", "identity", "problem")
+
+
+def register(fleet_app: typer.Typer) -> None:
+    """Add the command of this module."""
+    command(
+        fleet_app,
+        "check",
+        examples=("ledger fleet check", "ledger fleet check --select pool=eu -o json"),
+    )(check)
+
+
+async def check(
+    ctx: typer.Context,
+    why: Why,
+    select: SelectOption = "",
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=0.0, help="Show what came until then."),
+    ] = PATIENCE_S,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Look at every database: reachable, TLS, rights, server version, identity, journal.
+
+    Says also which are the same database under two addresses, are not the ones that the ledger
+    knows, or lost migrations. Nothing is changed in them. Agents do the looking, for only they
+    hold the passwords.
+    """
+    from ledger.domain.wording import number_of
+    from ledger.service.check_report import problems
+
+    async with opened(ctx) as session:
+        check_id = await session.ledger.fleet.check(select, why.asked())
+        async with at_work(session):
+            if not await session.ledger.leader():
+                say("Nobody leads, so nobody looks until `ledger serve` runs.")
+                return ExitCode.NO_LEADER
+            result = await answers(session, check_id, timeout)
+        wrong = await problems(session.ledger.reads, result)
+    rows = [_row(row, wrong.get(row.database)) for row in result.rows]
+    Output(output).rows(
+        "fleet.check", rows, COLUMNS, empty="No database matches.", finished=result.finished
+    )
+    for row in result.rows:
+        for backup in row.look.answer.backups if row.look.answer else ():
+            say(f"{row.database}: {backup_text(backup)}")
+    if not result.finished:
+        waiting = sum(row["reachable"] is None for row in rows)
+        silent = number_of(waiting, "database")
+        say(f"{silent} did not answer; does `ledger-agent run` work in that pool?")
+        return ExitCode.TIMEOUT
+    fine = all(row["reachable"] and not row["problem"] for row in rows)
+    return ExitCode.OK if fine else ExitCode.FAILED
+
+
+async def answers(session: Session, check_id: str, timeout_s: float) -> CheckResult:
+    """What has come when the check is finished, or when patience ends."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + timeout_s
+    while True:
+        result = await session.ledger.fleet.check_result(check_id)
+        if result.finished or loop.time() >= until:
+            return result
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:
+    answer = row.look.answer
+    if answer is None:
+        return {"database": row.database, "pool": row.pool, "reachable": None}
+    return {
+        "database": row.database,
+        "pool": row.pool,
+        "reachable": answer.reachable,
+        "tls": answer.tls,
+        "server": _release(answer.server_version),
+        "server_version": answer.server_version,
+        "standby": answer.in_recovery,
+        "rights": _rights(answer.rights, row.role),
+        "identity": answer.identity.system_identifier if answer.identity else None,
+        "uuid": answer.identity.uuid if answer.identity else None,
+        "journal_head": answer.journal_head,
+        "owner": answer.owner,
+        "backups": backup_rows(answer.backups),
+        "problem": problem,
+    }
+
+
+def _release(version: int | None) -> str | None:
+    """PostgreSQL's `server_version_num` as people write it: 180006 is 18.6."""
+    return None if version is None else f"{version // 10_000}.{version % 10_000}"
+
+
+def _rights(rights: Rights | None, role: str | None) -> str | None:
+    """What the user of the migrations may do there, in a word or two."""
+    from ledger.domain.check_results import lacking
+
+    if rights is None:
+        return None
+    if missing := lacking(rights, role):
+        return f"lacks {' and '.join(missing)}"
+    return "superuser" if rights.superuser else "enough"

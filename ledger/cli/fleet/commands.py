@@ -1,0 +1,273 @@
+"""`ledger fleet`: which databases there are, how they are reached, and whether they can be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ledger.cli.app.command import command, opened
+from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
+from ledger.cli.app.options import DatabaseArgument, SelectOption, Why
+from ledger.cli.app.output import Format, FormatOption, Output
+from ledger.cli.fleet import check
+from ledger.cli.fleet.options import EXAMPLE_FILE, Place
+
+if TYPE_CHECKING:
+    from ledger.domain.fleet import DatabaseRecord
+
+fleet_app = typer.Typer(
+    no_args_is_help=True, help="Databases: register, import, label, move, suspend, retire, check."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(fleet_app, name="fleet", rich_help_panel="Fleet and rollouts")
+    check.register(fleet_app)
+
+
+@command(
+    fleet_app,
+    "add",
+    examples=(
+        "ledger fleet add acme --url postgresql://migrator@db1/acme --password file:secrets/acme",
+        "ledger fleet add acme --host db1 --user migrator --password env:ACME --label tier=gold",
+    ),
+    needs_arguments=True,
+)
+async def add(
+    ctx: typer.Context,
+    database: DatabaseArgument,
+    place: Place,
+    why: Why,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")
+    ] = None,
+    yes: UnaskedYesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Register one database. Nothing connects to it yet: `ledger fleet check` does."""
+    from ledger.cli.fleet.file import Entry, connection_of, labels_of
+
+    connection = connection_of(database, place.url, place.fields())
+    async with opened(ctx) as session:
+        pool = place.pool or session.settings.pool
+        entry = Entry(database, pool, connection, labels_of(label or ()))
+        await session.ledger.fleet.preview_import([entry])
+        announce(session.ledger.name, [f"register 1 database, {database}"])
+        await session.ledger.fleet.add(database, pool, connection, entry.labels, why.asked())
+    _done(output, "fleet.add", database, "registered; see `ledger fleet check`")
+
+
+@command(
+    fleet_app,
+    "import",
+    examples=(
+        "ledger fleet import fleet.yaml --reason 'first customers'",
+        "",
+        "A file:",
+        *EXAMPLE_FILE.splitlines(),
+    ),
+    needs_arguments=True,
+)
+async def import_(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML; an example stands below.")],
+    why: Why,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Register every database of a YAML file; what is registered alike already is left alone.
+
+    The file has a part `databases` and, if wanted, a part `pools` with what all databases of a
+    pool have in common.
+    """
+    from ledger.cli.fleet.file import read_fleet
+    from ledger.domain.wording import number_of
+
+    async with opened(ctx) as session:
+        entries = read_fleet(file, session.settings.pool)
+        new = len((await session.ledger.fleet.preview_import(entries)).added)
+        if new:
+            what = f"register {number_of(new, 'database')} of {file}"
+            confirm(session.ledger.name, [what], yes=yes)
+        result = await session.ledger.fleet.import_(entries, why.asked())
+    fields = {"added": list(result.added), "unchanged": list(result.unchanged)}
+    Output(output).record(
+        "fleet.import",
+        fields,
+        f"{number_of(len(result.added), 'database')} registered, "
+        f"{len(result.unchanged)} there already",
+    )
+
+
+@command(
+    fleet_app,
+    "list",
+    examples=("ledger fleet list -s tier=gold", "ledger fleet list -o json"),
+)
+async def list_(
+    ctx: typer.Context, select: SelectOption = "", output: FormatOption = Format.TABLE
+) -> None:
+    """List the databases of the fleet; passwords are references and are shown as such."""
+    async with opened(ctx) as session:
+        found = await session.ledger.fleet.list(select)
+    Output(output).rows(
+        "fleet.list",
+        [_record(one) for one in found],
+        ("database", "pool", "status", "address", "user", "password", "labels"),
+        empty=f"No database matches {select}; `ledger fleet list` shows all of them."
+        if select
+        else "No database is registered; `ledger fleet add` or `ledger fleet import` does that.",
+    )
+
+
+@command(
+    fleet_app,
+    "label",
+    examples=(
+        "ledger fleet label acme tier=gold region=eu",
+        "ledger fleet label acme --remove tier",
+    ),
+    needs_arguments=True,
+)
+async def label(
+    ctx: typer.Context,
+    database: DatabaseArgument,
+    why: Why,
+    labels: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Labels to set.")
+    ] = None,
+    remove: Annotated[
+        list[str] | None, typer.Option("--remove", metavar="NAME", help="Label to take away.")
+    ] = None,
+    yes: UnaskedYesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Set and remove labels of one database; the others stay."""
+    from ledger.cli.fleet.file import changed_labels
+
+    wanted = changed_labels(labels or (), remove or ())
+    async with opened(ctx) as session:
+        await session.ledger.fleet.check_label(database, wanted, remove or ())
+        announce(session.ledger.name, [f"relabel 1 database, {database}"])
+        await session.ledger.fleet.label(database, wanted, remove or (), why.asked())
+    _done(output, "fleet.label", database, "relabelled")
+
+
+@command(
+    fleet_app,
+    "repoint",
+    examples=("ledger fleet repoint acme --host db7.internal --reason 'restored after an outage'",),
+    needs_arguments=True,
+)
+async def repoint(
+    ctx: typer.Context,
+    database: DatabaseArgument,
+    place: Place,
+    why: Why,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Say that a database moved or was restored: its identity and journal are read again.
+
+    Only what is named changes. What the new place has lost is recorded.
+    """
+    from ledger.cli.fleet.file import changes_of
+
+    changes = changes_of(database, place.url, place.fields())
+    async with opened(ctx) as session:
+        await session.ledger.fleet.check_repoint(database, place.pool, changes, why.asked())
+        where = ", ".join(f"{name}={value}" for name, value in changes.items()) or "the same place"
+        confirm(session.ledger.name, [f"repoint 1 database, {database}, to {where}"], yes=yes)
+        check = await session.ledger.fleet.repoint(database, place.pool, changes, why.asked())
+    what = (
+        "repointed; an agent reads its journal as soon as somebody leads"
+        if check
+        else "is there already, nothing was recorded; for a database that was restored in place "
+        "use `ledger fleet reinstate`"
+    )
+    _done(output, "fleet.repoint", database, what)
+
+
+@command(
+    fleet_app, "suspend", examples=("ledger fleet suspend acme --reason 'being moved'",),
+    needs_arguments=True,
+)  # fmt: skip
+async def suspend(
+    ctx: typer.Context,
+    database: DatabaseArgument,
+    why: Why,
+    yes: UnaskedYesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Leave a database out of new orders until it is reinstated."""
+    async with opened(ctx) as session:
+        await session.ledger.fleet.check_suspend(database)
+        announce(session.ledger.name, [f"suspend 1 database, {database}"])
+        await session.ledger.fleet.suspend(database, why.asked())
+    _done(output, "fleet.suspend", database, "suspended; `ledger fleet reinstate` takes it back")
+
+
+@command(
+    fleet_app, "reinstate", examples=("ledger fleet reinstate acme --reason 'restore checked'",),
+    needs_arguments=True,
+)  # fmt: skip
+async def reinstate(
+    ctx: typer.Context,
+    database: DatabaseArgument,
+    why: Why,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Let a database take part again as it is now: identity and journal are read again."""
+    async with opened(ctx) as session:
+        await session.ledger.fleet.check_reinstate(database, why.asked())
+        what = f"take 1 database, {database}, as it is now and forget what was known of it"
+        confirm(session.ledger.name, [what], yes=yes)
+        await session.ledger.fleet.reinstate(database, why.asked())
+    _done(
+        output,
+        "fleet.reinstate",
+        database,
+        "reinstated; an agent reads its journal as soon as somebody leads",
+    )
+
+
+@command(
+    fleet_app, "retire", examples=("ledger fleet retire acme --reason 'contract ended'",),
+    needs_arguments=True,
+)  # fmt: skip
+async def retire(
+    ctx: typer.Context,
+    database: DatabaseArgument,
+    why: Why,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Take a database out of the fleet for good; its history stays."""
+    async with opened(ctx) as session:
+        await session.ledger.fleet.check_retire(database)
+        confirm(session.ledger.name, [f"retire 1 database, {database}, for good"], yes=yes)
+        await session.ledger.fleet.retire(database, why.asked())
+    _done(output, "fleet.retire", database, "retired; its history stays")
+
+
+def _record(record: DatabaseRecord) -> dict[str, object]:
+    connection = record.connection
+    return {
+        "database": record.database,
+        "pool": record.pool,
+        "status": record.status,
+        "address": f"{connection.host}:{connection.port}/{connection.dbname}",
+        "user": connection.user,
+        "password": connection.password,
+        "labels": dict(record.labels),
+        "connection": connection.model_dump(),
+    }
+
+
+def _done(output: Format, kind: str, database: str, what: str) -> None:
+    Output(output).record(kind, {"database": database}, f"{database}: {what}")

@@ -1,0 +1,75 @@
+"""How `ledger fleet` is told where a database is, and an example of its file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from ledger.cli.app.option_groups import OptionGroup
+
+EXAMPLE_FILE = """\
+pools: {default: {user: migrator, port: 5432, password: "file:secrets/{database}"}}
+databases:
+- {database: acme, host: db1.internal, dbname: acme, labels: {tier: gold}}
+- {database: bolt, host: db2.internal, dbname: bolt, pool: eu, user: owner, password: "env:BOLT"}
+"""
+"""What `ledger fleet import` reads; shown by its help, and read by a test."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place(OptionGroup):
+    """Where a database is and how agents log in there."""
+
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            metavar="postgresql://USER@HOST:PORT/DBNAME",
+            help="Where it is, in one word; never with a password.",
+        ),
+    ] = None
+    host: Annotated[str | None, typer.Option("--host", help="Server's name or address.")] = None
+    port: Annotated[
+        int | None, typer.Option("--port", min=1, max=65535, help="Server's port: 5432, if unsaid.")
+    ] = None
+    dbname: Annotated[
+        str | None, typer.Option("--dbname", help="Name on its server; the id, if unsaid.")
+    ] = None
+    user: Annotated[str | None, typer.Option("--user", help="User that migrations run as.")] = None
+    password: Annotated[
+        str | None,
+        typer.Option(
+            "--password",
+            metavar="env:NAME|file:PATH",
+            help="Where agents find it; {database} stands for the id. Never the password itself.",
+        ),
+    ] = None
+    sslmode: Annotated[
+        str | None, typer.Option("--sslmode", help="As libpq's: verify-full, if unsaid.")
+    ] = None
+    schema: Annotated[
+        str | None, typer.Option("--schema", help="Schema that is the target inside the database.")
+    ] = None
+    role: Annotated[
+        str | None,
+        typer.Option("--role", help="Role to SET before migrations run; it owns what they create."),
+    ] = None
+    pool: Annotated[
+        str | None, typer.Option("--pool", help="Agents that can reach it; the setting, if unsaid.")
+    ] = None
+
+    def fields(self) -> dict[str, Any]:
+        """What was said, by the names of `Connection`."""
+        named = {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.dbname,
+            "user": self.user,
+            "password": self.password,
+            "sslmode": self.sslmode,
+            "schema_name": self.schema,
+            "role": self.role,
+        }
+        return {name: value for name, value in named.items() if value is not None}

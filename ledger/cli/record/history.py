@@ -1,0 +1,244 @@
+"""What was recorded: `ledger history`, `events`, `replay` and `audit verify`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ledger.cli.app.command import Session, command, opened, tell_behind
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.bundle.commands import DIGEST_SHOWN
+from ledger.domain.wording import failure_text
+
+if TYPE_CHECKING:
+    from ledger.contracts.envelope import Recorded
+    from ledger.contracts.registry import FailureDetail
+    from ledger.contracts.reports import Event
+    from ledger.store.views.replay import Difference
+
+PANEL = "Record"
+PAGE = 1000
+"""Events shown at once unless said otherwise."""
+TOLD = (
+    "rollout", "database", "bundle", "version", "direction", "mode", "wave", "attempt",
+    "verdict", "changed", "recovered", "duration_ms", "databases", "waves", "applied", "skipped",
+    "failed",
+    "rolled_back", "term", "leader", "why",
+)  # fmt: skip
+"""Fields of events that make up their line for people, in this order; JSON has the whole body."""
+
+UNNAMED = ("rollout", "database", "version", "why")
+"""Fields that need no name beside their value."""
+
+audit_app = typer.Typer(no_args_is_help=True, help="Whether the record is whole.")
+
+AfterOption = Annotated[int, typer.Option("--after", min=0, help="Only above this position.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most this many.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(audit_app, name="audit", rich_help_panel=PANEL)
+    command(
+        app,
+        "history",
+        panel=PANEL,
+        examples=("ledger history", "ledger history acme", "ledger history 7c1e -o ndjson"),
+    )(history)
+    command(
+        app,
+        "events",
+        panel=PANEL,
+        examples=("ledger events --after 1200", "ledger events --stream fleet -o ndjson"),
+    )(events)
+    command(app, "replay", panel=PANEL, examples=("ledger replay",))(replay)
+
+
+async def history(
+    ctx: typer.Context,
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[DATABASE|ROLLOUT]", help="Default: what people asked of this ledger."
+        ),
+    ] = None,
+    after: AfterOption = 0,
+    limit: LimitOption = PAGE,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show what happened to a database, in a rollout, or at people's requests; oldest first."""
+    async with opened(ctx) as session:
+        found = await _timeline(session, what, after, limit)
+    Output(output).rows(
+        "history",
+        [_row(recorded) for recorded in found],
+        ("position", "recorded_at", "event", "what", "by", "reason", "ticket"),
+        empty="Nothing is recorded about that.",
+    )
+    _more(found, limit)
+
+
+async def events(
+    ctx: typer.Context,
+    after: AfterOption = 0,
+    limit: LimitOption = PAGE,
+    stream: Annotated[
+        str | None, typer.Option("--stream", help="Only streams that begin so.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--type", help="Only this type of event; may be repeated.")
+    ] = None,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show the log itself, in its order: every event as it was recorded."""
+    from ledger.store.log.history import EventFilter
+
+    _refuse_unknown(kind or ())
+    wanted = EventFilter(stream_prefix=stream, types=tuple(kind) if kind else None)
+    async with opened(ctx) as session:
+        found = await session.ledger.history.events(wanted, after, limit)
+    Output(output).rows(
+        "events",
+        [_row(recorded) for recorded in found],
+        ("position", "recorded_at", "stream", "event", "what", "by"),
+        empty="No event matches.",
+    )
+    _more(found, limit)
+
+
+async def replay(ctx: typer.Context, output: FormatOption = Format.TABLE) -> ExitCode:
+    """Build every table of the read models again beside the live ones, and show what differs.
+
+    Nothing is changed and the ledger keeps working. Ends with 7 when something differs.
+    """
+    from ledger.service.catch_up import as_near_as_may_be
+
+    async with opened(ctx) as session:
+        await as_near_as_may_be(session.ledger.reads, session.ledger.log)
+        found = await session.ledger.replay()
+    Output(output).rows(
+        "replay",
+        [_difference(one) for one in found.differences],
+        ("table", "key", "difference", "columns"),
+        empty=f"No difference: {sum(found.rows.values())} rows of {len(found.rows)} tables are "
+        f"what the log says up to position {found.position}.",
+        agrees=found.agrees,
+        position=found.position,
+        head=found.head,
+        tables=dict(found.rows),
+        more=found.more,
+    )
+    return ExitCode.OK if found.agrees else ExitCode.DIFFERENT
+
+
+@command(audit_app, "verify", examples=("ledger audit verify", "ledger audit verify -o json"))
+async def verify(ctx: typer.Context, output: FormatOption = Format.TABLE) -> ExitCode:
+    """Walk the whole log and check every hash; names the first bad position.
+
+    Whoever can change the log and its head together can re-hash unseen by this: keep the chain's
+    end that it prints elsewhere, and compare. Ends with 7 when the chain is broken.
+    """
+    from ledger.store.log.chain import Broken
+
+    async with opened(ctx) as session:
+        end = await session.ledger.log.verify()
+    if isinstance(end, Broken):
+        Output(output).record(
+            "audit.verify",
+            {"whole": False, "position": end.position, "why": end.why},
+            f"broken at position {end.position}: {end.why}",
+        )
+        return ExitCode.DIFFERENT
+    Output(output).record(
+        "audit.verify",
+        {"whole": True, "position": end.position, "chain": end.chain.hex()},
+        f"whole: {end.position} events, the chain ends in {end.chain.hex()}",
+    )
+    return ExitCode.OK
+
+
+async def _timeline(
+    session: Session, what: str | None, after: int, limit: int
+) -> Sequence[Recorded]:
+    from ledger.contracts.events import REQUESTED_BY_OPERATORS
+    from ledger.errors import NoSuchRollout, NothingOfThatName
+    from ledger.service.catch_up import as_near_as_may_be
+    from ledger.store.log.history import EventFilter
+
+    if what is None:
+        asked = EventFilter(types=tuple(REQUESTED_BY_OPERATORS - {"WavePlanned"}))
+        return await session.ledger.history.events(asked, after, limit)
+    await as_near_as_may_be(session.ledger.reads, session.ledger.log)
+    await tell_behind(session)
+    if await session.ledger.reads.fleet([what]):
+        return await session.ledger.history.database(what, after, limit)
+    try:
+        rollout = await session.ledger.rollouts.find(what)
+    except NoSuchRollout:
+        raise NothingOfThatName(what) from None
+    return await session.ledger.history.rollout(rollout, after, limit)
+
+
+def _refuse_unknown(kinds: Sequence[str]) -> None:
+    """Raise `WrongArgument` for a type that no event has: nothing would ever match it."""
+    from ledger.contracts.events import EVENTS
+    from ledger.errors import WrongArgument
+
+    for kind in kinds:
+        if kind not in EVENTS:
+            near = get_close_matches(kind, EVENTS, n=1, cutoff=0.0)[0]
+            raise WrongArgument(f"no event is of the type {kind!r}; the nearest is {near}")
+
+
+def _row(recorded: Recorded) -> dict[str, Any]:
+    body = recorded.event.model_dump(mode="json")
+    return {
+        "position": recorded.position,
+        "stream": recorded.stream,
+        "stream_version": recorded.stream_version,
+        "event_id": recorded.event_id,
+        "event": type(recorded.event).__name__,
+        "what": told(recorded.event),
+        "recorded_at": recorded.recorded_at,
+        "by": recorded.recorded_by,
+        # Of what was done outside of the ledger, the reason stands in the database's journal.
+        "reason": recorded.metadata.reason or body.get("reason"),
+        "ticket": recorded.metadata.ticket,
+        "body": body,
+        "metadata": recorded.metadata.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def told(event: Event) -> str:
+    """An event's fields that people look for, in one line."""
+    body = event.model_dump(mode="json")
+    if "database" in body:
+        body.pop("rollout", None)
+    parts = [_part(name, body[name]) for name in TOLD if body.get(name) not in (None, "", [])]
+    failure: FailureDetail | None = getattr(event, "failure", None)
+    if failure is not None:
+        parts.append(failure_text(failure))
+    return " ".join(parts)
+
+
+def _part(name: str, value: Any) -> str:
+    if name == "wave":
+        return f"wave={value + 1}"
+    if name == "bundle":
+        return f"bundle={value[:DIGEST_SHOWN]}"
+    if isinstance(value, list):
+        return f"{name}={','.join(value)}" if len(value) == 1 else f"{name}={len(value)}"
+    return str(value) if name in UNNAMED else f"{name}={value}"
+
+
+def _difference(one: Difference) -> dict[str, Any]:
+    return {"table": one.table, "key": one.key, "difference": one.kind, "columns": one.columns}
+
+
+def _more(found: Sequence[Recorded], limit: int) -> None:
+    if len(found) == limit:
+        say(f"There may be more: --after {found[-1].position}")

@@ -1,0 +1,1 @@
+"""Commands about rollouts: plan, up, down, status, steering, watching, adoption."""

@@ -1,0 +1,259 @@
+"""`ledger rollout`: one rollout from its start to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from ledger.cli.app.command import Session, command, opened, tell_behind
+from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.options import (
+    MIGRATIONS,
+    FolderOption,
+    RolloutArgument,
+    Travel,
+    Waiting,
+    Why,
+)
+from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.rollout.progress import words
+from ledger.cli.rollout.start import BundleOption, ToOption, travel_with
+from ledger.cli.rollout.status import LISTED, listed, show_rollout
+from ledger.cli.rollout.watch import stay
+
+rollout_app = typer.Typer(
+    no_args_is_help=True,
+    help="Rollouts: start, pause, resume, abort, roll back, retry, look, watch.",
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.add_typer(rollout_app, name="rollout", rich_help_panel="Fleet and rollouts")
+
+
+@command(
+    rollout_app,
+    "start",
+    examples=(
+        "ledger rollout start --waves 1,10%,rest --budget 2% --when-spent rollback",
+        "ledger rollout start --bundle 3f9a2c --select tier=gold --ticket OPS-17 --yes",
+    ),
+)
+async def start(
+    ctx: typer.Context,
+    travel: Travel,
+    why: Why,
+    waiting: Waiting,
+    folder: FolderOption = MIGRATIONS,
+    bundle: BundleOption = None,
+    to: ToOption = None,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Plan a rollout, start it, and stay with it; `ledger up` is the short form."""
+    return await travel_with(
+        ctx, travel, why, waiting, folder, bundle, to=to, yes=yes, output=Output(output)
+    )
+
+
+@command(rollout_app, "pause", examples=("ledger rollout pause --reason 'high load'",))
+async def pause(
+    ctx: typer.Context,
+    why: Why,
+    rollout: RolloutArgument = None,
+    yes: UnaskedYesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Order nothing new; what runs finishes."""
+    async with opened(ctx) as session:
+        chosen = await chosen_rollout(session, rollout)
+        await session.ledger.rollouts.pause(chosen, why.asked(), dry=True)
+        announce(session.ledger.name, [f"pause rollout {chosen}"])
+        await session.ledger.rollouts.pause(chosen, why.asked())
+        await _told(session, chosen, output)
+
+
+@command(
+    rollout_app,
+    "resume",
+    examples=("ledger rollout resume", "ledger rollout resume 7c1e --no-wait"),
+)
+async def resume(
+    ctx: typer.Context,
+    why: Why,
+    waiting: Waiting,
+    rollout: RolloutArgument = None,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Go on with a paused or halted rollout; failures known by now no longer count."""
+
+    async def ask(session: Session, chosen: str, dry: bool) -> None:
+        await session.ledger.rollouts.resume(chosen, why.asked(), dry=dry)
+
+    return await _change(ctx, rollout, "resume", ask, waiting, output, yes=yes)
+
+
+@command(
+    rollout_app,
+    "abort",
+    examples=("ledger rollout abort --reason 'wrong release'", "ledger rollout abort --cancel"),
+)
+async def abort(
+    ctx: typer.Context,
+    why: Why,
+    rollout: RolloutArgument = None,
+    cancel: Annotated[
+        bool, typer.Option("--cancel", help="Cancel what runs, too; else that finishes.")
+    ] = False,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """End a rollout where it stands; nothing is taken back."""
+    async with opened(ctx) as session:
+        chosen = await chosen_rollout(session, rollout)
+        await session.ledger.rollouts.abort(chosen, why.asked(), cancel=cancel, dry=True)
+        await _confirm(session, chosen, "abort", yes=yes)
+        await session.ledger.rollouts.abort(chosen, why.asked(), cancel=cancel)
+        await _told(session, chosen, output)
+
+
+@command(rollout_app, "rollback", examples=("ledger rollout rollback --reason 'errors at login'",))
+async def rollback(
+    ctx: typer.Context,
+    why: Why,
+    waiting: Waiting,
+    rollout: RolloutArgument = None,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Take a rollout back exactly where it ran, newest first. Asks for the ledger's name."""
+
+    async def ask(session: Session, chosen: str, dry: bool) -> None:
+        await session.ledger.rollouts.rollback(chosen, why.asked(), dry=dry)
+
+    return await _change(
+        ctx, rollout, "roll back", ask, waiting, output, yes=yes, typed=True, wanted="rolled_back"
+    )
+
+
+@command(
+    rollout_app,
+    "retry",
+    examples=("ledger rollout retry", "ledger rollout retry 7c1e acme bolt --reason 'data fixed'"),
+)
+async def retry(
+    ctx: typer.Context,
+    why: Why,
+    waiting: Waiting,
+    rollout: RolloutArgument = None,
+    databases: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[DATABASE]...", help="Default: all that failed or are unknown."),
+    ] = None,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Try failed databases of a rollout again."""
+
+    async def ask(session: Session, chosen: str, dry: bool) -> None:
+        await session.ledger.rollouts.retry(chosen, databases or (), why.asked(), dry=dry)
+
+    return await _change(ctx, rollout, "retry", ask, waiting, output, yes=yes)
+
+
+@command(rollout_app, "status", examples=("ledger rollout status", "ledger rollout status 7c1e"))
+async def status(
+    ctx: typer.Context, rollout: RolloutArgument = None, output: FormatOption = Format.TABLE
+) -> None:
+    """Show where a rollout is, and for each unfinished database what it waits for."""
+    async with opened(ctx) as session:
+        chosen = await chosen_rollout(session, rollout)
+        show_rollout(await session.ledger.rollouts.status(chosen), Output(output))
+
+
+@command(rollout_app, "list", examples=("ledger rollout list",))
+async def list_(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None:
+    """List all rollouts, newest first."""
+    async with opened(ctx) as session:
+        found = await session.ledger.rollouts.list()
+        await tell_behind(session)
+    Output(output).rows(
+        "rollout.list",
+        [listed(one) for one in found],
+        LISTED,
+        empty="There was no rollout yet; `ledger up` starts one.",
+    )
+
+
+@command(rollout_app, "watch", examples=("ledger rollout watch", "ledger rollout watch 7c1e"))
+async def watch(
+    ctx: typer.Context,
+    rollout: RolloutArgument = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", metavar="SECONDS", min=0.0, help="Stop after this long."),
+    ] = None,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Stay with a rollout until it ends; in one-process mode, carry its work on."""
+    async with opened(ctx) as session:
+        chosen = await chosen_rollout(session, rollout)
+        waiting = Waiting(wait=True, timeout=timeout)
+        return await stay(session, chosen, waiting, Output(output))
+
+
+async def chosen_rollout(session: Session, rollout: str | None) -> str:
+    """The rollout that is named, by a beginning of its id, or the only unfinished one."""
+    if rollout is None:
+        current: str = await session.ledger.rollouts.current()
+        return current
+    found: str = await session.ledger.rollouts.find(rollout)
+    return found
+
+
+async def _confirm(
+    session: Session, rollout: str, verb: str, *, yes: bool, typed: bool = False
+) -> None:
+    from ledger.domain.wording import number_of
+
+    status = await session.ledger.rollouts.status(rollout)
+    counts = ", ".join(f"{count} {words(state)}" for state, count in status.counts.items() if count)
+    total = sum(status.counts.values())
+    facts = [
+        f"{verb} rollout {rollout}, which is {words(status.status)}",
+        f"{number_of(total, 'database')} in {number_of(len(status.waves), 'wave')}: {counts}",
+    ]
+    confirm(session.ledger.name, facts, yes=yes, typed=typed)
+
+
+async def _change(
+    ctx: typer.Context,
+    rollout: str | None,
+    verb: str,
+    ask: Callable[[Session, str, bool], Awaitable[None]],
+    waiting: Waiting,
+    output: Format,
+    *,
+    yes: bool,
+    typed: bool = False,
+    wanted: str | None = None,
+) -> ExitCode:
+    """Refuse or confirm, ask the ledger, and stay until the rollout ends."""
+    async with opened(ctx) as session:
+        chosen = await chosen_rollout(session, rollout)
+        await ask(session, chosen, True)
+        await _confirm(session, chosen, verb, yes=yes, typed=typed)
+        await ask(session, chosen, False)
+        say(f"asked to {verb} rollout {chosen}")
+        return await stay(session, chosen, waiting, Output(output), wanted)
+
+
+async def _told(session: Session, rollout: str, output: Format) -> None:
+    status = await session.ledger.rollouts.status(rollout)
+    text = f"rollout {rollout} is {words(status.status)}"
+    Output(output).record("rollout.status", status.document(), text)

@@ -1,0 +1,174 @@
+"""Shows a rollout while it travels: bars on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from ledger.cli.app.output import console, say
+from ledger.domain.wording import IN_QUEUE
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
+
+SETTLED = ("applied", "skipped", "failed", "rolled_back", "rollback_failed")
+"""States in which a database of a rollout needs nothing more."""
+GONE_BACK = ("rolled_back", "rollback_failed", "pending", "skipped")
+"""States in which a database needs nothing more while its rollout goes back."""
+BACKWARDS = ("rolling_back", "rolled_back")
+FAILED = ("failed", "rollback_failed", "blocked")
+LINES_EVERY_S = 2.0
+"""How often plain lines tell the counts, unless a wave ends."""
+LASTING_S = 3.0
+"""A wait that is shorter needs no explanation."""
+WAITS_SHOWN = 3
+"""How many waiting databases are explained at a time; `ledger rollout status` shows all."""
+
+
+class Display(Protocol):
+    """Shows one status after the other."""
+
+    def show(self, status: RolloutStatus) -> None:
+        """Show what is new in `status`."""
+
+
+@contextmanager
+def display() -> Iterator[Display]:
+    """The display that fits stderr."""
+    if not sys.stderr.isatty():
+        yield Lines()
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TextColumn("{task.fields[note]}"), console=console(stderr=True)
+    ) as bars:
+        yield Bars(bars)
+
+
+class News:
+    """Tells what was not said yet: failures, waits that last, and the rollout's own turns."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said: set[tuple[str, ...]] = set()
+        self._waiting_since: dict[tuple[str, str], float] = {}
+
+    def of(self, status: RolloutStatus) -> list[str]:
+        """The new sentences about `status`."""
+        return [sentence for key, sentence in self._all(status) if self._new(key)]
+
+    def _all(self, status: RolloutStatus) -> Iterator[tuple[tuple[str, ...], str]]:
+        for one in status.databases:
+            if one.status in FAILED:
+                key = (one.database, one.status, str(one.attempt))
+                yield key, f"{one.database} {words(one.status)}: {one.problem}"
+        for one in self._lasting(status)[:WAITS_SHOWN]:
+            helps = f"; try: {one.helps}" if one.helps else ""
+            yield (one.database, one.wait), f"{one.database}: {one.waits_for}{helps}"
+        why = f": {status.why}" if status.why else ""
+        yield ("rollout", status.status), f"rollout {status.rollout} is {words(status.status)}{why}"
+
+    def _lasting(self, status: RolloutStatus) -> list[DatabaseLine]:
+        """Databases that have waited for the same thing for a while; a mere queue is no news."""
+        now = self._clock()
+        before = self._waiting_since
+        waiting = [one for one in status.databases if one.waits_for and not _queues(one)]
+        keys = [(one.database, one.wait) for one in waiting]
+        self._waiting_since = {key: before.get(key, now) for key in keys}
+        return [
+            one
+            for one, key in zip(waiting, keys, strict=True)
+            if now - self._waiting_since[key] >= LASTING_S
+        ]
+
+    def _new(self, key: tuple[str, ...]) -> bool:
+        if key in self._said:
+            return False
+        self._said.add(key)
+        return True
+
+
+def _queues(one: DatabaseLine) -> bool:
+    """Whether it only waits until others are through."""
+    return (one.status == "pending" and not one.helps) or one.waits_for == IN_QUEUE
+
+
+class Lines:
+    """One line for every wave that moved, at most every two seconds, and for all news."""
+
+    def __init__(self) -> None:
+        self._news = News()
+        self._shown: dict[int, str] = {}
+        self._next = 0.0
+
+    def show(self, status: RolloutStatus) -> None:
+        """Print what is new."""
+        for sentence in self._news.of(status):
+            say(sentence)
+        now = time.monotonic()
+        for wave in status.waves:
+            if wave.opened and (now >= self._next or wave.completed):
+                self._wave(wave, status)
+        if now >= self._next:
+            self._next = now + LINES_EVERY_S
+
+    def _wave(self, wave: WaveStatus, status: RolloutStatus) -> None:
+        line = f"wave {wave.wave + 1} of {len(status.waves)}: {counted(wave, status)}"
+        if self._shown.get(wave.wave) != line:
+            self._shown[wave.wave] = line
+            say(line)
+
+
+class Bars:
+    """A bar for every wave; news scroll by above the bars."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._news = News()
+        self._tasks: dict[int, TaskID] = {}
+
+    def show(self, status: RolloutStatus) -> None:
+        """Move the bars and print what is new."""
+        for wave in status.waves:
+            if wave.wave not in self._tasks:
+                name = f"wave {wave.wave + 1}" + (" (canary)" if wave.wave == 0 else "")
+                self._tasks[wave.wave] = self._bars.add_task(name, total=wave.size, note="")
+            self._bars.update(
+                self._tasks[wave.wave], completed=settled(wave, status), note=notes(wave)
+            )
+        for sentence in self._news.of(status):
+            self._bars.console.print(sentence, markup=False)
+
+
+def settled(wave: WaveStatus, status: RolloutStatus) -> int:
+    """How many databases of the wave need nothing more, the way the rollout goes."""
+    done = GONE_BACK if status.status in BACKWARDS else SETTLED
+    return sum(wave.counts.get(state, 0) for state in done)
+
+
+def counted(wave: WaveStatus, status: RolloutStatus) -> str:
+    """How far a wave is, in words."""
+    note = notes(wave)
+    return f"{settled(wave, status)} of {wave.size} done" + (f", {note}" if note else "")
+
+
+def notes(wave: WaveStatus) -> str:
+    """What is not simply applied or still to come, and what runs."""
+    quiet = ("applied", "pending")
+    return ", ".join(
+        f"{count} {words(state)}"
+        for state, count in wave.counts.items()
+        if count and state not in quiet
+    )
+
+
+def words(state: str) -> str:
+    """A state as people write it."""
+    return state.replace("_", " ")

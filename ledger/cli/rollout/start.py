@@ -1,0 +1,193 @@
+"""The commands of every day, over the whole fleet or a selection: plan, up, down, status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ledger.cli.app.command import command, opened
+from ledger.cli.app.confirm import YesOption, confirm
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.options import MIGRATIONS, FolderOption, SelectOption, Travel, Waiting, Why
+from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.variables import declared
+from ledger.cli.fleet.status import look, show_overview
+from ledger.cli.rollout.plan import facts, plan_request, show_plan
+from ledger.cli.rollout.watch import stay
+
+ToOption = Annotated[
+    str | None,
+    typer.Option("--to", metavar="VERSION", help="Go up to this version only. Default: all."),
+]
+BundleOption = Annotated[
+    str | None,
+    typer.Option("--bundle", metavar="DIGEST", help="A registered bundle instead of a folder."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    panel = "Every day"
+    command(
+        app,
+        "plan",
+        panel=panel,
+        examples=(
+            "ledger plan",
+            "ledger plan --select tier=gold --waves 1,25%,rest",
+            "ledger plan --down 1",
+        ),
+    )(plan)
+    command(
+        app,
+        "up",
+        panel=panel,
+        examples=(
+            "ledger up",
+            "ledger up --select tier=gold --reason 'spring release' --yes",
+            "ledger up --to 20260401120000 --budget 2%",
+        ),
+    )(up)
+    command(app, "down", panel=panel, examples=("ledger down", "ledger down 2 --select id=acme"))(
+        down
+    )
+    command(app, "status", panel=panel, examples=("ledger status", "ledger status -o json"))(status)
+
+
+async def plan(
+    ctx: typer.Context,
+    travel: Travel,
+    why: Why,
+    folder: FolderOption = MIGRATIONS,
+    bundle: BundleOption = None,
+    to: ToOption = None,
+    down: Annotated[
+        int, typer.Option("--down", metavar="N", min=0, help="Plan taking back N migrations.")
+    ] = 0,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
+
+    Nothing is recorded and no database is touched.
+    """
+    async with opened(ctx) as session:
+        request = plan_request(
+            travel,
+            session.settings.rollout,
+            why,
+            variables=declared(travel.var, session.settings),
+            direction="down" if down else "up",
+            folder=None if bundle else folder,
+            bundle=bundle,
+            to_version=to,
+            steps_down=down or 1,
+        )
+        preview = await session.ledger.rollouts.plan(request)
+    show_plan(preview, Output(output))
+
+
+async def up(
+    ctx: typer.Context,
+    travel: Travel,
+    why: Why,
+    waiting: Waiting,
+    folder: FolderOption = MIGRATIONS,
+    bundle: BundleOption = None,
+    to: ToOption = None,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Bring databases up: roll out every migration of the folder that they do not have yet.
+
+    Goes in waves and stops itself when more databases fail than the budget allows. Waits and shows
+    progress; Ctrl-C detaches and never aborts.
+    """
+    return await travel_with(
+        ctx, travel, why, waiting, Path(folder), bundle, to=to, yes=yes, output=Output(output)
+    )
+
+
+async def down(
+    ctx: typer.Context,
+    travel: Travel,
+    why: Why,
+    waiting: Waiting,
+    steps: Annotated[
+        int, typer.Argument(metavar="[N]", min=1, help="How many migrations to take back.")
+    ] = 1,
+    folder: FolderOption = MIGRATIONS,
+    bundle: BundleOption = None,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> ExitCode:
+    """Take the newest N migrations of the folder back, wherever they are applied.
+
+    Asks for the ledger's name. To take back one rollout exactly where it ran, use
+    `ledger rollout rollback`.
+    """
+    async with opened(ctx) as session:
+        request = plan_request(
+            travel,
+            session.settings.rollout,
+            why,
+            variables=declared(travel.var, session.settings),
+            direction="down",
+            folder=None if bundle else folder,
+            bundle=bundle,
+            steps_down=steps,
+        )
+        preview = await session.ledger.rollouts.plan(request)
+        if not preview.databases:
+            say("No selected database has any of these migrations; nothing to take back.")
+            show_plan(preview, Output(output))
+            return ExitCode.OK
+        confirm(session.ledger.name, facts(preview), yes=yes, typed=True)
+        rollout = await session.ledger.rollouts.start(request)
+        say(f"rollout {rollout} started")
+        return await stay(session, rollout, waiting, Output(output), "completed")
+
+
+async def travel_with(
+    ctx: typer.Context,
+    travel: Travel,
+    why: Why,
+    waiting: Waiting,
+    folder: Path,
+    bundle: str | None,
+    *,
+    to: str | None,
+    yes: bool,
+    output: Output,
+) -> ExitCode:
+    """Plan, ask, start, stay: what `up` and `rollout start` do."""
+    async with opened(ctx) as session:
+        request = plan_request(
+            travel,
+            session.settings.rollout,
+            why,
+            variables=declared(travel.var, session.settings),
+            direction="up",
+            folder=None if bundle else folder,
+            bundle=bundle,
+            to_version=to,
+        )
+        preview = await session.ledger.rollouts.plan(request)
+        if not preview.databases:
+            say("Every selected database has all of these migrations; nothing to do.")
+            show_plan(preview, output)
+            return ExitCode.OK
+        confirm(session.ledger.name, facts(preview), yes=yes)
+        rollout = await session.ledger.rollouts.start(request)
+        say(f"rollout {rollout} started")
+        return await stay(session, rollout, waiting, output, "completed")
+
+
+async def status(
+    ctx: typer.Context, select: SelectOption = "", output: FormatOption = Format.TABLE
+) -> None:
+    """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
+    async with opened(ctx) as session:
+        overview = await look(session, select)
+    show_overview(overview, Output(output))

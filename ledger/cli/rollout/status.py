@@ -1,0 +1,89 @@
+"""Shows one rollout in full."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ledger.cli.app.output import Output, say
+from ledger.cli.rollout.progress import SETTLED, counted, words
+
+if TYPE_CHECKING:
+    from ledger.service.status import DatabaseLine, RolloutStatus
+    from ledger.store.views.rows import RolloutRow
+
+LISTED = (
+    "rollout", "status", "mode", "databases", "applied", "failed", "planned_at", "by", "why",
+)  # fmt: skip
+COLUMNS = ("database", "wave", "status", "attempt", "progress", "problem", "waits_for", "try")
+
+
+def show_rollout(status: RolloutStatus, output: Output) -> None:
+    """Write a rollout: every database that is not simply done, or all of them as JSON."""
+    people = output.for_people
+    if people:
+        for line in headlines(status):
+            say(line)
+    shown = [one for one in status.databases if not people or _interesting(one)]
+    output.rows(
+        "rollout.status",
+        [_row(one) for one in shown],
+        COLUMNS,
+        empty="No database needs attention.",
+        **status.document(),
+    )
+
+
+def headlines(status: RolloutStatus) -> list[str]:
+    """The rollout and its waves in a few lines."""
+    why = f": {status.why}" if status.why else ""
+    lines = [f"rollout {status.rollout} is {words(status.status)}{why}"]
+    for wave in status.waves:
+        lines.append(
+            f"  wave {wave.wave + 1}: {counted(wave, status)}"
+            + ("" if wave.opened else ", not yet")
+        )
+    return lines
+
+
+def _interesting(one: DatabaseLine) -> bool:
+    """Whether people need to see it: what is settled well, and what waits its turn, they do not."""
+    well = one.status in SETTLED and not one.problem
+    return not well and (one.status != "pending" or bool(one.waits_for))
+
+
+def _row(one: DatabaseLine) -> dict[str, Any]:
+    return {
+        "database": one.database,
+        "wave": one.wave + 1,
+        "status": words(one.status),
+        "attempt": one.attempt,
+        "progress": one.progress,
+        "problem": one.problem,
+        "waits_for": one.waits_for,
+        "since": one.since,
+        "until": one.until,
+        "try": one.helps,
+    }
+
+
+def listed(row: RolloutRow) -> dict[str, Any]:
+    """One line of the list of rollouts."""
+    return {
+        "rollout": row.rollout,
+        "status": words(row.status),
+        "mode": row.mode,
+        "bundle": row.bundle,
+        "migrations": [step.version for step in row.steps],
+        "selection": row.selection,
+        "databases": row.databases,
+        "waves": row.waves,
+        "applied": row.count("applied"),
+        "failed": row.count("failed", "rollback_failed", "blocked", "unknown"),
+        "planned_at": row.planned_at,
+        "started_at": row.started_at,
+        "ended_at": row.ended_at,
+        "by": row.planned_by,
+        "reason": row.reason,
+        "ticket": row.ticket,
+        "why": row.why,
+    }

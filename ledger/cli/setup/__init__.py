@@ -1,0 +1,1 @@
+"""Commands that set a ledger up and run it."""

@@ -1,0 +1,103 @@
+"""`ledger dev`: real servers on this machine to try things with, from packages."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ledger.cli.app.command import command
+from ledger.cli.app.confirm import YesOption, confirm
+from ledger.cli.app.output import Format, FormatOption, Output, say
+
+FOLDER = Path(".ledger-dev")
+"""Where the servers keep everything, unless said otherwise."""
+SETTINGS_FILE = "ledger.toml"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    command(
+        app,
+        "dev",
+        panel="Set-up",
+        examples=("ledger dev", "ledger dev --kafka --folder /var/tmp/trying"),
+    )(dev)
+
+
+async def dev(
+    ctx: typer.Context,
+    kafka: Annotated[
+        bool, typer.Option("--kafka", help="Start an Apache Kafka broker too (fetched once).")
+    ] = False,
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Keep everything here.", metavar="DIR")
+    ] = FOLDER,
+    reset: Annotated[
+        bool, typer.Option("--reset", help="Delete what the folder holds first.")
+    ] = False,
+    yes: YesOption = False,
+    output: FormatOption = Format.TABLE,
+) -> None:
+    """Start a PostgreSQL server, and with --kafka a broker, on free ports; Ctrl-C stops them.
+
+    Prints the settings to use, and writes them to ledger.toml in the folder, which
+    `ledger --config` reads. Needs the extra `embedded`. Not for production.
+    """
+    from ledger.embedded.dev import DevServers
+
+    servers = DevServers(folder, kafka=kafka, say=say)
+    if reset:
+        confirm(str(servers.folder), ["delete all data of its servers"], yes=yes, what="Folder")
+        await asyncio.to_thread(DevServers(folder, kafka=True).reset)
+    try:
+        await asyncio.to_thread(servers.start)
+        _tell(output, servers.folder, servers.settings())
+        await _until_stopped()
+    finally:
+        # Whoever read what this says may be gone; the servers are stopped all the same.
+        with suppress(BrokenPipeError):
+            say("stopping")
+        await asyncio.to_thread(servers.stop)
+    say(f"stopped; the data stays in {servers.folder} until `ledger dev --reset`")
+
+
+def _tell(output: Format, folder: Path, variables: Mapping[str, str]) -> None:
+    file = _write_settings(folder, variables)
+    text = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
+    fields = {"folder": str(folder), "settings_file": str(file), "variables": variables}
+    Output(output).record("dev", fields, text)
+    say(
+        f"Everything is in {folder}. In another terminal, use the lines above,\n"
+        f"or `ledger --config {shlex.quote(str(file))} init`. Ctrl-C stops the servers."
+    )
+
+
+def _write_settings(folder: Path, variables: Mapping[str, str]) -> Path:
+    """Write what `ledger --config` reads; only its owner may, because it holds a password."""
+    file = folder / SETTINGS_FILE
+    file.unlink(missing_ok=True)
+    lines = [f'database_url = "{variables["LEDGER_DATABASE_URL"]}"', 'name = "dev"']
+    if bootstrap := variables.get("LEDGER_KAFKA_BOOTSTRAP"):
+        lines += ["", "[kafka]", f'bootstrap = "{bootstrap}"']
+    lines += ["", "[agent]", "insecure_postgres = true"]
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as opened:
+        opened.write("\n".join(lines) + "\n")
+    return file
+
+
+async def _until_stopped() -> None:
+    """Return at Ctrl-C or SIGTERM, which is how this command is meant to end."""
+    task = asyncio.current_task()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        if task is not None:
+            task.uncancel()

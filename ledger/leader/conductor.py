@@ -1,0 +1,202 @@
+"""Follows the log and the clock, and appends what follows from them.
+
+The conductor keeps the state of every unsettled rollout, folded from the log. Whenever events
+arrive, or a moment comes that a state waits for, it asks the pure domain what follows (`progress`)
+and appends the answer at the expected version of the decisions stream. Reports go to a stream of
+their own, so they never make an operator's request or the conductor lose its turn.
+
+```
+events, clock ─▶ fold ─▶ progress ─▶ append (expected version, term) ─▶ the same events come back
+                  ▲                     │ VersionConflict: an operator was first
+                  └─────────────────────┘ fold what he said, decide again
+```
+
+It holds no state that a fold of the log would not give. What is asked of single databases outside
+a rollout is the inspector's (`ledger.leader.inspector`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from ledger.contracts.envelope import Encoded, Metadata, Recorded, encode
+from ledger.contracts.events import (
+    MigrationOrdered,
+    RollbackOrdered,
+    RollbackStarted,
+    RolloutPlanned,
+)
+from ledger.domain.orders import Decided, Situation
+from ledger.domain.progress import next_wake, progress
+from ledger.domain.rollout import RolloutState, Status, fold
+from ledger.errors import VersionConflict
+from ledger.leader.fleet_cache import Roster
+from ledger.leader.subscription import Follower
+from ledger.leader.wakeups import Alarm
+from ledger.store.bundles import BundleTexts
+from ledger.store.log.log import EventLog
+from ledger.store.log.streams import read_both
+from ledger.telemetry import current_context, order_span
+
+logger = logging.getLogger(__name__)
+
+PACE_S = 0.001
+"""Rest after a decision, per database that is worked on: deciding looks at each of them."""
+PACE_MAX_S = 0.2
+"""Nobody waits longer than this for what follows from a report or a request."""
+
+
+class Conductor:
+    """Draws the consequences of what the log says, for every unsettled rollout."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        roster: Roster,
+        bundles: BundleTexts,
+        term: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._log = log
+        self._roster = roster
+        self._bundles = bundles
+        self._term = term
+        self._clock = clock
+        self._rollouts: dict[str, RolloutState] = {}
+        self._unfolded: dict[str, list[Recorded]] = {}
+        self._origins: dict[str, Metadata] = {}
+        self._alarm = Alarm(clock)
+
+    def saw(self, recorded: Sequence[Recorded]) -> None:
+        """Fold these events into the rollouts they belong to."""
+        by_rollout: dict[str, list[Recorded]] = {}
+        for one in recorded:
+            rollout = rollout_of(one.stream)
+            if rollout is not None:
+                by_rollout.setdefault(rollout, []).append(one)
+                self._note_origin(rollout, one)
+        for rollout, events in by_rollout.items():
+            self._take(rollout, events)
+        self._alarm.touch(by_rollout)
+
+    def _take(self, rollout: str, events: Sequence[Recorded]) -> None:
+        """Fold, or keep for later what belongs to a rollout that is to be loaded first."""
+        state = self._rollouts.get(rollout)
+        if rollout in self._unfolded:
+            self._unfolded[rollout] += events
+        elif state is None and not isinstance(events[0].event, RolloutPlanned):
+            self._unfolded[rollout] = list(events)
+        else:
+            folded = fold(state, events)
+            if folded is not None:
+                self._rollouts[rollout] = folded
+
+    async def run(self, follower: Follower) -> None:
+        """Decide until cancelled."""
+        while True:
+            due = self._alarm.due()
+            for rollout in due:
+                await self._advance(rollout, follower)
+            await asyncio.sleep(self._rest(due))
+            await self._alarm.sleep()
+
+    def _rest(self, decided: Iterable[str]) -> float:
+        """Seconds in which reports gather; of many databases in hand few answer in that time."""
+        states = (self._rollouts.get(rollout) for rollout in decided)
+        active = sum(len(state.active) for state in states if state is not None)
+        return min(active * PACE_S, PACE_MAX_S)
+
+    async def _advance(self, rollout: str, follower: Follower) -> None:
+        """Append what follows for one rollout, and hear it before anything else is decided."""
+        state = await self._state(rollout)
+        if state is None:
+            return
+        situation = Situation(
+            now=self._clock(),
+            term=self._term,
+            records=self._roster.get,
+            migrations=await self._bundles.refs(state.plan.bundle),
+        )
+        decided = progress(state, situation)
+        self._alarm.set(rollout, next_wake(state, situation.now))
+        if not decided:
+            self._forget_if_settled(state)
+            return
+        try:
+            appended = await self._log.append(
+                state.stream,
+                [self._encode(rollout, one, situation.now) for one in decided],
+                expected_version=state.version,
+                term=self._term,
+            )
+        except VersionConflict:
+            # An operator was first: hear what he said, which touches the rollout again.
+            await follower.reach((await self._log.head()).position)
+            return
+        await follower.reach(appended.last_position)
+
+    async def _state(self, rollout: str) -> RolloutState | None:
+        """The rollout's state; one that was forgotten is folded from the log again.
+
+        `None` for a stream that holds no plan: writing one may not keep a ledger from leading.
+        """
+        if rollout in self._unfolded:
+            history = await read_both(self._log, f"rollout-{rollout}")
+            heard = self._unfolded.pop(rollout)
+            if not isinstance(history[0].event, RolloutPlanned):
+                logger.warning("stream %s holds no plan and is left alone", history[0].stream)
+                return None
+            for one in history:
+                self._note_origin(rollout, one)
+            newer = [one for one in heard if one.position > history[-1].position]
+            state = fold(None, [*history, *newer])
+            if state is not None:
+                self._rollouts[rollout] = state
+        return self._rollouts.get(rollout)
+
+    def _note_origin(self, rollout: str, recorded: Recorded) -> None:
+        if isinstance(recorded.event, RolloutPlanned | RollbackStarted):
+            self._origins[rollout] = recorded.metadata
+
+    def _forget_if_settled(self, state: RolloutState) -> None:
+        """An ended rollout that owes nothing needs no place in memory.
+
+        When it is heard of again (a rollback of a completed one), it is folded from the log.
+        """
+        ended = state.status in (Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED)
+        if ended and not state.active:
+            del self._rollouts[state.rollout]
+            self._alarm.set(state.rollout, None)
+            self._origins.pop(state.rollout, None)
+
+    def _encode(self, rollout: str, decided: Decided, now: datetime) -> Encoded:
+        origin = self._origins.get(rollout, Metadata())
+        event = decided.event
+        if not isinstance(event, MigrationOrdered | RollbackOrdered):
+            return encode(event, decided.event_id, self._metadata(origin, rollout, now))
+        with order_span(origin, rollout, event.database):
+            traceparent, tracestate = current_context()
+        metadata = self._metadata(origin, rollout, now).model_copy(
+            update={"traceparent": traceparent, "tracestate": tracestate}
+        )
+        return encode(event, decided.event_id, metadata)
+
+    def _metadata(self, origin: Metadata, rollout: str, now: datetime) -> Metadata:
+        return Metadata(
+            reason=origin.reason,
+            ticket=origin.ticket,
+            correlation=rollout,
+            traceparent=origin.traceparent,
+            tracestate=origin.tracestate,
+            occurred_at=now,
+        )
+
+
+def rollout_of(stream: str) -> str | None:
+    """The rollout whose decisions or reports this stream holds, if it is one of those."""
+    if not stream.startswith("rollout-"):
+        return None
+    return stream.removeprefix("rollout-").removesuffix("/reports")

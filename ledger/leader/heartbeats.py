@@ -1,0 +1,90 @@
+"""Takes agents' signs of life from the bus into a table outside the log, and adds the leader's own.
+
+They explain waits and are never facts: no decision uses them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from ledger.bus.port import Bus, BusError, BusUnavailable, Received
+from ledger.contracts.envelope import UnknownMessage
+from ledger.contracts.topics import HEARTBEATS
+from ledger.contracts.wire import decode_heartbeat
+from ledger.service.liveness import LEADER_BEAT
+from ledger.store.connections import Pool
+from ledger.store.heartbeats import Beat, put_heartbeats
+
+POLL_S = 1.0
+BATCH = 1000
+TRY_AGAIN_S = 1.0
+STALE_S = 120.0
+"""What is older by its agent's clock was left on the topic; agents beat every few seconds."""
+
+
+class Pulse:
+    """Keeps the latest sign of life of each agent."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        pool: Pool,
+        broker_answers: Callable[[], bool],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._bus = bus
+        self._pool = pool
+        self._broker_answers = broker_answers
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Take signs of life until cancelled; those of a lost broker simply stop coming.
+
+        Raises `BusMisconfigured`.
+        """
+        while True:
+            try:
+                await self._read()
+            except BusUnavailable:
+                await self.keep([])
+                await asyncio.sleep(TRY_AGAIN_S)
+
+    async def keep(self, beats: Sequence[Beat]) -> None:
+        """Keep these, and say that the leader lives and whether it reaches the broker."""
+        own = json.dumps({"broker": self._broker_answers()})
+        await put_heartbeats(self._pool, [*beats, Beat(LEADER_BEAT, "", own)])
+
+    async def _read(self) -> None:
+        await self._bus.ensure_topics([HEARTBEATS])
+        reader = await self._bus.read(HEARTBEATS, {})
+        try:
+            while True:
+                received = await reader.poll(POLL_S, BATCH)
+                await self.keep(fresh(received, self._clock() - timedelta(seconds=STALE_S)))
+        finally:
+            # A broker that is gone must not turn being cancelled into trying again.
+            with suppress(BusError):
+                await reader.close()
+
+
+def fresh(received: Sequence[Received], since: datetime) -> list[Beat]:
+    """The signs of life in these messages that are not older than `since`, as they can be kept.
+
+    One that cannot be read or kept is left out: it explains nothing here.
+    """
+    beats = []
+    for message in received:
+        try:
+            heartbeat = decode_heartbeat(message)
+        except UnknownMessage:
+            continue
+        body = heartbeat.model_dump_json()
+        named = heartbeat.agent != LEADER_BEAT
+        keepable = named and heartbeat.at.tzinfo is not None and "\\u0000" not in body
+        if keepable and heartbeat.at >= since:
+            beats.append(Beat(heartbeat.agent, heartbeat.pool, body))
+    return beats

@@ -1,0 +1,139 @@
+"""Follows the checks: orders the looks, and says what a restored database lost.
+
+A check is a request like a rollout, with a stream of its own; its answers are reports. When a check
+ends, each journal is compared with what the log says was applied, and what it lost becomes
+MigrationRegressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from ledger.contracts.envelope import Metadata, Recorded, encode
+from ledger.contracts.events import CheckRequested
+from ledger.domain.checks import CheckState, Look, fold, next_wake, progress, regressed
+from ledger.domain.fleet import FLEET
+from ledger.domain.orders import Decided, Situation
+from ledger.errors import VersionConflict
+from ledger.leader.fleet_cache import Roster
+from ledger.leader.subscription import Follower
+from ledger.leader.wakeups import Alarm
+from ledger.store.log.log import EventLog
+from ledger.store.views.queries import ReadModels
+
+APPLIED = "applied"
+"""The state, in the read model, of a migration that is in force."""
+
+
+class Inspector:
+    """Draws the consequences of check requests and their answers."""
+
+    def __init__(
+        self,
+        log: EventLog,
+        roster: Roster,
+        reads: ReadModels,
+        term: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._log = log
+        self._roster = roster
+        self._reads = reads
+        self._term = term
+        self._clock = clock
+        self._checks: dict[str, CheckState] = {}
+        self._origins: dict[str, Metadata] = {}
+        self._alarm = Alarm(clock)
+
+    def saw(self, recorded: Sequence[Recorded]) -> None:
+        """Fold these events into the checks they belong to; answers to a finished one are late."""
+        by_check: dict[str, list[Recorded]] = {}
+        for one in recorded:
+            check = check_of(one.stream)
+            if check is None:
+                continue
+            if isinstance(one.event, CheckRequested):
+                self._origins[check] = one.metadata
+            if check in self._origins:
+                by_check.setdefault(check, []).append(one)
+        for check, events in by_check.items():
+            self._checks[check] = fold(self._checks.get(check), events)
+        self._alarm.touch(by_check)
+
+    async def run(self, follower: Follower) -> None:
+        """Decide until cancelled."""
+        while True:
+            for check in self._alarm.due():
+                await self._advance(check, follower)
+            await self._alarm.sleep()
+
+    async def _advance(self, check: str, follower: Follower) -> None:
+        state = self._checks.get(check)
+        if state is None:
+            return
+        situation = Situation(
+            now=self._clock(), term=self._term, records=self._roster.get, migrations={}
+        )
+        decided = progress(state, situation)
+        self._alarm.set(check, next_wake(state, situation.now))
+        if decided:
+            await self._order(state, decided, situation.now, follower)
+        elif state.is_settled(self._roster.get, situation.now):
+            await self._finish(state, situation.now, follower)
+
+    async def _order(
+        self, state: CheckState, decided: Sequence[Decided], now: datetime, follower: Follower
+    ) -> None:
+        metadata = self._metadata(state, now)
+        events = [encode(one.event, one.event_id, metadata) for one in decided]
+        try:
+            appended = await self._log.append(
+                state.stream, events, expected_version=state.version, term=self._term
+            )
+        except VersionConflict:
+            await follower.reach((await self._log.head()).position)
+            return
+        await follower.reach(appended.last_position)
+
+    async def _finish(self, state: CheckState, now: datetime, follower: Follower) -> None:
+        lost = regressed(state, await self._in_force(state.looks), self._roster.get)
+        metadata = self._metadata(state, now)
+        events = [encode(one.event, one.event_id, metadata) for one in lost]
+        await self._log.append(FLEET, events, skip_known=True, term=self._term)
+        follower.poke()
+        del self._checks[state.check]
+        del self._origins[state.check]
+        self._alarm.set(state.check, None)
+
+    async def _in_force(self, looks: Mapping[str, Look]) -> dict[str, dict[str, UUID]]:
+        """Per database, the versions that the log said were applied when the look was ordered.
+
+        What is recorded later may have been applied later than the look, which says nothing of it.
+        """
+        await self._reads.caught_up()
+        found: dict[str, dict[str, UUID]] = {}
+        for row in await self._reads.applied(list(looks)):
+            known = row.state == APPLIED and row.position < looks[row.database].asked_position
+            if known and row.command is not None:
+                found.setdefault(row.database, {})[row.version] = row.command
+        return found
+
+    def _metadata(self, state: CheckState, now: datetime) -> Metadata:
+        origin = self._origins[state.check]
+        return Metadata(
+            reason=origin.reason,
+            ticket=origin.ticket,
+            correlation=state.stream,
+            traceparent=origin.traceparent,
+            tracestate=origin.tracestate,
+            occurred_at=now,
+        )
+
+
+def check_of(stream: str) -> str | None:
+    """The check whose requests or reports this stream holds, if it is one of those."""
+    if not stream.startswith("check-"):
+        return None
+    return stream.removeprefix("check-").removesuffix("/reports")

@@ -1,0 +1,316 @@
+"""Turns orders into commands on the bus. The log is the outbox.
+
+A command is a pure function of its order and the bundle it names, so it can be sent at any time
+again, with the same id. An order is *unanswered* from its event until its AttemptFinished (or
+DatabaseInspected, AttemptTimedOut), or until another order takes its place: every unanswered order
+is sent at start-up, and once more after each resend interval. A lost broker, message or relay is
+then the same small event, and there is no position to save (ops/decisions/0002).
+
+```
+ordered ──▶ unanswered ──send──▶ unanswered (sent at t) ──answer, newer order──▶ forgotten
+                 ▲                        │ resend interval, start-up, text missing
+                 └────────────────────────┘
+```
+
+Texts go before the first order that names them, in chunks, on a topic of their own; again when an
+agent misses them, and with an order that nobody has started a resend interval after it was sent.
+
+What an aborted rollout cancels is told at once. When such an order is sent again, its cancellation
+goes before it, so that an agent that hears of both for the first time starts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from ledger.bus.port import Bus, BusUnavailable, Message
+from ledger.contracts.commands import ApplyCommand, InspectCommand
+from ledger.contracts.envelope import Recorded
+from ledger.contracts.events import (
+    AttemptTimedOut,
+    InspectionOrdered,
+    MigrationOrdered,
+    RollbackOrdered,
+    RolloutAborted,
+)
+from ledger.contracts.reports import (
+    AttemptFinished,
+    AttemptStarted,
+    ContentMissing,
+    DatabaseInspected,
+    HistoryAdopted,
+    MigrationApplied,
+    MigrationRolledBack,
+)
+from ledger.contracts.topics import CONTENT, HEARTBEATS, REPORTS
+from ledger.contracts.wire import encode_command, encode_content
+from ledger.leader.orders import Order, apply_command, cancel_command, inspect_command
+from ledger.store.bundles import BundleTexts
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+"""Commands sent at once, at most."""
+FIRST_BATCH = 32
+"""Commands of the first batch, each further one being twice as large: agents work meanwhile."""
+TRY_AGAIN_S = 1.0
+"""How long to leave an unreachable broker alone."""
+
+
+@dataclass(slots=True)
+class Unanswered:
+    """An order without an answer, and what became of it.
+
+    `sent_at` is the event loop's clock, `cancelled` the abort that takes the order back. `changes`
+    are the steps that were reported, `answer` is how many of them the last word on it counts.
+    """
+
+    order: Order
+    recorded: Recorded
+    sent_at: float | None = None
+    started: bool = False
+    cancelled: Recorded | None = None
+    changes: set[str] = field(default_factory=set)
+    answer: int | None = None
+
+
+class Relay:
+    """Sends the commands of unanswered orders."""
+
+    def __init__(
+        self,
+        bus: Bus,
+        bundles: BundleTexts,
+        ledger: UUID,
+        resend_s: float,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._bus = bus
+        self._bundles = bundles
+        self._ledger = ledger
+        self._resend_s = resend_s
+        self._clock = clock
+        self._unanswered: dict[UUID, Unanswered] = {}
+        self._latest: dict[tuple[str, str, bool], UUID] = {}
+        self._cancels: dict[UUID, Unanswered] = {}
+        self._unsent: dict[UUID, None] = {}
+        self._sent_texts: dict[str, float] = {}
+        self._topics: set[str] = set()
+        self._woken = asyncio.Event()
+        self._trouble = ""
+        self.unreachable_since: datetime | None = None
+
+    def saw(self, recorded: Sequence[Recorded]) -> None:
+        """Take note of orders and of their answers."""
+        for one in recorded:
+            self._note(one)
+        if self._unsent or self._cancels:
+            self._woken.set()
+
+    def missing(self, report: ContentMissing) -> None:
+        """An agent lacks texts: send them again, with the order that needs them.
+
+        The intake calls this for each such report, also for one whose id the log has: the second
+        agent of a command asks with the words of the first.
+        """
+        for sha256 in report.sha256:
+            self._sent_texts.pop(sha256, None)
+        if report.command in self._unanswered:
+            self._unsent[report.command] = None
+            self._woken.set()
+
+    async def run(self) -> None:
+        """Send until cancelled, through every outage. Raises `BusMisconfigured`."""
+        while True:
+            self._woken.clear()
+            try:
+                await self._send_due()
+                self.unreachable_since, self._trouble = None, ""
+            except BusUnavailable as error:
+                self.broken(error)
+                await asyncio.sleep(TRY_AGAIN_S)
+                continue
+            await self._wait()
+
+    def broken(self, error: BusUnavailable) -> None:
+        """A broker that comes back may be empty: topics and texts are taken for lost."""
+        if self.unreachable_since is None:
+            self.unreachable_since = self._clock()
+        if str(error) != self._trouble:
+            self._trouble = str(error)
+            logger.warning("the broker cannot be used, orders wait in the log: %s", error)
+        self._topics.clear()
+        self._sent_texts.clear()
+
+    def _note(self, recorded: Recorded) -> None:
+        match recorded.event:
+            case MigrationOrdered() | RollbackOrdered() | InspectionOrdered() as order:
+                self._take(order, recorded)
+            case AttemptStarted() as started if started.command in self._unanswered:
+                self._unanswered[started.command].started = True
+            case MigrationApplied() | MigrationRolledBack() as done:
+                self._changed(done.command, {done.version})
+            case HistoryAdopted() as adopted:
+                taken = {one.version for one in adopted.taken}
+                self._changed(adopted.command, taken.union(adopted.released))
+            case AttemptFinished() as finished:
+                self._finished(finished)
+            case DatabaseInspected() | AttemptTimedOut() as answer:
+                self._forget(answer.command)
+            case RolloutAborted(cancel=True):
+                self._cancel(recorded)
+            case _:
+                pass
+
+    def _take(self, order: Order, recorded: Recorded) -> None:
+        """A new attempt replaces the one before it, which no agent needs to hear of any more."""
+        place = _place(order, recorded)
+        if place in self._latest:
+            self._forget(self._latest[place])
+        self._latest[place] = order.command
+        self._unanswered[order.command] = Unanswered(order, recorded)
+        self._unsent[order.command] = None
+
+    def _changed(self, command: UUID, versions: set[str]) -> None:
+        one = self._unanswered.get(command)
+        if one is not None:
+            one.changes |= versions
+            self._settle(one)
+
+    def _finished(self, finished: AttemptFinished) -> None:
+        one = self._unanswered.get(finished.command)
+        if one is not None:
+            one.answer = finished.changed
+            self._settle(one)
+
+    def _settle(self, one: Unanswered) -> None:
+        """Forget an order when the log has its last word and every change that this counts.
+
+        A broker that came back empty may have lost some: then it is sent again, and the agent
+        reports again what the journal holds.
+        """
+        if one.answer is not None and len(one.changes) >= one.answer:
+            self._forget(one.order.command)
+
+    def _forget(self, command: UUID) -> None:
+        known = self._unanswered.pop(command, None)
+        self._unsent.pop(command, None)
+        self._cancels.pop(command, None)
+        if known is not None:
+            self._latest.pop(_place(known.order, known.recorded), None)
+
+    def _cancel(self, aborted: Recorded) -> None:
+        for command, one in self._unanswered.items():
+            look = isinstance(one.order, InspectionOrdered)
+            if one.recorded.stream == aborted.stream and one.answer is None and not look:
+                one.cancelled = aborted
+                self._cancels[command] = one
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(min(1.0, self._resend_s)):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    async def _send_due(self) -> None:
+        if self._cancels:
+            cancels = dict(self._cancels)
+            await self._publish([m for one in cancels.values() for m in self._cancellation(one)])
+            for command in cancels:
+                self._cancels.pop(command, None)
+        due = self._due()
+        start, size = 0, FIRST_BATCH
+        while start < len(due):
+            # What was answered while the batch before was sent needs no command any more.
+            batch = due[start : start + size]
+            await self._send([one for one in batch if one.order.command in self._unanswered])
+            # A bus in this process never waits: let its agents take what is there.
+            await asyncio.sleep(0)
+            start, size = start + size, min(2 * size, BATCH)
+
+    def _due(self) -> list[Unanswered]:
+        """What was never sent, and what was sent too long ago."""
+        self._give_up()
+        now = asyncio.get_running_loop().time()
+        return [
+            unanswered
+            for command, unanswered in self._unanswered.items()
+            if command in self._unsent
+            or unanswered.sent_at is None
+            or now - unanswered.sent_at >= self._resend_s
+        ]
+
+    def _give_up(self) -> None:
+        """A look that expired is ordered anew by whoever wants it, so it is not sent again.
+
+        Neither is what was answered: an agent would only say that it expired.
+        """
+        now = self._clock()
+        expired = [
+            command
+            for command, one in self._unanswered.items()
+            if (isinstance(one.order, InspectionOrdered) or one.answer is not None)
+            and one.order.expires_at <= now
+        ]
+        for command in expired:
+            self._forget(command)
+
+    async def _send(self, due: Sequence[Unanswered]) -> None:
+        messages: list[Message] = []
+        texts: set[str] = set()
+        now = asyncio.get_running_loop().time()
+        for one in due:
+            command = await self._command(one)
+            if isinstance(command, ApplyCommand):
+                for sha256 in self._needed(one, command, now) - texts:
+                    messages += encode_content(sha256, await self._bundles.text(sha256))
+                    texts.add(sha256)
+            messages += self._cancellation(one)
+            messages.append(encode_command(command, one.recorded.metadata))
+        await self._publish(messages)
+        self._sent_texts.update(dict.fromkeys(texts, now))
+        for one in due:
+            one.sent_at = now
+            self._unsent.pop(one.order.command, None)
+
+    def _needed(self, one: Unanswered, command: ApplyCommand, now: float) -> set[str]:
+        """The texts that go before this command.
+
+        Who has not started it a resend interval later may be waiting for texts that were lost; an
+        agent asks for them once only.
+        """
+        texts = {file.sha256 for migration in command.migrations for file in migration.files}
+        if one.sent_at is None or one.started:
+            return texts - self._sent_texts.keys()
+        old = now - self._resend_s
+        return {sha256 for sha256 in texts if self._sent_texts.get(sha256, old) <= old}
+
+    def _cancellation(self, one: Unanswered) -> list[Message]:
+        if one.cancelled is None or isinstance(one.order, InspectionOrdered):
+            return []
+        command = cancel_command(self._ledger, one.order, one.cancelled)
+        return [encode_command(command, one.cancelled.metadata)]
+
+    async def _publish(self, messages: Sequence[Message]) -> None:
+        missing = {message.topic for message in messages} - self._topics
+        if missing:
+            await self._bus.ensure_topics(sorted(missing | {REPORTS, CONTENT, HEARTBEATS}))
+            self._topics |= missing
+        await self._bus.publish(messages)
+
+    async def _command(self, unanswered: Unanswered) -> ApplyCommand | InspectCommand:
+        order, recorded = unanswered.order, unanswered.recorded
+        if isinstance(order, InspectionOrdered):
+            return inspect_command(self._ledger, order, recorded)
+        return apply_command(self._ledger, order, recorded, await self._bundles.refs(order.bundle))
+
+
+def _place(order: Order, recorded: Recorded) -> tuple[str, str, bool]:
+    """What has one order at a time: the changes of a database in a rollout, and the looks at it."""
+    return recorded.stream, order.database, isinstance(order, InspectionOrdered)

@@ -1,0 +1,73 @@
+"""Follows the log: one tail, decoded once, heard by everything that lives in the leading process.
+
+Appends of this process are told by the log's own object. Requests of other processes are announced;
+what they append besides is noticed at the next look, `LOOK_EVERY_S` later at most.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from ledger.contracts.envelope import Recorded
+from ledger.store.log.decode import open_event
+from ledger.store.log.log import EventLog
+
+LOOK_EVERY_S = 0.2
+"""How long another process's event may go unnoticed; one indexed read of the head per look."""
+BATCH = 1000
+"""Events read at once: some hundred kilobytes."""
+
+
+class Subscriber(Protocol):
+    """Hears every event once, in the order of the log."""
+
+    def saw(self, recorded: Sequence[Recorded]) -> None:
+        """Take note of these events; must not block."""
+
+
+class Follower:
+    """Tails the log from `position` and tells its subscribers."""
+
+    def __init__(self, log: EventLog, position: int, subscribers: Sequence[Subscriber]) -> None:
+        self._log = log
+        self._subscribers = subscribers
+        self._poked = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self.position = position
+
+    def poke(self) -> None:
+        """Look now: something was appended."""
+        self._poked.set()
+
+    async def reach(self, position: int) -> None:
+        """Return when everything up to `position` was heard."""
+        self.poke()
+        async with self._moved:
+            await self._moved.wait_for(lambda: self.position >= position)
+
+    async def run(self) -> None:
+        """Follow until cancelled. An event that cannot be read stops it: nothing is skipped."""
+        with self._log.telling(self.poke):
+            while True:
+                self._poked.clear()
+                raw = await self._log.tail(self.position, BATCH)
+                if raw:
+                    self._tell([open_event(event) for event in raw])
+                    async with self._moved:
+                        self.position = raw[-1].position
+                        self._moved.notify_all()
+                if len(raw) < BATCH:
+                    await self._wait()
+
+    def _tell(self, recorded: Sequence[Recorded]) -> None:
+        for subscriber in self._subscribers:
+            subscriber.saw(recorded)
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(LOOK_EVERY_S):
+                await self._poked.wait()
+        except TimeoutError:
+            return

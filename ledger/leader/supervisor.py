@@ -1,0 +1,206 @@
+"""The leading process: everything that follows the log and the bus, under one leadership term.
+
+```
+             ┌─▶ conductor, inspector ─ append ─┐
+ log ─▶ follower ─▶ relay ─▶ bus ─▶ agents      │
+  ▲          └─▶ roster, projector, meter       │
+  └─────────────── intake ◀─ bus ◀──────────────┘ (reports)
+```
+
+It starts by saying LeadershipTaken, loads what is unsettled from the log, and hands all of it to
+the same objects that will hear what comes next, so start-up and running are the same code. When
+leadership or the ledger's database is lost, everything stops: whoever leads next begins with the
+same log. Nothing here is shielded from cancellation, for nothing can be lost by it: what a leader
+appends has derived ids and follows from the log, and a report moves its position in the same call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator
+from typing import Any
+from uuid import UUID, uuid5
+
+import asyncpg
+
+from ledger.bus.port import Bus, BusUnavailable
+from ledger.contracts.envelope import NAMESPACE, Metadata, encode
+from ledger.contracts.events import LeadershipTaken
+from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm
+from ledger.leader.conductor import Conductor
+from ledger.leader.fleet_cache import Roster
+from ledger.leader.heartbeats import Pulse
+from ledger.leader.inspector import Inspector
+from ledger.leader.intake import Intake
+from ledger.leader.metrics import Meter
+from ledger.leader.projector import Projector
+from ledger.leader.relay import Relay
+from ledger.leader.subscription import Follower
+from ledger.service.request_context import utc_now
+from ledger.store.bundles import BundleTexts
+from ledger.store.connections import CONNECTION_LOST, Pool
+from ledger.store.content import ContentStore
+from ledger.store.leadership import Leadership
+from ledger.store.log.log import EventLog
+from ledger.store.log.streams import read_both
+from ledger.store.views.queries import ReadModels
+
+logger = logging.getLogger(__name__)
+
+STREAM = "ledger"
+TRY_AGAIN_S = 1.0
+
+
+class Leader:
+    """Leads one ledger over one bus."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        log: EventLog,
+        bus: Bus,
+        leadership: Leadership,
+        *,
+        ledger: UUID,
+        resend_s: float,
+        keeps_positions: bool,
+    ) -> None:
+        self._log = log
+        self._bus = bus
+        self._leadership = leadership
+        self._ledger = ledger
+        self._reads = ReadModels(pool)
+        bundles = BundleTexts(log, ContentStore(pool))
+        term = leadership.term
+        self._roster = Roster(())
+        self._conductor = Conductor(log, self._roster, bundles, term, utc_now)
+        self._inspector = Inspector(log, self._roster, self._reads, term, utc_now)
+        self._relay = Relay(bus, bundles, ledger, resend_s, utc_now)
+        self._projector = Projector(self._reads)
+        self._meter = Meter()
+        self._intake = Intake(
+            *(bus, pool, log, term),
+            ledger=ledger,
+            keeps_positions=keeps_positions,
+            missing=self._relay.missing,
+        )
+        self._pulse = Pulse(bus, pool, lambda: self._relay.unreachable_since is None, utc_now)
+        self._loaded = asyncio.Event()
+
+    async def lead(self, name: str, host: str) -> None:
+        """Lead until cancelled.
+
+        Raises `LeadershipLost`, `StaleTerm`, `LedgerUnreachable`, `BusMisconfigured`, or what made
+        leading impossible.
+        """
+        try:
+            await self._lead(name, host)
+        except BaseExceptionGroup as group:
+            raise _cause(group) from None
+        except Exception as error:
+            raise _told(error) from None
+
+    async def _lead(self, name: str, host: str) -> None:
+        follower = await self._load(name, host)
+        await self._leadership.listen(follower.poke)
+        loops: dict[str, Coroutine[Any, Any, None]] = {
+            "follower": follower.run(),
+            "conductor": self._conductor.run(follower),
+            "inspector": self._inspector.run(follower),
+            "projector": self._projector.run(),
+            "bus": self._work_the_bus(follower),
+            "leadership": self._watch_leadership(),
+        }
+        async with asyncio.TaskGroup() as group:
+            for loop, coroutine in loops.items():
+                group.create_task(coroutine, name=f"leader-{loop}")
+
+    async def loaded(self) -> None:
+        """Return when the fleet is known."""
+        await self._loaded.wait()
+
+    def pools(self) -> set[str]:
+        """The pools of the fleet as it is now; none before it is `loaded`."""
+        return {record.pool for record in self._roster.values()}
+
+    async def drain(self) -> None:
+        """Return when every report that is on the bus now is in the log."""
+        await self._intake.drained()
+
+    async def _load(self, name: str, host: str) -> Follower:
+        """Say who leads, and load what is unsettled as if it were heard now."""
+        await self._say_taken(name, host)
+        position = await self._reads.caught_up()
+        self._roster.load(await self._reads.records(), await self._reads.latest_orders())
+        self._loaded.set()
+        rollouts = [f"rollout-{one}" for one in await self._reads.unsettled_rollouts()]
+        checks = [f"check-{one}" for one in await self._reads.recent_checks()]
+        for stream in (*rollouts, *checks):
+            # What came since, the follower tells.
+            history = [
+                one for one in await read_both(self._log, stream) if one.position <= position
+            ]
+            for subscriber in (self._conductor, self._inspector, self._relay):
+                subscriber.saw(history)
+            self._meter.remember(history)
+        subscribers = (
+            self._roster, self._conductor, self._inspector, self._relay, self._projector,
+            self._meter,
+        )  # fmt: skip
+        return Follower(self._log, position, subscribers)
+
+    async def _say_taken(self, name: str, host: str) -> None:
+        term = self._leadership.term
+        event = LeadershipTaken(term=term, leader=name, host=host)
+        event_id = uuid5(NAMESPACE, f"leadership/{self._ledger}/{term}")
+        encoded = encode(event, event_id, Metadata(occurred_at=utc_now()))
+        await self._log.append(STREAM, [encoded], term=term)
+
+    async def _work_the_bus(self, follower: Follower) -> None:
+        """Wait for the broker, then send, take in and listen."""
+        while True:
+            try:
+                await self._bus.start()
+                break
+            except BusUnavailable as error:
+                self._relay.broken(error)
+                await self._pulse.keep(())
+                await asyncio.sleep(TRY_AGAIN_S)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._relay.run(), name="leader-relay")
+            group.create_task(self._intake.run(follower), name="leader-intake")
+            group.create_task(self._pulse.run(), name="leader-pulse")
+
+    async def _watch_leadership(self) -> None:
+        await self._leadership.wait_lost()
+        raise LeadershipLost
+
+
+def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error of several that says what happened; the others are its consequences."""
+    errors = list(_leaves(group))
+    for error in errors:
+        if isinstance(error, LeadershipLost | StaleTerm):
+            return error
+    return _told(errors[0])
+
+
+def _told(error: BaseException) -> BaseException:
+    """In our own words, when it says that a connection was lost.
+
+    A lost one may show first where a driver ends a transaction or hands a connection back: that is
+    an InterfaceError, as are wrong arguments, which are ValueErrors besides.
+    """
+    used = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
+    if used or isinstance(error, CONNECTION_LOST):
+        return LedgerUnreachable(type(error).__name__)
+    return error
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error

@@ -1,0 +1,43 @@
+"""What a check found wrong, with what the ledger knew of the databases before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ledger.contracts.events import Purpose
+from ledger.domain.check_results import lost, problem, twins
+from ledger.service.fleet import CheckResult, CheckRow
+from ledger.store.views.queries import ReadModels
+from ledger.store.views.rows import AppliedRow
+
+APPLIED, REGRESSED = "applied", "regressed"
+
+
+async def problems(reads: ReadModels, result: CheckResult) -> dict[str, str]:
+    """The databases with which something is wrong, and what; the silent ones are not among them."""
+    records = {record.database: record for record in await reads.records()}
+    answers = {row.database: row.look.answer for row in result.rows if row.look.answer}
+    looks = {row.database: row for row in result.rows}
+    applied: dict[str, list[str]] = {}
+    for one in await reads.applied(list(answers)):
+        if _was_in_force(one, looks):
+            applied.setdefault(one.database, []).append(one.version)
+    doubles = twins(records.values(), answers)
+    found: dict[str, str] = {}
+    for database, answer in answers.items():
+        record = records.get(database)
+        known = record.expected.identity if record is not None else None
+        missing = lost(Purpose.CHECK, answer, applied.get(database, ()), known)
+        role = record.connection.role if record is not None else None
+        wrong = problem(answer, known, doubles.get(database), missing, role)
+        if wrong is not None:
+            found[database] = wrong
+    return found
+
+
+def _was_in_force(one: AppliedRow, looks: Mapping[str, CheckRow]) -> bool:
+    """Whether the log said so when the look was ordered; its loss may have been recorded since."""
+    if one.command is None:
+        return False
+    asked = looks[one.database].look.asked_position
+    return one.position < asked if one.state == APPLIED else one.state == REGRESSED

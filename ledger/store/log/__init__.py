@@ -1,0 +1,1 @@
+"""The log: append-only, hash-chained, in PostgreSQL."""

@@ -1,0 +1,60 @@
+"""Appending to two streams at once: both or neither.
+
+One stream's append is a call that commits by itself (`ledger.store.log.log`). Where one event makes
+no sense without another in a second stream, the two calls share a transaction. As with one, the
+same event ids again return the first result, so a lost connection is answered with the same calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import asyncpg
+
+from ledger.errors import LedgerUnreachable
+from ledger.store.connections import CONNECTION_LOST, Connection
+from ledger.store.log.log import APPEND, RETRY_WAITS_S, EventLog, StoredEvent
+from ledger.store.refusals import translated
+
+
+class Part(NamedTuple):
+    """What goes to one stream, and the version of it that was decided on."""
+
+    stream: str
+    events: Sequence[StoredEvent]
+    expected_version: int
+
+
+async def append_both(log: EventLog, first: Part, second: Part) -> None:
+    """Append to two streams, in this order, in one transaction. Raises what `append` raises."""
+    for wait_s in (*RETRY_WAITS_S, None):
+        try:
+            async with log.connection() as connection, connection.transaction():
+                await _append(connection, first)
+                await _append(connection, second)
+            return
+        except CONNECTION_LOST as lost:
+            if wait_s is None:
+                raise LedgerUnreachable(type(lost).__name__) from lost
+            await asyncio.sleep(wait_s)
+        except asyncpg.PostgresError as error:
+            raise translated(error) from error
+
+
+async def _append(connection: Connection, part: Part) -> None:
+    await connection.fetchval(
+        APPEND,
+        part.stream,
+        part.expected_version,
+        [event.event_id for event in part.events],
+        [event.type for event in part.events],
+        [event.schema_version for event in part.events],
+        [event.body for event in part.events],
+        [event.metadata for event in part.events],
+        False,
+        None,
+        None,
+        None,
+    )

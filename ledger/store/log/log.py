@@ -1,0 +1,310 @@
+"""The event log: append to a stream, read a stream, tail from a position, verify.
+
+Appending is one call of `ledger.append` (schema/0001_log.sql), committed by itself. When the
+connection is lost before the answer, nobody knows whether it was committed: the same call is made
+again, and the same event ids return the first result.
+
+    append ──▶ answer
+      │  └──▶ connection lost ──▶ again, on another connection ──▶ appended now, or the first result
+      └──▶ refused (VersionConflict, DuplicateEventDiffers, NotPermitted, StaleTerm, …): never again
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from typing import Any, NamedTuple, Protocol, cast
+from uuid import UUID
+
+import asyncpg
+
+from ledger.errors import LedgerUnreachable
+from ledger.store.connections import CONNECTION_LOST, Connection, Pool
+from ledger.store.log.chain import Broken, Link, follow, genesis
+from ledger.store.queries import QUERIES
+from ledger.store.refusals import translated
+
+READ_BATCH = 1000
+"""Events fetched at once when a stream is read: some hundred kilobytes."""
+VERIFY_BATCH = 10_000
+"""Events fetched at once by `verify`: several megabytes."""
+APPEND, APPEND_ONE = QUERIES["append"], QUERIES["append_one"]
+RETRY_WAITS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
+"""Waits before an append is tried again on a lost connection: a failover takes seconds."""
+
+
+class StoredEvent(Protocol):
+    """What the log stores of an event: `ledger.contracts.envelope.Encoded` is one."""
+
+    @property
+    def event_id(self) -> UUID:
+        """The id; the log holds it once."""
+
+    @property
+    def type(self) -> str:
+        """The event type's name."""
+
+    @property
+    def schema_version(self) -> int:
+        """The version of the body's form."""
+
+    @property
+    def body(self) -> bytes:
+        """What happened, as the exact bytes to hash and keep."""
+
+    @property
+    def metadata(self) -> bytes:
+        """Who, why and in which trace, as the exact bytes to hash and keep."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to append, as bytes."""
+
+    event_id: UUID
+    type: str
+    schema_version: int
+    body: bytes
+    metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerPosition:
+    """Where a consumer goes on reading; moves with the append, under the leadership term."""
+
+    consumer: str
+    position: int
+    term: int
+
+
+class Placed(NamedTuple):
+    """Where an event stands. `known`: it was in the log before this call."""
+
+    event_id: UUID
+    position: int
+    stream_version: int
+    known: bool = False
+
+
+class Appended(NamedTuple):
+    """Where the events of a call stand, in the order given; zeros when none was given."""
+
+    first_position: int
+    last_position: int
+    stream_version: int
+    recorded: tuple[Placed, ...]
+
+
+class RecordedEvent(NamedTuple):
+    """An event as it stands in the log."""
+
+    position: int
+    stream: str
+    stream_version: int
+    event_id: UUID
+    type: str
+    schema_version: int
+    body: bytes
+    metadata: bytes
+    recorded_by: str
+    recorded_at: datetime
+    leaf: bytes
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log ends, whose it is, and who leads it under which term."""
+
+    position: int
+    ledger_id: UUID
+    schema_version: int
+    term: int
+    leader: str | None
+    leader_host: str | None
+    leader_since: datetime | None
+
+
+class EventLog:
+    """The log behind a pool made by `ledger.store.connections.open_pool`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._listeners: set[Callable[[], None]] = set()
+
+    @contextmanager
+    def telling(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Call `listener` after every append of this object, until the block ends."""
+        self._listeners.add(listener)
+        try:
+            yield
+        finally:
+            self._listeners.discard(listener)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection of the log's pool, for what must stay on one."""
+        async with self._pool.acquire() as connection:
+            yield connection
+
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[StoredEvent],
+        *,
+        expected_version: int | None = None,
+        skip_known: bool = False,
+        consumer: ConsumerPosition | None = None,
+        term: int | None = None,
+    ) -> Appended:
+        """Append `events` to `stream` and move `consumer`, both or neither.
+
+        `expected_version` is the stream's version that was decided on, 0 for a new stream. With
+        `skip_known`, events whose ids are in the log are left out; without, the batch must be all
+        new or all known, and a known one returns its first result. `term` fences a leader's call;
+        a consumer brings its own.
+
+        Raises VersionConflict, DuplicateEventDiffers, PartlyKnown, NotPermitted, StaleTerm,
+        TailMissing, LedgerIsStandby, LedgerUnreachable.
+        """
+        if not events:
+            return await self._append_nothing(consumer)
+        if len(events) == 1 and consumer is None:
+            return await self._append_one(stream, events[0], expected_version, term)
+        ids = [event.event_id for event in events]
+        answer = await self._call(
+            APPEND,
+            stream,
+            expected_version,
+            ids,
+            [event.type for event in events],
+            [event.schema_version for event in events],
+            [event.body for event in events],
+            [event.metadata for event in events],
+            skip_known,
+            consumer.term if consumer else term,
+            consumer.consumer if consumer else None,
+            consumer.position if consumer else None,
+        )
+        return _appended(ids, answer)
+
+    async def read_stream(
+        self, stream: str, from_version: int = 0, types: Sequence[str] | None = None
+    ) -> AsyncIterator[RecordedEvent]:
+        """The stream's events behind `from_version`, in order, of these types or of all."""
+        while True:
+            rows = await self._fetch(
+                QUERIES["read_stream"], stream, from_version, types, READ_BATCH
+            )
+            for row in rows:
+                yield RecordedEvent(*row)
+            if len(rows) < READ_BATCH:
+                return
+            from_version = rows[-1]["stream_version"]
+
+    async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
+        """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
+        rows = await self._fetch(QUERIES["tail"], after_position, limit)
+        return [RecordedEvent(*row) for row in rows]
+
+    async def announce(self) -> None:
+        """Wake the leader now, for a request; without a connection, its next look finds it."""
+        with suppress(LedgerUnreachable):
+            await self._fetch(QUERIES["announce"])
+
+    async def head(self) -> Head:
+        """Where the log ends, and who leads."""
+        (row,) = await self._fetch(QUERIES["head"])
+        return Head(*row)
+
+    async def verify(self) -> Link | Broken:
+        """Walk the whole chain: its last link, or the first position where it breaks.
+
+        A tail that was cut off shows against the head row. Who can change that row as well can cut
+        or re-hash unseen by this; only a copy kept elsewhere shows it.
+        """
+        (end,) = await self._fetch(QUERIES["chain_end"])
+        reached: Link | Broken = genesis(end["ledger_id"])
+        while isinstance(reached, Link) and reached.position < end["position"]:
+            upto = min(reached.position + VERIFY_BATCH, end["position"])
+            rows = await self._fetch(QUERIES["chain_rows"], reached.position, upto)
+            reached = follow(rows, reached)  # type: ignore[arg-type]
+            if isinstance(reached, Link) and reached.position < upto:
+                reached = Broken(reached.position + 1, "no event is here, nor behind it")
+        if isinstance(reached, Link) and (end["last"] or 0) > end["position"]:
+            return Broken(end["position"] + 1, "the log goes on behind its head")
+        return reached
+
+    async def _append_one(
+        self, stream: str, event: StoredEvent, expected_version: int | None, term: int | None
+    ) -> Appended:
+        answer = await self._call(
+            APPEND_ONE,
+            stream,
+            expected_version,
+            event.event_id,
+            event.type,
+            event.schema_version,
+            event.body,
+            event.metadata,
+            term,
+        )
+        return _appended((event.event_id,), answer)
+
+    async def _append_nothing(self, consumer: ConsumerPosition | None) -> Appended:
+        if consumer is not None:
+            await self._call(
+                QUERIES["move_position"], consumer.consumer, consumer.position, consumer.term
+            )
+        return Appended(0, 0, 0, ())
+
+    async def _call(self, query: str, *arguments: object) -> Sequence[Any]:
+        """Call a function of the log; again, when the connection is lost before the answer."""
+        waits_s = iter(RETRY_WAITS_S)
+        while True:
+            try:
+                answer = await self._pool.fetchval(query, *arguments)
+                for listener in self._listeners:
+                    listener()
+                return cast(Sequence[Any], answer)
+            except CONNECTION_LOST as lost:
+                wait_s = next(waits_s, None)
+                if wait_s is None:
+                    raise LedgerUnreachable(type(lost).__name__) from lost
+                await asyncio.sleep(wait_s)
+            except asyncpg.PostgresError as error:
+                raise translated(error) from error
+
+    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
+        try:
+            return await self._pool.fetch(query, *arguments)
+        except CONNECTION_LOST as lost:
+            raise LedgerUnreachable(type(lost).__name__) from lost
+        except asyncpg.PostgresError as error:
+            raise translated(error) from error
+
+
+def _appended(ids: Sequence[UUID], answer: Sequence[Any]) -> Appended:
+    """What `ledger.append` answered: the first place when all events were new, else every place."""
+    if isinstance(answer[0], int):
+        position, version = answer
+        return Appended(
+            first_position=position,
+            last_position=position + len(ids) - 1,
+            stream_version=version + len(ids) - 1,
+            recorded=tuple(map(Placed, ids, count(position), count(version))),
+        )
+    recorded = tuple(
+        Placed(event_id, position, version, bool(known))
+        for event_id, (position, version, known) in zip(ids, answer, strict=True)
+    )
+    return Appended(
+        first_position=min(place.position for place in recorded),
+        last_position=max(place.position for place in recorded),
+        stream_version=max(place.stream_version for place in recorded),
+        recorded=recorded,
+    )

@@ -1,0 +1,1 @@
+"""Read models: rows made from events, and the queries over them."""

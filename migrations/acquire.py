@@ -1,0 +1,219 @@
+"""Arriving at a target: prove who answers, take its lock, read or install its journal, check.
+
+Nothing is written before every check has passed; the advisory lock ends with the session.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from migrations.adoption.still_in_use import refuse_in_use
+from migrations.errors import (
+    IdentityMismatch,
+    PoolerRefused,
+    StandbyRefused,
+    TransactionEnded,
+)
+from migrations.model.work import Identity, Limits, Mode, Observer, Work
+from migrations.target import journal
+from migrations.target.binary_copy import boolean, integer, queried, text
+from migrations.target.entries import NewEntry, State, entry_about_target, genesis
+from migrations.target.journal import AnyRow, Record, install_statements, statement
+from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
+from migrations.target.preconditions import check_expected, outside_changes
+from migrations.target.session import Connection, ConnectionSettings, server_version
+from migrations.target.target import Target, said_by, stale_epoch
+
+LOCK_WITH_FACTS = {
+    "locked": boolean,
+    "backend_pid": integer,
+    "in_recovery": boolean,
+    "system_identifier": integer,
+    "catalog_path": text,
+    "installed": boolean,
+}
+"""The columns of the statement `lock_with_facts`, and how they are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server says of itself and of the session."""
+
+    direct: bool
+    in_recovery: bool
+    system_identifier: str
+    database_oid: int
+    installed: bool
+
+
+async def arrive(
+    connection: Connection,
+    settings: ConnectionSettings,
+    work: Work,
+    limits: Limits,
+    observer: Observer,
+    *,
+    allow_outside: bool,
+) -> Target:
+    """The target, locked and checked. Raises Refused and LockUnavailable."""
+    key = key_for(work.target)
+    facts, record = await _look(connection, work, key, limits, observer)
+    _check(record, facts, work, allow_outside)
+    if record is not None and work.mode is Mode.UP:
+        await refuse_in_use(connection, record.entries, work.target)
+    uuid = record.database_uuid if record else await _database_uuid(connection, facts)
+    target = Target(
+        connection=connection,
+        settings=settings,
+        work=work,
+        limits=limits,
+        observer=observer,
+        key=key,
+        identity=identity_of(uuid, facts),
+        owner=work.owner or (record.owner if record else ""),
+        epoch=record.epoch if record and not work.owner else work.epoch,
+        head=record.head if record else genesis(uuid, work.target),
+        seq=record.entries[-1].seq if record else 0,
+        entries=record.entries if record else (),
+        epoch_kept=record is not None and (not work.owner or record.epoch == work.epoch),
+        outside=outside_changes(record, work.expectation.journal_head),
+        said=said_by(work.command_id, record.entries) if record else frozenset(),
+    )
+    if record is not None:
+        target.tell_identity(first_contact=False)
+        return target
+    await _meet(target, facts)
+    return target
+
+
+async def _meet(target: Target, facts: Facts) -> None:
+    """The target's first entry, and the journal if there is none.
+
+    A whole database on its way up gets both with its first migration, in one transaction.
+    """
+    met = entry_about_target(State.MET)
+    if not (facts.installed or target.work.target) and target.work.mode is Mode.UP:
+        target.meet_along(met, install_statements(server_version(target.connection)))
+        return
+    if facts.installed:
+        await target.record(met)
+    else:
+        await _install(target, facts, met)
+    target.tell_identity(first_contact=True)
+
+
+async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
+    """Make the journal and write the first entry.
+
+    Two schemas of a database may be met at once, each with a UUID for it: the later one gives way.
+    """
+    first = [install_statements(server_version(target.connection))]
+    if target.work.target:
+        first.append(statement("one_uuid", database_uuid=target.identity.uuid))
+    try:
+        await target.record(met, first=";\n".join(first))
+    except TransactionEnded:
+        uuid = await journal.known_uuid(target.connection) or target.identity.uuid
+        target.identity = identity_of(uuid, facts)
+        target.head = genesis(uuid, target.work.target)
+        await target.record(met)
+
+
+def refuse_unsuitable(facts: Facts) -> None:
+    """Raises PoolerRefused and StandbyRefused."""
+    if not facts.direct:
+        raise PoolerRefused(
+            "a connection pooler stands between us and PostgreSQL; register the server's own "
+            "host and port, because session locks and settings do not survive a pooler"
+        )
+    if facts.in_recovery:
+        raise StandbyRefused("the server is a standby; register the primary's host and port")
+
+
+def facts_of(connection: Connection, row: AnyRow) -> Facts:
+    """The facts in an answer to a statement that has the columns of `facts`."""
+    return Facts(
+        direct=row["backend_pid"] == connection.get_server_pid(),
+        in_recovery=row["in_recovery"],
+        system_identifier=str(row["system_identifier"]),
+        database_oid=_database_oid(row["catalog_path"]),
+        installed=row["installed"],
+    )
+
+
+def identity_of(database: UUID, facts: Facts) -> Identity:
+    """Who the database is."""
+    return Identity(database, facts.system_identifier, facts.database_oid)
+
+
+def _database_oid(path: str) -> int:
+    """From base/16384/1259, or pg_tblspc/16385/PG_18_202506291/16386/1259 in a tablespace."""
+    return int(path.split("/")[-2])
+
+
+async def _facts(connection: Connection) -> Facts:
+    (row,) = await connection.fetch(statement("facts"))
+    return facts_of(connection, row)
+
+
+async def _lock_with_facts(connection: Connection, key: LockKey) -> tuple[bool, Facts]:
+    """Try the lock, and ask who answers, in one round trip."""
+    told = connection.get_server_pid()
+    query = statement("lock_with_facts", key_data_pid=told, lock_key=key.value)
+    (row,) = await queried(connection, query, LOCK_WITH_FACTS)
+    return row["locked"], facts_of(connection, row)
+
+
+async def _look(
+    connection: Connection, work: Work, key: LockKey, limits: Limits, observer: Observer
+) -> tuple[Facts, Record | None]:
+    """Lock, then read: what another migrator did before has to be seen.
+
+    A database that is known takes one question if all is as expected. Raises PoolerRefused,
+    StandbyRefused and LockUnavailable.
+    """
+    known = work.expectation.identity
+    if known is not None and not work.target:
+        try:
+            locking = lock_as_expected(connection, key, known)
+            record = await journal.read_behind(connection, locking)
+        except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
+            pass  # Not as expected, or no journal that may be read: see who answers.
+        else:
+            return Facts(True, False, known.system_identifier, known.database_oid, True), record
+    locked, facts = await _lock_with_facts(connection, key)
+    refuse_unsuitable(facts)
+    if not locked:
+        await wait_for_lock(connection, key, limits.advisory_wait_s, observer)
+        facts = await _facts(connection)
+    return facts, await journal.read(connection, work.target) if facts.installed else None
+
+
+async def _database_uuid(connection: Connection, facts: Facts) -> UUID:
+    """The UUID that another target gave the database, or a new one."""
+    known = await journal.known_uuid(connection) if facts.installed else None
+    return known or uuid4()
+
+
+def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool) -> None:
+    _check_owner(record.owner if record else "", work, allow_outside)
+    found = identity_of(record.database_uuid, facts) if record else None
+    check_expected(record, found, work.expectation, work.command_id)
+    if record is not None and work.owner and work.epoch < record.epoch:
+        raise stale_epoch(work.epoch)
+
+
+def _check_owner(owner: str, work: Work, allow_outside: bool) -> None:
+    if work.owner:
+        if owner not in ("", work.owner):
+            raise IdentityMismatch(
+                f"the database belongs to the fleet of ledger {owner}; retire it there first"
+            )
+    elif owner and not (allow_outside and work.reason):
+        raise IdentityMismatch(
+            f"the database belongs to the fleet of ledger {owner}; roll out through it, or say "
+            "--outside-ledger --reason WHY"
+        )

@@ -1,0 +1,136 @@
+"""Finding and reading another tool's history table; nothing but SELECT."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from migrations.adoption.history import History, Tool
+from migrations.adoption.tools import TABLES, Kept, kept_by
+from migrations.errors import AdoptionRefused
+from migrations.model.work import Adoption
+from migrations.sql.literals import quote_ident
+from migrations.target.session import Connection
+
+ANY_TOOL = "auto"
+
+COLUMNS_OF_TABLES = """
+SELECT wanted.name, n.nspname AS schema, c.relname AS relation,
+    array_agg(a.attname::text) AS columns
+FROM pg_catalog.unnest($1::text[]) AS wanted (name)
+    JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass(wanted.name)
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
+WHERE a.attnum > 0 AND NOT a.attisdropped
+GROUP BY wanted.name, n.nspname, c.relname
+"""
+COMPANION = "ar_internal_metadata"
+_NO_NAMES = (
+    asyncpg.InvalidNameError,
+    asyncpg.PostgresSyntaxError,
+    asyncpg.FeatureNotSupportedError,
+)
+"""What the server says of a text that cannot name a table."""
+
+
+async def histories(connection: Connection) -> tuple[History, ...]:
+    """Every history of a known tool that the session's search_path finds; read-only.
+
+    One that may not be read is there with that as its problem.
+    """
+    found = await _columns(connection, [kept.table for kept in TABLES] + [COMPANION])
+    return tuple(
+        [
+            await _read(connection, kept, found[kept.table][0])
+            for kept in TABLES
+            if kept.table in found and _is_theirs(kept, found)
+        ]
+    )
+
+
+async def history_for(connection: Connection, adoption: Adoption) -> History:
+    """The history that `adoption` names, or the only one there is. Raises AdoptionRefused."""
+    if adoption.source != ANY_TOOL:
+        return await _named(connection, known_tool(adoption.source), adoption.table)
+    found = await histories(connection)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise AdoptionRefused(
+            "no history table of a known tool is here; name the schema it is in, or mark what is "
+            "applied with `ledger baseline --through VERSION`"
+        )
+    names = ", ".join(f"{one.tool} ({one.table})" for one in found)
+    raise AdoptionRefused(f"several tools left a history here: {names}; say which with --from")
+
+
+async def read_again(connection: Connection, tool: Tool, table: str) -> History | None:
+    """The history in a table by its quoted name; `None` when the table is gone."""
+    try:
+        return await _read(connection, kept_by(tool), table)
+    except asyncpg.UndefinedTableError:
+        return None
+
+
+def known_tool(name: str) -> Tool:
+    """The tool of this name. Raises AdoptionRefused."""
+    try:
+        return Tool(name)
+    except ValueError:
+        known = ", ".join(tool.value for tool in Tool)
+        raise AdoptionRefused(f"no tool is called {name!r}; known are {known}") from None
+
+
+async def _named(connection: Connection, tool: Tool, table: str) -> History:
+    kept = kept_by(tool)
+    name = table or kept.table
+    try:
+        found = await _columns(connection, [name])
+    except _NO_NAMES:
+        found = {}
+    if name not in found:
+        raise AdoptionRefused(f"the table {name} of {tool} is not here; name it with --table")
+    quoted, columns = found[name]
+    if lacking := kept.columns - columns:
+        lack = ", ".join(sorted(lacking))
+        raise AdoptionRefused(f"{quoted} is no history of {tool}: it lacks the columns {lack}")
+    return await _read(connection, kept, quoted)
+
+
+async def _columns(
+    connection: Connection, names: list[str]
+) -> dict[str, tuple[str, frozenset[str]]]:
+    """Per table that is there, its quoted name and its columns."""
+    rows = await connection.fetch(COLUMNS_OF_TABLES, list(dict.fromkeys(names)))
+    return {
+        row["name"]: (
+            f"{_quoted(row['schema'])}.{_quoted(row['relation'])}",
+            frozenset(row["columns"]),
+        )
+        for row in rows
+    }
+
+
+def _is_theirs(kept: Kept, found: dict[str, tuple[str, frozenset[str]]]) -> bool:
+    columns = found[kept.table][1]
+    if kept.tool in (Tool.RAILS, Tool.DBMATE) and columns != kept.columns:
+        # Others call their table so too; a list of bare versions has one column.
+        return False
+    if not kept.columns <= columns:
+        return False
+    if kept.companion:
+        return (kept.companion.lstrip("!") in found) is not kept.companion.startswith("!")
+    return True
+
+
+async def _read(connection: Connection, kept: Kept, table: str) -> History:
+    try:
+        return kept.understand(table, await connection.fetch(kept.sql.format(table=table)))
+    except asyncpg.InsufficientPrivilegeError:
+        problem = f"{table} may not be read; GRANT SELECT on it, and USAGE on its schema"
+        return History(kept.tool, table, (), 0, problem)
+
+
+def _quoted(name: str) -> str:
+    """A name, in quotes only where PostgreSQL needs them."""
+    plain = name.isascii() and name.islower() and name.replace("_", "a").isalnum()
+    return name if plain and not name[0].isdigit() else quote_ident(name)

@@ -1,0 +1,1 @@
+"""Writing new migration files: templates, and recipes for changes without downtime."""

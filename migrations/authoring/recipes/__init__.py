@@ -1,0 +1,180 @@
+"""Recipes: changes that are known to be safe on a busy table, written out as files to be edited.
+
+A recipe is a module with one `Recipe`: what it is called, which options it needs, and a pure
+function from their values to the text of each phase (`migrations.model.phases`; one without a name
+is a file of its own). `cookbook` lists them. What they write is ordinary SQL in our own format,
+with comments for the reader; nothing looks at it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from migrations.errors import CreateError
+from migrations.sql.grammar import GrammarError, parse
+from migrations.sql.literals import quote_ident
+
+NAME_MAX_BYTES = 63
+"""What PostgreSQL keeps of a name; the rest would be cut off without a word."""
+KEY = "id"
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
+_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as people give it: `name`, or `name:type`."""
+
+    name: str
+    type: str = ""
+
+    @property
+    def sql(self) -> str:
+        """Its name, quoted where it must be."""
+        return quoted(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The values of a recipe's options."""
+
+    table: str = ""
+    columns: tuple[Column, ...] = ()
+    to: str = ""
+    key: str = KEY
+    key_type: str = "bigint"
+    value: str = ""
+
+    @property
+    def column(self) -> Column:
+        """The only column."""
+        return self.columns[0]
+
+    @property
+    def table_sql(self) -> str:
+        """The table, quoted where it must be; a dot stands between schema and table."""
+        return qualified(self.table)
+
+    @property
+    def table_name(self) -> str:
+        """The table without its schema."""
+        return self.table.rpartition(".")[2]
+
+    @property
+    def key_sql(self) -> str:
+        """The key's column, quoted where it must be."""
+        return quoted(self.key)
+
+
+NOTHING_GIVEN = Given()
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """One way to make a change. `needs` and `takes` are names of options of `ledger create`."""
+
+    name: str
+    summary: str
+    needs: tuple[str, ...]
+    write: Callable[[Given], Mapping[str, str]]
+    """Text by phase; the only text of a recipe without phases by the empty string."""
+    takes: tuple[str, ...] = ()
+    typed: bool = False
+    """Whether columns are given with their types."""
+    several: bool = False
+    """Whether there may be several columns."""
+    example: str = field(default="", kw_only=True)
+
+    def check(self, given: Given) -> None:
+        """Raise CreateError for an option that is missing, wrong, or not this recipe's."""
+        has = {
+            "table": bool(given.table),
+            "column": bool(given.columns),
+            "to": bool(given.to),
+            "key": given.key != KEY,
+            "value": bool(given.value),
+        }
+        missing = [f"--{name}" for name in self.needs if not has[name]]
+        if missing:
+            raise CreateError(
+                f"the recipe {self.name} needs {', '.join(missing)}; for example: "
+                f"ledger create NAME --recipe {self.name} {self.example}"
+            )
+        foreign = [name for name, there in has.items() if there and not self._knows(name)]
+        if foreign:
+            raise CreateError(f"the recipe {self.name} takes no --{foreign[0]}; leave it out")
+        self._check_columns(given)
+
+    def _knows(self, name: str) -> bool:
+        return name in self.needs or name in self.takes
+
+    def _check_columns(self, given: Given) -> None:
+        if len(given.columns) > 1 and not self.several:
+            raise CreateError(f"the recipe {self.name} takes one --column")
+        names = [column.name for column in given.columns]
+        if len(set(names)) < len(names):
+            raise CreateError("a --column stands there twice; name each column once")
+        for column in given.columns:
+            if bool(column.type) is not self.typed:
+                form = "NAME:TYPE" if self.typed else "NAME"
+                raise CreateError(
+                    f"write --column as {form} for the recipe {self.name}, not {column.name!r}"
+                )
+
+
+def column_of(text: str) -> Column:
+    """`name` or `name:type`, as it stands on the command line."""
+    name, _, type_ = text.partition(":")
+    return Column(name.strip(), " ".join(type_.split()))
+
+
+def quoted(name: str) -> str:
+    """A name as people would write it: in quotes only where PostgreSQL wants them."""
+    if not name or "\0" in name or len(name.encode()) > NAME_MAX_BYTES:
+        raise CreateError(f"{name!r} is no name of at most {NAME_MAX_BYTES} bytes; correct it")
+    if _PLAIN.fullmatch(name) and _is_no_keyword(name):
+        return name
+    return quote_ident(name)
+
+
+def qualified(name: str) -> str:
+    """`schema.table` or `table`, each part quoted where it must be."""
+    return ".".join(quoted(part) for part in name.split("."))
+
+
+def named(*parts: str) -> str:
+    """A name for an object that a recipe makes, from the names it is about; quoted like them."""
+    whole = "_".join(parts)
+    if len(whole.encode()) > NAME_MAX_BYTES:
+        digest = hashlib.sha256(whole.encode()).hexdigest()[:_DIGITS]
+        cut = whole.encode()[: NAME_MAX_BYTES - _DIGITS - 1].decode(errors="ignore")
+        whole = f"{cut}_{digest}"
+    return quoted(whole)
+
+
+def bare(name: str) -> str:
+    """The name that `quoted` or `named` has put in quotes, as the catalog has it."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name
+
+
+def literal(text: str) -> str:
+    """A text in single quotes."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def paged(given: Given) -> str:
+    """What a Data marker says of table and key. Raises CreateError for names with blanks."""
+    if any(character.isspace() for character in given.table + given.key):
+        raise CreateError("a table or key with blanks in its name cannot be named in a marker")
+    return f"table={given.table} key={given.key}"
+
+
+def _is_no_keyword(name: str) -> bool:
+    try:
+        parse(f"ALTER TABLE {name} ADD COLUMN {name} int; SELECT {name} FROM {name}")
+    except GrammarError:
+        return False
+    return True

@@ -1,0 +1,35 @@
+"""Every recipe, by name."""
+
+from __future__ import annotations
+
+from migrations.authoring.recipes import (
+    Recipe,
+    not_null,
+    rename_column,
+    small,
+    table_split,
+    type_change,
+)
+from migrations.errors import CreateError
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        small.INDEX,
+        small.ADD_COLUMN,
+        small.FOREIGN_KEY,
+        not_null.RECIPE,
+        type_change.RECIPE,
+        rename_column.RECIPE,
+        table_split.RECIPE,
+    )
+}
+
+
+def recipe_called(name: str) -> Recipe:
+    """The recipe. Raises CreateError, which lists those there are."""
+    if name not in RECIPES:
+        known = "; ".join(f"{one.name}: {one.summary}" for one in RECIPES.values())
+        problem = f"there is no recipe {name!r}" if name else "name a recipe with --recipe"
+        raise CreateError(f"{problem}. There are: {known}")
+    return RECIPES[name]

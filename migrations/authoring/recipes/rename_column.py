@@ -1,0 +1,138 @@
+"""Another name for a column: both names for a while, each write seen under both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged, quoted
+
+
+def _write(given: Given) -> Mapping[str, str]:
+    return {"expand": _expand(given), "migrate": _migrate(given), "contract": _contract(given)}
+
+
+def _names(given: Given) -> tuple[str, str]:
+    """The trigger's name, and its function's with the schema of the table."""
+    name = named(given.table_name, given.column.name, "renamed")
+    schema = given.table_sql.rpartition(".")[0]
+    return name, f"{schema}.{name}" if schema else name
+
+
+def _sync(given: Given) -> str:
+    old, new = given.column.sql, quoted(given.to)
+    name, function = _names(given)
+    return f"""\
+CREATE FUNCTION {function}() RETURNS trigger
+LANGUAGE plpgsql
+AS $sync$
+BEGIN
+    -- Whichever name a program wrote to, the other follows; of both, the new one counts.
+    IF TG_OP = 'INSERT' THEN
+        NEW.{new} := coalesce(NEW.{new}, NEW.{old});
+        NEW.{old} := NEW.{new};
+    ELSIF NEW.{new} IS DISTINCT FROM OLD.{new} THEN
+        NEW.{old} := NEW.{new};
+    ELSE
+        NEW.{new} := NEW.{old};
+    END IF;
+    RETURN NEW;
+END
+$sync$;
+
+CREATE TRIGGER {name}
+BEFORE INSERT OR UPDATE ON {given.table_sql}
+FOR EACH ROW EXECUTE FUNCTION {function}();
+"""
+
+
+def _no_sync(given: Given) -> str:
+    name, function = _names(given)
+    return f"DROP TRIGGER {name} ON {given.table_sql};\nDROP FUNCTION {function}();\n"
+
+
+def _expand(given: Given) -> str:
+    table, new = given.table_sql, quoted(given.to)
+    trigger = literal(bare(_names(given)[0]))
+    return f"""\
+-- +migrate Up lock_timeout=2s
+-- Old programs go on with the old name, new ones begin with the new one. Give the new column the
+-- indexes and constraints of the old one in migrations of their own before the contract.
+ALTER TABLE {table}
+    ADD COLUMN {new} {given.column.type};
+
+{_sync(given)}
+-- +migrate Down lock_timeout=2s
+{_no_sync(given)}
+ALTER TABLE {table}
+    DROP COLUMN {new};
+
+-- +migrate Verify
+SELECT tgenabled = 'O'
+FROM pg_trigger
+WHERE tgrelid = to_regclass({literal(table)}) AND tgname = {trigger};
+"""
+
+
+def _migrate(given: Given) -> str:
+    table, key = given.table_sql, given.key_sql
+    old, new = given.column.sql, quoted(given.to)
+    return f"""\
+-- +migrate Data {paged(given)} batch=1000 lock_timeout=2s
+-- Rows that were there before the trigger; it keeps both names alike from then on.
+UPDATE {table}
+SET {new} = {table}.{old}
+FROM batch
+WHERE {table}.{key} = batch.{key}
+  AND {table}.{new} IS DISTINCT FROM {table}.{old};
+
+-- +migrate Validate
+SELECT {key}
+FROM {table}
+WHERE {new} IS DISTINCT FROM {old};
+
+-- +migrate Down
+-- Nothing to undo: the new column goes with the Down of expand.
+"""
+
+
+def _contract(given: Given) -> str:
+    table, old, new = given.table_sql, given.column.sql, quoted(given.to)
+    return f"""\
+-- +migrate Up lock_timeout=2s
+-- When no program uses the old name any more. A default of the old column belongs on the new one
+-- from here on, and not before: it would win over what an old program writes.
+LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
+
+{_no_sync(given)}
+ALTER TABLE {table}
+    DROP COLUMN {old};
+
+-- +migrate Down lock_timeout=2s
+-- Writes the whole table while everybody waits.
+LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
+
+ALTER TABLE {table}
+    ADD COLUMN {old} {given.column.type};
+
+UPDATE {table}
+SET {old} = {new};
+
+{_sync(given)}
+-- +migrate Verify
+SELECT count(*) = 1
+FROM pg_attribute
+WHERE attrelid = to_regclass({literal(table)})
+  AND attname IN ({literal(given.column.name)}, {literal(given.to)})
+  AND NOT attisdropped;
+"""
+
+
+RECIPE = Recipe(
+    "rename-column",
+    "another name for a column, with both names kept alike by a trigger meanwhile",
+    ("table", "column", "to"),
+    _write,
+    ("key",),
+    typed=True,
+    example="--table users --column mail:text --to email",
+)

@@ -1,0 +1,110 @@
+"""Recipes of one file: an index, a column, a foreign key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from migrations.authoring.recipes import Given, Recipe, bare, literal, named, qualified
+
+
+def _index(given: Given) -> Mapping[str, str]:
+    columns = ", ".join(column.sql for column in given.columns)
+    index = named(given.table_name, *(column.name for column in given.columns), "idx")
+    schema = given.table_sql.rpartition(".")[0]
+    full = f"{schema}.{index}" if schema else index
+    return {
+        "": f"""\
+-- +migrate Up lock_timeout=2s
+-- Writers go on while it is built. It cannot run in a transaction, so this file runs step by step;
+-- an index that was interrupted is found and built again. Add WHERE for a partial index, UNIQUE
+-- for a unique one, USING gin for JSONB.
+CREATE INDEX CONCURRENTLY {index}
+    ON {given.table_sql} ({columns});
+
+-- +migrate Down lock_timeout=2s
+DROP INDEX CONCURRENTLY {full};
+
+-- +migrate Verify
+SELECT indisvalid
+FROM pg_index
+WHERE indexrelid = to_regclass({literal(full)});
+"""
+    }
+
+
+def _add_column(given: Given) -> Mapping[str, str]:
+    default = f" DEFAULT {given.value}" if given.value else ""
+    return {
+        "": f"""\
+-- +migrate Up lock_timeout=2s
+-- The lock is strong and short: a default that is the same for all rows is not written into them.
+-- One that differs from row to row, such as random(), rewrites the table while everybody waits.
+ALTER TABLE {given.table_sql}
+    ADD COLUMN {given.column.sql} {given.column.type}{default};
+
+-- +migrate Down lock_timeout=2s
+ALTER TABLE {given.table_sql}
+    DROP COLUMN {given.column.sql};
+
+-- +migrate Verify
+SELECT count(*) = 1
+FROM pg_attribute
+WHERE attrelid = to_regclass({literal(given.table_sql)})
+  AND attname = {literal(given.column.name)}
+  AND NOT attisdropped;
+"""
+    }
+
+
+def _foreign_key(given: Given) -> Mapping[str, str]:
+    constraint = named(given.table_name, given.column.name, "fkey")
+    plain = bare(constraint)
+    return {
+        "": f"""\
+-- +migrate Up lock_timeout=2s notransaction
+-- New rows are checked from the first statement on. The second one reads those that are there,
+-- under a lock that lets everybody write; each commits by itself, so the first lock is gone.
+ALTER TABLE {given.table_sql}
+    ADD CONSTRAINT {constraint}
+    FOREIGN KEY ({given.column.sql}) REFERENCES {qualified(given.to)} ({given.key_sql}) NOT VALID;
+
+ALTER TABLE {given.table_sql}
+    VALIDATE CONSTRAINT {constraint};
+
+-- +migrate Down lock_timeout=2s
+ALTER TABLE {given.table_sql}
+    DROP CONSTRAINT IF EXISTS {constraint};
+
+-- +migrate Verify
+SELECT convalidated
+FROM pg_constraint
+WHERE conrelid = to_regclass({literal(given.table_sql)}) AND conname = {literal(plain)};
+"""
+    }
+
+
+INDEX = Recipe(
+    "index-concurrently",
+    "an index that is built while writers go on",
+    ("table", "column"),
+    _index,
+    several=True,
+    example="--table users --column email",
+)
+ADD_COLUMN = Recipe(
+    "add-column",
+    "a column, with a default that does not rewrite the table",
+    ("table", "column"),
+    _add_column,
+    ("value",),
+    typed=True,
+    example="--table users --column status:text --value \"'active'\"",
+)
+FOREIGN_KEY = Recipe(
+    "foreign-key",
+    "a foreign key, checked for new rows first and validated without blocking writers",
+    ("table", "column", "to"),
+    _foreign_key,
+    ("key",),
+    example="--table orders --column user_id --to users",
+)

@@ -1,0 +1,1 @@
+"""Data through a table in batches: keys, pace, backups and progress."""

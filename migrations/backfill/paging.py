@@ -1,0 +1,88 @@
+"""Does a table fit a data migration, and how many rows are to be expected: asked of its catalog."""
+
+from __future__ import annotations
+
+import asyncpg
+
+from migrations.backfill.keyset import Keyset
+from migrations.errors import DataRefused
+from migrations.model.migration import Batches
+from migrations.sql.literals import bind, named_statements
+from migrations.target.session import Connection
+
+COUNTED_ROWS = 100_000
+"""Up to here rows are counted (milliseconds); above, the server's own estimate is good enough."""
+
+_SQL = named_statements("backfill/data.sql")
+_TABLES = ("r", "p")
+
+
+async def keyset_of(connection: Connection, batches: Batches) -> Keyset:
+    """The table and its key, proven to be one. Raises DataRefused."""
+    table = batches.table
+    try:
+        found = await connection.fetch(bind(_SQL["table_facts"], {"table": table}))
+    except asyncpg.PostgresError:
+        found = []
+    if not found or found[0]["kind"] not in _TABLES:
+        raise DataRefused(
+            f"there is no table {table}; write table=name or table=schema.name on the Data marker"
+        )
+    (row,) = found
+    oid = {"oid": row["oid"]}
+    columns = {c["name"]: c for c in await connection.fetch(bind(_SQL["columns"], oid))}
+    _check_columns(batches, columns)
+    indexes = await connection.fetch(bind(_SQL["unique_indexes"], oid))
+    _check_unique(batches, [tuple(index["columns"]) for index in indexes])
+    types = tuple(columns[name]["type"] for name in batches.key)
+    return Keyset(row["name"], batches.key, types)
+
+
+async def rows_estimated(connection: Connection, keyset: Keyset) -> int | None:
+    """About how many rows there are; `None` for a large table that was never analyzed."""
+    counted: int = await connection.fetchval(
+        f"SELECT count(*) FROM (SELECT FROM {keyset.table} LIMIT {COUNTED_ROWS + 1}) AS counted"  # noqa: S608
+    )
+    if counted <= COUNTED_ROWS:
+        return counted
+    (row,) = await connection.fetch(bind(_SQL["table_facts"], {"table": keyset.table}))
+    estimate: int | None = row["estimate"]
+    return estimate if estimate is not None and estimate > 0 else None
+
+
+def _check_columns(batches: Batches, columns: dict[str, asyncpg.Record]) -> None:
+    for name in (*batches.key, *batches.columns, *batches.backup):
+        if name not in columns:
+            raise DataRefused(
+                f"{batches.table} has no column {name}; it has {', '.join(sorted(columns))}"
+            )
+    nullable = [name for name in batches.key if not columns[name]["required"]]
+    if nullable:
+        raise DataRefused(
+            f"the key column {nullable[0]} of {batches.table} may be NULL, and paging would leave "
+            "such rows out; make it NOT NULL, or name a key that is"
+        )
+    nested = [name for name in batches.key if columns[name]["nested"]]
+    if nested:
+        raise DataRefused(
+            f"the key column {nested[0]} of {batches.table} has the type "
+            f"{columns[nested[0]]['type_called']}, and only plain values can be paged by; name "
+            "another key, or build one with CREATE UNIQUE INDEX CONCURRENTLY"
+        )
+
+
+def _check_unique(batches: Batches, indexes: list[tuple[str, ...]]) -> None:
+    if batches.key in indexes:
+        return
+    written = ",".join(batches.key)
+    for index in indexes:
+        if set(index) == set(batches.key):
+            raise DataRefused(
+                f"the unique index on {batches.table} has another order than key={written}; "
+                f"write key={','.join(index)}"
+            )
+    known = "; or ".join(f"key={','.join(index)}" for index in indexes)
+    instead = f"write {known}" if known else "build one with CREATE UNIQUE INDEX CONCURRENTLY"
+    raise DataRefused(
+        f"no unique index of {batches.table} has exactly the key {written}; {instead}"
+    )

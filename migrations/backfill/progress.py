@@ -1,0 +1,50 @@
+"""How far a data migration is: when it is worth a word, and the word."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from migrations.model.work import BatchProgress
+
+SAY_EVERY_S = 1.0
+"""Nobody reads faster, and a migration that is done before needs no word."""
+SAY_EVERY_UNKNOWN_S = 10.0
+"""Without an estimate there are no hundredths to count by."""
+_MINUTE_S = 60
+_HOUR_S = 3600
+_DAY_S = 86_400
+
+
+class Pace:
+    """Remembers when progress was said last: at most a hundred times per migration."""
+
+    def __init__(self, since: datetime) -> None:
+        self._last = since
+        self._said = 0.0
+
+    def due(self, progress: BatchProgress, now: datetime) -> bool:
+        """Whether to say it now; it counts as said then."""
+        done = progress.done
+        passed = (now - self._last).total_seconds()
+        far = passed >= SAY_EVERY_UNKNOWN_S if done is None else done - self._said >= 0.01
+        if passed < SAY_EVERY_S or not far:
+            return False
+        self._last, self._said = now, done or 0.0
+        return True
+
+
+def progress_text(rows: int, total: int | None, left_s: float | None) -> str:
+    """`41 % · 410,000 of ~1,000,000 · 2 min left`, as far as it is known."""
+    if not total:
+        return f"{rows:,} rows"
+    parts = [f"{min(rows / total, 1.0):.0%}".replace("%", " %"), f"{rows:,} of ~{total:,}"]
+    if left_s is not None:
+        parts.append(f"{_rounded(left_s)} left")
+    return " · ".join(parts)
+
+
+def _rounded(seconds: float) -> str:
+    for unit, length in (("d", _DAY_S), ("h", _HOUR_S), ("min", _MINUTE_S)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,230 @@
+"""One run of a data migration through its table: where it stands, and where it goes next.
+
+Begun is said in the journal once per command; how far it went stands in a row of its own, which
+every batch moves in its own transaction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import asyncpg
+
+from migrations.backfill.backups import (
+    Saved,
+    drop_statements,
+    make_private,
+    place,
+    refuse_left_over,
+    saved_of,
+)
+from migrations.backfill.keyset import Key, Keyset, Page, Paged, key_of, key_text
+from migrations.backfill.paging import keyset_of, rows_estimated
+from migrations.errors import DataRefused
+from migrations.model.migration import Batches, Conflict, Direction, Statement, StatementKind
+from migrations.model.work import BatchProgress, Mode
+from migrations.running.plan import Run, half_done
+from migrations.running.retry import failed_at
+from migrations.running.transactional import begin
+from migrations.sql.literals import Value, bind, named_statements, quote_ident, quote_literal
+from migrations.target.entries import Entry, State, entry_for
+from migrations.target.session import is_connection_lost
+from migrations.target.target import Target
+
+AHEAD_ROWS = 100_000
+"""Keys that one look ahead goes through: milliseconds on an index."""
+AHEAD_PAGES = 50
+_SQL = named_statements("backfill/data.sql")
+
+
+@dataclass(slots=True)
+class Course:
+    """One run through the table."""
+
+    target: Target
+    run: Run
+    batches: Batches
+    keyset: Keyset
+    saved: Saved | None
+    paged: tuple[Paged, ...]
+    after: Key | None = None
+    rows: int = 0
+    count: int = 0
+    total: int | None = None
+    ahead: deque[Page] = field(default_factory=deque)
+    started: float = field(default_factory=time.monotonic)
+    rows_before: int = 0
+    mover: str = field(default_factory=lambda: quote_ident(f"migration_ledger_{uuid4().hex}"))
+    """The session's prepared statement that writes how far it went."""
+
+    @property
+    def source(self) -> Keyset:
+        """What is paged through: the table, or on the way back its backup."""
+        return self.saved.pages if self.batches.restore and self.saved else self.keyset
+
+    @property
+    def whole(self) -> Statement:
+        """Stands for a batch where no single statement can be named."""
+        statements = self.run.section.statements
+        if statements:
+            return statements[0]
+        text = f"SELECT FROM {self.keyset.table} FOR UPDATE"
+        return Statement(text, 1, StatementKind.TRANSACTIONAL, f"SELECT {self.batches.table}")
+
+
+async def without_idle(target: Target) -> Sequence[Entry]:
+    """The journal without data migrations that began with another text and committed no batch.
+
+    Nothing of them is in effect, so the corrected text may begin from the beginning.
+    """
+    begun = half_done(target.entries) if target.work.mode is Mode.UP else {}
+    changed = {
+        one.version
+        for one in target.work.migrations
+        if (progress := begun.get(one.version)) is not None
+        and progress.direction is Direction.UP
+        and progress.checksum != one.up.checksum
+        and not progress.done | progress.intents
+    }
+    if not changed:
+        return target.entries
+    rows = await target.connection.fetch(bind(_SQL["moved"], {"target": target.work.target}))
+    idle = changed - {row["migration"] for row in rows}
+    return [
+        entry
+        for entry in target.entries
+        if entry.migration not in idle or entry.state is not State.BATCHING
+    ]
+
+
+async def prepared(target: Target, run: Run) -> Course:
+    """Check that the table fits, say that it begins, and find the place to go on from."""
+    batches = run.section.batches
+    if batches is None:
+        raise AssertionError("the caller runs only sections with batches here")
+    keyset = await keyset_of(target.connection, batches)
+    saved = saved_of(target, run.migration, batches, keyset) if batches.backup else None
+    paged = tuple(Paged.of(statement.text) for statement in run.section.statements)
+    course = Course(target, run, batches, keyset, saved, paged)
+    if batches.restore:
+        await _check_restorable(course)
+    await _say_begun(course)
+    if saved is not None and not batches.restore:
+        await make_private(target.connection, saved.table)
+    await _find_place(course)
+    await _prepare_mover(course)
+    return course
+
+
+async def _say_begun(course: Course) -> None:
+    """The entry of this command; with the first one, the tables that are needed."""
+    target, run = course.target, course.run
+    begun = entry_for(run.migration, run.direction, -1, State.BATCHING)
+    mine = (target.work.command_id, run.migration.version, run.direction.value, State.BATCHING)
+    known = ((e.command, e.migration, e.direction, e.state) for e in target.entries)
+    if mine in known:
+        return
+    first = ""
+    if run.resume is None:
+        over = bind(_SQL["progress_over"], place(target.work, run.migration.version))
+        parts = [_SQL["install"], over]
+        if run.direction is Direction.UP and run.migration.version in half_done(target.entries):
+            # Begun before without a single batch: its backup is empty, and may be of other columns.
+            parts.append(drop_statements(target.work, run.migration.version))
+        if course.saved is not None and not course.batches.restore:
+            parts.append(course.saved.create(target.work, run.migration))
+        first = ";\n".join(parts)
+    try:
+        await target.record(begun, first=first)
+    except asyncpg.DuplicateTableError:
+        await target.rollback()
+        table = course.saved.table if course.saved else ""
+        raise refuse_left_over(table, run.migration.version) from None
+
+
+async def _find_place(course: Course) -> None:
+    rows = await course.target.connection.fetch(course_sql(course, "progress"))
+    if rows:
+        (row,) = rows
+        course.after = key_of(row["last_key"])
+        course.rows, course.count, course.total = row["rows"], row["batches"], row["total"]
+    else:
+        course.total = await rows_estimated(course.target.connection, course.source)
+    course.rows_before = course.rows
+
+
+async def _prepare_mover(course: Course) -> None:
+    moved = course_sql(course, "progress_moved", **course.target.guards())
+    types = "text, bigint, bigint, bigint, text, bigint"
+    await course.target.connection.execute(f"PREPARE {course.mover} ({types}) AS {moved}")
+
+
+def moved_to(course: Course, page: Page) -> str:
+    """The guarded statement of a batch's transaction that says that it goes as far as `page`."""
+    guards = course.target.guards()
+    rows, batches = course.rows + page.rows, course.count + 1
+    values = (key_text(page.upto), rows, batches, course.total, guards["marker"], guards["seq"])
+    return f"EXECUTE {course.mover} ({', '.join(map(quote_literal, values))})"
+
+
+async def _check_restorable(course: Course) -> None:
+    """Raises DataRefused where nothing is saved, and StatementFailed for rows written since."""
+    target, saved = course.target, course.saved
+    if saved is None:
+        raise AssertionError("a restore has the columns that it restores")
+    known = await target.connection.fetch(bind(_SQL["table_facts"], {"table": saved.table}))
+    if not known:
+        raise DataRefused(
+            "the backup of this migration is gone, so it cannot be undone; write what should "
+            "happen now as a new migration"
+        )
+    if course.batches.conflict is Conflict.REFUSE and course.run.resume is None:
+        try:
+            await begin(target, course.run.section.options)
+            await target.connection.execute(f"RESET ROLE;\n{saved.first_change()}")
+        except asyncpg.PostgresError as error:
+            if is_connection_lost(target.connection, error):
+                raise
+            raise failed_at(error, course.whole) from None
+        await target.rollback()
+
+
+async def next_page(course: Course) -> Page | None:
+    """The next batch; `None` behind the last row."""
+    if not course.ahead:
+        size = course.batches.size
+        ahead = max(1, min(AHEAD_PAGES, AHEAD_ROWS // size))
+        after, place_before = course.after, 0
+        fetch = course.target.connection.fetch
+        try:
+            ends = await fetch(course.source.full_pages(after, size, ahead))
+            ends = ends or await fetch(course.source.last_page(after, size))
+        except asyncpg.PostgresError as error:
+            if is_connection_lost(course.target.connection, error):
+                raise
+            raise failed_at(error, course.whole) from None
+        for end in ends:
+            upto = tuple(end["upto"])
+            course.ahead.append(Page(after, upto, end["place"] - place_before))
+            after, place_before = upto, end["place"]
+    return course.ahead.popleft() if course.ahead else None
+
+
+def progress_of(course: Course) -> BatchProgress:
+    """How far it is, as it is reported."""
+    elapsed = time.monotonic() - course.started
+    done = course.rows - course.rows_before
+    total = None if course.total is None else max(course.total, course.rows)
+    left = None if total is None or not done else (total - course.rows) * elapsed / done
+    return BatchProgress(course.rows, total, course.count, elapsed, left)
+
+
+def course_sql(course: Course, name: str, **values: Value) -> str:
+    """A statement of `data.sql` about this migration and direction."""
+    run = course.run
+    named = place(course.target.work, run.migration.version)
+    return bind(_SQL[name], {**named, "direction": run.direction.value, **values})

@@ -1,0 +1,208 @@
+"""The way to run a data migration: through a table in batches, each committed by itself.
+
+    check the table ─▶ begun (journal) ─▶ batch ─▶ batch ─▶ … ─▶ validate, verify, entry (journal)
+                                            │
+        begin · lock rows · save columns · statements · note what is left · progress · COMMIT
+
+A batch and the row that says how far it went commit together, under the guards of
+`migrations.target.target`, in one round trip. So whoever comes next, after a crash, a cancellation
+or a failure, goes on behind the last committed batch: nothing is done twice, nothing is left out.
+
+Pages are found by the key alone, a few dozen ends at a time, and each batch reads its rows as they
+are then. Rows that are added behind the current page are not seen: let the application, a default
+or a trigger write new rows the new way before the data moves. Memory does not grow with the table.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+
+import asyncpg
+
+from migrations.backfill.assertions import validate
+from migrations.backfill.backups import drop_statements, kept_statement
+from migrations.backfill.keyset import Page
+from migrations.backfill.run import Course, course_sql, moved_to, next_page, prepared, progress_of
+from migrations.backfill.throttle import Throttle
+from migrations.backfill.transform import transform
+from migrations.errors import Refused, RunError
+from migrations.model.migration import Direction, Program, Statement
+from migrations.running.plan import Run
+from migrations.running.retry import RETRYABLE, failed_at, retrying
+from migrations.running.telemetry import statement_span
+from migrations.running.transactional import begin, commit, final_entry
+from migrations.running.verify_section import verify
+from migrations.sql.literals import bind
+from migrations.target import journal
+from migrations.target.entries import NewEntry
+from migrations.target.session import is_connection_lost
+from migrations.target.target import Target
+
+STALE_AFTER_S = 5.0
+"""A pause after which the ends of pages are looked up again: rows may have come in between."""
+SPANS_FIRST = 20
+SPANS_EVERY = 100
+"""Batches that get a span: the first ones, then a sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A piece of a batch; `statement` is the author's, if it is one."""
+
+    sql: str
+    statement: Statement | None = None
+    program: Program | None = None
+
+
+async def run_batches(target: Target, run: Run) -> NewEntry:
+    """Run what is left of it; returns the final entry. Raises StatementFailed, RunError."""
+    started = time.monotonic()
+    course = await prepared(target, run)
+    throttle = Throttle(target, course.batches.pauses)
+    while True:
+        if await throttle.passed() > STALE_AFTER_S:
+            course.ahead.clear()
+        page = await next_page(course)
+        if page is None:
+            return await _finish(course, started)
+
+        async def once(page: Page = page) -> None:
+            await _batch(course, page)
+
+        await retrying(target, once)
+        _went_on(course, page)
+
+
+async def _batch(course: Course, page: Page) -> None:
+    """One batch in one transaction. Raises StatementFailed; a lost connection as it is."""
+    target, options = course.target, course.run.section.options
+    if course.run.section.program is not None:
+        return await _one_by_one(course, page)
+    parts = _parts(course, page)
+    script = [target.opening(options), *(part.sql for part in parts)]
+    script += [_end(course, page), "COMMIT"]
+    try:
+        with _span(course):
+            await target.run_script(";\n".join(script))
+    except Refused:
+        raise
+    except RunError as error:
+        raise failed_at(error, None) from None
+    except asyncpg.PostgresError as error:
+        if is_connection_lost(target.connection, error):
+            raise
+        await target.rollback()
+        if isinstance(error, RETRYABLE):
+            raise failed_at(error, course.whole) from None
+        await _one_by_one(course, page)
+
+
+async def _one_by_one(course: Course, page: Page) -> None:
+    """A batch piece by piece: around a program, or to learn which one the server refuses."""
+    target = course.target
+    at: Statement | None = None
+    await begin(target, course.run.section.options)
+    try:
+        for part in _parts(course, page):
+            at = part.statement
+            if part.program is not None:
+                await transform(course, page, part.program)
+            else:
+                await target.connection.execute(part.sql)
+        at = None
+        await target.run_script(f"{_end(course, page)};\nCOMMIT")
+    except asyncpg.PostgresError as error:
+        if is_connection_lost(target.connection, error):
+            raise
+        raise failed_at(error, at or course.whole) from None
+
+
+def _parts(course: Course, page: Page) -> list[_Part]:
+    """The pieces of a batch, in order."""
+    section, saved, batches = course.run.section, course.saved, course.batches
+    source = course.source
+    own = [
+        _Part(paged.over(source.rows(page)), statement)
+        for paged, statement in zip(course.paged, section.statements, strict=True)
+    ]
+    if section.program is not None:
+        own = [_Part("", program=section.program)]
+    if batches.restore and saved is not None:
+        # Nobody but the owner may read the backup, so a role of the author's is left here.
+        return [_Part(f"RESET ROLE;\n{saved.restore(page, batches.conflict)}"), *own]
+    parts = own
+    if _needs_lock(course):
+        parts = [_Part(source.locked(page)), *parts]
+    if saved is not None:
+        parts.insert(1, _Part(_as_owner(course, saved.save(page))))
+        parts.append(_Part(f"RESET ROLE;\n{saved.note_left(page)}"))
+    return parts
+
+
+def _needs_lock(course: Course) -> bool:
+    """Whether the rows must stand still while the batch looks at them more than once.
+
+    One INSERT reads them once; everything else reads a row and then writes by what it has read.
+    """
+    statements = course.run.section.statements
+    one_insert = len(statements) == 1 and statements[0].summary.startswith("INSERT")
+    return course.saved is not None or not one_insert
+
+
+def _as_owner(course: Course, sql: str) -> str:
+    role = course.run.section.options.role or course.target.settings.role
+    if role is None:
+        return sql
+    back = bind("SET LOCAL ROLE :role", {"role": role})
+    return f"RESET ROLE;\n{sql};\n{back}"
+
+
+def _end(course: Course, page: Page) -> str:
+    """Deferred constraints, then the guarded row that says how far it went."""
+    return f"{journal.statement('settle')};\n{moved_to(course, page)}"
+
+
+def _went_on(course: Course, page: Page) -> None:
+    course.after = page.upto
+    course.rows += page.rows
+    course.count += 1
+    target, run = course.target, course.run
+    target.observer.batch_finished(run.migration, run.direction, progress_of(course))
+
+
+async def _finish(course: Course, started: float) -> NewEntry:
+    """Validate, verify, clean up, and write the entry that says that all of it holds."""
+    run = course.run
+    done = f"{course.rows} rows in {course.count} batches"
+    entry = final_entry(run, started, len(run.section.statements))
+    entry = replace(entry, note=f"{done}; {entry.note}" if entry.note else done)
+
+    async def once() -> None:
+        await begin(course.target, run.section.options)
+        await validate(course.target, course.batches.validate)
+        if run.direction is Direction.UP:
+            await verify(course.target, run.migration)
+        await course.target.connection.execute(_cleaned_up(course))
+        await commit(course.target, entry)
+
+    await retrying(course.target, once)
+    return entry
+
+
+def _cleaned_up(course: Course) -> str:
+    work, version = course.target.work, course.run.migration.version
+    parts = ["RESET ROLE", course_sql(course, "progress_over")]
+    if course.batches.restore:
+        parts.append(drop_statements(work, version))
+    elif course.saved is not None:
+        parts.append(kept_statement(work, version, course.batches.keep_s, course.rows))
+    return ";\n".join(parts)
+
+
+def _span(course: Course) -> AbstractContextManager[None]:
+    if course.count >= SPANS_FIRST and course.count % SPANS_EVERY:
+        return nullcontext()
+    target = course.target
+    return statement_span(target.settings, target.work.target, course.whole)

@@ -1,0 +1,252 @@
+"""A folder of migrations, ordered and hashed.
+
+Which files count is the dialect's to say (`claims`); hidden files and folders never do, links to
+folders are not followed, and a link that leads nowhere is an error. A file that looks like a
+migration and whose name carries no version is an error, never skipped.
+
+The digest names the whole bundle. It is the SHA-256 of these fields, each preceded by its length in
+bytes as 8 bytes, big-endian:
+
+    "migration-ledger/bundle/1"
+    per migration, in running order:  version, name, dialect, number of its files (decimal),
+        per file, in the order of the migration:  file name, SHA-256 of its bytes (32 bytes)
+
+A bundle whose text was filled from variables begins with ".../bundle/2" instead, and each migration
+also has the number of its variables' names, and these. Values do not count, so a bundle is the same
+for every database.
+
+Texts are UTF-8. So the digest does not depend on the folder's path, the order in which the file
+system lists it, or times of files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from migrations.errors import FileNameError, FolderError
+from migrations.formats import AS_IT_IS, Dialect, Reading
+from migrations.formats.detect import by_name, choose
+from migrations.formats.merge import together
+from migrations.formats.multi_folder import ONE_LIST, folders_of, in_one, prefixes
+from migrations.formats.naming import SUFFIX, in_folder
+from migrations.formats.registry import FORMS_OF_OURS, GUESSED, MODULES, OURS, READERS
+from migrations.formats.sql_migrate import is_ours
+from migrations.gc_tuning import without_collector
+from migrations.model.migration import Migration, SourceFile
+from migrations.model.phases import check_units
+from migrations.model.version import NAME_REMEDY
+
+_DIGEST_DOMAIN = b"migration-ledger/bundle/1"
+_DIGEST_DOMAIN_FILLED = b"migration-ledger/bundle/2"
+_LENGTH_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Migrations in running order, each version once."""
+
+    migrations: tuple[Migration, ...]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) over everything in the bundle, as the module's text defines it."""
+        hashed = hashlib.sha256()
+        for field in _digest_fields(self.migrations):
+            hashed.update(len(field).to_bytes(_LENGTH_BYTES, "big"))
+            hashed.update(field)
+        return hashed.hexdigest()
+
+
+def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT_IS) -> Bundle:
+    """Read every migration of a folder; the dialect is found by its marks unless it is named.
+
+    Python modules with a version in their names belong to it, whatever the dialect, and so do files
+    of our own format among those of another. Several folders, joined as in a PATH, are one history
+    (`migrations.formats.multi_folder`). Raises LoadError, whose `file` is relative to the folder.
+    """
+    with without_collector():
+        return _loaded(folders_of(path), dialect, reading)
+
+
+def _loaded(paths: Sequence[Path], dialect: str | None, reading: Reading) -> Bundle:
+    folders = [_Folder(one) for one in paths]
+    readers = [_reader(folder, dialect) for folder in folders]
+    if len(paths) > 1 and all(reader.name in ONE_LIST for reader in readers):
+        joined = _Joined(prefixes(paths), folders)
+        migrations = _migrations(joined, readers[0], reading)
+    else:
+        loaded = [
+            _migrations(folder, reader, reading)
+            for folder, reader in zip(folders, readers, strict=True)
+        ]
+        migrations = in_one(list(zip(paths, loaded, strict=True)))
+    check_units(migrations)
+    return Bundle(tuple(migrations))
+
+
+def _reader(folder: _Folder, dialect: str | None) -> Dialect:
+    known = READERS if dialect else GUESSED
+    return choose(known, dialect, folder.names, folder.read, folder.place, beside=OURS)
+
+
+def _migrations(folder: _Folder | _Joined, reader: Dialect, reading: Reading) -> list[Migration]:
+    modules = folder.modules()
+    files = [] if reader is MODULES else folder.read(reader.claims(folder.names))
+    if not files and not modules:
+        raise FolderError(
+            folder.place,
+            None,
+            "the folder holds no .sql file",
+            f"{NAME_REMEDY}; files in subfolders are not searched",
+        )
+    ours = set() if reader in FORMS_OF_OURS else {file.name for file in files if is_ours(file)}
+    own = [file for file in files if file.name in ours]
+    rest = [file for file in files if file.name not in ours]
+    loaded = together(reader.load(rest, reading) if rest else [], OURS.load(own, reading))
+    return together(loaded, MODULES.load(modules, reading))
+
+
+def load_files(
+    dialect: str,
+    files: Sequence[SourceFile],
+    *,
+    version: str = "",
+    name: str = "",
+    reading: Reading = AS_IT_IS,
+) -> Migration:
+    """Build one migration again from its own files, as they were hashed. Raises LoadError."""
+    place = files[0].name if files else dialect
+    return by_name(READERS, dialect, place).rebuild(version, name, files, reading)
+
+
+def dialect_of(path: Path) -> str:
+    """The dialect that a folder is read in; ours where there is none. Raises LoadError."""
+    if not path.is_dir():
+        return GUESSED[0].name
+    return _reader(_Folder(path), None).name
+
+
+class _Folder:
+    """The files of a folder: their names at once, their bytes when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._bytes: dict[str, SourceFile] = {}
+        self.place = str(path)
+        self.names = sorted(_tree(path, ""))
+
+    def read(self, names: Sequence[str]) -> list[SourceFile]:
+        """Files with their bytes, each read once. Raises LoadError."""
+        return [self._one(name) for name in names]
+
+    def modules(self) -> list[SourceFile]:
+        """Its Python modules. Raises LoadError."""
+        return self.read(MODULES.claims(self.names))
+
+    def _one(self, name: str) -> SourceFile:
+        if name not in self._bytes:
+            self._bytes[name] = _read(self._path, name)
+        return self._bytes[name]
+
+
+class _Joined:
+    """Several folders as the subfolders of one; `prefixes` are their names in it."""
+
+    def __init__(self, prefixes: Sequence[str], folders: Sequence[_Folder]) -> None:
+        self._folders = dict(zip(prefixes, folders, strict=True))
+        self._parts = {
+            f"{prefix}/{name}": (prefix, name)
+            for prefix, folder in self._folders.items()
+            for name in folder.names
+        }
+        self.names = sorted(self._parts)
+        self.place = os.pathsep.join(folder.place for folder in folders)
+
+    def read(self, names: Sequence[str]) -> list[SourceFile]:
+        """Files with their bytes. Raises LoadError."""
+        parts = [self._parts[name] for name in names]
+        return [
+            replace(file, name=f"{prefix}/{name}")
+            for prefix, name in parts
+            for file in self._folders[prefix].read([name])
+        ]
+
+    def modules(self) -> list[SourceFile]:
+        """The Python modules of all folders. Raises LoadError."""
+        return [
+            replace(file, name=f"{prefix}/{file.name}")
+            for prefix, folder in self._folders.items()
+            for file in folder.modules()
+        ]
+
+
+def _tree(path: Path, prefix: str) -> Iterator[str]:
+    """Every name below `path`; links to folders are not followed, hidden ones are left out."""
+    try:
+        with os.scandir(path) as entries:
+            found = [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        place = prefix.rstrip("/") or str(path)
+        remedy = "Name a readable folder"
+        if isinstance(error, FileNotFoundError):
+            remedy = "Name the folder that holds them, or begin one with `ledger create`"
+        raise FolderError(place, None, f"cannot be listed ({error.strerror})", remedy) from None
+    for entry in found:
+        if entry.is_dir(follow_symlinks=False):
+            below = list(_tree(Path(entry.path), f"{prefix}{entry.name}/"))
+            # A folder with the name of a migration is one that somebody expects to be read, unless
+            # the migration is in it.
+            if entry.name.lower().endswith(SUFFIX) and not any(map(in_folder, below)):
+                yield prefix + entry.name
+            yield from below
+        else:
+            yield prefix + entry.name
+
+
+def _read(folder: Path, name: str) -> SourceFile:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        raise FileNameError(shown, None, "the file name is not UTF-8", NAME_REMEDY) from None
+    try:
+        # Plain calls: path objects take as long as reading the file.
+        path = os.path.join(folder, name)
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise FolderError(
+                name,
+                None,
+                "is named like a migration and is not a file",
+                "Rename or remove it; a symbolic link must lead to a file",
+            )
+        with open(path, "rb") as file:
+            return SourceFile(name, file.read())
+    except OSError as error:
+        raise FolderError(
+            name,
+            None,
+            f"cannot be read ({error.strerror})",
+            "Make it readable, or remove it",
+        ) from None
+
+
+def _digest_fields(migrations: Sequence[Migration]) -> Iterator[bytes]:
+    filled = any(migration.variables for migration in migrations)
+    yield _DIGEST_DOMAIN_FILLED if filled else _DIGEST_DOMAIN
+    for migration in migrations:
+        yield migration.version.encode()
+        yield migration.name.encode()
+        yield migration.dialect.encode()
+        if filled:
+            yield str(len(migration.variables)).encode()
+            yield from (name.encode() for name in migration.variables)
+        yield str(len(migration.files)).encode()
+        for file in migration.files:
+            yield file.name.encode()
+            yield hashlib.sha256(file.content).digest()

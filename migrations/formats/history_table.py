@@ -1,0 +1,153 @@
+"""The other tool's own table of history, which some of its migrations name.
+
+    GRANT SELECT ON schema_migrations TO reporting;
+
+Our journal keeps history elsewhere, so that table is not there. A migration that names it says so
+in its notes; a folder that needs the table is read with the dialect `NAME+table` (`--dialect
+dbmate+table`): every section that names the table then begins by making an empty one that looks the
+same, where there is none. Checksums stay those of the files, so nothing else depends on the choice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from migrations.formats import Dialect, Reading
+from migrations.model.migration import Migration, Section, SourceFile, Statement
+from migrations.sql.statements import split
+from migrations.sql.summary import tables
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryTable:
+    """What a tool keeps its history in; `columns` as SQL.
+
+    With a `schema` the table is always in that one, which is made too; without a `name` it stands
+    for the schema alone.
+    """
+
+    name: str
+    columns: str
+    schema: str = ""
+
+    @property
+    def called(self) -> str:
+        """How statements name it, and people."""
+        if not self.name:
+            return f"schema {self.schema}"
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+    def noted(self, migration: Migration) -> Migration:
+        """The migration, with a note if it names the table."""
+        statement = _first(migration, self.called)
+        if statement is None:
+            return migration
+        note = self._advice(migration, statement)
+        return replace(migration, notes=(*migration.notes, note))
+
+    def made(self, migration: Migration) -> Migration:
+        """The migration, which makes the table before it is named."""
+        statement = _first(migration, self.called)
+        if statement is None:
+            return migration
+        advice = self._advice(migration, statement)
+        note = (
+            f"{migration.files[0].name}:{statement.line}: names {self.called}; an empty one is "
+            "made first, where there is none"
+        )
+        down = self._before(migration.down) if migration.down else None
+        up = self._before(migration.up)
+        notes = (*(one for one in migration.notes if one != advice), note)
+        return replace(migration, up=up, down=down, notes=notes)
+
+    def kept_by(self, dialect: Dialect) -> Dialect:
+        """The dialect that makes the table."""
+        return WithHistoryTable(dialect, (self,))
+
+    def _advice(self, migration: Migration, statement: Statement) -> str:
+        return (
+            f"{migration.files[0].name}:{statement.line}: names {self.called}, in which the old "
+            "tool keeps its own history and we do not; where it is missing, read the folder with "
+            f"--dialect {migration.dialect}+table"
+        )
+
+    def _before(self, section: Section) -> Section:
+        first = next((one for one in section.statements if _names(one, self.called)), None)
+        if first is None or section.batches is not None:
+            return section
+        made = split(self._sql(first), file="", first_line=first.line)
+        return replace(section, statements=(*made, *section.statements))
+
+    def _sql(self, statement: Statement) -> str:
+        """What makes it where the statement looks for it."""
+        schema = f"CREATE SCHEMA IF NOT EXISTS {self.schema};" if self.schema else ""
+        if not self.name:
+            return schema
+        found = () if self.schema else tables(statement.text)
+        called = next((name for name in found if _is(name, self.name)), self.called)
+        return f"{schema} CREATE TABLE IF NOT EXISTS {called} ({self.columns});"
+
+
+@dataclass(frozen=True, slots=True)
+class WithHistoryTable:
+    """A dialect as it is, plus an empty look-alike of its tool's own table; never guessed."""
+
+    inner: Dialect
+    tables: tuple[HistoryTable, ...]
+
+    @property
+    def name(self) -> str:
+        """The dialect's, with a suffix."""
+        return f"{self.inner.name}+table"
+
+    def claims(self, names: Sequence[str]) -> Sequence[str]:
+        """What the dialect claims."""
+        return self.inner.claims(names)
+
+    def detect(self, files: Sequence[SourceFile]) -> bool:
+        """False: a person asks for it."""
+        return False
+
+    def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
+        """What the dialect loads, with the table. Raises LoadError."""
+        loaded = self.inner.load(files, reading)
+        return [self._made(migration) for migration in loaded]
+
+    def rebuild(
+        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
+    ) -> Migration:
+        """What the dialect rebuilds, with the table. Raises LoadError."""
+        rebuilt = self.inner.rebuild(version, name, files, reading)
+        return self._made(rebuilt)
+
+    def _made(self, migration: Migration) -> Migration:
+        for table in self.tables:
+            migration = table.made(migration)
+        return replace(migration, dialect=self.name)
+
+
+def _first(migration: Migration, table: str) -> Statement | None:
+    sections = (section for section in (migration.up, migration.down) if section)
+    found = (one for section in sections for one in section.statements if _names(one, table))
+    return next(found, None)
+
+
+def _names(statement: Statement, table: str) -> bool:
+    """Whether it names the table, also in a body that the grammar does not look into."""
+    text = statement.text
+    return table.rpartition(" ")[2] in text and bool(_word(table).search(text))
+
+
+@cache
+def _word(table: str) -> re.Pattern[str]:
+    """What finds the name; `schema` before it may be written in any case, with any blanks."""
+    schema, _, name = table.rpartition(" ")
+    before = rf"(?i:{schema})\s+" if schema else ""
+    return re.compile(rf"(?<!\w){before}{re.escape(name)}(?!\w)")
+
+
+def _is(name: str, table: str) -> bool:
+    return name.rpartition(".")[2] == table

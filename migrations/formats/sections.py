@@ -1,0 +1,226 @@
+"""From the text of a section to the section: what all dialects do alike.
+
+    text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
+      └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
+
+A down section of another tool's folder that cannot be a migration is kept as broken, whether its
+SQL, its variables or the bytes of its file are at fault: the folder loads, as it does for its own
+tool, and only taking that migration back is refused. In our own format it is an error like any
+other.
+
+What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
+left out, statements that make the section run step by step, roles that a second database of the
+same server has already, a psql script. The checksum is the caller's: it is taken from the file's
+own bytes, never from what became of them here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from migrations.errors import (
+    EncodingError,
+    ForbiddenSqlError,
+    LoadError,
+    PsqlScriptError,
+    SqlSyntaxError,
+    VariableError,
+)
+from migrations.formats import Reading
+from migrations.formats.variables import PLACEHOLDER, Reads, fill, read
+from migrations.model.migration import (
+    Language,
+    Migration,
+    Options,
+    Program,
+    Section,
+    SourceFile,
+    Statement,
+    StatementKind,
+)
+from migrations.sql.classify import enum_value_used
+from migrations.sql.psql_script import included, open_transaction, referenced
+
+NO_OPTIONS = Options()
+ROLE_REMEDY = (
+    "roles belong to the server, so the second database of the same server fails here; guard it "
+    "with DO $$ … IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '…') THEN … $$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The text of a section before it is read; `line` is the 1-based line of `file` it starts on.
+
+    `hashed` is what the checksum is taken from. `placeholder` finds what is to be filled. A section
+    is `loose` when its format promises no transaction: then it runs step by step where it uses a
+    value of an enum that it has just added, which no single transaction may. `down` says that the
+    section takes back what an up did: nobody but its author is to blame if it cannot run;
+    `ours` that the file is in our own format. `fault` is why there is no text.
+    """
+
+    text: str
+    file: str
+    hashed: bytes
+    line: int = 1
+    options: Options = NO_OPTIONS
+    verify: bool = False
+    placeholder: re.Pattern[str] = PLACEHOLDER
+    loose: bool = False
+    down: bool = False
+    ours: bool = False
+    fault: LoadError | None = None
+
+    @classmethod
+    def of_file(
+        cls,
+        file: SourceFile,
+        text: str,
+        options: Options = NO_OPTIONS,
+        *,
+        loose: bool = False,
+        down: bool = False,
+        fault: LoadError | None = None,
+    ) -> Body:
+        """A whole file as one section."""
+        hashed = file.content
+        return cls(text, file.name, hashed, options=options, loose=loose, down=down, fault=fault)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A section, what it was filled with, and what to say about it."""
+
+    section: Section
+    variables: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def build(body: Body, reading: Reading) -> Built:
+    """The section that `body` makes; a down is broken rather than refused. Raises LoadError."""
+    checksum = hashlib.sha256(body.hashed).hexdigest()
+    try:
+        return _built(body, checksum, reading)
+    except (SqlSyntaxError, ForbiddenSqlError, VariableError, EncodingError) as error:
+        if not body.down:
+            raise
+        section = Section((), body.options, checksum, file=body.file, broken=str(error))
+        note = f"{error.place}: the down cannot run: {error.problem}. {error.remedy}"
+        return Built(section, notes=(note,))
+
+
+def assemble(
+    named: tuple[str, str], dialect: str, file: SourceFile, built: Mapping[str, Built]
+) -> Migration:
+    """The migration of one file from its sections, called `Up`, `Down` and `Verify`."""
+    up, down, verify = (
+        built[key].section if key in built else None for key in ("Up", "Down", "Verify")
+    )
+    if up is None:
+        raise AssertionError("the caller has checked that there is an Up section")
+    version, name = named
+    return Migration(
+        *(version, name, dialect, up, down, verify, (file,)),
+        notes=tuple(note for one in built.values() for note in one.notes),
+        variables=tuple(sorted({name for one in built.values() for name in one.variables})),
+    )
+
+
+def _built(body: Body, checksum: str, reading: Reading) -> Built:
+    """The section, or what is wrong with it. Raises LoadError."""
+    if body.fault is not None:
+        raise body.fault
+    try:
+        reads = read(
+            body.text,
+            reading.variables,
+            file=body.file,
+            first_line=body.line,
+            verify=body.verify,
+            foreign=not body.ours,
+            pattern=body.placeholder,
+        )
+    except PsqlScriptError as error:
+        return _program(body, checksum, error, reading)
+    options = body.options
+    if reads.wrapper:
+        # Its author wanted one transaction; where a statement forbids that, it runs step by step.
+        options = replace(options, transaction=True)
+    added = None
+    if body.loose and options.transaction and not reads.wrapper:
+        added = enum_value_used(reads.statements)
+    if added is not None:
+        options = replace(options, transaction=False)
+    section = Section(reads.statements, options, checksum, file=body.file)
+    notes = [*_notes(body, section, reads), *([_loosely(body, added)] if added else [])]
+    return Built(section, reads.variables, tuple(notes))
+
+
+def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
+    """The text as a psql script, if a person allowed that. Raises PsqlScriptError.
+
+    Placeholders are filled as anywhere; psql is given the variables that it knows by `:name`.
+    Raises VariableError for a value that splits.
+    """
+    if body.verify:
+        raise error
+    if not reading.programs:
+        remedy = (
+            f"{error.remedy}; or let psql run this folder's scripts with --allow-psql (for one "
+            "database without a ledger: `ledger db up --allow-code`)"
+        )
+        raise PsqlScriptError(error.file, error.line, error.problem, remedy, error.column) from None
+    if line := included(body.text):
+        raise PsqlScriptError(
+            body.file,
+            body.line + line - 1,
+            "the script reads another file, which the migration's checksum would not cover",
+            "Write the other file's text in its place",
+        ) from None
+    filled = fill(
+        body.text, reading.variables, file=body.file, first_line=body.line, pattern=body.placeholder
+    )
+    taken = referenced(filled.filled, reading.variables)
+    # Blank lines in front make psql count lines as the file has them.
+    text = "\n" * (body.line - 1) + filled.filled
+    program = Program(Language.PSQL, body.file, text, variables=taken)
+    how = (
+        "in one transaction"
+        if open_transaction(program)
+        else "statement by statement, so that a crash in it leaves the migration in doubt"
+    )
+    note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
+    names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))
+    return Built(Section((), body.options, checksum, program), names, (note,))
+
+
+def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
+    if reads.wrapper:
+        first, last = reads.wrapper
+        yield (
+            f"{body.file}:{first}: BEGIN, and COMMIT on line {last}, stand around the whole "
+            "section and are left out: it has a transaction of its own"
+        )
+    outside = [one for one in section.statements if one.kind is StatementKind.OUTSIDE]
+    if outside and section.options.transaction:
+        yield (
+            f"{_at(body, outside[0])}: {outside[0].summary} cannot run in a transaction, so the "
+            "section runs and commits statement by statement"
+        )
+    for statement in section.statements:
+        if statement.summary.startswith("CREATE ROLE"):
+            yield f"{_at(body, statement)}: {statement.summary}: {ROLE_REMEDY}"
+
+
+def _loosely(body: Body, added: Statement) -> str:
+    return (
+        f"{_at(body, added)}: adds a value to an enum that is used further down, so the section "
+        "runs and commits statement by statement"
+    )
+
+
+def _at(body: Body, statement: Statement) -> str:
+    return f"{body.file}:{statement.line}"

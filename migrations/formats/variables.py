@@ -1,0 +1,241 @@
+"""Placeholders: the declared ones are filled, everything that only looks like one is left alone.
+
+    ${name}   {{name}}   {{ name }}   {{.name}}   {{ .name }}
+
+Only declared names are replaced, letter by letter as the tools do it, wherever they stand: also in
+literals, comments and bodies of functions. `{{.OTP}}`, `${…}` or `$$` in a JSON literal are data
+unless somebody declares a variable of that name. An undeclared placeholder that stands where SQL
+cannot be read without it is refused by its name.
+
+A value may hold anything that leaves the statements as they are. One that begins, ends or swallows
+a statement is refused: the list of statements is the same whatever the values are. Checksums are
+taken from the file's own bytes, and lines are those of the file, also behind a value of many lines.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from migrations.errors import LoadError, SqlSyntaxError, VariableError
+from migrations.model.migration import Statement
+from migrations.sql.grammar import semicolons
+from migrations.sql.statements import Script, script, split
+
+NAME = r"[A-Za-z_][A-Za-z0-9_.:-]*"
+"""What a variable may be called."""
+PLACEHOLDER = re.compile(
+    rf"\$\{{(?P<shell>{NAME})\}}|\{{\{{[ \t]*\.?(?P<braces>{NAME})[ \t]*\}}\}}"
+)
+"""What looks like a placeholder."""
+
+_NEUTRAL = "x"
+"""Stands in for every value when the statements are counted without them."""
+_LEXICAL = re.compile(r"""[;'"$\\\n]|--|/\*""")
+"""What can change where a statement ends."""
+
+
+class Reads(NamedTuple):
+    """The statements of a section, and what was filled in: the variables' names, sorted.
+
+    `left` are placeholders that stand in it and were not declared, sorted: data, or forgotten.
+    """
+
+    statements: tuple[Statement, ...]
+    variables: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    wrapper: tuple[int, int] | None = None
+    """Lines of the BEGIN and the COMMIT around all of it, which were left out."""
+
+
+def read(
+    sql: str,
+    values: Mapping[str, str],
+    *,
+    file: str,
+    first_line: int = 1,
+    verify: bool = False,
+    foreign: bool = False,
+    pattern: re.Pattern[str] = PLACEHOLDER,
+) -> Reads:
+    """Fill the declared placeholders of `sql`, and split it as `statements.script` does.
+
+    A Verify section is split as `statements.split` does.
+
+    `pattern` finds placeholders; its groups that matched hold the name. Raises VariableError, and
+    what `split` raises, with lines of the file.
+    """
+    text = fill(sql, values, file=file, first_line=first_line, pattern=pattern)
+    try:
+        if verify:
+            found = Script(split(text.filled, file=file, first_line=first_line, verify=True))
+        else:
+            found = script(text.filled, file=file, first_line=first_line, foreign=foreign)
+    except LoadError as error:
+        raise _explained(error, text, file, first_line, pattern) from None
+    statements, wrapper = found.statements, found.wrapper
+    if text.longer:
+        statements = tuple(replace(one, line=text.line(one.line, first_line)) for one in statements)
+        wrapper = wrapper and (text.line(wrapper[0], first_line), text.line(wrapper[1], first_line))
+    return Reads(statements, text.names, text.left, wrapper)
+
+
+class Filled(NamedTuple):
+    """A text with its values, the names that were filled in and those that were not declared."""
+
+    filled: str
+    names: tuple[str, ...]
+    left: tuple[str, ...]
+    longer: tuple[tuple[int, int], ...]
+    """(0-based line of the filled text in which a value ends, lines that values added so far)."""
+
+    def line(self, line: int, first_line: int) -> int:
+        """The file's line of a line of the filled text; inside a value, that of its placeholder."""
+        at = line - first_line
+        found = bisect_right(self.longer, (at, len(self.filled) + 1))
+        added = self.longer[found - 1][1] if found else 0
+        inside = self._inside(at, found)
+        return first_line + (inside if inside is not None else at - added)
+
+    def _inside(self, at: int, found: int) -> int | None:
+        if found == len(self.longer):
+            return None
+        end, added = self.longer[found]
+        before = self.longer[found - 1][1] if found else 0
+        start = end - (added - before)
+        return start - before if start <= at else None
+
+
+def fill(
+    sql: str,
+    values: Mapping[str, str],
+    *,
+    file: str,
+    first_line: int = 1,
+    pattern: re.Pattern[str] = PLACEHOLDER,
+) -> Filled:
+    """`sql` with the declared placeholders filled. Raises VariableError for a value that splits."""
+    found = list(pattern.finditer(sql))
+    if not found:
+        return Filled(sql, (), (), ())
+    known = [match for match in found if _name(match) in values]
+    names = tuple(sorted({_name(match) for match in known}))
+    left = tuple(sorted({_name(match) for match in found} - set(names)))
+    if not known:
+        return Filled(sql, (), left, ())
+    filled = _joined(sql, known, [values[_name(match)] for match in known])
+    if any(_LEXICAL.search(values[name]) for name in names):
+        _refuse_splitting(sql, known, values, file, first_line)
+    return Filled(filled, names, left, tuple(_longer(sql, known, values)))
+
+
+def undeclared(sql: str, values: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of the placeholders in a text that have no value, sorted."""
+    return tuple(sorted({_name(match) for match in PLACEHOLDER.finditer(sql)} - set(values)))
+
+
+def merged(reads: Iterable[Reads | None]) -> tuple[str, ...]:
+    """The variables of several sections, each once, sorted."""
+    return tuple(sorted({name for one in reads if one is not None for name in one.variables}))
+
+
+def _name(match: re.Match[str]) -> str:
+    return next(group for group in match.groups() if group is not None)
+
+
+def _joined(sql: str, known: Sequence[re.Match[str]], values: Sequence[str]) -> str:
+    pieces, at = [], 0
+    for match, value in zip(known, values, strict=True):
+        pieces += [sql[at : match.start()], value]
+        at = match.end()
+    return "".join((*pieces, sql[at:]))
+
+
+def _longer(
+    sql: str, known: Sequence[re.Match[str]], values: Mapping[str, str]
+) -> Iterator[tuple[int, int]]:
+    """See `Filled.longer`; only values with line ends count."""
+    line, at, added = 0, 0, 0
+    for match in known:
+        line += sql.count("\n", at, match.start())
+        at = match.start()
+        ends = values[_name(match)].count("\n")
+        if ends:
+            added += ends
+            yield line + added, added
+
+
+def _refuse_splitting(
+    sql: str,
+    known: Sequence[re.Match[str]],
+    values: Mapping[str, str],
+    file: str,
+    first_line: int,
+) -> None:
+    """Refuse the first value that does not leave the ends of statements where they are.
+
+    They are found by the scanner, which needs no valid SQL, once with a neutral word in the place
+    of every value and once with the values; both must find the same ones.
+    """
+    neutral = [_NEUTRAL] * len(known)
+    wanted = _ends(sql, known, neutral)
+    tried = list(neutral)
+    for index, match in enumerate(known):
+        tried[index] = values[_name(match)]
+        unreadable = wanted is None and _LEXICAL.search(tried[index])
+        if unreadable or _ends(sql, known, tried) != wanted:
+            name = _name(match)
+            raise VariableError(
+                file,
+                first_line + sql.count("\n", 0, match.start()),
+                f"the value of variable {name} changes where statements begin and end",
+                "Give it a value that is a part of one statement, and write statements in the file",
+            )
+
+
+def _ends(
+    sql: str, known: Sequence[re.Match[str]], values: Sequence[str]
+) -> tuple[int, ...] | None:
+    """Offsets in `sql` of the semicolons, -1 for those inside a value; `None` if unreadable."""
+    found = semicolons(_joined(sql, known, values))
+    if found is None:
+        return None
+    spans, shift = [], 0
+    for match, value in zip(known, values, strict=True):
+        start = match.start() + shift
+        shift += len(value) - (match.end() - match.start())
+        spans.append((start, start + len(value), shift))
+    starts = [start for start, _, _ in spans]
+    return tuple(_origin(at, spans, starts) for at in found)
+
+
+def _origin(at: int, spans: Sequence[tuple[int, int, int]], starts: Sequence[int]) -> int:
+    index = bisect_right(starts, at) - 1
+    if index < 0:
+        return at
+    _, end, shift = spans[index]
+    return -1 if at < end else at - shift
+
+
+def _explained(
+    error: LoadError, text: Filled, file: str, first_line: int, pattern: re.Pattern[str]
+) -> LoadError:
+    """The error with the line of the file; an undeclared placeholder in its place is named."""
+    line = text.line(error.line, first_line) if error.line is not None else None
+    if isinstance(error, SqlSyntaxError) and error.line is not None and error.column is not None:
+        lines = text.filled.split("\n")
+        row = lines[error.line - first_line]
+        for match in pattern.finditer(row):
+            if match.start() <= error.column - 1 < match.end():
+                name = _name(match)
+                return VariableError(
+                    file,
+                    line,
+                    f"variable {name} is not declared",
+                    f"Declare it with --var {name}=VALUE, or under [variables] in ledger.toml",
+                    error.column,
+                )
+    return type(error)(error.file, line, error.problem, error.remedy, error.column)

@@ -1,0 +1,1 @@
+"""The words of migrations: a migration, its version, the work of one attempt; values only."""

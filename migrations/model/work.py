@@ -1,0 +1,334 @@
+"""What one database is asked to do, and what came of it: the words of `migrations.runner`.
+
+`Work` goes in, `Outcome` comes out, and an `Observer` hears what happens in between. All of it is
+plain data without secrets, so that it can be reported, traced and tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+from uuid import UUID
+
+from migrations.model.migration import Direction, Language, Migration, Statement
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Epoch:
+    """The fence of an order: a target refuses work whose epoch is lower than the stored one."""
+
+    term: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a database is. A physical clone that has not diverged has the same identity."""
+
+    uuid: UUID
+    system_identifier: str
+    """From `pg_control_system()`; a string, because it does not fit a JSON number."""
+    database_oid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the ledger believes of the target; `None` fields are not checked."""
+
+    identity: Identity | None = None
+    journal_head: str | None = None
+
+
+class Mode(StrEnum):
+    """What a command asks for."""
+
+    UP = "up"
+    """Apply the steps in order; what is applied already is skipped."""
+    DOWN = "down"
+    """Undo the steps in order, whoever applied them; what is not applied is skipped."""
+    ROLLBACK = "rollback"
+    """Undo, newest first, exactly what this rollout applied, half-done steps included."""
+    ADOPT = "adopt"
+    """Take over what another tool, or a person, says is applied; no migration runs."""
+
+
+BASELINE = "baseline"
+"""The source of an adoption that rests on a person's word and on no table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What an adoption rests on.
+
+    `source` is the name of a tool, `auto` to look for the table of any, or `baseline`. With
+    `through`, everything up to that version counts as applied, by a person's word. `table` is for a
+    history that does not have its tool's usual name. `accept_missing` takes over rows that no file
+    belongs to; without it they are refused.
+    """
+
+    source: str = "auto"
+    through: str = ""
+    table: str = ""
+    accept_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What an adoption has in the journal now, or what taking it back has taken out.
+
+    `taken` are versions with the checksum of the up section that the folder has for them, empty
+    where no file belongs to a row. `rows` and `digest` say how the other tool's table looked.
+    """
+
+    source: str
+    table: str
+    rows: int
+    digest: str
+    taken: tuple[tuple[str, str], ...] = ()
+    released: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A person's leave to take a changed up section for the one that was applied.
+
+    `accepted` are the checksums that the journal may hold for it. With `gone` it is the leave to
+    do without the file of what is applied.
+    """
+
+    version: str
+    accepted: tuple[str, ...]
+    reason: str
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A person's word on a migration whose state no probe could settle; evidence in the journal."""
+
+    version: str
+    applied: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideChange:
+    """What somebody did to the target outside of a ledger, as its journal has it."""
+
+    version: str
+    direction: Direction
+    checksum: str
+    reason: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One command on one target: an ordered list of migrations and the way they run.
+
+    The order of `migrations` is the order in which they run (for `DOWN` and `ROLLBACK`: newest
+    first). `rollout` is empty for work outside a ledger, which then needs a `reason`.
+    """
+
+    command_id: UUID
+    rollout: str
+    epoch: Epoch
+    mode: Mode
+    migrations: tuple[Migration, ...]
+    target: str = ""
+    """Schema of the target inside the database; empty means the database's own default."""
+    expectation: Expectation = field(default_factory=Expectation)
+    owner: str = ""
+    """Id of the ledger whose fleet the database belongs to; empty for `ledger db`."""
+    reason: str = ""
+    resolutions: tuple[Resolution, ...] = ()
+    """Written before anything is planned."""
+    programs: frozenset[Language] = frozenset()
+    """Languages of programs that may run here, by the settings of whoever runs them."""
+    repairs: tuple[Repair, ...] = ()
+    """Written after them, where the journal has one of the accepted checksums."""
+    adoption: Adoption | None = None
+    """What `ADOPT` rests on."""
+    drops: frozenset[str] = frozenset()
+    """Versions whose backups go, besides those whose declared period is over."""
+    out_of_order: bool = False
+    """Leave to apply what comes, in the order of `migrations`, before something applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient a run is; a section's own options win over these."""
+
+    lock_timeout_s: float = 2.0
+    """Per statement; short, because a waiting ALTER blocks every reader behind it."""
+    statement_timeout_s: float = 0.0
+    """0 means none: a migration may take hours."""
+    retry_budget: int = 10
+    """Retries of the whole transaction after 55P03, 40P01 or 40001."""
+    retry_for_s: float = 300.0
+    advisory_wait_s: float = 300.0
+    """How long to poll for another migrator's advisory lock."""
+
+
+class StepResult(StrEnum):
+    """What came of one migration on one target."""
+
+    APPLIED = "applied"
+    ROLLED_BACK = "rolled_back"
+    SKIPPED = "skipped"
+    """Nothing to do: applied by something else (up), or not applied (down)."""
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed, without tenant data.
+
+    `kind` is one of `sql`, `verify`, `lock_timeout`, `checksum`, `fence`, `identity`, `pooler`,
+    `unreachable`, `lock_lost`, `cancelled`, `in_doubt`, `irreversible`, `out_of_order`, `adoption`,
+    `history`, `internal`. `message` has
+    the quoted values of SQLSTATE classes 22 and 23 masked; DETAIL, HINT and CONTEXT are never kept.
+    """
+
+    kind: str
+    message: str
+    sqlstate: str | None = None
+    statement: str | None = None
+    """Normalised text of the statement that failed (literals masked)."""
+    file: str | None = None
+    line: int | None = None
+    blocker: str | None = None
+    """Who held the lock: pid, state and age, without query text."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """One migration's result. `recovered`: the journal had it already from the same command."""
+
+    version: str
+    direction: Direction
+    result: StepResult
+    checksum: str
+    duration_ms: int
+    statements: int
+    recovered: bool = False
+    note: str = ""
+    failure: Failure | None = None
+
+
+class Verdict(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"
+    """Everything asked for holds now (also when there was nothing to do)."""
+    FAILED = "failed"
+    REFUSED = "refused"
+    """Nothing was tried: stale epoch, wrong identity or head, pooler, foreign owner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one command on one target."""
+
+    verdict: Verdict
+    steps: tuple[StepOutcome, ...]
+    identity: Identity | None
+    journal_head: str | None
+    failure: Failure | None = None
+    outside: tuple[OutsideChange, ...] = ()
+    """Changes outside of a ledger that the expected head did not know of."""
+    adopted: Adopted | None = None
+    """What was taken over from another tool, or out of the journal again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """How far a data migration is, after a batch was committed; times in seconds.
+
+    `rows` and `batches` count from the first attempt on, `total` is an estimate (`None` without
+    one), `left_s` is what this run's pace makes of it.
+    """
+
+    rows: int
+    total: int | None
+    batches: int
+    elapsed_s: float
+    left_s: float | None
+
+    @property
+    def done(self) -> float | None:
+        """The share that is done, 0 to 1; `None` without an estimate."""
+        return min(self.rows / self.total, 1.0) if self.total else None
+
+
+class Observer(Protocol):
+    """Hears what happens while a command runs. Methods must return quickly and never raise."""
+
+    def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
+        """The session is proven to be the target's."""
+
+    def found_outside(self, changes: Sequence[OutsideChange]) -> None:
+        """What was done outside of a ledger, oldest first; called before any step of this run."""
+
+    def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Something is waited for: a lock with its holder, or the next retry.
+
+        For `since_s` seconds so far; it is looked at again in `retry_in_s`.
+        """
+
+    def trying_again(self) -> None:
+        """The pause is over and what was waited for is tried again; it may be there or not."""
+
+    def step_started(self, migration: Migration, direction: Direction) -> None:
+        """A migration begins."""
+
+    def statement_finished(
+        self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int
+    ) -> None:
+        """Statement `index` (from 1) of `total` has run."""
+
+    def batch_finished(
+        self, migration: Migration, direction: Direction, progress: BatchProgress
+    ) -> None:
+        """A batch of a data migration is committed; called for each one."""
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """A migration ended; called after its journal row is committed."""
+
+
+class Silence:
+    """The observer that hears nothing."""
+
+    def identified(self, identity: Identity, server_version: int, first_contact: bool) -> None:
+        """Ignore."""
+
+    def found_outside(self, changes: Sequence[OutsideChange]) -> None:
+        """Ignore."""
+
+    def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Ignore."""
+
+    def trying_again(self) -> None:
+        """Ignore."""
+
+    def step_started(self, migration: Migration, direction: Direction) -> None:
+        """Ignore."""
+
+    def statement_finished(
+        self, migration: Migration, statement: Statement, index: int, total: int, duration_ms: int
+    ) -> None:
+        """Ignore."""
+
+    def batch_finished(
+        self, migration: Migration, direction: Direction, progress: BatchProgress
+    ) -> None:
+        """Ignore."""
+
+    def step_finished(self, outcome: StepOutcome) -> None:
+        """Ignore."""

@@ -1,0 +1,360 @@
+"""What is to be done, from what is wanted and what the journal says; pure.
+
+A migration on a target is one of
+
+    unknown ──up──▶ applied ──down──▶ rolled back ──up──▶ applied …
+       │               │
+       └── half done ──┘      (stepwise only: some of its statements are done)
+
+and the last entry that says what holds decides, whoever wrote it. Entries of the same command come
+first: a command that is delivered again repeats its report instead of running again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from migrations.model.baselines import set_aside
+from migrations.model.migration import Direction, Migration, Section
+from migrations.model.ordering import late
+from migrations.model.work import Failure, Mode, StepOutcome, StepResult, Work
+from migrations.target.entries import GONE, REPAIR, RESOLVE, Entry, State
+from migrations.target.journal import latest_by_version
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is half done of a stepwise migration: statements by their number from 1."""
+
+    direction: Direction
+    checksum: str
+    rollout: str
+    done: frozenset[int] = frozenset()
+    intents: frozenset[int] = frozenset()
+    """Begun, with the note that what they make was not there before; done or not."""
+
+    @property
+    def open(self) -> frozenset[int]:
+        """Begun and not known to be done."""
+        return self.intents - self.done
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Nothing runs: the outcome is known."""
+
+    outcome: StepOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A section runs, after what is half done is resumed or cleaned up."""
+
+    migration: Migration
+    direction: Direction
+    section: Section
+    resume: Progress | None = None
+    """Half done in the same direction: go on behind it."""
+    clean: Progress | None = None
+    """Half done in the other direction: clean up its open statements first."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """It must not run, and neither must anything else of this command."""
+
+    migration: Migration
+    direction: Direction
+    failure: Failure
+
+
+Decision: TypeAlias = Report | Run | Stop
+
+
+@dataclass(slots=True)
+class _History:
+    """One migration's entries, boiled down."""
+
+    settled: Entry | None = None
+    doubtful: Entry | None = None
+    """A failure that left the state unknown, not settled since."""
+    steps: list[Entry] = field(default_factory=list)
+
+    @property
+    def applied(self) -> bool:
+        return self.settled is not None and self.settled.state is State.APPLIED
+
+
+def plan(work: Work, entries: Sequence[Entry]) -> tuple[Decision, ...]:
+    """What each migration of `work` needs, in the order of `work`.
+
+    A plan that stops anywhere runs nothing: it is then the reports up to there, and the stop.
+    """
+    histories = _histories(entries)
+    aside = _aside(work, histories)
+    decisions: list[Decision] = []
+    for migration in work.migrations:
+        history = histories.get(migration.version, _History())
+        reason = aside.get(migration.version)
+        decision = (
+            repeated(work, migration, entries)
+            or (_skipped(migration, Direction.UP, reason) if reason else None)
+            or _decide(work, migration, history)
+        )
+        if decision is not None:
+            decisions.append(decision)
+    if work.mode is Mode.UP and not work.out_of_order:
+        decisions = _in_order(work, decisions, histories)
+    return _cut_at_stop(decisions)
+
+
+def applied_versions(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """The migrations that hold now, each with the entry that says so."""
+    latest = latest_by_version(entries)
+    return {version: entry for version, entry in latest.items() if entry.state is State.APPLIED}
+
+
+def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
+    """The migrations of which some statements are done and others not."""
+    histories = _histories(entries)
+    found = {version: _progress(history) for version, history in histories.items()}
+    return {version: progress for version, progress in found.items() if progress is not None}
+
+
+def _in_order(
+    work: Work, decisions: Sequence[Decision], histories: Mapping[str, _History]
+) -> list[Decision]:
+    """The decisions, with a stop for what would run late; what is half done is finished."""
+    aside = _aside(work, histories)
+    ranked = [one for one in work.migrations if one.version not in aside]
+    messages = late(ranked, {v for v, history in histories.items() if history.applied})
+
+    def checked(decision: Decision) -> Decision:
+        if not isinstance(decision, Run) or decision.resume is not None:
+            return decision
+        message = messages.get(decision.migration.version)
+        if message is None:
+            return decision
+        return _stop(decision.migration, Direction.UP, "out_of_order", message)
+
+    return [checked(decision) for decision in decisions]
+
+
+def _aside(work: Work, histories: Mapping[str, _History]) -> dict[str, str]:
+    """What need not run here because of a baseline, with the reason."""
+    if work.mode is not Mode.UP:
+        return {}
+    there = {version for version, one in histories.items() if version and _is_there(one)}
+    return set_aside(work.migrations, there)
+
+
+def _is_there(history: _History) -> bool:
+    return history.applied or bool(history.steps) or history.doubtful is not None
+
+
+def _cut_at_stop(decisions: list[Decision]) -> tuple[Decision, ...]:
+    for index, decision in enumerate(decisions):
+        if isinstance(decision, Report) and decision.outcome.result is StepResult.FAILED:
+            return tuple(decisions[: index + 1])
+    for index, decision in enumerate(decisions):
+        if isinstance(decision, Stop):
+            reports = [earlier for earlier in decisions[:index] if isinstance(earlier, Report)]
+            return (*reports, decision)
+    return tuple(decisions)
+
+
+def repeated(work: Work, migration: Migration, entries: Sequence[Entry]) -> Report | None:
+    """The outcome that this very command already had for the migration."""
+    direction = _direction(work.mode)
+    for entry in entries:
+        ours = entry.command == work.command_id and entry.migration == migration.version
+        if ours and entry.step == 0 and entry.direction == direction:
+            return Report(outcome_of(entry, direction))
+    return None
+
+
+def _decide(work: Work, migration: Migration, history: _History) -> Decision | None:
+    match work.mode:
+        case Mode.UP:
+            return _up(work, migration, history)
+        case Mode.DOWN:
+            return _down(migration, history)
+        case Mode.ROLLBACK:
+            return _rollback(work, migration, history)
+        case Mode.ADOPT:
+            return None
+
+
+def _up(work: Work, migration: Migration, history: _History) -> Decision:
+    progress = _progress(history)
+    settled = history.settled
+    if doubt := _doubt(migration, Direction.UP, history):
+        return doubt
+    if progress is not None and progress.direction is Direction.DOWN:
+        return _stop(migration, Direction.UP, "in_doubt", _HALF_UNDONE)
+    if settled is not None and history.applied:
+        if migration.repeatable and settled.up_checksum != migration.up.checksum:
+            return Run(migration, Direction.UP, migration.up, note="its text has changed")
+        return _already_applied(work, migration, settled)
+    if progress is not None and progress.checksum != migration.up.checksum:
+        return _stop(migration, Direction.UP, "checksum", _HALF_DONE_OTHER_TEXT)
+    return Run(migration, Direction.UP, migration.up, resume=progress)
+
+
+def _already_applied(work: Work, migration: Migration, entry: Entry) -> Decision:
+    if not is_text_of(entry, migration):
+        return _stop(migration, Direction.UP, "checksum", changed(migration.version))
+    if work.rollout and entry.rollout == work.rollout:
+        return Report(outcome_of(entry, Direction.UP))
+    note = "applied before by another rollout" if entry.rollout else "applied outside of a ledger"
+    return _skipped(migration, Direction.UP, note + _down_note(migration, entry))
+
+
+def changed(version: str) -> str:
+    """What to say of a migration whose text is not the one that was applied."""
+    return (
+        "the migration was applied here with another up section; restore the file as it was "
+        "applied, and write the change as a new migration; or accept the new text with "
+        f"`ledger repair {version} --accept-changed --reason WHY` "
+        "(`ledger db repair` for one database)"
+    )
+
+
+def is_text_of(entry: Entry, migration: Migration) -> bool:
+    """Whether what an entry says was applied is the up section that the migration has now.
+
+    A person's word carries no checksum, and neither does a row of another tool without a file: a
+    text that nobody knows cannot differ.
+    """
+    if entry.direction == RESOLVE or entry.up_checksum is None:
+        return True
+    return entry.up_checksum == migration.up.checksum
+
+
+def _down(migration: Migration, history: _History) -> Decision:
+    progress = _progress(history)
+    if doubt := _doubt(migration, Direction.DOWN, history):
+        return doubt
+    if progress is None and not history.applied:
+        return _skipped(migration, Direction.DOWN, "not applied")
+    return _undo(migration, history.settled, progress)
+
+
+def _rollback(work: Work, migration: Migration, history: _History) -> Decision | None:
+    progress = _progress(history)
+    settled = history.settled
+    begun_here = progress is not None and progress.rollout == work.rollout
+    applied_here = history.applied and settled is not None and settled.rollout == work.rollout
+    if history.doubtful is not None and history.doubtful.rollout == work.rollout:
+        return _doubt(migration, Direction.DOWN, history)
+    if not (begun_here or applied_here):
+        return None
+    return _undo(migration, settled if history.applied else None, progress)
+
+
+def _undo(migration: Migration, settled: Entry | None, progress: Progress | None) -> Decision:
+    section = migration.down
+    if section is None:
+        return _stop(migration, Direction.DOWN, "irreversible", _NO_DOWN)
+    if section.broken:
+        message = f"the migration cannot be undone, because its down cannot run: {section.broken}"
+        return _stop(migration, Direction.DOWN, "irreversible", message)
+    note = _down_note(migration, settled) if settled else ""
+    if progress is None or progress.direction is Direction.UP:
+        return Run(migration, Direction.DOWN, section, clean=progress, note=note.lstrip("; "))
+    if progress.checksum != section.checksum:
+        return _stop(migration, Direction.DOWN, "checksum", _HALF_DONE_OTHER_TEXT)
+    return Run(migration, Direction.DOWN, section, resume=progress, note=note.lstrip("; "))
+
+
+def _doubt(migration: Migration, direction: Direction, history: _History) -> Stop | None:
+    if history.doubtful is None:
+        return None
+    return _stop(migration, direction, "in_doubt", _UNSETTLED)
+
+
+def _histories(entries: Iterable[Entry]) -> dict[str, _History]:
+    histories: dict[str, _History] = {}
+    for entry in entries:
+        history = histories.setdefault(entry.migration, _History())
+        if entry.settles:
+            before = histories[entry.migration].settled
+            if before is not None and entry.direction in (REPAIR, GONE):
+                # It was not applied by this: who applied it takes it back.
+                entry = replace(entry, rollout=before.rollout)
+            histories[entry.migration] = _History(settled=entry)
+        elif entry.step != 0:
+            history.steps.append(entry)
+        elif entry.failure is not None and entry.failure.kind == "in_doubt":
+            history.doubtful = entry
+    return histories
+
+
+def _progress(history: _History) -> Progress | None:
+    if not history.steps:
+        return None
+    last = history.steps[-1]
+    return Progress(
+        Direction(last.direction),
+        last.checksum,
+        last.rollout,
+        done=frozenset(step.step for step in history.steps if step.state is State.STEP_DONE),
+        intents=frozenset(-step.step for step in history.steps if step.state is State.INTENT),
+    )
+
+
+def outcome_of(entry: Entry, direction: Direction) -> StepOutcome:
+    """The outcome that an entry about a whole migration (step 0) speaks of, read again."""
+    results = {
+        State.APPLIED: StepResult.APPLIED,
+        State.ROLLED_BACK: StepResult.ROLLED_BACK,
+        State.FAILED: StepResult.FAILED,
+    }
+    return StepOutcome(
+        version=entry.migration,
+        direction=direction,
+        result=results[entry.state],
+        checksum=entry.checksum,
+        duration_ms=entry.duration_ms,
+        statements=entry.statements,
+        recovered=True,
+        note=entry.note,
+        failure=entry.failure,
+    )
+
+
+def _skipped(migration: Migration, direction: Direction, note: str) -> Report:
+    section = migration.section(direction)
+    checksum = section.checksum if section else ""
+    return Report(
+        StepOutcome(migration.version, direction, StepResult.SKIPPED, checksum, 0, 0, note=note)
+    )
+
+
+def _down_note(migration: Migration, entry: Entry) -> str:
+    now = migration.down.checksum if migration.down else None
+    changed = entry.direction != RESOLVE and entry.down_checksum != now
+    return "; its down section has changed since" if changed else ""
+
+
+def _stop(migration: Migration, direction: Direction, kind: str, message: str) -> Stop:
+    return Stop(migration, direction, Failure(kind, message))
+
+
+def _direction(mode: Mode) -> Direction:
+    return Direction.UP if mode is Mode.UP else Direction.DOWN
+
+
+_HALF_DONE_OTHER_TEXT = (
+    "the migration is half done with another text of this section; run the old text to its end, "
+    "or roll it back with a Down section beside the old text, before the new one"
+)
+_HALF_UNDONE = "the migration is half rolled back; finish the rollback, then apply it again"
+_NO_DOWN = "the migration has no down section, so it cannot be undone; write a new one instead"
+_UNSETTLED = (
+    "an earlier attempt left the state of this migration unknown; look at the database, then say "
+    "`ledger resolve DATABASE MIGRATION --applied` or `--not-applied`"
+)

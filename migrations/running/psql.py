@@ -1,0 +1,244 @@
+"""psql scripts as migrations: the file's text, run by the psql that is installed here.
+
+A script that fits in one transaction (`migrations.sql.psql_script`) gets one from psql; our entry
+is its last statement:
+
+    psql --single-transaction:  script ─▶ entry (step done) ─▶ COMMIT    then: verify ─▶ final entry
+
+so the journal has the entry exactly when the effect is there, crash or not: a psql that outlives
+its agent finds the entry's number taken by the next attempt, and its transaction rolls back. Any
+other script commits as it goes:
+
+    intent ─▶ psql ─▶ step done          a crash or a failure in between leaves the state in doubt
+
+Declared variables are set by a script of their own before it. Secrets go through psql's
+environment, values through files that only we can read, neither through its arguments. Its output
+is thrown away, for it may hold tenant data; of what it says of errors, one line is kept, in
+SQLSTATE classes 22 and 23 only the code. When we are cancelled, psql is interrupted, and killed if
+that does not end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from migrations.errors import InDoubt
+from migrations.model.migration import Options, Program
+from migrations.model.work import Failure
+from migrations.running.plan import Run
+from migrations.running.retry import StatementFailed
+from migrations.sql.psql_script import open_transaction, prologue
+from migrations.target.entries import NewEntry, State, entry_for
+from migrations.target.session import (
+    SESSION_SETTINGS,
+    VERIFIED_TLS,
+    ConnectionSettings,
+    milliseconds,
+)
+from migrations.target.target import Target
+
+APPLICATION_NAME = "migration-ledger psql"
+"""What `pg_stat_activity` shows."""
+INTERRUPT_GRACE_S = 3.0
+"""Enough for a cancelled statement to end; then the process is killed."""
+
+_CLOSING = """
+SET SESSION AUTHORIZATION DEFAULT;
+SET ROLE NONE;
+SET LOCAL search_path TO pg_catalog;
+{entry};
+"""
+_SERVER_ERROR = re.compile(
+    r"^psql:[^\n]*?:(\d+): (?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}): ([^\n]*)", re.MULTILINE
+)
+_OWN_ERROR = re.compile(r"^psql:(?:[^\n]*?:(\d+):)?\s*(?:error: )?([^\n]*)", re.MULTILINE)
+_MASKED_CLASSES = ("22", "23")
+_MESSAGE_MAX_CHARS = 500
+
+
+async def run_psql(target: Target, run: Run, program: Program) -> int:
+    """Run the script, and journal that it is done; how many steps that was.
+
+    Raises StatementFailed when nothing of it holds, InDoubt when nobody can tell.
+    """
+    if run.resume is not None and 1 in run.resume.done:
+        return 1
+    # A long script must not run under an epoch that only this process knows.
+    await target.keep_epoch()
+    started = time.monotonic()
+    if open_transaction(program):
+        await _in_one_transaction(target, run, program, started)
+    else:
+        await _as_it_goes(target, run, program, started)
+    return 1
+
+
+async def _in_one_transaction(target: Target, run: Run, program: Program, started: float) -> None:
+    entry = _done(run, started)
+    closing = _CLOSING.format(entry=target.entry_for_elsewhere(entry))
+    code, said = await _psql(target, run.section.options, program, closing)
+    if await target.written_elsewhere(entry):
+        return
+    if code == 0:
+        raise InDoubt(
+            f"psql ended {program.file} without an error and without the entry that ends it; take "
+            "what ends it early or switches ON_ERROR_STOP off out of the script, look at the "
+            "database, then settle the migration with `ledger resolve`"
+        )
+    raise _failed(program, said)
+
+
+async def _as_it_goes(target: Target, run: Run, program: Program, started: float) -> None:
+    if run.resume is not None:
+        raise InDoubt(
+            f"{program.file} was begun before and nobody knows how far it came; look at the "
+            "database, then settle the migration with `ledger resolve`"
+        )
+    await target.record(entry_for(run.migration, run.direction, -1, State.INTENT))
+    code, said = await _psql(target, run.section.options, program)
+    if code != 0:
+        failure = _failed(program, said).failure
+        raise InDoubt(
+            f"{failure.message} (line {failure.line or '?'} of {program.file}); what stands before "
+            "that may be committed: look at the database, then settle the migration with "
+            "`ledger resolve`"
+        )
+    await target.record(_done(run, started))
+
+
+def _done(run: Run, started: float) -> NewEntry:
+    entry = entry_for(run.migration, run.direction, 1, State.STEP_DONE)
+    return replace(entry, statements=1, duration_ms=round((time.monotonic() - started) * 1000))
+
+
+async def _psql(
+    target: Target, options: Options, program: Program, closing: str = ""
+) -> tuple[int, str]:
+    """The exit code of psql and what it said of errors; with a closing it is one transaction."""
+    psql = shutil.which("psql")
+    if psql is None:
+        message = "psql is not installed here; install PostgreSQL's client programs where this runs"
+        raise StatementFailed(Failure("program", message), None, FileNotFoundError("psql"))
+    with tempfile.TemporaryDirectory(prefix="migration-ledger-psql-") as name:
+        folder = Path(name)
+        arguments = ["--no-psqlrc", "--quiet", "--no-password"]
+        arguments += ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"]
+        if closing:
+            arguments.append("--single-transaction")
+        scripts = (prologue(program), program.text, closing)
+        for number, script in enumerate(filter(None, scripts), start=1):
+            file = folder / f"{number}.sql"
+            file.write_bytes(script.encode())
+            arguments.append(f"--file={file}")
+        process = await asyncio.create_subprocess_exec(
+            psql,
+            *arguments,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=_environment(target, options, folder),
+            cwd=folder,
+            # Its own group, so that what it starts ends with it.
+            start_new_session=True,
+        )
+        return await _ended(process)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
+    """Wait for the end; a cancellation ends the process first."""
+    try:
+        _, said = await process.communicate()
+    except asyncio.CancelledError:
+        _signal(process, signal.SIGINT)
+        try:
+            async with asyncio.timeout(INTERRUPT_GRACE_S):
+                await process.wait()
+        except TimeoutError:
+            _signal(process, signal.SIGKILL)
+            await process.wait()
+        raise
+    return process.returncode or 0, said.decode(errors="replace")
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _environment(target: Target, options: Options, home: Path) -> dict[str, str]:
+    """All that psql gets to know; the rest of our own environment stays with us."""
+    settings = target.settings
+    password = {"PGPASSWORD": settings.password.reveal()} if settings.password else {}
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "PGHOST": settings.host,
+        "PGPORT": str(settings.port),
+        "PGDATABASE": settings.database,
+        "PGUSER": settings.user,
+        "PGAPPNAME": APPLICATION_NAME,
+        "PGCLIENTENCODING": "UTF8",
+        "PGCONNECT_TIMEOUT": "10",
+        "PGOPTIONS": " ".join(_options(target, options)),
+        **password,
+        **_encryption(settings),
+    }
+
+
+def _options(target: Target, options: Options) -> list[str]:
+    """The session's settings, as the start-up packet takes them."""
+    limits = target.limits
+    lock = limits.lock_timeout_s if options.lock_timeout_s is None else options.lock_timeout_s
+    length = options.statement_timeout_s
+    length = limits.statement_timeout_s if length is None else length
+    values = {
+        **SESSION_SETTINGS,
+        "lock_timeout": str(milliseconds(lock)),
+        "statement_timeout": str(milliseconds(length)),
+    }
+    if schema := target.work.target:
+        values["search_path"] = '"' + schema.replace('"', '""') + '"'
+    if role := options.role or target.settings.role:
+        values["role"] = role
+    return [f"-c {name}={_escaped(value)}" for name, value in values.items()]
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r"([\\\s])", r"\\\1", value)
+
+
+def _encryption(settings: ConnectionSettings) -> dict[str, str]:
+    if settings.host.startswith("/"):
+        return {}
+    root = settings.sslrootcert
+    if root is None and settings.sslmode == VERIFIED_TLS:
+        root = "system"
+    files = {"PGSSLROOTCERT": root, "PGSSLCERT": settings.sslcert, "PGSSLKEY": settings.sslkey}
+    given = {name: value for name, value in files.items() if value}
+    return {"PGSSLMODE": settings.sslmode, **given}
+
+
+def _failed(program: Program, said: str) -> StatementFailed:
+    """What psql said, as a failure of the script."""
+    found = _SERVER_ERROR.search(said)
+    if found is not None:
+        line, state, message = int(found[1]), found[2], found[3][:_MESSAGE_MAX_CHARS]
+        if state.startswith(_MASKED_CLASSES):
+            message = f"the server refused the data (SQLSTATE {state})"
+        failure = Failure("sql", message, sqlstate=state, file=program.file, line=line)
+    else:
+        own = _OWN_ERROR.search(said)
+        message = f"psql: {own[2][:_MESSAGE_MAX_CHARS]}" if own else "psql ended with an error"
+        line_number = int(own[1]) if own and own[1] else None
+        failure = Failure("sql", message, file=program.file, line=line_number)
+    return StatementFailed(failure, None, RuntimeError(failure.message))

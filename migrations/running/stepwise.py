@@ -1,0 +1,280 @@
+"""The way to run a section with statements that cannot run in a transaction.
+
+Ordinary statements commit one by one, each together with its step entry. A statement of the other
+kind is framed by two entries:
+
+    intent ──▶ statement, alone and outside of any transaction ──▶ step done
+       │
+       └─ after a crash: probe ─ valid: done ─ invalid: drop it, run again ─ absent: run again
+
+Settings that a script makes for its session hold for the rest of it, though every statement starts
+from clean ones: they are made again before each statement that follows (`migrations.carried`).
+
+Statements of that kind without a probe (VACUUM, REINDEX, CLUSTER) change no definition and are run
+again. A valid index that was there before anybody meant to build it is an error, unless the
+statement says IF NOT EXISTS: then it counts, with a note, as it does for the server. For a
+concurrent index `lock_timeout` is 0: a timeout while it waits for old snapshots would
+leave an invalid index behind. The last transaction holds the Verify section and the final entry.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import asyncpg
+
+from migrations.errors import IndexFailed, InDoubt
+from migrations.model.migration import (
+    ConcurrentIndex,
+    Direction,
+    Language,
+    Section,
+    Statement,
+    StatementKind,
+)
+from migrations.running.code import run_alone
+from migrations.running.plan import Run
+from migrations.running.probe import Found, IndexState, drop_invalid, probe, probe_at_rest
+from migrations.running.psql import run_psql
+from migrations.running.retry import RETRYABLE, failed_at, retrying
+from migrations.running.telemetry import statement_span
+from migrations.running.transactional import begin, commit, elapsed_ms, final_entry, run_statement
+from migrations.running.verify_section import verify
+from migrations.sql import summary
+from migrations.sql.session_settings import carried
+from migrations.target.entries import NewEntry, State, entry_for
+from migrations.target.session import is_connection_lost
+from migrations.target.target import Target
+
+NOTHING_TOOK_EFFECT = "cleaned up; no statement had taken effect"
+
+
+async def run_stepwise(target: Target, run: Run) -> NewEntry:
+    """Run what is not done yet; returns the final entry. Raises StatementFailed, RunError."""
+    started = time.monotonic()
+    if run.section.program is not None:
+        in_psql = run.section.program.language is Language.PSQL
+        alone = run_psql if in_psql else run_alone
+        count = await alone(target, run, run.section.program)
+        return await _finish(target, run, started, count)
+    done = run.resume.done if run.resume else frozenset[int]()
+    notes = [run.note]
+    for number, statement in enumerate(run.section.statements, start=1):
+        if number in done:
+            continue
+        if statement.kind is StatementKind.TRANSACTIONAL:
+            await _ordinary(target, run, number, statement)
+        else:
+            notes.append(await _outside(target, run, number, statement))
+    run = replace(run, note="; ".join(filter(None, notes)))
+    return await _finish(target, run, started, len(run.section.statements))
+
+
+async def cleaned(target: Target, run: Run) -> Run:
+    """Take away what half-done statements of the other direction left; the run that remains.
+
+    Raises InDoubt when the journal speaks of another text than the one at hand.
+    """
+    if run.clean is None:
+        return run
+    if run.clean.checksum != run.migration.up.checksum:
+        raise InDoubt(
+            "the migration is half done with another text of its up section; look at the "
+            "database, then settle it with `ledger resolve`"
+        )
+    if run.migration.up.batches is not None:
+        # Some batches are committed, others are not: the way back looks at each row anyway.
+        return run
+    if run.migration.up.program is not None:
+        # Nobody can tell how far it came; its `down` must cope with any part of `up`.
+        return run
+    effects = bool(run.clean.done)
+    up = run.migration.up
+    for number in sorted(run.clean.open):
+        index = up.statements[number - 1].concurrent_index
+        if index is not None and index.action == "create":
+            await _settings_of(target, up, number, index)
+            found = await probe_at_rest(target, index)
+            if found.state is IndexState.INVALID:
+                await target.set_alone(up.options, lock_timeout_s=0)
+                await drop_invalid(target, found)
+            effects = effects or found.state is IndexState.VALID
+        else:
+            effects = True
+    if effects:
+        return run
+    return replace(run, section=replace(run.section, statements=()), note=NOTHING_TOOK_EFFECT)
+
+
+async def _ordinary(target: Target, run: Run, number: int, statement: Statement) -> None:
+    """One statement and its step entry in one transaction."""
+    total = len(run.section.statements)
+
+    async def once() -> None:
+        started = time.monotonic()
+        await begin(target, run.section.options)
+        await _carry(target, run.section, number)
+        await run_statement(target, run.migration, statement, number, total)
+        await commit(target, _step_done(run, number, statement, started))
+
+    await retrying(target, once)
+
+
+async def _outside(target: Target, run: Run, number: int, statement: Statement) -> str:
+    """One statement that cannot run in a transaction, between its intent and its completion.
+
+    Returns what is to be noted of it.
+    """
+    started = time.monotonic()
+    intended = run.resume is not None and number in run.resume.intents
+    index = statement.concurrent_index
+    # A long statement must not run under an epoch that only this process knows.
+    await target.keep_epoch()
+    there, note = False, ""
+    if index is not None:
+        await _settings_of(target, run.section, number, index)
+        there, note = await _holds_already(target, run, statement, index, intended)
+    if not there:
+        if not intended:
+            entry = entry_for(run.migration, run.direction, -number, State.INTENT)
+            await target.record(replace(entry, statement=summary.normalized(statement.text)))
+        await retrying(target, lambda: _alone(target, run, number, statement))
+    await target.record(_step_done(run, number, statement, started))
+    total = len(run.section.statements)
+    target.observer.statement_finished(run.migration, statement, number, total, elapsed_ms(started))
+    return note
+
+
+async def _holds_already(
+    target: Target, run: Run, statement: Statement, index: ConcurrentIndex, intended: bool
+) -> tuple[bool, str]:
+    """Whether the statement's effect is there and may be, with a note if it is not by our doing.
+
+    What is broken by our doing is taken away. The session has the settings of the statement.
+
+    Raises StatementFailed when an index of that name was there before anybody meant to build it.
+    """
+    found = await probe_at_rest(target, index)
+    ours = intended or index.name in _indexes_half_done(run)
+    if index.action == "drop":
+        return found.state is IndexState.ABSENT and (intended or run.clean is not None), ""
+    match found.state:
+        case IndexState.VALID if ours:
+            return True, ""
+        case IndexState.VALID if index.if_not_exists:
+            return True, f"the index {found.name} was there before, whatever it is on"
+        case IndexState.INVALID if ours:
+            await target.set_alone(run.section.options, lock_timeout_s=0)
+            await drop_invalid(target, found)
+            return False, ""
+        case IndexState.VALID | IndexState.INVALID:
+            raise failed_at(_there_before(found), statement)
+        case _:
+            # Absent, or the name of something else: the server has the last word.
+            return False, ""
+
+
+def _indexes_half_done(run: Run) -> set[str]:
+    """Names of the indexes that a half-done run of the other direction was working on."""
+    if run.clean is None:
+        return set()
+    begun = (run.migration.up.statements[number - 1] for number in run.clean.open)
+    return {item.concurrent_index.name for item in begun if item.concurrent_index}
+
+
+async def _settings_of(
+    target: Target, section: Section, number: int, index: ConcurrentIndex | None
+) -> None:
+    """Clean settings, and then the script's own, as its statement of this number finds them.
+
+    Names are looked up with them, before the statement and after a crash. Raises StatementFailed.
+    """
+    await target.set_alone(section.options, lock_timeout_s=0 if index else None)
+    await _carry(target, section, number)
+    if index:
+        await target.connection.execute("SET lock_timeout = 0")
+
+
+async def _carry(target: Target, section: Section, number: int) -> None:
+    """Make the settings again that the statements before this one made. Raises StatementFailed."""
+    for setting in carried(section.statements[: number - 1]):
+        try:
+            await target.connection.execute(setting.text)
+        except asyncpg.PostgresError as error:
+            if is_connection_lost(target.connection, error):
+                raise
+            raise failed_at(error, setting) from None
+
+
+async def _alone(target: Target, run: Run, number: int, statement: Statement) -> None:
+    """Run one statement outside of any transaction. Raises StatementFailed."""
+    index = statement.concurrent_index
+    await _settings_of(target, run.section, number, index)
+    try:
+        with statement_span(target.settings, target.work.target, statement):
+            await target.connection.execute(statement.text)
+    except asyncpg.PostgresError as error:
+        if is_connection_lost(target.connection, error):
+            raise
+        failed = failed_at(error, statement)
+        if index is not None and index.action == "create":
+            remedy = await _after_failed_build(target, index, error)
+            failed.failure = replace(failed.failure, message=failed.failure.message + remedy)
+        raise failed from None
+    if index is not None and index.action == "create":
+        found = await probe(target, index)
+        if found.state is not IndexState.VALID:
+            raise failed_at(IndexFailed(f"the index {index.name} is not valid{_FIX}"), statement)
+
+
+async def _after_failed_build(
+    target: Target, index: ConcurrentIndex, error: asyncpg.PostgresError
+) -> str:
+    """Clean up before a retry; otherwise leave the evidence and say how to go on."""
+    found = await probe_at_rest(target, index)
+    if found.state is not IndexState.INVALID:
+        return ""
+    if isinstance(error, RETRYABLE):
+        await drop_invalid(target, found)
+        return ""
+    return f"; the build left the invalid index {found.name}{_FIX}"
+
+
+async def _finish(target: Target, run: Run, started: float, count: int) -> NewEntry:
+    """Verify, and write the entry that says that all of it holds."""
+    entry = final_entry(run, started, count)
+
+    async def once() -> None:
+        await begin(target, run.section.options)
+        if run.direction is Direction.UP:
+            await verify(target, run.migration)
+        await commit(target, entry)
+
+    await retrying(target, once)
+    return entry
+
+
+def _step_done(run: Run, number: int, statement: Statement, started: float) -> NewEntry:
+    entry = entry_for(run.migration, run.direction, number, State.STEP_DONE)
+    return replace(
+        entry,
+        statements=1,
+        statement=summary.normalized(statement.text),
+        duration_ms=elapsed_ms(started),
+    )
+
+
+def _there_before(found: Found) -> IndexFailed:
+    what = "an invalid index" if found.state is IndexState.INVALID else "an index"
+    return IndexFailed(
+        f"{what} {found.name} was there before; drop it with DROP INDEX CONCURRENTLY "
+        f"{found.name}, or give the new one another name"
+    )
+
+
+_FIX = (
+    "; correct the data and order the migration again: the next attempt drops the invalid index "
+    "first; before the statement itself can change, roll the migration back (a Down section may be "
+    "added for that)"
+)

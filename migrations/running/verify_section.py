@@ -1,0 +1,61 @@
+"""Verify sections: does the change hold? Asked inside the transaction that makes it.
+
+The rule: every SELECT (also VALUES and TABLE) must return at least one row, and the first column of
+every row must be true. Everything else must not raise an error. Where a dialect has another rule
+(`Holds.NO_ERROR`), no statement may raise one, and what they changed is taken back.
+"""
+
+from __future__ import annotations
+
+import asyncpg
+
+from migrations.errors import VerifyFailed
+from migrations.model.migration import Holds, Migration, Section, Statement
+from migrations.running.code import check
+from migrations.running.retry import failed_at
+from migrations.running.telemetry import statement_span
+from migrations.target.session import Connection, is_connection_lost
+from migrations.target.target import Target
+
+_SAVE = "SAVEPOINT ledger_verify"
+_TAKE_BACK = "ROLLBACK TO SAVEPOINT ledger_verify; RELEASE SAVEPOINT ledger_verify"
+
+
+async def verify(target: Target, migration: Migration) -> None:
+    """Run the Verify section in the open transaction, if there is one. Raises StatementFailed."""
+    if migration.verify is None:
+        return
+    section = migration.verify
+    await check(target.connection, target.settings, target.work.target, section)
+    if section.holds is Holds.NO_ERROR:
+        await target.connection.execute(_SAVE)
+    await _ask(target, section)
+    if section.holds is Holds.NO_ERROR:
+        await target.connection.execute(_TAKE_BACK)
+
+
+async def _ask(target: Target, section: Section) -> None:
+    """Run the statements of a Verify section. Raises StatementFailed."""
+    for statement in section.statements:
+        try:
+            with statement_span(target.settings, target.work.target, statement):
+                problem = await answer_problem(target.connection, statement, section.holds)
+        except asyncpg.PostgresError as error:
+            if is_connection_lost(target.connection, error):
+                raise
+            raise failed_at(error, statement) from None
+        if problem:
+            message = f"Verify, line {statement.line}: {problem}; the change does not hold"
+            raise failed_at(VerifyFailed(message), statement)
+
+
+async def answer_problem(connection: Connection, statement: Statement, holds: Holds) -> str:
+    """What is wrong with the answer to one check; empty when it holds. Raises PostgresError."""
+    if holds is Holds.NO_ERROR or not statement.summary.startswith("SELECT"):
+        await connection.execute(statement.text)
+        return ""
+    rows = await connection.fetch(statement.text)
+    if not rows:
+        return "no row came back"
+    wrong = sum(1 for row in rows if len(row) == 0 or row[0] is not True)
+    return f"the first column is not true in {wrong} of {len(rows)} rows" if wrong else ""

@@ -1,0 +1,1 @@
+"""What SQL says, read with PostgreSQL's own grammar; nothing is sent anywhere."""

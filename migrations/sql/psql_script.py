@@ -1,0 +1,86 @@
+"""What can be told of a psql script by looking at it; pure.
+
+A script is taken to fit in one transaction only when every part of it is understood: its
+meta-commands are harmless to a transaction, what remains parses once the variables of psql are
+replaced by neutral words, and no statement controls transactions or refuses to run in one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from migrations.model.migration import Program, StatementKind
+from migrations.sql.classify import kind_of
+from migrations.sql.grammar import GrammarError, parse
+
+_INCLUDES = re.compile(r"^[ \t]*\\(?:i|ir|include|include_relative)\b", re.MULTILINE)
+_COMMAND = re.compile(r"^[ \t]*\\(\S+)[^\n]*$", re.MULTILINE)
+_SEND = re.compile(r"\\(?:gexec|gset|gdesc|g|gx)\b[^\n]*")
+_COPY_DATA = re.compile(
+    r"^([ \t]*copy\b[^;]*?\bfrom\s+stdin\b[^;]*;)[^\n]*\n.*?^\\\.[ \t]*$",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+_QUOTED = re.compile(r"""(?<!:):(['"])(\w+)\1""")
+_PLAIN = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
+_REFERENCE = re.compile(r"""(?<!:):(?:'(\w+)'|"(\w+)"|\{\?(\w+)\}|([A-Za-z_]\w*))""")
+_PSQLS_OWN = frozenset(
+    {
+        *("AUTOCOMMIT", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "SINGLELINE", "SINGLESTEP"),
+        *("FETCH_COUNT", "VERBOSITY", "QUIET", "ECHO", "ECHO_HIDDEN"),
+    }
+)
+"""Variables that choose how psql runs and reports: not for a person's values."""
+_ESCAPED = {"\\": r"\\", "'": r"\'", "\n": r"\n", "\r": r"\r"}
+_HARMLESS = frozenset(
+    {
+        *("copy", "set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "timing", "!"),
+        *("gexec", "gset", "g", "gx", "gdesc", "restrict", "unrestrict", "prompt", "getenv"),
+        *("encoding", "o", "out", "errverbose", "cd", "setenv", "d", "dt", "."),
+    }
+)
+"""Meta-commands that neither end a transaction nor choose what runs."""
+
+
+def included(text: str) -> int | None:
+    """The 1-based line of the first command that reads another script; `None` without one."""
+    found = _INCLUDES.search(text)
+    return text.count("\n", 0, found.start()) + 1 if found else None
+
+
+def referenced(text: str, declared: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The declared variables that the script may ask psql for, with their values, sorted.
+
+    A reference inside a literal is none for psql; to count it here does no harm.
+    """
+    found = {name for match in _REFERENCE.finditer(text) for name in match.groups() if name}
+    return tuple((name, declared[name]) for name in sorted(found & (set(declared) - _PSQLS_OWN)))
+
+
+def prologue(program: Program) -> str:
+    """What makes the program's variables known to psql, as a script of its own."""
+    return "".join(f"\\set {name} '{_escaped(value)}'\n" for name, value in program.variables)
+
+
+def open_transaction(program: Program) -> bool:
+    """Whether the whole script can run in one transaction that somebody else opens."""
+    values = dict(program.variables)
+    sql = _COPY_DATA.sub(lambda found: found.group(1), program.text)
+    commands = [found.group(1).lower() for found in _COMMAND.finditer(sql)]
+    if any(command not in _HARMLESS for command in commands):
+        return False
+    sql = _SEND.sub(";", _COMMAND.sub("", sql))
+    sql = _QUOTED.sub(r"\1\2\1", sql)
+    sql = _PLAIN.sub(lambda found: values.get(found.group(1), found.group(1)), sql)
+    try:
+        statements = parse(sql)
+    except GrammarError:
+        return False
+    return not any(
+        item.field == "transaction_stmt" or kind_of(item) is StatementKind.OUTSIDE
+        for item in statements
+    )
+
+
+def _escaped(value: str) -> str:
+    return "".join(_ESCAPED.get(letter, letter) for letter in value)

@@ -1,0 +1,181 @@
+"""Splits a section of SQL into statements, each with its place, its kind and its name.
+
+One section is parsed once. Whatever cannot be a migration is refused here with file, line and
+remedy; `migrations.sql.refusals` holds those rules, `migrations.sql.grammar` the parser.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from migrations.errors import ForbiddenSqlError, LoadError, PsqlScriptError, SqlSyntaxError
+from migrations.model.migration import Statement, StatementKind
+from migrations.sql.classify import concurrent_index, kind_of
+from migrations.sql.grammar import TOO_DEEP, GrammarError, RawStatement, parse, tree
+from migrations.sql.refusals import refusal
+from migrations.sql.summary import summary_of
+
+_INLINE_COPY = re.compile(r"\bcopy\b[^;]*\bfrom\s+stdin\b[^;]*;", re.IGNORECASE)
+_PSQL_VARIABLE = re.compile(r""":(?:'\w+'|"\w+"|[A-Za-z_]\w*|\{)""")
+_QUOTED_WORD_MAX_CHARS = 40
+_SETS = (tree.VAR_SET_VALUE, tree.VAR_SET_DEFAULT, tree.VAR_RESET)
+_BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
+
+
+class Script(NamedTuple):
+    """A section in statements; `wrapper` are the lines of the BEGIN and COMMIT left out."""
+
+    statements: tuple[Statement, ...]
+    wrapper: tuple[int, int] | None = None
+
+
+def split(
+    sql: str, *, file: str, first_line: int = 1, verify: bool = False
+) -> tuple[Statement, ...]:
+    """The statements of `sql` in order; comments around them are left out.
+
+    `first_line` is the 1-based line of `file` on which `sql` starts; it must start a line.
+    `verify` allows only what a Verify section may hold: SELECT (also VALUES and TABLE) and DO.
+    Raises SqlSyntaxError and ForbiddenSqlError.
+    """
+    return _statements(sql, _parsed(sql, file, first_line), file, first_line, verify=verify)
+
+
+def script(sql: str, *, file: str, first_line: int = 1, foreign: bool = False) -> Script:
+    """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`.
+
+    Settings of the session may stand before that BEGIN. `foreign` says that the text was written
+    for another tool (`migrations.sql.refusals`).
+    """
+    raw = _parsed(sql, file, first_line)
+    begin = settings_before(raw)
+    if not _wrapped(raw[begin:]):
+        return Script(_statements(sql, raw, file, first_line, foreign=foreign))
+    data = sql.encode()
+    first, last = (first_line + data.count(b"\n", 0, raw[end].start) for end in (begin, -1))
+    inside = [*raw[:begin], *raw[begin + 1 : -1]]
+    return Script(_statements(sql, inside, file, first_line, foreign=foreign), (first, last))
+
+
+def settings_before(raw: list[RawStatement]) -> int:
+    """How many statements that set something for the session stand at the beginning.
+
+    They mean the same inside of the transaction that begins behind them.
+    """
+    for index, item in enumerate(raw):
+        node = item.node
+        if not isinstance(node, tree.VariableSetStmt) or node.is_local or node.kind not in _SETS:
+            return index
+    return len(raw)
+
+
+def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:
+    try:
+        return parse(sql)
+    except GrammarError as error:
+        raise _explain(sql, error, file, first_line) from None
+
+
+def _wrapped(raw: list[RawStatement]) -> bool:
+    """Whether a plain BEGIN is the first statement and a plain COMMIT the last, and no other."""
+    control = [item.field == "transaction_stmt" for item in raw]
+    if len(raw) < 2 or not (control[0] and control[-1]) or any(control[1:-1]):
+        return False
+    first, last = raw[0].node, raw[-1].node
+    begins = first.kind in _BEGINS and not first.options
+    return begins and last.kind == tree.TRANS_STMT_COMMIT and not last.chain
+
+
+def _statements(
+    sql: str,
+    raw: list[RawStatement],
+    file: str,
+    first_line: int,
+    *,
+    verify: bool = False,
+    foreign: bool = False,
+) -> tuple[Statement, ...]:
+    data = sql.encode()
+    statements: list[Statement] = []
+    line, at = first_line, 0
+    for item in raw:
+        line += data.count(b"\n", at, item.start)
+        at = item.start
+        text = data[item.start : item.end].decode().rstrip()
+        kind = kind_of(item)
+        if found := refusal(item, text, kind, verify, foreign):
+            raise ForbiddenSqlError(file, line + found.line, found.problem, found.remedy)
+        index = concurrent_index(item) if kind is StatementKind.OUTSIDE else None
+        statements.append(Statement(text, line, kind, summary_of(item), index))
+    return tuple(statements)
+
+
+def _explain(sql: str, error: GrammarError, file: str, first_line: int) -> LoadError:
+    """The most helpful error for text that PostgreSQL's grammar refuses."""
+    if (start := _inline_copy_start(sql, error.position)) is not None:
+        return PsqlScriptError(
+            file,
+            first_line + sql.count("\n", 0, start),
+            "COPY … FROM STDIN with its data inline works in psql only",
+            "Write INSERT INTO … VALUES, or load the data outside of the migration",
+        )
+    line = first_line + sql.count("\n", 0, error.position)
+    column = error.position - sql.rfind("\n", 0, error.position)
+    if variable := _PSQL_VARIABLE.match(sql, error.position):
+        return PsqlScriptError(
+            file,
+            line,
+            f"{variable.group()} is a variable of psql, not SQL",
+            "Write its value, or a declared placeholder",
+            column,
+        )
+    if sql[error.position : error.position + 1] == "\\":
+        return _meta_command(sql, error.position, file, line, column)
+    problem = f"PostgreSQL's grammar says: {_shortened(error.message)}"
+    return SqlSyntaxError(file, line, problem, _syntax_remedy(error.message), column)
+
+
+def _meta_command(sql: str, position: int, file: str, line: int, column: int) -> LoadError:
+    word = re.match(r"\\\S*", sql[position:])
+    spelled = word.group() if word else "\\"
+    return PsqlScriptError(
+        file,
+        line,
+        f"{spelled} is a command of psql, not SQL",
+        "Leave it out, and write what it does as SQL",
+        column,
+    )
+
+
+def _inline_copy_start(sql: str, position: int) -> int | None:
+    """Offset of the COPY … FROM STDIN whose data starts before `position`; `None` without one."""
+    for match in _INLINE_COPY.finditer(sql, 0, position):
+        try:
+            before = parse(sql[: match.end()])
+        except GrammarError:
+            continue
+        if before and before[-1].field == "copy_stmt":
+            return match.start()
+    return None
+
+
+def _syntax_remedy(message: str) -> str:
+    if message.startswith("unterminated"):
+        return "Close it; a marker line inside quotes or a block comment ends the section"
+    if message.startswith(TOO_DEEP):
+        return "Take the expression apart: it is nested too deeply"
+    if message.endswith("at end of input"):
+        return "Complete the last statement"
+    return "Correct the statement; the text before this place was understood"
+
+
+def _shortened(message: str) -> str:
+    """The grammar's message with at most a few characters of the author's text."""
+    head, near, quoted = message.partition(' at or near "')
+    if not near:
+        return head
+    word = quoted.rstrip('"').split("\n", 1)[0]
+    if len(word) > _QUOTED_WORD_MAX_CHARS:
+        word = word[:_QUOTED_WORD_MAX_CHARS] + "…"
+    return f'{head} at or near "{word}"'

@@ -1,0 +1,130 @@
+"""Reads rows of our own tables by COPY: one round trip, and nothing for the server to plan.
+
+A query through asyncpg takes two round trips, and planning it reads catalogs that nothing else of a
+small migration touches (seen: with more databases than fit in its cache, reading the journal took
+the server 1.9 ms by a query and 0.7 ms by COPY). Binary, because what COPY writes as text depends
+on settings such as DateStyle. The format is PostgreSQL's, documented with COPY.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from migrations.sql.literals import quote_ident
+from migrations.target.session import Connection
+
+Reader: TypeAlias = Callable[[bytes], Any]
+Row: TypeAlias = dict[str, Any]
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_COUNT = struct.Struct("!h").unpack_from
+_LENGTH = struct.Struct("!i").unpack_from
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""Where PostgreSQL counts microseconds from."""
+
+
+def integer(field: bytes) -> int:
+    """A smallint, an integer or a bigint."""
+    return int.from_bytes(field, "big", signed=True)
+
+
+def boolean(field: bytes) -> bool:
+    """A boolean."""
+    return field != b"\0"
+
+
+def moment(field: bytes) -> datetime:
+    """A timestamptz."""
+    return _EPOCH + timedelta(microseconds=integer(field))
+
+
+def identifier(field: bytes) -> UUID:
+    """A uuid."""
+    return UUID(bytes=field)
+
+
+def json_text(field: bytes) -> str:
+    """A jsonb, as its text; the first byte is the version of the form."""
+    return field[1:].decode()
+
+
+text: Reader = bytes.decode
+"""A text or a name."""
+
+
+async def copied(
+    connection: Connection, schema: str, table: str, columns: Mapping[str, Reader]
+) -> list[Row]:
+    """All rows of a table, these columns of them, in no order.
+
+    Raises what the server raises, `UndefinedTableError` for a table that is not there.
+    """
+    received = bytearray()
+    await connection.copy_from_table(
+        table,
+        schema_name=schema,
+        columns=list(columns),
+        output=_into(received),
+        format="binary",
+    )
+    return _rows(received, columns)
+
+
+async def copied_behind(
+    connection: Connection, first: str, schema: str, table: str, columns: Mapping[str, Reader]
+) -> list[Row]:
+    """As `copied`, with statements before it in the same round trip; their answers are not read.
+
+    COPY is sent as a simple query, which may hold several statements; asyncpg passes over answers
+    that come before COPY's own (0.32: `_process__copy_out`).
+    """
+    received = bytearray()
+    names = ", ".join(map(quote_ident, columns))
+    copy = f"COPY {quote_ident(schema)}.{quote_ident(table)} ({names}) TO STDOUT (FORMAT binary)"
+    both = f"{first};\n{copy}"
+    await connection._copy_out(both, _into(received), None)  # type: ignore[attr-defined]
+    return _rows(received, columns)
+
+
+async def queried(connection: Connection, query: str, columns: Mapping[str, Reader]) -> list[Row]:
+    """All rows of a query without parameters, which has these columns. Raises what it raises."""
+    received = bytearray()
+    await connection.copy_from_query(query, output=_into(received), format="binary")
+    return _rows(received, columns)
+
+
+def _into(received: bytearray) -> Callable[[bytes], Coroutine[Any, Any, None]]:
+    async def take(data: bytes) -> None:
+        received.extend(data)
+
+    return take
+
+
+def _rows(received: bytearray, columns: Mapping[str, Reader]) -> list[Row]:
+    return [_row(fields, columns) for fields in _tuples(bytes(received))]
+
+
+def _tuples(data: bytes) -> Iterator[list[bytes | None]]:
+    if not data.startswith(_SIGNATURE):
+        raise ValueError("the server did not answer COPY in the binary form")
+    # Behind the signature: flags, and the length of an extension that nobody uses yet.
+    at = len(_SIGNATURE) + 8 + _LENGTH(data, len(_SIGNATURE) + 4)[0]
+    while (count := _COUNT(data, at)[0]) >= 0:
+        at += 2
+        fields: list[bytes | None] = []
+        for _ in range(count):
+            start, length = at + 4, _LENGTH(data, at)[0]
+            at = start + max(length, 0)
+            fields.append(None if length < 0 else data[start:at])
+        yield fields
+
+
+def _row(fields: list[bytes | None], columns: Mapping[str, Reader]) -> Row:
+    return {
+        name: None if field is None else read(field)
+        for (name, read), field in zip(columns.items(), fields, strict=True)
+    }

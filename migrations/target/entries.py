@@ -1,0 +1,143 @@
+"""What a journal entry says, before it is written and after it was read; pure.
+
+Each entry is chained to the one before it: its head is
+
+    SHA-256( previous head (64 hex characters) ‖ per field: length as 8 bytes, big-endian ‖ UTF-8 )
+
+over command, rollout, migration, direction, step, state, checksum of up, checksum of down. The
+chain starts from the database's UUID and the target's name. Two databases with the same head have
+the same history; a clone that went its own way has another head.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from migrations.model.migration import Migration
+from migrations.model.work import Failure
+
+RESOLVE = "resolve"
+"""The direction of an entry that holds a person's word instead of a run."""
+ADOPT = "adopt"
+"""The direction of an entry that another tool's history, or a baseline, stands behind."""
+REPAIR = "repair"
+"""The direction of an entry that accepts another up section for the one that was applied."""
+GONE = "gone"
+"""The direction of an entry that accepts that the file of what is applied is gone."""
+WORDS = frozenset({RESOLVE, ADOPT, REPAIR, GONE})
+"""Directions of entries for which nothing ran."""
+
+_LENGTH_BYTES = 8
+_GENESIS_DOMAIN = b"migration-ledger/journal/1"
+
+
+class State(StrEnum):
+    """What an entry says happened."""
+
+    APPLIED = "applied"
+    ROLLED_BACK = "rolled_back"
+    NOT_APPLIED = "not_applied"
+    """A person said so."""
+    FAILED = "failed"
+    INTENT = "intent"
+    """A statement that cannot run in a transaction is about to run."""
+    STEP_DONE = "step_done"
+    BATCHING = "batching"
+    """A data migration has begun; how far it is stands in its own table of progress."""
+    BACKUP_DROPPED = "backup_dropped"
+    """What a data migration had saved is gone."""
+    MET = "met"
+    """The first contact with the target."""
+    ADOPTED = "adopted"
+    """How another tool's table looked when its rows were taken over; `note` is JSON."""
+    VISITED = "visited"
+    """An attempt that had nothing to do, or nothing but reports; it moves the fence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the journal, as it was read."""
+
+    seq: int
+    head: str
+    command: UUID
+    rollout: str
+    migration: str
+    direction: str
+    step: int
+    state: State
+    up_checksum: str | None
+    down_checksum: str | None
+    statements: int
+    finished_at: datetime
+    duration_ms: int
+    note: str = ""
+    failure: Failure | None = None
+    reason: str = ""
+    made_by: str = ""
+
+    @property
+    def checksum(self) -> str:
+        """Checksum of the section that the entry is about."""
+        return (self.down_checksum if self.direction == "down" else self.up_checksum) or ""
+
+    @property
+    def settles(self) -> bool:
+        """Whether it says what holds now, so that unfinished steps before it no longer matter."""
+        return self.state in (State.APPLIED, State.ROLLED_BACK, State.NOT_APPLIED)
+
+    @property
+    def about_target(self) -> bool:
+        """Whether it is about no migration: met, visited, adopted."""
+        return self.migration == ""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEntry:
+    """One row of the journal that is to be written."""
+
+    migration: str
+    direction: str
+    step: int
+    state: State
+    up_checksum: str | None
+    down_checksum: str | None
+    statements: int = 0
+    duration_ms: int = 0
+    statement: str | None = None
+    note: str = ""
+    failure: Failure | None = None
+    reason: str = ""
+
+
+def entry_for(migration: Migration, direction: str, step: int, state: State) -> NewEntry:
+    """An entry about `migration` with the checksums of its two sections."""
+    down = migration.down.checksum if migration.down else None
+    return NewEntry(migration.version, direction, step, state, migration.up.checksum, down)
+
+
+def entry_about_target(state: State) -> NewEntry:
+    """An entry that is about no migration."""
+    return NewEntry("", "", 0, state, None, None)
+
+
+def genesis(database: UUID, target: str) -> str:
+    """What the head of the first entry is chained to."""
+    return hashlib.sha256(_GENESIS_DOMAIN + database.bytes + target.encode()).hexdigest()
+
+
+def next_head(head: str, command: UUID, rollout: str, entry: NewEntry) -> str:
+    """The head after `entry`, as the module's text defines it."""
+    hashed = hashlib.sha256(head.encode())
+    for field in (
+        *(str(command), rollout, entry.migration, entry.direction, str(entry.step), entry.state),
+        *(entry.up_checksum or "", entry.down_checksum or ""),
+    ):
+        data = field.encode()
+        hashed.update(len(data).to_bytes(_LENGTH_BYTES, "big"))
+        hashed.update(data)
+    return hashed.hexdigest()

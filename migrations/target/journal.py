@@ -1,0 +1,196 @@
+"""The journal inside a tenant database: its statements, installing it, reading it.
+
+Writing an entry is `migrations.target.target`'s, because an entry is only written under its guards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from operator import itemgetter
+from typing import TypeAlias
+from uuid import UUID
+
+import asyncpg
+
+from migrations.model.work import Epoch, Failure
+from migrations.sql.literals import Expression, Value, bind, named_statements
+from migrations.target.binary_copy import (
+    Row,
+    copied,
+    copied_behind,
+    identifier,
+    integer,
+    json_text,
+    moment,
+    text,
+)
+from migrations.target.entries import Entry, NewEntry, State
+from migrations.target.session import Connection
+
+AnyRow: TypeAlias = "asyncpg.Record | Row"
+
+INSTALL_KEY = 7_091_223_640_115_482_001
+"""Advisory lock around installing, one for all targets of a database; any constant will do."""
+
+STORAGE_CLAUSE_SINCE = 160000
+"""The first release whose CREATE TABLE takes STORAGE."""
+
+PLAIN_MAX_BYTES = 6000
+"""Of an entry's texts, for one that is stored in a page: a row of 8160 bytes fits, and the other
+columns take less than 500."""
+
+COLUMNS = {
+    "target": text,
+    "seq": integer,
+    "head": text,
+    "command": identifier,
+    "rollout": text,
+    "migration": text,
+    "direction": text,
+    "step": integer,
+    "state": text,
+    "up_checksum": text,
+    "down_checksum": text,
+    "statements": integer,
+    "note": text,
+    "failure": json_text,
+    "reason": text,
+    "database_uuid": identifier,
+    "owner": text,
+    "epoch_term": integer,
+    "epoch_position": integer,
+    "finished_at": moment,
+    "duration_ms": integer,
+    "made_by": text,
+}
+"""What is read of an entry, and how."""
+
+_SQL = named_statements("target/journal.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A target's entries, oldest first, and what the last one says of the target."""
+
+    database_uuid: UUID
+    owner: str
+    epoch: Epoch
+    entries: tuple[Entry, ...]
+
+    @property
+    def head(self) -> str:
+        """The head of the last entry."""
+        return self.entries[-1].head
+
+
+def statement(name: str, /, **values: Value) -> str:
+    """The statement of `journal.sql` with this name, its values put in."""
+    return bind(_SQL[name], values)
+
+
+async def read(connection: Connection, target: str) -> Record | None:
+    """The journal of a target; `None` when the target was never met.
+
+    By COPY where the target is the database's default, and so is nearly always the only one; one of
+    many schemas asks for its own entries alone.
+    """
+    if target:
+        return record_of(await connection.fetch(statement("read", target=target)))
+    rows = await copied(connection, "migration_ledger", "journal", COLUMNS)
+    return record_of(row for row in rows if row["target"] == target)
+
+
+async def read_behind(connection: Connection, first: str) -> Record | None:
+    """The journal of a whole database, with statements before it in the same round trip."""
+    rows = await copied_behind(connection, first, "migration_ledger", "journal", COLUMNS)
+    return record_of(row for row in rows if row["target"] == "")
+
+
+def record_of(rows: Iterable[AnyRow]) -> Record | None:
+    """The journal in the rows of what reads it; `None` without an entry."""
+    ordered = sorted((row for row in rows if row["seq"] is not None), key=itemgetter("seq"))
+    if not ordered:
+        return None
+    last = ordered[-1]
+    return Record(
+        database_uuid=last["database_uuid"],
+        owner=last["owner"],
+        epoch=Epoch(last["epoch_term"], last["epoch_position"]),
+        entries=tuple(_entry(row) for row in ordered),
+    )
+
+
+async def known_uuid(connection: Connection) -> UUID | None:
+    """The database's UUID, if any of its targets was met."""
+    found: UUID | None = await connection.fetchval(statement("database_uuid"))
+    return found
+
+
+def install_statements(server_version: int) -> str:
+    """What makes the table where it is missing; harmless where it is not.
+
+    `server_version` is one number, 180006 for 18.6.
+    """
+    plain = statement("plain_storage") if server_version >= STORAGE_CLAUSE_SINCE else ""
+    return statement("install", install_key=INSTALL_KEY, storage=Expression(plain))
+
+
+def entry_statement(columns: Mapping[str, Value]) -> str:
+    """What writes an entry, however long its texts are."""
+    entry = statement("entry", **columns)
+    size = sum(len(value.encode()) for value in columns.values() if isinstance(value, str))
+    return f"{statement('long_entries')};\n{entry}" if size > PLAIN_MAX_BYTES else entry
+
+
+def entry_values(entry: NewEntry) -> dict[str, Value]:
+    """The columns of an entry that are its own, as the statement `record` names them."""
+    return {
+        "migration": entry.migration,
+        "direction": entry.direction,
+        "step": entry.step,
+        "state": entry.state.value,
+        "up_checksum": entry.up_checksum,
+        "down_checksum": entry.down_checksum,
+        "statements": entry.statements,
+        "statement": entry.statement,
+        "note": entry.note or None,
+        "failure": _failure_text(entry.failure),
+        "duration_ms": entry.duration_ms,
+    }
+
+
+def latest_by_version(entries: Iterable[Entry]) -> dict[str, Entry]:
+    """The last entry that says what holds, per migration."""
+    return {entry.migration: entry for entry in entries if entry.settles}
+
+
+def _failure_text(failure: Failure | None) -> str | None:
+    if failure is None:
+        return None
+    # PostgreSQL's jsonb cannot hold NUL.
+    return json.dumps(asdict(failure), ensure_ascii=False).replace("\\u0000", "")
+
+
+def _entry(row: AnyRow) -> Entry:
+    failure = row["failure"]
+    return Entry(
+        seq=row["seq"],
+        head=row["head"],
+        command=row["command"],
+        rollout=row["rollout"],
+        migration=row["migration"],
+        direction=row["direction"],
+        step=row["step"],
+        state=State(row["state"]),
+        up_checksum=row["up_checksum"],
+        down_checksum=row["down_checksum"],
+        statements=row["statements"],
+        finished_at=row["finished_at"],
+        duration_ms=row["duration_ms"],
+        note=row["note"] or "",
+        failure=Failure(**json.loads(failure)) if failure else None,
+        reason=row["reason"] or "",
+        made_by=row["made_by"],
+    )

@@ -1,0 +1,80 @@
+"""Whether a journal is the one that the ledger expects, and what was done outside of one. Pure."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from migrations.errors import IdentityMismatch
+from migrations.model.migration import Direction
+from migrations.model.work import Expectation, Identity, OutsideChange
+from migrations.target.entries import ADOPT, WORDS, Entry, State
+from migrations.target.journal import Record
+
+
+def check_expected(
+    record: Record | None, found: Identity | None, expected: Expectation, command: UUID
+) -> None:
+    """Raise `IdentityMismatch` unless this is what is expected, or `command` went on from there.
+
+    `found` is who the database is, `None` where it has no journal.
+    """
+    if expected.identity is not None and found != expected.identity:
+        was = "another database answers" if found else "the database has no journal"
+        raise IdentityMismatch(
+            f"{was} than the one that was registered; if it was moved or restored on purpose, "
+            "accept it with `ledger fleet repoint` or `ledger fleet reinstate`"
+        )
+    if record is not None:
+        _check_head(record, expected.journal_head, command)
+
+
+def outside_changes(record: Record | None, known_head: str | None) -> tuple[OutsideChange, ...]:
+    """What was done outside of a ledger since `known_head`, or ever when that is `None`."""
+    if record is None:
+        return ()
+    since = record.entries if known_head is None else _entries_since(record, known_head)
+    return tuple(
+        OutsideChange(
+            *(entry.migration, _direction(entry), entry.checksum),
+            *(entry.reason, entry.made_by, entry.finished_at),
+        )
+        for entry in since or ()
+        if entry.rollout == "" and entry.settles and entry.direction not in WORDS - {ADOPT}
+    )
+
+
+def _direction(entry: Entry) -> Direction:
+    """What an entry comes to; an adoption says so of what it adopts, and of what it lets go."""
+    if entry.direction == ADOPT:
+        return Direction.UP if entry.state is State.APPLIED else Direction.DOWN
+    return Direction(entry.direction)
+
+
+def _check_head(record: Record, expected: str | None, command: UUID) -> None:
+    if expected is None or expected == record.head:
+        return
+    since = _entries_since(record, expected)
+    if since is None or any(_is_foreign(entry, command) for entry in since):
+        raise IdentityMismatch(
+            "the journal is not the one the ledger knows: the database was restored, cloned or "
+            "changed by another; look at `ledger fleet check`, then accept it with "
+            "`ledger fleet reinstate`"
+        )
+
+
+def _entries_since(record: Record, head: str) -> tuple[Entry, ...] | None:
+    """What was written after `head`; `None` when it never was this journal's head."""
+    for index, entry in enumerate(record.entries, start=1):
+        if entry.head == head:
+            return record.entries[index:]
+    return None
+
+
+def _is_foreign(entry: Entry, command: UUID) -> bool:
+    """Whether an entry that the ledger does not know is neither ours nor announced work by hand.
+
+    This command's own entries are there when it is delivered again; work outside the ledger has no
+    rollout and is reported when it is found; a mere visit changed nothing.
+    """
+    ours = entry.command == command
+    return not (ours or entry.rollout == "" or entry.about_target)

@@ -1,0 +1,344 @@
+"""One target in one open session: its identity, its lock, its fence and its journal.
+
+    lock ──▶ who answers, what the journal says ──▶ check owner, identity, head, epoch
+                                                            │
+       begin: settings clean, marker set in the transaction ◀┘
+         … statements …
+       commit: the entry, if every guard holds; then COMMIT
+
+Every transaction starts with `begin`, which sets a marker that ends with the transaction, and ends
+with `commit`, whose entry is refused by the database unless
+
+- the marker is there: the script has not ended our transaction,
+- the lock is held by this very session,
+- its number is free: nobody has written to the journal since this session read it.
+
+The last one is the fence. Whoever works on a target commits an entry with a higher epoch before it
+reports, if only `visited`; so an order that was overtaken finds its number taken. It also lets this
+session tell by what it has read and written that a command has one entry per migration, direction
+and step. The journal has an entry exactly when the effect is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from migrations.errors import JournalNotOurs, LockLost, RunError, StaleEpoch, TransactionEnded
+from migrations.model.migration import Options
+from migrations.model.work import Epoch, Identity, Limits, Observer, OutsideChange, Work
+from migrations.sql.literals import Expression, Value, quote_ident
+from migrations.target import journal
+from migrations.target.entries import Entry, NewEntry, State, entry_about_target, next_head
+from migrations.target.journal import Record, entry_statement, entry_values, statement
+from migrations.target.lock import LockKey, still_held
+from migrations.target.session import Connection, ConnectionSettings, milliseconds, server_version
+
+JOURNAL_SCHEMA = "migration_ledger"
+
+
+Key: TypeAlias = tuple[str, str, int]
+"""What a command has one entry of: migration, direction, step."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Meeting:
+    """What is still to be written about a target that was never met: its journal, and an entry."""
+
+    install: str
+    columns: dict[str, Value]
+
+
+@dataclass(slots=True)
+class Target:
+    """What this session knows and may do; made by `migrations.acquire.arrive`."""
+
+    connection: Connection
+    settings: ConnectionSettings
+    work: Work
+    limits: Limits
+    observer: Observer
+    key: LockKey
+    identity: Identity
+    owner: str
+    epoch: Epoch
+    head: str
+    seq: int
+    """Number of the last entry."""
+    entries: tuple[Entry, ...]
+    epoch_kept: bool
+    """Whether this attempt's epoch is committed in the target."""
+    outside: tuple[OutsideChange, ...] = ()
+    said: frozenset[Key] = frozenset()
+    """What the journal holds of this command."""
+    _marker: str = ""
+    _meeting: _Meeting | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether the target has a journal, and so the identity that it goes by."""
+        return self._meeting is None
+
+    def tell_identity(self, *, first_contact: bool) -> None:
+        """Tell the observer who this is."""
+        version = server_version(self.connection)
+        self.observer.identified(self.identity, version, first_contact)
+
+    def meet_along(self, entry: NewEntry, install: str) -> None:
+        """Let the journal and its first entry go along with the first transaction that commits."""
+        self._meeting = _Meeting(install, self._columns(entry))
+        self._move(entry)
+
+    async def begin(self, options: Options) -> None:
+        """Open the guarded transaction of a section."""
+        await self.connection.execute(self.opening(options))
+
+    def opening(self, options: Options) -> str:
+        """The statements that open a guarded transaction, for a script that goes on itself."""
+        self._marker = uuid4().hex
+        sql = self._begin_sql(options)
+        if role := options.role or self.settings.role:
+            sql += f";\nSET LOCAL ROLE {quote_ident(role)}"
+        return sql
+
+    def guards(self) -> dict[str, Value]:
+        """What a row of our own tables asks of the transaction that `opening` opened."""
+        return {
+            "target": self.work.target,
+            "marker": self._marker,
+            "lock_key": self.key.value,
+            "seq": self.seq,
+        }
+
+    async def run_script(self, script: str) -> None:
+        """Run statements whose last write is guarded and that commit. Raises as `commit`."""
+        await self._execute(script)
+
+    async def commit(self, entry: NewEntry) -> None:
+        """Write the entry and commit. Raises LockLost, StaleEpoch or TransactionEnded.
+
+        Deferred constraints speak here too, as the server's own errors. When the connection is lost
+        in this call, the outcome is unknown until the journal is read again.
+        """
+        if not self.connection.is_in_transaction():
+            raise transaction_ended()
+        await self._write(f"{statement('settle')};\n{self._record_sql(entry)};\nCOMMIT", entry)
+
+    async def record(self, entry: NewEntry, *, first: str = "") -> None:
+        """Write an entry in a transaction of its own, in one round trip. Raises as `commit`.
+
+        `first` are statements that the same transaction begins with.
+        """
+        self._marker = uuid4().hex
+        parts = (self._begin_sql(Options()), first, self._record_sql(entry), "COMMIT")
+        await self._write(";\n".join(part for part in parts if part), entry)
+
+    async def record_all(self, entries: Sequence[NewEntry]) -> None:
+        """Write entries in one transaction of their own, in one round trip. Raises as `commit`."""
+        self._marker = uuid4().hex
+        parts = [self._begin_sql(Options())]
+        before = self.head, self.seq, self.said
+        try:
+            for entry in entries:
+                parts.append(self._record_sql(entry))
+                self._move(entry)
+        finally:
+            behind = self.head, self.seq, self.said
+            self.head, self.seq, self.said = before
+        await self._execute(";\n".join([*parts, "COMMIT"]))
+        self.head, self.seq, self.said = behind
+
+    def entry_for_elsewhere(self, entry: NewEntry) -> str:
+        """The statement by which a session of another program writes `entry` where it commits.
+
+        That session holds neither marker nor lock; the entry's number is the fence.
+        """
+        return entry_statement(self._columns(entry))
+
+    async def written_elsewhere(self, entry: NewEntry) -> bool:
+        """Whether the journal ends with `entry`; if so, this session goes on behind it."""
+        record = await journal.read(self.connection, self.work.target)
+        head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
+        if record is None or record.head != head:
+            return False
+        self._move(entry)
+        return True
+
+    async def keep_epoch(self) -> None:
+        """Commit the epoch of an attempt that wrote no entry. Raises as `commit`."""
+        if self._meeting is not None:
+            # The first entry says it.
+            self._marker = uuid4().hex
+            await self._execute(f"{self._begin_sql(Options(), alone=True)};\nCOMMIT")
+        elif not self.epoch_kept:
+            await self.record(entry_about_target(State.VISITED))
+
+    async def set_alone(self, options: Options, *, lock_timeout_s: float | None) -> None:
+        """Clean settings, role and time limits for what runs outside of a transaction."""
+        lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
+        length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
+        sql = statement(
+            "alone",
+            lock_timeout_ms=milliseconds(_chosen(lock_timeout_s, lock)),
+            statement_timeout_ms=milliseconds(length),
+        )
+        if role := options.role or self.settings.role:
+            sql += f";\nSET ROLE {quote_ident(role)}"
+        await self.connection.execute(sql)
+
+    async def rollback(self) -> None:
+        """Leave the transaction, if there is one."""
+        if self.connection.is_in_transaction():
+            await self.connection.execute("ROLLBACK")
+
+    async def read_journal(self) -> Record | None:
+        """What the journal says now; `None` where there is none yet."""
+        try:
+            return await journal.read(self.connection, self.work.target)
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+            if self.met:
+                raise
+            return None
+
+    async def look_whether_met(self) -> None:
+        """See whether a script that ended its transaction has committed the first entry."""
+        if self._meeting is not None:
+            record = await self.read_journal()
+            if record is not None and record.head == self._meeting.columns["head"]:
+                self._is_met()
+
+    async def broken_guard(self) -> LockLost | StaleEpoch | TransactionEnded:
+        """Which guard refused; asked outside of a transaction."""
+        record = await self.read_journal()
+        if record is not None and record.epoch > self.epoch:
+            return stale_epoch(self.epoch)
+        if not await still_held(self.connection, self.key):
+            return LockLost("the script dropped the migrator's advisory lock; correct it")
+        if record is not None and record.head != self.head:
+            return LockLost("another migrator wrote the journal meanwhile; try again")
+        return transaction_ended()
+
+    async def _write(self, sql: str, entry: NewEntry) -> None:
+        await self._execute(sql)
+        self._move(entry)
+
+    async def _execute(self, sql: str) -> None:
+        try:
+            await self.connection.execute(sql)
+        except (asyncpg.NotNullViolationError, asyncpg.UniqueViolationError) as error:
+            await self.rollback()
+            if error.schema_name != JOURNAL_SCHEMA:
+                raise
+            raise await self.broken_guard() from None
+        except asyncpg.UndefinedTableError as error:
+            await self.rollback()
+            if self.met or JOURNAL_SCHEMA not in str(error):
+                raise
+            raise transaction_ended() from None
+        except asyncpg.InsufficientPrivilegeError as error:
+            await self.rollback()
+            if statement("long_entries") not in sql or "journal" not in str(error):
+                raise
+            raise JournalNotOurs(
+                "this entry is long, and only the owner of migration_ledger.journal can make room "
+                "for it; GRANT the owner's role to this user, then order it again"
+            ) from None
+        self.epoch_kept = True
+        if self._meeting is not None:
+            self._is_met()
+
+    def _is_met(self) -> None:
+        self._meeting = None
+        self.tell_identity(first_contact=True)
+
+    def _move(self, entry: NewEntry) -> None:
+        """Go on behind an entry."""
+        self.head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
+        self.seq += 1
+        self.said |= {_key(entry)}
+
+    def _begin_sql(self, options: Options, *, alone: bool = False) -> str:
+        """What opens a guarded transaction, with the first entry if that is still to be written.
+
+        It asks for no guard: the marker is set right before, the lock was taken a round trip ago,
+        and the entry behind it asks for both, unless the first one stands `alone`.
+        """
+        lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
+        length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
+        begin = statement(
+            "begin",
+            lock_timeout_ms=milliseconds(lock),
+            statement_timeout_ms=milliseconds(length),
+            marker=self._marker,
+        )
+        if self._meeting is None:
+            return begin
+        columns = self._meeting.columns
+        first = self._guarded(columns) if alone else entry_statement(columns)
+        return f"{begin};\n{self._meeting.install};\n{first}"
+
+    def _record_sql(self, entry: NewEntry) -> str:
+        return self._guarded(self._columns(entry))
+
+    def _guarded(self, columns: Mapping[str, Value]) -> str:
+        head = statement(
+            "guarded_head", marker=self._marker, lock_key=self.key.value, head=columns["head"]
+        )
+        return entry_statement({**columns, "head": Expression(head)})
+
+    def _columns(self, entry: NewEntry) -> dict[str, Value]:
+        work = self.work
+        key = _key(entry)
+        if key in self.said:
+            raise RunError(
+                f"the journal has an entry of command {work.command_id} for {key} already; nothing "
+                "was written; report this as a fault of migration-ledger"
+            )
+        return {
+            **entry_values(entry),
+            "target": work.target,
+            "seq": self.seq + 1,
+            "head": next_head(self.head, work.command_id, work.rollout, entry),
+            "command": work.command_id,
+            "rollout": work.rollout,
+            "reason": entry.reason or work.reason or None,
+            "database_uuid": self.identity.uuid,
+            "owner": self.owner,
+            "epoch_term": self.epoch.term,
+            "epoch_position": self.epoch.position,
+        }
+
+
+def said_by(command: UUID, entries: Iterable[Entry]) -> frozenset[Key]:
+    """What these entries hold of a command."""
+    return frozenset(_key(entry) for entry in entries if entry.command == command)
+
+
+def _key(entry: Entry | NewEntry) -> Key:
+    return entry.migration, entry.direction, entry.step
+
+
+def stale_epoch(epoch: Epoch) -> StaleEpoch:
+    """The refusal of an order that is older than the last one seen here."""
+    return StaleEpoch(
+        f"a later order than {epoch.term}.{epoch.position} was here before; nothing was changed, "
+        "and this one must not run any more"
+    )
+
+
+def transaction_ended() -> TransactionEnded:
+    """The refusal of a script that ended the transaction it ran in."""
+    return TransactionEnded(
+        "the script ended the transaction that guards it, or reset its settings, so that parts of "
+        "it may be committed; take COMMIT, ROLLBACK and RESET ALL out of it, look at the "
+        "database, and settle the migration "
+        "with `ledger resolve`"
+    )
+
+
+def _chosen(own: float | None, general: float) -> float:
+    return general if own is None else own

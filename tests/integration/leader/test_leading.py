@@ -1,0 +1,402 @@
+"""Who decides, what the next leader finds, and what one that was deposed may still do."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from random import Random
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.explain_error import explain
+from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.envelope import (
+    NAMESPACE,
+    Metadata,
+    Recorded,
+    UnknownMessage,
+    encode,
+)
+from ledger.contracts.events import (
+    DatabaseLeftOut,
+    LeadershipTaken,
+    MigrationOrdered,
+    MigrationRegressed,
+    ReportContradicted,
+    RollbackStarted,
+    RolloutCompleted,
+    RolloutPaused,
+)
+from ledger.contracts.registry import Mode
+from ledger.contracts.reports import (
+    AttemptFinished,
+    AttemptStarted,
+    DatabaseInspected,
+    JournalEntry,
+    MigrationApplied,
+)
+from ledger.domain.refusals import BusyDatabases
+from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm
+from ledger.leader.conductor import Conductor
+from ledger.service.request_context import Asked
+from ledger.store.log.decode import open_event
+from ledger.store.log.log import Appended, EventLog
+from tests.support.house import PATIENCE_S, QUIET_S, Actor, House, found, seen, started
+
+RAISE_TERM = "UPDATE ledger.head SET term = term + 1"
+END_SESSIONS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+
+
+async def execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
+async def complete(house: House, actor: Actor, rollout: str, *databases: str) -> None:
+    for database in databases:
+        await actor.applies(await actor.ordered(database))
+    await house.becomes(rollout, "completed")
+
+
+async def test_a_rollout_goes_wave_by_wave_and_ends(house: House) -> None:
+    rollout = await house.start(waves="1,rest")
+    async with house.leading(), house.actor() as actor:
+        first = (await actor.commands(1))[0]
+        assert not await actor.listen()
+        await complete(house, actor, rollout, first.database, "bolt", "crane")
+    assert not (await house.ledger.replay()).differences
+
+
+async def test_a_conductor_that_an_operator_forestalls_decides_again(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout = await house.start()
+    append = EventLog.append
+    forestalled = False
+
+    async def late(log: EventLog, stream: str, events: object, **how: object) -> Appended:
+        """Let an operator pause in the moment between the first decision and its append."""
+        nonlocal forestalled
+        if how.get("expected_version") and not forestalled:
+            forestalled = True
+            await house.ledger.rollouts.pause(rollout, Asked("too fast"))
+        return await append(log, stream, events, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(EventLog, "append", late)
+    async with house.leading() as leading, house.actor() as actor:
+        await house.at_least(1, RolloutPaused)
+        assert not await actor.listen()
+        assert not await house.events(MigrationOrdered)
+        assert not leading.task.done()
+        await house.ledger.rollouts.resume(rollout, Asked("now"))
+        await complete(house, actor, rollout, "acme", "bolt", "crane")
+
+
+async def test_the_next_leader_goes_on_with_what_is_unfinished(house: House) -> None:
+    rollout = await house.start(in_flight=1)
+    async with house.actor() as actor:
+        async with house.leading() as leading:
+            await actor.applies(await actor.ordered("acme"))
+            await actor.ordered("bolt")
+            await leading.leader.drain()
+        async with house.leading():
+            await complete(house, actor, rollout, "bolt", "crane")
+    terms = [one.event.term for one in await house.events(LeadershipTaken)]  # type: ignore[attr-defined]
+    assert terms == [1, 2]
+    assert len(await house.events(MigrationOrdered)) == 3
+    assert not (await house.ledger.replay()).differences
+
+
+async def test_a_rollout_that_was_recorded_without_a_leader_is_picked_up(house: House) -> None:
+    rollout = await house.start()
+    async with house.leading(), house.actor() as actor:
+        await complete(house, actor, rollout, "acme", "bolt", "crane")
+
+
+async def test_a_deposed_leader_can_append_nothing_and_ends(house: House) -> None:
+    await house.start(select="id=acme")
+    async with house.leading(keeps_positions=True) as leading, house.actor() as actor:
+        command = await actor.ordered("acme")
+        await leading.leader.drain()
+        await execute(house.url, RAISE_TERM)
+        before = await house.position()
+        await actor.say(command.stream, started(command))
+        assert isinstance(await leading.ended(), StaleTerm)
+        assert await house.position() == before
+        positions = await house.ledger.pool.fetchval(
+            "SELECT count(*) FROM ledger.consumer_position"
+        )
+        assert positions == 0
+
+
+async def test_a_deposed_leader_orders_nothing(house: House) -> None:
+    async with house.leading() as leading:
+        await leading.leader.loaded()
+        await execute(house.url, RAISE_TERM)
+        await house.start()
+        assert isinstance(await leading.ended(), StaleTerm)
+    assert not await house.events(MigrationOrdered)
+
+
+async def test_a_leader_whose_sessions_are_ended_says_so_and_the_next_one_goes_on(
+    house: House,
+) -> None:
+    rollout = await house.start(select="id=acme")
+    async with house.actor() as actor:
+        async with house.leading() as leading:
+            command = await actor.ordered("acme")
+            await execute(house.url, END_SESSIONS)
+            error = await leading.ended()
+            assert isinstance(error, LeadershipLost | LedgerUnreachable)
+            assert "the ledger's database" in str(error)
+        await actor.applies(command)
+        async with house.leading():
+            await house.becomes(rollout, "completed")
+
+
+async def test_a_rollback_of_a_rollout_that_was_forgotten_is_folded_from_the_log(
+    house: House,
+) -> None:
+    rollout = await house.start()
+    async with house.leading() as leading, house.actor() as actor:
+        await complete(house, actor, rollout, "acme", "bolt", "crane")
+
+        async def forgotten() -> bool | None:
+            return rollout not in leading.leader._conductor._rollouts or None
+
+        await found(forgotten, "the conductor has forgotten it")
+        await house.ledger.rollouts.rollback(rollout, Asked("errors at login"))
+        for database in ("acme", "bolt", "crane"):
+            back = await actor.ordered(database, Mode.ROLLBACK, attempt=2)
+            assert [ref.version for ref in back.migrations] == ["2", "1"]
+            await actor.applies(back)
+        await house.becomes(rollout, "rolled_back")
+        ordered = await house.events(RollbackStarted)
+        assert ordered[0].metadata.reason == "errors at login"
+    assert not (await house.ledger.replay()).differences
+
+
+async def test_a_late_report_on_a_rollout_that_was_forgotten_changes_nothing_else(
+    house: House,
+) -> None:
+    rollout = await house.start(select="id=acme")
+    async with house.leading() as leading, house.actor() as actor:
+        command = await actor.ordered("acme")
+        await complete(house, actor, rollout, "acme")
+        late = MigrationApplied(
+            database="acme",
+            command=command.command,
+            version="0",
+            checksum="c",
+            duration_ms=1,
+            statements=1,
+        )
+        await actor.say(command.stream, late)
+        await leading.leader.drain()
+        await actor.listen()
+
+        async def forgotten() -> bool | None:
+            return rollout not in leading.leader._conductor._rollouts or None
+
+        await found(forgotten, "the conductor has forgotten it again")
+        assert not leading.task.done()
+        assert len(await house.events(RolloutCompleted)) == 1
+
+
+async def test_a_stream_without_a_plan_keeps_nobody_from_leading(house: House) -> None:
+    odd = AttemptStarted(database="acme", command=NAMESPACE, attempt=1, mode=Mode.UP)
+    async with house.leading() as leading, house.actor() as actor:
+        await leading.leader.loaded()
+        await house.ledger.log.append("rollout-odd/reports", [encode(odd, NAMESPACE, Metadata())])
+        rollout = await house.start()
+        await complete(house, actor, rollout, "acme", "bolt", "crane")
+        assert not leading.task.done()
+
+
+async def test_a_suspended_database_is_left_out_and_the_others_go_on(house: House) -> None:
+    rollout = await house.start(in_flight=1)
+    async with house.leading(), house.actor() as actor:
+        acme = await actor.ordered("acme")
+        await house.ledger.fleet.suspend("bolt", Asked("maintenance"))
+        await actor.applies(acme)
+        await complete(house, actor, rollout, "crane")
+        (left_out,) = await house.events(DatabaseLeftOut)
+        assert isinstance(left_out.event, DatabaseLeftOut)
+        assert left_out.event.database == "bolt"
+        assert "suspended" in left_out.event.why
+
+
+def entry(command: Recorded, version: str) -> JournalEntry:
+    applied = command.event
+    assert isinstance(applied, MigrationApplied)
+    return JournalEntry(
+        version=version,
+        state="applied",
+        direction="up",
+        rollout="r",
+        command=applied.command,
+        checksum=applied.checksum,
+        finished_at=None,
+    )
+
+
+@pytest.mark.parametrize("how", ["reinstate", "repoint"])
+async def test_what_a_restored_database_lost_is_recorded(house: House, how: str) -> None:
+    rollout = await house.start(select="id=acme")
+    async with house.leading(), house.actor() as actor:
+        await complete(house, actor, rollout, "acme")
+        if how == "reinstate":
+            check = await house.ledger.fleet.reinstate("acme", Asked("restored"))
+        else:
+            changes = {"host": "elsewhere.internal"}
+            check = await house.ledger.fleet.repoint("acme", None, changes, Asked("moved")) or ""
+        look = await actor.looked_at("acme")
+        applied = await house.events(MigrationApplied)
+        await actor.say(look.stream, seen(look, [entry(applied[0], "1")]))
+        (lost,) = await house.at_least(1, MigrationRegressed)
+        assert isinstance(lost.event, MigrationRegressed)
+        assert (lost.event.database, lost.event.version) == ("acme", "2")
+        assert lost.metadata.reason in ("restored", "moved")
+        assert (await house.ledger.fleet.check_result(check)).finished
+        actor.heard.clear()
+        again = await house.start(select="id=acme")
+        command = await actor.ordered("acme")
+        assert (command.rollout, [ref.version for ref in command.migrations]) == (again, ["2"])
+    async with house.leading() as leading:
+        # The next leader loads the same check: what it says is in the log already.
+        await leading.leader.drain()
+        await asyncio.sleep(QUIET_S)
+        assert len(await house.events(MigrationRegressed)) == 1
+
+
+async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_leads(
+    house: House,
+) -> None:
+    rollout = await house.start(select="id=acme")
+    async with house.leading(), house.actor() as actor:
+        await complete(house, actor, rollout, "acme")
+    await house.ledger.fleet.reinstate("acme", Asked("restored"))
+    await house.ledger.reads.caught_up()
+    await execute(house.url, "UPDATE ledger.inspection SET requested_at = '2001-01-01'")
+    assert await house.ledger.reads.unread(["acme", "bolt"]) == {"acme"}
+    async with house.leading(), house.actor() as actor:
+        look = await actor.looked_at("acme")
+        unreachable = DatabaseInspected(
+            database="acme", command=look.command, reachable=False, failure=None
+        )
+        await actor.say(look.stream, unreachable)
+        await house.at_least(1, DatabaseInspected)
+    await house.ledger.reads.caught_up()
+    assert await house.ledger.reads.unread(["acme", "bolt"]) == {"acme"}
+    assert len(await house.ledger.reads.recent_checks()) == 1
+    async with house.leading(), house.actor() as actor:
+        await actor.say(look.stream, seen(look.model_copy(update={"command": uuid4()})))
+        await house.at_least(2, MigrationRegressed)
+    await house.ledger.reads.caught_up()
+    assert await house.ledger.reads.unread(["acme", "bolt"]) == set()
+
+
+async def test_a_look_says_nothing_of_what_was_applied_after_it_was_ordered(house: House) -> None:
+    async with house.leading(), house.actor() as actor:
+        await house.ledger.fleet.reinstate("acme", Asked("restored"))
+        look = await actor.looked_at("acme")
+        rollout = await house.start(select="id=acme")
+        await complete(house, actor, rollout, "acme")
+        await actor.say(look.stream, seen(look))
+        await actor.listen()
+        assert not await house.events(MigrationRegressed)
+
+
+async def test_two_rollouts_never_hold_the_same_database(house: House) -> None:
+    await house.start(select="id=acme")
+    with pytest.raises(BusyDatabases):
+        await house.start()
+
+
+async def test_of_two_operators_who_start_at_the_same_moment_one_is_refused(house: House) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        answers = await asyncio.gather(*[house.start() for _ in range(3)], return_exceptions=True)
+    refused = [one for one in answers if isinstance(one, BusyDatabases)]
+    assert len(refused) == 2
+    assert sum(isinstance(one, str) for one in answers) == 1
+
+
+async def test_a_conductor_at_rest_asks_the_domain_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await house.start(select="id=acme")
+    advance = Conductor._advance
+    turns = 0
+
+    async def counted(conductor: Conductor, rollout: str, follower: object) -> None:
+        nonlocal turns
+        turns += 1
+        await advance(conductor, rollout, follower)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Conductor, "_advance", counted)
+    async with house.leading(), house.actor() as actor:
+        await actor.ordered("acme")
+
+        async def at_rest() -> bool | None:
+            before = turns
+            await asyncio.sleep(QUIET_S)
+            return turns == before or None
+
+        await found(at_rest, "the conductor is at rest")
+        assert turns > 0
+
+
+async def test_leaders_that_are_cancelled_anywhere_lose_and_double_nothing(house: House) -> None:
+    random = Random(7)
+    rollout = await house.start(in_flight=1)
+    async with house.actor() as actor:
+        for _ in range(60):
+            async with house.leading(keeps_positions=True) as leading:
+                await asyncio.sleep(random.uniform(0.0, 0.12))
+                await actor.hear()
+                for command in {one.command: one for one in actor.heard}.values():
+                    assert isinstance(command, ApplyCommand)
+                    await actor.applies(command)
+                await asyncio.sleep(random.uniform(0.0, 0.06))
+                assert not leading.task.done()
+        async with house.leading(keeps_positions=True):
+            await complete(house, actor, rollout, "acme", "bolt", "crane")
+    ordered = [one.event for one in await house.events(MigrationOrdered)]
+    assert len(ordered) == 3
+    assert len(await house.events(AttemptFinished)) == 3
+    assert len(await house.events(MigrationApplied)) == 6
+    assert not await house.events(ReportContradicted)
+    assert (await house.ledger.log.verify()).position == await house.position()
+    assert not (await house.ledger.replay()).differences
+
+
+async def test_an_event_of_a_newer_version_stops_the_leader_in_front_of_it(house: House) -> None:
+    newer = replace(encode(RolloutPaused(rollout="r"), NAMESPACE, Metadata()), schema_version=99)
+    async with house.leading() as leading:
+        await leading.leader.loaded()
+        await house.ledger.log.append("rollout-r", [newer])
+        explained = explain(await leading.ended() or AssertionError())
+        assert "upgrade this program" in explained.text
+        assert explained.code is ExitCode.FAILED
+    with pytest.raises(UnknownMessage):
+        await house.start()
+    assert await house.ledger.reads.position() == await house.position() - 2
+
+
+async def test_every_position_is_there_and_the_chain_verifies(house: House) -> None:
+    rollout = await house.start()
+    async with house.leading(), house.actor() as actor:
+        await complete(house, actor, rollout, "acme", "bolt", "crane")
+    raw = await house.ledger.log.tail(0, 10_000)
+    assert [one.position for one in raw] == list(range(1, len(raw) + 1))
+    assert (await house.ledger.log.verify()).position == len(raw)
+    assert all(open_event(one).event for one in raw)

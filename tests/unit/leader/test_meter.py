@@ -1,0 +1,130 @@
+"""Rollouts are measured as runs: from their start to their end, by the log's own clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from ledger import telemetry
+from ledger.contracts.envelope import Metadata, Recorded
+from ledger.contracts.events import (
+    RollbackStarted,
+    RolloutAborted,
+    RolloutCompleted,
+    RolloutHalted,
+    RolloutRolledBack,
+    RolloutStarted,
+)
+from ledger.contracts.reports import Event
+from ledger.leader import metrics
+from ledger.leader.metrics import Meter
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+STARTED = RolloutStarted(rollout="r")
+COMPLETED = RolloutCompleted(rollout="r", applied=1, skipped=0, failed=0)
+GOING_BACK = RollbackStarted(rollout="r", why="requested")
+ROLLED_BACK = RolloutRolledBack(rollout="r", rolled_back=1, untouched=0)
+ABORTED = RolloutAborted(rollout="r", cancel=False)
+STOPPED = RolloutHalted(rollout="r", why="budget", evidence=())
+
+
+@pytest.fixture
+def measurements(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemoryMetricReader]:
+    """Take the measurements of this test, without touching the process's provider."""
+    reader = InMemoryMetricReader()
+    provider = MeterProvider(metric_readers=[reader])
+    ours = provider.get_meter("test")
+    monkeypatch.setattr(metrics, "_duration", ours.create_histogram(telemetry.RUN_DURATION))
+    monkeypatch.setattr(metrics, "_active", ours.create_up_down_counter(telemetry.RUNS_ACTIVE))
+    monkeypatch.setattr(metrics, "_errors", ours.create_counter(telemetry.RUN_ERRORS))
+    yield reader
+    provider.shutdown()
+
+
+def recorded(event: Event, seconds: int, rollout: str = "r") -> Recorded:
+    at = NOON + timedelta(seconds=seconds)
+    return Recorded(1, f"rollout-{rollout}", 1, uuid4(), event, Metadata(), "ada", at)
+
+
+def points(reader: InMemoryMetricReader, name: str) -> list[Any]:
+    data = reader.get_metrics_data()
+    return [
+        point
+        for resource in (data.resource_metrics if data else ())
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in metric.data.data_points
+    ]
+
+
+@pytest.mark.parametrize(
+    ("end", "result"),
+    [
+        (COMPLETED, "success"),
+        (ROLLED_BACK, "failure"),
+        (ABORTED, "cancellation"),
+    ],
+)
+def test_a_rollout_is_measured_from_its_start_to_its_end_with_its_result(
+    measurements: InMemoryMetricReader, end: Event, result: str
+) -> None:
+    hears = Meter(lambda: True)
+    hears.saw([recorded(STARTED, 0), recorded(end, 90)])
+    (duration,) = points(measurements, telemetry.RUN_DURATION)
+    assert (duration.count, duration.sum) == (1, 90)
+    assert duration.attributes == {
+        telemetry.PIPELINE: "rollout",
+        telemetry.PIPELINE_STATE: "executing",
+        telemetry.PIPELINE_RESULT: result,
+    }
+
+
+def test_what_is_under_way_is_counted_also_by_the_next_leader(
+    measurements: InMemoryMetricReader,
+) -> None:
+    hears = Meter(lambda: True)
+    hears.remember([recorded(STARTED, 0)])
+    hears.remember([recorded(STARTED, 0, "b"), recorded(ABORTED, 5, "b")])
+    hears.saw([recorded(STARTED, 7, "c")])
+    (active,) = points(measurements, telemetry.RUNS_ACTIVE)
+    assert active.value == 2
+    hears.saw([recorded(COMPLETED, 60)])
+    (duration,) = points(measurements, telemetry.RUN_DURATION)
+    assert duration.sum == 60
+
+
+def test_an_end_that_the_leader_before_has_measured_is_not_measured_again(
+    measurements: InMemoryMetricReader,
+) -> None:
+    hears = Meter(lambda: True)
+    hears.remember([recorded(STARTED, 0), recorded(ABORTED, 5)])
+    assert points(measurements, telemetry.RUN_DURATION) == []
+
+
+def test_a_rollout_that_is_taken_back_after_its_end_is_a_run_again(
+    measurements: InMemoryMetricReader,
+) -> None:
+    hears = Meter(lambda: True)
+    hears.saw([recorded(STARTED, 0), recorded(COMPLETED, 10)])
+    hears.saw([recorded(GOING_BACK, 100)])
+    hears.saw([recorded(ROLLED_BACK, 130)])
+    assert sorted(point.sum for point in points(measurements, telemetry.RUN_DURATION)) == [10, 30]
+
+
+def test_a_halt_is_an_error(measurements: InMemoryMetricReader) -> None:
+    Meter(lambda: True).saw([recorded(STOPPED, 1)])
+    (errors,) = points(measurements, telemetry.RUN_ERRORS)
+    assert errors.attributes == {telemetry.PIPELINE: "rollout", telemetry.ERROR_TYPE: "halted"}
+
+
+def test_where_nobody_measures_nothing_is_kept(measurements: InMemoryMetricReader) -> None:
+    hears = Meter(lambda: False)
+    hears.saw([recorded(STARTED, 0), recorded(COMPLETED, 90)])
+    assert points(measurements, telemetry.RUN_DURATION) == []

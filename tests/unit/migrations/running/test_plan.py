@@ -1,0 +1,132 @@
+"""The plan is a pure function of what is wanted and what the journal says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from migrations.model.migration import Direction, Migration, Options, Section
+from migrations.model.work import Epoch, Failure, Mode, StepResult, Work
+from migrations.running.plan import Decision, Report, Run, Stop, half_done, plan
+from migrations.target.entries import RESOLVE, Entry, State
+
+COMMAND = UUID(int=1)
+EARLIER = UUID(int=2)
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+
+
+def section(checksum: str) -> Section:
+    return Section((), Options(), checksum)
+
+
+FIRST = Migration("001", "a", "sql-migrate", section("up1"), section("down1"), None, ())
+FINAL = replace(FIRST, down=None)
+
+
+def entry(state: State, direction: str = "up", step: int = 0, **more: object) -> Entry:
+    made = Entry(
+        1, "h", EARLIER, "rollout-1", "001", direction, step, state, "up1", "down1", 1, NOW, 5
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def decided(
+    mode: Mode, *entries: Entry, migration: Migration = FIRST, rollout: str = "rollout-1"
+) -> tuple[Decision, ...]:
+    return plan(Work(COMMAND, rollout, Epoch(1, 1), mode, (migration,)), entries)
+
+
+def test_what_is_unknown_is_applied() -> None:
+    assert decided(Mode.UP) == (Run(FIRST, Direction.UP, FIRST.up),)
+
+
+def test_what_this_rollout_applied_is_reported_again() -> None:
+    (decision,) = decided(Mode.UP, entry(State.APPLIED))
+    assert isinstance(decision, Report)
+    assert (decision.outcome.result, decision.outcome.recovered) == (StepResult.APPLIED, True)
+
+
+def test_what_another_rollout_applied_is_skipped() -> None:
+    (decision,) = decided(Mode.UP, entry(State.APPLIED), rollout="rollout-2")
+    assert isinstance(decision, Report)
+    assert decision.outcome.result is StepResult.SKIPPED
+
+
+def test_what_was_rolled_back_is_applied_again() -> None:
+    entries = (entry(State.APPLIED), entry(State.ROLLED_BACK, "down"))
+    assert isinstance(decided(Mode.UP, *entries)[0], Run)
+
+
+def test_a_failure_of_an_earlier_command_does_not_stop_a_new_one() -> None:
+    failed = entry(State.FAILED, failure=Failure("sql", "x"))
+    assert isinstance(decided(Mode.UP, failed)[0], Run)
+
+
+def test_a_failure_of_the_same_command_is_repeated() -> None:
+    failed = entry(State.FAILED, failure=Failure("sql", "x"), command=COMMAND)
+    (decision,) = decided(Mode.UP, failed)
+    assert isinstance(decision, Report)
+    assert decision.outcome.failure == Failure("sql", "x")
+
+
+def test_a_failure_in_doubt_stops_until_a_person_settles_it() -> None:
+    doubtful = entry(State.FAILED, failure=Failure("in_doubt", "x"))
+    (decision,) = decided(Mode.UP, doubtful)
+    assert isinstance(decision, Stop)
+    assert decision.failure.kind == "in_doubt"
+    word = entry(State.NOT_APPLIED, RESOLVE)
+    assert isinstance(decided(Mode.UP, doubtful, word)[0], Run)
+
+
+def test_another_up_section_stops() -> None:
+    (decision,) = decided(Mode.UP, entry(State.APPLIED, up_checksum="other"))
+    assert isinstance(decision, Stop)
+    assert decision.failure.kind == "checksum"
+
+
+def test_a_rollback_leaves_alone_what_another_rollout_applied() -> None:
+    assert decided(Mode.ROLLBACK, entry(State.APPLIED), rollout="rollout-2") == ()
+
+
+def test_a_rollback_without_down_stops() -> None:
+    (decision,) = decided(Mode.ROLLBACK, entry(State.APPLIED), migration=FINAL)
+    assert isinstance(decision, Stop)
+    assert decision.failure.kind == "irreversible"
+
+
+def test_down_skips_what_is_not_applied() -> None:
+    (decision,) = decided(Mode.DOWN)
+    assert isinstance(decision, Report)
+    assert decision.outcome.result is StepResult.SKIPPED
+
+
+def test_half_done_statements_are_resumed_and_cleaned_up_by_the_way_back() -> None:
+    entries = (entry(State.STEP_DONE, step=1), entry(State.INTENT, step=-2))
+    (forward,) = decided(Mode.UP, *entries)
+    assert isinstance(forward, Run)
+    assert forward.resume is not None
+    assert (forward.resume.done, forward.resume.open) == (frozenset({1}), frozenset({2}))
+    (back,) = decided(Mode.ROLLBACK, *entries)
+    assert isinstance(back, Run)
+    assert back.clean == forward.resume
+
+
+def test_what_is_settled_is_not_half_done() -> None:
+    assert half_done([entry(State.STEP_DONE, step=1), entry(State.APPLIED)]) == {}
+
+
+def test_a_half_done_rollback_must_end_before_it_is_applied_again() -> None:
+    entries = (entry(State.APPLIED), entry(State.STEP_DONE, "down", 1))
+    (decision,) = decided(Mode.UP, *entries)
+    assert isinstance(decision, Stop)
+    (finish,) = decided(Mode.ROLLBACK, *entries)
+    assert isinstance(finish, Run)
+    assert finish.resume is not None
+
+
+def test_a_stop_keeps_everything_else_from_running() -> None:
+    second = replace(FIRST, version="002")
+    work = Work(COMMAND, "r", Epoch(1, 1), Mode.UP, (second, FIRST))
+    decisions = plan(work, [entry(State.APPLIED, up_checksum="other")])
+    assert [type(decision) for decision in decisions] == [Stop]

@@ -1,0 +1,115 @@
+"""Literals, names, masks and heads: small and pure, and wrong ones are dangerous."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from migrations.sql.literals import bind, quote_ident, quote_literal
+from migrations.target.entries import State, entry_about_target, genesis, next_head
+from migrations.target.failure import MASK, masked_message
+from migrations.target.lock import key_for
+from migrations.target.session import ConnectionSettings
+
+
+@pytest.mark.parametrize(
+    ("value", "literal"),
+    [
+        ("it's", "'it''s'"),
+        ("back\\slash", "E'back\\\\slash'"),
+        ("nul\0", "'nul\N{REPLACEMENT CHARACTER}'"),
+        (None, "NULL"),
+        (True, "true"),
+        (7, "7"),
+    ],
+)
+def test_values_become_literals(value: str | int | None, literal: str) -> None:
+    assert quote_literal(value) == literal
+
+
+def test_a_name_is_quoted_and_cannot_be_left() -> None:
+    assert quote_ident('x"; DROP') == '"x""; DROP"'
+    with pytest.raises(ValueError, match="NUL"):
+        quote_ident("a\0b")
+
+
+def test_values_are_put_in_once_and_never_read_as_placeholders() -> None:
+    assert bind("SELECT :a, :b::text", {"a": ":b", "b": 1}) == "SELECT ':b', 1::text"
+
+
+def error(kind: type[asyncpg.PostgresError], message: str, **fields: str) -> asyncpg.PostgresError:
+    made = kind(message)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (
+            error(
+                asyncpg.UniqueViolationError,
+                'duplicate key value violates unique constraint "users_email"',
+                constraint_name="users_email",
+            ),
+            'duplicate key value violates unique constraint "users_email"',
+        ),
+        (
+            error(
+                asyncpg.InvalidTextRepresentationError,
+                'invalid input syntax for type integer: "a "quoted" secret"',
+            ),
+            f"invalid input syntax for type integer: {MASK}",
+        ),
+        (
+            error(
+                asyncpg.InvalidTextRepresentationError,
+                'invalid input syntax for type integer: "table "secret""',
+            ),
+            f"invalid input syntax for type integer: {MASK}",
+        ),
+        (
+            error(asyncpg.UndefinedTableError, 'relation "users" does not exist'),
+            'relation "users" does not exist',
+        ),
+        (
+            error(
+                asyncpg.NotNullViolationError,
+                'null value in column "a" of relation "t" violates not-null constraint',
+            ),
+            'null value in column "a" of relation "t" violates not-null constraint',
+        ),
+    ],
+)
+def test_values_are_masked_and_names_stay(raised: asyncpg.PostgresError, message: str) -> None:
+    assert masked_message(raised) == message
+
+
+def test_heads_are_a_chain_with_known_links() -> None:
+    start = genesis(UUID(int=7), "a")
+    assert start != genesis(UUID(int=7), "b")
+    entry = entry_about_target(State.MET)
+    assert next_head(start, UUID(int=1), "r", entry) != next_head(start, UUID(int=2), "r", entry)
+    head = next_head("0" * 64, UUID(int=1), "r", entry)
+    assert head == "96ac360622e48a9fa6200d9e580a88f850f7e5fd3400ab037afb9ee98d65d865"
+
+
+def test_lock_keys_differ_by_schema_and_fit_64_bits() -> None:
+    keys = {key_for(name).value for name in ("", "a", "b")}
+    assert len(keys) == 3
+    assert all(-(2**63) <= key < 2**63 for key in keys)
+    key = key_for("a")
+    assert (key.high << 32 | key.low) & (2**64 - 1) == key.value & (2**64 - 1)
+
+
+def test_a_password_is_never_shown() -> None:
+    settings = ConnectionSettings.from_url("postgresql://u:s3cret@h:1/d?sslmode=require")
+    assert "s3cret" not in repr(settings)
+    assert settings.password is not None
+    assert "s3cret" not in repr(settings.password)
+    with pytest.raises(ValueError, match="postgresql://") as caught:
+        ConnectionSettings.from_url("mysql://u:s3cret@h/d")
+    assert "s3cret" not in str(caught.value)
