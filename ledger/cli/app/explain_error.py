@@ -21,7 +21,7 @@ from ledger.embedded.errors import EmbeddedError
 from ledger.errors import LedgerError
 from migrations.errors import MigrationsError
 
-PACKAGES = Path(__file__).parents[2]
+PACKAGES = Path(__file__).parents[3]
 """Where our three packages are; frames below it are ours to name."""
 
 

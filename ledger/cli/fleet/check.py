@@ -9,10 +9,10 @@ import typer
 
 from ledger.cli.app.command import Session, command, opened
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import SelectOption, Why
 from ledger.cli.app.output import Format, FormatOption, Output, say
 from ledger.cli.db.backups import backup_rows, backup_text
-from ledger.cli.rollout.watch import at_work
 
 if TYPE_CHECKING:
     from ledger.contracts.reports import Rights

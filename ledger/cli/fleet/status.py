@@ -6,8 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ledger.cli.app.command import Session, tell_behind
-from ledger.cli.app.output import Output, say
+import typer
+
+from ledger.cli.app.command import Session, command, opened, tell_behind
+from ledger.cli.app.options import SelectOption
+from ledger.cli.app.output import Format, FormatOption, Output, say
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
@@ -29,6 +32,21 @@ class Overview:
     unread: tuple[str, ...]
     """Databases that were reinstated or repointed and whose journal was not read since."""
     databases: tuple[dict[str, Any], ...]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    examples = ("ledger status", "ledger status -o json")
+    command(app, "status", panel="Every day", examples=examples)(status)
+
+
+async def status(
+    ctx: typer.Context, select: SelectOption = "", output: FormatOption = Format.TABLE
+) -> None:
+    """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
+    async with opened(ctx) as session:
+        overview = await look(session, select)
+    show_overview(overview, Output(output))
 
 
 async def look(session: Session, select: str) -> Overview:

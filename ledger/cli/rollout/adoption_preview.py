@@ -9,11 +9,11 @@ import typer
 
 from ledger.cli.app.command import flags_of, opened
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import Travel, Why
 from ledger.cli.app.output import Output, say
 from ledger.cli.app.variables import declared, reading_of
 from ledger.cli.fleet.check import PATIENCE_S, answers
-from ledger.cli.rollout.watch import at_work
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import Adoption, HistoryFound

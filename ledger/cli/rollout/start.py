@@ -1,4 +1,4 @@
-"""The commands of every day, over the whole fleet or a selection: plan, up, down, status."""
+"""The commands that plan and start rollouts over the fleet or a selection: plan, up, down."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.options import MIGRATIONS, FolderOption, SelectOption, Travel, Waiting, Why
+from ledger.cli.app.options import MIGRATIONS, FolderOption, Travel, Waiting, Why
 from ledger.cli.app.output import Format, FormatOption, Output, say
 from ledger.cli.app.variables import declared
-from ledger.cli.fleet.status import look, show_overview
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
 from ledger.cli.rollout.watch import stay
 
@@ -53,7 +52,6 @@ def register(app: typer.Typer) -> None:
     command(app, "down", panel=panel, examples=("ledger down", "ledger down 2 --select id=acme"))(
         down
     )
-    command(app, "status", panel=panel, examples=("ledger status", "ledger status -o json"))(status)
 
 
 async def plan(
@@ -182,12 +180,3 @@ async def travel_with(
         rollout = await session.ledger.rollouts.start(request)
         say(f"rollout {rollout} started")
         return await stay(session, rollout, waiting, output, "completed")
-
-
-async def status(
-    ctx: typer.Context, select: SelectOption = "", output: FormatOption = Format.TABLE
-) -> None:
-    """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
-    async with opened(ctx) as session:
-        overview = await look(session, select)
-    show_overview(overview, Output(output))

@@ -6,12 +6,12 @@ Ctrl-C detaches and never aborts; whatever ends the stay, the person is told how
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ledger.cli.app.command import Session
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import Waiting
 from ledger.cli.app.output import Output, say
 from ledger.cli.rollout.progress import BACKWARDS, display, words
@@ -54,23 +54,6 @@ async def stay(
         return ExitCode.INTERRUPTED
     conclude(status, output)
     return ending(status, wanted or ("rolled_back" if before.status in BACKWARDS else "completed"))
-
-
-@asynccontextmanager
-async def at_work(session: Session) -> AsyncIterator[None]:
-    """In one-process mode, lead and work until the block ends; else somebody else does."""
-    from ledger.runtime import working
-    from ledger.settings import Transport
-
-    if session.settings.transport is Transport.KAFKA:
-        yield
-        return
-    async with working(session.ledger, session.settings):
-        try:
-            yield
-        except asyncio.CancelledError:
-            say("Letting what runs finish; Ctrl-C again cuts it short.")
-            raise
 
 
 async def _watch(session: Session, rollout: str) -> RolloutStatus:
