@@ -29,7 +29,7 @@ NOISY = ("aiokafka", "asyncio")
 """What these have to say of an outage, the agent says in its own words."""
 
 
-class ExitCode(IntEnum):
+class AgentExitCode(IntEnum):
     """How the program ended, for scripts; the numbers of `ledger`, where both have one."""
 
     OK = 0
@@ -156,7 +156,7 @@ def check(
     _guarded(lambda: _check(variables(), database or [], password), debug)
 
 
-async def _run(variables: Variables) -> ExitCode:
+async def _run(variables: Variables) -> AgentExitCode:
     settings = variables.agent()
     bus = KafkaBus(variables.kafka(), settings.name)
     agent = Agent(bus, settings)
@@ -177,10 +177,10 @@ async def _run(variables: Variables) -> ExitCode:
         await agent.run()
     finally:
         await bus.close()
-    return ExitCode.OK if len(stopped) < 2 else ExitCode.INTERRUPTED
+    return AgentExitCode.OK if len(stopped) < 2 else AgentExitCode.INTERRUPTED
 
 
-async def _check(variables: Variables, urls: list[str], password: str | None) -> ExitCode:
+async def _check(variables: Variables, urls: list[str], password: str | None) -> AgentExitCode:
     kafka = variables.kafka()
     settings = variables.agent()
     bus = KafkaBus(kafka, settings.name) if kafka.bootstrap else None
@@ -192,10 +192,10 @@ async def _check(variables: Variables, urls: list[str], password: str | None) ->
     finally:
         if bus is not None:
             await bus.close()
-    return ExitCode.OK if fine else ExitCode.UNREACHABLE
+    return AgentExitCode.OK if fine else AgentExitCode.UNREACHABLE
 
 
-def _guarded(work: Callable[[], Coroutine[Any, Any, ExitCode]], debug: bool) -> None:
+def _guarded(work: Callable[[], Coroutine[Any, Any, AgentExitCode]], debug: bool) -> None:
     """Run `work` in a loop of its own and exit with its code, or with that of what it raised."""
     _log(debug)
     close = telemetry.configure(SERVICE, metadata.version("migration-ledger"))
@@ -203,21 +203,21 @@ def _guarded(work: Callable[[], Coroutine[Any, Any, ExitCode]], debug: bool) -> 
         with asyncio.Runner() as runner:
             code = runner.run(work())
     except KeyboardInterrupt:
-        code = _say("interrupted", ExitCode.INTERRUPTED)
+        code = _say("interrupted", AgentExitCode.INTERRUPTED)
     except (AgentError, BusMisconfigured) as error:
-        code = _say(str(error), ExitCode.USAGE)
+        code = _say(str(error), AgentExitCode.USAGE)
     except BusError as error:
-        code = _say(str(error), ExitCode.UNREACHABLE)
+        code = _say(str(error), AgentExitCode.UNREACHABLE)
     except Exception as error:
         if debug:
             raise
-        code = _say(f"unexpected {type(error).__name__}; see --debug", ExitCode.FAILED)
+        code = _say(f"unexpected {type(error).__name__}; see --debug", AgentExitCode.FAILED)
     finally:
         close()
     raise typer.Exit(code)
 
 
-def _say(text: str, code: ExitCode) -> ExitCode:
+def _say(text: str, code: AgentExitCode) -> AgentExitCode:
     typer.echo(f"ledger-agent: {text}", err=True)
     return code
 

@@ -19,7 +19,7 @@ BUSY_MAX = 500
 """Entries of one heartbeat: what runs first; a message has a size limit."""
 
 
-class Pulse:
+class HeartbeatSender:
     """Sends heartbeats; a bus that does not take one gets the next."""
 
     def __init__(

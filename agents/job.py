@@ -13,7 +13,7 @@ from ledger.contracts.messages import Received
 from migrations.model.migration import Migration
 
 
-class Phase(StrEnum):
+class JobPhase(StrEnum):
     """How far a job is, in the words of heartbeats."""
 
     QUEUED = "queued"
@@ -41,7 +41,7 @@ class Job:
     command: ApplyCommand | InspectCommand
     message: Received
     since: datetime
-    phase: Phase = Phase.QUEUED
+    phase: JobPhase = JobPhase.QUEUED
     migrations: tuple[Migration, ...] = ()
     refusal: str = ""
     """Why its texts cannot be used, if they cannot."""

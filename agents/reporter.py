@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from math import ceil
 
-from agents.job import Job, Phase
+from agents.job import Job, JobPhase
 from agents.outbox import Outbox
 from agents.settings import AgentSettings
 from ledger.contracts.commands import ApplyCommand
@@ -36,7 +36,7 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.wire import encode_report
 from ledger.telemetry import current_context
-from migrations.backfill.progress import Pace
+from migrations.backfill.progress import ProgressThrottle
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import (
     Adopted,
@@ -69,7 +69,7 @@ class Reporter:
         self._outbox = outbox
         self._clock = clock
         self._told: set[tuple[str, Direction]] = set()
-        self._pace = Pace(clock())
+        self._pace = ProgressThrottle(clock())
 
     # --- the command ---
 
@@ -181,7 +181,7 @@ class Reporter:
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""
         job, now = self._job, self._clock()
-        job.phase, job.waits_for = Phase.WAITING, what
+        job.phase, job.waits_for = JobPhase.WAITING, what
         since = now - timedelta(seconds=since_s)
         if job.waiting_since is None or abs(job.waiting_since - since) > SAME_WAIT:
             job.waiting_since = since
@@ -189,12 +189,12 @@ class Reporter:
 
     def trying_again(self) -> None:
         """Heartbeats go on to say what was waited for, until a statement has run."""
-        self._job.phase, self._job.next_try_at = Phase.RUNNING, None
+        self._job.phase, self._job.next_try_at = JobPhase.RUNNING, None
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """A migration begins."""
         section = migration.section(direction)
-        self._pace = Pace(self._clock())
+        self._pace = ProgressThrottle(self._clock())
         self._running(migration.label, 0, len(section.statements) if section else 0)
 
     def statement_finished(
@@ -251,7 +251,7 @@ class Reporter:
 
     def _running(self, migration: str, statement: int, statements: int) -> None:
         job = self._job
-        job.phase, job.waits_for, job.next_try_at = Phase.RUNNING, "", None
+        job.phase, job.waits_for, job.next_try_at = JobPhase.RUNNING, "", None
         job.waiting_since = None
         job.migration, job.statement, job.statements = migration, statement, statements
 

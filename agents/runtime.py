@@ -19,7 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 
-from agents.heartbeat import Pulse
+from agents.heartbeat import HeartbeatSender
 from agents.inbox import Inbox
 from agents.job import Job
 from agents.outbox import Outbox
@@ -81,7 +81,7 @@ class Agent:
         limit = settings.concurrency * (1 + PREFETCH)
         self._inbox = Inbox(self._scheduler, self._outbox, limit, clock)
         version = metadata.version("migration-ledger")
-        self._pulse = Pulse(bus, settings, version, self._scheduler, clock)
+        self._pulse = HeartbeatSender(bus, settings, version, self._scheduler, clock)
         self._member: GroupMember | None = None
         self._reader: Reader | None = None
         self._read_again = False

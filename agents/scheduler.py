@@ -21,7 +21,7 @@ from typing import Any, TypeAlias
 from uuid import UUID
 
 from agents.errors import TextRefused
-from agents.job import Job, Phase, Stop
+from agents.job import Job, JobPhase, Stop
 from agents.texts import Library, texts_of
 from ledger.contracts.commands import ApplyCommand
 
@@ -183,7 +183,7 @@ class Scheduler:
         self._occupied.add(lane)
         self._queues[lane].popleft()
         self._hosts[job.host] += 1
-        job.phase = Phase.CONNECTING
+        job.phase = JobPhase.CONNECTING
         task = asyncio.create_task(self._begin(job), name=f"work-{job.command.database}")
         self._tasks[job.id] = task
         task.add_done_callback(lambda done: self._ended(lane, job, done))

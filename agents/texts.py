@@ -26,7 +26,7 @@ from migrations.model.migration import Migration, SourceFile
 
 logger = logging.getLogger(__name__)
 
-Variables = tuple[tuple[str, str], ...]
+TextVariables = tuple[tuple[str, str], ...]
 """Names and values, sorted."""
 
 PARSED = 1_000
@@ -94,7 +94,7 @@ class Library:
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._parsed: OrderedDict[tuple[MigrationRef, Variables], Migration] = OrderedDict()
+        self._parsed: OrderedDict[tuple[MigrationRef, TextVariables], Migration] = OrderedDict()
 
     def missing(self, command: ApplyCommand) -> bool:
         """Whether a text of `command` is not here yet."""
@@ -106,7 +106,7 @@ class Library:
         """The migrations of `command`, in its order. Raises `TextRefused`; none may be missing."""
         return tuple(self._one(ref, command.variables) for ref in command.migrations)
 
-    def _one(self, ref: MigrationRef, variables: Variables) -> Migration:
+    def _one(self, ref: MigrationRef, variables: TextVariables) -> Migration:
         key = _key(ref, variables)
         if key in self._parsed:
             self._parsed.move_to_end(key)
@@ -119,7 +119,7 @@ class Library:
         return migration
 
 
-def _key(ref: MigrationRef, variables: Variables) -> tuple[MigrationRef, Variables]:
+def _key(ref: MigrationRef, variables: TextVariables) -> tuple[MigrationRef, TextVariables]:
     """What a parsed migration depends on: itself, and the values that its text is filled with."""
     return ref, tuple((name, value) for name, value in variables if name in ref.variables)
 
@@ -129,7 +129,7 @@ def _parse(ref: MigrationRef, files: list[SourceFile], variables: dict[str, str]
     reading = Reading(variables, programs=True)
     try:
         migration = load_files(
-            ref.dialect, files, version=ref.version, name=ref.name, reading=reading
+            ref.format, files, version=ref.version, name=ref.name, reading=reading
         )
     except LoadError as error:
         raise TextRefused(

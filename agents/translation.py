@@ -9,7 +9,7 @@ from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.registry import DatabasePlace, Expected, HistoryFound, HistoryRow, RunLimits
 from ledger.contracts.registry import Mode as OrderedMode
 from ledger.contracts.reports import BackupFound, DatabaseInspected, JournalEntry, Rights
-from migrations.adoption.history import History
+from migrations.adoption.history import ForeignHistory
 from migrations.inspection import Inspection
 from migrations.model.migration import Direction, Language, Migration
 from migrations.model.work import (
@@ -119,7 +119,7 @@ def holds(command: ApplyCommand, found: Inspection) -> bool:
 
 
 def inspected(
-    command: InspectCommand, found: Inspection, left: Sequence[History] = ()
+    command: InspectCommand, found: Inspection, left: Sequence[ForeignHistory] = ()
 ) -> DatabaseInspected:
     """What a look at the database found, as it is reported.
 

@@ -69,7 +69,7 @@ _duration = telemetry.meter().create_histogram(
 
 
 @dataclass(frozen=True, slots=True)
-class Refused(Exception):
+class AttemptRefused(Exception):
     """The agent does not try; why, and how the attempt ends by that."""
 
     verdict: Verdict
@@ -146,7 +146,7 @@ class Worker:
         try:
             self._check(job, command)
             connection = self._connection(command)
-        except Refused as refused:
+        except AttemptRefused as refused:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
         reporter.started(command)
@@ -184,7 +184,7 @@ class Worker:
         """
         try:
             connection = self._connection(command)
-        except Refused as refused:
+        except AttemptRefused as refused:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
         found = await inspection.inspect(connection, command.connection.schema_name)
@@ -221,7 +221,7 @@ class Worker:
         try:
             self._check_expiry(command)
             connection = self._connection(command)
-        except Refused as refused:
+        except AttemptRefused as refused:
             reporter.inspected(_not_reached(command, refused.failure))
             return refused.verdict
         schema = command.connection.schema_name
@@ -233,16 +233,18 @@ class Worker:
         return Verdict.DONE if found.failure is None else Verdict.FAILED
 
     def _check(self, job: Job, command: ApplyCommand) -> None:
-        """Raise `Refused` for what is not to be tried at all."""
+        """Raise `AttemptRefused` for what is not to be tried at all."""
         self._check_epoch(command)
         if job.refusal or len(job.migrations) != len(command.migrations):
             why = job.refusal or "its texts did not arrive in time"
-            raise Refused(Verdict.REFUSED, _failure("checksum", why))
+            raise AttemptRefused(Verdict.REFUSED, _failure("checksum", why))
 
     def _check_expiry(self, command: InspectCommand) -> None:
         if command.expires_at <= self._clock():
             when = command.expires_at.isoformat()
-            raise Refused(Verdict.EXPIRED, _failure("expired", f"to be started before {when}"))
+            raise AttemptRefused(
+                Verdict.EXPIRED, _failure("expired", f"to be started before {when}")
+            )
 
     def _check_epoch(self, command: ApplyCommand) -> None:
         place = (command.ledger, command.database)
@@ -250,7 +252,7 @@ class Worker:
         highest = self._epochs.get(place, epoch)
         if epoch < highest:
             why = f"epoch {epoch} is older than {highest}, which this agent has worked on"
-            raise Refused(Verdict.REFUSED, _failure("fence", why))
+            raise AttemptRefused(Verdict.REFUSED, _failure("fence", why))
         self._epochs[place] = epoch
         self._epochs.move_to_end(place)
         if len(self._epochs) > EPOCHS_KEPT:
@@ -260,7 +262,7 @@ class Worker:
         try:
             return connection_settings(command.connection, command.database, self._settings)
         except AgentError as error:
-            raise Refused(Verdict.REFUSED, _failure("reference", str(error))) from None
+            raise AttemptRefused(Verdict.REFUSED, _failure("reference", str(error))) from None
 
     def _defect(self, job: Job, reporter: Reporter, error: Exception) -> Verdict:
         failure = _failure(

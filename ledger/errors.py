@@ -91,7 +91,7 @@ class UnknownBundle(NoSuchThing):
 
     def __init__(self, digest: str) -> None:
         super().__init__(
-            f"no single bundle is named by {digest!r}; `ledger migration list` shows all of them"
+            f"no single bundle is named by {digest!r}; `ledger bundle list` shows all of them"
         )
         self.digest = digest
 
@@ -102,7 +102,7 @@ class NoBundle(NoSuchThing):
     def __init__(self) -> None:
         super().__init__(
             "no bundle is registered; name a folder with --folder, "
-            "or register one with `ledger migration register DIR`"
+            "or register one with `ledger bundle register DIR`"
         )
 
 
@@ -112,7 +112,7 @@ class NoSuchVersion(NoSuchThing):
     def __init__(self, version: str, bundle: str) -> None:
         super().__init__(
             f"bundle {bundle[:12]} has no migration {version!r}; "
-            f"`ledger migration show {bundle[:12]}` lists them"
+            f"`ledger bundle show {bundle[:12]}` lists them"
         )
 
 
@@ -233,7 +233,7 @@ class StaleTerm(StoreError):
         self.current = current
 
 
-class LeadershipTaken(StoreError):
+class AnotherLeader(StoreError):
     """Another process leads: who, where, since when."""
 
     exit_code = 4
@@ -279,7 +279,7 @@ class ContentNotFound(StoreError):
     def __init__(self, sha256: str) -> None:
         super().__init__(
             f"no text with SHA-256 {sha256} is stored; register its folder again "
-            "with `ledger migration register`"
+            "with `ledger bundle register`"
         )
         self.sha256 = sha256
 

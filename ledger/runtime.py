@@ -25,12 +25,12 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Bus
 from ledger.contracts.envelope import Metadata
-from ledger.errors import LeadershipTaken, NotPermitted
+from ledger.errors import AnotherLeader, NotPermitted
 from ledger.leader.shutdown import bounded_end, only_the_first
-from ledger.leader.supervisor import Leader
+from ledger.leader.supervisor import Supervisor
 from ledger.service.bundles import BundleService
 from ledger.service.fleet import FleetService
-from ledger.service.liveness import Lookout
+from ledger.service.liveness import Liveness
 from ledger.service.request_context import utc_now
 from ledger.service.rollouts import RolloutService
 from ledger.settings import Settings, Transport
@@ -38,7 +38,7 @@ from ledger.store import install as schema
 from ledger.store.connections import Pool, open_pool
 from ledger.store.content import ContentStore
 from ledger.store.leadership import Leadership, take
-from ledger.store.log.history import History
+from ledger.store.log.history import Timelines
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
 from ledger.store.views.replay import Replayed
@@ -64,8 +64,8 @@ class Ledger:
     bundles: BundleService
     rollouts: RolloutService
     reads: ReadModels
-    history: History
-    lookout: Lookout
+    history: Timelines
+    lookout: Liveness
 
     async def leader(self) -> str | None:
         """The name of the process that leads now, if one does."""
@@ -102,7 +102,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         reads = ReadModels(pool)
         fleet = FleetService(log)
         bundles = BundleService(log, ContentStore(pool), settings.declared)
-        lookout = Lookout(pool, uses_broker=settings.transport is Transport.KAFKA)
+        lookout = Liveness(pool, uses_broker=settings.transport is Transport.KAFKA)
         yield Ledger(
             id=head.ledger_id,
             name=settings.name,
@@ -112,7 +112,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
             bundles=bundles,
             rollouts=RolloutService(log, reads, fleet, bundles, lookout),
             reads=reads,
-            history=History(pool),
+            history=Timelines(pool),
             lookout=lookout,
         )
     finally:
@@ -128,7 +128,7 @@ async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
     name, host = own_name()
     try:
         leadership = await take(settings.ledger_url, name, host)
-    except (LeadershipTaken, NotPermitted):
+    except (AnotherLeader, NotPermitted):
         yield
         return
     async with _led(ledger, settings, leadership, name, host):
@@ -138,7 +138,7 @@ async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
 async def serve(settings: Settings, *, started: Callable[[str, int], None]) -> None:
     """Lead until the first SIGINT or SIGTERM, finish what runs, end; the second ends at once.
 
-    Raises `LeadershipTaken` when another process leads, and what `open_ledger` raises.
+    Raises `AnotherLeader` when another process leads, and what `open_ledger` raises.
     """
     name, host = own_name()
     async with open_ledger(settings) as ledger:
@@ -164,7 +164,7 @@ async def _led(
     broker = settings.broker
     local = LocalBroker()
     bus: Bus = KafkaBus(broker, f"ledger-{name}") if broker else LocalBus(local)
-    leader = Leader(
+    leader = Supervisor(
         ledger.pool,
         ledger.log,
         bus,
@@ -173,7 +173,7 @@ async def _led(
         resend_s=settings.resend_s,
         keeps_positions=broker is not None,
     )
-    staff = None if broker else Staff(local, settings)
+    staff = None if broker else LocalAgents(local, settings)
     settle_memory()
     try:
         async with (
@@ -183,7 +183,7 @@ async def _led(
         ):
             leading = group.create_task(leader.lead(name, host), name="leader")
             leading.add_done_callback(ending)
-            hiring = group.create_task(staff.hire(leader), name="staff") if staff else None
+            hiring = group.create_task(staff.start(leader), name="staff") if staff else None
             try:
                 yield
             finally:
@@ -198,7 +198,7 @@ async def _led(
         await leadership.release()
 
 
-async def _drained(ledger: Ledger, leader: Leader, leading: asyncio.Task[None]) -> None:
+async def _drained(ledger: Ledger, leader: Supervisor, leading: asyncio.Task[None]) -> None:
     """Return when the last reports are in the log, and shown, or nobody is left to take them."""
 
     async def drain() -> None:
@@ -213,7 +213,7 @@ async def _drained(ledger: Ledger, leader: Leader, leading: asyncio.Task[None]) 
         draining.cancel()
 
 
-class Staff:
+class LocalAgents:
     """The agents of single-process mode: one for each pool, also for pools that come later."""
 
     def __init__(self, broker: LocalBroker, settings: Settings) -> None:
@@ -222,7 +222,7 @@ class Staff:
         self._agents: dict[str, Agent] = {}
         self._working: list[asyncio.Task[None]] = []
 
-    async def hire(self, leader: Leader) -> None:
+    async def start(self, leader: Supervisor) -> None:
         """Start an agent for every pool that has none, until cancelled; raises what breaks one.
 
         When cancelled because the leader failed, the agents finish what they have in hand: the

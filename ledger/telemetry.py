@@ -26,7 +26,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from ledger.contracts.envelope import Metadata
 
-Headers = tuple[tuple[str, bytes], ...]
+Carrier = tuple[tuple[str, bytes], ...]
 
 SCOPE: Final = "migration-ledger"
 """Name of our instrumentation scope."""
@@ -192,14 +192,14 @@ class _HeaderSetter(Setter[dict[str, bytes]]):
         carrier[key] = value.encode()
 
 
-class _HeaderGetter(Getter[Headers]):
+class _HeaderGetter(Getter[Carrier]):
     """Takes the last header of a name, as `Received.header` does."""
 
-    def get(self, carrier: Headers, key: str) -> list[str] | None:
+    def get(self, carrier: Carrier, key: str) -> list[str] | None:
         found = [value for name, value in carrier if name == key]
         return [found[-1].decode("latin-1")] if found else None
 
-    def keys(self, carrier: Headers) -> list[str]:
+    def keys(self, carrier: Carrier) -> list[str]:
         return [name for name, _ in carrier]
 
 
@@ -214,7 +214,7 @@ def current_context(context: Context | None = None) -> tuple[str | None, str | N
     return carrier.get("traceparent"), carrier.get("tracestate")
 
 
-def inject(headers: Headers, context: Context | None = None) -> Headers:
+def inject(headers: Carrier, context: Context | None = None) -> Carrier:
     """`headers` with the trace of `context`, in place of one that they may have carried."""
     carrier: dict[str, bytes] = {}
     _PROPAGATOR.inject(carrier, context, _SETTER)
@@ -222,7 +222,7 @@ def inject(headers: Headers, context: Context | None = None) -> Headers:
     return kept + tuple(carrier.items())
 
 
-def extract(headers: Headers) -> Context:
+def extract(headers: Carrier) -> Context:
     """The context that the sender of these headers was in; an empty one without a trace."""
     return _PROPAGATOR.extract(headers, Context(), _GETTER)
 

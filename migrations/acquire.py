@@ -49,7 +49,7 @@ class Facts:
     installed: bool
 
 
-async def arrive(
+async def acquire(
     connection: Connection,
     settings: ConnectionSettings,
     work: Work,

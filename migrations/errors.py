@@ -5,7 +5,7 @@
     │   ├── FolderError           the folder is missing, empty or unreadable
     │   ├── FileNameError         a file name carries no version
     │   ├── DuplicateVersionError two files claim the same version
-    │   ├── DialectError          the file dialect is unknown or cannot be told
+    │   ├── FormatError          the file format is unknown or cannot be told
     │   ├── EncodingError         bytes that are not clean UTF-8 text
     │   ├── MarkerError           markers, sections or options are wrong
     │   ├── VariableError         a placeholder without a value, or a value that does not fit
@@ -84,8 +84,8 @@ class DuplicateVersionError(LoadError):
     """Two files claim the same version."""
 
 
-class DialectError(LoadError):
-    """The file dialect is unknown or cannot be told."""
+class FormatError(LoadError):
+    """The file format is unknown or cannot be told."""
 
 
 class EncodingError(LoadError):

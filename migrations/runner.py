@@ -20,7 +20,7 @@ from typing import assert_never
 
 import asyncpg
 
-from migrations.acquire import arrive
+from migrations.acquire import acquire
 from migrations.adoption.takeover import adopt, release
 from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import without_idle
@@ -41,7 +41,7 @@ from migrations.model.work import (
     Work,
 )
 from migrations.running.code import refuse_programs
-from migrations.running.plan import Decision, Report, Run, Stop, plan
+from migrations.running.plan import Execute, Halt, Known, StepDecision, plan
 from migrations.running.repair import repair
 from migrations.running.resolve import resolve
 from migrations.step import run_step, stop_step
@@ -166,7 +166,7 @@ async def _once(
         return attempt.outcome(Verdict.FAILED, from_error(error))
     before = len(attempt.finished)
     try:
-        target = await arrive(
+        target = await acquire(
             connection, settings, work, limits, observer, allow_outside=allow_outside
         )
         attempt.meet(target, observer)
@@ -211,13 +211,13 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     return attempt.outcome(Verdict.DONE)
 
 
-async def _carry_out(target: Target, decision: Decision) -> StepOutcome:
+async def _carry_out(target: Target, decision: StepDecision) -> StepOutcome:
     match decision:
-        case Report():
+        case Known():
             return decision.outcome
-        case Run():
+        case Execute():
             return await run_step(target, decision)
-        case Stop():
+        case Halt():
             return await stop_step(target, decision)
         case _:
             assert_never(decision)

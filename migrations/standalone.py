@@ -26,9 +26,9 @@ from migrations.target.session import ConnectionSettings
 from migrations.verify_applied import Verification, verify
 
 __all__ = [
+    "FolderStatus",
     "Outside",
     "Standing",
-    "Status",
     "StatusLine",
     "Verification",
     "down",
@@ -75,7 +75,7 @@ class StatusLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class FolderStatus:
     """The standing of every migration, files first; `failure` when the database cannot be asked."""
 
     lines: tuple[StatusLine, ...]
@@ -135,12 +135,12 @@ async def down(
 
 async def status(
     settings: ConnectionSettings, migrations: Sequence[Migration], *, target: str = ""
-) -> Status:
+) -> FolderStatus:
     """How each migration stands; read-only."""
     found = await glance(settings, target)
     if found.failure is not None:
-        return Status((), found.owner, found.failure)
-    return Status(
+        return FolderStatus((), found.owner, found.failure)
+    return FolderStatus(
         _lines(found, migrations), found.owner, backups=found.backups, in_use=found.in_use
     )
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from migrations.adoption.history import History
+from migrations.adoption.history import ForeignHistory
 from migrations.adoption.history_tables import history_for
 from migrations.adoption.match import Match, match, up_to
 from migrations.errors import AdoptionRefused
@@ -41,7 +41,7 @@ APPLICATION_NAME = "migration-ledger look"
 class Preview:
     """What an adoption would find; `history` is `None` for a baseline."""
 
-    history: History | None
+    history: ForeignHistory | None
     match: Match
     known: frozenset[str] = frozenset()
     """Versions that our own journal holds for applied already."""

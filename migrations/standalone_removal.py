@@ -32,7 +32,7 @@ ORDER BY c.relname
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptObjects:
     """What is in the schema of the journal. `backups` are tables of data migrations."""
 
     database: str
@@ -42,7 +42,7 @@ class Kept:
     backups: tuple[str, ...]
 
 
-async def kept_in(settings: ConnectionSettings) -> Kept | None:
+async def kept_in(settings: ConnectionSettings) -> KeptObjects | None:
     """What would be lost; `None` where there is no journal. Raises Unreachable."""
     connection = await open_session(settings, application_name=APPLICATION_NAME, read_only=True)
     try:
@@ -59,7 +59,7 @@ async def remove_journal(
     target: str = "",
     outside: Outside | None = None,
     force: bool = False,
-) -> Kept:
+) -> KeptObjects:
     """Drop the schema of the journal, for all targets of the database; what was in it.
 
     Raises AdoptionRefused without a journal, or when there are backups and no `force`;
@@ -89,12 +89,12 @@ async def remove_journal(
         await close_session(connection)
 
 
-async def _kept(connection: Connection) -> Kept | None:
+async def _kept(connection: Connection) -> KeptObjects | None:
     if not await connection.fetchval(HAS_JOURNAL):
         return None
     (row,) = await connection.fetch(WHAT_IS_KEPT)
     backups = await connection.fetch(OTHER_TABLES)
-    return Kept(
+    return KeptObjects(
         database=await connection.fetchval("SELECT current_database()"),
         entries=row["entries"],
         targets=row["targets"],

@@ -17,7 +17,7 @@ from migrations.backfill.run_batches import run_batches
 from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
 from migrations.model.migration import Direction, Migration
 from migrations.model.work import Failure, StepOutcome, StepResult
-from migrations.running.plan import Run, Stop, repeated
+from migrations.running.plan import Execute, Halt, repeated
 from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
 from migrations.running.telemetry import finish_step, step_span
@@ -39,7 +39,7 @@ _CANCELLED = Failure(
 _RESULTS = {Direction.UP: StepResult.APPLIED, Direction.DOWN: StepResult.ROLLED_BACK}
 
 
-async def run_step(target: Target, run: Run) -> StepOutcome:
+async def run_step(target: Target, run: Execute) -> StepOutcome:
     """Run one migration. Raises Refused, or what a lost connection raises.
 
     When cancelled, reports the outcome to the observer and raises CancelledError again.
@@ -58,14 +58,14 @@ async def run_step(target: Target, run: Run) -> StepOutcome:
         return outcome
 
 
-async def stop_step(target: Target, stop: Stop) -> StepOutcome:
+async def stop_step(target: Target, stop: Halt) -> StepOutcome:
     """Journal and report a migration that must not run."""
     target.observer.step_started(stop.migration, stop.direction)
     failure = in_file(stop.failure, stop.migration, stop.direction)
     return await _failed(target, stop.migration, stop.direction, failure, 0)
 
 
-async def _run(target: Target, run: Run, started: float) -> StepOutcome:
+async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
     try:
         run = await cleaned(target, run)
         entry = await _way_of(run)(target, run)
@@ -84,7 +84,7 @@ async def _run(target: Target, run: Run, started: float) -> StepOutcome:
     return await _failed(target, run.migration, run.direction, failure, elapsed_ms(started))
 
 
-def _way_of(run: Run) -> Callable[[Target, Run], Awaitable[NewEntry]]:
+def _way_of(run: Execute) -> Callable[[Target, Execute], Awaitable[NewEntry]]:
     """How the section runs: in batches, in one transaction, or step by step."""
     if run.section.batches is not None:
         return run_batches
@@ -92,7 +92,7 @@ def _way_of(run: Run) -> Callable[[Target, Run], Awaitable[NewEntry]]:
     return run_transactional if whole else run_stepwise
 
 
-def _done(run: Run, entry: NewEntry) -> StepOutcome:
+def _done(run: Execute, entry: NewEntry) -> StepOutcome:
     return StepOutcome(
         version=run.migration.version,
         direction=run.direction,
@@ -141,7 +141,7 @@ def _short(failure: Failure) -> Failure:
     return replace(failure, message=failure.message[:SHORT_CHARS], statement=statement)
 
 
-async def _abandon(target: Target, run: Run, started: float) -> StepOutcome:
+async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
     """Leave the transaction and journal the cancellation, within a bounded time.
 
     The cancellation may have come too late: if the entry is there, that is the outcome.

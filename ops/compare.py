@@ -1,6 +1,6 @@
 """Repeats a row of `ops/compat.md`: a folder with the tool it was written for, and with us.
 
-    python -m ops.compare FOLDER [--dialect NAME] [--schema NAME] [--var NAME=VALUE] \\
+    python -m ops.compare FOLDER [--format NAME] [--schema NAME] [--var NAME=VALUE] \\
         [--up COMMAND] [--down COMMAND] [--leave-out TABLE]
 
 Two servers of the `embedded` extra are started. In one the commands of the tool run, in a shell in
@@ -94,7 +94,7 @@ def compared(asked: Asked, theirs: str, ours: str) -> bool:
 def _asked() -> Asked:
     parser = argparse.ArgumentParser(description="A folder with its own tool, and with us.")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--dialect")
+    parser.add_argument("--format")
     parser.add_argument("--schema", default="")
     parser.add_argument("--var", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--up", default="", help="The tool's command; default: psql, file by file.")
@@ -103,7 +103,7 @@ def _asked() -> Asked:
     given = parser.parse_args()
     values = dict(one.split("=", 1) for one in given.var)
     folder = given.folder.absolute()
-    migrations = load_folder(folder, given.dialect, Reading(values)).migrations
+    migrations = load_folder(folder, given.format, Reading(values)).migrations
     left_out = [*HISTORIES, *given.leave_out]
     return Asked(folder, migrations, given.schema, given.up, given.down, left_out)
 

@@ -21,18 +21,18 @@ from ledger.contracts.registry import (
     Mode,
     Resolution,
     RunLimits,
-    Value,
+    WireValue,
 )
 
 
-class OrderEpoch(Value):
+class OrderEpoch(WireValue):
     """The fence of an order: leadership term and log position."""
 
     term: int
     position: int
 
 
-class CommandBase(Value):
+class CommandBase(WireValue):
     """What every command says: which one, on what, for which ledger, and where reports belong.
 
     Reports of this command go to the stream `{stream}/reports`.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from ledger.contracts.registry import Value
+from ledger.contracts.registry import WireValue
 
 
-class Busy(Value):
+class Busy(WireValue):
     """One command in an agent's hands: its phase and what it waits for, if anything.
 
     `phase` is `queued`, `connecting`, `waiting` (for a lock or a retry), or `running`. `since` is
@@ -28,7 +28,7 @@ class Busy(Value):
     statements: int = 0
 
 
-class Heartbeat(Value):
+class Heartbeat(WireValue):
     """An agent is alive, and this is what it works on."""
 
     agent: str

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Value(BaseModel):
+class WireValue(BaseModel):
     """An immutable part of a message. Unknown fields are ignored, so that a newer side may add."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Connection(Value):
+class Connection(WireValue):
     """Where a database is and how its secret is named; never the secret itself.
 
     `password` is a reference: `env:NAME` or `file:PATH`, in which `{database}` stands for the
@@ -35,7 +35,7 @@ class Connection(Value):
     role: str | None = None
 
 
-class DatabaseIdentity(Value):
+class DatabaseIdentity(WireValue):
     """Who a database is: server, database, and the UUID that its journal was given."""
 
     uuid: UUID
@@ -43,21 +43,21 @@ class DatabaseIdentity(Value):
     database_oid: int = Field(ge=0, lt=2**32)
 
 
-class DatabasePlace(Value):
+class DatabasePlace(WireValue):
     """Which database of which server: what two addresses of one database have in common."""
 
     system_identifier: str
     database_oid: int = Field(ge=0, lt=2**32)
 
 
-class Expected(Value):
+class Expected(WireValue):
     """What the ledger believes of a target when it orders; what is `None` is not checked."""
 
     identity: DatabaseIdentity | None = None
     journal_head: str | None = None
 
 
-class ContentRef(Value):
+class ContentRef(WireValue):
     """A text by its hash. `name` is the file's name in its folder, `size` is in bytes."""
 
     name: str
@@ -65,19 +65,19 @@ class ContentRef(Value):
     size: int
 
 
-class Accepted(Value):
+class Accepted(WireValue):
     """A person's leave to take a migration's text for another one that was applied; and why."""
 
     checksum: Sha256
     reason: str
 
 
-class MigrationRef(Value):
+class MigrationRef(WireValue):
     """A migration without its text: what it is called, what it hashes to, what it can do."""
 
     version: str
     name: str
-    dialect: str
+    format: str
     up_checksum: Sha256
     down_checksum: Sha256 | None
     has_verify: bool
@@ -113,7 +113,7 @@ class MigrationRef(Value):
         return self.down_checksum is not None and not self.down_problem
 
 
-class Variable(Value):
+class Variable(WireValue):
     """What a placeholder stands for: a value, or in each database the value of its `label`.
 
     Of a label, `value` is the sample that folders are read with.
@@ -124,14 +124,14 @@ class Variable(Value):
     label: str | None = None
 
 
-class DatabaseValues(Value):
+class DatabaseValues(WireValue):
     """The values of variables that one database has for itself: names and values, sorted."""
 
     database: str
     values: tuple[tuple[str, str], ...]
 
 
-class Step(Value):
+class Step(WireValue):
     """One migration of an order, with the checksum of the section that is to run."""
 
     version: str
@@ -147,7 +147,7 @@ class Mode(StrEnum):
     ADOPT = "adopt"
 
 
-class Adoption(Value):
+class Adoption(WireValue):
     """What a rollout that adopts rests on; as `migrations.model.work.Adoption` in the wire's words.
 
     `source` is a tool's name, `auto`, or `baseline`; `through` a version up to which everything
@@ -160,8 +160,8 @@ class Adoption(Value):
     accept_missing: bool = False
 
 
-class HistoryRow(Value):
-    """One migration that another tool holds for applied; as `migrations.adoption.history.Row`."""
+class HistoryRow(WireValue):
+    """One migration that another tool holds for applied; `ForeignRow` of `migrations.adoption`."""
 
     version: str
     name: str = ""
@@ -170,7 +170,7 @@ class HistoryRow(Value):
     checksum: int | None = None
 
 
-class HistoryFound(Value):
+class HistoryFound(WireValue):
     """What another tool's table says in one database; `problem` says why it cannot be relied on."""
 
     tool: str
@@ -180,7 +180,7 @@ class HistoryFound(Value):
     problem: str = ""
 
 
-class RunLimits(Value):
+class RunLimits(WireValue):
     """How patient an agent is with one database; seconds."""
 
     lock_timeout_s: float = 2.0
@@ -189,7 +189,7 @@ class RunLimits(Value):
     advisory_wait_s: float = 300.0
 
 
-class Resolution(Value):
+class Resolution(WireValue):
     """A person's word on a step that no probe could settle, written into the journal as such."""
 
     version: str
@@ -197,7 +197,7 @@ class Resolution(Value):
     reason: str
 
 
-class FailureDetail(Value):
+class FailureDetail(WireValue):
     """Why something failed, without tenant data. `kind` as in `migrations.model.work.Failure`."""
 
     kind: str

@@ -20,7 +20,7 @@ from ledger.contracts.registry import (
     FailureDetail,
     HistoryFound,
     Mode,
-    Value,
+    WireValue,
 )
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -31,7 +31,7 @@ BigCount = Annotated[int, Field(ge=0, le=2**63 - 1)]
 """Of rows, which may be more."""
 
 
-class Event(Value):
+class Event(WireValue):
     """What happened; never refused, never changed."""
 
     SCHEMA_VERSION: ClassVar[int] = 1
@@ -86,7 +86,7 @@ class MigrationRolledBack(Report):
     statements: Count
 
 
-class AdoptedMigration(Value):
+class AdoptedMigration(WireValue):
     """A version that is in the journal now; `checksum` is empty where no file belongs to it."""
 
     version: str
@@ -178,7 +178,7 @@ class AttemptFinished(Report):
     failure: FailureDetail | None = None
 
 
-class JournalEntry(Value):
+class JournalEntry(WireValue):
     """The latest state of one migration in a database's journal."""
 
     version: str
@@ -190,7 +190,7 @@ class JournalEntry(Value):
     finished_at: datetime | None
 
 
-class Rights(Value):
+class Rights(WireValue):
     """What the configured user may do in a database."""
 
     create_schema: bool
@@ -198,7 +198,7 @@ class Rights(Value):
     superuser: bool
 
 
-class BackupFound(Value):
+class BackupFound(WireValue):
     """What a data migration has saved in a database; without `keep_until` it stays for good."""
 
     version: str

@@ -13,14 +13,16 @@ from ledger.contracts.events import (
     RollbackOrdered,
 )
 from ledger.contracts.registry import FailureDetail, Mode, Resolution
-from ledger.domain.builder import Draft
+from ledger.domain.builder import RolloutBuilder
 from ledger.domain.states import DatabaseState, DatabaseStatus
 
 LEFT_OUT = "left_out"
 """The failure kind of a database that the fleet left out."""
 
 
-def ordered(draft: Draft, recorded: Recorded, event: MigrationOrdered | RollbackOrdered) -> None:
+def ordered(
+    draft: RolloutBuilder, recorded: Recorded, event: MigrationOrdered | RollbackOrdered
+) -> None:
     """A new attempt replaces the one before; its deadline and expiry count from here."""
     state = draft.get(event.database)
     if state is None:
@@ -50,7 +52,7 @@ def ordered(draft: Draft, recorded: Recorded, event: MigrationOrdered | Rollback
     )
 
 
-def left_out(draft: Draft, recorded: Recorded, event: DatabaseLeftOut) -> None:
+def left_out(draft: RolloutBuilder, recorded: Recorded, event: DatabaseLeftOut) -> None:
     """On the way forward the database is skipped; on the way back that is a failure to go back."""
     state = draft.get(event.database)
     if state is None:
@@ -70,7 +72,7 @@ def left_out(draft: Draft, recorded: Recorded, event: DatabaseLeftOut) -> None:
     )
 
 
-def timed_out(draft: Draft, recorded: Recorded, event: AttemptTimedOut) -> None:
+def timed_out(draft: RolloutBuilder, recorded: Recorded, event: AttemptTimedOut) -> None:
     """Nobody answered: unknown, until the journal is asked or the answer comes late."""
     state = draft.get(event.database)
     if state is None or state.command != event.command or not state.open:
@@ -82,7 +84,7 @@ def timed_out(draft: Draft, recorded: Recorded, event: AttemptTimedOut) -> None:
     )
 
 
-def retry_requested(draft: Draft, recorded: Recorded, event: RetryRequested) -> None:
+def retry_requested(draft: RolloutBuilder, recorded: Recorded, event: RetryRequested) -> None:
     """These databases wait for a new attempt."""
     for database in event.databases:
         state = draft.get(database)
@@ -90,7 +92,7 @@ def retry_requested(draft: Draft, recorded: Recorded, event: RetryRequested) -> 
             draft.put(wait_again(state))
 
 
-def resolved(draft: Draft, recorded: Recorded, event: OutcomeResolved) -> None:
+def resolved(draft: RolloutBuilder, recorded: Recorded, event: OutcomeResolved) -> None:
     """The next attempt carries the person's word; the reason is the event's metadata."""
     state = draft.get(event.database)
     if state is None:
@@ -104,7 +106,7 @@ def resolved(draft: Draft, recorded: Recorded, event: OutcomeResolved) -> None:
     draft.put(wait_again(state) if in_doubt else state)
 
 
-def inspection_ordered(draft: Draft, recorded: Recorded, event: InspectionOrdered) -> None:
+def inspection_ordered(draft: RolloutBuilder, recorded: Recorded, event: InspectionOrdered) -> None:
     """The journal was asked; without an answer it is asked again some time after `expires_at`."""
     state = draft.get(event.database)
     if state is None:

@@ -14,7 +14,7 @@ from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Wa
 _FAILURES = frozenset({DatabaseStatus.FAILED, DatabaseStatus.ROLLBACK_FAILED})
 
 
-class Draft:
+class RolloutBuilder:
     """What a fold writes to; `freeze` makes the next state of it.
 
     All that is kept beside the databases (counts, active, again, failures) follows from `put`

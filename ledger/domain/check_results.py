@@ -17,7 +17,7 @@ from ledger.domain.outcomes import in_force
 from ledger.domain.refusals import listed
 
 
-class Target(NamedTuple):
+class TargetKey(NamedTuple):
     """What two ids of the same target have in common, however they are reached."""
 
     system_identifier: str
@@ -51,7 +51,7 @@ def twins(
     records: Iterable[DatabaseRecord], answers: Mapping[str, DatabaseInspected]
 ) -> dict[str, str]:
     """The databases of `answers` that are the same target as another one, and that one's id."""
-    first: dict[Target, str] = {}
+    first: dict[TargetKey, str] = {}
     found: dict[str, str] = {}
     for record in sorted(records, key=lambda one: one.database):
         target = None if record.retired else _target(record, answers.get(record.database))
@@ -110,12 +110,12 @@ def lacking(rights: Rights, role: str | None) -> tuple[str, ...]:
     return tuple(what for what, there in wanted if not there)
 
 
-def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> Target | None:
+def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> TargetKey | None:
     """Which target it is: as an agent saw it now, or as it was last known."""
     place = (answer.place or answer.identity) if answer else record.expected.identity
     if place is None:
         return None
-    return Target(place.system_identifier, place.database_oid, record.connection.schema_name)
+    return TargetKey(place.system_identifier, place.database_oid, record.connection.schema_name)
 
 
 def _remedy(rights: Rights | None, role: str | None) -> str | None:

@@ -30,7 +30,7 @@ from ledger.contracts.registry import Adoption
 from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.check_results import lost
 from ledger.domain.fleet import DatabaseRecord, FleetState, require
-from ledger.domain.orders import Decided, Situation
+from ledger.domain.orders import Decision, DecisionContext
 from ledger.domain.outcomes import look_again_at
 from ledger.domain.refusals import EmptySelection
 
@@ -41,7 +41,7 @@ ATTEMPTS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Lookup:
     """One database of a check: how often it was asked, where, until when, and what it answered.
 
     `asked_position` is that of the first time: what was recorded later is no matter of this check.
@@ -76,7 +76,7 @@ class CheckState:
     check: str
     purpose: Purpose
     adoption: Adoption | None = None
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    looks: Mapping[str, Lookup] = field(default_factory=dict)
     version: int = 0
     position: int = 0
 
@@ -130,7 +130,7 @@ def fold(state: CheckState | None, events: Iterable[Recorded]) -> CheckState:
     looks = dict(state.looks) if state is not None else {}
     for recorded in events:
         if isinstance(recorded.event, CheckRequested):
-            looks = {database: Look() for database in recorded.event.databases}
+            looks = {database: Lookup() for database in recorded.event.databases}
             asked = recorded.event
             state = CheckState(asked.check, asked.purpose, asked.adoption)
         if state is None:
@@ -145,12 +145,12 @@ def fold(state: CheckState | None, events: Iterable[Recorded]) -> CheckState:
 
 
 def progress(
-    state: CheckState, situation: Situation, in_flight: int = IN_FLIGHT
-) -> tuple[Decided, ...]:
+    state: CheckState, situation: DecisionContext, in_flight: int = IN_FLIGHT
+) -> tuple[Decision, ...]:
     """The next looks within the limit; suspended databases are looked at like all others."""
     now = situation.now
     free = in_flight - sum(look.is_open(now) for look in state.looks.values())
-    events: list[Decided] = []
+    events: list[Decision] = []
     for database, look in state.looks.items():
         if free <= 0:
             break
@@ -174,13 +174,13 @@ def regressed(
     state: CheckState,
     applied: Mapping[str, Mapping[str, UUID]],
     records: Callable[[str], DatabaseRecord | None],
-) -> tuple[Decided, ...]:
+) -> tuple[Decision, ...]:
     """What the journals lost, for the fleet's stream.
 
     `applied` gives, per database, the versions that the log says are in force there, each with the
     command that applied it; `records` what is known of a database.
     """
-    found: list[Decided] = []
+    found: list[Decision] = []
     for database, look in state.looks.items():
         versions = applied.get(database, {})
         if look.answer is None or not versions:
@@ -192,14 +192,14 @@ def regressed(
     return tuple(found)
 
 
-def _is_due(state: CheckState, look: Look, now: datetime) -> bool:
+def _is_due(state: CheckState, look: Lookup, now: datetime) -> bool:
     if look.attempt == 0:
         return look.answer is None
     again_at = _again_at(state, look)
     return not look.is_open(now) and again_at is not None and again_at <= now
 
 
-def _again_at(state: CheckState, look: Look) -> datetime | None:
+def _again_at(state: CheckState, look: Lookup) -> datetime | None:
     """When a look that was asked for is asked for again; `None` when it is not."""
     if look.expires_at is None:
         return None
@@ -214,7 +214,9 @@ def _has_left(record: DatabaseRecord | None) -> bool:
     return record is None or record.retired
 
 
-def _order(state: CheckState, database: str, look: Look, situation: Situation) -> Decided | None:
+def _order(
+    state: CheckState, database: str, look: Lookup, situation: DecisionContext
+) -> Decision | None:
     record = situation.records(database)
     if record is None or (state.purpose is Purpose.REINSTATE and record.retired):
         return None
@@ -231,15 +233,15 @@ def _order(state: CheckState, database: str, look: Look, situation: Situation) -
         expires_at=situation.after(situation.policy.inspection_s),
         adoption=state.adoption,
     )
-    return Decided(consequence_id(state.stream, event, str(event.command)), event)
+    return Decision(consequence_id(state.stream, event, str(event.command)), event)
 
 
-def _regressed(state: CheckState, database: str, version: str, command: UUID) -> Decided:
+def _regressed(state: CheckState, database: str, version: str, command: UUID) -> Decision:
     event = MigrationRegressed(database=database, version=version, command=command)
-    return Decided(consequence_id(state.stream, event, f"{database}/{version}"), event)
+    return Decision(consequence_id(state.stream, event, f"{database}/{version}"), event)
 
 
-def _apply(looks: dict[str, Look], recorded: Recorded) -> None:
+def _apply(looks: dict[str, Lookup], recorded: Recorded) -> None:
     match recorded.event:
         case InspectionOrdered() as event if event.database in looks:
             look = looks[event.database]

@@ -32,7 +32,7 @@ FIRST_ORDERS = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class Decision:
     """An event to append, with its derived id."""
 
     event_id: UUID
@@ -50,7 +50,7 @@ class Policy:
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class DecisionContext:
     """What a decision needs beside the state: the time, the term, the fleet, the bundle.
 
     `records` gives a database's record, or `None` when the fleet does not know it; `migrations`
@@ -68,14 +68,14 @@ class Situation:
         return self.now + timedelta(seconds=seconds)
 
 
-def decided(state: RolloutState, event: Event, salt: str) -> Decided:
+def decided(state: RolloutState, event: Event, salt: str) -> Decision:
     """A consequence; `salt` tells occurrences of the same kind of event apart."""
-    return Decided(consequence_id(state.rollout, event, salt), event)
+    return Decision(consequence_id(state.rollout, event, salt), event)
 
 
 def order(
-    state: RolloutState, database: DatabaseState, record: DatabaseRecord, situation: Situation
-) -> Decided:
+    state: RolloutState, database: DatabaseState, record: DatabaseRecord, situation: DecisionContext
+) -> Decision:
     """The next attempt on a database, in the direction in which the rollout goes."""
     plan = state.plan
     mode = Mode.ROLLBACK if state.rolling else plan.mode
@@ -107,8 +107,8 @@ def order(
 
 
 def inspection(
-    state: RolloutState, database: DatabaseState, record: DatabaseRecord, situation: Situation
-) -> Decided:
+    state: RolloutState, database: DatabaseState, record: DatabaseRecord, situation: DecisionContext
+) -> Decision:
     """A read-only look at a database whose latest order nobody answered."""
     attempt = database.inspections + 1
     event = InspectionOrdered(

@@ -26,7 +26,7 @@ from ledger.contracts.reports import (
     Verdict,
 )
 from ledger.domain.attempts import wait_again
-from ledger.domain.builder import Draft
+from ledger.domain.builder import RolloutBuilder
 from ledger.domain.states import DatabaseState, DatabaseStatus, Status
 
 IN_DOUBT = "in_doubt"
@@ -39,7 +39,7 @@ LOOK_AGAIN_MOST_S = 600.0
 """Longest such wait: a database that comes back is noticed within ten minutes."""
 
 
-def attempt_started(draft: Draft, recorded: Recorded, event: AttemptStarted) -> None:
+def attempt_started(draft: RolloutBuilder, recorded: Recorded, event: AttemptStarted) -> None:
     """From here the attempt cannot expire any more, only time out."""
     state = _current(draft, event.database, event)
     if state is None or not state.open:
@@ -48,14 +48,16 @@ def attempt_started(draft: Draft, recorded: Recorded, event: AttemptStarted) -> 
     draft.put(state._replace(started=True, status=status))
 
 
-def migration_applied(draft: Draft, recorded: Recorded, event: MigrationApplied) -> None:
+def migration_applied(draft: RolloutBuilder, recorded: Recorded, event: MigrationApplied) -> None:
     """A fact, whichever attempt it was: this version is in force through this rollout."""
     state = draft.get(event.database)
     if state is not None and event.version not in state.changed:
         draft.put(state._replace(changed=(*state.changed, event.version)))
 
 
-def migration_rolled_back(draft: Draft, recorded: Recorded, event: MigrationRolledBack) -> None:
+def migration_rolled_back(
+    draft: RolloutBuilder, recorded: Recorded, event: MigrationRolledBack
+) -> None:
     """A fact too: for a rollback the version is gone, for a `down` rollout that is its change."""
     state = draft.get(event.database)
     if state is None:
@@ -68,7 +70,7 @@ def migration_rolled_back(draft: Draft, recorded: Recorded, event: MigrationRoll
         draft.put(state._replace(changed=changed, undone=True))
 
 
-def history_adopted(draft: Draft, recorded: Recorded, event: HistoryAdopted) -> None:
+def history_adopted(draft: RolloutBuilder, recorded: Recorded, event: HistoryAdopted) -> None:
     """A fact as well: what the journal holds through this rollout now, without anything run."""
     state = draft.get(event.database)
     if state is None:
@@ -80,21 +82,23 @@ def history_adopted(draft: Draft, recorded: Recorded, event: HistoryAdopted) -> 
     draft.put(state._replace(changed=(*kept, *new), undone=undone))
 
 
-def step_failed(draft: Draft, recorded: Recorded, event: MigrationFailed | CommandRefused) -> None:
+def step_failed(
+    draft: RolloutBuilder, recorded: Recorded, event: MigrationFailed | CommandRefused
+) -> None:
     """Why the attempt will end; that it ended is said by AttemptFinished."""
     state = _current(draft, event.database, event)
     if state is not None:
         draft.put(state._replace(failure=event.failure))
 
 
-def batch_progressed(draft: Draft, recorded: Recorded, event: BatchProgressed) -> None:
+def batch_progressed(draft: RolloutBuilder, recorded: Recorded, event: BatchProgressed) -> None:
     """How far the latest attempt is; nothing follows from it."""
     state = _current(draft, event.database, event)
     if state is not None and state.open:
         draft.put(state._replace(progress=event))
 
 
-def attempt_finished(draft: Draft, recorded: Recorded, event: AttemptFinished) -> None:
+def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFinished) -> None:
     """The verdict settles the database, or makes it wait for a new attempt."""
     state = _current(draft, event.database, event)
     if state is None or state.answered:
@@ -123,7 +127,7 @@ def attempt_finished(draft: Draft, recorded: Recorded, event: AttemptFinished) -
             assert_never(event.verdict)
 
 
-def inspected(draft: Draft, recorded: Recorded, event: DatabaseInspected) -> None:
+def inspected(draft: RolloutBuilder, recorded: Recorded, event: DatabaseInspected) -> None:
     """Settles an unknown database from its journal, or makes it wait for the next try or look."""
     state = draft.get(event.database)
     if state is None or state.inspection != event.command:
@@ -157,7 +161,7 @@ def look_again_at(now: datetime, looks: int) -> datetime:
 
 
 def _current(
-    draft: Draft,
+    draft: RolloutBuilder,
     database: str,
     event: AttemptStarted | BatchProgressed | MigrationFailed | CommandRefused | AttemptFinished,
 ) -> DatabaseState | None:
@@ -186,7 +190,7 @@ def _failed(state: DatabaseState) -> DatabaseState:
     return state._replace(status=DatabaseStatus.FAILED)
 
 
-def _holds(draft: Draft, state: DatabaseState, entries: tuple[JournalEntry, ...]) -> bool:
+def _holds(draft: RolloutBuilder, state: DatabaseState, entries: tuple[JournalEntry, ...]) -> bool:
     """Whether what the database's latest order asked for is what its journal says."""
     found = in_force(entries)
     versions = [step.version for step in draft.plan.steps]
@@ -206,7 +210,7 @@ def _holds(draft: Draft, state: DatabaseState, entries: tuple[JournalEntry, ...]
             assert_never(state.mode)
 
 
-def _tried_again(draft: Draft, state: DatabaseState) -> DatabaseState:
+def _tried_again(draft: RolloutBuilder, state: DatabaseState) -> DatabaseState:
     waiting = wait_again(state)
     # Going back, whoever was never ordered back is in the undo queue already.
     return waiting._replace(again=state.going_back or not draft.rolling)

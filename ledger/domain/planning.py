@@ -48,7 +48,7 @@ DEADLINE_S = 14_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class PlanRequest:
+class PlanInput:
     """What an operator asks for.
 
     `migrations` are in the bundle's order, oldest first, also for `down`; `databases` are the
@@ -78,7 +78,7 @@ class PlanRequest:
 
 
 def plan_rollout(
-    request: PlanRequest,
+    request: PlanInput,
     records: Mapping[str, DatabaseRecord],
     busy: Mapping[str, str],
 ) -> tuple[Event, ...]:
@@ -136,7 +136,7 @@ def _waves(
     )
 
 
-def _steps(request: PlanRequest) -> tuple[Step, ...]:
+def _steps(request: PlanInput) -> tuple[Step, ...]:
     if request.mode is Mode.DOWN:
         return tuple(
             Step(version=migration.version, checksum=migration.down_checksum)
@@ -149,7 +149,7 @@ def _steps(request: PlanRequest) -> tuple[Step, ...]:
     )
 
 
-def _check_limits(request: PlanRequest) -> None:
+def _check_limits(request: PlanInput) -> None:
     if not 1 <= request.in_flight <= IN_FLIGHT_MOST:
         raise InvalidLimit(
             "the in-flight limit", request.in_flight, f"it must be from 1 to {IN_FLIGHT_MOST}"
@@ -165,7 +165,7 @@ def _check_limits(request: PlanRequest) -> None:
         )
 
 
-def _check_migrations(request: PlanRequest) -> None:
+def _check_migrations(request: PlanInput) -> None:
     if not request.migrations:
         raise NothingPlanned
     if request.mode is Mode.DOWN:
@@ -177,7 +177,7 @@ def _check_migrations(request: PlanRequest) -> None:
 
 
 def _check_databases(
-    request: PlanRequest, records: Mapping[str, DatabaseRecord], busy: Mapping[str, str]
+    request: PlanInput, records: Mapping[str, DatabaseRecord], busy: Mapping[str, str]
 ) -> None:
     if not request.databases:
         raise EmptySelection(request.selection)

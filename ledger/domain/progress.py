@@ -33,7 +33,7 @@ from ledger.contracts.events import (
 )
 from ledger.domain import budget
 from ledger.domain.builder import is_fresh
-from ledger.domain.orders import Decided, Policy, Situation, decided, inspection, order
+from ledger.domain.orders import Decision, DecisionContext, Policy, decided, inspection, order
 from ledger.domain.refusals import listed
 from ledger.domain.rollback import goes_back_next
 from ledger.domain.states import ORDERING, DatabaseState, DatabaseStatus, RolloutState, Status
@@ -46,7 +46,7 @@ LOOK_AGAIN_S = 1.0
 """Wait before something overdue that `progress` could not settle is looked at again."""
 
 
-def progress(state: RolloutState, situation: Situation) -> tuple[Decided, ...]:
+def progress(state: RolloutState, situation: DecisionContext) -> tuple[Decision, ...]:
     """The events that follow now, each with its derived id; none when nothing follows."""
     owed = _owed(state, situation)
     events = list(_settle(state, situation, owed.concerned))
@@ -100,7 +100,7 @@ class _Owed(NamedTuple):
     others: int
 
 
-def _owed(state: RolloutState, situation: Situation) -> _Owed:
+def _owed(state: RolloutState, situation: DecisionContext) -> _Owed:
     now = situation.now
     expired_by = now - timedelta(seconds=situation.policy.expiry_grace_s)
     concerned = tuple(
@@ -119,8 +119,8 @@ def _merely_answers(database: DatabaseState, now: datetime, expired_by: datetime
 
 
 def _settle(
-    state: RolloutState, situation: Situation, concerned: Sequence[DatabaseState]
-) -> Iterator[Decided]:
+    state: RolloutState, situation: DecisionContext, concerned: Sequence[DatabaseState]
+) -> Iterator[Decision]:
     for database in concerned:
         if not _is_overdue(database, situation.now):
             continue
@@ -142,7 +142,7 @@ def _settle(
             yield inspection(state, database, record, situation)
 
 
-def _halt(state: RolloutState) -> list[Decided]:
+def _halt(state: RolloutState) -> list[Decision]:
     plan = state.plan
     if not budget.spent(state.counted, state.total, plan.budget):
         return []
@@ -162,8 +162,8 @@ def _halt(state: RolloutState) -> list[Decided]:
     return events
 
 
-def _forward(state: RolloutState, situation: Situation, owed: _Owed) -> list[Decided]:
-    events: list[Decided] = []
+def _forward(state: RolloutState, situation: DecisionContext, owed: _Owed) -> list[Decision]:
+    events: list[Decision] = []
     wave = state.wave
     if wave < 0 or state.waves[wave].completed:
         wave += 1
@@ -185,13 +185,15 @@ def _forward(state: RolloutState, situation: Situation, owed: _Owed) -> list[Dec
     return events
 
 
-def _backward(state: RolloutState, situation: Situation, owed: _Owed) -> list[Decided]:
+def _backward(state: RolloutState, situation: DecisionContext, owed: _Owed) -> list[Decision]:
     events = _order_all(state, situation, state.wave, owed)
     unfinished = state.active or state.again or state.undo_cursor < len(state.undo)
     return events if events or unfinished else [_went_back(state)]
 
 
-def _order_all(state: RolloutState, situation: Situation, wave: int, owed: _Owed) -> list[Decided]:
+def _order_all(
+    state: RolloutState, situation: DecisionContext, wave: int, owed: _Owed
+) -> list[Decision]:
     """Orders for who expired, who waits for a new attempt, and who comes next, within the limit."""
     events = [
         _order_or_leave_out(state, database, situation)
@@ -212,8 +214,8 @@ def _order_all(state: RolloutState, situation: Situation, wave: int, owed: _Owed
 
 
 def _order_or_leave_out(
-    state: RolloutState, database: DatabaseState, situation: Situation
-) -> Decided:
+    state: RolloutState, database: DatabaseState, situation: DecisionContext
+) -> Decision:
     record = situation.records(database.database)
     if record is not None and record.active:
         return order(state, database, record, situation)
@@ -283,12 +285,12 @@ def _expiry(database: DatabaseState, policy: Policy) -> datetime | None:
     return database.expires_at + timedelta(seconds=policy.expiry_grace_s)
 
 
-def _is_expired(state: RolloutState, database: DatabaseState, situation: Situation) -> bool:
+def _is_expired(state: RolloutState, database: DatabaseState, situation: DecisionContext) -> bool:
     expiry = _expiry(database, situation.policy)
     return _may_expire(state, database) and expiry is not None and expiry <= situation.now
 
 
-def _is_given_up(state: RolloutState, database: DatabaseState, situation: Situation) -> bool:
+def _is_given_up(state: RolloutState, database: DatabaseState, situation: DecisionContext) -> bool:
     """In doubt, and the fleet let go of it: nobody will find out, and nothing waits for it."""
     if not _is_in_doubt(state, database):
         return False
@@ -296,11 +298,11 @@ def _is_given_up(state: RolloutState, database: DatabaseState, situation: Situat
     return record is None or not record.active
 
 
-def _opened(state: RolloutState, wave: int) -> Decided:
+def _opened(state: RolloutState, wave: int) -> Decision:
     return decided(state, WaveOpened(rollout=state.rollout, wave=wave), str(wave))
 
 
-def _completed(state: RolloutState) -> Decided:
+def _completed(state: RolloutState) -> Decision:
     event = RolloutCompleted(
         rollout=state.rollout,
         applied=state.count(DatabaseStatus.APPLIED),
@@ -310,7 +312,7 @@ def _completed(state: RolloutState) -> Decided:
     return decided(state, event, "")
 
 
-def _went_back(state: RolloutState) -> Decided:
+def _went_back(state: RolloutState) -> Decision:
     if failed := state.count(DatabaseStatus.ROLLBACK_FAILED):
         names = sorted(state.failures)
         stuck = [n for n in names if state.database(n).status is DatabaseStatus.ROLLBACK_FAILED]

@@ -52,11 +52,11 @@ def listed(names: Sequence[str]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
-class Refusal(Exception):
+class RequestRefusal(Exception):
     """A request was understood and refused; nothing was recorded."""
 
 
-class InvalidArgument(Refusal):
+class InvalidArgument(RequestRefusal):
     """What was written cannot be meant, whatever the ledger holds."""
 
 
@@ -82,7 +82,7 @@ class LiteralPassword(InvalidDatabase):
         )
 
 
-class AlreadyRegistered(Refusal):
+class AlreadyRegistered(RequestRefusal):
     """The id is taken by a database that is described otherwise."""
 
     def __init__(self, database: str, differs: Sequence[str]) -> None:
@@ -94,7 +94,7 @@ class AlreadyRegistered(Refusal):
         self.differs = tuple(differs)
 
 
-class AddressTaken(Refusal):
+class AddressTaken(RequestRefusal):
     """The target is in the fleet under another id: two of them would work on one journal."""
 
     def __init__(self, database: str, other: str, where: str) -> None:
@@ -107,7 +107,7 @@ class AddressTaken(Refusal):
         self.other = other
 
 
-class UnknownDatabase(Refusal):
+class UnknownDatabase(RequestRefusal):
     """No database has this id."""
 
     def __init__(self, database: str) -> None:
@@ -118,7 +118,7 @@ class UnknownDatabase(Refusal):
         self.database = database
 
 
-class RetiredDatabase(Refusal):
+class RetiredDatabase(RequestRefusal):
     """The id belonged to a database that left the fleet for good."""
 
     def __init__(self, database: str) -> None:
@@ -129,7 +129,7 @@ class RetiredDatabase(Refusal):
         self.database = database
 
 
-class ReasonRequired(Refusal):
+class ReasonRequired(RequestRefusal):
     """The request changes what the ledger believes of a database, so it must say why."""
 
     def __init__(
@@ -152,7 +152,7 @@ class InvalidSelection(InvalidArgument):
         self.column = column
 
 
-class EmptySelection(Refusal):
+class EmptySelection(RequestRefusal):
     """No active database is selected."""
 
     def __init__(self, selection: str) -> None:
@@ -190,7 +190,7 @@ class InvalidLimit(InvalidArgument):
         super().__init__(f"{name} is {value:g}, but {why}; choose another value")
 
 
-class ChangedMigration(Refusal):
+class ChangedMigration(RequestRefusal):
     """A version is registered with another `up`."""
 
     def __init__(self, label: str, version: str, known: str, given: str) -> None:
@@ -203,14 +203,14 @@ class ChangedMigration(Refusal):
         self.label = label
 
 
-class NothingToRepair(Refusal):
+class NothingToRepair(RequestRefusal):
     """The text of a version has not changed, or its file is not gone."""
 
     def __init__(self, version: str, why: str) -> None:
         super().__init__(f"nothing to repair about {version}: {why}; see `ledger plan`")
 
 
-class OutOfOrder(Refusal):
+class OutOfOrder(RequestRefusal):
     """Migrations would run before some that databases have; `late` maps each to those databases."""
 
     def __init__(self, late: Mapping[str, Sequence[str]]) -> None:
@@ -222,7 +222,7 @@ class OutOfOrder(Refusal):
         self.late = {label: tuple(databases) for label, databases in late.items()}
 
 
-class UnknownBaseline(Refusal):
+class UnknownBaseline(RequestRefusal):
     """The folder has no version up to which everything is to count as applied."""
 
     def __init__(self, version: str, known: Sequence[str]) -> None:
@@ -233,7 +233,7 @@ class UnknownBaseline(Refusal):
         )
 
 
-class BeyondBaseline(Refusal):
+class BeyondBaseline(RequestRefusal):
     """Databases have migrations beyond the version that a baseline names."""
 
     def __init__(self, version: str, databases: Sequence[str]) -> None:
@@ -251,7 +251,7 @@ class UnknownTool(InvalidArgument):
         super().__init__(f"no tool is called {name!r}; known are {', '.join(known)}")
 
 
-class UnknownMigration(Refusal):
+class UnknownMigration(RequestRefusal):
     """The rollout has no such version."""
 
     def __init__(self, rollout: str, version: str, versions: Sequence[str]) -> None:
@@ -260,16 +260,16 @@ class UnknownMigration(Refusal):
         )
 
 
-class NothingPlanned(Refusal):
+class NothingPlanned(RequestRefusal):
     """There is no migration to run."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the plan holds no migration; register a folder with `ledger migration register DIR`"
+            "the plan holds no migration; register a folder with `ledger bundle register DIR`"
         )
 
 
-class IrreversibleMigrations(Refusal):
+class IrreversibleMigrations(RequestRefusal):
     """A migration without a down section that can run stands in the way of going back.
 
     `broken` are the reasons of those whose down section cannot run.
@@ -284,7 +284,7 @@ class IrreversibleMigrations(Refusal):
         self.migrations = tuple(migrations)
 
 
-class DownHasNoRollback(Refusal):
+class DownHasNoRollback(RequestRefusal):
     """What went down comes back by going up."""
 
     def __init__(self) -> None:
@@ -294,7 +294,7 @@ class DownHasNoRollback(Refusal):
         )
 
 
-class UnavailableDatabases(Refusal):
+class UnavailableDatabases(RequestRefusal):
     """Suspended or retired databases were asked for; `databases` maps them to their status."""
 
     def __init__(self, databases: Mapping[str, str]) -> None:
@@ -306,7 +306,7 @@ class UnavailableDatabases(Refusal):
         self.databases = dict(databases)
 
 
-class BusyDatabases(Refusal):
+class BusyDatabases(RequestRefusal):
     """Databases are part of another unfinished rollout; `rollouts` maps database to rollout."""
 
     def __init__(self, rollouts: Mapping[str, str]) -> None:
@@ -319,7 +319,7 @@ class BusyDatabases(Refusal):
         self.rollouts = dict(rollouts)
 
 
-class WrongStatus(Refusal):
+class WrongStatus(RequestRefusal):
     """The rollout is not in a state that allows the request."""
 
     def __init__(self, request: str, rollout: str, status: str, instead: str) -> None:
@@ -327,7 +327,7 @@ class WrongStatus(Refusal):
         self.status = status
 
 
-class NotInRollout(Refusal):
+class NotInRollout(RequestRefusal):
     """Databases are no part of the rollout."""
 
     def __init__(self, rollout: str, databases: Sequence[str]) -> None:
@@ -337,7 +337,7 @@ class NotInRollout(Refusal):
         )
 
 
-class NothingToRetry(Refusal):
+class NothingToRetry(RequestRefusal):
     """The named databases, or all of the rollout's, are in no state that a retry could change."""
 
     def __init__(self, rollout: str, databases: Mapping[str, str]) -> None:
@@ -348,7 +348,7 @@ class NothingToRetry(Refusal):
         )
 
 
-class NothingToResolve(Refusal):
+class NothingToResolve(RequestRefusal):
     """The database's outcome is not in doubt."""
 
     def __init__(self, rollout: str, database: str, status: str) -> None:
@@ -358,7 +358,7 @@ class NothingToResolve(Refusal):
         )
 
 
-class UndeclaredVariables(Refusal):
+class UndeclaredVariables(RequestRefusal):
     """Migrations have placeholders that no declared variable stands for."""
 
     def __init__(self, names: Sequence[str], migrations: Sequence[str]) -> None:
@@ -370,7 +370,7 @@ class UndeclaredVariables(Refusal):
         self.migrations = tuple(migrations)
 
 
-class MissingLabels(Refusal):
+class MissingLabels(RequestRefusal):
     """Databases lack a label that a variable takes its value from."""
 
     def __init__(self, variable: str, label: str, databases: Sequence[str]) -> None:
@@ -384,7 +384,7 @@ class MissingLabels(Refusal):
         self.databases = tuple(databases)
 
 
-class DifferentValues(Refusal):
+class DifferentValues(RequestRefusal):
     """What is to be taken back was applied with different values of a variable."""
 
     def __init__(self, database: str, variable: str) -> None:

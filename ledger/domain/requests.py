@@ -32,7 +32,7 @@ from ledger.contracts.registry import MigrationRef, Mode
 from ledger.contracts.reports import Event
 from ledger.domain.attempts import LEFT_OUT
 from ledger.domain.fleet import DatabaseRecord
-from ledger.domain.planning import PlanRequest, plan_rollout
+from ledger.domain.planning import PlanInput, plan_rollout
 from ledger.domain.refusals import (
     BusyDatabases,
     DownHasNoRollback,
@@ -47,7 +47,7 @@ from ledger.domain.rollback import refuse_irreversible
 from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status
 
 __all__ = [
-    "PlanRequest",
+    "PlanInput",
     "abort",
     "pause",
     "plan_rollout",

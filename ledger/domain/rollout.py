@@ -93,7 +93,7 @@ from ledger.contracts.reports import (
     OutsideChangeFound,
 )
 from ledger.domain import attempts, outcomes
-from ledger.domain.builder import Draft
+from ledger.domain.builder import RolloutBuilder
 from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status, Wave
 
 __all__ = ["BrokenStream", "DatabaseState", "DatabaseStatus", "RolloutState", "Status", "Wave"]
@@ -129,7 +129,7 @@ def _fold(
 ) -> RolloutState:
     if state is None:
         state, events = _planned(first), events[1:]
-    draft = Draft(state)
+    draft = RolloutBuilder(state)
     for recorded in events:
         if recorded.position <= draft.position:
             raise BrokenStream(recorded, f"position {draft.position} was folded before it")
@@ -158,63 +158,63 @@ def _planned(recorded: Recorded) -> RolloutState:
     )
 
 
-def _wave_planned(draft: Draft, recorded: Recorded, event: WavePlanned) -> None:
+def _wave_planned(draft: RolloutBuilder, recorded: Recorded, event: WavePlanned) -> None:
     values = {one.database: one.values for one in event.values}
     draft.add_chunk(event.wave, event.databases, values)
 
 
-def _started(draft: Draft, recorded: Recorded, event: RolloutStarted) -> None:
+def _started(draft: RolloutBuilder, recorded: Recorded, event: RolloutStarted) -> None:
     draft.status = Status.RUNNING
 
 
-def _wave_opened(draft: Draft, recorded: Recorded, event: WaveOpened) -> None:
+def _wave_opened(draft: RolloutBuilder, recorded: Recorded, event: WaveOpened) -> None:
     draft.open_wave(event.wave)
 
 
-def _wave_completed(draft: Draft, recorded: Recorded, event: WaveCompleted) -> None:
+def _wave_completed(draft: RolloutBuilder, recorded: Recorded, event: WaveCompleted) -> None:
     draft.complete_wave(event.wave)
 
 
-def _paused(draft: Draft, recorded: Recorded, event: RolloutPaused) -> None:
+def _paused(draft: RolloutBuilder, recorded: Recorded, event: RolloutPaused) -> None:
     draft.status = Status.PAUSED
 
 
-def _resumed(draft: Draft, recorded: Recorded, event: RolloutResumed) -> None:
+def _resumed(draft: RolloutBuilder, recorded: Recorded, event: RolloutResumed) -> None:
     if draft.status is Status.HALTED:
         draft.forgive()
     draft.status = Status.ROLLING_BACK if draft.rolling else Status.RUNNING
     draft.why = ""
 
 
-def _halted(draft: Draft, recorded: Recorded, event: RolloutHalted) -> None:
+def _halted(draft: RolloutBuilder, recorded: Recorded, event: RolloutHalted) -> None:
     draft.status = Status.HALTED
     draft.why = event.why
 
 
-def _rollback_started(draft: Draft, recorded: Recorded, event: RollbackStarted) -> None:
+def _rollback_started(draft: RolloutBuilder, recorded: Recorded, event: RollbackStarted) -> None:
     draft.status = Status.ROLLING_BACK
     draft.why = event.why
     draft.start_rollback()
 
 
-def _completed(draft: Draft, recorded: Recorded, event: RolloutCompleted) -> None:
+def _completed(draft: RolloutBuilder, recorded: Recorded, event: RolloutCompleted) -> None:
     draft.status = Status.COMPLETED
 
 
-def _rolled_back(draft: Draft, recorded: Recorded, event: RolloutRolledBack) -> None:
+def _rolled_back(draft: RolloutBuilder, recorded: Recorded, event: RolloutRolledBack) -> None:
     draft.status = Status.ROLLED_BACK
 
 
-def _aborted(draft: Draft, recorded: Recorded, event: RolloutAborted) -> None:
+def _aborted(draft: RolloutBuilder, recorded: Recorded, event: RolloutAborted) -> None:
     draft.status = Status.ABORTED
     draft.cancel = event.cancel
 
 
-def _unchanged(draft: Draft, recorded: Recorded, event: Event) -> None:
+def _unchanged(draft: RolloutBuilder, recorded: Recorded, event: Event) -> None:
     """History only: what it says is kept in the log and read by projections."""
 
 
-_APPLY: dict[type[Event], Callable[[Draft, Recorded, Any], None]] = {
+_APPLY: dict[type[Event], Callable[[RolloutBuilder, Recorded, Any], None]] = {
     # A table and not a match: the reports of a large rollout are most of a log, and one look-up by
     # type costs a twentieth of a walk through 25 patterns. A test compares it with the contracts.
     WavePlanned: _wave_planned,

@@ -44,7 +44,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Leader:
+class LeadingProcess:
     """The process that leads now."""
 
     name: str
@@ -67,7 +67,7 @@ class Surroundings:
     `records` is the fleet by id.
     """
 
-    leader: Leader | None
+    leader: LeadingProcess | None
     broker: bool | None
     agents: Sequence[Seen]
     records: Mapping[str, DatabaseRecord]
@@ -83,7 +83,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitReason:
     """One database's reason in a sentence; `command` would help, `until` is when it may change."""
 
     database: str
@@ -105,7 +105,7 @@ class _View:
     busy: Mapping[UUID, Busy] = field(default_factory=dict)
 
 
-def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[Waiting]:
+def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[WaitReason]:
     """One answer for each unfinished database, wave by wave."""
     alive = surroundings.alive()
     view = _View(
@@ -127,7 +127,7 @@ def is_unfinished(state: RolloutState, database: DatabaseState) -> bool:
     return database.status not in SETTLED
 
 
-def _explain(state: RolloutState, database: DatabaseState, view: _View) -> Waiting:
+def _explain(state: RolloutState, database: DatabaseState, view: _View) -> WaitReason:
     if database.status is DatabaseStatus.BLOCKED:
         return _blocked(state, database)
     if not database.active:
@@ -138,7 +138,7 @@ def _explain(state: RolloutState, database: DatabaseState, view: _View) -> Waiti
     return _absent(state, database, view) or _unanswered(state, database)
 
 
-def _blocked(state: RolloutState, database: DatabaseState) -> Waiting:
+def _blocked(state: RolloutState, database: DatabaseState) -> WaitReason:
     message = database.failure.message if database.failure else "its outcome is in doubt"
     return _because(
         database,
@@ -148,7 +148,7 @@ def _blocked(state: RolloutState, database: DatabaseState) -> Waiting:
     )
 
 
-def _stopped(state: RolloutState, database: DatabaseState) -> Waiting | None:
+def _stopped(state: RolloutState, database: DatabaseState) -> WaitReason | None:
     rollout = state.rollout
     match state.status:
         case Status.PLANNED:
@@ -165,7 +165,7 @@ def _stopped(state: RolloutState, database: DatabaseState) -> Waiting | None:
             return None
 
 
-def _absent(state: RolloutState, database: DatabaseState, view: _View) -> Waiting | None:
+def _absent(state: RolloutState, database: DatabaseState, view: _View) -> WaitReason | None:
     """Somebody is missing who would have to act."""
     pool = database.pool or view.surroundings.pool_of(database.database)
     if view.surroundings.leader is None:
@@ -179,7 +179,7 @@ def _absent(state: RolloutState, database: DatabaseState, view: _View) -> Waitin
     return None
 
 
-def _turn(state: RolloutState, database: DatabaseState) -> Waiting:
+def _turn(state: RolloutState, database: DatabaseState) -> WaitReason:
     """It is not ordered because others come first."""
     if not state.rolling and database.wave > max(state.wave, 0):
         text = f"wave {database.wave + 1} is not open yet"
@@ -190,7 +190,7 @@ def _turn(state: RolloutState, database: DatabaseState) -> Waiting:
     return _because(database, Reason.IN_FLIGHT, text)
 
 
-def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> Waiting:
+def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> WaitReason:
     """What the agent that has it in its hands says."""
     doing = f"migration {busy.migration}" if busy.migration else "its command"
     if busy.statements:
@@ -215,7 +215,7 @@ def _held_up(busy: Busy) -> str:
     return f"{busy.waits_for}, since {_time(busy.waiting_since)}, {again}"
 
 
-def _unanswered(state: RolloutState, database: DatabaseState) -> Waiting:
+def _unanswered(state: RolloutState, database: DatabaseState) -> WaitReason:
     """It was ordered, agents are there, and none says that it works on it."""
     if database.status is DatabaseStatus.UNKNOWN:
         asked = _clock(database.inspected_at) if database.inspected_at else "next"
@@ -252,8 +252,8 @@ def _because(
     *,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> Waiting:
-    return Waiting(
+) -> WaitReason:
+    return WaitReason(
         database.database, database.wave, database.status, reason, text, command, since, until
     )
 

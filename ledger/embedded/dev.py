@@ -18,7 +18,7 @@ from typing import Self
 import asyncpg
 
 from ledger.embedded.errors import FolderInUse
-from ledger.embedded.jars import Progress
+from ledger.embedded.jars import Announce
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.embedded.postgres import EmbeddedPostgres
 
@@ -36,7 +36,7 @@ class DevServers:
     """
 
     def __init__(
-        self, folder: Path, *, kafka: bool = False, say: Progress = lambda sentence: None
+        self, folder: Path, *, kafka: bool = False, say: Announce = lambda sentence: None
     ) -> None:
         self.folder = folder.absolute()
         self.postgres = EmbeddedPostgres(self.folder / "postgres")

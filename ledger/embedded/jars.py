@@ -31,10 +31,10 @@ ENDPOINT = f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}+org.slf4j:slf4j-simple:
 OLDEST_JAVA = 17
 """Kafka 4 runs on Java 17 and later."""
 
-Progress = Callable[[str], None]
+Announce = Callable[[str], None]
 
 
-def kafka_jars(say: Progress) -> Path:
+def kafka_jars(say: Announce) -> Path:
     """Return the folder with the verified jars, fetching them the first time (about 45 MB).
 
     `say` gets one sentence before something that takes long. Raises ExtraMissing, DownloadRefused,
@@ -82,7 +82,7 @@ def _one_at_a_time(lock: Path) -> Iterator[None]:
         yield
 
 
-def _fetch(cache: Path, say: Progress) -> None:
+def _fetch(cache: Path, say: Announce) -> None:
     say(f"Fetching Apache Kafka {KAFKA_VERSION} (45 MB, once; kept in {cache}) ...")
     with tempfile.TemporaryDirectory(dir=cache.parent) as half_done:
         jars = Path(half_done) / "jars"

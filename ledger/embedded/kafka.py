@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from ledger.embedded.errors import ServerFailed
-from ledger.embedded.jars import Progress, java, kafka_jars
+from ledger.embedded.jars import Announce, java, kafka_jars
 from ledger.embedded.process import LOOPBACK, POLL_S, ServerProcess, free_ports
 
 START_TIMEOUT_S = 60.0
@@ -49,7 +49,7 @@ class EmbeddedKafka:
         *,
         port: int | None = None,
         advertised_port: int | None = None,
-        say: Progress = lambda sentence: None,
+        say: Announce = lambda sentence: None,
     ) -> None:
         self.folder = folder.absolute()
         self.host = LOOPBACK

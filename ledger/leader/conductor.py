@@ -29,7 +29,7 @@ from ledger.contracts.events import (
     RollbackStarted,
     RolloutPlanned,
 )
-from ledger.domain.orders import Decided, Situation
+from ledger.domain.orders import Decision, DecisionContext
 from ledger.domain.progress import next_wake, progress
 from ledger.domain.rollout import RolloutState, Status, fold
 from ledger.errors import VersionConflict
@@ -114,7 +114,7 @@ class Conductor:
         state = await self._state(rollout)
         if state is None:
             return
-        situation = Situation(
+        situation = DecisionContext(
             now=self._clock(),
             term=self._term,
             records=self._roster.get,
@@ -172,7 +172,7 @@ class Conductor:
             self._alarm.set(state.rollout, None)
             self._origins.pop(state.rollout, None)
 
-    def _encode(self, rollout: str, decided: Decided, now: datetime) -> Encoded:
+    def _encode(self, rollout: str, decided: Decision, now: datetime) -> Encoded:
         origin = self._origins.get(rollout, Metadata())
         event = decided.event
         if not isinstance(event, MigrationOrdered | RollbackOrdered):

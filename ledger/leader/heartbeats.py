@@ -26,7 +26,7 @@ STALE_S = 120.0
 """What is older by its agent's clock was left on the topic; agents beat every few seconds."""
 
 
-class Pulse:
+class HeartbeatIntake:
     """Keeps the latest sign of life of each agent."""
 
     def __init__(

@@ -13,9 +13,9 @@ from uuid import UUID
 
 from ledger.contracts.envelope import Metadata, Recorded, encode
 from ledger.contracts.events import CheckRequested
-from ledger.domain.checks import CheckState, Look, fold, next_wake, progress, regressed
+from ledger.domain.checks import CheckState, Lookup, fold, next_wake, progress, regressed
 from ledger.domain.fleet import FLEET
-from ledger.domain.orders import Decided, Situation
+from ledger.domain.orders import Decision, DecisionContext
 from ledger.errors import VersionConflict
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.subscription import Follower
@@ -73,7 +73,7 @@ class Inspector:
         state = self._checks.get(check)
         if state is None:
             return
-        situation = Situation(
+        situation = DecisionContext(
             now=self._clock(), term=self._term, records=self._roster.get, migrations={}
         )
         decided = progress(state, situation)
@@ -84,7 +84,7 @@ class Inspector:
             await self._finish(state, situation.now, follower)
 
     async def _order(
-        self, state: CheckState, decided: Sequence[Decided], now: datetime, follower: Follower
+        self, state: CheckState, decided: Sequence[Decision], now: datetime, follower: Follower
     ) -> None:
         metadata = self._metadata(state, now)
         events = [encode(one.event, one.event_id, metadata) for one in decided]
@@ -107,7 +107,7 @@ class Inspector:
         del self._origins[state.check]
         self._alarm.set(state.check, None)
 
-    async def _in_force(self, looks: Mapping[str, Look]) -> dict[str, dict[str, UUID]]:
+    async def _in_force(self, looks: Mapping[str, Lookup]) -> dict[str, dict[str, UUID]]:
         """Per database, the versions that the log said were applied when the look was ordered.
 
         What is recorded later may have been applied later than the look, which says nothing of it.

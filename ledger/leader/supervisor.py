@@ -30,7 +30,7 @@ from ledger.contracts.events import LeadershipTaken
 from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm
 from ledger.leader.conductor import Conductor
 from ledger.leader.fleet_cache import Roster
-from ledger.leader.heartbeats import Pulse
+from ledger.leader.heartbeats import HeartbeatIntake
 from ledger.leader.inspector import Inspector
 from ledger.leader.intake import Intake
 from ledger.leader.metrics import Meter
@@ -52,7 +52,7 @@ STREAM = "ledger"
 TRY_AGAIN_S = 1.0
 
 
-class Leader:
+class Supervisor:
     """Leads one ledger over one bus."""
 
     def __init__(
@@ -85,7 +85,9 @@ class Leader:
             keeps_positions=keeps_positions,
             missing=self._relay.missing,
         )
-        self._pulse = Pulse(bus, pool, lambda: self._relay.unreachable_since is None, utc_now)
+        self._pulse = HeartbeatIntake(
+            bus, pool, lambda: self._relay.unreachable_since is None, utc_now
+        )
         self._loaded = asyncio.Event()
 
     async def lead(self, name: str, host: str) -> None:

@@ -14,7 +14,7 @@ from ledger.contracts.reports import Event
 from ledger.domain.refusals import ChangedMigration, NothingToRepair, ReasonRequired
 from ledger.domain.variables import samples
 from ledger.errors import UnknownBundle, VersionConflict
-from ledger.service.request_context import Asked, encode_request
+from ledger.service.request_context import RequestContext, encode_request
 from ledger.store.bundles import STREAM, BundleState, read_bundles
 from ledger.store.content import ContentStore
 from ledger.store.log.log import EventLog
@@ -52,13 +52,13 @@ class BundleService:
     async def preview(
         self,
         folder: Path,
-        dialect: str | None = None,
+        format: str | None = None,
         variables: Sequence[Variable] | None = None,
         *,
         psql: bool = False,
     ) -> BundleRegistered:
         """What registering the folder would record; nothing is. Raises as `register`."""
-        bundle = await self._load(folder, dialect, variables, psql=psql)
+        bundle = await self._load(folder, format, variables, psql=psql)
         state = await read_bundles(self._log)
         event = accepting(state, await self._event(bundle, folder))
         refuse_changed(state, event.migrations)
@@ -67,8 +67,8 @@ class BundleService:
     async def register(
         self,
         folder: Path,
-        asked: Asked,
-        dialect: str | None = None,
+        asked: RequestContext,
+        format: str | None = None,
         variables: Sequence[Variable] | None = None,
         *,
         psql: bool = False,
@@ -80,7 +80,7 @@ class BundleService:
         Raises `migrations.errors.LoadError` for what cannot be read, and `ChangedMigration` when a
         version is known with another `up`.
         """
-        bundle = await self._load(folder, dialect, variables, psql=psql)
+        bundle = await self._load(folder, format, variables, psql=psql)
         for attempt in range(TRIES):
             state = await read_bundles(self._log)
             known = state.bundles.get(bundle.digest)
@@ -100,14 +100,14 @@ class BundleService:
         raise AssertionError
 
     async def accept_changed(
-        self, folder: Path, version: str, asked: Asked, dialect: str | None = None
+        self, folder: Path, version: str, asked: RequestContext, format: str | None = None
     ) -> None:
         """Let the folder's text of a version stand in for the one that is registered.
 
         Raises `ReasonRequired`, `NothingToRepair`, and LoadError for a folder that cannot be read.
         """
         _require_reason(asked, version)
-        bundle = await self._load(folder, dialect, psql=True)
+        bundle = await self._load(folder, format, psql=True)
         ref = next((migration_ref(m) for m in bundle.migrations if m.version == version), None)
         if ref is None:
             raise NothingToRepair(version, "the folder has no such version")
@@ -121,14 +121,14 @@ class BundleService:
         await self._append(event, asked, state)
 
     async def accept_gone(
-        self, folder: Path, version: str, asked: Asked, dialect: str | None = None
+        self, folder: Path, version: str, asked: RequestContext, format: str | None = None
     ) -> None:
         """Note that no folder has this version any more. Raises as `accept_changed`."""
         _require_reason(asked, version)
         state = await read_bundles(self._log)
         if version not in state.versions:
             raise NothingToRepair(version, "it was never registered")
-        bundle = await self._load(folder, dialect, psql=True)
+        bundle = await self._load(folder, format, psql=True)
         if any(migration.version == version for migration in bundle.migrations):
             raise NothingToRepair(version, "the folder has it")
         if version not in state.gone:
@@ -144,7 +144,7 @@ class BundleService:
             if version not in here and version not in state.gone
         )
 
-    async def _append(self, event: Event, asked: Asked, state: BundleState) -> None:
+    async def _append(self, event: Event, asked: RequestContext, state: BundleState) -> None:
         events = encode_request([event], asked)
         await self._log.append(STREAM, events, expected_version=state.version)
 
@@ -163,7 +163,7 @@ class BundleService:
     async def _load(
         self,
         folder: Path,
-        dialect: str | None = None,
+        format: str | None = None,
         variables: Sequence[Variable] | None = None,
         *,
         psql: bool = False,
@@ -171,7 +171,7 @@ class BundleService:
         """The folder's migrations. Raises `LoadError`."""
         values = samples(self._variables if variables is None else variables)
         reading = Reading(values, programs=psql)
-        return await asyncio.to_thread(load_folder, folder, dialect, reading)
+        return await asyncio.to_thread(load_folder, folder, format, reading)
 
     async def _event(self, bundle: Bundle, path: Path) -> BundleRegistered:
         # Several folders are one history, and stand in one repository.
@@ -187,7 +187,7 @@ class BundleService:
         )
 
 
-def _require_reason(asked: Asked, version: str) -> None:
+def _require_reason(asked: RequestContext, version: str) -> None:
     if not (asked.reason or "").strip():
         raise ReasonRequired(f"repairing {version}", "overrules what was recorded")
 
@@ -206,7 +206,7 @@ def migration_ref(migration: Migration) -> MigrationRef:
     return MigrationRef(
         version=migration.version,
         name=migration.name,
-        dialect=migration.dialect,
+        format=migration.format,
         up_checksum=migration.up.checksum,
         down_checksum=migration.down.checksum if migration.down else None,
         has_verify=migration.verify is not None,

@@ -12,12 +12,12 @@ from ledger.contracts.events import DatabaseRegistered, Purpose
 from ledger.contracts.registry import Adoption, Connection
 from ledger.contracts.reports import Event
 from ledger.domain import fleet as rules
-from ledger.domain.checks import CheckState, Look, fold, request_check
+from ledger.domain.checks import CheckState, Lookup, fold, request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
 from ledger.domain.refusals import AddressTaken, EmptySelection, InvalidDatabase
 from ledger.domain.selection import parse
 from ledger.errors import UnknownCheck, VersionConflict
-from ledger.service.request_context import Asked, encode_request, new_id, utc_now
+from ledger.service.request_context import RequestContext, encode_request, new_id, utc_now
 from ledger.store.log.append_many import Part, append_both
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
@@ -62,7 +62,7 @@ class CheckRow:
     database: str
     pool: str
     role: str | None
-    look: Look
+    look: Lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class FleetService:
         pool: str,
         connection: Connection,
         labels: Mapping[str, str],
-        asked: Asked,
+        asked: RequestContext,
     ) -> None:
         """Register one database."""
         await self._change(
@@ -116,7 +116,7 @@ class FleetService:
         """What `import_` would answer now; nothing is registered. Raises what it would raise."""
         return _imported(entries, _register_all(await self.state(), entries))
 
-    async def import_(self, entries: Sequence[Described], asked: Asked) -> ImportResult:
+    async def import_(self, entries: Sequence[Described], asked: RequestContext) -> ImportResult:
         """Register many databases, all or none."""
         events: tuple[DatabaseRegistered, ...] = ()
 
@@ -129,7 +129,11 @@ class FleetService:
         return _imported(entries, events)
 
     async def label(
-        self, database: str, labels: Mapping[str, str], remove: Collection[str], asked: Asked
+        self,
+        database: str,
+        labels: Mapping[str, str],
+        remove: Collection[str],
+        asked: RequestContext,
     ) -> None:
         """Set these labels and take those away; the others stay."""
         await self._change(lambda fleet: _relabelled(fleet, database, labels, remove), asked)
@@ -141,7 +145,7 @@ class FleetService:
         _relabelled(await self.state(), database, labels, remove)
 
     async def repoint(
-        self, database: str, pool: str | None, changes: Mapping[str, Any], asked: Asked
+        self, database: str, pool: str | None, changes: Mapping[str, Any], asked: RequestContext
     ) -> str | None:
         """Say where a database is now; its journal is read again. The id of that check, if any."""
 
@@ -150,12 +154,12 @@ class FleetService:
         )
 
     async def check_repoint(
-        self, database: str, pool: str | None, changes: Mapping[str, Any], asked: Asked
+        self, database: str, pool: str | None, changes: Mapping[str, Any], asked: RequestContext
     ) -> None:
         """Raise what `repoint` would refuse with now; nothing is recorded."""
         _repointed(await self.state(), database, pool, changes, asked)
 
-    async def suspend(self, database: str, asked: Asked) -> None:
+    async def suspend(self, database: str, asked: RequestContext) -> None:
         """Leave a database out of new orders."""
         await self._change(lambda fleet: rules.suspend(fleet, database), asked)
 
@@ -163,7 +167,7 @@ class FleetService:
         """Raise what `suspend` would refuse with now; nothing is recorded."""
         rules.suspend(await self.state(), database)
 
-    async def reinstate(self, database: str, asked: Asked) -> str:
+    async def reinstate(self, database: str, asked: RequestContext) -> str:
         """Take a database as it is now; its journal is read again. The id of that check."""
         check = await self._change_and_look(
             lambda fleet: rules.reinstate(fleet, database, asked.reason), database, asked
@@ -172,18 +176,18 @@ class FleetService:
             raise AssertionError
         return check
 
-    async def check_reinstate(self, database: str, asked: Asked) -> None:
+    async def check_reinstate(self, database: str, asked: RequestContext) -> None:
         """Raise what `reinstate` would refuse with now; nothing is recorded."""
         rules.reinstate(await self.state(), database, asked.reason)
 
-    async def retire(self, database: str, asked: Asked) -> None:
+    async def retire(self, database: str, asked: RequestContext) -> None:
         """Let a database leave for good."""
         await self._change(lambda fleet: rules.retire(fleet, database), asked)
 
     async def check(
         self,
         selection: str,
-        asked: Asked,
+        asked: RequestContext,
         purpose: Purpose = Purpose.CHECK,
         adoption: Adoption | None = None,
     ) -> str:
@@ -211,7 +215,7 @@ class FleetService:
         return CheckResult(check, state.is_finished(utc_now()), rows)
 
     async def _change_and_look(
-        self, decide: Callable[[FleetState], Iterable[Event]], database: str, asked: Asked
+        self, decide: Callable[[FleetState], Iterable[Event]], database: str, asked: RequestContext
     ) -> str | None:
         """Change what is believed of a database and have its journal read again, both or neither.
 
@@ -235,7 +239,9 @@ class FleetService:
                 return check
         raise AssertionError
 
-    async def _change(self, decide: Callable[[FleetState], Iterable[Event]], asked: Asked) -> bool:
+    async def _change(
+        self, decide: Callable[[FleetState], Iterable[Event]], asked: RequestContext
+    ) -> bool:
         """Decide on the fleet as it is and append; again when somebody else was first."""
         for attempt in range(TRIES):
             fleet = await self.state()
@@ -250,7 +256,7 @@ class FleetService:
         raise AssertionError
 
 
-def _row(record: DatabaseRecord, look: Look) -> CheckRow:
+def _row(record: DatabaseRecord, look: Lookup) -> CheckRow:
     return CheckRow(record.database, record.pool, record.connection.role, look)
 
 
@@ -263,7 +269,11 @@ def _relabelled(
 
 
 def _repointed(
-    fleet: FleetState, database: str, pool: str | None, changes: Mapping[str, Any], asked: Asked
+    fleet: FleetState,
+    database: str,
+    pool: str | None,
+    changes: Mapping[str, Any],
+    asked: RequestContext,
 ) -> tuple[Event, ...]:
     known = rules.require(fleet, database)
     connection = _changed(database, known.connection, changes)

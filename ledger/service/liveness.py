@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.domain.fleet import FleetState
-from ledger.domain.waiting import Leader, Seen, Surroundings
+from ledger.domain.waiting import LeadingProcess, Seen, Surroundings
 from ledger.store.connections import Pool
 from ledger.store.heartbeats import recent_heartbeats
 from ledger.store.leadership import current_leader
@@ -18,7 +18,7 @@ LEADER_BEAT = ""
 RECENT_S = 60.0
 
 
-class Lookout:
+class Liveness:
     """Looks around."""
 
     def __init__(self, pool: Pool, *, uses_broker: bool) -> None:
@@ -42,10 +42,10 @@ class Lookout:
             records=fleet.databases,
         )
 
-    async def leader(self) -> Leader | None:
+    async def leader(self) -> LeadingProcess | None:
         """Who leads now, or `None` when nobody does."""
         found = await current_leader(self._pool)
-        return Leader(found.name, found.host, found.since) if found else None
+        return LeadingProcess(found.name, found.host, found.since) if found else None
 
 
 def _heartbeat(body: str) -> Heartbeat | None:

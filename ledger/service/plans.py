@@ -26,14 +26,14 @@ from ledger.service.pending import (
     pending_up,
     with_held_back,
 )
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
 from migrations.model.phases import LAST_BY_DEFAULT, Phase, through
 
 
 @dataclass(frozen=True, slots=True)
-class PlanRequest:
+class PlanOptions:
     """What the command line asks for; specs as people write them.
 
     `direction` is `up`, `down` or `adopt`, and with the last `adoption` says what it rests on.
@@ -58,7 +58,7 @@ class PlanRequest:
     out_of_order: bool = False
     variables: Sequence[Variable] = ()
     """What placeholders stand for; everything that is declared."""
-    dialect: str | None = None
+    format: str | None = None
     """Of the folder's files; found by looking when it is `None`."""
     psql: bool = False
     """A person's leave to take scripts that only psql understands."""
@@ -98,7 +98,7 @@ class PlanPreview:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class Plan:
     """A plan before it is recorded."""
 
     bundle: BundleRegistered
@@ -117,7 +117,7 @@ class Planner:
         self._fleet = fleet
         self._bundles = bundles
 
-    async def preview(self, request: PlanRequest) -> PlanPreview:
+    async def preview(self, request: PlanOptions) -> PlanPreview:
         """What would be done now; nothing is recorded."""
         bundle = await self._unrecorded_bundle(request)
         drawn = await self.draw(request, bundle, "plan")
@@ -137,16 +137,16 @@ class Planner:
             variables=described(drawn.events),
         )
 
-    async def bundle(self, request: PlanRequest, asked: Asked) -> BundleRegistered:
+    async def bundle(self, request: PlanOptions, asked: RequestContext) -> BundleRegistered:
         """The bundle that a rollout is to run; a folder is registered by that."""
         if request.folder is not None:
             registered = await self._bundles.register(
-                *(request.folder, asked, request.dialect, request.variables), psql=request.psql
+                *(request.folder, asked, request.format, request.variables), psql=request.psql
             )
             return registered.bundle
         return await self._registered_bundle(request)
 
-    async def draw(self, request: PlanRequest, bundle: BundleRegistered, rollout: str) -> Drawn:
+    async def draw(self, request: PlanOptions, bundle: BundleRegistered, rollout: str) -> Plan:
         """Which databases lack what, and the events that would plan it; none when none does."""
         position = await brought_up(self._reads, self._log)
         fleet = await self._fleet.state()
@@ -169,9 +169,9 @@ class Planner:
         if pending.late and not request.out_of_order:
             raise OutOfOrder(pending.late)
         if not pending.databases:
-            return Drawn(bundle, pending, ())
+            return Plan(bundle, pending, ())
         going_down = request.direction == Mode.DOWN.value
-        planned = planning.PlanRequest(
+        planned = planning.PlanInput(
             rollout=rollout,
             mode=Mode(request.direction),
             bundle=bundle.bundle,
@@ -199,16 +199,16 @@ class Planner:
             else {},
         )
         busy = await self._reads.busy(pending.databases)
-        return Drawn(bundle, pending, planning.plan_rollout(planned, fleet.databases, busy))
+        return Plan(bundle, pending, planning.plan_rollout(planned, fleet.databases, busy))
 
-    async def _unrecorded_bundle(self, request: PlanRequest) -> BundleRegistered:
+    async def _unrecorded_bundle(self, request: PlanOptions) -> BundleRegistered:
         if request.folder is not None:
             return await self._bundles.preview(
-                request.folder, request.dialect, request.variables, psql=request.psql
+                request.folder, request.format, request.variables, psql=request.psql
             )
         return await self._registered_bundle(request)
 
-    async def _registered_bundle(self, request: PlanRequest) -> BundleRegistered:
+    async def _registered_bundle(self, request: PlanOptions) -> BundleRegistered:
         if request.bundle is not None:
             return await self._bundles.get(request.bundle)
         known = await self._bundles.all()
@@ -223,7 +223,7 @@ class Planner:
 
     async def _with_vanished(
         self,
-        request: PlanRequest,
+        request: PlanOptions,
         bundle: BundleRegistered,
         pending: Pending,
         selected: Sequence[str],

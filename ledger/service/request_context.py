@@ -20,7 +20,7 @@ ID_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestContext:
     """A person's reason and ticket. Who acted is not said here: the log stamps the role."""
 
     reason: str | None = None
@@ -28,7 +28,7 @@ class Asked:
 
 
 def encode_request(
-    events: Sequence[Event], asked: Asked, *, correlation: str | None = None
+    events: Sequence[Event], asked: RequestContext, *, correlation: str | None = None
 ) -> list[Encoded]:
     """The events of one request, with new ids and the caller's trace context."""
     traceparent, tracestate = current_context()

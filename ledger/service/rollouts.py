@@ -16,9 +16,9 @@ from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
-from ledger.service.liveness import Lookout
-from ledger.service.plans import Planner, PlanPreview, PlanRequest
-from ledger.service.request_context import Asked, encode_request, new_id
+from ledger.service.liveness import Liveness
+from ledger.service.plans import Planner, PlanOptions, PlanPreview
+from ledger.service.request_context import RequestContext, encode_request, new_id
 from ledger.service.status import RolloutStatus, status_of
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import BothStreams, read_both
@@ -45,7 +45,7 @@ class RolloutService:
         reads: ReadModels,
         fleet: FleetService,
         bundles: BundleService,
-        lookout: Lookout,
+        lookout: Liveness,
     ) -> None:
         self._log = log
         self._reads = reads
@@ -54,13 +54,13 @@ class RolloutService:
         self._lookout = lookout
         self._planner = Planner(log, reads, fleet, bundles)
 
-    async def plan(self, request: PlanRequest) -> PlanPreview:
+    async def plan(self, request: PlanOptions) -> PlanPreview:
         """What `start` would do now."""
         return await self._planner.preview(request)
 
-    async def start(self, request: PlanRequest) -> str:
+    async def start(self, request: PlanOptions) -> str:
         """Plan a rollout and start it; its id. Raises `EmptySelection` when nothing is to do."""
-        asked = Asked(request.reason, request.ticket)
+        asked = RequestContext(request.reason, request.ticket)
         bundle = await self._planner.bundle(request, asked)
         async with exclusive(self._log):
             rollout = new_id()
@@ -74,21 +74,21 @@ class RolloutService:
         await self._log.announce()
         return rollout
 
-    async def pause(self, rollout: str, asked: Asked, *, dry: bool = False) -> None:
+    async def pause(self, rollout: str, asked: RequestContext, *, dry: bool = False) -> None:
         """Order nothing new; what runs finishes."""
         await self._ask(rollout, requests.pause, asked, dry=dry)
 
-    async def resume(self, rollout: str, asked: Asked, *, dry: bool = False) -> None:
+    async def resume(self, rollout: str, asked: RequestContext, *, dry: bool = False) -> None:
         """Go on; a halt's failures are accepted."""
         await self._ask(rollout, requests.resume, asked, dry=dry)
 
     async def abort(
-        self, rollout: str, asked: Asked, *, cancel: bool = False, dry: bool = False
+        self, rollout: str, asked: RequestContext, *, cancel: bool = False, dry: bool = False
     ) -> None:
         """End it where it stands; with `cancel`, what runs is asked to stop."""
         await self._ask(rollout, lambda state: requests.abort(state, cancel=cancel), asked, dry=dry)
 
-    async def rollback(self, rollout: str, asked: Asked, *, dry: bool = False) -> None:
+    async def rollback(self, rollout: str, asked: RequestContext, *, dry: bool = False) -> None:
         """Undo what it applied, on every database that was ever ordered."""
         async with exclusive(self._log):
             state = await self._state(rollout)
@@ -98,7 +98,7 @@ class RolloutService:
             await self._ask(rollout, lambda now: requests.rollback(now, refs, why), asked, dry=dry)
 
     async def retry(
-        self, rollout: str, databases: Sequence[str], asked: Asked, *, dry: bool = False
+        self, rollout: str, databases: Sequence[str], asked: RequestContext, *, dry: bool = False
     ) -> None:
         """Try these databases again, or all that failed or are unknown."""
         records = (await self._fleet.state()).databases
@@ -113,7 +113,7 @@ class RolloutService:
         version: str,
         *,
         applied: bool,
-        asked: Asked,
+        asked: RequestContext,
         dry: bool = False,
     ) -> None:
         """Settle by a person's word what no probe could."""
@@ -175,7 +175,7 @@ class RolloutService:
         self,
         rollout: str,
         decide: Callable[[RolloutState], tuple[Event, ...]],
-        asked: Asked,
+        asked: RequestContext,
         *,
         dry: bool,
     ) -> None:

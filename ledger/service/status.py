@@ -11,7 +11,7 @@ from typing import Any
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.remedies import another_attempt
 from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
-from ledger.domain.waiting import Reason, Surroundings, Waiting, waiting
+from ledger.domain.waiting import Reason, Surroundings, WaitReason, waiting
 from ledger.domain.wording import failure_text
 from migrations.backfill.progress import progress_text
 
@@ -115,7 +115,7 @@ def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
 def _line(
     state: RolloutState,
     database: DatabaseState,
-    waits: Waiting | None,
+    waits: WaitReason | None,
     records: Mapping[str, DatabaseRecord],
 ) -> DatabaseLine:
     failure = database.failure

@@ -2,7 +2,7 @@
 
 from ledger.settings.model import AgentSection, KafkaSection, RolloutSection, Settings, Transport
 from ledger.settings.sources import (
-    Loaded,
+    LoadedSettings,
     Origin,
     load,
     masked,
@@ -14,7 +14,7 @@ from ledger.settings.sources import (
 __all__ = [
     "AgentSection",
     "KafkaSection",
-    "Loaded",
+    "LoadedSettings",
     "Origin",
     "RolloutSection",
     "Settings",

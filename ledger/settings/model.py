@@ -50,13 +50,13 @@ Timeout = Annotated[float, Field(ge=0, le=TIMEOUT_MAX_S)]
 """Seconds, no more than the server takes."""
 
 
-class Section(BaseModel):
+class SettingsSection(BaseModel):
     """A table of the settings file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class KafkaSection(Section):
+class KafkaSection(SettingsSection):
     """How to reach the broker. Without `bootstrap` everything runs in one process."""
 
     bootstrap: str | None = Field(None, description="host:port of one or more brokers, by comma")
@@ -77,7 +77,7 @@ class KafkaSection(Section):
     )
 
 
-class RolloutSection(Section):
+class RolloutSection(SettingsSection):
     """What a rollout does unless its own flags say otherwise."""
 
     waves: str = Field("1,10%,rest", description="sizes of the waves: counts, percents, `rest`")
@@ -98,7 +98,7 @@ class RolloutSection(Section):
     )
 
 
-class AgentSection(Section):
+class AgentSection(SettingsSection):
     """The agents that live in this process when there is no broker."""
 
     concurrency: int = Field(16, ge=1, description="databases worked on at once, per agent")
@@ -125,7 +125,7 @@ class AgentSection(Section):
     )
 
 
-class LabelVariable(Section):
+class LabelVariable(SettingsSection):
     """A variable that has another value in each database: that of the database's label."""
 
     label: str = Field(min_length=1, description="the label whose value it takes")

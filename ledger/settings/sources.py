@@ -21,7 +21,7 @@ from pydantic_settings import EnvSettingsSource
 
 from ledger.contracts.variables import VARIABLES
 from ledger.errors import SettingsError
-from ledger.settings.model import PREFIX, LabelVariable, Section, Settings
+from ledger.settings.model import PREFIX, LabelVariable, Settings, SettingsSection
 
 PROJECT_FILE = "ledger.toml"
 MASK = "********"
@@ -41,14 +41,14 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedSettings:
     """The settings and the origin of each."""
 
     settings: Settings
     origins: tuple[Origin, ...]
 
 
-def load(flags: Mapping[str, Any], file: Path | None = None) -> Loaded:
+def load(flags: Mapping[str, Any], file: Path | None = None) -> LoadedSettings:
     """Merge and check all sources.
 
     `flags` maps dotted names (`kafka.bootstrap`) to what the command line said. `file` replaces
@@ -63,7 +63,7 @@ def load(flags: Mapping[str, Any], file: Path | None = None) -> Loaded:
                 values[name] = value
                 origins[name] = origin
     settings = _checked(values, origins)
-    return Loaded(settings, tuple(_origins(settings, origins)))
+    return LoadedSettings(settings, tuple(_origins(settings, origins)))
 
 
 def user_file() -> Path:
@@ -139,7 +139,7 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, bool]]:
     """Dotted name, description, and whether it is a secret, of every setting."""
     for key, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, SettingsSection):
             yield from _fields(field.annotation, f"{prefix}{key}.")
         else:
             secret = "SecretStr" in str(field.annotation)

@@ -21,7 +21,7 @@ from datetime import datetime
 
 import asyncpg
 
-from ledger.errors import LeadershipTaken, LedgerUnreachable
+from ledger.errors import AnotherLeader, LedgerUnreachable
 from ledger.store.connections import APPLICATION_NAME, CONNECTION_LOST, Pool
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
@@ -127,10 +127,10 @@ async def take(url: str, leader: str, host: str) -> Leadership:
     return Leadership(connection, term)
 
 
-async def _taken(connection: asyncpg.Connection[asyncpg.Record]) -> LeadershipTaken:
+async def _taken(connection: asyncpg.Connection[asyncpg.Record]) -> AnotherLeader:
     head = await connection.fetchrow(QUERIES["head"])
     if head is None or head["leader"] is None:
-        return LeadershipTaken("another process", "an unknown host", "just now")
-    return LeadershipTaken(
+        return AnotherLeader("another process", "an unknown host", "just now")
+    return AnotherLeader(
         head["leader"], head["leader_host"], head["leader_since"].isoformat(timespec="seconds")
     )

@@ -22,7 +22,7 @@ from migrations.model.migration import Migration
 from migrations.model.phases import Phase
 from migrations.model.work import Limits, Observer
 from migrations.running.plan import applied_versions
-from migrations.sql.literals import Value, quote_ident, quote_literal
+from migrations.sql.literals import SqlValue, quote_ident, quote_literal
 from migrations.target import journal
 from migrations.target.entries import Entry
 from migrations.target.lock import key_for, wait_for_lock
@@ -200,7 +200,7 @@ def _goose_rows(chosen: Chosen, *, first: bool) -> list[str]:
     zero = "INSERT INTO goose_db_version (version_id, is_applied) VALUES (0, true)"
     rows = [zero] if first else []
     for one, entry in chosen:
-        values: list[Value] = [_bigint(Tool.GOOSE, one), True, _time(entry)]
+        values: list[SqlValue] = [_bigint(Tool.GOOSE, one), True, _time(entry)]
         rows.append(_insert("goose_db_version (version_id, is_applied, tstamp)", values))
     return rows
 
@@ -240,13 +240,13 @@ def _flyway_rows(chosen: Chosen, last_rank: int) -> list[str]:
         description = text.replace("_", " ").strip()
         checksum = flyway_checksum(file.content)
         made_by = entry.made_by or "migration-ledger"
-        values: list[Value] = [rank, version, description[:200], kind]
+        values: list[SqlValue] = [rank, version, description[:200], kind]
         values += [file.name, checksum, made_by, _time(entry), entry.duration_ms, True]
         rows.append(_insert(columns, values))
     return rows
 
 
-def _insert(columns: str, values: Sequence[Value]) -> str:
+def _insert(columns: str, values: Sequence[SqlValue]) -> str:
     literals = ", ".join(quote_literal(value) for value in values)
     return f"INSERT INTO {columns} VALUES ({literals})"  # noqa: S608 (values are quoted)
 

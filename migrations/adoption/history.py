@@ -29,7 +29,7 @@ FOREIGN = frozenset({Tool.RAILS, Tool.ALEMBIC, Tool.DJANGO})
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ForeignRow:
     """One migration that the other tool holds for applied.
 
     `name` is what is shown and compared with names of files where the tool goes by them. With
@@ -49,7 +49,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class ForeignHistory:
     """The rows of one table, in the order in which they were applied.
 
     `problem` says why they cannot be relied on, with what to do about it. `count` is the number of
@@ -58,7 +58,7 @@ class History:
 
     tool: Tool
     table: str
-    rows: tuple[Row, ...]
+    rows: tuple[ForeignRow, ...]
     count: int = 0
     problem: str = ""
 
@@ -68,7 +68,7 @@ class History:
         return digest_of(self.rows)
 
 
-def digest_of(rows: Sequence[Row]) -> str:
+def digest_of(rows: Sequence[ForeignRow]) -> str:
     """SHA-256 (hex) over rows in any order, each field preceded by its length."""
     hashed = hashlib.sha256()
     for row in sorted(rows, key=lambda row: (row.version, row.name)):

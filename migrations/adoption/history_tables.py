@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncpg
 
-from migrations.adoption.history import History, Tool
-from migrations.adoption.tools import TABLES, Kept, kept_by
+from migrations.adoption.history import ForeignHistory, Tool
+from migrations.adoption.tools import TABLES, HistoryKeeper, kept_by
 from migrations.errors import AdoptionRefused
 from migrations.model.work import Adoption
 from migrations.sql.literals import quote_ident
@@ -32,7 +32,7 @@ _NO_NAMES = (
 """What the server says of a text that cannot name a table."""
 
 
-async def histories(connection: Connection) -> tuple[History, ...]:
+async def histories(connection: Connection) -> tuple[ForeignHistory, ...]:
     """Every history of a known tool that the session's search_path finds; read-only.
 
     One that may not be read is there with that as its problem.
@@ -47,7 +47,7 @@ async def histories(connection: Connection) -> tuple[History, ...]:
     )
 
 
-async def history_for(connection: Connection, adoption: Adoption) -> History:
+async def history_for(connection: Connection, adoption: Adoption) -> ForeignHistory:
     """The history that `adoption` names, or the only one there is. Raises AdoptionRefused."""
     if adoption.source != ANY_TOOL:
         return await _named(connection, known_tool(adoption.source), adoption.table)
@@ -63,7 +63,7 @@ async def history_for(connection: Connection, adoption: Adoption) -> History:
     raise AdoptionRefused(f"several tools left a history here: {names}; say which with --from")
 
 
-async def read_again(connection: Connection, tool: Tool, table: str) -> History | None:
+async def read_again(connection: Connection, tool: Tool, table: str) -> ForeignHistory | None:
     """The history in a table by its quoted name; `None` when the table is gone."""
     try:
         return await _read(connection, kept_by(tool), table)
@@ -80,7 +80,7 @@ def known_tool(name: str) -> Tool:
         raise AdoptionRefused(f"no tool is called {name!r}; known are {known}") from None
 
 
-async def _named(connection: Connection, tool: Tool, table: str) -> History:
+async def _named(connection: Connection, tool: Tool, table: str) -> ForeignHistory:
     kept = kept_by(tool)
     name = table or kept.table
     try:
@@ -110,7 +110,7 @@ async def _columns(
     }
 
 
-def _is_theirs(kept: Kept, found: dict[str, tuple[str, frozenset[str]]]) -> bool:
+def _is_theirs(kept: HistoryKeeper, found: dict[str, tuple[str, frozenset[str]]]) -> bool:
     columns = found[kept.table][1]
     if kept.tool in (Tool.RAILS, Tool.DBMATE) and columns != kept.columns:
         # Others call their table so too; a list of bare versions has one column.
@@ -122,12 +122,12 @@ def _is_theirs(kept: Kept, found: dict[str, tuple[str, frozenset[str]]]) -> bool
     return True
 
 
-async def _read(connection: Connection, kept: Kept, table: str) -> History:
+async def _read(connection: Connection, kept: HistoryKeeper, table: str) -> ForeignHistory:
     try:
         return kept.understand(table, await connection.fetch(kept.sql.format(table=table)))
     except asyncpg.InsufficientPrivilegeError:
         problem = f"{table} may not be read; GRANT SELECT on it, and USAGE on its schema"
-        return History(kept.tool, table, (), 0, problem)
+        return ForeignHistory(kept.tool, table, (), 0, problem)
 
 
 def _quoted(name: str) -> str:

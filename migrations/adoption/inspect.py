@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from migrations.adoption.history import History
+from migrations.adoption.history import ForeignHistory
 from migrations.adoption.history_tables import histories, history_for, known_tool
 from migrations.errors import AdoptionRefused, Unreachable
 from migrations.model.work import Adoption
@@ -16,7 +16,7 @@ APPLICATION_NAME = "migration-ledger look"
 
 async def histories_in(
     settings: ConnectionSettings, target: str = "", adoption: Adoption | None = None
-) -> tuple[History, ...]:
+) -> tuple[ForeignHistory, ...]:
     """The histories of a target, over a session that can write nothing; none when it has none.
 
     Where `adoption` names a table, it is that one, or one with the problem that it is not there.
@@ -37,8 +37,8 @@ async def histories_in(
         await close_session(connection)
 
 
-async def _named(connection: Connection, adoption: Adoption) -> History:
+async def _named(connection: Connection, adoption: Adoption) -> ForeignHistory:
     try:
         return await history_for(connection, adoption)
     except AdoptionRefused as refused:
-        return History(known_tool(adoption.source), adoption.table, (), 0, str(refused))
+        return ForeignHistory(known_tool(adoption.source), adoption.table, (), 0, str(refused))

@@ -9,12 +9,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
-from migrations.adoption.history import History
+from migrations.adoption.history import ForeignHistory
 from migrations.target.entries import ADOPT, Entry, NewEntry, State, entry_about_target
 
 
 @dataclass(frozen=True, slots=True)
-class Marker:
+class AdoptionMarker:
     """How the table looked. Empty for a baseline, and after an adoption was taken back."""
 
     source: str = ""
@@ -23,18 +23,18 @@ class Marker:
     digest: str = ""
 
 
-def marker_of(history: History) -> Marker:
+def marker_of(history: ForeignHistory) -> AdoptionMarker:
     """How the table looks now."""
-    return Marker(history.tool.value, history.table, history.count, history.digest)
+    return AdoptionMarker(history.tool.value, history.table, history.count, history.digest)
 
 
-def marker_in(entries: Iterable[Entry]) -> Marker:
+def marker_in(entries: Iterable[Entry]) -> AdoptionMarker:
     """What was adopted last, if that still stands."""
     notes = [entry.note for entry in entries if entry.state is State.ADOPTED]
-    return Marker(**json.loads(notes[-1])) if notes else Marker()
+    return AdoptionMarker(**json.loads(notes[-1])) if notes else AdoptionMarker()
 
 
-def marker_entry(marker: Marker, labels: Iterable[str] = ()) -> NewEntry:
+def marker_entry(marker: AdoptionMarker, labels: Iterable[str] = ()) -> NewEntry:
     """The entry that remembers it; `labels` are the rows, read only when they differ later."""
     entry = entry_about_target(State.ADOPTED)
     return replace(

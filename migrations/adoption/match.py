@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from migrations.adoption.history import FOREIGN, History, Row, Tool
+from migrations.adoption.history import FOREIGN, ForeignHistory, ForeignRow, Tool
 from migrations.model.migration import Migration
 from migrations.model.version import version_key
 
@@ -30,13 +30,13 @@ class Match:
 
     taken: tuple[Migration, ...] = ()
     pending: tuple[Migration, ...] = ()
-    unmatched: tuple[Row, ...] = ()
+    unmatched: tuple[ForeignRow, ...] = ()
     notes: tuple[str, ...] = ()
     problem: str = ""
 
 
 def match(
-    history: History,
+    history: ForeignHistory,
     migrations: Sequence[Migration],
     *,
     through: str = "",
@@ -85,11 +85,11 @@ def flyway_checksum(content: bytes) -> int:
 
 
 def _by_rows(
-    history: History, migrations: Sequence[Migration]
-) -> tuple[set[str], tuple[Row, ...], tuple[str, ...]]:
+    history: ForeignHistory, migrations: Sequence[Migration]
+) -> tuple[set[str], tuple[ForeignRow, ...], tuple[str, ...]]:
     index = _index(history.tool, migrations)
     taken: set[str] = set()
-    unmatched: list[Row] = []
+    unmatched: list[ForeignRow] = []
     notes: list[str] = []
     for row in history.rows:
         waiting = index.get(_key(history.tool, row), [])
@@ -133,7 +133,7 @@ def _names(tool: Tool, migration: Migration) -> set[object]:
             return {_number(migration.version)}
 
 
-def _key(tool: Tool, row: Row) -> object:
+def _key(tool: Tool, row: ForeignRow) -> object:
     named = tool in (Tool.SQL_MIGRATE, Tool.SQITCH, Tool.DJANGO) or row.repeatable
     return row.name if named else _number(row.version)
 
@@ -147,7 +147,7 @@ def _files(migration: Migration) -> list[str]:
     return [file.name.rpartition("/")[2] for file in migration.files]
 
 
-def _below(row: Row, migrations: Sequence[Migration]) -> set[str]:
+def _below(row: ForeignRow, migrations: Sequence[Migration]) -> set[str]:
     newest = version_key(row.version)
     return {
         one.version
@@ -156,7 +156,7 @@ def _below(row: Row, migrations: Sequence[Migration]) -> set[str]:
     }
 
 
-def _differs(row: Row, migration: Migration) -> bool:
+def _differs(row: ForeignRow, migration: Migration) -> bool:
     """Whether the tool's own checksum says so; most tools keep none."""
     if row.checksum is None or not migration.files:
         return False
@@ -178,7 +178,7 @@ def _gaps(migrations: Sequence[Migration], taken: set[str]) -> list[str]:
     ]
 
 
-def _problem(history: History, found: Match, *, accept_missing: bool) -> str:
+def _problem(history: ForeignHistory, found: Match, *, accept_missing: bool) -> str:
     if history.tool in FOREIGN and history.rows and not found.taken:
         newest = history.rows[-1].label
         return (

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
-from migrations.adoption.marker import Marker
+from migrations.adoption.marker import AdoptionMarker
 from migrations.model.work import Adopted
 from migrations.target.entries import ADOPT, GONE, REPAIR, Entry, State
 
@@ -24,7 +24,7 @@ def told(entries: Sequence[Entry], command: UUID, rollout: str) -> Adopted | Non
     if end is None:
         return None
     holding = adopted_in(entry for entry in entries if entry.seq <= end.seq)
-    marker = Marker(**json.loads(end.note))
+    marker = AdoptionMarker(**json.loads(end.note))
     return Adopted(
         marker.source,
         marker.table,

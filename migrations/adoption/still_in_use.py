@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from migrations.adoption.history import History, Tool
+from migrations.adoption.history import ForeignHistory, Tool
 from migrations.adoption.history_tables import read_again
-from migrations.adoption.marker import Marker, marker_in
+from migrations.adoption.marker import AdoptionMarker, marker_in
 from migrations.errors import StillInUse
 from migrations.sql.literals import quote_literal
 from migrations.target.entries import Entry
@@ -38,7 +38,7 @@ async def refuse_in_use(connection: Connection, entries: Sequence[Entry], target
     raise StillInUse(_message(marker, history, json.loads(rows or "[]")))
 
 
-def _message(marker: Marker, history: History, before: Sequence[str]) -> str:
+def _message(marker: AdoptionMarker, history: ForeignHistory, before: Sequence[str]) -> str:
     now = [row.label for row in history.rows]
     said = [
         f"{word} {_listed(names)}"

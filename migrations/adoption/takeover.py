@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from migrations.adoption.history import History
+from migrations.adoption.history import ForeignHistory
 from migrations.adoption.history_tables import histories, history_for
-from migrations.adoption.marker import Marker, marker_entry, marker_in, marker_of
+from migrations.adoption.marker import AdoptionMarker, marker_entry, marker_in, marker_of
 from migrations.adoption.match import Match, match, up_to
 from migrations.adoption.outcome import adopted_in, told
 from migrations.errors import AdoptionRefused
@@ -44,7 +44,7 @@ async def adopt(target: Target) -> Adopted:
         await target.keep_epoch()
         raise
     labels = [row.label for row in history.rows] if history else []
-    marker = marker_of(history) if history else Marker(BASELINE)
+    marker = marker_of(history) if history else AdoptionMarker(BASELINE)
     entries = _changes(target, history, found, adoption)
     return await _written(target, [*entries, marker_entry(marker, labels)], found.notes)
 
@@ -65,10 +65,10 @@ async def release(target: Target) -> Adopted | None:
     ]
     if not entries:
         return None
-    return await _written(target, [*entries, marker_entry(Marker())])
+    return await _written(target, [*entries, marker_entry(AdoptionMarker())])
 
 
-async def _history(target: Target, adoption: Adoption) -> History | None:
+async def _history(target: Target, adoption: Adoption) -> ForeignHistory | None:
     """The other tool's history; `None` for a baseline, which no such history may contradict.
 
     Raises AdoptionRefused.
@@ -84,7 +84,9 @@ async def _history(target: Target, adoption: Adoption) -> History | None:
     return None
 
 
-def _matched(history: History | None, migrations: Sequence[Migration], adoption: Adoption) -> Match:
+def _matched(
+    history: ForeignHistory | None, migrations: Sequence[Migration], adoption: Adoption
+) -> Match:
     """What the history, or the baseline, means for these migrations."""
     if history is None:
         return up_to(migrations, adoption.through)
@@ -105,7 +107,7 @@ def _refuse_beyond(found: Match, entries: Sequence[Entry]) -> None:
 
 
 def _changes(
-    target: Target, history: History | None, found: Match, adoption: Adoption
+    target: Target, history: ForeignHistory | None, found: Match, adoption: Adoption
 ) -> list[NewEntry]:
     """What the journal does not say yet, and what it must not say any more."""
     place = f"adopted from {history.table}" if history else "baseline"

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from migrations.adoption.history import History, Row, Tool
+from migrations.adoption.history import ForeignHistory, ForeignRow, Tool
 
-Found = Sequence[asyncpg.Record]
+ToolRows = Sequence[asyncpg.Record]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class HistoryKeeper:
     """How one tool keeps its history.
 
     `columns` are those that tell its table from others of the same name, `companion` a table that
@@ -29,23 +29,23 @@ class Kept:
     table: str
     columns: frozenset[str]
     sql: str
-    understand: Callable[[str, Found], History]
+    understand: Callable[[str, ToolRows], ForeignHistory]
     companion: str = ""
 
 
-def _versions(tool: Tool) -> Callable[[str, Found], History]:
+def _versions(tool: Tool) -> Callable[[str, ToolRows], ForeignHistory]:
     """One row per migration, and nothing else."""
 
-    def understand(table: str, found: Found) -> History:
-        rows = tuple(Row(str(row["version"])) for row in found)
-        return History(tool, table, rows, len(found))
+    def understand(table: str, found: ToolRows) -> ForeignHistory:
+        rows = tuple(ForeignRow(str(row["version"])) for row in found)
+        return ForeignHistory(tool, table, rows, len(found))
 
     return understand
 
 
-def _golang_migrate(table: str, found: Found) -> History:
+def _golang_migrate(table: str, found: ToolRows) -> ForeignHistory:
     """One row, the newest version; `dirty` while a migration runs, and after one that failed."""
-    rows = tuple(Row(str(row["version"]), below=True) for row in found)
+    rows = tuple(ForeignRow(str(row["version"]), below=True) for row in found)
     dirty = [str(row["version"]) for row in found if row["dirty"]]
     problem = (
         f"{table} says that version {dirty[0]} is dirty: it failed half-way; put the schema right "
@@ -53,22 +53,24 @@ def _golang_migrate(table: str, found: Found) -> History:
         if dirty
         else ""
     )
-    return History(Tool.GOLANG_MIGRATE, table, rows, len(found), problem)
+    return ForeignHistory(Tool.GOLANG_MIGRATE, table, rows, len(found), problem)
 
 
-def _goose(table: str, found: Found) -> History:
+def _goose(table: str, found: ToolRows) -> ForeignHistory:
     """A row per up and per down (older releases); the last one of a version holds."""
     last = {row["version_id"]: bool(row["is_applied"]) for row in found}
-    rows = tuple(Row(str(version)) for version, applied in last.items() if applied and version)
-    return History(Tool.GOOSE, table, rows, len(found))
+    rows = tuple(
+        ForeignRow(str(version)) for version, applied in last.items() if applied and version
+    )
+    return ForeignHistory(Tool.GOOSE, table, rows, len(found))
 
 
 _FLYWAY_BASELINES = ("BASELINE", "SQL_BASELINE", "BASELINE_SCRIPT")
 
 
-def _flyway(table: str, found: Found) -> History:
+def _flyway(table: str, found: ToolRows) -> ForeignHistory:
     """By installed_rank; an undone or deleted version does not hold, a repeatable has none."""
-    held: dict[str, Row] = {}
+    held: dict[str, ForeignRow] = {}
     failed = ""
     for row in found:
         kind, version, script = row["type"], row["version"], row["script"]
@@ -82,7 +84,7 @@ def _flyway(table: str, found: Found) -> History:
             held.pop(version or script, None)
             continue
         held.pop(version or script, None)
-        held[version or script] = Row(
+        held[version or script] = ForeignRow(
             version or "",
             "" if kind == "BASELINE" else script.rpartition("/")[2],
             below=kind in _FLYWAY_BASELINES,
@@ -95,15 +97,15 @@ def _flyway(table: str, found: Found) -> History:
         if failed
         else ""
     )
-    return History(Tool.FLYWAY, table, tuple(held.values()), len(found), problem)
+    return ForeignHistory(Tool.FLYWAY, table, tuple(held.values()), len(found), problem)
 
 
-def _sql_migrate(table: str, found: Found) -> History:
-    rows = tuple(Row(row["id"], row["id"]) for row in found)
-    return History(Tool.SQL_MIGRATE, table, rows, len(found))
+def _sql_migrate(table: str, found: ToolRows) -> ForeignHistory:
+    rows = tuple(ForeignRow(row["id"], row["id"]) for row in found)
+    return ForeignHistory(Tool.SQL_MIGRATE, table, rows, len(found))
 
 
-def _sqitch(table: str, found: Found) -> History:
+def _sqitch(table: str, found: ToolRows) -> ForeignHistory:
     """Changes in the order of their deployment; a reworked one stands there once per deployment."""
     projects = sorted({row["project"] for row in found})
     problem = (
@@ -112,26 +114,26 @@ def _sqitch(table: str, found: Found) -> History:
         if len(projects) > 1
         else ""
     )
-    rows = tuple(Row(row["change"], row["change"]) for row in found)
-    return History(Tool.SQITCH, table, rows, len(found), problem)
+    rows = tuple(ForeignRow(row["change"], row["change"]) for row in found)
+    return ForeignHistory(Tool.SQITCH, table, rows, len(found), problem)
 
 
-def _django(table: str, found: Found) -> History:
-    rows = tuple(Row(f"{row['app']}.{row['name']}", row["name"]) for row in found)
-    return History(Tool.DJANGO, table, rows, len(found))
+def _django(table: str, found: ToolRows) -> ForeignHistory:
+    rows = tuple(ForeignRow(f"{row['app']}.{row['name']}", row["name"]) for row in found)
+    return ForeignHistory(Tool.DJANGO, table, rows, len(found))
 
 
 _VERSIONS = "SELECT version FROM {table} ORDER BY version"
 
-TABLES: tuple[Kept, ...] = (
-    Kept(
+TABLES: tuple[HistoryKeeper, ...] = (
+    HistoryKeeper(
         Tool.GOLANG_MIGRATE,
         "schema_migrations",
         frozenset({"version", "dirty"}),
         "SELECT version, dirty FROM {table}",
         _golang_migrate,
     ),
-    Kept(
+    HistoryKeeper(
         Tool.RAILS,
         "schema_migrations",
         frozenset({"version"}),
@@ -139,7 +141,7 @@ TABLES: tuple[Kept, ...] = (
         _versions(Tool.RAILS),
         companion="ar_internal_metadata",
     ),
-    Kept(
+    HistoryKeeper(
         Tool.DBMATE,
         "schema_migrations",
         frozenset({"version"}),
@@ -147,42 +149,42 @@ TABLES: tuple[Kept, ...] = (
         _versions(Tool.DBMATE),
         companion="!ar_internal_metadata",
     ),
-    Kept(
+    HistoryKeeper(
         Tool.GOOSE,
         "goose_db_version",
         frozenset({"id", "version_id", "is_applied"}),
         "SELECT version_id, is_applied FROM {table} ORDER BY id",
         _goose,
     ),
-    Kept(
+    HistoryKeeper(
         Tool.FLYWAY,
         "flyway_schema_history",
         frozenset({"installed_rank", "version", "type", "script", "checksum", "success"}),
         "SELECT version, type, script, checksum, success FROM {table} ORDER BY installed_rank",
         _flyway,
     ),
-    Kept(
+    HistoryKeeper(
         Tool.SQL_MIGRATE,
         "gorp_migrations",
         frozenset({"id", "applied_at"}),
         "SELECT id FROM {table} ORDER BY id",
         _sql_migrate,
     ),
-    Kept(
+    HistoryKeeper(
         Tool.SQITCH,
         "sqitch.changes",
         frozenset({"change_id", "change", "project", "committed_at"}),
         "SELECT change, project FROM {table} ORDER BY committed_at, planned_at",
         _sqitch,
     ),
-    Kept(
+    HistoryKeeper(
         Tool.ALEMBIC,
         "alembic_version",
         frozenset({"version_num"}),
         "SELECT version_num AS version FROM {table} ORDER BY version_num",
         _versions(Tool.ALEMBIC),
     ),
-    Kept(
+    HistoryKeeper(
         Tool.DJANGO,
         "django_migrations",
         frozenset({"app", "name", "applied"}),
@@ -192,6 +194,6 @@ TABLES: tuple[Kept, ...] = (
 )
 
 
-def kept_by(tool: Tool) -> Kept:
+def kept_by(tool: Tool) -> HistoryKeeper:
     """How this tool keeps its history."""
     return next(kept for kept in TABLES if kept.tool is tool)

@@ -1,6 +1,6 @@
 """Writes the files of a new migration, ready to be filled in, and never over another file.
 
-The version is the UTC time to the second, or the next number where the folder counts. The dialect
+The version is the UTC time to the second, or the next number where the folder counts. The format
 is the folder's own; in an empty folder it is ours.
 """
 
@@ -20,11 +20,11 @@ from migrations.authoring.recipes import NOTHING_GIVEN, Given
 from migrations.authoring.recipes.cookbook import recipe_called
 from migrations.authoring.templates import Files, Header
 from migrations.errors import CreateError
-from migrations.formats.bundle import dialect_of
+from migrations.formats.bundle import format_of
 from migrations.formats.naming import PARTS
+from migrations.formats.native import is_ours
 from migrations.formats.ordering_file import JOURNAL
 from migrations.formats.plain import version_in
-from migrations.formats.sql_migrate import is_ours
 from migrations.model.migration import SourceFile
 from migrations.model.phases import Phase
 from migrations.model.version import version_and_name, version_key
@@ -37,10 +37,10 @@ _COUNTED_MAX_DIGITS = 7
 """A version of more digits is a date or a time, not a count."""
 
 Split = Callable[[str], tuple[str, str] | None]
-"""Version and description of a name, as the folder's dialect reads it."""
+"""Version and description of a name, as the folder's format reads it."""
 
 
-class Kind(StrEnum):
+class MigrationKind(StrEnum):
     """What a new migration is."""
 
     SQL = "sql"
@@ -50,10 +50,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be written: a kind in a dialect, or a recipe with its values."""
+    """What is to be written: a kind in a format, or a recipe with its values."""
 
-    kind: Kind = Kind.SQL
-    dialect: str | None = None
+    kind: MigrationKind = MigrationKind.SQL
+    format: str | None = None
     recipe: str | None = None
     given: Given = NOTHING_GIVEN
 
@@ -79,11 +79,11 @@ def create(
     moment = at.astimezone(UTC)
     name = _name_of(title)
     about = _one_line(description or title)
-    if _dialect(folder, wanted) == "sqitch":
+    if _format(folder, wanted) == "sqitch":
         _refuse_strange(wanted)
         return sqitch_change.create(folder, name, moment, _one_line(author), about)
     form = _form(folder, wanted)
-    split = version_in if _dialect(folder, wanted).startswith("plain") else version_and_name
+    split = version_in if _format(folder, wanted).startswith("plain") else version_and_name
     _make(folder)
     there = _names(folder)
     taken = tuple(_taken(there, split))
@@ -94,38 +94,38 @@ def create(
     return tuple(templates.write_new(folder / file, text) for file, text in files.items())
 
 
-def _dialect(folder: Path, wanted: Wanted) -> str:
-    """The dialect to write in; one with a suffix (`goose+table`) only reads in another way."""
-    return (wanted.dialect or dialect_of(folder)).partition("+")[0]
+def _format(folder: Path, wanted: Wanted) -> str:
+    """The format to write in; one with a suffix (`goose+table`) only reads in another way."""
+    return (wanted.format or format_of(folder)).partition("+")[0]
 
 
 def _form(folder: Path, wanted: Wanted) -> Callable[[Header], Files]:
     """What writes the text. Raises CreateError."""
     if wanted.recipe is not None:
-        if wanted.kind is not Kind.SQL or wanted.dialect not in (None, "sql-migrate"):
-            raise CreateError("a recipe is SQL in our own format; leave --kind and --dialect out")
+        if wanted.kind is not MigrationKind.SQL or wanted.format not in (None, "sql-migrate"):
+            raise CreateError("a recipe is SQL in our own format; leave --kind and --format out")
         recipe = recipe_called(wanted.recipe)
         recipe.check(wanted.given)
         phases = recipe.write(wanted.given)
         return lambda header: templates.recipe(header, phases)
     if wanted.given != NOTHING_GIVEN:
         raise CreateError("--table and its like belong to a recipe; name one with --recipe")
-    if wanted.kind is not Kind.SQL:
-        if wanted.dialect not in (None, "sql-migrate", "python"):
-            raise CreateError(f"--kind {wanted.kind} has a format of its own; leave --dialect out")
-        return templates.python if wanted.kind is Kind.PYTHON else templates.data
-    dialect = _dialect(folder, wanted)
-    if dialect not in templates.DIALECTS:
-        known = ", ".join(templates.DIALECTS)
+    if wanted.kind is not MigrationKind.SQL:
+        if wanted.format not in (None, "sql-migrate", "python"):
+            raise CreateError(f"--kind {wanted.kind} has a format of its own; leave --format out")
+        return templates.python if wanted.kind is MigrationKind.PYTHON else templates.data
+    format = _format(folder, wanted)
+    if format not in templates.FORMATS:
+        known = ", ".join(templates.FORMATS)
         raise CreateError(
-            f"no file is written in the dialect {dialect!r}; choose one of {known} or sqitch with "
-            "--dialect"
+            f"no file is written in the format {format!r}; choose one of {known} or sqitch with "
+            "--format"
         )
-    if dialect == "plain" and folder.is_dir():
+    if format == "plain" and folder.is_dir():
         names = _names(folder)
         theirs = [name for name in names if not _is_ours(folder / name)]
         return form_of(names, tuple(_taken(theirs, version_in)))
-    return templates.DIALECTS[dialect]
+    return templates.FORMATS[format]
 
 
 def _is_ours(path: Path) -> bool:
@@ -135,7 +135,7 @@ def _is_ours(path: Path) -> bool:
 
 def _refuse_strange(wanted: Wanted) -> None:
     """Raise CreateError for what no plan of Sqitch could name."""
-    if wanted != Wanted(dialect=wanted.dialect):
+    if wanted != Wanted(format=wanted.format):
         raise CreateError(
             "the plan of a Sqitch project names SQL scripts only, and gives the order; leave "
             "--kind and --recipe out, or name another folder with -f"

@@ -1,4 +1,4 @@
-"""The texts of new migrations, by dialect and kind: what to fill in, and nothing that runs.
+"""The texts of new migrations, by format and kind: what to fill in, and nothing that runs.
 
 A new file does not load, or fails at its first line, until somebody has written something: an empty
 migration is a mistake.
@@ -120,7 +120,7 @@ def write_new(path: Path, text: str) -> Path:
     return path
 
 
-DIALECTS: Mapping[str, Callable[[Header], Files]] = {
+FORMATS: Mapping[str, Callable[[Header], Files]] = {
     "sql-migrate": sql,
     "goose": _goose,
     "dbmate": _dbmate,
@@ -128,7 +128,7 @@ DIALECTS: Mapping[str, Callable[[Header], Files]] = {
     "plain": pair,
     "flyway": _flyway,
 }
-"""Every dialect that a new SQL migration can be written in."""
+"""Every format that a new SQL migration can be written in."""
 
 _SQL = """\
 -- +migrate Up lock_timeout=2s

@@ -23,7 +23,7 @@ from migrations.backfill.keyset import Keyset, Page
 from migrations.errors import DataRefused
 from migrations.model.migration import Batches, Conflict, Migration
 from migrations.model.work import Work
-from migrations.sql.literals import Value, bind, named_statements, quote_ident, quote_literal
+from migrations.sql.literals import SqlValue, bind, named_statements, quote_ident, quote_literal
 from migrations.target.entries import NewEntry, State
 from migrations.target.session import Connection
 from migrations.target.target import JOURNAL_SCHEMA, Target
@@ -188,7 +188,7 @@ def qualified(name: str) -> str:
     return f"{JOURNAL_SCHEMA}.{quote_ident(name)}"
 
 
-def place(work: Work, version: str) -> dict[str, Value]:
+def place(work: Work, version: str) -> dict[str, SqlValue]:
     """What names a migration in the tables of progress and backups."""
     return {"target": work.target, "migration": version}
 

@@ -15,7 +15,7 @@ _HOUR_S = 3600
 _DAY_S = 86_400
 
 
-class Pace:
+class ProgressThrottle:
     """Remembers when progress was said last: at most a hundred times per migration."""
 
     def __init__(self, since: datetime) -> None:

@@ -27,10 +27,10 @@ from migrations.backfill.paging import keyset_of, rows_estimated
 from migrations.errors import DataRefused
 from migrations.model.migration import Batches, Conflict, Direction, Statement, StatementKind
 from migrations.model.work import BatchProgress, Mode
-from migrations.running.plan import Run, half_done
+from migrations.running.plan import Execute, half_done
 from migrations.running.retry import failed_at
 from migrations.running.transactional import begin
-from migrations.sql.literals import Value, bind, named_statements, quote_ident, quote_literal
+from migrations.sql.literals import SqlValue, bind, named_statements, quote_ident, quote_literal
 from migrations.target.entries import Entry, State, entry_for
 from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
@@ -42,11 +42,11 @@ _SQL = named_statements("backfill/data.sql")
 
 
 @dataclass(slots=True)
-class Course:
+class BackfillRun:
     """One run through the table."""
 
     target: Target
-    run: Run
+    run: Execute
     batches: Batches
     keyset: Keyset
     saved: Saved | None
@@ -101,7 +101,7 @@ async def without_idle(target: Target) -> Sequence[Entry]:
     ]
 
 
-async def prepared(target: Target, run: Run) -> Course:
+async def prepared(target: Target, run: Execute) -> BackfillRun:
     """Check that the table fits, say that it begins, and find the place to go on from."""
     batches = run.section.batches
     if batches is None:
@@ -109,7 +109,7 @@ async def prepared(target: Target, run: Run) -> Course:
     keyset = await keyset_of(target.connection, batches)
     saved = saved_of(target, run.migration, batches, keyset) if batches.backup else None
     paged = tuple(Paged.of(statement.text) for statement in run.section.statements)
-    course = Course(target, run, batches, keyset, saved, paged)
+    course = BackfillRun(target, run, batches, keyset, saved, paged)
     if batches.restore:
         await _check_restorable(course)
     await _say_begun(course)
@@ -120,7 +120,7 @@ async def prepared(target: Target, run: Run) -> Course:
     return course
 
 
-async def _say_begun(course: Course) -> None:
+async def _say_begun(course: BackfillRun) -> None:
     """The entry of this command; with the first one, the tables that are needed."""
     target, run = course.target, course.run
     begun = entry_for(run.migration, run.direction, -1, State.BATCHING)
@@ -146,7 +146,7 @@ async def _say_begun(course: Course) -> None:
         raise refuse_left_over(table, run.migration.version) from None
 
 
-async def _find_place(course: Course) -> None:
+async def _find_place(course: BackfillRun) -> None:
     rows = await course.target.connection.fetch(course_sql(course, "progress"))
     if rows:
         (row,) = rows
@@ -157,13 +157,13 @@ async def _find_place(course: Course) -> None:
     course.rows_before = course.rows
 
 
-async def _prepare_mover(course: Course) -> None:
+async def _prepare_mover(course: BackfillRun) -> None:
     moved = course_sql(course, "progress_moved", **course.target.guards())
     types = "text, bigint, bigint, bigint, text, bigint"
     await course.target.connection.execute(f"PREPARE {course.mover} ({types}) AS {moved}")
 
 
-def moved_to(course: Course, page: Page) -> str:
+def moved_to(course: BackfillRun, page: Page) -> str:
     """The guarded statement of a batch's transaction that says that it goes as far as `page`."""
     guards = course.target.guards()
     rows, batches = course.rows + page.rows, course.count + 1
@@ -171,7 +171,7 @@ def moved_to(course: Course, page: Page) -> str:
     return f"EXECUTE {course.mover} ({', '.join(map(quote_literal, values))})"
 
 
-async def _check_restorable(course: Course) -> None:
+async def _check_restorable(course: BackfillRun) -> None:
     """Raises DataRefused where nothing is saved, and StatementFailed for rows written since."""
     target, saved = course.target, course.saved
     if saved is None:
@@ -193,7 +193,7 @@ async def _check_restorable(course: Course) -> None:
         await target.rollback()
 
 
-async def next_page(course: Course) -> Page | None:
+async def next_page(course: BackfillRun) -> Page | None:
     """The next batch; `None` behind the last row."""
     if not course.ahead:
         size = course.batches.size
@@ -214,7 +214,7 @@ async def next_page(course: Course) -> Page | None:
     return course.ahead.popleft() if course.ahead else None
 
 
-def progress_of(course: Course) -> BatchProgress:
+def progress_of(course: BackfillRun) -> BatchProgress:
     """How far it is, as it is reported."""
     elapsed = time.monotonic() - course.started
     done = course.rows - course.rows_before
@@ -223,7 +223,7 @@ def progress_of(course: Course) -> BatchProgress:
     return BatchProgress(course.rows, total, course.count, elapsed, left)
 
 
-def course_sql(course: Course, name: str, **values: Value) -> str:
+def course_sql(course: BackfillRun, name: str, **values: SqlValue) -> str:
     """A statement of `data.sql` about this migration and direction."""
     run = course.run
     named = place(course.target.work, run.migration.version)

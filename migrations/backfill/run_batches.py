@@ -24,12 +24,19 @@ import asyncpg
 from migrations.backfill.assertions import validate
 from migrations.backfill.backups import drop_statements, kept_statement
 from migrations.backfill.keyset import Page
-from migrations.backfill.run import Course, course_sql, moved_to, next_page, prepared, progress_of
+from migrations.backfill.run import (
+    BackfillRun,
+    course_sql,
+    moved_to,
+    next_page,
+    prepared,
+    progress_of,
+)
 from migrations.backfill.throttle import Throttle
 from migrations.backfill.transform import transform
 from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Program, Statement
-from migrations.running.plan import Run
+from migrations.running.plan import Execute
 from migrations.running.retry import RETRYABLE, failed_at, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.transactional import begin, commit, final_entry
@@ -56,7 +63,7 @@ class _Part:
     program: Program | None = None
 
 
-async def run_batches(target: Target, run: Run) -> NewEntry:
+async def run_batches(target: Target, run: Execute) -> NewEntry:
     """Run what is left of it; returns the final entry. Raises StatementFailed, RunError."""
     started = time.monotonic()
     course = await prepared(target, run)
@@ -75,7 +82,7 @@ async def run_batches(target: Target, run: Run) -> NewEntry:
         _went_on(course, page)
 
 
-async def _batch(course: Course, page: Page) -> None:
+async def _batch(course: BackfillRun, page: Page) -> None:
     """One batch in one transaction. Raises StatementFailed; a lost connection as it is."""
     target, options = course.target, course.run.section.options
     if course.run.section.program is not None:
@@ -99,7 +106,7 @@ async def _batch(course: Course, page: Page) -> None:
         await _one_by_one(course, page)
 
 
-async def _one_by_one(course: Course, page: Page) -> None:
+async def _one_by_one(course: BackfillRun, page: Page) -> None:
     """A batch piece by piece: around a program, or to learn which one the server refuses."""
     target = course.target
     at: Statement | None = None
@@ -119,7 +126,7 @@ async def _one_by_one(course: Course, page: Page) -> None:
         raise failed_at(error, at or course.whole) from None
 
 
-def _parts(course: Course, page: Page) -> list[_Part]:
+def _parts(course: BackfillRun, page: Page) -> list[_Part]:
     """The pieces of a batch, in order."""
     section, saved, batches = course.run.section, course.saved, course.batches
     source = course.source
@@ -141,7 +148,7 @@ def _parts(course: Course, page: Page) -> list[_Part]:
     return parts
 
 
-def _needs_lock(course: Course) -> bool:
+def _needs_lock(course: BackfillRun) -> bool:
     """Whether the rows must stand still while the batch looks at them more than once.
 
     One INSERT reads them once; everything else reads a row and then writes by what it has read.
@@ -151,7 +158,7 @@ def _needs_lock(course: Course) -> bool:
     return course.saved is not None or not one_insert
 
 
-def _as_owner(course: Course, sql: str) -> str:
+def _as_owner(course: BackfillRun, sql: str) -> str:
     role = course.run.section.options.role or course.target.settings.role
     if role is None:
         return sql
@@ -159,12 +166,12 @@ def _as_owner(course: Course, sql: str) -> str:
     return f"RESET ROLE;\n{sql};\n{back}"
 
 
-def _end(course: Course, page: Page) -> str:
+def _end(course: BackfillRun, page: Page) -> str:
     """Deferred constraints, then the guarded row that says how far it went."""
     return f"{journal.statement('settle')};\n{moved_to(course, page)}"
 
 
-def _went_on(course: Course, page: Page) -> None:
+def _went_on(course: BackfillRun, page: Page) -> None:
     course.after = page.upto
     course.rows += page.rows
     course.count += 1
@@ -172,7 +179,7 @@ def _went_on(course: Course, page: Page) -> None:
     target.observer.batch_finished(run.migration, run.direction, progress_of(course))
 
 
-async def _finish(course: Course, started: float) -> NewEntry:
+async def _finish(course: BackfillRun, started: float) -> NewEntry:
     """Validate, verify, clean up, and write the entry that says that all of it holds."""
     run = course.run
     done = f"{course.rows} rows in {course.count} batches"
@@ -191,7 +198,7 @@ async def _finish(course: Course, started: float) -> NewEntry:
     return entry
 
 
-def _cleaned_up(course: Course) -> str:
+def _cleaned_up(course: BackfillRun) -> str:
     work, version = course.target.work, course.run.migration.version
     parts = ["RESET ROLE", course_sql(course, "progress_over")]
     if course.batches.restore:
@@ -201,7 +208,7 @@ def _cleaned_up(course: Course) -> str:
     return ";\n".join(parts)
 
 
-def _span(course: Course) -> AbstractContextManager[None]:
+def _span(course: BackfillRun) -> AbstractContextManager[None]:
     if course.count >= SPANS_FIRST and course.count % SPANS_EVERY:
         return nullcontext()
     target = course.target

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import asyncpg
 
 from migrations.backfill.keyset import Page
-from migrations.backfill.run import Course
+from migrations.backfill.run import BackfillRun
 from migrations.errors import DataRefused
 from migrations.model.migration import Program
 from migrations.running.code import transformed
@@ -20,7 +20,7 @@ from migrations.sql.literals import quote_ident
 from migrations.target.session import is_connection_lost
 
 
-async def transform(course: Course, page: Page, program: Program) -> None:
+async def transform(course: BackfillRun, page: Page, program: Program) -> None:
     """Run the function over one page in the open transaction. Raises StatementFailed."""
     batches, connection = course.batches, course.target.connection
     columns = batches.backup if batches.restore else batches.columns
@@ -38,7 +38,7 @@ async def transform(course: Course, page: Page, program: Program) -> None:
 
 
 def _checked(
-    course: Course, program: Program, rows: Sequence[asyncpg.Record], answer: object
+    course: BackfillRun, program: Program, rows: Sequence[asyncpg.Record], answer: object
 ) -> dict[tuple[str, ...], list[tuple[object, ...]]]:
     """The values to write, by the columns that they are for. Raises StatementFailed."""
     key, backup = course.batches.key, course.batches.backup
@@ -80,7 +80,7 @@ def _mappings(program: Program, answer: object) -> Iterable[Mapping[str, object]
 
 
 async def _write(
-    course: Course,
+    course: BackfillRun,
     program: Program,
     wanted: Mapping[tuple[str, ...], Sequence[tuple[object, ...]]],
 ) -> None:

@@ -1,7 +1,7 @@
-"""File dialects: each module turns the files of a folder into migrations.
+"""File formats: each module turns the files of a folder into migrations.
 
-A dialect is pure: it gets names and bytes and returns data. `registry` lists them, `detect` picks
-one. A new dialect is a module with one class and one line in the registry.
+A format is pure: it gets names and bytes and returns data. `registry` lists them, `detect` picks
+one. A new format is a module with one class and one line in the registry.
 
     names of the tree ─▶ claims ─▶ (their bytes are read) ─▶ detect ─▶ load ─▶ migrations, in order
     files of one migration, by hash, on an agent ─▶ rebuild ─▶ the same migration
@@ -33,7 +33,7 @@ AS_IT_IS = Reading()
 """No variables, no programs."""
 
 
-class Dialect(Protocol):
+class Format(Protocol):
     """One way to write migrations in files."""
 
     @property
@@ -41,13 +41,13 @@ class Dialect(Protocol):
         """Short, stable, stored with every migration (it finds the parser again)."""
 
     def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """Those of the folder's files that this dialect would read.
+        """Those of the folder's files that this format would read.
 
         Names are relative to the folder, with `/` between parts, sorted; subfolders are included.
         """
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
-        """Whether at least one claimed file bears this dialect's own marks. Never raises."""
+        """Whether at least one claimed file bears this format's own marks. Never raises."""
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """The migrations of a folder, each version once, in running order. Raises LoadError."""
@@ -59,7 +59,7 @@ class Dialect(Protocol):
 
 
 def only(loaded: Sequence[Migration], files: Sequence[SourceFile]) -> Migration:
-    """The one migration that the files of one make; what most dialects rebuild with.
+    """The one migration that the files of one make; what most formats rebuild with.
 
     Raises LoadError.
     """

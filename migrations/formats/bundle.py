@@ -1,6 +1,6 @@
 """A folder of migrations, ordered and hashed.
 
-Which files count is the dialect's to say (`claims`); hidden files and folders never do, links to
+Which files count is the format's to say (`claims`); hidden files and folders never do, links to
 folders are not followed, and a link that leads nowhere is an error. A file that looks like a
 migration and whose name carries no version is an error, never skipped.
 
@@ -8,7 +8,7 @@ The digest names the whole bundle. It is the SHA-256 of these fields, each prece
 bytes as 8 bytes, big-endian:
 
     "migration-ledger/bundle/1"
-    per migration, in running order:  version, name, dialect, number of its files (decimal),
+    per migration, in running order:  version, name, format, number of its files (decimal),
         per file, in the order of the migration:  file name, SHA-256 of its bytes (32 bytes)
 
 A bundle whose text was filled from variables begins with ".../bundle/2" instead, and each migration
@@ -30,13 +30,13 @@ from functools import cached_property
 from pathlib import Path
 
 from migrations.errors import FileNameError, FolderError
-from migrations.formats import AS_IT_IS, Dialect, Reading
+from migrations.formats import AS_IT_IS, Format, Reading
 from migrations.formats.detect import by_name, choose
 from migrations.formats.merge import together
 from migrations.formats.multi_folder import ONE_LIST, folders_of, in_one, prefixes
 from migrations.formats.naming import SUFFIX, in_folder
+from migrations.formats.native import is_ours
 from migrations.formats.registry import FORMS_OF_OURS, GUESSED, MODULES, OURS, READERS
-from migrations.formats.sql_migrate import is_ours
 from migrations.gc_tuning import without_collector
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.phases import check_units
@@ -63,20 +63,20 @@ class Bundle:
         return hashed.hexdigest()
 
 
-def load_folder(path: Path, dialect: str | None = None, reading: Reading = AS_IT_IS) -> Bundle:
-    """Read every migration of a folder; the dialect is found by its marks unless it is named.
+def load_folder(path: Path, format: str | None = None, reading: Reading = AS_IT_IS) -> Bundle:
+    """Read every migration of a folder; the format is found by its marks unless it is named.
 
-    Python modules with a version in their names belong to it, whatever the dialect, and so do files
+    Python modules with a version in their names belong to it, whatever the format, and so do files
     of our own format among those of another. Several folders, joined as in a PATH, are one history
     (`migrations.formats.multi_folder`). Raises LoadError, whose `file` is relative to the folder.
     """
     with without_collector():
-        return _loaded(folders_of(path), dialect, reading)
+        return _loaded(folders_of(path), format, reading)
 
 
-def _loaded(paths: Sequence[Path], dialect: str | None, reading: Reading) -> Bundle:
+def _loaded(paths: Sequence[Path], format: str | None, reading: Reading) -> Bundle:
     folders = [_Folder(one) for one in paths]
-    readers = [_reader(folder, dialect) for folder in folders]
+    readers = [_reader(folder, format) for folder in folders]
     if len(paths) > 1 and all(reader.name in ONE_LIST for reader in readers):
         joined = _Joined(prefixes(paths), folders)
         migrations = _migrations(joined, readers[0], reading)
@@ -90,12 +90,12 @@ def _loaded(paths: Sequence[Path], dialect: str | None, reading: Reading) -> Bun
     return Bundle(tuple(migrations))
 
 
-def _reader(folder: _Folder, dialect: str | None) -> Dialect:
-    known = READERS if dialect else GUESSED
-    return choose(known, dialect, folder.names, folder.read, folder.place, beside=OURS)
+def _reader(folder: _Folder, format: str | None) -> Format:
+    known = READERS if format else GUESSED
+    return choose(known, format, folder.names, folder.read, folder.place, beside=OURS)
 
 
-def _migrations(folder: _Folder | _Joined, reader: Dialect, reading: Reading) -> list[Migration]:
+def _migrations(folder: _Folder | _Joined, reader: Format, reading: Reading) -> list[Migration]:
     modules = folder.modules()
     files = [] if reader is MODULES else folder.read(reader.claims(folder.names))
     if not files and not modules:
@@ -113,7 +113,7 @@ def _migrations(folder: _Folder | _Joined, reader: Dialect, reading: Reading) ->
 
 
 def load_files(
-    dialect: str,
+    format: str,
     files: Sequence[SourceFile],
     *,
     version: str = "",
@@ -121,12 +121,12 @@ def load_files(
     reading: Reading = AS_IT_IS,
 ) -> Migration:
     """Build one migration again from its own files, as they were hashed. Raises LoadError."""
-    place = files[0].name if files else dialect
-    return by_name(READERS, dialect, place).rebuild(version, name, files, reading)
+    place = files[0].name if files else format
+    return by_name(READERS, format, place).rebuild(version, name, files, reading)
 
 
-def dialect_of(path: Path) -> str:
-    """The dialect that a folder is read in; ours where there is none. Raises LoadError."""
+def format_of(path: Path) -> str:
+    """The format that a folder is read in; ours where there is none. Raises LoadError."""
     if not path.is_dir():
         return GUESSED[0].name
     return _reader(_Folder(path), None).name
@@ -242,7 +242,7 @@ def _digest_fields(migrations: Sequence[Migration]) -> Iterator[bytes]:
     for migration in migrations:
         yield migration.version.encode()
         yield migration.name.encode()
-        yield migration.dialect.encode()
+        yield migration.format.encode()
         if filled:
             yield str(len(migration.variables)).encode()
             yield from (name.encode() for name in migration.variables)

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 
 from migrations.backfill.keyset import PAGE, mentions_page
 from migrations.errors import MarkerError
-from migrations.formats.markers import Marker, nearest, options_of, seconds_of
+from migrations.formats.markers import SectionMarker, nearest, options_of, seconds_of
 from migrations.formats.sections import Body, Built
 from migrations.model.migration import Batches, Conflict, Options, Pauses, Section, Statement
 from migrations.sql.statements import split
@@ -55,19 +55,19 @@ _READS_AND_WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "SELECT")
 class Declared:
     """What one marker says: how to go through the table, and the options of any section."""
 
-    marker: Marker
+    marker: SectionMarker
     batches: Batches
     options: Options
 
 
-def is_declaration(marker: Marker) -> bool:
+def is_declaration(marker: SectionMarker) -> bool:
     """Whether a marker declares batches: Data always, Down when it says so."""
     words = {argument.partition("=")[0] for argument in marker.arguments}
     return marker.command == "Data" or bool(words & {"table", "key", *RESTORE})
 
 
 def declared(
-    marker: Marker, file: str, up: Declared | None = None, *, columns: bool = False
+    marker: SectionMarker, file: str, up: Declared | None = None, *, columns: bool = False
 ) -> Declared:
     """What a Data marker says, or the Down marker beside the Data marker `up`.
 
@@ -129,7 +129,7 @@ def with_checks(section: Section, gates: Body | None, validations: Body | None) 
     return replace(section, batches=batches)
 
 
-def check_sections(markers: Mapping[str, Marker], file: str) -> None:
+def check_sections(markers: Mapping[str, SectionMarker], file: str) -> None:
     """Raise MarkerError for sections that do not belong together."""
     data, up = markers.get("Data"), markers.get("Up")
     if data is not None and up is not None:
@@ -151,7 +151,7 @@ def check_sections(markers: Mapping[str, Marker], file: str) -> None:
             )
 
 
-def _given(marker: Marker, file: str, known: Sequence[str]) -> dict[str, str]:
+def _given(marker: SectionMarker, file: str, known: Sequence[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for argument in marker.arguments:
         key, equals, value = argument.partition("=")
@@ -172,7 +172,7 @@ def _given(marker: Marker, file: str, known: Sequence[str]) -> dict[str, str]:
     return given
 
 
-def _batches(given: Mapping[str, str], marker: Marker, file: str) -> Batches:
+def _batches(given: Mapping[str, str], marker: SectionMarker, file: str) -> Batches:
     for name, example in (("table", "table=users"), ("key", "key=id")):
         if name not in given:
             raise MarkerError(
@@ -197,7 +197,9 @@ def _batches(given: Mapping[str, str], marker: Marker, file: str) -> Batches:
     )
 
 
-def _restoring(given: Mapping[str, str], marker: Marker, file: str, up: Declared | None) -> Batches:
+def _restoring(
+    given: Mapping[str, str], marker: SectionMarker, file: str, up: Declared | None
+) -> Batches:
     if up is None or not up.batches.backup:
         raise MarkerError(
             file,
@@ -229,7 +231,9 @@ def _paused(given: Mapping[str, str]) -> bool:
     return "pause_lag" in given or "pause_active" in given
 
 
-def _size(given: Mapping[str, str], marker: Marker, file: str, usual: int = BATCH_ROWS) -> int:
+def _size(
+    given: Mapping[str, str], marker: SectionMarker, file: str, usual: int = BATCH_ROWS
+) -> int:
     said = given.get("batch")
     if said is None:
         return usual
@@ -238,7 +242,7 @@ def _size(given: Mapping[str, str], marker: Marker, file: str, usual: int = BATC
     return int(said)
 
 
-def _pauses(given: Mapping[str, str], marker: Marker, file: str) -> Pauses:
+def _pauses(given: Mapping[str, str], marker: SectionMarker, file: str) -> Pauses:
     lag, active = given.get("pause_lag"), given.get("pause_active")
     if active is not None and not _NUMBER.fullmatch(active):
         raise _wrong(marker, file, "pause_active")
@@ -250,7 +254,7 @@ def _pauses(given: Mapping[str, str], marker: Marker, file: str) -> Pauses:
     )
 
 
-def _time(value: str, marker: Marker, file: str, key: str) -> float:
+def _time(value: str, marker: SectionMarker, file: str, key: str) -> float:
     seconds = seconds_of(value)
     if seconds is None or seconds > _TIME_MAX_S:
         raise _wrong(marker, file, key)
@@ -273,7 +277,7 @@ _EXAMPLES = {
 }
 
 
-def _wrong(marker: Marker, file: str, key: str) -> MarkerError:
+def _wrong(marker: SectionMarker, file: str, key: str) -> MarkerError:
     example = _EXAMPLES.get(key, f"{key}=name")
     return MarkerError(file, marker.line, f"option {key} has no usable value", f"Write {example}")
 

@@ -94,7 +94,7 @@ class _Part:
         return self.direction == "down"
 
 
-def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
+def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))
     if found is None:
         raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
@@ -112,7 +112,7 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
         if group
     }
     named = (found.group(1), found.group(2).lstrip("_-. "))
-    migration = assemble(named, dialect, file, built)
+    migration = assemble(named, format, file, built)
     return replace(migration, notes=(*migration.notes, *_words_left_alone(text, file.name)))
 
 
@@ -229,5 +229,5 @@ def _line(text: str, match: re.Match[str]) -> int:
     return text.count("\n", 0, match.start()) + 1
 
 
-DIALECTS = (Dbmate(), HISTORY.kept_by(Dbmate()))
+FORMATS = (Dbmate(), HISTORY.kept_by(Dbmate()))
 """As it is, and with a look-alike of dbmate's own table."""

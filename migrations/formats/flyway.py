@@ -6,7 +6,7 @@
                                          and again whenever its bytes change
     B20__name.sql                        baseline: on a database without history the newest one runs
                                          in the place of every version up to it; never elsewhere
-    1__name.sql                          no prefix: when the dialect is named, and no file of the
+    1__name.sql                          no prefix: when the format is named, and no file of the
                                          folder has one; else left alone, as Flyway does
 
 - Subfolders are read too, as one history. The same version twice is an error: name the folder of
@@ -29,9 +29,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from migrations.errors import (
-    DialectError,
     DuplicateVersionError,
     FileNameError,
+    FormatError,
     VariableError,
 )
 from migrations.formats import Reading, only
@@ -39,8 +39,8 @@ from migrations.formats.encoding import text_of, text_or_fault
 from migrations.formats.flyway_settings import settings_of
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import description
+from migrations.formats.native import is_ours
 from migrations.formats.sections import Body, Built, build
-from migrations.formats.sql_migrate import is_ours
 from migrations.formats.variables import fill, undeclared
 from migrations.model.migration import Migration, Options, SourceFile
 from migrations.model.version import version_key
@@ -180,7 +180,7 @@ def _named(file: SourceFile) -> _Named | None:
         return None
     stem = _stem(file.name)
     if stem is None:
-        raise DialectError(
+        raise FormatError(
             file.name,
             None,
             "is a migration in program code, which only Flyway itself can run",
@@ -200,7 +200,7 @@ def _named(file: SourceFile) -> _Named | None:
 
 
 def _refuse_callback(file: SourceFile, of: str) -> None:
-    """Raise DialectError unless nothing would be missing without this callback."""
+    """Raise FormatError unless nothing would be missing without this callback."""
     if of in _IDLE:
         return
     try:
@@ -210,7 +210,7 @@ def _refuse_callback(file: SourceFile, of: str) -> None:
     else:
         if not statements:
             return
-    raise DialectError(
+    raise FormatError(
         file.name,
         None,
         "is a callback of Flyway, which nothing here would call",
@@ -247,7 +247,7 @@ def _migration(
     return Migration(
         version=f"B{one.version}" if one.kind == "B" else one.version,
         name="" if one.kind == "R" else one.name,
-        dialect=Flyway.name,
+        format=Flyway.name,
         up=up.section,
         down=down.section if down else None,
         verify=None,
@@ -332,5 +332,5 @@ def _with_baselines(
     ]
 
 
-DIALECTS = (Flyway(), HISTORY.kept_by(Flyway()))
+FORMATS = (Flyway(), HISTORY.kept_by(Flyway()))
 """As it is, and with a look-alike of Flyway's own table."""

@@ -19,8 +19,8 @@ from migrations.errors import FileNameError
 from migrations.formats import Reading, only
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
+from migrations.formats.native import is_ours
 from migrations.formats.pairs import ANY_ENDING, Half, half, paired
-from migrations.formats.sql_migrate import is_ours
 from migrations.model.migration import Migration, SourceFile
 
 _NAME = re.compile(r"([0-9]+)_(.*)", re.DOTALL)
@@ -31,7 +31,7 @@ _NUMBERED = re.compile(
 _VERSION_FOLDER = re.compile(r"(?:.*/)?[0-9][^/]*/(?:migration|up|down)\.sql$", re.IGNORECASE)
 _NAME_REMEDY = (
     "Name the pair like 000001_add_users.up.sql and 000001_add_users.down.sql; files of another "
-    "form are read with --dialect plain"
+    "form are read with --format plain"
 )
 
 HISTORY = HistoryTable(
@@ -97,5 +97,5 @@ def _named(stem: str) -> tuple[str, str] | None:
     return (found.group(1), found.group(2)) if found else None
 
 
-DIALECTS = (GolangMigrate(), HISTORY.kept_by(GolangMigrate()))
+FORMATS = (GolangMigrate(), HISTORY.kept_by(GolangMigrate()))
 """As it is, and with a look-alike of golang-migrate's own table."""

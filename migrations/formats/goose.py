@@ -109,7 +109,7 @@ class _Texts:
     faults: Sequence[tuple[int, VariableError]]
 
 
-def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
+def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))
     if found is None:
         raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
@@ -125,7 +125,7 @@ def _migration(file: SourceFile, dialect: str, reading: Reading) -> Migration:
         name: build(_body(part, texts, options, file.name, len(lines)), reading)
         for name, part in sections.items()
     }
-    return assemble((found.group(1), found.group(2)), dialect, file, built)
+    return assemble((found.group(1), found.group(2)), format, file, built)
 
 
 def _body(part: Sequence[_Line], texts: _Texts, options: Options, file: str, lines: int) -> Body:
@@ -260,5 +260,5 @@ def _texts(lines: Sequence[_Line], variables: Mapping[str, str], file: str) -> _
     return _Texts(texts, faults)
 
 
-DIALECTS = (Goose(), HISTORY.kept_by(Goose()))
+FORMATS = (Goose(), HISTORY.kept_by(Goose()))
 """As it is, and with a look-alike of goose's own table."""

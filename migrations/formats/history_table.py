@@ -3,7 +3,7 @@
     GRANT SELECT ON schema_migrations TO reporting;
 
 Our journal keeps history elsewhere, so that table is not there. A migration that names it says so
-in its notes; a folder that needs the table is read with the dialect `NAME+table` (`--dialect
+in its notes; a folder that needs the table is read with the format `NAME+table` (`--format
 dbmate+table`): every section that names the table then begins by making an empty one that looks the
 same, where there is none. Checksums stay those of the files, so nothing else depends on the choice.
 """
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from migrations.formats import Dialect, Reading
+from migrations.formats import Format, Reading
 from migrations.model.migration import Migration, Section, SourceFile, Statement
 from migrations.sql.statements import split
 from migrations.sql.summary import tables
@@ -63,15 +63,15 @@ class HistoryTable:
         notes = (*(one for one in migration.notes if one != advice), note)
         return replace(migration, up=up, down=down, notes=notes)
 
-    def kept_by(self, dialect: Dialect) -> Dialect:
-        """The dialect that makes the table."""
-        return WithHistoryTable(dialect, (self,))
+    def kept_by(self, format: Format) -> Format:
+        """The format that makes the table."""
+        return WithHistoryTable(format, (self,))
 
     def _advice(self, migration: Migration, statement: Statement) -> str:
         return (
             f"{migration.files[0].name}:{statement.line}: names {self.called}, in which the old "
             "tool keeps its own history and we do not; where it is missing, read the folder with "
-            f"--dialect {migration.dialect}+table"
+            f"--format {migration.format}+table"
         )
 
     def _before(self, section: Section) -> Section:
@@ -93,18 +93,18 @@ class HistoryTable:
 
 @dataclass(frozen=True, slots=True)
 class WithHistoryTable:
-    """A dialect as it is, plus an empty look-alike of its tool's own table; never guessed."""
+    """A format as it is, plus an empty look-alike of its tool's own table; never guessed."""
 
-    inner: Dialect
+    inner: Format
     tables: tuple[HistoryTable, ...]
 
     @property
     def name(self) -> str:
-        """The dialect's, with a suffix."""
+        """The format's, with a suffix."""
         return f"{self.inner.name}+table"
 
     def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """What the dialect claims."""
+        """What the format claims."""
         return self.inner.claims(names)
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
@@ -112,21 +112,21 @@ class WithHistoryTable:
         return False
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
-        """What the dialect loads, with the table. Raises LoadError."""
+        """What the format loads, with the table. Raises LoadError."""
         loaded = self.inner.load(files, reading)
         return [self._made(migration) for migration in loaded]
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
     ) -> Migration:
-        """What the dialect rebuilds, with the table. Raises LoadError."""
+        """What the format rebuilds, with the table. Raises LoadError."""
         rebuilt = self.inner.rebuild(version, name, files, reading)
         return self._made(rebuilt)
 
     def _made(self, migration: Migration) -> Migration:
         for table in self.tables:
             migration = table.made(migration)
-        return replace(migration, dialect=self.name)
+        return replace(migration, format=self.name)
 
 
 def _first(migration: Migration, table: str) -> Statement | None:

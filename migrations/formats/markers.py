@@ -33,7 +33,7 @@ _UNIT_S = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Marker:
+class SectionMarker:
     """One marker; `start` and `end` are character offsets of its line, line end included."""
 
     command: str
@@ -43,7 +43,7 @@ class Marker:
     end: int
 
 
-def markers(text: str, file: str) -> Iterator[Marker]:
+def markers(text: str, file: str) -> Iterator[SectionMarker]:
     """The markers of a file in order. Raises MarkerError for what only looks like one."""
     line, at = 1, 0
     for match in _LIKE_MARKER.finditer(text):
@@ -55,10 +55,10 @@ def markers(text: str, file: str) -> Iterator[Marker]:
             continue
         words = _checked(before, match, file, line)
         end = min(match.end() + 1, len(text))
-        yield Marker(words[0], tuple(words[1:]), line, start, end)
+        yield SectionMarker(words[0], tuple(words[1:]), line, start, end)
 
 
-def options_of(marker: Marker, file: str) -> Options:
+def options_of(marker: SectionMarker, file: str) -> Options:
     """What the marker's options say. Raises MarkerError for an unknown, repeated or wrong one."""
     given: dict[str, str] = {}
     for argument in marker.arguments:

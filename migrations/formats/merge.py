@@ -1,4 +1,4 @@
-"""Our own files beside those of another dialect in one folder: one history, ordered by version.
+"""Our own files beside those of another format in one folder: one history, ordered by version.
 
 Ours are Python modules and SQL files with `-- +migrate` markers. A baseline stands for all that
 comes before it, ours included.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from migrations.errors import DialectError
+from migrations.errors import FormatError
 from migrations.formats.naming import ordered
 from migrations.model.migration import Migration
 from migrations.model.version import version_and_name, version_key
@@ -18,7 +18,7 @@ from migrations.model.version import version_and_name, version_key
 def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[Migration]:
     """Both in running order; what is repeatable stays last.
 
-    Raises DuplicateVersionError, and DialectError when the SQL files are ordered by something else
+    Raises DuplicateVersionError, and FormatError when the SQL files are ordered by something else
     than their versions, so that nobody can say where a module belongs.
     """
     if not modules or not loaded:
@@ -28,12 +28,12 @@ def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[
     keys = [version_key(migration.version) for migration in versioned]
     named = all(version_and_name(migration.version) for migration in versioned)
     if keys != sorted(keys) or not named:
-        raise DialectError(
+        raise FormatError(
             modules[0].files[0].name,
             None,
-            f"{_kind(modules[0])} cannot stand beside migrations of {loaded[0].dialect}, "
+            f"{_kind(modules[0])} cannot stand beside migrations of {loaded[0].format}, "
             "whose order is not that of their versions",
-            "Write it in that dialect, or keep it in a folder of its own",
+            "Write it in that format, or keep it in a folder of its own",
         )
     repeatable = [migration for migration in loaded if migration.repeatable]
     return [*_with_baselines(ordered([*versioned, *modules]), baselines), *repeatable]

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from migrations.errors import MarkerError, ModuleError
 from migrations.formats.data import is_declaration
 from migrations.formats.encoding import text_of
-from migrations.formats.markers import Marker, options_of
+from migrations.formats.markers import SectionMarker, options_of
 from migrations.model.migration import Options, SourceFile
 
 _SECTIONS = ("Up", "Down", "Verify", "Data")
@@ -39,7 +39,7 @@ class Module:
     functions: dict[str, ast.FunctionDef | ast.AsyncFunctionDef]
     options: dict[str, Options]
     """By the name of a section: `Up`, `Down`, `Verify`."""
-    declarations: dict[str, Marker]
+    declarations: dict[str, SectionMarker]
     """Markers that say how to go through a table: Data, and Down when it restores."""
 
 
@@ -129,8 +129,8 @@ def _tree(text: str, file: str) -> ast.Module:
         ) from None
 
 
-def _markers(text: str, file: str) -> dict[str, Marker]:
-    found: dict[str, Marker] = {}
+def _markers(text: str, file: str) -> dict[str, SectionMarker]:
+    found: dict[str, SectionMarker] = {}
     for line, comment in _comments(text):
         if (match := _LIKE_MARKER.match(comment)) is None:
             continue
@@ -146,7 +146,7 @@ def _markers(text: str, file: str) -> dict[str, Marker]:
             raise MarkerError(
                 file, line, f"a second marker for {words[0]}", "Write its options on one line"
             )
-        found[words[0]] = Marker(words[0], tuple(words[1:]), line, 0, 0)
+        found[words[0]] = SectionMarker(words[0], tuple(words[1:]), line, 0, 0)
     return found
 
 

@@ -14,18 +14,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from migrations.errors import DialectError
+from migrations.errors import FormatError
 from migrations.formats.naming import description, ordered
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.version import version_and_name, version_key
 
-Loaded = Sequence[tuple[Path, list[Migration]]]
+LoadedFolder = Sequence[tuple[Path, list[Migration]]]
 """Folders with what stands in them."""
 
 ONE_LIST = ("flyway", "flyway+table")
-"""Dialects that read all folders as one, so that what belongs together may stand apart."""
+"""Formats that read all folders as one, so that what belongs together may stand apart."""
 _ONE_FOLDER = ("sqitch", "sqitch+table")
-"""Dialects whose order and names come from one project."""
+"""Formats whose order and names come from one project."""
 
 
 def folders_of(path: Path) -> list[Path]:
@@ -35,7 +35,7 @@ def folders_of(path: Path) -> list[Path]:
     return [Path(part) for part in str(path).split(os.pathsep) if part]
 
 
-def in_one(loaded: Loaded) -> list[Migration]:
+def in_one(loaded: LoadedFolder) -> list[Migration]:
     """All migrations in running order; what is repeatable stays last. Raises LoadError."""
     if len(loaded) == 1:
         return loaded[0][1]
@@ -56,9 +56,9 @@ def _refuse_unordered(path: Path, migrations: Sequence[Migration]) -> None:
     versions = [migration.version for migration in migrations if not migration.repeatable]
     keys = [version_key(version) for version in versions]
     named = all(version_and_name(version) for version in versions)
-    alone = next((one.dialect for one in migrations if one.dialect in _ONE_FOLDER), None)
+    alone = next((one.format for one in migrations if one.format in _ONE_FOLDER), None)
     if alone or keys != sorted(keys) or not named:
-        raise DialectError(
+        raise FormatError(
             str(path),
             None,
             "its order is not that of the versions, so it cannot be one of several folders",
@@ -85,4 +85,4 @@ def prefixes(paths: Sequence[Path]) -> list[str]:
         tails = ["/".join(one[-length:]).lstrip("/") for one in parts]
         if len(set(tails)) == len(tails):
             return tails
-    raise DialectError(str(paths[0]), None, "the same folder twice", "Name each folder once")
+    raise FormatError(str(paths[0]), None, "the same folder twice", "Name each folder once")

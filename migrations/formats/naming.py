@@ -1,4 +1,4 @@
-"""What dialects with a version in each file name share: which files count, and their order."""
+"""What formats with a version in each file name share: which files count, and their order."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 
-from migrations.errors import DialectError, DuplicateVersionError
+from migrations.errors import DuplicateVersionError, FormatError
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.version import version_key
 
@@ -45,15 +45,15 @@ def is_program_part(base: str) -> bool:
     return bool(_PART.fullmatch(base)) and not _TEST.search(base)
 
 
-def refuse_programs(files: Sequence[SourceFile], dialect: str) -> None:
-    """Raise DialectError for the first migration that is a program: none is skipped silently."""
+def refuse_programs(files: Sequence[SourceFile], format: str) -> None:
+    """Raise FormatError for the first migration that is a program: none is skipped silently."""
     for file in files:
         folder, _, base = file.name.rpartition("/")
         if is_program(file.name) or (folder and is_program_part(base)):
-            raise DialectError(
+            raise FormatError(
                 file.name,
                 None,
-                f"a migration in program code stands among the {dialect} files, and is not run",
+                f"a migration in program code stands among the {format} files, and is not run",
                 "Write what it does as SQL or as a Python module with the same version; where all "
                 "databases have it already, move it out of the folder",
             )

@@ -87,7 +87,7 @@ class _Pair:
 
 def paired(
     halves: Iterable[Half],
-    dialect: str,
+    format: str,
     reading: Reading,
     body: Callable[[Half], Body] | None = None,
 ) -> list[Migration]:
@@ -99,12 +99,12 @@ def paired(
     for one in halves:
         pair = pairs.setdefault(one.place or version_key(one.version), _Pair())
         pair.halves.setdefault(one.direction, []).append(one)
-    made = [_migration(pair, dialect, reading, body or body_of) for pair in pairs.values()]
+    made = [_migration(pair, format, reading, body or body_of) for pair in pairs.values()]
     return [migration for migration in made if migration is not None]
 
 
 def _migration(
-    pair: _Pair, dialect: str, reading: Reading, body: Callable[[Half], Body]
+    pair: _Pair, format: str, reading: Reading, body: Callable[[Half], Body]
 ) -> Migration | None:
     up = _chosen(pair.halves.get("up", []))
     down = _chosen(pair.halves.get("down", []))
@@ -121,7 +121,7 @@ def _migration(
         )
     built = [build(replace(body(one), down=one is down), reading) for one in (up, down) if one]
     return Migration(
-        *(up.version, up.name, dialect, built[0].section, built[1].section if down else None, None),
+        *(up.version, up.name, format, built[0].section, built[1].section if down else None, None),
         (up.file, down.file) if down else (up.file,),
         notes=tuple(note for one in built for note in one.notes),
         variables=tuple(sorted({name for one in built for name in one.variables})),

@@ -48,11 +48,11 @@ from migrations.formats.naming import (
     ordered,
     refuse_programs,
 )
+from migrations.formats.native import is_ours
 from migrations.formats.ordering_file import JOURNAL, by_journal
 from migrations.formats.pairs import Half, body_of, half, named_server, paired
 from migrations.formats.section_lines import refuse_section_lines
 from migrations.formats.sections import Body
-from migrations.formats.sql_migrate import is_ours
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.version import NAME_REMEDY, version_and_name, version_key
 
@@ -280,5 +280,5 @@ def version_in(stem: str) -> tuple[str, str] | None:
     return version_and_name(stem)
 
 
-DIALECTS = (Plain(), WithHistoryTable(Plain(), HISTORIES))
+FORMATS = (Plain(), WithHistoryTable(Plain(), HISTORIES))
 """As it is, and with look-alikes of Diesel's and Prisma's tables."""

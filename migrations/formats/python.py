@@ -57,7 +57,7 @@ def _versioned(name: str) -> bool:
     return dot + suffix.lower() == SUFFIX and version_and_name(stem) is not None
 
 
-def _migration(file: SourceFile, dialect: str) -> Migration:
+def _migration(file: SourceFile, format: str) -> Migration:
     named = version_and_name(base_name(file.name)[: -len(SUFFIX)])
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
@@ -76,7 +76,7 @@ def _migration(file: SourceFile, dialect: str) -> Migration:
         )
     version, name = named
     down, verify = _section(module, "down", checksum), _section(module, "verify", checksum)
-    return Migration(version, name, dialect, up, down, verify, (file,))
+    return Migration(version, name, format, up, down, verify, (file,))
 
 
 def _section(module: Module, entry: str, checksum: str) -> Section | None:

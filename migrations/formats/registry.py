@@ -1,37 +1,37 @@
-"""Every dialect this program reads; the first one is assumed when no file bears a mark."""
+"""Every format this program reads; the first one is assumed when no file bears a mark."""
 
 from __future__ import annotations
 
 from migrations.formats import (
-    Dialect,
+    Format,
     dbmate,
     flyway,
     golang_migrate,
     goose,
+    native,
     plain,
     sqitch,
-    sql_migrate,
 )
 from migrations.formats.python import PythonModules
 
-OURS = sql_migrate.OURS
-FORMS_OF_OURS = sql_migrate.DIALECTS
+OURS = native.OURS
+FORMS_OF_OURS = native.FORMATS
 
-DIALECTS: tuple[Dialect, ...] = (
+FORMATS: tuple[Format, ...] = (
     *FORMS_OF_OURS,
-    *flyway.DIALECTS,
-    *sqitch.DIALECTS,
-    *goose.DIALECTS,
-    *dbmate.DIALECTS,
-    *golang_migrate.DIALECTS,
-    *plain.DIALECTS,
+    *flyway.FORMATS,
+    *sqitch.FORMATS,
+    *goose.FORMATS,
+    *dbmate.FORMATS,
+    *golang_migrate.FORMATS,
+    *plain.FORMATS,
 )
 
-GUESSED: tuple[Dialect, ...] = tuple(dialect for dialect in DIALECTS if "+" not in dialect.name)
+GUESSED: tuple[Format, ...] = tuple(format for format in FORMATS if "+" not in format.name)
 """Those that a folder may be taken for; one with a suffix (`dbmate+table`) a person asks for."""
 
 MODULES = PythonModules()
-"""Python modules, which stand beside the files of any dialect with versions in their names."""
+"""Python modules, which stand beside the files of any format with versions in their names."""
 
-READERS: tuple[Dialect, ...] = (*DIALECTS, MODULES)
+READERS: tuple[Format, ...] = (*FORMATS, MODULES)
 """Whatever a migration can be built again with."""

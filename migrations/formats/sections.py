@@ -1,4 +1,4 @@
-"""From the text of a section to the section: what all dialects do alike.
+"""From the text of a section to the section: what all formats do alike.
 
     text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
       └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
@@ -113,7 +113,7 @@ def build(body: Body, reading: Reading) -> Built:
 
 
 def assemble(
-    named: tuple[str, str], dialect: str, file: SourceFile, built: Mapping[str, Built]
+    named: tuple[str, str], format: str, file: SourceFile, built: Mapping[str, Built]
 ) -> Migration:
     """The migration of one file from its sections, called `Up`, `Down` and `Verify`."""
     up, down, verify = (
@@ -123,7 +123,7 @@ def assemble(
         raise AssertionError("the caller has checked that there is an Up section")
     version, name = named
     return Migration(
-        *(version, name, dialect, up, down, verify, (file,)),
+        *(version, name, format, up, down, verify, (file,)),
         notes=tuple(note for one in built.values() for note in one.notes),
         variables=tuple(sorted({name for one in built.values() for name in one.variables})),
     )

@@ -32,7 +32,7 @@ from migrations.formats.history_table import WithHistoryTable
 from migrations.formats.psql_variables import interpolated
 from migrations.formats.sections import Body, Built, build
 from migrations.formats.sqitch_conf import CONF, Layout, layout_of, variables_of
-from migrations.formats.sqitch_plan import Change, Plan, parse_plan
+from migrations.formats.sqitch_plan import Change, SqitchPlan, parse_plan
 from migrations.formats.sqitch_registry import REGISTRY
 from migrations.model.migration import Holds, Migration, SourceFile, StatementKind
 from migrations.sql.grammar import GrammarError, parse, tree
@@ -94,7 +94,7 @@ class Sqitch:
     def _loaded(
         self,
         change: Change,
-        plan: Plan,
+        plan: SqitchPlan,
         layout: Layout,
         known: dict[str, SourceFile],
         reading: Reading,
@@ -142,7 +142,7 @@ class Sqitch:
         return Migration(
             version=version,
             name="",
-            dialect=self.name,
+            format=self.name,
             up=up.section,
             down=down.section if down else None,
             verify=holds.section if holds else None,
@@ -269,5 +269,5 @@ def _unwrapped(text: str) -> str:
     return data.decode()
 
 
-DIALECTS = (Sqitch(), WithHistoryTable(Sqitch(), REGISTRY))
+FORMATS = (Sqitch(), WithHistoryTable(Sqitch(), REGISTRY))
 """As it is, and with look-alikes of Sqitch's own tables."""

@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from migrations.errors import DialectError, FolderError
+from migrations.errors import FolderError, FormatError
 
 CONF = "sqitch.conf"
 PLAN = "sqitch.plan"
@@ -52,7 +52,7 @@ class Layout:
 def layout_of(names: Sequence[str], conf: str | None) -> Layout:
     """Where things are; `names` are the folder's files, `conf` the text of its configuration.
 
-    Raises DialectError for another engine or several plans, FolderError for a place outside.
+    Raises FormatError for another engine or several plans, FolderError for a place outside.
     """
     said = _settings(conf) if conf is not None else {}
     top = _inside(said.get("top_dir", ""), "top_dir")
@@ -109,7 +109,7 @@ def _inside(place: str, key: str) -> str:
 
 
 def _only_folder(names: Sequence[str]) -> str:
-    """The one subfolder with a plan. Raises DialectError."""
+    """The one subfolder with a plan. Raises FormatError."""
     found = sorted(name for name in names if posixpath.basename(name) == PLAN)
     if len(found) > 1:
         raise _several(found, "Name the folder of the project to read")
@@ -119,7 +119,7 @@ def _only_folder(names: Sequence[str]) -> str:
 def _plans(names: Sequence[str], top: str) -> list[str]:
     """The plan of the project's folder, then those that Sqitch would not read there.
 
-    Raises DialectError.
+    Raises FormatError.
     """
     found = sorted(
         name for name in names if name.endswith(".plan") and posixpath.dirname(name) == top
@@ -136,17 +136,17 @@ def _plans(names: Sequence[str], top: str) -> list[str]:
     return found
 
 
-def _several(found: Sequence[str], remedy: str) -> DialectError:
-    return DialectError(found[0], None, f"there are several plans ({', '.join(found)})", remedy)
+def _several(found: Sequence[str], remedy: str) -> FormatError:
+    return FormatError(found[0], None, f"there are several plans ({', '.join(found)})", remedy)
 
 
 def _settings(conf: str) -> dict[str, str]:
-    """The settings that count, by key. Raises DialectError for another engine."""
+    """The settings that count, by key. Raises FormatError for another engine."""
     sections = _sections(conf)
     core = sections.get("core", {})
     engine = core.get("engine", "")
     if engine not in _ENGINES:
-        raise DialectError(
+        raise FormatError(
             CONF, None, f"the project is for {engine}", "Name the folder of a PostgreSQL project"
         )
     said = {**core, **sections.get("core.pg", {}), **sections.get("engine.pg", {})}

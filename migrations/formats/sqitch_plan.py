@@ -62,7 +62,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SqitchPlan:
     """A project's changes in order; `tags` by name with the number of changes before them."""
 
     project: str
@@ -74,7 +74,7 @@ class Plan:
         return tuple(need for need in change.needs if need.project and need.project != self.project)
 
 
-def parse_plan(text: str, file: str) -> Plan:
+def parse_plan(text: str, file: str) -> SqitchPlan:
     """The plan, checked. Raises MarkerError with the line of what is wrong."""
     project = ""
     changes: list[Change] = []
@@ -98,12 +98,12 @@ def parse_plan(text: str, file: str) -> Plan:
             _add_tag(tags, found["name"], len(changes), file, number)
         else:
             changes.append(_change(found, file, number))
-    plan = Plan(project, tuple(_with_tags(changes, tags, file)), tuple(tags))
+    plan = SqitchPlan(project, tuple(_with_tags(changes, tags, file)), tuple(tags))
     _check_needs(plan, file)
     return plan
 
 
-def render(plan: Plan) -> str:
+def render(plan: SqitchPlan) -> str:
     """The plan as text; what `parse_plan` reads as the same plan, apart from lines' numbers."""
     lines = ["%syntax-version=1.0.0", f"%project={plan.project}", ""]
     for index, change in enumerate(plan.changes):
@@ -115,7 +115,7 @@ def render(plan: Plan) -> str:
     return "\n".join([*lines, *_tag_lines(plan, len(plan.changes)), ""])
 
 
-def _tag_lines(plan: Plan, place: int) -> list[str]:
+def _tag_lines(plan: SqitchPlan, place: int) -> list[str]:
     return [f"@{tag} 2026-01-01T00:00:00Z x <x@x>" for tag, before in plan.tags if before == place]
 
 
@@ -196,7 +196,7 @@ def _with_tags(
         )
 
 
-def _check_needs(plan: Plan, file: str) -> None:
+def _check_needs(plan: SqitchPlan, file: str) -> None:
     """Raise MarkerError for a need that the plan does not fulfil."""
     seen: set[str] = set()
     tags: dict[str, int] = dict(plan.tags)
@@ -222,7 +222,9 @@ def _check_needs(plan: Plan, file: str) -> None:
         seen.add(change.name)
 
 
-def _is_there(need: Need, seen: set[str], plan: Plan, tags: dict[str, int], index: int) -> bool:
+def _is_there(
+    need: Need, seen: set[str], plan: SqitchPlan, tags: dict[str, int], index: int
+) -> bool:
     """Whether what is named comes before the change with this number."""
     if _HASH.fullmatch(need.name):
         return True

@@ -1,6 +1,6 @@
 """What a migration is: one versioned change with its up, down and verify sections.
 
-A migration is data. It is made by a dialect (`migrations.formats`) from one or more files, checked
+A migration is data. It is made by a format (`migrations.formats`) from one or more files, checked
 once when it is loaded, and executed by `migrations.runner` on one database.
 """
 
@@ -184,11 +184,11 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One versioned change. `version` identifies it, `name` describes it, `dialect` parsed it."""
+    """One versioned change. `version` identifies it, `name` describes it, `format` parsed it."""
 
     version: str
     name: str
-    dialect: str
+    format: str
     up: Section
     down: Section | None
     verify: Section | None

@@ -37,7 +37,7 @@ from migrations.errors import ProgramRefused
 from migrations.model.migration import Direction, Language, Migration, Program, Section
 from migrations.model.work import Failure
 from migrations.running.guarded_connection import GuardedConnection, Stage, code_name
-from migrations.running.plan import Decision, Run
+from migrations.running.plan import Execute, StepDecision
 from migrations.running.retry import StatementFailed
 from migrations.target.entries import State, entry_for
 from migrations.target.session import Connection, ConnectionSettings
@@ -49,10 +49,10 @@ COMPILED = 256
 """Modules that stay compiled: a rollout runs the same few on thousands of databases."""
 
 
-def refuse_programs(allowed: frozenset[Language], decisions: Iterable[Decision]) -> None:
+def refuse_programs(allowed: frozenset[Language], decisions: Iterable[StepDecision]) -> None:
     """Raise ProgramRefused if something is to run in a language that is not allowed here."""
     for decision in decisions:
-        if isinstance(decision, Run):
+        if isinstance(decision, Execute):
             verify = decision.migration.verify if decision.direction is Direction.UP else None
             _refuse(allowed, decision.migration, (decision.section, verify))
 
@@ -63,7 +63,7 @@ def refuse_verify_programs(allowed: frozenset[Language], migrations: Iterable[Mi
         _refuse(allowed, migration, (migration.verify,))
 
 
-async def run_in_transaction(target: Target, run: Run, program: Program) -> int:
+async def run_in_transaction(target: Target, run: Execute, program: Program) -> int:
     """Run the function in the open transaction; how many statements it sent.
 
     Raises StatementFailed, or what a lost connection raises.
@@ -72,7 +72,7 @@ async def run_in_transaction(target: Target, run: Run, program: Program) -> int:
     return statements
 
 
-async def run_alone(target: Target, run: Run, program: Program) -> int:
+async def run_alone(target: Target, run: Execute, program: Program) -> int:
     """Run the function outside of any transaction, after its intent. Raises as above."""
     await target.keep_epoch()
     if run.resume is None:
@@ -122,7 +122,7 @@ def _refuse(
             )
 
 
-def _stage_of(target: Target, run: Run, program: Program) -> Stage:
+def _stage_of(target: Target, run: Execute, program: Program) -> Stage:
     migration: Migration = run.migration
     return Stage(
         target.connection,
@@ -138,7 +138,7 @@ def _stage_of(target: Target, run: Run, program: Program) -> Stage:
 
 
 async def transformed(
-    target: Target, run: Run, program: Program, rows: Sequence[asyncpg.Record]
+    target: Target, run: Execute, program: Program, rows: Sequence[asyncpg.Record]
 ) -> object:
     """What the function makes of one batch in the open transaction. Raises as above."""
     value, _ = await _call(_stage_of(target, run, program), program, rows)

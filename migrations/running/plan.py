@@ -42,14 +42,14 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Known:
     """Nothing runs: the outcome is known."""
 
     outcome: StepOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Execute:
     """A section runs, after what is half done is resumed or cleaned up."""
 
     migration: Migration
@@ -63,7 +63,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class Halt:
     """It must not run, and neither must anything else of this command."""
 
     migration: Migration
@@ -71,7 +71,7 @@ class Stop:
     failure: Failure
 
 
-Decision: TypeAlias = Report | Run | Stop
+StepDecision: TypeAlias = Known | Execute | Halt
 
 
 @dataclass(slots=True)
@@ -88,14 +88,14 @@ class _History:
         return self.settled is not None and self.settled.state is State.APPLIED
 
 
-def plan(work: Work, entries: Sequence[Entry]) -> tuple[Decision, ...]:
+def plan(work: Work, entries: Sequence[Entry]) -> tuple[StepDecision, ...]:
     """What each migration of `work` needs, in the order of `work`.
 
     A plan that stops anywhere runs nothing: it is then the reports up to there, and the stop.
     """
     histories = _histories(entries)
     aside = _aside(work, histories)
-    decisions: list[Decision] = []
+    decisions: list[StepDecision] = []
     for migration in work.migrations:
         history = histories.get(migration.version, _History())
         reason = aside.get(migration.version)
@@ -125,15 +125,15 @@ def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
 
 
 def _in_order(
-    work: Work, decisions: Sequence[Decision], histories: Mapping[str, _History]
-) -> list[Decision]:
+    work: Work, decisions: Sequence[StepDecision], histories: Mapping[str, _History]
+) -> list[StepDecision]:
     """The decisions, with a stop for what would run late; what is half done is finished."""
     aside = _aside(work, histories)
     ranked = [one for one in work.migrations if one.version not in aside]
     messages = late(ranked, {v for v, history in histories.items() if history.applied})
 
-    def checked(decision: Decision) -> Decision:
-        if not isinstance(decision, Run) or decision.resume is not None:
+    def checked(decision: StepDecision) -> StepDecision:
+        if not isinstance(decision, Execute) or decision.resume is not None:
             return decision
         message = messages.get(decision.migration.version)
         if message is None:
@@ -155,28 +155,28 @@ def _is_there(history: _History) -> bool:
     return history.applied or bool(history.steps) or history.doubtful is not None
 
 
-def _cut_at_stop(decisions: list[Decision]) -> tuple[Decision, ...]:
+def _cut_at_stop(decisions: list[StepDecision]) -> tuple[StepDecision, ...]:
     for index, decision in enumerate(decisions):
-        if isinstance(decision, Report) and decision.outcome.result is StepResult.FAILED:
+        if isinstance(decision, Known) and decision.outcome.result is StepResult.FAILED:
             return tuple(decisions[: index + 1])
     for index, decision in enumerate(decisions):
-        if isinstance(decision, Stop):
-            reports = [earlier for earlier in decisions[:index] if isinstance(earlier, Report)]
+        if isinstance(decision, Halt):
+            reports = [earlier for earlier in decisions[:index] if isinstance(earlier, Known)]
             return (*reports, decision)
     return tuple(decisions)
 
 
-def repeated(work: Work, migration: Migration, entries: Sequence[Entry]) -> Report | None:
+def repeated(work: Work, migration: Migration, entries: Sequence[Entry]) -> Known | None:
     """The outcome that this very command already had for the migration."""
     direction = _direction(work.mode)
     for entry in entries:
         ours = entry.command == work.command_id and entry.migration == migration.version
         if ours and entry.step == 0 and entry.direction == direction:
-            return Report(outcome_of(entry, direction))
+            return Known(outcome_of(entry, direction))
     return None
 
 
-def _decide(work: Work, migration: Migration, history: _History) -> Decision | None:
+def _decide(work: Work, migration: Migration, history: _History) -> StepDecision | None:
     match work.mode:
         case Mode.UP:
             return _up(work, migration, history)
@@ -188,7 +188,7 @@ def _decide(work: Work, migration: Migration, history: _History) -> Decision | N
             return None
 
 
-def _up(work: Work, migration: Migration, history: _History) -> Decision:
+def _up(work: Work, migration: Migration, history: _History) -> StepDecision:
     progress = _progress(history)
     settled = history.settled
     if doubt := _doubt(migration, Direction.UP, history):
@@ -197,18 +197,18 @@ def _up(work: Work, migration: Migration, history: _History) -> Decision:
         return _stop(migration, Direction.UP, "in_doubt", _HALF_UNDONE)
     if settled is not None and history.applied:
         if migration.repeatable and settled.up_checksum != migration.up.checksum:
-            return Run(migration, Direction.UP, migration.up, note="its text has changed")
+            return Execute(migration, Direction.UP, migration.up, note="its text has changed")
         return _already_applied(work, migration, settled)
     if progress is not None and progress.checksum != migration.up.checksum:
         return _stop(migration, Direction.UP, "checksum", _HALF_DONE_OTHER_TEXT)
-    return Run(migration, Direction.UP, migration.up, resume=progress)
+    return Execute(migration, Direction.UP, migration.up, resume=progress)
 
 
-def _already_applied(work: Work, migration: Migration, entry: Entry) -> Decision:
+def _already_applied(work: Work, migration: Migration, entry: Entry) -> StepDecision:
     if not is_text_of(entry, migration):
         return _stop(migration, Direction.UP, "checksum", changed(migration.version))
     if work.rollout and entry.rollout == work.rollout:
-        return Report(outcome_of(entry, Direction.UP))
+        return Known(outcome_of(entry, Direction.UP))
     note = "applied before by another rollout" if entry.rollout else "applied outside of a ledger"
     return _skipped(migration, Direction.UP, note + _down_note(migration, entry))
 
@@ -234,7 +234,7 @@ def is_text_of(entry: Entry, migration: Migration) -> bool:
     return entry.up_checksum == migration.up.checksum
 
 
-def _down(migration: Migration, history: _History) -> Decision:
+def _down(migration: Migration, history: _History) -> StepDecision:
     progress = _progress(history)
     if doubt := _doubt(migration, Direction.DOWN, history):
         return doubt
@@ -243,7 +243,7 @@ def _down(migration: Migration, history: _History) -> Decision:
     return _undo(migration, history.settled, progress)
 
 
-def _rollback(work: Work, migration: Migration, history: _History) -> Decision | None:
+def _rollback(work: Work, migration: Migration, history: _History) -> StepDecision | None:
     progress = _progress(history)
     settled = history.settled
     begun_here = progress is not None and progress.rollout == work.rollout
@@ -255,7 +255,7 @@ def _rollback(work: Work, migration: Migration, history: _History) -> Decision |
     return _undo(migration, settled if history.applied else None, progress)
 
 
-def _undo(migration: Migration, settled: Entry | None, progress: Progress | None) -> Decision:
+def _undo(migration: Migration, settled: Entry | None, progress: Progress | None) -> StepDecision:
     section = migration.down
     if section is None:
         return _stop(migration, Direction.DOWN, "irreversible", _NO_DOWN)
@@ -264,13 +264,13 @@ def _undo(migration: Migration, settled: Entry | None, progress: Progress | None
         return _stop(migration, Direction.DOWN, "irreversible", message)
     note = _down_note(migration, settled) if settled else ""
     if progress is None or progress.direction is Direction.UP:
-        return Run(migration, Direction.DOWN, section, clean=progress, note=note.lstrip("; "))
+        return Execute(migration, Direction.DOWN, section, clean=progress, note=note.lstrip("; "))
     if progress.checksum != section.checksum:
         return _stop(migration, Direction.DOWN, "checksum", _HALF_DONE_OTHER_TEXT)
-    return Run(migration, Direction.DOWN, section, resume=progress, note=note.lstrip("; "))
+    return Execute(migration, Direction.DOWN, section, resume=progress, note=note.lstrip("; "))
 
 
-def _doubt(migration: Migration, direction: Direction, history: _History) -> Stop | None:
+def _doubt(migration: Migration, direction: Direction, history: _History) -> Halt | None:
     if history.doubtful is None:
         return None
     return _stop(migration, direction, "in_doubt", _UNSETTLED)
@@ -326,10 +326,10 @@ def outcome_of(entry: Entry, direction: Direction) -> StepOutcome:
     )
 
 
-def _skipped(migration: Migration, direction: Direction, note: str) -> Report:
+def _skipped(migration: Migration, direction: Direction, note: str) -> Known:
     section = migration.section(direction)
     checksum = section.checksum if section else ""
-    return Report(
+    return Known(
         StepOutcome(migration.version, direction, StepResult.SKIPPED, checksum, 0, 0, note=note)
     )
 
@@ -340,8 +340,8 @@ def _down_note(migration: Migration, entry: Entry) -> str:
     return "; its down section has changed since" if changed else ""
 
 
-def _stop(migration: Migration, direction: Direction, kind: str, message: str) -> Stop:
-    return Stop(migration, direction, Failure(kind, message))
+def _stop(migration: Migration, direction: Direction, kind: str, message: str) -> Halt:
+    return Halt(migration, direction, Failure(kind, message))
 
 
 def _direction(mode: Mode) -> Direction:

@@ -35,14 +35,14 @@ class IndexState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ProbeAnswer:
     """The answer of a probe; `name` is quoted and qualified."""
 
     state: IndexState
     name: str = ""
 
 
-async def probe(target: Target, index: ConcurrentIndex) -> Found:
+async def probe(target: Target, index: ConcurrentIndex) -> ProbeAnswer:
     """Look for the index where its statement makes or drops it."""
     if index.table:
         table = ".".join(quote_ident(part) for part in index.table.split("."))
@@ -52,16 +52,16 @@ async def probe(target: Target, index: ConcurrentIndex) -> Found:
         query = sql("index_by_name", name=".".join(quote_ident(part) for part in parts))
     row = await target.connection.fetchrow(query)
     if row is None:
-        return Found(IndexState.ABSENT)
+        return ProbeAnswer(IndexState.ABSENT)
     if row["valid"] is None:
-        return Found(IndexState.OTHER, row["name"])
+        return ProbeAnswer(IndexState.OTHER, row["name"])
     if row["valid"]:
-        return Found(IndexState.VALID, row["name"])
+        return ProbeAnswer(IndexState.VALID, row["name"])
     state = IndexState.BUILDING if row["building"] else IndexState.INVALID
-    return Found(state, row["name"])
+    return ProbeAnswer(state, row["name"])
 
 
-async def probe_at_rest(target: Target, index: ConcurrentIndex) -> Found:
+async def probe_at_rest(target: Target, index: ConcurrentIndex) -> ProbeAnswer:
     """Probe, and wait for a builder that outlived its client. Raises InDoubt when it goes on."""
     started = time.monotonic()
     while (found := await probe(target, index)).state is IndexState.BUILDING:
@@ -76,6 +76,6 @@ async def probe_at_rest(target: Target, index: ConcurrentIndex) -> Found:
     return found
 
 
-async def drop_invalid(target: Target, found: Found) -> None:
+async def drop_invalid(target: Target, found: ProbeAnswer) -> None:
     """Take a broken index away; the caller has checked that the journal allows it."""
     await target.connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {found.name}")

@@ -33,7 +33,7 @@ from pathlib import Path
 from migrations.errors import InDoubt
 from migrations.model.migration import Options, Program
 from migrations.model.work import Failure
-from migrations.running.plan import Run
+from migrations.running.plan import Execute
 from migrations.running.retry import StatementFailed
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.target.entries import NewEntry, State, entry_for
@@ -64,7 +64,7 @@ _MASKED_CLASSES = ("22", "23")
 _MESSAGE_MAX_CHARS = 500
 
 
-async def run_psql(target: Target, run: Run, program: Program) -> int:
+async def run_psql(target: Target, run: Execute, program: Program) -> int:
     """Run the script, and journal that it is done; how many steps that was.
 
     Raises StatementFailed when nothing of it holds, InDoubt when nobody can tell.
@@ -81,7 +81,9 @@ async def run_psql(target: Target, run: Run, program: Program) -> int:
     return 1
 
 
-async def _in_one_transaction(target: Target, run: Run, program: Program, started: float) -> None:
+async def _in_one_transaction(
+    target: Target, run: Execute, program: Program, started: float
+) -> None:
     entry = _done(run, started)
     closing = _CLOSING.format(entry=target.entry_for_elsewhere(entry))
     code, said = await _psql(target, run.section.options, program, closing)
@@ -96,7 +98,7 @@ async def _in_one_transaction(target: Target, run: Run, program: Program, starte
     raise _failed(program, said)
 
 
-async def _as_it_goes(target: Target, run: Run, program: Program, started: float) -> None:
+async def _as_it_goes(target: Target, run: Execute, program: Program, started: float) -> None:
     if run.resume is not None:
         raise InDoubt(
             f"{program.file} was begun before and nobody knows how far it came; look at the "
@@ -114,7 +116,7 @@ async def _as_it_goes(target: Target, run: Run, program: Program, started: float
     await target.record(_done(run, started))
 
 
-def _done(run: Run, started: float) -> NewEntry:
+def _done(run: Execute, started: float) -> NewEntry:
     entry = entry_for(run.migration, run.direction, 1, State.STEP_DONE)
     return replace(entry, statements=1, duration_ms=round((time.monotonic() - started) * 1000))
 

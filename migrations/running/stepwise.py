@@ -34,8 +34,8 @@ from migrations.model.migration import (
     StatementKind,
 )
 from migrations.running.code import run_alone
-from migrations.running.plan import Run
-from migrations.running.probe import Found, IndexState, drop_invalid, probe, probe_at_rest
+from migrations.running.plan import Execute
+from migrations.running.probe import IndexState, ProbeAnswer, drop_invalid, probe, probe_at_rest
 from migrations.running.psql import run_psql
 from migrations.running.retry import RETRYABLE, failed_at, retrying
 from migrations.running.telemetry import statement_span
@@ -50,7 +50,7 @@ from migrations.target.target import Target
 NOTHING_TOOK_EFFECT = "cleaned up; no statement had taken effect"
 
 
-async def run_stepwise(target: Target, run: Run) -> NewEntry:
+async def run_stepwise(target: Target, run: Execute) -> NewEntry:
     """Run what is not done yet; returns the final entry. Raises StatementFailed, RunError."""
     started = time.monotonic()
     if run.section.program is not None:
@@ -71,7 +71,7 @@ async def run_stepwise(target: Target, run: Run) -> NewEntry:
     return await _finish(target, run, started, len(run.section.statements))
 
 
-async def cleaned(target: Target, run: Run) -> Run:
+async def cleaned(target: Target, run: Execute) -> Execute:
     """Take away what half-done statements of the other direction left; the run that remains.
 
     Raises InDoubt when the journal speaks of another text than the one at hand.
@@ -107,7 +107,7 @@ async def cleaned(target: Target, run: Run) -> Run:
     return replace(run, section=replace(run.section, statements=()), note=NOTHING_TOOK_EFFECT)
 
 
-async def _ordinary(target: Target, run: Run, number: int, statement: Statement) -> None:
+async def _ordinary(target: Target, run: Execute, number: int, statement: Statement) -> None:
     """One statement and its step entry in one transaction."""
     total = len(run.section.statements)
 
@@ -121,7 +121,7 @@ async def _ordinary(target: Target, run: Run, number: int, statement: Statement)
     await retrying(target, once)
 
 
-async def _outside(target: Target, run: Run, number: int, statement: Statement) -> str:
+async def _outside(target: Target, run: Execute, number: int, statement: Statement) -> str:
     """One statement that cannot run in a transaction, between its intent and its completion.
 
     Returns what is to be noted of it.
@@ -147,7 +147,7 @@ async def _outside(target: Target, run: Run, number: int, statement: Statement) 
 
 
 async def _holds_already(
-    target: Target, run: Run, statement: Statement, index: ConcurrentIndex, intended: bool
+    target: Target, run: Execute, statement: Statement, index: ConcurrentIndex, intended: bool
 ) -> tuple[bool, str]:
     """Whether the statement's effect is there and may be, with a note if it is not by our doing.
 
@@ -175,7 +175,7 @@ async def _holds_already(
             return False, ""
 
 
-def _indexes_half_done(run: Run) -> set[str]:
+def _indexes_half_done(run: Execute) -> set[str]:
     """Names of the indexes that a half-done run of the other direction was working on."""
     if run.clean is None:
         return set()
@@ -207,7 +207,7 @@ async def _carry(target: Target, section: Section, number: int) -> None:
             raise failed_at(error, setting) from None
 
 
-async def _alone(target: Target, run: Run, number: int, statement: Statement) -> None:
+async def _alone(target: Target, run: Execute, number: int, statement: Statement) -> None:
     """Run one statement outside of any transaction. Raises StatementFailed."""
     index = statement.concurrent_index
     await _settings_of(target, run.section, number, index)
@@ -241,7 +241,7 @@ async def _after_failed_build(
     return f"; the build left the invalid index {found.name}{_FIX}"
 
 
-async def _finish(target: Target, run: Run, started: float, count: int) -> NewEntry:
+async def _finish(target: Target, run: Execute, started: float, count: int) -> NewEntry:
     """Verify, and write the entry that says that all of it holds."""
     entry = final_entry(run, started, count)
 
@@ -255,7 +255,7 @@ async def _finish(target: Target, run: Run, started: float, count: int) -> NewEn
     return entry
 
 
-def _step_done(run: Run, number: int, statement: Statement, started: float) -> NewEntry:
+def _step_done(run: Execute, number: int, statement: Statement, started: float) -> NewEntry:
     entry = entry_for(run.migration, run.direction, number, State.STEP_DONE)
     return replace(
         entry,
@@ -265,7 +265,7 @@ def _step_done(run: Run, number: int, statement: Statement, started: float) -> N
     )
 
 
-def _there_before(found: Found) -> IndexFailed:
+def _there_before(found: ProbeAnswer) -> IndexFailed:
     what = "an invalid index" if found.state is IndexState.INVALID else "an index"
     return IndexFailed(
         f"{what} {found.name} was there before; drop it with DROP INDEX CONCURRENTLY "

@@ -19,7 +19,7 @@ import asyncpg
 from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
-from migrations.running.plan import Run
+from migrations.running.plan import Execute
 from migrations.running.retry import failed_at, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.verify_section import verify
@@ -31,7 +31,7 @@ SETTLED = {Direction.UP: State.APPLIED, Direction.DOWN: State.ROLLED_BACK}
 """What the entry of a direction says when it is done."""
 
 
-async def run_transactional(target: Target, run: Run) -> NewEntry:
+async def run_transactional(target: Target, run: Execute) -> NewEntry:
     """Run the section and commit its entry, which is returned. Raises StatementFailed, RunError."""
     written: list[NewEntry] = []
 
@@ -49,7 +49,7 @@ async def run_transactional(target: Target, run: Run) -> NewEntry:
     return written[-1]
 
 
-async def open_with_first(target: Target, run: Run) -> str:
+async def open_with_first(target: Target, run: Execute) -> str:
     """Open the transaction, or return what opens it together with the first statement.
 
     A role is set by itself: that it does not exist is no failure of the statement.
@@ -62,7 +62,7 @@ async def open_with_first(target: Target, run: Run) -> str:
     return target.opening(section.options)
 
 
-async def run_section(target: Target, run: Run, opening: str = "") -> int:
+async def run_section(target: Target, run: Execute, opening: str = "") -> int:
     """Run the statements one by one in the open transaction, or the module in their place.
 
     `opening` goes before the first one. How many there were. Raises StatementFailed.
@@ -130,7 +130,7 @@ async def commit(target: Target, entry: NewEntry) -> None:
         raise failed_at(error, None) from None
 
 
-def final_entry(run: Run, started: float, count: int) -> NewEntry:
+def final_entry(run: Execute, started: float, count: int) -> NewEntry:
     """The entry that says that the direction is done; `started` is a monotonic time."""
     entry = entry_for(run.migration, run.direction, 0, SETTLED[run.direction])
     return replace(entry, statements=count, duration_ms=elapsed_ms(started), note=run.note)

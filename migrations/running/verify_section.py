@@ -1,7 +1,7 @@
 """Verify sections: does the change hold? Asked inside the transaction that makes it.
 
 The rule: every SELECT (also VALUES and TABLE) must return at least one row, and the first column of
-every row must be true. Everything else must not raise an error. Where a dialect has another rule
+every row must be true. Everything else must not raise an error. Where a format has another rule
 (`Holds.NO_ERROR`), no statement may raise one, and what they changed is taken back.
 """
 

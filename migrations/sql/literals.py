@@ -20,7 +20,7 @@ class Expression(str):
     __slots__ = ()
 
 
-Value = str | int | float | bool | UUID | datetime | None
+SqlValue = str | int | float | bool | UUID | datetime | None
 
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)\b")
 _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
@@ -34,7 +34,7 @@ def quote_ident(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def quote_literal(value: Value) -> str:
+def quote_literal(value: SqlValue) -> str:
     """A value as a literal; NUL, which PostgreSQL cannot store, becomes U+FFFD."""
     match value:
         case Expression():
@@ -55,7 +55,7 @@ def quote_literal(value: Value) -> str:
             return "E'" + text.replace("\\", "\\\\") + "'" if "\\" in text else f"'{text}'"
 
 
-def bind(template: str, values: Mapping[str, Value]) -> str:
+def bind(template: str, values: Mapping[str, SqlValue]) -> str:
     """`template` with each `:name` replaced by the literal of `values[name]`, in one pass."""
     pieces = list(_split(template))
     pieces[1::2] = [quote_literal(values[name]) for name in pieces[1::2]]

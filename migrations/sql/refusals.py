@@ -63,7 +63,7 @@ _CHANGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class StatementRefusal:
     """Why a statement is refused and what to write instead; `line` counts from its first line."""
 
     problem: str
@@ -73,7 +73,7 @@ class Refusal:
 
 def refusal(
     statement: RawStatement, text: str, kind: StatementKind, verify: bool, foreign: bool = False
-) -> Refusal | None:
+) -> StatementRefusal | None:
     """Why the statement is forbidden; `None` when it may stay.
 
     `kind` is how the statement must run, `verify` whether it stands in a Verify section, `foreign`
@@ -90,18 +90,18 @@ def refusal(
     return found
 
 
-def _transaction_control(node: Any, text: str) -> Refusal | None:
+def _transaction_control(node: Any, text: str) -> StatementRefusal | None:
     word = text.split(maxsplit=1)[0].upper().rstrip(";")
-    return Refusal(f"{word} is transaction control", _TRANSACTION_REMEDY)
+    return StatementRefusal(f"{word} is transaction control", _TRANSACTION_REMEDY)
 
 
-def _discards_all(node: Any, text: str) -> Refusal | None:
+def _discards_all(node: Any, text: str) -> StatementRefusal | None:
     if node.target == tree.DISCARD_ALL:
-        return Refusal("DISCARD ALL is not allowed", _LOCK_REMEDY)
+        return StatementRefusal("DISCARD ALL is not allowed", _LOCK_REMEDY)
     return None
 
 
-def _unlocks(node: Any, text: str) -> Refusal | None:
+def _unlocks(node: Any, text: str) -> StatementRefusal | None:
     """Calls of pg_advisory_unlock, pg_advisory_unlock_all and pg_advisory_unlock_shared.
 
     The tree is walked only when the text can spell the name, plainly or with U& escapes.
@@ -113,29 +113,31 @@ def _unlocks(node: Any, text: str) -> Refusal | None:
         if isinstance(call, tree.FuncCall) and call.funcname:
             name = call.funcname[-1].string.sval
             if name.startswith("pg_advisory_unlock"):
-                return Refusal(f"{name}() is not allowed", _LOCK_REMEDY)
+                return StatementRefusal(f"{name}() is not allowed", _LOCK_REMEDY)
     return None
 
 
-def _do_block(node: Any, text: str) -> Refusal | None:
+def _do_block(node: Any, text: str) -> StatementRefusal | None:
     body = _plpgsql_body(node.args, "plpgsql")
     commits = _commits(body, text, "a DO block", _BLOCK_REMEDY)
     return commits or _unlocks_in_body(body, text)
 
 
-def _function_body(node: Any, text: str) -> Refusal | None:
+def _function_body(node: Any, text: str) -> StatementRefusal | None:
     where = "a procedure" if node.is_procedure else "a function"
     return _commits(_plpgsql_body(node.options, ""), text, where)
 
 
-def _commits(body: str, text: str, where: str, remedy: str = _BODY_REMEDY) -> Refusal | None:
+def _commits(
+    body: str, text: str, where: str, remedy: str = _BODY_REMEDY
+) -> StatementRefusal | None:
     lowered = body.lower()
     if "commit" not in lowered and "rollback" not in lowered:
         return None
     for key, found in _below(plpgsql(text)):
         if key in ("PLpgSQL_stmt_commit", "PLpgSQL_stmt_rollback"):
             word = key.removeprefix("PLpgSQL_stmt_").upper()
-            return Refusal(
+            return StatementRefusal(
                 f"{word} inside {where} is transaction control",
                 remedy,
                 _line_in_body(text, body, found.get("lineno", 1)),
@@ -143,7 +145,7 @@ def _commits(body: str, text: str, where: str, remedy: str = _BODY_REMEDY) -> Re
     return None
 
 
-def _unlocks_in_body(body: str, text: str) -> Refusal | None:
+def _unlocks_in_body(body: str, text: str) -> StatementRefusal | None:
     lowered = body.lower()
     if "advisory_unlock" not in lowered and "u&" not in lowered:
         return None
@@ -152,7 +154,7 @@ def _unlocks_in_body(body: str, text: str) -> Refusal | None:
         if isinstance(found, dict):
             line = found.get("lineno", line)
         elif key == "query" and any("pg_advisory_unlock" in word for word in words(found)):
-            return Refusal(
+            return StatementRefusal(
                 "pg_advisory_unlock inside a DO block is not allowed",
                 _LOCK_REMEDY,
                 _line_in_body(text, body, line),
@@ -160,39 +162,39 @@ def _unlocks_in_body(body: str, text: str) -> Refusal | None:
     return None
 
 
-def _copy_through_client(node: Any, text: str) -> Refusal | None:
+def _copy_through_client(node: Any, text: str) -> StatementRefusal | None:
     if node.filename:
         return None
     if node.is_from:
-        return Refusal(
+        return StatementRefusal(
             "COPY … FROM STDIN needs data from a client",
             "Write INSERT INTO … VALUES, or load the data outside of the migration",
         )
-    return Refusal(
+    return StatementRefusal(
         "COPY … TO STDOUT sends data to a client",
         "Keep the rows in a table: CREATE TABLE … AS SELECT …",
     )
 
 
-def _unnamed_index(node: Any, text: str) -> Refusal | None:
+def _unnamed_index(node: Any, text: str) -> StatementRefusal | None:
     if node.concurrent and not node.idxname:
-        return Refusal(
+        return StatementRefusal(
             "CREATE INDEX CONCURRENTLY without a name",
             "Name the index: without a name a half-built one cannot be found after a crash",
         )
     return _unlocks(node, text)
 
 
-def _several_indexes(node: Any, text: str) -> Refusal | None:
+def _several_indexes(node: Any, text: str) -> StatementRefusal | None:
     if node.concurrent and len(node.objects) > 1:
-        return Refusal(
+        return StatementRefusal(
             "DROP INDEX CONCURRENTLY of several indexes",
             "Write one DROP INDEX CONCURRENTLY statement per index",
         )
     return None
 
 
-_RULES: dict[str, Callable[[Any, str], Refusal | None]] = {
+_RULES: dict[str, Callable[[Any, str], StatementRefusal | None]] = {
     "transaction_stmt": _transaction_control,
     "discard_stmt": _discards_all,
     "do_stmt": _do_block,
@@ -204,23 +206,25 @@ _RULES: dict[str, Callable[[Any, str], Refusal | None]] = {
 """The rule of each kind of statement; kinds not named must not call the unlock functions."""
 
 
-def _unprovable(statement: RawStatement) -> Refusal | None:
+def _unprovable(statement: RawStatement) -> StatementRefusal | None:
     """Statements outside a transaction of which a crash leaves no certain trace."""
     if statement.field in _SERVER_WIDE:
-        return Refusal(f"{_SERVER_WIDE[statement.field]} is not allowed", _SERVER_WIDE_REMEDY)
+        return StatementRefusal(
+            f"{_SERVER_WIDE[statement.field]} is not allowed", _SERVER_WIDE_REMEDY
+        )
     match statement.node:
         case tree.CreateSubscriptionStmt():
-            return Refusal(
+            return StatementRefusal(
                 "CREATE SUBSCRIPTION that connects cannot be run safely",
                 "Add WITH (connect = false), then enable it by hand",
             )
         case tree.AlterTableStmt():
-            return Refusal(
+            return StatementRefusal(
                 "ALTER TABLE … DETACH … CONCURRENTLY can leave a half-detached partition",
                 "Write DETACH PARTITION without CONCURRENTLY and a short lock_timeout",
             )
         case tree.ReindexStmt() as reindex if reindexes_concurrently(reindex):
-            return Refusal(
+            return StatementRefusal(
                 "REINDEX CONCURRENTLY leaves an unnamed invalid index if interrupted",
                 "Write CREATE INDEX CONCURRENTLY under a new name, then DROP INDEX CONCURRENTLY",
             )
@@ -228,15 +232,15 @@ def _unprovable(statement: RawStatement) -> Refusal | None:
             return None
 
 
-def _changes_in_verify(node: Any, text: str) -> Refusal | None:
+def _changes_in_verify(node: Any, text: str) -> StatementRefusal | None:
     if isinstance(node, tree.DoStmt):
         return None
     if not isinstance(node, tree.SelectStmt):
-        return Refusal("Verify takes only SELECT and DO", _VERIFY_REMEDY)
+        return StatementRefusal("Verify takes only SELECT and DO", _VERIFY_REMEDY)
     if not _CHANGING_WORD.search(text):
         return None
     if any(isinstance(part, _CHANGES) for part in descend(node)):
-        return Refusal("this SELECT changes data", _VERIFY_REMEDY)
+        return StatementRefusal("this SELECT changes data", _VERIFY_REMEDY)
     return None
 
 

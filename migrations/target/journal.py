@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from migrations.model.work import Epoch, Failure
-from migrations.sql.literals import Expression, Value, bind, named_statements
+from migrations.sql.literals import Expression, SqlValue, bind, named_statements
 from migrations.target.binary_copy import (
     Row,
     copied,
@@ -85,7 +85,7 @@ class Record:
         return self.entries[-1].head
 
 
-def statement(name: str, /, **values: Value) -> str:
+def statement(name: str, /, **values: SqlValue) -> str:
     """The statement of `journal.sql` with this name, its values put in."""
     return bind(_SQL[name], values)
 
@@ -137,14 +137,14 @@ def install_statements(server_version: int) -> str:
     return statement("install", install_key=INSTALL_KEY, storage=Expression(plain))
 
 
-def entry_statement(columns: Mapping[str, Value]) -> str:
+def entry_statement(columns: Mapping[str, SqlValue]) -> str:
     """What writes an entry, however long its texts are."""
     entry = statement("entry", **columns)
     size = sum(len(value.encode()) for value in columns.values() if isinstance(value, str))
     return f"{statement('long_entries')};\n{entry}" if size > PLAIN_MAX_BYTES else entry
 
 
-def entry_values(entry: NewEntry) -> dict[str, Value]:
+def entry_values(entry: NewEntry) -> dict[str, SqlValue]:
     """The columns of an entry that are its own, as the statement `record` names them."""
     return {
         "migration": entry.migration,

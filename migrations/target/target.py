@@ -31,7 +31,7 @@ import asyncpg
 from migrations.errors import JournalNotOurs, LockLost, RunError, StaleEpoch, TransactionEnded
 from migrations.model.migration import Options
 from migrations.model.work import Epoch, Identity, Limits, Observer, OutsideChange, Work
-from migrations.sql.literals import Expression, Value, quote_ident
+from migrations.sql.literals import Expression, SqlValue, quote_ident
 from migrations.target import journal
 from migrations.target.entries import Entry, NewEntry, State, entry_about_target, next_head
 from migrations.target.journal import Record, entry_statement, entry_values, statement
@@ -50,7 +50,7 @@ class _Meeting:
     """What is still to be written about a target that was never met: its journal, and an entry."""
 
     install: str
-    columns: dict[str, Value]
+    columns: dict[str, SqlValue]
 
 
 @dataclass(slots=True)
@@ -105,7 +105,7 @@ class Target:
             sql += f";\nSET LOCAL ROLE {quote_ident(role)}"
         return sql
 
-    def guards(self) -> dict[str, Value]:
+    def guards(self) -> dict[str, SqlValue]:
         """What a row of our own tables asks of the transaction that `opening` opened."""
         return {
             "target": self.work.target,
@@ -284,13 +284,13 @@ class Target:
     def _record_sql(self, entry: NewEntry) -> str:
         return self._guarded(self._columns(entry))
 
-    def _guarded(self, columns: Mapping[str, Value]) -> str:
+    def _guarded(self, columns: Mapping[str, SqlValue]) -> str:
         head = statement(
             "guarded_head", marker=self._marker, lock_key=self.key.value, head=columns["head"]
         )
         return entry_statement({**columns, "head": Expression(head)})
 
-    def _columns(self, entry: NewEntry) -> dict[str, Value]:
+    def _columns(self, entry: NewEntry) -> dict[str, SqlValue]:
         work = self.work
         key = _key(entry)
         if key in self.said:

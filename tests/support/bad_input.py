@@ -1,4 +1,4 @@
-"""A corpus of folders that cannot be read as migrations, over all dialects.
+"""A corpus of folders that cannot be read as migrations, over all formats.
 
 Each case is a folder, as names and contents, and what the one error must say: the place (file, and
 line where there is one), and a word each of the problem and of the remedy.
@@ -16,14 +16,14 @@ Content = bytes | str | Callable[[Path], None]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One folder. `dialect` is named as with `--dialect`, `None` leaves it to the marks."""
+    """One folder. `format` is named as with `--format`, `None` leaves it to the marks."""
 
     name: str
     files: Mapping[str, Content]
     place: str
     problem: str
     remedy: str
-    dialect: str | None = None
+    format: str | None = None
 
 
 def link_to(target: str) -> Callable[[Path], None]:
@@ -116,8 +116,8 @@ OURS = (
     Case("link to nowhere", {"1_a.sql": UP, "2_b.sql": link_to("gone.sql")}, "2_b.sql", "cannot be read", "remove it"),
     Case("link to itself", {"1_a.sql": UP, "2_b.sql": link_to("2_b.sql")}, "2_b.sql", "cannot be read", "remove it"),
     Case("no file at all", {"README.md": "nothing"}, "", "no .sql file", "Name it like"),
-    Case("two tools", {"1_a.sql": GOOSE, "2_b.sql": DBMATE}, "", "mixed", "one dialect"),
-    Case("unknown dialect", {"1_a.sql": UP}, "", "liquibase", "Known dialects", "liquibase"),
+    Case("two tools", {"1_a.sql": GOOSE, "2_b.sql": DBMATE}, "", "mixed", "one format"),
+    Case("unknown format", {"1_a.sql": UP}, "", "liquibase", "Known formats", "liquibase"),
     Case("data without a key", {"1_a.sql": "-- +migrate Data table=users\nUPDATE users SET a = 1;\n"}, "1_a.sql:1", "key", "key="),
     Case("data that reads no batch", {"1_a.sql": "-- +migrate Data table=users key=id\nUPDATE users SET a = 1;\n"}, "1_a.sql:2", "batch", "batch"),
 )  # fmt: skip

@@ -21,7 +21,7 @@ from ledger.cli.fleet.file import read_fleet
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.reports import Event
 from ledger.runtime import Ledger, install, open_ledger
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.service.status import RolloutStatus
 from ledger.settings import Settings, load
 from ledger.store.log.decode import open_event
@@ -229,7 +229,7 @@ async def prepare(fleet: Fleet, port: int | None = None) -> None:
     file = fleet.folder.parent / "fleet.yaml"
     file.write_text(fleet_file(fleet.pool, fleet.tenants, port))
     async with fleet.opened() as ledger:
-        await ledger.fleet.import_(read_fleet(file, fleet.pool), Asked())
+        await ledger.fleet.import_(read_fleet(file, fleet.pool), RequestContext())
 
 
 def fleet_file(pool: str, tenants: Iterable[Tenant], port: int | None = None) -> str:

@@ -108,7 +108,7 @@ def bundle_registered(story: Story, a: int, b: int, c: int) -> list[Placed]:
         MigrationRef(
             version=known,
             name="change",
-            dialect="migrate",
+            format="migrate",
             up_checksum=CHECKSUM,
             down_checksum=None,
             has_verify=False,

@@ -36,10 +36,10 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.topics import CONTENT, REPORTS, commands_topic
 from ledger.contracts.wire import decode_chunk, decode_command, encode_report
-from ledger.leader.supervisor import Leader
+from ledger.leader.supervisor import Supervisor
 from ledger.runtime import Ledger, open_ledger
-from ledger.service.plans import PlanRequest
-from ledger.service.request_context import Asked
+from ledger.service.plans import PlanOptions
+from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
 from ledger.store.leadership import Leadership, take
 from ledger.store.log.decode import open_event
@@ -80,7 +80,7 @@ class House:
         """Let these databases join."""
         for database in databases:
             connection = Connection(host="db.internal", dbname=database, user="app")
-            await self.ledger.fleet.add(database, pool, connection, {}, Asked())
+            await self.ledger.fleet.add(database, pool, connection, {}, RequestContext())
 
     def migration(self, version: str, *, down: bool = True, comment: str = "") -> None:
         """Write a migration; nobody will run it."""
@@ -93,7 +93,7 @@ class House:
         """Start a rollout of the folder; its id."""
         return await self.ledger.rollouts.start(self.request(**changes))
 
-    def request(self, **changes: object) -> PlanRequest:
+    def request(self, **changes: object) -> PlanOptions:
         """What the command line would ask for."""
         asked: dict[str, object] = {
             "direction": "up",
@@ -113,7 +113,7 @@ class House:
             "reason": "because",
             "ticket": None,
         }
-        return PlanRequest(**asked | changes)  # type: ignore[arg-type]
+        return PlanOptions(**asked | changes)  # type: ignore[arg-type]
 
     # --- what is in the log ---
 
@@ -158,7 +158,7 @@ class House:
         """Lead until the block ends."""
         leadership = await take(url or self.url, "test", "here")
         own = bus(self.broker)
-        leader = Leader(
+        leader = Supervisor(
             *(self.ledger.pool, self.ledger.log, own, leadership),
             ledger=self.ledger.id,
             resend_s=resend_s,
@@ -189,7 +189,7 @@ class House:
 class Leading:
     """A leader at work."""
 
-    leader: Leader
+    leader: Supervisor
     leadership: Leadership
     task: asyncio.Task[None]
 

@@ -27,7 +27,7 @@ from ledger.contracts.reports import (
 )
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
-from ledger.domain.refusals import Refusal
+from ledger.domain.refusals import RequestRefusal
 from ledger.domain.rollout import DatabaseStatus, Status
 from tests.support.spec import MIGRATIONS, ROLLOUT, given, planned
 
@@ -177,7 +177,7 @@ class World:
         return lambda: requests.resolve(self.story.state, name, "1", applied=False)
 
     def ask(self, request: Request) -> None:
-        with suppress(Refusal):
+        with suppress(RequestRefusal):
             for event in request():
                 self.story.append(event)
 

@@ -21,7 +21,7 @@ from ledger.contracts.reports import (
     Report,
 )
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
-from ledger.domain.orders import Situation
+from ledger.domain.orders import DecisionContext
 from ledger.domain.progress import progress
 from ledger.domain.rollout import DatabaseState, RolloutState, evolve, fold
 
@@ -40,7 +40,7 @@ def migration(version: str, *, down: bool = True) -> MigrationRef:
     return MigrationRef(
         version=version,
         name="change",
-        dialect="sql",
+        format="sql",
         up_checksum=(version * 64)[:64],
         down_checksum=("d" + version * 64)[:64] if down else None,
         has_verify=False,
@@ -84,9 +84,9 @@ class Story:
         return self.told
 
     @property
-    def situation(self) -> Situation:
+    def situation(self) -> DecisionContext:
         """What a decision would see now."""
-        return Situation(self.now, TERM, self.records.get, self.migrations)
+        return DecisionContext(self.now, TERM, self.records.get, self.migrations)
 
     def append(self, event: Event, event_id: UUID | None = None, reason: str = "") -> None:
         """Record one event at the next position, in the stream where it belongs."""

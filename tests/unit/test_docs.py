@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.cli import ExitCode as AgentExitCode
+from agents.cli import AgentExitCode as AgentExitCode
 from ledger.cli.app.exits import MEANINGS
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import (

@@ -19,6 +19,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import typer
+from typer.core import TyperCommand
 
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.flags import Flags
@@ -34,6 +35,9 @@ SERVICE = "migration-ledger"
 DRIVERS = ("aiokafka", "asyncpg")
 """What they log of an outage, for each request and with a traceback, we say once, in a sentence."""
 
+FORMER_OPTIONS = {"--dialect": "--format"}
+"""Names that options had; they still work, and no help shows them."""
+
 CommandFunction = Callable[..., Coroutine[Any, Any, ExitCode | None]]
 
 
@@ -43,6 +47,19 @@ class Session:
 
     ledger: Ledger
     settings: Settings
+
+
+class LedgerCommand(TyperCommand):
+    """A command that also understands the former names of its options."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, with what had another name under its name of today."""
+        return super().parse_args(ctx, [_name_of_today(argument) for argument in args])
+
+
+def _name_of_today(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return FORMER_OPTIONS.get(name, name) + equals + value
 
 
 async def tell_behind(session: Session) -> None:
@@ -76,6 +93,7 @@ def command(
     def register(function: CommandFunction) -> CommandFunction:
         app.command(
             name,
+            cls=LedgerCommand,
             help=_help(function),
             epilog=_examples(examples),
             rich_help_panel=panel,

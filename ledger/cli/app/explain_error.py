@@ -15,7 +15,7 @@ import asyncpg
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.cli.app.exits import ExitCode
 from ledger.contracts.envelope import UnknownMessage
-from ledger.domain.refusals import InvalidArgument, Refusal
+from ledger.domain.refusals import InvalidArgument, RequestRefusal
 from ledger.domain.rollout import BrokenStream
 from ledger.embedded.errors import EmbeddedError
 from ledger.errors import LedgerError
@@ -38,7 +38,7 @@ def explain(error: BaseException) -> Explanation:
     match error:
         case BaseExceptionGroup():
             return explain(error.exceptions[0])
-        case Refusal():
+        case RequestRefusal():
             return _refusal(error)
         case LedgerError():
             return Explanation(str(error), ExitCode(error.exit_code))
@@ -77,7 +77,7 @@ def explain(error: BaseException) -> Explanation:
             )
 
 
-def _refusal(error: Refusal) -> Explanation:
+def _refusal(error: RequestRefusal) -> Explanation:
     """What cannot be meant at all is wrong usage, like what the command line itself refuses."""
     if isinstance(error, InvalidArgument):
         return Explanation(str(error), ExitCode.USAGE)

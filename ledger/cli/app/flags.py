@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ledger.settings import Loaded
+    from ledger.settings import LoadedSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Flags:
     file: Path | None = None
     debug: bool = False
 
-    def load(self) -> Loaded:
+    def load(self) -> LoadedSettings:
         """All settings with these flags on top. Raises `SettingsError`."""
         from ledger.settings import load
 

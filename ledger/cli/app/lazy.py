@@ -16,7 +16,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "rollout.start": ("plan", "up", "down"),
     "fleet.status": ("status",),
     "fleet.commands": ("fleet",),
-    "bundle.commands": ("migration", "create"),
+    "bundle.commands": ("bundle", "create"),
     "rollout.commands": ("rollout",),
     "rollout.adopt": ("adopt", "baseline", "repair"),
     "rollout.resolve": ("resolve",),
@@ -27,6 +27,8 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "setup.config": ("config", "version"),
 }
 """The commands of each module of `ledger.cli`, in the order of the help."""
+FORMER_NAMES = {"migration": "bundle"}
+"""Names that commands had; they still work, and no help shows them."""
 
 
 class Rooms(TyperGroup):
@@ -38,9 +40,10 @@ class Rooms(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command called so; `None` when there is none."""
+        name = FORMER_NAMES.get(cmd_name, cmd_name)
         for room, names in ROOMS.items():
-            if cmd_name in names:
-                return room_commands(room)[cmd_name]
+            if name in names:
+                return room_commands(room)[name]
         return None
 
 

@@ -14,7 +14,7 @@ from ledger.cli.app.option_groups import OptionGroup
 from migrations.model.migration import TIMEOUT_MAX_S
 
 if TYPE_CHECKING:
-    from ledger.service.request_context import Asked
+    from ledger.service.request_context import RequestContext
 
 MIGRATIONS = Path("migrations")
 """The folder that commands look for when none is named."""
@@ -33,9 +33,9 @@ FolderOption = Annotated[
         help="The folder of migrations; several that are one history, joined by a colon.",
     ),
 ]
-DialectOption = Annotated[
+FormatOption = Annotated[
     str | None,
-    typer.Option("--dialect", help="File dialect of the folder. Default: found by looking."),
+    typer.Option("--format", help="File format of the folder. Default: found by looking."),
 ]
 OutOfOrderOption = Annotated[
     bool,
@@ -66,7 +66,7 @@ SelectOption = Annotated[
 ]
 
 
-class WhenSpent(StrEnum):
+class WhenSpentChoice(StrEnum):
     """What a rollout does when its failure budget is spent."""
 
     HALT = "halt"
@@ -91,7 +91,7 @@ PhaseOption = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Why(OptionGroup):
+class ReasonOptions(OptionGroup):
     """What a request leaves in the record beside what it did."""
 
     reason: Annotated[
@@ -101,15 +101,15 @@ class Why(OptionGroup):
         str | None, typer.Option("--ticket", help="Ticket or change number; kept in the record.")
     ] = None
 
-    def asked(self) -> Asked:
+    def asked(self) -> RequestContext:
         """Reason and ticket as requests carry them."""
-        from ledger.service.request_context import Asked
+        from ledger.service.request_context import RequestContext
 
-        return Asked(reason=self.reason, ticket=self.ticket)
+        return RequestContext(reason=self.reason, ticket=self.ticket)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting(OptionGroup):
+class WaitOptions(OptionGroup):
     """Whether to stay until the end, and how long."""
 
     wait: Annotated[
@@ -127,13 +127,13 @@ class Waiting(OptionGroup):
 
 
 @dataclass(frozen=True, slots=True)
-class Travel(OptionGroup):
+class RolloutOptions(OptionGroup):
     """Where migrations travel, how fast, and what stops them. Unset means the setting."""
 
     select: SelectOption = ""
     phase: PhaseOption = None
     allow_out_of_order: OutOfOrderOption = False
-    dialect: DialectOption = None
+    format: FormatOption = None
     allow_psql: PsqlOption = False
     var: VarOption = None
     waves: Annotated[
@@ -148,7 +148,7 @@ class Travel(OptionGroup):
         typer.Option("--budget", metavar="N|N%", help="How many databases may fail."),
     ] = None
     when_spent: Annotated[
-        WhenSpent | None,
+        WhenSpentChoice | None,
         typer.Option("--when-spent", help="What happens when more fail than the budget allows."),
     ] = None
     lock_timeout: Annotated[

@@ -23,10 +23,10 @@ SHAPE_VERSION = 1
 UNLIMITED_WIDTH = 10_000
 """Columns of a line that goes to a file or a pipe: nothing is cut off there."""
 
-Row = Mapping[str, Any]
+OutputRow = Mapping[str, Any]
 
 
-class Format(StrEnum):
+class OutputFormat(StrEnum):
     """How data is written to stdout."""
 
     TABLE = "table"
@@ -34,8 +34,8 @@ class Format(StrEnum):
     NDJSON = "ndjson"
 
 
-FormatOption = Annotated[
-    Format,
+OutputOption = Annotated[
+    OutputFormat,
     typer.Option(
         "--output",
         "-o",
@@ -49,34 +49,34 @@ FormatOption = Annotated[
 class Output:
     """Writes what a command found, in the form that was asked for."""
 
-    format: Format
+    format: OutputFormat
 
     @property
     def for_people(self) -> bool:
         """Whether a person reads it: then less may be more."""
-        return self.format is Format.TABLE
+        return self.format is OutputFormat.TABLE
 
     def rows(
-        self, kind: str, rows: Sequence[Row], columns: Sequence[str], empty: str, **more: Any
+        self, kind: str, rows: Sequence[OutputRow], columns: Sequence[str], empty: str, **more: Any
     ) -> None:
         """A list of alike things. `columns` are the keys that a table shows; `empty` is said on
         stderr when there is nothing to show. `more` joins the JSON document.
         """
         match self.format:
-            case Format.TABLE:
+            case OutputFormat.TABLE:
                 if rows:
                     self._table(rows, columns)
                 else:
                     say(empty)
-            case Format.JSON:
+            case OutputFormat.JSON:
                 _document({"version": SHAPE_VERSION, "kind": kind, **more, "items": list(rows)})
-            case Format.NDJSON:
+            case OutputFormat.NDJSON:
                 for row in rows:
                     _document({"version": SHAPE_VERSION, "kind": kind, **row})
             case _:
                 assert_never(self.format)
 
-    def record(self, kind: str, fields: Row, text: str | None = None) -> None:
+    def record(self, kind: str, fields: OutputRow, text: str | None = None) -> None:
         """One thing; people read `text`, or the fields one below the other."""
         if not self.for_people:
             _document({"version": SHAPE_VERSION, "kind": kind, **fields})
@@ -87,7 +87,7 @@ class Output:
             for key, value in fields.items():
                 typer.echo(f"{_title(key):<{width}}  {_shown(value)}")
 
-    def _table(self, rows: Sequence[Row], columns: Sequence[str]) -> None:
+    def _table(self, rows: Sequence[OutputRow], columns: Sequence[str]) -> None:
         from rich.table import Table
         from rich.text import Text
 

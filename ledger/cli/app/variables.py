@@ -34,7 +34,7 @@ def declared(given: Sequence[str] | None, settings: Settings) -> tuple[Variable,
 def loaded_here(
     ctx: typer.Context,
     folder: Path,
-    dialect: str | None,
+    format: str | None,
     given: Sequence[str] | None,
     *,
     psql: bool = False,
@@ -48,7 +48,7 @@ def loaded_here(
     from migrations.formats.bundle import load_folder
 
     variables = declared(given, flags_of(ctx).load().settings)
-    migrations = load_folder(folder, dialect, reading_of(variables, psql=psql)).migrations
+    migrations = load_folder(folder, format, reading_of(variables, psql=psql)).migrations
     needed = {name for migration in migrations for name in migration.variables}
     for variable in variables:
         if variable.label is not None and variable.name in needed:

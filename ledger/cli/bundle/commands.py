@@ -1,4 +1,4 @@
-"""`ledger migration` and `ledger create`: folders of migrations, written and registered."""
+"""`ledger bundle` and `ledger create`: folders of migrations, written and registered."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 from ledger.cli.app.code_option import PsqlOption
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, announce
-from ledger.cli.app.options import MIGRATIONS, DialectOption, FolderOption, VarOption, Why
-from ledger.cli.app.output import Format, FormatOption, Output
+from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, ReasonOptions, VarOption
+from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.app.variables import declared
-from ledger.cli.bundle.create import Ingredients, Sort
+from ledger.cli.bundle.create import KindOptions, RecipeOptions
 
 if TYPE_CHECKING:
     from ledger.contracts.events import BundleRegistered
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 DIGEST_SHOWN = 12
 """Hexadecimal digits of a digest that people see; any unambiguous beginning is understood."""
 
-migration_app = typer.Typer(
+bundle_app = typer.Typer(
     no_args_is_help=True, help="Bundles: folders of migrations, kept by their content."
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.add_typer(migration_app, name="migration", rich_help_panel="Fleet and rollouts")
+    app.add_typer(bundle_app, name="bundle", rich_help_panel="Fleet and rollouts")
     command(
         app,
         "create",
@@ -46,17 +46,17 @@ def register(app: typer.Typer) -> None:
 async def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it does, in a few words.")],
-    sort: Sort,
-    ingredients: Ingredients,
+    sort: KindOptions,
+    ingredients: RecipeOptions,
     folder: FolderOption = MIGRATIONS,
     author: Annotated[str, typer.Option("--author", help="Written into the file.")] = "",
     description: Annotated[str, typer.Option("--description", help="Written into the file.")] = "",
     yes: UnaskedYesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Write a new migration's files into the folder that others read.
 
-    The version is that of now, or the next number where the folder counts; the dialect is the
+    The version is that of now, or the next number where the folder counts; the format is the
     folder's own. Nothing is ever overwritten. Recipes are changes that are known to be safe on a
     busy table: add-column, foreign-key, index-concurrently, not-null, rename-column, table-split,
     type-change.
@@ -78,20 +78,20 @@ async def create(
 
 
 @command(
-    migration_app,
+    bundle_app,
     "register",
-    examples=("ledger migration register migrations", "ledger migration register db -o json"),
+    examples=("ledger bundle register migrations", "ledger bundle register db -o json"),
     needs_arguments=True,
 )
 async def register_folder(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of migrations.")],
-    why: Why,
-    dialect: DialectOption = None,
+    why: ReasonOptions,
+    format: FormatOption = None,
     var: VarOption = None,
     allow_psql: PsqlOption = False,
     yes: UnaskedYesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Store a folder's migrations under the hash of their content, with the git commit.
 
@@ -100,54 +100,52 @@ async def register_folder(
     async with opened(ctx) as session:
         variables = declared(var, session.settings)
         bundles = session.ledger.bundles
-        await bundles.preview(folder, dialect, variables, psql=allow_psql)
+        await bundles.preview(folder, format, variables, psql=allow_psql)
         announce(session.ledger.name, [f"store the migrations of {folder}"])
-        registered = await bundles.register(
-            folder, why.asked(), dialect, variables, psql=allow_psql
-        )
+        registered = await bundles.register(folder, why.asked(), format, variables, psql=allow_psql)
     from ledger.domain.wording import number_of
 
     bundle = registered.bundle
     word = "registered" if registered.new else "was registered already"
     holds = number_of(len(bundle.migrations), "migration")
     Output(output).record(
-        "migration.register",
+        "bundle.register",
         _summary(bundle) | {"new": registered.new},
         f"{bundle.bundle[:DIGEST_SHOWN]} {word}: {holds}{_git(bundle)}",
     )
 
 
-@command(migration_app, "list", examples=("ledger migration list",))
-async def list_(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None:
+@command(bundle_app, "list", examples=("ledger bundle list",))
+async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
     """List the registered bundles, oldest first."""
     async with opened(ctx) as session:
         bundles = await session.ledger.bundles.all()
     Output(output).rows(
-        "migration.list",
+        "bundle.list",
         [_summary(bundle) for bundle in bundles],
         ("short", "migrations", "newest", "source", "git_commit", "git_dirty"),
-        empty="No bundle is registered; `ledger migration register DIR` does that.",
+        empty="No bundle is registered; `ledger bundle register DIR` does that.",
     )
 
 
-@command(migration_app, "show", examples=("ledger migration show 3f9a2c",), needs_arguments=True)
+@command(bundle_app, "show", examples=("ledger bundle show 3f9a2c",), needs_arguments=True)
 async def show(
     ctx: typer.Context,
     bundle: Annotated[
         str, typer.Argument(metavar="BUNDLE", help="Its digest, or an unambiguous beginning of it.")
     ],
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the migrations of one bundle."""
     async with opened(ctx) as session:
         found = await session.ledger.bundles.get(bundle)
     Output(output).rows(
-        "migration.show",
+        "bundle.show",
         [
             {
                 "migration": ref.version,
                 "name": ref.name,
-                "dialect": ref.dialect,
+                "format": ref.format,
                 "transactional": ref.transactional,
                 "down": ref.reversible,
                 "verify": ref.has_verify,

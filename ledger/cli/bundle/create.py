@@ -24,7 +24,7 @@ class KindName(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ingredients(OptionGroup):
+class RecipeOptions(OptionGroup):
     """What a recipe is about."""
 
     table: Annotated[
@@ -59,23 +59,23 @@ class Ingredients(OptionGroup):
 
 
 @dataclass(frozen=True, slots=True)
-class Sort(OptionGroup):
+class KindOptions(OptionGroup):
     """What sort of migration is written."""
 
     kind: Annotated[
         KindName, typer.Option("--kind", help="SQL, a Python module, data in batches, or a recipe.")
     ] = KindName.SQL
-    dialect: Annotated[
-        str | None, typer.Option("--dialect", help="File dialect. Default: the folder's own.")
+    format: Annotated[
+        str | None, typer.Option("--format", help="File format. Default: the folder's own.")
     ] = None
     recipe: Annotated[
         str | None,
         typer.Option("--recipe", metavar="NAME", help="A known-safe change, written out."),
     ] = None
 
-    def wanted(self, ingredients: Ingredients) -> Wanted:
+    def wanted(self, ingredients: RecipeOptions) -> Wanted:
         """The same in the words of `migrations.authoring.create`."""
-        from migrations.authoring.create import Kind, Wanted
+        from migrations.authoring.create import MigrationKind, Wanted
         from migrations.authoring.recipes import Given, column_of
 
         key = column_of(ingredients.key)
@@ -89,5 +89,5 @@ class Sort(OptionGroup):
             given = replace(given, key=key.name, key_type=key.type or given.key_type)
         if self.kind is KindName.RECIPE:
             # Without a name none is known, and the error lists all of them.
-            return Wanted(dialect=self.dialect, recipe=self.recipe or "", given=given)
-        return Wanted(Kind(self.kind), self.dialect, self.recipe, given)
+            return Wanted(format=self.format, recipe=self.recipe or "", given=given)
+        return Wanted(MigrationKind(self.kind), self.format, self.recipe, given)

@@ -11,9 +11,9 @@ import typer
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.output import Format, FormatOption, Output, say
-from ledger.cli.db.options import Patience, Permission, said_of
-from ledger.cli.db.target import Place, connection_of
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, said_of
+from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text
 
 if TYPE_CHECKING:
@@ -37,15 +37,15 @@ def register(db_app: typer.Typer) -> None:
 
 async def drop_backups(
     ctx: typer.Context,
-    place: Place,
-    permission: Permission,
-    patience: Patience,
+    place: DatabaseOptions,
+    permission: OutsideLedgerOptions,
+    patience: TimeoutOptions,
     versions: Annotated[
         list[str] | None,
         typer.Argument(metavar="[VERSION]...", help="Whose backups go; all, if none is named."),
     ] = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Drop what data migrations have saved in one database; they cannot be undone afterwards.
 

@@ -13,17 +13,17 @@ from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.options import (
     MIGRATIONS,
-    DialectOption,
     FolderOption,
+    FormatOption,
     OutOfOrderOption,
     PhaseOption,
     VarOption,
 )
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import loaded_here
 from ledger.cli.db import backups, export, history
-from ledger.cli.db.options import Patience, Permission, confirm_outside, said_of
-from ledger.cli.db.target import Place, connection_of
+from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside, said_of
+from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text, number_of
 
 if TYPE_CHECKING:
@@ -54,17 +54,17 @@ def register(app: typer.Typer) -> None:
 )
 async def up(
     ctx: typer.Context,
-    place: Place,
-    permission: Permission,
-    patience: Patience,
+    place: DatabaseOptions,
+    permission: OutsideLedgerOptions,
+    patience: TimeoutOptions,
     folder: FolderOption = MIGRATIONS,
-    dialect: DialectOption = None,
+    format: FormatOption = None,
     var: VarOption = None,
     phase: PhaseOption = None,
     allow_code: CodeOption = False,
     out_of_order: OutOfOrderOption = False,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Apply every migration of the folder that one database does not have yet.
 
@@ -76,7 +76,7 @@ async def up(
 
     outside, limits = permission.granted(), patience.limits(ctx)
     last = Phase(phase) if phase else LAST_BY_DEFAULT
-    migrations, held = through(loaded_here(ctx, folder, dialect, var, psql=allow_code), last)
+    migrations, held = through(loaded_here(ctx, folder, format, var, psql=allow_code), last)
     settings = connection_of(place)
     confirm_outside(settings.place, "apply what it does not have yet", outside, yes=yes)
     outcome = await standalone.up(
@@ -96,25 +96,25 @@ async def up(
 @command(db_app, "down", examples=("ledger db down", "ledger db down 2 --yes"))
 async def down(
     ctx: typer.Context,
-    place: Place,
-    permission: Permission,
-    patience: Patience,
+    place: DatabaseOptions,
+    permission: OutsideLedgerOptions,
+    patience: TimeoutOptions,
     steps: Annotated[
         int, typer.Argument(metavar="[N]", min=1, help="How many migrations to take back.")
     ] = 1,
     folder: FolderOption = MIGRATIONS,
-    dialect: DialectOption = None,
+    format: FormatOption = None,
     var: VarOption = None,
     allow_code: CodeOption = False,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Take the newest N migrations of the folder back in one database."""
     from ledger.cli.db.progress import Telling
     from migrations import standalone
 
     outside, limits = permission.granted(), patience.limits(ctx)
-    migrations = loaded_here(ctx, folder, dialect, var, psql=allow_code)
+    migrations = loaded_here(ctx, folder, format, var, psql=allow_code)
     settings = connection_of(place)
     facts = [f"take {number_of(steps, 'migration')} back", *said_of(outside)]
     confirm(settings.place, facts, yes=yes, what="Database")
@@ -134,17 +134,17 @@ async def down(
 @command(db_app, "status", examples=("ledger db status", "ledger db status -o json"))
 async def status(
     ctx: typer.Context,
-    place: Place,
+    place: DatabaseOptions,
     folder: FolderOption = MIGRATIONS,
-    dialect: DialectOption = None,
+    format: FormatOption = None,
     var: VarOption = None,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Show how each migration of the folder stands in one database; nothing is changed."""
     from migrations import standalone
 
     # Looking at a script runs nothing.
-    migrations = loaded_here(ctx, folder, dialect, var, psql=True)
+    migrations = loaded_here(ctx, folder, format, var, psql=True)
     found = await standalone.status(connection_of(place), migrations, target=place.schema)
     if found.failure is not None:
         say(f"ledger: {failure_text(found.failure)}")
@@ -184,12 +184,12 @@ async def status(
 @command(db_app, "verify", examples=("ledger db verify",))
 async def verify(
     ctx: typer.Context,
-    place: Place,
+    place: DatabaseOptions,
     folder: FolderOption = MIGRATIONS,
-    dialect: DialectOption = None,
+    format: FormatOption = None,
     var: VarOption = None,
     allow_code: CodeOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Run the Verify sections of what is applied in one database, read-only.
 
@@ -198,7 +198,7 @@ async def verify(
     """
     from migrations import standalone
 
-    migrations = loaded_here(ctx, folder, dialect, var, psql=True)
+    migrations = loaded_here(ctx, folder, format, var, psql=True)
     found = await standalone.verify(
         connection_of(place), migrations, target=place.schema, programs=languages(allow_code)
     )

@@ -10,15 +10,15 @@ from ledger.cli.app.adoption_options import DirectoryArgument
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.options import MIGRATIONS, DialectOption, VarOption
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.options import MIGRATIONS, FormatOption, VarOption
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.history import loaded
-from ledger.cli.db.options import Patience, Permission, said_of
-from ledger.cli.db.target import Place, connection_of
+from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, said_of
+from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
-    from migrations.standalone_removal import Kept
+    from migrations.standalone_removal import KeptObjects
 
 
 def register(db_app: typer.Typer) -> None:
@@ -33,17 +33,17 @@ def register(db_app: typer.Typer) -> None:
 
 async def export_history(
     ctx: typer.Context,
-    place: Place,
-    patience: Patience,
+    place: DatabaseOptions,
+    patience: TimeoutOptions,
     to: Annotated[
         str,
         typer.Option("--to", metavar="TOOL", help="dbmate, goose, golang-migrate or flyway."),
     ],
     directory: DirectoryArgument = MIGRATIONS,
-    dialect: DialectOption = None,
+    format: FormatOption = None,
     var: VarOption = None,
     yes: UnaskedYesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Write another tool's history table from our journal, so that it can go on from here."""
     from ledger.cli.db.progress import Telling
@@ -52,7 +52,7 @@ async def export_history(
 
     exported = await export_history(
         connection_of(place),
-        loaded(ctx, directory, dialect, var),
+        loaded(ctx, directory, format, var),
         known_tool(to),
         patience.limits(ctx),
         Telling(),
@@ -76,14 +76,14 @@ async def export_history(
 
 async def remove_journal(
     ctx: typer.Context,
-    place: Place,
-    permission: Permission,
-    patience: Patience,
+    place: DatabaseOptions,
+    permission: OutsideLedgerOptions,
+    patience: TimeoutOptions,
     force: Annotated[
         bool, typer.Option("--force", help="Also with backups of data migrations in it.")
     ] = False,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Take our journal out of a database: its schema `migration_ledger`, and nothing else.
 
@@ -113,7 +113,7 @@ async def remove_journal(
     return ExitCode.OK
 
 
-def _losses(kept: Kept) -> list[str]:
+def _losses(kept: KeptObjects) -> list[str]:
     """What a person must know before the journal goes."""
     facts = [
         f"drop the schema migration_ledger: {kept.entries} entries "

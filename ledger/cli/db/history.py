@@ -12,11 +12,11 @@ from ledger.cli.app.adoption_options import DirectoryArgument, Source, ThroughOp
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.options import MIGRATIONS, DialectOption, VarOption
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.options import MIGRATIONS, FormatOption, VarOption
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import loaded_here
-from ledger.cli.db.options import Patience, Permission, confirm_outside, said_of
-from ledger.cli.db.target import Place, connection_of
+from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside, said_of
+from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text, number_of
 from ledger.errors import WrongArgument
 
@@ -59,16 +59,16 @@ def register(db_app: typer.Typer) -> None:
 
 async def adopt(
     ctx: typer.Context,
-    place: Place,
-    permission: Permission,
-    patience: Patience,
+    place: DatabaseOptions,
+    permission: OutsideLedgerOptions,
+    patience: TimeoutOptions,
     source: Source,
     directory: DirectoryArgument = MIGRATIONS,
-    dialect: DialectOption = None,
+    format: FormatOption = None,
     var: VarOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Take over what another tool has applied to one database, without running anything.
 
@@ -81,22 +81,22 @@ async def adopt(
     adoption = Adoption(source.from_, source.through, source.table, source.accept_missing)
     return await _adopt(
         ctx, place, permission, patience, adoption,
-        loaded(ctx, directory, dialect, var), dry_run=dry_run, yes=yes, output=Output(output),
+        loaded(ctx, directory, format, var), dry_run=dry_run, yes=yes, output=Output(output),
     )  # fmt: skip
 
 
 async def baseline(
     ctx: typer.Context,
-    place: Place,
-    permission: Permission,
-    patience: Patience,
+    place: DatabaseOptions,
+    permission: OutsideLedgerOptions,
+    patience: TimeoutOptions,
     through: ThroughOption = "",
     directory: DirectoryArgument = MIGRATIONS,
-    dialect: DialectOption = None,
+    format: FormatOption = None,
     var: VarOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Mark everything up to a version as applied in a database without any history.
 
@@ -109,15 +109,15 @@ async def baseline(
     adoption = Adoption(BASELINE, through)
     return await _adopt(
         ctx, place, permission, patience, adoption,
-        loaded(ctx, directory, dialect, var), dry_run=dry_run, yes=yes, output=Output(output),
+        loaded(ctx, directory, format, var), dry_run=dry_run, yes=yes, output=Output(output),
     )  # fmt: skip
 
 
 async def repair(
     ctx: typer.Context,
-    place: Place,
-    permission: Permission,
-    patience: Patience,
+    place: DatabaseOptions,
+    permission: OutsideLedgerOptions,
+    patience: TimeoutOptions,
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Which migration.")],
     accept_changed: Annotated[
         bool, typer.Option("--accept-changed", help="Take the text that the file has now.")
@@ -126,10 +126,10 @@ async def repair(
         bool, typer.Option("--gone", help="Accept that its file is not in the folder any more.")
     ] = False,
     directory: DirectoryArgument = MIGRATIONS,
-    dialect: DialectOption = None,
+    format: FormatOption = None,
     var: VarOption = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Accept, in one database, that an applied migration's file has changed or is gone.
 
@@ -146,7 +146,7 @@ async def repair(
     )
     what = "its file as it is now" if accept_changed else "that its file is gone"
     settings, outside = connection_of(place), permission.granted()
-    migrations = loaded(ctx, directory, dialect, var)
+    migrations = loaded(ctx, directory, format, var)
     confirm_outside(settings.place, f"accept of {version} {what}", outside, yes=yes)
     outcome = await accept(
         settings,
@@ -162,17 +162,17 @@ async def repair(
 
 
 def loaded(
-    ctx: typer.Context, directory: Path, dialect: str | None, var: Sequence[str] | None
+    ctx: typer.Context, directory: Path, format: str | None, var: Sequence[str] | None
 ) -> tuple[Migration, ...]:
     """The migrations of a folder, psql scripts too: nothing is run. Raises LoadError."""
-    return loaded_here(ctx, directory, dialect, var, psql=True)
+    return loaded_here(ctx, directory, format, var, psql=True)
 
 
 async def _adopt(
     ctx: typer.Context,
-    place: Place,
-    permission: Permission,
-    patience: Patience,
+    place: DatabaseOptions,
+    permission: OutsideLedgerOptions,
+    patience: TimeoutOptions,
     adoption: Adoption,
     migrations: tuple[Migration, ...],
     *,

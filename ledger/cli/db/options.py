@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Permission(OptionGroup):
+class OutsideLedgerOptions(OptionGroup):
     """Leave to change a database that belongs to a ledger's fleet."""
 
     outside_ledger: Annotated[
@@ -61,7 +61,7 @@ def confirm_outside(place: str, what: str, outside: Outside | None, *, yes: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Patience(OptionGroup):
+class TimeoutOptions(OptionGroup):
     """How long statements may wait and run."""
 
     lock_timeout: Annotated[

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from ledger.cli.app.output import say
-from ledger.cli.db.target import Place, connection_of
+from ledger.cli.db.target import DatabaseOptions, connection_of
 from migrations import standalone
-from migrations.backfill.progress import Pace, progress_text
+from migrations.backfill.progress import ProgressThrottle, progress_text
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.phases import held_back
 from migrations.model.work import BatchProgress, Silence
@@ -17,7 +17,7 @@ LONG_MS = 500
 """A statement that took so long is worth a line of its own."""
 
 
-async def say_held_back(place: Place, held: Sequence[Migration]) -> None:
+async def say_held_back(place: DatabaseOptions, held: Sequence[Migration]) -> None:
     """Say which phases did not go and are not applied."""
     if not held:
         return
@@ -32,7 +32,7 @@ class Telling(Silence):
     """One line per migration, per wait, and per statement that took long; and how data moves."""
 
     def __init__(self) -> None:
-        self._pace = Pace(datetime.now(UTC))
+        self._pace = ProgressThrottle(datetime.now(UTC))
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Say what is waited for."""
@@ -41,7 +41,7 @@ class Telling(Silence):
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """Say which migration begins."""
-        self._pace = Pace(datetime.now(UTC))
+        self._pace = ProgressThrottle(datetime.now(UTC))
         say(f"{direction} {migration.label}")
         if direction is Direction.UP:
             for note in migration.notes:

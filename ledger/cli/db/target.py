@@ -21,7 +21,7 @@ FORM = "write env:NAME, file:PATH, or postgresql://user@host:port/dbname"
 
 
 @dataclass(frozen=True, slots=True)
-class Place(OptionGroup):
+class DatabaseOptions(OptionGroup):
     """One database, and whether it may be talked to without proof of who answers."""
 
     database: Annotated[
@@ -46,7 +46,7 @@ class Place(OptionGroup):
     ] = False
 
 
-def connection_of(place: Place) -> ConnectionSettings:
+def connection_of(place: DatabaseOptions) -> ConnectionSettings:
     """How to connect. Warns of a password on the command line; raises `WrongArgument`."""
     from ledger.bus.security import is_loopback
     from migrations.target.session import ConnectionSettings

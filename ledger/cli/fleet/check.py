@@ -10,8 +10,8 @@ import typer
 from ledger.cli.app.command import Session, command, opened
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import at_work
-from ledger.cli.app.options import SelectOption, Why
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.options import ReasonOptions, SelectOption
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.backups import backup_rows, backup_text
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ def register(fleet_app: typer.Typer) -> None:
 
 async def check(
     ctx: typer.Context,
-    why: Why,
+    why: ReasonOptions,
     select: SelectOption = "",
     timeout: Annotated[
         float,
         typer.Option("--timeout", metavar="SECONDS", min=0.0, help="Show what came until then."),
     ] = PATIENCE_S,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Look at every database: reachable, TLS, rights, server version, identity, journal.
 

@@ -9,10 +9,10 @@ import typer
 
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
-from ledger.cli.app.options import DatabaseArgument, SelectOption, Why
-from ledger.cli.app.output import Format, FormatOption, Output
+from ledger.cli.app.options import DatabaseArgument, ReasonOptions, SelectOption
+from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.fleet import check
-from ledger.cli.fleet.options import EXAMPLE_FILE, Place
+from ledger.cli.fleet.options import EXAMPLE_FILE, ConnectionOptions
 
 if TYPE_CHECKING:
     from ledger.domain.fleet import DatabaseRecord
@@ -40,21 +40,21 @@ def register(app: typer.Typer) -> None:
 async def add(
     ctx: typer.Context,
     database: DatabaseArgument,
-    place: Place,
-    why: Why,
+    place: ConnectionOptions,
+    why: ReasonOptions,
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")
     ] = None,
     yes: UnaskedYesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Register one database. Nothing connects to it yet: `ledger fleet check` does."""
-    from ledger.cli.fleet.file import Entry, connection_of, labels_of
+    from ledger.cli.fleet.file import FleetFileEntry, connection_of, labels_of
 
     connection = connection_of(database, place.url, place.fields())
     async with opened(ctx) as session:
         pool = place.pool or session.settings.pool
-        entry = Entry(database, pool, connection, labels_of(label or ()))
+        entry = FleetFileEntry(database, pool, connection, labels_of(label or ()))
         await session.ledger.fleet.preview_import([entry])
         announce(session.ledger.name, [f"register 1 database, {database}"])
         await session.ledger.fleet.add(database, pool, connection, entry.labels, why.asked())
@@ -75,9 +75,9 @@ async def add(
 async def import_(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML; an example stands below.")],
-    why: Why,
+    why: ReasonOptions,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Register every database of a YAML file; what is registered alike already is left alone.
 
@@ -109,7 +109,7 @@ async def import_(
     examples=("ledger fleet list -s tier=gold", "ledger fleet list -o json"),
 )
 async def list_(
-    ctx: typer.Context, select: SelectOption = "", output: FormatOption = Format.TABLE
+    ctx: typer.Context, select: SelectOption = "", output: OutputOption = OutputFormat.TABLE
 ) -> None:
     """List the databases of the fleet; passwords are references and are shown as such."""
     async with opened(ctx) as session:
@@ -136,7 +136,7 @@ async def list_(
 async def label(
     ctx: typer.Context,
     database: DatabaseArgument,
-    why: Why,
+    why: ReasonOptions,
     labels: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Labels to set.")
     ] = None,
@@ -144,7 +144,7 @@ async def label(
         list[str] | None, typer.Option("--remove", metavar="NAME", help="Label to take away.")
     ] = None,
     yes: UnaskedYesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Set and remove labels of one database; the others stay."""
     from ledger.cli.fleet.file import changed_labels
@@ -166,10 +166,10 @@ async def label(
 async def repoint(
     ctx: typer.Context,
     database: DatabaseArgument,
-    place: Place,
-    why: Why,
+    place: ConnectionOptions,
+    why: ReasonOptions,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Say that a database moved or was restored: its identity and journal are read again.
 
@@ -199,9 +199,9 @@ async def repoint(
 async def suspend(
     ctx: typer.Context,
     database: DatabaseArgument,
-    why: Why,
+    why: ReasonOptions,
     yes: UnaskedYesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Leave a database out of new orders until it is reinstated."""
     async with opened(ctx) as session:
@@ -218,9 +218,9 @@ async def suspend(
 async def reinstate(
     ctx: typer.Context,
     database: DatabaseArgument,
-    why: Why,
+    why: ReasonOptions,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Let a database take part again as it is now: identity and journal are read again."""
     async with opened(ctx) as session:
@@ -243,9 +243,9 @@ async def reinstate(
 async def retire(
     ctx: typer.Context,
     database: DatabaseArgument,
-    why: Why,
+    why: ReasonOptions,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Take a database out of the fleet for good; its history stays."""
     async with opened(ctx) as session:
@@ -269,5 +269,5 @@ def _record(record: DatabaseRecord) -> dict[str, object]:
     }
 
 
-def _done(output: Format, kind: str, database: str, what: str) -> None:
+def _done(output: OutputFormat, kind: str, database: str, what: str) -> None:
     Output(output).record(kind, {"database": database}, f"{database}: {what}")

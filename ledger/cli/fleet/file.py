@@ -48,7 +48,7 @@ class _File(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FleetFileEntry:
     """One database of the file, with what its pool says filled in."""
 
     database: str
@@ -57,7 +57,7 @@ class Entry:
     labels: Mapping[str, str]
 
 
-def read_fleet(file: Path, default_pool: str) -> list[Entry]:
+def read_fleet(file: Path, default_pool: str) -> list[FleetFileEntry]:
     """The databases of a YAML file, in its order. Raises `FleetFileError`."""
     try:
         content = _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
@@ -77,7 +77,9 @@ def read_fleet(file: Path, default_pool: str) -> list[Entry]:
     return [_entry(file, entry, content.pools, default_pool) for entry in content.databases]
 
 
-def _entry(file: Path, entry: _Entry, pools: Mapping[str, _Template], default_pool: str) -> Entry:
+def _entry(
+    file: Path, entry: _Entry, pools: Mapping[str, _Template], default_pool: str
+) -> FleetFileEntry:
     pool = entry.pool or default_pool
     template = pools.get(pool, _Template())
     common = template.model_dump(exclude_none=True, exclude={"labels"})
@@ -86,7 +88,7 @@ def _entry(file: Path, entry: _Entry, pools: Mapping[str, _Template], default_po
         connection = _connection(entry.database, common | own)
     except WrongArgument as error:
         raise FleetFileError(f"{file}, database {entry.database}: {error}") from None
-    return Entry(entry.database, pool, connection, template.labels | entry.labels)
+    return FleetFileEntry(entry.database, pool, connection, template.labels | entry.labels)
 
 
 def connection_of(database: str, url: str | None, given: Mapping[str, Any]) -> Connection:

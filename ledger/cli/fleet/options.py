@@ -19,7 +19,7 @@ databases:
 
 
 @dataclass(frozen=True, slots=True)
-class Place(OptionGroup):
+class ConnectionOptions(OptionGroup):
     """Where a database is and how agents log in there."""
 
     url: Annotated[

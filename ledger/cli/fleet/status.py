@@ -10,7 +10,7 @@ import typer
 
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.options import SelectOption
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 
 async def status(
-    ctx: typer.Context, select: SelectOption = "", output: FormatOption = Format.TABLE
+    ctx: typer.Context, select: SelectOption = "", output: OutputOption = OutputFormat.TABLE
 ) -> None:
     """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
     async with opened(ctx) as session:
@@ -104,7 +104,7 @@ def show_overview(overview: Overview, output: Output) -> None:
     for rollout in overview.unfinished:
         say(f"rollout {rollout} is unfinished; see `ledger rollout status {rollout}`")
     if overview.bundle is None:
-        say("no bundle is registered; `ledger up` or `ledger migration register` does that")
+        say("no bundle is registered; `ledger up` or `ledger bundle register` does that")
     for database in overview.unread:
         say(
             f"{database}: its journal was not read yet since it was reinstated, so what it lost is "

@@ -10,7 +10,7 @@ import typer
 
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.bundle.commands import DIGEST_SHOWN
 from ledger.domain.wording import failure_text
 
@@ -68,7 +68,7 @@ async def history(
     ] = None,
     after: AfterOption = 0,
     limit: LimitOption = PAGE,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show what happened to a database, in a rollout, or at people's requests; oldest first."""
     async with opened(ctx) as session:
@@ -92,7 +92,7 @@ async def events(
     kind: Annotated[
         list[str] | None, typer.Option("--type", help="Only this type of event; may be repeated.")
     ] = None,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show the log itself, in its order: every event as it was recorded."""
     from ledger.store.log.history import EventFilter
@@ -110,7 +110,7 @@ async def events(
     _more(found, limit)
 
 
-async def replay(ctx: typer.Context, output: FormatOption = Format.TABLE) -> ExitCode:
+async def replay(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> ExitCode:
     """Build every table of the read models again beside the live ones, and show what differs.
 
     Nothing is changed and the ledger keeps working. Ends with 7 when something differs.
@@ -136,7 +136,7 @@ async def replay(ctx: typer.Context, output: FormatOption = Format.TABLE) -> Exi
 
 
 @command(audit_app, "verify", examples=("ledger audit verify", "ledger audit verify -o json"))
-async def verify(ctx: typer.Context, output: FormatOption = Format.TABLE) -> ExitCode:
+async def verify(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> ExitCode:
     """Walk the whole log and check every hash; names the first bad position.
 
     Whoever can change the log and its head together can re-hash unseen by this: keep the chain's

@@ -11,8 +11,14 @@ from ledger.cli.app.adoption_options import DirectoryArgument, Source, ThroughOp
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.options import MIGRATIONS, DialectOption, Travel, Waiting, Why
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.options import (
+    MIGRATIONS,
+    FormatOption,
+    ReasonOptions,
+    RolloutOptions,
+    WaitOptions,
+)
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import declared
 from ledger.cli.rollout.plan import plan_request
 from ledger.cli.rollout.watch import stay
@@ -56,9 +62,9 @@ def register(app: typer.Typer) -> None:
 
 async def adopt(
     ctx: typer.Context,
-    travel: Travel,
-    why: Why,
-    waiting: Waiting,
+    travel: RolloutOptions,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     source: Source,
     directory: DirectoryArgument = MIGRATIONS,
     dry_run: Annotated[
@@ -66,7 +72,7 @@ async def adopt(
         typer.Option("--dry-run", help="Agents look, read-only; show the match per database."),
     ] = False,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Take over what another tool has applied, across the fleet, without running anything.
 
@@ -95,13 +101,13 @@ async def adopt(
 
 async def baseline(
     ctx: typer.Context,
-    travel: Travel,
-    why: Why,
-    waiting: Waiting,
+    travel: RolloutOptions,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     through: ThroughOption = "",
     directory: DirectoryArgument = MIGRATIONS,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Mark everything up to a version as applied, in databases without any history.
 
@@ -134,9 +140,9 @@ async def repair(
         str | None, typer.Option("--ticket", help="Ticket or change number; kept in the record.")
     ] = None,
     directory: DirectoryArgument = MIGRATIONS,
-    dialect: DialectOption = None,
+    format: FormatOption = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Accept that the file of a known migration has changed, or is gone.
 
@@ -148,9 +154,9 @@ async def repair(
     async with opened(ctx) as session:
         what = "stands for the one that was applied" if accept_changed else "is in no folder"
         confirm(session.ledger.name, [f"record that the file of {version} {what}"], yes=yes)
-        bundles, asked = session.ledger.bundles, Why(reason, ticket).asked()
+        bundles, asked = session.ledger.bundles, ReasonOptions(reason, ticket).asked()
         accept = bundles.accept_changed if accept_changed else bundles.accept_gone
-        await accept(directory, version, asked, dialect)
+        await accept(directory, version, asked, format)
     Output(output).record(
         "repair",
         {"version": version, "accepted": "changed" if accept_changed else "gone"},
@@ -170,9 +176,9 @@ def refuse_unknown(tool: str) -> None:
 
 async def _travel(
     ctx: typer.Context,
-    travel: Travel,
-    why: Why,
-    waiting: Waiting,
+    travel: RolloutOptions,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     adoption: Adoption,
     directory: Path,
     *,

@@ -10,7 +10,7 @@ import typer
 from ledger.cli.app.command import flags_of, opened
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import at_work
-from ledger.cli.app.options import Travel, Why
+from ledger.cli.app.options import ReasonOptions, RolloutOptions
 from ledger.cli.app.output import Output, say
 from ledger.cli.app.variables import declared, reading_of
 from ledger.cli.fleet.check import PATIENCE_S, answers
@@ -27,8 +27,8 @@ COLUMNS = ("database", "table", "taken", "pending", "no_file", "problem")
 
 async def look(
     ctx: typer.Context,
-    travel: Travel,
-    why: Why,
+    travel: RolloutOptions,
+    why: ReasonOptions,
     adoption: Adoption,
     directory: Path,
     output: Output,
@@ -39,7 +39,7 @@ async def look(
 
     variables = declared(travel.var, flags_of(ctx).load().settings)
     reading = reading_of(variables, psql=travel.allow_psql)
-    migrations = load_folder(directory, travel.dialect, reading).migrations
+    migrations = load_folder(directory, travel.format, reading).migrations
     async with opened(ctx) as session:
         fleet = session.ledger.fleet
         check = await fleet.check(travel.select, why.asked(), Purpose.ADOPT, adoption)
@@ -81,13 +81,14 @@ def _chosen(answer: DatabaseInspected, adoption: Adoption) -> tuple[HistoryFound
 
 
 def _matched(found: HistoryFound, migrations: tuple[Migration, ...], adoption: Adoption) -> Match:
-    from migrations.adoption.history import History, Row, Tool
+    from migrations.adoption.history import ForeignHistory, ForeignRow, Tool
     from migrations.adoption.match import match
 
     rows = tuple(
-        Row(one.version, one.name, one.below, one.repeatable, one.checksum) for one in found.rows
+        ForeignRow(one.version, one.name, one.below, one.repeatable, one.checksum)
+        for one in found.rows
     )
-    history = History(Tool(found.tool), found.table, rows, found.count, found.problem)
+    history = ForeignHistory(Tool(found.tool), found.table, rows, found.count, found.problem)
     return match(
         history, migrations, through=adoption.through, accept_missing=adoption.accept_missing
     )

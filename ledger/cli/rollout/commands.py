@@ -13,12 +13,12 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.options import (
     MIGRATIONS,
     FolderOption,
+    ReasonOptions,
     RolloutArgument,
-    Travel,
-    Waiting,
-    Why,
+    RolloutOptions,
+    WaitOptions,
 )
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.rollout.progress import words
 from ledger.cli.rollout.start import BundleOption, ToOption, travel_with
 from ledger.cli.rollout.status import LISTED, listed, show_rollout
@@ -45,14 +45,14 @@ def register(app: typer.Typer) -> None:
 )
 async def start(
     ctx: typer.Context,
-    travel: Travel,
-    why: Why,
-    waiting: Waiting,
+    travel: RolloutOptions,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Plan a rollout, start it, and stay with it; `ledger up` is the short form."""
     return await travel_with(
@@ -63,10 +63,10 @@ async def start(
 @command(rollout_app, "pause", examples=("ledger rollout pause --reason 'high load'",))
 async def pause(
     ctx: typer.Context,
-    why: Why,
+    why: ReasonOptions,
     rollout: RolloutArgument = None,
     yes: UnaskedYesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Order nothing new; what runs finishes."""
     async with opened(ctx) as session:
@@ -84,11 +84,11 @@ async def pause(
 )
 async def resume(
     ctx: typer.Context,
-    why: Why,
-    waiting: Waiting,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     rollout: RolloutArgument = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Go on with a paused or halted rollout; failures known by now no longer count."""
 
@@ -105,13 +105,13 @@ async def resume(
 )
 async def abort(
     ctx: typer.Context,
-    why: Why,
+    why: ReasonOptions,
     rollout: RolloutArgument = None,
     cancel: Annotated[
         bool, typer.Option("--cancel", help="Cancel what runs, too; else that finishes.")
     ] = False,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """End a rollout where it stands; nothing is taken back."""
     async with opened(ctx) as session:
@@ -125,11 +125,11 @@ async def abort(
 @command(rollout_app, "rollback", examples=("ledger rollout rollback --reason 'errors at login'",))
 async def rollback(
     ctx: typer.Context,
-    why: Why,
-    waiting: Waiting,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     rollout: RolloutArgument = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Take a rollout back exactly where it ran, newest first. Asks for the ledger's name."""
 
@@ -148,15 +148,15 @@ async def rollback(
 )
 async def retry(
     ctx: typer.Context,
-    why: Why,
-    waiting: Waiting,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     rollout: RolloutArgument = None,
     databases: Annotated[
         list[str] | None,
         typer.Argument(metavar="[DATABASE]...", help="Default: all that failed or are unknown."),
     ] = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Try failed databases of a rollout again."""
 
@@ -168,7 +168,7 @@ async def retry(
 
 @command(rollout_app, "status", examples=("ledger rollout status", "ledger rollout status 7c1e"))
 async def status(
-    ctx: typer.Context, rollout: RolloutArgument = None, output: FormatOption = Format.TABLE
+    ctx: typer.Context, rollout: RolloutArgument = None, output: OutputOption = OutputFormat.TABLE
 ) -> None:
     """Show where a rollout is, and for each unfinished database what it waits for."""
     async with opened(ctx) as session:
@@ -177,7 +177,7 @@ async def status(
 
 
 @command(rollout_app, "list", examples=("ledger rollout list",))
-async def list_(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None:
+async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
     """List all rollouts, newest first."""
     async with opened(ctx) as session:
         found = await session.ledger.rollouts.list()
@@ -198,12 +198,12 @@ async def watch(
         float | None,
         typer.Option("--timeout", metavar="SECONDS", min=0.0, help="Stop after this long."),
     ] = None,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Stay with a rollout until it ends; in one-process mode, carry its work on."""
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
-        waiting = Waiting(wait=True, timeout=timeout)
+        waiting = WaitOptions(wait=True, timeout=timeout)
         return await stay(session, chosen, waiting, Output(output))
 
 
@@ -236,8 +236,8 @@ async def _change(
     rollout: str | None,
     verb: str,
     ask: Callable[[Session, str, bool], Awaitable[None]],
-    waiting: Waiting,
-    output: Format,
+    waiting: WaitOptions,
+    output: OutputFormat,
     *,
     yes: bool,
     typed: bool = False,
@@ -253,7 +253,7 @@ async def _change(
         return await stay(session, chosen, waiting, Output(output), wanted)
 
 
-async def _told(session: Session, rollout: str, output: Format) -> None:
+async def _told(session: Session, rollout: str, output: OutputFormat) -> None:
     status = await session.ledger.rollouts.status(rollout)
     text = f"rollout {rollout} is {words(status.status)}"
     Output(output).record("rollout.status", status.document(), text)

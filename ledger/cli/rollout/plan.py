@@ -10,9 +10,9 @@ from ledger.cli.app.output import Output, say
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
-    from ledger.cli.app.options import Travel, Why
+    from ledger.cli.app.options import ReasonOptions, RolloutOptions
     from ledger.contracts.registry import Adoption, Variable
-    from ledger.service.plans import PlannedStep, PlanPreview, PlanRequest
+    from ledger.service.plans import PlannedStep, PlanOptions, PlanPreview
     from ledger.settings import RolloutSection
 
 LISTED = 12
@@ -20,9 +20,9 @@ LISTED = 12
 
 
 def plan_request(
-    travel: Travel,
+    travel: RolloutOptions,
     defaults: RolloutSection,
-    why: Why,
+    why: ReasonOptions,
     *,
     direction: str,
     folder: Path | None,
@@ -31,9 +31,9 @@ def plan_request(
     steps_down: int = 1,
     adoption: Adoption | None = None,
     variables: Sequence[Variable] = (),
-) -> PlanRequest:
+) -> PlanOptions:
     """What the command line asks for; what it leaves open comes from the settings."""
-    from ledger.service.plans import PlanRequest
+    from ledger.service.plans import PlanOptions
     from migrations.model.phases import LAST_BY_DEFAULT, Phase
 
     if travel.phase is not None and direction != "up":
@@ -42,7 +42,7 @@ def plan_request(
     def chosen(option: Any, setting: Any) -> Any:
         return setting if option is None else option
 
-    return PlanRequest(
+    return PlanOptions(
         direction=direction,
         folder=folder,
         bundle=bundle,
@@ -63,7 +63,7 @@ def plan_request(
         out_of_order=travel.allow_out_of_order,
         adoption=adoption,
         variables=variables,
-        dialect=travel.dialect,
+        format=travel.format,
         psql=travel.allow_psql,
     )
 

@@ -9,8 +9,8 @@ import typer
 
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
-from ledger.cli.app.options import DatabaseArgument, Why
-from ledger.cli.app.output import Format, FormatOption, Output
+from ledger.cli.app.options import DatabaseArgument, ReasonOptions
+from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.rollout.commands import chosen_rollout
 from ledger.errors import WrongArgument
 
@@ -42,7 +42,7 @@ async def resolve(
         str | None, typer.Option("--rollout", help="Default: the only unfinished one.")
     ] = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Settle what no probe could: say that a migration is, or is not, applied in a database."""
     if applied is None:
@@ -54,7 +54,7 @@ async def resolve(
             session.ledger.rollouts.resolve,
             *(chosen, database, migration),
             applied=applied,
-            asked=Why(reason, ticket).asked(),
+            asked=ReasonOptions(reason, ticket).asked(),
         )
         await resolving(dry=True)
         confirm(

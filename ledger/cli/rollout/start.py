@@ -10,8 +10,14 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.options import MIGRATIONS, FolderOption, Travel, Waiting, Why
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.options import (
+    MIGRATIONS,
+    FolderOption,
+    ReasonOptions,
+    RolloutOptions,
+    WaitOptions,
+)
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import declared
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
 from ledger.cli.rollout.watch import stay
@@ -56,15 +62,15 @@ def register(app: typer.Typer) -> None:
 
 async def plan(
     ctx: typer.Context,
-    travel: Travel,
-    why: Why,
+    travel: RolloutOptions,
+    why: ReasonOptions,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
     down: Annotated[
         int, typer.Option("--down", metavar="N", min=0, help="Plan taking back N migrations.")
     ] = 0,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
 
@@ -88,14 +94,14 @@ async def plan(
 
 async def up(
     ctx: typer.Context,
-    travel: Travel,
-    why: Why,
-    waiting: Waiting,
+    travel: RolloutOptions,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Bring databases up: roll out every migration of the folder that they do not have yet.
 
@@ -109,16 +115,16 @@ async def up(
 
 async def down(
     ctx: typer.Context,
-    travel: Travel,
-    why: Why,
-    waiting: Waiting,
+    travel: RolloutOptions,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     steps: Annotated[
         int, typer.Argument(metavar="[N]", min=1, help="How many migrations to take back.")
     ] = 1,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Take the newest N migrations of the folder back, wherever they are applied.
 
@@ -149,9 +155,9 @@ async def down(
 
 async def travel_with(
     ctx: typer.Context,
-    travel: Travel,
-    why: Why,
-    waiting: Waiting,
+    travel: RolloutOptions,
+    why: ReasonOptions,
+    waiting: WaitOptions,
     folder: Path,
     bundle: str | None,
     *,

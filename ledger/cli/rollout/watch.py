@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ledger.cli.app.command import Session
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import at_work
-from ledger.cli.app.options import Waiting
+from ledger.cli.app.options import WaitOptions
 from ledger.cli.app.output import Output, say
 from ledger.cli.rollout.progress import BACKWARDS, display, words
 
@@ -27,7 +27,7 @@ STILL = ("halted", "paused")
 
 
 async def stay(
-    session: Session, rollout: str, waiting: Waiting, output: Output, wanted: str | None = None
+    session: Session, rollout: str, waiting: WaitOptions, output: Output, wanted: str | None = None
 ) -> ExitCode:
     """Stay with `rollout` until it ends or the person leaves.
 

@@ -8,7 +8,7 @@ from importlib import metadata
 import typer
 
 from ledger.cli.app.command import command, flags_of
-from ledger.cli.app.output import Format, FormatOption, Output
+from ledger.cli.app.output import Output, OutputFormat, OutputOption
 
 config_app = typer.Typer(no_args_is_help=True, help="Settings and where they come from.")
 
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         "LEDGER_POOL=eu ledger config show",
     ),
 )
-async def show(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None:
+async def show(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show every setting with its value and its origin; secrets are masked.
 
     Flags win over LEDGER_* variables, these over ./ledger.toml, that over the user's own file.
@@ -46,7 +46,7 @@ async def show(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None:
     )
 
 
-async def version(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None:
+async def version(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
     """Show the versions of this program and of what it runs on."""
     import platform
 

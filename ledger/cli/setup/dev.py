@@ -14,7 +14,7 @@ import typer
 
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 FOLDER = Path(".ledger-dev")
 """Where the servers keep everything, unless said otherwise."""
@@ -43,7 +43,7 @@ async def dev(
         bool, typer.Option("--reset", help="Delete what the folder holds first.")
     ] = False,
     yes: YesOption = False,
-    output: FormatOption = Format.TABLE,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Start a PostgreSQL server, and with --kafka a broker, on free ports; Ctrl-C stops them.
 
@@ -68,7 +68,7 @@ async def dev(
     say(f"stopped; the data stays in {servers.folder} until `ledger dev --reset`")
 
 
-def _tell(output: Format, folder: Path, variables: Mapping[str, str]) -> None:
+def _tell(output: OutputFormat, folder: Path, variables: Mapping[str, str]) -> None:
     file = _write_settings(folder, variables)
     text = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
     fields = {"folder": str(folder), "settings_file": str(file), "variables": variables}

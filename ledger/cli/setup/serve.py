@@ -10,7 +10,7 @@ import typer
 
 from ledger.cli.app.command import command, flags_of
 from ledger.cli.app.confirm import YesOption, confirm
-from ledger.cli.app.output import Format, FormatOption, Output, say
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 if TYPE_CHECKING:
     from ledger.store.install import Installed
@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
 
 
 async def init(
-    ctx: typer.Context, yes: YesOption = False, output: FormatOption = Format.TABLE
+    ctx: typer.Context, yes: YesOption = False, output: OutputOption = OutputFormat.TABLE
 ) -> None:
     """Install the ledger in its database: its schema, and the roles viewer, operator, service.
 
@@ -53,7 +53,7 @@ async def init(
 
 
 async def upgrade(
-    ctx: typer.Context, yes: YesOption = False, output: FormatOption = Format.TABLE
+    ctx: typer.Context, yes: YesOption = False, output: OutputOption = OutputFormat.TABLE
 ) -> None:
     """Bring the ledger's schema to the version of this program. Again is harmless."""
     from ledger.runtime import upgrade as bring_forward
@@ -65,7 +65,7 @@ async def upgrade(
     _tell(output, "upgrade", settings.name, installed, "is up to date")
 
 
-async def serve(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None:
+async def serve(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
     """Lead: follow the log, order, take reports, until stopped.
 
     With a broker, agents run elsewhere (`ledger-agent run`); without one they live in this process.
@@ -88,7 +88,7 @@ async def serve(ctx: typer.Context, output: FormatOption = Format.TABLE) -> None
     say("stopped")
 
 
-def _tell(output: Format, kind: str, name: str, installed: Installed, word: str) -> None:
+def _tell(output: OutputFormat, kind: str, name: str, installed: Installed, word: str) -> None:
     Output(output).record(
         kind,
         {

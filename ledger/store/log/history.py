@@ -50,7 +50,7 @@ class EventFilter:
     database: str | None = None
 
 
-class History:
+class Timelines:
     """Timelines from the log, oldest first, page by page: `after` is a position.
 
     Every method raises `UnknownMessage` for an event that this version cannot read.

@@ -21,7 +21,7 @@ from ledger.contracts.reports import Event
 from ledger.store.connections import Connection
 from ledger.store.log.decode import decode_again
 from ledger.store.views.patches import Batch
-from ledger.store.views.projected_rows import Place
+from ledger.store.views.projected_rows import EventPlace
 from ledger.store.views.projections import databases_of, patches
 from ledger.store.views.rebuild import CopiedNames, Filling
 from ledger.store.views.table_sql import LIVE
@@ -44,9 +44,9 @@ READ_LOG = """
     SELECT position, stream, recorded_by, recorded_at, metadata, type, schema_version, body
     FROM ledger.log WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
 """
-"""The first five are a `Place`."""
+"""The first five are a `EventPlace`."""
 
-Progress = Callable[[int, int], None]
+RebuildProgress = Callable[[int, int], None]
 """Hears the position reached and the position to reach."""
 
 
@@ -77,7 +77,7 @@ async def catch_up(connection: Connection) -> int:
     return position
 
 
-async def rebuild(connection: Connection, progress: Progress | None = None) -> int:
+async def rebuild(connection: Connection, progress: RebuildProgress | None = None) -> int:
     """Empty the live tables and build them again from the whole log, in one transaction.
 
     Readers see the old rows until it is done. Raises `UnknownMessage` and then changes nothing.
@@ -94,7 +94,7 @@ async def rebuild(connection: Connection, progress: Progress | None = None) -> i
 
 
 async def fold(
-    connection: Connection, filling: Filling, upto: int, progress: Progress | None = None
+    connection: Connection, filling: Filling, upto: int, progress: RebuildProgress | None = None
 ) -> int:
     """Fold the log from its beginning into the tables of `filling`; the position reached.
 
@@ -139,7 +139,7 @@ def fold_rows(
     """
     reached = after
     for row in rows:
-        place = Place._make(row[:5])
+        place = EventPlace._make(row[:5])
         try:
             event = opened(*row[5:])
         except UnknownMessage:

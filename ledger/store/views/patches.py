@@ -21,7 +21,7 @@ from uuid import UUID
 from ledger.store.views.tables import ANSWERED_LOOK, ATTEMPT, PARTS, SPOKEN_HEAD, TABLES, Table
 
 
-class Kind(Enum):
+class PatchKind(Enum):
     """How a patch is applied."""
 
     PUT = "put"
@@ -29,7 +29,7 @@ class Kind(Enum):
     CHANGE = "change"
 
 
-PUT, CHANGE = Kind.PUT, Kind.CHANGE
+PUT, CHANGE = PatchKind.PUT, PatchKind.CHANGE
 """Looked up once: an enum's member costs more than the comparison."""
 
 
@@ -38,7 +38,7 @@ class Patch:
     """One row's change. `fills` are columns to set only where they are NULL (`change` only)."""
 
     table: Table
-    kind: Kind
+    kind: PatchKind
     key: tuple[Any, ...]
     sets: dict[str, Any]
     fills: dict[str, Any] | None = None
@@ -148,7 +148,7 @@ def _add_guarded(layers: list[Layer], patch: Patch) -> None:
     if last >= 0:
         row = layers[last][patch.key]
         same_command = row.sets["command"] == patch.sets["command"]
-        if same_command and row.kind is patch.kind is Kind.PUT:
+        if same_command and row.kind is patch.kind is PatchKind.PUT:
             layers[last][patch.key] = patch
             return
     if last + 1 == len(layers):

@@ -18,13 +18,13 @@ from uuid import UUID
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.registry import Mode
-from ledger.store.views.patches import CHANGE, PUT, Kind, Patch
+from ledger.store.views.patches import CHANGE, PUT, Patch, PatchKind
 from ledger.store.views.projected_rows import (
     NO_FAILURE,
     NOT_LEFT_OUT,
     REPORTS_SUFFIX,
     UNANSWERED,
-    Place,
+    EventPlace,
     applied_row,
     attempt_change,
     contact_columns,
@@ -54,7 +54,7 @@ NOT_INSPECTED: dict[str, Any] = {
 # --- orders and their reports ---------------------------------------------------------------------
 
 
-def ordered(event: e.Ordered, place: Place) -> list[Patch]:
+def ordered(event: e.Ordered, place: EventPlace) -> list[Patch]:
     """An attempt begins, and speaks for its database from here on."""
     row = {
         "rollout": event.rollout,
@@ -80,7 +80,7 @@ def ordered(event: e.Ordered, place: Place) -> list[Patch]:
     ]
 
 
-def left_out(event: e.DatabaseLeftOut, place: Place) -> list[Patch]:
+def left_out(event: e.DatabaseLeftOut, place: EventPlace) -> list[Patch]:
     """The fleet left the database out, until it is ordered or asked for again."""
     columns = {
         "left_out_position": place.position,
@@ -90,17 +90,17 @@ def left_out(event: e.DatabaseLeftOut, place: Place) -> list[Patch]:
     return [planned_change(event.rollout, event.database, columns)]
 
 
-def attempt_started(event: r.AttemptStarted, place: Place) -> list[Patch]:
+def attempt_started(event: r.AttemptStarted, place: EventPlace) -> list[Patch]:
     """An agent has it."""
     return [attempt_change(event.command, {"started_at": place.recorded_at})]
 
 
-def timed_out(event: e.AttemptTimedOut, place: Place) -> list[Patch]:
+def timed_out(event: e.AttemptTimedOut, place: EventPlace) -> list[Patch]:
     """Nobody answered in time; an answer that comes later still counts."""
     return [attempt_change(event.command, {"timed_out_position": place.position})]
 
 
-def finished(event: r.AttemptFinished, place: Place) -> list[Patch]:
+def finished(event: r.AttemptFinished, place: EventPlace) -> list[Patch]:
     """The last word on an attempt."""
     verdict, head = event.verdict, event.journal_head
     failure = NO_FAILURE if verdict is DONE else failure_columns(event.failure)
@@ -118,35 +118,35 @@ def finished(event: r.AttemptFinished, place: Place) -> list[Patch]:
     return changed
 
 
-def batch_progressed(event: r.BatchProgressed, place: Place) -> list[Patch]:
+def batch_progressed(event: r.BatchProgressed, place: EventPlace) -> list[Patch]:
     """How far a data migration is."""
     said = event.model_dump_json(exclude={"database", "command"})
     return [attempt_change(event.command, {"progress": said})]
 
 
-def refused(event: r.CommandRefused, place: Place) -> list[Patch]:
+def refused(event: r.CommandRefused, place: EventPlace) -> list[Patch]:
     """Why an agent did not try."""
     return [failing(event.command, event.failure)]
 
 
-def identified(event: r.DatabaseIdentified, place: Place) -> list[Patch]:
+def identified(event: r.DatabaseIdentified, place: EventPlace) -> list[Patch]:
     """A database was reached, and this is who it is."""
     columns = {"server_version": event.server_version, **contact_columns(place)}
     return [fleet_change(event.database, columns, identity_columns(event.identity))]
 
 
-def migration_applied(event: r.MigrationApplied, place: Place) -> list[Patch]:
+def migration_applied(event: r.MigrationApplied, place: EventPlace) -> list[Patch]:
     """A migration is in force."""
     return [_in_force(event, "applied", place), attempt_change(event.command, {"touched": True})]
 
 
-def migration_rolled_back(event: r.MigrationRolledBack, place: Place) -> list[Patch]:
+def migration_rolled_back(event: r.MigrationRolledBack, place: EventPlace) -> list[Patch]:
     """A migration was undone."""
     patch = _in_force(event, "rolled_back", place)
     return [patch, attempt_change(event.command, {"touched": True})]
 
 
-def history_adopted(event: r.HistoryAdopted, place: Place) -> list[Patch]:
+def history_adopted(event: r.HistoryAdopted, place: EventPlace) -> list[Patch]:
     """What another tool had applied is in force; what was let go of is not."""
     taken = [
         applied_row(
@@ -167,7 +167,7 @@ def history_adopted(event: r.HistoryAdopted, place: Place) -> list[Patch]:
     return [*taken, *released, *touched]
 
 
-def skipped(event: r.MigrationSkipped, place: Place) -> list[Patch]:
+def skipped(event: r.MigrationSkipped, place: EventPlace) -> list[Patch]:
     """Applied by something else: what is known of it stays. Not there to be undone: nothing new."""
     if event.direction != Mode.UP.value:
         return []
@@ -180,10 +180,10 @@ def skipped(event: r.MigrationSkipped, place: Place) -> list[Patch]:
         checksum=event.checksum,
         outside=True,
     )
-    return [replace(patch, kind=Kind.ENSURE)]
+    return [replace(patch, kind=PatchKind.ENSURE)]
 
 
-def migration_failed(event: r.MigrationFailed, place: Place) -> list[Patch]:
+def migration_failed(event: r.MigrationFailed, place: EventPlace) -> list[Patch]:
     """A migration failed on its way up or down."""
     up = event.direction == Mode.UP.value
     state = "failed" if up else "rollback_failed"
@@ -200,7 +200,7 @@ def migration_failed(event: r.MigrationFailed, place: Place) -> list[Patch]:
     return [patch, failing(event.command, event.failure)]
 
 
-def outside(event: r.OutsideChangeFound, place: Place) -> list[Patch]:
+def outside(event: r.OutsideChangeFound, place: EventPlace) -> list[Patch]:
     """Somebody changed the database by hand."""
     patch = applied_row(
         event.database,
@@ -214,7 +214,7 @@ def outside(event: r.OutsideChangeFound, place: Place) -> list[Patch]:
     return [patch]
 
 
-def resolved(event: e.OutcomeResolved, place: Place) -> list[Patch]:
+def resolved(event: e.OutcomeResolved, place: EventPlace) -> list[Patch]:
     """A person's word; only what is ordered later replaces it."""
     patch = applied_row(
         event.database,
@@ -232,19 +232,19 @@ def resolved(event: e.OutcomeResolved, place: Place) -> list[Patch]:
 # --- looks at databases ---------------------------------------------------------------------------
 
 
-def check_requested(event: e.CheckRequested, place: Place) -> list[Patch]:
+def check_requested(event: e.CheckRequested, place: EventPlace) -> list[Patch]:
     """These databases are to be looked at."""
     return [
         _look(place.stream, database, event.purpose, place, None) for database in event.databases
     ]
 
 
-def look_ordered(event: e.InspectionOrdered, place: Place) -> list[Patch]:
+def look_ordered(event: e.InspectionOrdered, place: EventPlace) -> list[Patch]:
     """One database is to be looked at."""
     return [_look(event.stream, event.database, event.purpose, place, event.command)]
 
 
-def inspected(event: r.DatabaseInspected, place: Place) -> list[Patch]:
+def inspected(event: r.DatabaseInspected, place: EventPlace) -> list[Patch]:
     """What a look found, also what the journal says of each migration."""
     columns = {
         "inspected_position": place.position,
@@ -274,7 +274,9 @@ def inspected(event: r.DatabaseInspected, place: Place) -> list[Patch]:
     return changed + [_journalled(event.database, entry, place) for entry in event.entries]
 
 
-def _in_force(event: r.MigrationApplied | r.MigrationRolledBack, state: str, place: Place) -> Patch:
+def _in_force(
+    event: r.MigrationApplied | r.MigrationRolledBack, state: str, place: EventPlace
+) -> Patch:
     return applied_row(
         event.database,
         event.version,
@@ -287,7 +289,7 @@ def _in_force(event: r.MigrationApplied | r.MigrationRolledBack, state: str, pla
 
 
 def _look(
-    stream: str, database: str, purpose: e.Purpose, place: Place, command: UUID | None
+    stream: str, database: str, purpose: e.Purpose, place: EventPlace, command: UUID | None
 ) -> Patch:
     """A new look forgets what the one before it found."""
     row = {
@@ -299,7 +301,7 @@ def _look(
     return Patch(INSPECTION, PUT, (stream, database), row)
 
 
-def _journalled(database: str, entry: r.JournalEntry, place: Place) -> Patch:
+def _journalled(database: str, entry: r.JournalEntry, place: EventPlace) -> Patch:
     """A journal's word on a migration: written where the ledger holds another state."""
     patch = applied_row(
         database,
@@ -311,4 +313,4 @@ def _journalled(database: str, entry: r.JournalEntry, place: Place) -> Patch:
         outside=not entry.rollout,
     )
     rollout = entry.rollout or None
-    return replace(patch, kind=Kind.ENSURE, sets=patch.sets | {"rollout": rollout})
+    return replace(patch, kind=PatchKind.ENSURE, sets=patch.sets | {"rollout": rollout})

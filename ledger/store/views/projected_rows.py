@@ -58,7 +58,7 @@ UNORDERED: dict[str, Any] = {
 }
 
 
-class Place(NamedTuple):
+class EventPlace(NamedTuple):
     """Where an event stands in the log and who put it there; metadata as its exact bytes."""
 
     position: int
@@ -111,7 +111,7 @@ def applied_row(
     database: str,
     version: str,
     state: str,
-    place: Place,
+    place: EventPlace,
     *,
     command: UUID | None = None,
     checksum: str | None = None,
@@ -158,7 +158,7 @@ def identity_columns(identity: DatabaseIdentity | None) -> dict[str, Any]:
     }
 
 
-def contact_columns(place: Place) -> dict[str, Any]:
+def contact_columns(place: EventPlace) -> dict[str, Any]:
     """When a database was last reached, by the ledger's clock."""
     return {"last_contact_position": place.position, "last_contact_at": place.recorded_at}
 

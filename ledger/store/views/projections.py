@@ -19,7 +19,7 @@ from ledger.store.views.projected_rows import (
     NOT_LEFT_OUT,
     UNKNOWN_EXPECTATION,
     UNORDERED,
-    Place,
+    EventPlace,
     applied_row,
     fleet_change,
     json_array,
@@ -29,12 +29,12 @@ from ledger.store.views.projected_rows import (
 )
 from ledger.store.views.tables import BUNDLE, FLEET_DATABASE, PLANNED_DATABASE, ROLLOUT
 
-Rule = Callable[[Any, Place], list[Patch]]
+Rule = Callable[[Any, EventPlace], list[Patch]]
 NAMING_SEVERAL = (e.WavePlanned, e.RetryRequested, e.CheckRequested)
 """Events with a list of databases; RolloutPlanned only counts them."""
 
 
-def patches(event: r.Event, place: Place) -> list[Patch]:
+def patches(event: r.Event, place: EventPlace) -> list[Patch]:
     """Every row that `event` changes."""
     return RULES[type(event)](event, place)
 
@@ -52,7 +52,7 @@ def databases_of(event: r.Event) -> Sequence[str]:
 # --- fleet ----------------------------------------------------------------------------------------
 
 
-def _registered(event: e.DatabaseRegistered, place: Place) -> list[Patch]:
+def _registered(event: e.DatabaseRegistered, place: EventPlace) -> list[Patch]:
     row = {
         "status": "active",
         **where_columns(event.pool, event.connection),
@@ -68,35 +68,35 @@ def _registered(event: e.DatabaseRegistered, place: Place) -> list[Patch]:
     return [Patch(FLEET_DATABASE, PUT, (event.database,), row)]
 
 
-def _relabelled(event: e.DatabaseRelabelled, place: Place) -> list[Patch]:
+def _relabelled(event: e.DatabaseRelabelled, place: EventPlace) -> list[Patch]:
     return [fleet_change(event.database, {"labels": json.dumps(event.labels)})]
 
 
-def _repointed(event: e.DatabaseRepointed, place: Place) -> list[Patch]:
+def _repointed(event: e.DatabaseRepointed, place: EventPlace) -> list[Patch]:
     columns = where_columns(event.pool, event.connection) | UNKNOWN_EXPECTATION
     return [fleet_change(event.database, columns)]
 
 
-def _suspended(event: e.DatabaseSuspended, place: Place) -> list[Patch]:
+def _suspended(event: e.DatabaseSuspended, place: EventPlace) -> list[Patch]:
     return [fleet_change(event.database, {"status": "suspended"})]
 
 
-def _reinstated(event: e.DatabaseReinstated, place: Place) -> list[Patch]:
+def _reinstated(event: e.DatabaseReinstated, place: EventPlace) -> list[Patch]:
     return [fleet_change(event.database, {"status": "active"} | UNKNOWN_EXPECTATION)]
 
 
-def _retired(event: e.DatabaseRetired, place: Place) -> list[Patch]:
+def _retired(event: e.DatabaseRetired, place: EventPlace) -> list[Patch]:
     return [fleet_change(event.database, {"status": "retired"})]
 
 
-def _regressed(event: e.MigrationRegressed, place: Place) -> list[Patch]:
+def _regressed(event: e.MigrationRegressed, place: EventPlace) -> list[Patch]:
     return [applied_row(event.database, event.version, "regressed", place, command=event.command)]
 
 
 # --- bundles and rollouts -------------------------------------------------------------------------
 
 
-def _bundle(event: e.BundleRegistered, place: Place) -> list[Patch]:
+def _bundle(event: e.BundleRegistered, place: EventPlace) -> list[Patch]:
     row = {
         "migrations": json_array(event.migrations),
         "source": event.source,
@@ -109,7 +109,7 @@ def _bundle(event: e.BundleRegistered, place: Place) -> list[Patch]:
     return [Patch(BUNDLE, PUT, (event.bundle,), row)]
 
 
-def _planned(event: e.RolloutPlanned, place: Place) -> list[Patch]:
+def _planned(event: e.RolloutPlanned, place: EventPlace) -> list[Patch]:
     metadata = decode_metadata(place.metadata)
     row = {
         "standing": "planned",
@@ -143,7 +143,7 @@ def _planned(event: e.RolloutPlanned, place: Place) -> list[Patch]:
     return [Patch(ROLLOUT, PUT, (event.rollout,), row)]
 
 
-def _wave_planned(event: e.WavePlanned, place: Place) -> list[Patch]:
+def _wave_planned(event: e.WavePlanned, place: EventPlace) -> list[Patch]:
     return [
         Patch(
             PLANNED_DATABASE,
@@ -155,45 +155,45 @@ def _wave_planned(event: e.WavePlanned, place: Place) -> list[Patch]:
     ]
 
 
-def _started(event: e.RolloutStarted, place: Place) -> list[Patch]:
+def _started(event: e.RolloutStarted, place: EventPlace) -> list[Patch]:
     return [rollout_change(event.rollout, {"standing": "running", "started_at": place.recorded_at})]
 
 
-def _wave_opened(event: e.WaveOpened, place: Place) -> list[Patch]:
+def _wave_opened(event: e.WaveOpened, place: EventPlace) -> list[Patch]:
     return [rollout_change(event.rollout, {"current_wave": event.wave})]
 
 
-def _paused(event: e.RolloutPaused, place: Place) -> list[Patch]:
+def _paused(event: e.RolloutPaused, place: EventPlace) -> list[Patch]:
     return [rollout_change(event.rollout, {"standing": "paused"})]
 
 
-def _resumed(event: e.RolloutResumed, place: Place) -> list[Patch]:
+def _resumed(event: e.RolloutResumed, place: EventPlace) -> list[Patch]:
     return [rollout_change(event.rollout, {"standing": "running", "why": None})]
 
 
-def _halted(event: e.RolloutHalted, place: Place) -> list[Patch]:
+def _halted(event: e.RolloutHalted, place: EventPlace) -> list[Patch]:
     return [rollout_change(event.rollout, {"standing": "halted", "why": event.why})]
 
 
-def _rollback_started(event: e.RollbackStarted, place: Place) -> list[Patch]:
+def _rollback_started(event: e.RollbackStarted, place: EventPlace) -> list[Patch]:
     columns = {"standing": "running", "rollback_position": place.position, "why": event.why}
     return [rollout_change(event.rollout, columns)]
 
 
-def _retried(event: e.RetryRequested, place: Place) -> list[Patch]:
+def _retried(event: e.RetryRequested, place: EventPlace) -> list[Patch]:
     columns = {"again_position": place.position} | NOT_LEFT_OUT
     return [planned_change(event.rollout, database, columns) for database in event.databases]
 
 
-def _ended(standing: str) -> Callable[[Any, Place], list[Patch]]:
-    def rule(event: Any, place: Place) -> list[Patch]:
+def _ended(standing: str) -> Callable[[Any, EventPlace], list[Patch]]:
+    def rule(event: Any, place: EventPlace) -> list[Patch]:
         columns = {"standing": standing, "ended_at": place.recorded_at}
         return [rollout_change(event.rollout, columns)]
 
     return rule
 
 
-def _aborted(event: e.RolloutAborted, place: Place) -> list[Patch]:
+def _aborted(event: e.RolloutAborted, place: EventPlace) -> list[Patch]:
     columns = {
         "standing": "aborted",
         "ended_at": place.recorded_at,
@@ -202,7 +202,7 @@ def _aborted(event: e.RolloutAborted, place: Place) -> list[Patch]:
     return [rollout_change(event.rollout, columns)]
 
 
-def _nothing(event: r.Event, place: Place) -> list[Patch]:
+def _nothing(event: r.Event, place: EventPlace) -> list[Patch]:
     """Read in the log itself (history), in no table."""
     return []
 

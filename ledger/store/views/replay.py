@@ -18,7 +18,7 @@ import asyncpg
 from asyncpg.cursor import Cursor
 
 from ledger.store.connections import Connection
-from ledger.store.views.advance import HEAD, POSITION, Progress, fold
+from ledger.store.views.advance import HEAD, POSITION, RebuildProgress, fold
 from ledger.store.views.rebuild import SHADOWED, Filling, Named
 from ledger.store.views.table_sql import SHADOW, count_sql, difference_sql
 from ledger.store.views.tables import DATABASE_EVENT, Table
@@ -34,7 +34,7 @@ SHOWN_AT_MOST = 100
 """Differences returned per table; the rest is known to exist, not listed."""
 
 
-class Kind(StrEnum):
+class DifferenceKind(StrEnum):
     """How a live row differs from the log."""
 
     MISSING = "missing"
@@ -50,7 +50,7 @@ class Difference:
 
     table: str
     key: Mapping[str, str]
-    kind: Kind
+    kind: DifferenceKind
     columns: tuple[str, ...] = ()
 
 
@@ -74,7 +74,7 @@ class Replayed:
         return not self.differences
 
 
-async def replay(connection: Connection, progress: Progress | None = None) -> Replayed:
+async def replay(connection: Connection, progress: RebuildProgress | None = None) -> Replayed:
     """Rebuild every read model beside the live ones, at their position, and compare.
 
     Raises `UnknownMessage` for an event that this version cannot read.
@@ -134,7 +134,7 @@ class ComparedNames:
                 found.update(theirs)
         for row in sorted(replayed ^ found, key=itemgetter(1, 0)):
             if len(self.differences) <= SHOWN_AT_MOST:
-                kind = Kind.MISSING if row in replayed else Kind.SURPLUS
+                kind = DifferenceKind.MISSING if row in replayed else DifferenceKind.SURPLUS
                 key = {"database": row[0], "position": str(row[1])}
                 self.differences.append(Difference(DATABASE_EVENT.name, key, kind))
 
@@ -165,15 +165,15 @@ def _difference(
     table: Table, key: Mapping[str, str], live: str | None, replayed: str | None
 ) -> Difference:
     if live is None:
-        return Difference(table.name, key, Kind.MISSING)
+        return Difference(table.name, key, DifferenceKind.MISSING)
     if replayed is None:
-        return Difference(table.name, key, Kind.SURPLUS)
+        return Difference(table.name, key, DifferenceKind.SURPLUS)
     left, right = json.loads(live), json.loads(replayed)
     columns = tuple(name for name in table.columns if left[name] != right[name])
-    return Difference(table.name, key, Kind.CHANGED, columns)
+    return Difference(table.name, key, DifferenceKind.CHANGED, columns)
 
 
 def _beyond_the_log(position: int) -> Difference:
     return Difference(
-        "read_model_position", {"position": str(position)}, Kind.CHANGED, ("position",)
+        "read_model_position", {"position": str(position)}, DifferenceKind.CHANGED, ("position",)
     )

@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any
 
 from ledger.store.connections import Connection
-from ledger.store.views.patches import Batch, Kind, Patch
+from ledger.store.views.patches import Batch, Patch, PatchKind
 from ledger.store.views.table_sql import change_sql, put_sql
 from ledger.store.views.tables import DATABASE_EVENT, Table
 
@@ -38,13 +38,13 @@ def whole_rows(table: Table, rows: Iterable[Patch]) -> list[tuple[Any, ...]]:
 
 
 def _statements(table: Table, schema: str, rows: Sequence[Patch]) -> Iterator[tuple[str, Rows]]:
-    for kind in (Kind.PUT, Kind.ENSURE):
+    for kind in (PatchKind.PUT, PatchKind.ENSURE):
         whole = whole_rows(table, (row for row in rows if row.kind is kind))
         if whole:
-            yield put_sql(table, schema, kind is Kind.ENSURE), whole
+            yield put_sql(table, schema, kind is PatchKind.ENSURE), whole
     parts: dict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Any, ...]]] = {}
     for row in rows:
-        if row.kind is Kind.CHANGE:
+        if row.kind is PatchKind.CHANGE:
             sets, fills = tuple(sorted(row.sets)), tuple(sorted(row.fills or ()))
             values = [*(row.sets[name] for name in sets), *map((row.fills or {}).get, fills)]
             parts.setdefault((sets, fills), []).append((*row.key, *values))

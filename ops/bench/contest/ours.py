@@ -21,13 +21,13 @@ from pydantic import SecretStr
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import Message
 from ledger.bus.security import KafkaSettings
-from ledger.cli.fleet.file import Entry
+from ledger.cli.fleet.file import FleetFileEntry
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import commands_topic
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.runtime import Ledger, install, open_ledger, working
-from ledger.service.plans import PlanRequest
-from ledger.service.request_context import Asked
+from ledger.service.plans import PlanOptions
+from ledger.service.request_context import RequestContext
 from ledger.settings.model import AgentSection, KafkaSection, Settings
 from ops.bench.contest.course import Course, Migrate
 from ops.bench.contest.servers import Server, fresh_databases, ledger_database
@@ -133,20 +133,24 @@ async def _ready(ledger: Ledger, course: Course) -> None:
     Programs in service have done a rollout before; this one is over a few other databases.
     """
     async with fresh_databases(course.server, "bench_before", BEFORE) as databases:
-        await ledger.fleet.import_(_entries(course.server, databases), Asked(reason="before"))
+        await ledger.fleet.import_(
+            _entries(course.server, databases), RequestContext(reason="before")
+        )
         await _answers(ledger, databases[0])
         folder = course.folder / "before"
         folder.mkdir(parents=True)
         (folder / "1_before.sql").write_text(BEFORE_SQL, encoding="utf-8")
         await _completed(ledger, await ledger.rollouts.start(_request(folder, BEFORE)))
         for database in databases:
-            await ledger.fleet.retire(database, Asked(reason="before"))
-    await ledger.fleet.import_(_entries(course.server, course.databases), Asked(reason="bench"))
+            await ledger.fleet.retire(database, RequestContext(reason="before"))
+    await ledger.fleet.import_(
+        _entries(course.server, course.databases), RequestContext(reason="bench")
+    )
 
 
-def _entries(server: Server, databases: Sequence[str]) -> list[Entry]:
+def _entries(server: Server, databases: Sequence[str]) -> list[FleetFileEntry]:
     return [
-        Entry(
+        FleetFileEntry(
             name,
             "default",
             Connection(
@@ -165,7 +169,7 @@ def _entries(server: Server, databases: Sequence[str]) -> list[Entry]:
 
 async def _answers(ledger: Ledger, database: str) -> None:
     """Return when an agent has answered for the database."""
-    check = await ledger.fleet.check(f"id={database}", Asked(reason="before"))
+    check = await ledger.fleet.check(f"id={database}", RequestContext(reason="before"))
     looks = round(READY_S / LOOK_S)
     for _ in range(looks):
         if (await ledger.fleet.check_result(check)).finished:
@@ -195,10 +199,10 @@ async def _completed(ledger: Ledger, rollout: str) -> None:
         raise SystemExit(f"the rollout ended {status.status} ({status.why}): {status.counts}")
 
 
-def _request(folder: Path, databases: int) -> PlanRequest:
+def _request(folder: Path, databases: int) -> PlanOptions:
     """One wave, as wide as the agents can take; everything else as it is by default."""
     rollout = Settings().rollout
-    return PlanRequest(
+    return PlanOptions(
         direction="up",
         folder=folder,
         bundle=None,

@@ -288,7 +288,7 @@ def reference(name: str, text: bytes) -> MigrationRef:
     return MigrationRef(
         version=migration.version,
         name=migration.name,
-        dialect=migration.dialect,
+        format=migration.format,
         up_checksum=migration.up.checksum,
         down_checksum=migration.down.checksum if migration.down else None,
         has_verify=migration.verify is not None,

@@ -14,10 +14,10 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from ledger.cli.fleet.file import Entry
+from ledger.cli.fleet.file import FleetFileEntry
 from ledger.contracts.registry import Connection
 from ledger.runtime import open_ledger
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
 from ledger.store.install import install
 from tests.support.program import Answer, LedgerProgram, Started, StartLedger
@@ -125,7 +125,7 @@ async def fleet(
     urls = {f"t{number}": url for number, url in enumerate(await tenant_databases(4))}
     entries = [entry_of(database, url) for database, url in urls.items()]
     async with open_ledger(Settings(database_url=SecretStr(installed))) as opened:
-        await opened.fleet.import_(entries, Asked())
+        await opened.fleet.import_(entries, RequestContext())
     environment |= variables_of(installed, urls["t0"])
     return Fleet(urls, environment["TENANTS"])
 
@@ -140,7 +140,7 @@ def variables_of(ledger: str, tenant: str) -> dict[str, str]:
     }
 
 
-def entry_of(database: str, url: str) -> Entry:
+def entry_of(database: str, url: str) -> FleetFileEntry:
     """A tenant as `variables_of` lets it be reached."""
     parts = urlsplit(url)
     connection = Connection(
@@ -151,4 +151,4 @@ def entry_of(database: str, url: str) -> Entry:
         password="env:TENANTS",
         sslmode="disable",
     )
-    return Entry(database, "default", connection, {"half": f"h{int(database[1:]) % 2}"})
+    return FleetFileEntry(database, "default", connection, {"half": f"h{int(database[1:]) % 2}"})

@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.fleet.file import Entry
+from ledger.cli.fleet.file import FleetFileEntry
 from ledger.cli.fleet.options import EXAMPLE_FILE
 from ledger.service.fleet import FleetService
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.store import install as installing
 from ledger.store.connections import open_pool
 from ledger.store.log.log import EventLog
@@ -89,11 +89,11 @@ async def test_a_ledger_of_an_older_program_is_refused_until_it_is_upgraded_and_
     assert (await ledger("audit", "verify", "-o", "json")).json["whole"] is True
 
 
-async def register(address: str, entries: Sequence[Entry]) -> None:
+async def register(address: str, entries: Sequence[FleetFileEntry]) -> None:
     """Write to the log alone, which the first schema has."""
     pool = await open_pool(address)
     try:
-        await FleetService(EventLog(pool)).import_(entries, Asked())
+        await FleetService(EventLog(pool)).import_(entries, RequestContext())
     finally:
         await pool.close()
 

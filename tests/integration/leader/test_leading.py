@@ -41,7 +41,7 @@ from ledger.contracts.reports import (
 from ledger.domain.refusals import BusyDatabases
 from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm
 from ledger.leader.conductor import Conductor
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import Appended, EventLog
 from tests.support.house import PATIENCE_S, QUIET_S, Actor, House, found, seen, started
@@ -88,7 +88,7 @@ async def test_a_conductor_that_an_operator_forestalls_decides_again(
         nonlocal forestalled
         if how.get("expected_version") and not forestalled:
             forestalled = True
-            await house.ledger.rollouts.pause(rollout, Asked("too fast"))
+            await house.ledger.rollouts.pause(rollout, RequestContext("too fast"))
         return await append(log, stream, events, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(EventLog, "append", late)
@@ -97,7 +97,7 @@ async def test_a_conductor_that_an_operator_forestalls_decides_again(
         assert not await actor.listen()
         assert not await house.events(MigrationOrdered)
         assert not leading.task.done()
-        await house.ledger.rollouts.resume(rollout, Asked("now"))
+        await house.ledger.rollouts.resume(rollout, RequestContext("now"))
         await complete(house, actor, rollout, "acme", "bolt", "crane")
 
 
@@ -174,7 +174,7 @@ async def test_a_rollback_of_a_rollout_that_was_forgotten_is_folded_from_the_log
             return rollout not in leading.leader._conductor._rollouts or None
 
         await found(forgotten, "the conductor has forgotten it")
-        await house.ledger.rollouts.rollback(rollout, Asked("errors at login"))
+        await house.ledger.rollouts.rollback(rollout, RequestContext("errors at login"))
         for database in ("acme", "bolt", "crane"):
             back = await actor.ordered(database, Mode.ROLLBACK, attempt=2)
             assert [ref.version for ref in back.migrations] == ["2", "1"]
@@ -226,7 +226,7 @@ async def test_a_suspended_database_is_left_out_and_the_others_go_on(house: Hous
     rollout = await house.start(in_flight=1)
     async with house.leading(), house.actor() as actor:
         acme = await actor.ordered("acme")
-        await house.ledger.fleet.suspend("bolt", Asked("maintenance"))
+        await house.ledger.fleet.suspend("bolt", RequestContext("maintenance"))
         await actor.applies(acme)
         await complete(house, actor, rollout, "crane")
         (left_out,) = await house.events(DatabaseLeftOut)
@@ -255,10 +255,13 @@ async def test_what_a_restored_database_lost_is_recorded(house: House, how: str)
     async with house.leading(), house.actor() as actor:
         await complete(house, actor, rollout, "acme")
         if how == "reinstate":
-            check = await house.ledger.fleet.reinstate("acme", Asked("restored"))
+            check = await house.ledger.fleet.reinstate("acme", RequestContext("restored"))
         else:
             changes = {"host": "elsewhere.internal"}
-            check = await house.ledger.fleet.repoint("acme", None, changes, Asked("moved")) or ""
+            check = (
+                await house.ledger.fleet.repoint("acme", None, changes, RequestContext("moved"))
+                or ""
+            )
         look = await actor.looked_at("acme")
         applied = await house.events(MigrationApplied)
         await actor.say(look.stream, seen(look, [entry(applied[0], "1")]))
@@ -284,7 +287,7 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
     rollout = await house.start(select="id=acme")
     async with house.leading(), house.actor() as actor:
         await complete(house, actor, rollout, "acme")
-    await house.ledger.fleet.reinstate("acme", Asked("restored"))
+    await house.ledger.fleet.reinstate("acme", RequestContext("restored"))
     await house.ledger.reads.caught_up()
     await execute(house.url, "UPDATE ledger.inspection SET requested_at = '2001-01-01'")
     assert await house.ledger.reads.unread(["acme", "bolt"]) == {"acme"}
@@ -307,7 +310,7 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
 
 async def test_a_look_says_nothing_of_what_was_applied_after_it_was_ordered(house: House) -> None:
     async with house.leading(), house.actor() as actor:
-        await house.ledger.fleet.reinstate("acme", Asked("restored"))
+        await house.ledger.fleet.reinstate("acme", RequestContext("restored"))
         look = await actor.looked_at("acme")
         rollout = await house.start(select="id=acme")
         await complete(house, actor, rollout, "acme")

@@ -16,7 +16,7 @@ from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectComman
 from ledger.contracts.reports import AttemptFinished, ContentMissing, Verdict
 from ledger.contracts.topics import CONTENT, commands_topic
 from ledger.service.liveness import LEADER_BEAT
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.store.heartbeats import recent_heartbeats
 from tests.support.house import POOL, QUIET_S, Actor, House, finished, found, seen, started
 
@@ -130,7 +130,7 @@ async def test_an_abort_that_cancels_tells_the_agents(house: House) -> None:
     rollout = await house.start(select="id=acme")
     async with house.leading() as leading, house.actor() as actor:
         command = await actor.ordered("acme")
-        await house.ledger.rollouts.abort(rollout, Asked("stop"), cancel=True)
+        await house.ledger.rollouts.abort(rollout, RequestContext("stop"), cancel=True)
         cancel = (await actor.commands(2))[-1]
         assert isinstance(cancel, CancelCommand)
         assert cancel.cancels == command.command
@@ -146,7 +146,7 @@ async def test_an_abort_that_cancels_is_told_by_the_next_leader_too_before_the_o
     async with house.actor() as actor:
         async with house.leading():
             command = await actor.ordered("acme")
-        await house.ledger.rollouts.abort(rollout, Asked("stop"), cancel=True)
+        await house.ledger.rollouts.abort(rollout, RequestContext("stop"), cancel=True)
         actor.heard.clear()
         async with house.leading(resend_s=0.4):
             heard = (await actor.commands(5))[:5]
@@ -162,7 +162,7 @@ async def test_an_abort_that_does_not_cancel_lets_what_runs_finish(house: House)
     rollout = await house.start(select="id=acme")
     async with house.leading(), house.actor() as actor:
         command = await actor.ordered("acme")
-        await house.ledger.rollouts.abort(rollout, Asked("stop"))
+        await house.ledger.rollouts.abort(rollout, RequestContext("stop"))
         assert not await actor.listen()
         await actor.applies(command)
         await house.at_least(1, AttemptFinished)
@@ -170,7 +170,7 @@ async def test_an_abort_that_does_not_cancel_lets_what_runs_finish(house: House)
 
 async def test_a_look_that_expired_is_not_sent_any_more(house: House) -> None:
     clock = [datetime.now(UTC)]
-    await house.ledger.fleet.check("id=acme", Asked())
+    await house.ledger.fleet.check("id=acme", RequestContext())
     async with house.leading(resend_s=0.3) as leading, house.actor() as actor:
         # Its own clock, which can be moved.
         leading.leader._relay._clock = lambda: clock[0]
@@ -292,7 +292,7 @@ async def test_a_leader_without_its_broker_says_so(house: House) -> None:
 
 
 async def test_a_check_is_answered_by_whoever_looks(house: House) -> None:
-    check = await house.ledger.fleet.check("", Asked())
+    check = await house.ledger.fleet.check("", RequestContext())
     async with house.leading() as leading, house.actor() as actor:
         for command in await actor.commands(3):
             assert isinstance(command, InspectCommand)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import asyncpg
 import pytest
 
-from migrations.acquire import arrive
+from migrations.acquire import acquire
 from migrations.errors import LockLost, RunError, TransactionEnded, Unreachable
 from migrations.model.migration import Options
 from migrations.model.work import Limits, Mode, StepResult, Verdict, Work
@@ -40,7 +40,7 @@ async def arrived(world: World, work: Work) -> AsyncIterator[Target]:
     """The target in a session of its own, locked and checked."""
     connection = await open_session(world.settings, application_name="migration-ledger")
     try:
-        yield await arrive(
+        yield await acquire(
             connection, world.settings, work, IMPATIENT, world.hearing, allow_outside=False
         )
     finally:

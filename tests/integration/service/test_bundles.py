@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ledger.contracts.events import BundleRegistered
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from tests.support.house import House
 from tests.support.installed import installed
 
@@ -53,7 +53,7 @@ async def test_a_repository_without_a_commit_counts_as_none(house: House) -> Non
 
 async def registered(house: House) -> tuple[str | None, bool | None]:
     """What the log says of the commit and the tree, once the folder is registered."""
-    await house.ledger.bundles.register(house.folder, Asked())
+    await house.ledger.bundles.register(house.folder, RequestContext())
     (recorded,) = await house.events(BundleRegistered)
     assert isinstance(recorded.event, BundleRegistered)
     return recorded.event.git_commit, recorded.event.git_dirty

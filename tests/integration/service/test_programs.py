@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import CommandRefused, MigrationApplied, MigrationRolledBack
 from ledger.runtime import working
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, Settings
 from migrations.errors import PsqlScriptError
 from tests.fixtures.postgres import TenantDatabases
@@ -60,7 +60,7 @@ async def tenant(
         password=f"env:{PASSWORD}",
         sslmode="disable",
     )
-    await house.ledger.fleet.add("real", "default", connection, {}, Asked())
+    await house.ledger.fleet.add("real", "default", connection, {}, RequestContext())
     return url
 
 
@@ -105,7 +105,7 @@ async def test_an_agent_with_leave_runs_code_and_takes_it_back(
         assert await rows(tenant) == 3
         # The file is gone: what runs is the text that the ledger keeps under its hash.
         await asyncio.to_thread(module.unlink)
-        await house.ledger.rollouts.rollback(rollout, Asked("because"))
+        await house.ledger.rollouts.rollback(rollout, RequestContext("because"))
         await house.becomes(rollout, "rolled_back")
     assert await rows(tenant) is None
     assert len(await house.events(MigrationApplied)) == 1
@@ -125,7 +125,7 @@ async def test_a_script_for_psql_is_not_planned_without_a_persons_leave(
     house: House, script: None
 ) -> None:
     with pytest.raises(PsqlScriptError, match="--allow-psql"):
-        await house.ledger.rollouts.plan(house.request(dialect="golang-migrate"))
+        await house.ledger.rollouts.plan(house.request(format="golang-migrate"))
 
 
 async def test_an_agent_without_leave_refuses_a_script_for_psql(
@@ -147,6 +147,6 @@ async def test_a_script_for_psql_runs_where_person_and_agent_allow_it_and_is_tak
         rollout = await house.start(select="id=real", psql=True)
         await house.becomes(rollout, "completed")
         assert await rows(tenant) == 3
-        await house.ledger.rollouts.rollback(rollout, Asked("because"))
+        await house.ledger.rollouts.rollback(rollout, RequestContext("because"))
         await house.becomes(rollout, "rolled_back")
     assert await rows(tenant) is None

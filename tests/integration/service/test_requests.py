@@ -9,7 +9,7 @@ import pytest
 from ledger.contracts.events import BundleRegistered, DatabaseSuspended
 from ledger.domain.refusals import ChangedMigration, EmptySelection, OutOfOrder
 from ledger.errors import NoSuchRollout, SeveralRollouts
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from tests.support.house import House
 
 CONTENT = "SELECT count(*) FROM ledger.content"
@@ -66,18 +66,18 @@ async def test_a_plan_with_nothing_to_do_starts_nothing(house: House) -> None:
 
 async def test_a_folder_that_two_register_at_once_is_one_bundle(house: House) -> None:
     registered = await asyncio.gather(
-        *[house.ledger.bundles.register(house.folder, Asked()) for _ in range(3)]
+        *[house.ledger.bundles.register(house.folder, RequestContext()) for _ in range(3)]
     )
     assert sorted(one.new for one in registered) == [False, False, True]
     assert len(await house.events(BundleRegistered)) == 1
 
 
 async def test_a_changed_up_is_refused_and_its_text_is_not_kept(house: House) -> None:
-    await house.ledger.bundles.register(house.folder, Asked())
+    await house.ledger.bundles.register(house.folder, RequestContext())
     before = await house.ledger.pool.fetchval(CONTENT)
     house.migration("1", comment="SELECT 1;")
     with pytest.raises(ChangedMigration):
-        await house.ledger.bundles.register(house.folder, Asked())
+        await house.ledger.bundles.register(house.folder, RequestContext())
     with pytest.raises(ChangedMigration):
         await house.ledger.rollouts.plan(house.request())
     assert await house.ledger.pool.fetchval(CONTENT) == before
@@ -85,7 +85,7 @@ async def test_a_changed_up_is_refused_and_its_text_is_not_kept(house: House) ->
 
 async def test_changes_of_the_fleet_at_once_all_hold(house: House) -> None:
     databases = ("acme", "bolt", "crane")
-    await asyncio.gather(*[house.ledger.fleet.suspend(one, Asked()) for one in databases])
+    await asyncio.gather(*[house.ledger.fleet.suspend(one, RequestContext()) for one in databases])
     assert len(await house.events(DatabaseSuspended)) == 3
     with pytest.raises(EmptySelection):
         await house.start()

@@ -11,7 +11,7 @@ from ledger.contracts.events import LeadershipTaken, RolloutPlanned
 from ledger.errors import NotPermitted, ReadModelsBehind
 from ledger.runtime import working
 from ledger.service import catch_up
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
 from tests.integration.service.conftest import LogIn
 from tests.support.house import House
@@ -27,11 +27,11 @@ async def test_an_operator_steers_a_rollout_that_a_leader_carries(
         rollout = await operator.start(in_flight=1)
         assert await rollouts.current() == rollout
         acme = await actor.ordered("acme")
-        await rollouts.pause(rollout, Asked("lunch"))
+        await rollouts.pause(rollout, RequestContext("lunch"))
         await actor.applies(acme)
         assert not await actor.listen()
         assert (await rollouts.status(rollout)).status == "paused"
-        await rollouts.resume(rollout, Asked())
+        await rollouts.resume(rollout, RequestContext())
         for database in ("bolt", "crane"):
             await actor.applies(await actor.ordered(database))
         await operator.becomes(rollout, "completed")
@@ -65,7 +65,7 @@ async def test_an_operator_waits_for_a_leader_that_is_about_to_project(
 async def test_what_an_operator_starts_without_a_leader_stays_recorded(
     house: House, log_in: LogIn
 ) -> None:
-    await house.ledger.bundles.register(house.folder, Asked())
+    await house.ledger.bundles.register(house.folder, RequestContext())
     await house.ledger.reads.caught_up()
     async with log_in("ledger_operator") as operator:
         rollout = await operator.start(select="id=acme")
@@ -86,7 +86,7 @@ async def test_a_viewer_sees_what_one_process_has_done_when_it_has_ended(
     async with working(house.ledger, Settings(database_url=SecretStr(house.url))):
         await house.at_least(1, LeadershipTaken)
         await asyncio.sleep(0.1)
-        await house.ledger.fleet.suspend("acme", Asked("moved"))
+        await house.ledger.fleet.suspend("acme", RequestContext("moved"))
     async with log_in("ledger_viewer") as viewer:
         head = (await viewer.ledger.log.head()).position
         assert await viewer.ledger.reads.position() == head
@@ -99,9 +99,9 @@ async def test_a_viewer_reads_and_changes_nothing(house: House, log_in: LogIn) -
         assert (await viewer.ledger.rollouts.status(rollout)).rollout == rollout
         assert len(await viewer.ledger.fleet.list()) == 3
         with pytest.raises(NotPermitted, match="ledger_operator"):
-            await viewer.ledger.rollouts.pause(rollout, Asked())
+            await viewer.ledger.rollouts.pause(rollout, RequestContext())
         with pytest.raises(NotPermitted):
-            await viewer.ledger.fleet.suspend("acme", Asked())
+            await viewer.ledger.fleet.suspend("acme", RequestContext())
         viewer.migration("3")
         with pytest.raises(NotPermitted):
             await viewer.start(select="id=bolt")

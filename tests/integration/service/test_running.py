@@ -22,7 +22,7 @@ from ledger.embedded.postgres import EmbeddedPostgres
 from ledger.errors import LeadershipLost, LedgerUnreachable
 from ledger.leader.intake import Intake
 from ledger.runtime import install, working
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, Settings
 from tests.fixtures.postgres import TenantDatabases
 from tests.support.house import House, found, house_at
@@ -63,7 +63,7 @@ async def add(house: House, database: str, url: str, pool: str = "default") -> N
         password=f"env:{PASSWORD}",
         sslmode="disable",
     )
-    await house.ledger.fleet.add(database, pool, connection, {}, Asked())
+    await house.ledger.fleet.add(database, pool, connection, {}, RequestContext())
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import CONTENT, HEARTBEATS, REPORTS, commands_topic
 from ledger.runtime import working
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, Settings
 from migrations.running import telemetry as statements
 from tests.fixtures.postgres import PostgresServer, TenantDatabases
@@ -156,7 +156,7 @@ async def planted(
                     sslmode="disable",
                 )
                 labels = {"real": "yes"}
-                await opened.ledger.fleet.add(database, "default", place, labels, Asked())
+                await opened.ledger.fleet.add(database, "default", place, labels, RequestContext())
             yield Planted(opened, user, urls)
     finally:
         for url in (house.url, *urls.values()):
@@ -176,7 +176,7 @@ async def live(planted: Planted) -> list[str]:
     """Let things go well and wrong; the rollouts."""
     house = planted.house
     async with at_work(planted):
-        check = await house.ledger.fleet.check("real=yes", Asked())
+        check = await house.ledger.fleet.check("real=yes", RequestContext())
         for _ in range(200):
             if (await house.ledger.fleet.check_result(check)).finished:
                 break

@@ -11,7 +11,7 @@ from ledger.contracts.events import MigrationOrdered, RollbackOrdered, RolloutPl
 from ledger.contracts.registry import Connection, Variable
 from ledger.domain.refusals import MissingLabels, UndeclaredVariables
 from ledger.runtime import working
-from ledger.service.request_context import Asked
+from ledger.service.request_context import RequestContext
 from migrations.errors import VariableError
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.service.test_running import PASSWORD, settings_of
@@ -57,7 +57,9 @@ async def regions(
             sslmode="disable",
         )
         labels = {"region": region}
-        await house.ledger.fleet.add(f"in-{region}", "default", connection, labels, Asked())
+        await house.ledger.fleet.add(
+            f"in-{region}", "default", connection, labels, RequestContext()
+        )
     (house.folder / "3_regional.sql").write_text(REGIONAL)
     return urls
 
@@ -93,8 +95,10 @@ async def test_a_rollback_uses_the_values_of_the_up_though_the_label_changed(
     async with working(house.ledger, settings_of(house)):
         rollout = await house.start(select=REAL, variables=DECLARED)
         await house.becomes(rollout, "completed")
-        await house.ledger.fleet.label("in-eu", {"region": "moon"}, [], Asked(reason="moved"))
-        await house.ledger.rollouts.rollback(rollout, Asked(reason="because"))
+        await house.ledger.fleet.label(
+            "in-eu", {"region": "moon"}, [], RequestContext(reason="moved")
+        )
+        await house.ledger.rollouts.rollback(rollout, RequestContext(reason="because"))
         await house.becomes(rollout, "rolled_back")
 
     assert [await tables(regions[one]) for one in ("eu", "us")] == [set(), set()]
@@ -117,7 +121,7 @@ async def test_going_down_later_uses_the_values_of_the_up_and_not_the_declared_o
 async def test_a_database_without_the_label_is_refused_by_name_before_anything_runs(
     house: House, regions: dict[str, str]
 ) -> None:
-    await house.ledger.fleet.label("in-us", {}, ["region"], Asked(reason="why not"))
+    await house.ledger.fleet.label("in-us", {}, ["region"], RequestContext(reason="why not"))
 
     with pytest.raises(MissingLabels, match=r"region.*in-us"):
         await house.ledger.rollouts.plan(house.request(select="id=in-us", variables=DECLARED))
@@ -135,7 +139,9 @@ async def test_a_placeholder_that_nobody_declared_is_refused_by_name(
 async def test_a_registered_bundle_needs_its_variables_again(
     house: House, regions: dict[str, str]
 ) -> None:
-    registered = await house.ledger.bundles.register(house.folder, Asked(), variables=DECLARED)
+    registered = await house.ledger.bundles.register(
+        house.folder, RequestContext(), variables=DECLARED
+    )
 
     with pytest.raises(UndeclaredVariables, match=r"3_regional.*schema"):
         await house.start(select=REAL, folder=None, bundle=registered.digest, variables=(REGION,))

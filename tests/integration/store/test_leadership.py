@@ -8,7 +8,7 @@ from hashlib import sha256
 import asyncpg
 import pytest
 
-from ledger.errors import ContentNotFound, LeadershipTaken, StaleTerm
+from ledger.errors import AnotherLeader, ContentNotFound, StaleTerm
 from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
 from ledger.store.heartbeats import Beat, put_heartbeats, recent_heartbeats
@@ -25,7 +25,7 @@ END_LEADER = """
 
 async def test_a_second_leader_is_refused_with_the_firsts_name(ledger_url: str) -> None:
     leadership = await take(ledger_url, "first", "host-a")
-    with pytest.raises(LeadershipTaken, match="first on host-a leads since 20") as taken:
+    with pytest.raises(AnotherLeader, match="first on host-a leads since 20") as taken:
         await take(ledger_url, "second", "host-b")
     assert (taken.value.leader, taken.value.host) == ("first", "host-a")
     await leadership.release()
@@ -55,7 +55,7 @@ async def test_of_many_who_ask_at_once_one_leads(ledger_url: str) -> None:
     answers = await asyncio.gather(*asked, return_exceptions=True)
     leading = [answer for answer in answers if not isinstance(answer, BaseException)]
     assert [leadership.term for leadership in leading] == [1]
-    assert sum(isinstance(answer, LeadershipTaken) for answer in answers) == 7
+    assert sum(isinstance(answer, AnotherLeader) for answer in answers) == 7
     await leading[0].release()
 
 
@@ -154,7 +154,7 @@ async def test_texts_are_kept_by_their_hash(pool: Pool) -> None:
     await store.put_many([*texts, texts[0]])
     for text in texts:
         assert await store.get(sha256(text).hexdigest()) == text
-    with pytest.raises(ContentNotFound, match="ledger migration register"):
+    with pytest.raises(ContentNotFound, match="ledger bundle register"):
         await store.get("0" * 64)
 
 

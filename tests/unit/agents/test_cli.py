@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner
 
-from agents.cli import ExitCode, app
+from agents.cli import AgentExitCode, app
 
 
 @pytest.fixture(autouse=True)
@@ -44,13 +44,13 @@ def test_the_version_is_shown() -> None:
 
 def test_without_a_broker_an_agent_does_not_run() -> None:
     said = CliRunner().invoke(app, ["run"])
-    assert said.exit_code == ExitCode.USAGE
+    assert said.exit_code == AgentExitCode.USAGE
     assert "LEDGER_KAFKA_BOOTSTRAP" in said.output
 
 
 def test_a_plain_broker_elsewhere_is_refused_and_the_flag_is_named() -> None:
     said = CliRunner().invoke(app, ["run", "--kafka", "10.0.0.7:9092"])
-    assert said.exit_code == ExitCode.USAGE
+    assert said.exit_code == AgentExitCode.USAGE
     assert "--insecure-bus" in said.output
 
 
@@ -63,7 +63,7 @@ def test_check_says_what_it_could_not_reach(monkeypatch: pytest.MonkeyPatch) -> 
             *("--database", "postgresql://u@127.0.0.1:1/acme", "--password", "env:PW"),
         ],
     )
-    assert said.exit_code == ExitCode.UNREACHABLE
+    assert said.exit_code == AgentExitCode.UNREACHABLE
     assert "FAILED  broker" in said.output
     assert "FAILED  127.0.0.1:1/acme" in said.output
     assert "canary" not in said.output

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from agents.job import Job, Phase
+from agents.job import Job, JobPhase
 from agents.outbox import Outbox
 from agents.reporter import Reporter
 from agents.settings import AgentSettings
@@ -39,7 +39,7 @@ def test_a_wait_is_said_with_its_beginning_and_the_next_try() -> None:
     work = Work()
     work.reporter.waiting("a lock", 12.0, 3.0)
     busy = work.job.busy()
-    assert (busy.phase, busy.waits_for) == (Phase.WAITING, "a lock")
+    assert (busy.phase, busy.waits_for) == (JobPhase.WAITING, "a lock")
     assert busy.waiting_since == NOW - timedelta(seconds=12)
     assert busy.next_try_at == NOW + timedelta(seconds=3)
 
@@ -57,5 +57,5 @@ def test_while_it_is_tried_again_no_next_try_lies_in_the_past() -> None:
     work.reporter.waiting("a lock", 0.0, 1.0)
     work.reporter.trying_again()
     busy = work.job.busy()
-    assert (busy.phase, busy.waits_for, busy.next_try_at) == (Phase.RUNNING, "a lock", None)
+    assert (busy.phase, busy.waits_for, busy.next_try_at) == (JobPhase.RUNNING, "a lock", None)
     assert busy.waiting_since == NOW

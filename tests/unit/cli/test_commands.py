@@ -46,7 +46,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "init", "upgrade", "serve", "dev", "version", "config show",
             "fleet add", "fleet import", "fleet list", "fleet label", "fleet repoint",
             "fleet suspend", "fleet reinstate", "fleet retire", "fleet check",
-            "migration register", "migration list", "migration show", "create",
+            "bundle register", "bundle list", "bundle show", "create",
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",
             "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
@@ -79,7 +79,7 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 
 LOOKING = frozenset({
     "version", "config show", "plan", "status", "history", "events", "replay", "audit verify",
-    "fleet list", "fleet check", "migration list", "migration show",
+    "fleet list", "fleet check", "bundle list", "bundle show",
     "rollout status", "rollout list", "db status", "db verify",
 })  # fmt: skip
 CARRYING_ON = frozenset({"serve", "rollout watch"})
@@ -144,3 +144,20 @@ def test_labelling_without_a_label_is_a_usage_error_that_says_what_to_write() ->
     ended = CliRunner().invoke(app, ["fleet", "label", "acme"])
     assert ended.exit_code == ExitCode.USAGE
     assert "NAME=VALUE" in ended.output
+
+
+@pytest.mark.parametrize("former", [["--dialect", "nosuch"], ["--dialect=nosuch"]])
+def test_the_former_name_of_an_option_still_works(former: list[str]) -> None:
+    options = ["create", "a name", "--kind", "sql", "--yes"]
+    today = CliRunner().invoke(app, [*options, "--format", "nosuch"])
+    before = CliRunner().invoke(app, [*options, *former])
+    assert (before.exit_code, before.stderr) == (today.exit_code, today.stderr)
+    assert "nosuch" in before.stderr
+    assert "No such option" not in before.stderr
+
+
+def test_the_former_name_of_a_command_still_works_and_no_help_shows_it() -> None:
+    shown = CliRunner().invoke(app, ["migration", "--help"])
+    assert (shown.exit_code, "register" in shown.stdout) == (0, True)
+    assert "bundle" in CliRunner().invoke(app, ["--help"]).stdout
+    assert "--dialect" not in CliRunner().invoke(app, ["up", "--help"]).stdout

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from ledger.cli.app.output import SHAPE_VERSION, Format, Output
+from ledger.cli.app.output import SHAPE_VERSION, Output, OutputFormat
 
 ROWS: list[dict[str, Any]] = [
     {"database": "acme", "labels": {"tier": "gold"}, "reachable": True, "hidden": 1},
@@ -17,14 +17,14 @@ ROWS: list[dict[str, Any]] = [
 ]
 
 
-def write_rows(form: Format) -> None:
+def write_rows(form: OutputFormat) -> None:
     Output(form).rows(
         "fleet.list", ROWS, ("database", "labels", "reachable"), empty="Nothing.", finished=True
     )
 
 
 def test_a_table_shows_the_named_columns_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    write_rows(Format.TABLE)
+    write_rows(OutputFormat.TABLE)
     head, acme, bolt = capsys.readouterr().out.splitlines()
     assert head.split() == ["DATABASE", "LABELS", "REACHABLE"]
     assert acme.split() == ["acme", "tier=gold", "yes"]
@@ -34,7 +34,7 @@ def test_a_table_shows_the_named_columns_for_people(capsys: pytest.CaptureFixtur
 def test_a_json_document_has_version_kind_and_every_field(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    write_rows(Format.JSON)
+    write_rows(OutputFormat.JSON)
     assert json.loads(capsys.readouterr().out) == {
         "version": SHAPE_VERSION,
         "kind": "fleet.list",
@@ -44,7 +44,7 @@ def test_a_json_document_has_version_kind_and_every_field(
 
 
 def test_ndjson_has_one_whole_document_per_line(capsys: pytest.CaptureFixture[str]) -> None:
-    write_rows(Format.NDJSON)
+    write_rows(OutputFormat.NDJSON)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines == [{"version": SHAPE_VERSION, "kind": "fleet.list", **row} for row in ROWS]
 
@@ -52,29 +52,29 @@ def test_ndjson_has_one_whole_document_per_line(capsys: pytest.CaptureFixture[st
 def test_an_empty_list_is_explained_on_stderr_and_is_an_empty_list_in_json(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Output(Format.TABLE).rows("fleet.list", [], ("database",), empty="Nothing.")
+    Output(OutputFormat.TABLE).rows("fleet.list", [], ("database",), empty="Nothing.")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "Nothing.\n")
-    Output(Format.JSON).rows("fleet.list", [], ("database",), empty="Nothing.")
+    Output(OutputFormat.JSON).rows("fleet.list", [], ("database",), empty="Nothing.")
     assert json.loads(capsys.readouterr().out)["items"] == []
 
 
 def test_long_values_are_not_cut_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
-    Output(Format.TABLE).rows("x", [{"what": "x" * 500}], ("what",), empty="")
+    Output(OutputFormat.TABLE).rows("x", [{"what": "x" * 500}], ("what",), empty="")
     assert "x" * 500 in capsys.readouterr().out
 
 
 def test_times_are_shown_in_utc_and_ids_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     at = datetime(2026, 11, 23, 6, 30, tzinfo=timezone(timedelta(hours=2)))
     fields = {"at": at, "id": UUID(int=7)}
-    Output(Format.TABLE).record("x", fields)
+    Output(OutputFormat.TABLE).record("x", fields)
     assert "2026-11-23 04:30:00" in capsys.readouterr().out
-    Output(Format.JSON).record("x", fields)
+    Output(OutputFormat.JSON).record("x", fields)
     document = json.loads(capsys.readouterr().out)
     assert datetime.fromisoformat(document["at"]) == at.astimezone(UTC)
     assert document["id"] == str(UUID(int=7))
 
 
 def test_values_are_data_and_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    Output(Format.TABLE).rows("x", [{"what": "[bold]a[/bold] [/nope]"}], ("what",), empty="")
+    Output(OutputFormat.TABLE).rows("x", [{"what": "[bold]a[/bold] [/nope]"}], ("what",), empty="")
     assert "[bold]a[/bold] [/nope]" in capsys.readouterr().out

@@ -9,7 +9,15 @@ import pytest
 
 from ledger.contracts.variables import LEDGER, SHARED, VARIABLES
 from ledger.errors import SettingsError
-from ledger.settings import Loaded, Transport, load, masked, setting_names, user_file, variable
+from ledger.settings import (
+    LoadedSettings,
+    Transport,
+    load,
+    masked,
+    setting_names,
+    user_file,
+    variable,
+)
 
 URL = "postgresql://ada:hunter2@db.internal:5433/ledger?sslmode=verify-full"
 
@@ -25,7 +33,7 @@ def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path / "project")
 
 
-def origin(loaded: Loaded, setting: str) -> str:
+def origin(loaded: LoadedSettings, setting: str) -> str:
     return next(one.origin for one in loaded.origins if one.setting == setting)
 
 

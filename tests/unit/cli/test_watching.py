@@ -11,8 +11,8 @@ import pytest
 
 from ledger.cli.app.command import Session
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.options import Waiting
-from ledger.cli.app.output import Format, Output
+from ledger.cli.app.options import WaitOptions
+from ledger.cli.app.output import Output, OutputFormat
 from ledger.cli.rollout.watch import stay
 from ledger.settings import Transport
 
@@ -46,15 +46,15 @@ def slow_at_first() -> Callable[[], Awaitable[object]]:
 async def test_a_ledger_that_does_not_answer_is_not_the_end_of_a_persons_patience(
     timeout: float | None,
 ) -> None:
-    waiting = Waiting(wait=True, timeout=timeout)
+    waiting = WaitOptions(wait=True, timeout=timeout)
     with pytest.raises(TimeoutError):
-        await stay(session(hung), "r1", waiting, Output(Format.JSON))
+        await stay(session(hung), "r1", waiting, Output(OutputFormat.JSON))
 
 
 async def test_who_said_how_long_to_wait_is_told_that_it_is_over(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    waiting = Waiting(wait=True, timeout=0.01)
-    code = await stay(session(slow_at_first()), "r1", waiting, Output(Format.JSON))
+    waiting = WaitOptions(wait=True, timeout=0.01)
+    code = await stay(session(slow_at_first()), "r1", waiting, Output(OutputFormat.JSON))
     assert code is ExitCode.TIMEOUT
     assert "0.01 s have passed." in capsys.readouterr().err

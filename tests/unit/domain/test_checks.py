@@ -15,7 +15,7 @@ from ledger.contracts.reports import DatabaseInspected, Event, JournalEntry
 from ledger.domain import checks
 from ledger.domain.checks import CheckState
 from ledger.domain.fleet import FleetState, FleetStatus
-from ledger.domain.orders import INSPECTION_S, Situation
+from ledger.domain.orders import INSPECTION_S, DecisionContext
 from ledger.domain.outcomes import LOOK_AGAIN_MOST_S
 from ledger.domain.refusals import EmptySelection, UnknownDatabase
 from tests.support.spec import START, record
@@ -41,8 +41,8 @@ class Check:
         return self.state
 
     @property
-    def situation(self) -> Situation:
-        return Situation(self.now, 1, FLEET.databases.get, {})
+    def situation(self) -> DecisionContext:
+        return DecisionContext(self.now, 1, FLEET.databases.get, {})
 
     @property
     def settled(self) -> bool:

@@ -20,7 +20,7 @@ from ledger.domain.refusals import (
     UnavailableDatabases,
     UnknownDatabase,
 )
-from ledger.domain.requests import PlanRequest, plan_rollout
+from ledger.domain.requests import PlanInput, plan_rollout
 from tests.support.spec import (
     MIGRATIONS,
     migration,
@@ -28,7 +28,7 @@ from tests.support.spec import (
 )
 
 ONE_WAY = {"1": MIGRATIONS["1"], "2": migration("2", down=False)}
-REQUEST = PlanRequest(
+REQUEST = PlanInput(
     rollout="r1",
     mode=Mode.UP,
     bundle="b" * 64,
@@ -39,7 +39,7 @@ FLEET = {name: record(name) for name in "abc"}
 
 
 def plan(
-    request: PlanRequest = REQUEST,
+    request: PlanInput = REQUEST,
     fleet: dict[str, DatabaseRecord] | None = None,
     busy: dict[str, str] | None = None,
 ) -> tuple[RolloutPlanned, list[WavePlanned]]:
@@ -83,7 +83,7 @@ def test_a_plan_without_databases_is_refused() -> None:
 
 
 def test_a_plan_without_migrations_is_refused() -> None:
-    with pytest.raises(NothingPlanned, match="ledger migration register"):
+    with pytest.raises(NothingPlanned, match="ledger bundle register"):
         plan(replace(REQUEST, migrations=[]))
 
 
@@ -114,7 +114,7 @@ def test_databases_of_another_unfinished_rollout_are_refused_by_name() -> None:
         replace(REQUEST, migrations=list(ONE_WAY.values()), mode=Mode.DOWN),
     ],
 )
-def test_what_cannot_be_undone_is_refused_up_front_by_name(request_: PlanRequest) -> None:
+def test_what_cannot_be_undone_is_refused_up_front_by_name(request_: PlanInput) -> None:
     with pytest.raises(IrreversibleMigrations, match="2_change cannot be undone"):
         plan(request_)
 

@@ -22,7 +22,7 @@ from ledger.domain import requests
 from ledger.domain.progress import next_wake
 from ledger.domain.rollout import DatabaseStatus, Status, evolve, fold
 from ledger.domain.states import SETTLED
-from ledger.domain.waiting import Leader, Surroundings, waiting
+from ledger.domain.waiting import LeadingProcess, Surroundings, waiting
 from tests.support.simulation import World
 from tests.support.spec import MIGRATIONS, START, Story
 
@@ -31,7 +31,7 @@ STEPS = 250
 
 def explained(story: Story) -> set[str]:
     """The databases for which a reason is given."""
-    around = Surroundings(Leader("l", "h", START), True, [], story.records)
+    around = Surroundings(LeadingProcess("l", "h", START), True, [], story.records)
     return {reason.database for reason in waiting(story.state, around)}
 
 

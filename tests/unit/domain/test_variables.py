@@ -16,7 +16,7 @@ def ref(*variables: str) -> MigrationRef:
     return MigrationRef(
         version="1",
         name="m",
-        dialect="flyway",
+        format="flyway",
         up_checksum="0" * 64,
         down_checksum=None,
         has_verify=False,

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
 from ledger.domain import requests
-from ledger.domain.waiting import Leader, Reason, Seen, Surroundings, Waiting, waiting
+from ledger.domain.waiting import LeadingProcess, Reason, Seen, Surroundings, WaitReason, waiting
 from tests.support.spec import (
     DEADLINE_S,
     MIGRATIONS,
@@ -26,18 +26,18 @@ from tests.support.spec import (
     seen,
 )
 
-LEADER = Leader("ledger-1", "host", START)
+LEADER = LeadingProcess("ledger-1", "host", START)
 
 
 def reasons(
     story: Story,
     *,
-    leader: Leader | None = LEADER,
+    leader: LeadingProcess | None = LEADER,
     broker: bool | None = True,
     pool: str = "main",
     silent_s: float = 0.0,
     busy: dict[str, object] | None = None,
-) -> dict[str, Waiting]:
+) -> dict[str, WaitReason]:
     """What is said of each database; `busy` is what an agent says of database a."""
     works: tuple[Busy, ...] = ()
     if busy is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from migrations.adoption.export import EXPORTED, There, export_statements
-from migrations.adoption.history import History, Row, Tool, digest_of
+from migrations.adoption.history import ForeignHistory, ForeignRow, Tool, digest_of
 from migrations.adoption.match import flyway_checksum, match, up_to
 from migrations.errors import AdoptionRefused
 from migrations.formats import Reading
@@ -23,8 +23,8 @@ def migration(version: str, name: str = "m", *, repeatable: bool = False) -> Mig
     return replace(load_files("sql-migrate", [file]), repeatable=repeatable)
 
 
-def history(tool: Tool, *rows: Row) -> History:
-    return History(tool, "public.history", rows, len(rows))
+def history(tool: Tool, *rows: ForeignRow) -> ForeignHistory:
+    return ForeignHistory(tool, "public.history", rows, len(rows))
 
 
 def versions(found: tuple[Migration, ...]) -> list[str]:
@@ -43,13 +43,13 @@ FOLDER = tuple(migration(version) for version in ("001", "002", "010"))
 
 @pytest.mark.parametrize("tool", [Tool.DBMATE, Tool.GOOSE, Tool.RAILS])
 def test_versions_are_compared_number_by_number(tool: Tool) -> None:
-    found = match(history(tool, Row("1"), Row("2")), FOLDER)
+    found = match(history(tool, ForeignRow("1"), ForeignRow("2")), FOLDER)
     assert (versions(found.taken), versions(found.pending)) == (["001", "002"], ["010"])
     assert not found.problem
 
 
 def test_sql_migrate_goes_by_the_names_of_files() -> None:
-    found = match(history(Tool.SQL_MIGRATE, Row("002_m.sql", "002_m.sql")), FOLDER)
+    found = match(history(Tool.SQL_MIGRATE, ForeignRow("002_m.sql", "002_m.sql")), FOLDER)
     assert versions(found.taken) == ["002"]
     assert found.notes == (
         "001_m is not applied, although later ones are; applying it needs --allow-out-of-order",
@@ -57,25 +57,25 @@ def test_sql_migrate_goes_by_the_names_of_files() -> None:
 
 
 def test_golang_migrate_means_everything_up_to_its_one_version() -> None:
-    found = match(history(Tool.GOLANG_MIGRATE, Row("2", below=True)), FOLDER)
+    found = match(history(Tool.GOLANG_MIGRATE, ForeignRow("2", below=True)), FOLDER)
     assert (versions(found.taken), versions(found.pending)) == (["001", "002"], ["010"])
 
 
 def test_golang_migrate_at_a_version_without_a_file_is_refused() -> None:
-    found = match(history(Tool.GOLANG_MIGRATE, Row("7", below=True)), FOLDER)
+    found = match(history(Tool.GOLANG_MIGRATE, ForeignRow("7", below=True)), FOLDER)
     assert "1 rows that no file of the folder belongs to: 7" in found.problem
 
 
 def test_a_baseline_of_flyway_needs_no_file() -> None:
-    found = match(history(Tool.FLYWAY, Row("5", below=True)), FOLDER)
+    found = match(history(Tool.FLYWAY, ForeignRow("5", below=True)), FOLDER)
     assert (versions(found.taken), found.problem) == (["001", "002"], "")
 
 
 def test_a_changed_repeatable_of_flyway_runs_again_and_a_changed_version_is_noted() -> None:
     views = migration("900", "views", repeatable=True)
     rows = (
-        Row("1", "001_m.sql", checksum=flyway_checksum(FOLDER[0].files[0].content) + 1),
-        Row("", "900_views.sql", repeatable=True, checksum=1),
+        ForeignRow("1", "001_m.sql", checksum=flyway_checksum(FOLDER[0].files[0].content) + 1),
+        ForeignRow("", "900_views.sql", repeatable=True, checksum=1),
     )
     found = match(history(Tool.FLYWAY, *rows), (*FOLDER, views))
     assert versions(found.taken) == ["001"]
@@ -86,7 +86,7 @@ def test_a_changed_repeatable_of_flyway_runs_again_and_a_changed_version_is_note
 def test_a_repeatable_of_flyway_that_is_unchanged_is_taken_over() -> None:
     views = migration("900", "views", repeatable=True)
     checksum = flyway_checksum(views.files[0].content)
-    row = Row("", "900_views.sql", repeatable=True, checksum=checksum)
+    row = ForeignRow("", "900_views.sql", repeatable=True, checksum=checksum)
     assert versions(match(history(Tool.FLYWAY, row), (views,)).taken) == ["900"]
 
 
@@ -97,20 +97,20 @@ def test_a_repeatable_of_flyway_with_values_in_it_has_the_checksum_of_the_filled
     filled = text.replace("${schema}", "app").replace("${flyway:filename}", "R__v.sql")
     for known, taken in ((filled, True), (text, True), (f"{text} ", False)):
         checksum = flyway_checksum(known.encode())
-        row = Row("", "R__v.sql", repeatable=True, checksum=checksum)
+        row = ForeignRow("", "R__v.sql", repeatable=True, checksum=checksum)
         assert bool(match(history(Tool.FLYWAY, row), (views,)).taken) is taken
 
 
 def test_a_reworked_change_of_sqitch_is_as_many_migrations_as_it_was_deployed() -> None:
     first, second = migration("001", "users"), migration("002", "users")
-    one = match(history(Tool.SQITCH, Row("users", "users")), (first, second))
+    one = match(history(Tool.SQITCH, ForeignRow("users", "users")), (first, second))
     assert versions(one.taken) == ["001"]
-    rows = (Row("users", "users"), Row("users", "users"))
+    rows = (ForeignRow("users", "users"), ForeignRow("users", "users"))
     assert versions(match(history(Tool.SQITCH, *rows), (first, second)).taken) == ["001", "002"]
 
 
 def test_rows_without_a_file_are_refused_and_can_be_accepted() -> None:
-    theirs = history(Tool.GOOSE, Row("1"), Row("77"))
+    theirs = history(Tool.GOOSE, ForeignRow("1"), ForeignRow("77"))
     refused = match(theirs, FOLDER)
     assert "77" in refused.problem
     assert "--accept-missing" in refused.problem
@@ -121,13 +121,13 @@ def test_rows_without_a_file_are_refused_and_can_be_accepted() -> None:
 
 @pytest.mark.parametrize("tool", [Tool.ALEMBIC, Tool.DJANGO, Tool.RAILS])
 def test_a_tool_whose_migrations_are_programs_needs_a_persons_word(tool: Tool) -> None:
-    theirs = history(tool, Row("4f2a9c", "4f2a9c"))
+    theirs = history(tool, ForeignRow("4f2a9c", "4f2a9c"))
     assert "--through VERSION" in match(theirs, FOLDER).problem
     assert versions(match(theirs, FOLDER, through="002").taken) == ["001", "002"]
 
 
 def test_a_dirty_table_is_refused_with_its_own_words() -> None:
-    theirs = replace(history(Tool.GOLANG_MIGRATE, Row("2", below=True)), problem="is dirty")
+    theirs = replace(history(Tool.GOLANG_MIGRATE, ForeignRow("2", below=True)), problem="is dirty")
     assert match(theirs, FOLDER).problem == "is dirty"
     assert match(theirs, FOLDER).taken == ()
 
@@ -138,10 +138,10 @@ def test_a_baseline_ends_at_a_version_of_the_folder() -> None:
 
 
 def test_the_digest_changes_when_a_row_comes_or_was_run_again() -> None:
-    rows = (Row("1", checksum=7), Row("2"))
+    rows = (ForeignRow("1", checksum=7), ForeignRow("2"))
     assert digest_of(rows) == digest_of(tuple(reversed(rows)))
-    assert digest_of(rows) != digest_of((*rows, Row("3")))
-    assert digest_of(rows) != digest_of((Row("1", checksum=8), Row("2")))
+    assert digest_of(rows) != digest_of((*rows, ForeignRow("3")))
+    assert digest_of(rows) != digest_of((ForeignRow("1", checksum=8), ForeignRow("2")))
 
 
 def test_flyways_checksum_does_not_see_line_ends_or_a_mark_of_the_byte_order() -> None:

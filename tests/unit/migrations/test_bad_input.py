@@ -19,7 +19,7 @@ def test_a_malformed_folder_gives_one_error_with_place_problem_and_remedy(
     case: Case, tmp_path: Path
 ) -> None:
     with pytest.raises(LoadError) as refused:
-        load_folder(write(case, tmp_path), case.dialect)
+        load_folder(write(case, tmp_path), case.format)
     error = refused.value
     assert error.place.startswith(case.place)
     assert case.problem in error.problem

@@ -54,28 +54,28 @@ def loaded(path: Path, files: dict[str, str], *, programs: bool = False) -> Migr
     return migration
 
 
-@pytest.mark.parametrize("dialect", FOLDERS)
+@pytest.mark.parametrize("format", FOLDERS)
 def test_a_folder_with_a_broken_down_loads_and_names_the_statement(
-    tmp_path: Path, dialect: str
+    tmp_path: Path, format: str
 ) -> None:
-    migration = loaded(tmp_path, FOLDERS[dialect])
-    assert migration.dialect == dialect
+    migration = loaded(tmp_path, FOLDERS[format])
+    assert migration.format == format
     assert [one.summary for one in migration.up.statements] == ["CREATE TABLE t"]
     assert migration.down is not None
-    assert migration.down.broken.startswith(f"{PLACES[dialect]}: PostgreSQL's grammar says")
+    assert migration.down.broken.startswith(f"{PLACES[format]}: PostgreSQL's grammar says")
     assert not migration.down.statements
     (note,) = migration.notes
-    assert note.startswith(f"{PLACES[dialect]}: the down cannot run: PostgreSQL's grammar says")
+    assert note.startswith(f"{PLACES[format]}: the down cannot run: PostgreSQL's grammar says")
 
 
 UNDECLARED = "variable name is not declared. Declare it with --var name=VALUE"
 UNENDED = "PostgreSQL's grammar says: unterminated quoted string"
 FAULTS = [
-    *((dialect, "DROP TABLE\n${name};\n", UNDECLARED) for dialect in FOLDERS),
-    *((dialect, "SELECT 1;\nSELECT 'a;\n", UNENDED) for dialect in FOLDERS),
+    *((format, "DROP TABLE\n${name};\n", UNDECLARED) for format in FOLDERS),
+    *((format, "SELECT 1;\nSELECT 'a;\n", UNENDED) for format in FOLDERS),
 ]
 SEPARATE = ("golang-migrate", "plain", "flyway", "sqitch")
-"""Dialects with a file of its own for each down."""
+"""Formats with a file of its own for each down."""
 BYTES = {
     "Latin-1": (b"SELECT 1;\n-- caf\xe9\n", "byte 16 (0xE9) is not UTF-8", 2),
     "NUL": (b"SELECT 1;\nSELECT '\0';\n", "NUL at byte 18", 2),
@@ -83,18 +83,18 @@ BYTES = {
 }
 
 
-@pytest.mark.parametrize(("dialect", "down", "problem"), FAULTS)
+@pytest.mark.parametrize(("format", "down", "problem"), FAULTS)
 def test_a_down_with_another_fault_stops_nothing_but_the_way_back(
-    tmp_path: Path, dialect: str, down: str, problem: str
+    tmp_path: Path, format: str, down: str, problem: str
 ) -> None:
-    files = {name: text.replace(BROKEN, down) for name, text in FOLDERS[dialect].items()}
-    if dialect == "goose":
+    files = {name: text.replace(BROKEN, down) for name, text in FOLDERS[format].items()}
+    if format == "goose":
         files = {name: f"-- +goose ENVSUB ON\n{text}" for name, text in files.items()}
     migration = loaded(tmp_path, files)
     assert [one.summary for one in migration.up.statements] == ["CREATE TABLE t"]
     assert migration.down is not None
-    file, line = PLACES[dialect].split(":")[:2]
-    place = f"{file}:{int(line) + (dialect == 'goose')}:"
+    file, line = PLACES[format].split(":")[:2]
+    place = f"{file}:{int(line) + (format == 'goose')}:"
     assert migration.down.broken.startswith(place)
     assert problem in migration.down.broken
     (note,) = [one for one in migration.notes if "the down cannot run" in one]
@@ -102,24 +102,24 @@ def test_a_down_with_another_fault_stops_nothing_but_the_way_back(
 
 
 @pytest.mark.parametrize("fault", BYTES)
-@pytest.mark.parametrize("dialect", SEPARATE)
+@pytest.mark.parametrize("format", SEPARATE)
 def test_a_down_that_is_no_text_stops_nothing_but_the_way_back(
-    tmp_path: Path, dialect: str, fault: str
+    tmp_path: Path, format: str, fault: str
 ) -> None:
     content, problem, line = BYTES[fault]
-    file = PLACES[dialect].split(":")[0]
-    loaded(tmp_path, FOLDERS[dialect])
+    file = PLACES[format].split(":")[0]
+    loaded(tmp_path, FOLDERS[format])
     (tmp_path / file).write_bytes(content)
     migration = loaded(tmp_path, {})
     assert migration.down is not None
     assert migration.down.broken.startswith(f"{file}:{line}: {problem}")
     assert migration.down.checksum == hashlib.sha256(content).hexdigest()
-    assert load_files(dialect, migration.files, version=migration.version) == migration
+    assert load_files(format, migration.files, version=migration.version) == migration
 
 
-@pytest.mark.parametrize("dialect", SEPARATE)
-def test_an_up_that_is_no_text_is_an_error_as_ever(tmp_path: Path, dialect: str) -> None:
-    up = loaded(tmp_path, FOLDERS[dialect]).files[0].name
+@pytest.mark.parametrize("format", SEPARATE)
+def test_an_up_that_is_no_text_is_an_error_as_ever(tmp_path: Path, format: str) -> None:
+    up = loaded(tmp_path, FOLDERS[format]).files[0].name
     (tmp_path / up).write_bytes(b"SELECT '\xe9';\n")
     with pytest.raises(EncodingError, match="is not UTF-8"):
         load_folder(tmp_path)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrations.errors import (
-    DialectError,
     DuplicateVersionError,
     FileNameError,
     FolderError,
+    FormatError,
     LoadError,
 )
 from migrations.formats.bundle import load_files, load_folder
@@ -181,7 +181,7 @@ def test_the_digest_changes_with_version_name_and_every_byte(
 
 def test_a_migration_is_built_again_from_its_own_files() -> None:
     for migration in load_folder(EXAMPLES).migrations:
-        assert load_files(migration.dialect, migration.files) == migration
+        assert load_files(migration.format, migration.files) == migration
 
 
 def test_files_of_several_migrations_are_not_one() -> None:
@@ -190,9 +190,9 @@ def test_files_of_several_migrations_are_not_one() -> None:
         load_files("sql-migrate", files)
 
 
-def test_an_unknown_dialect_names_the_known_ones(tmp_path: Path) -> None:
+def test_an_unknown_format_names_the_known_ones(tmp_path: Path) -> None:
     write(tmp_path, "1_a.sql")
-    with pytest.raises(DialectError, match="Known dialects: sql-migrate, "):
+    with pytest.raises(FormatError, match="Known formats: sql-migrate, "):
         load_folder(tmp_path, "none")
 
 

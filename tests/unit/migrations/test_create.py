@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from migrations.authoring import create as creating
-from migrations.authoring.create import Kind, Wanted
+from migrations.authoring.create import MigrationKind, Wanted
 from migrations.authoring.recipes import Column, Given
 from migrations.authoring.recipes.cookbook import RECIPES
 from migrations.errors import CreateError, LoadError, MarkerError
@@ -133,7 +133,7 @@ def test_the_version_goes_on_in_the_folders_own_way(
 
 
 @pytest.mark.parametrize(
-    ("dialect", "names"),
+    ("format", "names"),
     [
         ("sql-migrate", ["20260102123045_x.sql"]),
         ("goose", ["20260102123045_x.sql"]),
@@ -144,20 +144,20 @@ def test_the_version_goes_on_in_the_folders_own_way(
         ("flyway", ["V20260102123045__x.sql", "U20260102123045__x.sql"]),
     ],
 )
-def test_every_dialect_has_its_files_and_reads_them_when_they_are_filled_in(
-    tmp_path: Path, dialect: str, names: list[str]
+def test_every_format_has_its_files_and_reads_them_when_they_are_filled_in(
+    tmp_path: Path, format: str, names: list[str]
 ) -> None:
-    assert written(tmp_path, Wanted(dialect=dialect)) == names
+    assert written(tmp_path, Wanted(format=format)) == names
     for name in names:
         path = tmp_path / name
         path.write_text(path.read_text().replace("\n\n\n-- ", "\nSELECT 1;\n-- ") + "SELECT 2;\n")
-    (migration,) = load_folder(tmp_path, dialect).migrations
+    (migration,) = load_folder(tmp_path, format).migrations
     assert migration.version == "20260102123045"
     assert migration.up.statements
     assert migration.down is not None
 
 
-def test_a_folder_of_another_tool_goes_on_in_its_dialect(tmp_path: Path) -> None:
+def test_a_folder_of_another_tool_goes_on_in_its_format(tmp_path: Path) -> None:
     (tmp_path / "00001_a.sql").write_text("-- +goose Up\nSELECT 1;\n-- +goose Down\nSELECT 1;\n")
     path = create(tmp_path, "x", at=NOON)
     assert path.name == "00002_x.sql"
@@ -213,18 +213,18 @@ def test_drizzles_own_tool_writes_its_files(tmp_path: Path) -> None:
         creating.create(tmp_path, "x", at=NOON)
     wanted = Wanted(recipe="not-null", given=GIVEN["not-null"])
     creating.create(tmp_path, "x", at=NOON, wanted=wanted)
-    assert load_folder(tmp_path, "plain").migrations[-1].dialect == "sql-migrate"
+    assert load_folder(tmp_path, "plain").migrations[-1].format == "sql-migrate"
 
 
 def test_flyways_numbers_go_on(tmp_path: Path) -> None:
     (tmp_path / "V3__a.sql").write_text("SELECT 1;\n")
-    assert written(tmp_path, Wanted(dialect="flyway"), "b") == ["V4__b.sql", "U4__b.sql"]
+    assert written(tmp_path, Wanted(format="flyway"), "b") == ["V4__b.sql", "U4__b.sql"]
     with pytest.raises(CreateError, match=r"V3__a\.sql has this name already"):
-        written(tmp_path, Wanted(dialect="flyway"), "a")
+        written(tmp_path, Wanted(format="flyway"), "a")
 
 
 def test_a_python_module_loads_and_says_that_it_is_not_written(tmp_path: Path) -> None:
-    assert written(tmp_path, Wanted(Kind.PYTHON)) == ["20260102123045_x.py"]
+    assert written(tmp_path, Wanted(MigrationKind.PYTHON)) == ["20260102123045_x.py"]
     (migration,) = load_folder(tmp_path).migrations
     assert migration.down is not None
     assert migration.verify is not None
@@ -244,26 +244,26 @@ FOREIGN = {
     "plain (dates)": {"2023-01-26.0-a.sql": UP, "2023-01-26.1-b.sql": UP},
 }
 WANTED = {
-    "data": Wanted(Kind.DATA),
+    "data": Wanted(MigrationKind.DATA),
     "recipe": Wanted(recipe="type-change", given=GIVEN["type-change"]),
-    "python": Wanted(Kind.PYTHON),
+    "python": Wanted(MigrationKind.PYTHON),
 }
 DATA = "-- +migrate Data table=t key=id\nDELETE FROM t USING batch WHERE t.id = batch.id;\n"
 
 
 @pytest.mark.parametrize("kind", WANTED)
-@pytest.mark.parametrize("dialect", FOREIGN)
-def test_every_kind_stands_behind_what_another_dialects_folder_holds(
-    tmp_path: Path, dialect: str, kind: str
+@pytest.mark.parametrize("format", FOREIGN)
+def test_every_kind_stands_behind_what_another_formats_folder_holds(
+    tmp_path: Path, format: str, kind: str
 ) -> None:
-    in_folder(tmp_path, FOREIGN[dialect])
+    in_folder(tmp_path, FOREIGN[format])
     before = load_folder(tmp_path).migrations
     paths = creating.create(tmp_path, "x", at=NOON, wanted=WANTED[kind])
     if kind == "data":
         paths[0].write_text(DATA)
     loaded = load_folder(tmp_path).migrations
     added = [one for one in loaded if one not in before]
-    assert {one.dialect for one in before} == {dialect.split()[0]}
+    assert {one.format for one in before} == {format.split()[0]}
     assert [one for one in loaded if one in before] == list(before)
     assert [one.files[0].name for one in added] == [path.name for path in paths]
     assert [one for one in loaded if not one.repeatable][-1] == added[-1]
@@ -277,7 +277,7 @@ def test_a_sqitch_project_refuses_what_its_plan_cannot_name(tmp_path: Path, kind
 
 
 def test_an_untouched_data_migration_does_not_load(tmp_path: Path) -> None:
-    assert written(tmp_path, Wanted(Kind.DATA)) == ["20260102123045_x.sql"]
+    assert written(tmp_path, Wanted(MigrationKind.DATA)) == ["20260102123045_x.sql"]
     with pytest.raises(LoadError, match="holds no statement"):
         load_folder(tmp_path)
 
@@ -305,10 +305,13 @@ def test_a_recipe_names_the_options_that_are_missing(tmp_path: Path, name: str) 
     [
         (Wanted(recipe="nonsense"), "index-concurrently: an index"),
         (Wanted(recipe=""), "name a recipe with --recipe. There are: "),
-        (Wanted(recipe="not-null", kind=Kind.PYTHON, given=GIVEN["not-null"]), "recipe is SQL"),
+        (
+            Wanted(recipe="not-null", kind=MigrationKind.PYTHON, given=GIVEN["not-null"]),
+            "recipe is SQL",
+        ),
         (Wanted(given=Given("users")), "belong to a recipe"),
-        (Wanted(Kind.DATA, "goose"), "format of its own"),
-        (Wanted(dialect="liquibase"), "no file is written in the dialect 'liquibase'"),
+        (Wanted(MigrationKind.DATA, "goose"), "format of its own"),
+        (Wanted(format="liquibase"), "no file is written in the format 'liquibase'"),
         (
             Wanted(recipe="type-change", given=Given("t", (Column("c"),), to="text")),
             "NAME:TYPE",

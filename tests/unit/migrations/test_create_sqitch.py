@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migrations.authoring.create import Kind, Wanted, create
+from migrations.authoring.create import MigrationKind, Wanted, create
 from migrations.errors import CreateError
 from migrations.formats.bundle import load_folder
 
@@ -62,10 +62,12 @@ def test_without_a_plan_there_is_no_project(tmp_path: Path) -> None:
     from migrations.authoring.create import Wanted
 
     with pytest.raises(CreateError, match="sqitch init"):
-        create(tmp_path, "carts", at=NOON, author=ADA, wanted=Wanted(dialect="sqitch"))
+        create(tmp_path, "carts", at=NOON, author=ADA, wanted=Wanted(format="sqitch"))
 
 
-@pytest.mark.parametrize("wanted", [Wanted(Kind.PYTHON), Wanted(Kind.DATA), Wanted(recipe="x")])
+@pytest.mark.parametrize(
+    "wanted", [Wanted(MigrationKind.PYTHON), Wanted(MigrationKind.DATA), Wanted(recipe="x")]
+)
 def test_what_no_plan_can_name_is_refused_and_nothing_is_written(
     project: Path, wanted: Wanted
 ) -> None:

@@ -108,7 +108,7 @@ GRANT = "-- migrate:up\nGRANT SELECT ON schema_migrations TO public;\n"
 def test_who_names_dbmates_own_table_is_told_how_to_have_one() -> None:
     (note,) = load(GRANT).notes
     assert "20230102030405_a.sql:2: names schema_migrations" in note
-    assert "--dialect dbmate+table" in note
+    assert "--format dbmate+table" in note
 
 
 def test_the_look_alike_is_made_first_and_leaves_the_checksum_alone() -> None:
@@ -116,7 +116,7 @@ def test_the_look_alike_is_made_first_and_leaves_the_checksum_alone() -> None:
     made, grant = with_table.up.statements
     assert made.text.startswith("CREATE TABLE IF NOT EXISTS schema_migrations (version varchar")
     assert grant.line == 2
-    assert with_table.dialect == "dbmate+table"
+    assert with_table.format == "dbmate+table"
     assert with_table.up.checksum == load(GRANT).up.checksum
 
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrations.errors import (
-    DialectError,
     DuplicateVersionError,
     FileNameError,
+    FormatError,
     MarkerError,
     VariableError,
 )
@@ -41,7 +41,7 @@ def test_a_folder_is_recognised_by_its_names(tmp_path: Path) -> None:
 
     (only,) = load_folder(tmp_path).migrations
 
-    assert (only.dialect, only.version, only.name) == ("flyway", "1", "init")
+    assert (only.format, only.version, only.name) == ("flyway", "1", "init")
 
 
 def test_versions_are_compared_part_by_part_and_underscores_are_dots() -> None:
@@ -165,7 +165,7 @@ def test_a_placeholder_that_stays_is_noted_because_flyway_would_refuse_it() -> N
 
 @pytest.mark.parametrize("name", ["V2__b.java", "V2__b.class", "R__b.kt"])
 def test_migrations_in_program_code_are_refused_by_name(name: str) -> None:
-    with pytest.raises(DialectError, match="program code"):
+    with pytest.raises(FormatError, match="program code"):
         loaded({"V1__a.sql": TABLE, name: "class"})
 
 
@@ -173,7 +173,7 @@ def test_migrations_in_program_code_are_refused_by_name(name: str) -> None:
     "name", ["afterMigrate.sql", "beforeEachMigrate__x.sql", "sub/afterUndo.sql"]
 )
 def test_callbacks_that_would_be_missed_are_refused_by_name(name: str) -> None:
-    with pytest.raises(DialectError, match="callback"):
+    with pytest.raises(FormatError, match="callback"):
         loaded({"V1__a.sql": TABLE, name: "SELECT 1;"})
 
 

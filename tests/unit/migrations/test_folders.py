@@ -1,4 +1,4 @@
-"""Which dialect a folder has, what may stand beside it, and one history from several folders."""
+"""Which format a folder has, what may stand beside it, and one history from several folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from migrations.errors import DialectError, DuplicateVersionError, PsqlScriptError
+from migrations.errors import DuplicateVersionError, FormatError, PsqlScriptError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files, load_folder
 from migrations.model.migration import Language
@@ -28,7 +28,7 @@ def folder(path: Path, **files: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("files", "dialect"),
+    ("files", "format"),
     [
         ({"n1_a__sql": OURS}, "sql-migrate"),
         ({"n1_a__sql": GOOSE}, "goose"),
@@ -41,13 +41,13 @@ def folder(path: Path, **files: str) -> Path:
     ],
 )
 def test_a_folder_is_recognised_by_its_content(
-    tmp_path: Path, files: dict[str, str], dialect: str
+    tmp_path: Path, files: dict[str, str], format: str
 ) -> None:
-    assert load_folder(folder(tmp_path, **files)).migrations[0].dialect == dialect
+    assert load_folder(folder(tmp_path, **files)).migrations[0].format == format
 
 
 @pytest.mark.parametrize(
-    ("theirs", "name", "dialect"),
+    ("theirs", "name", "format"),
     [
         (GOOSE, "1_a.sql", "goose"),
         (DBMATE, "1_a.sql", "dbmate"),
@@ -60,21 +60,21 @@ def test_a_folder_is_recognised_by_its_content(
     ],
 )
 def test_what_people_write_next_may_be_ours(
-    tmp_path: Path, theirs: str, name: str, dialect: str
+    tmp_path: Path, theirs: str, name: str, format: str
 ) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text(theirs)
     folder(tmp_path, n2_b__sql=OURS, n3_c__py="async def up(conn): ...\n")
     first, second, third = load_folder(tmp_path).migrations
-    assert first.dialect == dialect
-    assert (second.dialect, third.dialect) == ("sql-migrate", "python")
+    assert first.format == format
+    assert (second.format, third.format) == ("sql-migrate", "python")
     for one in (first, second):
-        assert load_files(one.dialect, one.files, version=one.version, name=one.name) == one
+        assert load_files(one.format, one.files, version=one.version, name=one.name) == one
 
 
-def test_two_foreign_dialects_in_one_folder_are_refused(tmp_path: Path) -> None:
+def test_two_foreign_formats_in_one_folder_are_refused(tmp_path: Path) -> None:
     folder(tmp_path, n1_a__sql=GOOSE, n2_b__sql=DBMATE, n3_c__sql=OURS)
-    with pytest.raises(DialectError, match=r"several dialects are mixed \(goose, dbmate\)"):
+    with pytest.raises(FormatError, match=r"several formats are mixed \(goose, dbmate\)"):
         load_folder(tmp_path)
 
 
@@ -86,7 +86,7 @@ def test_a_file_without_markers_among_ours_is_still_an_error(tmp_path: Path) -> 
 
 def test_a_flyway_name_with_our_markers_is_ours(tmp_path: Path) -> None:
     folder(tmp_path, nV1_____a__sql=OURS, n2_b__sql=OURS)
-    assert {one.dialect for one in load_folder(tmp_path).migrations} == {"sql-migrate"}
+    assert {one.format for one in load_folder(tmp_path).migrations} == {"sql-migrate"}
 
 
 def test_a_marker_in_half_of_a_folders_pair_is_a_comment(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_where_the_whole_name_counts_phases_keep_their_order(tmp_path: Path) -> 
         ("9_y", "", ""),
     ]
     for one in loaded:
-        assert load_files(one.dialect, one.files, version=one.version, name=one.name) == one
+        assert load_files(one.format, one.files, version=one.version, name=one.name) == one
 
 
 def several(*paths: Path) -> Path:
@@ -133,7 +133,7 @@ def test_several_folders_are_one_history(tmp_path: Path) -> None:
         "base/3_c.sql",
     ]
     for one in loaded:
-        assert load_files(one.dialect, one.files, version=one.version, name=one.name) == one
+        assert load_files(one.format, one.files, version=one.version, name=one.name) == one
 
 
 def test_folders_of_the_same_name_are_told_apart(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_the_same_version_in_two_folders_names_both_files(tmp_path: Path) -> Non
 def test_an_order_that_is_not_that_of_versions_cannot_be_merged(tmp_path: Path) -> None:
     base = folder(tmp_path / "base", n10_a__sql=DBMATE, n2_b__sql=DBMATE)
     tenant = folder(tmp_path / "tenant", n3_c__sql=DBMATE)
-    with pytest.raises(DialectError, match="order is not that of the versions"):
+    with pytest.raises(FormatError, match="order is not that of the versions"):
         load_folder(several(base, tenant))
 
 

@@ -7,10 +7,10 @@ import hashlib
 import pytest
 
 from migrations.errors import (
-    DialectError,
     DuplicateVersionError,
     FileNameError,
     FolderError,
+    FormatError,
     PsqlScriptError,
 )
 from migrations.formats import AS_IT_IS
@@ -85,7 +85,7 @@ def test_what_looks_like_a_migration_and_is_no_half_of_a_pair_is_refused(name: s
 
 def test_other_files_are_left_alone_and_programs_are_not() -> None:
     assert len(load("1_a.up.sql", "seed.sql")) == 1
-    with pytest.raises(DialectError, match=r"2_move\.ts: a migration in program code"):
+    with pytest.raises(FormatError, match=r"2_move\.ts: a migration in program code"):
         load("1_a.up.sql", "2_move.ts")
 
 

@@ -7,10 +7,10 @@ import hashlib
 import pytest
 
 from migrations.errors import (
-    DialectError,
     DuplicateVersionError,
     EncodingError,
     FileNameError,
+    FormatError,
     LoadError,
     MarkerError,
     VariableError,
@@ -182,7 +182,7 @@ def test_helpers_without_version_and_annotation_are_left_alone_but_not_lost_migr
 def test_go_migrations_are_refused_by_name_and_helpers_are_not() -> None:
     names = ["00002_move.go", "00002_move_test.go", "embed.go", "1_a.sql"]
     assert list(Goose().claims(names)) == ["00002_move.go", "1_a.sql"]
-    with pytest.raises(DialectError, match=r"00002_move\.go: a migration in program code"):
+    with pytest.raises(FormatError, match=r"00002_move\.go: a migration in program code"):
         Goose().load([SourceFile("00002_move.go", b"package m")], AS_IT_IS)
 
 

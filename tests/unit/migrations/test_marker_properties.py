@@ -152,7 +152,7 @@ def texts(statements: Sequence[Statement]) -> list[str]:
 def parsed(text: str) -> Migration:
     """The migration, which its own files make once more."""
     found = load_files("sql-migrate", [SourceFile("1_move.sql", text.encode())])
-    again = load_files(found.dialect, found.files, version=found.version, name=found.name)
+    again = load_files(found.format, found.files, version=found.version, name=found.name)
     assert again == found
     return found
 

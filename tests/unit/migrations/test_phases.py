@@ -40,7 +40,7 @@ def test_units_stand_in_order_among_other_migrations(tmp_path: Path) -> None:
 
 def test_a_phase_is_built_again_from_its_own_file(tmp_path: Path) -> None:
     for one in loaded(tmp_path, "5_b.expand.sql", "5_b.contract.sql", "5_b.migrate.py"):
-        again = load_files(one.dialect, one.files, version=one.version, name=one.name)
+        again = load_files(one.format, one.files, version=one.version, name=one.name)
         assert again == one
 
 

@@ -7,10 +7,10 @@ import json
 import pytest
 
 from migrations.errors import (
-    DialectError,
     DuplicateVersionError,
     FileNameError,
     FolderError,
+    FormatError,
     LoadError,
     MarkerError,
 )
@@ -174,7 +174,7 @@ def test_what_cannot_be_ordered_is_refused() -> None:
         load("init.sql")
     with pytest.raises(DuplicateVersionError):
         load("1_a.sql", "01_b.sql")
-    with pytest.raises(DialectError, match=r"2_b\.js"):
+    with pytest.raises(FormatError, match=r"2_b\.js"):
         load("1_a.sql", "2_b.js")
 
 

@@ -30,7 +30,7 @@ def module(text: str, name: str = NAME) -> Migration:
 def test_up_down_and_verify_are_programs_of_one_migration() -> None:
     text = UP + "async def down(conn): pass\nasync def verify(conn): return True\n"
     loaded = module(text)
-    assert (loaded.version, loaded.name, loaded.dialect) == ("20260102030405", "fill", "python")
+    assert (loaded.version, loaded.name, loaded.format) == ("20260102030405", "fill", "python")
     sections = (loaded.up, loaded.down, loaded.verify)
     programs = [section.program for section in sections if section and section.program]
     assert [program.entry for program in programs] == ["up", "down", "verify"]
@@ -142,12 +142,12 @@ def test_modules_stand_beside_sql_files_in_one_order(tmp_path: Path) -> None:
     (tmp_path / "10_c.sql").write_text("-- +migrate Up\nSELECT 1;\n")
     loaded = load_folder(tmp_path).migrations
     assert [one.label for one in loaded] == ["1_a", "2_b", "10_c"]
-    assert [one.dialect for one in loaded] == ["sql-migrate", "python", "sql-migrate"]
+    assert [one.format for one in loaded] == ["sql-migrate", "python", "sql-migrate"]
 
 
 def test_a_folder_may_hold_modules_alone(tmp_path: Path) -> None:
     (tmp_path / "1_a.py").write_text(UP)
-    assert [one.dialect for one in load_folder(tmp_path).migrations] == ["python"]
+    assert [one.format for one in load_folder(tmp_path).migrations] == ["python"]
     assert [one.label for one in load_folder(tmp_path, "python").migrations] == ["1_a"]
 
 

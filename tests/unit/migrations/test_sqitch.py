@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migrations.errors import (
-    DialectError,
     FolderError,
     ForbiddenSqlError,
+    FormatError,
     LoadError,
     MarkerError,
     PsqlScriptError,
@@ -20,8 +20,8 @@ from migrations.formats import Reading
 from migrations.formats.bundle import load_files, load_folder
 from migrations.formats.detect import by_name
 from migrations.formats.psql_variables import interpolated
-from migrations.formats.sqitch import DIALECTS, Sqitch
-from migrations.formats.sqitch_plan import Change, Need, Plan, parse_plan, render
+from migrations.formats.sqitch import FORMATS, Sqitch
+from migrations.formats.sqitch_plan import Change, Need, SqitchPlan, parse_plan, render
 from migrations.model.migration import Holds, Migration, SourceFile
 
 WHO = "2026-01-02T03:04:05Z A Planner <a@example.com>"
@@ -52,7 +52,7 @@ def test_a_project_is_recognised_by_its_plan(tmp_path: Path) -> None:
 
     found = load_folder(tmp_path).migrations
 
-    assert [(one.dialect, one.label) for one in found] == [("sqitch", "users"), ("sqitch", "lists")]
+    assert [(one.format, one.label) for one in found] == [("sqitch", "users"), ("sqitch", "lists")]
 
 
 def test_what_is_read_with_look_alikes_is_built_again_alike() -> None:
@@ -60,7 +60,7 @@ def test_what_is_read_with_look_alikes_is_built_again_alike() -> None:
     assert not loaded(files)[0].notes
     files["deploy/users.sql"] = "COMMENT ON schema\n sqitch IS 'x';\nSELECT FROM sqitch.tags;\n"
     sources = [SourceFile(name, text.encode()) for name, text in sorted(files.items())]
-    (migration,) = by_name(DIALECTS, "sqitch+table", "").load(sources, Reading())
+    (migration,) = by_name(FORMATS, "sqitch+table", "").load(sources, Reading())
     assert [one.summary for one in migration.up.statements[:3]] == [
         "CREATE SCHEMA sqitch",
         "CREATE TABLE sqitch.tags",
@@ -196,7 +196,7 @@ def test_a_project_in_a_subfolder_is_found() -> None:
 @pytest.mark.parametrize("other", ["older.plan", "sub/sqitch.plan"])
 def test_several_plans_are_named_and_not_guessed_between(other: str) -> None:
     first = "sub2/sqitch.plan" if "/" in other else "old.plan"
-    with pytest.raises(DialectError) as caught:
+    with pytest.raises(FormatError) as caught:
         loaded({first: plan("a"), other: plan("b"), "deploy/a.sql": TABLE})
 
     assert first in str(caught.value)
@@ -204,7 +204,7 @@ def test_several_plans_are_named_and_not_guessed_between(other: str) -> None:
 
 
 def test_a_project_for_another_server_is_refused() -> None:
-    with pytest.raises(DialectError, match="mysql"):
+    with pytest.raises(FormatError, match="mysql"):
         loaded({"sqitch.conf": "[core]\nengine = mysql\n", **project("a")})
 
 
@@ -274,7 +274,7 @@ def test_a_plan_that_is_written_is_the_plan_that_is_read(
         kept = " ".join(kept.splitlines()).strip()
         changes.append(Change(name, 0, needs, (), "2026-01-02T03:04:05Z", "P", "p@p", kept))
     tags = tuple((f"v{place}", place) for place in range(1, len(names) + 1, 2))
-    written = Plan("shop", tuple(changes), tags)
+    written = SqitchPlan("shop", tuple(changes), tags)
 
     read = parse_plan(render(written), "sqitch.plan")
 

@@ -11,7 +11,7 @@ from ledger.contracts.events import Budget
 from ledger.domain import fleet, requests
 from ledger.domain.fleet import FleetState, FleetStatus
 from ledger.domain.rollout import Status
-from ledger.domain.waiting import Leader, Surroundings
+from ledger.domain.waiting import LeadingProcess, Surroundings
 from ledger.service.status import DatabaseLine, status_of
 from tests.support.spec import (
     DEADLINE_S,
@@ -64,7 +64,7 @@ def with_fleet_status(story: Story, status: FleetStatus) -> Story:
 
 
 def suggested(story: Story) -> dict[str, DatabaseLine]:
-    around = Surroundings(Leader("l", "h", START), None, [], story.records)
+    around = Surroundings(LeadingProcess("l", "h", START), None, [], story.records)
     return {line.database: line for line in status_of(story.state, around).databases}
 
 

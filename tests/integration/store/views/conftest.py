@@ -12,7 +12,7 @@ from ledger.contracts.envelope import Metadata, encode
 from ledger.contracts.reports import Event
 from ledger.store.connections import Pool, open_pool
 from ledger.store.install import install
-from ledger.store.log.history import History
+from ledger.store.log.history import Timelines
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
 from tests.fixtures.postgres import FreshDatabase
@@ -26,7 +26,7 @@ class Ledger:
     pool: Pool
     log: EventLog
     models: ReadModels
-    history: History
+    history: Timelines
 
     async def append(self, stream: str, *events: Event, metadata: Metadata | None = None) -> int:
         """Append with new ids; the position of the last event."""
@@ -40,5 +40,5 @@ async def ledger(fresh_database: FreshDatabase) -> AsyncIterator[Ledger]:
     url = await fresh_database()
     await install(url, UUID(int=1))
     pool = await open_pool(url)
-    yield Ledger(url, pool, EventLog(pool), ReadModels(pool), History(pool))
+    yield Ledger(url, pool, EventLog(pool), ReadModels(pool), Timelines(pool))
     await pool.close()

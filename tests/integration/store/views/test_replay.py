@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ledger.contracts.envelope import UnknownMessage
 from ledger.store.log.log import NewEvent
 from ledger.store.views.advance import advance, catch_up, rebuild
-from ledger.store.views.replay import Difference, Kind, Replayed, replay
+from ledger.store.views.replay import Difference, DifferenceKind, Replayed, replay
 from ledger.store.views.tables import TABLES
 from tests.integration.store.views.conftest import Ledger
 from tests.support.histories import Move, Story
@@ -80,48 +80,58 @@ async def test_a_long_history_leaves_rows_in_every_table_and_agrees(
 @pytest.mark.parametrize(
     ("damage", "table", "kind", "columns"),
     [
-        ("DELETE FROM ledger.applied WHERE version = '20260101'", "applied", Kind.MISSING, ()),
+        (
+            "DELETE FROM ledger.applied WHERE version = '20260101'",
+            "applied",
+            DifferenceKind.MISSING,
+            (),
+        ),
         (
             "UPDATE ledger.applied SET state = 'unknown', at = 'epoch' WHERE state = 'applied'",
             "applied",
-            Kind.CHANGED,
+            DifferenceKind.CHANGED,
             ("state", "at"),
         ),
         (
             'UPDATE ledger.fleet_database SET labels = \'{"tier": "gold"}\'',
             "fleet_database",
-            Kind.CHANGED,
+            DifferenceKind.CHANGED,
             ("labels",),
         ),
         (
             "UPDATE ledger.fleet_database SET journal_head = NULL WHERE journal_head IS NOT NULL",
             "fleet_database",
-            Kind.CHANGED,
+            DifferenceKind.CHANGED,
             ("journal_head",),
         ),
-        ("UPDATE ledger.rollout SET why = 'never'", "rollout", Kind.CHANGED, ("why",)),
-        ("DELETE FROM ledger.rollout", "rollout", Kind.MISSING, ()),
+        ("UPDATE ledger.rollout SET why = 'never'", "rollout", DifferenceKind.CHANGED, ("why",)),
+        ("DELETE FROM ledger.rollout", "rollout", DifferenceKind.MISSING, ()),
         (
             "INSERT INTO ledger.planned_database (rollout, database, wave) VALUES ('x', 'y', 1)",
             "planned_database",
-            Kind.SURPLUS,
+            DifferenceKind.SURPLUS,
             (),
         ),
-        ("UPDATE ledger.attempt SET attempt = 99", "attempt", Kind.CHANGED, ("attempt",)),
-        ("DELETE FROM ledger.inspection", "inspection", Kind.MISSING, ()),
-        ("UPDATE ledger.bundle SET source = 'else'", "bundle", Kind.CHANGED, ("source",)),
-        ("DELETE FROM ledger.database_event", "database_event", Kind.MISSING, ()),
-        ("INSERT INTO ledger.database_event VALUES ('y', 1)", "database_event", Kind.SURPLUS, ()),
+        ("UPDATE ledger.attempt SET attempt = 99", "attempt", DifferenceKind.CHANGED, ("attempt",)),
+        ("DELETE FROM ledger.inspection", "inspection", DifferenceKind.MISSING, ()),
+        ("UPDATE ledger.bundle SET source = 'else'", "bundle", DifferenceKind.CHANGED, ("source",)),
+        ("DELETE FROM ledger.database_event", "database_event", DifferenceKind.MISSING, ()),
+        (
+            "INSERT INTO ledger.database_event VALUES ('y', 1)",
+            "database_event",
+            DifferenceKind.SURPLUS,
+            (),
+        ),
         (
             "UPDATE ledger.read_model_position SET position = position + 7",
             "read_model_position",
-            Kind.CHANGED,
+            DifferenceKind.CHANGED,
             ("position",),
         ),
     ],
 )
 async def test_damage_is_found_named_and_repaired_by_a_rebuild(
-    ledger: Ledger, damage: str, table: str, kind: Kind, columns: tuple[str, ...]
+    ledger: Ledger, damage: str, table: str, kind: DifferenceKind, columns: tuple[str, ...]
 ) -> None:
     await tell(ledger, FULL)
     await ledger.models.caught_up()
@@ -147,7 +157,7 @@ async def test_a_difference_names_the_row_by_its_key(ledger: Ledger) -> None:
     found = await replayed(ledger)
 
     assert found.differences == (
-        Difference("fleet_database", {"database": name}, Kind.CHANGED, ("host", "port")),
+        Difference("fleet_database", {"database": name}, DifferenceKind.CHANGED, ("host", "port")),
     )
 
 

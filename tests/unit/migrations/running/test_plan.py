@@ -8,7 +8,7 @@ from uuid import UUID
 
 from migrations.model.migration import Direction, Migration, Options, Section
 from migrations.model.work import Epoch, Failure, Mode, StepResult, Work
-from migrations.running.plan import Decision, Report, Run, Stop, half_done, plan
+from migrations.running.plan import Execute, Halt, Known, StepDecision, half_done, plan
 from migrations.target.entries import RESOLVE, Entry, State
 
 COMMAND = UUID(int=1)
@@ -33,55 +33,55 @@ def entry(state: State, direction: str = "up", step: int = 0, **more: object) ->
 
 def decided(
     mode: Mode, *entries: Entry, migration: Migration = FIRST, rollout: str = "rollout-1"
-) -> tuple[Decision, ...]:
+) -> tuple[StepDecision, ...]:
     return plan(Work(COMMAND, rollout, Epoch(1, 1), mode, (migration,)), entries)
 
 
 def test_what_is_unknown_is_applied() -> None:
-    assert decided(Mode.UP) == (Run(FIRST, Direction.UP, FIRST.up),)
+    assert decided(Mode.UP) == (Execute(FIRST, Direction.UP, FIRST.up),)
 
 
 def test_what_this_rollout_applied_is_reported_again() -> None:
     (decision,) = decided(Mode.UP, entry(State.APPLIED))
-    assert isinstance(decision, Report)
+    assert isinstance(decision, Known)
     assert (decision.outcome.result, decision.outcome.recovered) == (StepResult.APPLIED, True)
 
 
 def test_what_another_rollout_applied_is_skipped() -> None:
     (decision,) = decided(Mode.UP, entry(State.APPLIED), rollout="rollout-2")
-    assert isinstance(decision, Report)
+    assert isinstance(decision, Known)
     assert decision.outcome.result is StepResult.SKIPPED
 
 
 def test_what_was_rolled_back_is_applied_again() -> None:
     entries = (entry(State.APPLIED), entry(State.ROLLED_BACK, "down"))
-    assert isinstance(decided(Mode.UP, *entries)[0], Run)
+    assert isinstance(decided(Mode.UP, *entries)[0], Execute)
 
 
 def test_a_failure_of_an_earlier_command_does_not_stop_a_new_one() -> None:
     failed = entry(State.FAILED, failure=Failure("sql", "x"))
-    assert isinstance(decided(Mode.UP, failed)[0], Run)
+    assert isinstance(decided(Mode.UP, failed)[0], Execute)
 
 
 def test_a_failure_of_the_same_command_is_repeated() -> None:
     failed = entry(State.FAILED, failure=Failure("sql", "x"), command=COMMAND)
     (decision,) = decided(Mode.UP, failed)
-    assert isinstance(decision, Report)
+    assert isinstance(decision, Known)
     assert decision.outcome.failure == Failure("sql", "x")
 
 
 def test_a_failure_in_doubt_stops_until_a_person_settles_it() -> None:
     doubtful = entry(State.FAILED, failure=Failure("in_doubt", "x"))
     (decision,) = decided(Mode.UP, doubtful)
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Halt)
     assert decision.failure.kind == "in_doubt"
     word = entry(State.NOT_APPLIED, RESOLVE)
-    assert isinstance(decided(Mode.UP, doubtful, word)[0], Run)
+    assert isinstance(decided(Mode.UP, doubtful, word)[0], Execute)
 
 
 def test_another_up_section_stops() -> None:
     (decision,) = decided(Mode.UP, entry(State.APPLIED, up_checksum="other"))
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Halt)
     assert decision.failure.kind == "checksum"
 
 
@@ -91,24 +91,24 @@ def test_a_rollback_leaves_alone_what_another_rollout_applied() -> None:
 
 def test_a_rollback_without_down_stops() -> None:
     (decision,) = decided(Mode.ROLLBACK, entry(State.APPLIED), migration=FINAL)
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Halt)
     assert decision.failure.kind == "irreversible"
 
 
 def test_down_skips_what_is_not_applied() -> None:
     (decision,) = decided(Mode.DOWN)
-    assert isinstance(decision, Report)
+    assert isinstance(decision, Known)
     assert decision.outcome.result is StepResult.SKIPPED
 
 
 def test_half_done_statements_are_resumed_and_cleaned_up_by_the_way_back() -> None:
     entries = (entry(State.STEP_DONE, step=1), entry(State.INTENT, step=-2))
     (forward,) = decided(Mode.UP, *entries)
-    assert isinstance(forward, Run)
+    assert isinstance(forward, Execute)
     assert forward.resume is not None
     assert (forward.resume.done, forward.resume.open) == (frozenset({1}), frozenset({2}))
     (back,) = decided(Mode.ROLLBACK, *entries)
-    assert isinstance(back, Run)
+    assert isinstance(back, Execute)
     assert back.clean == forward.resume
 
 
@@ -119,9 +119,9 @@ def test_what_is_settled_is_not_half_done() -> None:
 def test_a_half_done_rollback_must_end_before_it_is_applied_again() -> None:
     entries = (entry(State.APPLIED), entry(State.STEP_DONE, "down", 1))
     (decision,) = decided(Mode.UP, *entries)
-    assert isinstance(decision, Stop)
+    assert isinstance(decision, Halt)
     (finish,) = decided(Mode.ROLLBACK, *entries)
-    assert isinstance(finish, Run)
+    assert isinstance(finish, Execute)
     assert finish.resume is not None
 
 
@@ -129,4 +129,4 @@ def test_a_stop_keeps_everything_else_from_running() -> None:
     second = replace(FIRST, version="002")
     work = Work(COMMAND, "r", Epoch(1, 1), Mode.UP, (second, FIRST))
     decisions = plan(work, [entry(State.APPLIED, up_checksum="other")])
-    assert [type(decision) for decision in decisions] == [Stop]
+    assert [type(decision) for decision in decisions] == [Halt]

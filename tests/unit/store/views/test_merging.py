@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from ledger.store.views.patches import Batch, Kind, Layer, Patch
+from ledger.store.views.patches import Batch, Layer, Patch, PatchKind
 from ledger.store.views.tables import (
     APPLIED,
     ATTEMPT,
@@ -19,14 +19,14 @@ KEY = ("acme",)
 
 
 def put(**sets: Any) -> Patch:
-    return Patch(FLEET_DATABASE, Kind.PUT, KEY, sets)
+    return Patch(FLEET_DATABASE, PatchKind.PUT, KEY, sets)
 
 
 def change(fills: dict[str, Any] | None = None, **sets: Any) -> Patch:
-    return Patch(FLEET_DATABASE, Kind.CHANGE, KEY, sets, fills or {})
+    return Patch(FLEET_DATABASE, PatchKind.CHANGE, KEY, sets, fills or {})
 
 
-def applied(command: int, state: str, kind: Kind = Kind.PUT) -> Patch:
+def applied(command: int, state: str, kind: PatchKind = PatchKind.PUT) -> Patch:
     sets = {"command": UUID(int=command), "state": state}
     return Patch(APPLIED, kind, ("acme", "1"), sets)
 
@@ -77,7 +77,7 @@ def test_a_value_after_a_fill_wins() -> None:
 def test_a_whole_row_forgets_what_was_changed_before_it() -> None:
     (layer,) = merged(change(pool="a"), put(pool="b"), change(host="y"))
 
-    assert layer[KEY].kind is Kind.PUT
+    assert layer[KEY].kind is PatchKind.PUT
     assert layer[KEY].sets == {"pool": "b", "host": "y"}
 
 
@@ -98,21 +98,23 @@ def test_guarded_rows_of_two_commands_are_written_one_after_the_other() -> None:
 
 
 def test_a_row_to_be_ensured_does_not_swallow_the_one_before() -> None:
-    layers = merged(applied(1, "applied"), applied(1, "applied", Kind.ENSURE))
+    layers = merged(applied(1, "applied"), applied(1, "applied", PatchKind.ENSURE))
 
-    assert [layer["acme", "1"].kind for layer in layers] == [Kind.PUT, Kind.ENSURE]
+    assert [layer["acme", "1"].kind for layer in layers] == [PatchKind.PUT, PatchKind.ENSURE]
 
 
 def head(command: int, value: str) -> Patch:
-    return Patch(SPOKEN_HEAD, Kind.CHANGE, ("acme", UUID(int=command)), {"journal_head": value})
+    return Patch(
+        SPOKEN_HEAD, PatchKind.CHANGE, ("acme", UUID(int=command)), {"journal_head": value}
+    )
 
 
 def failing(message: str) -> Patch:
-    return Patch(OPEN_FAILURE, Kind.CHANGE, (UUID(int=1),), {"failure_message": message})
+    return Patch(OPEN_FAILURE, PatchKind.CHANGE, (UUID(int=1),), {"failure_message": message})
 
 
 def attempt(**sets: Any) -> Patch:
-    return Patch(ATTEMPT, Kind.CHANGE, (UUID(int=1),), sets)
+    return Patch(ATTEMPT, PatchKind.CHANGE, (UUID(int=1),), sets)
 
 
 def test_the_command_that_speaks_for_a_database_moves_its_head() -> None:

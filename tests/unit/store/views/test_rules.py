@@ -10,13 +10,13 @@ import pytest
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.registry import DatabaseIdentity, FailureDetail, Mode
-from ledger.store.views.patches import Kind, Patch
-from ledger.store.views.projected_rows import Place, rollout_of
+from ledger.store.views.patches import Patch, PatchKind
+from ledger.store.views.projected_rows import EventPlace, rollout_of
 from ledger.store.views.projections import NAMING_SEVERAL, RULES, databases_of, patches
 from ledger.store.views.tables import APPLIED, ATTEMPT, FLEET_DATABASE, SPOKEN_HEAD, Table
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
-PLACE = Place(7, "rollout-r1/reports", "ledger_service", AT, b"{}")
+PLACE = EventPlace(7, "rollout-r1/reports", "ledger_service", AT, b"{}")
 COMMAND = UUID(int=1)
 IDENTITY = DatabaseIdentity(uuid=UUID(int=2), system_identifier="7", database_oid=5)
 EXPECTATION = {"identity_uuid", "system_identifier", "database_oid", "journal_head"}
@@ -123,7 +123,7 @@ def test_an_attempt_that_believed_no_journal_moves_nothing(answer: r.AttemptFini
 def test_a_report_changes_the_attempt_of_its_own_command_alone() -> None:
     patch = only(finished(r.Verdict.DONE), ATTEMPT)
 
-    assert (patch.kind, patch.key) == (Kind.CHANGE, (COMMAND,))
+    assert (patch.kind, patch.key) == (PatchKind.CHANGE, (COMMAND,))
 
 
 def test_what_was_applied_by_something_else_is_noted_without_taking_it_over() -> None:
@@ -133,7 +133,7 @@ def test_what_was_applied_by_something_else_is_noted_without_taking_it_over() ->
 
     patch = only(event, APPLIED)
 
-    assert patch.kind is Kind.ENSURE
+    assert patch.kind is PatchKind.ENSURE
     assert (patch.sets["outside"], patch.sets["rollout"]) == (True, None)
 
 

@@ -17,7 +17,7 @@ One file is one migration; `version_name.sql` names it. Rules:
   of a section (or the end), exactly as they stand in the file.
 - Files in subfolders are not searched. A migration in a language that we do not run is refused.
 - sql-migrate itself knows a file by its whole name: `8_a.sql` and `8_b.sql` are two, and a name
-  needs no number. Here that is an error, unless the folder is read with the dialect
+  needs no number. Here that is an error, unless the folder is read with the format
   `sql-migrate+names`: then the whole name is the version, and order is sql-migrate's, by leading
   number and then by name, names without a number last.
 - Names that end in `.expand`, `.migrate` and `.contract` are phases: `migrations.model.phases`.
@@ -30,7 +30,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from migrations.errors import FileNameError, LoadError, MarkerError
-from migrations.formats import Dialect, Reading, only
+from migrations.formats import Format, Reading, only
 from migrations.formats.data import (
     automatic_down,
     check_sections,
@@ -41,7 +41,7 @@ from migrations.formats.data import (
 )
 from migrations.formats.encoding import text_of
 from migrations.formats.history_table import HistoryTable
-from migrations.formats.markers import SECTIONS, Marker, markers, options_of
+from migrations.formats.markers import SECTIONS, SectionMarker, markers, options_of
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.formats.sections import Body, Built, assemble, build
 from migrations.model.migration import Migration, Options, SourceFile
@@ -58,7 +58,7 @@ _HALF = (".up.sql", ".down.sql", "/up.sql", "/down.sql")
 _LEADING = re.compile(r"[0-9]+")
 _BY_NAME = (
     "; a folder of sql-migrate, which goes by the whole name, is read with "
-    "--dialect sql-migrate+names"
+    "--format sql-migrate+names"
 )
 
 
@@ -129,7 +129,7 @@ def _place(migration: Migration) -> tuple[bool, int, str]:
 
 
 def is_ours(file: SourceFile) -> bool:
-    """Whether a file is one of this format that stands in a folder of another dialect.
+    """Whether a file is one of this format that stands in a folder of another format.
 
     Half of a pair is not: there the marker is a mere comment.
     """
@@ -141,19 +141,19 @@ def is_ours(file: SourceFile) -> bool:
 class _Part:
     """A section before it is parsed."""
 
-    marker: Marker
+    marker: SectionMarker
     text: str
 
 
 def _migration(
-    named: tuple[str, str], file: SourceFile, dialect: str, reading: Reading
+    named: tuple[str, str], file: SourceFile, format: str, reading: Reading
 ) -> Migration:
     text = text_of(file)
     parts = _parts(text, file.name)
     _check_others(text, file.name, parts)
     check_sections({name: part.marker for name, part in parts.items()}, file.name)
     if "Data" in parts:
-        return assemble(named, dialect, file, _in_batches(parts, file.name, reading))
+        return assemble(named, format, file, _in_batches(parts, file.name, reading))
     if "Up" not in parts:
         raise MarkerError(
             file.name, 1, "no Up section", "Write `-- +migrate Up` on the line above the SQL"
@@ -162,7 +162,7 @@ def _migration(
     up = built["Up"].section
     if not up.statements and up.program is None:
         built["Up"] = _empty(built["Up"], parts, file.name)
-    return assemble(named, dialect, file, built)
+    return assemble(named, format, file, built)
 
 
 def _empty(up: Built, parts: Mapping[str, _Part], file: str) -> Built:
@@ -183,7 +183,7 @@ def _empty(up: Built, parts: Mapping[str, _Part], file: str) -> Built:
     return replace(up, notes=(*up.notes, note))
 
 
-def _only_ours(marker: Marker) -> bool:
+def _only_ours(marker: SectionMarker) -> bool:
     """Whether sql-migrate does not know a marker, or one of its options."""
     known = marker.command in ("Up", "Down")
     return not known or any(option != "notransaction" for option in marker.arguments)
@@ -261,9 +261,9 @@ def _check_others(text: str, file: str, parts: Mapping[str, _Part]) -> None:
             )
 
 
-def _check_nesting(found: Sequence[Marker], file: str) -> None:
+def _check_nesting(found: Sequence[SectionMarker], file: str) -> None:
     """StatementBegin and StatementEnd must be paired inside one section."""
-    opened: Marker | None = None
+    opened: SectionMarker | None = None
     in_section = False
     for marker in found:
         if marker.command == "StatementEnd":
@@ -282,7 +282,7 @@ def _check_nesting(found: Sequence[Marker], file: str) -> None:
         raise _unpaired(file, opened, "StatementEnd", "after")
 
 
-def _unpaired(file: str, marker: Marker, missing: str, where: str) -> LoadError:
+def _unpaired(file: str, marker: SectionMarker, missing: str, where: str) -> LoadError:
     return MarkerError(
         file,
         marker.line,
@@ -314,9 +314,9 @@ def _before_first_marker(file: str, line: int) -> LoadError:
 
 
 OURS = SqlMigrate()
-"""Our own format, whose files may stand among those of another dialect."""
+"""Our own format, whose files may stand among those of another format."""
 
-DIALECTS: tuple[Dialect, ...] = (
+FORMATS: tuple[Format, ...] = (
     *(OURS, HISTORY.kept_by(OURS)),
     *(SqlMigrateByName(), HISTORY.kept_by(SqlMigrateByName())),
 )

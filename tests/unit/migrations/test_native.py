@@ -16,7 +16,7 @@ from migrations.errors import (
 )
 from migrations.formats import AS_IT_IS
 from migrations.formats.bundle import load_files, load_folder
-from migrations.formats.sql_migrate import SqlMigrate
+from migrations.formats.native import SqlMigrate
 from migrations.model.migration import Migration, Options, SourceFile
 
 WHOLE = """\
@@ -202,17 +202,17 @@ def test_a_file_name_without_a_version_is_refused(name: str) -> None:
     assert "20260102030405_add_email.sql" in refused.value.remedy
 
 
-def test_files_of_this_dialect_are_known_by_their_markers() -> None:
-    dialect = SqlMigrate()
-    assert dialect.detect([SourceFile("a.sql", b"x"), SourceFile("b.sql", b"x\n-- +migrate Up\n")])
-    assert not dialect.detect([SourceFile("a", b"-- +goose Up\n\xff\0")])
+def test_files_of_this_format_are_known_by_their_markers() -> None:
+    format = SqlMigrate()
+    assert format.detect([SourceFile("a.sql", b"x"), SourceFile("b.sql", b"x\n-- +migrate Up\n")])
+    assert not format.detect([SourceFile("a", b"-- +goose Up\n\xff\0")])
 
 
 def test_by_name_every_file_is_a_version_in_the_order_of_sql_migrate(tmp_path: Path) -> None:
     names = ("10_a", "8_b", "8_a", "2023-02-01-x", "2023-01-01-y", "20150101foo", "add_users")
     for name in names:
         (tmp_path / f"{name}.sql").write_text("-- +migrate Up\nSELECT 1;\n")
-    with pytest.raises(LoadError, match=r"--dialect sql-migrate\+names"):
+    with pytest.raises(LoadError, match=r"--format sql-migrate\+names"):
         load_folder(tmp_path)
     loaded = load_folder(tmp_path, "sql-migrate+names").migrations
     assert [one.version for one in loaded] == [
@@ -222,10 +222,10 @@ def test_by_name_every_file_is_a_version_in_the_order_of_sql_migrate(tmp_path: P
     assert again == loaded[0]
 
 
-def test_the_same_version_twice_names_the_dialect_that_goes_by_name(tmp_path: Path) -> None:
+def test_the_same_version_twice_names_the_format_that_goes_by_name(tmp_path: Path) -> None:
     for name in ("8_a", "8_b"):
         (tmp_path / f"{name}.sql").write_text("-- +migrate Up\nSELECT 1;\n")
-    with pytest.raises(DuplicateVersionError, match=r"8_b.*--dialect sql-migrate\+names"):
+    with pytest.raises(DuplicateVersionError, match=r"8_b.*--format sql-migrate\+names"):
         load_folder(tmp_path)
 
 

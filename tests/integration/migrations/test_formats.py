@@ -1,4 +1,4 @@
-"""Each dialect on a real database: up, and down again to where it began."""
+"""Each format on a real database: up, and down again to where it began."""
 
 from __future__ import annotations
 
@@ -108,10 +108,10 @@ def written(path: Path, files: dict[str, str]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("dialect", FOLDERS)
-async def test_a_folder_goes_up_and_down(world: World, tmp_path: Path, dialect: str) -> None:
-    migrations = load_folder(written(tmp_path, FOLDERS[dialect])).migrations
-    assert {one.dialect for one in migrations} == {dialect}
+@pytest.mark.parametrize("format", FOLDERS)
+async def test_a_folder_goes_up_and_down(world: World, tmp_path: Path, format: str) -> None:
+    migrations = load_folder(written(tmp_path, FOLDERS[format])).migrations
+    assert {one.format for one in migrations} == {format}
     assert (await world.up(*migrations)).verdict is Verdict.DONE
     assert await world.value("SELECT shade('red')") == "dark red"
     assert await world.value(VALID)
@@ -242,7 +242,7 @@ async def test_scripts_may_name_what_sqitch_keeps_for_itself(world: World, tmp_p
     written(tmp_path, {"sqitch.plan": plan, "deploy/a.sql": SQITCH, "revert/a.sql": revert})
     (advised,) = load_folder(tmp_path).migrations
     assert len(advised.notes) == 7
-    assert all("read the folder with --dialect sqitch+table" in note for note in advised.notes)
+    assert all("read the folder with --format sqitch+table" in note for note in advised.notes)
     assert (await world.up(advised)).failure is not None
     migrations = load_folder(tmp_path, "sqitch+table").migrations
     assert migrations[0].up.checksum == advised.up.checksum
@@ -251,14 +251,14 @@ async def test_scripts_may_name_what_sqitch_keeps_for_itself(world: World, tmp_p
     assert (await world.rollback(*migrations)).verdict is Verdict.DONE
 
 
-@pytest.mark.parametrize("dialect", TABLES)
+@pytest.mark.parametrize("format", TABLES)
 async def test_every_tool_with_a_table_of_its_own_has_a_look_alike(
-    world: World, tmp_path: Path, dialect: str
+    world: World, tmp_path: Path, format: str
 ) -> None:
-    folder = written(tmp_path, dict([TABLES[dialect]]))
-    (advised,) = load_folder(folder, dialect).migrations
-    assert f"--dialect {dialect}+table" in advised.notes[-1]
-    migrations = load_folder(folder, f"{dialect}+table").migrations
+    folder = written(tmp_path, dict([TABLES[format]]))
+    (advised,) = load_folder(folder, format).migrations
+    assert f"--format {format}+table" in advised.notes[-1]
+    migrations = load_folder(folder, f"{format}+table").migrations
     assert "an empty one is made" in migrations[0].notes[-1]
     assert len(migrations[0].notes) == len(advised.notes)
     assert (await world.up(*migrations)).verdict is Verdict.DONE

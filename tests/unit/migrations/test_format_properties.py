@@ -1,4 +1,4 @@
-"""For any statements: what is written in a dialect is read back, and no byte of it is lost."""
+"""For any statements: what is written in a format is read back, and no byte of it is lost."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _file(text: str, name: str = "001_a.sql") -> SourceFile:
     return SourceFile(name, text.encode())
 
 
-DIALECTS: dict[str, Render] = {
+FORMATS: dict[str, Render] = {
     "sql-migrate": lambda up, down: [_file(f"-- +migrate Up\n{up}-- +migrate Down\n{down}")],
     "goose": lambda up, down: [_file(f"-- +goose Up\n{up}-- +goose Down\n{down}")],
     "dbmate": lambda up, down: [_file(f"-- migrate:up\n{up}-- migrate:down\n{down}")],
@@ -75,36 +75,36 @@ def clean(text: str) -> bool:
     return not any(line.lstrip().startswith(starts) for line in text.split("\n"))
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("format", FORMATS)
 @given(up=scripts, down=scripts, separator=separators)
 def test_what_is_written_is_read_back_statement_by_statement(
-    dialect: str, up: list[str], down: list[str], separator: str
+    format: str, up: list[str], down: list[str], separator: str
 ) -> None:
     kept = [[one for one in script if clean(one)] or ["SELECT 1"] for script in (up, down)]
-    files = DIALECTS[dialect](*("".join(one + separator for one in script) for script in kept))
-    assert texts(load_files(dialect, files)) == (kept[0], kept[1])
+    files = FORMATS[format](*("".join(one + separator for one in script) for script in kept))
+    assert texts(load_files(format, files)) == (kept[0], kept[1])
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("format", FORMATS)
 @given(up=scripts, down=scripts, separator=separators)
 def test_the_checksum_is_that_of_the_sections_bytes_and_nothing_else(
-    dialect: str, up: list[str], down: list[str], separator: str
+    format: str, up: list[str], down: list[str], separator: str
 ) -> None:
     kept = [[one for one in script if clean(one)] or ["SELECT 1"] for script in (up, down)]
     ups, downs = ("".join(one + separator for one in script) for script in kept)
-    migration = load_files(dialect, DIALECTS[dialect](ups, downs))
+    migration = load_files(format, FORMATS[format](ups, downs))
     assert migration.up.checksum == hashlib.sha256(ups.encode()).hexdigest()
     assert migration.down is not None
     assert migration.down.checksum == hashlib.sha256(downs.encode()).hexdigest()
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("format", FORMATS)
 @given(up=scripts, separator=separators)
 def test_loading_the_same_files_again_gives_the_same_migration(
-    dialect: str, up: list[str], separator: str
+    format: str, up: list[str], separator: str
 ) -> None:
     script = [one for one in up if clean(one)] or ["SELECT 1"]
-    files = DIALECTS[dialect]("".join(one + separator for one in script), "SELECT 2;\n")
-    first = load_files(dialect, files)
-    again = load_files(dialect, first.files, version=first.version, name=first.name)
+    files = FORMATS[format]("".join(one + separator for one in script), "SELECT 2;\n")
+    first = load_files(format, files)
+    again = load_files(format, first.files, version=first.version, name=first.name)
     assert again == first
