@@ -17,6 +17,7 @@ LedgerError                     something the person at the terminal can act upo
 ├── ReadModelsBehind            nobody brings the read models up to date
 ├── StoreError                  the log did not take or give what was asked of it
 │   ├── VersionConflict         the stream moved on since the decision was made
+│   ├── Overtaken               the log holds what the decision did not know
 │   ├── DuplicateEventDiffers   one event id stands for two contents
 │   ├── PartlyKnown             some events of a batch are in the log already, some are not
 │   ├── NotPermitted            the session's role may not do this
@@ -177,6 +178,20 @@ class VersionConflict(StoreError):
         self.stream = stream
         self.expected = expected
         self.found = found
+
+
+class Overtaken(StoreError):
+    """What came into the log since the decision was made changes it."""
+
+    exit_code = 4
+
+    def __init__(self, stream: str, known: int) -> None:
+        super().__init__(
+            f"{stream} was decided on as it was at position {known}, and what came since changes "
+            "the decision; look at it again and repeat the request"
+        )
+        self.stream = stream
+        self.known = known
 
 
 class DuplicateEventDiffers(StoreError):

@@ -41,6 +41,7 @@ class RolloutBuilder:
         self._again = dict(base.again)
         self._failures = dict(base.failures)
         self._counted = base.counted
+        self._failing = base.failing
         self._ordered = base.ordered
         self._cursor = base.cursor
         self._undo = base.undo
@@ -66,6 +67,7 @@ class RolloutBuilder:
             again=self._again,
             failures=self._failures,
             counted=self._counted,
+            failing=self._failing,
             ordered=self._ordered,
             cursor=self._cursor,
             undo=self._undo,
@@ -93,6 +95,7 @@ class RolloutBuilder:
         if new.again is not old.again:
             _set_member(self._again, new.database, new.again)
         self._counted += new.counts - old.counts
+        self._failing += new.failing - old.failing
         self._ordered += (new.attempt > 0) - (old.attempt > 0)
 
     def add_chunk(

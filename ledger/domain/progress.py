@@ -7,7 +7,7 @@ until `next_wake`. In this order:
 1. whatever its status, orders that went unanswered past their deadline time out, and databases in
    an unknown state are looked at;
 2. running, with the budget spent, it halts before any further order, and goes back if its plan
-   says so;
+   says so; while the last word on a failure that would spend it is missing, it orders nothing;
 3. running, it opens waves, orders within the in-flight limit, closes waves, completes;
 4. rolling back, it orders back every database that was ever ordered, then says so.
 
@@ -34,6 +34,7 @@ from ledger.contracts.events import (
 from ledger.domain import budget
 from ledger.domain.builder import is_fresh
 from ledger.domain.orders import Decision, DecisionContext, Policy, decided, inspection, order
+from ledger.domain.premises import may_be_spent
 from ledger.domain.refusals import listed
 from ledger.domain.rollback import goes_back_next
 from ledger.domain.states import ORDERING, DatabaseState, DatabaseStatus, RolloutState, Status
@@ -51,7 +52,10 @@ def progress(state: RolloutState, situation: DecisionContext) -> tuple[Decision,
     owed = _owed(state, situation)
     events = list(_settle(state, situation, owed.concerned))
     if state.status is Status.RUNNING:
-        events += _halt(state) or _forward(state, situation, owed)
+        if budget.spent(state.counted, state.total, state.plan.budget):
+            events += _halt(state)
+        elif not may_be_spent(state):
+            events += _forward(state, situation, owed)
     elif state.status is Status.ROLLING_BACK:
         events += _backward(state, situation, owed)
     return tuple(events)
@@ -144,8 +148,6 @@ def _settle(
 
 def _halt(state: RolloutState) -> list[Decision]:
     plan = state.plan
-    if not budget.spent(state.counted, state.total, plan.budget):
-        return []
     failures = (state.database(database) for database in state.failures)
     evidence = sorted(failure.settled_position for failure in failures if failure.counts)
     why = (

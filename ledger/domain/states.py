@@ -126,6 +126,11 @@ class DatabaseState(NamedTuple):
         """Whether it is a failure that the budget pays for."""
         return self.status is DatabaseStatus.FAILED and not self.forgiven
 
+    @property
+    def failing(self) -> bool:
+        """Whether a failure was reported of an attempt that has not had its last word."""
+        return self.open and self.failure is not None
+
 
 class Wave(NamedTuple):
     """One wave: its databases in chunks of at most 1,000, and how far it is."""
@@ -148,7 +153,8 @@ class RolloutState:
     `rolling` says that it goes back, also while halted in doing so. Databases are kept per chunk,
     and what `progress` needs is kept beside them, so that it never walks the fleet: `counts` per
     wave and status, `active` (an outcome is owed), `again` (a new attempt is owed), `failures`,
-    `counted` (failures that the budget pays for), `ordered` (databases ever ordered).
+    `counted` (failures that the budget pays for), `failing` (databases whose attempt has reported a
+    failure and not ended), `ordered` (databases ever ordered).
     `cursor` is the place in the open wave before which nothing is pending for the first time,
     `undo` the order in which databases go back and `undo_cursor` the place reached in it.
     """
@@ -170,6 +176,7 @@ class RolloutState:
     again: Mapping[str, None] = field(default_factory=dict)
     failures: Mapping[str, None] = field(default_factory=dict)
     counted: int = 0
+    failing: int = 0
     ordered: int = 0
     cursor: tuple[int, int] = (0, 0)
     undo: tuple[str, ...] = ()

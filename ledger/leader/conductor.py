@@ -2,13 +2,14 @@
 
 The conductor keeps the state of every unsettled rollout, folded from the log. Whenever events
 arrive, or a moment comes that a state waits for, it asks the pure domain what follows (`progress`)
-and appends the answer at the expected version of the decisions stream. Reports go to a stream of
-their own, so they never make an operator's request or the conductor lose its turn.
+and appends the answer at the expected version of the decisions stream, with its premise: what it
+knew, and what it cannot bear to have missed (`ledger.domain.premises`).
 
 ```
-events, clock ─▶ fold ─▶ progress ─▶ append (expected version, term) ─▶ the same events come back
-                  ▲                     │ VersionConflict: an operator was first
-                  └─────────────────────┘ fold what he said, decide again
+events, clock ─▶ fold ─▶ progress ─▶ append (version, premise, term) ─▶ the same events come back
+                  ▲                     │ VersionConflict: a person was first
+                  │                     │ Overtaken: a report changes what was decided
+                  └─────────────────────┘ fold what was said, decide again
 ```
 
 It holds no state that a fold of the log would not give. What is asked of single databases outside
@@ -30,9 +31,10 @@ from ledger.contracts.events import (
     RolloutPlanned,
 )
 from ledger.domain.orders import Decision, DecisionContext
+from ledger.domain.premises import of_progress
 from ledger.domain.progress import next_wake, progress
 from ledger.domain.rollout import RolloutState, Status, fold
-from ledger.errors import VersionConflict
+from ledger.errors import Overtaken, VersionConflict
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.subscription import Follower
 from ledger.leader.wakeups import Alarm
@@ -114,6 +116,7 @@ class Conductor:
         state = await self._state(rollout)
         if state is None:
             return
+        known = max(state.position, follower.position)
         situation = DecisionContext(
             now=self._clock(),
             term=self._term,
@@ -131,9 +134,10 @@ class Conductor:
                 [self._encode(rollout, one, situation.now) for one in decided],
                 expected_version=state.version,
                 term=self._term,
+                premise=of_progress(state, (one.event for one in decided), known),
             )
-        except VersionConflict:
-            # An operator was first: hear what he said, which touches the rollout again.
+        except (VersionConflict, Overtaken):
+            # Somebody was first: hear what was said, which touches the rollout again.
             await follower.reach((await self._log.head()).position)
             return
         await follower.reach(appended.last_position)

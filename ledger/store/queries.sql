@@ -4,6 +4,48 @@ SELECT ledger.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 -- append_one: the same for one event, with less ado
 SELECT ledger.append($1, $2, $3, $4, $5, $6, $7, $8);
 
+-- append_on_premise: the same for a decision, unless something that changes it came meanwhile
+SELECT ledger.append_on_premise($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
+-- read_turns: what turned a rollout, up to a position; the list is a part of that of the index
+-- log_turns, and has to stand here for the index to be found
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM ledger.log
+WHERE stream = $1 AND position <= $2 AND type IN (
+    'RolloutPlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RolloutHalted',
+    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
+    'RolloutAborted', 'OutcomeResolved')
+ORDER BY stream_version;
+
+-- read_concerned: a rollout's turns and plan, and all about some databases, up to a position; of no
+-- databases, about all that once were in trouble
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM (
+    SELECT * FROM ledger.log WHERE stream IN ($1, $1 || '/reports') OFFSET 0
+) AS both_streams
+WHERE position <= $2 AND (
+    type IN (
+        'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
+        'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted',
+        'RolloutRolledBack', 'RolloutAborted', 'OutcomeResolved')
+    OR ledger.database_in(body) IN (
+        SELECT convert_to(name, 'UTF8') FROM unnest($3::text[]) AS name
+        UNION ALL
+        SELECT ledger.database_in(body) FROM ledger.log
+        WHERE $3::text[] IS NULL AND stream IN ($1, $1 || '/reports') AND (
+            type IN ('AttemptTimedOut', 'DatabaseLeftOut') OR ledger.may_fail(type, body))))
+ORDER BY position;
+
+-- read_records: what the fleet stream says of these databases
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM ledger.log
+WHERE stream = 'fleet' AND ledger.database_in(body) IN (
+    SELECT convert_to(name, 'UTF8') FROM unnest($1::text[]) AS name)
+ORDER BY stream_version;
+
 -- read_stream: events of one stream after a version, in order, of some types or of all
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain

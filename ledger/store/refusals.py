@@ -13,6 +13,7 @@ from ledger.errors import (
     LedgerIsStandby,
     NotInstalled,
     NotPermitted,
+    Overtaken,
     PartlyKnown,
     StaleTerm,
     StoreError,
@@ -37,6 +38,8 @@ def translated(error: asyncpg.PostgresError) -> LedgerError:
             return StaleTerm(**_detail(error))
         case "LG008":
             return TailMissing(**_detail(error))
+        case "LG009":
+            return Overtaken(**_detail(error))
         case "42501":
             return NotPermitted("of this session")
         case "25006":

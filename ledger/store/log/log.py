@@ -6,7 +6,7 @@ again, and the same event ids return the first result.
 
     append ──▶ answer
       │  └──▶ connection lost ──▶ again, on another connection ──▶ appended now, or the first result
-      └──▶ refused (VersionConflict, DuplicateEventDiffers, NotPermitted, StaleTerm, …): never again
+      └──▶ refused (VersionConflict, Overtaken, DuplicateEventDiffers, StaleTerm, …): never again
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from uuid import UUID
 
 import asyncpg
 
+from ledger.domain.premises import Premise
 from ledger.errors import LedgerUnreachable
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
 from ledger.store.log.chain import Broken, Link, follow, genesis
@@ -160,19 +161,23 @@ class EventLog:
         skip_known: bool = False,
         consumer: ConsumerPosition | None = None,
         term: int | None = None,
+        premise: Premise | None = None,
     ) -> Appended:
         """Append `events` to `stream` and move `consumer`, both or neither.
 
         `expected_version` is the stream's version that was decided on, 0 for a new stream. With
         `skip_known`, events whose ids are in the log are left out; without, the batch must be all
         new or all known, and a known one returns its first result. `term` fences a leader's call;
-        a consumer brings its own.
+        a consumer brings its own. A `premise` is what the decision rests on; it goes with neither
+        a consumer nor `skip_known`.
 
-        Raises VersionConflict, DuplicateEventDiffers, PartlyKnown, NotPermitted, StaleTerm,
+        Raises VersionConflict, Overtaken, DuplicateEventDiffers, PartlyKnown, NotPermitted, StaleTerm,
         TailMissing, LedgerIsStandby, LedgerUnreachable.
         """
         if not events:
             return await self._append_nothing(consumer)
+        if premise is not None:
+            return await self._append_on_premise(stream, events, expected_version, term, premise)
         if len(events) == 1 and consumer is None:
             return await self._append_one(stream, events[0], expected_version, term)
         ids = [event.event_id for event in events]
@@ -205,6 +210,23 @@ class EventLog:
             if len(rows) < READ_BATCH:
                 return
             from_version = rows[-1]["stream_version"]
+
+    async def turns(self, stream: str, upto: int) -> list[RecordedEvent]:
+        """What turned a rollout, up to a position; costs nothing by its size."""
+        rows = await self._fetch(QUERIES["read_turns"], stream, upto)
+        return [RecordedEvent(*row) for row in rows]
+
+    async def concerned(
+        self, stream: str, upto: int, databases: Sequence[str] | None
+    ) -> list[RecordedEvent]:
+        """The same, its plan, and all about these databases or, of `None`, those in trouble."""
+        rows = await self._fetch(QUERIES["read_concerned"], stream, upto, databases)
+        return [RecordedEvent(*row) for row in rows]
+
+    async def records(self, databases: Sequence[str]) -> list[RecordedEvent]:
+        """What the fleet's stream says of these databases."""
+        rows = await self._fetch(QUERIES["read_records"], databases)
+        return [RecordedEvent(*row) for row in rows]
 
     async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
         """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
@@ -254,6 +276,32 @@ class EventLog:
             term,
         )
         return _appended((event.event_id,), answer)
+
+    async def _append_on_premise(
+        self,
+        stream: str,
+        events: Sequence[StoredEvent],
+        expected_version: int | None,
+        term: int | None,
+        premise: Premise,
+    ) -> Appended:
+        ids = [event.event_id for event in events]
+        answer = await self._call(
+            QUERIES["append_on_premise"],
+            premise.known,
+            premise.turns,
+            premise.failures,
+            premise.databases,
+            stream,
+            expected_version,
+            ids,
+            [event.type for event in events],
+            [event.schema_version for event in events],
+            [event.body for event in events],
+            [event.metadata for event in events],
+            term,
+        )
+        return _appended(ids, answer)
 
     async def _append_nothing(self, consumer: ConsumerPosition | None) -> Appended:
         if consumer is not None:

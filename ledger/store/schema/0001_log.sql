@@ -66,6 +66,14 @@ CREATE TABLE ledger.log (
 -- are taken when the log is large.
 WITH (autovacuum_analyze_threshold = 10000, autovacuum_vacuum_insert_threshold = 10000);
 
+-- What turns a rollout, and whom it concerns: a few of the many events of a stream, found without
+-- walking the orders among which they stand.
+CREATE INDEX log_turns ON ledger.log (stream, stream_version)
+WHERE type IN (
+    'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
+    'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
+    'RolloutAborted', 'OutcomeResolved');
+
 CREATE TABLE ledger.event_type_permission (
     type text NOT NULL,
     role text NOT NULL,
@@ -527,6 +535,90 @@ END
 $$;
 -- +migrate StatementEnd
 
+-- Which database an event is about: what stands behind the first `"database":"` of its body, which
+-- cannot begin inside a text, where JSON escapes quotes. NULL where there is none. Bytes throughout,
+-- so that no body, whatever it holds, makes this fail.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.database_in(p_body bytea) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT substring(named.rest FROM 1 FOR nullif(position('"'::bytea IN named.rest), 0) - 1)
+    FROM (
+        SELECT substring(
+            p_body FROM nullif(position('"database":"'::bytea IN p_body), 0) + 12) AS rest
+    ) AS named
+$$;
+-- +migrate StatementEnd
+
+-- Whether a report may be one that a failure budget pays for. What cannot be told counts.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.may_fail(p_type text, p_body bytea) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE p_type
+        WHEN 'MigrationFailed' THEN true
+        WHEN 'CommandRefused' THEN true
+        WHEN 'AttemptFinished' THEN
+            position('"verdict":"done"'::bytea IN p_body) = 0
+            AND position('"verdict":"expired"'::bytea IN p_body) = 0
+            AND position('"verdict":"cancelled"'::bytea IN p_body) = 0
+        ELSE false
+    END
+$$;
+-- +migrate StatementEnd
+
+-- Appends what was decided, unless the log holds something that the decision did not know and that
+-- may change it. What that is, and why nobody loses a race for nothing, is explained in
+-- ledger/domain/premises.py. The rest is `ledger.append`, which this calls.
+--
+-- p_known      everything up to this position was known to the decision.
+-- p_turns      types of events; one of them behind p_known in the same stream changes the decision.
+-- p_failures   how many databases more may fail without changing it; NULL: any number.
+-- p_databases  whatever is new about one of these databases, in the stream or in its reports,
+--              changes it.
+--
+-- Errors: those of `ledger.append`, and LG009 when the decision was overtaken.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.append_on_premise(
+    p_known bigint, p_turns text[], p_failures bigint, p_databases text[],
+    p_stream text, p_expected_version bigint, p_ids uuid[], p_types text[],
+    p_schema_versions integer[], p_bodies bytea[], p_metadatas bytea[], p_term bigint
+)
+RETURNS bigint[] LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    v_reports constant text := p_stream || '/reports';
+    v_databases constant bytea[] := ARRAY(
+        SELECT convert_to(name, 'UTF8') FROM unnest(p_databases) AS name);
+    v_news bigint;
+    v_failed bigint;
+BEGIN
+    PERFORM FROM ledger.head FOR UPDATE;
+    SELECT min(position) FILTER (WHERE
+            stream = p_stream AND type = ANY (p_turns)
+            OR ledger.database_in(body) = ANY (v_databases)),
+        count(DISTINCT ledger.database_in(body)) FILTER (WHERE
+            stream = v_reports AND ledger.may_fail(type, body))
+    INTO v_news, v_failed
+    FROM ledger.log
+    WHERE position > p_known AND stream IN (p_stream, v_reports);
+    -- A call that comes again, because its answer was lost, has overtaken itself: the other says so.
+    IF (v_news IS NOT NULL OR v_failed > p_failures)
+        AND NOT EXISTS (SELECT FROM ledger.log WHERE event_id = ANY (p_ids))
+    THEN
+        RAISE EXCEPTION 'a decision on stream % knew the log up to %, and what came since changes it',
+            p_stream, p_known
+            USING ERRCODE = 'LG009', DETAIL = json_build_object(
+                'stream', p_stream, 'known', p_known);
+    END IF;
+    RETURN ledger.append(
+        p_stream, p_expected_version, p_ids, p_types, p_schema_versions, p_bodies, p_metadatas,
+        false, p_term, NULL, NULL);
+END
+$$;
+-- +migrate StatementEnd
+
 -- Moves a follower's position when there is nothing to append with it. Fenced like an append.
 -- +migrate StatementBegin
 CREATE FUNCTION ledger.move_position(p_consumer text, p_position bigint, p_term bigint)
@@ -577,8 +669,11 @@ GRANT INSERT, UPDATE, DELETE ON ledger.heartbeat TO ledger_service;
 GRANT EXECUTE ON FUNCTION
     ledger.append(text, bigint, uuid[], text[], integer[], bytea[], bytea[], boolean, bigint, text,
         bigint),
-    ledger.append(text, bigint, uuid, text, integer, bytea, bytea, bigint)
+    ledger.append(text, bigint, uuid, text, integer, bytea, bytea, bigint),
+    ledger.append_on_premise
     TO ledger_operator, ledger_service;
+GRANT EXECUTE ON FUNCTION ledger.database_in, ledger.may_fail
+    TO ledger_viewer, ledger_operator, ledger_service;
 GRANT EXECUTE ON FUNCTION ledger.move_position, ledger.begin_term TO ledger_service;
 
 -- +migrate Verify
