@@ -5,13 +5,13 @@ decides on what it has read, and the log goes on meanwhile. So every append of a
 premise, and the database, which holds the lock on the log's head then, refuses the append
 (`ledger.errors.Overtaken`) when something behind `known` changes it:
 
-| who appends   | loses to                                                                          |
-|---------------|-----------------------------------------------------------------------------------|
-| the conductor | every decision and request in the stream, by its expected version; failures that  |
-|               | may spend the budget; anything about a database whose answer it waits for         |
-| a person      | what turned the rollout (`TURNS`): another request, a halt, the end; with `retry` |
-|               | and `resolve` also anything new about the databases that are named                |
-| an agent      | nothing: what happened is not decided                                             |
+| who appends   | loses to                                                                         |
+|---------------|----------------------------------------------------------------------------------|
+| the conductor | every decision and request in the stream, by its expected version; failures that |
+|               | may spend the budget; anything about a database whose answer it waits for        |
+| a person      | what turned the rollout (`TURNS`): another request, a halt, the end; to `retry`  |
+|               | and `resolve`, anything new about the databases that are named, too              |
+| an agent      | nothing: what happened is not decided                                            |
 
 ```
 person:     turns ─▶ decide ─▶ append ──────────────────────────────▶ recorded at the first try

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import count
 
 from ledger.contracts.events import RolloutStarted
-from ledger.contracts.registry import MigrationRef
-from ledger.contracts.reports import Event
 from ledger.domain import requests
-from ledger.domain.refusals import BusyDatabases, EmptySelection
+from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollout import RolloutState, fold
-from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
+from ledger.domain.states import ENDED
+from ledger.errors import NoSuchRollout, SeveralRollouts
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
 from ledger.service.plans import Planner, PlanOptions, PlanPreview
 from ledger.service.request_context import RequestContext, encode_request, new_id
+from ledger.service.requests import Requests
 from ledger.service.status import RolloutStatus, status_of
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import BothStreams, read_both
@@ -26,8 +26,6 @@ from ledger.store.planner_lock import exclusive
 from ledger.store.views.queries import ReadModels
 from ledger.store.views.rows import RolloutRow
 
-TRIES = 5
-"""How often a request is decided again because the conductor appended meanwhile."""
 WATCH_EVERY_S = 0.5
 LOOK_AROUND_EVERY = 4
 """Looks at the log per look at leader and agents, who say how they are every two seconds."""
@@ -53,6 +51,7 @@ class RolloutService:
         self._bundles = bundles
         self._lookout = lookout
         self._planner = Planner(log, reads, fleet, bundles)
+        self._requests = Requests(log, reads, bundles)
 
     async def plan(self, request: PlanOptions) -> PlanPreview:
         """What `start` would do now."""
@@ -76,35 +75,29 @@ class RolloutService:
 
     async def pause(self, rollout: str, asked: RequestContext, *, dry: bool = False) -> None:
         """Order nothing new; what runs finishes."""
-        await self._ask(rollout, requests.pause, asked, dry=dry)
+        await self._requests.ask(rollout, requests.pause, asked, dry=dry)
 
     async def resume(self, rollout: str, asked: RequestContext, *, dry: bool = False) -> None:
         """Go on; a halt's failures are accepted."""
-        await self._ask(rollout, requests.resume, asked, dry=dry)
+        await self._requests.ask(rollout, requests.resume, asked, dry=dry)
 
     async def abort(
         self, rollout: str, asked: RequestContext, *, cancel: bool = False, dry: bool = False
     ) -> None:
         """End it where it stands; with `cancel`, what runs is asked to stop."""
-        await self._ask(rollout, lambda state: requests.abort(state, cancel=cancel), asked, dry=dry)
+        await self._requests.ask(
+            rollout, lambda state: requests.abort(state, cancel=cancel), asked, dry=dry
+        )
 
     async def rollback(self, rollout: str, asked: RequestContext, *, dry: bool = False) -> None:
         """Undo what it applied, on every database that was ever ordered."""
-        async with exclusive(self._log):
-            state = await self._state(rollout)
-            await self._refuse_busy(state)
-            refs = await self._refs(state.plan.bundle)
-            why = asked.reason or "requested"
-            await self._ask(rollout, lambda now: requests.rollback(now, refs, why), asked, dry=dry)
+        await self._requests.roll_back(rollout, asked, dry=dry)
 
     async def retry(
         self, rollout: str, databases: Sequence[str], asked: RequestContext, *, dry: bool = False
     ) -> None:
         """Try these databases again, or all that failed or are unknown."""
-        records = (await self._fleet.state()).databases
-        await self._ask(
-            rollout, lambda state: requests.retry(state, databases or None, records), asked, dry=dry
-        )
+        await self._requests.retry(rollout, databases, asked, dry=dry)
 
     async def resolve(
         self,
@@ -117,12 +110,29 @@ class RolloutService:
         dry: bool = False,
     ) -> None:
         """Settle by a person's word what no probe could."""
-        await self._ask(
+        await self._requests.ask(
             rollout,
             lambda state: requests.resolve(state, database, version, applied=applied),
             asked,
+            about=[database],
             dry=dry,
         )
+
+    async def course(self, rollout: str) -> RolloutState:
+        """Its own status, without its databases: costs the same at any size."""
+        return (await self._requests.turned(rollout))[0]
+
+    async def listed(self, rollout: str) -> RolloutRow:
+        """The rollout as `list` has it: near its present when somebody leads, else exactly that."""
+        if await self._lookout.leader() is None:
+            await as_near_as_may_be(self._reads, self._log)
+        row = await self._reads.rollout(rollout)
+        if row is None:
+            await brought_up(self._reads, self._log)
+            row = await self._reads.rollout(rollout)
+        if row is None:
+            raise NoSuchRollout(rollout)
+        return row
 
     async def status(self, rollout: str) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for."""
@@ -150,8 +160,11 @@ class RolloutService:
 
     async def current(self) -> str:
         """The only unfinished rollout. Raises `NoSuchRollout` or `SeveralRollouts`."""
-        await brought_up(self._reads, self._log)
-        unfinished = await self._reads.unfinished_rollouts()
+        turned = await self._turned_of_late()
+        unfinished = [one for one in await self._reads.unfinished_rollouts() if one not in turned]
+        for one in turned:
+            if (await self.course(one)).status not in ENDED:
+                unfinished.append(one)
         if len(unfinished) == 1:
             return unfinished[0]
         if not unfinished:
@@ -160,9 +173,8 @@ class RolloutService:
 
     async def find(self, beginning: str) -> str:
         """The rollout whose id begins so. Raises `NoSuchRollout` or `SeveralRollouts`."""
-        await as_near_as_may_be(self._reads, self._log)
-        rows = await self._reads.rollouts()
-        found = [row.rollout for row in rows if row.rollout.startswith(beginning)]
+        turned = [one for one in await self._turned_of_late() if one.startswith(beginning)]
+        found = list(dict.fromkeys([*turned, *await self._reads.beginning(beginning)]))
         if beginning in found:
             return beginning
         if len(found) == 1:
@@ -171,43 +183,14 @@ class RolloutService:
             raise NoSuchRollout(beginning)
         raise SeveralRollouts(found)
 
-    async def _ask(
-        self,
-        rollout: str,
-        decide: Callable[[RolloutState], tuple[Event, ...]],
-        asked: RequestContext,
-        *,
-        dry: bool,
-    ) -> None:
-        """Decide on the state as it is and append; again when the conductor was first."""
-        for attempt in range(TRIES):
-            state = await self._state(rollout)
-            events = encode_request(decide(state), asked, correlation=rollout)
-            if dry:
-                return
-            try:
-                await self._log.append(state.stream, events, expected_version=state.version)
-            except VersionConflict:
-                if attempt == TRIES - 1:
-                    raise
-            else:
-                await self._log.announce()
-                return
-
-    async def _refuse_busy(self, state: RolloutState) -> None:
-        """Raise `BusyDatabases` when another unfinished rollout holds one of these databases."""
-        await brought_up(self._reads, self._log)
-        busy = await self._reads.busy(list(state.where))
-        held = {one: other for one, other in busy.items() if other != state.rollout}
-        if held:
-            raise BusyDatabases(held)
+    async def _turned_of_late(self) -> Sequence[str]:
+        """The rollouts that the read models may be wrong about; found without waiting for them."""
+        position = await self._reads.position()
+        streams = await self._log.turned_since(position)
+        return [stream.removeprefix("rollout-") for stream in streams]
 
     async def _state(self, rollout: str) -> RolloutState:
         state = fold(None, await read_both(self._log, f"rollout-{rollout}"))
         if state is None:
             raise NoSuchRollout(rollout)
         return state
-
-    async def _refs(self, digest: str) -> Mapping[str, MigrationRef]:
-        bundle = await self._bundles.get(digest)
-        return {ref.version: ref for ref in bundle.migrations}

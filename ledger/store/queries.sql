@@ -18,6 +18,14 @@ WHERE stream = $1 AND position <= $2 AND type IN (
     'RolloutAborted', 'OutcomeResolved')
 ORDER BY stream_version;
 
+-- turned_since: the rollouts that were turned behind a position
+SELECT stream FROM ledger.log
+WHERE position > $1 AND starts_with(stream, 'rollout-') AND type IN (
+    'RolloutPlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RolloutHalted',
+    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
+    'RolloutAborted', 'OutcomeResolved')
+GROUP BY stream ORDER BY max(position);
+
 -- read_concerned: a rollout's turns and plan, and all about some databases, up to a position; of no
 -- databases, about all that once were in trouble
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,

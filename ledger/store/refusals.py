@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import asyncpg
@@ -21,25 +22,26 @@ from ledger.errors import (
     VersionConflict,
 )
 
+REFUSALS: dict[str, Callable[..., LedgerError]] = {
+    "LG001": VersionConflict,
+    "LG002": DuplicateEventDiffers,
+    "LG003": PartlyKnown,
+    "LG005": StaleTerm,
+    "LG008": TailMissing,
+    "LG009": Overtaken,
+}
+"""What a function of the log refuses for; the fields come with it."""
+
 
 def translated(error: asyncpg.PostgresError) -> LedgerError:
     """The ledger's error for what the server said: its message, without DETAIL, when unforeseen."""
+    refused_for = REFUSALS.get(error.sqlstate or "")
+    if refused_for is not None:
+        return refused_for(**_detail(error))
     match error.sqlstate:
-        case "LG001":
-            return VersionConflict(**_detail(error))
-        case "LG002":
-            return DuplicateEventDiffers(**_detail(error))
-        case "LG003":
-            return PartlyKnown(**_detail(error))
         case "LG004":
             refused = _detail(error)
             return NotPermitted(refused["role"], refused["type"])
-        case "LG005":
-            return StaleTerm(**_detail(error))
-        case "LG008":
-            return TailMissing(**_detail(error))
-        case "LG009":
-            return Overtaken(**_detail(error))
         case "42501":
             return NotPermitted("of this session")
         case "25006":

@@ -219,14 +219,16 @@ async def chosen_rollout(session: Session, rollout: str | None) -> str:
 async def _confirm(
     session: Session, rollout: str, verb: str, *, yes: bool, typed: bool = False
 ) -> None:
+    from ledger.domain.states import DatabaseStatus
     from ledger.domain.wording import number_of
 
-    status = await session.ledger.rollouts.status(rollout)
-    counts = ", ".join(f"{count} {words(state)}" for state, count in status.counts.items() if count)
-    total = sum(status.counts.values())
+    course = await session.ledger.rollouts.course(rollout)
+    row = await session.ledger.rollouts.listed(rollout)
+    known = [(state, row.count(state)) for state in DatabaseStatus]
+    counts = ", ".join(f"{count} {words(state)}" for state, count in known if count)
     facts = [
-        f"{verb} rollout {rollout}, which is {words(status.status)}",
-        f"{number_of(total, 'database')} in {number_of(len(status.waves), 'wave')}: {counts}",
+        f"{verb} rollout {rollout}, which is {words(course.status)}",
+        f"{number_of(row.databases, 'database')} in {number_of(row.waves, 'wave')}: {counts}",
     ]
     confirm(session.ledger.name, facts, yes=yes, typed=typed)
 
@@ -254,6 +256,11 @@ async def _change(
 
 
 async def _told(session: Session, rollout: str, output: OutputFormat) -> None:
-    status = await session.ledger.rollouts.status(rollout)
-    text = f"rollout {rollout} is {words(status.status)}"
-    Output(output).record("rollout.status", status.document(), text)
+    """Say what it is now; what only the JSON form holds is read for that alone."""
+    course = await session.ledger.rollouts.course(rollout)
+    text = f"rollout {rollout} is {words(course.status)}"
+    if output is OutputFormat.TABLE:
+        Output(output).record("rollout.status", {}, text)
+    else:
+        status = await session.ledger.rollouts.status(rollout)
+        Output(output).record("rollout.status", status.document(), text)

@@ -171,8 +171,8 @@ class EventLog:
         a consumer brings its own. A `premise` is what the decision rests on; it goes with neither
         a consumer nor `skip_known`.
 
-        Raises VersionConflict, Overtaken, DuplicateEventDiffers, PartlyKnown, NotPermitted, StaleTerm,
-        TailMissing, LedgerIsStandby, LedgerUnreachable.
+        Raises VersionConflict, Overtaken, DuplicateEventDiffers, PartlyKnown, NotPermitted,
+        StaleTerm, TailMissing, LedgerIsStandby, LedgerUnreachable.
         """
         if not events:
             return await self._append_nothing(consumer)
@@ -215,6 +215,10 @@ class EventLog:
         """What turned a rollout, up to a position; costs nothing by its size."""
         rows = await self._fetch(QUERIES["read_turns"], stream, upto)
         return [RecordedEvent(*row) for row in rows]
+
+    async def turned_since(self, position: int) -> list[str]:
+        """The streams of rollouts that were turned behind a position, the latest turn last."""
+        return [row["stream"] for row in await self._fetch(QUERIES["turned_since"], position)]
 
     async def concerned(
         self, stream: str, upto: int, databases: Sequence[str] | None

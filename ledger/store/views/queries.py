@@ -133,6 +133,17 @@ class ReadModels:
             found.setdefault(row["database"], row["rollout"])
         return found
 
+    async def beginning(self, beginning: str) -> list[str]:
+        """The rollouts whose id begins so, newest first."""
+        return [row["rollout"] for row in await self._fetch("beginning", beginning)]
+
+    async def busy_beside(self, rollout: str) -> dict[str, str]:
+        """Which of a rollout's databases are part of another unfinished one (the oldest)."""
+        found: dict[str, str] = {}
+        for row in await self._fetch("busy_beside", rollout):
+            found.setdefault(row["database"], row["rollout"])
+        return found
+
     async def rollout_databases(
         self,
         rollout: str,

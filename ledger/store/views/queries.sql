@@ -101,6 +101,17 @@ WHERE planned.database = ANY ($1)
   AND rollout.status NOT IN ('completed', 'rolled_back', 'aborted')
 ORDER BY planned.database, rollout.planned_position
 
+-- busy_beside: which databases of a rollout belong to another one that has not ended
+SELECT planned.database, planned.rollout
+FROM ledger.rollout AS rollout
+JOIN ledger.planned_database AS planned ON planned.rollout = rollout.rollout
+JOIN ledger.planned_database AS own ON own.database = planned.database AND own.rollout = $1
+WHERE rollout.rollout <> $1 AND rollout.status NOT IN ('completed', 'rolled_back', 'aborted')
+ORDER BY planned.database, rollout.planned_position
+
+-- beginning: rollouts whose id begins so, newest first
+SELECT rollout FROM ledger.rollout WHERE starts_with(rollout, $1) ORDER BY planned_position DESC
+
 -- applied: migrations on databases, and who ordered them; $1 databases, $2 versions
 SELECT applied.database, applied.version, applied.state, applied.checksum, applied.rollout,
     applied.command, applied.position, applied.at, applied.duration_ms, applied.outside,
