@@ -1,0 +1,403 @@
+"""How long the brake takes: from pressing Enter to the last order, beside a busy leader.
+
+    python -m ops.bench.brake [--n 10000] [--rollouts 5] [--per-second 500] [--rounds 2] [-o json]
+
+A leader over the in-process bus, and agents that only answer: all together so many databases per
+second, each with its four reports. Several rollouts share the fleet and run side by side. Again and
+again one of them is stopped by the program, `ledger rollout pause ID`, started as a person starts
+it, and a moment later goes on. Every round is one more migration of the whole fleet, so the history
+grows.
+
+Three figures for each time, and what they may be at most:
+
+- from the program's start to the recording of the rollout's last order: p95 of a second;
+- processor time of the program, its start included: two seconds;
+- orders behind the request in the log, and requests refused: none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict, dataclass
+from itertools import cycle
+from pathlib import Path
+from uuid import UUID, uuid5
+
+from pydantic import SecretStr
+
+if __package__ in (None, ""):
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from ledger.bus.local import LocalBroker, LocalBus
+from ledger.bus.port import Message
+from ledger.cli.fleet.file import FleetFileEntry
+from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.envelope import NAMESPACE, Metadata, encode, report_id
+from ledger.contracts.registry import Connection, DatabaseIdentity
+from ledger.contracts.reports import (
+    AttemptFinished,
+    AttemptStarted,
+    DatabaseIdentified,
+    MigrationApplied,
+    Report,
+    Verdict,
+)
+from ledger.contracts.topics import commands_topic
+from ledger.contracts.wire import decode_command, encode_report
+from ledger.leader.supervisor import Supervisor
+from ledger.runtime import Ledger, install, open_ledger
+from ledger.service.plans import PlanOptions
+from ledger.service.request_context import RequestContext
+from ledger.settings.model import Settings
+from ledger.store.leadership import take
+from ops.bench.contest.servers import Server, ledger_database, running_server
+
+DATABASES = 10_000
+ROLLOUTS = 5
+PER_SECOND = 500
+ROUNDS = 2
+IN_FLIGHT = 200
+"""Of each rollout: enough that the agents, and not the limit, set the pace."""
+POOL = "bench"
+TICK_S = 0.02
+BETWEEN_S = 0.4
+"""From one brake to the next, so that what was stopped before moves again."""
+SETTLED_S = 0.5
+"""After the program has ended: an order that is late would have come."""
+LAST_BAR_S = 1.0
+CPU_BAR_S = 2.0
+LEFT = 0.1
+"""A rollout with a smaller share of its databases left may end before it is stopped."""
+
+LAST_ORDER = """
+    SELECT extract(epoch FROM max(recorded_at))::float8 FROM ledger.log
+    WHERE stream = $1 AND type = 'MigrationOrdered'
+"""
+ORDERS_BEHIND = """
+    SELECT count(*) FROM ledger.log
+    WHERE stream = $1 AND type = 'MigrationOrdered' AND position > (
+        SELECT max(position) FROM ledger.log WHERE stream = $1 AND type = 'RolloutPaused')
+"""
+ORDERED = "SELECT count(*) FROM ledger.log WHERE stream = $1 AND type = 'MigrationOrdered'"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """One use of the brake: seconds, processor seconds, orders that came behind it."""
+
+    last_order_s: float
+    cpu_s: float
+    orders_behind: int
+    said: str
+    """What the program said when it refused; empty when it did as it was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Braked:
+    """All stops of a run."""
+
+    stops: Sequence[Stop]
+
+    @property
+    def last_order_p95_s(self) -> float:
+        """From pressing Enter to the last order, the 95th percentile."""
+        return _p95([stop.last_order_s for stop in self.stops])
+
+    @property
+    def cpu_p95_s(self) -> float:
+        """Processor seconds of the program, the 95th percentile."""
+        return _p95([stop.cpu_s for stop in self.stops])
+
+    @property
+    def refused(self) -> list[str]:
+        """What was said by those that refused."""
+        return [stop.said for stop in self.stops if stop.said]
+
+    @property
+    def orders_behind(self) -> int:
+        """Orders that the log holds behind a request, before the rollout was resumed."""
+        return sum(stop.orders_behind for stop in self.stops)
+
+    @property
+    def reached(self) -> bool:
+        """Whether every bar holds."""
+        return (
+            bool(self.stops)
+            and not self.refused
+            and not self.orders_behind
+            and (self.last_order_p95_s <= LAST_BAR_S and self.cpu_p95_s <= CPU_BAR_S)
+        )
+
+    def __str__(self) -> str:
+        middle = statistics.median(stop.last_order_s for stop in self.stops)
+        cpu = statistics.median(stop.cpu_s for stop in self.stops)
+        return "\n".join(
+            [
+                f"{len(self.stops)} times `ledger rollout pause`:",
+                f"  from Enter to the last order  p50 {middle:.2f} s  p95 "
+                f"{self.last_order_p95_s:.2f} s   (bar {LAST_BAR_S:g} s)",
+                f"  processor time of the program p50 {cpu:.2f} s  p95 "
+                f"{self.cpu_p95_s:.2f} s   (bar {CPU_BAR_S:g} s)",
+                f"  orders behind the request     {self.orders_behind}   (bar 0)",
+                f"  refused                       {len(self.refused)}   (bar 0)",
+                *(f"    {said}" for said in self.refused),
+            ]
+        )
+
+
+class Agents:
+    """Answer every order with success, so many databases per second in the order of arrival."""
+
+    def __init__(self, broker: LocalBroker, ledger: UUID, per_second: int) -> None:
+        self._bus = LocalBus(broker)
+        self._ledger = ledger
+        self._per_tick = per_second * TICK_S
+        self._waiting: deque[ApplyCommand] = deque()
+        self.answered = 0
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        member = await self._bus.join(commands_topic(POOL), "agents")
+        loop = asyncio.get_running_loop()
+        allowance, last = 0.0, loop.time()
+        while True:
+            await asyncio.sleep(TICK_S)
+            for message in await member.poll(0.0, 10_000):
+                command = decode_command(message)
+                if isinstance(command, ApplyCommand):
+                    self._waiting.append(command)
+            now = loop.time()
+            allowance = min(allowance + (now - last) / TICK_S * self._per_tick, self._per_tick * 10)
+            last = now
+            answered: list[Message] = []
+            while self._waiting and allowance >= 1:
+                allowance -= 1
+                self.answered += 1
+                answered += self._answer(self._waiting.popleft())
+            await self._bus.publish(answered)
+
+    def _answer(self, command: ApplyCommand) -> list[Message]:
+        reports = f"{command.stream}/reports"
+        said = Metadata(agent="bench-1")
+        return [
+            encode_report(
+                self._ledger, reports, encode(one, report_id(one), said), "bench-1", Metadata()
+            )
+            for one in _reports(command)
+        ]
+
+
+def _reports(command: ApplyCommand) -> list[Report]:
+    database, id_ = command.database, command.command
+    attempt, mode = command.attempt, command.mode
+    identity = DatabaseIdentity(
+        uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5
+    )
+    return [
+        AttemptStarted(database=database, command=id_, attempt=attempt, mode=mode),
+        DatabaseIdentified(
+            database=database,
+            command=id_,
+            identity=identity,
+            server_version=180000,
+            first_contact=command.expected.identity is None,
+        ),
+        *(
+            MigrationApplied(
+                database=database,
+                command=id_,
+                version=ref.version,
+                checksum=ref.up_checksum,
+                duration_ms=5,
+                statements=1,
+            )
+            for ref in command.migrations
+        ),
+        AttemptFinished(
+            database=database,
+            command=id_,
+            attempt=attempt,
+            mode=mode,
+            verdict=Verdict.DONE,
+            changed=len(command.migrations),
+            journal_head=f"after-{id_}",
+        ),
+    ]
+
+
+@asynccontextmanager
+async def leading(ledger: Ledger, url: str, per_second: int) -> AsyncIterator[Agents]:
+    """Lead, and have agents that answer, until the block ends."""
+    broker = LocalBroker()
+    bus = LocalBus(broker)
+    leadership = await take(url, "bench", "here")
+    leader = Supervisor(
+        *(ledger.pool, ledger.log, bus, leadership),
+        ledger=ledger.id,
+        resend_s=600.0,
+        keeps_positions=False,
+    )
+    agents = Agents(broker, ledger.id, per_second)
+    working = [
+        asyncio.create_task(leader.lead("bench", "here"), name="leader"),
+        asyncio.create_task(agents.run(), name="agents"),
+    ]
+    try:
+        yield agents
+    finally:
+        for task in working:
+            task.cancel()
+        await asyncio.wait(working)
+        await leadership.release()
+        await bus.close()
+
+
+async def brake(url: str, rollout: str, ledger: Ledger) -> Stop:
+    """Stop a rollout with the program, and see what came of it."""
+    program = [str(Path(sys.executable).with_name("ledger")), "rollout", "pause", rollout]
+    environment = os.environ | {"LEDGER_DATABASE_URL": url}
+    began = time.time()
+    words, cpu_s = await asyncio.to_thread(_ran, program, environment)
+    await asyncio.sleep(SETTLED_S)
+    stream = f"rollout-{rollout}"
+    last: float = await ledger.pool.fetchval(LAST_ORDER, stream) or began
+    return Stop(
+        last_order_s=max(last - began, 0.0),
+        cpu_s=cpu_s,
+        orders_behind=await ledger.pool.fetchval(ORDERS_BEHIND, stream) if not words else 0,
+        said=words,
+    )
+
+
+def _ran(program: Sequence[str], environment: dict[str, str]) -> tuple[str, float]:
+    """What it said if it refused, and the processor seconds that it took."""
+    with tempfile.TemporaryFile() as said:
+        child = subprocess.Popen(program, env=environment, stdout=said, stderr=said)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        words = said.read().decode().strip() if child.returncode else ""
+    return words, used.ru_utime + used.ru_stime
+
+
+async def round_of(
+    number: int, url: str, ledger: Ledger, folder: Path, databases: int, rollouts: int
+) -> list[Stop]:
+    """One migration of the whole fleet in several rollouts, stopped as often as it lasts."""
+    (folder / f"{number}_change.sql").write_text(f"-- +migrate Up\nCREATE TABLE t{number} ();\n")
+    running = [
+        await ledger.rollouts.start(_request(folder, f"part={part}")) for part in range(rollouts)
+    ]
+    of_each = databases // rollouts
+    stops: list[Stop] = []
+    for rollout in cycle(running):
+        ordered: int = await ledger.pool.fetchval(ORDERED, f"rollout-{rollout}")
+        if ordered > of_each * (1 - LEFT):
+            break
+        stops.append(await brake(url, rollout, ledger))
+        if not stops[-1].said:
+            await ledger.rollouts.resume(rollout, RequestContext("bench"))
+        await asyncio.sleep(BETWEEN_S)
+    for rollout in running:
+        async for status in ledger.rollouts.watch(rollout):
+            if status.status == "completed":
+                break
+    return stops
+
+
+def run(databases: int, rollouts: int, per_second: int, rounds: int) -> Braked:
+    """Start a server, fill a ledger, and use the brake."""
+    with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as name:
+        place = Path(name)
+        place.chmod(0o711)
+        folder = place / "migrations"
+        folder.mkdir()
+        with running_server(place) as server:
+            measured = _measured(server, folder, databases, rollouts, per_second, rounds)
+            return asyncio.run(measured)
+
+
+async def _measured(
+    server: Server, folder: Path, databases: int, rollouts: int, per_second: int, rounds: int
+) -> Braked:
+    async with ledger_database(server, "bench_ledger") as url:
+        settings = Settings(database_url=SecretStr(url))
+        await install(settings)
+        async with open_ledger(settings) as ledger:
+            await ledger.fleet.import_(
+                [_entry(number, number % rollouts) for number in range(databases)],
+                RequestContext("bench"),
+            )
+            stops: list[Stop] = []
+            async with leading(ledger, url, per_second) as agents:
+                began = time.perf_counter()
+                for number in range(1, rounds + 1):
+                    stops += await round_of(number, url, ledger, folder, databases, rollouts)
+                took = time.perf_counter() - began
+            print(f"{agents.answered / took:.0f} answers per second", file=sys.stderr)
+            return Braked(stops)
+
+
+def _entry(number: int, part: int) -> FleetFileEntry:
+    name = f"tenant-{number:06}"
+    connection = Connection(host="db.internal", dbname=name, user="app")
+    return FleetFileEntry(name, POOL, connection, {"part": str(part)})
+
+
+def _request(folder: Path, select: str) -> PlanOptions:
+    return PlanOptions(
+        direction="up",
+        folder=folder,
+        bundle=None,
+        to_version=None,
+        steps_down=1,
+        select=select,
+        waves="rest",
+        in_flight=IN_FLIGHT,
+        budget="0",
+        when_spent="halt",
+        lock_timeout_s=2.0,
+        statement_timeout_s=0.0,
+        expiry_s=3600.0,
+        deadline_s=7200.0,
+        reason="bench",
+        ticket=None,
+    )
+
+
+def _p95(values: Sequence[float]) -> float:
+    return sorted(values)[max(-(-len(values) * 95 // 100) - 1, 0)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print; 1 when a bar is missed."""
+    parser = argparse.ArgumentParser(description="How long the brake takes.")
+    parser.add_argument("--n", type=int, default=DATABASES, help="databases")
+    parser.add_argument("--rollouts", type=int, default=ROLLOUTS, help="side by side")
+    parser.add_argument("--per-second", type=int, default=PER_SECOND, help="databases that answer")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="migrations of the fleet")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    given = parser.parse_args(arguments)
+    with suppress(KeyboardInterrupt):
+        braked = run(given.n, given.rollouts, given.per_second, given.rounds)
+        if given.output == "json":
+            print(json.dumps({"stops": [asdict(stop) for stop in braked.stops]}))
+        else:
+            print(braked)
+        return 0 if braked.reached else 1
+    return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
