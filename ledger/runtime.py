@@ -5,6 +5,9 @@ Three ways to run, made of the same parts:
 - `open_ledger`: read, and record requests. Every command does this.
 - `working`: also lead and work inside this process, for as long as a command waits (no broker).
 - `serve`: lead until stopped; agents live here without a broker, elsewhere with one.
+
+What only a leader needs is imported when one begins: a person who stops a rollout does not wait
+for it.
 """
 
 from __future__ import annotations
@@ -21,13 +24,8 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from ledger.bus.kafka import KafkaBus
-from ledger.bus.local import LocalBroker, LocalBus
-from ledger.bus.port import Bus
 from ledger.contracts.envelope import Metadata
 from ledger.errors import AnotherLeader, NotPermitted
-from ledger.leader.shutdown import bounded_end, only_the_first
-from ledger.leader.supervisor import Supervisor
 from ledger.service.bundles import BundleService
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
@@ -41,12 +39,13 @@ from ledger.store.leadership import Leadership, take
 from ledger.store.log.history import Timelines
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
-from ledger.store.views.replay import Replayed
-from ledger.store.views.replay import replay as replayed
-from migrations.gc_tuning import settle_memory
 
 if TYPE_CHECKING:
     from agents.runtime import Agent
+    from ledger.bus.local import LocalBroker
+    from ledger.bus.port import Bus
+    from ledger.leader.supervisor import Supervisor
+    from ledger.store.views.replay import Replayed
 
 HIRE_EVERY_S = 1.0
 """How soon a pool that is new in the fleet gets its agent in single-process mode."""
@@ -74,6 +73,8 @@ class Ledger:
 
     async def replay(self) -> Replayed:
         """Fold the whole log beside the live read models; what differs."""
+        from ledger.store.views.replay import replay as replayed
+
         async with self.pool.acquire() as connection:
             return await replayed(connection)
 
@@ -161,6 +162,12 @@ async def _led(
     ledger: Ledger, settings: Settings, leadership: Leadership, name: str, host: str
 ) -> AsyncIterator[None]:
     """Lead in the background; what goes wrong there ends the block."""
+    from ledger.bus.kafka import KafkaBus
+    from ledger.bus.local import LocalBroker, LocalBus
+    from ledger.leader.shutdown import bounded_end, only_the_first
+    from ledger.leader.supervisor import Supervisor
+    from migrations.gc_tuning import settle_memory
+
     broker = settings.broker
     local = LocalBroker()
     bus: Bus = KafkaBus(broker, f"ledger-{name}") if broker else LocalBus(local)
@@ -251,6 +258,7 @@ class LocalAgents:
     def _agent(self, pool: str) -> Agent:
         from agents.runtime import Agent
         from agents.settings import AgentSettings
+        from ledger.bus.local import LocalBus
         from migrations.model.migration import Language
 
         section = self._settings.agent

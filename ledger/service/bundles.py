@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
 from ledger.contracts.registry import Accepted, ContentRef, MigrationRef, Variable
@@ -18,11 +19,10 @@ from ledger.service.request_context import RequestContext, encode_request
 from ledger.store.bundles import STREAM, BundleState, read_bundles
 from ledger.store.content import ContentStore
 from ledger.store.log.log import EventLog
-from migrations.formats import Reading
-from migrations.formats.bundle import Bundle, load_folder
-from migrations.formats.multi_folder import folders_of
-from migrations.model.migration import Migration
-from migrations.model.phases import Phase
+
+if TYPE_CHECKING:
+    from migrations.formats.bundle import Bundle
+    from migrations.model.migration import Migration
 
 GIT_TIMEOUT_S = 5.0
 """How long git may take to say which commit this is; a bundle registers without it."""
@@ -169,11 +169,16 @@ class BundleService:
         psql: bool = False,
     ) -> Bundle:
         """The folder's migrations. Raises `LoadError`."""
+        from migrations.formats import Reading
+        from migrations.formats.bundle import load_folder
+
         values = samples(self._variables if variables is None else variables)
         reading = Reading(values, programs=psql)
         return await asyncio.to_thread(load_folder, folder, format, reading)
 
     async def _event(self, bundle: Bundle, path: Path) -> BundleRegistered:
+        from migrations.formats.multi_folder import folders_of
+
         # Several folders are one history, and stand in one repository.
         folder = folders_of(path)[0]
         commit = await _git(folder, "rev-parse", "HEAD")
@@ -203,6 +208,8 @@ def _texts(bundle: Bundle) -> Iterable[bytes]:
 
 def migration_ref(migration: Migration) -> MigrationRef:
     """A migration in the wire's words, without its text."""
+    from migrations.model.phases import Phase
+
     return MigrationRef(
         version=migration.version,
         name=migration.name,

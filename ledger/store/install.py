@@ -1,9 +1,14 @@
-"""Installs the ledger's schema, brings it forward, and refuses a database that has another one."""
+"""Installs the ledger's schema, brings it forward, and refuses a database that has another one.
+
+What reads and runs migrations is imported when there is something to install: every command checks,
+hardly any installs.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, encode
@@ -17,11 +22,9 @@ from ledger.errors import (
 from ledger.store.connections import Connection, Pool, open_pool
 from ledger.store.log.log import EventLog, Head
 from ledger.store.queries import QUERIES
-from migrations.formats.bundle import load_folder
-from migrations.model.migration import Migration
-from migrations.model.work import Limits, Silence, Verdict
-from migrations.standalone import up
-from migrations.target.session import ConnectionSettings
+
+if TYPE_CHECKING:
+    from migrations.model.migration import Migration
 
 STREAM = "ledger"
 """The stream of the ledger itself."""
@@ -112,10 +115,13 @@ async def check(pool: Pool) -> Head:
 
 def program_version() -> int:
     """The schema version of this program: how many files its schema has."""
-    return len(_schema())
+    folder = files("ledger.store") / "schema"
+    return sum(file.name.endswith(".sql") for file in folder.iterdir())
 
 
 def _schema() -> tuple[Migration, ...]:
+    from migrations.formats.bundle import load_folder
+
     with as_file(files("ledger.store") / "schema") as folder:
         return load_folder(folder).migrations
 
@@ -144,6 +150,10 @@ async def _bring_forward(url: str, version: int) -> None:
 
     TLS is the connection string's own decision here, as for every connection to the ledger.
     """
+    from migrations.model.work import Limits, Silence, Verdict
+    from migrations.standalone import up
+    from migrations.target.session import ConnectionSettings
+
     schema = _schema()
     if version > len(schema):
         raise SchemaVersionMismatch(version, len(schema))
