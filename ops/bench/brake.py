@@ -1,6 +1,6 @@
 """How long the brake takes: from pressing Enter to the last order, beside a busy leader.
 
-    python -m ops.bench.brake [--n 10000] [--rollouts 5] [--per-second 500] [--rounds 2] [-o json]
+    python -m ops.bench.brake [--n 10000] [--rollouts 5] [--per-second 500] [--rounds 3] [-o json]
 
 A leader over the in-process bus, and agents that only answer: all together so many databases per
 second, each with its four reports. Several rollouts share the fleet and run side by side. Again and
@@ -66,7 +66,7 @@ from ops.bench.contest.servers import Server, ledger_database, running_server
 DATABASES = 10_000
 ROLLOUTS = 5
 PER_SECOND = 500
-ROUNDS = 2
+ROUNDS = 3
 IN_FLIGHT = 200
 """Of each rollout: enough that the agents, and not the limit, set the pace."""
 POOL = "bench"
@@ -84,6 +84,10 @@ LAST_ORDER = """
     SELECT extract(epoch FROM max(recorded_at))::float8 FROM ledger.log
     WHERE stream = $1 AND type = 'MigrationOrdered'
 """
+RECORDED = """
+    SELECT extract(epoch FROM max(recorded_at))::float8 FROM ledger.log
+    WHERE stream = $1 AND type = 'RolloutPaused'
+"""
 ORDERS_BEHIND = """
     SELECT count(*) FROM ledger.log
     WHERE stream = $1 AND type = 'MigrationOrdered' AND position > (
@@ -94,9 +98,13 @@ ORDERED = "SELECT count(*) FROM ledger.log WHERE stream = $1 AND type = 'Migrati
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """One use of the brake: seconds, processor seconds, orders that came behind it."""
+    """One use of the brake: seconds, processor seconds, orders that came behind it.
+
+    The last order may be older than the request, and than Enter: then it counts nothing.
+    """
 
     last_order_s: float
+    recorded_s: float
     cpu_s: float
     orders_behind: int
     said: str
@@ -141,12 +149,15 @@ class Braked:
 
     def __str__(self) -> str:
         middle = statistics.median(stop.last_order_s for stop in self.stops)
+        recorded = [stop.recorded_s for stop in self.stops]
         cpu = statistics.median(stop.cpu_s for stop in self.stops)
         return "\n".join(
             [
                 f"{len(self.stops)} times `ledger rollout pause`:",
                 f"  from Enter to the last order  p50 {middle:.2f} s  p95 "
                 f"{self.last_order_p95_s:.2f} s   (bar {LAST_BAR_S:g} s)",
+                f"  from Enter to its recording   p50 {statistics.median(recorded):.2f} s  p95 "
+                f"{_p95(recorded):.2f} s",
                 f"  processor time of the program p50 {cpu:.2f} s  p95 "
                 f"{self.cpu_p95_s:.2f} s   (bar {CPU_BAR_S:g} s)",
                 f"  orders behind the request     {self.orders_behind}   (bar 0)",
@@ -272,8 +283,10 @@ async def brake(url: str, rollout: str, ledger: Ledger) -> Stop:
     await asyncio.sleep(SETTLED_S)
     stream = f"rollout-{rollout}"
     last: float = await ledger.pool.fetchval(LAST_ORDER, stream) or began
+    recorded: float = await ledger.pool.fetchval(RECORDED, stream) or began
     return Stop(
         last_order_s=max(last - began, 0.0),
+        recorded_s=max(recorded - began, 0.0),
         cpu_s=cpu_s,
         orders_behind=await ledger.pool.fetchval(ORDERS_BEHIND, stream) if not words else 0,
         said=words,
