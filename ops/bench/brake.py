@@ -30,8 +30,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass
-from itertools import cycle
 from pathlib import Path
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from pydantic import SecretStr
@@ -71,6 +71,8 @@ IN_FLIGHT = 200
 """Of each rollout: enough that the agents, and not the limit, set the pace."""
 POOL = "bench"
 TICK_S = 0.02
+MOST_BEHIND_S = 0.2
+"""Agents that were kept waiting for longer do not make up for it."""
 BETWEEN_S = 0.4
 """From one brake to the next, so that what was stopped before moves again."""
 SETTLED_S = 0.5
@@ -94,6 +96,23 @@ ORDERS_BEHIND = """
         SELECT max(position) FROM ledger.log WHERE stream = $1 AND type = 'RolloutPaused')
 """
 ORDERED = "SELECT count(*) FROM ledger.log WHERE stream = $1 AND type = 'MigrationOrdered'"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """How large a run is."""
+
+    databases: int
+    rollouts: int
+    per_second: int
+    rounds: int
+
+
+class Place(NamedTuple):
+    """Where the ledger is, and the folder of its migrations."""
+
+    url: str
+    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,12 +189,11 @@ class Braked:
 class Agents:
     """Answer every order with success, so many databases per second in the order of arrival."""
 
-    def __init__(self, broker: LocalBroker, ledger: UUID, per_second: int) -> None:
+    def __init__(self, broker: LocalBroker, ledger: UUID) -> None:
         self._bus = LocalBus(broker)
         self._ledger = ledger
-        self._per_tick = per_second * TICK_S
+        self.per_second = 0
         self._waiting: deque[ApplyCommand] = deque()
-        self.answered = 0
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -189,12 +207,11 @@ class Agents:
                 if isinstance(command, ApplyCommand):
                     self._waiting.append(command)
             now = loop.time()
-            allowance = min(allowance + (now - last) / TICK_S * self._per_tick, self._per_tick * 10)
-            last = now
+            gained = (now - last) * self.per_second
+            allowance, last = min(allowance + gained, self.per_second * MOST_BEHIND_S), now
             answered: list[Message] = []
             while self._waiting and allowance >= 1:
                 allowance -= 1
-                self.answered += 1
                 answered += self._answer(self._waiting.popleft())
             await self._bus.publish(answered)
 
@@ -248,7 +265,7 @@ def _reports(command: ApplyCommand) -> list[Report]:
 
 
 @asynccontextmanager
-async def leading(ledger: Ledger, url: str, per_second: int) -> AsyncIterator[Agents]:
+async def leading(ledger: Ledger, url: str) -> AsyncIterator[Agents]:
     """Lead, and have agents that answer, until the block ends."""
     broker = LocalBroker()
     bus = LocalBus(broker)
@@ -259,7 +276,7 @@ async def leading(ledger: Ledger, url: str, per_second: int) -> AsyncIterator[Ag
         resend_s=600.0,
         keeps_positions=False,
     )
-    agents = Agents(broker, ledger.id, per_second)
+    agents = Agents(broker, ledger.id)
     working = [
         asyncio.create_task(leader.lead("bench", "here"), name="leader"),
         asyncio.create_task(agents.run(), name="agents"),
@@ -304,21 +321,34 @@ def _ran(program: Sequence[str], environment: dict[str, str]) -> tuple[str, floa
     return words, used.ru_utime + used.ru_stime
 
 
+async def _ordered(ledger: Ledger, rollout: str) -> int:
+    number: int = await ledger.pool.fetchval(ORDERED, f"rollout-{rollout}")
+    return number
+
+
 async def round_of(
-    number: int, url: str, ledger: Ledger, folder: Path, databases: int, rollouts: int
+    number: int, ledger: Ledger, place: Place, agents: Agents, given: Given
 ) -> list[Stop]:
-    """One migration of the whole fleet in several rollouts, stopped as often as it lasts."""
-    (folder / f"{number}_change.sql").write_text(f"-- +migrate Up\nCREATE TABLE t{number} ();\n")
+    """One migration of the whole fleet in several rollouts, stopped as often as it lasts.
+
+    The agents begin when all rollouts have; whichever has the most before it is stopped next.
+    """
+    change = f"-- +migrate Up\nCREATE TABLE t{number} ();\n"
+    (place.folder / f"{number}_change.sql").write_text(change)
+    agents.per_second = 0
     running = [
-        await ledger.rollouts.start(_request(folder, f"part={part}")) for part in range(rollouts)
+        await ledger.rollouts.start(_request(place.folder, f"part={part}"))
+        for part in range(given.rollouts)
     ]
-    of_each = databases // rollouts
+    agents.per_second = given.per_second
+    enough = given.databases // given.rollouts * (1 - LEFT)
     stops: list[Stop] = []
-    for rollout in cycle(running):
-        ordered: int = await ledger.pool.fetchval(ORDERED, f"rollout-{rollout}")
-        if ordered > of_each * (1 - LEFT):
+    while True:
+        ordered = {one: await _ordered(ledger, one) for one in running}
+        rollout = min(running, key=ordered.__getitem__)
+        if ordered[rollout] > enough:
             break
-        stops.append(await brake(url, rollout, ledger))
+        stops.append(await brake(place.url, rollout, ledger))
         if not stops[-1].said:
             await ledger.rollouts.resume(rollout, RequestContext("bench"))
         await asyncio.sleep(BETWEEN_S)
@@ -329,7 +359,7 @@ async def round_of(
     return stops
 
 
-def run(databases: int, rollouts: int, per_second: int, rounds: int) -> Braked:
+def run(given: Given) -> Braked:
     """Start a server, fill a ledger, and use the brake."""
     with tempfile.TemporaryDirectory(prefix="migration-ledger-bench-") as name:
         place = Path(name)
@@ -337,28 +367,20 @@ def run(databases: int, rollouts: int, per_second: int, rounds: int) -> Braked:
         folder = place / "migrations"
         folder.mkdir()
         with running_server(place) as server:
-            measured = _measured(server, folder, databases, rollouts, per_second, rounds)
-            return asyncio.run(measured)
+            return asyncio.run(_measured(server, folder, given))
 
 
-async def _measured(
-    server: Server, folder: Path, databases: int, rollouts: int, per_second: int, rounds: int
-) -> Braked:
+async def _measured(server: Server, folder: Path, given: Given) -> Braked:
     async with ledger_database(server, "bench_ledger") as url:
         settings = Settings(database_url=SecretStr(url))
         await install(settings)
         async with open_ledger(settings) as ledger:
-            await ledger.fleet.import_(
-                [_entry(number, number % rollouts) for number in range(databases)],
-                RequestContext("bench"),
-            )
+            entries = [_entry(number, number % given.rollouts) for number in range(given.databases)]
+            await ledger.fleet.import_(entries, RequestContext("bench"))
             stops: list[Stop] = []
-            async with leading(ledger, url, per_second) as agents:
-                began = time.perf_counter()
-                for number in range(1, rounds + 1):
-                    stops += await round_of(number, url, ledger, folder, databases, rollouts)
-                took = time.perf_counter() - began
-            print(f"{agents.answered / took:.0f} answers per second", file=sys.stderr)
+            async with leading(ledger, url) as agents:
+                for number in range(1, given.rounds + 1):
+                    stops += await round_of(number, ledger, Place(url, folder), agents, given)
             return Braked(stops)
 
 
@@ -403,7 +425,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     given = parser.parse_args(arguments)
     with suppress(KeyboardInterrupt):
-        braked = run(given.n, given.rollouts, given.per_second, given.rounds)
+        braked = run(Given(given.n, given.rollouts, given.per_second, given.rounds))
         if given.output == "json":
             print(json.dumps({"stops": [asdict(stop) for stop in braked.stops]}))
         else:
