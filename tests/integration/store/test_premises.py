@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from ledger.contracts.envelope import Metadata, encode
+from ledger.contracts.events import EVENTS
+from ledger.contracts.registry import FailureDetail, Mode
+from ledger.contracts.reports import AttemptFinished, Verdict
 from ledger.domain.premises import TURNS, Premise
 from ledger.errors import NotPermitted, Overtaken, StaleTerm, VersionConflict
 from ledger.store.connections import Pool
@@ -165,6 +170,33 @@ async def test_the_index_the_queries_and_the_domain_name_the_same_turns(
 
 def _quoted(text: str) -> set[str]:
     return {part for part in text.split("'")[1::2] if part[:1].isupper()}
+
+
+@pytest.mark.parametrize("word", Verdict)
+async def test_the_database_knows_which_verdicts_a_budget_pays_for(
+    owner: asyncpg.Connection[asyncpg.Record], word: Verdict
+) -> None:
+    last = AttemptFinished(
+        database="acme", command=uuid4(), attempt=1, mode=Mode.UP, verdict=word, changed=0,
+        journal_head=None, failure=FailureDetail(kind="sql", message='"verdict":"done"'),
+    )  # fmt: skip
+    body = encode(last, uuid4(), Metadata()).body
+    may_fail = await owner.fetchval("SELECT ledger.may_fail('AttemptFinished', $1)", body)
+    assert may_fail is (word in (Verdict.FAILED, Verdict.REFUSED))
+
+
+async def test_the_database_finds_the_name_in_every_event_that_has_one(
+    owner: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    named = [type_ for type_ in EVENTS.values() if "database" in type_.model_fields]
+    assert len(named) > 20
+    for type_ in named:
+        before = list(type_.model_fields)[: list(type_.model_fields).index("database")]
+        given: dict[str, Any] = dict.fromkeys(before, "x")
+        event = type_.model_construct(None, **given, database="acme-1")
+        body = event.model_dump_json(include={*before, "database"}, warnings=False).encode()
+        assert {type_.model_fields[name].annotation for name in before} <= {str}
+        assert await owner.fetchval("SELECT ledger.database_in($1)", body) == b"acme-1"
 
 
 async def _types(log: EventLog, databases: Sequence[str] | None) -> list[str]:
