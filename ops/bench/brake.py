@@ -348,8 +348,12 @@ async def round_of(
         rollout = min(running, key=ordered.__getitem__)
         if ordered[rollout] > enough:
             break
-        stops.append(await brake(place.url, rollout, ledger))
-        if not stops[-1].said:
+        stop = await brake(place.url, rollout, ledger)
+        if stop.said and (await ledger.rollouts.course(rollout)).status == "completed":
+            # Its last databases answered before the program had started: there was nothing to stop.
+            break
+        stops.append(stop)
+        if not stop.said:
             await ledger.rollouts.resume(rollout, RequestContext("bench"))
         await asyncio.sleep(BETWEEN_S)
     for rollout in running:

