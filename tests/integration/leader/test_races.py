@@ -45,7 +45,17 @@ from ledger.domain.outcomes import IN_DOUBT
 from ledger.domain.refusals import BusyDatabases, NothingToRetry, WrongStatus
 from ledger.errors import Overtaken, VersionConflict
 from ledger.service.request_context import RequestContext
-from tests.support.house import Actor, House, answers, failures, finished, found, seen
+from tests.integration.store.conftest import cutting_proxy
+from tests.support.house import (
+    Actor,
+    House,
+    answers,
+    failures,
+    finished,
+    found,
+    house_at,
+    seen,
+)
 
 Meanwhile = Callable[[], Awaitable[None]]
 ORDERS = (MigrationOrdered, RollbackOrdered, InspectionOrdered)
@@ -513,6 +523,23 @@ async def test_many_who_ask_at_once_are_each_answered(house: House) -> None:
         )
     assert sum(answer is None for answer in answers_) == 1
     assert all(answer is None or isinstance(answer, WrongStatus) for answer in answers_)
+    assert len(await house.events(RolloutPaused)) == 1
+
+
+async def test_a_request_whose_answer_is_lost_is_recorded_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rollout = await house.start()
+    async with cutting_proxy(house.url) as proxy, house_at(proxy.url, house.folder) as away:
+        log = away.ledger.log
+
+        async def append(stream: str, events: Sequence[Any], **given: Any) -> Any:
+            proxy.deaf = True
+            return await type(log).append(log, stream, events, **given)
+
+        monkeypatch.setattr(log, "append", append)
+        await pause(away, rollout)
+    assert proxy.cut == 1
     assert len(await house.events(RolloutPaused)) == 1
 
 
