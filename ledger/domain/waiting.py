@@ -16,6 +16,7 @@ from uuid import UUID
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
 from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.premises import may_be_spent
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
 from ledger.domain.wording import IN_QUEUE, number_of
 
@@ -38,6 +39,7 @@ class Reason(StrEnum):
     RUNNING = "running"
     NOT_TAKEN = "not_taken"
     UNKNOWN = "unknown"
+    VERDICT = "verdict"
     WAVE = "wave"
     IN_FLIGHT = "in_flight"
     FINISHING = "finishing"
@@ -180,7 +182,11 @@ def _absent(state: RolloutState, database: DatabaseState, view: _View) -> WaitRe
 
 
 def _turn(state: RolloutState, database: DatabaseState) -> WaitReason:
-    """It is not ordered because others come first."""
+    """It is not ordered because others come first, or because it may be none's turn any more."""
+    if state.status is Status.RUNNING and may_be_spent(state):
+        failing = number_of(state.failing, "database")
+        text = f"{failing} reported a failure that would spend the budget, and has not ended yet"
+        return _because(database, Reason.VERDICT, text)
     if not state.rolling and database.wave > max(state.wave, 0):
         text = f"wave {database.wave + 1} is not open yet"
         return _because(database, Reason.WAVE, text)

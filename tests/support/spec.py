@@ -50,6 +50,7 @@ from ledger.contracts.reports import (
     HistoryAdopted,
     JournalEntry,
     MigrationApplied,
+    MigrationFailed,
     Verdict,
 )
 from ledger.domain.orders import inspection, order
@@ -261,6 +262,23 @@ def applied(*databases: str) -> Saying:
 def failed(*databases: str, kind: str = "sql") -> Saying:
     """The order failed there."""
     return finished(*databases, verdict=Verdict.FAILED, kind=kind, changed=0)
+
+
+def step_failed(database: str) -> Saying:
+    """A step failed there, and the attempt has not ended yet."""
+
+    def say(story: Story) -> Iterable[Event]:
+        known = story.database(database)
+        yield MigrationFailed(
+            database=database,
+            command=_command(known),
+            version=story.state.plan.steps[0].version,
+            direction="up",
+            checksum="c" * 64,
+            failure=FailureDetail(kind="sql", message="no"),
+        )
+
+    return say
 
 
 def in_doubt(database: str) -> Saying:

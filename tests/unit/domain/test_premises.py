@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ledger.contracts.events import Budget, MigrationOrdered, RolloutHalted
-from ledger.contracts.registry import FailureDetail
-from ledger.contracts.reports import MigrationFailed, Verdict
+from ledger.contracts.reports import Verdict
 from ledger.domain import requests
 from ledger.domain.premises import TURNS, Premise, of_progress, of_request
 from ledger.domain.progress import progress
@@ -23,33 +22,14 @@ from tests.support.spec import (
     ordered,
     paused,
     planned,
+    step_failed,
     timed_out,
     wave_opened,
 )
 from tests.support.story import Saying, Story
 
 KNOWN = 7
-FOUR = ("acme", "bolt", "crane", "dune")
-
-
-def step_failed(database: str) -> Saying:
-    """The report of a failure, without the attempt's last word."""
-
-    def say(story: Story) -> list[MigrationFailed]:
-        command = story.database(database).command
-        assert command is not None
-        return [
-            MigrationFailed(
-                database=database,
-                command=command,
-                version=_version(story),
-                direction="up",
-                checksum="c" * 64,
-                failure=FailureDetail(kind="sql", message="no"),
-            )
-        ]
-
-    return say
+FOUR = ["acme", "bolt", "crane", "dune"]
 
 
 def premise(story: Story) -> Premise:

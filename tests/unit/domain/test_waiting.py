@@ -21,9 +21,12 @@ from tests.support.spec import (
     failed,
     given,
     in_doubt,
+    ordered,
     paused,
     planned,
     seen,
+    step_failed,
+    wave_opened,
 )
 
 LEADER = LeadingProcess("ledger-1", "host", START)
@@ -122,6 +125,14 @@ def test_a_started_order_says_until_when_it_may_run() -> None:
     story = running().when(begun("a"))
     found = reasons(story)["a"]
     assert (found.reason, found.until) == (Reason.RUNNING, story.database("a").deadline_at)
+
+
+def test_a_failure_that_has_not_had_its_last_word_holds_the_others_back() -> None:
+    story = given(planned(["a", "b"], ["c"]), wave_opened(0), ordered("a"), step_failed("a"))
+    found = reasons(story)
+    text = "1 database reported a failure that would spend the budget, and has not ended yet"
+    assert {found[one].reason for one in ("b", "c")} == {Reason.VERDICT}
+    assert {found[one].text for one in ("b", "c")} == {text}
 
 
 def test_others_come_first() -> None:
