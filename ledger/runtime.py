@@ -24,6 +24,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
+from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.envelope import Metadata
 from ledger.errors import AnotherLeader, NotPermitted
 from ledger.service.bundles import BundleService
@@ -42,7 +43,6 @@ from ledger.store.views.queries import ReadModels
 
 if TYPE_CHECKING:
     from agents.runtime import Agent
-    from ledger.bus.local import LocalBroker
     from ledger.bus.port import Bus
     from ledger.leader.supervisor import Supervisor
     from ledger.store.views.replay import Replayed
@@ -163,7 +163,6 @@ async def _led(
 ) -> AsyncIterator[None]:
     """Lead in the background; what goes wrong there ends the block."""
     from ledger.bus.kafka import KafkaBus
-    from ledger.bus.local import LocalBroker, LocalBus
     from ledger.leader.shutdown import bounded_end, only_the_first
     from ledger.leader.supervisor import Supervisor
     from migrations.gc_tuning import settle_memory
@@ -258,7 +257,6 @@ class LocalAgents:
     def _agent(self, pool: str) -> Agent:
         from agents.runtime import Agent
         from agents.settings import AgentSettings
-        from ledger.bus.local import LocalBus
         from migrations.model.migration import Language
 
         section = self._settings.agent

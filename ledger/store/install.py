@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, encode
@@ -22,9 +21,6 @@ from ledger.errors import (
 from ledger.store.connections import Connection, Pool, open_pool
 from ledger.store.log.log import EventLog, Head
 from ledger.store.queries import QUERIES
-
-if TYPE_CHECKING:
-    from migrations.model.migration import Migration
 
 STREAM = "ledger"
 """The stream of the ledger itself."""
@@ -115,15 +111,13 @@ async def check(pool: Pool) -> Head:
 
 def program_version() -> int:
     """The schema version of this program: how many files its schema has."""
+    return len(_schema())
+
+
+def _schema() -> tuple[str, ...]:
+    """The names of the schema's files, in order."""
     folder = files("ledger.store") / "schema"
-    return sum(file.name.endswith(".sql") for file in folder.iterdir())
-
-
-def _schema() -> tuple[Migration, ...]:
-    from migrations.formats.bundle import load_folder
-
-    with as_file(files("ledger.store") / "schema") as folder:
-        return load_folder(folder).migrations
+    return tuple(sorted(file.name for file in folder.iterdir() if file.name.endswith(".sql")))
 
 
 async def _check_server(connection: Connection) -> None:
@@ -150,6 +144,7 @@ async def _bring_forward(url: str, version: int) -> None:
 
     TLS is the connection string's own decision here, as for every connection to the ledger.
     """
+    from migrations.formats.bundle import load_folder
     from migrations.model.work import Limits, Silence, Verdict
     from migrations.standalone import up
     from migrations.target.session import ConnectionSettings
@@ -158,7 +153,9 @@ async def _bring_forward(url: str, version: int) -> None:
     if version > len(schema):
         raise SchemaVersionMismatch(version, len(schema))
     settings = ConnectionSettings.from_url(url, allow_plaintext=True)
-    outcome = await up(settings, schema, Limits(), Silence())
+    with as_file(files("ledger.store") / "schema") as folder:
+        migrations = load_folder(folder).migrations[: len(schema)]
+    outcome = await up(settings, migrations, Limits(), Silence())
     if outcome.verdict is not Verdict.DONE:
         why = outcome.failure.message if outcome.failure else outcome.verdict
         raise DatabaseUnsuitable(
