@@ -26,41 +26,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
-from uuid import UUID, uuid5
 
 from pydantic import SecretStr
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ledger.bus.local import LocalBroker, LocalBus
-from ledger.bus.port import Message
 from ledger.cli.fleet.file import FleetFileEntry
-from ledger.contracts.commands import ApplyCommand
-from ledger.contracts.envelope import NAMESPACE, Metadata, encode, report_id
-from ledger.contracts.registry import Connection, DatabaseIdentity
-from ledger.contracts.reports import (
-    AttemptFinished,
-    AttemptStarted,
-    DatabaseIdentified,
-    MigrationApplied,
-    Report,
-    Verdict,
-)
-from ledger.contracts.topics import commands_topic
-from ledger.contracts.wire import decode_command, encode_report
-from ledger.leader.supervisor import Supervisor
+from ledger.contracts.registry import Connection
 from ledger.runtime import Ledger, install, open_ledger
 from ledger.service.plans import PlanOptions
 from ledger.service.request_context import RequestContext
 from ledger.settings.model import Settings
-from ledger.store.leadership import take
+from ops.bench.answers import POOL, Agents, leading
 from ops.bench.contest.servers import Server, ledger_database, running_server
 
 DATABASES = 10_000
@@ -69,10 +52,6 @@ PER_SECOND = 500
 ROUNDS = 3
 IN_FLIGHT = 200
 """Of each rollout: enough that the agents, and not the limit, set the pace."""
-POOL = "bench"
-TICK_S = 0.02
-MOST_BEHIND_S = 0.2
-"""Agents that were kept waiting for longer do not make up for it."""
 BETWEEN_S = 0.4
 """From one brake to the next, so that what was stopped before moves again."""
 SETTLED_S = 0.5
@@ -184,111 +163,6 @@ class Braked:
                 *(f"    {said}" for said in self.refused),
             ]
         )
-
-
-class Agents:
-    """Answer every order with success, so many databases per second in the order of arrival."""
-
-    def __init__(self, broker: LocalBroker, ledger: UUID) -> None:
-        self._bus = LocalBus(broker)
-        self._ledger = ledger
-        self.per_second = 0
-        self._waiting: deque[ApplyCommand] = deque()
-
-    async def run(self) -> None:
-        """Answer until cancelled."""
-        member = await self._bus.join(commands_topic(POOL), "agents")
-        loop = asyncio.get_running_loop()
-        allowance, last = 0.0, loop.time()
-        while True:
-            await asyncio.sleep(TICK_S)
-            for message in await member.poll(0.0, 10_000):
-                command = decode_command(message)
-                if isinstance(command, ApplyCommand):
-                    self._waiting.append(command)
-            now = loop.time()
-            gained = (now - last) * self.per_second
-            allowance, last = min(allowance + gained, self.per_second * MOST_BEHIND_S), now
-            answered: list[Message] = []
-            while self._waiting and allowance >= 1:
-                allowance -= 1
-                answered += self._answer(self._waiting.popleft())
-            await self._bus.publish(answered)
-
-    def _answer(self, command: ApplyCommand) -> list[Message]:
-        reports = f"{command.stream}/reports"
-        said = Metadata(agent="bench-1")
-        return [
-            encode_report(
-                self._ledger, reports, encode(one, report_id(one), said), "bench-1", Metadata()
-            )
-            for one in _reports(command)
-        ]
-
-
-def _reports(command: ApplyCommand) -> list[Report]:
-    database, id_ = command.database, command.command
-    attempt, mode = command.attempt, command.mode
-    identity = DatabaseIdentity(
-        uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5
-    )
-    return [
-        AttemptStarted(database=database, command=id_, attempt=attempt, mode=mode),
-        DatabaseIdentified(
-            database=database,
-            command=id_,
-            identity=identity,
-            server_version=180000,
-            first_contact=command.expected.identity is None,
-        ),
-        *(
-            MigrationApplied(
-                database=database,
-                command=id_,
-                version=ref.version,
-                checksum=ref.up_checksum,
-                duration_ms=5,
-                statements=1,
-            )
-            for ref in command.migrations
-        ),
-        AttemptFinished(
-            database=database,
-            command=id_,
-            attempt=attempt,
-            mode=mode,
-            verdict=Verdict.DONE,
-            changed=len(command.migrations),
-            journal_head=f"after-{id_}",
-        ),
-    ]
-
-
-@asynccontextmanager
-async def leading(ledger: Ledger, url: str) -> AsyncIterator[Agents]:
-    """Lead, and have agents that answer, until the block ends."""
-    broker = LocalBroker()
-    bus = LocalBus(broker)
-    leadership = await take(url, "bench", "here")
-    leader = Supervisor(
-        *(ledger.pool, ledger.log, bus, leadership),
-        ledger=ledger.id,
-        resend_s=600.0,
-        keeps_positions=False,
-    )
-    agents = Agents(broker, ledger.id)
-    working = [
-        asyncio.create_task(leader.lead("bench", "here"), name="leader"),
-        asyncio.create_task(agents.run(), name="agents"),
-    ]
-    try:
-        yield agents
-    finally:
-        for task in working:
-            task.cancel()
-        await asyncio.wait(working)
-        await leadership.release()
-        await bus.close()
 
 
 async def brake(url: str, rollout: str, ledger: Ledger) -> Stop:
