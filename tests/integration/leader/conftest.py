@@ -11,6 +11,7 @@ import pytest
 from ledger.store.install import install
 from tests.fixtures.postgres import PostgresServer
 from tests.support.house import House, house_at
+from tests.support.race import Race
 
 LEDGER_ID = UUID("4b0f5a52-6a0e-4a55-9f0f-3d5a7c1e2b41")
 
@@ -40,3 +41,11 @@ async def house(
             yield opened
     finally:
         await postgres_server.drop(name)
+
+
+@pytest.fixture
+def race(house: House, monkeypatch: pytest.MonkeyPatch) -> Race:
+    """Return a race on the house's log."""
+    racing = Race(house)
+    monkeypatch.setattr(house.ledger.log, "append", racing.begin())
+    return racing
