@@ -97,7 +97,8 @@ class Ordered(Event):
     """What both kinds of order hold: one database, one attempt, all that its command needs.
 
     The order's epoch is (`term`, the log position of this event). `expires_at` limits starting;
-    a command unanswered at `deadline_at` becomes unknown. `steps` run in the order given.
+    a command unanswered at `deadline_at` becomes unknown. `steps` run in the order given. If the
+    `last_try` comes to nothing (expired, refused for a clock, taken back), the database has failed.
     """
 
     rollout: str
@@ -120,6 +121,7 @@ class Ordered(Event):
     out_of_order: bool = False
     variables: tuple[tuple[str, str], ...] = ()
     """What the migrations' placeholders stand for in this database, by name, sorted."""
+    last_try: bool = False
 
 
 class MigrationOrdered(Ordered):

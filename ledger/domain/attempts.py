@@ -37,6 +37,10 @@ def ordered(
             command=event.command,
             open=True,
             again=False,
+            again_at=None,
+            waits_since=None,
+            fruitless=state.fruitless if state.mode is event.mode else 0,
+            last_try=event.last_try,
             started=False,
             answered=False,
             ordered_position=recorded.position,
@@ -66,6 +70,7 @@ def left_out(draft: RolloutBuilder, recorded: Recorded, event: DatabaseLeftOut) 
             command=None if draft.rolling else state.command,
             open=False,
             again=False,
+            again_at=None,
             failure=FailureDetail(kind=LEFT_OUT, message=event.why),
             settled_position=recorded.position,
         )
@@ -89,7 +94,7 @@ def retry_requested(draft: RolloutBuilder, recorded: Recorded, event: RetryReque
     for database in event.databases:
         state = draft.get(database)
         if state is not None and not state.open:
-            draft.put(wait_again(state))
+            draft.put(wait_again(state._replace(fruitless=0)))
 
 
 def resolved(draft: RolloutBuilder, recorded: Recorded, event: OutcomeResolved) -> None:
@@ -101,7 +106,7 @@ def resolved(draft: RolloutBuilder, recorded: Recorded, event: OutcomeResolved) 
         version=event.version, applied=event.applied, reason=recorded.metadata.reason or ""
     )
     others = tuple(known for known in state.resolutions if known.version != event.version)
-    state = state._replace(resolutions=(*others, word))
+    state = state._replace(resolutions=(*others, word), fruitless=0)
     in_doubt = state.status in (DatabaseStatus.BLOCKED, DatabaseStatus.UNKNOWN)
     draft.put(wait_again(state) if in_doubt else state)
 
@@ -123,6 +128,6 @@ def inspection_ordered(draft: RolloutBuilder, recorded: Recorded, event: Inspect
 
 
 def wait_again(state: DatabaseState) -> DatabaseState:
-    """The same database, waiting for a new attempt in the direction it was going."""
+    """The same database, waiting for a new attempt in the direction it was going, due now."""
     status = DatabaseStatus.ROLLING_BACK if state.going_back else DatabaseStatus.PENDING
-    return state._replace(status=status, open=False, again=True)
+    return state._replace(status=status, open=False, again=True, again_at=None, waits_since=None)

@@ -144,7 +144,7 @@ class RolloutBuilder:
         for database in tuple(self._again):
             state = self.get(database)
             if state is not None:
-                self.put(state._replace(again=False))
+                self.put(state._replace(again=False, again_at=None))
         self.rolling = True
         self._undo = undo_order(state for chunk in self._chunks for state in chunk.values())
         self._undo_cursor = 0

@@ -17,6 +17,7 @@ from ledger.contracts.events import (
 from ledger.contracts.registry import Expected, MigrationRef, Mode
 from ledger.contracts.reports import Event
 from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.patience import TRIES
 from ledger.domain.rollback import undo_steps
 from ledger.domain.states import DatabaseState, RolloutState
 from ledger.domain.variables import ordered_values
@@ -41,12 +42,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How patient the ledger is; seconds, and events per decision."""
+    """How patient the ledger is: seconds, events per decision, fruitless attempts in a row."""
 
     expiry_grace_s: float = EXPIRY_GRACE_S
     inspection_s: float = INSPECTION_S
     most_events: int = MOST_EVENTS
     first_orders: int = FIRST_ORDERS
+    tries: int = TRIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ def order(
         adoption=plan.adoption,
         out_of_order=plan.out_of_order,
         variables=ordered_values(plan.variables, database.values),
+        last_try=(database.fruitless if mode is database.mode else 0) + 1 >= situation.policy.tries,
     )
     return decided(state, event, str(event.command))
 

@@ -27,6 +27,7 @@ from ledger.contracts.reports import (
 )
 from ledger.domain.attempts import wait_again
 from ledger.domain.builder import RolloutBuilder
+from ledger.domain.patience import due_at, given_up, passes, told
 from ledger.domain.states import DatabaseState, DatabaseStatus, Status
 
 IN_DOUBT = "in_doubt"
@@ -117,12 +118,14 @@ def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFi
     match event.verdict:
         case Verdict.DONE:
             draft.put(_done(state, changed=event.changed > 0))
-        case Verdict.FAILED | Verdict.REFUSED:
+        case Verdict.FAILED:
+            draft.put(_failed(state))
+        case Verdict.REFUSED if not passes(failure):
             draft.put(_failed(state))
         case Verdict.CANCELLED if draft.status is Status.ABORTED:
             draft.put(_failed(state))
-        case Verdict.EXPIRED | Verdict.CANCELLED:
-            draft.put(_tried_again(draft, state))
+        case Verdict.REFUSED | Verdict.EXPIRED | Verdict.CANCELLED:
+            draft.put(_came_to_nothing(draft, state, recorded.recorded_at))
         case _:
             assert_never(event.verdict)
 
@@ -188,6 +191,19 @@ def _failed(state: DatabaseState) -> DatabaseState:
     if state.going_back:
         return state._replace(status=DatabaseStatus.ROLLBACK_FAILED)
     return state._replace(status=DatabaseStatus.FAILED)
+
+
+def _came_to_nothing(draft: RolloutBuilder, state: DatabaseState, now: datetime) -> DatabaseState:
+    """Tried again at a distance that grows, or failed when this was the last try."""
+    state = state._replace(fruitless=state.fruitless + 1)
+    if state.last_try:
+        return _failed(state._replace(failure=given_up(state, now)))
+    waiting = _tried_again(draft, state)
+    return waiting._replace(
+        again_at=due_at(state) if waiting.again else None,
+        waits_since=now,
+        failure=told(state, now),
+    )
 
 
 def _holds(draft: RolloutBuilder, state: DatabaseState, entries: tuple[JournalEntry, ...]) -> bool:

@@ -12,6 +12,8 @@ until `next_wake`. In this order:
 4. rolling back, it orders back every database that was ever ordered, then says so.
 
 An order that expired unstarted is replaced by a new attempt in the same place and is no failure.
+One that an agent gave back (expired, refused for a clock, taken back) is made again a few times,
+further and further apart (`ledger.domain.patience`); until then the database keeps its place.
 """
 
 from __future__ import annotations
@@ -78,6 +80,9 @@ def next_wake(state: RolloutState, now: datetime, policy: Policy | None = None) 
         for database in _active(state)
         if (moment := _wakes(state, database, grace)) is not None
     ]
+    if state.status in ORDERING:
+        # What is due and still there waits for a place, which comes with a report.
+        moments += [one.again_at for one in _again(state) if one.put_off(now) and one.again_at]
     soon = now + timedelta(seconds=LOOK_AGAIN_S)
     return min((moment if moment > now else soon for moment in moments), default=None)
 
@@ -203,10 +208,11 @@ def _order_all(
         if _is_expired(state, database, situation) or _is_given_up(state, database, situation)
     ]
     in_doubt = sum(_holds_place(state, database) for database in owed.concerned)
-    free = state.plan.in_flight - owed.others - in_doubt
+    put_off = sum(database.put_off(situation.now) for database in _again(state))
+    free = state.plan.in_flight - owed.others - in_doubt - put_off
     policy = situation.policy
     most = policy.most_events if state.active else policy.first_orders
-    for database in _next_ones(state, wave):
+    for database in _next_ones(state, wave, situation.now):
         if free <= 0 or len(events) >= most:
             break
         chosen = _order_or_leave_out(state, database, situation)
@@ -229,9 +235,8 @@ def _order_or_leave_out(
     return decided(state, event, f"{database.database}/{state.version}")
 
 
-def _next_ones(state: RolloutState, wave: int) -> Iterator[DatabaseState]:
-    for name in state.again:
-        yield state.database(name)
+def _next_ones(state: RolloutState, wave: int, now: datetime) -> Iterator[DatabaseState]:
+    yield from (database for database in _again(state) if not database.put_off(now))
     yield from _undone_next(state) if state.rolling else _fresh(state, wave)
 
 
@@ -256,6 +261,10 @@ def _undone_next(state: RolloutState) -> Iterator[DatabaseState]:
 
 def _active(state: RolloutState) -> Iterator[DatabaseState]:
     return (state.database(name) for name in state.active)
+
+
+def _again(state: RolloutState) -> Iterator[DatabaseState]:
+    return (state.database(name) for name in state.again)
 
 
 def _holds_place(state: RolloutState, database: DatabaseState) -> bool:

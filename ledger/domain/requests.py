@@ -214,8 +214,8 @@ def _halted_back(state: RolloutState) -> bool:
 
 
 def _retried(state: RolloutState) -> list[str]:
-    """All that failed or are unknown, in the order of the waves' failures, then the unknown."""
-    candidates = [*state.failures, *state.active]
+    """All that failed, then the unknown, then those whose next attempt is put off."""
+    candidates = [*state.failures, *state.active, *state.again]
     return [database for database in candidates if may_retry(state, state.database(database))]
 
 
@@ -235,7 +235,12 @@ def _retried_by_name(state: RolloutState, databases: Sequence[str]) -> list[str]
 
 
 def may_retry(state: RolloutState, database: DatabaseState) -> bool:
-    """Whether a new attempt may be asked for, without naming the database."""
+    """Whether a new attempt may be asked for, without naming the database.
+
+    One that is put off may be hurried: its count begins anew.
+    """
+    if database.again and database.again_at is not None:
+        return True
     if state.rolling:
         unknown = database.status is DatabaseStatus.UNKNOWN and database.going_back
         return unknown or database.status is DatabaseStatus.ROLLBACK_FAILED

@@ -35,7 +35,8 @@ ordered | running | applied | failed | skipped | unknown | blocked          (who
         └─▶ rolling_back ─▶ rolled_back | rollback_failed | blocked | unknown
 ```
 
-Why an order that expired is no failure: expiry limits starting, so nothing ran. Why unknown and
+Why an order that expired is no failure: expiry limits starting, so nothing ran. It is made again
+at growing distances, and fails when too many in a row came to nothing (`ledger.domain.patience`). Why unknown and
 blocked databases keep their place in the in-flight limit: nobody can account for them, and a fleet
 whose agents hang would otherwise be swept through, one unknown database after another.
 

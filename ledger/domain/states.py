@@ -74,6 +74,8 @@ class DatabaseState(NamedTuple):
     settled it. `changed` are the versions that this rollout has in force there, oldest first.
     `open` says that its latest order is unanswered, `again` that it waits for a new attempt,
     `answered` that the latest attempt has its last word. `head` is the journal's head in that word.
+    `fruitless` counts the attempts in a row that came to nothing (`ledger.domain.patience`): the
+    next one is due at `again_at`, and was put off at `waits_since`.
     `inspections` counts all looks at it, `looks` those since it became unknown.
     """
 
@@ -86,6 +88,10 @@ class DatabaseState(NamedTuple):
     command: UUID | None = None
     open: bool = False
     again: bool = False
+    again_at: datetime | None = None
+    waits_since: datetime | None = None
+    fruitless: int = 0
+    last_try: bool = False
     started: bool = False
     answered: bool = False
     ordered_position: int = 0
@@ -115,6 +121,10 @@ class DatabaseState(NamedTuple):
     def active(self) -> bool:
         """Whether nobody can say yet how its latest attempt ended."""
         return self.open or self.status in (DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED)
+
+    def put_off(self, now: datetime) -> bool:
+        """Whether its next attempt is not due yet, because the ones before came to nothing."""
+        return self.again and self.again_at is not None and self.again_at > now
 
     @property
     def going_back(self) -> bool:

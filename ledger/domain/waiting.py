@@ -2,8 +2,10 @@
 
 Nothing waits silently: for every database without an outcome there is one reason, the nearest cause
 first. A stopped rollout explains what it does not order, a missing leader explains everything that
-leaders do, an unreachable broker or a pool without agents what agents do, and the agents' own
-heartbeats the rest. Heartbeats are signs of life and never facts: no decision uses them.
+leaders do, and so does one that is silent: it alone takes heartbeats in, so what they say is as old
+as its silence. An unreachable broker, a pool without agents or with wrong clocks explain what
+agents do, and the agents' own heartbeats the rest. Heartbeats are signs of life and never facts: no
+decision uses them.
 """
 
 from __future__ import annotations
@@ -12,16 +14,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from math import inf
 from uuid import UUID
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.premises import may_be_spent
+from ledger.domain.patience import CLOCK, CLOCKS_APART_S
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
-from ledger.domain.wording import IN_QUEUE, number_of
+from ledger.domain.wording import IN_QUEUE, number_of, span
 
 SILENT_AFTER_S = 30.0
 """An agent not heard of for this long is taken for gone; several heartbeats fit into it."""
+HEARD_AFTER_S = 10.0
+"""A leader that has just begun has not heard of every agent yet; after this long it has."""
 
 
 class Reason(StrEnum):
@@ -32,8 +38,11 @@ class Reason(StrEnum):
     HALTED = "halted"
     BLOCKED = "blocked"
     NO_LEADER = "no_leader"
+    LEADER_SILENT = "leader_silent"
     NO_BROKER = "no_broker"
     NO_AGENT = "no_agent"
+    CLOCK = "clock"
+    PUT_OFF = "put_off"
     HELD_UP = "held_up"
     QUEUED = "queued"
     RUNNING = "running"
@@ -45,21 +54,66 @@ class Reason(StrEnum):
     FINISHING = "finishing"
 
 
+LEADER_SILENT_AFTER_S = 15.0
+"""A leader without a sign of life for this long does not lead in fact; it gives one every two."""
+TAKE_OVER = "ledger serve --take-over"
+"""What leads on when the leader is silent."""
+
+
 @dataclass(frozen=True, slots=True)
 class LeadingProcess:
-    """The process that leads now."""
+    """The process that leads now; the ledger's database says for how long, and how long silent.
+
+    `heard_at` is its last sign of life.
+    """
 
     name: str
     host: str
     since: datetime
+    heard_at: datetime | None = None
+    silent_s: float = 0.0
+    led_s: float = inf
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it holds the leadership and does nothing with it."""
+        return self.silent_s > LEADER_SILENT_AFTER_S
+
+    @property
+    def silence(self) -> str:
+        """What to say of it when it is silent."""
+        since = f" since {_clock(self.heard_at)}" if self.heard_at else ""
+        return (
+            f"{self.name} leads and has not given a sign of life{since}: it is frozen, or cannot "
+            "reach the ledger's database"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """An agent's latest heartbeat, and how long ago it came; one clock says both ends of that."""
+    """An agent's latest heartbeat, and how long ago it came; one clock says both ends of that.
+
+    The same clock, the ledger's, is behind the agent's by `ahead_s` (negative: it is ahead of it).
+    """
 
     heartbeat: Heartbeat
     age_s: float
+    ahead_s: float = 0.0
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the agent's clock is so wrong that it refuses work."""
+        return abs(self.ahead_s) > CLOCKS_APART_S
+
+    @property
+    def clock(self) -> str:
+        """What is wrong with its clock."""
+        where = "ahead of" if self.ahead_s > 0 else "behind"
+        agent, host = self.heartbeat.agent, self.heartbeat.host
+        return (
+            f"the clock of agent {agent} on {host} is {span(self.ahead_s)} {where} the ledger's, "
+            "so it refuses work; set it"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +128,9 @@ class Surroundings:
     agents: Sequence[Seen]
     records: Mapping[str, DatabaseRecord]
 
-    def alive(self) -> list[Heartbeat]:
+    def alive(self) -> list[Seen]:
         """The agents heard of lately."""
-        return [seen.heartbeat for seen in self.agents if seen.age_s <= SILENT_AFTER_S]
+        return [seen for seen in self.agents if seen.age_s <= SILENT_AFTER_S]
 
     def pool_of(self, database: str) -> str:
         """The pool that a database would be ordered in; empty when the fleet does not know it."""
@@ -103,17 +157,20 @@ class _View:
     """The surroundings, indexed once for all databases."""
 
     surroundings: Surroundings
-    pools: frozenset[str]
+    pools: Mapping[str, Sequence[Seen]]
     busy: Mapping[UUID, Busy] = field(default_factory=dict)
 
 
 def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[WaitReason]:
     """One answer for each unfinished database, wave by wave."""
     alive = surroundings.alive()
+    pools: dict[str, list[Seen]] = {}
+    for seen in alive:
+        pools.setdefault(seen.heartbeat.pool, []).append(seen)
     view = _View(
         surroundings,
-        pools=frozenset(agent.pool for agent in alive),
-        busy={busy.command: busy for agent in alive for busy in agent.busy},
+        pools=pools,
+        busy={busy.command: busy for seen in alive for busy in seen.heartbeat.busy},
     )
     for database in state.databases():
         if is_unfinished(state, database):
@@ -133,7 +190,15 @@ def _explain(state: RolloutState, database: DatabaseState, view: _View) -> WaitR
     if database.status is DatabaseStatus.BLOCKED:
         return _blocked(state, database)
     if not database.active:
-        return _stopped(state, database) or _absent(state, database, view) or _turn(state, database)
+        return (
+            _stopped(state, database)
+            or _absent(state, database, view)
+            or _put_off(state, database)
+            or _turn(state, database)
+        )
+    if silent := _silent_leader(database, view):
+        # What agents say of themselves only a leader takes in: it is as old as the silence.
+        return silent
     busy = view.busy.get(database.inspection or database.command or UUID(int=0))
     if busy is not None:
         return _at_work(state, database, busy)
@@ -172,13 +237,43 @@ def _absent(state: RolloutState, database: DatabaseState, view: _View) -> WaitRe
     pool = database.pool or view.surroundings.pool_of(database.database)
     if view.surroundings.leader is None:
         return _because(database, Reason.NO_LEADER, "no leader", "ledger serve")
+    if silent := _silent_leader(database, view):
+        return silent
     if view.surroundings.broker is False:
         text = "the broker cannot be reached; orders are published when it is back"
         return _because(database, Reason.NO_BROKER, text, "ledger config show")
-    if pool not in view.pools:
+    agents = view.pools.get(pool, ())
+    if not agents and view.surroundings.leader.led_s > HEARD_AFTER_S:
         text = f"no agent in pool {pool}"
         return _because(database, Reason.NO_AGENT, text, f"ledger-agent run --pool {pool}")
+    if agents and all(seen.is_apart for seen in agents):
+        return _because(database, Reason.CLOCK, agents[0].clock)
     return None
+
+
+def _silent_leader(database: DatabaseState, view: _View) -> WaitReason | None:
+    leader = view.surroundings.leader
+    if leader is None or not leader.is_silent:
+        return None
+    return _because(
+        database, Reason.LEADER_SILENT, leader.silence, TAKE_OVER, since=leader.heard_at
+    )
+
+
+def _put_off(state: RolloutState, database: DatabaseState) -> WaitReason | None:
+    """Its attempts came to nothing, and the next one is not due yet."""
+    if not database.again or not database.fruitless or database.failure is None:
+        return None
+    failure = database.failure
+    due = f" at {_time(database.again_at)}" if database.again_at else ""
+    return _because(
+        database,
+        Reason.CLOCK if failure.kind == CLOCK else Reason.PUT_OFF,
+        f"{failure.message}; attempt {database.fruitless + 1} in a row{due}",
+        f"ledger rollout retry {state.rollout} {database.database}",
+        since=database.waits_since,
+        until=database.again_at,
+    )
 
 
 def _turn(state: RolloutState, database: DatabaseState) -> WaitReason:

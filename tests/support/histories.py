@@ -194,6 +194,7 @@ def ordered(story: Story, a: int, b: int, c: int) -> list[Placed]:
         limits=RunLimits(),
         expires_at=MOMENT,
         deadline_at=MOMENT,
+        last_try=b % 3 == 0,
     )
     return [(f"rollout-{rollout}", event)]
 
@@ -296,7 +297,8 @@ def seen(story: Story, a: int, b: int, c: int) -> list[Placed]:
 
 def finished(order: Order, c: int) -> r.AttemptFinished:
     verdict = VERDICTS[c % len(VERDICTS)]
-    failure = FailureDetail(kind=("sql", "in_doubt")[c % 2], message="no") if c % 3 else None
+    kind = ("sql", "in_doubt", "clock", "clock")[c % 4]
+    failure = FailureDetail(kind=kind, message="no") if c % 3 else None
     return r.AttemptFinished(
         database=order.database,
         command=order.command,

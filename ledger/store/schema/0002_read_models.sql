@@ -134,6 +134,8 @@ CREATE TABLE ledger.attempt (
     ordered_by text NOT NULL,
     expires_at timestamptz NOT NULL,
     deadline_at timestamptz NOT NULL,
+    -- Whether the database has failed if this attempt comes to nothing.
+    last_try boolean NOT NULL,
     started_at timestamptz,
     timed_out_position bigint,
     finished_position bigint,
@@ -245,8 +247,8 @@ $$;
 --   pending → ordered → running → applied | skipped | failed | blocked | unknown
 --             rolling_back → rolled_back | rollback_failed | blocked | unknown
 --
--- What waits for a new attempt (expired, asked for again) is pending, or rolling_back on the way
--- back. An unknown outcome is settled by a look at the database that came after the time-out, and
+-- What waits for a new attempt (one came to nothing, and was not the last try; asked for again) is
+-- pending, or rolling_back on the way back. An unknown outcome is settled by a look at the database that came after the time-out, and
 -- what the agent says after that changes nothing. A person's word makes only what is blocked or
 -- unknown wait for the attempt that carries it.
 --
@@ -347,8 +349,9 @@ CROSS JOIN LATERAL (
         END AS left_out,
         coalesce(
             planned.again_position > coalesce(word.at_position, closed.first_position)
-            OR word.verdict = 'expired'
-            OR word.verdict = 'cancelled' AND NOT coalesce(
+            OR word.verdict = 'expired' AND NOT attempt.last_try
+            OR word.verdict = 'refused' AND attempt.failure_kind = 'clock' AND NOT attempt.last_try
+            OR word.verdict = 'cancelled' AND NOT attempt.last_try AND NOT coalesce(
                 attempt.finished_position > rollout.aborted_position
                 AND (rollout.rollback_position < rollout.aborted_position
                     OR attempt.finished_position < rollout.rollback_position

@@ -67,6 +67,7 @@ def ordered(event: e.Ordered, place: EventPlace) -> list[Patch]:
         "ordered_by": place.recorded_by,
         "expires_at": event.expires_at,
         "deadline_at": event.deadline_at,
+        "last_try": event.last_try,
         **UNANSWERED,
     }
     return [

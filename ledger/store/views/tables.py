@@ -137,6 +137,7 @@ ATTEMPT = Table(
         "ordered_by": "text",
         "expires_at": "timestamptz",
         "deadline_at": "timestamptz",
+        "last_try": "boolean",
         "started_at": "timestamptz",
         "timed_out_position": "bigint",
         "finished_position": "bigint",

@@ -1,0 +1,79 @@
+"""How often an attempt that came to nothing is made again, and how far apart. Pure.
+
+An attempt comes to nothing when it was never begun (its order expired, or its agent refuses to work
+with a clock that is wrong) or was taken back. Nothing failed there, so it is made again:
+
+```
+ordered ─▶ expired | refused (clock) | cancelled ─▶ at once ─▶ 5 s ─▶ 15 s ─▶ … ─▶ failed
+              ▲                                        │
+              └──────────── ordered again ◀────────────┘          after TRIES in a row
+```
+
+Two orders of one database are at least so far apart, whoever answers however fast; and who waits
+keeps its place in the in-flight limit, so that agents which answer nothing but this are not handed
+one database after the other. A person's retry begins to count anew. What no time cures (a pooler,
+another database, a text with another hash) fails at its first refusal.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from ledger.contracts.registry import FailureDetail
+from ledger.domain.states import DatabaseState
+from ledger.domain.wording import span
+
+TRIES = 6
+"""Attempts in a row that may come to nothing: with the waits between them, over three minutes."""
+WAIT_FIRST_S = 5.0
+"""Between the orders of the second and the third attempt; the first is repeated at once."""
+WAIT_GROWTH = 3.0
+WAIT_MOST_S = 300.0
+
+CLOCK = "clock"
+"""The failure kind of an attempt whose agent, ledger and database do not agree what time it is."""
+EXPIRED = "expired"
+"""The failure kind of an order that was too old for its agent."""
+CLOCKS_APART_S = 60.0
+"""How far apart two clocks may be: more than any network takes, less than any expiry of use."""
+
+EARLY_S = 10.0
+"""How much too early an order may be called expired before that is told: clocks are never equal."""
+
+
+def passes(failure: FailureDetail | None) -> bool:
+    """Whether what an agent refused for may be over at another attempt, or at another agent."""
+    return failure is not None and failure.kind == CLOCK
+
+
+def due_at(state: DatabaseState) -> datetime | None:
+    """When the next attempt may be ordered, after `fruitless` ones; `None` is at once."""
+    if state.ordered_at is None or state.fruitless < 2:
+        return None
+    wait_s = WAIT_FIRST_S * WAIT_GROWTH ** min(state.fruitless - 2, 16)
+    return state.ordered_at + timedelta(seconds=min(wait_s, WAIT_MOST_S))
+
+
+def told(state: DatabaseState, now: datetime) -> FailureDetail | None:
+    """Why an attempt came to nothing, as far as the ledger can tell; `now` is its answer's time.
+
+    An order that is called expired before its time was read with a clock that is wrong.
+    """
+    failure = state.failure
+    if failure is None or failure.kind != EXPIRED or state.expires_at is None:
+        return failure
+    early_s = (state.expires_at - now).total_seconds()
+    if early_s <= EARLY_S:
+        return failure
+    return FailureDetail(
+        kind=CLOCK,
+        message=f"an agent took the order for expired {span(early_s)} before it was: "
+        "its clock is ahead of the ledger's, or the ledger's behind",
+    )
+
+
+def given_up(state: DatabaseState, now: datetime) -> FailureDetail:
+    """Why no further attempt is made by itself."""
+    failure = told(state, now) or FailureDetail(kind=EXPIRED, message="no reason was given")
+    message = f"{state.fruitless} attempts in a row came to nothing, the last one: "
+    return failure.model_copy(update={"message": message + failure.message})
