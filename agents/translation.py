@@ -10,6 +10,7 @@ from ledger.contracts.registry import DatabasePlace, Expected, HistoryFound, His
 from ledger.contracts.registry import Mode as OrderedMode
 from ledger.contracts.reports import BackupFound, DatabaseInspected, JournalEntry, Rights
 from migrations.adoption.history import ForeignHistory
+from migrations.clocks import Clock
 from migrations.inspection import Inspection
 from migrations.model.migration import Direction, Language, Migration
 from migrations.model.work import (
@@ -29,11 +30,15 @@ from migrations.target.entries import WORDS, State
 
 
 def work_of(
-    command: ApplyCommand, migrations: tuple[Migration, ...], programs: Iterable[Language] = ()
+    command: ApplyCommand,
+    migrations: tuple[Migration, ...],
+    programs: Iterable[Language] = (),
+    clock: Clock | None = None,
 ) -> Work:
     """What `command` asks of the target; `migrations` are those it names, in its order.
 
-    `programs` are the languages that this agent's own settings let migrations run.
+    `programs` are the languages that this agent's own settings let migrations run, `clock` is what
+    the server's is compared with.
     """
     return Work(
         command_id=command.command,
@@ -55,6 +60,7 @@ def work_of(
         adoption=adoption_of(command),
         out_of_order=command.out_of_order,
         programs=frozenset(programs),
+        clock=clock,
     )
 
 

@@ -8,8 +8,9 @@ AttemptStarted ─▶ expired? stale? texts wrong? secret refused? ──▶ Com
                                             AttemptFinished
 ```
 
-What was taken back by a cancellation, before it began or while it ran, or came too late, is
-answered from the journal: an earlier delivery of the command may have done all of it.
+What was taken back by a cancellation, before it began or while it ran, or came too late or, by our
+clock, too early, is answered from the journal: an earlier delivery of the command may have done all
+of it. Where our clock and the database's, or the ledger's, are apart, nothing is begun.
 
 The checks here only save a connection: what keeps a stale order out is the fence in the database.
 """
@@ -48,7 +49,8 @@ from ledger.contracts.reports import DatabaseInspected, Verdict
 from migrations import inspection, runner
 from migrations.adoption import inspect
 from migrations.adoption.outcome import told
-from migrations.errors import IdentityMismatch
+from migrations.clocks import Clock
+from migrations.errors import ClockApart, IdentityMismatch
 from migrations.inspection import Inspection
 from migrations.model import work
 from migrations.model.work import Failure
@@ -93,6 +95,7 @@ class Worker:
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
+        self._checked = Clock(clock, f"the clock of agent {settings.name}")
         self._epochs: OrderedDict[tuple[UUID, str], tuple[int, int]] = OrderedDict()
 
     async def work(self, job: Job) -> None:
@@ -139,10 +142,11 @@ class Worker:
     async def _apply(self, job: Job, command: ApplyCommand, reporter: Reporter) -> Verdict:
         if job.stop is Stop.ORDERED:
             return await self._taken_back(command, reporter, "cancelled before it began")
-        if command.expires_at <= self._clock():
+        try:
+            self._check_time(command)
+        except AttemptRefused as refused:
             # An earlier delivery may have been at work in time, and its answer lost.
-            why = f"to be started before {command.expires_at.isoformat()}"
-            return await self._taken_back(command, reporter, why, Verdict.EXPIRED)
+            return await self._given_back(command, reporter, refused)
         try:
             self._check(job, command)
             connection = self._connection(command)
@@ -152,7 +156,7 @@ class Worker:
         reporter.started(command)
         outcome = await runner.run(
             connection,
-            work_of(command, job.migrations, self._settings.programs),
+            work_of(command, job.migrations, self._settings.programs, self._checked),
             limits_of(command.limits),
             reporter,
         )
@@ -170,24 +174,27 @@ class Worker:
         )
         return verdict
 
-    async def _taken_back(
-        self,
-        command: ApplyCommand,
-        reporter: Reporter,
-        why: str,
-        ended: Verdict = Verdict.CANCELLED,
+    async def _taken_back(self, command: ApplyCommand, reporter: Reporter, why: str) -> Verdict:
+        """Answer a command that must not go on because it was ordered so."""
+        ended = AttemptRefused(Verdict.CANCELLED, _failure(Verdict.CANCELLED.value, why))
+        return await self._given_back(command, reporter, ended)
+
+    async def _given_back(
+        self, command: ApplyCommand, reporter: Reporter, ended: AttemptRefused
     ) -> Verdict:
         """Answer a command that must not go on; what it has done is in the journal.
 
-        `ended` is how it ends if it has done nothing. One that expired never counts as a failure,
-        so a database that cannot be asked then changes nothing.
+        `ended` is how it ends if it has done nothing. One that came at a wrong time never counts as
+        a failure, so a database that cannot be asked then changes nothing; one that can, says with
+        its own clock whether the order or our clock is to blame.
         """
         try:
             connection = self._connection(command)
         except AttemptRefused as refused:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
-        found = await inspection.inspect(connection, command.connection.schema_name)
+        schema = command.connection.schema_name
+        found = await inspection.inspect(connection, schema, self._checked)
         head = _caught_up(command, found, reporter)
         outcomes = journalled(command, found)
         for outcome in outcomes:
@@ -198,16 +205,19 @@ class Worker:
         failures = [one.failure for one in outcomes if one.failure is not None]
         verdict: Verdict
         failure: FailureDetail | None
-        if found.failure is not None and ended is Verdict.EXPIRED:
-            verdict, failure = ended, _failure(ended.value, why)
+        if found.failure is not None and ended.verdict is not Verdict.CANCELLED:
+            verdict, failure = ended.verdict, ended.failure
         elif found.failure is not None:
-            verdict, failure = Verdict.FAILED, failure_of(_unread(found.failure, why))
+            unread = _unread(found.failure, ended.failure.message)
+            verdict, failure = Verdict.FAILED, failure_of(unread)
         elif failures and failures[-1].kind != "cancelled":
             verdict, failure = Verdict.FAILED, failure_of(failures[-1])
         elif (outcomes and holds(command, found)) or (adopted and command.mode is Mode.ADOPT):
             verdict, failure = Verdict.DONE, None
+        elif found.clocks is not None and ended.verdict is Verdict.EXPIRED:
+            verdict, failure = Verdict.REFUSED, failure_of(found.clocks)
         else:
-            verdict, failure = ended, _failure(ended.value, why)
+            verdict, failure = ended.verdict, ended.failure
         reporter.finished(
             command,
             verdict,
@@ -219,13 +229,15 @@ class Worker:
 
     async def _inspect(self, command: InspectCommand, reporter: Reporter) -> Verdict:
         try:
-            self._check_expiry(command)
             connection = self._connection(command)
         except AttemptRefused as refused:
             reporter.inspected(_not_reached(command, refused.failure))
             return refused.verdict
-        schema = command.connection.schema_name
-        found = await inspection.inspect(connection, schema)
+        schema, late = command.connection.schema_name, self._late(command)
+        found = await inspection.inspect(connection, schema, self._checked)
+        if late is not None and found.clocks is None:
+            reporter.inspected(_not_reached(command, late))
+            return Verdict.EXPIRED
         looks = command.purpose is Purpose.ADOPT and found.failure is None
         wanted = adoption_of(command)
         left = await inspect.histories_in(connection, schema, wanted) if looks else ()
@@ -239,12 +251,21 @@ class Worker:
             why = job.refusal or "its texts did not arrive in time"
             raise AttemptRefused(Verdict.REFUSED, _failure("checksum", why))
 
-    def _check_expiry(self, command: InspectCommand) -> None:
-        if command.expires_at <= self._clock():
-            when = command.expires_at.isoformat()
-            raise AttemptRefused(
-                Verdict.EXPIRED, _failure("expired", f"to be started before {when}")
-            )
+    def _late(self, command: ApplyCommand | InspectCommand) -> FailureDetail | None:
+        """Why the command is too old; `None` when it is not."""
+        if command.expires_at > self._clock():
+            return None
+        return _failure("expired", f"to be started before {command.expires_at.isoformat()}")
+
+    def _check_time(self, command: ApplyCommand) -> None:
+        """Raise `AttemptRefused` for what is too old, or comes from what is the future here."""
+        if late := self._late(command):
+            raise AttemptRefused(Verdict.EXPIRED, late)
+        if command.ordered_at is not None:
+            try:
+                self._checked.check_order(command.ordered_at)
+            except ClockApart as error:
+                raise AttemptRefused(Verdict.REFUSED, _failure(error.kind, error.message)) from None
 
     def _check_epoch(self, command: ApplyCommand) -> None:
         place = (command.ledger, command.database)

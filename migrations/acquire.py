@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from migrations.adoption.still_in_use import refuse_in_use
+from migrations.clocks import ANY_TIME, Clock
 from migrations.errors import (
     IdentityMismatch,
     PoolerRefused,
@@ -19,7 +20,7 @@ from migrations.errors import (
 )
 from migrations.model.work import Identity, Limits, Mode, Observer, Work
 from migrations.target import journal
-from migrations.target.binary_copy import boolean, integer, queried, text
+from migrations.target.binary_copy import boolean, integer, moment, queried, text
 from migrations.target.entries import NewEntry, State, entry_about_target, genesis
 from migrations.target.journal import AnyRow, Record, install_statements, statement
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
@@ -34,6 +35,7 @@ LOCK_WITH_FACTS = {
     "system_identifier": integer,
     "catalog_path": text,
     "installed": boolean,
+    "clock": moment,
 }
 """The columns of the statement `lock_with_facts`, and how they are read."""
 
@@ -58,7 +60,10 @@ async def acquire(
     *,
     allow_outside: bool,
 ) -> Target:
-    """The target, locked and checked. Raises Refused and LockUnavailable."""
+    """The target, locked and checked. Raises Refused and LockUnavailable.
+
+    Where the clocks are apart (`migrations.clocks`), that is a ClockApart before anything else.
+    """
     key = key_for(work.target)
     facts, record = await _look(connection, work, key, limits, observer)
     _check(record, facts, work, allow_outside)
@@ -159,11 +164,19 @@ async def _facts(connection: Connection) -> Facts:
     return facts_of(connection, row)
 
 
-async def _lock_with_facts(connection: Connection, key: LockKey) -> tuple[bool, Facts]:
-    """Try the lock, and ask who answers, in one round trip."""
+async def _lock_with_facts(
+    connection: Connection, key: LockKey, clock: Clock | None
+) -> tuple[bool, Facts]:
+    """Try the lock, and ask who answers and what time it is, in one round trip.
+
+    Raises ClockApart.
+    """
     told = connection.get_server_pid()
     query = statement("lock_with_facts", key_data_pid=told, lock_key=key.value)
+    asked_at = clock.now() if clock else None
     (row,) = await queried(connection, query, LOCK_WITH_FACTS)
+    if clock is not None and asked_at is not None:
+        clock.check(row["clock"], asked_at)
     return row["locked"], facts_of(connection, row)
 
 
@@ -173,18 +186,19 @@ async def _look(
     """Lock, then read: what another migrator did before has to be seen.
 
     A database that is known takes one question if all is as expected. Raises PoolerRefused,
-    StandbyRefused and LockUnavailable.
+    StandbyRefused, ClockApart and LockUnavailable.
     """
-    known = work.expectation.identity
+    known, clock = work.expectation.identity, work.clock
     if known is not None and not work.target:
         try:
-            locking = lock_as_expected(connection, key, known)
+            between = clock.bounds() if clock else ANY_TIME
+            locking = lock_as_expected(connection, key, known, between)
             record = await journal.read_behind(connection, locking)
         except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
             pass  # Not as expected, or no journal that may be read: see who answers.
         else:
             return Facts(True, False, known.system_identifier, known.database_oid, True), record
-    locked, facts = await _lock_with_facts(connection, key)
+    locked, facts = await _lock_with_facts(connection, key, clock)
     refuse_unsuitable(facts)
     if not locked:
         await wait_for_lock(connection, key, limits.advisory_wait_s, observer)

@@ -21,6 +21,7 @@
         │   ├── IdentityMismatch  not the database, journal or owner that was expected
         │   ├── ProgramRefused    a program in a migration may not run here
         │   ├── StaleEpoch        a later order was here before
+        │   ├── ClockApart        two clocks do not agree what time it is
         │   └── StillInUse        the tool that was adopted has gone on here
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
@@ -160,6 +161,12 @@ class StaleEpoch(Refused):
     """An order with a higher epoch was here before."""
 
     kind = "fence"
+
+
+class ClockApart(Refused):
+    """The clock of whoever works and another one do not agree what time it is."""
+
+    kind = "clock"
 
 
 class StillInUse(Refused):

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 
 import asyncpg
 
 from migrations.acquire import Facts, facts_of, identity_of, refuse_unsuitable
 from migrations.adoption.still_in_use import refuse_in_use
 from migrations.backfill.backups import Backup, backups
-from migrations.errors import PoolerRefused, StandbyRefused, StillInUse, Unreachable
+from migrations.clocks import Clock
+from migrations.errors import ClockApart, PoolerRefused, StandbyRefused, StillInUse, Unreachable
 from migrations.model.work import Epoch, Failure, Identity
 from migrations.target import journal
 from migrations.target.entries import Entry, State
@@ -70,6 +73,8 @@ class Inspection:
     """The journal itself, with its entries about the target."""
     backups: tuple[Backup, ...] = ()
     """What data migrations have saved there."""
+    clocks: Failure | None = None
+    """Why the server's clock cannot be believed, or ours, where one was given to compare with."""
     in_use: str = ""
     """What to say when somebody goes on with the tool whose history was adopted; of `glance`."""
 
@@ -79,9 +84,11 @@ class Inspection:
         return latest_by_version(self.entries)
 
 
-async def inspect(settings: ConnectionSettings, target: str = "") -> Inspection:
+async def inspect(
+    settings: ConnectionSettings, target: str = "", clock: Clock | None = None
+) -> Inspection:
     """Look at a target; what goes wrong is in the answer, not raised."""
-    return await _in_session(settings, target, _look)
+    return await _in_session(settings, target, partial(_look, clock=clock))
 
 
 async def glance(settings: ConnectionSettings, target: str = "") -> Inspection:
@@ -140,10 +147,15 @@ async def _in_use(connection: Connection, entries: Sequence[Entry], target: str)
     return ""
 
 
-async def _look(connection: Connection, target: str, role: str | None) -> Inspection:
+async def _look(
+    connection: Connection, target: str, role: str | None, clock: Clock | None = None
+) -> Inspection:
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
+        asked_at = clock.now() if clock else None
         (row,) = await connection.fetch(statement("facts"))
+        if clock is not None and asked_at is not None:
+            found = replace(found, clocks=_apart(clock, row["clock"], asked_at))
         facts = facts_of(connection, row)
         if not facts.direct:
             refuse_unsuitable(facts)
@@ -168,6 +180,14 @@ async def _look(connection: Connection, target: str, role: str | None) -> Inspec
     if record is None:
         return found
     return await _with_backups(connection, target, _with_record(found, facts, record))
+
+
+def _apart(clock: Clock, server: datetime, asked_at: datetime) -> Failure | None:
+    try:
+        clock.check(server, asked_at)
+    except ClockApart as error:
+        return from_error(error)
+    return None
 
 
 async def _may_create_as(role: str, connection: Connection) -> bool:

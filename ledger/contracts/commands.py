@@ -60,6 +60,8 @@ class ApplyCommand(CommandBase):
     expected: Expected
     limits: RunLimits
     expires_at: datetime
+    ordered_at: datetime | None = None
+    """By the ledger's clock: no agent whose own is right can see it before."""
     resolutions: tuple[Resolution, ...] = ()
     adoption: Adoption | None = None
     out_of_order: bool = False
@@ -74,6 +76,7 @@ class InspectCommand(CommandBase):
     purpose: Purpose
     connection: Connection
     expires_at: datetime
+    ordered_at: datetime | None = None
     adoption: Adoption | None = None
 
 

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 
 from ledger.contracts.registry import FailureDetail
 from ledger.domain.states import DatabaseState
-from ledger.domain.wording import span
+from migrations.clocks import span
 
 TRIES = 6
 """Attempts in a row that may come to nothing: with the waits between them, over three minutes."""
@@ -34,8 +34,6 @@ CLOCK = "clock"
 """The failure kind of an attempt whose agent, ledger and database do not agree what time it is."""
 EXPIRED = "expired"
 """The failure kind of an order that was too old for its agent."""
-CLOCKS_APART_S = 60.0
-"""How far apart two clocks may be: more than any network takes, less than any expiry of use."""
 
 EARLY_S = 10.0
 """How much too early an order may be called expired before that is told: clocks are never equal."""

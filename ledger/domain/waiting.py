@@ -19,10 +19,11 @@ from uuid import UUID
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
 from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.patience import CLOCK
 from ledger.domain.premises import may_be_spent
-from ledger.domain.patience import CLOCK, CLOCKS_APART_S
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
-from ledger.domain.wording import IN_QUEUE, number_of, span
+from ledger.domain.wording import IN_QUEUE, number_of
+from migrations.clocks import APART_S, span
 
 SILENT_AFTER_S = 30.0
 """An agent not heard of for this long is taken for gone; several heartbeats fit into it."""
@@ -103,16 +104,16 @@ class Seen:
     @property
     def is_apart(self) -> bool:
         """Whether the agent's clock is so wrong that it refuses work."""
-        return abs(self.ahead_s) > CLOCKS_APART_S
+        return abs(self.ahead_s) > APART_S
 
     @property
     def clock(self) -> str:
         """What is wrong with its clock."""
-        where = "ahead of" if self.ahead_s > 0 else "behind"
         agent, host = self.heartbeat.agent, self.heartbeat.host
+        apart = f"{span(abs(self.ahead_s))} {'ahead of' if self.ahead_s > 0 else 'behind'}"
         return (
-            f"the clock of agent {agent} on {host} is {span(self.ahead_s)} {where} the ledger's, "
-            "so it refuses work; set it"
+            f"the clock of agent {agent} on {host} is {apart} the ledger's, so it refuses work; "
+            "set the one that is wrong"
         )
 
 

@@ -13,14 +13,6 @@ def number_of(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def span(seconds: float) -> str:
-    """A duration in one unit, for people: `75 s`, `12 min`, `2 h`, `3 days`."""
-    for unit, size, until in (("s", 1, 120), ("min", 60, 7200), ("h", 3600, 172_800)):
-        if abs(seconds) < until:
-            return f"{abs(seconds) / size:.0f} {unit}"
-    return f"{abs(seconds) / 86_400:.0f} days"
-
-
 class Failed(Protocol):
     """What is known of a failure; without tenant data."""
 

@@ -40,6 +40,7 @@ def apply_command(
         expected=order.expected,
         limits=order.limits,
         expires_at=order.expires_at,
+        ordered_at=recorded.recorded_at,
         resolutions=order.resolutions,
         adoption=order.adoption,
         out_of_order=order.out_of_order,
@@ -59,6 +60,7 @@ def inspect_command(ledger: UUID, order: InspectionOrdered, recorded: Recorded) 
         purpose=order.purpose,
         connection=order.connection,
         expires_at=order.expires_at,
+        ordered_at=recorded.recorded_at,
         adoption=order.adoption,
     )
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from migrations.clocks import Clock
 from migrations.model.migration import Direction, Language, Migration, Statement
 
 
@@ -159,6 +160,8 @@ class Work:
     """Versions whose backups go, besides those whose declared period is over."""
     out_of_order: bool = False
     """Leave to apply what comes, in the order of `migrations`, before something applied."""
+    clock: Clock | None = None
+    """What the server's clock is compared with; without one it is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,9 +194,9 @@ class Failure:
     """Why something failed, without tenant data.
 
     `kind` is one of `sql`, `verify`, `lock_timeout`, `checksum`, `fence`, `identity`, `pooler`,
-    `unreachable`, `lock_lost`, `cancelled`, `in_doubt`, `irreversible`, `out_of_order`, `adoption`,
-    `history`, `internal`. `message` has
-    the quoted values of SQLSTATE classes 22 and 23 masked; DETAIL, HINT and CONTEXT are never kept.
+    `clock`, `unreachable`, `lock_lost`, `cancelled`, `in_doubt`, `irreversible`, `out_of_order`,
+    `adoption`, `history`, `internal`. `message` has the quoted values of SQLSTATE classes 22 and 23
+    masked; DETAIL, HINT and CONTEXT are never kept.
     """
 
     kind: str
@@ -229,7 +232,7 @@ class Verdict(StrEnum):
     """Everything asked for holds now (also when there was nothing to do)."""
     FAILED = "failed"
     REFUSED = "refused"
-    """Nothing was tried: stale epoch, wrong identity or head, pooler, foreign owner."""
+    """Nothing was tried: stale epoch, wrong identity or head, pooler, foreign owner, clocks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,10 +85,11 @@ SELECT 1 WHERE CASE
     ELSE false END
 
 -- name: lock_as_expected
--- As `lock`, if the database is the one that was registered (the path is explained at `facts`), and
--- with what stands behind it in one round trip, where no answer but that of COPY is read: so it fails,
--- by asking for a setting that nobody has, and nothing behind it runs. What is read behind it is read
--- after it: every statement sees what was committed before it, whatever the role's isolation level.
+-- As `lock`, if the database is the one that was registered (the path is explained at `facts`) and its
+-- clock agrees with ours, and with what stands behind it in one round trip, where no answer but that of
+-- COPY is read: so it fails, by asking for a setting that nobody has, and nothing behind it runs. What
+-- is read behind it is read after it: every statement sees what was committed before it, whatever the
+-- role's isolation level. CURRENT_TIMESTAMP is no name that is looked up.
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SELECT CASE
     WHEN pg_catalog.int4ne(pg_catalog.pg_backend_pid(), :key_data_pid) OR pg_catalog.pg_is_in_recovery()
@@ -96,6 +97,8 @@ SELECT CASE
             pg_catalog.split_part(pg_catalog.pg_relation_filepath(1259), '/', -2), :database_oid)
         OR pg_catalog.int8ne(
             (pg_catalog.pg_control_system()).system_identifier, :system_identifier)
+        OR pg_catalog.timestamptz_lt(CURRENT_TIMESTAMP, :earliest)
+        OR pg_catalog.timestamptz_gt(CURRENT_TIMESTAMP, :latest)
     THEN pg_catalog.current_setting('migration_ledger.not_as_expected')
     WHEN pg_catalog.pg_try_advisory_lock(:lock_key)
     THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN 'locked' END
@@ -113,7 +116,8 @@ SELECT CASE
     pg_catalog.pg_is_in_recovery() AS in_recovery,
     (pg_catalog.pg_control_system()).system_identifier AS system_identifier,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
-    pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed
+    pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
+    CURRENT_TIMESTAMP AS clock
 
 -- name: held
 -- Whether the lock is held, without letting go of it.
@@ -127,7 +131,8 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.pg_is_in_recovery() AS in_recovery,
     (pg_catalog.pg_control_system()).system_identifier AS system_identifier,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
-    pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed
+    pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
+    CURRENT_TIMESTAMP AS clock
 
 -- name: glance
 -- What a look without a lock asks of a database that has a journal, in one question.
@@ -136,6 +141,7 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     (SELECT (pg_catalog.pg_control_system()).system_identifier) AS system_identifier,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
     true AS installed,
+    CURRENT_TIMESTAMP AS clock,
     seq, head, command, rollout, migration, direction, step, state,
     up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
     epoch_term, epoch_position, finished_at, duration_ms, made_by

@@ -14,6 +14,7 @@ import random
 import time
 from dataclasses import dataclass
 
+from migrations.clocks import ANY_TIME
 from migrations.errors import LockUnavailable
 from migrations.model.work import Identity, Observer
 from migrations.target.journal import statement
@@ -68,8 +69,15 @@ async def try_lock(connection: Connection, key: LockKey) -> bool:
     return await connection.execute(sql) == "SELECT 1"
 
 
-def lock_as_expected(connection: Connection, key: LockKey, identity: Identity) -> str:
+def lock_as_expected(
+    connection: Connection,
+    key: LockKey,
+    identity: Identity,
+    between: tuple[str, str] = ANY_TIME,
+) -> str:
     """What takes the lock as `try_lock` does, only in the database that `identity` names.
+
+    The server's time is to lie `between` these two moments.
 
     Statements for the beginning of a simple query. When the lock is held by another, or something
     is not as expected, they raise UndefinedObjectError, and nothing behind them runs.
@@ -80,6 +88,8 @@ def lock_as_expected(connection: Connection, key: LockKey, identity: Identity) -
         database_oid=str(identity.database_oid),
         system_identifier=int(identity.system_identifier),
         lock_key=key.value,
+        earliest=between[0],
+        latest=between[1],
     )
 
 
