@@ -24,6 +24,8 @@ LedgerError                     something the person at the terminal can act upo
 │   ├── StaleTerm               another process leads by now
 │   ├── LeadershipTaken         another process leads
 │   ├── LeadershipLost          this process led, and does no longer
+│   ├── LeadershipNotTaken      a silent leader's session could not be ended
+│   ├── WrongClock              this host's clock is not the ledger's
 │   ├── TailMissing             the log's last events are gone
 │   └── ContentNotFound         no text has this hash
 └── LedgerUnusable              the ledger's database cannot be used by this program
@@ -249,14 +251,17 @@ class StaleTerm(StoreError):
 
 
 class AnotherLeader(StoreError):
-    """Another process leads: who, where, since when."""
+    """Another process leads: who, where, since when; `silence` is what to say if it is silent."""
 
     exit_code = 4
 
-    def __init__(self, leader: str, host: str, since: str) -> None:
+    def __init__(self, leader: str, host: str, since: str, silence: str = "") -> None:
+        leads = f"{leader} on {host} leads since {since}"
         super().__init__(
-            f"{leader} on {host} leads since {since}; stop it first, "
-            "or leave the work to it and watch"
+            f"{leads} and {silence}; stop it on its host, "
+            "or lead in its place with `ledger serve --take-over`"
+            if silence
+            else f"{leads}; stop it first, or leave the work to it and watch"
         )
         self.leader = leader
         self.host = host
@@ -273,6 +278,28 @@ class LeadershipLost(StoreError):
             "leadership is lost: the connection that held it ended; nothing is lost, "
             "start `ledger serve` again when the ledger's database answers"
         )
+
+
+class LeadershipNotTaken(StoreError):
+    """A silent leader's session could not be ended, so nobody else can lead yet."""
+
+    exit_code = 4
+
+    def __init__(self, why: str, pid: int, role: str) -> None:
+        super().__init__(
+            f"{why}; connect as {role}, or let a superuser of the ledger's database run "
+            f"SELECT pg_terminate_backend({pid}), and start `ledger serve`"
+        )
+        self.pid = pid
+
+
+class WrongClock(StoreError):
+    """This host's clock is not the ledger's: what is in time would be given up, or never be."""
+
+    exit_code = 5
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"this process does not lead: {why}; start it again when that is done")
 
 
 class TailMissing(StoreError):

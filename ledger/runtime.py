@@ -26,6 +26,7 @@ from uuid_utils.compat import uuid7
 
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.envelope import Metadata
+from ledger.domain.waiting import LeadingProcess as CurrentLeader
 from ledger.errors import AnotherLeader, NotPermitted
 from ledger.service.bundles import BundleService
 from ledger.service.fleet import FleetService
@@ -34,9 +35,9 @@ from ledger.service.request_context import utc_now
 from ledger.service.rollouts import RolloutService
 from ledger.settings import Settings, Transport
 from ledger.store import install as schema
-from ledger.store.connections import Pool, open_pool
+from ledger.store.connections import Pool, close_pool, open_pool
 from ledger.store.content import ContentStore
-from ledger.store.leadership import Leadership, take
+from ledger.store.leadership import Leadership, take, take_over
 from ledger.store.log.history import Timelines
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
@@ -66,10 +67,9 @@ class Ledger:
     history: Timelines
     lookout: Liveness
 
-    async def leader(self) -> str | None:
-        """The name of the process that leads now, if one does."""
-        found = await self.lookout.leader()
-        return found.name if found else None
+    async def leader(self) -> CurrentLeader | None:
+        """The process that leads now, if one does."""
+        return await self.lookout.leader()
 
     async def replay(self) -> Replayed:
         """Fold the whole log beside the live read models; what differs."""
@@ -117,7 +117,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
             lookout=lookout,
         )
     finally:
-        await pool.close()
+        await close_pool(pool)
 
 
 @asynccontextmanager
@@ -136,14 +136,19 @@ async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
         yield
 
 
-async def serve(settings: Settings, *, started: Callable[[str, int], None]) -> None:
+async def serve(
+    settings: Settings, *, started: Callable[[str, int], None], replaces_silent: bool = False
+) -> None:
     """Lead until the first SIGINT or SIGTERM, finish what runs, end; the second ends at once.
 
-    Raises `AnotherLeader` when another process leads, and what `open_ledger` raises.
+    With `replaces_silent`, also in the place of a leader that gives no sign of life. Raises
+    `AnotherLeader` when another process leads, `LeadershipNotTaken` when it cannot be replaced,
+    `WrongClock` when this host's clock is wrong, and what `open_ledger` raises.
     """
     name, host = own_name()
     async with open_ledger(settings) as ledger:
-        leadership = await take(settings.ledger_url, name, host)
+        leading = take_over if replaces_silent else take
+        leadership = await leading(settings.ledger_url, name, host)
         asked = asyncio.Event()
         with _Signals(asked):
             async with _led(ledger, settings, leadership, name, host):
@@ -163,7 +168,7 @@ async def _led(
 ) -> AsyncIterator[None]:
     """Lead in the background; what goes wrong there ends the block."""
     from ledger.bus.kafka import KafkaBus
-    from ledger.leader.shutdown import bounded_end, only_the_first
+    from ledger.leader.shutdown import END_S, LOST_END_S, bounded_end, only_the_first
     from ledger.leader.supervisor import Supervisor
     from migrations.gc_tuning import settle_memory
 
@@ -188,7 +193,8 @@ async def _led(
             asyncio.TaskGroup() as group,
         ):
             leading = group.create_task(leader.lead(name, host), name="leader")
-            leading.add_done_callback(ending)
+            leading.add_done_callback(lambda _: ending(END_S))
+            leadership.when_lost(lambda: ending(LOST_END_S))
             hiring = group.create_task(staff.start(leader), name="staff") if staff else None
             try:
                 yield
@@ -197,7 +203,7 @@ async def _led(
                     await staff.stop()
                     hiring.cancel()
                     await _drained(ledger, leader, leading)
-                ending(leading)
+                ending(END_S)
                 leading.cancel()
     finally:
         await bus.close()

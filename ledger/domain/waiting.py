@@ -85,8 +85,8 @@ class LeadingProcess:
         """What to say of it when it is silent."""
         since = f" since {_clock(self.heard_at)}" if self.heard_at else ""
         return (
-            f"{self.name} leads and has not given a sign of life{since}: it is frozen, or cannot "
-            "reach the ledger's database"
+            f"has not given a sign of life{since}: it is frozen, or cannot reach the ledger's "
+            "database"
         )
 
 
@@ -256,9 +256,8 @@ def _silent_leader(database: DatabaseState, view: _View) -> WaitReason | None:
     leader = view.surroundings.leader
     if leader is None or not leader.is_silent:
         return None
-    return _because(
-        database, Reason.LEADER_SILENT, leader.silence, TAKE_OVER, since=leader.heard_at
-    )
+    text = f"{leader.name} leads and {leader.silence}"
+    return _because(database, Reason.LEADER_SILENT, text, TAKE_OVER, since=leader.heard_at)
 
 
 def _put_off(state: RolloutState, database: DatabaseState) -> WaitReason | None:

@@ -10,9 +10,11 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 from ledger.bus.port import Bus, BusError, BusUnavailable, Received
 from ledger.contracts.envelope import UnknownMessage
+from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.topics import HEARTBEATS
 from ledger.contracts.wire import decode_heartbeat
 from ledger.service.liveness import LEADER_BEAT
@@ -23,7 +25,36 @@ POLL_S = 1.0
 BATCH = 1000
 TRY_AGAIN_S = 1.0
 STALE_S = 120.0
-"""What is older by its agent's clock was left on the topic; agents beat every few seconds."""
+"""What is older by its agent's clock was left on the topic, or that clock is behind; see `Living`."""
+LISTEN_S = 1.5
+"""How long an agent is listened to before its clock is known; it beats every two seconds."""
+STEADY_S = 5.0
+"""How much the distance between two clocks may seem to move: messages travel."""
+
+AGENTS_KEPT = 10_000
+"""Agents that are listened to at a time; more begin anew."""
+
+
+class Living:
+    """Tells an agent whose clock is behind from one that is gone and left old messages.
+
+    The clock of a living one goes as fast as ours: its distance stays. What is read from a topic
+    all at once was said over hours.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[datetime, timedelta]] = {}
+
+    def hears(self, heartbeat: Heartbeat, now: datetime) -> bool:
+        """Whether this comes from an agent that was heard before, as long ago as its clock says."""
+        distance = heartbeat.at - now
+        since, before = self._known.get(heartbeat.agent, (now, distance))
+        if abs(distance - before) > timedelta(seconds=STEADY_S):
+            since, before = now, distance
+        if len(self._known) >= AGENTS_KEPT:
+            self._known.clear()
+        self._known[heartbeat.agent] = (since, before)
+        return now - since >= timedelta(seconds=LISTEN_S)
 
 
 class HeartbeatIntake:
@@ -40,6 +71,7 @@ class HeartbeatIntake:
         self._pool = pool
         self._broker_answers = broker_answers
         self._clock = clock
+        self._living = Living()
 
     async def run(self) -> None:
         """Take signs of life until cancelled; those of a lost broker simply stop coming.
@@ -64,17 +96,23 @@ class HeartbeatIntake:
         try:
             while True:
                 received = await reader.poll(POLL_S, BATCH)
-                await self.keep(fresh(received, self._clock() - timedelta(seconds=STALE_S)))
+                now = self._clock()
+                since = now - timedelta(seconds=STALE_S)
+                await self.keep(fresh(received, since, partial(self._living.hears, now=now)))
         finally:
             # A broker that is gone must not turn being cancelled into trying again.
             with suppress(BusError):
                 await reader.close()
 
 
-def fresh(received: Sequence[Received], since: datetime) -> list[Beat]:
+def fresh(
+    received: Sequence[Received],
+    since: datetime,
+    is_living: Callable[[Heartbeat], bool] = lambda _: False,
+) -> list[Beat]:
     """The signs of life in these messages that are not older than `since`, as they can be kept.
 
-    One that cannot be read or kept is left out: it explains nothing here.
+    One that is older by the clock of an agent that `is_living` all the same is kept, too. One that cannot be read or kept is left out: it explains nothing here.
     """
     beats = []
     for message in received:
@@ -85,6 +123,8 @@ def fresh(received: Sequence[Received], since: datetime) -> list[Beat]:
         body = heartbeat.model_dump_json()
         named = heartbeat.agent != LEADER_BEAT
         keepable = named and heartbeat.at.tzinfo is not None and "\\u0000" not in body
-        if keepable and heartbeat.at >= since:
+        if not keepable:
+            continue
+        if is_living(heartbeat) or heartbeat.at >= since:
             beats.append(Beat(heartbeat.agent, heartbeat.pool, body))
     return beats

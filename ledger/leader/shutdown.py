@@ -10,6 +10,8 @@ from ledger.store.connections import Pool
 
 END_S = 15.0
 """How long cancelled work may hold its connections."""
+LOST_END_S = 3.0
+"""The same when leadership is lost: its database may not answer at all, and noticing took time."""
 
 
 @asynccontextmanager
@@ -22,16 +24,17 @@ async def only_the_first() -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def bounded_end(pool: Pool) -> AsyncIterator[Callable[[object], None]]:
-    """Once the end began, whatever still holds a connection after `END_S` loses it.
+async def bounded_end(pool: Pool) -> AsyncIterator[Callable[[float], None]]:
+    """Once the end began, whatever still holds a connection after so many seconds loses it.
 
-    A cancelled query waits for the server to say that it ended, and a server may not say it.
+    A cancelled query waits for the server to say that it ended, and a server may not say it. So the
+    end begins with what makes it necessary, and not when what leads has ended.
     """
     loop = asyncio.get_running_loop()
     timers: list[asyncio.TimerHandle] = []
 
-    def begin(_: object) -> None:
-        timers.append(loop.call_later(END_S, pool.terminate))
+    def begin(within_s: float) -> None:
+        timers.append(loop.call_later(within_s, pool.terminate))
 
     try:
         yield begin

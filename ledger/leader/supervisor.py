@@ -27,7 +27,7 @@ import asyncpg
 from ledger.bus.port import Bus, BusUnavailable
 from ledger.contracts.envelope import NAMESPACE, Metadata, encode
 from ledger.contracts.events import LeadershipTaken
-from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm
+from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm, WrongClock
 from ledger.leader.conductor import Conductor
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.heartbeats import HeartbeatIntake
@@ -93,8 +93,8 @@ class Supervisor:
     async def lead(self, name: str, host: str) -> None:
         """Lead until cancelled.
 
-        Raises `LeadershipLost`, `StaleTerm`, `LedgerUnreachable`, `BusMisconfigured`, or what made
-        leading impossible.
+        Raises `LeadershipLost`, `StaleTerm`, `WrongClock`, `LedgerUnreachable`, `BusMisconfigured`,
+        or what made leading impossible.
         """
         try:
             await self._lead(name, host)
@@ -104,17 +104,18 @@ class Supervisor:
             raise _told(error) from None
 
     async def _lead(self, name: str, host: str) -> None:
-        follower = await self._load(name, host)
-        await self._leadership.listen(follower.poke)
-        loops: dict[str, Coroutine[Any, Any, None]] = {
-            "follower": follower.run(),
-            "conductor": self._conductor.run(follower),
-            "inspector": self._inspector.run(follower),
-            "projector": self._projector.run(),
-            "bus": self._work_the_bus(follower),
-            "leadership": self._watch_leadership(),
-        }
         async with asyncio.TaskGroup() as group:
+            # Before everything else: loading may wait for a database that does not answer.
+            group.create_task(self._watch_leadership(), name="leader-leadership")
+            follower = await self._load(name, host)
+            await self._leadership.listen(follower.poke)
+            loops: dict[str, Coroutine[Any, Any, None]] = {
+                "follower": follower.run(),
+                "conductor": self._conductor.run(follower),
+                "inspector": self._inspector.run(follower),
+                "projector": self._projector.run(),
+                "bus": self._work_the_bus(follower),
+            }
             for loop, coroutine in loops.items():
                 group.create_task(coroutine, name=f"leader-{loop}")
 
@@ -176,14 +177,14 @@ class Supervisor:
 
     async def _watch_leadership(self) -> None:
         await self._leadership.wait_lost()
-        raise LeadershipLost
+        raise self._leadership.why
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The one error of several that says what happened; the others are its consequences."""
     errors = list(_leaves(group))
     for error in errors:
-        if isinstance(error, LeadershipLost | StaleTerm):
+        if isinstance(error, LeadershipLost | StaleTerm | WrongClock):
             return error
     return _told(errors[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 from pydantic import ValidationError
 
@@ -34,7 +35,7 @@ class Liveness:
             if beat.agent == LEADER_BEAT:
                 broker = bool(json.loads(beat.body)["broker"]) if self._uses_broker else None
             elif (heartbeat := _heartbeat(beat.body)) is not None:
-                agents.append(Seen(heartbeat, beat.age_s))
+                agents.append(Seen(heartbeat, beat.age_s, _ahead_s(heartbeat, beat.seen_at)))
         return Surroundings(
             leader=await self.leader(),
             broker=broker,
@@ -44,8 +45,11 @@ class Liveness:
 
     async def leader(self) -> LeadingProcess | None:
         """Who leads now, or `None` when nobody does."""
-        found = await current_leader(self._pool)
-        return LeadingProcess(found.name, found.host, found.since) if found else None
+        return await current_leader(self._pool)
+
+
+def _ahead_s(heartbeat: Heartbeat, seen_at: datetime | None) -> float:
+    return (heartbeat.at - seen_at).total_seconds() if seen_at else 0.0
 
 
 def _heartbeat(body: str) -> Heartbeat | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TypeAlias
 
 import asyncpg
@@ -19,6 +20,8 @@ COMMAND_TIMEOUT_S = 60.0
 """No statement of the store takes this long; a server that says nothing for so long is lost."""
 MAX_CONNECTIONS = 10
 """Appends wait for each other anyway; these are for readers beside them."""
+CLOSE_WITHIN_S = 3.0
+"""A good-bye takes milliseconds."""
 APPLICATION_NAME = "migration-ledger"
 
 CONNECTION_LOST = (
@@ -64,6 +67,15 @@ async def open_pool(url: str, *, max_size: int = MAX_CONNECTIONS) -> Pool:
         )
     except (*CONNECTION_LOST, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise LedgerUnreachable(_why(error)) from error
+
+
+async def close_pool(pool: Pool) -> None:
+    """Close it within `CLOSE_WITHIN_S`: a server that does not answer is not waited for."""
+    try:
+        async with asyncio.timeout(CLOSE_WITHIN_S):
+            await pool.close()
+    except (*CONNECTION_LOST, asyncpg.InterfaceError):
+        pool.terminate()
 
 
 def _why(error: BaseException) -> str:

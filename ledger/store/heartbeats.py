@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from ledger.store.connections import Pool
@@ -10,12 +11,13 @@ from ledger.store.queries import QUERIES
 
 
 class Beat(NamedTuple):
-    """An agent's latest word. `body` is JSON as text; `age_s` says how long ago it came."""
+    """An agent's latest word. `body` is JSON as text; it came at `seen_at`, `age_s` ago."""
 
     agent: str
     pool: str
     body: str
     age_s: float = 0.0
+    seen_at: datetime | None = None
 
 
 async def put_heartbeats(pool: Pool, beats: Sequence[Beat]) -> None:
@@ -32,4 +34,6 @@ async def put_heartbeats(pool: Pool, beats: Sequence[Beat]) -> None:
 async def recent_heartbeats(pool: Pool, within_s: float) -> list[Beat]:
     """The agents heard of within the last `within_s` seconds, by name."""
     rows = await pool.fetch(QUERIES["recent_heartbeats"], within_s)
-    return [Beat(row["agent"], row["pool"], row["body"], row["age_s"]) for row in rows]
+    return [
+        Beat(one["agent"], one["pool"], one["body"], one["age_s"], one["seen_at"]) for one in rows
+    ]

@@ -2,11 +2,18 @@
 
     asking ──lock free──▶ leading under term n + 1 ──connection lost, or released──▶ no longer
        └──lock held──▶ LeadershipTaken, with the leader's name
+                          │ it is silent, and a person says so: its session is ended (`take_over`)
+                          ▼
+                       leading under term n + 1
 
 The lock is a session-level advisory lock on a connection of its own: it ends with that connection,
 whatever ends it. It is for liveness only. Safety is the term: it rises with each leader, and
 `ledger.append` refuses a leader's call under an earlier one, so a process that was stopped, and
 goes on after another has taken over, can record nothing.
+
+A leader proves itself every two seconds on that connection: a row outside the log, which everybody
+may read, and the server's time, which must be its own. One whose connection does not answer has
+lost leadership; one that is frozen notices nothing, keeps the lock, and is silent.
 
 Whoever takes leadership appends LeadershipTaken as its first act under the new term.
 """
@@ -14,17 +21,26 @@ Whoever takes leadership appends LeadershipTaken as its first act under the new 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 
 import asyncpg
 
-from ledger.errors import AnotherLeader, LedgerUnreachable
-from ledger.store.connections import APPLICATION_NAME, CONNECTION_LOST, Pool
+from ledger.domain.waiting import LeadingProcess
+from ledger.errors import (
+    AnotherLeader,
+    LeadershipLost,
+    LeadershipNotTaken,
+    LedgerUnreachable,
+    StoreError,
+    WrongClock,
+)
+from ledger.store.connections import APPLICATION_NAME, CONNECTION_LOST, Connection, Pool
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
+from migrations.clocks import Clock
+from migrations.errors import ClockApart
 
 KEEPALIVE = {
     "tcp_keepalives_idle": "5",
@@ -42,32 +58,49 @@ ANSWER_WITHIN_S = 5.0
 """A connection that does not answer for so long is lost; less than the server waits for us."""
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentLeader:
-    """The process that leads now."""
-
-    name: str
-    host: str
-    since: datetime
+CONNECT_WITHIN_S = 10.0
+TAKE_OVER_WITHIN_S = 10.0
+"""How long a session may take to end that was told to."""
+TRY_AGAIN_S = 0.2
 
 
-async def current_leader(pool: Pool) -> CurrentLeader | None:
+def now() -> datetime:
+    """The time on this host."""
+    return datetime.now(UTC)
+
+
+async def current_leader(connection: Pool | Connection) -> LeadingProcess | None:
     """Who leads now; `None` when nobody holds the leader's lock, whoever led last."""
-    row = await pool.fetchrow(QUERIES["current_leader"])
-    return CurrentLeader(*row) if row is not None else None
+    row = await connection.fetchrow(QUERIES["current_leader"])
+    return LeadingProcess(*row) if row is not None else None
 
 
 class Leadership:
-    """Leadership under `term`, for as long as the connection lives."""
+    """Leadership under `term`, for as long as the connection lives.
 
-    def __init__(self, connection: asyncpg.Connection[asyncpg.Record], term: int) -> None:
+    Once it is lost, `why` says by what.
+    """
+
+    def __init__(
+        self, connection: asyncpg.Connection[asyncpg.Record], term: int, clock: Clock
+    ) -> None:
         self.term = term
+        self.why: StoreError = LeadershipLost()
         self._connection = connection
+        self._clock = clock
         self._lost = asyncio.Event()
+        self._when_lost: Callable[[], None] | None = None
         connection.add_termination_listener(self._terminated)
 
+    def when_lost(self, call: Callable[[], None]) -> None:
+        """Call this at the moment at which leadership is lost."""
+        self._when_lost = call
+
     async def wait_lost(self) -> None:
-        """Return when leadership is lost: the connection ended or does not answer any more."""
+        """Return when leadership is lost.
+
+        The connection ended or does not answer any more, or this host's clock is not the ledger's.
+        """
         while not self._lost.is_set():
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
@@ -86,6 +119,10 @@ class Leadership:
     async def release(self) -> None:
         """Stop leading. Harmless when leadership is lost already."""
         self._connection.remove_termination_listener(self._terminated)
+        if self._lost.is_set():
+            # Whoever does not answer is not asked: this is how long an end may take at most.
+            self._connection.terminate()
+            return
         self._lost.set()
         try:
             await self._connection.fetchval(
@@ -96,41 +133,130 @@ class Leadership:
             self._connection.terminate()
 
     async def _look(self) -> None:
+        """Prove that we live, and see that the clocks agree."""
+        asked_at = self._clock.now()
         try:
-            await self._connection.fetchval("SELECT 1", timeout=ANSWER_WITHIN_S)
+            seen_at = await self._connection.fetchval(
+                QUERIES["prove_leadership"], timeout=ANSWER_WITHIN_S
+            )
+            self._clock.check(seen_at, asked_at)
         except (*CONNECTION_LOST, asyncpg.InterfaceError):
-            self._lost.set()
+            self._lose()
+        except ClockApart as error:
+            self.why = WrongClock(error.message)
+            self._lose()
 
     def _terminated(self, _connection: object) -> None:
-        self._lost.set()
+        self._lose()
+
+    def _lose(self) -> None:
+        if not self._lost.is_set():
+            self._lost.set()
+            if self._when_lost is not None:
+                self._when_lost()
 
 
-async def take(url: str, leader: str, host: str) -> Leadership:
+async def take(url: str, leader: str, host: str, clock: Callable[[], datetime] = now) -> Leadership:
     """Lead from now on, as `leader` on `host`, under the next term.
 
-    Raises LeadershipTaken, NotPermitted, LedgerUnreachable.
+    Raises LeadershipTaken, WrongClock, NotPermitted, LedgerUnreachable.
     """
+    async with _connected(url) as connection:
+        own = Clock(clock, "the clock of this host")
+        if not await _locked(connection, own):
+            raise await _taken(connection)
+        return await _begun(connection, own, leader, host)
+
+
+async def take_over(
+    url: str, leader: str, host: str, clock: Callable[[], datetime] = now
+) -> Leadership:
+    """As `take`, and where another leads that is silent, end its session first.
+
+    That one may be at work still, or go on later: what it began is fenced by its term. Raises
+    LeadershipTaken when the other has just given a sign of life, LeadershipNotTaken when its
+    session does not end, and what `take` raises.
+    """
+    async with _connected(url) as connection:
+        own = Clock(clock, "the clock of this host")
+        if not await _locked(connection, own):
+            found = await current_leader(connection)
+            if found is not None and not found.is_silent:
+                raise await _taken(connection)
+            await _end_leader(connection, own)
+        return await _begun(connection, own, leader, host)
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A session that outlives the block if that goes well. Raises LedgerUnreachable."""
     try:
-        connection = await asyncpg.connect(url, server_settings=KEEPALIVE)
+        connection = await asyncpg.connect(
+            url,
+            server_settings=KEEPALIVE,
+            timeout=CONNECT_WITHIN_S,
+            command_timeout=CONNECT_WITHIN_S,
+        )
     except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
         raise LedgerUnreachable(type(error).__name__) from error
     try:
-        if not await connection.fetchval(QUERIES["try_leadership_lock"]):
-            raise await _taken(connection)
-        term = await connection.fetchval(QUERIES["begin_term"], leader, host)
+        yield connection
+    except CONNECTION_LOST as error:
+        connection.terminate()
+        raise LedgerUnreachable(type(error).__name__) from error
     except asyncpg.PostgresError as error:
         await connection.close()
         raise translated(error) from error
     except BaseException:
         await connection.close()
         raise
-    return Leadership(connection, term)
+
+
+async def _locked(connection: asyncpg.Connection[asyncpg.Record], own: Clock) -> bool:
+    """Whether the lock is ours now. Raises WrongClock when it is, and our clock is wrong."""
+    asked_at = own.now()
+    row = await connection.fetchrow(QUERIES["try_leadership_lock"])
+    if row is None or not row["locked"]:
+        return False
+    try:
+        own.check(row["clock"], asked_at)
+    except ClockApart as error:
+        raise WrongClock(error.message) from None
+    return True
+
+
+async def _begun(
+    connection: asyncpg.Connection[asyncpg.Record], own: Clock, leader: str, host: str
+) -> Leadership:
+    term = await connection.fetchval(QUERIES["begin_term"], leader, host)
+    return Leadership(connection, term, own)
+
+
+async def _end_leader(connection: asyncpg.Connection[asyncpg.Record], own: Clock) -> None:
+    """End the session that holds the lock, and take it. Raises LeadershipNotTaken."""
+    session = await connection.fetchrow(QUERIES["leader_session"])
+    if session is not None:
+        pid, role = session["pid"], str(session["usename"] or "its role")
+        try:
+            await connection.execute("SELECT pg_terminate_backend($1::integer)", pid)
+        except asyncpg.InsufficientPrivilegeError:
+            why = f"this role may not end the session of the silent leader (process {pid})"
+            raise LeadershipNotTaken(why, pid, role) from None
+    loop = asyncio.get_running_loop()
+    until = loop.time() + TAKE_OVER_WITHIN_S
+    while not await _locked(connection, own):
+        if loop.time() > until:
+            if session is None:
+                raise await _taken(connection)
+            why = f"the session of the silent leader (process {pid}) was ended and goes on"
+            raise LeadershipNotTaken(why, pid, role)
+        await asyncio.sleep(TRY_AGAIN_S)
 
 
 async def _taken(connection: asyncpg.Connection[asyncpg.Record]) -> AnotherLeader:
-    head = await connection.fetchrow(QUERIES["head"])
-    if head is None or head["leader"] is None:
+    found = await current_leader(connection)
+    if found is None:
         return AnotherLeader("another process", "an unknown host", "just now")
-    return AnotherLeader(
-        head["leader"], head["leader_host"], head["leader_since"].isoformat(timespec="seconds")
-    )
+    since = found.since.isoformat(timespec="seconds")
+    silence = found.silence if found.is_silent else ""
+    return AnotherLeader(found.name, found.host, since, silence)

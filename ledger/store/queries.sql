@@ -99,15 +99,33 @@ ON CONFLICT ON CONSTRAINT content_pkey DO NOTHING;
 -- get_content: one text
 SELECT body FROM ledger.content WHERE sha256 = $1;
 
--- try_leadership_lock: held by this session until it ends
-SELECT pg_try_advisory_lock(1818584167, 1);
+-- try_leadership_lock: held by this session until it ends; and what time it is here
+SELECT pg_try_advisory_lock(1818584167, 1) AS locked, clock_timestamp() AS clock;
+
+-- prove_leadership: the leader's sign of life, on the connection that holds its lock, under the name that
+-- no agent has, and what it says of the broker stays
+INSERT INTO ledger.heartbeat (agent, pool, seen_at, body)
+VALUES ('', '', clock_timestamp(), '{"broker": true}')
+ON CONFLICT ON CONSTRAINT heartbeat_pkey DO UPDATE SET seen_at = excluded.seen_at
+RETURNING seen_at;
+
+-- leader_session: the session that holds the leader's lock
+SELECT lock.pid, activity.usename
+FROM pg_locks AS lock LEFT JOIN pg_stat_activity AS activity USING (pid)
+WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 2
+  AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND lock.classid = 1818584167 AND lock.objid = 1;
 
 -- release_leadership_lock: a clean end, seen at once by whoever wants to lead next
 SELECT pg_advisory_unlock(1818584167, 1);
 
--- current_leader: whoever holds the leader's lock now; pg_locks splits the key into two halves
-SELECT leader, leader_host, leader_since
-FROM ledger.head
+-- current_leader: whoever holds the leader's lock now, when it was last heard of, and for how many
+-- seconds it is silent and has led; pg_locks splits the key into two halves
+SELECT leader, leader_host, leader_since, greatest(leader_since, beat.seen_at) AS heard_at,
+    extract(epoch FROM clock_timestamp() - greatest(leader_since, beat.seen_at))::double precision
+        AS silent_s,
+    extract(epoch FROM clock_timestamp() - leader_since)::double precision AS led_s
+FROM ledger.head LEFT JOIN ledger.heartbeat AS beat ON beat.agent = ''
 WHERE leader IS NOT NULL AND EXISTS (
     SELECT FROM pg_locks
     WHERE locktype = 'advisory' AND granted AND objsubid = 2
@@ -131,8 +149,8 @@ FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS beat (agent, pool, body)
 ON CONFLICT ON CONSTRAINT heartbeat_pkey DO UPDATE
 SET pool = excluded.pool, seen_at = excluded.seen_at, body = excluded.body;
 
--- recent_heartbeats: the agents heard of within so many seconds; how long ago, by one clock
-SELECT agent, pool, body,
+-- recent_heartbeats: the agents heard of within so many seconds; when and how long ago, by one clock
+SELECT agent, pool, body, seen_at,
     extract(epoch FROM clock_timestamp() - seen_at)::double precision AS age_s
 FROM ledger.heartbeat
 WHERE seen_at > clock_timestamp() - make_interval(secs => $1)

@@ -233,6 +233,11 @@ def _tls_context(root: str | None, certificate: str | None, key: str | None) -> 
 def _unreachable(settings: ConnectionSettings, error: Exception) -> Unreachable:
     place = settings.place
     match error:
+        case asyncpg.ConnectionDoesNotExistError() | asyncpg.ConnectionFailureError():
+            # What the driver itself says of a connection that ended before the server had answered.
+            return _closed(place)
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return _closed(place)
         case asyncpg.PostgresError():
             state = str(error.sqlstate)
             said = f"{place} refused the session (SQLSTATE {state}: {_first_line(error)})"
@@ -260,6 +265,11 @@ def _unreachable(settings: ConnectionSettings, error: Exception) -> Unreachable:
         case _:
             said = f"{place} cannot be used ({type(error).__name__})"
             return Unreachable(f"{said}; check that it is PostgreSQL and that TLS is offered")
+
+
+def _closed(place: str) -> Unreachable:
+    said = f"{place} cannot be reached (the connection was reset)"
+    return Unreachable(f"{said}; check the server, and what stands before it", transient=True)
 
 
 def _first_line(error: asyncpg.PostgresError) -> str:

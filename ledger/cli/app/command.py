@@ -68,9 +68,11 @@ async def tell_behind(session: Session) -> None:
 
     ledger = session.ledger
     missing = (await ledger.log.head()).position - await ledger.reads.position()
-    if missing > 0 and not await ledger.leader():
+    leader = await ledger.leader() if missing > 0 else None
+    if missing > 0 and (leader is None or leader.is_silent):
+        why = f"{leader.name} leads and {leader.silence}" if leader else "nobody leads"
         say(
-            f"What is shown is {number_of(missing, 'event')} behind the log: nobody leads, and "
+            f"What is shown is {number_of(missing, 'event')} behind the log: {why}, and "
             "this role may not bring it up to date."
         )
 

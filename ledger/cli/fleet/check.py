@@ -50,6 +50,7 @@ async def check(
     knows, or lost migrations. Nothing is changed in them. Agents do the looking, for only they
     hold the passwords.
     """
+    from ledger.domain.waiting import TAKE_OVER
     from ledger.domain.wording import number_of
     from ledger.service.check_report import problems
 
@@ -60,6 +61,7 @@ async def check(
                 say("Nobody leads, so nobody looks until `ledger serve` runs.")
                 return ExitCode.NO_LEADER
             result = await answers(session, check_id, timeout)
+            leader = await session.ledger.leader()
         wrong = await problems(session.ledger.reads, result)
     rows = [_row(row, wrong.get(row.database)) for row in result.rows]
     Output(output).rows(
@@ -68,6 +70,9 @@ async def check(
     for row in result.rows:
         for backup in row.look.answer.backups if row.look.answer else ():
             say(f"{row.database}: {backup_text(backup)}")
+    if not result.finished and leader is not None and leader.is_silent:
+        say(f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place.")
+        return ExitCode.TIMEOUT
     if not result.finished:
         waiting = sum(row["reachable"] is None for row in rows)
         silent = number_of(waiting, "database")

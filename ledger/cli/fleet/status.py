@@ -14,6 +14,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
+    from ledger.domain.waiting import LeadingProcess
     from ledger.store.views.rows import DatabaseVersions
 
 COLUMNS = ("database", "pool", "status", "newest", "missing", "last_contact_at", "rollout")
@@ -26,7 +27,7 @@ class Overview:
     """What `ledger status` shows."""
 
     name: str
-    leader: str | None
+    leader: LeadingProcess | None
     bundle: str | None
     unfinished: tuple[str, ...]
     unread: tuple[str, ...]
@@ -99,8 +100,7 @@ def _standing(known: DatabaseVersions | None, migrations: Sequence[MigrationRef]
 
 def show_overview(overview: Overview, output: Output) -> None:
     """Write the databases as data; who leads and what is under way stand beside them."""
-    leader = overview.leader or "nobody"
-    say(f"ledger {overview.name}, {leader} leads")
+    say(f"ledger {overview.name}, {_leading(overview.leader)}")
     for rollout in overview.unfinished:
         say(f"rollout {rollout} is unfinished; see `ledger rollout status {rollout}`")
     if overview.bundle is None:
@@ -120,10 +120,22 @@ def show_overview(overview: Overview, output: Output) -> None:
         COLUMNS,
         empty="No database matches; `ledger fleet add` registers one.",
         ledger=overview.name,
-        leader=overview.leader,
+        leader=overview.leader.name if overview.leader else None,
+        leader_heard_at=overview.leader.heard_at if overview.leader else None,
+        leader_is_silent=overview.leader.is_silent if overview.leader else None,
         bundle=overview.bundle,
         unfinished=list(overview.unfinished),
     )
+
+
+def _leading(leader: LeadingProcess | None) -> str:
+    from ledger.domain.waiting import TAKE_OVER
+
+    if leader is None:
+        return "nobody leads"
+    if not leader.is_silent:
+        return f"{leader.name} leads"
+    return f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place"
 
 
 def _shortened(missing: list[str]) -> str:

@@ -115,13 +115,20 @@ async def _only_recorded(session: Session, rollout: str, output: Output) -> Exit
 
 async def _how_to_go_on(session: Session, rollout: str) -> str:
     """Whether the rollout goes on by itself, and the commands that a person who leaves it needs."""
+    from ledger.domain.waiting import TAKE_OVER
+
     leader = await session.ledger.leader()
     commands = (
         f"Watch: `ledger rollout watch {rollout}`, pause: `ledger rollout pause {rollout}`, "
         f"abort: `ledger rollout abort {rollout}`."
     )
+    if leader and leader.is_silent:
+        return (
+            f"Nothing goes on: {leader.name} leads and {leader.silence}. "
+            f"`{TAKE_OVER}` leads in its place. {commands}"
+        )
     if leader:
-        return f"The rollout goes on, {leader} leads. {commands}"
+        return f"The rollout goes on, {leader.name} leads. {commands}"
     return (
         "The work stopped with this process, cleanly, for nobody else leads; "
         f"`ledger rollout watch` or `ledger serve` carries it on. {commands}"

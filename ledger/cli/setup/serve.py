@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 if TYPE_CHECKING:
+    from ledger.settings import Settings
     from ledger.store.install import Installed
 
 
@@ -29,7 +30,11 @@ def register(app: typer.Typer) -> None:
         "serve",
         panel="Set-up",
         traced=False,
-        examples=("ledger serve", "LEDGER_KAFKA_BOOTSTRAP=broker:9092 ledger serve"),
+        examples=(
+            "ledger serve",
+            "LEDGER_KAFKA_BOOTSTRAP=broker:9092 ledger serve",
+            "ledger serve --take-over",
+        ),
     )(serve)
 
 
@@ -65,12 +70,29 @@ async def upgrade(
     _tell(output, "upgrade", settings.name, installed, "is up to date")
 
 
-async def serve(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> None:
+TakeOverOption = Annotated[
+    bool,
+    typer.Option(
+        "--take-over", help="Replace a leader that gives no sign of life: its session is ended."
+    ),
+]
+
+
+async def serve(
+    ctx: typer.Context,
+    take_over: TakeOverOption = False,
+    yes: YesOption = False,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
     """Lead: follow the log, order, take reports, until stopped.
 
     With a broker, agents run elsewhere (`ledger-agent run`); without one they live in this process.
     The first Ctrl-C or SIGTERM finishes what runs, the second ends at once. A second `serve` is
     refused with the leader's name.
+
+    A leader that is frozen, or cannot reach the ledger's database, keeps the leadership and does
+    nothing with it. `--take-over` ends its session and leads in its place; it is refused while that
+    leader gives signs of life.
     """
     from ledger.runtime import serve as lead
 
@@ -84,8 +106,26 @@ async def serve(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -
             f"leading as {leader}, term {term}, over {settings.transport}",
         )
 
-    await lead(settings, started=started)
+    if take_over:
+        await _ask_to_replace(settings, yes=yes)
+    await lead(settings, started=started, replaces_silent=take_over)
     say("stopped")
+
+
+async def _ask_to_replace(settings: Settings, *, yes: bool) -> None:
+    """Name whom this would replace and what is at risk; where nobody is silent, ask nothing."""
+    from ledger.runtime import open_ledger
+
+    async with open_ledger(settings) as ledger:
+        leader = await ledger.leader()
+    if leader is None or not leader.is_silent:
+        return
+    facts = [
+        f"end the session of {leader.name} on {leader.host}, which {leader.silence}",
+        "lead in its place under the next term: if it goes on later, it records nothing and ends",
+        "without a broker, a migration that it had begun may still run: its lock is waited for",
+    ]
+    confirm(settings.name, facts, yes=yes)
 
 
 def _tell(output: OutputFormat, kind: str, name: str, installed: Installed, word: str) -> None:

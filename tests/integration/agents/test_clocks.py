@@ -150,7 +150,7 @@ async def test_a_clock_that_jumps_is_noticed_at_the_next_command(
 ) -> None:
     watch = Watch()
     async with wrong_agent(inside, inside_desk.pool, watch):
-        verdicts = []
+        verdicts: list[Verdict] = []
         for wrong in (2 * HOUR, timedelta(seconds=1), -2 * HOUR):
             watch.wrong = wrong
             file = (f"2026010100000{len(verdicts)}_note.sql", ADD_NOTE[1])

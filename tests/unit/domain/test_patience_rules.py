@@ -14,7 +14,6 @@ from ledger.domain.patience import TRIES, WAIT_FIRST_S
 from ledger.domain.progress import next_wake
 from tests.support.spec import (
     EXPIRY_S,
-    Saying,
     Story,
     aborted,
     applied,
@@ -29,6 +28,7 @@ from tests.support.spec import (
     rollback_started,
     wave_opened,
 )
+from tests.support.story import Saying
 
 FRUITLESS = [
     (Verdict.EXPIRED, "expired"),
