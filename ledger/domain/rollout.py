@@ -37,8 +37,9 @@ ordered | running | applied | failed | skipped | unknown | blocked          (who
 
 Why an order that expired is no failure: expiry limits starting, so nothing ran. It is made again
 at growing distances, and fails when too many in a row came to nothing (`ledger.domain.patience`).
-Why unknown and blocked databases keep their place in the in-flight limit: nobody can account for them, and a fleet
-whose agents hang would otherwise be swept through, one unknown database after another.
+Why unknown and blocked databases keep their place in the in-flight limit: nobody can account for
+them, and a fleet whose agents hang would otherwise be swept through, one unknown database after
+another.
 
 A rollout has two streams, decisions and reports, folded together by position. A report on a command
 that is not the database's latest adds what is a fact whoever did it (a migration was applied, or

@@ -25,7 +25,7 @@ POLL_S = 1.0
 BATCH = 1000
 TRY_AGAIN_S = 1.0
 STALE_S = 120.0
-"""What is older by its agent's clock was left on the topic, or that clock is behind; see `Living`."""
+"""What is older by its agent's clock was left on the topic, or that clock is behind."""
 LISTEN_S = 1.5
 """How long an agent is listened to before its clock is known; it beats every two seconds."""
 STEADY_S = 5.0
@@ -112,7 +112,8 @@ def fresh(
 ) -> list[Beat]:
     """The signs of life in these messages that are not older than `since`, as they can be kept.
 
-    One that is older by the clock of an agent that `is_living` all the same is kept, too. One that cannot be read or kept is left out: it explains nothing here.
+    One that is older by the clock of an agent that `is_living` all the same is kept, too. One that
+    cannot be read or kept is left out: it explains nothing here.
     """
     beats = []
     for message in received:

@@ -120,7 +120,7 @@ WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 2
 SELECT pg_advisory_unlock(1818584167, 1);
 
 -- current_leader: whoever holds the leader's lock now, when it was last heard of, and for how many
--- seconds it is silent and has led; pg_locks splits the key into two halves
+-- seconds it is silent and has led. pg_locks splits the key into two halves
 SELECT leader, leader_host, leader_since, greatest(leader_since, beat.seen_at) AS heard_at,
     extract(epoch FROM clock_timestamp() - greatest(leader_since, beat.seen_at))::double precision
         AS silent_s,

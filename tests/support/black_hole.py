@@ -1,0 +1,89 @@
+"""A TCP proxy that can begin to swallow everything, as a network does that drops packets.
+
+Nothing is refused and nothing is closed, which is what makes it hard: whoever waits for an answer
+waits until its own patience ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+CHUNK = 65_536
+
+
+@dataclass
+class BlackHole:
+    """Passes bytes on to a server, both ways, as long as it is `open`."""
+
+    host: str
+    server_port: int
+    port: int = 0
+    closed: bool = False
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def swallow(self) -> None:
+        """From now on nothing goes through, in any connection, old or new."""
+        self.open.clear()
+
+    def let_through(self) -> None:
+        """What was kept goes on its way."""
+        self.open.set()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client."""
+        if self.closed:
+            return
+        await self.open.wait()
+        server_reader, server_writer = await asyncio.open_connection(self.host, self.server_port)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._pass_on(reader, server_writer))
+                group.create_task(self._pass_on(server_reader, writer))
+        finally:
+            server_writer.close()
+            with suppress(ConnectionError):
+                await server_writer.wait_closed()
+
+    async def _pass_on(self, source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        while data := await source.read(CHUNK):
+            await self.open.wait()
+            to.write(data)
+            await to.drain()
+        await self.open.wait()
+        to.close()
+
+
+@asynccontextmanager
+async def black_hole(host: str, server_port: int) -> AsyncIterator[BlackHole]:
+    """A proxy in front of a server, open at first, until the block ends."""
+    hole = BlackHole(host, server_port)
+    hole.let_through()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        tasks.add(task)
+        try:
+            # Being cancelled is the proxy's own end, which nobody is to hear of.
+            with suppress(ConnectionError, ExceptionGroup, asyncio.CancelledError):
+                await hole.serve(reader, writer)
+        finally:
+            tasks.discard(task)
+            writer.close()
+
+    server = await asyncio.start_server(accept, host, 0)
+    hole.port = server.sockets[0].getsockname()[1]
+    try:
+        yield hole
+    finally:
+        server.close()
+        hole.closed = True
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # Who was accepted in the last moment finds it closed.
+        await asyncio.sleep(0.01)
