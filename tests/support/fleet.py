@@ -26,6 +26,7 @@ from ledger.service.status import RolloutStatus
 from ledger.settings import Settings, load
 from ledger.store.log.decode import open_event
 from tests.support.processes import PATIENCE_S, Answer, Process, found, run, until
+from tests.support.wrong_clock import VARIABLE as WRONG_CLOCK
 
 PASSWORD_VARIABLE = "TENANT_TEST_PASSWORD"
 CREATE_RAN = "CREATE TABLE IF NOT EXISTS ran (version text NOT NULL, direction text NOT NULL)"
@@ -123,9 +124,9 @@ class Fleet:
         )
         return str(json.loads(answer.out)["rollout"])
 
-    async def serve(self, **more: str) -> Process:
+    async def serve(self, *arguments: str, **more: str) -> Process:
         """Start a leader, and wait until it leads."""
-        process = self._process("serve", "ledger", ("serve",), more)
+        process = self._process("serve", "ledger", ("serve", *arguments), more)
         await until(lambda: LEADING in process.said(), "it leads")
         return process
 
@@ -133,7 +134,8 @@ class Fleet:
         """Start an agent of the fleet's pool."""
         own = {key: value for key, value in self.env.items() if key not in LEDGER_ONLY}
         arguments = ("run", "--name", f"{self.pool}-{name}")
-        return self._process(name, "ledger-agent", arguments, more, own)
+        program = "ledger-agent with a wrong clock" if WRONG_CLOCK in more else "ledger-agent"
+        return self._process(name, program, arguments, more, own)
 
     def _process(
         self,

@@ -18,6 +18,7 @@ POLL_S = 0.1
 PROGRAMS = {
     "ledger": "from ledger.cli.app.start import main; main()",
     "ledger-agent": "from agents.cli import main; main()",
+    "ledger-agent with a wrong clock": "from tests.support.wrong_clock import main; main()",
 }
 """The console scripts by what they run, so that a test needs no folder of scripts."""
 

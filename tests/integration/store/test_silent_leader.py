@@ -25,6 +25,7 @@ from ledger.store.leadership import Leadership, current_leader, take, take_over
 from ledger.store.log.log import EventLog
 from tests.integration.store.conftest import MemberPool, some_events
 from tests.support.black_hole import BlackHole, black_hole
+from tests.support.processes import until
 
 SILENCED = """
     UPDATE ledger.head SET leader_since = leader_since - interval '1 hour';
@@ -53,6 +54,14 @@ async def known(pool: Pool) -> LeadingProcess:
     return found
 
 
+async def _is_heard(pool: Pool) -> bool:
+    return not (await known(pool)).is_silent
+
+
+async def _has_beaten(owner: asyncpg.Connection[asyncpg.Record]) -> bool:
+    return bool(await owner.fetchval("SELECT count(*) FROM ledger.heartbeat"))
+
+
 @asynccontextmanager
 async def watched(leadership: Leadership) -> AsyncIterator[asyncio.Task[None]]:
     """A leader that looks after its leadership, as it does while it is well."""
@@ -71,9 +80,7 @@ async def test_a_leader_gives_signs_of_life(
     async with watched(await take(ledger_url, "first", "here")):
         await owner.execute(SILENCED)
         assert (await known(pool)).silent_s > LEADER_SILENT_AFTER_S
-        async with asyncio.timeout(SOON_S):
-            while (await known(pool)).is_silent:
-                await asyncio.sleep(0.1)
+        await until(lambda: _is_heard(pool), "it is heard again", SOON_S)
         assert (await known(pool)).led_s > 3000
 
 
@@ -81,9 +88,7 @@ async def test_the_signs_of_the_leader_before_say_nothing_of_this_one(
     ledger_url: str, pool: Pool, owner: asyncpg.Connection[asyncpg.Record]
 ) -> None:
     async with watched(await take(ledger_url, "first", "here")):
-        async with asyncio.timeout(SOON_S):
-            while not await owner.fetchval("SELECT count(*) FROM ledger.heartbeat"):
-                await asyncio.sleep(0.1)
+        await until(lambda: _has_beaten(owner), "it is heard", SOON_S)
     await owner.execute("UPDATE ledger.heartbeat SET seen_at = seen_at - interval '1 hour'")
     second = await take(ledger_url, "second", "here")
     assert not (await known(pool)).is_silent

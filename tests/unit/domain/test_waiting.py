@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
+from ledger.contracts.reports import Verdict
 from ledger.domain import requests
 from ledger.domain.waiting import LeadingProcess, Reason, Seen, Surroundings, WaitReason, waiting
 from tests.support.spec import (
@@ -19,6 +21,7 @@ from tests.support.spec import (
     asked,
     begun,
     failed,
+    finished,
     given,
     in_doubt,
     ordered,
@@ -39,6 +42,7 @@ def reasons(
     broker: bool | None = True,
     pool: str = "main",
     silent_s: float = 0.0,
+    ahead_s: float = 0.0,
     busy: dict[str, object] | None = None,
 ) -> dict[str, WaitReason]:
     """What is said of each database; `busy` is what an agent says of database a."""
@@ -50,7 +54,7 @@ def reasons(
     heartbeat = Heartbeat(
         agent="a1", pool=pool, host="h", version="1", started_at=START, at=START, busy=works
     )
-    agents = [Seen(heartbeat, silent_s)]
+    agents = [Seen(heartbeat, silent_s, ahead_s)]
     around = Surroundings(leader, broker, agents, story.records)
     return {found.database: found for found in waiting(story.state, around)}
 
@@ -194,3 +198,63 @@ def test_a_rollout_that_ended_owes_nothing_but_what_still_runs() -> None:
     assert set(reasons(running().when(aborted()))) == {"a"}
     done = given(planned(["a"])).when().when(applied("a"))
     assert reasons(done) == {}
+
+
+SILENT = replace(LEADER, heard_at=START, silent_s=40.0)
+
+
+def test_a_silent_leader_is_the_nearest_cause_of_what_it_alone_would_do() -> None:
+    found = reasons(running(), leader=SILENT, pool="edge", broker=False)
+    assert {one.reason for one in found.values()} == {Reason.LEADER_SILENT}
+    assert found["a"].text == (
+        "ledger-1 leads and has not given a sign of life since 2026-11-23T09:00:00+00:00: "
+        "it is frozen, or cannot reach the ledger's database"
+    )
+    assert (found["a"].command, found["a"].since) == ("ledger serve --take-over", START)
+
+
+def test_what_an_agent_said_is_as_old_as_the_leaders_silence() -> None:
+    busy = {"migration": "1_change"}
+    assert reasons(running(), leader=SILENT, busy=busy)["a"].reason is Reason.LEADER_SILENT
+    assert reasons(running(), busy=busy)["a"].reason is Reason.RUNNING
+
+
+def test_a_stopped_rollout_is_a_nearer_cause_than_a_silent_leader() -> None:
+    story = running().when(paused())
+    found = reasons(story, leader=SILENT)
+    assert (found["a"].reason, found["b"].reason) == (Reason.LEADER_SILENT, Reason.PAUSED)
+
+
+def test_a_leader_that_has_just_begun_has_not_heard_of_every_agent_yet() -> None:
+    begun_now = replace(LEADER, led_s=3.0)
+    assert reasons(running(), leader=begun_now, pool="edge")["a"].reason is Reason.NOT_TAKEN
+    later = replace(LEADER, led_s=30.0)
+    assert reasons(running(), leader=later, pool="edge")["a"].reason is Reason.NO_AGENT
+
+
+@pytest.mark.parametrize(("ahead_s", "how"), [(7200.0, "2 h ahead of"), (-300.0, "5 min behind")])
+def test_an_agent_whose_clock_is_wrong_is_named_with_it(ahead_s: float, how: str) -> None:
+    found = reasons(running(), ahead_s=ahead_s)["a"]
+    assert found.reason is Reason.CLOCK
+    assert found.text.startswith(f"the clock of agent a1 on h is {how} the ledger's")
+
+
+def test_a_clock_that_is_a_little_wrong_explains_nothing() -> None:
+    assert reasons(running(), ahead_s=20.0)["a"].reason is Reason.NOT_TAKEN
+
+
+def test_who_is_put_off_says_why_and_when_it_is_tried_again() -> None:
+    story = given(planned(["a"]), wave_opened(0), ordered("a"))
+    refused = finished("a", verdict=Verdict.REFUSED, kind="clock", changed=0)
+    story.when(refused).when(refused)
+    found = reasons(story)["a"]
+    assert found.reason is Reason.CLOCK
+    assert found.text == "clock error; attempt 3 in a row at 09:00:05"
+    assert found.until == START + timedelta(seconds=5)
+    assert found.command == "ledger rollout retry r1 a"
+
+
+def test_who_was_taken_back_is_put_off_for_no_clock() -> None:
+    story = given(planned(["a"]), wave_opened(0), ordered("a"))
+    cancelled = finished("a", verdict=Verdict.CANCELLED, kind="cancelled", changed=0)
+    assert reasons(story.when(cancelled).when(cancelled))["a"].reason is Reason.PUT_OFF
