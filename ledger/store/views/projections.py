@@ -181,8 +181,11 @@ def _rollback_started(event: e.RollbackStarted, place: EventPlace) -> list[Patch
 
 
 def _retried(event: e.RetryRequested, place: EventPlace) -> list[Patch]:
-    columns = {"again_position": place.position} | NOT_LEFT_OUT
-    return [planned_change(event.rollout, database, columns) for database in event.databases]
+    # A dict for each: a batch owns those of its patches, and changes them.
+    return [
+        planned_change(event.rollout, database, {"again_position": place.position} | NOT_LEFT_OUT)
+        for database in event.databases
+    ]
 
 
 def _ended(standing: str) -> Callable[[Any, EventPlace], list[Patch]]:

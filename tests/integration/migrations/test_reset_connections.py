@@ -1,4 +1,4 @@
-"""A server, or what stands before it, that resets a connection: out of reach, and no wrong right."""
+"""A server, or what stands before it, that resets a connection: out of reach, not a wrong right."""
 
 from __future__ import annotations
 
