@@ -276,7 +276,7 @@ class LeadershipLost(StoreError):
     def __init__(self) -> None:
         super().__init__(
             "leadership is lost: the connection that held it ended, or nobody answered there; "
-            "nothing else is lost, start `ledger serve` again when the ledger's database answers"
+            "nothing is lost, start `ledger serve` again when the ledger's database answers"
         )
 
 
