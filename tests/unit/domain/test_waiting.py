@@ -214,7 +214,7 @@ def test_a_silent_leader_is_the_nearest_cause_of_what_it_alone_would_do() -> Non
 
 
 def test_what_an_agent_said_is_as_old_as_the_leaders_silence() -> None:
-    busy = {"migration": "1_change"}
+    busy: dict[str, object] = {"migration": "1_change"}
     assert reasons(running(), leader=SILENT, busy=busy)["a"].reason is Reason.LEADER_SILENT
     assert reasons(running(), busy=busy)["a"].reason is Reason.RUNNING
 
