@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import asyncpg
 
+from migrations.holder import name_holder
 from migrations.model.migration import Statement
 from migrations.model.work import Failure
 from migrations.sql import summary
@@ -83,10 +84,10 @@ async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
     tables = summary.tables(failed.statement.text) if failed.statement else ()
     if not tables or not isinstance(failed.cause, asyncpg.LockNotAvailableError):
         return failed.failure
-    row = await target.connection.fetchrow(sql("blockers"), [_regclass(name) for name in tables])
-    if row is None:
-        return failed.failure
-    who = f"pid {row['pid']} ({row['application_name']}), {row['state']}, {row['age_s']:.0f} s"
+    # A script outside of a transaction leaves its role set, and that role may see less than ours.
+    await target.connection.execute("RESET ROLE")
+    names = [_regclass(name) for name in tables]
+    who = await name_holder(target.connection, sql("locks_on_tables"), names)
     return replace(failed.failure, blocker=who)
 
 

@@ -158,26 +158,35 @@ FROM migration_ledger.journal WHERE target = :target
 -- The UUID belongs to the database: a second target takes over the first one's.
 SELECT database_uuid FROM migration_ledger.journal LIMIT 1
 
--- name: lock_holder
-SELECT a.pid, a.application_name,
-    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.backend_start) AS session_age_s
-FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid)
-WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+-- name: holder
+-- One of those who hold these locks, the oldest transaction first. Only of this database: copies of one
+-- database have the same object ids. Of another role's session a role without pg_read_all_stats sees
+-- NULL in most columns, and of a process of the server everywhere; a lock without a pid is a prepared
+-- transaction's, which is found by the lock on its own id. Everything is optional in `Holder`.
+SELECT l.pid, a.pid IS NOT NULL AS seen, a.usesysid IS NOT NULL AS has_user,
+    a.application_name, a.backend_type, a.state,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.backend_start) AS session_s,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.xact_start) AS transaction_s,
+    p.gid AS prepared,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - p.prepared) AS prepared_s
+FROM pg_catalog.pg_locks AS l
+    LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+    LEFT JOIN pg_catalog.pg_locks AS x ON l.pid IS NULL AND x.pid IS NULL
+        AND x.locktype = 'transactionid' AND x.virtualtransaction = l.virtualtransaction
+    LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = x.transactionid
+WHERE l.granted AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
     AND l.database = (SELECT oid FROM pg_catalog.pg_database
                       WHERE datname = pg_catalog.current_database())
-    AND l.classid = :lock_high::oid AND l.objid = :lock_low::oid
-LIMIT 1
+    AND :which
+ORDER BY coalesce(a.xact_start, p.prepared), a.pid LIMIT 1
 
--- name: blockers
--- Sessions that hold or wait for locks on these tables, strongest reason first: the oldest.
-SELECT a.pid, coalesce(a.state, 'unknown') AS state, a.application_name,
-    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()
-        - coalesce(a.xact_start, a.backend_start)) AS age_s
-FROM pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid)
-WHERE l.granted AND l.locktype = 'relation' AND a.pid <> pg_catalog.pg_backend_pid()
-    AND l.relation = ANY (SELECT pg_catalog.to_regclass(t)
-                          FROM pg_catalog.unnest($1::text[]) AS t)
-ORDER BY a.xact_start NULLS LAST LIMIT 1
+-- name: locks_on_target
+l.locktype = 'advisory' AND l.objsubid = 1
+    AND l.classid = :lock_high::oid AND l.objid = :lock_low::oid
+
+-- name: locks_on_tables
+l.locktype = 'relation' AND l.relation = ANY (SELECT pg_catalog.to_regclass(t)
+                                              FROM pg_catalog.unnest($1::text[]) AS t)
 
 -- name: begin
 -- Settings of a script before us are undone; the marker lives exactly as long as the transaction.
@@ -224,10 +233,17 @@ CASE WHEN pg_catalog.texteq(pg_catalog.current_setting('migration_ledger.transac
                THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN :head END END END
 
 -- name: index_by_table
--- The index of this name in the schema of the table as the search_path finds it.
+-- The index of this name in the schema of the table as the search_path finds it. What another role
+-- builds is hidden from a role without pg_read_all_stats, but not that it builds, nor its locks.
 SELECT i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
     EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p
-            WHERE p.index_relid = c.oid OR (p.relid = i.indrelid AND NOT i.indisvalid)) AS building
+            WHERE p.index_relid = c.oid OR (p.relid = i.indrelid AND NOT i.indisvalid)
+                OR (p.relid IS NULL AND NOT i.indisvalid AND EXISTS (
+                    SELECT FROM pg_catalog.pg_locks AS l
+                    WHERE l.pid = p.pid AND l.locktype = 'relation' AND l.relation = i.indrelid
+                        AND l.database = (SELECT oid FROM pg_catalog.pg_database
+                                          WHERE datname = pg_catalog.current_database()))))
+        AS building
 FROM pg_catalog.pg_class AS t
     JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
     JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = :index

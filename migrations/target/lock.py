@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from migrations.clocks import ANY_TIME
 from migrations.errors import LockUnavailable
+from migrations.holder import name_holder
 from migrations.model.work import Identity, Observer
 from migrations.target.journal import statement
 from migrations.target.session import Connection
@@ -121,7 +122,5 @@ async def wait_for_lock(
 
 
 async def _holder(connection: Connection, key: LockKey) -> str:
-    row = await connection.fetchrow(statement("lock_holder", **key.halves))
-    if row is None:
-        return "a session that just ended"
-    return f"pid {row['pid']} ({row['application_name']}), session age {row['session_age_s']:.0f} s"
+    which = statement("locks_on_target", **key.halves)
+    return await name_holder(connection, which) or "a session that just ended"
