@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,7 +12,7 @@ import pytest
 
 from ledger.embedded.kafka import EmbeddedKafka
 from tests.fixtures.postgres import FreshDatabase, TenantDatabases
-from tests.support.fleet import PASSWORD_VARIABLE, Fleet, prepare, tenants_of
+from tests.support.fleet import PASSWORD_VARIABLE, Fleet, Tenant, prepare, tenants_of
 
 RESEND_S = "2"
 """Short, so that a lost command is seen to come again within a test."""
@@ -23,7 +23,7 @@ MakeFleet = Callable[..., Awaitable[Fleet]]
 
 @pytest.fixture
 async def make_fleet(
-    fresh_database: FreshDatabase,
+    superuser_database: FreshDatabase,
     tenant_databases: TenantDatabases,
     topic_prefix: str,
     tmp_path: Path,
@@ -38,10 +38,10 @@ async def make_fleet(
     ) -> Fleet:
         folder = tmp_path / f"fleet{len(made)}" / "migrations"
         folder.mkdir(parents=True)
-        url = await fresh_database()
+        url = await superuser_database()
         tenants = tenants_of(await tenant_databases(databases))
         pool = f"{topic_prefix}-{len(made)}"
-        env = environment(url, pool, bootstrap)
+        env = environment(url, pool, bootstrap, tenants)
         made.append(Fleet(url, pool, tenants, folder, bootstrap, env))
         await prepare(made[-1], port)
         return made[-1]
@@ -72,7 +72,9 @@ async def breakable(make_fleet: MakeFleet, victim: EmbeddedKafka) -> Fleet:
     return await make_fleet(bootstrap=victim.bootstrap)
 
 
-def environment(ledger_url: str, pool: str, bootstrap: str | None) -> dict[str, str]:
+def environment(
+    ledger_url: str, pool: str, bootstrap: str | None, tenants: Sequence[Tenant]
+) -> dict[str, str]:
     """The variables of a fleet's processes: nothing of the developer's own settings."""
     clean = {
         name: value
@@ -85,7 +87,7 @@ def environment(ledger_url: str, pool: str, bootstrap: str | None) -> dict[str, 
         "LEDGER_POOL": pool,
         "LEDGER_RESEND_S": RESEND_S,
         "LEDGER_AGENT_INSECURE_POSTGRES": "true",
-        PASSWORD_VARIABLE: urlsplit(ledger_url).password or "",
+        PASSWORD_VARIABLE: urlsplit(tenants[0].url).password or "",
         **({"LEDGER_KAFKA_BOOTSTRAP": bootstrap} if bootstrap else {}),
     }
 

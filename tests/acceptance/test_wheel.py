@@ -22,7 +22,7 @@ MIGRATION = "-- +migrate Up\nCREATE TABLE made (id int);\n-- +migrate Down\nDROP
 
 
 async def test_the_wheel_brings_everything_for_a_rollout_in_one_process(
-    fresh_database: FreshDatabase, tenant_databases: TenantDatabases, tmp_path: Path
+    superuser_database: FreshDatabase, tenant_databases: TenantDatabases, tmp_path: Path
 ) -> None:
     wheel = await built(tmp_path)
     with zipfile.ZipFile(wheel) as archive:
@@ -31,8 +31,8 @@ async def test_the_wheel_brings_everything_for_a_rollout_in_one_process(
     assert not [name for name in names if name.startswith(("tests/", "ops/"))]
     programs = await installed(wheel, tmp_path)
 
-    env = environment(await fresh_database(), "default", None)
     tenants = tenants_of(await tenant_databases(3))
+    env = environment(await superuser_database(), "default", None, tenants)
     (tmp_path / "fleet.yaml").write_text(fleet_file("default", tenants))
     folder = tmp_path / "migrations"
     folder.mkdir()

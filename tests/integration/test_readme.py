@@ -111,12 +111,12 @@ async def reader(
     tmp_path: Path,
     tenants: Tenants,
     postgres_server: PostgresServer,
-    fresh_database: FreshDatabase,
+    superuser_database: FreshDatabase,
 ) -> Reader:
     """A reader who has done what the README asks for before its commands."""
     write_files(tmp_path, TOUR)
     move_fleet(tmp_path / "fleet.yaml", tenants, postgres_server)
-    exported = {"LEDGER_DATABASE_URL": await fresh_database(), "TENANTS_PASSWORD": PASSWORD}
+    exported = {"LEDGER_DATABASE_URL": await superuser_database(), "TENANTS_PASSWORD": PASSWORD}
     assert exported.keys() == variables_to_export(TOUR)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     surroundings = {

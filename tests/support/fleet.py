@@ -46,6 +46,11 @@ class Tenant:
         """What it is called on its server."""
         return urlsplit(self.url).path.lstrip("/")
 
+    @property
+    def user(self) -> str:
+        """Who migrates it."""
+        return urlsplit(self.url).username or ""
+
     async def value(self, sql: str, *arguments: object) -> Any:
         """The first value that a query gives."""
         connection = await asyncpg.connect(self.url)
@@ -55,7 +60,7 @@ class Tenant:
             await connection.close()
 
     async def execute(self, sql: str) -> None:
-        """Run a script as the superuser."""
+        """Run a script as who migrates it."""
         connection = await asyncpg.connect(self.url)
         try:
             await connection.execute(sql)
@@ -241,10 +246,12 @@ def fleet_file(pool: str, tenants: Iterable[Tenant], port: int | None = None) ->
     template = {
         "host": parts.hostname,
         "port": port or parts.port or 5432,
-        "user": parts.username,
         "password": f"env:{PASSWORD_VARIABLE}",
     }
-    databases = [{"database": tenant.id, "dbname": tenant.name, "pool": pool} for tenant in tenants]
+    databases = [
+        {"database": tenant.id, "dbname": tenant.name, "pool": pool, "user": tenant.user}
+        for tenant in tenants
+    ]
     return json.dumps({"pools": {pool: template}, "databases": databases})
 
 

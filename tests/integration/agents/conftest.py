@@ -238,8 +238,8 @@ class Place:
 
 @pytest.fixture(autouse=True)
 def password(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the superuser's password where the references look."""
-    monkeypatch.setenv(PASSWORD_VARIABLE, urlsplit(postgres_server.admin_url).password or "")
+    """Put the password of the migrating logins where the references look."""
+    monkeypatch.setenv(PASSWORD_VARIABLE, postgres_server.password)
 
 
 @pytest.fixture(params=["local", "kafka"])

@@ -108,11 +108,14 @@ async def database(fresh_database: Callable[[], Awaitable[str]]) -> str:
 
 
 @pytest.fixture
-async def installed(database: str, environment: dict[str, str]) -> str:
+async def installed(
+    superuser_database: Callable[[], Awaitable[str]], environment: dict[str, str]
+) -> str:
     """The address of a ledger without databases; the environment leads to it."""
-    await install(database, uuid4())
-    environment |= {"LEDGER_DATABASE_URL": database, "LEDGER_NAME": "shop"}
-    return database
+    url = await superuser_database()
+    await install(url, uuid4())
+    environment |= {"LEDGER_DATABASE_URL": url, "LEDGER_NAME": "shop"}
+    return url
 
 
 @pytest.fixture

@@ -302,7 +302,7 @@ async def test_a_baseline_is_refused_where_another_tool_left_a_history(world: Wo
 
 async def test_a_look_needs_no_more_than_select_and_writes_nothing(world: World) -> None:
     role = f"reader_{uuid4().hex[:8]}"
-    await world.execute(
+    await world.execute_as_superuser(
         f"{GOOSE}; CREATE ROLE {role} LOGIN PASSWORD 'x'; "
         f"REVOKE ALL ON SCHEMA public FROM PUBLIC; GRANT USAGE ON SCHEMA public TO {role}; "
         f"GRANT SELECT ON goose_db_version TO {role}"
@@ -311,7 +311,7 @@ async def test_a_look_needs_no_more_than_select_and_writes_nothing(world: World)
     found = await standalone_adoption.preview(reader, FOLDER, Adoption())
     assert [one.version for one in found.match.taken] == ["001", "002"]
     assert await world.value("SELECT to_regnamespace('migration_ledger') IS NULL")
-    await world.execute(f"REVOKE SELECT ON goose_db_version FROM {role}")
+    await world.execute_as_superuser(f"REVOKE SELECT ON goose_db_version FROM {role}")
     assert (
         "GRANT SELECT"
         in (await standalone_adoption.preview(reader, FOLDER, Adoption())).match.problem

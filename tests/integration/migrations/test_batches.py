@@ -299,6 +299,7 @@ async def test_a_gate_that_is_shut_is_waited_for_between_batches(users: World) -
 
 
 async def test_active_sessions_above_the_limit_make_it_wait(users: World) -> None:
+    await users.execute_as_superuser(f'GRANT pg_monitor TO "{users.settings.user}"')
     connection = await asyncpg.connect(users.url)
     sleeping = asyncio.create_task(connection.execute("SELECT pg_sleep(3)"))
     outcome = await users.up(data(NOTE, "pause_active=0"))
@@ -306,6 +307,15 @@ async def test_active_sessions_above_the_limit_make_it_wait(users: World) -> Non
     await connection.close()
     assert outcome.verdict is Verdict.DONE, outcome.failure
     assert any("active sessions" in wait for wait in users.hearing.waits)
+
+
+async def test_a_limit_of_active_sessions_that_cannot_be_seen_is_no_free_pass(
+    users: World,
+) -> None:
+    outcome = await users.up(data(NOTE, "pause_active=1000"))
+    assert outcome.failure is not None
+    assert "grant pg_monitor to the migrating user" in outcome.failure.message
+    assert await users.value("SELECT count(*) FROM seen") == 0
 
 
 async def test_without_standbys_no_lag_makes_it_wait(users: World) -> None:
@@ -407,16 +417,14 @@ async def test_a_down_written_by_hand_may_go_in_batches_too(users: World) -> Non
 async def test_the_backup_is_closed_to_everybody_whatever_the_default_privileges(
     users: World,
 ) -> None:
-    await users.execute("""
-        CREATE ROLE data_reader;
-        ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO data_reader, PUBLIC
-    """)
+    await users.execute_as_superuser("CREATE ROLE data_reader")
+    await users.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO data_reader, PUBLIC")
     try:
         await users.up(data(EMPTY, "backup=settings"))
         may = "SELECT has_table_privilege('data_reader', 'migration_ledger.backup_010', 'SELECT')"
         assert await users.value(may) is False
     finally:
-        await users.execute("DROP OWNED BY data_reader; DROP ROLE data_reader")
+        await users.execute_as_superuser("DROP OWNED BY data_reader; DROP ROLE data_reader")
 
 
 async def test_the_same_command_again_goes_on_and_then_repeats_its_report(users: World) -> None:
@@ -430,8 +438,9 @@ async def test_the_same_command_again_goes_on_and_then_repeats_its_report(users:
 
 
 async def test_a_role_of_the_section_owns_what_it_writes(users: World) -> None:
-    await users.execute("""
-        CREATE ROLE data_writer; GRANT ALL ON users, seen TO data_writer;
+    await users.execute_as_superuser(f"""
+        CREATE ROLE data_writer; GRANT data_writer TO "{users.settings.user}";
+        GRANT ALL ON users, seen TO data_writer;
         ALTER TABLE seen ADD made_by name DEFAULT current_user
     """)
     try:
@@ -439,4 +448,4 @@ async def test_a_role_of_the_section_owns_what_it_writes(users: World) -> None:
         assert outcome.verdict is Verdict.DONE, outcome.failure
         assert await users.value("SELECT DISTINCT made_by::text FROM seen") == "data_writer"
     finally:
-        await users.execute("DROP OWNED BY data_writer; DROP ROLE data_writer")
+        await users.execute_as_superuser("DROP OWNED BY data_writer; DROP ROLE data_writer")

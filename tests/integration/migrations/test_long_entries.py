@@ -63,7 +63,7 @@ async def test_whoever_does_not_own_the_journal_keeps_the_reason_of_a_failure(
     world: World,
 ) -> None:
     await world.up(users())
-    await world.execute(
+    await world.execute_as_superuser(
         "DROP ROLE IF EXISTS lodger; CREATE ROLE lodger LOGIN PASSWORD 'p';"
         "GRANT USAGE ON SCHEMA migration_ledger TO lodger;"
         "GRANT CREATE, USAGE ON SCHEMA public TO lodger;"
@@ -82,4 +82,4 @@ async def test_whoever_does_not_own_the_journal_keeps_the_reason_of_a_failure(
     assert refused.failure is not None
     assert "GRANT the owner's role" in refused.failure.message
     assert not await world.has("c")
-    await world.execute("DROP OWNED BY lodger; DROP ROLE lodger")
+    await world.execute_as_superuser("DROP OWNED BY lodger; DROP ROLE lodger")

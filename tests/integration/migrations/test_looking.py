@@ -45,10 +45,12 @@ async def test_a_look_shows_the_journal(world: World) -> None:
 
 async def test_a_plain_user_is_told_which_grants_are_missing(world: World) -> None:
     await world.up(users())
-    await world.execute("DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN PASSWORD 'p'")
+    await world.execute_as_superuser(
+        "DROP ROLE IF EXISTS plain; CREATE ROLE plain LOGIN PASSWORD 'p'"
+    )
     settings = replace(world.settings, user="plain", password=Password("p"))
     found = await inspect(settings)
-    await world.execute("DROP ROLE plain")
+    await world.execute_as_superuser("DROP ROLE plain")
     assert found.reachable
     assert found.failure is not None
     assert found.failure.sqlstate == "42501"
@@ -64,13 +66,13 @@ async def test_a_look_at_nothing_says_why(world: World) -> None:
 
 async def test_a_plain_owner_of_a_database_can_migrate_it(world: World) -> None:
     name = world.settings.database
-    await world.execute(
+    await world.execute_as_superuser(
         "DROP ROLE IF EXISTS landlord; CREATE ROLE landlord LOGIN PASSWORD 'p';"
         f'ALTER DATABASE "{name}" OWNER TO landlord'
     )
     settings = replace(world.settings, user="landlord", password=Password("p"))
     outcome = await standalone.up(settings, [users()], IMPATIENT, world.hearing)
-    await world.execute(
+    await world.execute_as_superuser(
         f'ALTER DATABASE "{name}" OWNER TO postgres; REASSIGN OWNED BY landlord TO postgres;'
         "DROP OWNED BY landlord; DROP ROLE landlord"
     )
@@ -135,14 +137,14 @@ CREATE = "GRANT CREATE ON SCHEMA public TO app;"
 @pytest.fixture
 async def migrator(world: World) -> AsyncIterator[ConnectionSettings]:
     """How a user without any rights gets in, whose migrations run as the role `app`."""
-    await world.execute(
+    await world.execute_as_superuser(
         "REVOKE CREATE ON SCHEMA public FROM PUBLIC;"
         "CREATE ROLE app; CREATE ROLE migrator LOGIN NOINHERIT PASSWORD 'p'"
     )
     try:
         yield replace(world.settings, user="migrator", password=Password("p"), role="app")
     finally:
-        await world.execute(
+        await world.execute_as_superuser(
             "DROP OWNED BY app, migrator CASCADE; DROP ROLE app; DROP ROLE migrator"
         )
 
@@ -155,7 +157,7 @@ async def migrator(world: World) -> AsyncIterator[ConnectionSettings]:
 async def test_a_look_asks_for_the_rights_of_the_role_that_migrations_run_as(
     world: World, migrator: ConnectionSettings, grants: str, in_target: bool
 ) -> None:
-    await world.execute(grants.format(database=world.settings.database))
+    await world.execute_as_superuser(grants.format(database=world.settings.database))
     found = await inspect(migrator)
     assert found.failure is None
     assert found.rights == Rights(TAKE in grants, in_target, superuser=False)
@@ -165,12 +167,12 @@ async def test_who_is_told_to_have_enough_rights_can_migrate_and_who_lacks_some_
     world: World, migrator: ConnectionSettings
 ) -> None:
     database = f'GRANT CREATE ON DATABASE "{world.settings.database}" TO migrator;'
-    await world.execute(database + CREATE)
+    await world.execute_as_superuser(database + CREATE)
     refused = await standalone.up(migrator, [users()], IMPATIENT, world.hearing)
     assert refused.verdict is Verdict.FAILED
     assert not (await rights_of(migrator)).create_in_target
 
-    await world.execute("GRANT app TO migrator")
+    await world.execute_as_superuser("GRANT app TO migrator")
     assert (await rights_of(migrator)).create_in_target
     outcome = await standalone.up(migrator, [users()], IMPATIENT, world.hearing)
     assert outcome.verdict is Verdict.DONE

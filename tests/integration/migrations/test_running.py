@@ -160,7 +160,7 @@ async def test_an_order_overtaken_in_the_middle_of_its_transaction_is_refused(
         "database_uuid, owner, 9, 9, xid, now(), 0, made_by FROM migration_ledger.journal "
         "ORDER BY seq DESC LIMIT 1"
     )
-    await world.execute("CREATE EXTENSION dblink")
+    await world.execute_as_superuser("CREATE EXTENSION dblink")
     other = f"SELECT dblink_exec('{world.url}', $$ {overtake} $$)"
     outcome = await world.up(smuggled(EMAIL, EMAIL.up.statements[0].text, other))
     assert outcome.verdict is Verdict.REFUSED
@@ -235,17 +235,16 @@ async def test_work_outside_the_ledger_needs_leave_and_is_told_at_the_next_conta
 async def test_a_role_owns_what_the_migration_makes_and_the_journal_stays_ours(
     world: World,
 ) -> None:
-    await world.execute("GRANT ALL ON SCHEMA public TO tenant_app")
     made = migration("001", "CREATE TABLE users (id int)")
-    options = replace(made.up.options, role="tenant_app")
+    options = replace(made.up.options, role=world.owner)
     with_role = replace(made, up=replace(made.up, options=options))
     assert (await world.up(with_role)).verdict is Verdict.DONE
     owner = "SELECT tableowner FROM pg_tables WHERE tablename = 'users'"
-    assert await world.value(owner) == "tenant_app"
+    assert await world.value(owner) == world.owner
 
 
 async def test_settings_of_one_migration_do_not_reach_the_next(world: World) -> None:
-    leak = migration("001", "SET work_mem = '1MB';\nSET ROLE tenant_app")
+    leak = migration("001", f"SET work_mem = '1MB';\nSET ROLE {world.owner}")
     check = migration(
         "002",
         "SELECT 1",

@@ -45,16 +45,18 @@ async def _verdict(connection: asyncpg.Connection, statement: str) -> str | None
     return None
 
 
-async def test_the_server_allows_what_we_call_transactional(fresh_database: FreshDatabase) -> None:
-    found = await verdicts(await fresh_database(), ALLOWED_INSIDE)
+async def test_the_server_allows_what_we_call_transactional(
+    superuser_database: FreshDatabase,
+) -> None:
+    found = await verdicts(await superuser_database(), ALLOWED_INSIDE)
     assert [statement for statement, state in found.items() if state is not None] == []
 
 
 @pytest.mark.parametrize("statements", [REFUSED_INSIDE_AND_RUN_OUTSIDE, REFUSED_INSIDE_AND_BY_US])
 async def test_the_server_refuses_what_we_run_outside_or_refuse(
-    fresh_database: FreshDatabase, postgres_server: PostgresServer, statements: tuple[str, ...]
+    superuser_database: FreshDatabase, postgres_server: PostgresServer, statements: tuple[str, ...]
 ) -> None:
-    found = await verdicts(await fresh_database(), statements)
+    found = await verdicts(await superuser_database(), statements)
     unknown = SINCE_15 if postgres_server.version.startswith("14") else frozenset[str]()
     expected = {
         statement: SYNTAX_ERROR if statement in unknown else ACTIVE_SQL_TRANSACTION

@@ -24,6 +24,7 @@ from migrations.model.work import (
 )
 from migrations.runner import run
 from migrations.target.session import ConnectionSettings
+from tests.fixtures.postgres import owner_of
 
 LEDGER = "ledger-1"
 IMPATIENT = Limits(lock_timeout_s=0.2, retry_budget=1, retry_for_s=5, advisory_wait_s=1)
@@ -98,6 +99,8 @@ class World:
     url: str
     hearing: Hearing = field(default_factory=Hearing)
     position: int = 0
+    superuser_url: str = ""
+    """For what a test has to make that its migrating login may not."""
 
     @property
     def settings(self) -> ConnectionSettings:
@@ -158,11 +161,16 @@ class World:
 
     async def execute(self, sql: str) -> None:
         """Run a script on a connection of its own."""
-        connection = await asyncpg.connect(self.url)
-        try:
-            await connection.execute(sql)
-        finally:
-            await connection.close()
+        await _execute(self.url, sql)
+
+    async def execute_as_superuser(self, sql: str) -> None:
+        """Run a script as the superuser: roles, extensions, rights."""
+        await _execute(self.superuser_url, sql)
+
+    @property
+    def owner(self) -> str:
+        """The role that the database belongs to, of which its migrating login is a member."""
+        return owner_of(self.settings.database)
 
     async def journal(self) -> list[tuple[str, str, int, str]]:
         """What the journal says of migrations, in order."""
@@ -171,6 +179,14 @@ class World:
     async def has(self, relation: str) -> bool:
         """Whether a table or index is there."""
         return bool(await self.value(f"SELECT to_regclass('{relation}') IS NOT NULL"))
+
+
+async def _execute(url: str, sql: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
 
 
 def expecting(outcome: Outcome) -> Expectation:

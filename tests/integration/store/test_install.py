@@ -25,8 +25,10 @@ from tests.fixtures.postgres import FreshDatabase, PostgresServer
 from tests.integration.store.conftest import LEDGER_ID, some_events
 
 
-async def test_the_first_event_says_that_the_log_was_created(fresh_database: FreshDatabase) -> None:
-    url = await fresh_database()
+async def test_the_first_event_says_that_the_log_was_created(
+    superuser_database: FreshDatabase,
+) -> None:
+    url = await superuser_database()
     made = await install(url, LEDGER_ID, Metadata(reason="first ledger"))
     assert (made.ledger_id, made.created) == (LEDGER_ID, True)
     pool = await open_pool(url)
@@ -46,8 +48,8 @@ async def test_installing_again_is_harmless(ledger_url: str, log: EventLog, pool
     assert (await check(pool)).position == 3
 
 
-async def test_two_who_install_at_once_make_one_ledger(fresh_database: FreshDatabase) -> None:
-    url = await fresh_database()
+async def test_two_who_install_at_once_make_one_ledger(superuser_database: FreshDatabase) -> None:
+    url = await superuser_database()
     first, second = await asyncio.gather(install(url, UUID(int=1)), install(url, UUID(int=2)))
     assert first.ledger_id == second.ledger_id
     pool = await open_pool(url)
@@ -56,9 +58,9 @@ async def test_two_who_install_at_once_make_one_ledger(fresh_database: FreshData
 
 
 async def test_an_empty_database_is_refused_and_names_ledger_init(
-    fresh_database: FreshDatabase,
+    superuser_database: FreshDatabase,
 ) -> None:
-    url = await fresh_database()
+    url = await superuser_database()
     pool = await open_pool(url)
     with pytest.raises(NotInstalled, match="ledger init"):
         await check(pool)

@@ -35,9 +35,9 @@ class Ledger:
 
 
 @pytest.fixture
-async def ledger(fresh_database: FreshDatabase) -> AsyncIterator[Ledger]:
+async def ledger(superuser_database: FreshDatabase) -> AsyncIterator[Ledger]:
     """Return a fresh ledger."""
-    url = await fresh_database()
+    url = await superuser_database()
     await install(url, UUID(int=1))
     pool = await open_pool(url)
     yield Ledger(url, pool, EventLog(pool), ReadModels(pool), Timelines(pool))
