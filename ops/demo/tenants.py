@@ -1,6 +1,7 @@
 """The fleet of the demo: forty customers' databases on one server, as a team would find them.
 
-All have the same `users` table with 2,000 to 4,000 rows, owned by the application's role. In six of
+All have the same `users` table with 2,000 to 4,000 rows. Each database belongs to a role of its
+own; one login is a member of that role, migrates this database and gets into no other. In six of
 them people have registered twice, once as `ada@…` and once as `Ada@…`: nobody knows that yet.
 """
 
@@ -26,20 +27,16 @@ NAMES = (
 )
 TWICE = ("cobalt", "ember", "harbor", "lotus", "onyx", "summit")
 """Where the data is not what the second release expects; never the canary."""
-APPLICATION = "tenant_app"
-MIGRATOR = "migrator"
 TEMPLATE = "tenant_template"
 MOST_ROWS = 4000
 MAKERS = 4
 """Databases made at once: most of it is waiting for the disk."""
 
-CREATE_ROLES = f"""
-    CREATE ROLE {APPLICATION} NOLOGIN;
-    CREATE ROLE {MIGRATOR} LOGIN PASSWORD '{{password}}' IN ROLE {APPLICATION};
+CREATE_ROLES = """
+    CREATE ROLE "{owner}" NOLOGIN;
+    CREATE ROLE "{migrator}" LOGIN PASSWORD '{password}' IN ROLE "{owner}"
 """
 CREATE_USERS = """
-    GRANT ALL ON SCHEMA public TO tenant_app;
-    SET ROLE tenant_app;
     CREATE TABLE users (
         id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         email       text  NOT NULL UNIQUE,
@@ -73,10 +70,13 @@ CREATE_USERS = """
             (ARRAY['Ada', 'Grace', 'Edsger', 'Barbara', 'Tony'])[1 + n % 5] AS first,
             (ARRAY['Lovelace', 'Hopper', 'Dijkstra', 'Liskov', 'Hoare', 'Knuth'])[1 + n % 6] AS last
         ) AS person;
-    RESET ROLE;
+    -- Whoever owns a copy of this database owns the table in it.
+    ALTER TABLE users OWNER TO pg_database_owner;
 """
 CREATE_TEMPLATE = f"CREATE DATABASE {TEMPLATE}"
-CREATE_TENANT = f'CREATE DATABASE "{{name}}" TEMPLATE {TEMPLATE} OWNER {MIGRATOR}'
+CREATE_TENANT = f'CREATE DATABASE "{{name}}" TEMPLATE {TEMPLATE} OWNER "{{owner}}"'
+CLOSE = 'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC'
+"""Else every login of the server gets in."""
 KEEP_SOME = "DELETE FROM users WHERE id > $1"
 REGISTER_TWICE = """
     INSERT INTO users (email, first_name, last_name)
@@ -94,6 +94,16 @@ def customers(number: int) -> tuple[str, ...]:
     return tuple(name for name in NAMES if name in kept)
 
 
+def owner_of(customer: str) -> str:
+    """The role that a customer's database and all in it belong to; nobody logs in as it."""
+    return f"{customer}_owner"
+
+
+def migrator_of(customer: str) -> str:
+    """The login that migrates one customer's database, and reaches no other."""
+    return f"{customer}_migrator"
+
+
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """The server of the tenants (a superuser's connection string) and the demo's folder."""
@@ -103,22 +113,32 @@ class Fleet:
     names: tuple[str, ...] = NAMES
 
     async def make(self, progress: Progress) -> None:
-        """Make roles, databases, the password's file and `fleet.yaml`."""
-        password = secrets.token_urlsafe(16)
-        await self._run("postgres", CREATE_ROLES.format(password=password))
+        """Make roles, databases, the passwords' files and `fleet.yaml`."""
+        (self.folder / "secrets").mkdir(mode=0o700)
         await self._run("postgres", CREATE_TEMPLATE)
         await self._run(TEMPLATE, CREATE_USERS)
         waiting, made = iter(enumerate(self.names)), count(1)
 
         async def some() -> None:
             for number, name in waiting:
-                await self._run("postgres", CREATE_TENANT.format(name=name))
+                await self._make_one(name)
                 await self._vary(name, MOST_ROWS - 50 * (number * 17 % len(self.names)))
                 progress(next(made), len(self.names))
 
         await asyncio.gather(*(some() for _ in range(MAKERS)))
-        self._write_secret(password)
         self._write_fleet()
+
+    async def _make_one(self, name: str) -> None:
+        """The roles of a customer, the database, and the password where agents read it."""
+        password = secrets.token_urlsafe(16)
+        owner, migrator = owner_of(name), migrator_of(name)
+        roles = CREATE_ROLES.format(owner=owner, migrator=migrator, password=password)
+        await self._run("postgres", roles)
+        await self._run("postgres", CREATE_TENANT.format(name=name, owner=owner))
+        await self._run("postgres", CLOSE.format(name=name))
+        file = self.folder / "secrets" / name
+        file.touch(mode=0o600)
+        file.write_text(f"{password}\n", encoding="utf-8")
 
     async def _vary(self, name: str, rows: int) -> None:
         connection = await asyncpg.connect(self._url_of(name))
@@ -139,24 +159,18 @@ class Fleet:
     def _url_of(self, database: str) -> str:
         return urlunsplit(urlsplit(self.url)._replace(path=f"/{database}"))
 
-    def _write_secret(self, password: str) -> None:
-        file = self.folder / "secrets" / MIGRATOR
-        file.parent.mkdir(mode=0o700)
-        file.touch(mode=0o600)
-        file.write_text(f"{password}\n", encoding="utf-8")
-
     def _write_fleet(self) -> None:
         place = urlsplit(self.url)
         common = {
             "host": place.hostname,
             "port": place.port,
-            "user": MIGRATOR,
-            "password": f"file:{MIGRATOR}",
-            "role": APPLICATION,
+            "password": "file:{database}",
         }
         databases = [
             {
                 "database": name,
+                "user": migrator_of(name),
+                "role": owner_of(name),
                 "labels": {
                     "tier": "gold" if number % 5 == 0 else "silver",
                     "region": "eu" if number % 2 else "us",

@@ -1,6 +1,14 @@
 -- Twelve tenant databases with a few thousand users each; run once, by psql, when the server is new.
+-- Each has an owner, whom nobody logs in as, and a login of its own that migrates it and nothing else.
 
-CREATE DATABASE tenant_01;
+\getenv password POSTGRES_PASSWORD
+
+SELECT format('CREATE ROLE owner_%1$s NOLOGIN', tenant),
+    format('CREATE ROLE migrator_%1$s LOGIN PASSWORD %2$L IN ROLE owner_%1$s', tenant, :'password')
+FROM generate_series(1, 12) AS n, LATERAL (SELECT lpad(n::text, 2, '0')) AS named (tenant)
+\gexec
+
+CREATE DATABASE tenant_01 OWNER owner_01;
 \connect tenant_01
 
 CREATE TABLE users (
@@ -34,7 +42,15 @@ SELECT
     (ARRAY['CH', 'FR', 'US'])[1 + n % 3]
 FROM generate_series(1, 3000) AS n;
 
+-- Whoever owns a copy of this database owns the table in it.
+ALTER TABLE users OWNER TO pg_database_owner;
+
 \connect postgres
-SELECT format('CREATE DATABASE tenant_%s TEMPLATE tenant_01', lpad(n::text, 2, '0'))
+SELECT format('CREATE DATABASE tenant_%1$s TEMPLATE tenant_01 OWNER owner_%1$s', lpad(n::text, 2, '0'))
 FROM generate_series(2, 12) AS n
+\gexec
+
+-- Else every login of the server gets into every database.
+SELECT format('REVOKE ALL ON DATABASE tenant_%s FROM PUBLIC', lpad(n::text, 2, '0'))
+FROM generate_series(1, 12) AS n
 \gexec
