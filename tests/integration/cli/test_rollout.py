@@ -5,10 +5,12 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
 from ledger.cli.app.exits import ExitCode
+from tests.fixtures.postgres import FreshDatabase
 from tests.integration.cli.conftest import Fleet
 from tests.support.program import LedgerProgram, StartLedger
 
@@ -219,9 +221,22 @@ async def test_a_check_tabulates_what_is_there_and_what_is_not(
     assert check.code == ExitCode.FAILED
     found = {one["database"]: one for one in check.items}
     assert (found["t0"]["reachable"], found["t0"]["tls"]) == (True, False)
-    assert found["t0"]["rights"] == "superuser"
+    assert found["t0"]["rights"] == "enough"
     assert found["gone"]["reachable"] is False
     assert "127.0.0.1:1/gone" in found["gone"]["problem"]
+
+
+async def test_a_check_tells_a_user_who_is_superuser(
+    ledger: LedgerProgram, installed: str, superuser_database: FreshDatabase
+) -> None:
+    parts = urlsplit(await superuser_database())
+    await ledger(
+        *("fleet", "add", "root", "--password", "env:ROOT", "--sslmode", "disable"),
+        *("--url", f"postgresql://{parts.username}@{parts.hostname}:{parts.port}{parts.path}"),
+    )
+    allowed = {"ROOT": unquote(parts.password or ""), "LEDGER_AGENT_INSECURE_POSTGRES": "true"}
+    check = await ledger("fleet", "check", "-o", "json", **allowed)
+    assert [one["rights"] for one in check.items] == ["superuser"]
 
 
 async def test_no_password_is_ever_written(
