@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 
 from agents import scheduler
@@ -15,7 +16,7 @@ from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus, LocalReader
 from ledger.bus.port import BusMisconfigured, Message, Received
 from ledger.contracts.envelope import Metadata
-from ledger.contracts.registry import Expected, Mode
+from ledger.contracts.registry import Expected, Mode, RunLimits
 from ledger.contracts.reports import (
     CommandRefused,
     ContentMissing,
@@ -32,7 +33,7 @@ from migrations import standalone
 from migrations.formats.bundle import load_files
 from migrations.model.migration import SourceFile
 from migrations.model.work import Limits, Silence
-from tests.fixtures.postgres import TenantDatabases
+from tests.fixtures.postgres import AsSuperuser, TenantDatabases
 from tests.integration.agents.conftest import (
     ADD_NOTE,
     BROKEN,
@@ -331,6 +332,27 @@ async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone
         finished = await inside_desk.finished(lost)
     assert finished.failure is not None
     assert (finished.verdict, finished.failure.kind) == (Verdict.FAILED, "unreachable")
+
+
+async def test_a_table_that_another_role_holds_is_reported_as_a_lock_timeout_and_no_defect(
+    inside: Place, inside_desk: Desk, tenant_database: str, as_superuser: AsSuperuser
+) -> None:
+    holder = await asyncpg.connect(as_superuser(tenant_database))
+    await holder.execute("BEGIN; LOCK users IN ACCESS SHARE MODE")
+    limits = RunLimits(lock_timeout_s=0.2, retry_for_s=0.5)
+    held = inside_desk.apply(tenant_database, [ADD_NOTE], limits=limits)
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(held, files=[ADD_NOTE])
+        failure = (await inside_desk.finished(held)).failure
+        await holder.close()
+        free = inside_desk.apply(tenant_database, [ADD_NOTE], limits=limits)
+        await inside_desk.send(free)
+        assert (await inside_desk.finished(free)).verdict is Verdict.DONE
+    assert failure is not None
+    assert (failure.kind, failure.sqlstate) == ("lock_timeout", "55P03")
+    assert failure.blocker == (
+        f"pid {holder.get_server_pid()}, another role's session; grant pg_read_all_stats to see it"
+    )
 
 
 async def test_a_cancelled_command_is_rolled_back_at_once(
