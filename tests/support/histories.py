@@ -199,6 +199,21 @@ def ordered(story: Story, a: int, b: int, c: int) -> list[Placed]:
     return [(f"rollout-{rollout}", event)]
 
 
+def retried(story: Story, a: int, b: int, c: int) -> list[Placed]:
+    """Databases are asked for again at once and ordered one by one, as `rollout retry` has it."""
+    if not story.rollouts:
+        return []
+    rollout = list(story.rollouts)[a % len(story.rollouts)]
+    chosen = story.rollouts[rollout][: 1 + b]
+    request = e.RetryRequested(rollout=rollout, databases=chosen)
+    orders = [
+        order
+        for number, _ in enumerate(chosen)
+        for order in ordered(story, a, number, (0, 3)[c % 2])
+    ]
+    return [(f"rollout-{rollout}", request), *orders]
+
+
 def reported(story: Story, a: int, b: int, c: int) -> list[Placed]:
     if not story.orders:
         return []
@@ -410,6 +425,7 @@ MOVES: tuple[Callable[[Story, int, int, int], list[Placed]], ...] = (
     decided,
     looked,
     seen,
+    retried,
 )
 
 

@@ -7,15 +7,14 @@ change  some columns of a row; nothing happens where there is no such row
 ```
 
 Merging a batch gives the same rows as applying its patches one by one, with fewer statements. A
-batch owns the dicts of the patches it was given and changes them: every patch brings its own.
+patch never changes: what is merged is a new one, so patches may share their values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger.store.views.tables import ANSWERED_LOOK, ATTEMPT, PARTS, SPOKEN_HEAD, TABLES, Table
@@ -33,15 +32,14 @@ PUT, CHANGE = PatchKind.PUT, PatchKind.CHANGE
 """Looked up once: an enum's member costs more than the comparison."""
 
 
-@dataclass(slots=True)
-class Patch:
+class Patch(NamedTuple):
     """One row's change. `fills` are columns to set only where they are NULL (`change` only)."""
 
     table: Table
     kind: PatchKind
     key: tuple[Any, ...]
-    sets: dict[str, Any]
-    fills: dict[str, Any] | None = None
+    sets: Mapping[str, Any]
+    fills: Mapping[str, Any] | None = None
 
 
 SPEAKING = frozenset({SPOKEN_HEAD, ANSWERED_LOOK})
@@ -74,7 +72,7 @@ class Batch:
                 if row is None or patch.kind is not CHANGE:
                     layer[patch.key] = patch
                 else:
-                    _merge(row, patch)
+                    layer[patch.key] = _merged(row, patch)
             elif patch.table in PARTS:
                 self._add_part(patch)
             else:
@@ -108,10 +106,11 @@ class Batch:
         row = self._plain[whole].get(key)
         column, wanted = _condition(patch)
         if row is None or column not in row.sets:
-            pending = self._layers[patch.table][0].setdefault(patch.key, patch)
-            pending.sets.update(patch.sets)
+            layer = self._layers[patch.table][0]
+            pending = layer.get(patch.key)
+            layer[patch.key] = patch if pending is None else _merged(pending, patch)
         elif row.sets[column] == wanted:
-            _merge(row, patch)
+            self._plain[whole][key] = _merged(row, patch)
 
 
 def _is_plain(table: Table) -> bool:
@@ -125,11 +124,11 @@ def _condition(patch: Patch) -> tuple[str, Any]:
     return "finished_position", None
 
 
-def _merge(row: Patch, change: Patch) -> None:
-    sets = row.sets
-    sets.update(change.sets)
+def _merged(row: Patch, change: Patch) -> Patch:
+    """Both as one patch, which is of the kind and the table of `row`."""
+    sets = {**row.sets, **change.sets}
     if not row.fills and not change.fills:
-        return
+        return Patch(row.table, row.kind, row.key, sets)
     fills = {name: value for name, value in (row.fills or {}).items() if name not in sets}
     for name, value in (change.fills or {}).items():
         if row.kind is not CHANGE or name in sets:
@@ -137,7 +136,7 @@ def _merge(row: Patch, change: Patch) -> None:
                 sets[name] = value
         elif fills.get(name) is None:
             fills[name] = value
-    row.fills = fills
+    return Patch(row.table, row.kind, row.key, sets, fills)
 
 
 def _add_guarded(layers: list[Layer], patch: Patch) -> None:

@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -181,7 +180,7 @@ def skipped(event: r.MigrationSkipped, place: EventPlace) -> list[Patch]:
         checksum=event.checksum,
         outside=True,
     )
-    return [replace(patch, kind=PatchKind.ENSURE)]
+    return [patch._replace(kind=PatchKind.ENSURE)]
 
 
 def migration_failed(event: r.MigrationFailed, place: EventPlace) -> list[Patch]:
@@ -314,4 +313,4 @@ def _journalled(database: str, entry: r.JournalEntry, place: EventPlace) -> Patc
         outside=not entry.rollout,
     )
     rollout = entry.rollout or None
-    return replace(patch, kind=PatchKind.ENSURE, sets=patch.sets | {"rollout": rollout})
+    return patch._replace(kind=PatchKind.ENSURE, sets={**patch.sets, "rollout": rollout})

@@ -88,20 +88,21 @@ class Filling:
         rest: list[Patch] = []
         for key, row in layer.items():
             known = bool(there) and hash(key) in there
-            if known or (table is APPLIED and not self._look_up_order(batch, row)):
+            whole = self._with_order(batch, row) if table is APPLIED and not known else row
+            if known or whole is None:
                 rest.append(row)
             elif row.kind is not CHANGE:
-                new.append(row)
+                new.append(whole)
         return whole_rows(table, new), rest
 
-    def _look_up_order(self, batch: Batch, row: Patch) -> bool:
-        """What `APPLIED.computed` does where rows are not copied; false if it has to do it."""
-        if row.sets["ordered_position"] is None:
-            found = batch.ordered_position(row.sets["command"], row.sets["position"])
-            if found is None and self._there[ATTEMPT]:
-                return False
-            row.sets["ordered_position"] = found or 0
-        return True
+    def _with_order(self, batch: Batch, row: Patch) -> Patch | None:
+        """What `APPLIED.computed` does where rows are not copied; `None` if it has to do it."""
+        if row.sets["ordered_position"] is not None:
+            return row
+        found = batch.ordered_position(row.sets["command"], row.sets["position"])
+        if found is None and self._there[ATTEMPT]:
+            return None
+        return row._replace(sets={**row.sets, "ordered_position": found or 0})
 
     async def _change(self, table: Table, rows: Sequence[Patch]) -> None:
         if not rows:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ledger.contracts import events as e
 from ledger.contracts.envelope import UnknownMessage
 from ledger.store.log.log import NewEvent
 from ledger.store.views.advance import advance, catch_up, rebuild
@@ -22,7 +23,7 @@ SMALL = st.integers(0, 11)
 MOVES = st.lists(st.tuples(st.integers(0, 25), SMALL, SMALL, SMALL), min_size=5, max_size=60)
 NAMES = count()
 FULL: list[Move] = [
-    (kind, a, b, a + b) for a in range(4) for b in range(12) for kind in (*range(13), 7, 9, 6, 8)
+    (kind, a, b, a + b) for a in range(4) for b in range(12) for kind in (*range(14), 7, 9, 6, 8)
 ]
 """Every move with many choices: a history that leaves rows in every table."""
 
@@ -61,6 +62,65 @@ async def test_whatever_happened_a_replay_agrees_with_what_was_projected_bit_by_
 
     assert found.differences == ()
     assert found.position == found.head
+
+
+REQUESTS = (
+    e.RolloutStarted,
+    e.RolloutPaused,
+    e.RolloutResumed,
+    e.RollbackStarted,
+    e.RolloutAborted,
+    e.RetryRequested,
+    e.OutcomeResolved,
+    e.CheckRequested,
+)
+"""What a person asks for."""
+BEGUN: list[Move] = [(0, 0, 0, 0)] * 3 + [(3, 2, 1, 1)]
+"""Three databases and a rollout on all of them."""
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(moves=st.lists(st.tuples(st.integers(3, 13), SMALL, SMALL, SMALL), max_size=20))
+async def test_after_every_request_the_live_tables_are_what_a_replay_makes_of_the_log(
+    ledger: Ledger, moves: list[Move]
+) -> None:
+    waiting = False
+    for stream, event in Story(f"s{next(NAMES)}").tell([*BEGUN, *moves]):
+        if waiting and not isinstance(event, e.MigrationOrdered | e.RollbackOrdered):
+            # What was ordered on a request is projected together with it.
+            await ledger.models.caught_up()
+            assert (await replayed(ledger)).differences == ()
+        waiting = isinstance(event, REQUESTS) or (
+            waiting and isinstance(event, e.MigrationOrdered | e.RollbackOrdered)
+        )
+        await ledger.append(stream, event)
+    await ledger.models.caught_up()
+    assert (await replayed(ledger)).differences == ()
+
+
+@pytest.mark.parametrize("databases", [1, 2, 12])
+async def test_each_database_of_a_retry_keeps_the_command_of_its_own_order(
+    ledger: Ledger, databases: int
+) -> None:
+    story = Story(f"s{next(NAMES)}")
+    told = list(story.tell([(0, 0, 0, 0)] * databases + [(3, databases - 1, 1, 0)]))
+    for stream, event in told:
+        await ledger.append(stream, event)
+    await ledger.models.caught_up()
+    for stream, event in story.tell([(13, 0, databases, 0)]):
+        await ledger.append(stream, event)
+    await ledger.models.caught_up()
+
+    rows = await ledger.pool.fetch("SELECT database, command FROM ledger.planned_database")
+
+    assert {row["database"]: row["command"] for row in rows} == {
+        order.database: order.command for order in story.orders
+    }
+    assert len(story.orders) == databases
 
 
 @pytest.mark.parametrize("limit", [1, 5, 1000])

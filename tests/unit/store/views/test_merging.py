@@ -103,6 +103,30 @@ def test_a_row_to_be_ensured_does_not_swallow_the_one_before() -> None:
     assert [layer["acme", "1"].kind for layer in layers] == [PatchKind.PUT, PatchKind.ENSURE]
 
 
+def test_what_two_patches_share_is_not_changed_by_what_is_merged_into_one_of_them() -> None:
+    shared = {"pool": "a"}
+    fills = {"journal_head": "first"}
+    first = Patch(FLEET_DATABASE, PatchKind.CHANGE, ("acme",), shared, fills)
+    second = Patch(FLEET_DATABASE, PatchKind.CHANGE, ("bolt",), shared, fills)
+
+    (layer,) = merged(first, second, change({"host": "filled"}, pool="b", journal_head="told"))
+
+    assert (layer["bolt",].sets, layer["bolt",].fills) == ({"pool": "a"}, {"journal_head": "first"})
+    assert (shared, fills) == ({"pool": "a"}, {"journal_head": "first"})
+    assert layer[KEY].sets == {"pool": "b", "journal_head": "told"}
+
+
+def test_what_waits_for_its_row_does_not_change_what_it_shares_either() -> None:
+    shared = {"journal_head": "one"}
+    one = Patch(SPOKEN_HEAD, PatchKind.CHANGE, ("acme", UUID(int=1)), shared)
+    two = Patch(SPOKEN_HEAD, PatchKind.CHANGE, ("bolt", UUID(int=1)), shared)
+
+    (layer,) = merged(one, two, head(1, "two"))
+
+    assert layer["bolt", UUID(int=1)].sets == {"journal_head": "one"}
+    assert layer["acme", UUID(int=1)].sets == {"journal_head": "two"}
+
+
 def head(command: int, value: str) -> Patch:
     return Patch(
         SPOKEN_HEAD, PatchKind.CHANGE, ("acme", UUID(int=command)), {"journal_head": value}
