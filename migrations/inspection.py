@@ -23,9 +23,11 @@ from migrations.target.entries import Entry, State
 from migrations.target.failure import from_error
 from migrations.target.journal import Record, latest_by_version, statement
 from migrations.target.session import (
+    DRIVER_ERRORS,
     Connection,
     ConnectionSettings,
     close_session,
+    is_connection_lost,
     open_session,
     server_version,
 )
@@ -109,8 +111,11 @@ async def _in_session(
         return Inspection(reachable=False, failure=from_error(error))
     try:
         return await look(connection, target, settings.role)
-    except (asyncpg.InterfaceError, OSError) as error:
-        return Inspection(reachable=False, failure=from_error(error))
+    except DRIVER_ERRORS as error:
+        if not is_connection_lost(connection, error):
+            return Inspection(reachable=False, failure=from_error(error))
+        lost = Unreachable(f"{settings.place}: the connection was lost in a look; look again")
+        return Inspection(reachable=False, failure=from_error(lost))
     finally:
         await close_session(connection)
 
@@ -174,6 +179,8 @@ async def _look(
     except PoolerRefused as error:
         return replace(found, failure=from_error(error))
     except asyncpg.PostgresError as error:
+        if is_connection_lost(connection, error):
+            raise
         failure = from_error(error)
         remedy = _REMEDY if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
         return replace(found, failure=replace(failure, message=failure.message + remedy))

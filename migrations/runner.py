@@ -5,7 +5,8 @@
        └──────────── connection lost: ask the journal again ◀─────────┘
 
 A lost connection is never a result. Whether a COMMIT that got no answer took effect is read from
-the journal over a new connection, and the plan made from it goes on. Every attempt that was not
+the journal over a new connection, and the plan made from it goes on. While the journal could not be
+asked again nobody knows its head, and the outcome says so. Every attempt that was not
 refused has committed its epoch in the target before `run` returns, and every step its journal entry
 before it is reported.
 """
@@ -17,8 +18,6 @@ import random
 import time
 from dataclasses import dataclass, field
 from typing import assert_never
-
-import asyncpg
 
 from migrations.acquire import acquire
 from migrations.adoption.takeover import adopt, release
@@ -47,6 +46,7 @@ from migrations.running.resolve import resolve
 from migrations.step import run_step, stop_step
 from migrations.target.failure import from_error
 from migrations.target.session import (
+    DRIVER_ERRORS,
     ConnectionSettings,
     close_session,
     is_connection_lost,
@@ -73,17 +73,25 @@ class _Attempt:
     finished: list[StepOutcome] = field(default_factory=list)
     identity: Identity | None = None
     head: str | None = None
+    """The journal's, as far as it is known: not while a session's last word got no answer."""
+    let_in: bool = False
+    """Whether a session got to work, so that something may have been written."""
     outside: tuple[OutsideChange, ...] = ()
     adopted: Adopted | None = None
 
     def learn(self, target: Target) -> None:
         if target.met:
             self.identity = target.identity
-            self.head = target.head
+            self.head = None if target.overtaken else target.head
+
+    def doubt(self) -> None:
+        """A session is gone, and whatever it sent last may have been committed."""
+        self.head = None
 
     def meet(self, target: Target, observer: Observer) -> None:
         """Learn who was reached, and tell once what was done there outside of a ledger."""
         self.learn(target)
+        self.let_in = True
         if target.outside and not self.outside:
             self.outside = target.outside
             observer.found_outside(self.outside)
@@ -164,7 +172,7 @@ async def _once(
         if error.transient:
             raise _ConnectionLost(error, progressed=False) from None
         return attempt.outcome(Verdict.FAILED, from_error(error))
-    before = len(attempt.finished)
+    before, let_in = len(attempt.finished), attempt.let_in
     try:
         target = await acquire(
             connection, settings, work, limits, observer, allow_outside=allow_outside
@@ -172,14 +180,19 @@ async def _once(
         attempt.meet(target, observer)
         return await _execute(attempt, target)
     except Refused as error:
-        return attempt.outcome(Verdict.REFUSED, from_error(error))
+        # After a session that worked and was lost, it cannot be said that nothing was tried.
+        verdict = Verdict.FAILED if let_in else Verdict.REFUSED
+        return attempt.outcome(verdict, from_error(error))
     except RunError as error:
         return attempt.outcome(Verdict.FAILED, from_error(error))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        if not is_connection_lost(connection, error):
+    except Exception as error:
+        if is_connection_lost(connection, error):
+            attempt.doubt()
+            progressed = len(attempt.finished) > before
+            raise _ConnectionLost(_lost(settings), progressed=progressed) from None
+        if isinstance(error, DRIVER_ERRORS):
             return attempt.outcome(Verdict.FAILED, from_error(error))
-        progressed = len(attempt.finished) > before
-        raise _ConnectionLost(_lost(settings), progressed=progressed) from None
+        raise
     finally:
         await close_session(connection)
 

@@ -11,8 +11,6 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-import asyncpg
-
 from migrations.backfill.run_batches import run_batches
 from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
 from migrations.model.migration import Direction, Migration
@@ -25,7 +23,7 @@ from migrations.running.transactional import elapsed_ms, run_transactional
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.failure import from_error, in_file, located
 from migrations.target.lock import try_lock
-from migrations.target.session import is_connection_lost
+from migrations.target.session import DRIVER_ERRORS, is_connection_lost
 from migrations.target.target import Target
 
 SHORT_CHARS = 600
@@ -76,7 +74,7 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
         raise
     except RunError as error:
         failure = in_file(from_error(error), run.migration, run.direction)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except DRIVER_ERRORS as error:
         if is_connection_lost(target.connection, error):
             raise
         failure = from_error(error)
@@ -161,6 +159,6 @@ async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
             if found is not None:
                 return found.outcome
             return await _failed(target, run.migration, run.direction, _CANCELLED, duration)
-    except (TimeoutError, OSError, RunError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except (*DRIVER_ERRORS, RunError):
         target.connection.terminate()
         return cancelled

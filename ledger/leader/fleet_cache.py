@@ -31,6 +31,19 @@ MOVES_THE_HEAD = frozenset(Verdict) - {Verdict.REFUSED}
 """Verdicts of attempts that believed the journal they read; a refused one did not."""
 
 
+UNREAD = "unreachable"
+"""The failure kind of an answer for which no journal could be asked."""
+
+
+def leaves_in_doubt(report: AttemptFinished) -> bool:
+    """Whether the journal may have moved without this last word knowing how far.
+
+    Mirrored by the query `latest_orders`.
+    """
+    unread = report.failure is not None and report.failure.kind == UNREAD
+    return report.journal_head is None and (report.verdict is Verdict.FAILED or unread)
+
+
 class Roster(Mapping[str, DatabaseRecord]):
     """Databases by id, as they are now."""
 
@@ -94,10 +107,15 @@ class Roster(Mapping[str, DatabaseRecord]):
                 pass
 
     def _hear(self, report: AttemptFinished) -> None:
-        """The last word on the latest order: only one that tells the head ends older doubts."""
+        """The last word on the latest order: only one that tells the head ends older doubts.
+
+        One that worked, or may have, and does not tell the head raises a new one.
+        """
         if report.journal_head is not None and report.verdict in MOVES_THE_HEAD:
             self._doubted[report.database] = False
             self._expect(report.database, {"journal_head": report.journal_head})
+        elif leaves_in_doubt(report):
+            self._doubted[report.database] = True
         self._mark(report.database, self._doubted.get(report.database, False))
 
     def _mark(self, database: str, unanswered: bool) -> None:

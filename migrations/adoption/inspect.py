@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import asyncpg
-
 from migrations.adoption.history import ForeignHistory
 from migrations.adoption.history_tables import histories, history_for, known_tool
 from migrations.errors import AdoptionRefused, Unreachable
 from migrations.model.work import Adoption
-from migrations.target.session import Connection, ConnectionSettings, close_session, open_session
+from migrations.target.session import (
+    DRIVER_ERRORS,
+    Connection,
+    ConnectionSettings,
+    close_session,
+    open_session,
+)
 
 APPLICATION_NAME = "migration-ledger look"
 """What `pg_stat_activity` shows."""
@@ -31,7 +35,7 @@ async def histories_in(
         if adoption is not None and adoption.table:
             return (await _named(connection, adoption),)
         return await histories(connection)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except DRIVER_ERRORS:
         return ()
     finally:
         await close_session(connection)

@@ -27,7 +27,12 @@ from migrations.running.retry import StatementFailed, failed_at
 from migrations.running.telemetry import statement_span
 from migrations.sql.literals import quote_ident
 from migrations.sql.statements import split
-from migrations.target.session import Connection, ConnectionSettings, is_connection_lost
+from migrations.target.session import (
+    DRIVER_ERRORS,
+    Connection,
+    ConnectionSettings,
+    is_connection_lost,
+)
 from migrations.target.target import transaction_ended
 
 PARSED = 128
@@ -166,7 +171,7 @@ class GuardedConnection:
         try:
             with statement_span(stage.settings, stage.schema, statement):
                 answer = await call()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except DRIVER_ERRORS as error:
             self._note(error, statement)
             raise
         if stage.in_transaction and not stage.connection.is_in_transaction():

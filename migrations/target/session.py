@@ -44,6 +44,15 @@ SESSION_SETTINGS = {
 }
 """Sent with the start-up packet, so that they cost nothing and RESET ALL returns to them."""
 
+DRIVER_ERRORS = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
+"""What a call of the driver raises. The last one is what it says when the server's farewell comes
+at the moment at which the session is used."""
+
 _CANNOT_BE_RETRIED = ("28", "3D", "42")
 """SQLSTATE classes that stay: authentication, no such database, no such setting or right."""
 
@@ -165,7 +174,7 @@ async def open_session(
             statement_cache_size=0,
             server_settings=server_settings,
         )
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+    except (*DRIVER_ERRORS, ValueError) as error:
         raise _unreachable(settings, error) from None
 
 
@@ -173,7 +182,7 @@ async def close_session(connection: Connection) -> None:
     """Say good-bye within a bounded time, else cut the socket; never raises for a lost peer."""
     try:
         await connection.close(timeout=CLOSE_TIMEOUT_S)
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except DRIVER_ERRORS:
         connection.terminate()
     except asyncio.CancelledError:
         connection.terminate()
@@ -191,6 +200,7 @@ def is_connection_lost(connection: Connection, error: BaseException) -> bool:
     gone = (
         *(OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError),
         *(asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError),
+        asyncpg.InternalClientError,
     )
     return isinstance(error, gone) or connection.is_closed()
 
@@ -233,7 +243,7 @@ def _tls_context(root: str | None, certificate: str | None, key: str | None) -> 
 def _unreachable(settings: ConnectionSettings, error: Exception) -> Unreachable:
     place = settings.place
     match error:
-        case asyncpg.ConnectionDoesNotExistError() | asyncpg.ConnectionFailureError():
+        case asyncpg.PostgresConnectionError() | asyncpg.InternalClientError():
             # What the driver itself says of a connection that ended before the server had answered.
             return _closed(place)
         case ssl.SSLEOFError() | ssl.SSLZeroReturnError():

@@ -72,6 +72,8 @@ class Target:
     entries: tuple[Entry, ...]
     epoch_kept: bool
     """Whether this attempt's epoch is committed in the target."""
+    overtaken: bool = False
+    """Whether somebody else has written since, so that `head` is not the journal's any more."""
     outside: tuple[OutsideChange, ...] = ()
     said: frozenset[Key] = frozenset()
     """What the journal holds of this command."""
@@ -214,11 +216,12 @@ class Target:
     async def broken_guard(self) -> LockLost | StaleEpoch | TransactionEnded:
         """Which guard refused; asked outside of a transaction."""
         record = await self.read_journal()
+        self.overtaken = record is not None and record.head != self.head
         if record is not None and record.epoch > self.epoch:
             return stale_epoch(self.epoch)
         if not await still_held(self.connection, self.key):
             return LockLost("the script dropped the migrator's advisory lock; correct it")
-        if record is not None and record.head != self.head:
+        if self.overtaken:
             return LockLost("another migrator wrote the journal meanwhile; try again")
         return transaction_ended()
 

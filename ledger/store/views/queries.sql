@@ -12,7 +12,7 @@ WHERE $1::text[] IS NULL OR database = ANY ($1)
 ORDER BY database
 
 -- latest_orders: the latest order of each database, and whether one that was given since an answer
--- last told the journal's head is unanswered
+-- last told the journal's head is unanswered, or was answered by one that did not know it
 SELECT known.database, known.command, silent.database IS NOT NULL AS unanswered
 FROM ledger.fleet_database AS known
 LEFT JOIN (
@@ -20,7 +20,9 @@ LEFT JOIN (
     FROM ledger.attempt AS attempt
     JOIN ledger.fleet_database AS fleet ON fleet.database = attempt.database
     LEFT JOIN ledger.attempt AS heard ON heard.command = fleet.head_command
-    WHERE attempt.verdict IS NULL AND fleet.command IS NOT NULL
+    WHERE fleet.command IS NOT NULL
+      AND (attempt.verdict IS NULL OR attempt.verdict = 'failed'
+           OR attempt.verdict <> 'done' AND attempt.failure_kind = 'unreachable')
       AND attempt.ordered_position > coalesce(heard.ordered_position, 0)
 ) AS silent ON silent.database = known.database
 

@@ -33,7 +33,8 @@ class FleetRow:
 class LatestOrder(NamedTuple):
     """The latest order of a database since it last moved, if there was one.
 
-    `unanswered` says that an order given since the journal's head was last told has no answer.
+    `unanswered` says that an order given since the journal's head was last told has no answer, or
+    one that did not know it.
     """
 
     database: str
