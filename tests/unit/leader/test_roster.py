@@ -14,7 +14,7 @@ from ledger.contracts.events import (
     DatabaseSuspended,
     MigrationOrdered,
 )
-from ledger.contracts.registry import Expected, Mode, RunLimits
+from ledger.contracts.registry import Expected, FailureDetail, Mode, RunLimits
 from ledger.contracts.reports import (
     AttemptFinished,
     DatabaseIdentified,
@@ -44,7 +44,9 @@ def told(event: Event, stream: str = "rollout-r1/reports") -> Recorded:
     return Recorded(7, stream, 1, uuid4(), event, Metadata(), "service", START)
 
 
-def finished(command: UUID, head: str | None, verdict: Verdict = Verdict.DONE) -> Recorded:
+def finished(
+    command: UUID, head: str | None, verdict: Verdict = Verdict.DONE, kind: str = ""
+) -> Recorded:
     return told(
         AttemptFinished(
             database="acme",
@@ -54,6 +56,7 @@ def finished(command: UUID, head: str | None, verdict: Verdict = Verdict.DONE) -
             verdict=verdict,
             changed=1,
             journal_head=head,
+            failure=FailureDetail(kind=kind, message="no") if kind else None,
         )
     )
 
@@ -130,6 +133,36 @@ def test_an_order_that_ran_out_and_said_so_leaves_nothing_unanswered() -> None:
     fleet = roster()
     fleet.saw([ordered(NEW), finished(NEW, None, Verdict.EXPIRED)])
     assert not fleet["acme"].unanswered
+
+
+@pytest.mark.parametrize(
+    ("verdict", "kind"),
+    [
+        (Verdict.FAILED, "unreachable"),
+        (Verdict.FAILED, "internal"),
+        (Verdict.FAILED, "lock_lost"),
+        (Verdict.EXPIRED, "unreachable"),
+        (Verdict.CANCELLED, "unreachable"),
+    ],
+)
+def test_an_answer_that_does_not_know_the_head_leaves_it_in_doubt(
+    verdict: Verdict, kind: str
+) -> None:
+    fleet = roster()
+    fleet.saw([ordered(OLD), finished(OLD, None, verdict, kind)])
+    assert unanswered(fleet) == ["acme"]
+    fleet.saw([ordered(NEW), finished(NEW, None, Verdict.REFUSED, "reference")])
+    assert unanswered(fleet) == ["acme"], "a refusal settles nothing of before"
+    newest = uuid4()
+    fleet.saw([ordered(newest), finished(newest, "head-2")])
+    assert unanswered(fleet) == []
+
+
+def test_a_refusal_or_a_look_at_a_journal_that_is_not_ours_raises_no_doubt() -> None:
+    fleet = roster()
+    fleet.saw([ordered(OLD), finished(OLD, None, Verdict.REFUSED, "identity")])
+    fleet.saw([ordered(NEW), finished(NEW, None, Verdict.CANCELLED, "cancelled")])
+    assert unanswered(fleet) == []
 
 
 @pytest.mark.parametrize("how", ["repoint", "reinstate"])
