@@ -39,28 +39,36 @@ TRY_AGAIN_S = 1.0
 
 
 class Unfinished:
-    """Which messages of each partition are still worked on, and what may be committed. Pure."""
+    """Which messages of each partition are still worked on, and what may be committed. Pure.
+
+    Messages of a partition come in the order of their offsets. One that does not go on begins
+    another reading: the partition moved and came back, or the broker lost everything and counts from
+    0 again. What was committed in the reading before says nothing of this one.
+    """
 
     def __init__(self) -> None:
-        self._open: dict[int, set[int]] = {}
+        self._open: dict[int, dict[int, Received]] = {}
         self._next: dict[int, int] = {}
         self._committed: dict[int, int] = {}
 
     def took(self, message: Received) -> None:
         """`message` is in hand; a message that came before is in hand again."""
-        self._open.setdefault(message.partition, set()).add(message.offset)
-        self._next[message.partition] = max(
-            self._next.get(message.partition, 0), message.offset + 1
-        )
+        partition = message.partition
+        if message.offset < self._next.get(partition, 0):
+            self._committed.pop(partition, None)
+        self._open.setdefault(partition, {})[message.offset] = message
+        self._next[partition] = message.offset + 1
 
     def finished(self, message: Received) -> None:
-        """`message` needs nothing more."""
-        self._open.get(message.partition, set()).discard(message.offset)
+        """`message` needs nothing more; another one may stand in its place by now."""
+        still_open = self._open.get(message.partition, {})
+        if still_open.get(message.offset) == message:
+            del still_open[message.offset]
 
     def to_commit(self) -> dict[int, int]:
         """Per partition the next offset to read after a restart, where that has changed."""
         positions = {
-            partition: min(self._open.get(partition) or {next_})
+            partition: min((next_, *self._open.get(partition, ())))
             for partition, next_ in self._next.items()
         }
         return {
@@ -162,5 +170,7 @@ class Inbox:
         if isinstance(command, CancelCommand):
             self._scheduler.cancel(command.cancels)
             self._unfinished.finished(message)
-        elif not self._scheduler.submit(Job(command, message, self._clock())):
-            self._unfinished.finished(message)
+        elif not self._scheduler.submit(job := Job(command, message, self._clock())):
+            # In hand already; where it is the same message, it is finished with that job.
+            if self._scheduler.message_of(job.id) != message:
+                self._unfinished.finished(message)

@@ -24,6 +24,7 @@ from agents.errors import TextRefused
 from agents.job import Job, JobPhase, Stop
 from agents.texts import Library, texts_of
 from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.messages import Received
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,11 @@ class Scheduler:
     def in_hand(self) -> int:
         """How many jobs are waiting or running."""
         return len(self._jobs)
+
+    def message_of(self, command: UUID) -> Received | None:
+        """The message that a command in hand came with."""
+        job = self._jobs.get(command)
+        return job.message if job is not None else None
 
     def jobs(self) -> list[Job]:
         """Everything in hand."""

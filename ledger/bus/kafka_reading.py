@@ -7,6 +7,8 @@ What aiokafka makes easy to get wrong, and what is done here about it:
 - a member that was evicted still believes in its assignment: positions are committed, refusals are
   noted and nothing else; the fence in the target databases is the safety.
 - a member can get stuck after its id was forgotten: repeated refusals make a new consumer.
+- a member's positions belong to one assignment: after a rebalance, and when a broker came back
+  empty, reading begins anew, so only what was read since then is committed.
 - defaults that lose messages (`auto_offset_reset=latest`, automatic commits): all are set here.
 """
 
@@ -14,11 +16,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from ledger.bus import tracing
@@ -127,9 +130,13 @@ class KafkaReader:
             raise BusUnavailable(
                 f"{self._topic} cannot be read ({what(error)}); the next poll connects again"
             ) from None
-        for message in received:
-            self._positions[message.partition] = message.offset + 1
+        self._read(received)
         return received
+
+    def _read(self, messages: Sequence[Received]) -> None:
+        """Take note of how far reading has come."""
+        for message in messages:
+            self._positions[message.partition] = message.offset + 1
 
     async def _ready(self, consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
         """Read every partition that the topic has by now."""
@@ -156,6 +163,20 @@ class KafkaReader:
             logger.debug("a consumer of %s did not stop cleanly", self._topic)
 
 
+class _Anew(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Says when partitions were assigned."""
+
+    def __init__(self, assigned: Callable[[], None]) -> None:
+        self._assigned = assigned
+
+    def on_partitions_revoked(self, revoked: object) -> None:
+        """Work goes on, whoever owns its partition."""
+
+    def on_partitions_assigned(self, assigned: object) -> None:
+        """Tell."""
+        self._assigned()
+
+
 class KafkaMember(KafkaReader):
     """A member of a group on one topic."""
 
@@ -163,11 +184,16 @@ class KafkaMember(KafkaReader):
         super().__init__(options, topic, {}, 0)
         self._client = replace(self._client, group=group)
         self._group = group
+        self._began: dict[int, int] = {}
         self._paused = False
         self._refusals = 0
 
     async def commit(self, positions: Mapping[int, int]) -> None:
-        """Keep the next offset of each partition. Raises `BusUnavailable` without an answer."""
+        """Keep the next offset of each partition. Raises `BusUnavailable` without an answer.
+
+        Offsets from before the assignment, or beyond what was read in it, are left out: what they
+        stand for is read again, and finished with that.
+        """
         consumer = self._consumer
         if not positions or consumer is None:
             return
@@ -175,9 +201,11 @@ class KafkaMember(KafkaReader):
             TopicPartition(self._topic, partition): offset
             for partition, offset in positions.items()
             if TopicPartition(self._topic, partition) in consumer.assignment()
+            and self._was_read(partition, offset)
         }
         if not mine:
-            # All of them moved. aiokafka takes an empty commit for a mistake of its caller.
+            # All of them moved, or were not read again yet. aiokafka takes an empty commit for a
+            # mistake of its caller.
             return
         try:
             with tracing.settling(self._topic, self._client):
@@ -204,13 +232,26 @@ class KafkaMember(KafkaReader):
             self._consumer.resume(*self._consumer.paused())
 
     def _make(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            self._topic,
-            group_id=self._group,
-            **self._options,
-            **CONSUMER_OPTIONS,
-            **GROUP_OPTIONS,
+        consumer = AIOKafkaConsumer(
+            group_id=self._group, **self._options, **CONSUMER_OPTIONS, **GROUP_OPTIONS
         )
+        consumer.subscribe([self._topic], listener=_Anew(self._begin))
+        return consumer
+
+    def _begin(self) -> None:
+        """Another assignment: nothing of it has been read."""
+        self._began.clear()
+        self._positions.clear()
+
+    def _read(self, messages: Sequence[Received]) -> None:
+        for message in messages:
+            self._began.setdefault(message.partition, message.offset)
+        super()._read(messages)
+
+    def _was_read(self, partition: int, offset: int) -> bool:
+        """Whether reading has come past `offset` in this assignment."""
+        began, reached = self._began.get(partition), self._positions.get(partition)
+        return began is not None and reached is not None and began <= offset <= reached
 
     async def _ready(self, consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
         """Replace a stuck consumer; keep partitions that came while paused quiet too."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 
 from ledger.bus.kafka import KafkaBus
-from ledger.bus.port import BusUnavailable, Message
+from ledger.bus.port import BusUnavailable, GroupMember, Message, Received
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.topics import commands_topic
 from ledger.embedded.kafka import EmbeddedKafka
@@ -107,4 +109,83 @@ async def test_a_broker_that_comes_back_empty_gets_its_topics_again(
                 keys |= {m.key for m in await member.poll(0.5, 100) if m.value == b"again"}
             except BusUnavailable:
                 await asyncio.sleep(0.2)
+    await bus.close()
+
+
+async def publish_again(bus: KafkaBus, topic: str, messages: Sequence[Message]) -> None:
+    """Publish to a broker that has just come back."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await bus.ensure_topics([topic])
+                await bus.publish(messages)
+                return
+            except BusUnavailable:
+                await asyncio.sleep(0.2)
+
+
+async def take_again(member: GroupMember, count: int, word: bytes) -> list[Received]:
+    """Messages of the new life, through what the old one leaves behind."""
+    taken: dict[str, Received] = {}
+    async with asyncio.timeout(2 * PATIENCE_S):
+        while len(taken) < count:
+            try:
+                taken |= {m.key: m for m in await member.poll(0.5, 100) if m.value == word}
+            except BusUnavailable:
+                await asyncio.sleep(0.2)
+    return list(taken.values())
+
+
+async def kept_and_ends(bootstrap: str, topic: str, group: str) -> dict[int, tuple[int, int]]:
+    """Per partition the offset that the group has kept, and where the partition ends."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await admin.start()
+    await consumer.start()
+    try:
+        kept = await admin.list_consumer_group_offsets(group)
+        ends = await consumer.end_offsets([one for one in kept if one.topic == topic])
+        return {one.partition: (kept[one].offset, end) for one, end in ends.items()}
+    finally:
+        await consumer.stop()
+        await admin.close()
+
+
+@pytest.mark.parametrize(("before", "after"), [(60, 20), (20, 60)])
+async def test_of_a_broker_that_comes_back_empty_nothing_is_passed_over_by_old_positions(
+    own_kafka: EmbeddedKafka, topic_prefix: str, before: int, after: int
+) -> None:
+    topic = commands_topic(topic_prefix)
+    bus = KafkaBus(KafkaSettings(own_kafka.bootstrap), "test", publish_s=3.0)
+    member = await bus.join(topic, topic)
+    await bus.publish(numbered(topic, before))
+    received = await take(member, before)
+    old = {message.partition: 0 for message in received}
+    for message in received:
+        old[message.partition] = max(old[message.partition], message.offset + 1)
+    await member.commit(old)
+    own_kafka.lose_data()
+    again = [Message(topic, f"again-{n}", b"again") for n in range(after)]
+    await publish_again(bus, topic, again)
+
+    # What ends only now in an agent's hands is committed at any time until it is read again.
+    first: dict[str, Received] = {}
+    async with asyncio.timeout(2 * PATIENCE_S):
+        while not first:
+            try:
+                first = {m.key: m for m in await member.poll(0.5, 1) if m.value == b"again"}
+                await member.commit(old)
+            except BusUnavailable:
+                await asyncio.sleep(0.2)
+    for partition, (kept, end) in (await kept_and_ends(own_kafka.bootstrap, topic, topic)).items():
+        read = [m.offset + 1 for m in first.values() if m.partition == partition]
+        assert kept <= end
+        assert kept <= max(read, default=0)
+    await member.close()
+
+    other = KafkaBus(KafkaSettings(own_kafka.bootstrap), "test", publish_s=3.0)
+    successor = await other.join(topic, topic)
+    seen = {m.key for m in await take_again(successor, after - len(first), b"again")}
+    assert seen | set(first) == {message.key for message in again}
+    await other.close()
     await bus.close()

@@ -67,6 +67,47 @@ def test_a_message_that_is_delivered_again_is_unfinished_again() -> None:
     assert unfinished.to_commit() == {0: 3}
 
 
+def test_a_broker_that_counts_from_0_again_is_followed_and_nothing_beyond_its_end_is_kept() -> None:
+    unfinished = Unfinished()
+    for offset in range(50):
+        unfinished.took(message(offset))
+        unfinished.finished(message(offset))
+    unfinished.committed({0: 50})
+    unfinished.took(other := Received("t", 0, 0, "k", b"of the new life", ()))
+    assert unfinished.to_commit() == {0: 0}
+    unfinished.finished(other)
+    assert unfinished.to_commit() == {0: 1}
+
+
+def test_what_was_kept_of_an_earlier_life_is_kept_again_in_the_new_one() -> None:
+    unfinished = Unfinished()
+    for _ in range(2):
+        unfinished.took(message(0))
+        unfinished.finished(message(0))
+        assert unfinished.to_commit() == {0: 1}
+        unfinished.committed({0: 1})
+        assert unfinished.to_commit() == {}
+
+
+def test_work_of_an_earlier_life_does_not_finish_the_message_in_its_place() -> None:
+    unfinished = Unfinished()
+    unfinished.took(message(3))
+    for offset in range(4):
+        unfinished.took(Received("t", 0, offset, "k", b"of the new life", ()))
+    unfinished.finished(message(3))
+    for offset in range(3):
+        unfinished.finished(Received("t", 0, offset, "k", b"of the new life", ()))
+    assert unfinished.to_commit() == {0: 3}
+
+
+def test_work_that_outlives_its_broker_holds_no_position_beyond_what_was_read() -> None:
+    unfinished = Unfinished()
+    unfinished.took(message(9))
+    unfinished.took(new := Received("t", 0, 0, "k", b"of the new life", ()))
+    unfinished.finished(new)
+    assert unfinished.to_commit() == {0: 1}
+
+
 @given(st.permutations(range(12)), st.integers(0, 12))
 def test_no_unfinished_message_is_ever_passed_over(order: list[int], ended: int) -> None:
     unfinished = Unfinished()
@@ -135,6 +176,50 @@ async def answered_while_no_report_is_published(turns: int) -> int:
         await box.turn(member)
         await scheduler.idle()
     return len(answered)
+
+
+async def test_a_command_that_is_delivered_again_while_it_runs_is_not_passed_over() -> None:
+    outbox = Outbox(LocalBus(LocalBroker()))
+    running = asyncio.Event()
+
+    async def work(job: Job) -> None:
+        await running.wait()
+        job.answered = True
+
+    scheduler = Scheduler(
+        LIMIT,
+        LIMIT,
+        Library(Texts(1024)),
+        work,
+        lambda job: None,
+        lambda job: box.over(job),
+        outbox.hurry,
+        lambda: NOW,
+    )
+    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW)
+    member = Again()
+    await box.turn(member)
+    await box.turn(member)
+    await box.commit(member)
+    assert member.kept == {0: 0}
+    running.set()
+    await scheduler.idle()
+    await box.commit(member)
+    assert member.kept == {0: 1}
+
+
+class Again(Partition):
+    """A partition whose only command is delivered with every poll."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[int, int] = {}
+
+    async def poll(self, timeout_s: float, limit: int) -> Sequence[Received]:
+        return [_received(0)]
+
+    async def commit(self, positions: Mapping[int, int]) -> None:
+        self.kept.update(positions)
 
 
 async def test_reports_that_gather_keep_no_command_from_being_taken() -> None:
