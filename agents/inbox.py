@@ -42,8 +42,8 @@ class Unfinished:
     """Which messages of each partition are still worked on, and what may be committed. Pure.
 
     Messages of a partition come in the order of their offsets. One that does not go on begins
-    another reading: the partition moved and came back, or the broker lost everything and counts from
-    0 again. What was committed in the reading before says nothing of this one.
+    another reading: the partition moved and came back, or the broker lost everything and counts
+    from 0 again. What was committed in the reading before says nothing of this one.
     """
 
     def __init__(self) -> None:
@@ -170,7 +170,21 @@ class Inbox:
         if isinstance(command, CancelCommand):
             self._scheduler.cancel(command.cancels)
             self._unfinished.finished(message)
-        elif not self._scheduler.submit(job := Job(command, message, self._clock())):
-            # In hand already; where it is the same message, it is finished with that job.
-            if self._scheduler.message_of(job.id) != message:
-                self._unfinished.finished(message)
+            return
+        taken = self._scheduler.submit(Job(command, message, self._clock()))
+        # The very message that is in hand already is finished with its job.
+        if not taken and self._scheduler.message_of(command.command) != message:
+            self._unfinished.finished(message)
+
+    def hear(self, message: Received, pool: str) -> None:
+        """Take what every agent is told: whoever works on a cancelled command of `pool` stops.
+
+        It need not own the command's partition any more. The partition's owner hears of it too, and
+        what cannot be read here is parked there.
+        """
+        try:
+            command = decode_command(message)
+        except UnknownMessage:
+            return
+        if isinstance(command, CancelCommand) and command.pool == pool:
+            self._scheduler.cancel(command.cancels)

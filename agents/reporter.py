@@ -88,6 +88,12 @@ class Reporter:
         """Texts are not here; they are waited for."""
         self.say(ContentMissing(database=command.database, command=command.command, sha256=hashes))
 
+    def refused(self, command: ApplyCommand, failure: FailureDetail) -> None:
+        """This delivery of the command is not tried, whatever came of an earlier one."""
+        self.say(
+            CommandRefused(database=command.database, command=command.command, failure=failure)
+        )
+
     def finished(
         self,
         command: ApplyCommand,
@@ -99,9 +105,7 @@ class Reporter:
     ) -> None:
         """The last word on the command; a refusal is said as such first."""
         if verdict is Verdict.REFUSED and failure is not None:
-            self.say(
-                CommandRefused(database=command.database, command=command.command, failure=failure)
-            )
+            self.refused(command, failure)
         self.say(
             AttemptFinished(
                 database=command.database,

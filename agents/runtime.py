@@ -30,6 +30,7 @@ from agents.worker import Worker
 from ledger.bus.port import Bus, BusError, BusUnavailable, GroupMember, Reader
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.topics import (
+    CANCELS,
     CONTENT,
     HEARTBEATS,
     PARKED,
@@ -50,6 +51,8 @@ FLUSH_S = 10.0
 TRY_AGAIN_S = 1.0
 TEXTS_POLL_S = 1.0
 TEXTS_BATCH = 50
+CANCELLATIONS_POLL_S = 1.0
+CANCELLATIONS_BATCH = 500
 
 
 def now() -> datetime:
@@ -84,6 +87,7 @@ class Agent:
         self._pulse = HeartbeatSender(bus, settings, version, self._scheduler, clock)
         self._member: GroupMember | None = None
         self._reader: Reader | None = None
+        self._cancellations: Reader | None = None
         self._read_again = False
         self._asked = asyncio.Event()
         self._forced = asyncio.Event()
@@ -96,9 +100,11 @@ class Agent:
     async def start(self) -> None:
         """Join the pool. Raises `BusUnavailable` or `BusMisconfigured`."""
         remember_salted_passwords()
-        await self._bus.ensure_topics([self.topic, REPORTS, CONTENT, HEARTBEATS, PARKED])
+        await self._bus.ensure_topics([self.topic, REPORTS, CONTENT, CANCELS, HEARTBEATS, PARKED])
         if self._reader is None:
             self._reader = await self._bus.read(CONTENT, {})
+        if self._cancellations is None:
+            self._cancellations = await self._bus.read(CANCELS, {})
         self._member = await self._bus.join(self.topic, agents_group(self._settings.pool))
 
     async def run(self) -> None:
@@ -106,12 +112,15 @@ class Agent:
 
         Raises `BusMisconfigured`. When cancelled, ends as after two calls of `stop`.
         """
-        if not await self._started() or self._member is None or self._reader is None:
+        if not await self._started() or self._member is None:
             return
-        names = ("outbox", "texts", "heartbeat", "inbox")
+        if self._reader is None or self._cancellations is None:
+            return
+        names = ("outbox", "texts", "cancellations", "heartbeat", "inbox")
         loops = (
             self._outbox.run(),
             self._read_texts(self._reader),
+            self._hear_cancellations(self._cancellations),
             self._pulse.run(),
             self._inbox.run(self._member),
         )
@@ -181,8 +190,9 @@ class Agent:
         with suppress(BusError):
             await self._inbox.commit(member)
         await member.close()
-        if self._reader is not None:
-            await self._reader.close()
+        for reader in (self._reader, self._cancellations):
+            if reader is not None:
+                await reader.close()
 
     async def _read_texts(self, reader: Reader) -> None:
         """Take every text that comes by. Raises `BusMisconfigured`."""
@@ -197,6 +207,16 @@ class Agent:
                     self._texts.take(message)
             except BusUnavailable as error:
                 logger.warning("texts cannot be taken: %s", error)
+                await asyncio.sleep(TRY_AGAIN_S)
+
+    async def _hear_cancellations(self, reader: Reader) -> None:
+        """Stop what is cancelled, whoever owns its partition. Raises `BusMisconfigured`."""
+        while True:
+            try:
+                for message in await reader.poll(CANCELLATIONS_POLL_S, CANCELLATIONS_BATCH):
+                    self._inbox.hear(message, self._settings.pool)
+            except BusUnavailable as error:
+                logger.warning("cancellations cannot be heard: %s", error)
                 await asyncio.sleep(TRY_AGAIN_S)
 
     def _text_arrived(self) -> None:

@@ -10,7 +10,7 @@ from agents.errors import ReferenceRefused
 from agents.secrets import resolve
 from agents.settings import AgentSettings
 from ledger.bus.port import Bus, BusError
-from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
+from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
 from migrations.inspection import Inspection, inspect
 from migrations.target.session import ConnectionSettings, Password
 
@@ -41,7 +41,7 @@ async def _broker(bus: Bus, settings: AgentSettings) -> AsyncIterator[Finding]:
     try:
         await bus.start()
         yield Finding("broker", True, "answers")
-        topics = [commands_topic(settings.pool), REPORTS, CONTENT, HEARTBEATS, PARKED]
+        topics = [commands_topic(settings.pool), REPORTS, CONTENT, CANCELS, HEARTBEATS, PARKED]
         await bus.ensure_topics(topics)
         yield Finding("topics", True, ", ".join(topics))
     except BusError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import assert_never
 
 from agents.reporter import failure_of, identity_of
 from ledger.contracts.commands import ApplyCommand, InspectCommand
@@ -25,7 +26,7 @@ from migrations.model.work import (
     StepOutcome,
     Work,
 )
-from migrations.running.plan import outcome_of
+from migrations.running.plan import begun_or_applied, outcome_of
 from migrations.target.entries import WORDS, State
 
 
@@ -121,7 +122,16 @@ def holds(command: ApplyCommand, found: Inspection) -> bool:
         ref.version in latest and latest[ref.version].state is State.APPLIED
         for ref in command.migrations
     ]
-    return all(applied) if command.mode is OrderedMode.UP else not any(applied)
+    match command.mode:
+        case OrderedMode.UP:
+            return all(applied)
+        case OrderedMode.ROLLBACK:
+            ours = begun_or_applied(found.entries, command.rollout)
+            return not any(ref.version in ours for ref in command.migrations)
+        case OrderedMode.DOWN | OrderedMode.ADOPT:
+            return not any(applied)
+        case _:
+            assert_never(command.mode)
 
 
 def inspected(

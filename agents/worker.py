@@ -8,9 +8,11 @@ AttemptStarted ─▶ expired? stale? texts wrong? secret refused? ──▶ Com
                                             AttemptFinished
 ```
 
-What was taken back by a cancellation, before it began or while it ran, or came too late or, by our
-clock, too early, is answered from the journal: an earlier delivery of the command may have done all
-of it. Where our clock and the database's, or the ledger's, are apart, nothing is begun.
+What was taken back by a cancellation, before it began or while it ran, came too late or, by our
+clock, too early, or was overtaken by a later order is answered from the journal: an earlier
+delivery of the command may have done all of it. Another agent may be at work on it, too, so it is
+answered under the target's lock: as long as somebody holds that, only the wait is told.
+Where our clock and the database's, or the ledger's, are apart, nothing is begun.
 
 The checks here only save a connection: what keeps a stale order out is the fence in the database.
 """
@@ -25,6 +27,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from agents.answers import BY_ORDER, CHANGED, NOT_BEGUN, Answer, Ended, answer, left_by, size
 from agents.errors import AgentError
 from agents.job import Job, Stop
 from agents.outbox import Outbox
@@ -35,27 +38,25 @@ from agents.tracing import CONVENTIONAL, process_span
 from agents.translation import (
     adoption_of,
     expectation_of,
-    holds,
     inspected,
-    journalled,
     limits_of,
     work_of,
 )
 from ledger import telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
-from ledger.contracts.registry import FailureDetail, Mode
+from ledger.contracts.registry import FailureDetail
 from ledger.contracts.reports import DatabaseInspected, Verdict
 from migrations import inspection, runner
 from migrations.adoption import inspect
-from migrations.adoption.outcome import told
 from migrations.clocks import Clock
-from migrations.errors import ClockApart, IdentityMismatch
+from migrations.errors import ClockApart, IdentityMismatch, StaleEpoch, TooLate
 from migrations.inspection import Inspection
 from migrations.model import work
-from migrations.model.work import Failure
+from migrations.model.work import Epoch, Failure
 from migrations.target.preconditions import check_expected, outside_changes
 from migrations.target.session import ConnectionSettings
+from migrations.target.target import stale_epoch
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ class Worker:
             if job.stop is not Stop.ORDERED or not isinstance(command, ApplyCommand) or not task:
                 raise
             task.uncancel()
-            return await self._taken_back(command, reporter, "cancelled by order")
+            return await self._taken_back(command, reporter, _cancelled(BY_ORDER))
 
     async def _do(self, job: Job, reporter: Reporter) -> Verdict:
         match job.command:
@@ -141,14 +142,15 @@ class Worker:
 
     async def _apply(self, job: Job, command: ApplyCommand, reporter: Reporter) -> Verdict:
         if job.stop is Stop.ORDERED:
-            return await self._taken_back(command, reporter, "cancelled before it began")
-        try:
-            self._check_time(command)
-        except AttemptRefused as refused:
+            return await self._taken_back(command, reporter, _cancelled(NOT_BEGUN))
+        if (untimely := self._untimely(command)) is not None:
             # An earlier delivery may have been at work in time, and its answer lost.
-            return await self._given_back(command, reporter, refused)
+            return await self._taken_back(command, reporter, untimely)
+        if self._is_overtaken(command):
+            return await self._taken_back(command, reporter, _overtaken(command))
+        if (unfit := _unfit(job, command)) is not None:
+            return await self._taken_back(command, reporter, unfit)
         try:
-            self._check(job, command)
             connection = self._connection(command)
         except AttemptRefused as refused:
             reporter.finished(command, refused.verdict, failure=refused.failure)
@@ -159,7 +161,12 @@ class Worker:
             work_of(command, job.migrations, self._settings.programs, self._checked),
             limits_of(command.limits),
             reporter,
+            may_begin=lambda: self._clock() < command.expires_at,
         )
+        if outcome.failure is not None and outcome.failure.kind == TooLate.kind:
+            return await self._taken_back(command, reporter, _expired(command))
+        if outcome.failure is not None and outcome.failure.kind == StaleEpoch.kind:
+            return await self._taken_back(command, reporter, _overtaken(command))
         for step in outcome.steps:
             reporter.step_finished(step)
         if outcome.adopted is not None:
@@ -174,19 +181,12 @@ class Worker:
         )
         return verdict
 
-    async def _taken_back(self, command: ApplyCommand, reporter: Reporter, why: str) -> Verdict:
-        """Answer a command that must not go on because it was ordered so."""
-        ended = AttemptRefused(Verdict.CANCELLED, _failure(Verdict.CANCELLED.value, why))
-        return await self._given_back(command, reporter, ended)
-
-    async def _given_back(
-        self, command: ApplyCommand, reporter: Reporter, ended: AttemptRefused
-    ) -> Verdict:
+    async def _taken_back(self, command: ApplyCommand, reporter: Reporter, ended: Ended) -> Verdict:
         """Answer a command that must not go on; what it has done is in the journal.
 
-        `ended` is how it ends if it has done nothing. One that came at a wrong time never counts as
-        a failure, so a database that cannot be asked then changes nothing; one that can, says with
-        its own clock whether the order or our clock is to blame.
+        `ended` is how it ends if it has done nothing. One untimely or overtaken
+        never counts as a failure, so a database that cannot be asked then changes nothing; one that
+        can, says with its own clock whether the order or our clock is to blame.
         """
         try:
             connection = self._connection(command)
@@ -194,38 +194,31 @@ class Worker:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
         schema = command.connection.schema_name
-        found = await inspection.inspect(connection, schema, self._checked)
-        head = _caught_up(command, found, reporter)
-        outcomes = journalled(command, found)
-        for outcome in outcomes:
-            reporter.step_finished(outcome)
-        adopted = told(found.entries, command.command, command.rollout)
-        if adopted is not None:
-            reporter.adopted(adopted)
-        failures = [one.failure for one in outcomes if one.failure is not None]
-        verdict: Verdict
-        failure: FailureDetail | None
-        if found.failure is not None and ended.verdict is not Verdict.CANCELLED:
-            verdict, failure = ended.verdict, ended.failure
-        elif found.failure is not None:
-            unread = _unread(found.failure, ended.failure.message)
-            verdict, failure = Verdict.FAILED, failure_of(unread)
-        elif failures and failures[-1].kind != "cancelled":
-            verdict, failure = Verdict.FAILED, failure_of(failures[-1])
-        elif (outcomes and holds(command, found)) or (adopted and command.mode is Mode.ADOPT):
-            verdict, failure = Verdict.DONE, None
-        elif found.clocks is not None and ended.verdict is Verdict.EXPIRED:
-            verdict, failure = Verdict.REFUSED, failure_of(found.clocks)
-        else:
-            verdict, failure = ended.verdict, ended.failure
+        found = await inspection.inspect_at_rest(connection, schema, reporter, self._checked)
+        left = left_by(command, found)
+        said = answer(command, left, ended)
+        head = _caught_up(command, left, reporter)
+        if found.clocks is not None and said.verdict is Verdict.EXPIRED and not said.worked:
+            said = Answer(Verdict.REFUSED, failure_of(found.clocks))
+        if found.failure is not None:
+            said, head = _unread(found.failure, ended), None
+        elif said.verdict is Verdict.REFUSED and not said.worked:
+            head = None
+        if ended.verdict is Verdict.REFUSED and said.verdict is not ended.verdict:
+            # The last word stands as it was said, and this delivery has its reason all the same.
+            reporter.refused(command, ended.failure)
+        for step in said.steps:
+            reporter.step_finished(step)
+        if said.adopted is not None:
+            reporter.adopted(said.adopted)
         reporter.finished(
             command,
-            verdict,
-            changed=sum(one.result in CHANGED for one in outcomes) + size(adopted),
+            said.verdict,
+            changed=said.changed,
             journal_head=head,
-            failure=failure,
+            failure=said.failure,
         )
-        return verdict
+        return said.verdict
 
     async def _inspect(self, command: InspectCommand, reporter: Reporter) -> Verdict:
         try:
@@ -244,40 +237,34 @@ class Worker:
         reporter.inspected(inspected(command, found, left))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
 
-    def _check(self, job: Job, command: ApplyCommand) -> None:
-        """Raise `AttemptRefused` for what is not to be tried at all."""
-        self._check_epoch(command)
-        if job.refusal or len(job.migrations) != len(command.migrations):
-            why = job.refusal or "its texts did not arrive in time"
-            raise AttemptRefused(Verdict.REFUSED, _failure("checksum", why))
-
-    def _late(self, command: ApplyCommand | InspectCommand) -> FailureDetail | None:
-        """Why the command is too old; `None` when it is not."""
-        if command.expires_at > self._clock():
-            return None
-        return _failure("expired", f"to be started before {command.expires_at.isoformat()}")
-
-    def _check_time(self, command: ApplyCommand) -> None:
-        """Raise `AttemptRefused` for what is too old, or comes from what is the future here."""
-        if late := self._late(command):
-            raise AttemptRefused(Verdict.EXPIRED, late)
+    def _untimely(self, command: ApplyCommand) -> Ended | None:
+        """Why the command is too old, or comes from what is the future here; `None` if neither."""
+        if command.expires_at <= self._clock():
+            return _expired(command)
         if command.ordered_at is not None:
             try:
                 self._checked.check_order(command.ordered_at)
             except ClockApart as error:
-                raise AttemptRefused(Verdict.REFUSED, _failure(error.kind, error.message)) from None
+                return Ended(Verdict.REFUSED, _failure(error.kind, error.message))
+        return None
 
-    def _check_epoch(self, command: ApplyCommand) -> None:
+    def _late(self, command: InspectCommand) -> FailureDetail | None:
+        """Why the look is too old; `None` when it is not."""
+        if command.expires_at > self._clock():
+            return None
+        return _failure("expired", f"to be started before {command.expires_at.isoformat()}")
+
+    def _is_overtaken(self, command: ApplyCommand) -> bool:
+        """Whether this agent has worked on a later order; if not, this is the latest one."""
         place = (command.ledger, command.database)
         epoch = (command.epoch.term, command.epoch.position)
-        highest = self._epochs.get(place, epoch)
-        if epoch < highest:
-            why = f"epoch {epoch} is older than {highest}, which this agent has worked on"
-            raise AttemptRefused(Verdict.REFUSED, _failure("fence", why))
+        if epoch < self._epochs.get(place, epoch):
+            return True
         self._epochs[place] = epoch
         self._epochs.move_to_end(place)
         if len(self._epochs) > EPOCHS_KEPT:
             self._epochs.popitem(last=False)
+        return False
 
     def _connection(self, command: ApplyCommand | InspectCommand) -> ConnectionSettings:
         try:
@@ -295,15 +282,6 @@ class Worker:
             case InspectCommand() as command:
                 reporter.inspected(_not_reached(command, failure))
         return Verdict.FAILED
-
-
-CHANGED = (work.StepResult.APPLIED, work.StepResult.ROLLED_BACK)
-"""What counts as in force: this rollout's own steps, recovered ones included."""
-
-
-def size(adopted: work.Adopted | None) -> int:
-    """How many migrations an adoption has put in force, or out of it."""
-    return len(adopted.taken) + len(adopted.released) if adopted else 0
 
 
 def _verdict(outcome: work.Outcome) -> Verdict:
@@ -333,9 +311,36 @@ def _not_reached(command: InspectCommand, failure: FailureDetail) -> DatabaseIns
     )
 
 
-def _unread(failure: Failure, why: str) -> Failure:
-    text = f"{why}, and what it did before could not be read: {failure.message}"
-    return replace(failure, message=text)
+def _unfit(job: Job, command: ApplyCommand) -> Ended | None:
+    """Why the command cannot be tried with the texts at hand, if it cannot."""
+    if job.refusal or len(job.migrations) != len(command.migrations):
+        why = job.refusal or "its texts did not arrive in time"
+        return Ended(Verdict.REFUSED, _failure("checksum", why))
+    return None
+
+
+def _cancelled(why: str) -> Ended:
+    return Ended(Verdict.CANCELLED, _failure("cancelled", why))
+
+
+def _expired(command: ApplyCommand) -> Ended:
+    why = f"to be started before {command.expires_at.isoformat()}"
+    return Ended(Verdict.EXPIRED, _failure(TooLate.kind, why))
+
+
+def _overtaken(command: ApplyCommand) -> Ended:
+    """The words of the fence, whoever finds it: the same order is refused in the same words."""
+    refused = stale_epoch(Epoch(command.epoch.term, command.epoch.position))
+    return Ended(Verdict.REFUSED, _failure(refused.kind, refused.message))
+
+
+def _unread(failure: Failure, ended: Ended) -> Answer:
+    """The answer while nobody knows what the command has done; a refusal has its reason already."""
+    if ended.verdict is Verdict.REFUSED:
+        return Answer(ended.verdict, ended.failure)
+    text = f"{ended.failure.message}, and what it did before could not be read: {failure.message}"
+    verdict = Verdict.FAILED if ended.verdict is Verdict.CANCELLED else ended.verdict
+    return Answer(verdict, failure_of(replace(failure, message=text)))
 
 
 def _failure(kind: str, message: str) -> FailureDetail:

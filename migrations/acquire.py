@@ -5,6 +5,7 @@ Nothing is written before every check has passed; the advisory lock ends with th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from migrations.errors import (
     IdentityMismatch,
     PoolerRefused,
     StandbyRefused,
+    TooLate,
     TransactionEnded,
 )
 from migrations.model.work import Identity, Limits, Mode, Observer, Work
@@ -24,9 +26,9 @@ from migrations.target.binary_copy import boolean, integer, moment, queried, tex
 from migrations.target.entries import NewEntry, State, entry_about_target, genesis
 from migrations.target.journal import AnyRow, Record, install_statements, statement
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
-from migrations.target.preconditions import check_expected, outside_changes
+from migrations.target.preconditions import check_head, check_identity, outside_changes
 from migrations.target.session import Connection, ConnectionSettings, server_version
-from migrations.target.target import Target, said_by, stale_epoch
+from migrations.target.target import Key, Target, said_by, stale_epoch
 
 LOCK_WITH_FACTS = {
     "locked": boolean,
@@ -59,6 +61,7 @@ async def acquire(
     observer: Observer,
     *,
     allow_outside: bool,
+    may_begin: Callable[[], bool] = lambda: True,
 ) -> Target:
     """The target, locked and checked. Raises Refused and LockUnavailable.
 
@@ -67,6 +70,10 @@ async def acquire(
     key = key_for(work.target)
     facts, record = await _look(connection, work, key, limits, observer)
     _check(record, facts, work, allow_outside)
+    said = said_by(work.command_id, record.entries) if record else frozenset[Key]()
+    if not said and not may_begin():
+        # Asked under the lock: who answered for it before then found that it had not begun.
+        raise TooLate("the time in which this order may begin is over; nothing was changed")
     if record is not None and work.mode is Mode.UP:
         await refuse_in_use(connection, record.entries, work.target)
     uuid = record.database_uuid if record else await _database_uuid(connection, facts)
@@ -85,7 +92,7 @@ async def acquire(
         entries=record.entries if record else (),
         epoch_kept=record is not None and (not work.owner or record.epoch == work.epoch),
         outside=outside_changes(record, work.expectation.journal_head),
-        said=said_by(work.command_id, record.entries) if record else frozenset(),
+        said=said,
     )
     if record is not None:
         target.tell_identity(first_contact=False)
@@ -215,9 +222,12 @@ async def _database_uuid(connection: Connection, facts: Facts) -> UUID:
 def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool) -> None:
     _check_owner(record.owner if record else "", work, allow_outside)
     found = identity_of(record.database_uuid, facts) if record else None
-    check_expected(record, found, work.expectation, work.command_id)
-    if record is not None and work.owner and work.epoch < record.epoch:
-        raise stale_epoch(work.epoch)
+    check_identity(found, work.expectation)
+    if record is not None:
+        # An order that was overtaken cannot know the journal's head.
+        if work.owner and work.epoch < record.epoch:
+            raise stale_epoch(work.epoch)
+        check_head(record, work.expectation.journal_head, work.command_id)
 
 
 def _check_owner(owner: str, work: Work, allow_outside: bool) -> None:

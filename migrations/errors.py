@@ -22,6 +22,7 @@
         │   ├── ProgramRefused    a program in a migration may not run here
         │   ├── StaleEpoch        a later order was here before
         │   ├── ClockApart        two clocks do not agree what time it is
+        │   ├── TooLate           the time in which it may begin is over
         │   └── StillInUse        the tool that was adopted has gone on here
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
@@ -167,6 +168,12 @@ class ClockApart(Refused):
     """The clock of whoever works and another one do not agree what time it is."""
 
     kind = "clock"
+
+
+class TooLate(Refused):
+    """The time in which the order may begin is over, and it has not begun."""
+
+    kind = "expired"
 
 
 class StillInUse(Refused):

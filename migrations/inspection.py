@@ -1,6 +1,6 @@
 """A read-only look at a target: who it is, what its journal says, what we may do there.
 
-Nothing is written and no lock is taken; the journal need not exist.
+Nothing is written and, but for a look at rest, no lock is taken; the journal need not exist.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from math import inf
 
 import asyncpg
 
@@ -16,12 +17,20 @@ from migrations.acquire import Facts, facts_of, identity_of, refuse_unsuitable
 from migrations.adoption.still_in_use import refuse_in_use
 from migrations.backfill.backups import Backup, backups
 from migrations.clocks import Clock
-from migrations.errors import ClockApart, PoolerRefused, StandbyRefused, StillInUse, Unreachable
-from migrations.model.work import Epoch, Failure, Identity
+from migrations.errors import (
+    ClockApart,
+    PoolerRefused,
+    Refused,
+    StandbyRefused,
+    StillInUse,
+    Unreachable,
+)
+from migrations.model.work import Epoch, Failure, Identity, Observer
 from migrations.target import journal
 from migrations.target.entries import Entry, State
 from migrations.target.failure import from_error
 from migrations.target.journal import Record, latest_by_version, statement
+from migrations.target.lock import key_for, wait_for_lock
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,
@@ -91,6 +100,27 @@ async def inspect(
 ) -> Inspection:
     """Look at a target; what goes wrong is in the answer, not raised."""
     return await _in_session(settings, target, partial(_look, clock=clock))
+
+
+async def inspect_at_rest(
+    settings: ConnectionSettings, target: str, observer: Observer, clock: Clock | None = None
+) -> Inspection:
+    """As `inspect` while nobody is at work: whoever holds the target's lock is waited for.
+
+    What it finds is the last word on all work that had begun; `observer` hears of the wait.
+    """
+
+    async def look(connection: Connection, target: str, role: str | None) -> Inspection:
+        (row,) = await connection.fetch(statement("facts"))
+        try:
+            # Behind a pooler or on a standby no lock says whether somebody is at work.
+            refuse_unsuitable(facts_of(connection, row))
+        except Refused as error:
+            return Inspection(reachable=True, failure=from_error(error))
+        await wait_for_lock(connection, key_for(target), inf, observer)
+        return await _look(connection, target, role, clock=clock)
+
+    return await _in_session(settings, target, look)
 
 
 async def glance(settings: ConnectionSettings, target: str = "") -> Inspection:
@@ -220,10 +250,22 @@ async def _with_backups(connection: Connection, target: str, found: Inspection) 
         return replace(found, failure=replace(failure, message=failure.message + _REMEDY))
 
 
+def with_entries(found: Inspection, entries: Sequence[Entry]) -> Inspection:
+    """The same look at a journal that ends earlier: with these of its entries."""
+    if found.record is None or not entries:
+        return replace(found, identity=None, journal_head=None, record=None, entries=())
+    record = replace(found.record, entries=tuple(entries), epoch=entries[-1].epoch)
+    return _as_recorded(found, record)
+
+
 def _with_record(found: Inspection, facts: Facts, record: Record) -> Inspection:
+    found = replace(found, identity=identity_of(record.database_uuid, facts))
+    return _as_recorded(found, record)
+
+
+def _as_recorded(found: Inspection, record: Record) -> Inspection:
     return replace(
         found,
-        identity=identity_of(record.database_uuid, facts),
         owner=record.owner,
         epoch=record.epoch,
         journal_head=record.head,

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -117,19 +118,22 @@ async def run(
     observer: Observer,
     *,
     allow_outside: bool = False,
+    may_begin: Callable[[], bool] = lambda: True,
 ) -> Outcome:
     """Do `work` on the target and say what came of it; failures are outcomes, not exceptions.
 
     `allow_outside` lets work without an owner run on a database that belongs to a ledger; it needs
-    a reason. When the task is cancelled, the statement is cancelled on the server, the transaction
-    rolled back, the failure journalled where that is possible within seconds, and CancelledError
-    raised.
+    a reason. `may_begin` is asked under the target's lock of work that has not begun there; when it
+    says no, nothing is tried.
+
+    When the task is cancelled, the statement is cancelled on the server, the transaction rolled
+    back, the failure journalled where that is possible within seconds, and CancelledError raised.
     """
     attempt = _Attempt()
     wait, tries, lost_at = FIRST_WAIT_S, 0, 0.0
     while True:
         try:
-            return await _once(attempt, settings, work, limits, observer, allow_outside)
+            return await _once(attempt, settings, work, limits, observer, allow_outside, may_begin)
         except _ConnectionLost as lost:
             tries = 1 if lost.progressed else tries + 1
             lost_at = time.monotonic() if tries == 1 else lost_at
@@ -159,6 +163,7 @@ async def _once(
     limits: Limits,
     observer: Observer,
     allow_outside: bool,
+    may_begin: Callable[[], bool],
 ) -> Outcome:
     """One session's worth of the command. Raises _ConnectionLost."""
     try:
@@ -175,7 +180,13 @@ async def _once(
     before, let_in = len(attempt.finished), attempt.let_in
     try:
         target = await acquire(
-            connection, settings, work, limits, observer, allow_outside=allow_outside
+            connection,
+            settings,
+            work,
+            limits,
+            observer,
+            allow_outside=allow_outside,
+            may_begin=may_begin,
         )
         attempt.meet(target, observer)
         return await _execute(attempt, target)

@@ -18,12 +18,15 @@ from aiokafka.errors import (
 )
 
 from ledger.bus.port import BusMisconfigured, BusUnavailable
-from ledger.contracts.topics import HEARTBEATS, partitions_of
+from ledger.contracts.topics import CANCELS, HEARTBEATS, partitions_of
 
 COPIES = 3
 """Of each topic that we create, where there are as many brokers."""
 
-SHORT_LIVED = {HEARTBEATS: {"retention.ms": "600000", "segment.ms": "600000"}}
+SHORT_LIVED = {
+    HEARTBEATS: {"retention.ms": "600000", "segment.ms": "600000"},
+    CANCELS: {"retention.ms": "86400000", "segment.ms": "86400000"},
+}
 """Topics of which nothing is kept for long."""
 
 FINAL = (

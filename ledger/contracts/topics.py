@@ -10,6 +10,9 @@ CONTENT = "ledger.content"
 """Migration texts in chunks, keyed by their SHA-256."""
 HEARTBEATS = "ledger.heartbeats"
 """Agents' signs of life, keyed by agent; nothing of it is kept."""
+CANCELS = "ledger.cancels"
+"""Cancellations once more, keyed by database, for every agent to hear: who works on a command need
+not own its partition any more."""
 PARKED = "ledger.parked"
 """Commands that no agent could read, with their place and the reason, for people to look at."""
 
@@ -18,6 +21,7 @@ COMMANDS_PARTITIONS = 24
 REPORTS_PARTITIONS = 4
 CONTENT_PARTITIONS = 1
 HEARTBEATS_PARTITIONS = 1
+CANCELS_PARTITIONS = 1
 PARKED_PARTITIONS = 1
 
 CHUNK_BYTES = 512 * 1024
@@ -47,6 +51,7 @@ def partitions_of(topic: str) -> int:
         REPORTS: REPORTS_PARTITIONS,
         CONTENT: CONTENT_PARTITIONS,
         HEARTBEATS: HEARTBEATS_PARTITIONS,
+        CANCELS: CANCELS_PARTITIONS,
         PARKED: PARKED_PARTITIONS,
     }
     return fixed.get(topic, COMMANDS_PARTITIONS)

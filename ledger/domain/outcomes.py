@@ -86,9 +86,9 @@ def history_adopted(draft: RolloutBuilder, recorded: Recorded, event: HistoryAdo
 def step_failed(
     draft: RolloutBuilder, recorded: Recorded, event: MigrationFailed | CommandRefused
 ) -> None:
-    """Why the attempt will end; that it ended is said by AttemptFinished."""
+    """Why the attempt will end; that it ended is said by AttemptFinished, and nothing after it."""
     state = _current(draft, event.database, event)
-    if state is not None:
+    if state is not None and not state.answered:
         draft.put(state._replace(failure=event.failure))
 
 

@@ -15,8 +15,10 @@ ordered ──▶ unanswered ──send──▶ unanswered (sent at t) ──an
 Texts go before the first order that names them, in chunks, on a topic of their own; again when an
 agent misses them, and with an order that nobody has started a resend interval after it was sent.
 
-What an aborted rollout cancels is told at once. When such an order is sent again, its cancellation
-goes before it, so that an agent that hears of both for the first time starts nothing.
+What an aborted rollout cancels is told at once, to the owner of the command's partition and to
+every agent: one goes on with its work when the partition has moved. When such an order is sent
+again, its cancellation goes before it, so that an agent that hears of both for the first time
+starts nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -47,7 +49,7 @@ from ledger.contracts.reports import (
     MigrationApplied,
     MigrationRolledBack,
 )
-from ledger.contracts.topics import CONTENT, HEARTBEATS, REPORTS
+from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, REPORTS
 from ledger.contracts.wire import encode_command, encode_content
 from ledger.leader.orders import Order, apply_command, cancel_command, inspect_command
 from ledger.store.bundles import BundleTexts
@@ -58,6 +60,8 @@ BATCH = 500
 """Commands sent at once, at most."""
 FIRST_BATCH = 32
 """Commands of the first batch, each further one being twice as large: agents work meanwhile."""
+ALWAYS = frozenset({REPORTS, CONTENT, CANCELS, HEARTBEATS})
+"""Topics that are there before the first order, so that a missing right shows at once."""
 TRY_AGAIN_S = 1.0
 """How long to leave an unreachable broker alone."""
 
@@ -295,12 +299,13 @@ class Relay:
         if one.cancelled is None or isinstance(one.order, InspectionOrdered):
             return []
         command = cancel_command(self._ledger, one.order, one.cancelled)
-        return [encode_command(command, one.cancelled.metadata)]
+        message = encode_command(command, one.cancelled.metadata)
+        return [message, replace(message, topic=CANCELS)]
 
     async def _publish(self, messages: Sequence[Message]) -> None:
         missing = {message.topic for message in messages} - self._topics
         if missing:
-            await self._bus.ensure_topics(sorted(missing | {REPORTS, CONTENT, HEARTBEATS}))
+            await self._bus.ensure_topics(sorted(missing | ALWAYS))
             self._topics |= missing
         await self._bus.publish(messages)
 

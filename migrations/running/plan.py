@@ -124,6 +124,17 @@ def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
     return {version: progress for version, progress in found.items() if progress is not None}
 
 
+def begun_or_applied(entries: Iterable[Entry], rollout: str) -> frozenset[str]:
+    """What holds, or is half done, through this rollout: what its rollback undoes."""
+    found = set()
+    for version, history in _histories(entries).items():
+        progress, settled = _progress(history), history.settled
+        begun = progress is not None and progress.rollout == rollout
+        if begun or (history.applied and settled is not None and settled.rollout == rollout):
+            found.add(version)
+    return frozenset(found)
+
+
 def _in_order(
     work: Work, decisions: Sequence[StepDecision], histories: Mapping[str, _History]
 ) -> list[StepDecision]:

@@ -18,7 +18,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from migrations.model.migration import Migration
-from migrations.model.work import Failure
+from migrations.model.work import Epoch, Failure
 
 RESOLVE = "resolve"
 """The direction of an entry that holds a person's word instead of a run."""
@@ -30,6 +30,9 @@ GONE = "gone"
 """The direction of an entry that accepts that the file of what is applied is gone."""
 WORDS = frozenset({RESOLVE, ADOPT, REPAIR, GONE})
 """Directions of entries for which nothing ran."""
+
+BEFORE_ALL = Epoch(0, 0)
+"""An epoch that no order has."""
 
 _LENGTH_BYTES = 8
 _GENESIS_DOMAIN = b"migration-ledger/journal/1"
@@ -79,6 +82,8 @@ class Entry:
     failure: Failure | None = None
     reason: str = ""
     made_by: str = ""
+    epoch: Epoch = BEFORE_ALL
+    """Of the order that wrote it; work outside of a ledger keeps the one before it."""
 
     @property
     def checksum(self) -> str:

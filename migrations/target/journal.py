@@ -193,4 +193,5 @@ def _entry(row: AnyRow) -> Entry:
         failure=Failure(**json.loads(failure)) if failure else None,
         reason=row["reason"] or "",
         made_by=row["made_by"],
+        epoch=Epoch(row["epoch_term"], row["epoch_position"]),
     )

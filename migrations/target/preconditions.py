@@ -18,14 +18,32 @@ def check_expected(
 
     `found` is who the database is, `None` where it has no journal.
     """
+    check_identity(found, expected)
+    if record is not None:
+        check_head(record, expected.journal_head, command)
+
+
+def check_identity(found: Identity | None, expected: Expectation) -> None:
+    """Raise `IdentityMismatch` for another database than the one that is expected."""
     if expected.identity is not None and found != expected.identity:
         was = "another database answers" if found else "the database has no journal"
         raise IdentityMismatch(
             f"{was} than the one that was registered; if it was moved or restored on purpose, "
             "accept it with `ledger fleet repoint` or `ledger fleet reinstate`"
         )
-    if record is not None:
-        _check_head(record, expected.journal_head, command)
+
+
+def check_head(record: Record, expected: str | None, command: UUID) -> None:
+    """Raise `IdentityMismatch` unless the journal's head is `expected`, or `command` moved it."""
+    if expected is None or expected == record.head:
+        return
+    since = _entries_since(record, expected)
+    if since is None or any(_is_foreign(entry, command) for entry in since):
+        raise IdentityMismatch(
+            "the journal is not the one the ledger knows: the database was restored, cloned or "
+            "changed by another; look at `ledger fleet check`, then accept it with "
+            "`ledger fleet reinstate`"
+        )
 
 
 def outside_changes(record: Record | None, known_head: str | None) -> tuple[OutsideChange, ...]:
@@ -48,18 +66,6 @@ def _direction(entry: Entry) -> Direction:
     if entry.direction == ADOPT:
         return Direction.UP if entry.state is State.APPLIED else Direction.DOWN
     return Direction(entry.direction)
-
-
-def _check_head(record: Record, expected: str | None, command: UUID) -> None:
-    if expected is None or expected == record.head:
-        return
-    since = _entries_since(record, expected)
-    if since is None or any(_is_foreign(entry, command) for entry in since):
-        raise IdentityMismatch(
-            "the journal is not the one the ledger knows: the database was restored, cloned or "
-            "changed by another; look at `ledger fleet check`, then accept it with "
-            "`ledger fleet reinstate`"
-        )
 
 
 def _entries_since(record: Record, head: str) -> tuple[Entry, ...] | None:

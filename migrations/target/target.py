@@ -328,8 +328,8 @@ def _key(entry: Entry | NewEntry) -> Key:
 def stale_epoch(epoch: Epoch) -> StaleEpoch:
     """The refusal of an order that is older than the last one seen here."""
     return StaleEpoch(
-        f"a later order than {epoch.term}.{epoch.position} was here before; nothing was changed, "
-        "and this one must not run any more"
+        f"a later order than {epoch.term}.{epoch.position} was here before, so this one must not "
+        "run any more"
     )
 
 

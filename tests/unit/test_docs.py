@@ -16,6 +16,7 @@ from agents.cli import AgentExitCode as AgentExitCode
 from ledger.cli.app.exits import MEANINGS
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import (
+    CANCELS,
     CONTENT,
     HEARTBEATS,
     PARKED,
@@ -105,7 +106,7 @@ def test_every_setting_is_documented_with_its_variable_and_default() -> None:
 def test_every_topic_is_documented_with_its_partitions_and_group() -> None:
     rows = {cells[0].strip("`"): cells for cells in table_rows(SETTINGS.text)}
     pool = "POOL"
-    for topic in (commands_topic(pool), CONTENT, REPORTS, HEARTBEATS, PARKED):
+    for topic in (commands_topic(pool), CONTENT, REPORTS, CANCELS, HEARTBEATS, PARKED):
         assert rows[topic][1] == str(partitions_of(topic)), topic
     assert agents_group(pool) in rows[commands_topic(pool)][3]
 

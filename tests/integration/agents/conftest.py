@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
@@ -32,7 +32,14 @@ from ledger.contracts.registry import (
     RunLimits,
 )
 from ledger.contracts.reports import AttemptFinished, Event, Report
-from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
+from ledger.contracts.topics import (
+    CANCELS,
+    CONTENT,
+    HEARTBEATS,
+    PARKED,
+    REPORTS,
+    commands_topic,
+)
 from ledger.contracts.wire import decode_report, encode_command, encode_content
 from migrations.formats.bundle import load_files
 from migrations.model.migration import Migration, SourceFile
@@ -157,7 +164,13 @@ class Desk:
         messages: list[Message] = []
         for _, text in files:
             messages += encode_content(hashlib.sha256(text).hexdigest(), text)
-        messages += [encode_command(command, metadata or Metadata()) for command in commands]
+        sent = [encode_command(command, metadata or Metadata()) for command in commands]
+        messages += sent
+        messages += [
+            replace(message, topic=CANCELS)
+            for command, message in zip(commands, sent, strict=True)
+            if isinstance(command, CancelCommand)
+        ]
         await self.bus.publish(messages)
 
     async def until(self, wanted: Callable[[Reported], bool]) -> Reported:
@@ -213,7 +226,7 @@ class Place:
         bus = self.make()
         await bus.start()
         try:
-            topics = [commands_topic(pool), REPORTS, CONTENT, HEARTBEATS, PARKED]
+            topics = [commands_topic(pool), REPORTS, CONTENT, CANCELS, HEARTBEATS, PARKED]
             await bus.ensure_topics(topics)
             yield Desk(bus, await bus.read(REPORTS, {}), pool)
         finally:

@@ -1,0 +1,277 @@
+"""Two agents on one database: what a partition that moves may not make them say."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.envelope import Metadata
+from ledger.contracts.registry import Mode
+from ledger.contracts.reports import AttemptFinished, Verdict
+from ledger.contracts.topics import CANCELS, COMMANDS_PARTITIONS
+from ledger.contracts.wire import encode_command
+from migrations.target.lock import key_for
+from tests.fixtures.postgres import TenantDatabases
+from tests.integration.agents.conftest import (
+    ADD_NOTE,
+    BROKEN,
+    PATIENCE_S,
+    SLEEP,
+    SLEEP_LONG,
+    Desk,
+    Place,
+    asleep,
+    backends,
+    columns,
+)
+from tests.support.processes import until
+
+WAITING = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND application_name = 'migration-ledger check'
+"""
+PAST = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+async def moving_database(tenant_databases: TenantDatabases) -> str:
+    """A database whose partition goes to the second agent that joins the pool."""
+    while True:
+        for url in await tenant_databases(4):
+            name = urlsplit(url).path.lstrip("/")
+            if zlib.crc32(name.encode()) % COMMANDS_PARTITIONS % 2 == 1:
+                return url
+
+
+@asynccontextmanager
+async def at_work(
+    place: Place, desk: Desk, url: str, command: ApplyCommand, *files: tuple[str, bytes]
+) -> AsyncIterator[None]:
+    """One agent in the middle of its work, and another that has got the command as well."""
+    async with place.agent(desk.pool, name="one"):
+        await desk.send(command, files=files)
+        await asleep(url)
+        async with place.agent(desk.pool, name="two"):
+
+            async def both() -> bool:
+                return await backends(url) == 2
+
+            await until(both, "the second agent waits for the first one")
+            yield
+
+
+async def waits(url: str) -> None:
+    """Return when somebody waits to look at the database at rest."""
+    connection = await asyncpg.connect(url)
+
+    async def one() -> bool:
+        return bool(await connection.fetchval(WAITING))
+
+    try:
+        await until(one, "somebody waits for the lock")
+    finally:
+        await connection.close()
+
+
+async def last_words(desk: Desk, command: ApplyCommand, count: int) -> list[AttemptFinished]:
+    """The last words on `command`, of every agent that has one."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            found = [
+                one.report
+                for one in desk.heard
+                if isinstance(one.report, AttemptFinished) and one.report.command == command.command
+            ]
+            if len(found) >= count:
+                return found
+            await desk.listen(0.2)
+
+
+def bodies(desk: Desk) -> dict[object, set[str]]:
+    """What was said under each id: one body, or the log takes it for a contradiction."""
+    found: dict[object, set[str]] = {}
+    for one in desk.heard:
+        found.setdefault(one.event_id, set()).add(one.report.model_dump_json())
+    return found
+
+
+def soon() -> datetime:
+    """A moment by which an agent at work has begun, and one that joins has not."""
+    return datetime.now(UTC) + timedelta(seconds=1.0)
+
+
+async def test_what_is_expired_for_an_agent_that_joins_is_answered_by_what_the_one_at_work_does(
+    inside: Place, inside_desk: Desk, moving_database: str
+) -> None:
+    command = inside_desk.apply(moving_database, [SLEEP], expires_at=soon())
+    async with inside.agent(inside_desk.pool, name="one"):
+        await inside_desk.send(command, files=[SLEEP])
+        await asleep(moving_database)
+        await asyncio.sleep((command.expires_at - datetime.now(UTC)).total_seconds())
+        async with inside.agent(inside_desk.pool, name="two"):
+            await waits(moving_database)
+            assert "AttemptFinished" not in inside_desk.reports_on(command)
+            one, two = await last_words(inside_desk, command, 2)
+    assert one == two
+    assert (one.verdict, one.changed) == (Verdict.DONE, 1)
+    assert all(len(said) == 1 for said in bodies(inside_desk).values())
+    assert "slept" in await columns(moving_database)
+
+
+async def test_a_cancellation_reaches_the_agent_that_works_after_its_partition_moved(
+    inside: Place, inside_desk: Desk, moving_database: str
+) -> None:
+    command = inside_desk.apply(moving_database, [SLEEP_LONG])
+    async with at_work(inside, inside_desk, moving_database, command, SLEEP_LONG):
+        await inside_desk.send(inside_desk.cancel(command))
+        finished = await inside_desk.finished(command)
+    assert finished.verdict is Verdict.CANCELLED
+    assert "slept_long" not in await columns(moving_database)
+
+
+async def test_an_agent_hears_a_cancellation_that_does_not_come_with_its_commands(
+    place: Place, desk: Desk, tenant_database: str
+) -> None:
+    command = desk.apply(tenant_database, [SLEEP_LONG])
+    async with place.agent(desk.pool):
+        await desk.send(command, files=[SLEEP_LONG])
+        await asleep(tenant_database)
+        message = encode_command(desk.cancel(command), Metadata())
+        await desk.bus.publish([replace(message, topic=CANCELS)])
+        assert (await desk.finished(command)).verdict is Verdict.CANCELLED
+    assert "slept_long" not in await columns(tenant_database)
+
+
+async def test_a_cancellation_for_another_pool_stops_nothing(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [SLEEP])
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[SLEEP])
+        await asleep(tenant_database)
+        elsewhere = inside_desk.cancel(command).model_copy(update={"pool": "elsewhere"})
+        message = encode_command(elsewhere, Metadata())
+        await inside_desk.bus.publish([replace(message, topic=CANCELS)])
+        assert (await inside_desk.finished(command)).verdict is Verdict.DONE
+
+
+async def test_both_agents_say_the_same_of_what_was_cancelled(
+    inside: Place, inside_desk: Desk, moving_database: str
+) -> None:
+    command = inside_desk.apply(moving_database, [ADD_NOTE, SLEEP_LONG])
+    files = [ADD_NOTE, SLEEP_LONG]
+    async with at_work(inside, inside_desk, moving_database, command, *files):
+        await inside_desk.send(inside_desk.cancel(command))
+        one, two = await last_words(inside_desk, command, 2)
+    assert one == two
+    assert (one.verdict, one.changed) == (Verdict.CANCELLED, 1)
+    assert all(len(said) == 1 for said in bodies(inside_desk).values())
+
+
+async def test_nobody_answers_for_a_database_while_another_session_holds_its_lock(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    cancelled = inside_desk.apply(tenant_database, [ADD_NOTE])
+    holder = await asyncpg.connect(tenant_database)
+    await holder.execute(f"SELECT pg_advisory_lock({key_for('').value})")
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(inside_desk.cancel(cancelled))
+        await inside_desk.send(cancelled)
+        await waits(tenant_database)
+        await inside_desk.listen(0.2)
+        assert inside_desk.reports_on(cancelled) == []
+        await holder.close()
+        assert (await inside_desk.finished(cancelled)).verdict is Verdict.CANCELLED
+
+
+async def test_an_order_whose_time_runs_out_while_it_waits_for_the_lock_is_not_begun(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE], expires_at=soon())
+    holder = await asyncpg.connect(tenant_database)
+    await holder.execute(f"SELECT pg_advisory_lock({key_for('').value})")
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[ADD_NOTE])
+        await inside_desk.until(lambda one: one.report.command == command.command)
+        await asyncio.sleep((command.expires_at - datetime.now(UTC)).total_seconds())
+        await holder.close()
+        finished = await inside_desk.finished(command)
+    assert (finished.verdict, finished.changed) == (Verdict.EXPIRED, 0)
+    assert "note" not in await columns(tenant_database)
+
+
+@pytest.mark.parametrize("how", ["done", "failed", "nothing to do", "expired", "cancelled"])
+@pytest.mark.parametrize("other", [True, False], ids=["another agent", "the same agent"])
+async def test_an_overtaken_command_that_is_delivered_again_is_answered_as_it_was(
+    inside: Place, inside_desk: Desk, tenant_database: str, how: str, other: bool
+) -> None:
+    desk = inside_desk
+    files = [ADD_NOTE, BROKEN] if how == "failed" else [ADD_NOTE]
+    before = desk.apply(tenant_database, [ADD_NOTE])
+    command = desk.apply(tenant_database, files)
+    if how == "expired":
+        command = command.model_copy(update={"expires_at": PAST})
+    later = desk.apply(tenant_database, [ADD_NOTE], mode=Mode.ROLLBACK)
+    again = [desk.cancel(command), command] if how == "cancelled" else [command]
+    async with inside.agent(desk.pool):
+        if how == "nothing to do":
+            other_rollout = before.model_copy(update={"rollout": "another"})
+            await desk.send(other_rollout, files=files)
+            await desk.finished(other_rollout)
+        await desk.send(*again, files=files)
+        first = await desk.finished(command)
+        await desk.send(later)
+        await desk.finished(later)
+        if not other:
+            await desk.send(*again)
+            assert len(await last_words(desk, command, 2)) == 2
+    if other:
+        async with inside.agent(desk.pool):
+            await desk.send(*again)
+            assert len(await last_words(desk, command, 2)) == 2
+    assert (await last_words(desk, command, 2))[1] == first
+    said = {one.event_id: one.report.model_dump_json() for one in desk.heard}
+    assert all(bodies(desk)[event_id] == {body} for event_id, body in said.items())
+
+
+async def test_an_overtaken_command_that_never_worked_is_refused_in_the_same_words_by_all(
+    inside: Place, inside_desk: Desk, tenant_database: str
+) -> None:
+    command = inside_desk.apply(tenant_database, [ADD_NOTE])
+    later = inside_desk.apply(tenant_database, [ADD_NOTE], mode=Mode.ROLLBACK)
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(later, files=[ADD_NOTE])
+        await inside_desk.finished(later)
+        await inside_desk.send(command)
+        first = await inside_desk.finished(command)
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command)
+        words = await last_words(inside_desk, command, 2)
+    assert first.failure is not None
+    assert (first.verdict, first.failure.kind) == (Verdict.REFUSED, "fence")
+    assert words == [first, first]
+    assert "note" not in await columns(tenant_database)
+
+
+async def test_an_agent_without_the_texts_refuses_nothing_that_another_one_is_doing(
+    inside: Place, inside_desk: Desk, moving_database: str
+) -> None:
+    command = inside_desk.apply(moving_database, [SLEEP])
+    (ref,) = command.migrations
+    forged = ref.model_copy(update={"up_checksum": "0" * 64})
+    async with inside.agent(inside_desk.pool):
+        await inside_desk.send(command, files=[SLEEP])
+        first = await inside_desk.finished(command)
+        await inside_desk.send(command.model_copy(update={"migrations": (forged,)}))
+        words = await last_words(inside_desk, command, 2)
+    assert first.verdict is Verdict.DONE
+    assert words == [first, first]
