@@ -11,6 +11,9 @@ PYTHON := $(VENV)/bin/python
 PIP     = $(PYTHON) -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 TIMES  := $(VENV)/times
 TESTS  := unit conformance integration acceptance
+# Most tests wait for a server more than they compute; each worker has servers of its own.
+WORKERS ?= 4
+PYTEST  = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 .PHONY: help demo test check venv clean
 .DEFAULT_GOAL := help
@@ -36,9 +39,9 @@ endef
 
 test: check
 	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(FETCH)))
-	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(PYTHON) -m pytest tests/$(folder))$(newline))
+	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(PYTEST) tests/$(folder))$(newline))
 	$(if $(LEDGER_TEST_PG),$(call left_out,$(OLDEST),LEDGER_TEST_PG names the server),$(call \
-	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(PYTHON) -m pytest $(ON_OLDEST)))
+	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(PYTEST) $(ON_OLDEST)))
 	@echo; echo "── everything passed; how long each part took:"; cat $(TIMES)
 
 check: $(VENV)/.development
