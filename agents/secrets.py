@@ -44,9 +44,9 @@ def connection_settings(
         user=connection.user,
         password=Password(secret) if secret is not None else None,
         sslmode=connection.sslmode or default_mode,
-        sslrootcert=_text(settings.sslrootcert),
-        sslcert=_text(settings.sslcert),
-        sslkey=_text(settings.sslkey),
+        sslrootcert=_text(settings.ssl_rootcert),
+        sslcert=_text(settings.ssl_cert),
+        sslkey=_text(settings.ssl_key),
         allow_plaintext=settings.insecure_postgres,
         role=connection.role,
     )

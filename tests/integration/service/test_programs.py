@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,6 +16,7 @@ from ledger.runtime import working
 from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, Settings
 from migrations.errors import PsqlScriptError
+from migrations.model.migration import Language
 from tests.fixtures.postgres import TenantDatabases
 from tests.support.house import House
 
@@ -39,7 +39,7 @@ async def verify(conn):
 """
 
 
-def settings_of(house: House, programs: tuple[Literal["python", "psql"], ...]) -> Settings:
+def settings_of(house: House, programs: tuple[Language, ...]) -> Settings:
     agent = AgentSection(insecure_postgres=True, programs=programs)
     return Settings(database_url=SecretStr(house.url), agent=agent)
 
