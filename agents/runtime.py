@@ -37,7 +37,6 @@ from ledger.contracts.topics import (
     agents_group,
     commands_topic,
 )
-from migrations.target.scram import remember_salted_passwords
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +94,6 @@ class Agent:
 
     async def start(self) -> None:
         """Join the pool. Raises `BusUnavailable` or `BusMisconfigured`."""
-        remember_salted_passwords()
         await self._bus.ensure_topics([self.topic, REPORTS, CONTENT, HEARTBEATS, PARKED])
         if self._reader is None:
             self._reader = await self._bus.read(CONTENT, {})

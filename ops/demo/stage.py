@@ -76,7 +76,7 @@ class Stage:
         self._print(text, DIM)
 
     def export(self, variables: Mapping[str, str], *, secret: bool = False) -> None:
-        """Set variables for all that is typed from now on; of a `secret` one only the name shows."""
+        """Set variables for what is typed from now on; of a `secret` one only the name shows."""
         for name, value in variables.items():
             self._show(f"export {name}={'...' if secret else shlex.quote(value)}")
             self._exported[name] = value
@@ -107,7 +107,8 @@ class Stage:
         """Start a program and return when `until` likes what it has written so far.
 
         Its words go to a file; of a `loud` one the progress goes to the terminal, and its data, a
-        throw-away password among it, nowhere. One that is `alone` gets no variable but its own. Raises `DemoFailed` when it ends or takes longer
+        throw-away password among it, nowhere. One that is `alone` gets no
+        variable but its own. Raises `DemoFailed` when it ends or takes longer
         than `timeout_s`.
         """
         shown = [f"{name}={value}" for name, value in (variables or {}).items()]
