@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agents.errors import ReferenceRefused
-from agents.secrets import resolve
+from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from ledger.bus.port import Bus, BusError
+from ledger.contracts.registry import Connection
 from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
 from migrations.inspection import Inspection, inspect
-from migrations.target.session import ConnectionSettings, Password
+from migrations.target.session import ConnectionSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +60,22 @@ def _folders(settings: AgentSettings) -> Iterator[Finding]:
 
 async def _database(url: str, settings: AgentSettings, password: str | None) -> Finding:
     try:
-        connection = ConnectionSettings.from_url(url, allow_plaintext=settings.insecure_postgres)
-        secret = resolve(password, connection.database, settings.secret_roots)
+        said = ConnectionSettings.from_url(
+            url, allow_plaintext=settings.insecure_postgres, environ={}
+        )
+        place = Connection(
+            host=said.host,
+            port=said.port,
+            dbname=said.database,
+            user=said.user,
+            password=password,
+            sslmode=said.sslmode,
+        )
+        connection = connection_settings(place, said.database, settings)
+        # What stands in the address is the choice of whoever typed it here.
+        connection = replace(connection, password=connection.password or said.password)
     except (ValueError, ReferenceRefused) as error:
         return Finding("database", False, str(error))
-    if secret is not None:
-        connection = replace(connection, password=Password(secret))
     found = await inspect(connection)
     fine = found.reachable and found.failure is None
     return Finding(connection.place, fine, _seen(found))

@@ -20,6 +20,7 @@ from pydantic_settings import (
 from ledger.bus.security import KafkaSection, KafkaSettings
 from ledger.contracts.topics import valid_pool
 from ledger.settings.errors import SettingsError
+from ledger.settings.secret_rules import SecretRule, parse_rule, parse_rules
 from migrations.model.migration import Language
 
 PREFIX = "LEDGER_"
@@ -44,8 +45,18 @@ def _words(value: object) -> object:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
+def _rules(value: object) -> object:
+    """Variables hold rules with `;` between them; files hold them as a list of texts."""
+    if isinstance(value, str):
+        return parse_rules(value)
+    if isinstance(value, list | tuple):
+        return tuple(parse_rule(one) if isinstance(one, str) else one for one in value)
+    return value
+
+
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
 Programs = Annotated[tuple[Language, ...], NoDecode, BeforeValidator(_words)]
+SecretRules = Annotated[tuple[SecretRule, ...], NoDecode, BeforeValidator(_rules)]
 Seconds = Annotated[float, Field(ge=0)]
 
 
@@ -71,11 +82,22 @@ class AgentSection(SettingsSection):
     secret_roots: Folders = Field(
         (), description="folders below which `file:` references may be read, as a PATH"
     )
+    secrets: SecretRules = Field(
+        (),
+        description="which secrets may go to which hosts, ports, users and databases, by `;`; "
+        "without a rule `env:TENANT*` and `file:*` to this machine",
+    )
+    sockets: Folders = Field(
+        (), description="folders of Unix sockets that databases may be behind, as a PATH"
+    )
     grace_s: Seconds = Field(
         GRACE_S, description="seconds that running work gets after the first signal"
     )
     programs: Programs = Field(
         (), description="languages of programs that migrations may run here: python, psql, by comma"
+    )
+    psql_shell: bool = Field(
+        False, description="let psql scripts start programs, and read this process's variables"
     )
     insecure_postgres: bool = Field(
         False, description="allow databases without verified TLS; for trying things"

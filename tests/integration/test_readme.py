@@ -116,7 +116,12 @@ async def reader(
     """A reader who has done what the README asks for before its commands."""
     write_files(tmp_path, TOUR)
     move_fleet(tmp_path / "fleet.yaml", tenants, postgres_server)
-    exported = {"LEDGER_DATABASE_URL": await fresh_database(), "TENANTS_PASSWORD": PASSWORD}
+    host = urlsplit(postgres_server.admin_url).hostname
+    exported = {
+        "LEDGER_DATABASE_URL": await fresh_database(),
+        "TENANTS_PASSWORD": PASSWORD,
+        "LEDGER_AGENT_SECRETS": f"env:TENANTS_PASSWORD -> {host}, user {tenants.user}",
+    }
     assert exported.keys() == variables_to_export(TOUR)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     surroundings = {

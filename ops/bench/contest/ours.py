@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-VARIABLE = "BENCH_PASSWORD"
+VARIABLE = "TENANT_BENCH_PASSWORD"
 """The variable that agents read the password from."""
 WARM_UP = 3_000
 """Requests that a new broker answers before the clock: Java compiles what it repeats."""
