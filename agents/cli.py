@@ -27,8 +27,6 @@ from migrations.gc_tuning import settle_memory
 
 SERVICE = "migration-ledger-agent"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-NOISY = ("aiokafka", "asyncio")
-"""What these have to say of an outage, the agent says in its own words."""
 
 
 class AgentExitCode(IntEnum):
@@ -221,8 +219,5 @@ def _say(text: str, code: AgentExitCode) -> AgentExitCode:
 
 
 def _log(debug: bool) -> None:
-    level = logging.DEBUG if debug else logging.INFO
-    logging.basicConfig(level=level, format=LOG_FORMAT, stream=sys.stderr, force=True)
-    if not debug:
-        for name in NOISY:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr, force=True)
+    telemetry.set_log_levels(logging.DEBUG if debug else logging.INFO)

@@ -29,7 +29,11 @@ from migrations.target.entries import WORDS, State
 
 
 def work_of(
-    command: ApplyCommand, migrations: tuple[Migration, ...], programs: Iterable[Language] = ()
+    command: ApplyCommand,
+    migrations: tuple[Migration, ...],
+    programs: Iterable[Language] = (),
+    *,
+    psql_shell: bool = False,
 ) -> Work:
     """What `command` asks of the target; `migrations` are those it names, in its order.
 
@@ -55,6 +59,7 @@ def work_of(
         adoption=adoption_of(command),
         out_of_order=command.out_of_order,
         programs=frozenset(programs),
+        psql_shell=psql_shell,
     )
 
 

@@ -152,7 +152,12 @@ class Worker:
         reporter.started(command)
         outcome = await runner.run(
             connection,
-            work_of(command, job.migrations, self._settings.programs),
+            work_of(
+                command,
+                job.migrations,
+                self._settings.programs,
+                psql_shell=self._settings.psql_shell,
+            ),
             limits_of(command.limits),
             reporter,
         )

@@ -21,8 +21,14 @@ from datetime import datetime
 
 import asyncpg
 
-from ledger.errors import AnotherLeader, LedgerUnreachable
-from ledger.store.connections import APPLICATION_NAME, CONNECTION_LOST, Pool
+from ledger.errors import AnotherLeader
+from ledger.store.connections import (
+    APPLICATION_NAME,
+    CANNOT_CONNECT,
+    CONNECTION_LOST,
+    Pool,
+    unreachable,
+)
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
 
@@ -112,8 +118,8 @@ async def take(url: str, leader: str, host: str) -> Leadership:
     """
     try:
         connection = await asyncpg.connect(url, server_settings=KEEPALIVE)
-    except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
-        raise LedgerUnreachable(type(error).__name__) from error
+    except CANNOT_CONNECT as error:
+        raise unreachable(error) from None
     try:
         if not await connection.fetchval(QUERIES["try_leadership_lock"]):
             raise await _taken(connection)

@@ -151,6 +151,8 @@ class Work:
     """Written before anything is planned."""
     programs: frozenset[Language] = frozenset()
     """Languages of programs that may run here, by the settings of whoever runs them."""
+    psql_shell: bool = False
+    """Whether psql scripts may start programs, read files and variables: a leave of its own."""
     repairs: tuple[Repair, ...] = ()
     """Written after them, where the journal has one of the accepted checksums."""
     adoption: Adoption | None = None

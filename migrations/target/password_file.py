@@ -9,11 +9,21 @@ from pathlib import Path
 _FIELD = re.compile(r"((?:[^:\\]|\\.)*):?")
 
 
-def line(password: str) -> str:
-    r"""What a file says that knows one password only; raises ValueError for a line end in it."""
-    if "\n" in password or "\r" in password or "\0" in password:
-        raise ValueError("a password with a line end fits into no password file")
-    return "*:*:*:*:" + re.sub(r"([\\:])", r"\\\1", password) + "\n"
+def password_lines(place: tuple[str, str, str, str], password: str) -> str:
+    """What a file says that knows one database only, by its host, port, name and user.
+
+    Raises ValueError for line ends.
+    """
+    fields = [*place, password]
+    if any(letter in field for field in fields for letter in "\n\r\0"):
+        raise ValueError("what holds a line end fits into no password file")
+    lines = [fields]
+    if place[0].startswith("/"):
+        # The usual folder of sockets goes by this name.
+        lines.append(["localhost", *fields[1:]])
+    return "".join(
+        ":".join(re.sub(r"([\\:])", r"\\\1", field) for field in line) + "\n" for line in lines
+    )
 
 
 def ambient_password(
@@ -34,14 +44,17 @@ def ambient_password(
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return None
-    place = ("localhost" if host.startswith("/") else host, str(port), database, user)
+    hosts = ("*", host, "localhost") if host.startswith("/") else ("*", host)
+    wanted = (hosts, ("*", str(port)), ("*", database), ("*", user))
     for one in lines:
-        *wanted, password = _fields(one)
-        if len(wanted) == len(place) and all(
-            said in ("*", asked) for said, asked in zip(wanted, place, strict=True)
-        ):
+        *place, password = _fields(one)
+        if len(place) == len(wanted) and all(map(_among, place, wanted)):
             return password
     return None
+
+
+def _among(field: str, wanted: tuple[str, ...]) -> bool:
+    return field in wanted
 
 
 def _fields(text: str) -> list[str]:
