@@ -10,7 +10,7 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 PIP     = $(PYTHON) -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 TIMES  := $(VENV)/times
-TESTS  := unit conformance integration acceptance
+TESTS  := unit conformance integration security acceptance
 
 .PHONY: help demo test check venv clean
 .DEFAULT_GOAL := help

@@ -54,7 +54,7 @@ def check_address(
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
     except ValueError:
         raise SettingsError(_UNREADABLE) from None
-    if parts.scheme not in ("postgresql", "postgres") or parts.fragment:
+    if not url.startswith(("postgresql://", "postgres://")) or parts.fragment:
         raise SettingsError(_UNREADABLE)
     # A service file may name any server; only the address itself overrides what it says of TLS.
     service = "service" in query or bool(environ.get("PGSERVICE"))

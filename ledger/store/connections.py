@@ -32,7 +32,13 @@ CONNECTION_LOST = (
 """Nobody knows whether the statement was committed; a later connection may know. Time-outs are
 OSErrors. InternalClientError is what asyncpg says when the server's farewell reaches an idle
 connection at the moment at which it is used."""
-CANNOT_CONNECT = (*CONNECTION_LOST, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError)
+CANNOT_CONNECT = (
+    *CONNECTION_LOST,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    ValueError,
+    OverflowError,
+)
 """What connecting raises, a wrong address included."""
 
 
@@ -76,7 +82,7 @@ def unreachable(error: BaseException) -> LedgerUnreachable:
 def _why(error: BaseException) -> str:
     """What is wrong, without the driver's text, which may quote the address."""
     match error:
-        case asyncpg.ClientConfigurationError() | ValueError():
+        case asyncpg.ClientConfigurationError() | ValueError() | OverflowError():
             return (
                 "its address is wrong: write postgresql://user@host:port/database; with "
                 "sslmode=verify-full also sslrootcert=FILE, or have ~/.postgresql/root.crt"
