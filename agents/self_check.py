@@ -12,6 +12,7 @@ from agents.settings import AgentSettings
 from ledger.bus.port import Bus, BusError
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
+from ledger.settings.secret_rules import DEFAULT_RULES
 from migrations.inspection import Inspection, inspect
 from migrations.target.session import ConnectionSettings
 
@@ -50,6 +51,8 @@ async def _broker(bus: Bus, settings: AgentSettings) -> AsyncIterator[Finding]:
 
 
 def _folders(settings: AgentSettings) -> Iterator[Finding]:
+    rules = settings.secrets or DEFAULT_RULES
+    yield Finding("where secrets go", True, "; ".join(map(str, rules)))
     if not settings.secret_roots:
         yield Finding("secrets", True, "no folders: file: references are refused")
     for root in settings.secret_roots:

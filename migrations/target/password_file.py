@@ -41,7 +41,7 @@ def ambient_password(
     try:
         if not named or not path.is_file() or path.stat().st_mode & 0o077:
             return None
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError):
         return None
     hosts = ("*", host, "localhost") if host.startswith("/") else ("*", host)
