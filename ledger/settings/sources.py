@@ -37,6 +37,12 @@ TESTS = {
 """Variables that the tests and make read."""
 _VARIABLES = "variables."
 """The table whose names are the project's own."""
+_BETWEEN = {
+    "agent.secret_roots": os.pathsep,
+    "agent.sockets": os.pathsep,
+    "agent.secrets": "; ",
+}
+"""What stands between the parts of a list, if no comma does: as its variable is written."""
 
 Model = TypeVar("Model", bound=SharedSettings)
 
@@ -227,7 +233,7 @@ def _origins(settings: Settings, origins: Mapping[str, str]) -> Iterator[Origin]
             value = getattr(value, part)
         yield Origin(
             name,
-            _shown(value, secret),
+            _shown(name, value, secret),
             origins.get(name) or _origin_below(name, origins),
             variable(name),
             description,
@@ -240,7 +246,7 @@ def _origin_below(name: str, origins: Mapping[str, str]) -> str:
     return ", ".join(dict.fromkeys(found)) or "default"
 
 
-def _shown(value: Any, secret: bool) -> str | int | float | bool | None:
+def _shown(setting: str, value: Any, secret: bool) -> str | int | float | bool | None:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if secret:
@@ -248,8 +254,7 @@ def _shown(value: Any, secret: bool) -> str | int | float | bool | None:
     if isinstance(value, dict):
         return ", ".join(f"{name}={_variable_shown(one)}" for name, one in value.items())
     if isinstance(value, tuple):
-        between = os.pathsep if any(isinstance(part, Path) for part in value) else ","
-        return between.join(str(part) for part in value)
+        return _BETWEEN.get(setting, ",").join(str(part) for part in value)
     return str(value)
 
 

@@ -138,7 +138,8 @@ def _refuse_shell(migration: Migration, program: Program) -> None:
         raise ProgramRefused(
             f"migration {migration.label}: line {line} of {program.file} says {word}, which leaves "
             "the database: programs, files, variables or servers of the agent; take it out, or "
-            "allow it with LEDGER_AGENT_PSQL_SHELL=true on agents that serve nothing else"
+            "allow it with LEDGER_AGENT_PSQL_SHELL=true on agents that serve nothing else, or pass "
+            "--allow-shell to `ledger db`"
         )
 
 

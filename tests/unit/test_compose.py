@@ -16,6 +16,7 @@ from ledger.bus.security import check as check_broker
 from ledger.cli.fleet.file import read_fleet
 from ledger.settings import load as load_settings
 from ledger.settings import load_shared, variables
+from ledger.settings.secret_rules import Destination, parse_rules
 from migrations.formats.bundle import load_folder
 from tests.support.programs import misunderstood
 
@@ -172,6 +173,12 @@ def test_agents_reach_the_registered_tenants_and_have_their_password(
         assert one.connection.password == "env:TENANTS_PASSWORD"
         assert one.connection.sslmode == "disable"
         for agent in ("agent-1", "agent-2"):
+            (rule,) = parse_rules(environment(loaded, agent)["LEDGER_AGENT_SECRETS"])
+            place = one.connection
+            assert rule.names("env", ("TENANTS_PASSWORD",), one.database)
+            assert rule.reaches(
+                Destination(place.host, place.port, place.user, place.dbname, one.database)
+            )
             assert environment(loaded, agent)["LEDGER_POOL"] == one.pool
             assert environment(loaded, agent)["LEDGER_AGENT_INSECURE_POSTGRES"] == "true"
 

@@ -92,3 +92,26 @@ def test_development_flags_are_named() -> None:
     assert AgentSettings(pool="p").insecure == ()
     both = AgentSettings(pool="p", insecure_bus=True, insecure_postgres=True)
     assert both.insecure == ("bus", "postgres")
+
+
+def test_rules_for_secrets_are_written_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "LEDGER_AGENT_SECRETS",
+        "env:TENANT_* -> *.x.internal:5432,  user mig_* ;\nfile:a -> loopback;",
+    )
+    agent, ledger = load_shared({}).agent, load({})
+    assert [str(rule) for rule in agent.secrets] == [
+        "env:TENANT_* -> *.x.internal:5432, user mig_*",
+        "file:a -> loopback",
+    ]
+    assert ledger.settings.agent.secrets == agent.secrets
+    (shown,) = [one for one in ledger.origins if one.setting == "agent.secrets"]
+    assert shown.value == "; ".join(map(str, agent.secrets))
+
+
+def test_a_rule_that_cannot_be_meant_is_told_with_its_origin_and_an_example(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEDGER_AGENT_SECRETS", "TENANT_PW=db")
+    with pytest.raises(SettingsError, match=r"variable LEDGER_AGENT_SECRETS.*write env:TENANT_"):
+        load_shared({})
