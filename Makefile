@@ -10,7 +10,7 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 PIP     = $(PYTHON) -m pip install --disable-pip-version-check --constraint constraints.txt --editable
 TIMES  := $(VENV)/times
-TESTS  := unit conformance integration acceptance
+TESTS  := unit conformance integration security acceptance
 # Most tests wait for a server more than they compute; each worker has servers of its own.
 WORKERS ?= 4
 PYTEST  = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist worksteal

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
@@ -17,16 +17,16 @@ import typer
 from agents.errors import AgentError
 from agents.runtime import Agent
 from agents.self_check import check as look
-from agents.settings import Variables, load
+from agents.settings import agent_settings
 from ledger import telemetry
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
+from ledger.bus.security import KafkaSettings
+from ledger.settings import SettingsError, SharedSettings, load_shared
 from migrations.gc_tuning import settle_memory
 
 SERVICE = "migration-ledger-agent"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
-NOISY = ("aiokafka", "asyncio")
-"""What these have to say of an outage, the agent says in its own words."""
 
 
 class AgentExitCode(IntEnum):
@@ -106,22 +106,18 @@ def run(
 ) -> None:
     """Run until stopped. The first Ctrl-C or SIGTERM finishes what runs, the second cancels it."""
 
-    def variables() -> Variables:
-        return load(
-            {
-                "pool": pool,
-                "agent_name": name,
-                "agent_concurrency": concurrency,
-                "agent_per_host": per_host,
-                "agent_grace_s": grace_s,
-                "kafka_bootstrap": kafka,
-                "agent_secret_roots": tuple(secret_root) if secret_root else None,
-                "insecure_bus": insecure_bus,
-                "agent_insecure_postgres": insecure_postgres,
-            }
-        )
-
-    _guarded(lambda: _run(variables()), debug)
+    flags = {
+        "pool": pool,
+        "agent.name": name,
+        "agent.concurrency": concurrency,
+        "agent.per_host": per_host,
+        "agent.grace_s": grace_s,
+        "kafka.bootstrap": kafka,
+        "agent.secret_roots": tuple(secret_root) if secret_root else None,
+        "insecure_bus": insecure_bus,
+        "agent.insecure_postgres": insecure_postgres,
+    }
+    _guarded(lambda: _run(_settings(flags)), debug)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -142,23 +138,24 @@ def check(
 ) -> None:
     """Say whether this agent could reach its broker, its secrets, and databases."""
 
-    def variables() -> Variables:
-        return load(
-            {
-                "pool": pool,
-                "kafka_bootstrap": kafka,
-                "agent_secret_roots": tuple(secret_root) if secret_root else None,
-                "insecure_bus": insecure_bus,
-                "agent_insecure_postgres": insecure_postgres,
-            }
-        )
-
-    _guarded(lambda: _check(variables(), database or [], password), debug)
+    flags = {
+        "pool": pool,
+        "kafka.bootstrap": kafka,
+        "agent.secret_roots": tuple(secret_root) if secret_root else None,
+        "insecure_bus": insecure_bus,
+        "agent.insecure_postgres": insecure_postgres,
+    }
+    _guarded(lambda: _check(_settings(flags), database or [], password), debug)
 
 
-async def _run(variables: Variables) -> AgentExitCode:
-    settings = variables.agent()
-    bus = KafkaBus(variables.kafka(), settings.name)
+def _settings(flags: Mapping[str, Any]) -> SharedSettings:
+    """What flags and variables say; a flag that is `None` was not given."""
+    return load_shared({name: value for name, value in flags.items() if value is not None})
+
+
+async def _run(shared: SharedSettings) -> AgentExitCode:
+    settings = agent_settings(shared.agent, shared.agents_pool, insecure_bus=shared.insecure_bus)
+    bus = KafkaBus(shared.broker or KafkaSettings(), settings.name)
     agent = Agent(bus, settings)
     settle_memory()
     stopped: list[int] = []
@@ -180,10 +177,9 @@ async def _run(variables: Variables) -> AgentExitCode:
     return AgentExitCode.OK if len(stopped) < 2 else AgentExitCode.INTERRUPTED
 
 
-async def _check(variables: Variables, urls: list[str], password: str | None) -> AgentExitCode:
-    kafka = variables.kafka()
-    settings = variables.agent()
-    bus = KafkaBus(kafka, settings.name) if kafka.bootstrap else None
+async def _check(shared: SharedSettings, urls: list[str], password: str | None) -> AgentExitCode:
+    settings = agent_settings(shared.agent, shared.agents_pool, insecure_bus=shared.insecure_bus)
+    bus = KafkaBus(shared.broker, settings.name) if shared.broker else None
     fine = True
     try:
         async for finding in look(bus, settings, urls, password):
@@ -204,7 +200,7 @@ def _guarded(work: Callable[[], Coroutine[Any, Any, AgentExitCode]], debug: bool
             code = runner.run(work())
     except KeyboardInterrupt:
         code = _say("interrupted", AgentExitCode.INTERRUPTED)
-    except (AgentError, BusMisconfigured) as error:
+    except (AgentError, SettingsError, BusMisconfigured) as error:
         code = _say(str(error), AgentExitCode.USAGE)
     except BusError as error:
         code = _say(str(error), AgentExitCode.UNREACHABLE)
@@ -223,8 +219,5 @@ def _say(text: str, code: AgentExitCode) -> AgentExitCode:
 
 
 def _log(debug: bool) -> None:
-    level = logging.DEBUG if debug else logging.INFO
-    logging.basicConfig(level=level, format=LOG_FORMAT, stream=sys.stderr, force=True)
-    if not debug:
-        for name in NOISY:
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr, force=True)
+    telemetry.set_log_levels(logging.DEBUG if debug else logging.INFO)

@@ -1,7 +1,6 @@
 """Everything that `agents` raises on purpose.
 
     AgentError
-    ├── AgentSettingsError   a variable or flag is unknown or wrong
     ├── ReferenceRefused     a secret's reference cannot or may not be read
     └── TextRefused          a migration's text is not the one that was ordered
 
@@ -13,10 +12,6 @@ from __future__ import annotations
 
 class AgentError(Exception):
     """Root of all errors of this package."""
-
-
-class AgentSettingsError(AgentError):
-    """A variable or flag is unknown or wrong; nothing was started."""
 
 
 class ReferenceRefused(AgentError):

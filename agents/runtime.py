@@ -38,7 +38,6 @@ from ledger.contracts.topics import (
     agents_group,
     commands_topic,
 )
-from migrations.target.scram import remember_salted_passwords
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +98,6 @@ class Agent:
 
     async def start(self) -> None:
         """Join the pool. Raises `BusUnavailable` or `BusMisconfigured`."""
-        remember_salted_passwords()
         await self._bus.ensure_topics([self.topic, REPORTS, CONTENT, CANCELS, HEARTBEATS, PARKED])
         if self._reader is None:
             self._reader = await self._bus.read(CONTENT, {})

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from agents.errors import ReferenceRefused
-from agents.secrets import resolve
+from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from ledger.bus.port import Bus, BusError
+from ledger.contracts.registry import Connection
 from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
+from ledger.settings.secret_rules import DEFAULT_RULES
 from migrations.inspection import Inspection, inspect
-from migrations.target.session import ConnectionSettings, Password
+from migrations.target.session import ConnectionSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ async def _broker(bus: Bus, settings: AgentSettings) -> AsyncIterator[Finding]:
 
 
 def _folders(settings: AgentSettings) -> Iterator[Finding]:
+    rules = settings.secrets or DEFAULT_RULES
+    yield Finding("where secrets go", True, "; ".join(map(str, rules)))
     if not settings.secret_roots:
         yield Finding("secrets", True, "no folders: file: references are refused")
     for root in settings.secret_roots:
@@ -59,12 +63,22 @@ def _folders(settings: AgentSettings) -> Iterator[Finding]:
 
 async def _database(url: str, settings: AgentSettings, password: str | None) -> Finding:
     try:
-        connection = ConnectionSettings.from_url(url, allow_plaintext=settings.insecure_postgres)
-        secret = resolve(password, connection.database, settings.secret_roots)
+        said = ConnectionSettings.from_url(
+            url, allow_plaintext=settings.insecure_postgres, environ={}
+        )
+        place = Connection(
+            host=said.host,
+            port=said.port,
+            dbname=said.database,
+            user=said.user,
+            password=password,
+            sslmode=said.sslmode,
+        )
+        connection = connection_settings(place, said.database, settings)
+        # What stands in the address is the choice of whoever typed it here.
+        connection = replace(connection, password=connection.password or said.password)
     except (ValueError, ReferenceRefused) as error:
         return Finding("database", False, str(error))
-    if secret is not None:
-        connection = replace(connection, password=Password(secret))
     found = await inspect(connection)
     fine = found.reachable and found.failure is None
     return Finding(connection.place, fine, _seen(found))

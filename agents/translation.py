@@ -11,8 +11,8 @@ from ledger.contracts.registry import DatabasePlace, Expected, HistoryFound, His
 from ledger.contracts.registry import Mode as OrderedMode
 from ledger.contracts.reports import BackupFound, DatabaseInspected, JournalEntry, Rights
 from migrations.adoption.history import ForeignHistory
-from migrations.clocks import Clock
 from migrations.inspection import Inspection
+from migrations.model.clocks import Clock
 from migrations.model.migration import Direction, Language, Migration
 from migrations.model.work import (
     Adoption,
@@ -35,6 +35,8 @@ def work_of(
     migrations: tuple[Migration, ...],
     programs: Iterable[Language] = (),
     clock: Clock | None = None,
+    *,
+    psql_shell: bool = False,
 ) -> Work:
     """What `command` asks of the target; `migrations` are those it names, in its order.
 
@@ -62,6 +64,7 @@ def work_of(
         out_of_order=command.out_of_order,
         programs=frozenset(programs),
         clock=clock,
+        psql_shell=psql_shell,
     )
 
 

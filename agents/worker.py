@@ -49,10 +49,10 @@ from ledger.contracts.registry import FailureDetail
 from ledger.contracts.reports import DatabaseInspected, Verdict
 from migrations import inspection, runner
 from migrations.adoption import inspect
-from migrations.clocks import Clock
 from migrations.errors import ClockApart, IdentityMismatch, StaleEpoch, TooLate
 from migrations.inspection import Inspection
 from migrations.model import work
+from migrations.model.clocks import Clock
 from migrations.model.work import Epoch, Failure
 from migrations.target.preconditions import check_expected, outside_changes
 from migrations.target.session import ConnectionSettings
@@ -158,7 +158,13 @@ class Worker:
         reporter.started(command)
         outcome = await runner.run(
             connection,
-            work_of(command, job.migrations, self._settings.programs, self._checked),
+            work_of(
+                command,
+                job.migrations,
+                self._settings.programs,
+                self._checked,
+                psql_shell=self._settings.psql_shell,
+            ),
             limits_of(command.limits),
             reporter,
             may_begin=lambda: self._clock() < command.expires_at,

@@ -1,7 +1,6 @@
 """Everything that `ledger` raises on purpose. Every message names the next action.
 
 LedgerError                     something the person at the terminal can act upon
-├── SettingsError               a setting is unknown, unreadable or wrong
 ├── WrongArgument               the command line cannot mean anything
 ├── FleetFileError              a file for `ledger fleet import` cannot be used
 ├── QuestionWithoutTerminal     something must be confirmed, and nobody can be asked
@@ -45,12 +44,6 @@ class LedgerError(Exception):
     """Something the person at the terminal can act upon; `exit_code` is how the program ends."""
 
     exit_code: int = 1
-
-
-class SettingsError(LedgerError):
-    """A setting is unknown, unreadable or wrong."""
-
-    exit_code = 2
 
 
 class WrongArgument(LedgerError):

@@ -262,25 +262,11 @@ class LocalAgents:
 
     def _agent(self, pool: str) -> Agent:
         from agents.runtime import Agent
-        from agents.settings import AgentSettings
-        from migrations.model.migration import Language
+        from agents.settings import agent_settings, default_name
 
         section = self._settings.agent
-        settings = AgentSettings(
-            pool=pool,
-            name=f"{socket.gethostname()}-{os.getpid()}-{pool}",
-            concurrency=section.concurrency,
-            per_host=section.per_host,
-            secret_roots=section.secret_roots,
-            programs=tuple(map(Language, section.programs)),
-            grace_s=section.grace_s,
-            insecure_postgres=section.insecure_postgres,
-            content_cache_bytes=section.content_cache_bytes,
-            sslrootcert=section.ssl_rootcert,
-            sslcert=section.ssl_cert,
-            sslkey=section.ssl_key,
-        )
-        return Agent(LocalBus(self._broker), settings)
+        name = f"{section.name or default_name()}-{pool}"
+        return Agent(LocalBus(self._broker), agent_settings(section, pool, name=name))
 
 
 class _Signals:

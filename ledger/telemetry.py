@@ -12,6 +12,7 @@ still carry a context that came from elsewhere.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,24 @@ Carrier = tuple[tuple[str, bytes], ...]
 
 SCOPE: Final = "migration-ledger"
 """Name of our instrumentation scope."""
+
+OWN: Final = ("agents", "ledger", "migrations")
+"""Whose loggers `--debug` opens."""
+DRIVERS: Final = ("aiokafka", "asyncio", "asyncpg")
+"""What they log of an outage, for each request and with a traceback, we say once, in a sentence.
+What they log at DEBUG holds passwords: aiokafka writes the bytes of a login."""
+
+
+def set_log_levels(own: int) -> None:
+    """`own` for our packages alone; no library logs below WARNING, whatever is asked for."""
+    for name in OWN:
+        logging.getLogger(name).setLevel(own)
+    libraries = {name.partition(".")[0] for name in logging.root.manager.loggerDict} - {*OWN}
+    for name in libraries:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in DRIVERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
 
 # --- names ---------------------------------------------------------------------------------------
 

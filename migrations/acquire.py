@@ -12,7 +12,6 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from migrations.adoption.still_in_use import refuse_in_use
-from migrations.clocks import ANY_TIME, Clock
 from migrations.errors import (
     IdentityMismatch,
     PoolerRefused,
@@ -20,6 +19,7 @@ from migrations.errors import (
     TooLate,
     TransactionEnded,
 )
+from migrations.model.clocks import ANY_TIME, Clock
 from migrations.model.work import Identity, Limits, Mode, Observer, Work
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried, text
@@ -65,7 +65,7 @@ async def acquire(
 ) -> Target:
     """The target, locked and checked. Raises Refused and LockUnavailable.
 
-    Where the clocks are apart (`migrations.clocks`), that is a ClockApart before anything else.
+    Clocks that are apart (`migrations.model.clocks`) are a ClockApart before anything else.
     """
     key = key_for(work.target)
     facts, record = await _look(connection, work, key, limits, observer)

@@ -16,7 +16,6 @@ import asyncpg
 from migrations.acquire import Facts, facts_of, identity_of, refuse_unsuitable
 from migrations.adoption.still_in_use import refuse_in_use
 from migrations.backfill.backups import Backup, backups
-from migrations.clocks import Clock
 from migrations.errors import (
     ClockApart,
     PoolerRefused,
@@ -25,6 +24,7 @@ from migrations.errors import (
     StillInUse,
     Unreachable,
 )
+from migrations.model.clocks import Clock
 from migrations.model.work import Epoch, Failure, Identity, Observer
 from migrations.target import journal
 from migrations.target.entries import Entry, State

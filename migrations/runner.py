@@ -221,7 +221,7 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
         if target.work.mode is Mode.ROLLBACK:
             attempt.adopted = await release(target)
         decisions = plan(target.work, await without_idle(target))
-        refuse_programs(target.work.programs, decisions)
+        refuse_programs(target.work.programs, decisions, shell=target.work.psql_shell)
         for decision in decisions:
             outcome = await _carry_out(target, decision)
             attempt.finish(outcome, target.observer)

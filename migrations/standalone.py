@@ -103,10 +103,11 @@ async def up(
     outside: Outside | None = None,
     out_of_order: bool = False,
     programs: frozenset[Language] = frozenset(),
+    psql_shell: bool = False,
 ) -> Outcome:
     """Apply what is not applied yet, in the order given."""
     work = replace(_work(Mode.UP, migrations, target, outside), out_of_order=out_of_order)
-    work = replace(work, programs=programs)
+    work = replace(work, programs=programs, psql_shell=psql_shell)
     return await run(settings, work, limits, observer, allow_outside=outside is not None)
 
 
@@ -120,6 +121,7 @@ async def down(
     target: str = "",
     outside: Outside | None = None,
     programs: frozenset[Language] = frozenset(),
+    psql_shell: bool = False,
 ) -> Outcome:
     """Undo the newest `count` of the given migrations that are applied or half done."""
     found = await glance(settings, target)
@@ -129,7 +131,9 @@ async def down(
     # A repeatable one without a down section has nothing to go back to.
     back = [item for item in migrations if not item.repeatable or item.down is not None]
     newest = [item for item in reversed(back) if item.version in there][:count]
-    work = replace(_work(Mode.DOWN, newest, target, outside), programs=programs)
+    work = replace(
+        _work(Mode.DOWN, newest, target, outside), programs=programs, psql_shell=psql_shell
+    )
     return await run(settings, work, limits, observer, allow_outside=outside is not None)
 
 

@@ -10,34 +10,40 @@ from __future__ import annotations
 import ipaddress
 import ssl
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
 from ledger.bus.port import BusMisconfigured
 
-Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-Mechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+class KafkaSection(BaseModel):
+    """How to reach the broker. Without `bootstrap` everything runs in one process."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bootstrap: str | None = Field(None, description="host:port of one or more brokers, by comma")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how to talk to the broker; PLAINTEXT on loopback only"
+    )
+    ssl_cafile: Path | None = Field(None, description="certificates that the broker is checked by")
+    ssl_certfile: Path | None = Field(None, description="our certificate, for client certificates")
+    ssl_keyfile: Path | None = Field(None, description="the key of our certificate")
+    ssl_password: SecretStr | None = Field(None, description="password of the key file")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
+        None, description="how to log in to the broker"
+    )
+    sasl_username: str | None = Field(None, description="user name at the broker")
+    sasl_password: SecretStr | None = Field(None, description="password at the broker")
+    replication_factor: int = Field(
+        -1, description="copies of each topic that we create; -1 is three, or one per broker"
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class KafkaSettings:
-    """Where the broker is and how to get in. Secrets are not part of its `repr`.
+class KafkaSettings(KafkaSection):
+    """Where the broker is and how to get in, and whether it may be talked to without proof."""
 
-    `bootstrap` is `host:port`, several by comma. `replication_factor` is for topics that we create;
-    -1 means three copies, or as many as there are brokers.
-    """
-
-    bootstrap: str
-    security_protocol: Protocol = "PLAINTEXT"
-    ssl_cafile: Path | None = None
-    ssl_certfile: Path | None = None
-    ssl_keyfile: Path | None = None
-    ssl_password: str | None = field(default=None, repr=False)
-    sasl_mechanism: Mechanism | None = None
-    sasl_username: str | None = None
-    sasl_password: str | None = field(default=None, repr=False)
-    replication_factor: int = -1
     insecure_bus: bool = False
 
     @property
@@ -53,7 +59,7 @@ class KafkaSettings:
     @property
     def servers(self) -> list[str]:
         """The bootstrap addresses one by one."""
-        return [server.strip() for server in self.bootstrap.split(",") if server.strip()]
+        return [server.strip() for server in (self.bootstrap or "").split(",") if server.strip()]
 
 
 def check(settings: KafkaSettings) -> None:
@@ -105,7 +111,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "ssl_context": _ssl_context(settings) if settings.encrypted else None,
         "sasl_mechanism": settings.sasl_mechanism or "PLAIN",
         "sasl_plain_username": settings.sasl_username,
-        "sasl_plain_password": settings.sasl_password,
+        "sasl_plain_password": _revealed(settings.sasl_password),
     }
 
 
@@ -115,7 +121,9 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=settings.ssl_cafile)
         if settings.ssl_certfile is not None:
             context.load_cert_chain(
-                settings.ssl_certfile, settings.ssl_keyfile, password=settings.ssl_password
+                settings.ssl_certfile,
+                settings.ssl_keyfile,
+                password=_revealed(settings.ssl_password),
             )
     except (OSError, ssl.SSLError) as error:
         raise BusMisconfigured(
@@ -124,3 +132,7 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
             "LEDGER_KAFKA_SSL_CERTFILE, LEDGER_KAFKA_SSL_KEYFILE and LEDGER_KAFKA_SSL_PASSWORD"
         ) from None
     return context
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None

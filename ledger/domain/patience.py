@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 
 from ledger.contracts.registry import FailureDetail
 from ledger.domain.states import DatabaseState
-from migrations.clocks import span
+from migrations.model.clocks import span
 
 TRIES = 6
 """Attempts in a row that may come to nothing: with the waits between them, over three minutes."""

@@ -41,10 +41,6 @@ IN_FLIGHT = 50
 """Databases worked on at once: a few agents' worth, far below any server's connection limit."""
 IN_FLIGHT_MOST = 10_000
 """Above this the limit limits nothing, and every decision would walk that many databases."""
-EXPIRY_S = 900.0
-"""How long an order may wait to be started before it is ordered again."""
-DEADLINE_S = 14_400.0
-"""How long an order may go unanswered before its database is unknown: migrations may take hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +56,10 @@ class PlanInput:
     bundle: Sha256
     migrations: Sequence[MigrationRef]
     databases: Sequence[str]
+    expiry_s: float
+    """How long an order may wait to be started before it is ordered again."""
+    deadline_s: float
+    """How long an order may go unanswered before its database is unknown."""
     selection: str = ""
     fleet_position: int = 0
     wave_spec: str = WAVES
@@ -67,8 +67,6 @@ class PlanInput:
     budget: Budget = field(default_factory=lambda: Budget(count=0))
     when_spent: WhenSpent = WhenSpent.HALT
     limits: RunLimits = field(default_factory=RunLimits)
-    expiry_s: float = EXPIRY_S
-    deadline_s: float = DEADLINE_S
     adoption: Adoption | None = None
     out_of_order: bool = False
     variables: Sequence[Variable] = ()

@@ -23,7 +23,7 @@ from ledger.domain.patience import CLOCK
 from ledger.domain.premises import may_be_spent
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
 from ledger.domain.wording import IN_QUEUE, number_of
-from migrations.clocks import APART_S, span
+from migrations.model.clocks import APART_S, span
 
 SILENT_AFTER_S = 30.0
 """An agent not heard of for this long is taken for gone; several heartbeats fit into it."""

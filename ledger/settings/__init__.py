@@ -1,27 +1,40 @@
-"""What this program was told: flags over `LEDGER_*` over `./ledger.toml` over the user's file."""
+"""What a program was told: flags over `LEDGER_*` over `./ledger.toml` over the user's file.
 
-from ledger.settings.model import AgentSection, KafkaSection, RolloutSection, Settings, Transport
+A room of the floor: `ledger` and `ledger-agent` read the same sections.
+"""
+
+from ledger.bus.security import KafkaSection, KafkaSettings
+from ledger.settings.address import masked
+from ledger.settings.errors import SettingsError
+from ledger.settings.model import RolloutSection, Settings, Transport
+from ledger.settings.sections import AgentSection, SharedSettings
 from ledger.settings.sources import (
     LoadedSettings,
     Origin,
     load,
-    masked,
+    load_shared,
     setting_names,
     user_file,
     variable,
+    variables,
 )
 
 __all__ = [
     "AgentSection",
     "KafkaSection",
+    "KafkaSettings",
     "LoadedSettings",
     "Origin",
     "RolloutSection",
     "Settings",
+    "SettingsError",
+    "SharedSettings",
     "Transport",
     "load",
+    "load_shared",
     "masked",
     "setting_names",
     "user_file",
     "variable",
+    "variables",
 ]

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import Field, SecretStr
 
-from ledger.bus.security import KafkaSettings
 from ledger.contracts.registry import Variable
-from ledger.errors import SettingsError
+from ledger.settings.address import check_address
+from ledger.settings.errors import SettingsError
+from ledger.settings.sections import SettingsSection, SharedSettings
 from migrations.model.migration import TIMEOUT_MAX_S
-
-PREFIX = "LEDGER_"
 
 
 class Transport(StrEnum):
@@ -31,50 +22,12 @@ class Transport(StrEnum):
     KAFKA = "kafka"
 
 
-def _paths(value: object) -> object:
-    """Variables hold folders as the system writes a PATH; files hold them as a list."""
-    return value.split(os.pathsep) if isinstance(value, str) else value
+OF_THE_PROJECT = frozenset({"name", "rollout", "variables"})
+"""What a `ledger.toml` in the working folder may set: it describes the project. All else decides
+what runs here, whom we trust or where secrets go; a folder that somebody else wrote may not."""
 
-
-def _words(value: object) -> object:
-    """Variables hold a list with commas; files hold it as a list."""
-    if not isinstance(value, str):
-        return value
-    return [word.strip() for word in value.split(",") if word.strip()]
-
-
-Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
-Programs = Annotated[tuple[Literal["python", "psql"], ...], NoDecode, BeforeValidator(_words)]
-Seconds = Annotated[float, Field(ge=0)]
 Timeout = Annotated[float, Field(ge=0, le=TIMEOUT_MAX_S)]
 """Seconds, no more than the server takes."""
-
-
-class SettingsSection(BaseModel):
-    """A table of the settings file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class KafkaSection(SettingsSection):
-    """How to reach the broker. Without `bootstrap` everything runs in one process."""
-
-    bootstrap: str | None = Field(None, description="host:port of one or more brokers, by comma")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="how to talk to the broker; PLAINTEXT on loopback only"
-    )
-    ssl_cafile: Path | None = Field(None, description="certificates that the broker is checked by")
-    ssl_certfile: Path | None = Field(None, description="our certificate, for client certificates")
-    ssl_keyfile: Path | None = Field(None, description="the key of our certificate")
-    ssl_password: SecretStr | None = Field(None, description="password of the key file")
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = Field(
-        None, description="how to log in to the broker"
-    )
-    sasl_username: str | None = Field(None, description="user name at the broker")
-    sasl_password: SecretStr | None = Field(None, description="password at the broker")
-    replication_factor: int = Field(
-        -1, description="copies of each topic that we create; -1 is three, or one per broker"
-    )
 
 
 class RolloutSection(SettingsSection):
@@ -98,33 +51,6 @@ class RolloutSection(SettingsSection):
     )
 
 
-class AgentSection(SettingsSection):
-    """The agents that live in this process when there is no broker."""
-
-    concurrency: int = Field(16, ge=1, description="databases worked on at once, per agent")
-    per_host: int = Field(8, ge=1, description="databases worked on at once, per server")
-    secret_roots: Folders = Field(
-        (), description="folders below which `file:` references may be read, as a PATH"
-    )
-    grace_s: Seconds = Field(
-        30.0, description="seconds that running work gets after the first signal"
-    )
-    programs: Programs = Field(
-        (), description="languages of programs that migrations may run here: python, psql, by comma"
-    )
-    insecure_postgres: bool = Field(
-        False, description="allow databases without verified TLS; for trying things"
-    )
-    ssl_rootcert: Path | None = Field(
-        None, description="certificates that databases are checked by"
-    )
-    ssl_cert: Path | None = Field(None, description="client certificate for databases")
-    ssl_key: Path | None = Field(None, description="key of the client certificate for databases")
-    content_cache_bytes: int = Field(
-        64 * 1024 * 1024, ge=1024 * 1024, description="bytes of migration texts that are kept"
-    )
-
-
 class LabelVariable(SettingsSection):
     """A variable that has another value in each database: that of the database's label."""
 
@@ -132,33 +58,20 @@ class LabelVariable(SettingsSection):
     sample: str = Field(description="stands in its place while a folder is read")
 
 
-class Settings(BaseSettings):
+class Settings(SharedSettings):
     """All settings, checked. `load` is the way to get one: it knows the origins too."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        env_ignore_empty=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
 
     database_url: SecretStr | None = Field(
         None, description="the ledger's own PostgreSQL database, as a postgresql:// address"
     )
-    name: str = Field("ledger", description="what this ledger is called in questions and titles")
-    pool: str = Field("default", description="pool of databases that are added without one")
-    insecure_bus: bool = Field(
-        False, description="allow a broker without TLS and login that is not on loopback"
+    insecure_database: bool = Field(
+        False, description="allow a ledger elsewhere whose server does not prove who it is"
     )
+    name: str = Field("ledger", description="what this ledger is called in questions and titles")
     resend_s: float = Field(
         30.0, gt=0, description="seconds until an unanswered order is published again"
     )
-    kafka: KafkaSection = Field(default_factory=KafkaSection)
     rollout: RolloutSection = Field(default_factory=RolloutSection)
-    agent: AgentSection = Field(default_factory=AgentSection)
     variables: dict[str, str | LabelVariable] = Field(
         default_factory=dict,
         description="what placeholders in migrations stand for, by name; never a secret",
@@ -181,33 +94,16 @@ class Settings(BaseSettings):
 
     @property
     def ledger_url(self) -> str:
-        """Address of the ledger's database, with its password. Raises `SettingsError` if unset."""
+        """Address of the ledger's database, with its password.
+
+        Raises `SettingsError` if it is unset, cannot be read, or trusts whoever answers.
+        """
         if self.database_url is None:
             raise SettingsError(
-                "no ledger is named; set LEDGER_DATABASE_URL, or database_url in ledger.toml, "
-                "or start one to try things with `ledger dev`"
+                "no ledger is named; set LEDGER_DATABASE_URL, or database_url in your own "
+                "settings file (`ledger config show -o json` names it), or start one to try things "
+                "with `ledger dev`"
             )
-        return self.database_url.get_secret_value()
-
-    @property
-    def broker(self) -> KafkaSettings | None:
-        """How to reach the broker, as the bus takes it; `None` in one-process mode."""
-        if self.kafka.bootstrap is None:
-            return None
-        fields: dict[str, Any] = {
-            name: value.get_secret_value() if isinstance(value, SecretStr) else value
-            for name, value in self.kafka
-        }
-        return KafkaSettings(**fields, insecure_bus=self.insecure_bus)
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` has merged: it keeps the origins, which a model forgets."""
-        return (init_settings,)
+        url = self.database_url.get_secret_value()
+        check_address(url, insecure=self.insecure_database)
+        return url

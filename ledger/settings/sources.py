@@ -1,7 +1,11 @@
 """Where settings come from: merges the sources, keeps the origins, refuses what nobody knows.
 
+    flags  over  LEDGER_* variables  over  a file: --config, else ./ledger.toml  over  the user's
+
 A name that nobody knows is an error that offers the nearest known one, because a setting that is
-silently ignored is worse than one that is missing.
+silently ignored is worse than one that is missing. `./ledger.toml` is found, not named: it comes
+with a folder that somebody else may have written, so it may say what describes the project and
+nothing that decides what runs here, whom we trust, or where secrets go.
 """
 
 from __future__ import annotations
@@ -9,24 +13,38 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, TypeVar
 
+import pydantic_settings
 import typer
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
-from ledger.contracts.variables import VARIABLES
-from ledger.errors import SettingsError
-from ledger.settings.model import PREFIX, LabelVariable, Settings, SettingsSection
+from ledger.settings.address import masked
+from ledger.settings.errors import SettingsError
+from ledger.settings.model import OF_THE_PROJECT, LabelVariable, Settings
+from ledger.settings.sections import PREFIX, SharedSettings
 
 PROJECT_FILE = "ledger.toml"
-MASK = "********"
+TESTS = {
+    "LEDGER_TEST_KAFKA": "a broker that the tests may use, instead of an embedded one",
+    "LEDGER_TEST_PG": "a PostgreSQL server that the tests may use, instead of an embedded one",
+    "LEDGER_TEST_PG_RELEASE": "the release of the embedded PostgreSQL server, instead of 18",
+}
+"""Variables that the tests and make read."""
 _VARIABLES = "variables."
 """The table whose names are the project's own."""
+_BETWEEN = {
+    "agent.secret_roots": os.pathsep,
+    "agent.sockets": os.pathsep,
+    "agent.secrets": "; ",
+}
+"""What stands between the parts of a list, if no comma does: as its variable is written."""
+
+Model = TypeVar("Model", bound=SharedSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +67,22 @@ class LoadedSettings:
 
 
 def load(flags: Mapping[str, Any], file: Path | None = None) -> LoadedSettings:
-    """Merge and check all sources.
+    """Merge and check all sources of `ledger`.
 
     `flags` maps dotted names (`kafka.bootstrap`) to what the command line said. `file` replaces
-    `./ledger.toml`. Raises `SettingsError` for unknown names, unreadable files and wrong values.
+    `./ledger.toml`, and may set everything. Raises `SettingsError` for unknown names, unreadable
+    files, wrong values, and for what a project's file may not decide.
     """
-    _refuse_unknown_variables()
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for origin, source in _sources(flags, file):
-        for name, value in source.items():
-            if name not in values:
-                values[name] = value
-                origins[name] = origin
-    settings = _checked(values, origins)
+    settings, origins = _merged(Settings, [*_told(Settings, flags), *_files(file)])
     return LoadedSettings(settings, tuple(_origins(settings, origins)))
+
+
+def load_shared(flags: Mapping[str, Any]) -> SharedSettings:
+    """Merge and check what `ledger-agent` reads: flags over variables, and no file.
+
+    Raises `SettingsError`.
+    """
+    return _merged(SharedSettings, _told(SharedSettings, flags))[0]
 
 
 def user_file() -> Path:
@@ -81,18 +100,57 @@ def setting_names() -> dict[str, str]:
     return {name: description for name, description, _ in _fields(Settings, "")}
 
 
-def _sources(flags: Mapping[str, Any], file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Origins with their values by dotted name, strongest first."""
+def variables() -> dict[str, str]:
+    """Every `LEDGER_*` variable that a program of ours reads, with what it is for."""
+    return {variable(name): said for name, said in setting_names().items()} | TESTS
+
+
+def _told(model: type[SharedSettings], flags: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """What was said for this one run: origins with values by dotted name, strongest first."""
+    known = variables()
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in known:
+            raise SettingsError(
+                f"{name} is no variable that this program knows; {_nearest(name, known)} "
+                "or unset it"
+            )
     for name, value in flags.items():
         yield f"flag --{name.replace('.', '-').replace('_', '-')}", {name: value}
-    for name, value in _flat(EnvSettingsSource(Settings)(), ""):
+    try:
+        environment = EnvSettingsSource(model)()
+    except pydantic_settings.SettingsError:
+        raise SettingsError(
+            f"{variable('variables')} is no JSON object; write "
+            """{"name": "value"}, with double quotes"""
+        ) from None
+    for name, value in _flat(environment, ""):
         yield f"variable {variable(name)}", {name: value}
-    project = file or Path(PROJECT_FILE)
+
+
+def _files(file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What stands in files, strongest first."""
     if file is not None and not file.is_file():
         raise SettingsError(f"there is no settings file {file}; check the path after --config")
-    for path in (project, user_file()):
-        if path.is_file():
-            yield str(path), _read(path)
+    if file is not None:
+        yield str(file), _read(file)
+    elif (project := Path(PROJECT_FILE)).is_file():
+        values = _read(project)
+        if not (user_file().is_file() and project.samefile(user_file())):
+            _refuse_what_is_not_the_projects(values)
+        yield str(project), values
+    if user_file().is_file():
+        yield str(user_file()), _read(user_file())
+
+
+def _refuse_what_is_not_the_projects(values: Iterable[str]) -> None:
+    for name in values:
+        if name.partition(".")[0] not in OF_THE_PROJECT:
+            raise SettingsError(
+                f"{PROJECT_FILE} in this folder sets {name}, which no folder may decide: whoever "
+                f"wrote it would choose what runs here or where secrets go. Set {variable(name)}, "
+                f"or write it into {user_file()}; or, if this file is your own, name it: "
+                f"--config {PROJECT_FILE}"
+            )
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -100,31 +158,27 @@ def _read(path: Path) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} cannot be read: {error}; fix or remove the file") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise SettingsError(f"{path} is not TOML: {error}; fix that line") from None
     values = dict(_flat(content, ""))
     known = setting_names()
     for name in values:
         if name not in known and not name.startswith(_VARIABLES):
             raise SettingsError(
-                f"{path} sets {name}, which is no setting; {_nearest(name, known)} "
+                f"{path} sets {_printable(name)}, which is no setting; {_nearest(name, known)} "
                 "or `ledger config show` for all of them"
             )
     return values
 
 
-def _refuse_unknown_variables() -> None:
-    for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in VARIABLES:
-            raise SettingsError(
-                f"{name} is no variable that this program knows; {_nearest(name, VARIABLES)} "
-                "or unset it"
-            )
-
-
 def _nearest(name: str, known: Mapping[str, str]) -> str:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
     return f"the nearest is {close[0]}: write that,"
+
+
+def _printable(name: str) -> str:
+    """A name that somebody else wrote, with nothing in it that a terminal would obey."""
+    return ascii(name)[1:-1]
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
@@ -139,31 +193,36 @@ def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, bool]]:
     """Dotted name, description, and whether it is a secret, of every setting."""
     for key, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, SettingsSection):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from _fields(field.annotation, f"{prefix}{key}.")
         else:
             secret = "SecretStr" in str(field.annotation)
             yield f"{prefix}{key}", field.description or "", secret
 
 
-def _checked(values: Mapping[str, Any], origins: Mapping[str, str]) -> Settings:
+def _merged(
+    model: type[Model], sources: Iterable[tuple[str, dict[str, Any]]]
+) -> tuple[Model, dict[str, str]]:
+    """The checked settings and the origin of each, by dotted name."""
     nested: dict[str, Any] = {}
-    for name, value in values.items():
-        # Names of variables may have dots of their own.
-        at = 1 if name.startswith(_VARIABLES) else -1
-        *path, last = name.split(".", at)
-        table = nested
-        for part in path:
-            table = table.setdefault(part, {})
-        table[last] = value
+    origins: dict[str, str] = {}
+    for origin, values in sources:
+        for name in values.keys() - origins.keys():
+            origins[name] = origin
+            # Names of variables may have dots of their own.
+            *path, last = name.split(".", 1 if name.startswith(_VARIABLES) else -1)
+            table = nested
+            for part in path:
+                table = table.setdefault(part, {})
+            table[last] = values[name]
     try:
-        return Settings(**nested)
+        return model(**nested), origins
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
         raise SettingsError(
-            f"{name} (from {origins.get(name, 'the settings')}) is wrong: {problem['msg']}; "
-            "correct it there"
+            f"{_printable(name)} (from {origins.get(name, 'the settings')}) is wrong: "
+            f"{problem['msg']}; correct it there"
         ) from None
 
 
@@ -174,7 +233,7 @@ def _origins(settings: Settings, origins: Mapping[str, str]) -> Iterator[Origin]
             value = getattr(value, part)
         yield Origin(
             name,
-            _shown(value, secret),
+            _shown(name, value, secret),
             origins.get(name) or _origin_below(name, origins),
             variable(name),
             description,
@@ -187,7 +246,7 @@ def _origin_below(name: str, origins: Mapping[str, str]) -> str:
     return ", ".join(dict.fromkeys(found)) or "default"
 
 
-def _shown(value: Any, secret: bool) -> str | int | float | bool | None:
+def _shown(setting: str, value: Any, secret: bool) -> str | int | float | bool | None:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if secret:
@@ -195,25 +254,9 @@ def _shown(value: Any, secret: bool) -> str | int | float | bool | None:
     if isinstance(value, dict):
         return ", ".join(f"{name}={_variable_shown(one)}" for name, one in value.items())
     if isinstance(value, tuple):
-        return os.pathsep.join(str(part) for part in value)
+        return _BETWEEN.get(setting, ",").join(str(part) for part in value)
     return str(value)
 
 
 def _variable_shown(value: str | LabelVariable) -> str:
     return value if isinstance(value, str) else f"label {value.label}"
-
-
-def masked(secret: str) -> str:
-    """`secret` as it may be shown: of an address, everything but passwords and parameters."""
-    try:
-        parts = urlsplit(secret)
-        place = parts.netloc.rpartition("@")[2]
-    except ValueError:
-        return MASK
-    if parts.scheme not in ("postgres", "postgresql"):
-        return MASK
-    user = parts.username
-    who = f"{user}:{MASK}@" if user and parts.password else f"{user}@" if user else ""
-    return urlunsplit((parts.scheme, who + place, parts.path, "", "")) + (
-        "?…" if parts.query else ""
-    )

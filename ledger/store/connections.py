@@ -35,6 +35,14 @@ CONNECTION_LOST = (
 """Nobody knows whether the statement was committed; a later connection may know. Time-outs are
 OSErrors. InternalClientError is what asyncpg says when the server's farewell reaches an idle
 connection at the moment at which it is used."""
+CANNOT_CONNECT = (
+    *CONNECTION_LOST,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    ValueError,
+    OverflowError,
+)
+"""What connecting raises, a wrong address included."""
 
 
 class LedgerConnection(asyncpg.Connection):
@@ -65,8 +73,13 @@ async def open_pool(url: str, *, max_size: int = MAX_CONNECTIONS) -> Pool:
             init=_refuse_standby,
             server_settings={"application_name": APPLICATION_NAME},
         )
-    except (*CONNECTION_LOST, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise LedgerUnreachable(_why(error)) from error
+    except CANNOT_CONNECT as error:
+        raise unreachable(error) from None
+
+
+def unreachable(error: BaseException) -> LedgerUnreachable:
+    """What keeps us from the ledger. Raise it `from None`: the driver's texts quote addresses."""
+    return LedgerUnreachable(_why(error))
 
 
 async def close_pool(pool: Pool) -> None:
@@ -81,7 +94,7 @@ async def close_pool(pool: Pool) -> None:
 def _why(error: BaseException) -> str:
     """What is wrong, without the driver's text, which may quote the address."""
     match error:
-        case asyncpg.ClientConfigurationError():
+        case asyncpg.ClientConfigurationError() | ValueError() | OverflowError():
             return (
                 "its address is wrong: write postgresql://user@host:port/database; with "
                 "sslmode=verify-full also sslrootcert=FILE, or have ~/.postgresql/root.crt"

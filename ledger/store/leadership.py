@@ -36,11 +36,18 @@ from ledger.errors import (
     StoreError,
     WrongClock,
 )
-from ledger.store.connections import APPLICATION_NAME, CONNECTION_LOST, Connection, Pool
+from ledger.store.connections import (
+    APPLICATION_NAME,
+    CANNOT_CONNECT,
+    CONNECTION_LOST,
+    Connection,
+    Pool,
+    unreachable,
+)
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
-from migrations.clocks import Clock
 from migrations.errors import ClockApart
+from migrations.model.clocks import Clock
 
 KEEPALIVE = {
     "tcp_keepalives_idle": "5",
@@ -197,8 +204,8 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Recor
             timeout=CONNECT_WITHIN_S,
             command_timeout=CONNECT_WITHIN_S,
         )
-    except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
-        raise LedgerUnreachable(type(error).__name__) from error
+    except CANNOT_CONNECT as error:
+        raise unreachable(error) from None
     try:
         yield connection
     except CONNECTION_LOST as error:

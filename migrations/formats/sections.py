@@ -43,6 +43,7 @@ from migrations.model.migration import (
 )
 from migrations.sql.classify import enum_value_used
 from migrations.sql.psql_script import included, open_transaction, referenced
+from migrations.sql.psql_shell import reaches_out
 
 NO_OPTIONS = Options()
 ROLE_REMEDY = (
@@ -192,6 +193,8 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
         if open_transaction(program)
         else "statement by statement, so that a crash in it leaves the migration in doubt"
     )
+    if reaches_out(body.text):
+        how += ", and only where LEDGER_AGENT_PSQL_SHELL allows it to leave the database"
     note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
     names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))
     return Built(Section((), body.options, checksum, program), names, (note,))

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
-from migrations.clocks import Clock
+from migrations.model.clocks import Clock
 from migrations.model.migration import Direction, Language, Migration, Statement
 
 
@@ -152,6 +152,8 @@ class Work:
     """Written before anything is planned."""
     programs: frozenset[Language] = frozenset()
     """Languages of programs that may run here, by the settings of whoever runs them."""
+    psql_shell: bool = False
+    """Whether psql scripts may start programs, read files and variables: a leave of its own."""
     repairs: tuple[Repair, ...] = ()
     """Written after them, where the journal has one of the accepted checksums."""
     adoption: Adoption | None = None

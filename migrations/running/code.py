@@ -39,6 +39,7 @@ from migrations.model.work import Failure
 from migrations.running.guarded_connection import GuardedConnection, Stage, code_name
 from migrations.running.plan import Execute, StepDecision
 from migrations.running.retry import StatementFailed
+from migrations.sql.psql_shell import reaches_out
 from migrations.target.entries import State, entry_for
 from migrations.target.session import Connection, ConnectionSettings
 from migrations.target.target import Target
@@ -49,12 +50,20 @@ COMPILED = 256
 """Modules that stay compiled: a rollout runs the same few on thousands of databases."""
 
 
-def refuse_programs(allowed: frozenset[Language], decisions: Iterable[StepDecision]) -> None:
-    """Raise ProgramRefused if something is to run in a language that is not allowed here."""
+def refuse_programs(
+    allowed: frozenset[Language], decisions: Iterable[StepDecision], *, shell: bool
+) -> None:
+    """Raise ProgramRefused if something is to run in a language that is not allowed here.
+
+    Also if a psql script reaches out of the database and `shell` does not allow that.
+    """
     for decision in decisions:
         if isinstance(decision, Execute):
             verify = decision.migration.verify if decision.direction is Direction.UP else None
             _refuse(allowed, decision.migration, (decision.section, verify))
+            program = decision.section.program
+            if program is not None and program.language is Language.PSQL and not shell:
+                _refuse_shell(decision.migration, program)
 
 
 def refuse_verify_programs(allowed: frozenset[Language], migrations: Iterable[Migration]) -> None:
@@ -120,6 +129,18 @@ def _refuse(
                 f"LEDGER_AGENT_PROGRAMS={language} on the agents of this pool, or pass "
                 "--allow-code to `ledger db`"
             )
+
+
+def _refuse_shell(migration: Migration, program: Program) -> None:
+    found = reaches_out(program.text)
+    if found is not None:
+        line, word = found
+        raise ProgramRefused(
+            f"migration {migration.label}: line {line} of {program.file} says {word}, which leaves "
+            "the database: programs, files, variables or servers of the agent; take it out, or "
+            "allow it with LEDGER_AGENT_PSQL_SHELL=true on agents that serve nothing else, or pass "
+            "--allow-shell to `ledger db`"
+        )
 
 
 def _stage_of(target: Target, run: Execute, program: Program) -> Stage:

@@ -11,20 +11,23 @@ other script commits as it goes:
 
     intent ─▶ psql ─▶ step done          a crash or a failure in between leaves the state in doubt
 
-Declared variables are set by a script of their own before it. Secrets go through psql's
-environment, values through files that only we can read, neither through its arguments. Its output
-is thrown away, for it may hold tenant data; of what it says of errors, one line is kept, in
-SQLSTATE classes 22 and 23 only the code. When we are cancelled, psql is interrupted, and killed if
-that does not end it.
+Declared variables are set by a script of their own before it. The password goes through a file
+that only we can read and that is gone before the script begins; values go through such files too,
+and nothing secret through its environment or its arguments. Where no shell is allowed, psql can
+start no process (`migrations.running.confined`). Its output is thrown away, for it may hold tenant
+data; of what it says of errors, one line is kept, in SQLSTATE classes 22 and 23 only the code. When
+we are cancelled, psql is interrupted, and killed if that does not end it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from dataclasses import replace
@@ -37,6 +40,7 @@ from migrations.running.plan import Execute
 from migrations.running.retry import StatementFailed
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.target.entries import NewEntry, State, entry_for
+from migrations.target.password_file import password_lines
 from migrations.target.session import (
     SESSION_SETTINGS,
     VERIFIED_TLS,
@@ -49,6 +53,10 @@ APPLICATION_NAME = "migration-ledger psql"
 """What `pg_stat_activity` shows."""
 INTERRUPT_GRACE_S = 3.0
 """Enough for a cancelled statement to end; then the process is killed."""
+
+CONNECTED_EVERY_S = 0.01
+"""How often is looked whether psql has connected."""
+CONFINED = Path(__file__).with_name("confined.py")
 
 _CLOSING = """
 SET SESSION AUTHORIZATION DEFAULT;
@@ -131,7 +139,9 @@ async def _psql(
         raise StatementFailed(Failure("program", message), None, FileNotFoundError("psql"))
     with tempfile.TemporaryDirectory(prefix="migration-ledger-psql-") as name:
         folder = Path(name)
-        arguments = ["--no-psqlrc", "--quiet", "--no-password"]
+        connected = folder / "0.sql"
+        os.mkfifo(connected, 0o600)
+        arguments = ["--no-psqlrc", "--quiet", "--no-password", f"--file={connected}"]
         arguments += ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"]
         if closing:
             arguments.append("--single-transaction")
@@ -140,22 +150,64 @@ async def _psql(
             file = folder / f"{number}.sql"
             file.write_bytes(script.encode())
             arguments.append(f"--file={file}")
+        passwords = _write_password(target.settings, folder)
+        confined = () if target.work.psql_shell else (sys.executable, "-I", "-S", str(CONFINED))
         process = await asyncio.create_subprocess_exec(
+            *confined,
             psql,
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(target, options, folder),
+            env=_environment(target, options, folder, passwords),
             cwd=folder,
             # Its own group, so that what it starts ends with it.
             start_new_session=True,
         )
-        return await _ended(process)
+        return await _ended(process, connected, passwords)
 
 
-async def _ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
+def _write_password(settings: ConnectionSettings, folder: Path) -> Path | None:
+    """A file with the password of this one database, which only we can read."""
+    if settings.password is None:
+        return None
+    file = folder / "password"
+    place = (settings.host, str(settings.port), settings.database, settings.user)
+    try:
+        content = password_lines(place, settings.password.reveal())
+    except ValueError as error:
+        failure = Failure("program", "the password holds a line end, which psql cannot take")
+        raise StatementFailed(failure, None, error) from None
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
+        opened.write(content)
+    return file
+
+
+async def _forget_password(connected: Path, passwords: Path | None) -> None:
+    """Remove the password as soon as psql has used it: when it opens its first script.
+
+    That one is a pipe, and opening it fails for as long as nobody reads it.
+    """
+    while True:
+        try:
+            descriptor = os.open(connected, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            await asyncio.sleep(CONNECTED_EVERY_S)
+            continue
+        if passwords is not None:
+            os.unlink(passwords)
+        os.close(descriptor)
+        return
+
+
+async def _ended(
+    process: asyncio.subprocess.Process, connected: Path, passwords: Path | None
+) -> tuple[int, str]:
     """Wait for the end; a cancellation ends the process first."""
+    forgetting = asyncio.create_task(_forget_password(connected, passwords), name="psql-password")
     try:
         _, said = await process.communicate()
     except asyncio.CancelledError:
@@ -167,6 +219,9 @@ async def _ended(process: asyncio.subprocess.Process) -> tuple[int, str]:
             _signal(process, signal.SIGKILL)
             await process.wait()
         raise
+    finally:
+        forgetting.cancel()
+        await asyncio.gather(forgetting, return_exceptions=True)
     return process.returncode or 0, said.decode(errors="replace")
 
 
@@ -177,10 +232,11 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
         return
 
 
-def _environment(target: Target, options: Options, home: Path) -> dict[str, str]:
+def _environment(
+    target: Target, options: Options, home: Path, passwords: Path | None
+) -> dict[str, str]:
     """All that psql gets to know; the rest of our own environment stays with us."""
     settings = target.settings
-    password = {"PGPASSWORD": settings.password.reveal()} if settings.password else {}
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
@@ -192,7 +248,10 @@ def _environment(target: Target, options: Options, home: Path) -> dict[str, str]
         "PGCLIENTENCODING": "UTF8",
         "PGCONNECT_TIMEOUT": "10",
         "PGOPTIONS": " ".join(_options(target, options)),
-        **password,
+        # A file that is not there keeps psql from looking for another.
+        "PGPASSFILE": str(passwords or home / "none"),
+        # As for our own sessions; releases before 16 do not know it.
+        "PGREQUIREAUTH": "none,scram-sha-256",
         **_encryption(settings),
     }
 

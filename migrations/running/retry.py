@@ -15,12 +15,12 @@ from dataclasses import replace
 
 import asyncpg
 
-from migrations.holder import name_holder
 from migrations.model.migration import Statement
 from migrations.model.work import Failure
 from migrations.sql import summary
 from migrations.sql.literals import quote_ident
 from migrations.target.failure import from_error
+from migrations.target.holder import name_holder
 from migrations.target.journal import statement as sql
 from migrations.target.target import Target
 

@@ -14,10 +14,10 @@ import random
 import time
 from dataclasses import dataclass
 
-from migrations.clocks import ANY_TIME
 from migrations.errors import LockUnavailable
-from migrations.holder import name_holder
+from migrations.model.clocks import ANY_TIME
 from migrations.model.work import Identity, Observer
+from migrations.target.holder import name_holder
 from migrations.target.journal import statement
 from migrations.target.session import Connection
 

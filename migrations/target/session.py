@@ -8,7 +8,9 @@ nothing was committed. asyncpg's own default (`ssl='prefer'`) falls back to plai
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import ceil
@@ -19,6 +21,9 @@ import asyncpg
 
 from migrations.errors import Unreachable
 from migrations.sql.literals import quote_ident
+from migrations.target.login import logging_in
+from migrations.target.password_file import ambient_password
+from migrations.target.scram import LoginRefused
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -100,8 +105,17 @@ class ConnectionSettings:
     role: str | None = None
 
     @classmethod
-    def from_url(cls, url: str, *, allow_plaintext: bool = False) -> ConnectionSettings:
-        """Read a `postgresql://` connection string. Raises ValueError, which never shows it."""
+    def from_url(
+        cls,
+        url: str,
+        *,
+        allow_plaintext: bool = False,
+        environ: Mapping[str, str] = os.environ,
+    ) -> ConnectionSettings:
+        """Read a `postgresql://` connection string. Raises ValueError, which never shows it.
+
+        A person's own address: a password that is not in it is looked for where libpq does.
+        """
         try:
             parts = urlsplit(url)
             query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -113,11 +127,14 @@ class ConnectionSettings:
         user = unquote(parts.username or query.get("user", ""))
         if parts.scheme not in ("postgresql", "postgres") or not user:
             raise ValueError("write the connection string as postgresql://user@host:5432/database")
+        host = query.get("host") or unquote(parts.hostname or "localhost")
+        database = unquote(parts.path.lstrip("/")) or user
         password = unquote(parts.password) if parts.password else query.get("password")
+        password = password or ambient_password(host, port, database, user, environ)
         return cls(
-            host=query.get("host") or unquote(parts.hostname or "localhost"),
+            host=host,
             port=port,
-            database=unquote(parts.path.lstrip("/")) or user,
+            database=database,
             user=user,
             password=Password(password) if password else None,
             sslmode=query.get("sslmode", "prefer" if allow_plaintext else VERIFIED_TLS),
@@ -163,18 +180,20 @@ async def open_session(
     }
     encryption = _encryption(settings)
     try:
-        return await asyncpg.connect(
-            host=settings.host,
-            port=settings.port,
-            database=settings.database,
-            user=settings.user,
-            password=settings.password.reveal() if settings.password else None,
-            ssl=encryption,
-            timeout=CONNECT_TIMEOUT_S,
-            statement_cache_size=0,
-            server_settings=server_settings,
-        )
-    except (*DRIVER_ERRORS, ValueError) as error:
+        with logging_in(settings.password.reveal() if settings.password else None):
+            return await asyncpg.connect(
+                host=settings.host,
+                port=settings.port,
+                database=settings.database,
+                user=settings.user,
+                # Empty, so that the driver looks for none in our environment; ours logs in.
+                password="",
+                ssl=encryption,
+                timeout=CONNECT_TIMEOUT_S,
+                statement_cache_size=0,
+                server_settings=server_settings,
+            )
+    except (*DRIVER_ERRORS, ValueError, LoginRefused) as error:
         raise _unreachable(settings, error) from None
 
 
@@ -243,6 +262,8 @@ def _tls_context(root: str | None, certificate: str | None, key: str | None) -> 
 def _unreachable(settings: ConnectionSettings, error: Exception) -> Unreachable:
     place = settings.place
     match error:
+        case LoginRefused():
+            return Unreachable(f"{place}: {error}")
         case asyncpg.PostgresConnectionError() | asyncpg.InternalClientError():
             # What the driver itself says of a connection that ended before the server had answered.
             return _closed(place)

@@ -28,6 +28,8 @@ EXAMPLES = ROOT / "migrations" / "examples"
 FIRST = 5
 """Examples that a first release has: plain SQL, which needs no leave and no second thought."""
 RELEASE = ROOT / "ops" / "demo" / "release"
+AGENTS = {"LEDGER_AGENT_SECRET_ROOTS": "secrets", "LEDGER_AGENT_INSECURE_POSTGRES": "true"}
+"""Where agents find the tenants' passwords; the server of the demo has no certificate."""
 SERVERS_S = 300.0
 """The first start fetches the broker."""
 PROGRAM_S = 60.0
@@ -57,13 +59,14 @@ def start_servers(stage: Stage, *, kafka: bool) -> None:
         SERVERS_S,
         loud=True,
     )
-    settings = made.read_text(encoding="utf-8").replace('name = "dev"', 'name = "demo"')
-    if not kafka:
+    stage.say("What it wrote to servers/ledger.toml, as variables of this shell:")
+    stage.export({"LEDGER_DATABASE_URL": _settings(stage)["database_url"]}, secret=True)
+    stage.export({"LEDGER_NAME": "demo"})
+    if kafka:
+        stage.export({"LEDGER_KAFKA_BOOTSTRAP": _settings(stage, "kafka")["bootstrap"]})
+    else:
         # The commands of one process read the tenants' passwords themselves.
-        settings = settings.replace("[agent]\n", '[agent]\nsecret_roots = ["secrets"]\n')
-    file = stage.folder / "ledger.toml"
-    file.touch(mode=0o600)
-    file.write_text(settings, encoding="utf-8")
+        stage.export(AGENTS)
 
 
 def make_fleet(stage: Stage, names: tuple[str, ...]) -> None:
@@ -92,8 +95,7 @@ def start_ledger(stage: Stage, *, kafka: bool) -> None:
     stage.leave_running("ledger serve", lambda words: "leading as" in words, PROGRAM_S)
     variables = {
         "LEDGER_KAFKA_BOOTSTRAP": _settings(stage, "kafka")["bootstrap"],
-        "LEDGER_AGENT_SECRET_ROOTS": "secrets",
-        "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+        **AGENTS,
     }
     for name in ("agent-1", "agent-2"):
         stage.leave_running(
@@ -101,6 +103,7 @@ def start_ledger(stage: Stage, *, kafka: bool) -> None:
             lambda words: "serves pool" in words,
             PROGRAM_S,
             variables,
+            alone=True,
         )
     stage.say("The ledger knows no password of any tenant; agents read them below `secrets`.")
 
@@ -148,7 +151,7 @@ def look_back(stage: Stage) -> None:
 
 
 def _settings(stage: Stage, *path: str) -> dict[str, str]:
-    found = tomllib.loads((stage.folder / "ledger.toml").read_text(encoding="utf-8"))
+    found = tomllib.loads((stage.folder / "servers" / "ledger.toml").read_text(encoding="utf-8"))
     for part in path:
         found = found[part]
     return found

@@ -41,6 +41,7 @@ class Stage:
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self._started = time.monotonic()
         self._step = 0
+        self._exported: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -74,6 +75,12 @@ class Stage:
         """Tell what is seen, or what comes."""
         self._print(text, DIM)
 
+    def export(self, variables: Mapping[str, str], *, secret: bool = False) -> None:
+        """Set variables for what is typed from now on; of a `secret` one only the name shows."""
+        for name, value in variables.items():
+            self._show(f"export {name}={'...' if secret else shlex.quote(value)}")
+            self._exported[name] = value
+
     def type(self, line: str, *, ends_with: int = 0) -> None:
         """Run a command and wait. Raises `DemoFailed` on another exit code than `ends_with`."""
         self._show(line)
@@ -81,7 +88,7 @@ class Stage:
         ended = subprocess.run(
             [self._program(arguments[0]), *arguments[1:]],
             cwd=self.folder,
-            env=self._environment({}),
+            env=self._environment(self._exported),
             check=False,
         )
         if ended.returncode != ends_with:
@@ -95,11 +102,13 @@ class Stage:
         variables: Mapping[str, str] | None = None,
         *,
         loud: bool = False,
+        alone: bool = False,
     ) -> None:
         """Start a program and return when `until` likes what it has written so far.
 
         Its words go to a file; of a `loud` one the progress goes to the terminal, and its data, a
-        throw-away password among it, nowhere. Raises `DemoFailed` when it ends or takes longer
+        throw-away password among it, nowhere. One that is `alone` gets no
+        variable but its own. Raises `DemoFailed` when it ends or takes longer
         than `timeout_s`.
         """
         shown = [f"{name}={value}" for name, value in (variables or {}).items()]
@@ -110,7 +119,7 @@ class Stage:
             process = subprocess.Popen(
                 [self._program(arguments[0]), *arguments[1:]],
                 cwd=self.folder,
-                env=self._environment(variables or {}),
+                env=self._environment({**({} if alone else self._exported), **(variables or {})}),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL if loud else words,
                 stderr=None if loud else words,

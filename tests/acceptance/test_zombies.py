@@ -95,7 +95,7 @@ async def _refusals(fleet: Fleet, number: int) -> bool:
 
 async def _commands(fleet: Fleet, databases: int) -> list[Received]:
     """What is on the topic of the fleet's pool, once so many databases have a command there."""
-    bus = KafkaBus(KafkaSettings(fleet.bootstrap or ""), "test")
+    bus = KafkaBus(KafkaSettings(bootstrap=fleet.bootstrap or ""), "test")
     await bus.start()
     try:
         reader = await bus.read(commands_topic(fleet.pool), {})
@@ -115,7 +115,7 @@ async def _publish(fleet: Fleet, received: list[Received]) -> None:
 
 
 async def _publish_messages(fleet: Fleet, messages: list[Message]) -> None:
-    bus = KafkaBus(KafkaSettings(fleet.bootstrap or ""), "test")
+    bus = KafkaBus(KafkaSettings(bootstrap=fleet.bootstrap or ""), "test")
     await bus.start()
     try:
         await bus.ensure_topics([messages[0].topic])

@@ -54,7 +54,7 @@ async def place(request: pytest.FixtureRequest) -> AsyncIterator[Place]:
             await _create(bootstrap, topic, partitions)
 
         def make() -> Bus:
-            return KafkaBus(KafkaSettings(bootstrap), "conformance")
+            return KafkaBus(KafkaSettings(bootstrap=bootstrap), "conformance")
 
     async def connect() -> Bus:
         bus = make()

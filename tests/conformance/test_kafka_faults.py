@@ -37,7 +37,7 @@ async def silent() -> AsyncIterator[str]:
 async def test_a_broker_that_does_not_answer_is_unavailable_in_bounded_time(
     kind: str, silent: str
 ) -> None:
-    bus = KafkaBus(KafkaSettings(silent if kind == "silent" else "127.0.0.1:1"), "test")
+    bus = KafkaBus(KafkaSettings(bootstrap=silent if kind == "silent" else "127.0.0.1:1"), "test")
     async with asyncio.timeout(20.0):
         with pytest.raises(BusUnavailable, match="cannot be reached"):
             await bus.start()
@@ -48,7 +48,7 @@ async def test_a_broker_that_dies_makes_publishing_fail_in_time_and_works_again_
     own_kafka: EmbeddedKafka, topic_prefix: str
 ) -> None:
     topic = commands_topic(topic_prefix)
-    bus = KafkaBus(KafkaSettings(own_kafka.bootstrap), "test", publish_s=3.0)
+    bus = KafkaBus(KafkaSettings(bootstrap=own_kafka.bootstrap), "test", publish_s=3.0)
     await bus.ensure_topics([topic])
     await bus.publish([Message(topic, "k", b"before")])
     reader = await bus.read(topic, {})
@@ -74,7 +74,7 @@ async def test_closing_is_bounded_while_the_broker_is_dead(
     own_kafka: EmbeddedKafka, topic_prefix: str
 ) -> None:
     topic = commands_topic(topic_prefix)
-    bus = KafkaBus(KafkaSettings(own_kafka.bootstrap), "test", publish_s=3.0)
+    bus = KafkaBus(KafkaSettings(bootstrap=own_kafka.bootstrap), "test", publish_s=3.0)
     await bus.join(topic, topic)
     publishing = asyncio.create_task(bus.publish(numbered(topic, 100)))
     own_kafka.kill()
@@ -87,7 +87,7 @@ async def test_a_broker_that_comes_back_empty_gets_its_topics_again(
     own_kafka: EmbeddedKafka, topic_prefix: str
 ) -> None:
     topic = commands_topic(topic_prefix)
-    bus = KafkaBus(KafkaSettings(own_kafka.bootstrap), "test", publish_s=3.0)
+    bus = KafkaBus(KafkaSettings(bootstrap=own_kafka.bootstrap), "test", publish_s=3.0)
     member = await bus.join(topic, topic)
     await bus.publish(numbered(topic, 20))
     received = await take(member, 20)
@@ -156,7 +156,7 @@ async def test_of_a_broker_that_comes_back_empty_nothing_is_passed_over_by_old_p
     own_kafka: EmbeddedKafka, topic_prefix: str, before: int, after: int
 ) -> None:
     topic = commands_topic(topic_prefix)
-    bus = KafkaBus(KafkaSettings(own_kafka.bootstrap), "test", publish_s=3.0)
+    bus = KafkaBus(KafkaSettings(bootstrap=own_kafka.bootstrap), "test", publish_s=3.0)
     member = await bus.join(topic, topic)
     await bus.publish(numbered(topic, before))
     received = await take(member, before)
@@ -183,7 +183,7 @@ async def test_of_a_broker_that_comes_back_empty_nothing_is_passed_over_by_old_p
         assert kept <= max(read, default=0)
     await member.close()
 
-    other = KafkaBus(KafkaSettings(own_kafka.bootstrap), "test", publish_s=3.0)
+    other = KafkaBus(KafkaSettings(bootstrap=own_kafka.bootstrap), "test", publish_s=3.0)
     successor = await other.join(topic, topic)
     seen = {m.key for m in await take_again(successor, after - len(first), b"again")}
     assert seen | set(first) == {message.key for message in again}

@@ -19,7 +19,7 @@ import asyncpg
 import pytest
 import yaml
 
-from ledger.contracts.variables import VARIABLES
+from ledger.settings import variables
 from tests.fixtures.postgres import FreshDatabase, PostgresServer
 from tests.support.documents import ROOT, Document, blocks, commands_in
 
@@ -116,7 +116,12 @@ async def reader(
     """A reader who has done what the README asks for before its commands."""
     write_files(tmp_path, TOUR)
     move_fleet(tmp_path / "fleet.yaml", tenants, postgres_server)
-    exported = {"LEDGER_DATABASE_URL": await superuser_database(), "TENANTS_PASSWORD": PASSWORD}
+    host = urlsplit(postgres_server.admin_url).hostname
+    exported = {
+        "LEDGER_DATABASE_URL": await superuser_database(),
+        "TENANTS_PASSWORD": PASSWORD,
+        "LEDGER_AGENT_SECRETS": f"env:TENANTS_PASSWORD -> {host}, user {tenants.user}",
+    }
     assert exported.keys() == variables_to_export(TOUR)
     clean = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     surroundings = {
@@ -166,7 +171,7 @@ def test_the_readme_starts_with_the_two_commands_that_make_knows() -> None:
 def test_kafka_is_one_setting() -> None:
     section = README.section("With Kafka")
     (name,) = variables_to_export(section)
-    assert name in VARIABLES
+    assert name in variables()
 
 
 def files(section: str) -> dict[str, str]:

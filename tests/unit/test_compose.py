@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from agents.settings import load as load_agent_settings
 from ledger.bus.security import check as check_broker
 from ledger.cli.fleet.file import read_fleet
-from ledger.contracts.variables import VARIABLES
 from ledger.settings import load as load_settings
+from ledger.settings import load_shared, variables
+from ledger.settings.secret_rules import Destination, parse_rules
 from migrations.formats.bundle import load_folder
 from tests.support.programs import misunderstood
 
@@ -114,7 +114,7 @@ def test_the_image_is_built_from_what_its_context_lets_through() -> None:
 def test_every_variable_of_ours_is_one_that_the_settings_know(loaded: dict[str, Any]) -> None:
     for name, service in loaded["services"].items():
         ours = [each for each in service.get("environment", {}) if each.startswith("LEDGER_")]
-        assert [each for each in ours if each not in VARIABLES] == [], name
+        assert [each for each in ours if each not in variables()] == [], name
 
 
 @pytest.mark.parametrize("service", ["schema", "fleet", "ledger"])
@@ -135,9 +135,10 @@ def test_an_agent_takes_its_environment(
 ) -> None:
     for name, value in environment(loaded, service).items():
         monkeypatch.setenv(name, value)
-    variables = load_agent_settings({})
-    assert variables.pool == "default"
-    check_broker(variables.kafka())
+    settings = load_shared({})
+    assert settings.agents_pool == "default"
+    assert settings.broker is not None
+    check_broker(settings.broker)
 
 
 def test_the_programs_understand_their_command_lines(loaded: dict[str, Any]) -> None:
@@ -176,6 +177,12 @@ def test_agents_reach_the_registered_tenants_and_have_their_password(
         assert one.connection.password == "env:TENANTS_PASSWORD"
         assert one.connection.sslmode == "disable"
         for agent in ("agent-1", "agent-2"):
+            (rule,) = parse_rules(environment(loaded, agent)["LEDGER_AGENT_SECRETS"])
+            place = one.connection
+            assert rule.names("env", ("TENANTS_PASSWORD",), one.database)
+            assert rule.reaches(
+                Destination(place.host, place.port, place.user, place.dbname, one.database)
+            )
             assert environment(loaded, agent)["LEDGER_POOL"] == one.pool
             assert environment(loaded, agent)["LEDGER_AGENT_INSECURE_POSTGRES"] == "true"
 

@@ -25,8 +25,8 @@ from ledger.contracts.topics import (
     commands_topic,
     partitions_of,
 )
-from ledger.contracts.variables import TESTS, VARIABLES
-from ledger.settings import Settings, setting_names, variable
+from ledger.settings import Settings, setting_names, variable, variables
+from ledger.settings.sources import TESTS
 from tests.support.documents import ROOT, Document, commands_in, documents
 from tests.support.programs import every_command, misunderstood
 
@@ -88,11 +88,11 @@ def test_links_between_documents_lead_to_files(document: Document) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
 def test_variables_in_a_document_are_known(document: Document) -> None:
-    assert document.variables() - VARIABLES.keys() == set()
+    assert document.variables() - variables().keys() == set()
 
 
 def test_every_variable_is_documented_with_the_settings() -> None:
-    assert VARIABLES.keys() - SETTINGS.variables() == set()
+    assert variables().keys() - SETTINGS.variables() == set()
     assert TESTS.keys() - Document(ROOT / "CONTRIBUTING.md").variables() == set()
 
 

@@ -1,4 +1,4 @@
-"""`--allow-code`: a person's leave to run programs from a folder of migrations on this machine."""
+"""`--allow-code`, `--allow-shell`: a person's leave to run a folder's programs on this machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ CodeOption = Annotated[
     typer.Option(
         "--allow-code",
         help="Run migrations that are programs (Python modules, psql scripts) with your rights.",
+    ),
+]
+
+ShellOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-shell",
+        help="With --allow-code: psql scripts may also start programs and read files.",
     ),
 ]
 

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 SERVICE = "migration-ledger"
 """Our name in traces."""
-DRIVERS = ("aiokafka", "asyncpg")
-"""What they log of an outage, for each request and with a traceback, we say once, in a sentence."""
-
 FORMER_OPTIONS = {"--dialect": "--format"}
 """Names that options had; they still work, and no help shows them."""
 
@@ -149,10 +146,9 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
 
 def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> ExitCode:
     """Run the coroutine to its end, inside the root span of everything that it causes."""
-    from ledger.telemetry import command_span, configure
+    from ledger.telemetry import command_span, configure, set_log_levels
 
-    for driver in DRIVERS:
-        logging.getLogger(driver).setLevel(logging.CRITICAL)
+    set_log_levels(logging.WARNING)
     close = configure(SERVICE, metadata.version("migration-ledger"))
     span = command_span(_canonical(given["ctx"].command_path)) if traced else nullcontext()
     try:

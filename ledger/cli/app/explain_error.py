@@ -19,6 +19,7 @@ from ledger.domain.refusals import InvalidArgument, RequestRefusal
 from ledger.domain.rollout import BrokenStream
 from ledger.embedded.errors import EmbeddedError
 from ledger.errors import LedgerError
+from ledger.settings.errors import SettingsError
 from migrations.errors import MigrationsError
 
 PACKAGES = Path(__file__).parents[3]
@@ -42,7 +43,7 @@ def explain(error: BaseException) -> Explanation:
             return _refusal(error)
         case LedgerError():
             return Explanation(str(error), ExitCode(error.exit_code))
-        case BusMisconfigured():
+        case BusMisconfigured() | SettingsError():
             return Explanation(str(error), ExitCode.USAGE)
         case MigrationsError() | EmbeddedError() | BusError() | UnknownMessage() | BrokenStream():
             return Explanation(str(error), ExitCode.FAILED)

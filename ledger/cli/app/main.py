@@ -61,6 +61,12 @@ def options(
         bool,
         typer.Option("--insecure-bus", help="Allow a broker elsewhere without TLS and login."),
     ] = False,
+    insecure_database: Annotated[
+        bool,
+        typer.Option(
+            "--insecure-database", help="Allow a ledger elsewhere that does not prove who it is."
+        ),
+    ] = False,
     config_file: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Instead of ./ledger.toml.")
     ] = None,
@@ -79,6 +85,7 @@ def options(
         "database_url": database_url,
         "kafka.bootstrap": kafka_bootstrap,
         "insecure_bus": insecure_bus or None,
+        "insecure_database": insecure_database or None,
     }
     values = {name: value for name, value in given.items() if value is not None}
     ctx.obj = Flags(values, config_file, debug)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
-from ledger.cli.app.code_option import CodeOption, languages
+from ledger.cli.app.code_option import CodeOption, ShellOption, languages
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
@@ -62,6 +62,7 @@ async def up(
     var: VarOption = None,
     phase: PhaseOption = None,
     allow_code: CodeOption = False,
+    allow_shell: ShellOption = False,
     out_of_order: OutOfOrderOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
@@ -87,6 +88,7 @@ async def up(
         target=place.schema,
         outside=outside,
         programs=languages(allow_code),
+        psql_shell=allow_shell,
         out_of_order=out_of_order,
     )
     await say_held_back(place, held)
@@ -106,6 +108,7 @@ async def down(
     format: FormatOption = None,
     var: VarOption = None,
     allow_code: CodeOption = False,
+    allow_shell: ShellOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -127,6 +130,7 @@ async def down(
         target=place.schema,
         outside=outside,
         programs=languages(allow_code),
+        psql_shell=allow_shell,
     )
     return _conclude(outcome, "db.down", Output(output))
 

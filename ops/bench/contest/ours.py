@@ -28,7 +28,7 @@ from ledger.embedded.kafka import EmbeddedKafka
 from ledger.runtime import Ledger, install, open_ledger, working
 from ledger.service.plans import PlanOptions
 from ledger.service.request_context import RequestContext
-from ledger.settings.model import AgentSection, KafkaSection, Settings
+from ledger.settings import AgentSection, KafkaSection, Settings
 from ops.bench.contest.course import Course, Migrate
 from ops.bench.contest.servers import Server, fresh_databases, ledger_database
 from ops.bench.contest.workload import write_folder
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-VARIABLE = "BENCH_PASSWORD"
+VARIABLE = "TENANT_BENCH_PASSWORD"
 """The variable that agents read the password from."""
 WARM_UP = 3_000
 """Requests that a new broker answers before the clock: Java compiles what it repeats."""
@@ -98,7 +98,7 @@ async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]
 async def warm_up(bootstrap: str) -> None:
     """Use a broker for some seconds, on the topic of nobody: those in service are no newcomers."""
     topic = commands_topic("warm-up")
-    bus = KafkaBus(KafkaSettings(bootstrap), "bench")
+    bus = KafkaBus(KafkaSettings(bootstrap=bootstrap), "bench")
     try:
         await bus.ensure_topics([topic])
         reader = await bus.read(topic, {})

@@ -277,7 +277,7 @@ def local_place() -> Place:
 
 def kafka_maker(bootstrap: str) -> Callable[[], Bus]:
     """Makes buses on a real broker."""
-    return lambda: KafkaBus(KafkaSettings(bootstrap), "test")
+    return lambda: KafkaBus(KafkaSettings(bootstrap=bootstrap), "test")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -17,6 +16,7 @@ from ledger.runtime import working
 from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, Settings
 from migrations.errors import PsqlScriptError
+from migrations.model.migration import Language
 from tests.fixtures.postgres import TenantDatabases
 from tests.support.house import House
 
@@ -39,7 +39,7 @@ async def verify(conn):
 """
 
 
-def settings_of(house: House, programs: tuple[Literal["python", "psql"], ...]) -> Settings:
+def settings_of(house: House, programs: tuple[Language, ...]) -> Settings:
     agent = AgentSection(insecure_postgres=True, programs=programs)
     return Settings(database_url=SecretStr(house.url), agent=agent)
 
@@ -99,7 +99,7 @@ async def test_an_agent_without_leave_refuses_code_and_names_the_setting(
 async def test_an_agent_with_leave_runs_code_and_takes_it_back(
     house: House, tenant: str, module: Path
 ) -> None:
-    async with working(house.ledger, settings_of(house, ("python",))):
+    async with working(house.ledger, settings_of(house, (Language.PYTHON,))):
         rollout = await house.start(select="id=real")
         await house.becomes(rollout, "completed")
         assert await rows(tenant) == 3
@@ -131,7 +131,7 @@ async def test_a_script_for_psql_is_not_planned_without_a_persons_leave(
 async def test_an_agent_without_leave_refuses_a_script_for_psql(
     house: House, tenant: str, script: None
 ) -> None:
-    async with working(house.ledger, settings_of(house, ("python",))):
+    async with working(house.ledger, settings_of(house, (Language.PYTHON,))):
         await house.becomes(await house.start(select="id=real", psql=True), "halted")
     (refused,) = await house.events(CommandRefused)
     assert isinstance(refused.event, CommandRefused)
@@ -143,7 +143,7 @@ async def test_an_agent_without_leave_refuses_a_script_for_psql(
 async def test_a_script_for_psql_runs_where_person_and_agent_allow_it_and_is_taken_back(
     house: House, tenant: str, script: None
 ) -> None:
-    async with working(house.ledger, settings_of(house, ("psql",))):
+    async with working(house.ledger, settings_of(house, (Language.PSQL,))):
         rollout = await house.start(select="id=real", psql=True)
         await house.becomes(rollout, "completed")
         assert await rows(tenant) == 3

@@ -141,8 +141,8 @@ async def planted(
         address = parts.netloc.rpartition("@")[2]
         return urlunsplit(parts._replace(netloc=f"{user}:{quote(password)}@{address}"))
 
-    monkeypatch.setenv("PLANTED", CANARY)
-    monkeypatch.setenv("PLANTED_WRONG", WRONG)
+    monkeypatch.setenv("TENANT_PLANTED", CANARY)
+    monkeypatch.setenv("TENANT_PLANTED_WRONG", WRONG)
     urls = dict(zip(("fine", "sick", "locked"), await tenant_databases(3), strict=True))
     await execute(urls["sick"], PLANT)
     for url in urls.values():
@@ -155,7 +155,9 @@ async def planted(
         async with house_at(as_user(house.url), house.folder) as opened:
             for database, url in urls.items():
                 parts = urlsplit(url)
-                reference = "env:PLANTED_WRONG" if database == "locked" else "env:PLANTED"
+                reference = (
+                    "env:TENANT_PLANTED_WRONG" if database == "locked" else "env:TENANT_PLANTED"
+                )
                 place = Connection(
                     host=parts.hostname or "",
                     port=parts.port or 5432,

@@ -55,12 +55,12 @@ def test_a_plain_broker_elsewhere_is_refused_and_the_flag_is_named() -> None:
 
 
 def test_check_says_what_it_could_not_reach(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PW", "canary")
+    monkeypatch.setenv("TENANT_PW", "canary")
     said = CliRunner().invoke(
         app,
         [
             *("check", "--kafka", "127.0.0.1:1", "--insecure-postgres"),
-            *("--database", "postgresql://u@127.0.0.1:1/acme", "--password", "env:PW"),
+            *("--database", "postgresql://u@127.0.0.1:1/acme", "--password", "env:TENANT_PW"),
         ],
     )
     assert said.exit_code == AgentExitCode.UNREACHABLE

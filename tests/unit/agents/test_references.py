@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,12 +11,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents import secrets
 from agents.errors import ReferenceRefused
-from agents.secrets import connection_settings, resolve
+from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from ledger.contracts.registry import Connection
 
 SECRET = "canary-s3cret"
+
+
+def resolve(
+    reference: str | None,
+    database: str,
+    roots: Sequence[Path],
+    environ: Mapping[str, str] = os.environ,
+) -> str | None:
+    """What an agent without rules of its own reads for a database on this machine."""
+    place = Connection(host="localhost", dbname="d", user="u", password=reference)
+    settings = AgentSettings(pool="p", secret_roots=tuple(roots))
+    return secrets.resolve(place, database, settings, environ)
 
 
 @pytest.fixture
@@ -33,17 +48,17 @@ def test_no_reference_is_no_password() -> None:
 
 
 def test_a_variable_is_read() -> None:
-    assert resolve("env:ACME_PASSWORD", "acme", [], {"ACME_PASSWORD": SECRET}) == SECRET
+    assert resolve("env:TENANT_ACME", "acme", [], {"TENANT_ACME": SECRET}) == SECRET
 
 
 def test_a_variable_may_be_named_after_the_database() -> None:
-    environ = {"PW_acme_eu": SECRET}
-    assert resolve("env:PW_{database}", "acme-eu", [], environ) == SECRET
+    environ = {"TENANT_acme_eu": SECRET}
+    assert resolve("env:TENANT_{database}", "acme-eu", [], environ) == SECRET
 
 
 def test_a_variable_that_is_not_set_is_named() -> None:
-    with pytest.raises(ReferenceRefused, match="variable NO_SUCH"):
-        resolve("env:NO_SUCH", "acme", [], {})
+    with pytest.raises(ReferenceRefused, match="variable TENANT_NO_SUCH"):
+        resolve("env:TENANT_NO_SUCH", "acme", [], {})
 
 
 @pytest.mark.parametrize("reference", ["file:secrets/acme", "file:secrets/{database}"])
@@ -107,8 +122,10 @@ def test_databases_need_verified_tls_unless_that_is_allowed() -> None:
 
 
 def test_a_secret_is_not_part_of_the_settings_text() -> None:
-    connection = Connection(host="db", dbname="acme", user="u", password="env:PW")
-    settings = connection_settings(connection, "acme", AgentSettings(pool="p"), {"PW": SECRET})
+    connection = Connection(host="::1", dbname="acme", user="u", password="env:TENANT_PW")
+    settings = connection_settings(
+        connection, "acme", AgentSettings(pool="p"), {"TENANT_PW": SECRET}
+    )
     assert SECRET not in repr(settings)
     assert settings.password is not None
     assert settings.password.reveal() == SECRET

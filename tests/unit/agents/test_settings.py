@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agents.errors import AgentSettingsError
-from agents.settings import PREFIX, AgentSettings, Variables, load
-from ledger.contracts.variables import AGENT, SHARED, VARIABLES
-
-KNOWN_TO_AGENTS = {f"{PREFIX}{name}".upper() for name in Variables.model_fields}
+from agents.settings import AgentSettings, agent_settings
+from ledger.settings import AgentSection, SettingsError, SharedSettings, load, load_shared
+from ledger.settings.sections import PREFIX
 
 
 @pytest.fixture(autouse=True)
@@ -21,52 +19,99 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def test_every_variable_of_an_agent_is_listed_and_every_listed_one_is_read() -> None:
-    assert set(VARIABLES) >= KNOWN_TO_AGENTS
-    assert {*SHARED, *AGENT, "LEDGER_POOL"} == KNOWN_TO_AGENTS
+def test_both_programs_read_one_and_the_same_sections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDGER_AGENT_GRACE_S", "7")
+    monkeypatch.setenv("LEDGER_AGENT_NAME", "anna")
+    monkeypatch.setenv("LEDGER_KAFKA_BOOTSTRAP", "localhost:1")
+    ledgers, agents = load({}).settings, load_shared({})
+    assert type(agents) is SharedSettings
+    assert (ledgers.agent, ledgers.kafka) == (agents.agent, agents.kafka)
+    assert agent_settings(agents.agent, agents.agents_pool).grace_s == 7.0
+
+
+def test_an_agent_works_with_every_field_of_the_section() -> None:
+    section = AgentSection(concurrency=3, ssl_cert=Path("c"), insecure_postgres=True, name="anna")
+    settings = agent_settings(section, "eu", insecure_bus=True)
+    assert {name: getattr(settings, name) for name in AgentSection.model_fields} == dict(section)
+    assert (settings.pool, settings.insecure_bus) == ("eu", True)
+    assert agent_settings(section, "eu", name="bert").name == "bert"
+    assert agent_settings(AgentSection(), "eu").name.endswith(f"-{os.getpid()}")
+
+
+def test_agents_are_not_told_where_the_ledgers_database_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEDGER_DATABASE_URL", "postgresql://u:canary@localhost/x")
+    assert "database_url" not in dict(load_shared({}))
 
 
 def test_flags_win_over_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_POOL", "eu")
     monkeypatch.setenv("LEDGER_AGENT_CONCURRENCY", "3")
-    variables = load({"pool": "us", "agent_per_host": None})
-    assert (variables.pool, variables.agent_concurrency) == ("us", 3)
+    settings = load_shared({"pool": "us"})
+    assert (settings.pool, settings.agent.concurrency) == ("us", 3)
 
 
 def test_an_unknown_variable_is_refused_with_the_nearest_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("LEDGER_AGENT_CONCURENCY", "3")
-    with pytest.raises(AgentSettingsError, match="nearest is LEDGER_AGENT_CONCURRENCY"):
-        load({})
+    with pytest.raises(SettingsError, match="nearest is LEDGER_AGENT_CONCURRENCY"):
+        load_shared({})
 
 
 def test_folders_are_written_as_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_AGENT_SECRET_ROOTS", f"/run/secrets{os.pathsep}/etc/pw")
-    assert load({}).agent().secret_roots == (Path("/run/secrets"), Path("/etc/pw"))
+    assert load_shared({}).agent.secret_roots == (Path("/run/secrets"), Path("/etc/pw"))
 
 
 def test_a_wrong_value_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_AGENT_PER_HOST", "canary")
-    with pytest.raises(AgentSettingsError, match="LEDGER_AGENT_PER_HOST is wrong") as refused:
-        load({})
+    with pytest.raises(SettingsError, match=r"LEDGER_AGENT_PER_HOST\) is wrong") as refused:
+        load_shared({})
     assert "canary" not in str(refused.value)
 
 
 def test_a_pool_that_cannot_be_a_topic_is_refused() -> None:
-    with pytest.raises(AgentSettingsError, match="cannot be a pool"):
-        load({"pool": "EU west"})
+    with pytest.raises(SettingsError, match="cannot be a pool"):
+        _ = load_shared({"pool": "EU west"}).agents_pool
 
 
 def test_secrets_do_not_show_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LEDGER_KAFKA_SASL_PASSWORD", "canary")
     monkeypatch.setenv("LEDGER_KAFKA_SSL_PASSWORD", "canary")
-    variables = load({})
-    assert "canary" not in repr(variables) + repr(variables.kafka())
-    assert variables.kafka().sasl_password == "canary"
+    monkeypatch.setenv("LEDGER_KAFKA_BOOTSTRAP", "localhost:1")
+    settings = load_shared({})
+    assert settings.broker is not None
+    assert settings.broker.sasl_password is not None
+    assert "canary" not in repr(settings) + repr(settings.broker)
+    assert settings.broker.sasl_password.get_secret_value() == "canary"
 
 
 def test_development_flags_are_named() -> None:
     assert AgentSettings(pool="p").insecure == ()
     both = AgentSettings(pool="p", insecure_bus=True, insecure_postgres=True)
     assert both.insecure == ("bus", "postgres")
+
+
+def test_rules_for_secrets_are_written_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "LEDGER_AGENT_SECRETS",
+        "env:TENANT_* -> *.x.internal:5432,  user mig_* ;\nfile:a -> loopback;",
+    )
+    agent, ledger = load_shared({}).agent, load({})
+    assert [str(rule) for rule in agent.secrets] == [
+        "env:TENANT_* -> *.x.internal:5432, user mig_*",
+        "file:a -> loopback",
+    ]
+    assert ledger.settings.agent.secrets == agent.secrets
+    (shown,) = [one for one in ledger.origins if one.setting == "agent.secrets"]
+    assert shown.value == "; ".join(map(str, agent.secrets))
+
+
+def test_a_rule_that_cannot_be_meant_is_told_with_its_origin_and_an_example(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEDGER_AGENT_SECRETS", "TENANT_PW=db")
+    with pytest.raises(SettingsError, match=r"variable LEDGER_AGENT_SECRETS.*write env:TENANT_"):
+        load_shared({})

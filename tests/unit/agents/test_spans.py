@@ -48,7 +48,9 @@ def span_of_a_command_from(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> Readabl
 def test_a_command_from_a_broker_is_a_message_of_that_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    span = span_of_a_command_from(KafkaBus(KafkaSettings("localhost:1"), "test"), monkeypatch)
+    span = span_of_a_command_from(
+        KafkaBus(KafkaSettings(bootstrap="localhost:1"), "test"), monkeypatch
+    )
     assert span.kind is SpanKind.CONSUMER
     assert span.attributes is not None
     assert span.attributes[telemetry.MESSAGING_SYSTEM] == "kafka"

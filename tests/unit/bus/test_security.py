@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from ledger.bus import security
 from ledger.bus.kafka import PRODUCER_OPTIONS
@@ -21,16 +22,16 @@ LOGIN = {
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1.2.3", "[::1]"])
 def test_a_broker_on_loopback_may_be_plain(host: str) -> None:
-    security.check(KafkaSettings(f"{host}:9092"))
+    security.check(KafkaSettings(bootstrap=f"{host}:9092"))
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        KafkaSettings("broker:9092"),
-        KafkaSettings("localhost:9092,10.0.0.7:9092"),
-        KafkaSettings("broker:9092", security_protocol="SSL"),
-        KafkaSettings("broker:9092", security_protocol="SASL_PLAINTEXT", **LOGIN),  # type: ignore[arg-type]
+        KafkaSettings(bootstrap="broker:9092"),
+        KafkaSettings(bootstrap="localhost:9092,10.0.0.7:9092"),
+        KafkaSettings(bootstrap="broker:9092", security_protocol="SSL"),
+        KafkaSettings(bootstrap="broker:9092", security_protocol="SASL_PLAINTEXT", **LOGIN),  # type: ignore[arg-type]
     ],
 )
 def test_a_broker_elsewhere_needs_tls_and_a_login(settings: KafkaSettings) -> None:
@@ -41,9 +42,9 @@ def test_a_broker_elsewhere_needs_tls_and_a_login(settings: KafkaSettings) -> No
 @pytest.mark.parametrize(
     "settings",
     [
-        KafkaSettings("broker:9092", security_protocol="SASL_SSL", **LOGIN),  # type: ignore[arg-type]
-        KafkaSettings("broker:9092", security_protocol="SSL", ssl_certfile=Path("client.pem")),
-        KafkaSettings("broker:9092", insecure_bus=True),
+        KafkaSettings(bootstrap="broker:9092", security_protocol="SASL_SSL", **LOGIN),  # type: ignore[arg-type]
+        KafkaSettings(bootstrap="b:9092", security_protocol="SSL", ssl_certfile=Path("client.pem")),
+        KafkaSettings(bootstrap="broker:9092", insecure_bus=True),
     ],
 )
 def test_tls_with_a_login_or_certificate_or_the_flag_is_enough(settings: KafkaSettings) -> None:
@@ -52,31 +53,35 @@ def test_tls_with_a_login_or_certificate_or_the_flag_is_enough(settings: KafkaSe
 
 def test_what_the_broker_calls_itself_is_checked_too() -> None:
     with pytest.raises(BusMisconfigured, match=r"the broker at 10\.0\.0\.7"):
-        security.check_hosts(KafkaSettings("localhost:9092"), ["localhost", "10.0.0.7"])
+        security.check_hosts(KafkaSettings(bootstrap="localhost:9092"), ["localhost", "10.0.0.7"])
 
 
 def test_a_login_has_to_be_complete() -> None:
     with pytest.raises(BusMisconfigured, match="LEDGER_KAFKA_SASL_PASSWORD"):
-        security.check(KafkaSettings("localhost:9092", security_protocol="SASL_SSL"))
+        security.check(KafkaSettings(bootstrap="localhost:9092", security_protocol="SASL_SSL"))
 
 
 def test_certificates_that_cannot_be_read_are_named_by_their_settings() -> None:
-    settings = KafkaSettings("b:1", security_protocol="SSL", ssl_cafile=Path("/nowhere/ca.pem"))
+    settings = KafkaSettings(
+        bootstrap="b:1", security_protocol="SSL", ssl_cafile=Path("/nowhere/ca.pem")
+    )
     with pytest.raises(BusMisconfigured, match="LEDGER_KAFKA_SSL_CAFILE"):
         security.client_options(settings)
 
 
 def test_tls_always_checks_the_brokers_name() -> None:
-    context = security.client_options(KafkaSettings("b:1", security_protocol="SSL"))["ssl_context"]
+    context = security.client_options(KafkaSettings(bootstrap="b:1", security_protocol="SSL"))[
+        "ssl_context"
+    ]
     assert context.check_hostname
     assert context.verify_mode.name == "CERT_REQUIRED"
 
 
 def test_the_login_is_handed_on_and_never_shown() -> None:
     settings = KafkaSettings(
-        "b:1",
+        bootstrap="b:1",
         security_protocol="SASL_SSL",
-        ssl_password="canary",
+        ssl_password=SecretStr("canary"),
         **LOGIN,  # type: ignore[arg-type]
     )
     assert "canary" not in repr(settings)
@@ -92,4 +97,4 @@ def test_no_setting_that_can_lose_messages_is_left_to_a_default() -> None:
     assert CONSUMER_OPTIONS["enable_auto_commit"] is False
     assert CONSUMER_OPTIONS["isolation_level"] == "read_uncommitted"
     assert GROUP_OPTIONS["max_poll_interval_ms"] >= 3_600_000
-    assert "security_protocol" in security.client_options(KafkaSettings("localhost:1"))
+    assert "security_protocol" in security.client_options(KafkaSettings(bootstrap="localhost:1"))

@@ -9,7 +9,8 @@ from ledger.bus.port import BusMisconfigured, BusUnavailable
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.explain_error import explain
 from ledger.domain.refusals import InvalidWaves, LiteralPassword, UnknownDatabase
-from ledger.errors import LedgerUnreachable, NotInstalled, SettingsError, UnknownCheck
+from ledger.errors import LedgerUnreachable, NotInstalled, UnknownCheck
+from ledger.settings import SettingsError
 from migrations.errors import CreateError
 
 SECRET = "postgresql://ada:hunter2@db/ledger"
@@ -64,7 +65,7 @@ def test_an_unexpected_error_is_told_with_its_place_and_where_the_details_are() 
         masked(None)  # type: ignore[arg-type]
     except Exception as error:
         text = explain(error).text
-    assert "ledger/settings/sources.py:" in text
+    assert "ledger/settings/address.py:" in text
     assert "ledger --debug" in text
 
 

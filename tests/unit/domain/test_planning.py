@@ -34,6 +34,8 @@ REQUEST = PlanInput(
     bundle="b" * 64,
     migrations=list(MIGRATIONS.values()),
     databases=["a", "b", "c"],
+    expiry_s=900.0,
+    deadline_s=14_400.0,
 )
 FLEET = {name: record(name) for name in "abc"}
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.holder import Holder, describe
+from migrations.target.holder import Holder, describe
 
 SESSION = Holder(
     pid=7,

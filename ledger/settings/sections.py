@@ -1,0 +1,164 @@
+"""The settings that `ledger` and `ledger-agent` share: said once, read by both.
+
+A section is a table of a settings file, and `LEDGER_<SECTION>_<NAME>` in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from ledger.bus.security import KafkaSection, KafkaSettings
+from ledger.contracts.topics import valid_pool
+from ledger.settings.errors import SettingsError
+from ledger.settings.secret_rules import SecretRule, parse_rule, parse_rules
+from migrations.model.migration import Language
+
+PREFIX = "LEDGER_"
+CONCURRENCY = 16
+"""Databases at once: waiting on round trips, two cores are busy with about this many."""
+PER_HOST = 8
+"""Databases at once on one server, so that a rollout does not take all of its connections."""
+GRACE_S = 30.0
+"""What most orchestrators wait between their two signals."""
+CONTENT_CACHE_BYTES = 64 * 1024 * 1024
+
+
+def _paths(value: object) -> object:
+    """Variables hold folders as the system writes a PATH; files hold them as a list."""
+    return [part for part in value.split(os.pathsep) if part] if isinstance(value, str) else value
+
+
+def _words(value: object) -> object:
+    """Variables hold a list with commas; files hold it as a list."""
+    if not isinstance(value, str):
+        return value
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+def _rules(value: object) -> object:
+    """Variables hold rules with `;` between them; files hold them as a list of texts."""
+    if isinstance(value, str):
+        return parse_rules(value)
+    if isinstance(value, list | tuple):
+        return tuple(parse_rule(one) if isinstance(one, str) else one for one in value)
+    return value
+
+
+Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
+Programs = Annotated[tuple[Language, ...], NoDecode, BeforeValidator(_words)]
+SecretRules = Annotated[tuple[SecretRule, ...], NoDecode, BeforeValidator(_rules)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class SettingsSection(BaseModel):
+    """A table of the settings file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class AgentSection(SettingsSection):
+    """How agents work: those of their own, and those in the ledger's process without a broker."""
+
+    name: str | None = Field(
+        None,
+        min_length=1,
+        max_length=200,
+        description="what an agent is called; host name and process id, if unset",
+    )
+    concurrency: int = Field(
+        CONCURRENCY, ge=1, description="databases worked on at once, per agent"
+    )
+    per_host: int = Field(PER_HOST, ge=1, description="databases worked on at once, per server")
+    secret_roots: Folders = Field(
+        (), description="folders below which `file:` references may be read, as a PATH"
+    )
+    secrets: SecretRules = Field(
+        (),
+        description="which secrets may go to which hosts, ports, users and databases, by `;`; "
+        "without a rule `env:TENANT*` and `file:*` to this machine",
+    )
+    sockets: Folders = Field(
+        (), description="folders of Unix sockets that databases may be behind, as a PATH"
+    )
+    grace_s: Seconds = Field(
+        GRACE_S, description="seconds that running work gets after the first signal"
+    )
+    programs: Programs = Field(
+        (), description="languages of programs that migrations may run here: python, psql, by comma"
+    )
+    psql_shell: bool = Field(
+        False, description="let psql scripts start programs, and read this process's variables"
+    )
+    insecure_postgres: bool = Field(
+        False, description="allow databases without verified TLS; for trying things"
+    )
+    ssl_rootcert: Path | None = Field(
+        None, description="certificates that databases are checked by"
+    )
+    ssl_cert: Path | None = Field(None, description="client certificate for databases")
+    ssl_key: Path | None = Field(None, description="key of the client certificate for databases")
+    content_cache_bytes: int = Field(
+        CONTENT_CACHE_BYTES, ge=1024 * 1024, description="bytes of migration texts that are kept"
+    )
+
+
+class SharedSettings(BaseSettings):
+    """What both programs read; all that `ledger-agent` reads."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    pool: str = Field(
+        "default", description="pool of databases that are added without one; the agents' pool"
+    )
+    insecure_bus: bool = Field(
+        False, description="allow a broker without TLS and login that is not on loopback"
+    )
+    kafka: KafkaSection = Field(default_factory=KafkaSection)
+    agent: AgentSection = Field(default_factory=AgentSection)
+
+    @property
+    def broker(self) -> KafkaSettings | None:
+        """How to reach the broker, as the bus takes it; `None` without one."""
+        if self.kafka.bootstrap is None:
+            return None
+        return KafkaSettings(**dict(self.kafka), insecure_bus=self.insecure_bus)
+
+    @property
+    def agents_pool(self) -> str:
+        """The pool, which becomes part of a topic's name. Raises `SettingsError`."""
+        if not valid_pool(self.pool):
+            raise SettingsError(
+                f"{self.pool!r} cannot be a pool: write small letters, digits, - and _, "
+                "63 at most, in --pool or LEDGER_POOL"
+            )
+        return self.pool
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` has merged: it keeps the origins, which a model forgets."""
+        return (init_settings,)

@@ -1,0 +1,110 @@
+r"""Whether a psql script reaches out of the database: programs, files, variables, other servers.
+
+psql runs on the agent, with its rights: `\!`, backquotes and `… | program` start programs there,
+`\copy … '/run/secrets/acme'` reads its files, `\getenv` its variables, `\connect` takes the
+password elsewhere. So only commands that are known to do nothing of the kind pass without leave;
+what is not known counts as reaching out. Pure.
+
+Text can become commands while psql runs (`:name` is put in as it is). That is not seen here: where
+no shell is allowed, psql also runs where it can start nothing, see `migrations.running.confined`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+_TOKEN = re.compile(
+    r"--[^\n]*"
+    r"|(?P<block>/\*)"
+    r"|(?<!\w)[eE]'(?:[^'\\]|\\.|'')*+'?"
+    r"|'[^']*'?"
+    r'|"[^"]*"?'
+    r"|(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$"
+    r"|(?P<end>;)"
+    r"|\\(?P<command>[^\s\\]+|[\\ \t])(?P<rest>(?:'(?:[^'\\\n]|\\.|'')*'|[^'\\\n]|'(?![^'\n]*'))*)",
+    re.DOTALL,
+)
+_OF_BLOCK = re.compile(r"/\*|\*/")
+_DATA_FOLLOWS = re.compile(r"\s*copy\b.*\bfrom\s+stdin\b", re.IGNORECASE | re.DOTALL)
+_END_OF_DATA = re.compile(r"^\\\.[ \t]*$", re.MULTILINE)
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
+_GROUP = re.compile(r"\([^()]*\)")
+_TARGET = re.compile(r"\b(?:from|to)\s+(\S+)", re.IGNORECASE)
+_STREAMS = frozenset({"stdin", "stdout", "pstdin", "pstdout"})
+_INSIDE = frozenset(
+    {
+        *("set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "f", "H", "C", "T"),
+        *("timing", "encoding", "errverbose", "if", "elif", "else", "endif", "q", "r", "reset"),
+        *("gset", "gexec", "gdesc", "crosstabview", "bind", "bind_named", "parse", "close"),
+        *("close_prepared", "restrict", "unrestrict", "prompt", ".", ";", "\\", " ", "\t"),
+        *("p", "print", "conninfo", "lo_list", "z", "sf", "sv", "sf+", "sv+"),
+    }
+)
+"""Commands whose every form stays inside the database and this script."""
+_DESCRIBES = re.compile(r"(?:d|l)[A-Za-z]{0,4}[S+x]*")
+
+
+def reaches_out(text: str) -> tuple[int, str] | None:
+    """The 1-based line and the command that leaves the database; `None` if none does."""
+    for at, command, rest in _commands(text):
+        if "`" in rest or not _stays(command, rest):
+            word = "`" if "`" in rest and _stays(command, "") else f"\\{command}"
+            return text.count("\n", 0, at) + 1, word[:20]
+    return None
+
+
+def _stays(command: str, rest: str) -> bool:
+    if command in ("g", "gx"):
+        return not _GROUP.sub("", _QUOTED.sub("", rest)).strip() and "|" not in rest
+    if command in ("o", "out"):
+        return not rest.strip()
+    if command == "copy":
+        bare = _QUOTED.sub("''", rest)
+        while bare != (bare := _GROUP.sub(" ", bare)):
+            pass
+        target = _TARGET.search(bare)
+        return target is not None and target[1].lower() in _STREAMS
+    return command in _INSIDE or _DESCRIBES.fullmatch(command) is not None
+
+
+def _commands(text: str) -> Iterator[tuple[int, str, str]]:
+    """Where commands begin outside of quotes, comments and data, with what follows on the line."""
+    at, statement = 0, 0
+    while found := _TOKEN.search(text, at):
+        at = found.end()
+        if found["command"] is not None:
+            yield found.start(), found["command"], found["rest"]
+            if found["command"] == "copy" and re.search(r"\bstdin\b", found["rest"], re.IGNORECASE):
+                at = _after_data(text, at)
+        elif found["end"] is not None:
+            if _DATA_FOLLOWS.match(text, statement, found.start()):
+                at = _after_data(text, at)
+            statement = at
+        elif found["block"] is not None:
+            at = _end_of_block(text, at)
+            if not text[statement : found.start()].strip():
+                statement = at
+        elif found["tag"] is not None:
+            closed = text.find(f"${found['tag']}$", at)
+            at = closed + len(found["tag"]) + 2 if closed >= 0 else len(text)
+        elif found[0].startswith("--") and not text[statement : found.start()].strip():
+            statement = at
+
+
+def _after_data(text: str, at: int) -> int:
+    """Where lines of data end that begin on the line after `at`."""
+    line = text.find("\n", at)
+    if line < 0:
+        return len(text)
+    found = _END_OF_DATA.search(text, line + 1)
+    return found.end() if found else len(text)
+
+
+def _end_of_block(text: str, at: int) -> int:
+    """Where a comment ends that began before `at`; comments inside it have ends of their own."""
+    depth = 1
+    while depth and (found := _OF_BLOCK.search(text, at)):
+        depth += 1 if found.group() == "/*" else -1
+        at = found.end()
+    return at if depth == 0 else len(text)

@@ -1,0 +1,159 @@
+"""A `ledger.toml` that came with somebody's repository: what it decides for whoever runs there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ledger.cli.app.main import app
+from ledger.settings import SettingsError, load, setting_names, user_file, variable
+from ledger.settings.model import OF_THE_PROJECT
+
+VALUES: dict[str, object] = {
+    "agent.programs": ["python"],
+    "agent.insecure_postgres": True,
+    "agent.psql_shell": True,
+    "agent.secrets": ["env:TENANT_* -> attacker.example"],
+    "agent.secret_roots": ["/"],
+    "agent.sockets": ["/srv/attacker"],
+    "agent.ssl_rootcert": "/srv/attacker.pem",
+    "agent.ssl_cert": "/srv/attacker.pem",
+    "agent.ssl_key": "/srv/attacker.pem",
+    "agent.name": "impostor",
+    "agent.concurrency": 1,
+    "agent.per_host": 1,
+    "agent.grace_s": 1.0,
+    "agent.content_cache_bytes": 2_000_000,
+    "database_url": "postgresql://u@attacker.example/x",
+    "insecure_database": True,
+    "insecure_bus": True,
+    "pool": "impostor",
+    "resend_s": 1.0,
+    "kafka.bootstrap": "attacker.example:9092",
+    "kafka.security_protocol": "PLAINTEXT",
+    "kafka.ssl_cafile": "/srv/attacker.pem",
+    "kafka.ssl_certfile": "/srv/attacker.pem",
+    "kafka.ssl_keyfile": "/srv/attacker.pem",
+    "kafka.ssl_password": "x",
+    "kafka.sasl_mechanism": "PLAIN",
+    "kafka.sasl_username": "x",
+    "kafka.sasl_password": "x",
+    "kafka.replication_factor": 1,
+    "name": "shop",
+    "variables": {"schema": "app"},
+    "rollout.waves": "rest",
+    "rollout.in_flight": 1,
+    "rollout.budget": "1",
+    "rollout.when_spent": "rollback",
+    "rollout.lock_timeout_s": 1.0,
+    "rollout.statement_timeout_s": 1.0,
+    "rollout.expiry_s": 60.0,
+    "rollout.deadline_s": 600.0,
+}
+"""A value for every setting there is, as a file holds it."""
+DECIDES = sorted(name for name in VALUES if name.partition(".")[0] not in OF_THE_PROJECT)
+DESCRIBES = sorted(VALUES.keys() - {*DECIDES})
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no file but those that a test writes, in an empty folder."""
+    for name in [name for name in os.environ if name.startswith("LEDGER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+
+
+def toml(name: str) -> str:
+    """A file that sets one setting."""
+    table, _, key = name.rpartition(".")
+    value = VALUES[name]
+    if isinstance(value, dict):
+        return f"[{name}]\n" + "".join(
+            f"{one} = {json.dumps(said)}\n" for one, said in value.items()
+        )
+    return (f"[{table}]\n" if table else "") + f"{key} = {json.dumps(value)}\n"
+
+
+def test_every_setting_is_tried() -> None:
+    assert VALUES.keys() == setting_names().keys()
+    assert {name.partition(".")[0] for name in DESCRIBES} == OF_THE_PROJECT
+
+
+@pytest.mark.parametrize("name", DECIDES)
+def test_what_decides_is_refused_and_the_sentence_says_where_it_belongs(name: str) -> None:
+    Path("ledger.toml").write_text(toml(name))
+    with pytest.raises(SettingsError) as refused:
+        load({})
+    said = str(refused.value)
+    assert f"sets {name}, which no folder may decide" in said
+    assert variable(name) in said
+    assert str(user_file()) in said
+    assert "--config ledger.toml" in said
+
+
+@pytest.mark.parametrize("name", DECIDES)
+def test_it_is_refused_also_where_something_stronger_says_another_thing(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("ledger.toml").write_text(toml(name))
+    monkeypatch.setenv("LEDGER_NAME", "mine")
+    with pytest.raises(SettingsError, match="which no folder may decide"):
+        load({"pool": "mine"})
+
+
+@pytest.mark.parametrize("name", DESCRIBES)
+def test_what_describes_the_project_is_taken(name: str) -> None:
+    Path("ledger.toml").write_text(toml(name))
+    (origin,) = [one for one in load({}).origins if one.setting == name]
+    assert origin.origin == "ledger.toml"
+
+
+@pytest.mark.parametrize("name", [*DECIDES, *DESCRIBES])
+def test_a_file_that_is_named_and_the_users_own_may_set_everything(name: str) -> None:
+    Path("ledger.toml").write_text(toml(name))
+    by_name = load({}, Path("ledger.toml"))
+    assert next(one for one in by_name.origins if one.setting == name).origin == "ledger.toml"
+    Path("ledger.toml").unlink()
+    user_file().parent.mkdir(parents=True)
+    user_file().write_text(toml(name))
+    assert next(one for one in load({}).origins if one.setting == name).origin == str(user_file())
+
+
+def test_the_users_own_file_is_his_in_its_own_folder_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    user_file().parent.mkdir(parents=True)
+    user_file().write_text(toml("agent.programs"))
+    monkeypatch.chdir(user_file().parent)
+    assert load({}).settings.agent.programs == ("python",)
+
+
+def test_a_name_in_a_file_reaches_no_terminal_as_it_is() -> None:
+    Path("ledger.toml").write_text('"\\u001b]0;owned\\u0007" = 1\n')
+    with pytest.raises(SettingsError) as refused:
+        load({})
+    assert str(refused.value).isprintable()
+
+
+def test_a_repository_with_settings_runs_nothing_in_the_process_of_whoever_rolls_it_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stolen = tmp_path / "stolen"
+    Path("migrations").mkdir()
+    Path("migrations/20260101000000_a.py").write_text(
+        f"import os\nopen({str(stolen)!r}, 'w').write(str(os.environ))\n\n"
+        "async def up(conn):\n    pass\n"
+    )
+    Path("ledger.toml").write_text('[agent]\nprograms = ["python"]\n')
+    monkeypatch.setenv("LEDGER_DATABASE_URL", "postgresql://u@127.0.0.1:1/x")
+    done = CliRunner().invoke(app, ["up", "--yes"])
+    assert done.exit_code == 2
+    assert "agent.programs, which no folder may decide" in done.output
+    assert not stolen.exists()
