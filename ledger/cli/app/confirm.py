@@ -19,16 +19,26 @@ from typing import Annotated
 
 import typer
 
+from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.output import say
 from ledger.errors import NotConfirmed, QuestionWithoutTerminal
 
 YesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do not ask. Required where there is no terminal.")
+    bool,
+    typer.Option(
+        "--yes",
+        "-y",
+        help="Do not ask. Required where there is no terminal.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 
 UnaskedYesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help="Accepted for scripts; this command never asks.")
+    bool,
+    typer.Option(
+        "--yes", "-y", help="Accepted for scripts; this command never asks.", rich_help_panel=OUTPUT
+    ),
 ]
 
 

@@ -10,6 +10,7 @@ import typer
 from ledger.cli.app.code_option import PsqlOption
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, announce
+from ledger.cli.app.help_page import WRITTEN
 from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, ReasonOptions, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.app.variables import declared
@@ -49,8 +50,12 @@ async def create(
     sort: KindOptions,
     ingredients: RecipeOptions,
     folder: FolderOption = MIGRATIONS,
-    author: Annotated[str, typer.Option("--author", help="Written into the file.")] = "",
-    description: Annotated[str, typer.Option("--description", help="Written into the file.")] = "",
+    author: Annotated[
+        str, typer.Option("--author", help="Written into the file.", rich_help_panel=WRITTEN)
+    ] = "",
+    description: Annotated[
+        str, typer.Option("--description", help="Written into the file.", rich_help_panel=WRITTEN)
+    ] = "",
     yes: UnaskedYesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
+from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.options import DatabaseArgument, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.fleet import check
@@ -43,7 +44,13 @@ async def add(
     place: ConnectionOptions,
     why: ReasonOptions,
     label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="NAME=VALUE",
+            help="May be repeated.",
+            rich_help_panel=WHICH_DATABASES,
+        ),
     ] = None,
     yes: UnaskedYesOption = False,
     output: OutputOption = OutputFormat.TABLE,
