@@ -12,7 +12,7 @@ PIP     = $(PYTHON) -m pip install --disable-pip-version-check --constraint cons
 TIMES  := $(VENV)/times
 TESTS  := unit conformance integration acceptance
 
-.PHONY: help demo test check venv clean
+.PHONY: help demo test check docs venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,10 @@ demo: $(VENV)/.demo
 	@$(PYTHON) ops/demo/demo.py --bus $(BUS)
 
 venv: $(VENV)/.development
+
+# What the manual says of the program, from the program.
+docs: $(VENV)/.development
+	@$(PYTHON) -m ops.reference
 
 # One part of the checks or tests: its title, its command. Says how long it took, here and at the end.
 define part

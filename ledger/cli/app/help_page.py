@@ -54,6 +54,7 @@ def arrange(parameters: Sequence[Any]) -> list[Any]:
     if len(options) <= FEW:
         for option in options:
             option.rich_help_panel = None
+        return [*arguments, *options]
     return [*arguments, *sorted(options, key=_place)]
 
 
