@@ -44,6 +44,7 @@ from tests.support.programs import command_called, every_command, misunderstood
 
 DOCUMENTS = documents()
 README = Document(ROOT / "README.md")
+CHANGELOG = Document(ROOT / "CHANGELOG.md")
 HOUSE = Document(ROOT / "ARCHITECTURE.md")
 MANUAL = ROOT / "ops" / "manual"
 REFERENCE = MANUAL / "reference"
@@ -231,7 +232,7 @@ def _shown(block: Block) -> None:
 NESTED = ("kafka", "rollout", "agent")
 OTHER_COMMANDS = re.compile(
     r"(make|uv tool install|pipx install|pip install|docker compose|git clone"
-    r"|\.venv/bin/(python|pytest|pip))\b|(export )?[A-Z_]+=|#"
+    r"|python -m ops\.|\.venv/bin/(python|pytest|pip))\b|(export )?[A-Z_]+=|#"
 )
 VERIFIED: dict[str, Callable[[Block], None]] = {
     "sh": _shell,
@@ -305,6 +306,27 @@ def test_the_line_that_runs_the_sql_is_where_the_architecture_says() -> None:
         place, *lines = block.lines
         code = (ROOT / place.removeprefix("# ")).read_text(encoding="utf-8")
         assert [line for line in lines if line.strip() not in code] == []
+
+
+def test_the_calls_that_the_architecture_draws_from_a_command_to_its_sql_are_there() -> None:
+    section = HOUSE.section("Find your way")
+    calls = [line.split()[:2] for line in section.splitlines() if re.match(r"\w+/\S+\.py ", line)]
+    assert len(calls) > 10
+    for place, name in calls:
+        code = (ROOT / place).read_text(encoding="utf-8")
+        assert re.search(rf"^ *(async def|def|class) {name}\b", code, re.MULTILINE), (place, name)
+
+
+def test_the_changelog_is_read_line_by_line() -> None:
+    lines = CHANGELOG.text.splitlines()
+    entries = [line for line in lines if line.startswith("- ")]
+    assert len(entries) > 40
+    assert [line for line in entries if len(line) > CHANGELOG_COLUMNS or line[-1] != "."] == []
+    assert [line for line in lines if line.startswith("  ")] == []
+
+
+CHANGELOG_COLUMNS = 220
+"""What is taken in at a glance."""
 
 
 def test_decisions_have_their_four_parts() -> None:
