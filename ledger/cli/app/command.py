@@ -23,7 +23,7 @@ from typer.core import TyperCommand
 
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.flags import Flags
-from ledger.cli.app.help_page import arrange, heading_of_help
+from ledger.cli.app.help_page import Arranged
 from ledger.cli.app.option_groups import flattened, gathered
 from ledger.cli.app.output import say
 
@@ -50,20 +50,8 @@ class Session:
     settings: Settings
 
 
-class LedgerCommand(TyperCommand):
+class LedgerCommand(Arranged, TyperCommand):
     """A command whose page is arranged, and that understands the former names of its options."""
-
-    def __init__(self, *args: Any, **given: Any) -> None:
-        super().__init__(*args, **given)
-        self.params = arrange(self.params)
-
-    def get_help_option(self, ctx: Any) -> Any:
-        """`--help`, under the heading where the page has such things."""
-        option = super().get_help_option(ctx)
-        if option is not None:
-            option.metavar = ""
-            option.rich_help_panel = heading_of_help(self.params)
-        return option
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, with what had another name under its name of today."""

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from typer.core import TyperGroup
+
 WHICH_DATABASES: Final = "Which databases"
 WHICH_MIGRATIONS: Final = "Which migrations"
 HOW_FAR: Final = "How far and how fast"
@@ -34,6 +36,36 @@ FEW: Final = 8
 """So many options are read at a glance."""
 SECONDS: Final = "SECONDS"
 _DAY_S: Final = 86_400.0
+
+
+class Arranged:
+    """Mixed into a command or a group of commands of typer: its page is arranged."""
+
+    params: list[Any]
+
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self.params = arrange(self.params)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """All parameters; typer adds some of its own later, which are to be read by people too."""
+        parameters: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for one in parameters:
+            if one.param_type_name != "argument":
+                _say_type(one)
+        return parameters
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """`--help`, under the heading where the page has such things."""
+        option = super().get_help_option(ctx)  # type: ignore[misc]
+        if option is not None:
+            headings = [one.rich_help_panel for one in self.params]
+            option.rich_help_panel = OUTPUT if any(headings) else None
+        return option
+
+
+class CommandGroup(Arranged, TyperGroup):
+    """A noun with its commands."""
 
 
 def arrange(parameters: Sequence[Any]) -> list[Any]:
@@ -56,11 +88,6 @@ def arrange(parameters: Sequence[Any]) -> list[Any]:
             option.rich_help_panel = None
         return [*arguments, *options]
     return [*arguments, *sorted(options, key=_place)]
-
-
-def heading_of_help(parameters: Sequence[Any]) -> str | None:
-    """Where `--help` itself stands on a page with these parameters."""
-    return OUTPUT if any(one.rich_help_panel for one in parameters) else None
 
 
 def limits_in_words(low: float | None, high: float | None, *, seconds: bool = False) -> str:

@@ -13,6 +13,7 @@ from tests.support.programs import LEDGER, command_called, every_command
 
 COMMANDS = [name for name in every_command() if name.split()[0] == LEDGER]
 LONG = [name for name in COMMANDS if len(command_called(name).params) > FEW + 3]
+NOUNS = sorted({name.rpartition(" ")[0] for name in COMMANDS})
 AT_MOST = 12
 """Options under one heading."""
 
@@ -77,7 +78,7 @@ def test_few_options_stand_in_one_list() -> None:
     assert headings(page("ledger rollout pause")) == ["Arguments", "Options"]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, *NOUNS])
 def test_no_page_shows_a_limit_as_a_formula_or_an_option_by_the_type_of_its_value(
     name: str,
 ) -> None:
