@@ -9,16 +9,16 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 from uuid import UUID
 
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from ledger.contracts import events
 from ledger.contracts.reports import REPORTS, Event
@@ -28,12 +28,16 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("ledger", "agents", "migrations")
 CONTRACTS = ROOT / "ledger" / "contracts"
 
+LOOKS = (events.CheckRequested, events.InspectionOrdered)
+"""What is decided about looks at databases, in a rollout or without one."""
 STREAMS: tuple[tuple[str, tuple[type[Event], ...]], ...] = (
     ("`fleet`", events.FLEET),
     ("`bundles`", events.BUNDLE),
-    ("`rollout-ID`, `check-ID`", events.DECISIONS),
-    ("`rollout-ID/reports`, `check-ID/reports`", (*REPORTS, *events.INTAKE)),
-    ("`ledger`", events.LEDGER),
+    ("`rollout-ID`", tuple(one for one in events.DECISIONS if one not in LOOKS)),
+    ("`rollout-ID`, `check-ID`", (events.InspectionOrdered,)),
+    ("`check-ID`", (events.CheckRequested,)),
+    ("`rollout-ID/reports`, `check-ID/reports`", (*REPORTS, events.ReportContradicted)),
+    ("`ledger`", (*events.LEDGER, events.MessageParked)),
 )
 """The streams of the log with the events that they hold."""
 
@@ -65,10 +69,7 @@ def every_event() -> str:
     parts = []
     for stream, types in STREAMS:
         for one in types:
-            parts += [f"### {one.__name__}", _text(one), _facts(stream, one)]
-            if one.model_fields:
-                rows = [(code(name), _type(field)) for name, field in one.model_fields.items()]
-                parts.append(table(("field", "holds"), rows))
+            parts += [f"### {one.__name__}", _text(one), _facts(stream, one), _fields_table(one)]
     return "\n\n".join(parts)
 
 
@@ -76,26 +77,46 @@ def values() -> str:
     """A section for each class that stands in a field, in the order in which they are met."""
     parts = []
     for one in _values():
-        rows = [(code(name), _type(field)) for name, field in one.model_fields.items()]
-        parts += [f"### {one.__name__}", _text(one), table(("field", "holds"), rows)]
+        parts += [f"### {one.__name__}", _text(one), _fields_table(one)]
     return "\n\n".join(parts)
 
 
-def _values() -> list[type[BaseModel]]:
-    found: dict[type[BaseModel], None] = {}
-    wanted = [field.annotation for each in events.EVENTS.values() for field in _fields(each)]
+def _values() -> list[type]:
+    found: dict[type, None] = {}
+    wanted = [each for event in events.EVENTS.values() for each, _ in _fields(event).values()]
     while wanted:
         annotation = wanted.pop(0)
         wanted += get_args(annotation)
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            if annotation not in found:
-                wanted += [field.annotation for field in _fields(annotation)]
+        if isinstance(annotation, type) and _is_value(annotation) and annotation not in found:
+            wanted += [each for each, _ in _fields(annotation).values()]
             found[annotation] = None
     return list(found)
 
 
-def _fields(one: type[BaseModel]) -> list[FieldInfo]:
-    return list(one.model_fields.values())
+def _is_value(annotation: type) -> bool:
+    return issubclass(annotation, BaseModel) or is_dataclass(annotation)
+
+
+def _fields(one: type) -> dict[str, tuple[Any, bool]]:
+    """The fields of a class: their types, and whether they must be there."""
+    if issubclass(one, BaseModel):
+        return {
+            name: (field.annotation, field.is_required())
+            for name, field in one.model_fields.items()
+        }
+    types = get_type_hints(one)
+    return {
+        field.name: (types[field.name], field.default is field.default_factory is MISSING)
+        for field in (fields(one) if is_dataclass(one) else ())
+    }
+
+
+def _fields_table(one: type) -> str:
+    rows = [
+        (code(name), _spoken(annotation) + ("" if required else "; may be left out"))
+        for name, (annotation, required) in _fields(one).items()
+    ]
+    return table(("field", "holds"), rows)
 
 
 def _facts(stream: str, one: type[Event]) -> str:
@@ -121,14 +142,9 @@ def _sentence(one: type[Event]) -> str:
     return _text(one).partition("\n\n")[0]
 
 
-def _text(one: type[BaseModel]) -> str:
+def _text(one: type) -> str:
     paragraphs = inspect.cleandoc(one.__doc__ or "").split("\n\n")
     return "\n\n".join(one_line(paragraph) for paragraph in paragraphs)
-
-
-def _type(field: FieldInfo) -> str:
-    said = _spoken(field.annotation)
-    return said if field.is_required() else f"{said}; may be left out"
 
 
 def _spoken(annotation: Any) -> str:

@@ -15,7 +15,6 @@ TEXTS: Mapping[str, Callable[[], str]] = {
     "commands": commands.every_command,
     "exit-codes": commands.exit_codes,
     "settings": settings.tables,
-    "agent-variables": settings.agent_variables,
     "topics": settings.topics,
     "events-at-a-glance": events.at_a_glance,
     "events": events.every_event,

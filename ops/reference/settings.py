@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from agents.settings import Variables
 from ledger.contracts.topics import (
     CONTENT,
     HEARTBEATS,
@@ -12,7 +11,6 @@ from ledger.contracts.topics import (
     commands_topic,
     partitions_of,
 )
-from ledger.contracts.variables import VARIABLES
 from ledger.settings import Settings, setting_names, variable
 from ops.reference.markdown import code, table
 
@@ -34,18 +32,6 @@ def tables() -> str:
     for section, rows in sections.items():
         parts += [f"## {TITLES.get(section, section)}", table(head, rows)]
     return "\n\n".join(parts)
-
-
-def agent_variables() -> str:
-    """What `ledger-agent` reads that is no setting of the ledger, or means another thing there."""
-    settings = {variable(name) for name in setting_names()}
-    names = [f"LEDGER_{field}".upper() for field in Variables.model_fields]
-    rows = [
-        (code(name), VARIABLES[name])
-        for name in names
-        if name not in settings or name == variable("pool")
-    ]
-    return table(("variable", "meaning"), rows)
 
 
 def topics() -> str:
