@@ -64,8 +64,8 @@ def test_the_tour_has_five_commands() -> None:
     assert commands_of(TOUR) == ["init", "fleet import fleet.yaml", "fleet check", "plan", "up"]
 
 
-def test_the_picture_is_one_and_fits_into_a_terminal() -> None:
-    (picture,) = [block for block in Document.blocks(README) if block.language == "text"]
+def test_all_output_that_the_readme_shows_is_its_picture() -> None:
+    (picture,) = [block for block in README.blocks() if block.language == "text"]
     assert picture.text in PICTURE
 
 

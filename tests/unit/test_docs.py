@@ -308,6 +308,12 @@ def test_the_line_that_runs_the_sql_is_where_the_architecture_says() -> None:
         assert [line for line in lines if line.strip() not in code] == []
 
 
+def test_a_newcomer_needs_two_links_to_the_line_that_runs_the_sql_and_to_an_event() -> None:
+    assert HOUSE.name in README.links()
+    assert {"#4-the-agent", EVENTS.name} <= set(HOUSE.links())
+    assert "migrationfailed" in EVENTS.anchors()
+
+
 def test_the_calls_that_the_architecture_draws_from_a_command_to_its_sql_are_there() -> None:
     section = HOUSE.section("Find your way")
     calls = [line.split()[:2] for line in section.splitlines() if re.match(r"\w+/\S+\.py ", line)]
