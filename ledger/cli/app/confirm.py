@@ -2,7 +2,7 @@
 
 What reaches databases or the ledger's own schema, registers many databases at once, or makes the
 ledger forget what it knew of one (repoint, reinstate, retire) asks. What describes one database
-(add, label, suspend), stores texts (`migration register`) or holds work back (`rollout pause`)
+(add, label, suspend), stores texts (`bundle register`) or holds work back (`rollout pause`)
 does not ask, but says the ledger's name and what it does before it does it. `ledger db` works on
 one database in development and asks before what takes something back, and always when that database
 belongs to a ledger's fleet. Every command that changes something takes `--yes`, so a script may
