@@ -15,7 +15,7 @@ TESTS  := unit conformance integration security acceptance
 WORKERS ?= 4
 PYTEST  = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: help demo test check venv clean
+.PHONY: help demo test check docs venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -25,6 +25,10 @@ demo: $(VENV)/.demo
 	@$(PYTHON) ops/demo/demo.py --bus $(BUS)
 
 venv: $(VENV)/.development
+
+# What the manual says of the program, from the program.
+docs: $(VENV)/.development
+	@$(PYTHON) -m ops.reference
 
 # One part of the checks or tests: its title, its command. Says how long it took, here and at the end.
 define part

@@ -68,6 +68,11 @@ class Document:
         """Where its links lead, as written."""
         return _LINK.findall(_FENCED.sub("", self.text))
 
+    def anchors(self) -> set[str]:
+        """Where links into it can lead: its headings, as GitHub writes them in addresses."""
+        headings = re.findall(r"^#+ (.*)$", _FENCED.sub("", self.text), re.MULTILINE)
+        return {re.sub(r"[^\w\- ]", "", one.lower()).replace(" ", "-") for one in headings}
+
     def variables(self) -> set[str]:
         """Every `LEDGER_…` variable it names."""
         return set(_VARIABLE.findall(self.text))

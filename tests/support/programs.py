@@ -26,6 +26,15 @@ def every_command() -> list[str]:
     return [path for name in (LEDGER, AGENT) for path in _below(PROGRAMS[name], name)]
 
 
+def command_called(path: str) -> Any:
+    """The command of this full name: `ledger fleet add`."""
+    program, *names = path.split()
+    found = PROGRAMS[program]
+    for name in names:
+        found = _commands(found)[name]
+    return found
+
+
 def misunderstood(words: Sequence[str]) -> str | None:
     """What is wrong with these words, `None` when there is such a command with such options.
 

@@ -1,19 +1,28 @@
-"""The documents say what is there: commands, variables, settings, exit codes, files.
+"""The documents say what is there: commands, variables, settings, events, exit codes, files.
 
-What the README shows is also run, in `tests/integration/test_readme.py`.
+What the README and the tutorial show is also run, in `tests/integration/test_readme.py` and
+`test_manual.py` beside it, and so are the migrations that the manual shows.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+import tempfile
+import textwrap
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import ledger.telemetry
+import migrations.running.telemetry
 from agents.cli import AgentExitCode as AgentExitCode
 from ledger.cli.app.exits import MEANINGS
+from ledger.cli.fleet.file import read_fleet
+from ledger.contracts.events import EVENTS as KNOWN_EVENTS
+from ledger.contracts.events import REQUESTED_BY_OPERATORS
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import (
     CANCELS,
@@ -27,13 +36,29 @@ from ledger.contracts.topics import (
 )
 from ledger.settings import Settings, setting_names, variable, variables
 from ledger.settings.sources import TESTS
-from tests.support.documents import ROOT, Document, commands_in, documents
-from tests.support.programs import every_command, misunderstood
+from migrations.authoring.recipes.cookbook import RECIPES as RECIPES_KNOWN
+from migrations.formats.registry import FORMATS as FILE_FORMATS
+from migrations.sql import grammar
+from ops.reference.regions import TEXTS, documents_with_regions, names_in, renewed
+from tests.support.documents import ROOT, Block, Document, commands_in, documents
+from tests.support.programs import command_called, every_command, misunderstood
 
 DOCUMENTS = documents()
 README = Document(ROOT / "README.md")
+CHANGELOG = Document(ROOT / "CHANGELOG.md")
 HOUSE = Document(ROOT / "ARCHITECTURE.md")
-SETTINGS = Document(ROOT / "ops" / "settings.md")
+MANUAL = ROOT / "ops" / "manual"
+REFERENCE = MANUAL / "reference"
+COMMANDS = Document(REFERENCE / "commands.md")
+EVENTS = Document(REFERENCE / "events.md")
+EXITS = Document(REFERENCE / "exit-codes.md")
+FLEET_FILE = Document(REFERENCE / "fleet-file.md")
+FORMATS = Document(REFERENCE / "other-formats.md")
+GLOSSARY = Document(MANUAL / "glossary.md")
+RECIPES = Document(MANUAL / "how-to" / "write-migrations.md")
+SETTINGS = Document(REFERENCE / "settings.md")
+TELEMETRY = Document(REFERENCE / "telemetry.md")
+TOPICS = Document(REFERENCE / "topics.md")
 PACKAGES = ("ledger", "agents", "migrations")
 
 
@@ -41,9 +66,80 @@ def by_name(document: Document) -> str:
     return document.name
 
 
-def test_the_readme_names_every_command() -> None:
-    named = {" ".join(words) for words in README.commands()}
+@pytest.mark.parametrize("path", documents_with_regions(), ids=lambda path: path.name)
+def test_what_a_document_has_from_the_program_is_what_the_program_says(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert renewed(text) == text, "run `make docs`"
+
+
+def test_every_text_from_the_program_stands_in_one_document() -> None:
+    found = [
+        name
+        for path in documents_with_regions()
+        for name in names_in(path.read_text(encoding="utf-8"))
+    ]
+    assert sorted(found) == sorted(TEXTS)
+
+
+def test_a_text_that_the_program_would_not_say_so_is_noticed() -> None:
+    text = EXITS.text
+    assert renewed(text.replace("| 5 | recorded", "| 5 | forgotten")) == text
+
+
+def test_the_reference_names_every_command_with_every_option() -> None:
+    named = {" ".join(words) for words in COMMANDS.commands()}
     assert [command for command in every_command() if command not in named] == []
+    for path in every_command():
+        section = COMMANDS.section(path)
+        options = {name for one in command_called(path).params for name in one.opts}
+        assert [name for name in options if name[0] == "-" and f"`{name}`" not in section] == []
+
+
+def test_the_reference_has_every_event_with_who_writes_it_who_makes_it_and_who_reads_it() -> None:
+    for name, event in KNOWN_EVENTS.items():
+        section = EVENTS.section(name)
+        facts = {line[2:].partition(" ")[0]: line for line in section.splitlines() if "- " in line}
+        operators = "`ledger_operator`" in facts["stream"]
+        assert operators == (name in REQUESTED_BY_OPERATORS)
+        for fact in ("made", "read"):
+            files = re.findall(r"`([\w/]+\.py)`", facts[fact])
+            assert files, (name, fact)
+            assert all(name in (ROOT / file).read_text(encoding="utf-8") for file in files)
+        assert [field for field in event.model_fields if f"| `{field}` |" not in section] == []
+
+
+def test_the_reference_knows_who_makes_and_who_reads_what_a_newcomer_asks_first() -> None:
+    failed = EVENTS.section("MigrationFailed")
+    assert "- made in `agents/reporter.py`" in failed
+    assert "`ledger/domain/outcomes.py`" in failed
+    ordered = EVENTS.section("MigrationOrdered")
+    assert "- made in `ledger/domain/orders.py`" in ordered
+    assert "`ledger/leader/relay.py`" in ordered
+
+
+def test_every_name_of_traces_and_metrics_is_in_the_reference() -> None:
+    names = [
+        value
+        for module in (ledger.telemetry, migrations.running.telemetry)
+        for constant, value in vars(module).items()
+        if constant.isupper()
+        and isinstance(value, str)
+        and re.fullmatch(r"[a-z_]+(\.[a-z_]+)+", value)
+    ]
+    assert len(names) > 30
+    assert [name for name in names if f"`{name}`" not in TELEMETRY.text] == []
+
+
+def test_every_format_and_every_recipe_is_documented() -> None:
+    names = {name for span in FORMATS.spans() for name in span.split()}
+    assert [one.name for one in FILE_FORMATS if one.name not in names] == []
+    assert [name for name in RECIPES_KNOWN if f"`{name}`" not in RECIPES.text] == []
+
+
+def test_the_glossary_has_each_word_once() -> None:
+    words = [cells[0] for cells in table_rows(GLOSSARY.text) if cells[0] != "word"]
+    assert len(words) == len(set(words)) > 30
+    assert {"conductor", "intake", "relay", "order", "command", "journal"} <= set(words)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
@@ -81,9 +177,74 @@ def test_a_command_that_does_not_exist_would_be_noticed(line: str) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
-def test_links_between_documents_lead_to_files(document: Document) -> None:
-    relative = [link.partition("#")[0] for link in document.links() if "://" not in link]
-    assert [link for link in relative if not (document.path.parent / link).exists()] == []
+def test_links_between_documents_lead_to_files_and_headings(document: Document) -> None:
+    for link in document.links():
+        path, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = document.path.parent / path if path else document.path
+        assert target.exists(), link
+        assert not anchor or anchor in Document(target).anchors(), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
+def test_every_block_of_code_in_a_document_is_what_it_claims_to_be(document: Document) -> None:
+    for block in document.blocks():
+        assert block.language in VERIFIED, block
+        VERIFIED[block.language](block)
+
+
+def _shell(block: Block) -> None:
+    """Our commands are looked at elsewhere; the others are few, and each is known."""
+    for line in block.lines:
+        if line.strip() and not list(commands_in(line)):
+            assert OTHER_COMMANDS.match(line), line
+
+
+def _sql(block: Block) -> None:
+    grammar.parse(block.text)
+
+
+def _toml(block: Block) -> None:
+    tables = tomllib.loads(block.text)
+    known = {name.split(".")[0] for name in setting_names()}
+    assert tables.keys() <= known
+    for name, value in tables.items():
+        sections = [f"{name}.{one}" for one in value] if name in NESTED else []
+        assert [one for one in sections if one not in setting_names()] == []
+
+
+def _yaml(block: Block) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "fleet.yaml"
+        file.write_text(block.text, encoding="utf-8")
+        assert read_fleet(file, "default")
+
+
+def _python(block: Block) -> None:
+    ast.parse(textwrap.dedent(block.text))
+
+
+def _shown(block: Block) -> None:
+    """Output, drawings and vectors: what of it can be run is compared where it is run."""
+    assert block.text.strip()
+
+
+NESTED = ("kafka", "rollout", "agent")
+OTHER_COMMANDS = re.compile(
+    r"(make|uv tool install|pipx install|pip install|docker compose|git clone"
+    r"|python -m ops\.|\.venv/bin/(python|pytest|pip))\b|(export )?[A-Z_]+=|#"
+)
+VERIFIED: dict[str, Callable[[Block], None]] = {
+    "sh": _shell,
+    "sql": _sql,
+    "toml": _toml,
+    "yaml": _yaml,
+    "python": _python,
+    "text": _shown,
+    "": _shown,
+}
+"""How a block of each language is verified; another language is not written in documents."""
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
@@ -97,14 +258,13 @@ def test_every_variable_is_documented_with_the_settings() -> None:
 
 
 def test_every_setting_is_documented_with_its_variable_and_default() -> None:
-    text = SETTINGS.text.replace(SETTINGS.section("The fleet file"), "")
-    rows = {cells[0].strip("`"): cells for cells in table_rows(text)}
+    rows = {cells[0].strip("`"): cells for cells in table_rows(SETTINGS.text)}
     for name in setting_names():
         assert rows[name][1:3] == [f"`{variable(name)}`", default_of(name)], name
 
 
 def test_every_topic_is_documented_with_its_partitions_and_group() -> None:
-    rows = {cells[0].strip("`"): cells for cells in table_rows(SETTINGS.text)}
+    rows = {cells[0].strip("`"): cells for cells in table_rows(TOPICS.text)}
     pool = "POOL"
     for topic in (commands_topic(pool), CONTENT, REPORTS, CANCELS, HEARTBEATS, PARKED):
         assert rows[topic][1] == str(partitions_of(topic)), topic
@@ -112,16 +272,14 @@ def test_every_topic_is_documented_with_its_partitions_and_group() -> None:
 
 
 def test_every_exit_code_is_documented_with_its_meaning() -> None:
-    section = README.section("Exit codes")
-    found = [cells for cells in table_rows(section) if cells[0].isdigit()]
-    rows = {cells[0]: cells[1].replace("`--timeout`", "--timeout") for cells in found}
+    rows = {cells[0]: cells[1] for cells in table_rows(EXITS.text) if cells[0].isdigit()}
     assert rows == {str(int(code)): meaning for code, meaning in MEANINGS.items()}
-    of_agents = section.split("`ledger-agent`")[1]
+    of_agents = EXITS.text.split("`ledger-agent`")[1]
     assert [int(number) for number in re.findall(r"\d+", of_agents)] == list(AgentExitCode)
 
 
 def test_every_field_of_the_fleet_file_is_documented() -> None:
-    rows = [cells[0].strip("`") for cells in table_rows(SETTINGS.section("The fleet file"))]
+    rows = [cells[0].strip("`") for cells in table_rows(FLEET_FILE.text)]
     assert set(rows[1:]) == {"database", "pool", "labels", *Connection.model_fields}
 
 
@@ -129,10 +287,16 @@ def test_what_documents_start_with_make_or_python_exists() -> None:
     text = "\n".join(document.text for document in DOCUMENTS)
     modules = set(re.findall(r"python -m (ops[\w.]+)", text))
     assert modules
-    assert [name for name in modules if not (ROOT / f"{name.replace('.', '/')}.py").exists()] == []
+    places = {name: ROOT / name.replace(".", "/") for name in modules}
+    found = {
+        name
+        for name, place in places.items()
+        if place.with_suffix(".py").exists() or (place / "__main__.py").exists()
+    }
+    assert modules - found == set()
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"[`\n]make (\w+)", text))
-    assert {"demo", "test", "check"} <= targets
+    assert {"demo", "test", "check", "docs"} <= targets
     assert [one for one in targets if not re.search(rf"^{one}:", makefile, re.MULTILINE)] == []
 
 
@@ -143,6 +307,33 @@ def test_the_line_that_runs_the_sql_is_where_the_architecture_says() -> None:
         place, *lines = block.lines
         code = (ROOT / place.removeprefix("# ")).read_text(encoding="utf-8")
         assert [line for line in lines if line.strip() not in code] == []
+
+
+def test_a_newcomer_needs_two_links_to_the_line_that_runs_the_sql_and_to_an_event() -> None:
+    assert HOUSE.name in README.links()
+    assert {"#4-the-agent", EVENTS.name} <= set(HOUSE.links())
+    assert "migrationfailed" in EVENTS.anchors()
+
+
+def test_the_calls_that_the_architecture_draws_from_a_command_to_its_sql_are_there() -> None:
+    section = HOUSE.section("Find your way")
+    calls = [line.split()[:2] for line in section.splitlines() if re.match(r"\w+/\S+\.py ", line)]
+    assert len(calls) > 10
+    for place, name in calls:
+        code = (ROOT / place).read_text(encoding="utf-8")
+        assert re.search(rf"^ *(async def|def|class) {name}\b", code, re.MULTILINE), (place, name)
+
+
+def test_the_changelog_is_read_line_by_line() -> None:
+    lines = CHANGELOG.text.splitlines()
+    entries = [line for line in lines if line.startswith("- ")]
+    assert len(entries) > 40
+    assert [line for line in entries if len(line) > CHANGELOG_COLUMNS or line[-1] != "."] == []
+    assert [line for line in lines if line.startswith("  ")] == []
+
+
+CHANGELOG_COLUMNS = 220
+"""What is taken in at a glance."""
 
 
 def test_decisions_have_their_four_parts() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from ledger.cli.app.help_page import HISTORY, WHICH_MIGRATIONS
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.errors import WrongArgument
 
@@ -26,6 +27,7 @@ ThroughOption = Annotated[
         "--through",
         metavar="VERSION",
         help="Up to and with this migration, everything counts as applied.",
+        rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
 
@@ -33,6 +35,8 @@ ThroughOption = Annotated[
 @dataclass(frozen=True, slots=True)
 class Source(OptionGroup):
     """Whose history is taken over, and how far."""
+
+    HEADING: ClassVar = HISTORY
 
     from_: Annotated[
         str,

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.cli.app.help_page import WHICH_MIGRATIONS
+
 if TYPE_CHECKING:
     from migrations.model.migration import Language
 
@@ -14,6 +16,7 @@ CodeOption = Annotated[
     typer.Option(
         "--allow-code",
         help="Run migrations that are programs (Python modules, psql scripts) with your rights.",
+        rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
 
@@ -30,6 +33,7 @@ PsqlOption = Annotated[
     typer.Option(
         "--allow-psql",
         help="Take scripts that only psql understands; agents run them where they may.",
+        rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
 

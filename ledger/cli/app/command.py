@@ -23,6 +23,7 @@ from typer.core import TyperCommand
 
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.flags import Flags
+from ledger.cli.app.help_page import Arranged
 from ledger.cli.app.option_groups import flattened, gathered
 from ledger.cli.app.output import say
 
@@ -46,8 +47,8 @@ class Session:
     settings: Settings
 
 
-class LedgerCommand(TyperCommand):
-    """A command that also understands the former names of its options."""
+class LedgerCommand(Arranged, TyperCommand):
+    """A command whose page is arranged, and that understands the former names of its options."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, with what had another name under its name of today."""

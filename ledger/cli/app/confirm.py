@@ -2,7 +2,7 @@
 
 What reaches databases or the ledger's own schema, registers many databases at once, or makes the
 ledger forget what it knew of one (repoint, reinstate, retire) asks. What describes one database
-(add, label, suspend), stores texts (`migration register`) or holds work back (`rollout pause`)
+(add, label, suspend), stores texts (`bundle register`) or holds work back (`rollout pause`)
 does not ask, but says the ledger's name and what it does before it does it. `ledger db` works on
 one database in development and asks before what takes something back, and always when that database
 belongs to a ledger's fleet. Every command that changes something takes `--yes`, so a script may
@@ -19,16 +19,26 @@ from typing import Annotated
 
 import typer
 
+from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.output import say
 from ledger.errors import NotConfirmed, QuestionWithoutTerminal
 
 YesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help="Do not ask. Required where there is no terminal.")
+    bool,
+    typer.Option(
+        "--yes",
+        "-y",
+        help="Do not ask. Required where there is no terminal.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 
 UnaskedYesOption = Annotated[
-    bool, typer.Option("--yes", "-y", help="Accepted for scripts; this command never asks.")
+    bool,
+    typer.Option(
+        "--yes", "-y", help="Accepted for scripts; this command never asks.", rich_help_panel=OUTPUT
+    ),
 ]
 
 

@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+
+from ledger.cli.app.help_page import CommandGroup
 
 ROOMS: Mapping[str, tuple[str, ...]] = {
     "rollout.start": ("plan", "up", "down"),
@@ -31,7 +32,7 @@ FORMER_NAMES = {"migration": "bundle"}
 """Names that commands had; they still work, and no help shows them."""
 
 
-class Rooms(TyperGroup):
+class Rooms(CommandGroup):
     """The commands of all rooms, as the command line knows them."""
 
     def list_commands(self, ctx: Any) -> list[str]:

@@ -4,6 +4,7 @@ A command takes a group as one parameter; typer sees the group's fields as optio
 
     @dataclass(frozen=True, slots=True)
     class Why(OptionGroup):
+        HEADING: ClassVar = RECORD
         reason: Annotated[str | None, typer.Option("--reason")] = None
 
     async def suspend(ctx: typer.Context, database: str, why: Why) -> None: ...
@@ -13,13 +14,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from copy import copy
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 
 @dataclass(frozen=True, slots=True)
 class OptionGroup:
-    """Marks a dataclass whose fields are options; every field but required ones has a default."""
+    """Marks a dataclass whose fields are options; every field but required ones has a default.
+
+    `HEADING` is where they stand on a help page, unless an option says so itself.
+    """
+
+    HEADING: ClassVar[str | None] = None
 
 
 def flattened(function: Callable[..., Any]) -> inspect.Signature:
@@ -58,7 +65,17 @@ def _parameters(group: type[OptionGroup]) -> list[inspect.Parameter]:
             field.name,
             inspect.Parameter.KEYWORD_ONLY,
             default=inspect.Parameter.empty if field.default is MISSING else field.default,
-            annotation=hints[field.name],
+            annotation=_under(group.HEADING, hints[field.name]),
         )
         for field in fields(group)
     ]
+
+
+def _under(heading: str | None, annotation: Any) -> Any:
+    """The annotation of an option with a heading, in place of none."""
+    value, option = get_args(annotation)
+    if option.rich_help_panel is None:
+        # A copy, for several groups may share the declaration of an option.
+        option = copy(option)
+        option.rich_help_panel = heading
+    return Annotated[value, option]

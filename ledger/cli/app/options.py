@@ -5,11 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from ledger.cli.app.code_option import PsqlOption
+from ledger.cli.app.help_page import (
+    HOW_FAR,
+    OUTPUT,
+    RECORD,
+    TIMEOUTS,
+    WHICH_DATABASES,
+    WHICH_MIGRATIONS,
+)
 from ledger.cli.app.option_groups import OptionGroup
 from migrations.model.migration import TIMEOUT_MAX_S
 
@@ -31,17 +39,23 @@ FolderOption = Annotated[
         "-f",
         metavar="DIR",
         help="The folder of migrations; several that are one history, joined by a colon.",
+        rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
 FormatOption = Annotated[
     str | None,
-    typer.Option("--format", help="File format of the folder. Default: found by looking."),
+    typer.Option(
+        "--format",
+        help="File format of the folder. Default: found by looking.",
+        rich_help_panel=WHICH_MIGRATIONS,
+    ),
 ]
 OutOfOrderOption = Annotated[
     bool,
     typer.Option(
         "--allow-out-of-order",
         help="Apply also what comes before something that is applied already.",
+        rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
 VarOption = Annotated[
@@ -50,6 +64,7 @@ VarOption = Annotated[
         "--var",
         metavar="NAME=VALUE",
         help="What a placeholder stands for; once for each. Wins over the settings.",
+        rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
 SelectOption = Annotated[
@@ -62,6 +77,7 @@ SelectOption = Annotated[
             "Only these databases: label=value, label!=value, label in (a,b), id=…, pool=…, "
             "joined by comma. Default: the whole fleet."
         ),
+        rich_help_panel=WHICH_DATABASES,
     ),
 ]
 
@@ -86,6 +102,7 @@ PhaseOption = Annotated[
     typer.Option(
         "--phase",
         help="Up through this phase of changes in phases. Default: migrate; contract waits.",
+        rich_help_panel=HOW_FAR,
     ),
 ]
 
@@ -93,6 +110,8 @@ PhaseOption = Annotated[
 @dataclass(frozen=True, slots=True)
 class ReasonOptions(OptionGroup):
     """What a request leaves in the record beside what it did."""
+
+    HEADING: ClassVar = RECORD
 
     reason: Annotated[
         str | None, typer.Option("--reason", metavar="TEXT", help="Why; kept in the record.")
@@ -113,7 +132,12 @@ class WaitOptions(OptionGroup):
     """Whether to stay until the end, and how long."""
 
     wait: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Stay and show progress, or only record it.")
+        bool,
+        typer.Option(
+            "--wait/--no-wait",
+            help="Stay and show progress, or only record it.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = True
     timeout: Annotated[
         float | None,
@@ -122,6 +146,7 @@ class WaitOptions(OptionGroup):
             metavar="SECONDS",
             min=0.0,
             help="Stop waiting after this long; the rollout goes on.",
+            rich_help_panel=TIMEOUTS,
         ),
     ] = None
 
@@ -138,18 +163,36 @@ class RolloutOptions(OptionGroup):
     var: VarOption = None
     waves: Annotated[
         str | None,
-        typer.Option("--waves", metavar="SIZES", help="Like 1,10%,rest; the first is the canary."),
+        typer.Option(
+            "--waves",
+            metavar="SIZES",
+            help="Like 1,10%,rest; the first is the canary.",
+            rich_help_panel=HOW_FAR,
+        ),
     ] = None
     in_flight: Annotated[
-        int | None, typer.Option("--in-flight", min=1, help="Databases worked on at the same time.")
+        int | None,
+        typer.Option(
+            "--in-flight",
+            metavar="N",
+            min=1,
+            help="Databases worked on at the same time.",
+            rich_help_panel=HOW_FAR,
+        ),
     ] = None
     budget: Annotated[
         str | None,
-        typer.Option("--budget", metavar="N|N%", help="How many databases may fail."),
+        typer.Option(
+            "--budget", metavar="N|N%", help="How many databases may fail.", rich_help_panel=HOW_FAR
+        ),
     ] = None
     when_spent: Annotated[
         WhenSpentChoice | None,
-        typer.Option("--when-spent", help="What happens when more fail than the budget allows."),
+        typer.Option(
+            "--when-spent",
+            help="What happens when more fail than the budget allows.",
+            rich_help_panel=HOW_FAR,
+        ),
     ] = None
     lock_timeout: Annotated[
         float | None,
@@ -159,6 +202,7 @@ class RolloutOptions(OptionGroup):
             min=0.0,
             max=TIMEOUT_MAX_S,
             help="Patience of a statement for a lock.",
+            rich_help_panel=TIMEOUTS,
         ),
     ] = None
     statement_timeout: Annotated[
@@ -169,6 +213,7 @@ class RolloutOptions(OptionGroup):
             min=0.0,
             max=TIMEOUT_MAX_S,
             help="Per statement; 0 is none.",
+            rich_help_panel=TIMEOUTS,
         ),
     ] = None
     expiry: Annotated[
@@ -178,6 +223,7 @@ class RolloutOptions(OptionGroup):
             metavar="SECONDS",
             min=1.0,
             help="An order that nobody started by then is ordered again.",
+            rich_help_panel=TIMEOUTS,
         ),
     ] = None
     deadline: Annotated[
@@ -187,5 +233,6 @@ class RolloutOptions(OptionGroup):
             metavar="SECONDS",
             min=1.0,
             help="An order without an answer by then counts as unknown.",
+            rich_help_panel=TIMEOUTS,
         ),
     ] = None

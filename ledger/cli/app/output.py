@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
+from ledger.cli.app.help_page import OUTPUT
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -41,6 +43,7 @@ OutputOption = Annotated[
         "-o",
         help="table for people; json is one document, ndjson one document per line.",
         show_default=True,
+        rich_help_panel=OUTPUT,
     ),
 ]
 

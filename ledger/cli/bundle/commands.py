@@ -10,6 +10,7 @@ import typer
 from ledger.cli.app.code_option import PsqlOption
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, announce
+from ledger.cli.app.help_page import WRITTEN, CommandGroup
 from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, ReasonOptions, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.app.variables import declared
@@ -22,7 +23,9 @@ DIGEST_SHOWN = 12
 """Hexadecimal digits of a digest that people see; any unambiguous beginning is understood."""
 
 bundle_app = typer.Typer(
-    no_args_is_help=True, help="Bundles: folders of migrations, kept by their content."
+    cls=CommandGroup,
+    no_args_is_help=True,
+    help="Bundles: folders of migrations, kept by their content.",
 )
 
 
@@ -49,8 +52,12 @@ async def create(
     sort: KindOptions,
     ingredients: RecipeOptions,
     folder: FolderOption = MIGRATIONS,
-    author: Annotated[str, typer.Option("--author", help="Written into the file.")] = "",
-    description: Annotated[str, typer.Option("--description", help="Written into the file.")] = "",
+    author: Annotated[
+        str, typer.Option("--author", help="Written into the file.", rich_help_panel=WRITTEN)
+    ] = "",
+    description: Annotated[
+        str, typer.Option("--description", help="Written into the file.", rich_help_panel=WRITTEN)
+    ] = "",
     yes: UnaskedYesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:

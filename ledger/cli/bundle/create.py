@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from ledger.cli.app.help_page import RECIPE, WRITTEN
 from ledger.cli.app.option_groups import OptionGroup
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ class KindName(StrEnum):
 @dataclass(frozen=True, slots=True)
 class RecipeOptions(OptionGroup):
     """What a recipe is about."""
+
+    HEADING: ClassVar = RECIPE
 
     table: Annotated[
         str, typer.Option("--table", metavar="TABLE", help="For a recipe: the table to change.")
@@ -61,6 +64,8 @@ class RecipeOptions(OptionGroup):
 @dataclass(frozen=True, slots=True)
 class KindOptions(OptionGroup):
     """What sort of migration is written."""
+
+    HEADING: ClassVar = WRITTEN
 
     kind: Annotated[
         KindName, typer.Option("--kind", help="SQL, a Python module, data in batches, or a recipe.")

@@ -11,6 +11,7 @@ from ledger.cli.app.code_option import CodeOption, ShellOption, languages
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import CommandGroup
 from ledger.cli.app.options import (
     MIGRATIONS,
     FolderOption,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from migrations.model.work import Outcome, StepOutcome, Verdict
 
 db_app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="One database without a ledger, for development. The journal in it is the same.",
 )

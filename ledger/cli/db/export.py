@@ -10,6 +10,7 @@ from ledger.cli.app.adoption_options import DirectoryArgument
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, confirm
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import WHICH_DATABASES, WHICH_MIGRATIONS
 from ledger.cli.app.options import MIGRATIONS, FormatOption, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.history import loaded
@@ -37,7 +38,12 @@ async def export_history(
     patience: TimeoutOptions,
     to: Annotated[
         str,
-        typer.Option("--to", metavar="TOOL", help="dbmate, goose, golang-migrate or flyway."),
+        typer.Option(
+            "--to",
+            metavar="TOOL",
+            help="dbmate, goose, golang-migrate or flyway.",
+            rich_help_panel=WHICH_MIGRATIONS,
+        ),
     ],
     directory: DirectoryArgument = MIGRATIONS,
     format: FormatOption = None,
@@ -80,7 +86,12 @@ async def remove_journal(
     permission: OutsideLedgerOptions,
     patience: TimeoutOptions,
     force: Annotated[
-        bool, typer.Option("--force", help="Also with backups of data migrations in it.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Also with backups of data migrations in it.",
+            rich_help_panel=WHICH_DATABASES,
+        ),
     ] = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,

@@ -12,6 +12,7 @@ from ledger.cli.app.adoption_options import DirectoryArgument, Source, ThroughOp
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import OUTPUT, WHICH_MIGRATIONS
 from ledger.cli.app.options import MIGRATIONS, FormatOption, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import loaded_here
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
 
 DryRunOption = Annotated[
     bool,
-    typer.Option("--dry-run", help="Show the match; needs SELECT on that table and no more."),
+    typer.Option(
+        "--dry-run",
+        help="Show the match; needs SELECT on that table and no more.",
+        rich_help_panel=OUTPUT,
+    ),
 ]
 
 
@@ -120,10 +125,20 @@ async def repair(
     patience: TimeoutOptions,
     version: Annotated[str, typer.Argument(metavar="VERSION", help="Which migration.")],
     accept_changed: Annotated[
-        bool, typer.Option("--accept-changed", help="Take the text that the file has now.")
+        bool,
+        typer.Option(
+            "--accept-changed",
+            help="Take the text that the file has now.",
+            rich_help_panel=WHICH_MIGRATIONS,
+        ),
     ] = False,
     gone: Annotated[
-        bool, typer.Option("--gone", help="Accept that its file is not in the folder any more.")
+        bool,
+        typer.Option(
+            "--gone",
+            help="Accept that its file is not in the folder any more.",
+            rich_help_panel=WHICH_MIGRATIONS,
+        ),
     ] = False,
     directory: DirectoryArgument = MIGRATIONS,
     format: FormatOption = None,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from ledger.cli.app.command import flags_of
 from ledger.cli.app.confirm import confirm
+from ledger.cli.app.help_page import RECORD, TIMEOUTS
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.errors import WrongArgument
 from migrations.model.migration import TIMEOUT_MAX_S
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class OutsideLedgerOptions(OptionGroup):
     """Leave to change a database that belongs to a ledger's fleet."""
+
+    HEADING: ClassVar = RECORD
 
     outside_ledger: Annotated[
         bool,
@@ -63,6 +66,8 @@ def confirm_outside(place: str, what: str, outside: Outside | None, *, yes: bool
 @dataclass(frozen=True, slots=True)
 class TimeoutOptions(OptionGroup):
     """How long statements may wait and run."""
+
+    HEADING: ClassVar = TIMEOUTS
 
     lock_timeout: Annotated[
         float | None,

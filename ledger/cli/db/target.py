@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 from urllib.parse import urlsplit
 
 import typer
 
+from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.cli.app.output import say
 from ledger.errors import WrongArgument
@@ -23,6 +24,8 @@ FORM = "write env:NAME, file:PATH, or postgresql://user@host:port/dbname"
 @dataclass(frozen=True, slots=True)
 class DatabaseOptions(OptionGroup):
     """One database, and whether it may be talked to without proof of who answers."""
+
+    HEADING: ClassVar = WHICH_DATABASES
 
     database: Annotated[
         str,

@@ -9,6 +9,7 @@ import typer
 
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
+from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
 from ledger.cli.app.options import DatabaseArgument, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.fleet import check
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from ledger.domain.fleet import DatabaseRecord
 
 fleet_app = typer.Typer(
-    no_args_is_help=True, help="Databases: register, import, label, move, suspend, retire, check."
+    cls=CommandGroup,
+    no_args_is_help=True,
+    help="Databases: register, import, label, move, suspend, retire, check.",
 )
 
 
@@ -43,7 +46,13 @@ async def add(
     place: ConnectionOptions,
     why: ReasonOptions,
     label: Annotated[
-        list[str] | None, typer.Option("--label", metavar="NAME=VALUE", help="May be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--label",
+            metavar="NAME=VALUE",
+            help="May be repeated.",
+            rich_help_panel=WHICH_DATABASES,
+        ),
     ] = None,
     yes: UnaskedYesOption = False,
     output: OutputOption = OutputFormat.TABLE,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 
+from ledger.cli.app.help_page import CONNECTION
 from ledger.cli.app.option_groups import OptionGroup
 
 EXAMPLE_FILE = """\
@@ -21,6 +22,8 @@ databases:
 @dataclass(frozen=True, slots=True)
 class ConnectionOptions(OptionGroup):
     """Where a database is and how agents log in there."""
+
+    HEADING: ClassVar = CONNECTION
 
     url: Annotated[
         str | None,

@@ -10,6 +10,7 @@ import typer
 
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import CommandGroup
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.bundle.commands import DIGEST_SHOWN
 from ledger.domain.wording import failure_text
@@ -34,7 +35,7 @@ TOLD = (
 UNNAMED = ("rollout", "database", "version", "why")
 """Fields that need no name beside their value."""
 
-audit_app = typer.Typer(no_args_is_help=True, help="Whether the record is whole.")
+audit_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Whether the record is whole.")
 
 AfterOption = Annotated[int, typer.Option("--after", min=0, help="Only above this position.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most this many.")]

@@ -11,6 +11,7 @@ from ledger.cli.app.adoption_options import DirectoryArgument, Source, ThroughOp
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.options import (
     MIGRATIONS,
     FormatOption,
@@ -69,7 +70,11 @@ async def adopt(
     directory: DirectoryArgument = MIGRATIONS,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Agents look, read-only; show the match per database."),
+        typer.Option(
+            "--dry-run",
+            help="Agents look, read-only; show the match per database.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,

@@ -10,6 +10,7 @@ import typer
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import CommandGroup
 from ledger.cli.app.options import (
     MIGRATIONS,
     FolderOption,
@@ -25,6 +26,7 @@ from ledger.cli.rollout.status import LISTED, listed, show_rollout
 from ledger.cli.rollout.watch import stay
 
 rollout_app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     help="Rollouts: start, pause, resume, abort, roll back, retry, look, watch.",
 )

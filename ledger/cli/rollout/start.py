@@ -10,6 +10,7 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import HOW_FAR, WHICH_MIGRATIONS
 from ledger.cli.app.options import (
     MIGRATIONS,
     FolderOption,
@@ -24,11 +25,21 @@ from ledger.cli.rollout.watch import stay
 
 ToOption = Annotated[
     str | None,
-    typer.Option("--to", metavar="VERSION", help="Go up to this version only. Default: all."),
+    typer.Option(
+        "--to",
+        metavar="VERSION",
+        help="Go up to this version only. Default: all.",
+        rich_help_panel=HOW_FAR,
+    ),
 ]
 BundleOption = Annotated[
     str | None,
-    typer.Option("--bundle", metavar="DIGEST", help="A registered bundle instead of a folder."),
+    typer.Option(
+        "--bundle",
+        metavar="DIGEST",
+        help="A registered bundle instead of a folder.",
+        rich_help_panel=WHICH_MIGRATIONS,
+    ),
 ]
 
 
@@ -68,7 +79,14 @@ async def plan(
     bundle: BundleOption = None,
     to: ToOption = None,
     down: Annotated[
-        int, typer.Option("--down", metavar="N", min=0, help="Plan taking back N migrations.")
+        int,
+        typer.Option(
+            "--down",
+            metavar="N",
+            min=0,
+            help="Plan taking back N migrations.",
+            rich_help_panel=HOW_FAR,
+        ),
     ] = 0,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:

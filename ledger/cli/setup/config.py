@@ -8,9 +8,12 @@ from importlib import metadata
 import typer
 
 from ledger.cli.app.command import command, flags_of
+from ledger.cli.app.help_page import CommandGroup
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 
-config_app = typer.Typer(no_args_is_help=True, help="Settings and where they come from.")
+config_app = typer.Typer(
+    cls=CommandGroup, no_args_is_help=True, help="Settings and where they come from."
+)
 
 
 def register(app: typer.Typer) -> None:

@@ -1,0 +1,231 @@
+"""Every event the log can hold: what it says, who may write it, which code makes and reads it.
+
+Who makes and who reads an event is found in the source: a module that calls the event's class makes
+it, one that names it in any other way (a case, a parameter, an isinstance, a table) reads it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from ledger.contracts import events
+from ledger.contracts.reports import REPORTS, Event
+from ops.reference.markdown import code, one_line, table
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("ledger", "agents", "migrations")
+CONTRACTS = ROOT / "ledger" / "contracts"
+
+LOOKS = (events.CheckRequested, events.InspectionOrdered)
+"""What is decided about looks at databases, in a rollout or without one."""
+STREAMS: tuple[tuple[str, tuple[type[Event], ...]], ...] = (
+    ("`fleet`", events.FLEET),
+    ("`bundles`", events.BUNDLE),
+    ("`rollout-ID`", tuple(one for one in events.DECISIONS if one not in LOOKS)),
+    ("`rollout-ID`, `check-ID`", (events.InspectionOrdered,)),
+    ("`check-ID`", (events.CheckRequested,)),
+    ("`rollout-ID/reports`, `check-ID/reports`", (*REPORTS, events.ReportContradicted)),
+    ("`ledger`", (*events.LEDGER, events.MessageParked)),
+)
+"""The streams of the log with the events that they hold."""
+
+WORDS: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "yes or no",
+    UUID: "UUID",
+    datetime: "time",
+}
+"""Types of fields as people say them."""
+
+
+def at_a_glance() -> str:
+    """A table of events for each stream."""
+    parts = []
+    for stream, types in STREAMS:
+        rows = [
+            (f"[`{one.__name__}`](#{one.__name__.lower()})", _sentence(one), _author(one))
+            for one in types
+        ]
+        parts += [f"### {stream}", table(("event", "says", "comes from"), rows)]
+    return "\n\n".join(parts)
+
+
+def every_event() -> str:
+    """A section for each event: in which stream, who may write it, who makes and reads it."""
+    parts = []
+    for stream, types in STREAMS:
+        for one in types:
+            parts += [f"### {one.__name__}", _text(one), _facts(stream, one), _fields_table(one)]
+    return "\n\n".join(parts)
+
+
+def values() -> str:
+    """A section for each class that stands in a field, in the order in which they are met."""
+    parts = []
+    for one in _values():
+        parts += [f"### {one.__name__}", _text(one), _fields_table(one)]
+    return "\n\n".join(parts)
+
+
+def _values() -> list[type]:
+    found: dict[type, None] = {}
+    wanted = [each for event in events.EVENTS.values() for each, _ in _fields(event).values()]
+    while wanted:
+        annotation = wanted.pop(0)
+        wanted += get_args(annotation)
+        if isinstance(annotation, type) and _is_value(annotation) and annotation not in found:
+            wanted += [each for each, _ in _fields(annotation).values()]
+            found[annotation] = None
+    return list(found)
+
+
+def _is_value(annotation: type) -> bool:
+    return issubclass(annotation, BaseModel) or is_dataclass(annotation)
+
+
+def _fields(one: type) -> dict[str, tuple[Any, bool]]:
+    """The fields of a class: their types, and whether they must be there."""
+    if issubclass(one, BaseModel):
+        return {
+            name: (field.annotation, field.is_required())
+            for name, field in one.model_fields.items()
+        }
+    types = get_type_hints(one)
+    return {
+        field.name: (types[field.name], field.default is field.default_factory is MISSING)
+        for field in (fields(one) if is_dataclass(one) else ())
+    }
+
+
+def _fields_table(one: type) -> str:
+    rows = [
+        (code(name), _spoken(annotation) + ("" if required else "; may be left out"))
+        for name, (annotation, required) in _fields(one).items()
+    ]
+    return table(("field", "holds"), rows)
+
+
+def _facts(stream: str, one: type[Event]) -> str:
+    made, read = _mentions()[one.__name__]
+    roles = ["`ledger_service`"]
+    if one.__name__ in events.REQUESTED_BY_OPERATORS:
+        roles.insert(0, "`ledger_operator`")
+    lines = [
+        f"stream {stream}, version {one.SCHEMA_VERSION}; may be written by {' and '.join(roles)}",
+        f"made in {_files(made)}",
+        f"read in {_files(read)}",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _author(one: type[Event]) -> str:
+    if one.__name__ in events.REQUESTED_BY_OPERATORS:
+        return "a person"
+    return "an agent" if one in REPORTS else "the ledger"
+
+
+def _sentence(one: type[Event]) -> str:
+    return _text(one).partition("\n\n")[0]
+
+
+def _text(one: type) -> str:
+    paragraphs = inspect.cleandoc(one.__doc__ or "").split("\n\n")
+    return "\n\n".join(one_line(paragraph) for paragraph in paragraphs)
+
+
+def _spoken(annotation: Any) -> str:
+    """A type in words; what is a class of ours, by its name."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _spoken(arguments[0])
+    if origin in (Union, UnionType):
+        kinds = [_spoken(one) for one in arguments if one is not NoneType]
+        return " or ".join(kinds) + (", or nothing" if NoneType in arguments else "")
+    if origin is Literal:
+        return " or ".join(code(str(one)) for one in arguments)
+    if origin is tuple and Ellipsis not in arguments:
+        return "(" + ", ".join(_spoken(one) for one in arguments) + ")"
+    if origin is tuple:
+        return f"list of {_spoken(arguments[0])}"
+    if origin is dict:
+        return f"{_spoken(arguments[1])} by name"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return ", ".join(code(str(one.value)) for one in annotation)
+    if annotation in WORDS:
+        return WORDS[annotation]
+    name = annotation.__name__
+    return f"[`{name}`](#{name.lower()})"
+
+
+def _files(paths: list[str]) -> str:
+    return ", ".join(code(path) for path in paths) or "no module"
+
+
+@cache
+def _mentions() -> dict[str, tuple[list[str], list[str]]]:
+    """For each event the modules that make it and those that read it, outside of the contracts."""
+    found: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in events.EVENTS}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if CONTRACTS in path.parents:
+                continue
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            made, seen = set(_made(tree)), set(_named(tree))
+            for name, (makers, readers) in found.items():
+                if name in made:
+                    makers.append(path.relative_to(ROOT).as_posix())
+                if name in seen:
+                    readers.append(path.relative_to(ROOT).as_posix())
+    return found
+
+
+def _made(tree: ast.AST) -> Iterator[str]:
+    """The names of what is called, or chosen in order to be called: `A if … else B`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield _name(node.func)
+        elif isinstance(node, ast.IfExp):
+            yield from (_name(node.body), _name(node.orelse))
+
+
+def _named(tree: ast.AST) -> Iterator[str]:
+    """The names that are read for themselves: neither called nor chosen nor declared."""
+    passed = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.IfExp):
+            passed |= {id(node.body), id(node.orelse)}
+        for types in _types(node):
+            passed |= {id(inner) for inner in ast.walk(types)}
+    for node in ast.walk(tree):
+        if id(node) not in passed:
+            yield _name(node)
+
+
+def _types(node: ast.AST) -> Iterator[ast.AST]:
+    """The types that a node declares, but for those of parameters, which are taken to be read."""
+    returned = getattr(node, "returns", None)
+    if isinstance(returned, ast.AST):
+        yield returned
+    if isinstance(node, ast.AnnAssign):
+        yield node.annotation
+
+
+def _name(node: ast.AST) -> str:
+    """What a name or an attribute is called; empty for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    return node.attr if isinstance(node, ast.Attribute) else ""
