@@ -193,7 +193,7 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
         if open_transaction(program)
         else "statement by statement, so that a crash in it leaves the migration in doubt"
     )
-    if reaches_out(body.text):
+    if reaches_out(body.text, taken):
         how += ", and only where LEDGER_AGENT_PSQL_SHELL allows it to leave the database"
     note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
     names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))

@@ -132,7 +132,7 @@ def _refuse(
 
 
 def _refuse_shell(migration: Migration, program: Program) -> None:
-    found = reaches_out(program.text)
+    found = reaches_out(program.text, program.variables)
     if found is not None:
         line, word = found
         raise ProgramRefused(

@@ -5,14 +5,16 @@ psql runs on the agent, with its rights: `\!`, backquotes and `… | program` st
 password elsewhere. So only commands that are known to do nothing of the kind pass without leave;
 what is not known counts as reaching out. Pure.
 
-Text can become commands while psql runs (`:name` is put in as it is). That is not seen here: where
-no shell is allowed, psql also runs where it can start nothing, see `migrations.running.confined`.
+psql puts the value of `:name` in as it is, commands included. So a value that may hold a backslash,
+because it is declared or set with one or comes from the database by `\gset`, may stand as `:'name'`
+and `:"name"` only. What is not seen all the same (a server that reads backslashes in quotes) starts
+nothing: where no shell is allowed, psql runs in `migrations.running.confined`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 _TOKEN = re.compile(
     r"--[^\n]*"
@@ -22,6 +24,7 @@ _TOKEN = re.compile(
     r'|"[^"]*"?'
     r"|(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$"
     r"|(?P<end>;)"
+    r"|(?<!:):(?P<plain>[A-Za-z_]\w*)"
     r"|\\(?P<command>[^\s\\]+|[\\ \t])(?P<rest>(?:'(?:[^'\\\n]|\\.|'')*'|[^'\\\n]|'(?![^'\n]*'))*)",
     re.DOTALL,
 )
@@ -45,12 +48,32 @@ _INSIDE = frozenset(
 _DESCRIBES = re.compile(r"(?:d|l)[A-Za-z]{0,4}[S+x]*")
 
 
-def reaches_out(text: str) -> tuple[int, str] | None:
-    """The 1-based line and the command that leaves the database; `None` if none does."""
-    for at, command, rest in _commands(text):
-        if "`" in rest or not _stays(command, rest):
-            word = "`" if "`" in rest and _stays(command, "") else f"\\{command}"
-            return text.count("\n", 0, at) + 1, word[:20]
+_FOREIGN = frozenset({"LAST_ERROR_MESSAGE", "DBNAME", "USER", "HOST", "PORT", "ENCODING"})
+"""Variables of psql's own that say what others wrote."""
+
+
+def reaches_out(text: str, declared: Iterable[tuple[str, str]] = ()) -> tuple[int, str] | None:
+    """The 1-based line and the word that leaves the database, or may; `None` if none does.
+
+    `declared` are the variables that psql is given, with their values.
+    """
+    doubtful = {name for name, value in declared if "\\" in value} | _FOREIGN
+    from_the_database = False
+    plain: list[tuple[int, str]] = []
+    for at, word, rest in _words(text):
+        if word.startswith(":"):
+            plain.append((at, word))
+            continue
+        if "`" in rest or not _stays(word, rest):
+            shown = "`" if "`" in rest and _stays(word, "") else f"\\{word}"
+            return text.count("\n", 0, at) + 1, shown[:20]
+        if word == "gset":
+            from_the_database = True
+        if word == "set" and ("\\" in rest or ":" in rest):
+            doubtful.add(rest.split(maxsplit=1)[0])
+    for at, word in plain:
+        if from_the_database or word[1:] in doubtful:
+            return text.count("\n", 0, at) + 1, f"{word} and not :'{word[1:]}'"
     return None
 
 
@@ -68,28 +91,35 @@ def _stays(command: str, rest: str) -> bool:
     return command in _INSIDE or _DESCRIBES.fullmatch(command) is not None
 
 
-def _commands(text: str) -> Iterator[tuple[int, str, str]]:
-    """Where commands begin outside of quotes, comments and data, with what follows on the line."""
+def _words(text: str) -> Iterator[tuple[int, str, str]]:
+    """Commands, with what follows on the line, and `:name`; none in quotes, comments or data."""
     at, statement = 0, 0
     while found := _TOKEN.search(text, at):
-        at = found.end()
+        at = _end_of_token(text, found)
         if found["command"] is not None:
             yield found.start(), found["command"], found["rest"]
-            if found["command"] == "copy" and re.search(r"\bstdin\b", found["rest"], re.IGNORECASE):
-                at = _after_data(text, at)
+        elif found["plain"] is not None:
+            yield found.start(), found[0], ""
         elif found["end"] is not None:
             if _DATA_FOLLOWS.match(text, statement, found.start()):
                 at = _after_data(text, at)
             statement = at
-        elif found["block"] is not None:
-            at = _end_of_block(text, at)
-            if not text[statement : found.start()].strip():
-                statement = at
-        elif found["tag"] is not None:
-            closed = text.find(f"${found['tag']}$", at)
-            at = closed + len(found["tag"]) + 2 if closed >= 0 else len(text)
-        elif found[0].startswith("--") and not text[statement : found.start()].strip():
+        elif found[0].startswith(("--", "/*")) and not text[statement : found.start()].strip():
+            # A comment in front of a statement is no part of it.
             statement = at
+
+
+def _end_of_token(text: str, found: re.Match[str]) -> int:
+    """Where goes on what the token begins: a comment, a quote, or the data of a `\\copy`."""
+    at = found.end()
+    if found["block"] is not None:
+        return _end_of_block(text, at)
+    if found["tag"] is not None:
+        closed = text.find(f"${found['tag']}$", at)
+        return closed + len(found["tag"]) + 2 if closed >= 0 else len(text)
+    if found["command"] == "copy" and re.search(r"\bstdin\b", found["rest"], re.IGNORECASE):
+        return _after_data(text, at)
+    return at
 
 
 def _after_data(text: str, at: int) -> int:

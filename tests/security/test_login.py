@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 from uuid import uuid4
 
 import pytest
@@ -29,6 +28,7 @@ from migrations.target.session import (
 )
 from tests.fixtures.postgres import PostgresServer
 from tests.support import listener
+from tests.support.installed import installed
 from tests.support.listener import Answer, always, listening, scram
 
 CANARY = "canary-p4ssword"
@@ -191,12 +191,19 @@ class Secured:
 
 def make_certificate(folder: Path, name: str, *kind: str) -> tuple[Path, Path]:
     """A certificate for localhost that vouches for itself, and its key."""
-    if shutil.which("openssl") is None:
-        lacks("openssl")
     key, certificate = folder / f"{name}.key", folder / f"{name}.crt"
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *(
+                installed("openssl"),
+                "req",
+                "-x509",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ),
             *("-addext", "subjectAltName=DNS:localhost", *kind),
             *("-keyout", str(key), "-out", str(certificate)),
         ],
@@ -214,22 +221,15 @@ KEYS = {
 
 def tls_programs() -> Path:
     """The programs of a PostgreSQL that was built with TLS; the embedded one was not."""
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    packages = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     on_path = shutil.which("postgres")
-    for folder in [*installed, *([Path(on_path).parent] if on_path else [])]:
+    for folder in [*packages, *([Path(on_path).parent] if on_path else [])]:
         told = folder / "pg_config"
         if (folder / "postgres").exists() and told.exists():
             said = subprocess.run([told, "--configure"], capture_output=True, text=True, check=True)
             if "openssl" in said.stdout:
                 return folder
-    return lacks("PostgreSQL's server with TLS")
-
-
-def lacks(program: str) -> NoReturn:
-    """Say what is not ours to bring and is not there."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{program} is not installed", pytrace=False)
-    pytest.skip(f"{program} is not installed")
+    return Path(installed("postgres-with-tls")).parent
 
 
 @pytest.fixture(params=KEYS)

@@ -80,6 +80,12 @@ OUT = [
     "COPY t TO stdout;\n\\! env\n",
     "SELECT $$a$$;\\! env",
     "SELECT E'\\'';\\! env --'",
+    "SELECT a AS n FROM t \\gset\n:n",
+    "\\set n 1\nSELECT a AS n FROM t \\gset\nSELECT :n",
+    "\\set a '\\\\! env'\n:a",
+    "\\set a '\\134! env'\n:a",
+    "\\set a :b\n:a",
+    "SELECT 1;\n:LAST_ERROR_MESSAGE",
     "/* /* */ */ \\! env",
 ]
 INSIDE = [
@@ -98,6 +104,9 @@ INSIDE = [
     "SELECT 1 \\bind 2 \\g\n\\o\n\\timing on\n\\dt+ public.*\n\\pset pager off\n",
     r"SELECT a ~ '^\d+\w*$' FROM t;",
     "SELECT `a`;",
+    "\\set n 3\nSELECT generate_series(1, :n), a::int, b[1:2] FROM :t;",
+    "SELECT a AS n FROM t \\gset\nSELECT :'n'::int, :\"n\";\n\\if :n\n\\endif",
+    "\\set a 'x\\ny'\nSELECT :'a'",
 ]
 
 
@@ -152,12 +161,24 @@ async def test_a_command_that_comes_from_the_tenants_data_starts_nothing(
     made = tmp_path / "made"
     await world.execute(f"CREATE TABLE bait AS SELECT '\\! touch {made}'::text AS word")
     text = "SELECT word FROM bait \\gset\n:word\nCREATE TABLE t (a int);\n"
-    assert reaches_out(text) is None, "nobody can see it in the script"
-    await world.up(script(text), programs=ALLOWED)
+    refused = await world.up(script(text), programs=ALLOWED)
+    assert refused.failure is not None
+    assert "says :word and not :'word'" in refused.failure.message
     assert not made.exists()
     await world.rollback(script(text), programs=ALLOWED)
     await world.up(script(text), programs=ALLOWED, psql_shell=True)
     assert made.exists(), "with a shell the same script does start it"
+
+
+async def test_a_command_that_nobody_sees_starts_nothing(world: World, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    text = f"\\set n 1\nSET standard_conforming_strings = off;\nSELECT '\\' '\\! touch {made}\n;\n"
+    assert reaches_out(text) is None, "for whoever reads quotes by the standard"
+    await world.up(script(text), programs=ALLOWED)
+    assert not made.exists()
+    await world.rollback(script(text), programs=ALLOWED)
+    await world.up(script(text), programs=ALLOWED, psql_shell=True)
+    assert made.exists(), "where a shell is allowed the same script starts it"
 
 
 async def test_no_text_that_becomes_a_command_reads_the_password(
@@ -178,7 +199,7 @@ async def test_no_text_that_becomes_a_command_reads_the_password(
         r"CREATE TABLE bait AS SELECT '\copy stolen from ''password'''::text AS word"
     )
     text = "SELECT word FROM bait \\gset\n:word\n"
-    outcome: Outcome = await world.up(script(text), programs=ALLOWED)
+    outcome: Outcome = await world.up(script(text), programs=ALLOWED, psql_shell=True)
     assert outcome.verdict is not Verdict.DONE
     assert await world.fetch("SELECT line FROM stolen") == []
     assert seen == [0o600, None]
@@ -200,3 +221,10 @@ async def test_nothing_secret_is_in_the_environment_of_a_script(world: World) ->
 def test_a_script_that_reads_other_scripts_is_refused_before_it_is_registered() -> None:
     with pytest.raises(MigrationsError, match="reads another file"):
         script("\\i other.sql\n")
+
+
+def test_a_declared_value_with_a_command_in_it_is_put_in_quoted_only() -> None:
+    harmful = [("n", "\\! env")]
+    assert reaches_out("SELECT :n", harmful) == (1, ":n and not :'n'")
+    assert reaches_out("SELECT :'n'", harmful) is None
+    assert reaches_out("SELECT :n", [("n", "3")]) is None
