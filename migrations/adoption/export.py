@@ -3,8 +3,8 @@
 The table is made exactly as the tool makes it, in one transaction with the lock of the target held.
 One that is there already, from before an adoption, gets the rows that it lacks, if the journal has
 all that it says. What will never run again here, because a baseline stands in its place, is applied
-to the other tool (`settled`); Flyway knows baselines of its own. Our journal stays; taking it away
-is `removing`.
+to the other tool (`covered`); Flyway knows baselines of its own. Our journal stays; taking it away
+is `migrations/standalone_removal.py`.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ What the README and the tutorial show is also run, in `tests/integration/test_re
 from __future__ import annotations
 
 import ast
+import os
 import re
 import tempfile
 import textwrap
@@ -187,6 +188,30 @@ def test_links_between_documents_lead_to_files_and_headings(document: Document) 
         assert not anchor or anchor in Document(target).anchors(), link
 
 
+def test_every_document_is_reached_by_links_that_begin_at_the_readme() -> None:
+    reached: set[Path] = set()
+    ahead = [README.path]
+    while ahead:
+        path = ahead.pop()
+        if path in reached:
+            continue
+        reached.add(path)
+        if path.is_dir():
+            ahead += path.glob("*.md")
+        elif path.suffix == ".md":
+            links = [link.partition("#")[0] for link in Document(path).links() if "://" not in link]
+            ahead += [Path(os.path.normpath(path.parent / link)) for link in links if link]
+    assert [document.name for document in DOCUMENTS if document.path not in reached] == []
+
+
+def test_every_runbook_stands_in_the_list_of_runbooks_and_in_the_manual() -> None:
+    runbooks = ROOT / "ops" / "runbooks"
+    names = {path.name for path in runbooks.glob("*.md")} - {"README.md"}
+    for index in (runbooks / "README.md", MANUAL / "how-to" / "README.md"):
+        linked = {Path(link.partition("#")[0]).name for link in Document(index).links()}
+        assert names - linked == set(), index
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=by_name)
 def test_every_block_of_code_in_a_document_is_what_it_claims_to_be(document: Document) -> None:
     for block in document.blocks():
@@ -348,6 +373,17 @@ def test_decisions_have_their_four_parts() -> None:
 
 
 PARTS = ("Context", "Options", "Choice", "What it costs")
+
+
+def test_every_room_of_the_house_is_named_in_the_architecture_and_every_room_named_exists() -> None:
+    named = {span for span in HOUSE.spans() if re.fullmatch(r"(?:[a-z_]+/)+[a-z_]+", span)}
+    assert [name for name in named if not (ROOT / name).is_dir()] == []
+    rooms = {
+        path.parent.relative_to(ROOT).as_posix()
+        for package in ("ledger", "migrations")
+        for path in (ROOT / package).glob("*/**/__init__.py")
+    }
+    assert sorted(rooms - named) == []
 
 
 def test_files_that_the_architecture_names_exist() -> None:
