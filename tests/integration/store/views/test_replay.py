@@ -107,8 +107,8 @@ async def test_a_long_history_leaves_rows_in_every_table_and_agrees(
         ("UPDATE ledger.rollout SET why = 'never'", "rollout", DifferenceKind.CHANGED, ("why",)),
         ("DELETE FROM ledger.rollout", "rollout", DifferenceKind.MISSING, ()),
         (
-            "INSERT INTO ledger.planned_database (rollout, database, wave) VALUES ('x', 'y', 1)",
-            "planned_database",
+            "INSERT INTO ledger.rollout_database VALUES ('x', 'y', 1, 'pending', NULL, false, '{}')",
+            "rollout_database",
             DifferenceKind.SURPLUS,
             (),
         ),
