@@ -113,6 +113,9 @@ class RolloutBuilder:
         self.written.add(new.database)
         if new.status is not old.status:
             self._move(new.database, new.wave, old.status, new.status)
+        elif new.open is old.open and new.again is old.again and new.forgiven is old.forgiven:
+            # Most reports say more of a database without moving it.
+            return
         if new.active is not old.active:
             _set_member(self._active, new.database, new.active)
         if new.again is not old.again:

@@ -15,15 +15,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
+from uuid import UUID
 
 import asyncpg
 
 from ledger.contracts.envelope import Metadata, Recorded, UnknownMessage, decode, decode_metadata
-from ledger.contracts.events import Ordered
-from ledger.contracts.reports import Event, Report
+from ledger.contracts.events import MigrationOrdered, RollbackOrdered
+from ledger.contracts.reports import REPORTS, Event
 from ledger.store.connections import Connection
 from ledger.store.log.decode import decode_again
-from ledger.store.views.projection import Projection, wanted_by
+from ledger.store.views.projection import Projection, keys_of
 from ledger.store.views.storage import copy, load, write
 from ledger.store.views.tables import DATABASE_EVENT, FOLDED, LIVE, SHADOW, TABLES
 from migrations.gc_tuning import without_collector
@@ -40,8 +41,7 @@ LOCK_POSITION = "SELECT position FROM ledger.read_model_position FOR UPDATE"
 MOVE_POSITION = "UPDATE ledger.read_model_position SET position = $1"
 HEAD = "SELECT position FROM ledger.head"
 READ_LOG = """
-    SELECT position, stream, stream_version, event_id, recorded_by, recorded_at, metadata, type,
-        schema_version, body
+    SELECT position, stream, recorded_by, recorded_at, metadata, type, schema_version, body
     FROM ledger.log WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
 """
 
@@ -49,8 +49,10 @@ RebuildProgress = Callable[[int, int], None]
 """Hears the position reached and the position to reach."""
 Named = Sequence[tuple[str, int]]
 """Databases and the positions of events that name them, in the order of the log."""
-UNSAID = Metadata()
-"""Stands for the metadata of orders and reports: most of a log, and no row is made of it."""
+UNREAD = frozenset({*REPORTS, MigrationOrdered, RollbackOrdered})
+"""Orders and reports are most of a log, and no row is made of their metadata."""
+UNSAID, UNNAMED, UNNUMBERED = Metadata(), UUID(int=0), 0
+"""Stand for what was not read: no row is made of an event's id or number in its stream either."""
 
 
 class Names(Protocol):
@@ -84,7 +86,7 @@ async def advance(connection: Connection, limit: int = BATCH) -> int:
         if not events:
             return position
         projection = Projection()
-        await load(connection, LIVE, projection, wanted_by(events))
+        await load(connection, LIVE, projection, keys_of(events))
         for recorded in events:
             projection.take(recorded)
         await write(connection, LIVE, projection)
@@ -137,7 +139,7 @@ async def fold(
         while rows:
             events = read(rows)
             if not whole:
-                await load(connection, schema, projection, wanted_by(events))
+                await load(connection, schema, projection, keys_of(events))
             position = events[-1].position
             # The server reads on while these events are folded.
             following = asyncio.create_task(
@@ -176,17 +178,13 @@ def read(
     """
     events: list[Recorded] = []
     for row in rows:
-        position, stream, version, event_id, recorded_by, recorded_at, metadata, *encoded = row
+        position, stream, by, at, metadata, kind, version, body = row
         try:
-            event = opened(*encoded)
-            said = UNSAID if isinstance(event, Report | Ordered) else decode_metadata(metadata)
+            event = opened(kind, version, body)
+            said = UNSAID if type(event) in UNREAD else decode_metadata(metadata)
         except UnknownMessage:
             if not events:
                 raise
             break
-        events.append(
-            Recorded(
-                position, stream, version, event_id, event, said, recorded_by, recorded_at
-            )
-        )
+        events.append(Recorded(position, stream, UNNUMBERED, UNNAMED, event, said, by, at))
     return events

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
+import asyncpg
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
@@ -34,7 +34,9 @@ _DEFAULTS = tuple(
 def of_state(rollout: str, state: DatabaseState) -> Columns:
     """A database of a rollout. `details` leaves out what is as it was in the beginning."""
     details = {
-        name: state[index] for index, name, default in _DEFAULTS if state[index] != default
+        name: state[index]
+        for index, name, default in _DEFAULTS
+        if state[index] is not default and state[index] != default
     }
     kept = to_json(details).decode() if details else "{}"
     return (
@@ -42,7 +44,7 @@ def of_state(rollout: str, state: DatabaseState) -> Columns:
     )  # fmt: skip
 
 
-def to_state(row: Mapping[str, Any]) -> DatabaseState:
+def to_state(row: asyncpg.Record) -> DatabaseState:
     """The state that such a row was made of."""
     own = {
         "database": row["database"],
@@ -82,7 +84,7 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
     )
 
 
-def to_fleet(row: Mapping[str, Any]) -> FleetRow:
+def to_fleet(row: asyncpg.Record) -> FleetRow:
     """What such a row was made of."""
     identity = None
     if row["identity_uuid"] is not None:
@@ -162,7 +164,7 @@ def of_rollout(rollout: str, rows: RolloutRows) -> Columns:
     )
 
 
-def to_rollout(row: Mapping[str, Any], plan: RolloutPlanned) -> RolloutRows:
+def to_rollout(row: asyncpg.Record, plan: RolloutPlanned) -> RolloutRows:
     """What such a row was made of, without its databases.
 
     Of a rollout's state there is what the fate of a database depends on, and what is in the row.
@@ -180,7 +182,7 @@ def to_rollout(row: Mapping[str, Any], plan: RolloutPlanned) -> RolloutRows:
     )
     beside = ("planned_position", "planned_by", "reason", "ticket", "started_at", "ended_at")
     rows = RolloutRows(state, *(row[name] for name in beside))
-    rows.stored = True
+    rows.stored, rows.changed = True, False
     return rows
 
 
@@ -201,7 +203,7 @@ def of_look(key: tuple[str, str], row: LookRow) -> Columns:
     )
 
 
-def to_look(row: Mapping[str, Any]) -> LookRow:
+def to_look(row: asyncpg.Record) -> LookRow:
     """What such a row was made of, without the answer: the next event replaces that anyway."""
     look = Lookup(
         attempt=row["attempt"],

@@ -5,16 +5,17 @@ the leader believes too (`ledger.domain.belief`), a check's the domain's looks. 
 what follows from an event.
 
 A projection holds the rows that it was given or has made, and no more. Live, it lives for a batch
-of events and is given the rows that these concern (`wanted_by`). A replay's holds all rows from the
+of events and is given the rows that these concern (`keys_of`). A replay's holds all rows from the
 first event on; when they are too many it is written, forgotten and given rows again. What it does
 not hold is therefore not there, or not concerned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
 from typing import Generic, TypeVar
 from uuid import UUID
 
@@ -22,44 +23,48 @@ from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import Recorded
 from ledger.domain import checks
-from ledger.domain.belief import MOVES_THE_HEAD, learn
+from ledger.domain.belief import TAUGHT, learn, tells_the_head
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.checks import Lookup
+from ledger.domain.fleet import FLEET
 from ledger.domain.rollout import BrokenStream, RolloutState, begin, take
 from ledger.domain.states import ENDED, DatabaseState
 from ledger.store.views.rows import AppliedRow, FleetRow, LookRow, OrderRow
-from ledger.store.views.versions import Word, replaces, words
+from ledger.store.views.versions import SPEAKING, Word, replaces
 
 REPORTS_SUFFIX = "/reports"
 ROLLOUT_PREFIX = "rollout-"
 CHECK_PREFIX = "check-"
+ABOUT_ONE = frozenset(kind for kind in e.EVENTS.values() if "database" in kind.model_fields)
+"""Events that name one database."""
 NAMING_SEVERAL = (e.WavePlanned, e.RetryRequested, e.CheckRequested)
 """Events with a list of databases; RolloutPlanned only counts them."""
-SWEEPING = (e.RolloutResumed, e.RollbackStarted)
+SWEEPING = frozenset({e.RolloutResumed, e.RollbackStarted})
 """What changes databases that it does not name: those that failed, those that wait for another."""
-CONTACTS = (r.DatabaseIdentified, r.AttemptFinished, r.DatabaseInspected)
+ORDERS = frozenset({e.MigrationOrdered, e.RollbackOrdered})
+CONTACTS = frozenset({r.DatabaseIdentified, r.AttemptFinished, r.DatabaseInspected})
+# Types are looked up, not tested with isinstance: that costs more than most of these rules.
 
 Key = TypeVar("Key")
 Row = TypeVar("Row")
 
 
 class Shelf(Generic[Key, Row]):
-    """Rows of one table by their keys; which of them changed, and which are in the table."""
+    """Rows of one table by their keys, and those of them that are in the table as they were."""
 
     def __init__(self) -> None:
         self.rows: dict[Key, Row] = {}
-        self.changed: set[Key] = set()
-        self.stored: set[Key] = set()
-
-    def put(self, key: Key, row: Row) -> None:
-        """Make this the row; one that is there is never changed, only replaced."""
-        self.rows[key] = row
-        self.changed.add(key)
+        """Rows are never changed, only replaced."""
+        self.stored: dict[Key, Row] = {}
 
     def restore(self, key: Key, row: Row) -> None:
         """Take in a row of the table."""
-        self.rows[key] = row
-        self.stored.add(key)
+        self.rows[key] = self.stored[key] = row
+
+    def changed(self) -> list[tuple[Key, Row]]:
+        """The rows that are not in the table, or not so."""
+        stored = self.stored
+        return [(key, row) for key, row in self.rows.items() if stored.get(key) is not row]
 
 
 class RolloutRows:
@@ -83,7 +88,7 @@ class RolloutRows:
         self.ticket = ticket
         self.started_at = started_at
         self.ended_at = ended_at
-        self.changed = False
+        self.changed = True
         self.stored = False
         self.stored_databases: set[str] = set()
 
@@ -105,7 +110,7 @@ class RolloutRows:
             take(self.draft, recorded)
         except (BrokenStream, LookupError):
             return
-        if getattr(recorded.event, "database", None) is not None:
+        if type(recorded.event) in ABOUT_ONE:
             return
         self.changed = True
         if isinstance(recorded.event, e.RolloutStarted):
@@ -119,7 +124,7 @@ class Projection:
 
     def __init__(self) -> None:
         self.fleet = Shelf[str, FleetRow]()
-        self.bundles = Shelf[str, tuple[e.BundleRegistered, Recorded]]()
+        self.bundles = Shelf[str, tuple[e.BundleRegistered, Recorded] | None]()
         self.rollouts: dict[str, RolloutRows] = {}
         self.orders = Shelf[UUID, OrderRow]()
         self.applied = Shelf[tuple[str, str], AppliedRow]()
@@ -135,27 +140,26 @@ class Projection:
 
     def take(self, recorded: Recorded) -> None:
         """Let the rows say what one more event of the log says."""
-        event, position = recorded.event, recorded.position
-        database: str | None = getattr(event, "database", None)
-        if database is not None:
-            self.named.append((database, position))
-            self._believe(database, recorded)
+        event, position, stream = recorded.event, recorded.position, recorded.stream
+        kind = type(event)
+        one = _database(event) if kind in ABOUT_ONE else ""
+        if one:
+            self.named.append((one, position))
+            if kind in TAUGHT or stream == FLEET:
+                self._believe(one, recorded)
         else:
-            self.named += [(one, position) for one in databases_of(event)]
-        rollout = rollout_of(recorded.stream)
+            self.named += [(each, position) for each in databases_of(event)]
+        rollout = rollout_of(stream)
         if rollout is not None:
             self._travel(rollout, recorded)
-        elif recorded.stream.startswith(CHECK_PREFIX):
+        elif stream.startswith(CHECK_PREFIX):
             self._look(recorded)
-        if isinstance(event, e.Ordered):
-            order = OrderRow(
-                event.rollout, event.database, event.attempt, position, recorded.recorded_by
-            )
-            self.orders.put(event.command, order)
-        elif isinstance(event, e.BundleRegistered):
-            self.bundles.put(event.bundle, (event, recorded))
-        for word in words(event):
-            self._hold(database or "", word, rollout, recorded)
+        rule = SPEAKING.get(kind)
+        if rule is not None:
+            for word in rule(event):
+                self._hold(one, word, rollout, recorded)
+        elif kind in ORDERS or kind is e.BundleRegistered:
+            self._register(recorded)
 
     def _believe(self, database: str, recorded: Recorded) -> None:
         """What is believed of a registered database, and when it was last reached."""
@@ -165,26 +169,29 @@ class Projection:
         record = learn(known, recorded)
         if record is None:
             return
-        if row is None or isinstance(event, e.DatabaseRegistered):
-            row = FleetRow(
-                record,
-                None,
-                None,
-                None,
-                recorded.position,
-                recorded.recorded_at,
-                recorded.recorded_by,
-            )
-        elif isinstance(event, CONTACTS) and was_reached(event):
+        if row is None or type(event) is e.DatabaseRegistered:
+            where = (recorded.position, recorded.recorded_at, recorded.recorded_by)
+            row = FleetRow(record, None, None, None, *where)
+        elif type(event) in CONTACTS and was_reached(event):
             version = row.server_version
             if not isinstance(event, r.AttemptFinished):
-                version = event.server_version
+                version = event.server_version  # type: ignore[attr-defined]
             row = FleetRow(record, version, recorded.position, recorded.recorded_at, *row[4:])
         elif record is known:
             return
         else:
             row = row._replace(record=record)
-        self.fleet.put(database, row)
+        self.fleet.rows[database] = row
+
+    def _register(self, recorded: Recorded) -> None:
+        """What is written once: an order, a bundle."""
+        event = recorded.event
+        if isinstance(event, e.Ordered):
+            where = (event.rollout, event.database, event.attempt)
+            row = OrderRow(*where, recorded.position, recorded.recorded_by)
+            self.orders.rows[event.command] = row
+        elif isinstance(event, e.BundleRegistered):
+            self.bundles.rows[event.bundle] = (event, recorded)
 
     def _travel(self, rollout: str, recorded: Recorded) -> None:
         rows = self.rollouts.get(rollout)
@@ -192,14 +199,8 @@ class Projection:
             rows.take(recorded)
         elif isinstance(recorded.event, e.RolloutPlanned):
             said = recorded.metadata
-            rows = self.rollouts[rollout] = RolloutRows(
-                begin(recorded),
-                recorded.position,
-                recorded.recorded_by,
-                said.reason,
-                said.ticket,
-            )
-            rows.changed = True
+            where = (recorded.position, recorded.recorded_by)
+            self.rollouts[rollout] = RolloutRows(begin(recorded), *where, said.reason, said.ticket)
 
     def _look(self, recorded: Recorded) -> None:
         """What a check asked for and was answered."""
@@ -207,7 +208,7 @@ class Projection:
         if isinstance(event, e.CheckRequested):
             for database in event.databases:
                 row = LookRow(event.purpose, recorded.recorded_at, Lookup())
-                self.looks.put((stream, database), row)
+                self.looks.rows[stream, database] = row
         elif isinstance(event, e.InspectionOrdered | r.DatabaseInspected):
             key = (stream, event.database)
             known = self.looks.rows.get(key)
@@ -218,7 +219,7 @@ class Projection:
             asked_at = known.requested_at
             if isinstance(event, e.InspectionOrdered):
                 asked_at = recorded.recorded_at
-            self.looks.put(key, LookRow(known.purpose, asked_at, looks[event.database]))
+            self.looks.rows[key] = LookRow(known.purpose, asked_at, looks[event.database])
 
     def _hold(self, database: str, word: Word, rollout: str | None, recorded: Recorded) -> None:
         """Write what is said of a migration, unless a later command has spoken."""
@@ -229,7 +230,7 @@ class Projection:
         key = (database, word.version)
         if not replaces(word, position, self.applied.rows.get(key)):
             return
-        row = AppliedRow(
+        self.applied.rows[key] = AppliedRow(
             database,
             word.version,
             word.state,
@@ -243,10 +244,9 @@ class Projection:
             word.duration_ms,
             word.outside,
         )
-        self.applied.put(key, row)
 
 
-class Wanted:
+class RowKeys:
     """The keys of the rows that some events may read or write."""
 
     def __init__(self) -> None:
@@ -261,51 +261,53 @@ class Wanted:
         self.looks: set[tuple[str, str]] = set()
 
 
-def wanted_by(recorded: Iterable[Recorded]) -> Wanted:
+def keys_of(recorded: Iterable[Recorded]) -> RowKeys:
     """What a projection must hold before it takes these events."""
-    wanted = Wanted()
+    keys = RowKeys()
     for one in recorded:
         event = one.event
         databases = databases_of(event)
-        wanted.fleet.update(databases)
+        keys.fleet.update(databases)
         rollout = rollout_of(one.stream)
         if rollout is not None:
-            wanted.databases.setdefault(rollout, set()).update(databases)
-            if isinstance(event, SWEEPING):
-                wanted.swept.add(rollout)
+            keys.databases.setdefault(rollout, set()).update(databases)
+            if type(event) in SWEEPING:
+                keys.swept.add(rollout)
         elif one.stream.startswith(CHECK_PREFIX):
             stream = one.stream.removesuffix(REPORTS_SUFFIX)
-            wanted.looks.update((stream, database) for database in databases)
+            keys.looks.update((stream, database) for database in databases)
         if isinstance(event, e.BundleRegistered):
-            wanted.bundles.add(event.bundle)
+            keys.bundles.add(event.bundle)
         elif isinstance(event, e.Ordered):
-            wanted.orders.add(event.command)
-        for word in words(event):
-            wanted.applied.add((databases[0], word.version))
+            keys.orders.add(event.command)
+        for word in SPEAKING[type(event)](event) if type(event) in SPEAKING else ():
+            keys.applied.add((databases[0], word.version))
             if word.command is not None:
-                wanted.orders.add(word.command)
-    return wanted
+                keys.orders.add(word.command)
+    return keys
 
 
 def databases_of(event: r.Event) -> Sequence[str]:
     """Every database that `event` names: it belongs to their histories."""
-    one: str | None = getattr(event, "database", None)
-    if one is not None:
-        return (one,)
+    if type(event) in ABOUT_ONE:
+        return (_database(event),)
     if isinstance(event, NAMING_SEVERAL):
         return tuple(dict.fromkeys(event.databases))
     return ()
 
 
-def was_reached(event: r.DatabaseIdentified | r.AttemptFinished | r.DatabaseInspected) -> bool:
+def was_reached(event: r.Event) -> bool:
     """Whether this report says that an agent was in the database."""
     match event:
         case r.AttemptFinished():
-            return event.journal_head is not None and event.verdict in MOVES_THE_HEAD
+            return tells_the_head(event)
         case r.DatabaseInspected():
             return event.reachable
         case _:
             return True
+
+
+_database: Callable[[r.Event], str] = attrgetter("database")
 
 
 @lru_cache(maxsize=256)

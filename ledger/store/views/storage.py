@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -23,7 +24,7 @@ from ledger.store.views.columns import (
     to_rollout,
     to_state,
 )
-from ledger.store.views.projection import Projection, Shelf, Wanted
+from ledger.store.views.projection import Projection, RowKeys
 from ledger.store.views.rows import AppliedRow, OrderRow
 from ledger.store.views.tables import (
     APPLIED,
@@ -43,39 +44,52 @@ SWEPT = (
 )
 
 
-async def load(connection: Connection, schema: str, projection: Projection, wanted: Wanted) -> None:
-    """Let `projection` hold the rows that are wanted and that it does not hold yet."""
-
-    async def missing(table: Table, wanted: Iterable[Any], known: Collection[Any]) -> _Rows:
-        keys = [key for key in wanted if key not in known]
-        if not keys:
-            return []
-        arrays = zip(*keys, strict=True) if len(table.key) > 1 else (keys,)
-        return await connection.fetch(table.select(schema), *arrays)
-
-    for row in await missing(FLEET_DATABASE, wanted.fleet, projection.fleet.rows):
+async def load(connection: Connection, schema: str, projection: Projection, keys: RowKeys) -> None:
+    """Let `projection` hold the rows with these keys, as far as there are any."""
+    fetch = partial(_fetch, connection, schema)
+    for row in await fetch(FLEET_DATABASE, keys.fleet, projection.fleet.rows):
         projection.fleet.restore(row["database"], to_fleet(row))
-    for row in await missing(BUNDLE, wanted.bundles, projection.bundles.rows):
-        projection.bundles.stored.add(row["bundle"])
-    for row in await missing(ATTEMPT, wanted.orders, projection.orders.rows):
+    for row in await fetch(BUNDLE, keys.bundles, projection.bundles.rows):
+        projection.bundles.stored[row["bundle"]] = None
+    for row in await fetch(ATTEMPT, keys.orders, projection.orders.rows):
         projection.orders.restore(row["command"], OrderRow(*row[1:]))
-    for row in await missing(APPLIED, wanted.applied, projection.applied.rows):
+    for row in await fetch(APPLIED, keys.applied, projection.applied.rows):
         projection.applied.restore(row[:2], AppliedRow(*row))
-    for row in await missing(INSPECTION, wanted.looks, projection.looks.rows):
+    for row in await fetch(INSPECTION, keys.looks, projection.looks.rows):
         projection.looks.restore(row[:2], to_look(row))
-    for row in await missing(ROLLOUT, wanted.databases, projection.rollouts):
-        plan = decode_again(*await connection.fetchrow(PLAN, row["planned_position"]))
+    await _load_rollouts(connection, schema, projection, keys)
+
+
+async def _load_rollouts(
+    connection: Connection, schema: str, projection: Projection, keys: RowKeys
+) -> None:
+    fetch = partial(_fetch, connection, schema)
+    for row in await fetch(ROLLOUT, keys.databases, projection.rollouts):
+        (body,) = await connection.fetch(PLAN, row["planned_position"])
+        plan = decode_again(*body)
         if isinstance(plan, RolloutPlanned):
             projection.rollouts[row["rollout"]] = to_rollout(row, plan)
-    for rollout, databases in wanted.databases.items():
+    for rollout, databases in keys.databases.items():
         rows = projection.rollouts.get(rollout)
-        if rows is None or not rows.stored:
-            continue
-        keys = [(rollout, one) for one in databases if rows.draft.get(one) is None]
-        there = await missing(ROLLOUT_DATABASE, keys, ())
-        if rollout in wanted.swept:
-            there += await connection.fetch(SWEPT.format(schema=schema), rollout, list(FAILURES))
-        rows.restore(to_state(row) for row in there)
+        if rows is not None and rows.stored:
+            known = {(rollout, one) for one in databases if rows.draft.get(one) is not None}
+            wanted = [(rollout, one) for one in databases]
+            there = await fetch(ROLLOUT_DATABASE, wanted, known)
+            if rollout in keys.swept:
+                sweep = SWEPT.format(schema=schema)
+                there += await connection.fetch(sweep, rollout, list(FAILURES))
+            rows.restore(to_state(row) for row in there)
+
+
+async def _fetch(
+    connection: Connection, schema: str, table: Table, wanted: Iterable[Any], known: Container[Any]
+) -> list[asyncpg.Record]:
+    """The rows with the wanted keys that are not known."""
+    keys = [key for key in wanted if key not in known]
+    if not keys:
+        return []
+    arrays = zip(*keys, strict=True) if len(table.key) > 1 else (keys,)
+    return await connection.fetch(table.select(schema), *arrays)
 
 
 async def write(connection: Connection, schema: str, projection: Projection) -> None:
@@ -98,26 +112,21 @@ async def copy(
     )
 
 
-_Rows = list[asyncpg.Record]
 _Change = tuple[Table, list[tuple[Any, Columns]], Collection[Any]]
 """A table, its changed rows with their keys, and the keys that are in the table."""
 
 
 def _changes(projection: Projection) -> Iterator[_Change]:
-    fleet, bundles = projection.fleet, projection.bundles
-    yield FLEET_DATABASE, [(key, of_fleet(key, row)) for key, row in _of(fleet)], fleet.stored
-    yield BUNDLE, [(key, of_bundle(*row)) for key, row in _of(bundles)], bundles.stored
-    orders, applied, looks = projection.orders, projection.applied, projection.looks
-    yield ATTEMPT, [(key, (key, *row)) for key, row in _of(orders)], orders.stored
-    yield APPLIED, _of(applied), applied.stored
-    yield INSPECTION, [(key, of_look(key, row)) for key, row in _of(looks)], looks.stored
+    fleet, bundles, looks = projection.fleet, projection.bundles, projection.looks
+    orders, applied = projection.orders, projection.applied
+    yield FLEET_DATABASE, [(key, of_fleet(key, row)) for key, row in fleet.changed()], fleet.stored
+    yield BUNDLE, [(key, of_bundle(*row)) for key, row in bundles.changed() if row], bundles.stored
+    yield ATTEMPT, [(key, (key, *row)) for key, row in orders.changed()], orders.stored
+    yield APPLIED, list(applied.changed()), applied.stored
+    yield INSPECTION, [(key, of_look(key, row)) for key, row in looks.changed()], looks.stored
     for rollout, rows in projection.rollouts.items():
         if rows.changed:
             stored = {rollout} if rows.stored else ()
             yield ROLLOUT, [(rollout, of_rollout(rollout, rows))], stored
         states = [(state.database, of_state(rollout, state)) for state in rows.written()]
         yield ROLLOUT_DATABASE, states, rows.stored_databases
-
-
-def _of(shelf: Shelf[Any, Any]) -> list[tuple[Any, Any]]:
-    return [(key, shelf.rows[key]) for key in shelf.changed]

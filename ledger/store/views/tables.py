@@ -42,7 +42,9 @@ class Table:
     def upsert(self, schema: str) -> str:
         """Write whole rows in place of those that are there: one array per column."""
         columns = {**self.key, **self.columns}
-        given = [f"d.{name}::jsonb" if columns[name] == "jsonb" else f"d.{name}" for name in columns]
+        given = [
+            f"d.{name}::jsonb" if columns[name] == "jsonb" else f"d.{name}" for name in columns
+        ]
         sets = ", ".join(f"{name} = excluded.{name}" for name in self.columns)
         return (
             f"INSERT INTO {schema}.{self.name} AS t ({', '.join(columns)}) "
@@ -51,7 +53,7 @@ class Table:
         )
 
     def make_shadow(self) -> str:
-        """An empty shadow that goes with the transaction; without a key, so that it fills faster."""
+        """An empty shadow that goes with the transaction; without a key it fills faster."""
         return f"CREATE TEMPORARY TABLE {self.name} (LIKE {LIVE}.{self.name}) ON COMMIT DROP"
 
     def make_key(self) -> str:

@@ -36,12 +36,6 @@ class Word(NamedTuple):
     rollout: str | None = None
 
 
-def words(event: r.Event) -> Sequence[Word]:
-    """What `event` says of migrations on its database."""
-    rule = _RULES.get(type(event))
-    return () if rule is None else rule(event)
-
-
 def replaces(word: Word, ordered_position: int, known: AppliedRow | None) -> bool:
     """Whether `word`, whose command was ordered there, is the latest."""
     if known is None:
@@ -52,15 +46,11 @@ def replaces(word: Word, ordered_position: int, known: AppliedRow | None) -> boo
 
 
 def _applied(event: r.MigrationApplied) -> Sequence[Word]:
-    return (
-        Word(event.version, "applied", event.command, event.checksum, event.duration_ms),
-    )
+    return (Word(event.version, "applied", event.command, event.checksum, event.duration_ms),)
 
 
 def _rolled_back(event: r.MigrationRolledBack) -> Sequence[Word]:
-    return (
-        Word(event.version, "rolled_back", event.command, event.checksum, event.duration_ms),
-    )
+    return (Word(event.version, "rolled_back", event.command, event.checksum, event.duration_ms),)
 
 
 def _adopted(event: r.HistoryAdopted) -> Sequence[Word]:
@@ -118,7 +108,7 @@ def _inspected(event: r.DatabaseInspected) -> Sequence[Word]:
     ]
 
 
-_RULES: dict[type[r.Event], Callable[[Any], Sequence[Word]]] = {
+SPEAKING: dict[type[r.Event], Callable[[Any], Sequence[Word]]] = {
     r.MigrationApplied: _applied,
     r.MigrationRolledBack: _rolled_back,
     r.HistoryAdopted: _adopted,
@@ -129,3 +119,4 @@ _RULES: dict[type[r.Event], Callable[[Any], Sequence[Word]]] = {
     e.MigrationRegressed: _regressed,
     r.DatabaseInspected: _inspected,
 }
+"""What each of these events says of migrations on its database."""

@@ -212,7 +212,9 @@ async def test_databases_are_busy_until_their_rollout_has_ended(ledger: Ledger) 
     assert await ledger.models.unfinished_rollouts() == []
 
 
-async def test_each_database_is_told_what_it_has_of_a_bundle_and_what_it_lacks(ledger: Ledger) -> None:
+async def test_each_database_is_told_what_it_has_of_a_bundle_and_what_it_lacks(
+    ledger: Ledger,
+) -> None:
     await fleet_of(ledger, "acme", "bolt", "crux")
     await plan(ledger, "r1", "acme", "bolt")
     await run(ledger, "r1", "acme")

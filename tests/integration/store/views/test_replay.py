@@ -107,7 +107,7 @@ async def test_a_long_history_leaves_rows_in_every_table_and_agrees(
         ("UPDATE ledger.rollout SET why = 'never'", "rollout", DifferenceKind.CHANGED, ("why",)),
         ("DELETE FROM ledger.rollout", "rollout", DifferenceKind.MISSING, ()),
         (
-            "INSERT INTO ledger.rollout_database VALUES ('x', 'y', 1, 'pending', NULL, false, '{}')",
+            "INSERT INTO ledger.rollout_database VALUES ('x', 'y', 1, 'failed', NULL, false, '{}')",
             "rollout_database",
             DifferenceKind.SURPLUS,
             (),
