@@ -17,13 +17,17 @@ query; the views keep them in rows. Both fold with this.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from ledger.contracts.envelope import Recorded
-from ledger.contracts.events import MigrationOrdered, RollbackOrdered
-from ledger.contracts.registry import Expected
+from ledger.contracts.events import (
+    DatabaseRegistered,
+    DatabaseReinstated,
+    DatabaseRepointed,
+    MigrationOrdered,
+    RollbackOrdered,
+)
+from ledger.contracts.registry import DatabaseIdentity, Expected
 from ledger.contracts.reports import (
     AttemptFinished,
     DatabaseIdentified,
@@ -31,18 +35,40 @@ from ledger.contracts.reports import (
     Event,
     Verdict,
 )
-from ledger.domain.fleet import FLEET, DatabaseRecord, evolve_record
 
 REFUSED = Verdict.REFUSED
 """Looked up once. Every other verdict is of an attempt that believed the journal that it read."""
 
 
-def learn(record: DatabaseRecord | None, recorded: Recorded) -> DatabaseRecord | None:
-    """What is believed of a database after an event that names it; `None`: it is not registered."""
-    if recorded.stream == FLEET:
-        return evolve_record(record, recorded.event)
-    rule = TAUGHT.get(type(recorded.event))
-    return record if rule is None or record is None else rule(record, recorded.event)
+class Belief(NamedTuple):
+    """What is believed of a registered database.
+
+    `command` is the latest one ordered since the database was registered, repointed or reinstated:
+    only its answer moves the journal's head, because an earlier one may speak of another journal.
+    `unanswered` says that an order of ours may have moved the head, or be about to; `doubted` that
+    one before the latest may have.
+    """
+
+    identity: DatabaseIdentity | None = None
+    journal_head: str | None = None
+    command: UUID | None = None
+    unanswered: bool = False
+    doubted: bool = False
+
+    @property
+    def expected(self) -> Expected:
+        """What the next order expects to find."""
+        return Expected(identity=self.identity, journal_head=self.journal_head)
+
+
+NOTHING = Belief()
+"""What is believed of a database that was never met."""
+
+
+def learn(belief: Belief, event: Event) -> Belief:
+    """What is believed of a registered database after an event that names it."""
+    rule = TAUGHT.get(type(event))
+    return belief if rule is None else rule(belief, event)
 
 
 def tells_the_head(report: AttemptFinished) -> bool:
@@ -50,63 +76,46 @@ def tells_the_head(report: AttemptFinished) -> bool:
     return report.journal_head is not None and report.verdict is not REFUSED
 
 
-def _ordered(record: DatabaseRecord, order: MigrationOrdered | RollbackOrdered) -> DatabaseRecord:
+def _forgotten(belief: Belief, event: Event) -> Belief:
+    return NOTHING
+
+
+def _ordered(belief: Belief, order: MigrationOrdered | RollbackOrdered) -> Belief:
     """The answers of the orders before it, if they are missing, count no more."""
-    return _believed(record, record.expected, order.command, True, record.unanswered)
+    identity, head = belief.identity, belief.journal_head
+    return Belief(identity, head, order.command, True, belief.unanswered)
 
 
-def _finished(record: DatabaseRecord, report: AttemptFinished) -> DatabaseRecord:
+def _finished(belief: Belief, report: AttemptFinished) -> Belief:
     """The last word on the latest order: only one that tells the head ends older doubts."""
-    if record.command != report.command:
-        return record
+    if belief.command != report.command:
+        return belief
     if not tells_the_head(report):
-        return replace(record, unanswered=record.doubted)
-    expected = Expected(identity=record.expected.identity, journal_head=report.journal_head)
-    return _believed(record, expected, record.command, False, False)
+        return belief._replace(unanswered=belief.doubted)
+    return Belief(belief.identity, report.journal_head, belief.command)
 
 
-def _identified(record: DatabaseRecord, report: DatabaseIdentified) -> DatabaseRecord:
-    return _fill(record, "identity", report.identity)
+def _identified(belief: Belief, report: DatabaseIdentified) -> Belief:
+    return belief if belief.identity else belief._replace(identity=report.identity)
 
 
-def _inspected(record: DatabaseRecord, report: DatabaseInspected) -> DatabaseRecord:
+def _inspected(belief: Belief, report: DatabaseInspected) -> Belief:
     if not report.reachable:
-        return record
-    return _fill(_fill(record, "identity", report.identity), "journal_head", report.journal_head)
-
-
-def _fill(record: DatabaseRecord, name: str, value: object) -> DatabaseRecord:
-    if value is None or getattr(record.expected, name) is not None:
-        return record
-    return replace(record, expected=record.expected.model_copy(update={name: value}))
-
-
-def _believed(
-    record: DatabaseRecord,
-    expected: Expected,
-    command: UUID | None,
-    unanswered: bool,
-    doubted: bool,
-) -> DatabaseRecord:
-    """The same database, believed to be so; `replace` takes twice as long, and logs are folded."""
-    return DatabaseRecord(
-        record.database,
-        record.pool,
-        record.connection,
-        record.labels,
-        record.status,
-        expected,
-        unanswered,
-        command,
-        doubted,
+        return belief
+    return belief._replace(
+        identity=belief.identity or report.identity,
+        journal_head=report.journal_head if belief.journal_head is None else belief.journal_head,
     )
 
 
-TAUGHT: dict[type[Event], Callable[[DatabaseRecord, Any], DatabaseRecord]] = {
+TAUGHT: dict[type[Event], Callable[[Belief, Any], Belief]] = {
+    DatabaseRegistered: _forgotten,
+    DatabaseRepointed: _forgotten,
+    DatabaseReinstated: _forgotten,
     MigrationOrdered: _ordered,
     RollbackOrdered: _ordered,
     AttemptFinished: _finished,
     DatabaseIdentified: _identified,
     DatabaseInspected: _inspected,
 }
-"""Outside the fleet's stream, only these teach something."""
+"""Only these teach something, or make it forgotten."""

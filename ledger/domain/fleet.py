@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
-from uuid import UUID
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
@@ -51,10 +50,7 @@ class FleetStatus(StrEnum):
 class DatabaseRecord:
     """One registered database; `expected` is what the ledger believes of it when it orders.
 
-    `command` is the latest one ordered since the database was registered, repointed or reinstated:
-    only its answer moves the journal's head, because an earlier one may speak of another journal.
-    `unanswered` says that an order of ours may have moved the head, or be about to; `doubted` that
-    one before the latest may have.
+    `unanswered` says that an order of ours may have moved the journal's head, or be about to.
     """
 
     database: str
@@ -64,8 +60,6 @@ class DatabaseRecord:
     status: FleetStatus = FleetStatus.ACTIVE
     expected: Expected = field(default_factory=Expected)
     unanswered: bool = False
-    command: UUID | None = None
-    doubted: bool = False
 
     @property
     def active(self) -> bool:
@@ -290,4 +284,4 @@ def _move(
 
 def _forgotten(record: DatabaseRecord) -> DatabaseRecord:
     """The same without what was learned of it."""
-    return replace(record, expected=Expected(), unanswered=False, command=None, doubted=False)
+    return replace(record, expected=Expected(), unanswered=False)

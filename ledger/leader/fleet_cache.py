@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ledger.contracts.envelope import Recorded
-from ledger.domain.belief import learn
-from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.belief import Belief, learn
+from ledger.domain.fleet import FLEET, DatabaseRecord, evolve_record
+from ledger.store.views.rows import FleetRow, believed
 
 
 class Roster(Mapping[str, DatabaseRecord]):
@@ -18,6 +19,7 @@ class Roster(Mapping[str, DatabaseRecord]):
 
     def __init__(self, records: Iterable[DatabaseRecord]) -> None:
         self._records = {record.database: record for record in records}
+        self._beliefs: dict[str, Belief] = {}
 
     def __getitem__(self, database: str) -> DatabaseRecord:
         return self._records[database]
@@ -28,16 +30,36 @@ class Roster(Mapping[str, DatabaseRecord]):
     def __len__(self) -> int:
         return len(self._records)
 
-    def load(self, records: Iterable[DatabaseRecord]) -> None:
+    def load(self, rows: Iterable[FleetRow]) -> None:
         """Start from these."""
-        self._records = {record.database: record for record in records}
+        rows = tuple(rows)
+        self._beliefs = {row.registered.database: row.belief for row in rows}
+        self._records = {row.registered.database: row.record for row in rows}
 
     def saw(self, recorded: Sequence[Recorded]) -> None:
         """Take over what these events say of the fleet, and what they taught."""
         for one in recorded:
-            database: str | None = getattr(one.event, "database", None)
+            event = one.event
+            database: str | None = getattr(event, "database", None)
             if database is None:
                 continue
-            record = learn(self._records.get(database), one)
-            if record is not None:
+            record = known = self._records.get(database)
+            if one.stream == FLEET:
+                record = evolve_record(record, event)
+            if record is None:
+                continue
+            belief = self._belief(record)
+            learned = learn(belief, event)
+            if learned is not belief:
+                self._beliefs[database] = learned
+                record = believed(record, learned)
+            if record is not known:
                 self._records[database] = record
+
+    def _belief(self, record: DatabaseRecord) -> Belief:
+        """What is believed; at first, what the record itself says."""
+        known = self._beliefs.get(record.database)
+        if known is not None:
+            return known
+        expected = record.expected
+        return Belief(expected.identity, expected.journal_head, None, record.unanswered)

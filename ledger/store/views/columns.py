@@ -11,7 +11,8 @@ from pydantic_core import to_json
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import BundleRegistered, RolloutPlanned
-from ledger.contracts.registry import Connection, DatabaseIdentity, Expected
+from ledger.contracts.registry import Connection, DatabaseIdentity
+from ledger.domain.belief import Belief
 from ledger.domain.checks import Lookup
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
@@ -58,8 +59,8 @@ def to_state(row: asyncpg.Record) -> DatabaseState:
 
 def of_fleet(database: str, row: FleetRow) -> Columns:
     """A registered database."""
-    record = row.record
-    connection, identity = record.connection, record.expected.identity
+    record, belief = row.registered, row.belief
+    connection, identity = record.connection, belief.identity
     return (
         database,
         record.status,
@@ -76,11 +77,11 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
         identity.uuid if identity else None,
         identity.system_identifier if identity else None,
         identity.database_oid if identity else None,
-        record.expected.journal_head,
-        record.command,
-        record.unanswered,
-        record.doubted,
-        *row[1:],
+        belief.journal_head,
+        belief.command,
+        belief.unanswered,
+        belief.doubted,
+        *row[2:],
     )
 
 
@@ -108,12 +109,9 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
         ),
         labels=json.loads(row["labels"]),
         status=FleetStatus(row["status"]),
-        expected=Expected(identity=identity, journal_head=row["journal_head"]),
-        unanswered=row["unanswered"],
-        command=row["command"],
-        doubted=row["doubted"],
     )
-    return FleetRow(record, *(row[name] for name in FleetRow._fields[1:]))
+    told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"])
+    return FleetRow(record, Belief(identity, *told), *(row[name] for name in FleetRow._fields[2:]))
 
 
 def of_bundle(event: BundleRegistered, recorded: Recorded) -> Columns:

@@ -23,10 +23,10 @@ from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import Recorded
 from ledger.domain import checks
-from ledger.domain.belief import TAUGHT, learn, tells_the_head
+from ledger.domain.belief import NOTHING, TAUGHT, learn, tells_the_head
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.checks import Lookup
-from ledger.domain.fleet import FLEET
+from ledger.domain.fleet import FLEET, evolve_record
 from ledger.domain.rollout import BrokenStream, RolloutState, begin, take
 from ledger.domain.states import ENDED, DatabaseState
 from ledger.store.views.rows import AppliedRow, FleetRow, LookRow, OrderRow
@@ -164,23 +164,25 @@ class Projection:
     def _believe(self, database: str, recorded: Recorded) -> None:
         """What is believed of a registered database, and when it was last reached."""
         event = recorded.event
+        kind = type(event)
         row = self.fleet.rows.get(database)
-        known = None if row is None else row.record
-        record = learn(known, recorded)
-        if record is None:
+        registered = None if row is None else row.registered
+        if recorded.stream == FLEET:
+            registered = evolve_record(registered, event)
+        if registered is None:
             return
-        if row is None or type(event) is e.DatabaseRegistered:
+        if row is None or kind is e.DatabaseRegistered:
             where = (recorded.position, recorded.recorded_at, recorded.recorded_by)
-            row = FleetRow(record, None, None, None, *where)
-        elif type(event) in CONTACTS and was_reached(event):
+            row = FleetRow(registered, NOTHING, None, None, None, *where)
+        belief = learn(row.belief, event)
+        if kind in CONTACTS and was_reached(event):
             version = row.server_version
-            if not isinstance(event, r.AttemptFinished):
+            if kind is not r.AttemptFinished:
                 version = event.server_version  # type: ignore[attr-defined]
-            row = FleetRow(record, version, recorded.position, recorded.recorded_at, *row[4:])
-        elif record is known:
-            return
+            met = (version, recorded.position, recorded.recorded_at)
+            row = FleetRow(registered, belief, *met, *row[5:])
         else:
-            row = row._replace(record=record)
+            row = FleetRow(registered, belief, *row[2:])
         self.fleet.rows[database] = row
 
     def _register(self, recorded: Recorded) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from ledger.contracts.registry import MigrationRef, Mode, Step
+from ledger.domain.belief import Belief
 from ledger.domain.checks import Lookup
 from ledger.domain.fleet import DatabaseRecord
 
@@ -16,13 +17,19 @@ from ledger.domain.fleet import DatabaseRecord
 class FleetRow(NamedTuple):
     """A registered database, what is believed of it, and what was last seen of it."""
 
-    record: DatabaseRecord
+    registered: DatabaseRecord
+    belief: Belief
     server_version: int | None
     last_contact_position: int | None
     last_contact_at: datetime | None
     registered_position: int
     registered_at: datetime
     registered_by: str
+
+    @property
+    def record(self) -> DatabaseRecord:
+        """The database with what is believed of it."""
+        return believed(self.registered, self.belief)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +134,8 @@ class DatabaseVersions:
     def latest(self) -> str | None:
         """The last version in force."""
         return self.applied[-1] if self.applied else None
+
+
+def believed(record: DatabaseRecord, belief: Belief) -> DatabaseRecord:
+    """The database, as the next order takes it to be."""
+    return replace(record, expected=belief.expected, unanswered=belief.unanswered)

@@ -94,7 +94,7 @@ async def test_a_roster_that_starts_in_the_middle_learns_what_one_from_the_begin
     await project(ledger, 1000)
     middle = (await ledger.log.head()).position
     restarted, steady = Roster(()), Roster(())
-    restarted.load(await ledger.models.records())
+    restarted.load(await ledger.models.fleet())
     for stream, event in told[cut:]:
         await ledger.append(stream, event)
     restarted.saw([open_event(raw) for raw in await ledger.log.tail(middle, 1000)])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -14,11 +13,10 @@ from ledger.contracts.envelope import Metadata, Recorded
 from ledger.contracts.registry import (
     Connection,
     DatabaseIdentity,
-    Expected,
     FailureDetail,
     Mode,
 )
-from ledger.domain.belief import TAUGHT
+from ledger.domain.belief import NOTHING, TAUGHT, Belief
 from ledger.domain.fleet import DatabaseRecord
 from ledger.store.views.projection import (
     ABOUT_ONE,
@@ -35,26 +33,27 @@ AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OLD, COMMAND = UUID(int=1), UUID(int=2)
 IDENTITY = DatabaseIdentity(uuid=UUID(int=2), system_identifier="7", database_oid=5)
 HERE = Connection(host="db-1", dbname="app", user="migrator", password="env:P")
-ACME = DatabaseRecord("acme", "main", HERE, command=COMMAND, unanswered=True)
+ACME = DatabaseRecord("acme", "main", HERE)
+ORDERED = Belief(command=COMMAND, unanswered=True)
 
 
 def told(event: r.Event, position: int = 50, stream: str = "rollout-r1/reports") -> Recorded:
     return Recorded(position, stream, 1, uuid4(), event, Metadata(), "ledger_service", AT)
 
 
-def knowing(record: DatabaseRecord = ACME) -> Projection:
+def knowing(belief: Belief = ORDERED) -> Projection:
     """A projection that holds one database, with an old and a new order of it."""
     projection = Projection()
-    projection.fleet.restore("acme", FleetRow(record, None, None, None, 1, AT, "ada"))
+    projection.fleet.restore("acme", FleetRow(ACME, belief, None, None, None, 1, AT, "ada"))
     projection.orders.restore(OLD, OrderRow("r0", "acme", 1, 10, "ledger_service"))
     projection.orders.restore(COMMAND, OrderRow("r1", "acme", 1, 20, "ledger_service"))
     return projection
 
 
-def believed(event: r.Event, record: DatabaseRecord = ACME, stream: str = "r") -> DatabaseRecord:
-    projection = knowing(record)
+def believed(event: r.Event, belief: Belief, stream: str = "r") -> Belief:
+    projection = knowing(belief)
     projection.take(told(event, stream=stream))
-    return projection.fleet.rows["acme"].record
+    return projection.fleet.rows["acme"].belief
 
 
 def said(*events: r.Event) -> AppliedRow:
@@ -117,11 +116,9 @@ def test_every_event_that_teaches_or_speaks_names_its_database() -> None:
 
 
 def test_a_reinstated_database_is_to_be_learned_again() -> None:
-    known = replace(ACME, expected=Expected(identity=IDENTITY, journal_head="abc"), doubted=True)
+    known = Belief(IDENTITY, "abc", COMMAND, unanswered=True, doubted=True)
 
-    assert believed(e.DatabaseReinstated(database="acme"), known, "fleet") == DatabaseRecord(
-        "acme", "main", HERE
-    )
+    assert believed(e.DatabaseReinstated(database="acme"), known, "fleet") == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -138,9 +135,7 @@ def test_a_first_contact_teaches_an_identity_and_never_replaces_one(
         first_contact=True,
     )
 
-    record = believed(event, replace(ACME, expected=Expected(identity=known)))
-
-    assert record.expected.identity == (known or IDENTITY)
+    assert believed(event, Belief(known)).identity == (known or IDENTITY)
 
 
 @pytest.mark.parametrize("reachable", [True, False])
