@@ -145,8 +145,8 @@ class RolloutBuilder:
 
     def open_wave(self, wave: int) -> None:
         """Order from this wave from now on."""
-        self.wave = wave
         self.waves[wave] = self.waves[wave]._replace(opened=True)
+        self.wave = wave
         self._cursor = (0, 0)
 
     def complete_wave(self, wave: int) -> None:

@@ -137,20 +137,24 @@ async def fold(
     with without_collector():
         rows = await connection.fetch(READ_LOG, position, upto, FOLD_BATCH)
         while rows:
-            events = read(rows)
-            if not whole:
-                await load(connection, schema, projection, keys_of(events))
-            position = events[-1].position
+            last: int = rows[-1]["position"]
+            events = [] if whole else read(rows)
+            await load(connection, schema, projection, keys_of(events))
             # The server reads on while these events are folded.
             following = asyncio.create_task(
-                connection.fetch(READ_LOG, position, upto, FOLD_BATCH), name="read-on"
+                connection.fetch(READ_LOG, last, upto, FOLD_BATCH), name="read-on"
             )
             await asyncio.sleep(0)
             try:
+                events = events or read(rows)
                 for recorded in events:
                     projection.take(recorded)
             finally:
                 rows = await following
+            position = events[-1].position
+            if position != last:
+                # It could not be read to its end; read again, the first event says why.
+                rows = await connection.fetch(READ_LOG, position, upto, FOLD_BATCH)
             if len(projection) >= HELD_ROWS:
                 await names.take(projection.named, position)
                 await write(connection, schema, projection)
