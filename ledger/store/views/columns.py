@@ -25,19 +25,15 @@ Columns = tuple[Any, ...]
 _STATE = TypeAdapter(DatabaseState)
 _OWN = frozenset({"database", "wave", "status", "command", "again"})
 """What has a column of its own; the rest of a state is `details`."""
-_DEFAULTS = tuple(
-    (index, name, DatabaseState._field_defaults.get(name))
-    for index, name in enumerate(DatabaseState._fields)
-    if name not in _OWN
-)
+_BEGINNING = tuple(map(DatabaseState._field_defaults.get, DatabaseState._fields))
 
 
 def of_state(rollout: str, state: DatabaseState) -> Columns:
     """A database of a rollout. `details` leaves out what is as it was in the beginning."""
     details = {
-        name: state[index]
-        for index, name, default in _DEFAULTS
-        if state[index] is not default and state[index] != default
+        name: value
+        for name, value, beginning in zip(DatabaseState._fields, state, _BEGINNING, strict=True)
+        if value is not beginning and value != beginning and name not in _OWN
     }
     kept = to_json(details).decode() if details else "{}"
     return (
