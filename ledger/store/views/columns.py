@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from itertools import compress
+from operator import attrgetter, is_not
 from typing import Any
 
 import asyncpg
@@ -25,17 +27,17 @@ Columns = tuple[Any, ...]
 _STATE = TypeAdapter(DatabaseState)
 _OWN = frozenset({"database", "wave", "status", "command", "again"})
 """What has a column of its own; the rest of a state is `details`."""
-_BEGINNING = tuple(map(DatabaseState._field_defaults.get, DatabaseState._fields))
+_OTHERS = tuple(name for name in DatabaseState._fields if name not in _OWN)
+_BEGINNING = tuple(map(DatabaseState._field_defaults.get, _OTHERS))
+"""Such a value is one object wherever it comes from: nothing, no, zero, or what is empty."""
+_others = attrgetter(*_OTHERS)
 
 
 def of_state(rollout: str, state: DatabaseState) -> Columns:
     """A database of a rollout. `details` leaves out what is as it was in the beginning."""
-    details = {
-        name: value
-        for name, value, beginning in zip(DatabaseState._fields, state, _BEGINNING, strict=True)
-        if value is not beginning and value != beginning and name not in _OWN
-    }
-    kept = to_json(details).decode() if details else "{}"
+    values = _others(state)
+    changed = compress(zip(_OTHERS, values, strict=True), map(is_not, values, _BEGINNING))
+    kept = to_json(dict(changed)).decode()
     return (
         rollout, state.database, state.wave, state.status, state.command, state.again, kept,
     )  # fmt: skip
