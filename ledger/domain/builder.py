@@ -6,12 +6,13 @@ events costs n, whatever the size of the fleet. The state it was made from never
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ledger.domain.rollback import undo_order
 from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Wave
 
-_FAILURES = frozenset({DatabaseStatus.FAILED, DatabaseStatus.ROLLBACK_FAILED})
+FAILURES = frozenset({DatabaseStatus.FAILED, DatabaseStatus.ROLLBACK_FAILED})
+"""What a person forgives by resuming."""
 
 
 class RolloutBuilder:
@@ -31,6 +32,8 @@ class RolloutBuilder:
         self.why = base.why
         self.wave = base.wave
         self.waves = list(base.waves)
+        self.written: set[str] = set()
+        """Databases that were written since the draft was made, or since this was emptied."""
         self._base = base
         self._chunks: list[Mapping[str, DatabaseState]] = list(base.chunks)
         self._own: dict[int, dict[str, DatabaseState]] = {}
@@ -74,10 +77,32 @@ class RolloutBuilder:
             undo_cursor=self._undo_cursor,
         )
 
+    @property
+    def total(self) -> int:
+        """How many databases there are in it."""
+        return len(self._where)
+
     def get(self, database: str) -> DatabaseState | None:
         """One database's state; `None` when it is no part of the rollout."""
         chunk = self._where.get(database)
         return None if chunk is None else self._chunks[chunk][database]
+
+    def restore(self, states: Iterable[DatabaseState]) -> None:
+        """Take in databases as they were when they were kept elsewhere; those here already stay."""
+        chunk = {state.database: state for state in states if state.database not in self._where}
+        self._place(chunk)
+        for state in chunk.values():
+            key = (state.wave, state.status)
+            self._counts[key] = self._counts.get(key, 0) + 1
+            if state.active:
+                self._active[state.database] = None
+            if state.again:
+                self._again[state.database] = None
+            if state.status in FAILURES:
+                self._failures[state.database] = None
+            self._counted += state.counts
+            self._failing += state.failing
+            self._ordered += state.attempt > 0
 
     def put(self, new: DatabaseState) -> None:
         """Write one database's state, and all that follows from it."""
@@ -88,8 +113,17 @@ class RolloutBuilder:
             self._chunks[number] = chunk
         old = chunk[new.database]
         chunk[new.database] = new
+        self.written.add(new.database)
         if new.status is not old.status:
             self._move(new.database, new.wave, old.status, new.status)
+        elif (
+            new.open is old.open
+            and new.again is old.again
+            and new.forgiven is old.forgiven
+            and new.failing is old.failing
+        ):
+            # Most reports say more of a database without moving it.
+            return
         if new.active is not old.active:
             _set_member(self._active, new.database, new.active)
         if new.again is not old.again:
@@ -108,24 +142,20 @@ class RolloutBuilder:
         while len(self.waves) <= wave:
             self.waves.append(Wave())
         self.waves[wave] = self.waves[wave]._replace(chunks=(*self.waves[wave].chunks, databases))
-        number = len(self._chunks)
-        if self._own_where is None:
-            self._own_where = dict(self._where)
-            self._where = self._own_where
-        self._own_where.update(dict.fromkeys(databases, number))
-        chunk = {
-            database: DatabaseState(database, wave, values=values.get(database, ()))
-            for database in databases
-        }
-        self._own[number] = chunk
-        self._chunks.append(chunk)
+        self._place(
+            {
+                database: DatabaseState(database, wave, values=values.get(database, ()))
+                for database in databases
+            }
+        )
+        self.written.update(databases)
         pending = (wave, DatabaseStatus.PENDING)
         self._counts[pending] = self._counts.get(pending, 0) + len(databases)
 
     def open_wave(self, wave: int) -> None:
         """Order from this wave from now on."""
-        self.wave = wave
         self.waves[wave] = self.waves[wave]._replace(opened=True)
+        self.wave = wave
         self._cursor = (0, 0)
 
     def complete_wave(self, wave: int) -> None:
@@ -164,6 +194,15 @@ class RolloutBuilder:
         while self._undo_cursor < len(self._undo) and self._went_back(self._undo_cursor):
             self._undo_cursor += 1
 
+    def _place(self, chunk: dict[str, DatabaseState]) -> None:
+        number = len(self._chunks)
+        if self._own_where is None:
+            self._own_where = dict(self._where)
+            self._where = self._own_where
+        self._own_where.update(dict.fromkeys(chunk, number))
+        self._own[number] = chunk
+        self._chunks.append(chunk)
+
     def _is_fresh(self, database: str) -> bool:
         state = self.get(database)
         return state is not None and is_fresh(state)
@@ -179,8 +218,8 @@ class RolloutBuilder:
         if not self._counts[wave, before]:
             del self._counts[wave, before]
         self._counts[wave, after] = self._counts.get((wave, after), 0) + 1
-        if (before in _FAILURES) is not (after in _FAILURES):
-            _set_member(self._failures, database, after in _FAILURES)
+        if (before in FAILURES) is not (after in FAILURES):
+            _set_member(self._failures, database, after in FAILURES)
 
 
 def is_fresh(state: DatabaseState) -> bool:

@@ -135,7 +135,7 @@ def fold(state: CheckState | None, events: Iterable[Recorded]) -> CheckState:
             state = CheckState(asked.check, asked.purpose, asked.adoption)
         if state is None:
             raise ValueError(f"stream {recorded.stream} does not start with CheckRequested")
-        _apply(looks, recorded)
+        take(looks, recorded)
         own = recorded.stream == state.stream
         version = recorded.stream_version if own else state.version
         state = replace(state, version=version, position=recorded.position)
@@ -241,7 +241,8 @@ def _regressed(state: CheckState, database: str, version: str, command: UUID) ->
     return Decision(consequence_id(state.stream, event, f"{database}/{version}"), event)
 
 
-def _apply(looks: dict[str, Lookup], recorded: Recorded) -> None:
+def take(looks: dict[str, Lookup], recorded: Recorded) -> None:
+    """Let these looks say what one more event says of them; others are not touched."""
     match recorded.event:
         case InspectionOrdered() as event if event.database in looks:
             look = looks[event.database]

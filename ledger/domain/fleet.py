@@ -114,11 +114,39 @@ def fold(state: FleetState, events: Iterable[Recorded]) -> FleetState:
     addresses = dict(state.addresses)
     version = state.version
     for recorded in events:
-        if recorded.stream == FLEET:
-            _move(databases, addresses, recorded.event)
-            _apply(databases, recorded.event)
-            version = recorded.stream_version
+        if recorded.stream != FLEET:
+            continue
+        version = recorded.stream_version
+        database = getattr(recorded.event, "database", None)
+        known = databases.get(database) if database is not None else None
+        record = evolve_record(known, recorded.event)
+        if record is not None and record is not known:
+            _move(addresses, known, record)
+            databases[record.database] = record
     return FleetState(databases, version, addresses)
+
+
+def evolve_record(record: DatabaseRecord | None, event: Event) -> DatabaseRecord | None:
+    """One database after an event of the fleet's stream; nothing is said of an unknown one."""
+    if isinstance(event, DatabaseRegistered):
+        return DatabaseRecord(event.database, event.pool, event.connection, dict(event.labels))
+    if record is None:
+        return None
+    match event:
+        case DatabaseRelabelled():
+            return replace(record, labels=dict(event.labels))
+        case DatabaseRepointed():
+            return replace(_forgotten(record), pool=event.pool, connection=event.connection)
+        case DatabaseSuspended():
+            return replace(record, status=FleetStatus.SUSPENDED)
+        case DatabaseReinstated():
+            return replace(_forgotten(record), status=FleetStatus.ACTIVE)
+        case DatabaseRetired():
+            return replace(record, status=FleetStatus.RETIRED)
+        case _:
+            # The fleet's stream also holds what was learned (MigrationRegressed); that is no part
+            # of who the databases are.
+            return record
 
 
 FLEET = "fleet"
@@ -241,46 +269,19 @@ def _differences(known: DatabaseRecord, wanted: DatabaseRecord) -> list[str]:
 
 
 def _move(
-    databases: Mapping[str, DatabaseRecord], addresses: dict[Address, str], event: Event
+    addresses: dict[Address, str], known: DatabaseRecord | None, record: DatabaseRecord
 ) -> None:
-    """Who is where after this event; `databases` are those before it."""
-    if isinstance(event, DatabaseRepointed | DatabaseRetired):
-        left = Address.of(databases[event.database].connection)
-        if addresses.get(left) == event.database:
-            del addresses[left]
-    if isinstance(event, DatabaseRegistered | DatabaseRepointed):
-        addresses[Address.of(event.connection)] = event.database
-
-
-def _apply(databases: dict[str, DatabaseRecord], event: Event) -> None:
-    match event:
-        case DatabaseRegistered():
-            databases[event.database] = DatabaseRecord(
-                event.database, event.pool, event.connection, dict(event.labels)
-            )
-        case DatabaseRelabelled():
-            known = databases[event.database]
-            databases[event.database] = replace(known, labels=dict(event.labels))
-        case DatabaseRepointed():
-            databases[event.database] = replace(
-                databases[event.database],
-                pool=event.pool,
-                connection=event.connection,
-                expected=Expected(),
-                unanswered=False,
-            )
-        case DatabaseSuspended():
-            _set_status(databases, event.database, FleetStatus.SUSPENDED)
-        case DatabaseReinstated():
-            known = replace(databases[event.database], expected=Expected(), unanswered=False)
-            databases[event.database] = replace(known, status=FleetStatus.ACTIVE)
-        case DatabaseRetired():
-            _set_status(databases, event.database, FleetStatus.RETIRED)
-        case _:
-            # The fleet's stream also holds what was learned (MigrationRegressed); that is no part
-            # of who the databases are.
+    """Who is where, when one database is other than it was known."""
+    if known is not None:
+        if (known.connection, known.retired) == (record.connection, record.retired):
             return
+        left = Address.of(known.connection)
+        if addresses.get(left) == known.database:
+            del addresses[left]
+    if not record.retired:
+        addresses[Address.of(record.connection)] = record.database
 
 
-def _set_status(databases: dict[str, DatabaseRecord], database: str, status: FleetStatus) -> None:
-    databases[database] = replace(databases[database], status=status)
+def _forgotten(record: DatabaseRecord) -> DatabaseRecord:
+    """The same without what was learned of it."""
+    return replace(record, expected=Expected(), unanswered=False)

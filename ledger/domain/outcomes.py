@@ -174,14 +174,17 @@ def _current(
 
 
 def _done(state: DatabaseState, *, changed: bool) -> DatabaseState:
-    state = state._replace(resolutions=(), looks=0, look_at=None)
     if state.going_back:
         return state._replace(
-            status=DatabaseStatus.ROLLED_BACK, changed=(), undone=state.undone or changed
+            status=DatabaseStatus.ROLLED_BACK,
+            resolutions=(),
+            looks=0,
+            look_at=None,
+            changed=(),
+            undone=state.undone or changed,
         )
-    if changed or state.changed:
-        return state._replace(status=DatabaseStatus.APPLIED)
-    return state._replace(status=DatabaseStatus.SKIPPED)
+    status = DatabaseStatus.APPLIED if changed or state.changed else DatabaseStatus.SKIPPED
+    return state._replace(status=status, resolutions=(), looks=0, look_at=None)
 
 
 def _failed(state: DatabaseState) -> DatabaseState:

@@ -130,23 +130,32 @@ def _fold(
     state: RolloutState | None, events: tuple[Recorded, ...], first: Recorded
 ) -> RolloutState:
     if state is None:
-        state, events = _planned(first), events[1:]
+        state, events = begin(first), events[1:]
     draft = RolloutBuilder(state)
     for recorded in events:
-        if recorded.position <= draft.position:
-            raise BrokenStream(recorded, f"position {draft.position} was folded before it")
-        apply = _APPLY.get(type(recorded.event))
-        if apply is None:
-            raise BrokenStream(recorded, "such an event has no place in a rollout")
-        apply(draft, recorded, recorded.event)
-        draft.position = recorded.position
+        take(draft, recorded)
         if recorded.stream == state.stream:
             draft.version = recorded.stream_version
     draft.advance()
     return draft.freeze()
 
 
-def _planned(recorded: Recorded) -> RolloutState:
+def take(draft: RolloutBuilder, recorded: Recorded) -> None:
+    """Let `draft` say what one more event says; of a part of the databases as well as of all.
+
+    Raises `BrokenStream`.
+    """
+    if recorded.position <= draft.position:
+        raise BrokenStream(recorded, f"position {draft.position} was folded before it")
+    apply = _APPLY.get(type(recorded.event))
+    if apply is None:
+        raise BrokenStream(recorded, "such an event has no place in a rollout")
+    apply(draft, recorded, recorded.event)
+    draft.position = recorded.position
+
+
+def begin(recorded: Recorded) -> RolloutState:
+    """The rollout that was just planned, without its databases. Raises `BrokenStream`."""
     plan = recorded.event
     if not isinstance(plan, RolloutPlanned):
         raise BrokenStream(recorded, "a rollout starts with RolloutPlanned")

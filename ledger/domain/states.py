@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger.contracts.events import RolloutPlanned
@@ -54,6 +54,13 @@ class DatabaseStatus(StrEnum):
     ROLLED_BACK = "rolled_back"
     ROLLBACK_FAILED = "rollback_failed"
 
+    __hash__ = str.__hash__
+    """A fold counts by status; an enum's own hash is a call, and not that of its text."""
+
+
+# Looked up once: a member of an enum costs more than what it is compared with.
+_UNKNOWN, _BLOCKED = DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED
+_FAILED, _ROLLBACK = DatabaseStatus.FAILED, Mode.ROLLBACK
 
 SETTLED = frozenset(
     {
@@ -67,7 +74,7 @@ SETTLED = frozenset(
 """A database in one of these is finished with, unless a person asks for more."""
 
 
-class DatabaseState(NamedTuple):
+class _DatabaseFields(NamedTuple):
     """One database of a rollout. A named tuple: cheap to copy, which a fold does per event.
 
     `ordered_position` is the log position of its latest order, `settled_position` that of what
@@ -117,10 +124,23 @@ class DatabaseState(NamedTuple):
     look_at: datetime | None = None
     inspected_at: datetime | None = None
 
+
+class DatabaseState(_DatabaseFields):
+    """One database of a rollout at one position of the log; what its fields say is told there."""
+
+    __slots__ = ()
+
+    def _replace(self, /, **changes: Any) -> DatabaseState:
+        """The same with other values, in half the time of what a named tuple brings along."""
+        values = [*self]
+        for name, value in changes.items():
+            values[_INDEX[name]] = value
+        return tuple.__new__(DatabaseState, values)
+
     @property
     def active(self) -> bool:
         """Whether nobody can say yet how its latest attempt ended."""
-        return self.open or self.status in (DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED)
+        return self.open or self.status is _UNKNOWN or self.status is _BLOCKED
 
     def put_off(self, now: datetime) -> bool:
         """Whether its next attempt is not due yet, because the ones before came to nothing."""
@@ -129,17 +149,20 @@ class DatabaseState(NamedTuple):
     @property
     def going_back(self) -> bool:
         """Whether its latest order was to undo."""
-        return self.mode is Mode.ROLLBACK
+        return self.mode is _ROLLBACK
 
     @property
     def counts(self) -> bool:
         """Whether it is a failure that the budget pays for."""
-        return self.status is DatabaseStatus.FAILED and not self.forgiven
+        return self.status is _FAILED and not self.forgiven
 
     @property
     def failing(self) -> bool:
         """Whether a failure was reported of an attempt that has not had its last word."""
         return self.open and self.failure is not None
+
+
+_INDEX = {name: index for index, name in enumerate(DatabaseState._fields)}
 
 
 class Wave(NamedTuple):

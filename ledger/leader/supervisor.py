@@ -135,7 +135,7 @@ class Supervisor:
         """Say who leads, and load what is unsettled as if it were heard now."""
         await self._say_taken(name, host)
         position = await self._reads.caught_up()
-        self._roster.load(await self._reads.records(), await self._reads.latest_orders())
+        self._roster.load(await self._reads.fleet())
         self._loaded.set()
         rollouts = [f"rollout-{one}" for one in await self._reads.unsettled_rollouts()]
         checks = [f"check-{one}" for one in await self._reads.recent_checks()]

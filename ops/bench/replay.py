@@ -56,8 +56,8 @@ from ledger.contracts.reports import (
     Verdict,
 )
 from ledger.store.install import install
-from ledger.store.views.advance import FOLD_BATCH, READ_LOG, fold_rows, rebuild
-from ledger.store.views.patches import Batch
+from ledger.store.views.advance import FOLD_BATCH, READ_LOG, read, rebuild
+from ledger.store.views.projection import Projection
 from ledger.store.views.replay import replay
 from migrations.gc_tuning import without_collector
 
@@ -147,11 +147,12 @@ async def _floor(connection: asyncpg.Connection[asyncpg.Record], events: int) ->
 
 async def _fold(connection: asyncpg.Connection[asyncpg.Record], events: int) -> None:
     """What replay adds to the floor before it writes: the rules of every read model."""
-    after = 0
+    after, projection = 0, Projection()
     with without_collector():
         while after < events:
-            rows = await connection.fetch(READ_LOG, after, events, FOLD_BATCH)
-            after = fold_rows(rows, after, Batch())
+            for recorded in read(await connection.fetch(READ_LOG, after, events, FOLD_BATCH)):
+                projection.take(recorded)
+                after = recorded.position
 
 
 async def _replay(connection: asyncpg.Connection[asyncpg.Record], events: int) -> None:

@@ -1,32 +1,32 @@
 """Moves the read models along the log, live or beside it.
 
 ```
-read_model_position ──lock──▶ read the log behind it ──patches──▶ merge ──▶ write ──▶ move
+read_model_position ──lock──▶ read the log behind it ──▶ load the rows concerned
+                                    move ◀── write what changed ◀── fold ◀┘
 ```
 
 All of it in one transaction, so any number of processes may call `advance`: one works, the others
-wait and then find nothing left to do. An event that cannot be read stops it there; nothing is ever
-skipped.
+wait and then find nothing left to do. Nothing is kept in memory from one call to the next. An event
+that cannot be read stops it there; nothing is ever skipped.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+from uuid import UUID
 
 import asyncpg
 
-from ledger.contracts.envelope import UnknownMessage, decode
-from ledger.contracts.reports import Event
+from ledger.contracts.envelope import Metadata, Recorded, UnknownMessage, decode, decode_metadata
+from ledger.contracts.events import MigrationOrdered, RollbackOrdered
+from ledger.contracts.reports import REPORTS, Event
 from ledger.store.connections import Connection
 from ledger.store.log.decode import decode_again
-from ledger.store.views.patches import Batch
-from ledger.store.views.projected_rows import EventPlace
-from ledger.store.views.projections import databases_of, patches
-from ledger.store.views.rebuild import CopiedNames, Filling
-from ledger.store.views.table_sql import LIVE
-from ledger.store.views.tables import TABLES
-from ledger.store.views.write import write
+from ledger.store.views.projection import Projection, keys_of
+from ledger.store.views.storage import copy, load, write
+from ledger.store.views.tables import DATABASE_EVENT, FOLDED, LIVE, SHADOW, TABLES
 from migrations.gc_tuning import without_collector
 
 BATCH = 1000
@@ -34,7 +34,7 @@ BATCH = 1000
 FOLD_BATCH = 2000
 """Events read at once when the whole log is folded: some megabytes."""
 HELD_ROWS = 300_000
-"""Rows merged in memory before they are written then: about two hundred megabytes."""
+"""Rows held in memory before they are written and forgotten: some hundred megabytes."""
 
 POSITION = "SELECT position FROM ledger.read_model_position"
 LOCK_POSITION = "SELECT position FROM ledger.read_model_position FOR UPDATE"
@@ -44,10 +44,33 @@ READ_LOG = """
     SELECT position, stream, recorded_by, recorded_at, metadata, type, schema_version, body
     FROM ledger.log WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
 """
-"""The first five are a `EventPlace`."""
 
 RebuildProgress = Callable[[int, int], None]
 """Hears the position reached and the position to reach."""
+Named = Sequence[tuple[str, int]]
+"""Databases and the positions of events that name them, in the order of the log."""
+UNREAD = frozenset({*REPORTS, MigrationOrdered, RollbackOrdered})
+"""Orders and reports are most of a log, and no row is made of their metadata."""
+UNSAID, UNNAMED, UNNUMBERED = Metadata(), UUID(int=0), 0
+"""Stand for what was not read: no row is made of an event's id or number in its stream either."""
+
+
+class Names(Protocol):
+    """What becomes of the rows of `database_event` when the whole log is folded."""
+
+    async def take(self, named: Named, reached: int) -> None:
+        """Take all rows up to the position `reached` that were not taken yet."""
+
+
+class CopiedNames:
+    """Rows of `database_event` written into the live table."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def take(self, named: Named, reached: int) -> None:
+        """Write these."""
+        await copy(self._connection, LIVE, DATABASE_EVENT, named)
 
 
 async def advance(connection: Connection, limit: int = BATCH) -> int:
@@ -59,12 +82,17 @@ async def advance(connection: Connection, limit: int = BATCH) -> int:
     async with connection.transaction():
         position: int = await connection.fetchval(LOCK_POSITION)
         head: int = await connection.fetchval(HEAD) or 0
-        batch = Batch()
-        rows = await connection.fetch(READ_LOG, position, head, limit)
-        reached = fold_rows(rows, position, batch, decode_again)
-        if reached != position:
-            await write(connection, LIVE, batch)
-            await connection.execute(MOVE_POSITION, reached)
+        events = read(await connection.fetch(READ_LOG, position, head, limit), decode_again)
+        if not events:
+            return position
+        projection = Projection()
+        await load(connection, LIVE, projection, keys_of(events))
+        for recorded in events:
+            projection.take(recorded)
+        await write(connection, LIVE, projection)
+        await copy(connection, LIVE, DATABASE_EVENT, projection.named)
+        reached = events[-1].position
+        await connection.execute(MOVE_POSITION, reached)
         return reached
 
 
@@ -87,67 +115,80 @@ async def rebuild(connection: Connection, progress: RebuildProgress | None = Non
         head: int = await connection.fetchval(HEAD) or 0
         for table in TABLES:
             await connection.execute(f"DELETE FROM {LIVE}.{table.name}")  # noqa: S608  ours
-        filling = Filling(connection, LIVE, CopiedNames(connection, LIVE))
-        await fold(connection, filling, head, progress)
+        await fold(connection, LIVE, CopiedNames(connection), head, progress)
         await connection.execute(MOVE_POSITION, head)
         return head
 
 
 async def fold(
-    connection: Connection, filling: Filling, upto: int, progress: RebuildProgress | None = None
+    connection: Connection,
+    schema: str,
+    names: Names,
+    upto: int,
+    progress: RebuildProgress | None = None,
 ) -> int:
-    """Fold the log from its beginning into the tables of `filling`; the position reached.
+    """Fold the log from its beginning into the empty tables of `schema`; the position reached.
 
-    Raises `UnknownMessage` for an event that cannot be read.
+    Every row stays in memory as long as there are not too many; written and forgotten, a row is
+    loaded again when an event concerns it. Raises `UnknownMessage` for an event that cannot be
+    read.
     """
-    position, batch = 0, Batch()
+    position, projection, whole = 0, Projection(), True
     with without_collector():
         rows = await connection.fetch(READ_LOG, position, upto, FOLD_BATCH)
         while rows:
             last: int = rows[-1]["position"]
-            # The server reads on while these rows are folded.
-            following = asyncio.create_task(connection.fetch(READ_LOG, last, upto, FOLD_BATCH))
+            events = [] if whole else read(rows)
+            await load(connection, schema, projection, keys_of(events))
+            # The server reads on while these events are folded.
+            following = asyncio.create_task(
+                connection.fetch(READ_LOG, last, upto, FOLD_BATCH), name="read-on"
+            )
             await asyncio.sleep(0)
             try:
-                position = fold_rows(rows, position, batch)
+                events = events or read(rows)
+                for recorded in events:
+                    projection.take(recorded)
             finally:
                 rows = await following
+            position = events[-1].position
             if position != last:
+                # It could not be read to its end; read again, the first event says why.
                 rows = await connection.fetch(READ_LOG, position, upto, FOLD_BATCH)
-            if len(batch) >= HELD_ROWS:
-                await filling.take(batch, position, last=False)
-                batch = Batch()
+            if len(projection) >= HELD_ROWS:
+                await names.take(projection.named, position)
+                await write(connection, schema, projection)
+                if whole and schema == SHADOW:
+                    for table in FOLDED:
+                        await connection.execute(table.make_key())
+                projection, whole = Projection(), False
             if progress is not None:
                 progress(position, upto)
-        await filling.take(batch, position, last=True)
+        await names.take(projection.named, position)
+        await write(connection, schema, projection)
         # The collector, once back, would walk through everything that is still held.
-        del batch, rows
+        del projection, rows
     return position
 
 
-def fold_rows(
-    rows: Iterable[asyncpg.Record],
-    after: int,
-    batch: Batch,
-    opened: Callable[[str, int, bytes], Event] = decode,
-) -> int:
-    """Merge what these rows of the log say into `batch`; the position of the last one read.
+def read(
+    rows: Iterable[asyncpg.Record], opened: Callable[[str, int, bytes], Event] = decode
+) -> list[Recorded]:
+    """The events in these rows of the log, up to the first that cannot be read.
 
     `opened` makes an event of its type, schema version and body; what others of this process have
     just read need not be decoded again.
-    Raises `UnknownMessage` when the very first one cannot be read, else stops before it.
+    Raises `UnknownMessage` when the very first one cannot be read.
     """
-    reached = after
+    events: list[Recorded] = []
     for row in rows:
-        place = EventPlace._make(row[:5])
+        position, stream, by, at, metadata, kind, version, body = row
         try:
-            event = opened(*row[5:])
+            event = opened(kind, version, body)
+            said = UNSAID if type(event) in UNREAD else decode_metadata(metadata)
         except UnknownMessage:
-            if reached == after:
+            if not events:
                 raise
             break
-        batch.add(patches(event, place))
-        reached = place.position
-        for database in databases_of(event):
-            batch.named.append((database, reached))
-    return reached
+        events.append(Recorded(position, stream, UNNUMBERED, UNNAMED, event, said, by, at))
+    return events

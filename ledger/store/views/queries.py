@@ -1,4 +1,4 @@
-"""The queries of status, lists and orders, over the tables that `projecting` writes.
+"""The queries of status, lists and orders, over the tables that `advance` writes.
 
 They read what has been projected; whoever needs his own append in the answer calls `caught_up`
 first.
@@ -6,39 +6,19 @@ first.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import asyncpg
 from pydantic import TypeAdapter
 
-from ledger.contracts.registry import (
-    Connection,
-    DatabaseIdentity,
-    Expected,
-    FailureDetail,
-    MigrationRef,
-    Mode,
-    Step,
-)
-from ledger.contracts.reports import JournalEntry, Rights
-from ledger.domain.fleet import DatabaseRecord, FleetStatus
+from ledger.contracts.registry import Expected, MigrationRef, Mode, Step
+from ledger.domain.fleet import DatabaseRecord
 from ledger.store.connections import Pool
 from ledger.store.queries import load
 from ledger.store.views import advance
-from ledger.store.views.rows import (
-    AppliedRow,
-    AttemptRow,
-    BundleRow,
-    DatabaseVersions,
-    FleetRow,
-    InspectionRow,
-    LatestOrder,
-    RolloutDatabaseRow,
-    RolloutRow,
-    VersionRow,
-)
+from ledger.store.views.columns import to_fleet
+from ledger.store.views.rows import AppliedRow, BundleRow, DatabaseVersions, FleetRow, RolloutRow
 
 QUERIES = load("views/queries.sql")
 PAGE = 1000
@@ -46,8 +26,6 @@ PAGE = 1000
 
 _MIGRATIONS = TypeAdapter(tuple[MigrationRef, ...])
 _STEPS = TypeAdapter(tuple[Step, ...])
-_ENTRIES = TypeAdapter(tuple[JournalEntry, ...])
-_FAILURE = tuple(FailureDetail.model_fields)
 
 
 class ReadModels:
@@ -71,7 +49,7 @@ class ReadModels:
 
     async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
         """These databases, or the whole fleet with its retired ones."""
-        return [_fleet_row(row) for row in await self._fetch("fleet", databases)]
+        return [to_fleet(row) for row in await self._fetch("fleet", databases)]
 
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
         """The same in the words of the domain, with what the next order expects."""
@@ -80,15 +58,6 @@ class ReadModels:
     async def expected(self, databases: Sequence[str]) -> dict[str, Expected]:
         """What the next order of each of these registered databases expects to find."""
         return {record.database: record.expected for record in await self.records(databases)}
-
-    async def latest_orders(self) -> list[LatestOrder]:
-        """What was last ordered of each registered database."""
-        return [LatestOrder(*row) for row in await self._fetch("latest_orders")]
-
-    async def bundle(self, digest: str) -> BundleRow | None:
-        """A bundle by its digest or an unambiguous beginning of it."""
-        rows = await self._fetch("bundle", digest)
-        return _bundle_row(rows[0]) if len(rows) == 1 else None
 
     async def latest_bundle(self) -> BundleRow | None:
         """The bundle registered last."""
@@ -108,6 +77,19 @@ class ReadModels:
     ) -> list[RolloutRow]:
         """Rollouts, newest first; `before` is the `planned_position` to go on from."""
         return await self._rollouts(None, statuses, before, limit)
+
+    async def _rollouts(
+        self,
+        ids: Sequence[str] | None,
+        statuses: Sequence[str] | None,
+        before: int | None,
+        limit: int,
+    ) -> list[RolloutRow]:
+        rows = await self._fetch("rollouts", statuses, before, limit, ids)
+        counts: dict[str, dict[tuple[int, str], int]] = {row["rollout"]: {} for row in rows}
+        for count in await self._fetch("rollout_counts", list(counts)):
+            counts[count["rollout"]][(count["wave"], count["state"])] = count["databases"]
+        return [_rollout_row(row, counts[row["rollout"]]) for row in rows]
 
     async def unfinished_rollouts(self) -> list[str]:
         """Rollouts that have not ended, oldest first."""
@@ -144,46 +126,11 @@ class ReadModels:
             found.setdefault(row["database"], row["rollout"])
         return found
 
-    async def rollout_databases(
-        self,
-        rollout: str,
-        states: Sequence[str] | None = None,
-        after: tuple[int, str] | None = None,
-        limit: int = PAGE,
-    ) -> list[RolloutDatabaseRow]:
-        """A page of a rollout's databases; `after` is the (wave, database) to go on from."""
-        wave, database = after or (None, None)
-        rows = await self._fetch("rollout_databases", rollout, states, wave, database, limit)
-        return [_rollout_database_row(row) for row in rows]
-
-    async def attempts(
-        self, *, rollout: str | None = None, database: str | None = None
-    ) -> list[AttemptRow]:
-        """Every attempt of a rollout or on a database, oldest first."""
-        rows = await self._fetch("attempts", rollout, database)
-        return [AttemptRow(**dict(row) | {"mode": Mode(row["mode"])}) for row in rows]
-
     async def applied(
         self, databases: Sequence[str] | None = None, versions: Sequence[str] | None = None
     ) -> list[AppliedRow]:
         """What is known of these migrations on these databases."""
-        return [
-            AppliedRow(**dict(row)) for row in await self._fetch("applied", databases, versions)
-        ]
-
-    async def version_matrix(
-        self, versions: Iterable[str] = (), databases: Sequence[str] | None = None
-    ) -> list[VersionRow]:
-        """Each migration across the fleet, first those given, in their order, then any other."""
-        size: int = await self._pool.fetchval(QUERIES["fleet_size"], databases)
-        states: dict[str, dict[str, int]] = {version: {} for version in versions}
-        others = sorted(await self._fetch("version_counts", databases), key=_version)
-        for row in others:
-            states.setdefault(row["version"], {})[row["state"]] = row["databases"]
-        return [
-            VersionRow(version, counts, size - sum(counts.values()))
-            for version, counts in states.items()
-        ]
+        return [AppliedRow(*row) for row in await self._fetch("applied", databases, versions)]
 
     async def database_versions(
         self, versions: Sequence[str], databases: Sequence[str] | None = None
@@ -197,56 +144,8 @@ class ReadModels:
             for row in rows
         ]
 
-    async def inspections(self, stream: str) -> list[InspectionRow]:
-        """What a check (`check-<id>`) or a rollout (`rollout-<id>`) saw of its databases."""
-        return [_inspection_row(row) for row in await self._fetch("inspections", stream)]
-
-    async def _rollouts(self, *arguments: Any) -> list[RolloutRow]:
-        rows = await self._fetch("rollouts", *arguments)
-        counts: dict[str, dict[tuple[int, str], int]] = {row["rollout"]: {} for row in rows}
-        for count in await self._fetch("rollout_counts", list(counts)):
-            counts[count["rollout"]][(count["wave"], count["state"])] = count["databases"]
-        return [_rollout_row(row, counts[row["rollout"]]) for row in rows]
-
     async def _fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         return await self._pool.fetch(QUERIES[query], *arguments)
-
-
-def _version(row: asyncpg.Record) -> tuple[int, str]:
-    """Longer numbers are later ones: `9` before `10`."""
-    return len(row["version"]), row["version"]
-
-
-def _fleet_row(row: asyncpg.Record) -> FleetRow:
-    record = DatabaseRecord(
-        database=row["database"],
-        pool=row["pool"],
-        connection=Connection(
-            host=row["host"],
-            port=row["port"],
-            dbname=row["dbname"],
-            user=row["username"],
-            password=row["password_reference"],
-            sslmode=row["sslmode"],
-            schema_name=row["schema_name"],
-            role=row["role"],
-        ),
-        labels=json.loads(row["labels"]),
-        status=FleetStatus(row["status"]),
-        expected=Expected(identity=_identity(row), journal_head=row["journal_head"]),
-    )
-    seen = ("server_version", "last_contact_at", "registered_at", "registered_by")
-    return FleetRow(record, **{name: row[name] for name in seen})
-
-
-def _identity(row: asyncpg.Record) -> DatabaseIdentity | None:
-    if row["identity_uuid"] is None:
-        return None
-    return DatabaseIdentity(
-        uuid=row["identity_uuid"],
-        system_identifier=row["system_identifier"],
-        database_oid=row["database_oid"],
-    )
 
 
 def _bundle_row(row: asyncpg.Record) -> BundleRow:
@@ -256,21 +155,3 @@ def _bundle_row(row: asyncpg.Record) -> BundleRow:
 def _rollout_row(row: asyncpg.Record, counts: Mapping[tuple[int, str], int]) -> RolloutRow:
     read = {"mode": Mode(row["mode"]), "steps": _STEPS.validate_json(row["steps"])}
     return RolloutRow(**dict(row) | read, counts=counts)
-
-
-def _rollout_database_row(row: asyncpg.Record) -> RolloutDatabaseRow:
-    columns = dict(row)
-    failure = {name: columns.pop(f"failure_{name}") for name in _FAILURE}
-    columns["failure"] = FailureDetail(**failure) if failure["kind"] else None
-    columns["mode"] = Mode(row["mode"]) if row["mode"] else None
-    return RolloutDatabaseRow(**columns)
-
-
-def _inspection_row(row: asyncpg.Record) -> InspectionRow:
-    columns = dict(row)
-    for name in ("identity_uuid", "system_identifier", "database_oid"):
-        columns.pop(name)
-    columns["identity"] = _identity(row)
-    columns["rights"] = Rights.model_validate_json(row["rights"]) if row["rights"] else None
-    columns["entries"] = _ENTRIES.validate_json(row["entries"]) if row["entries"] else ()
-    return InspectionRow(**columns)

@@ -18,10 +18,8 @@ import asyncpg
 from asyncpg.cursor import Cursor
 
 from ledger.store.connections import Connection
-from ledger.store.views.advance import HEAD, POSITION, RebuildProgress, fold
-from ledger.store.views.rebuild import SHADOWED, Filling, Named
-from ledger.store.views.table_sql import SHADOW, count_sql, difference_sql
-from ledger.store.views.tables import DATABASE_EVENT, Table
+from ledger.store.views.advance import HEAD, POSITION, Named, RebuildProgress, fold
+from ledger.store.views.tables import DATABASE_EVENT, FOLDED, SHADOW, Table
 
 SETTINGS = "SET LOCAL jit = off; SET LOCAL work_mem = '128MB'"
 """Compiling these few statements costs more than it saves; sorting in files costs twice."""
@@ -84,15 +82,15 @@ async def replay(connection: Connection, progress: RebuildProgress | None = None
         position: int = await connection.fetchval(POSITION)
         head: int = await connection.fetchval(HEAD) or 0
         names = ComparedNames(connection)
-        filling = Filling(connection, SHADOW, names)
-        await filling.make_shadows()
-        reached = await fold(connection, filling, position, progress)
+        for table in FOLDED:
+            await connection.execute(table.make_shadow())
+        reached = await fold(connection, SHADOW, names, position, progress)
         await names.finish()
         found = [] if reached == position else [_beyond_the_log(position)]
         rows, more = {DATABASE_EVENT.name: names.rows}, False
         listed = [names.differences]
-        for table in SHADOWED:
-            rows[table.name] = await connection.fetchval(count_sql(table))
+        for table in FOLDED:
+            rows[table.name] = await connection.fetchval(table.count())
             listed.append(await _differences(connection, table))
         for differences in listed:
             more = more or len(differences) > SHOWN_AT_MOST
@@ -154,7 +152,7 @@ class ComparedNames:
 
 
 async def _differences(connection: Connection, table: Table) -> list[Difference]:
-    rows = await connection.fetch(difference_sql(table), SHOWN_AT_MOST + 1)
+    rows = await connection.fetch(table.differences(), SHOWN_AT_MOST + 1)
     return [
         _difference(table, {name: row[name] for name in table.key}, row["live"], row["replayed"])
         for row in rows

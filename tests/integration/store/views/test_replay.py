@@ -12,12 +12,28 @@ from hypothesis import strategies as st
 
 from ledger.contracts import events as e
 from ledger.contracts.envelope import UnknownMessage
+from ledger.contracts.events import (
+    DatabaseSuspended,
+    InspectionOrdered,
+    Purpose,
+    RetryRequested,
+    RolloutAborted,
+    RolloutPaused,
+    RolloutStarted,
+    WaveOpened,
+)
+from ledger.contracts.registry import Mode
+from ledger.contracts.reports import AttemptFinished, Event, Verdict
+from ledger.domain.rollout import fold
+from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.store.log.log import NewEvent
 from ledger.store.views.advance import advance, catch_up, rebuild
+from ledger.store.views.columns import to_state
 from ledger.store.views.replay import Difference, DifferenceKind, Replayed, replay
-from ledger.store.views.tables import TABLES
+from ledger.store.views.tables import ROLLOUT_DATABASE, TABLES
 from tests.integration.store.views.conftest import Ledger
-from tests.support.histories import Move, Story
+from tests.integration.store.views.test_queries import fleet_of, order, plan
+from tests.support.histories import MOMENT, Move, Story, connection
 
 SMALL = st.integers(0, 11)
 MOVES = st.lists(st.tuples(st.integers(0, 25), SMALL, SMALL, SMALL), min_size=5, max_size=60)
@@ -39,6 +55,20 @@ async def project(ledger: Ledger, limit: int) -> None:
         before = -1
         while (reached := await advance(connection, limit)) != before:
             before = reached
+
+
+async def kept(ledger: Ledger, rollout: str) -> dict[str, DatabaseState]:
+    """The states of a rollout's databases, as they stand in rows."""
+    columns = ROLLOUT_DATABASE.read
+    sql = f"SELECT {columns} FROM ledger.rollout_database AS t WHERE rollout = $1"
+    return {row["database"]: to_state(row) for row in await ledger.pool.fetch(sql, rollout)}
+
+
+async def folded(ledger: Ledger, rollout: str) -> dict[str, DatabaseState]:
+    """The same states, as the domain folds them from the log."""
+    state = fold(None, await ledger.history.rollout(rollout))
+    assert state is not None
+    return {one.database: one for one in state.databases()}
 
 
 async def replayed(ledger: Ledger) -> Replayed:
@@ -115,12 +145,101 @@ async def test_each_database_of_a_retry_keeps_the_command_of_its_own_order(
         await ledger.append(stream, event)
     await ledger.models.caught_up()
 
-    rows = await ledger.pool.fetch("SELECT database, command FROM ledger.planned_database")
+    rows = await ledger.pool.fetch("SELECT database, command FROM ledger.rollout_database")
 
     assert {row["database"]: row["command"] for row in rows} == {
         order.database: order.command for order in story.orders
     }
     assert len(story.orders) == databases
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(moves=MOVES, limit=st.integers(1, 9))
+async def test_rows_hold_all_that_the_domain_folds_however_the_log_was_cut(
+    ledger: Ledger, moves: list[Move], limit: int
+) -> None:
+    story = Story(f"s{next(NAMES)}")
+    for stream, event in story.tell([(0, 1, 1, 1), (3, 1, 1, 0), *moves]):
+        await ledger.append(stream, event)
+    await project(ledger, limit)
+
+    for rollout in story.rollouts:
+        assert await kept(ledger, rollout) == await folded(ledger, rollout)
+
+
+@pytest.mark.parametrize("limit", [1, 1000])
+async def test_databases_that_are_retried_together_keep_each_its_own_command(
+    ledger: Ledger, limit: int
+) -> None:
+    names = [f"db-{number}" for number in range(6)]
+    await fleet_of(ledger, *names)
+    await plan(ledger, "r1", *names)
+    asked = RetryRequested(rollout="r1", databases=tuple(names))
+    await ledger.append("rollout-r1", asked)
+    commands = {name: await order(ledger, "r1", name) for name in names}
+    await project(ledger, limit)
+
+    rows = await ledger.pool.fetch("SELECT database, command FROM ledger.rollout_database")
+
+    assert {row["database"]: row["command"] for row in rows} == commands
+    assert (await replayed(ledger)).agrees
+
+
+async def test_a_report_on_a_rollout_that_ended_long_ago_finds_its_state_again(
+    ledger: Ledger,
+) -> None:
+    await fleet_of(ledger, "acme")
+    await plan(ledger, "r1", "acme")
+    command = await order(ledger, "r1", "acme")
+    await ledger.append("rollout-r1", RolloutAborted(rollout="r1", cancel=True))
+    await project(ledger, 1000)
+    late = AttemptFinished(
+        database="acme",
+        command=command,
+        attempt=1,
+        mode=Mode.UP,
+        verdict=Verdict.CANCELLED,
+        changed=0,
+        journal_head="head",
+    )
+    await ledger.append("rollout-r1/reports", late)
+    await project(ledger, 1000)
+
+    assert await kept(ledger, "r1") == await folded(ledger, "r1")
+    assert (await kept(ledger, "r1"))["acme"].status is DatabaseStatus.FAILED
+    assert (await replayed(ledger)).agrees
+
+
+@pytest.mark.parametrize(
+    ("stream", "event"),
+    [
+        ("rollout-never-planned", RolloutStarted(rollout="never-planned")),
+        ("rollout-never-planned/reports", RolloutStarted(rollout="never-planned")),
+        ("rollout-r1", WaveOpened(rollout="r1", wave=7)),
+        ("rollout-r1", DatabaseSuspended(database="acme")),
+        ("rollout-r1", RolloutPaused(rollout="r9")),
+        ("fleet", DatabaseSuspended(database="never-registered")),
+        ("check-c9", InspectionOrdered(
+            stream="check-c9", database="acme", pool="main", command=uuid4(), attempt=1, term=1,
+            purpose=Purpose.CHECK, connection=connection(1), expires_at=MOMENT,
+        )),
+    ],
+)  # fmt: skip
+async def test_what_makes_no_sense_where_it_stands_stops_no_projection(
+    ledger: Ledger, stream: str, event: Event
+) -> None:
+    await fleet_of(ledger, "acme", "bolt")
+    await plan(ledger, "r1", "acme", "bolt")
+    await ledger.append(stream, event)
+    await order(ledger, "r1", "bolt")
+    await project(ledger, 1)
+
+    assert (await kept(ledger, "r1"))["bolt"].status is DatabaseStatus.ORDERED
+    assert (await replayed(ledger)).agrees
 
 
 @pytest.mark.parametrize("limit", [1, 5, 1000])
@@ -167,8 +286,8 @@ async def test_a_long_history_leaves_rows_in_every_table_and_agrees(
         ("UPDATE ledger.rollout SET why = 'never'", "rollout", DifferenceKind.CHANGED, ("why",)),
         ("DELETE FROM ledger.rollout", "rollout", DifferenceKind.MISSING, ()),
         (
-            "INSERT INTO ledger.planned_database (rollout, database, wave) VALUES ('x', 'y', 1)",
-            "planned_database",
+            "INSERT INTO ledger.rollout_database VALUES ('x', 'y', 1, 'failed', NULL, false, '{}')",
+            "rollout_database",
             DifferenceKind.SURPLUS,
             (),
         ),

@@ -1,0 +1,135 @@
+"""What the ledger believes of a database: what the fleet says, and what orders and reports teach.
+
+```
+registered ─▶ nothing is known ─ a first contact, a look ─▶ identity, journal's head
+    ▲                                                          │ the answer to the latest order
+    └────────── repointed, reinstated: all is forgotten ◀──────┘ moves the head
+```
+
+What is known is never overwritten by what merely was seen: a difference must show. The journal's
+head is an exception: it moves with every attempt that was let in. Answers to what was ordered
+before a database was repointed or reinstated speak of another journal.
+
+The leader keeps these beliefs in memory, because an order carries them and may not wait for a
+query; the views keep them in rows. Both fold with this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from ledger.contracts.events import (
+    DatabaseRegistered,
+    DatabaseReinstated,
+    DatabaseRepointed,
+    MigrationOrdered,
+    RollbackOrdered,
+)
+from ledger.contracts.registry import DatabaseIdentity, Expected
+from ledger.contracts.reports import (
+    AttemptFinished,
+    DatabaseIdentified,
+    DatabaseInspected,
+    Event,
+    Verdict,
+)
+
+REFUSED = Verdict.REFUSED
+"""Looked up once. Every other verdict is of an attempt that believed the journal that it read."""
+
+
+UNREAD = "unreachable"
+"""The failure kind of an answer for which no journal could be asked."""
+
+
+class Belief(NamedTuple):
+    """What is believed of a registered database.
+
+    `command` is the latest one ordered since the database was registered, repointed or reinstated:
+    only its answer moves the journal's head, because an earlier one may speak of another journal.
+    `unanswered` says that an order of ours may have moved the head, or be about to; `doubted` that
+    one before the latest may have.
+    """
+
+    identity: DatabaseIdentity | None = None
+    journal_head: str | None = None
+    command: UUID | None = None
+    unanswered: bool = False
+    doubted: bool = False
+
+    @property
+    def expected(self) -> Expected:
+        """What the next order expects to find."""
+        return Expected(identity=self.identity, journal_head=self.journal_head)
+
+
+NOTHING = Belief()
+"""What is believed of a database that was never met."""
+
+
+def learn(belief: Belief, event: Event) -> Belief:
+    """What is believed of a registered database after an event that names it."""
+    rule = TAUGHT.get(type(event))
+    return belief if rule is None else rule(belief, event)
+
+
+def tells_the_head(report: AttemptFinished) -> bool:
+    """Whether an attempt's last word says where the journal is."""
+    return report.journal_head is not None and report.verdict is not REFUSED
+
+
+def leaves_in_doubt(report: AttemptFinished) -> bool:
+    """Whether the journal may have moved without this last word knowing how far."""
+    unread = report.failure is not None and report.failure.kind == UNREAD
+    return report.journal_head is None and (report.verdict is Verdict.FAILED or unread)
+
+
+def _forgotten(belief: Belief, event: Event) -> Belief:
+    return NOTHING
+
+
+def _ordered(belief: Belief, order: MigrationOrdered | RollbackOrdered) -> Belief:
+    """The answers of the orders before it, if they are missing, count no more."""
+    identity, head = belief.identity, belief.journal_head
+    return Belief(identity, head, order.command, True, belief.unanswered)
+
+
+def _finished(belief: Belief, report: AttemptFinished) -> Belief:
+    """The last word on the latest order: only one that tells the head ends older doubts.
+
+    One that worked, or may have, and does not tell the head raises a new one.
+    """
+    if belief.command != report.command:
+        return belief
+    if not tells_the_head(report):
+        doubted = belief.doubted or leaves_in_doubt(report)
+        return belief._replace(unanswered=doubted, doubted=doubted)
+    return Belief(belief.identity, report.journal_head, belief.command)
+
+
+def _identified(belief: Belief, report: DatabaseIdentified) -> Belief:
+    return belief if belief.identity else belief._replace(identity=report.identity)
+
+
+def _inspected(belief: Belief, report: DatabaseInspected) -> Belief:
+    if not report.reachable:
+        return belief
+    return belief._replace(
+        identity=belief.identity or report.identity,
+        journal_head=report.journal_head if belief.journal_head is None else belief.journal_head,
+    )
+
+
+TAUGHT: dict[type[Event], Callable[[Belief, Any], Belief]] = {
+    DatabaseRegistered: _forgotten,
+    DatabaseRepointed: _forgotten,
+    DatabaseReinstated: _forgotten,
+    MigrationOrdered: _ordered,
+    RollbackOrdered: _ordered,
+    AttemptFinished: _finished,
+    DatabaseIdentified: _identified,
+    DatabaseInspected: _inspected,
+}
+"""Only these teach something, or make it forgotten."""

@@ -1,0 +1,216 @@
+"""How what is folded stands in the columns of a row, and how it comes back from there."""
+
+from __future__ import annotations
+
+import json
+from itertools import compress
+from operator import attrgetter, is_not
+from typing import Any
+
+import asyncpg
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from ledger.contracts.envelope import Recorded
+from ledger.contracts.events import BundleRegistered, RolloutPlanned
+from ledger.contracts.registry import Connection, DatabaseIdentity
+from ledger.domain.belief import Belief
+from ledger.domain.checks import Lookup
+from ledger.domain.fleet import DatabaseRecord, FleetStatus
+from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
+from ledger.store.views.projection import RolloutRows
+from ledger.store.views.rows import FleetRow, LookRow
+
+Columns = tuple[Any, ...]
+"""The values of a row, in the order of its table."""
+
+_STATE = TypeAdapter(DatabaseState)
+_OWN = frozenset({"database", "wave", "status", "command", "again"})
+"""What has a column of its own; the rest of a state is `details`."""
+_OTHERS = tuple(name for name in DatabaseState._fields if name not in _OWN)
+_BEGINNING = tuple(map(DatabaseState._field_defaults.get, _OTHERS))
+"""Such a value is one object wherever it comes from: nothing, no, zero, or what is empty."""
+_others = attrgetter(*_OTHERS)
+
+
+def of_state(rollout: str, state: DatabaseState) -> Columns:
+    """A database of a rollout. `details` leaves out what is as it was in the beginning."""
+    values = _others(state)
+    changed = compress(zip(_OTHERS, values, strict=True), map(is_not, values, _BEGINNING))
+    kept = to_json(dict(changed)).decode()
+    return (
+        rollout, state.database, state.wave, state.status, state.command, state.again, kept,
+    )  # fmt: skip
+
+
+def to_state(row: asyncpg.Record) -> DatabaseState:
+    """The state that such a row was made of."""
+    own = {
+        "database": row["database"],
+        "wave": row["wave"],
+        "status": row["state"],
+        "command": row["command"],
+        "again": row["again"],
+    }
+    return _STATE.validate_json(to_json(json.loads(row["details"]) | own))
+
+
+def of_fleet(database: str, row: FleetRow) -> Columns:
+    """A registered database."""
+    record, belief = row.registered, row.belief
+    connection, identity = record.connection, belief.identity
+    return (
+        database,
+        record.status,
+        record.pool,
+        connection.host,
+        connection.port,
+        connection.dbname,
+        connection.user,
+        connection.password,
+        connection.sslmode,
+        connection.schema_name,
+        connection.role,
+        json.dumps(dict(record.labels)),
+        identity.uuid if identity else None,
+        identity.system_identifier if identity else None,
+        identity.database_oid if identity else None,
+        belief.journal_head,
+        belief.command,
+        belief.unanswered,
+        belief.doubted,
+        *row[2:],
+    )
+
+
+def to_fleet(row: asyncpg.Record) -> FleetRow:
+    """What such a row was made of."""
+    identity = None
+    if row["identity_uuid"] is not None:
+        identity = DatabaseIdentity(
+            uuid=row["identity_uuid"],
+            system_identifier=row["system_identifier"],
+            database_oid=row["database_oid"],
+        )
+    record = DatabaseRecord(
+        database=row["database"],
+        pool=row["pool"],
+        connection=Connection(
+            host=row["host"],
+            port=row["port"],
+            dbname=row["dbname"],
+            user=row["username"],
+            password=row["password_reference"],
+            sslmode=row["sslmode"],
+            schema_name=row["schema_name"],
+            role=row["role"],
+        ),
+        labels=json.loads(row["labels"]),
+        status=FleetStatus(row["status"]),
+    )
+    told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"])
+    return FleetRow(record, Belief(identity, *told), *(row[name] for name in FleetRow._fields[2:]))
+
+
+def of_bundle(event: BundleRegistered, recorded: Recorded) -> Columns:
+    """A bundle as it was registered."""
+    return (
+        event.bundle,
+        _array(event.migrations),
+        event.source,
+        event.git_commit,
+        event.git_dirty,
+        recorded.position,
+        recorded.recorded_at,
+        recorded.recorded_by,
+    )
+
+
+def of_rollout(rollout: str, rows: RolloutRows) -> Columns:
+    """A rollout; its plan in the words of the event, which is where it comes back from."""
+    draft = rows.draft
+    plan = draft.plan
+    return (
+        rollout,
+        draft.status,
+        draft.rolling,
+        plan.mode,
+        plan.bundle,
+        _array(plan.steps),
+        plan.selection,
+        plan.fleet_position,
+        plan.databases,
+        plan.waves,
+        plan.wave_spec,
+        draft.wave if draft.wave >= 0 else None,
+        plan.in_flight,
+        plan.budget.count,
+        plan.budget.percent,
+        plan.when_spent,
+        plan.expiry_s,
+        plan.deadline_s,
+        rows.planned_position,
+        rows.planned_at,
+        rows.planned_by,
+        rows.reason,
+        rows.ticket,
+        rows.started_at,
+        rows.ended_at,
+        draft.why or None,
+    )
+
+
+def to_rollout(row: asyncpg.Record, plan: RolloutPlanned) -> RolloutRows:
+    """What such a row was made of, without its databases.
+
+    Of a rollout's state there is what the fate of a database depends on, and what is in the row.
+    """
+    state = RolloutState(
+        plan=plan,
+        status=Status(row["status"]),
+        version=0,
+        position=0,
+        planned_at=row["planned_at"],
+        rolling=row["rolling"],
+        why=row["why"] or "",
+        wave=-1 if row["current_wave"] is None else row["current_wave"],
+        waves=tuple(Wave() for _ in range(plan.waves)),
+    )
+    beside = ("planned_position", "planned_by", "reason", "ticket", "started_at", "ended_at")
+    rows = RolloutRows(state, *(row[name] for name in beside))
+    rows.stored, rows.changed = True, False
+    return rows
+
+
+def of_look(key: tuple[str, str], row: LookRow) -> Columns:
+    """A database of a check; what was found there is in the log."""
+    look = row.look
+    return (
+        *key,
+        row.purpose,
+        row.requested_at,
+        look.attempt,
+        look.command,
+        look.asked_position,
+        look.expires_at,
+        look.answered_position,
+        look.answered_at,
+        look.is_read,
+    )
+
+
+def to_look(row: asyncpg.Record) -> LookRow:
+    """What such a row was made of, without the answer: the next event replaces that anyway."""
+    look = Lookup(
+        attempt=row["attempt"],
+        command=row["command"],
+        asked_position=row["asked_position"],
+        expires_at=row["expires_at"],
+        answered_at=row["inspected_at"],
+        answered_position=row["inspected_position"],
+    )
+    return LookRow(row["purpose"], row["requested_at"], look)
+
+
+def _array(values: tuple[Any, ...]) -> str:
+    return to_json(values).decode()
