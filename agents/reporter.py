@@ -15,7 +15,6 @@ from agents.outbox import Outbox
 from agents.settings import AgentSettings
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import Metadata, encode, report_id
-from ledger.contracts.registry import DatabaseIdentity, FailureDetail
 from ledger.contracts.reports import (
     AdoptedMigration,
     AttemptFinished,
@@ -32,21 +31,13 @@ from ledger.contracts.reports import (
     MigrationSkipped,
     OutsideChangeFound,
     Report,
-    Verdict,
 )
 from ledger.contracts.wire import encode_report
 from ledger.telemetry import current_context
 from migrations.backfill.progress import ProgressThrottle
+from migrations.model.attempt import Failure, FailureClass, Identity, Verdict
 from migrations.model.migration import Direction, Migration, Statement
-from migrations.model.work import (
-    Adopted,
-    BatchProgress,
-    Failure,
-    Identity,
-    OutsideChange,
-    StepOutcome,
-    StepResult,
-)
+from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOutcome, StepResult
 
 SAME_WAIT = timedelta(seconds=1)
 """Beginnings of a wait that are nearer to each other are one: two clocks measure it."""
@@ -95,9 +86,10 @@ class Reporter:
         *,
         changed: int = 0,
         journal_head: str | None = None,
-        failure: FailureDetail | None = None,
+        failure: Failure | None = None,
     ) -> None:
         """The last word on the command; a refusal is said as such first."""
+        failure = shorten(failure)
         if verdict is Verdict.REFUSED and failure is not None:
             self.say(
                 CommandRefused(database=command.database, command=command.command, failure=failure)
@@ -156,7 +148,7 @@ class Reporter:
                 DatabaseIdentified(
                     database=command.database,
                     command=self._job.id,
-                    identity=identity_of(identity),
+                    identity=identity,
                     server_version=server_version,
                     first_contact=True,
                 )
@@ -295,7 +287,7 @@ def step_report(job: Job, outcome: StepOutcome) -> Report:
                 version=version,
                 direction=direction,
                 checksum=checksum,
-                failure=failure_of(outcome.failure) or unexplained(),
+                failure=shorten(outcome.failure) or unexplained(),
             )
 
 
@@ -311,33 +303,13 @@ def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:
     return list(kept.values())
 
 
-def failure_of(failure: Failure | None) -> FailureDetail | None:
-    """The same failure as a report holds it."""
-    if failure is None:
-        return None
-    statement = failure.statement
-    if statement is not None and len(statement) > STATEMENT_MAX_CHARS:
-        statement = statement[:STATEMENT_MAX_CHARS] + " …"
-    return FailureDetail(
-        kind=failure.kind,
-        message=failure.message,
-        sqlstate=failure.sqlstate,
-        statement=statement,
-        file=failure.file,
-        line=failure.line,
-        blocker=failure.blocker,
-    )
+def shorten(failure: Failure | None) -> Failure | None:
+    """The same failure with no more of its statement than fits well into a message."""
+    return failure and failure.shortened(STATEMENT_MAX_CHARS)
 
 
-def unexplained() -> FailureDetail:
+def unexplained() -> Failure:
     """For a failure that came without a reason, which would be a defect."""
-    return FailureDetail(kind="internal", message="no reason was given; report this as a defect")
-
-
-def identity_of(identity: Identity) -> DatabaseIdentity:
-    """The same identity as a report holds it."""
-    return DatabaseIdentity(
-        uuid=identity.uuid,
-        system_identifier=identity.system_identifier,
-        database_oid=identity.database_oid,
+    return Failure(
+        kind=FailureClass.INTERNAL, message="no reason was given; report this as a defect"
     )

@@ -12,8 +12,8 @@ from agents.job import Job
 from ledger import telemetry
 from ledger.bus.tracing import Attributes
 from ledger.contracts.commands import ApplyCommand
-from ledger.contracts.reports import Verdict
 from ledger.contracts.topics import agents_group
+from migrations.model.attempt import Verdict
 
 CONVENTIONAL = {
     Verdict.DONE: "success",

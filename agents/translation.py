@@ -1,29 +1,17 @@
-"""Between the wire's words and those of `migrations`: pure, field by field."""
+"""What a command asks of a target, and what its journal and a look say about it: pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from agents.reporter import failure_of, identity_of
+from agents.reporter import shorten
 from ledger.contracts.commands import ApplyCommand, InspectCommand
-from ledger.contracts.registry import DatabasePlace, Expected, HistoryFound, HistoryRow, RunLimits
-from ledger.contracts.registry import Mode as OrderedMode
-from ledger.contracts.reports import BackupFound, DatabaseInspected, JournalEntry, Rights
-from migrations.adoption.history import ForeignHistory
+from ledger.contracts.reports import DatabaseInspected, JournalEntry
 from migrations.inspection import Inspection
+from migrations.model.attempt import Mode
+from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Direction, Language, Migration
-from migrations.model.work import (
-    Adoption,
-    Epoch,
-    Expectation,
-    Identity,
-    Limits,
-    Mode,
-    Repair,
-    Resolution,
-    StepOutcome,
-    Work,
-)
+from migrations.model.work import Repair, StepOutcome, Work
 from migrations.running.plan import outcome_of
 from migrations.target.entries import WORDS, State
 
@@ -38,52 +26,21 @@ def work_of(
     return Work(
         command_id=command.command,
         rollout=command.rollout,
-        epoch=Epoch(command.epoch.term, command.epoch.position),
-        mode=Mode(command.mode.value),
+        epoch=command.epoch,
+        mode=command.mode,
         migrations=migrations,
         target=command.connection.schema_name,
-        expectation=expectation_of(command.expected),
+        expectation=command.expected,
         owner=str(command.ledger),
-        resolutions=tuple(
-            Resolution(said.version, said.applied, said.reason) for said in command.resolutions
-        ),
+        resolutions=command.resolutions,
         repairs=tuple(
             Repair(ref.version, (one.checksum,), one.reason)
             for ref in command.migrations
             for one in ref.accepts
         ),
-        adoption=adoption_of(command),
+        adoption=command.adoption,
         out_of_order=command.out_of_order,
         programs=frozenset(programs),
-    )
-
-
-def adoption_of(command: ApplyCommand | InspectCommand) -> Adoption | None:
-    """What an adoption rests on; `None` for all other commands."""
-    said = command.adoption
-    if said is None:
-        return None
-    return Adoption(said.source, said.through, said.table, said.accept_missing)
-
-
-def expectation_of(expected: Expected) -> Expectation:
-    """What the ledger believes of the target."""
-    identity = expected.identity
-    return Expectation(
-        identity=Identity(identity.uuid, identity.system_identifier, identity.database_oid)
-        if identity is not None
-        else None,
-        journal_head=expected.journal_head,
-    )
-
-
-def limits_of(limits: RunLimits) -> Limits:
-    """How patient the run is."""
-    return Limits(
-        lock_timeout_s=limits.lock_timeout_s,
-        statement_timeout_s=limits.statement_timeout_s,
-        retry_for_s=limits.retry_for_s,
-        advisory_wait_s=limits.advisory_wait_s,
     )
 
 
@@ -92,7 +49,7 @@ def journalled(command: ApplyCommand, found: Inspection) -> list[StepOutcome]:
 
     Per migration the command's own entry, or else what holds, if this rollout made it so.
     """
-    direction = Direction.UP if command.mode is OrderedMode.UP else Direction.DOWN
+    direction = Direction.UP if command.mode is Mode.UP else Direction.DOWN
     outcomes = []
     for ref in command.migrations:
         own = [
@@ -115,7 +72,7 @@ def holds(command: ApplyCommand, found: Inspection) -> bool:
         ref.version in latest and latest[ref.version].state is State.APPLIED
         for ref in command.migrations
     ]
-    return all(applied) if command.mode is OrderedMode.UP else not any(applied)
+    return all(applied) if command.mode is Mode.UP else not any(applied)
 
 
 def inspected(
@@ -126,7 +83,6 @@ def inspected(
     A word for which nothing ran (a person's, another tool's) says whether the up section holds,
     and is reported as such.
     """
-    rights = found.rights
     return DatabaseInspected(
         database=command.database,
         command=command.command,
@@ -134,19 +90,11 @@ def inspected(
         tls=found.tls,
         server_version=found.server_version,
         in_recovery=found.in_recovery,
-        identity=identity_of(found.identity) if found.identity is not None else None,
-        place=DatabasePlace(system_identifier=found.place[0], database_oid=found.place[1])
-        if found.place is not None
-        else None,
+        identity=found.identity,
+        place=found.place,
         journal_head=found.journal_head,
         owner=found.owner,
-        rights=Rights(
-            create_schema=rights.create_schema,
-            create_in_target=rights.create_in_target,
-            superuser=rights.superuser,
-        )
-        if rights is not None
-        else None,
+        rights=found.rights,
         entries=tuple(
             JournalEntry(
                 version=entry.migration,
@@ -159,36 +107,7 @@ def inspected(
             )
             for entry in found.latest.values()
         ),
-        failure=failure_of(found.failure),
-        backups=tuple(
-            BackupFound(
-                version=one.version,
-                table=one.table,
-                source=one.source,
-                columns=one.columns,
-                made_at=one.made_at,
-                keep_until=one.keep_until,
-                bytes=one.bytes,
-            )
-            for one in found.backups
-        ),
-        histories=tuple(
-            HistoryFound(
-                tool=one.tool.value,
-                table=one.table,
-                rows=tuple(
-                    HistoryRow(
-                        version=row.version,
-                        name=row.name,
-                        below=row.below,
-                        repeatable=row.repeatable,
-                        checksum=row.checksum,
-                    )
-                    for row in one.rows
-                ),
-                count=one.count,
-                problem=one.problem,
-            )
-            for one in left
-        ),
+        failure=shorten(found.failure),
+        backups=found.backups,
+        histories=tuple(left),
     )

@@ -27,31 +27,27 @@ from uuid import UUID
 from agents.errors import AgentError
 from agents.job import Job, Stop
 from agents.outbox import Outbox
-from agents.reporter import Reporter, failure_of
+from agents.reporter import Reporter
 from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from agents.tracing import CONVENTIONAL, process_span
 from agents.translation import (
-    adoption_of,
-    expectation_of,
     holds,
     inspected,
     journalled,
-    limits_of,
     work_of,
 )
 from ledger import telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
-from ledger.contracts.registry import FailureDetail, Mode
-from ledger.contracts.reports import DatabaseInspected, Verdict
+from ledger.contracts.reports import DatabaseInspected
 from migrations import inspection, runner
 from migrations.adoption import inspect
 from migrations.adoption.outcome import told
 from migrations.errors import IdentityMismatch
 from migrations.inspection import Inspection
 from migrations.model import work
-from migrations.model.work import Failure
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from migrations.target.preconditions import check_expected, outside_changes
 from migrations.target.session import ConnectionSettings
 
@@ -73,7 +69,7 @@ class AttemptRefused(Exception):
     """The agent does not try; why, and how the attempt ends by that."""
 
     verdict: Verdict
-    failure: FailureDetail
+    failure: Failure
 
 
 class Worker:
@@ -153,7 +149,7 @@ class Worker:
         outcome = await runner.run(
             connection,
             work_of(command, job.migrations, self._settings.programs),
-            limits_of(command.limits),
+            command.limits,
             reporter,
         )
         for step in outcome.steps:
@@ -166,7 +162,7 @@ class Worker:
             verdict,
             changed=sum(step.result in CHANGED for step in outcome.steps) + size(outcome.adopted),
             journal_head=outcome.journal_head,
-            failure=failure_of(outcome.failure),
+            failure=outcome.failure,
         )
         return verdict
 
@@ -197,17 +193,17 @@ class Worker:
             reporter.adopted(adopted)
         failures = [one.failure for one in outcomes if one.failure is not None]
         verdict: Verdict
-        failure: FailureDetail | None
+        failure: Failure | None
         if found.failure is not None and ended is Verdict.EXPIRED:
-            verdict, failure = ended, _failure(ended.value, why)
+            verdict, failure = ended, Failure(FailureClass(ended.value), why)
         elif found.failure is not None:
-            verdict, failure = Verdict.FAILED, failure_of(_unread(found.failure, why))
-        elif failures and failures[-1].kind != "cancelled":
-            verdict, failure = Verdict.FAILED, failure_of(failures[-1])
+            verdict, failure = Verdict.FAILED, _unread(found.failure, why)
+        elif failures and failures[-1].kind is not FailureClass.CANCELLED:
+            verdict, failure = Verdict.FAILED, failures[-1]
         elif (outcomes and holds(command, found)) or (adopted and command.mode is Mode.ADOPT):
             verdict, failure = Verdict.DONE, None
         else:
-            verdict, failure = ended, _failure(ended.value, why)
+            verdict, failure = ended, Failure(FailureClass(ended.value), why)
         reporter.finished(
             command,
             verdict,
@@ -227,7 +223,7 @@ class Worker:
         schema = command.connection.schema_name
         found = await inspection.inspect(connection, schema)
         looks = command.purpose is Purpose.ADOPT and found.failure is None
-        wanted = adoption_of(command)
+        wanted = command.adoption
         left = await inspect.histories_in(connection, schema, wanted) if looks else ()
         reporter.inspected(inspected(command, found, left))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
@@ -237,13 +233,13 @@ class Worker:
         self._check_epoch(command)
         if job.refusal or len(job.migrations) != len(command.migrations):
             why = job.refusal or "its texts did not arrive in time"
-            raise AttemptRefused(Verdict.REFUSED, _failure("checksum", why))
+            raise AttemptRefused(Verdict.REFUSED, Failure(FailureClass.CHECKSUM, why))
 
     def _check_expiry(self, command: InspectCommand) -> None:
         if command.expires_at <= self._clock():
             when = command.expires_at.isoformat()
             raise AttemptRefused(
-                Verdict.EXPIRED, _failure("expired", f"to be started before {when}")
+                Verdict.EXPIRED, Failure(FailureClass.EXPIRED, f"to be started before {when}")
             )
 
     def _check_epoch(self, command: ApplyCommand) -> None:
@@ -252,7 +248,7 @@ class Worker:
         highest = self._epochs.get(place, epoch)
         if epoch < highest:
             why = f"epoch {epoch} is older than {highest}, which this agent has worked on"
-            raise AttemptRefused(Verdict.REFUSED, _failure("fence", why))
+            raise AttemptRefused(Verdict.REFUSED, Failure(FailureClass.FENCE, why))
         self._epochs[place] = epoch
         self._epochs.move_to_end(place)
         if len(self._epochs) > EPOCHS_KEPT:
@@ -262,11 +258,13 @@ class Worker:
         try:
             return connection_settings(command.connection, command.database, self._settings)
         except AgentError as error:
-            raise AttemptRefused(Verdict.REFUSED, _failure("reference", str(error))) from None
+            raise AttemptRefused(
+                Verdict.REFUSED, Failure(FailureClass.REFERENCE, str(error))
+            ) from None
 
     def _defect(self, job: Job, reporter: Reporter, error: Exception) -> Verdict:
-        failure = _failure(
-            "internal", f"unexpected {type(error).__name__}; report this as a defect"
+        failure = Failure(
+            FailureClass.INTERNAL, f"unexpected {type(error).__name__}; report this as a defect"
         )
         match job.command:
             case ApplyCommand() as command:
@@ -287,9 +285,9 @@ def size(adopted: work.Adopted | None) -> int:
 
 def _verdict(outcome: work.Outcome) -> Verdict:
     """How the attempt ended; one that was cancelled did not fail, also when the journal says it."""
-    if outcome.failure is not None and outcome.failure.kind == "cancelled":
+    if outcome.failure is not None and outcome.failure.kind is FailureClass.CANCELLED:
         return Verdict.CANCELLED
-    return Verdict(outcome.verdict.value)
+    return outcome.verdict
 
 
 def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> str | None:
@@ -297,7 +295,7 @@ def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> 
 
     `None` where the journal is not the one the ledger knows: the next order has to find that, too.
     """
-    expected = expectation_of(command.expected)
+    expected = command.expected
     try:
         check_expected(found.record, found.identity, expected, command.command)
     except IdentityMismatch:
@@ -306,7 +304,7 @@ def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> 
     return found.journal_head
 
 
-def _not_reached(command: InspectCommand, failure: FailureDetail) -> DatabaseInspected:
+def _not_reached(command: InspectCommand, failure: Failure) -> DatabaseInspected:
     return DatabaseInspected(
         database=command.database, command=command.command, reachable=False, failure=failure
     )
@@ -315,7 +313,3 @@ def _not_reached(command: InspectCommand, failure: FailureDetail) -> DatabaseIns
 def _unread(failure: Failure, why: str) -> Failure:
     text = f"{why}, and what it did before could not be read: {failure.message}"
     return replace(failure, message=text)
-
-
-def _failure(kind: str, message: str) -> FailureDetail:
-    return FailureDetail(kind=kind, message=message)

@@ -17,7 +17,8 @@ from migrations.errors import (
     StandbyRefused,
     TransactionEnded,
 )
-from migrations.model.work import Identity, Limits, Mode, Observer, Work
+from migrations.model.attempt import Identity, Limits, Mode
+from migrations.model.work import Observer, Work
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, queried, text
 from migrations.target.entries import NewEntry, State, entry_about_target, genesis

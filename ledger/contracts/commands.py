@@ -13,23 +13,8 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from ledger.contracts.events import Purpose
-from ledger.contracts.registry import (
-    Adoption,
-    Connection,
-    Expected,
-    MigrationRef,
-    Mode,
-    Resolution,
-    RunLimits,
-    WireValue,
-)
-
-
-class OrderEpoch(WireValue):
-    """The fence of an order: leadership term and log position."""
-
-    term: int
-    position: int
+from ledger.contracts.registry import Connection, MigrationRef, WireValue
+from migrations.model.attempt import Adoption, Epoch, Expectation, Limits, Mode, Resolution
 
 
 class CommandBase(WireValue):
@@ -43,7 +28,7 @@ class CommandBase(WireValue):
     stream: str
     database: str
     pool: str
-    epoch: OrderEpoch
+    epoch: Epoch
     signature: str | None = None
     """Reserved: agents will check it against their own trust root."""
 
@@ -57,8 +42,8 @@ class ApplyCommand(CommandBase):
     mode: Mode
     migrations: tuple[MigrationRef, ...]
     connection: Connection
-    expected: Expected
-    limits: RunLimits
+    expected: Expectation
+    limits: Limits
     expires_at: datetime
     resolutions: tuple[Resolution, ...] = ()
     adoption: Adoption | None = None

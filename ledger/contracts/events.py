@@ -30,7 +30,7 @@ from ledger.contracts.fleet_events import (
     FileGone,
     MigrationRegressed,
 )
-from ledger.contracts.registry import Adoption, Connection, Sha256
+from ledger.contracts.registry import Connection, Sha256
 from ledger.contracts.reports import REPORTS, Event
 from ledger.contracts.rollout_events import (
     AttemptTimedOut,
@@ -55,6 +55,7 @@ from ledger.contracts.rollout_events import (
     WavePlanned,
     WhenSpent,
 )
+from migrations.model.attempt import Adoption
 
 __all__ = [
     "BUNDLE",

@@ -8,20 +8,14 @@ was recovered from the journal are metadata.
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import Field
 
-from ledger.contracts.registry import (
-    DatabaseIdentity,
-    DatabasePlace,
-    FailureDetail,
-    HistoryFound,
-    Mode,
-    WireValue,
-)
+from ledger.contracts.registry import WireValue
+from migrations.model.attempt import Backup, DatabasePlace, Failure, Identity, Mode, Rights, Verdict
+from migrations.model.foreign_history import ForeignHistory
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """What fits into a column of the read models: a report that no table can hold is no report."""
@@ -54,7 +48,7 @@ class AttemptStarted(Report):
 class DatabaseIdentified(Report):
     """The session was proven to be the target's, and this is who the target is."""
 
-    identity: DatabaseIdentity
+    identity: Identity
     server_version: Count
     first_contact: bool
 
@@ -113,7 +107,7 @@ class MigrationFailed(Report):
     version: str
     direction: str
     checksum: str
-    failure: FailureDetail
+    failure: Failure
 
 
 class BatchProgressed(Report):
@@ -134,7 +128,7 @@ class BatchProgressed(Report):
 class CommandRefused(Report):
     """The agent did not try: expired, stale, not the database that was meant, text missing."""
 
-    failure: FailureDetail
+    failure: Failure
 
 
 class ContentMissing(Report):
@@ -154,16 +148,6 @@ class OutsideChangeFound(Report):
     at: datetime
 
 
-class Verdict(StrEnum):
-    """How an attempt ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    REFUSED = "refused"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-
-
 class AttemptFinished(Report):
     """The last word on a command: its verdict, and the journal's head after it.
 
@@ -175,7 +159,7 @@ class AttemptFinished(Report):
     verdict: Verdict
     changed: Count
     journal_head: str | None
-    failure: FailureDetail | None = None
+    failure: Failure | None = None
 
 
 class JournalEntry(WireValue):
@@ -190,26 +174,6 @@ class JournalEntry(WireValue):
     finished_at: datetime | None
 
 
-class Rights(WireValue):
-    """What the configured user may do in a database."""
-
-    create_schema: bool
-    create_in_target: bool
-    superuser: bool
-
-
-class BackupFound(WireValue):
-    """What a data migration has saved in a database; without `keep_until` it stays for good."""
-
-    version: str
-    table: str
-    source: str
-    columns: tuple[str, ...]
-    made_at: datetime
-    keep_until: datetime | None = None
-    bytes: BigCount
-
-
 class DatabaseInspected(Report):
     """What a read-only look at a database found; `failure` when it could not be had."""
 
@@ -217,17 +181,17 @@ class DatabaseInspected(Report):
     tls: bool | None = None
     server_version: Count | None = None
     in_recovery: bool | None = None
-    identity: DatabaseIdentity | None = None
+    identity: Identity | None = None
     place: DatabasePlace | None = None
     """Known also where there is no journal yet, and so no identity."""
     journal_head: str | None = None
     owner: str = ""
     rights: Rights | None = None
     entries: tuple[JournalEntry, ...] = ()
-    failure: FailureDetail | None = None
-    backups: tuple[BackupFound, ...] = ()
+    failure: Failure | None = None
+    backups: tuple[Backup, ...] = ()
     """What data migrations have saved there."""
-    histories: tuple[HistoryFound, ...] = ()
+    histories: tuple[ForeignHistory, ...] = ()
     """What other tools left there; only looked for before an adoption."""
 
 

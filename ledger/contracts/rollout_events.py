@@ -6,19 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from ledger.contracts.registry import (
-    Adoption,
-    Connection,
-    DatabaseValues,
-    Expected,
-    Mode,
-    Resolution,
-    RunLimits,
-    Sha256,
-    Step,
-    Variable,
-)
+from ledger.contracts.registry import Connection, DatabaseValues, Sha256, Step, Variable
 from ledger.contracts.reports import Event
+from migrations.model.attempt import Adoption, Expectation, Limits, Mode, Resolution
 
 
 class WhenSpent(StrEnum):
@@ -55,7 +45,7 @@ class RolloutPlanned(Event):
     in_flight: int
     budget: Budget
     when_spent: WhenSpent
-    limits: RunLimits
+    limits: Limits
     expiry_s: float
     deadline_s: float
     adoption: Adoption | None = None
@@ -111,8 +101,8 @@ class Ordered(Event):
     mode: Mode
     steps: tuple[Step, ...]
     connection: Connection
-    expected: Expected
-    limits: RunLimits
+    expected: Expectation
+    limits: Limits
     expires_at: datetime
     deadline_at: datetime
     resolutions: tuple[Resolution, ...] = ()

@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from ledger.contracts.events import Purpose
-from ledger.contracts.registry import DatabaseIdentity
-from ledger.contracts.reports import DatabaseInspected, Rights
+from ledger.contracts.reports import DatabaseInspected
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.outcomes import in_force
 from ledger.domain.refusals import listed
+from migrations.model.attempt import Identity, Rights
 
 
 class TargetKey(NamedTuple):
@@ -29,7 +29,7 @@ def lost(
     purpose: Purpose,
     answer: DatabaseInspected,
     applied: Collection[str],
-    known: DatabaseIdentity | None,
+    known: Identity | None,
 ) -> tuple[str, ...]:
     """The versions of `applied`, which the log says are in force, that the journal lost.
 
@@ -66,7 +66,7 @@ def twins(
 
 def problem(
     answer: DatabaseInspected,
-    known: DatabaseIdentity | None,
+    known: Identity | None,
     twin: str | None,
     missing: Collection[str],
     role: str | None = None,

@@ -26,7 +26,7 @@ from ledger.contracts.events import (
     DatabaseRetired,
     DatabaseSuspended,
 )
-from ledger.contracts.registry import Connection, Expected
+from ledger.contracts.registry import Connection
 from ledger.contracts.reports import Event
 from ledger.domain.description import check_connection, check_id, check_labels, check_pool
 from ledger.domain.refusals import (
@@ -36,6 +36,7 @@ from ledger.domain.refusals import (
     RetiredDatabase,
     UnknownDatabase,
 )
+from migrations.model.attempt import Expectation
 
 
 class FleetStatus(StrEnum):
@@ -58,7 +59,7 @@ class DatabaseRecord:
     connection: Connection
     labels: Mapping[str, str] = field(default_factory=dict)
     status: FleetStatus = FleetStatus.ACTIVE
-    expected: Expected = field(default_factory=Expected)
+    expected: Expectation = field(default_factory=Expectation)
     unanswered: bool = False
 
     @property
@@ -266,13 +267,13 @@ def _apply(databases: dict[str, DatabaseRecord], event: Event) -> None:
                 databases[event.database],
                 pool=event.pool,
                 connection=event.connection,
-                expected=Expected(),
+                expected=Expectation(),
                 unanswered=False,
             )
         case DatabaseSuspended():
             _set_status(databases, event.database, FleetStatus.SUSPENDED)
         case DatabaseReinstated():
-            known = replace(databases[event.database], expected=Expected(), unanswered=False)
+            known = replace(databases[event.database], expected=Expectation(), unanswered=False)
             databases[event.database] = replace(known, status=FleetStatus.ACTIVE)
         case DatabaseRetired():
             _set_status(databases, event.database, FleetStatus.RETIRED)

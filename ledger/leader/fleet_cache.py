@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from ledger.contracts.envelope import Recorded
@@ -18,14 +19,10 @@ from ledger.contracts.events import (
     MigrationOrdered,
     RollbackOrdered,
 )
-from ledger.contracts.reports import (
-    AttemptFinished,
-    DatabaseIdentified,
-    DatabaseInspected,
-    Verdict,
-)
+from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState, fold
 from ledger.store.views.rows import LatestOrder
+from migrations.model.attempt import Verdict
 
 MOVES_THE_HEAD = frozenset(Verdict) - {Verdict.REFUSED}
 """Verdicts of attempts that believed the journal they read; a refused one did not."""
@@ -110,8 +107,8 @@ class Roster(Mapping[str, DatabaseRecord]):
         if record is not None and getattr(record.expected, name) is None:
             self._expect(database, {name: value})
 
-    def _expect(self, database: str, learned: Mapping[str, object]) -> None:
+    def _expect(self, database: str, learned: Mapping[str, Any]) -> None:
         record = self._records.get(database)
         if record is not None:
-            expected = record.expected.model_copy(update=dict(learned))
+            expected = replace(record.expected, **learned)
             self._records[database] = replace(record, expected=expected)

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from uuid import UUID, uuid5
 
-from ledger.contracts.commands import (
-    ApplyCommand,
-    CancelCommand,
-    InspectCommand,
-    OrderEpoch,
-)
+from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
 from ledger.contracts.envelope import NAMESPACE, Recorded
 from ledger.contracts.events import InspectionOrdered, MigrationOrdered, RollbackOrdered
 from ledger.contracts.registry import MigrationRef
+from migrations.model.attempt import Epoch
 
 Order = MigrationOrdered | RollbackOrdered | InspectionOrdered
 
@@ -31,7 +27,7 @@ def apply_command(
         stream=recorded.stream,
         database=order.database,
         pool=order.pool,
-        epoch=OrderEpoch(term=order.term, position=recorded.position),
+        epoch=Epoch(term=order.term, position=recorded.position),
         rollout=order.rollout,
         attempt=order.attempt,
         mode=order.mode,
@@ -55,7 +51,7 @@ def inspect_command(ledger: UUID, order: InspectionOrdered, recorded: Recorded) 
         stream=recorded.stream,
         database=order.database,
         pool=order.pool,
-        epoch=OrderEpoch(term=order.term, position=recorded.position),
+        epoch=Epoch(term=order.term, position=recorded.position),
         purpose=order.purpose,
         connection=order.connection,
         expires_at=order.expires_at,
@@ -73,6 +69,6 @@ def cancel_command(
         stream=aborted.stream,
         database=order.database,
         pool=order.pool,
-        epoch=OrderEpoch(term=order.term, position=aborted.position),
+        epoch=Epoch(term=order.term, position=aborted.position),
         cancels=order.command,
     )

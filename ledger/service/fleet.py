@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from ledger.contracts.events import DatabaseRegistered, Purpose
-from ledger.contracts.registry import Adoption, Connection
+from ledger.contracts.registry import Connection
 from ledger.contracts.reports import Event
 from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, Lookup, fold, request_check
@@ -22,6 +22,7 @@ from ledger.store.log.append_many import Part, append_both
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
+from migrations.model.attempt import Adoption
 
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""

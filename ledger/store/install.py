@@ -18,8 +18,9 @@ from ledger.store.connections import Connection, Pool, open_pool
 from ledger.store.log.log import EventLog, Head
 from ledger.store.queries import QUERIES
 from migrations.formats.bundle import load_folder
+from migrations.model.attempt import Limits, Verdict
 from migrations.model.migration import Migration
-from migrations.model.work import Limits, Silence, Verdict
+from migrations.model.work import Silence
 from migrations.standalone import up
 from migrations.target.session import ConnectionSettings
 

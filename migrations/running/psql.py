@@ -31,8 +31,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from migrations.errors import InDoubt
+from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
-from migrations.model.work import Failure
 from migrations.running.plan import Execute
 from migrations.running.retry import StatementFailed
 from migrations.sql.psql_script import open_transaction, prologue
@@ -128,7 +128,9 @@ async def _psql(
     psql = shutil.which("psql")
     if psql is None:
         message = "psql is not installed here; install PostgreSQL's client programs where this runs"
-        raise StatementFailed(Failure("program", message), None, FileNotFoundError("psql"))
+        raise StatementFailed(
+            Failure(FailureClass.PROGRAM, message), None, FileNotFoundError("psql")
+        )
     with tempfile.TemporaryDirectory(prefix="migration-ledger-psql-") as name:
         folder = Path(name)
         arguments = ["--no-psqlrc", "--quiet", "--no-password"]
@@ -237,10 +239,10 @@ def _failed(program: Program, said: str) -> StatementFailed:
         line, state, message = int(found[1]), found[2], found[3][:_MESSAGE_MAX_CHARS]
         if state.startswith(_MASKED_CLASSES):
             message = f"the server refused the data (SQLSTATE {state})"
-        failure = Failure("sql", message, sqlstate=state, file=program.file, line=line)
+        failure = Failure(FailureClass.SQL, message, sqlstate=state, file=program.file, line=line)
     else:
         own = _OWN_ERROR.search(said)
         message = f"psql: {own[2][:_MESSAGE_MAX_CHARS]}" if own else "psql ended with an error"
         line_number = int(own[1]) if own and own[1] else None
-        failure = Failure("sql", message, file=program.file, line=line_number)
+        failure = Failure(FailureClass.SQL, message, file=program.file, line=line_number)
     return StatementFailed(failure, None, RuntimeError(failure.message))

@@ -15,7 +15,8 @@ import time
 from dataclasses import dataclass
 
 from migrations.errors import LockUnavailable
-from migrations.model.work import Identity, Observer
+from migrations.model.attempt import Identity
+from migrations.model.work import Observer
 from migrations.target.journal import statement
 from migrations.target.session import Connection
 

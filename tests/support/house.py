@@ -20,7 +20,7 @@ from ledger.bus.local import LocalBroker, LocalBus, LocalMember, LocalReader
 from ledger.bus.port import Bus, Message
 from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
 from ledger.contracts.envelope import NAMESPACE, Encoded, Metadata, Recorded, encode, report_id
-from ledger.contracts.registry import Connection, DatabaseIdentity, FailureDetail, Mode
+from ledger.contracts.registry import Connection
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
@@ -32,7 +32,6 @@ from ledger.contracts.reports import (
     MigrationFailed,
     MigrationRolledBack,
     Report,
-    Verdict,
 )
 from ledger.contracts.topics import CONTENT, REPORTS, commands_topic
 from ledger.contracts.wire import decode_chunk, decode_command, encode_report
@@ -43,6 +42,7 @@ from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
 from ledger.store.leadership import Leadership, take
 from ledger.store.log.decode import open_event
+from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
 
 PATIENCE_S = 15.0
 LOOK_EVERY_S = 0.02
@@ -288,9 +288,9 @@ class Actor:
         await self.say(command.stream, *failures(command))
 
 
-def identity_of(database: str) -> DatabaseIdentity:
+def identity_of(database: str) -> Identity:
     """Who this database is."""
-    return DatabaseIdentity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
+    return Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
 
 
 def answers(command: ApplyCommand) -> list[Report]:
@@ -323,7 +323,7 @@ def answers(command: ApplyCommand) -> list[Report]:
 
 def failures(command: ApplyCommand) -> list[Report]:
     """What an agent says when the first migration failed."""
-    failure = FailureDetail(kind="sql", message="no", sqlstate="23514")
+    failure = Failure(kind=FailureClass.SQL, message="no", sqlstate="23514")
     ref = command.migrations[0]
     failed = MigrationFailed(
         database=command.database,
@@ -351,7 +351,7 @@ def finished(
     verdict: Verdict,
     *,
     changed: int = 0,
-    failure: FailureDetail | None = None,
+    failure: Failure | None = None,
 ) -> AttemptFinished:
     """The last word on a command."""
     return AttemptFinished(

@@ -16,9 +16,9 @@ from ledger.domain.wording import failure_text
 
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Recorded
-    from ledger.contracts.registry import FailureDetail
     from ledger.contracts.reports import Event
     from ledger.store.views.replay import Difference
+    from migrations.model.attempt import Failure
 
 PANEL = "Record"
 PAGE = 1000
@@ -219,7 +219,7 @@ def told(event: Event) -> str:
     if "database" in body:
         body.pop("rollout", None)
     parts = [_part(name, body[name]) for name in TOLD if body.get(name) not in (None, "", [])]
-    failure: FailureDetail | None = getattr(event, "failure", None)
+    failure: Failure | None = getattr(event, "failure", None)
     if failure is not None:
         parts.append(failure_text(failure))
     return " ".join(parts)

@@ -11,9 +11,10 @@ from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.cli.app.options import ReasonOptions, RolloutOptions
-    from ledger.contracts.registry import Adoption, Variable
+    from ledger.contracts.registry import Variable
     from ledger.service.plans import PlannedStep, PlanOptions, PlanPreview
     from ledger.settings import RolloutSection
+    from migrations.model.attempt import Adoption
 
 LISTED = 12
 """How many databases of a wave or notes of a plan people see; the JSON forms have all."""

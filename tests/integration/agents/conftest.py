@@ -20,21 +20,15 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Bus, Message, Reader
 from ledger.bus.security import KafkaSettings
-from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand, OrderEpoch
+from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
 from ledger.contracts.envelope import Metadata, command_id, decode, decode_metadata
 from ledger.contracts.events import Purpose
-from ledger.contracts.registry import (
-    Connection,
-    ContentRef,
-    Expected,
-    MigrationRef,
-    Mode,
-    RunLimits,
-)
+from ledger.contracts.registry import Connection, ContentRef, MigrationRef
 from ledger.contracts.reports import AttemptFinished, Event, Report
 from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
 from ledger.contracts.wire import decode_report, encode_command, encode_content
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Epoch, Expectation, Limits, Mode
 from migrations.model.migration import Migration, SourceFile
 from tests.fixtures.postgres import PostgresServer
 from tests.support.processes import until
@@ -109,14 +103,14 @@ class Desk:
             stream=f"rollout-{self.rollout}",
             database=database,
             pool=self.pool,
-            epoch=OrderEpoch(term=1, position=self.position),
+            epoch=Epoch(term=1, position=self.position),
             rollout=self.rollout,
             attempt=1,
             mode=Mode.UP,
             migrations=tuple(reference(name, text) for name, text in files),
             connection=connection_of(url),
-            expected=Expected(),
-            limits=RunLimits(),
+            expected=Expectation(),
+            limits=Limits(),
             expires_at=datetime.now(UTC) + timedelta(minutes=5),
         )
         return command.model_copy(update=changes)
@@ -129,7 +123,7 @@ class Desk:
             stream=f"check-{self.rollout}",
             database=urlsplit(url).path.lstrip("/"),
             pool=self.pool,
-            epoch=OrderEpoch(term=1, position=1),
+            epoch=Epoch(term=1, position=1),
             purpose=Purpose.CHECK,
             connection=connection_of(url),
             expires_at=datetime.now(UTC) + timedelta(minutes=5),
@@ -143,7 +137,7 @@ class Desk:
             stream=command.stream,
             database=command.database,
             pool=self.pool,
-            epoch=OrderEpoch(term=1, position=self.position + 1),
+            epoch=Epoch(term=1, position=self.position + 1),
             cancels=command.command,
         )
 

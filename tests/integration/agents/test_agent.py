@@ -15,7 +15,6 @@ from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus, LocalReader
 from ledger.bus.port import BusMisconfigured, Message, Received
 from ledger.contracts.envelope import Metadata
-from ledger.contracts.registry import Expected, Mode
 from ledger.contracts.reports import (
     CommandRefused,
     ContentMissing,
@@ -24,14 +23,14 @@ from ledger.contracts.reports import (
     MigrationApplied,
     MigrationFailed,
     OutsideChangeFound,
-    Verdict,
 )
 from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, commands_topic
 from ledger.contracts.wire import decode_heartbeat
 from migrations import standalone
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Expectation, Limits, Mode, Verdict
 from migrations.model.migration import SourceFile
-from migrations.model.work import Limits, Silence
+from migrations.model.work import Silence
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.agents.conftest import (
     ADD_NOTE,
@@ -96,7 +95,7 @@ async def test_who_a_database_is_is_reported_until_an_order_expects_it(
         await inside_desk.send(first, files=[ADD_NOTE])
         head = (await inside_desk.finished(first)).journal_head
         (met,) = [r.report for r in inside_desk.heard if isinstance(r.report, DatabaseIdentified)]
-        expected = Expected(identity=met.identity, journal_head=head)
+        expected = Expectation(identity=met.identity, journal_head=head)
         later = inside_desk.apply(tenant_database, [ADD_NOTE], expected=expected)
         await inside_desk.send(later)
         assert (await inside_desk.finished(later)).verdict is Verdict.DONE

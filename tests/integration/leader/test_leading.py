@@ -30,7 +30,6 @@ from ledger.contracts.events import (
     RolloutCompleted,
     RolloutPaused,
 )
-from ledger.contracts.registry import Mode
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
@@ -44,6 +43,7 @@ from ledger.leader.conductor import Conductor
 from ledger.service.request_context import RequestContext
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import Appended, EventLog
+from migrations.model.attempt import Mode
 from tests.support.house import PATIENCE_S, QUIET_S, Actor, House, found, seen, started
 
 RAISE_TERM = "UPDATE ledger.head SET term = term + 1"

@@ -13,11 +13,12 @@ from ledger.bus.port import BusMisconfigured, BusUnavailable, Message
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.explain_error import explain
 from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
-from ledger.contracts.reports import AttemptFinished, ContentMissing, Verdict
+from ledger.contracts.reports import AttemptFinished, ContentMissing
 from ledger.contracts.topics import CONTENT, commands_topic
 from ledger.service.liveness import LEADER_BEAT
 from ledger.service.request_context import RequestContext
 from ledger.store.heartbeats import recent_heartbeats
+from migrations.model.attempt import Verdict
 from tests.support.house import POOL, QUIET_S, Actor, House, finished, found, seen, started
 
 

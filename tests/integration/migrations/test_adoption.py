@@ -15,22 +15,13 @@ import pytest
 
 from migrations import standalone_adoption
 from migrations.adoption.export import export_history
-from migrations.adoption.history import Tool
 from migrations.adoption.history_tables import histories
 from migrations.adoption.inspect import histories_in
 from migrations.errors import AdoptionRefused, IdentityMismatch
 from migrations.formats.bundle import load_folder
-from migrations.model.work import (
-    BASELINE,
-    Adoption,
-    Epoch,
-    Mode,
-    Outcome,
-    Repair,
-    Silence,
-    StepResult,
-    Verdict,
-)
+from migrations.model.attempt import Adoption, Epoch, Mode, Verdict
+from migrations.model.foreign_history import Tool
+from migrations.model.work import BASELINE, Outcome, Repair, Silence, StepResult
 from migrations.standalone import Outside, Standing, status
 from migrations.standalone_removal import remove_journal
 from migrations.target.session import ConnectionSettings

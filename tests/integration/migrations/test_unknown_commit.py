@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from migrations.model.work import Mode, Verdict
+from migrations.model.attempt import Mode, Verdict
 from migrations.runner import run
 from tests.integration.migrations.world import IMPATIENT, World, users
 

@@ -10,10 +10,11 @@ from agents.outbox import Outbox
 from agents.reporter import Reporter
 from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus
-from ledger.contracts.commands import InspectCommand, OrderEpoch
+from ledger.contracts.commands import InspectCommand
 from ledger.contracts.events import Purpose
 from ledger.contracts.messages import Received
 from ledger.contracts.registry import Connection
+from migrations.model.attempt import Epoch
 
 NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
 
@@ -25,7 +26,7 @@ class Work:
         self.now = NOW
         command = InspectCommand(
             command=uuid4(), ledger=uuid4(), stream="check-c", database="acme", pool="main",
-            epoch=OrderEpoch(term=1, position=1), purpose=Purpose.CHECK,
+            epoch=Epoch(term=1, position=1), purpose=Purpose.CHECK,
             connection=Connection(host="h", port=5432, dbname="acme", user="u"),
             expires_at=NOW,
         )  # fmt: skip

@@ -11,16 +11,10 @@ import pytest
 from agents.job import Job, Stop
 from agents.scheduler import Scheduler
 from agents.texts import Library, Texts
-from ledger.contracts.commands import ApplyCommand, OrderEpoch
+from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.messages import Received
-from ledger.contracts.registry import (
-    Connection,
-    ContentRef,
-    Expected,
-    MigrationRef,
-    Mode,
-    RunLimits,
-)
+from ledger.contracts.registry import Connection, ContentRef, MigrationRef
+from migrations.model.attempt import Epoch, Expectation, Limits, Mode
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -226,14 +220,14 @@ def job_for(database: str, host: str, *, command: UUID | None = None, texts: boo
         stream="rollout-r",
         database=database,
         pool="p",
-        epoch=OrderEpoch(term=1, position=1),
+        epoch=Epoch(term=1, position=1),
         rollout="r",
         attempt=1,
         mode=Mode.UP,
         migrations=(ref,) if texts else (),
         connection=Connection(host=host, dbname=database, user="u"),
-        expected=Expected(),
-        limits=RunLimits(),
+        expected=Expectation(),
+        limits=Limits(),
         expires_at=NOW + timedelta(hours=1),
     )
     return Job(apply, Received("t", 0, 0, database, b"", ()), NOW)

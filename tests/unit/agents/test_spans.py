@@ -18,10 +18,11 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Bus
 from ledger.bus.security import KafkaSettings
-from ledger.contracts.commands import InspectCommand, OrderEpoch
+from ledger.contracts.commands import InspectCommand
 from ledger.contracts.events import Purpose
 from ledger.contracts.messages import Received
 from ledger.contracts.registry import Connection
+from migrations.model.attempt import Epoch
 
 NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
 
@@ -35,7 +36,7 @@ def span_of_a_command_from(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> Readabl
     monkeypatch.setattr(telemetry, "traced", lambda: True)
     command = InspectCommand(
         command=uuid4(), ledger=uuid4(), stream="check-c", database="acme", pool="main",
-        epoch=OrderEpoch(term=1, position=1), purpose=Purpose.CHECK,
+        epoch=Epoch(term=1, position=1), purpose=Purpose.CHECK,
         connection=Connection(host="h", port=5432, dbname="acme", user="u"),
         expires_at=NOW,
     )  # fmt: skip

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ledger.contracts.commands import CancelCommand, OrderEpoch
+from ledger.contracts.commands import CancelCommand
 from ledger.contracts.envelope import Metadata, UnknownMessage, encode, report_id
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.messages import Message, Received
-from ledger.contracts.registry import Mode
 from ledger.contracts.reports import AttemptStarted
 from ledger.contracts.topics import CHUNK_BYTES, CONTENT, HEARTBEATS, REPORTS
 from ledger.contracts.wire import (
@@ -31,6 +30,7 @@ from ledger.contracts.wire import (
     encode_parked,
     encode_report,
 )
+from migrations.model.attempt import Epoch, Mode
 
 COMMAND = CancelCommand(
     command=UUID(int=1),
@@ -38,7 +38,7 @@ COMMAND = CancelCommand(
     stream="rollout-r1",
     database="acme",
     pool="eu",
-    epoch=OrderEpoch(term=1, position=7),
+    epoch=Epoch(term=1, position=7),
     cancels=UUID(int=3),
 )
 METADATA = Metadata(traceparent="00-1-2-01", tracestate="a=b")

@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from agents.texts import Library, Texts
-from ledger.contracts.commands import ApplyCommand, OrderEpoch
-from ledger.contracts.registry import Connection, Expected, MigrationRef, Mode, RunLimits
+from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.registry import Connection, MigrationRef
 from ledger.contracts.topics import CHUNK_BYTES
 from ledger.domain.refusals import IrreversibleMigrations
 from ledger.domain.rollback import refuse_irreversible
@@ -19,6 +19,7 @@ from ledger.service.bundles import migration_ref
 from migrations.errors import EncodingError, LoadError, SqlSyntaxError, VariableError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files, load_folder
+from migrations.model.attempt import Epoch, Expectation, Limits, Mode
 from migrations.model.migration import Migration
 from tests.unit.agents.test_content import messages
 
@@ -229,13 +230,13 @@ def _command(ref: MigrationRef) -> ApplyCommand:
         stream="rollout-r",
         database="one",
         pool="p",
-        epoch=OrderEpoch(term=1, position=1),
+        epoch=Epoch(term=1, position=1),
         rollout="r",
         attempt=1,
         mode=Mode.UP,
         migrations=(ref,),
         connection=Connection(host="h", dbname="one", user="u"),
-        expected=Expected(),
-        limits=RunLimits(),
+        expected=Expectation(),
+        limits=Limits(),
         expires_at=datetime(2026, 1, 1, tzinfo=UTC),
     )
