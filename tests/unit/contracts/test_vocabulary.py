@@ -1,4 +1,4 @@
-"""One vocabulary: both sides of the bus say it in one class, and failures have one list of words."""
+"""One vocabulary: both sides of the bus say it in one class, and failures have one word each."""
 
 from __future__ import annotations
 
