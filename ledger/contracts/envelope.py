@@ -12,18 +12,14 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from ledger.contracts.events import EVENTS
 from ledger.contracts.reports import Event, Report
+from ledger.contracts.upcasters import UPCASTERS, Body, Upcasters, upcast
 
 NAMESPACE = UUID("6f1c2b8e-53f5-5d0e-9a55-7d9f6c0f3b11")
 """Root of every derived id."""
-
-_READERS: dict[str, tuple[int, Callable[[bytes], Event]]] = {
-    name: (known.SCHEMA_VERSION, TypeAdapter(known).validate_json) for name, known in EVENTS.items()
-}
-"""The newest version of each event and what reads it, looked up once: whole logs are decoded."""
-
 
 _ABOUT: dict[type[Event], tuple[str, ...]] = {
     known: tuple(name for name in ("version", "direction", "batches") if name in known.model_fields)
@@ -91,6 +87,43 @@ class Recorded:
     recorded_at: datetime
 
 
+class Reader:
+    """Reads the bodies of one type of event, of whatever version."""
+
+    def __init__(self, event: type[Event], upcasters: Upcasters = UPCASTERS) -> None:
+        self._type = event.__name__
+        self._newest = event.SCHEMA_VERSION
+        self._upcasters = upcasters
+        # Looked up once: whole logs are decoded.
+        self._read: Callable[[bytes], Event] = TypeAdapter(event).validate_json
+
+    def read(self, version: int, body: bytes) -> Event:
+        """The event in `body`. Raises `UnknownMessage`."""
+        if not 1 <= version <= self._newest:
+            raise UnknownMessage(self._type, version, f"newest known is {self._newest}")
+        try:
+            if version < self._newest:
+                body = self._upcast(version, body)
+            return self._read(body)
+        except ValidationError as error:
+            raise UnknownMessage(self._type, version, _first_problem(error)) from None
+
+    def _upcast(self, version: int, body: bytes) -> bytes:
+        try:
+            known = _BODY.validate_json(body)
+            return to_json(upcast(self._type, version, self._newest, known, self._upcasters))
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ValidationError):
+                raise
+            raise UnknownMessage(
+                self._type, version, f"its body does not have the form of version {version}"
+            ) from None
+
+
+_BODY = TypeAdapter(Body)
+_READERS: dict[str, Reader] = {name: Reader(known) for name, known in EVENTS.items()}
+
+
 def encode(event: Event, event_id: UUID, metadata: Metadata) -> Encoded:
     """Render `event` once; the bytes that come back are the ones to hash, store and send."""
     return Encoded(
@@ -103,21 +136,15 @@ def encode(event: Event, event_id: UUID, metadata: Metadata) -> Encoded:
 
 
 def decode(type_: str, schema_version: int, body: bytes) -> Event:
-    """The event in `body`.
+    """The event in `body`, brought to the newest version of its type.
 
     Raises `UnknownMessage` when this version does not know the type, the schema version is newer,
     or the body does not have the type's form.
     """
-    known = _READERS.get(type_)
-    if known is None:
+    reader = _READERS.get(type_)
+    if reader is None:
         raise UnknownMessage(type_, schema_version, "the type is not known")
-    newest, read = known
-    if schema_version > newest:
-        raise UnknownMessage(type_, schema_version, f"newest known is {newest}")
-    try:
-        return read(body)
-    except ValidationError as error:
-        raise UnknownMessage(type_, schema_version, _first_problem(error)) from None
+    return reader.read(schema_version, body)
 
 
 def decode_metadata(metadata: bytes) -> Metadata:
