@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
+from ledger.contracts.actor import Actor
 from ledger.contracts.events import EVENTS
 from ledger.contracts.reports import Event, Report
 from ledger.contracts.upcasters import UPCASTERS, Body, Upcasters, upcast
@@ -44,12 +45,14 @@ class UnknownMessage(ValueError):
 class Metadata(BaseModel):
     """Who, why, because of what, and in which trace; no part of what happened.
 
-    `occurred_at` is the writer's own clock. `recovered` says that an agent read the fact from a
-    journal. `causation` is the event or command that led here, `correlation` the rollout.
+    `actor` is who asked, on what a person decides; an agent names itself in `agent`. `occurred_at`
+    is the writer's own clock. `recovered` says that an agent read the fact from a journal.
+    `causation` is the event or command that led here, `correlation` the rollout.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    actor: Actor | None = None
     reason: str | None = None
     ticket: str | None = None
     causation: str | None = None

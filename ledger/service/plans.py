@@ -54,8 +54,8 @@ class PlanOptions:
     statement_timeout_s: float
     expiry_s: float
     deadline_s: float
-    reason: str | None
-    ticket: str | None
+    asked: RequestContext = field(default_factory=RequestContext)
+    """Who asks, and why."""
     out_of_order: bool = False
     variables: Sequence[Variable] = ()
     """What placeholders stand for; everything that is declared."""

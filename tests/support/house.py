@@ -110,8 +110,7 @@ class House:
             "statement_timeout_s": 0.0,
             "expiry_s": 600.0,
             "deadline_s": 3600.0,
-            "reason": "because",
-            "ticket": None,
+            "asked": RequestContext("because"),
         }
         return PlanOptions(**asked | changes)  # type: ignore[arg-type]
 

@@ -76,7 +76,7 @@ async def history(
     Output(output).rows(
         "history",
         [_row(recorded) for recorded in found],
-        ("position", "recorded_at", "event", "what", "by", "reason", "ticket"),
+        ("position", "recorded_at", "event", "what", "who", "by", "reason", "ticket"),
         empty="Nothing is recorded about that.",
     )
     _more(found, limit)
@@ -204,6 +204,7 @@ def _row(recorded: Recorded) -> dict[str, Any]:
         "event": type(recorded.event).__name__,
         "what": told(recorded.event),
         "recorded_at": recorded.recorded_at,
+        "who": _who(recorded),
         "by": recorded.recorded_by,
         # Of what was done outside of the ledger, the reason stands in the database's journal.
         "reason": recorded.metadata.reason or body.get("reason"),
@@ -211,6 +212,17 @@ def _row(recorded: Recorded) -> dict[str, Any]:
         "body": body,
         "metadata": recorded.metadata.model_dump(mode="json", exclude_none=True),
     }
+
+
+def _who(recorded: Recorded) -> str:
+    """Whoever asked, by name; with a mark where that is no more than a program was told."""
+    from ledger.contracts.actor import Knowledge, known_by
+
+    actor = recorded.metadata.actor
+    if actor is None:
+        return recorded.metadata.agent or ""
+    told_only = known_by(actor, recorded.recorded_by) is Knowledge.TOLD
+    return f"{actor.name} ({Knowledge.TOLD.value})" if told_only else actor.name
 
 
 def told(event: Event) -> str:
