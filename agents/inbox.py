@@ -160,7 +160,7 @@ class Inbox:
             self._unacknowledged.append((ticket, message))
             return
         if isinstance(command, CancelCommand):
-            self._scheduler.cancel(command.cancels)
+            self._scheduler.cancel(command)
             self._unfinished.finished(message)
         elif not self._scheduler.submit(Job(command, message, self._clock())):
             self._unfinished.finished(message)

@@ -70,14 +70,15 @@ class Reporter:
             AttemptStarted(
                 database=command.database,
                 command=command.command,
-                attempt=command.attempt,
-                mode=command.mode,
+                attempt=command.order.attempt,
+                mode=command.order.mode,
             )
         )
 
-    def content_missing(self, command: ApplyCommand, hashes: tuple[str, ...]) -> None:
+    def content_missing(self, command: ApplyCommand) -> None:
         """Texts are not here; they are waited for."""
-        self.say(ContentMissing(database=command.database, command=command.command, sha256=hashes))
+        bundle = command.order.bundle
+        self.say(ContentMissing(database=command.database, command=command.command, bundle=bundle))
 
     def finished(
         self,
@@ -98,8 +99,8 @@ class Reporter:
             AttemptFinished(
                 database=command.database,
                 command=command.command,
-                attempt=command.attempt,
-                mode=command.mode,
+                attempt=command.order.attempt,
+                mode=command.order.mode,
                 verdict=verdict,
                 changed=changed,
                 journal_head=journal_head,
@@ -119,7 +120,7 @@ class Reporter:
         traceparent, tracestate = current_context()
         metadata = Metadata(
             causation=str(command.command),
-            correlation=command.rollout if isinstance(command, ApplyCommand) else None,
+            correlation=command.order.rollout if isinstance(command, ApplyCommand) else None,
             traceparent=traceparent,
             tracestate=tracestate,
             agent=self._settings.name,
@@ -143,7 +144,7 @@ class Reporter:
         """
         command = self._job.command
         self._running("", 0, 0)
-        if isinstance(command, ApplyCommand) and command.expected.identity is None:
+        if isinstance(command, ApplyCommand) and command.order.expected.identity is None:
             self.say(
                 DatabaseIdentified(
                     database=command.database,

@@ -60,7 +60,7 @@ def _span_of(job: Job, messaging: str) -> Iterator[Span]:
         with telemetry.attached(origin):
             yield INVALID_SPAN
         return
-    run = command.rollout if isinstance(command, ApplyCommand) else command.stream
+    run = command.order.rollout if isinstance(command, ApplyCommand) else command.stream
     with telemetry.tracer().start_as_current_span(
         telemetry.PROCESS_SPAN.format(topic=message.topic),
         context=origin,

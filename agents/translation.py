@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from agents.reporter import shorten
 from ledger.contracts.commands import ApplyCommand, InspectCommand
+from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import DatabaseInspected, JournalEntry
 from migrations.inspection import Inspection
 from migrations.model.attempt import Mode
@@ -17,29 +18,32 @@ from migrations.target.entries import WORDS, State
 
 
 def work_of(
-    command: ApplyCommand, migrations: tuple[Migration, ...], programs: Iterable[Language] = ()
+    command: ApplyCommand,
+    migrations: tuple[Migration, ...],
+    refs: Iterable[MigrationRef],
+    programs: Iterable[Language] = (),
 ) -> Work:
     """What `command` asks of the target; `migrations` are those it names, in its order.
 
-    `programs` are the languages that this agent's own settings let migrations run.
+    `refs` are what the bundle says of them, with the texts that each may stand in for. `programs`
+    are the languages that this agent's own settings let migrations run.
     """
+    order = command.order
     return Work(
         command_id=command.command,
-        rollout=command.rollout,
+        rollout=order.rollout,
         epoch=command.epoch,
-        mode=command.mode,
+        mode=order.mode,
         migrations=migrations,
         target=command.connection.schema_name,
-        expectation=command.expected,
+        expectation=order.expected,
         owner=str(command.ledger),
-        resolutions=command.resolutions,
+        resolutions=order.resolutions,
         repairs=tuple(
-            Repair(ref.version, (one.checksum,), one.reason)
-            for ref in command.migrations
-            for one in ref.accepts
+            Repair(ref.version, (one.checksum,), one.reason) for ref in refs for one in ref.accepts
         ),
-        adoption=command.adoption,
-        out_of_order=command.out_of_order,
+        adoption=order.adoption,
+        out_of_order=order.out_of_order,
         programs=frozenset(programs),
     )
 
@@ -49,16 +53,16 @@ def journalled(command: ApplyCommand, found: Inspection) -> list[StepOutcome]:
 
     Per migration the command's own entry, or else what holds, if this rollout made it so.
     """
-    direction = Direction.UP if command.mode is Mode.UP else Direction.DOWN
+    direction = Direction.UP if command.order.mode is Mode.UP else Direction.DOWN
     outcomes = []
-    for ref in command.migrations:
+    for step in command.order.steps:
         own = [
             entry
             for entry in found.entries
-            if (entry.command, entry.migration, entry.step) == (command.command, ref.version, 0)
+            if (entry.command, entry.migration, entry.step) == (command.command, step.version, 0)
         ]
-        last = found.latest.get(ref.version)
-        theirs = [last] if last is not None and last.rollout == command.rollout else []
+        last = found.latest.get(step.version)
+        theirs = [last] if last is not None and last.rollout == command.order.rollout else []
         outcomes += [
             outcome_of(one, direction) for one in own or theirs if one.direction == direction
         ]
@@ -69,10 +73,10 @@ def holds(command: ApplyCommand, found: Inspection) -> bool:
     """Whether everything that `command` asks for is what the journal says holds now."""
     latest = found.latest
     applied = [
-        ref.version in latest and latest[ref.version].state is State.APPLIED
-        for ref in command.migrations
+        step.version in latest and latest[step.version].state is State.APPLIED
+        for step in command.order.steps
     ]
-    return all(applied) if command.mode is Mode.UP else not any(applied)
+    return all(applied) if command.order.mode is Mode.UP else not any(applied)
 
 
 def inspected(

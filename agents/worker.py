@@ -148,8 +148,8 @@ class Worker:
         reporter.started(command)
         outcome = await runner.run(
             connection,
-            work_of(command, job.migrations, self._settings.programs),
-            command.limits,
+            work_of(command, job.migrations, job.refs, self._settings.programs),
+            command.order.limits,
             reporter,
         )
         for step in outcome.steps:
@@ -188,7 +188,7 @@ class Worker:
         outcomes = journalled(command, found)
         for outcome in outcomes:
             reporter.step_finished(outcome)
-        adopted = told(found.entries, command.command, command.rollout)
+        adopted = told(found.entries, command.command, command.order.rollout)
         if adopted is not None:
             reporter.adopted(adopted)
         failures = [one.failure for one in outcomes if one.failure is not None]
@@ -200,7 +200,7 @@ class Worker:
             verdict, failure = Verdict.FAILED, _unread(found.failure, why)
         elif failures and failures[-1].kind is not FailureClass.CANCELLED:
             verdict, failure = Verdict.FAILED, failures[-1]
-        elif (outcomes and holds(command, found)) or (adopted and command.mode is Mode.ADOPT):
+        elif (outcomes and holds(command, found)) or (adopted and command.order.mode is Mode.ADOPT):
             verdict, failure = Verdict.DONE, None
         else:
             verdict, failure = ended, Failure(FailureClass(ended.value), why)
@@ -222,8 +222,8 @@ class Worker:
             return refused.verdict
         schema = command.connection.schema_name
         found = await inspection.inspect(connection, schema)
-        looks = command.purpose is Purpose.ADOPT and found.failure is None
-        wanted = command.adoption
+        looks = command.order.purpose is Purpose.ADOPT and found.failure is None
+        wanted = command.order.adoption
         left = await inspect.histories_in(connection, schema, wanted) if looks else ()
         reporter.inspected(inspected(command, found, left))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
@@ -231,7 +231,7 @@ class Worker:
     def _check(self, job: Job, command: ApplyCommand) -> None:
         """Raise `AttemptRefused` for what is not to be tried at all."""
         self._check_epoch(command)
-        if job.refusal or len(job.migrations) != len(command.migrations):
+        if job.refusal or len(job.migrations) != len(command.order.steps):
             why = job.refusal or "its texts did not arrive in time"
             raise AttemptRefused(Verdict.REFUSED, Failure(FailureClass.CHECKSUM, why))
 
@@ -295,7 +295,7 @@ def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> 
 
     `None` where the journal is not the one the ledger knows: the next order has to find that, too.
     """
-    expected = command.expected
+    expected = command.order.expected
     try:
         check_expected(found.record, found.identity, expected, command.command)
     except IdentityMismatch:

@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from ledger.contracts.actor import Actor
 from ledger.contracts.events import EVENTS
 from ledger.contracts.reports import Event, Report
-from ledger.contracts.upcasters import UPCASTERS, Body, Upcasters, upcast
+from ledger.contracts.upcasters import UPCASTERS, JsonBody, Upcasters, upcast
 
 NAMESPACE = UUID("6f1c2b8e-53f5-5d0e-9a55-7d9f6c0f3b11")
 """Root of every derived id."""
@@ -88,9 +88,16 @@ class Recorded:
     metadata: Metadata
     recorded_by: str
     recorded_at: datetime
+    encoded: Encoded | None = None
+    """The exact bytes, where they were read from a log or a message."""
+
+    @property
+    def stored(self) -> Encoded:
+        """The event as it is hashed and sent; one that was in no log is rendered now."""
+        return self.encoded or encode(self.event, self.event_id, self.metadata)
 
 
-class Reader:
+class EventReader:
     """Reads the bodies of one type of event, of whatever version."""
 
     def __init__(self, event: type[Event], upcasters: Upcasters = UPCASTERS) -> None:
@@ -109,7 +116,7 @@ class Reader:
                 body = self._upcast(version, body)
             return self._read(body)
         except ValidationError as error:
-            raise UnknownMessage(self._type, version, _first_problem(error)) from None
+            raise UnknownMessage(self._type, version, first_problem(error)) from None
 
     def _upcast(self, version: int, body: bytes) -> bytes:
         try:
@@ -123,8 +130,8 @@ class Reader:
             ) from None
 
 
-_BODY = TypeAdapter(Body)
-_READERS: dict[str, Reader] = {name: Reader(known) for name, known in EVENTS.items()}
+_BODY = TypeAdapter(JsonBody)
+_READERS: dict[str, EventReader] = {name: EventReader(known) for name, known in EVENTS.items()}
 
 
 def encode(event: Event, event_id: UUID, metadata: Metadata) -> Encoded:
@@ -155,7 +162,7 @@ def decode_metadata(metadata: bytes) -> Metadata:
     try:
         return Metadata.model_validate_json(metadata)
     except ValidationError as error:
-        raise UnknownMessage("metadata", 1, _first_problem(error)) from None
+        raise UnknownMessage("metadata", 1, first_problem(error)) from None
 
 
 def command_id(rollout: str, database: str, mode: str, attempt: int) -> UUID:
@@ -179,7 +186,8 @@ def consequence_id(rollout: str, event: Event, salt: str) -> UUID:
     return uuid5(NAMESPACE, f"consequence/{rollout}/{type(event).__name__}/{salt}")
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError, whole: str = "the whole body") -> str:
+    """Where a value does not have its form, and why; `whole` is what to call all of it."""
     problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in problem["loc"]) or "the whole body"
+    where = ".".join(str(part) for part in problem["loc"]) or whole
     return f"{where}: {problem['msg']}"

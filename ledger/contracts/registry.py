@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,6 +13,23 @@ class WireValue(BaseModel):
     """An immutable part of a message. Unknown fields are ignored, so that a newer side may add."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class TargetName(NamedTuple):
+    """One target: a schema of a database on a server.
+
+    As a connection names it before anybody connects, `server` is `host:port` and `database` a name;
+    as the server itself proves it, `server` is its system identifier and `database` an object id.
+    An empty `schema` is the database's own default.
+    """
+
+    server: str
+    database: str
+    schema: str
+
+    def __str__(self) -> str:
+        schema = f" (schema {self.schema})" if self.schema else ""
+        return f"{self.server}/{self.database}{schema}"
 
 
 class Connection(WireValue):
@@ -31,6 +48,12 @@ class Connection(WireValue):
     sslmode: str | None = None
     schema_name: str = ""
     role: str | None = None
+
+    @property
+    def target(self) -> TargetName:
+        """Where it leads; host names do not differ by case or a dot at their end."""
+        host = self.host.lower().removesuffix(".")
+        return TargetName(f"{host}:{self.port}", self.dbname, self.schema_name)
 
 
 class ContentRef(WireValue):

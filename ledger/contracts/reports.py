@@ -13,7 +13,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from ledger.contracts.registry import WireValue
+from ledger.contracts.registry import Sha256, WireValue
 from ledger.contracts.streams import REPORT_STREAMS, Author, Stream
 from migrations.model.attempt import Backup, DatabasePlace, Failure, Identity, Mode, Rights, Verdict
 from migrations.model.foreign_history import ForeignHistory
@@ -153,9 +153,9 @@ class CommandRefused(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AG
 
 
 class ContentMissing(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
-    """The agent lacks texts of this command and waits for them."""
+    """The agent lacks texts that this command leads to by its bundle, and waits for them."""
 
-    sha256: tuple[str, ...]
+    bundle: Sha256
 
 
 class OutsideChangeFound(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):

@@ -16,16 +16,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-Body = dict[str, Any]
+JsonBody = dict[str, Any]
 """A body as JSON has it."""
-Upcaster = Callable[[Body], Body]
+Upcaster = Callable[[JsonBody], JsonBody]
 Upcasters = Mapping[tuple[str, int], Upcaster]
 
 UPCASTERS: Upcasters = {}
 """By type and version: what makes such a body one of the next version. No event has changed yet."""
 
 
-def upcast(type_: str, version: int, newest: int, body: Body, upcasters: Upcasters) -> Body:
+def upcast(type_: str, version: int, newest: int, body: JsonBody, upcasters: Upcasters) -> JsonBody:
     """The body as the newest version has it. Raises KeyError where a step is missing."""
     for step in range(version, newest):
         body = upcasters[type_, step](body)

@@ -385,7 +385,7 @@ REPORTS: tuple[Callable[[Order, int], r.Report], ...] = (
         total=None if c % 3 == 0 else 50_000,
         left_s=None if c % 3 == 0 else c,
     ),
-    lambda o, c: r.ContentMissing(database=o.database, command=o.command, sha256=(CHECKSUM,)),
+    lambda o, c: r.ContentMissing(database=o.database, command=o.command, bundle=CHECKSUM),
     lambda o, c: r.OutsideChangeFound(
         database=o.database,
         command=o.command,

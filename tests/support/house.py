@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from ledger.bus.local import LocalBroker, LocalBus, LocalMember, LocalReader
 from ledger.bus.port import Bus, Message
-from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
+from ledger.contracts.commands import ApplyCommand, Command, InspectCommand
 from ledger.contracts.envelope import NAMESPACE, Encoded, Metadata, Recorded, encode, report_id
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import (
@@ -49,7 +49,7 @@ LOOK_EVERY_S = 0.02
 QUIET_S = 0.8
 """Long enough for a follower, a conductor and a relay to say what they have to say."""
 POOL = "main"
-AnyCommand = ApplyCommand | InspectCommand | CancelCommand
+
 T = TypeVar("T")
 
 
@@ -211,7 +211,7 @@ class Actor:
     member: LocalMember
     reader: LocalReader
     ledger: UUID
-    heard: list[AnyCommand] = field(default_factory=list)
+    heard: list[Command] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
     async def hear(self) -> None:
@@ -224,17 +224,17 @@ class Actor:
         for message in await self.reader.poll(0.0, 10_000):
             self.texts.append(decode_chunk(message).sha256)
 
-    async def listen(self, seconds: float = QUIET_S) -> list[AnyCommand]:
+    async def listen(self, seconds: float = QUIET_S) -> list[Command]:
         """What comes in this time."""
         before = len(self.heard)
         await asyncio.sleep(seconds)
         await self.hear()
         return self.heard[before:]
 
-    async def commands(self, number: int) -> list[AnyCommand]:
+    async def commands(self, number: int) -> list[Command]:
         """All commands so far, once there are so many."""
 
-        async def look() -> list[AnyCommand] | None:
+        async def look() -> list[Command] | None:
             await self.hear()
             return self.heard if len(self.heard) >= number else None
 
@@ -246,7 +246,11 @@ class Actor:
         async def look() -> ApplyCommand | None:
             await self.hear()
             for one in self.heard:
-                meant = isinstance(one, ApplyCommand) and (one.database, one.mode, one.attempt)
+                meant = isinstance(one, ApplyCommand) and (
+                    one.database,
+                    one.order.mode,
+                    one.order.attempt,
+                )
                 if isinstance(one, ApplyCommand) and meant == (database, mode, attempt):
                     return one
             return None
@@ -295,20 +299,23 @@ def identity_of(database: str) -> Identity:
 def answers(command: ApplyCommand) -> list[Report]:
     """What an agent says when all went well."""
     about = {"database": command.database, "command": command.command}
-    back = command.mode is Mode.ROLLBACK
+    back = command.order.mode is Mode.ROLLBACK
     steps: list[Report] = []
-    for ref in command.migrations:
-        told = {"version": ref.version, "duration_ms": 5, "statements": 1, **about}
-        steps.append(
-            MigrationRolledBack.model_validate({"checksum": ref.down_checksum, **told})
-            if back
-            else MigrationApplied.model_validate({"checksum": ref.up_checksum, **told})
-        )
+    for step in command.order.steps:
+        told = {
+            "version": step.version,
+            "checksum": step.checksum,
+            "duration_ms": 5,
+            "statements": 1,
+            **about,
+        }
+        done = MigrationRolledBack if back else MigrationApplied
+        steps.append(done.model_validate(told))
     identified = DatabaseIdentified.model_validate(
         {
             "identity": identity_of(command.database),
             "server_version": 180000,
-            "first_contact": command.expected.identity is None,
+            "first_contact": command.order.expected.identity is None,
             **about,
         }
     )
@@ -323,13 +330,13 @@ def answers(command: ApplyCommand) -> list[Report]:
 def failures(command: ApplyCommand) -> list[Report]:
     """What an agent says when the first migration failed."""
     failure = Failure(kind=FailureClass.SQL, message="no", sqlstate="23514")
-    ref = command.migrations[0]
+    step = command.order.steps[0]
     failed = MigrationFailed(
         database=command.database,
         command=command.command,
-        version=ref.version,
+        version=step.version,
         direction="up",
-        checksum=ref.up_checksum,
+        checksum=step.checksum,
         failure=failure,
     )
     return [started(command), failed, finished(command, Verdict.FAILED, failure=failure)]
@@ -340,8 +347,8 @@ def started(command: ApplyCommand) -> AttemptStarted:
     return AttemptStarted(
         database=command.database,
         command=command.command,
-        attempt=command.attempt,
-        mode=command.mode,
+        attempt=command.order.attempt,
+        mode=command.order.mode,
     )
 
 
@@ -356,8 +363,8 @@ def finished(
     return AttemptFinished(
         database=command.database,
         command=command.command,
-        attempt=command.attempt,
-        mode=command.mode,
+        attempt=command.order.attempt,
+        mode=command.order.mode,
         verdict=verdict,
         changed=changed,
         journal_head=f"after-{command.command}",

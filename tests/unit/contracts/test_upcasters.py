@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ledger.contracts.envelope import Reader, UnknownMessage, decode
+from ledger.contracts.envelope import EventReader, UnknownMessage, decode
 from ledger.contracts.events import EVENT_TYPES
 from ledger.contracts.reports import Event
 from ledger.contracts.upcasters import UPCASTERS, Upcaster
@@ -46,25 +46,25 @@ STEPS: dict[tuple[str, int], Upcaster] = {
     ],
 )
 def test_a_body_of_any_version_is_read_as_the_newest(version: int, body: dict[str, Any]) -> None:
-    read = Reader(LampLit, STEPS).read(version, json.dumps(body).encode())
+    read = EventReader(LampLit, STEPS).read(version, json.dumps(body).encode())
     assert read == LampLit(lamp="a", colour="white", milliwatts=5000)
 
 
 @pytest.mark.parametrize("version", [4, 0, -1])
 def test_a_version_that_is_not_known_is_not_read(version: int) -> None:
     with pytest.raises(UnknownMessage, match="newest known is 3"):
-        Reader(LampLit, STEPS).read(version, b'{"lamp":"a","milliwatts":1,"colour":"red"}')
+        EventReader(LampLit, STEPS).read(version, b'{"lamp":"a","milliwatts":1,"colour":"red"}')
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b'{"lamp":"a"}', b'{"watts":null}', b"\xff{}"])
 def test_a_body_that_has_not_the_form_of_its_old_version_is_not_read(body: bytes) -> None:
     with pytest.raises(UnknownMessage, match="LampLit"):
-        Reader(LampLit, STEPS).read(2, body)
+        EventReader(LampLit, STEPS).read(2, body)
 
 
 def test_a_missing_step_is_said_and_nothing_is_guessed() -> None:
     with pytest.raises(UnknownMessage, match="version 1"):
-        Reader(LampLit, {("LampLit", 2): in_milliwatts}).read(1, b'{"lamp":"a","watts":5}')
+        EventReader(LampLit, {("LampLit", 2): in_milliwatts}).read(1, b'{"lamp":"a","watts":5}')
 
 
 def test_every_older_version_of_every_event_has_its_step_and_no_step_is_for_nothing() -> None:
