@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -65,6 +66,30 @@ class Metadata(BaseModel):
     insecure: tuple[str, ...] | None = None
 
 
+class StoredEvent(Protocol):
+    """What the log stores of an event: `Encoded` is one, and so is a row of the log."""
+
+    @property
+    def event_id(self) -> UUID:
+        """The id; the log holds it once."""
+
+    @property
+    def type(self) -> str:
+        """The event type's name."""
+
+    @property
+    def schema_version(self) -> int:
+        """The version of the body's form."""
+
+    @property
+    def body(self) -> bytes:
+        """What happened, as the exact bytes to hash and keep."""
+
+    @property
+    def metadata(self) -> bytes:
+        """Who, why and in which trace, as the exact bytes to hash and keep."""
+
+
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """An event as it is stored and sent."""
@@ -88,11 +113,11 @@ class Recorded:
     metadata: Metadata
     recorded_by: str
     recorded_at: datetime
-    encoded: Encoded | None = None
+    encoded: StoredEvent | None = None
     """The exact bytes, where they were read from a log or a message."""
 
     @property
-    def stored(self) -> Encoded:
+    def stored(self) -> StoredEvent:
         """The event as it is hashed and sent; one that was in no log is rendered now."""
         return self.encoded or encode(self.event, self.event_id, self.metadata)
 

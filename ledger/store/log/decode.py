@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from ledger.contracts.envelope import Encoded, Recorded, decode, decode_metadata
+from ledger.contracts.envelope import Recorded, decode, decode_metadata
 from ledger.store.log.log import RecordedEvent
 
 KEPT = 2_000
@@ -30,5 +30,5 @@ def open_event(raw: RecordedEvent) -> Recorded:
         metadata=_metadata_again(raw.metadata),
         recorded_by=raw.recorded_by,
         recorded_at=raw.recorded_at,
-        encoded=Encoded(raw.event_id, raw.type, raw.schema_version, raw.body, raw.metadata),
+        encoded=raw,
     )

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ledger.contracts.commands import Command
-from ledger.contracts.envelope import Metadata, UnknownMessage, encode, report_id
+from ledger.contracts.envelope import Encoded, Metadata, UnknownMessage, encode, report_id
 from ledger.contracts.events import RolloutAborted
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.messages import Message, Received
@@ -105,6 +105,7 @@ def test_an_order_travels_as_the_bytes_that_were_hashed_with_all_that_its_leaf_i
 
 def test_bytes_that_another_version_wrote_are_sent_as_they_are_and_never_rendered_anew() -> None:
     stored = APPLY.recorded.stored
+    assert isinstance(stored, Encoded)
     odd = replace(stored, body=stored.body[:-1] + b', "later": [1, 2] }')
     command = replace(APPLY, recorded=replace(APPLY.recorded, encoded=odd))
     arrived = received(encode_command(command))
