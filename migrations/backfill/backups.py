@@ -193,9 +193,15 @@ async def backups(connection: Connection, target: str) -> tuple[Backup, ...]:
         return ()
     return tuple(
         Backup(
-            *(row["migration"], f"{JOURNAL_SCHEMA}.{row['name']}", row["source"]),
-            *(tuple(row["columns"].split(", ")), row["made_at"], row["keep_until"]),
-            *(bool(row["due"]), row["bytes"], row["rows"]),
+            version=row["migration"],
+            table=f"{JOURNAL_SCHEMA}.{row['name']}",
+            source=row["source"],
+            columns=tuple(row["columns"].split(", ")),
+            made_at=row["made_at"],
+            keep_until=row["keep_until"],
+            bytes=row["bytes"],
+            due=bool(row["due"]),
+            rows=row["rows"],
         )
         for row in rows
     )

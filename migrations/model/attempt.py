@@ -176,7 +176,7 @@ class Rights:
     """The user itself, whatever the role."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backup:
     """What a data migration has saved in a database, as a look finds it; sizes in bytes.
 
