@@ -64,11 +64,20 @@ def test_a_stream_is_known_by_the_form_of_its_name_and_by_no_other(
         assert not re.search(stream.pattern.replace("$", r"\Z"), other)
 
 
+def rows_of(text: str) -> tuple[dict[str, tuple[str, str]], set[tuple[str, str]]]:
+    """Version and streams of each type, and who may append it, as SQL has them; the last holds."""
+    known = re.findall(r"^ +\('(\w+)', (\d+), '([^']*)'\)", text, re.MULTILINE)
+    granted = re.findall(r"^ +\('(\w+)', '(ledger_\w+)'\)", text, re.MULTILINE)
+    return {name: (version, streams) for name, version, streams in known}, set(granted)
+
+
 def test_the_rows_of_the_database_are_those_of_the_registry() -> None:
-    """A type or version of its own needs rows in a schema file: `python -m ops.event_reference`."""
-    folder = files("ledger.store") / "schema"
-    text = (folder / "0001_log.sql").read_text(encoding="utf-8")
-    assert event_reference.rows(EVENT_TYPES.values()) in text
+    """A new type or version needs its rows in a new schema file, see ops/event_reference.py."""
+    folder = sorted((files("ledger.store") / "schema").iterdir(), key=lambda file: file.name)
+    text = "\n".join(one.read_text("utf-8") for one in folder if one.name.endswith(".sql"))
+    wanted = rows_of(event_reference.rows(EVENT_TYPES.values()))
+    assert len(wanted[0]) == len(EVENT_TYPES)
+    assert rows_of(text) == wanted
 
 
 def test_the_reference_is_the_one_that_the_registry_gives() -> None:
