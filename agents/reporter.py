@@ -16,7 +16,6 @@ from agents.settings import AgentSettings
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import Metadata, encode, report_id
 from ledger.contracts.reports import (
-    AdoptedMigration,
     AttemptFinished,
     AttemptStarted,
     BatchProgressed,
@@ -233,10 +232,7 @@ class Reporter:
                 source=adopted.source,
                 table=adopted.table,
                 rows=adopted.rows,
-                taken=tuple(
-                    AdoptedMigration(version=version, checksum=checksum)
-                    for version, checksum in adopted.taken
-                ),
+                taken=adopted.taken,
                 released=adopted.released,
             ),
             recovered=adopted.recovered,

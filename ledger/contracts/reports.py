@@ -15,7 +15,16 @@ from pydantic import Field
 
 from ledger.contracts.registry import Sha256, WireValue
 from ledger.contracts.streams import REPORT_STREAMS, Author, Stream
-from migrations.model.attempt import Backup, DatabasePlace, Failure, Identity, Mode, Rights, Verdict
+from migrations.model.attempt import (
+    AdoptedMigration,
+    Backup,
+    DatabasePlace,
+    Failure,
+    Identity,
+    Mode,
+    Rights,
+    Verdict,
+)
 from migrations.model.foreign_history import ForeignHistory
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -99,13 +108,6 @@ class MigrationRolledBack(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Auth
     checksum: str
     duration_ms: Count
     statements: Count
-
-
-class AdoptedMigration(WireValue):
-    """A version that is in the journal now; `checksum` is empty where no file belongs to it."""
-
-    version: str
-    checksum: str
 
 
 class HistoryAdopted(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):

@@ -5,7 +5,7 @@ hand them on, and the journal of a database keeps them (ops/decisions/0016-one-v
 
 ```
 ordered      Mode · Adoption · Resolution · Limits · Expectation · Epoch
-answered     Verdict · Failure (a FailureClass) · Identity
+answered     Verdict · Failure (a FailureClass) · Identity · AdoptedMigration
 looked at    DatabasePlace · Rights · Backup
 ```
 
@@ -98,6 +98,14 @@ class Adoption:
     through: str = ""
     table: str = ""
     accept_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedMigration:
+    """A version that an adoption has in the journal; its checksum is empty where it has no file."""
+
+    version: str
+    checksum: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Protocol
 from uuid import UUID
 
 from migrations.model.attempt import (
+    AdoptedMigration,
     Adoption,
     Epoch,
     Expectation,
@@ -41,7 +42,7 @@ class Adopted:
     table: str
     rows: int
     digest: str
-    taken: tuple[tuple[str, str], ...] = ()
+    taken: tuple[AdoptedMigration, ...] = ()
     released: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     recovered: bool = False

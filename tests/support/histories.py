@@ -16,6 +16,7 @@ from ledger.contracts import reports as r
 from ledger.contracts.envelope import command_id, inspection_id, report_id
 from ledger.contracts.registry import Connection, MigrationRef, Step
 from migrations.model.attempt import (
+    AdoptedMigration,
     Expectation,
     Failure,
     FailureClass,
@@ -366,7 +367,7 @@ REPORTS: tuple[Callable[[Order, int], r.Report], ...] = (
         source="goose",
         table="public.goose_db_version",
         rows=c,
-        taken=(r.AdoptedMigration(version=version(c), checksum=CHECKSUM),) if c % 3 else (),
+        taken=(AdoptedMigration(version=version(c), checksum=CHECKSUM),) if c % 3 else (),
         released=(version(c + 1),) if c % 2 else (),
     ),
     failed,

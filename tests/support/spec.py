@@ -37,7 +37,6 @@ from ledger.contracts.events import (
 )
 from ledger.contracts.registry import Step
 from ledger.contracts.reports import (
-    AdoptedMigration,
     AttemptFinished,
     AttemptStarted,
     DatabaseInspected,
@@ -48,7 +47,7 @@ from ledger.contracts.reports import (
 )
 from ledger.domain.orders import inspection, order
 from ledger.domain.rollout import DatabaseState, RolloutState
-from migrations.model.attempt import Failure, FailureClass, Limits, Mode, Verdict
+from migrations.model.attempt import AdoptedMigration, Failure, FailureClass, Limits, Mode, Verdict
 from tests.support.story import (
     BUNDLE,
     DEADLINE_S,

@@ -24,6 +24,8 @@ from migrations.errors import RunError
 from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
 
 ROOT = Path(__file__).parents[3]
+ALIKE = {("Step", "AdoptedMigration")}
+"""Alike by chance: what is to run with the checksum of that section, and what holds without a run."""
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
@@ -56,7 +58,7 @@ def test_no_value_of_the_contracts_has_the_very_fields_of_one_of_the_other_packa
         if len(fields) > 1 and fields == same
     }
     assert len(said) > len(EVENTS)
-    assert twins == set()
+    assert twins == ALIKE
 
 
 def failure_kinds(tree: ast.AST) -> Iterator[ast.expr]:
