@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 from ledger.contracts.envelope import Recorded
@@ -18,21 +19,13 @@ from ledger.contracts.events import (
     MigrationOrdered,
     RollbackOrdered,
 )
-from ledger.contracts.reports import (
-    AttemptFinished,
-    DatabaseIdentified,
-    DatabaseInspected,
-    Verdict,
-)
+from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState, fold
 from ledger.store.views.rows import LatestOrder
+from migrations.model.attempt import FailureClass, Verdict
 
 MOVES_THE_HEAD = frozenset(Verdict) - {Verdict.REFUSED}
 """Verdicts of attempts that believed the journal they read; a refused one did not."""
-
-
-UNREAD = "unreachable"
-"""The failure kind of an answer for which no journal could be asked."""
 
 
 def leaves_in_doubt(report: AttemptFinished) -> bool:
@@ -40,7 +33,7 @@ def leaves_in_doubt(report: AttemptFinished) -> bool:
 
     Mirrored by the query `latest_orders`.
     """
-    unread = report.failure is not None and report.failure.kind == UNREAD
+    unread = report.failure is not None and report.failure.kind is FailureClass.UNREACHABLE
     return report.journal_head is None and (report.verdict is Verdict.FAILED or unread)
 
 
@@ -128,8 +121,8 @@ class Roster(Mapping[str, DatabaseRecord]):
         if record is not None and getattr(record.expected, name) is None:
             self._expect(database, {name: value})
 
-    def _expect(self, database: str, learned: Mapping[str, object]) -> None:
+    def _expect(self, database: str, learned: Mapping[str, Any]) -> None:
         record = self._records.get(database)
         if record is not None:
-            expected = record.expected.model_copy(update=dict(learned))
+            expected = replace(record.expected, **learned)
             self._records[database] = replace(record, expected=expected)

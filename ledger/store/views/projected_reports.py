@@ -14,9 +14,10 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
+
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
-from ledger.contracts.registry import Mode
 from ledger.store.views.patches import CHANGE, PUT, Patch, PatchKind
 from ledger.store.views.projected_rows import (
     NO_FAILURE,
@@ -37,12 +38,12 @@ from ledger.store.views.projected_rows import (
     spoken_head,
 )
 from ledger.store.views.tables import ANSWERED_LOOK, ATTEMPT, INSPECTION
+from migrations.model.attempt import FailureClass, Mode, Verdict
 
-DONE = r.Verdict.DONE
+DONE = Verdict.DONE
 """Looked up once: a rule that every attempt ends with is as fast as it can be."""
-BELIEVED = frozenset(r.Verdict) - {r.Verdict.REFUSED}
+BELIEVED = frozenset(Verdict) - {Verdict.REFUSED}
 """Verdicts of attempts that read the journal of the database they were meant for."""
-IN_DOUBT = "in_doubt"
 """The failure kind that says: nobody knows whether it happened."""
 JOURNAL_STATES = {"applied": "applied", "rolled_back": "rolled_back", "failed": "failed"}
 """A journal's states in the words of `applied`; any other one is something half-done."""
@@ -187,7 +188,7 @@ def migration_failed(event: r.MigrationFailed, place: EventPlace) -> list[Patch]
     """A migration failed on its way up or down."""
     up = event.direction == Mode.UP.value
     state = "failed" if up else "rollback_failed"
-    if event.failure.kind == IN_DOUBT:
+    if event.failure.kind is FailureClass.IN_DOUBT:
         state = "unknown"
     patch = applied_row(
         event.database,
@@ -256,7 +257,7 @@ def inspected(event: r.DatabaseInspected, place: EventPlace) -> list[Patch]:
         **identity_columns(event.identity),
         "journal_head": event.journal_head,
         "owner": event.owner,
-        "rights": event.rights.model_dump_json() if event.rights else None,
+        "rights": to_json(event.rights).decode() if event.rights else None,
         "entries": json_array(event.entries),
         "failure_kind": event.failure.kind if event.failure else None,
         "failure_message": event.failure.message if event.failure else None,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from ledger.contracts.registry import Connection, DatabaseIdentity, FailureDetail
+from ledger.contracts.registry import Connection
 from ledger.store.views.patches import CHANGE, PUT, Patch
 from ledger.store.views.tables import (
     APPLIED,
@@ -22,6 +22,7 @@ from ledger.store.views.tables import (
     ROLLOUT,
     SPOKEN_HEAD,
 )
+from migrations.model.attempt import Failure, Identity
 
 REPORTS_SUFFIX = "/reports"
 ROLLOUT_PREFIX = "rollout-"
@@ -96,7 +97,7 @@ def attempt_change(command: UUID, sets: dict[str, Any]) -> Patch:
     return Patch(ATTEMPT, CHANGE, (command,), sets)
 
 
-def failing(command: UUID, failure: FailureDetail) -> Patch:
+def failing(command: UUID, failure: Failure) -> Patch:
     """Why the attempt that `command` is will end; after its last word nothing changes that."""
     return Patch(OPEN_FAILURE, CHANGE, (command,), failure_columns(failure))
 
@@ -149,7 +150,7 @@ def where_columns(pool: str, connection: Connection) -> dict[str, Any]:
     }
 
 
-def identity_columns(identity: DatabaseIdentity | None) -> dict[str, Any]:
+def identity_columns(identity: Identity | None) -> dict[str, Any]:
     """Who a database is, or that nobody knows."""
     return {
         "identity_uuid": identity.uuid if identity else None,
@@ -163,7 +164,7 @@ def contact_columns(place: EventPlace) -> dict[str, Any]:
     return {"last_contact_position": place.position, "last_contact_at": place.recorded_at}
 
 
-def failure_columns(failure: FailureDetail | None) -> dict[str, Any]:
+def failure_columns(failure: Failure | None) -> dict[str, Any]:
     """Why an attempt failed; nothing when it did not say."""
     if failure is None:
         return {}

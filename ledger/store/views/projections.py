@@ -10,6 +10,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from pydantic_core import to_json
+
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import decode_metadata
@@ -128,7 +130,7 @@ def _planned(event: e.RolloutPlanned, place: EventPlace) -> list[Patch]:
         "budget_count": event.budget.count,
         "budget_percent": event.budget.percent,
         "when_spent": event.when_spent.value,
-        "limits": event.limits.model_dump_json(),
+        "limits": to_json(event.limits).decode(),
         "expiry_s": event.expiry_s,
         "deadline_s": event.deadline_s,
         "planned_position": place.position,

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import asyncpg
 from pydantic import TypeAdapter
 
-from ledger.contracts.registry import (
-    Connection,
-    DatabaseIdentity,
-    Expected,
-    FailureDetail,
-    MigrationRef,
-    Mode,
-    Step,
-)
-from ledger.contracts.reports import JournalEntry, Rights
+from ledger.contracts.registry import Connection, MigrationRef, Step
+from ledger.contracts.reports import JournalEntry
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.store.connections import Pool
 from ledger.store.queries import load
@@ -39,6 +32,7 @@ from ledger.store.views.rows import (
     RolloutRow,
     VersionRow,
 )
+from migrations.model.attempt import Expectation, Failure, FailureClass, Identity, Mode, Rights
 
 QUERIES = load("views/queries.sql")
 PAGE = 1000
@@ -47,7 +41,8 @@ PAGE = 1000
 _MIGRATIONS = TypeAdapter(tuple[MigrationRef, ...])
 _STEPS = TypeAdapter(tuple[Step, ...])
 _ENTRIES = TypeAdapter(tuple[JournalEntry, ...])
-_FAILURE = tuple(FailureDetail.model_fields)
+_RIGHTS = TypeAdapter(Rights)
+_FAILURE = tuple(one.name for one in fields(Failure))
 
 
 class ReadModels:
@@ -77,7 +72,7 @@ class ReadModels:
         """The same in the words of the domain, with what the next order expects."""
         return [row.record for row in await self.fleet(databases)]
 
-    async def expected(self, databases: Sequence[str]) -> dict[str, Expected]:
+    async def expected(self, databases: Sequence[str]) -> dict[str, Expectation]:
         """What the next order of each of these registered databases expects to find."""
         return {record.database: record.expected for record in await self.records(databases)}
 
@@ -233,16 +228,16 @@ def _fleet_row(row: asyncpg.Record) -> FleetRow:
         ),
         labels=json.loads(row["labels"]),
         status=FleetStatus(row["status"]),
-        expected=Expected(identity=_identity(row), journal_head=row["journal_head"]),
+        expected=Expectation(identity=_identity(row), journal_head=row["journal_head"]),
     )
     seen = ("server_version", "last_contact_at", "registered_at", "registered_by")
     return FleetRow(record, **{name: row[name] for name in seen})
 
 
-def _identity(row: asyncpg.Record) -> DatabaseIdentity | None:
+def _identity(row: asyncpg.Record) -> Identity | None:
     if row["identity_uuid"] is None:
         return None
-    return DatabaseIdentity(
+    return Identity(
         uuid=row["identity_uuid"],
         system_identifier=row["system_identifier"],
         database_oid=row["database_oid"],
@@ -261,7 +256,8 @@ def _rollout_row(row: asyncpg.Record, counts: Mapping[tuple[int, str], int]) -> 
 def _rollout_database_row(row: asyncpg.Record) -> RolloutDatabaseRow:
     columns = dict(row)
     failure = {name: columns.pop(f"failure_{name}") for name in _FAILURE}
-    columns["failure"] = FailureDetail(**failure) if failure["kind"] else None
+    kind = failure.pop("kind")
+    columns["failure"] = Failure(FailureClass(kind), **failure) if kind else None
     columns["mode"] = Mode(row["mode"]) if row["mode"] else None
     return RolloutDatabaseRow(**columns)
 
@@ -271,6 +267,6 @@ def _inspection_row(row: asyncpg.Record) -> InspectionRow:
     for name in ("identity_uuid", "system_identifier", "database_oid"):
         columns.pop(name)
     columns["identity"] = _identity(row)
-    columns["rights"] = Rights.model_validate_json(row["rights"]) if row["rights"] else None
+    columns["rights"] = _RIGHTS.validate_json(row["rights"]) if row["rights"] else None
     columns["entries"] = _ENTRIES.validate_json(row["entries"]) if row["entries"] else ()
     return InspectionRow(**columns)

