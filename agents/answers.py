@@ -7,18 +7,15 @@ command left it, or, if it never worked there, as it was before any later order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
-from agents.reporter import failure_of
 from agents.translation import holds, journalled
 from ledger.contracts.commands import ApplyCommand
-from ledger.contracts.registry import FailureDetail, Mode
-from ledger.contracts.reports import Verdict
 from migrations.adoption.outcome import told
 from migrations.inspection import Inspection, with_entries
 from migrations.model import work
-from migrations.model.work import Epoch
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 
 CHANGED = (work.StepResult.APPLIED, work.StepResult.ROLLED_BACK)
 """What counts as in force: this rollout's own steps, recovered ones included."""
@@ -35,7 +32,7 @@ class Ended:
     """Why a command does not go on, and how it ends by that if it has done nothing."""
 
     verdict: Verdict
-    failure: FailureDetail
+    failure: Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +40,7 @@ class Answer:
     """How an attempt ended, and what is reported on the way to that."""
 
     verdict: Verdict
-    failure: FailureDetail | None
+    failure: Failure | None
     steps: tuple[work.StepOutcome, ...] = ()
     adopted: work.Adopted | None = None
     worked: bool = False
@@ -66,35 +63,34 @@ def left_by(command: ApplyCommand, found: Inspection) -> Inspection:
         return found
     entries = found.record.entries
     own = [entry.seq for entry in entries if entry.command == command.command]
-    epoch = Epoch(command.epoch.term, command.epoch.position)
     if own:
         kept = [entry for entry in entries if entry.seq <= own[-1]]
     else:
-        kept = list(takewhile(lambda entry: entry.epoch <= epoch, entries))
+        kept = list(takewhile(lambda entry: entry.epoch <= command.epoch, entries))
     return found if len(kept) == len(entries) else with_entries(found, kept)
 
 
 def answer(command: ApplyCommand, left: Inspection, ended: Ended) -> Answer:
     """What to say of `command`; `left` is what it left. It is `ended` if it has done nothing."""
     steps = tuple(journalled(command, left))
-    adopted = told(left.entries, command.command, command.rollout)
+    adopted = told(left.entries, command.command, command.order.rollout)
     entries = left.record.entries if left.record is not None else ()
     worked = any(entry.command == command.command for entry in entries)
     failures = [step.failure for step in steps if step.failure is not None]
     done = (steps or worked) and holds(command, left)
     verdict: Verdict = ended.verdict
-    failure: FailureDetail | None = ended.failure
+    failure: Failure | None = ended.failure
     if verdict is Verdict.CANCELLED:
-        failure = FailureDetail(kind="cancelled", message=BY_ORDER if worked else NOT_BEGUN)
+        failure = Failure(FailureClass.CANCELLED, BY_ORDER if worked else NOT_BEGUN)
     elif verdict is Verdict.EXPIRED and worked:
         text = f"begun and cut short; {ended.failure.message}"
-        failure = ended.failure.model_copy(update={"message": text})
-    if failures and failures[-1].kind != "cancelled":
-        verdict, failure = Verdict.FAILED, failure_of(failures[-1])
+        failure = replace(ended.failure, message=text)
+    if failures and failures[-1].kind is not FailureClass.CANCELLED:
+        verdict, failure = Verdict.FAILED, failures[-1]
     elif failures:
         # Cut short, by an order or by an agent that ended: no failure of the migration's.
         if verdict is not Verdict.EXPIRED:
-            verdict, failure = Verdict.CANCELLED, failure_of(failures[-1])
-    elif done or (adopted is not None and command.mode is Mode.ADOPT):
+            verdict, failure = Verdict.CANCELLED, failures[-1]
+    elif done or (adopted is not None and command.order.mode is Mode.ADOPT):
         verdict, failure = Verdict.DONE, None
     return Answer(verdict, failure, steps, adopted, worked)

@@ -168,7 +168,7 @@ class Inbox:
             self._unacknowledged.append((ticket, message))
             return
         if isinstance(command, CancelCommand):
-            self._scheduler.cancel(command.cancels)
+            self._scheduler.cancel(command)
             self._unfinished.finished(message)
             return
         taken = self._scheduler.submit(Job(command, message, self._clock()))
@@ -187,4 +187,4 @@ class Inbox:
         except UnknownMessage:
             return
         if isinstance(command, CancelCommand) and command.pool == pool:
-            self._scheduler.cancel(command.cancels)
+            self._scheduler.cancel(command)

@@ -10,6 +10,7 @@ from uuid import UUID
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.heartbeat import Busy
 from ledger.contracts.messages import Received
+from ledger.contracts.registry import MigrationRef
 from migrations.model.migration import Migration
 
 
@@ -43,6 +44,8 @@ class Job:
     since: datetime
     phase: JobPhase = JobPhase.QUEUED
     migrations: tuple[Migration, ...] = ()
+    refs: tuple[MigrationRef, ...] = ()
+    """What the bundle's manifest says of them."""
     refusal: str = ""
     """Why its texts cannot be used, if they cannot."""
     asked_for_texts: int = 0

@@ -15,9 +15,7 @@ from agents.outbox import Outbox
 from agents.settings import AgentSettings
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import Metadata, encode, report_id
-from ledger.contracts.registry import DatabaseIdentity, FailureDetail
 from ledger.contracts.reports import (
-    AdoptedMigration,
     AttemptFinished,
     AttemptStarted,
     BatchProgressed,
@@ -32,21 +30,13 @@ from ledger.contracts.reports import (
     MigrationSkipped,
     OutsideChangeFound,
     Report,
-    Verdict,
 )
 from ledger.contracts.wire import encode_report
 from ledger.telemetry import current_context
 from migrations.backfill.progress import ProgressThrottle
+from migrations.model.attempt import Failure, FailureClass, Identity, Verdict
 from migrations.model.migration import Direction, Migration, Statement
-from migrations.model.work import (
-    Adopted,
-    BatchProgress,
-    Failure,
-    Identity,
-    OutsideChange,
-    StepOutcome,
-    StepResult,
-)
+from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOutcome, StepResult
 
 SAME_WAIT = timedelta(seconds=1)
 """Beginnings of a wait that are nearer to each other are one: two clocks measure it."""
@@ -79,20 +69,20 @@ class Reporter:
             AttemptStarted(
                 database=command.database,
                 command=command.command,
-                attempt=command.attempt,
-                mode=command.mode,
+                attempt=command.order.attempt,
+                mode=command.order.mode,
             )
         )
 
-    def content_missing(self, command: ApplyCommand, hashes: tuple[str, ...]) -> None:
+    def content_missing(self, command: ApplyCommand) -> None:
         """Texts are not here; they are waited for."""
-        self.say(ContentMissing(database=command.database, command=command.command, sha256=hashes))
+        bundle = command.order.bundle
+        self.say(ContentMissing(database=command.database, command=command.command, bundle=bundle))
 
-    def refused(self, command: ApplyCommand, failure: FailureDetail) -> None:
+    def refused(self, command: ApplyCommand, failure: Failure) -> None:
         """This delivery of the command is not tried, whatever came of an earlier one."""
-        self.say(
-            CommandRefused(database=command.database, command=command.command, failure=failure)
-        )
+        short = failure.shortened(STATEMENT_MAX_CHARS)
+        self.say(CommandRefused(database=command.database, command=command.command, failure=short))
 
     def finished(
         self,
@@ -101,17 +91,18 @@ class Reporter:
         *,
         changed: int = 0,
         journal_head: str | None = None,
-        failure: FailureDetail | None = None,
+        failure: Failure | None = None,
     ) -> None:
         """The last word on the command; a refusal is said as such first."""
+        failure = shorten(failure)
         if verdict is Verdict.REFUSED and failure is not None:
             self.refused(command, failure)
         self.say(
             AttemptFinished(
                 database=command.database,
                 command=command.command,
-                attempt=command.attempt,
-                mode=command.mode,
+                attempt=command.order.attempt,
+                mode=command.order.mode,
                 verdict=verdict,
                 changed=changed,
                 journal_head=journal_head,
@@ -131,7 +122,7 @@ class Reporter:
         traceparent, tracestate = current_context()
         metadata = Metadata(
             causation=str(command.command),
-            correlation=command.rollout if isinstance(command, ApplyCommand) else None,
+            correlation=command.order.rollout if isinstance(command, ApplyCommand) else None,
             traceparent=traceparent,
             tracestate=tracestate,
             agent=self._settings.name,
@@ -155,12 +146,12 @@ class Reporter:
         """
         command = self._job.command
         self._running("", 0, 0)
-        if isinstance(command, ApplyCommand) and command.expected.identity is None:
+        if isinstance(command, ApplyCommand) and command.order.expected.identity is None:
             self.say(
                 DatabaseIdentified(
                     database=command.database,
                     command=self._job.id,
-                    identity=identity_of(identity),
+                    identity=identity,
                     server_version=server_version,
                     first_contact=True,
                 )
@@ -244,10 +235,7 @@ class Reporter:
                 source=adopted.source,
                 table=adopted.table,
                 rows=adopted.rows,
-                taken=tuple(
-                    AdoptedMigration(version=version, checksum=checksum)
-                    for version, checksum in adopted.taken
-                ),
+                taken=adopted.taken,
                 released=adopted.released,
             ),
             recovered=adopted.recovered,
@@ -299,7 +287,7 @@ def step_report(job: Job, outcome: StepOutcome) -> Report:
                 version=version,
                 direction=direction,
                 checksum=checksum,
-                failure=failure_of(outcome.failure) or unexplained(),
+                failure=shorten(outcome.failure) or unexplained(),
             )
 
 
@@ -315,33 +303,13 @@ def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:
     return list(kept.values())
 
 
-def failure_of(failure: Failure | None) -> FailureDetail | None:
-    """The same failure as a report holds it."""
-    if failure is None:
-        return None
-    statement = failure.statement
-    if statement is not None and len(statement) > STATEMENT_MAX_CHARS:
-        statement = statement[:STATEMENT_MAX_CHARS] + " …"
-    return FailureDetail(
-        kind=failure.kind,
-        message=failure.message,
-        sqlstate=failure.sqlstate,
-        statement=statement,
-        file=failure.file,
-        line=failure.line,
-        blocker=failure.blocker,
-    )
+def shorten(failure: Failure | None) -> Failure | None:
+    """The same failure with no more of its statement than fits well into a message."""
+    return failure and failure.shortened(STATEMENT_MAX_CHARS)
 
 
-def unexplained() -> FailureDetail:
+def unexplained() -> Failure:
     """For a failure that came without a reason, which would be a defect."""
-    return FailureDetail(kind="internal", message="no reason was given; report this as a defect")
-
-
-def identity_of(identity: Identity) -> DatabaseIdentity:
-    """The same identity as a report holds it."""
-    return DatabaseIdentity(
-        uuid=identity.uuid,
-        system_identifier=identity.system_identifier,
-        database_oid=identity.database_oid,
+    return Failure(
+        kind=FailureClass.INTERNAL, message="no reason was given; report this as a defect"
     )

@@ -25,7 +25,7 @@ from agents.job import Job
 from agents.outbox import Outbox
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
-from agents.texts import Library, Texts, texts_of
+from agents.texts import Library, Texts
 from agents.worker import Worker
 from ledger.bus.port import Bus, BusError, BusUnavailable, GroupMember, Reader
 from ledger.contracts.commands import ApplyCommand
@@ -222,7 +222,7 @@ class Agent:
 
     def _ask_for_texts(self, job: Job) -> None:
         if isinstance(job.command, ApplyCommand):
-            self._worker.reporter(job).content_missing(job.command, texts_of(job.command))
+            self._worker.reporter(job).content_missing(job.command)
             # They were sent by now, so it may be the reader that hears nothing.
             self._read_again |= job.asked_for_texts > 1
 

@@ -22,8 +22,8 @@ from uuid import UUID
 
 from agents.errors import TextRefused
 from agents.job import Job, JobPhase, Stop
-from agents.texts import Library, texts_of
-from ledger.contracts.commands import ApplyCommand
+from agents.texts import Library
+from ledger.contracts.commands import ApplyCommand, CancelCommand
 from ledger.contracts.messages import Received
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ Lane: TypeAlias = tuple[str, str]
 Work: TypeAlias = Callable[[Job], Coroutine[Any, Any, None]]
 
 CANCELS_KEPT = 10_000
-"""Cancelled commands that are remembered in case they arrive later than their cancellation."""
+"""Cancellations that are remembered in case what they take back arrives later."""
 TEXTS_LATE_S = 2.0
 """How long texts may be on their way before the ledger is asked for them."""
 TEXTS_AGAIN_S = 15.0
@@ -68,7 +68,7 @@ class Scheduler:
         self._occupied: set[Lane] = set()
         self._hosts: Counter[tuple[str, int]] = Counter()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
-        self._cancelled: OrderedDict[UUID, None] = OrderedDict()
+        self._cancelled: OrderedDict[tuple[UUID, str, str], CancelCommand] = OrderedDict()
         self._draining = False
 
     @property
@@ -95,9 +95,9 @@ class Scheduler:
         if job.id in self._jobs:
             return False
         self._jobs[job.id] = job
-        if job.id in self._cancelled:
-            job.stop = Stop.ORDERED
         command = job.command
+        if isinstance(command, ApplyCommand) and self._is_cancelled(command):
+            job.stop = Stop.ORDERED
         if isinstance(command, ApplyCommand) and not job.stop and self._library.missing(command):
             self._lacking[job.id] = job
             job.waits_for = "migration texts"
@@ -106,20 +106,28 @@ class Scheduler:
             self._start_ready()
         return True
 
-    def cancel(self, command: UUID) -> None:
-        """Stop the job of `command` now, or as soon as it arrives."""
-        self._cancelled[command] = None
+    def cancel(self, cancel: CancelCommand) -> None:
+        """Stop what it takes back now, or as soon as it arrives."""
+        self._cancelled[_taken_back_by(cancel)] = cancel
         if len(self._cancelled) > CANCELS_KEPT:
             self._cancelled.popitem(last=False)
-        job = self._jobs.get(command)
-        if job is None or job.stop is not None:
+        for job in list(self._jobs.values()):
+            if isinstance(job.command, ApplyCommand) and cancel.takes_back(job.command):
+                self._stop(job)
+
+    def _is_cancelled(self, command: ApplyCommand) -> bool:
+        known = self._cancelled.get(_taken_back_by(command))
+        return known is not None and known.takes_back(command)
+
+    def _stop(self, job: Job) -> None:
+        if job.stop is not None:
             return
         job.stop = Stop.ORDERED
-        if command in self._tasks:
+        if job.id in self._tasks:
             # Work that has not begun reads why it is to stop when it does.
             if job.began:
-                self._tasks[command].cancel()
-        elif self._lacking.pop(command, None):
+                self._tasks[job.id].cancel()
+        elif self._lacking.pop(job.id, None):
             self._enqueue(job)
             self._start_ready()
 
@@ -135,7 +143,7 @@ class Scheduler:
                 self._enqueue(job)
             elif (now - job.since).total_seconds() > _patience_s(job):
                 job.asked_for_texts += 1
-                logger.info("asking for %d texts of %s", len(texts_of(command)), command.command)
+                logger.info("asking for the texts of %s", command.command)
                 self._ask_for_texts(job)
         self._start_ready()
 
@@ -169,6 +177,7 @@ class Scheduler:
         if not isinstance(command, ApplyCommand) or self._library.missing(command):
             return
         try:
+            job.refs = self._library.refs(command)
             job.migrations = self._library.load(command)
         except TextRefused as error:
             job.refusal = str(error)
@@ -220,3 +229,8 @@ class Scheduler:
 def _patience_s(job: Job) -> float:
     """How long after its arrival the ledger is to be asked for its texts, the next time."""
     return TEXTS_LATE_S + job.asked_for_texts * TEXTS_AGAIN_S
+
+
+def _taken_back_by(command: ApplyCommand | CancelCommand) -> tuple[UUID, str, str]:
+    """What a cancellation and the orders that it takes back have in common."""
+    return command.ledger, command.stream, command.database

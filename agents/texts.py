@@ -1,8 +1,8 @@
 """Migration texts by hash: taken from the bus in pieces, checked, kept within a bound, parsed once.
 
-A text counts only if its SHA-256 is the one it is called by, and a migration only if its sections
-have the checksums that the order names. Parsed migrations are kept too: a rollout runs the same few
-texts on thousands of databases.
+A text counts only if its SHA-256 is the one it is called by: the manifest of a bundle by the order,
+its files by the manifest. A migration counts only if its sections hash to what both of them say.
+Parsed migrations are kept too: a rollout runs the same few texts on thousands of databases.
 """
 
 from __future__ import annotations
@@ -10,18 +10,21 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from agents.errors import TextRefused
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import UnknownMessage
+from ledger.contracts.events import MigrationOrdered, RollbackOrdered
+from ledger.contracts.manifest import decode_manifest
 from ledger.contracts.messages import Received
-from ledger.contracts.registry import MigrationRef
+from ledger.contracts.registry import MigrationRef, Step
 from ledger.contracts.wire import Chunk, decode_chunk
 from migrations.errors import LoadError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Mode
 from migrations.model.migration import Migration, SourceFile
 
 logger = logging.getLogger(__name__)
@@ -31,6 +34,10 @@ TextVariables = tuple[tuple[str, str], ...]
 
 PARSED = 1_000
 """Parsed migrations that are kept; a rollout has tens."""
+MANIFESTS = 20
+"""Manifests of bundles that are kept as they were read."""
+SHOWN = 12
+"""Digits of a hash in a message."""
 
 
 class Texts:
@@ -94,17 +101,48 @@ class Library:
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
+        self._manifests: OrderedDict[str, Mapping[str, MigrationRef]] = OrderedDict()
         self._parsed: OrderedDict[tuple[MigrationRef, TextVariables], Migration] = OrderedDict()
 
     def missing(self, command: ApplyCommand) -> bool:
-        """Whether a text of `command` is not here yet."""
-        return any(
-            file.sha256 not in self._texts for ref in command.migrations for file in ref.files
-        )
+        """Whether a text that `command` leads to is not here yet."""
+        bundle = command.order.bundle
+        if not command.order.steps:
+            return False
+        if bundle not in self._manifests and bundle not in self._texts:
+            return True
+        try:
+            refs = self.refs(command)
+        except TextRefused:
+            # It is here, and will be refused as it is.
+            return False
+        return any(file.sha256 not in self._texts for ref in refs for file in ref.files)
+
+    def refs(self, command: ApplyCommand) -> tuple[MigrationRef, ...]:
+        """What the bundle says of the migrations of `command`, in its order.
+
+        Raises `TextRefused` for a manifest that cannot be read or has other migrations.
+        """
+        if not command.order.steps:
+            return ()
+        known = self._manifest(command.order.bundle)
+        return tuple(_ref_of(step, known, command.order) for step in command.order.steps)
 
     def load(self, command: ApplyCommand) -> tuple[Migration, ...]:
         """The migrations of `command`, in its order. Raises `TextRefused`; none may be missing."""
-        return tuple(self._one(ref, command.variables) for ref in command.migrations)
+        return tuple(self._one(ref, command.order.variables) for ref in self.refs(command))
+
+    def _manifest(self, bundle: str) -> Mapping[str, MigrationRef]:
+        if bundle not in self._manifests:
+            try:
+                manifest = decode_manifest(self._texts.get(bundle))
+            except UnknownMessage as unknown:
+                raise TextRefused(f"bundle {bundle[:SHOWN]} cannot be read: {unknown}") from None
+            self._manifests[bundle] = {ref.version: ref for ref in manifest.migrations}
+            if len(self._manifests) > MANIFESTS:
+                self._manifests.popitem(last=False)
+        self._manifests.move_to_end(bundle)
+        return self._manifests[bundle]
 
     def _one(self, ref: MigrationRef, variables: TextVariables) -> Migration:
         key = _key(ref, variables)
@@ -117,6 +155,22 @@ class Library:
         if len(self._parsed) > PARSED:
             self._parsed.popitem(last=False)
         return migration
+
+
+def _ref_of(
+    step: Step, known: Mapping[str, MigrationRef], order: MigrationOrdered | RollbackOrdered
+) -> MigrationRef:
+    """The migration of this step. Raises `TextRefused` if the bundle has another one."""
+    ref = known.get(step.version)
+    if ref is None:
+        raise TextRefused(f"bundle {order.bundle[:SHOWN]} has no migration {step.version}")
+    backwards = order.mode in (Mode.DOWN, Mode.ROLLBACK) and order.adoption is None
+    if step.checksum != (ref.down_checksum if backwards else ref.up_checksum):
+        raise TextRefused(
+            f"migration {ref.label} of bundle {order.bundle[:SHOWN]} is not the one that was "
+            "ordered; plan the rollout again"
+        )
+    return ref
 
 
 def _key(ref: MigrationRef, variables: TextVariables) -> tuple[MigrationRef, TextVariables]:
@@ -145,8 +199,3 @@ def _parse(ref: MigrationRef, files: list[SourceFile], variables: dict[str, str]
             f"migration {ref.label} does not hash to what was ordered; register the bundle again"
         )
     return migration
-
-
-def texts_of(command: ApplyCommand) -> tuple[str, ...]:
-    """The hashes of all texts that `command` needs, sorted, each once."""
-    return tuple(sorted({file.sha256 for ref in command.migrations for file in ref.files}))

@@ -12,8 +12,8 @@ from agents.job import Job
 from ledger import telemetry
 from ledger.bus.tracing import Attributes
 from ledger.contracts.commands import ApplyCommand
-from ledger.contracts.reports import Verdict
 from ledger.contracts.topics import agents_group
+from migrations.model.attempt import Verdict
 
 CONVENTIONAL = {
     Verdict.DONE: "success",
@@ -60,7 +60,7 @@ def _span_of(job: Job, messaging: str) -> Iterator[Span]:
         with telemetry.attached(origin):
             yield INVALID_SPAN
         return
-    run = command.rollout if isinstance(command, ApplyCommand) else command.stream
+    run = command.order.rollout if isinstance(command, ApplyCommand) else command.stream
     with telemetry.tracer().start_as_current_span(
         telemetry.PROCESS_SPAN.format(topic=message.topic),
         context=origin,

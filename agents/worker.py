@@ -31,29 +31,25 @@ from agents.answers import BY_ORDER, CHANGED, NOT_BEGUN, Answer, Ended, answer, 
 from agents.errors import AgentError
 from agents.job import Job, Stop
 from agents.outbox import Outbox
-from agents.reporter import Reporter, failure_of
+from agents.reporter import Reporter
 from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from agents.tracing import CONVENTIONAL, process_span
 from agents.translation import (
-    adoption_of,
-    expectation_of,
     inspected,
-    limits_of,
     work_of,
 )
 from ledger import telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
-from ledger.contracts.registry import FailureDetail
-from ledger.contracts.reports import DatabaseInspected, Verdict
+from ledger.contracts.reports import DatabaseInspected
 from migrations import inspection, runner
 from migrations.adoption import inspect
 from migrations.errors import ClockApart, IdentityMismatch, StaleEpoch, TooLate
 from migrations.inspection import Inspection
 from migrations.model import work
+from migrations.model.attempt import Failure, FailureClass, Verdict
 from migrations.model.clocks import Clock
-from migrations.model.work import Epoch, Failure
 from migrations.target.preconditions import check_expected, outside_changes
 from migrations.target.session import ConnectionSettings
 from migrations.target.target import stale_epoch
@@ -76,7 +72,7 @@ class AttemptRefused(Exception):
     """The agent does not try; why, and how the attempt ends by that."""
 
     verdict: Verdict
-    failure: FailureDetail
+    failure: Failure
 
 
 class Worker:
@@ -161,11 +157,12 @@ class Worker:
             work_of(
                 command,
                 job.migrations,
+                job.refs,
                 self._settings.programs,
                 self._checked,
                 psql_shell=self._settings.psql_shell,
             ),
-            limits_of(command.limits),
+            command.order.limits,
             reporter,
             may_begin=lambda: self._clock() < command.expires_at,
         )
@@ -183,7 +180,7 @@ class Worker:
             verdict,
             changed=sum(step.result in CHANGED for step in outcome.steps) + size(outcome.adopted),
             journal_head=outcome.journal_head,
-            failure=failure_of(outcome.failure),
+            failure=outcome.failure,
         )
         return verdict
 
@@ -205,7 +202,7 @@ class Worker:
         said = answer(command, left, ended)
         head = _caught_up(command, left, reporter)
         if found.clocks is not None and said.verdict is Verdict.EXPIRED and not said.worked:
-            said = Answer(Verdict.REFUSED, failure_of(found.clocks))
+            said = Answer(Verdict.REFUSED, found.clocks)
         if found.failure is not None:
             said, head = _unread(found.failure, ended), None
         elif said.verdict is Verdict.REFUSED and not said.worked:
@@ -237,8 +234,8 @@ class Worker:
         if late is not None and found.clocks is None:
             reporter.inspected(_not_reached(command, late))
             return Verdict.EXPIRED
-        looks = command.purpose is Purpose.ADOPT and found.failure is None
-        wanted = adoption_of(command)
+        looks = command.order.purpose is Purpose.ADOPT and found.failure is None
+        wanted = command.order.adoption
         left = await inspect.histories_in(connection, schema, wanted) if looks else ()
         reporter.inspected(inspected(command, found, left))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
@@ -247,18 +244,19 @@ class Worker:
         """Why the command is too old, or comes from what is the future here; `None` if neither."""
         if command.expires_at <= self._clock():
             return _expired(command)
-        if command.ordered_at is not None:
-            try:
-                self._checked.check_order(command.ordered_at)
-            except ClockApart as error:
-                return Ended(Verdict.REFUSED, _failure(error.kind, error.message))
+        try:
+            self._checked.check_order(command.ordered_at)
+        except ClockApart as error:
+            return Ended(Verdict.REFUSED, Failure(error.kind, error.message))
         return None
 
-    def _late(self, command: InspectCommand) -> FailureDetail | None:
+    def _late(self, command: InspectCommand) -> Failure | None:
         """Why the look is too old; `None` when it is not."""
         if command.expires_at > self._clock():
             return None
-        return _failure("expired", f"to be started before {command.expires_at.isoformat()}")
+        return Failure(
+            FailureClass.EXPIRED, f"to be started before {command.expires_at.isoformat()}"
+        )
 
     def _is_overtaken(self, command: ApplyCommand) -> bool:
         """Whether this agent has worked on a later order; if not, this is the latest one."""
@@ -276,11 +274,13 @@ class Worker:
         try:
             return connection_settings(command.connection, command.database, self._settings)
         except AgentError as error:
-            raise AttemptRefused(Verdict.REFUSED, _failure("reference", str(error))) from None
+            raise AttemptRefused(
+                Verdict.REFUSED, Failure(FailureClass.REFERENCE, str(error))
+            ) from None
 
     def _defect(self, job: Job, reporter: Reporter, error: Exception) -> Verdict:
-        failure = _failure(
-            "internal", f"unexpected {type(error).__name__}; report this as a defect"
+        failure = Failure(
+            FailureClass.INTERNAL, f"unexpected {type(error).__name__}; report this as a defect"
         )
         match job.command:
             case ApplyCommand() as command:
@@ -292,9 +292,9 @@ class Worker:
 
 def _verdict(outcome: work.Outcome) -> Verdict:
     """How the attempt ended; one that was cancelled did not fail, also when the journal says it."""
-    if outcome.failure is not None and outcome.failure.kind == "cancelled":
+    if outcome.failure is not None and outcome.failure.kind is FailureClass.CANCELLED:
         return Verdict.CANCELLED
-    return Verdict(outcome.verdict.value)
+    return outcome.verdict
 
 
 def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> str | None:
@@ -302,7 +302,7 @@ def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> 
 
     `None` where the journal is not the one the ledger knows: the next order has to find that, too.
     """
-    expected = expectation_of(command.expected)
+    expected = command.order.expected
     try:
         check_expected(found.record, found.identity, expected, command.command)
     except IdentityMismatch:
@@ -311,7 +311,7 @@ def _caught_up(command: ApplyCommand, found: Inspection, reporter: Reporter) -> 
     return found.journal_head
 
 
-def _not_reached(command: InspectCommand, failure: FailureDetail) -> DatabaseInspected:
+def _not_reached(command: InspectCommand, failure: Failure) -> DatabaseInspected:
     return DatabaseInspected(
         database=command.database, command=command.command, reachable=False, failure=failure
     )
@@ -319,25 +319,25 @@ def _not_reached(command: InspectCommand, failure: FailureDetail) -> DatabaseIns
 
 def _unfit(job: Job, command: ApplyCommand) -> Ended | None:
     """Why the command cannot be tried with the texts at hand, if it cannot."""
-    if job.refusal or len(job.migrations) != len(command.migrations):
+    if job.refusal or len(job.migrations) != len(command.order.steps):
         why = job.refusal or "its texts did not arrive in time"
-        return Ended(Verdict.REFUSED, _failure("checksum", why))
+        return Ended(Verdict.REFUSED, Failure(FailureClass.CHECKSUM, why))
     return None
 
 
 def _cancelled(why: str) -> Ended:
-    return Ended(Verdict.CANCELLED, _failure("cancelled", why))
+    return Ended(Verdict.CANCELLED, Failure(FailureClass.CANCELLED, why))
 
 
 def _expired(command: ApplyCommand) -> Ended:
     why = f"to be started before {command.expires_at.isoformat()}"
-    return Ended(Verdict.EXPIRED, _failure(TooLate.kind, why))
+    return Ended(Verdict.EXPIRED, Failure(TooLate.kind, why))
 
 
 def _overtaken(command: ApplyCommand) -> Ended:
     """The words of the fence, whoever finds it: the same order is refused in the same words."""
-    refused = stale_epoch(Epoch(command.epoch.term, command.epoch.position))
-    return Ended(Verdict.REFUSED, _failure(refused.kind, refused.message))
+    refused = stale_epoch(command.epoch)
+    return Ended(Verdict.REFUSED, Failure(refused.kind, refused.message))
 
 
 def _unread(failure: Failure, ended: Ended) -> Answer:
@@ -346,8 +346,4 @@ def _unread(failure: Failure, ended: Ended) -> Answer:
         return Answer(ended.verdict, ended.failure)
     text = f"{ended.failure.message}, and what it did before could not be read: {failure.message}"
     verdict = Verdict.FAILED if ended.verdict is Verdict.CANCELLED else ended.verdict
-    return Answer(verdict, failure_of(replace(failure, message=text)))
-
-
-def _failure(kind: str, message: str) -> FailureDetail:
-    return FailureDetail(kind=kind, message=message)
+    return Answer(verdict, replace(failure, message=text))

@@ -25,6 +25,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from ledger.bus.local import LocalBroker, LocalBus
+from ledger.contracts.actor import Actor
 from ledger.contracts.envelope import Metadata
 from ledger.domain.waiting import LeadingProcess as CurrentLeader
 from ledger.errors import AnotherLeader, NotPermitted
@@ -79,9 +80,10 @@ class Ledger:
             return await replayed(connection)
 
 
-async def install(settings: Settings) -> schema.Installed:
+async def install(settings: Settings, actor: Actor | None = None) -> schema.Installed:
     """Make a ledger in the database that the settings name; again is harmless."""
-    return await schema.install(settings.ledger_url, uuid7(), Metadata(occurred_at=utc_now()))
+    metadata = Metadata(actor=actor, occurred_at=utc_now())
+    return await schema.install(settings.ledger_url, uuid7(), metadata)
 
 
 async def upgrade(settings: Settings) -> schema.Installed:

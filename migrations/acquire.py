@@ -19,8 +19,9 @@ from migrations.errors import (
     TooLate,
     TransactionEnded,
 )
+from migrations.model.attempt import Identity, Limits, Mode
 from migrations.model.clocks import ANY_TIME, Clock
-from migrations.model.work import Identity, Limits, Mode, Observer, Work
+from migrations.model.work import Observer, Work
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried, text
 from migrations.target.entries import NewEntry, State, entry_about_target, genesis

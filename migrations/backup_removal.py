@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from uuid import uuid4
 
-from migrations.backfill.backups import Backup
 from migrations.inspection import glance
-from migrations.model.work import Epoch, Failure, Limits, Mode, Outcome, Silence, Verdict, Work
+from migrations.model.attempt import Backup, Epoch, Failure, FailureClass, Limits, Mode, Verdict
+from migrations.model.work import Outcome, Silence, Work
 from migrations.runner import run
 from migrations.running.plan import half_done
 from migrations.standalone import Outside
@@ -36,7 +36,9 @@ async def drop_backups(
     wanted = set(versions) or {backup.version for backup in free}
     if missing := sorted(wanted - {backup.version for backup in free}):
         why = "is half done" if missing[0] in begun else "has no backup here"
-        failure = Failure("data", f"{missing[0]} {why}; `ledger db status` shows the backups")
+        failure = Failure(
+            FailureClass.DATA, f"{missing[0]} {why}; `ledger db status` shows the backups"
+        )
         refused = Outcome(Verdict.REFUSED, (), found.identity, found.journal_head, failure)
         return (), refused
     # Without an owner the stored epoch stays as it is, whatever this one says.

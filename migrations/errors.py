@@ -41,6 +41,8 @@ except single words that the author has to find again.
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 
 class MigrationsError(Exception):
     """Root of all errors of this package."""
@@ -122,13 +124,75 @@ class CreateError(MigrationsError):
     """A new migration file cannot be written; nothing was changed on disk."""
 
 
+class FailureClass(StrEnum):
+    """What went wrong, as a word that rules and people may rely on; grouped by who finds it."""
+
+    # --- before anything is tried ---
+    EXPIRED = "expired"
+    """The order came too late."""
+    REFERENCE = "reference"
+    """The secret's reference cannot be read here, or may not be."""
+    UNREACHABLE = "unreachable"
+    """No session can be had."""
+    POOLER = "pooler"
+    """Something stands between the agent and the server."""
+    IDENTITY = "identity"
+    """Another database, journal or owner than was expected, or a standby."""
+    FENCE = "fence"
+    """A later order was here before."""
+    CLOCK = "clock"
+    """Two clocks do not agree what time it is."""
+    PROGRAM = "program"
+    """A program in a migration may not or cannot run here."""
+    CHECKSUM = "checksum"
+    """Another text than the one that was ordered or applied."""
+    OUT_OF_ORDER = "out_of_order"
+    """It would come before something that is applied already."""
+    IRREVERSIBLE = "irreversible"
+    """There is no way back from it."""
+    ADOPTION = "adoption"
+    """Another tool's history cannot be taken over as it is."""
+    HISTORY = "history"
+    """The tool that was adopted has gone on here."""
+    # --- while it runs ---
+    LOCK_TIMEOUT = "lock_timeout"
+    """A lock was not to be had in time."""
+    LOCK_LOST = "lock_lost"
+    """The target's lock, or the journal's head, is somebody else's by now."""
+    SQL = "sql"
+    """The server refused a statement."""
+    CODE = "code"
+    """A program in a migration failed."""
+    DATA = "data"
+    """A data migration does not fit the table, or its own checks."""
+    VERIFY = "verify"
+    """A Verify section found the change not to hold."""
+    CANCELLED = "cancelled"
+    """It was stopped by order."""
+    IN_DOUBT = "in_doubt"
+    """Nothing can tell whether a statement took effect: a person has to say."""
+    # --- said by the ledger ---
+    LEFT_OUT = "left_out"
+    """The fleet has suspended or retired the database."""
+    # --- in no case expected ---
+    INTERNAL = "internal"
+    """A defect of this program."""
+    UNKNOWN = "unknown"
+    """A newer program said a word that this one does not know; the log has the word itself."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> FailureClass | None:
+        """Agents are upgraded one by one: a report with a new word is a report nevertheless."""
+        return cls.UNKNOWN if isinstance(value, str) else None
+
+
 class RunError(MigrationsError):
-    """Work on a database cannot go on. `kind` is that of `migrations.model.work.Failure`.
+    """Work on a database cannot go on. `kind` is what kind of failure it is.
 
     `blocker` says who stood in the way: pid, state and age, without query text.
     """
 
-    kind = "internal"
+    kind = FailureClass.INTERNAL
 
     def __init__(self, message: str, *, blocker: str | None = None) -> None:
         super().__init__(message)
@@ -143,61 +207,61 @@ class Refused(RunError):
 class PoolerRefused(Refused):
     """Something stands between us and the server, so that a session lock protects nothing."""
 
-    kind = "pooler"
+    kind = FailureClass.POOLER
 
 
 class StandbyRefused(Refused):
     """The server is a standby, where nothing can be written."""
 
-    kind = "identity"
+    kind = FailureClass.IDENTITY
 
 
 class IdentityMismatch(Refused):
     """Not the database, the journal or the owner that was expected."""
 
-    kind = "identity"
+    kind = FailureClass.IDENTITY
 
 
 class StaleEpoch(Refused):
     """An order with a higher epoch was here before."""
 
-    kind = "fence"
+    kind = FailureClass.FENCE
 
 
 class ClockApart(Refused):
     """The clock of whoever works and another one do not agree what time it is."""
 
-    kind = "clock"
+    kind = FailureClass.CLOCK
 
 
 class TooLate(Refused):
     """The time in which the order may begin is over, and it has not begun."""
 
-    kind = "expired"
+    kind = FailureClass.EXPIRED
 
 
 class StillInUse(Refused):
     """The tool that was adopted has gone on writing its own history here."""
 
-    kind = "history"
+    kind = FailureClass.HISTORY
 
 
 class AdoptionRefused(RunError):
     """Another tool's history cannot be taken over as it is; the journal did not change."""
 
-    kind = "adoption"
+    kind = FailureClass.ADOPTION
 
 
 class ProgramRefused(Refused):
     """A migration is a program in a language that may not run here."""
 
-    kind = "program"
+    kind = FailureClass.PROGRAM
 
 
 class Unreachable(RunError):
     """No session can be had; `transient` says whether trying again can help."""
 
-    kind = "unreachable"
+    kind = FailureClass.UNREACHABLE
 
     def __init__(self, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
@@ -207,46 +271,46 @@ class Unreachable(RunError):
 class LockUnavailable(RunError):
     """Another migrator holds the target's lock for longer than we wait."""
 
-    kind = "lock_timeout"
+    kind = FailureClass.LOCK_TIMEOUT
 
 
 class LockLost(RunError):
     """The lock or the journal's head is not ours any more; the transaction was rolled back."""
 
-    kind = "lock_lost"
+    kind = FailureClass.LOCK_LOST
 
 
 class JournalNotOurs(RunError):
     """A long entry needs room that only the journal's owner can make; nothing was written."""
 
-    kind = "sql"
+    kind = FailureClass.SQL
 
 
 class TransactionEnded(RunError):
     """A script ended the transaction that guards it, so that parts of it may be committed."""
 
-    kind = "in_doubt"
+    kind = FailureClass.IN_DOUBT
 
 
 class DataRefused(RunError):
     """A data migration does not fit the table, or its own checks found rows they must not find."""
 
-    kind = "data"
+    kind = FailureClass.DATA
 
 
 class VerifyFailed(RunError):
     """A Verify section found that the change does not hold."""
 
-    kind = "verify"
+    kind = FailureClass.VERIFY
 
 
 class IndexFailed(RunError):
     """A concurrent index build did not leave a valid index."""
 
-    kind = "sql"
+    kind = FailureClass.SQL
 
 
 class InDoubt(RunError):
     """No probe can tell whether a statement took effect; a person has to say."""
 
-    kind = "in_doubt"
+    kind = FailureClass.IN_DOUBT

@@ -15,7 +15,7 @@ import asyncpg
 
 from migrations.acquire import Facts, facts_of, identity_of, refuse_unsuitable
 from migrations.adoption.still_in_use import refuse_in_use
-from migrations.backfill.backups import Backup, backups
+from migrations.backfill.backups import backups
 from migrations.errors import (
     ClockApart,
     PoolerRefused,
@@ -24,8 +24,9 @@ from migrations.errors import (
     StillInUse,
     Unreachable,
 )
+from migrations.model.attempt import Backup, DatabasePlace, Epoch, Failure, Identity, Rights
 from migrations.model.clocks import Clock
-from migrations.model.work import Epoch, Failure, Identity, Observer
+from migrations.model.work import Observer
 from migrations.target import journal
 from migrations.target.entries import Entry, State
 from migrations.target.failure import from_error
@@ -48,18 +49,6 @@ _REMEDY = "; grant the user CONNECT, USAGE on schema migration_ledger and SELECT
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
-    """What the connecting user may do."""
-
-    create_schema: bool
-    """The journal's, which the user itself makes."""
-    create_in_target: bool
-    """As the role that migrations run as, if there is one; `False` if the user cannot take it."""
-    superuser: bool
-    """The user itself, whatever the role."""
-
-
-@dataclass(frozen=True, slots=True)
 class Inspection:
     """What a look found; `failure` says why something is missing.
 
@@ -75,7 +64,7 @@ class Inspection:
     in_recovery: bool | None = None
     rights: Rights | None = None
     identity: Identity | None = None
-    place: tuple[str, int] | None = None
+    place: DatabasePlace | None = None
     owner: str = ""
     epoch: Epoch | None = None
     journal_head: str | None = None
@@ -202,7 +191,7 @@ async def _look(
             found,
             tls=bool(row["tls"]),
             in_recovery=facts.in_recovery,
-            place=(facts.system_identifier, facts.database_oid),
+            place=DatabasePlace(facts.system_identifier, facts.database_oid),
             rights=rights,
         )
         record = await journal.read(connection, target) if facts.installed else None

@@ -26,18 +26,14 @@ from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import without_idle
 from migrations.errors import Refused, RunError, Unreachable
 from migrations.inspection import Inspection, inspect
+from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
 from migrations.model.work import (
     Adopted,
-    Failure,
-    Identity,
-    Limits,
-    Mode,
     Observer,
     Outcome,
     OutsideChange,
     StepOutcome,
     StepResult,
-    Verdict,
     Work,
 )
 from migrations.running.code import refuse_programs

@@ -12,13 +12,13 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import uuid4
 
-from migrations.backfill.backups import Backup
 from migrations.inspection import Inspection, glance
+from migrations.model.attempt import Backup, Epoch, Failure, Limits, Mode, Verdict
 from migrations.model.baselines import set_aside
 from migrations.model.migration import Language, Migration
 from migrations.model.ordering import late
 from migrations.model.phases import Phase
-from migrations.model.work import Epoch, Failure, Limits, Mode, Observer, Outcome, Verdict, Work
+from migrations.model.work import Observer, Outcome, Work
 from migrations.runner import run
 from migrations.running.plan import applied_versions, changed, half_done, is_text_of
 from migrations.target.entries import GONE, Entry

@@ -10,24 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from migrations.adoption.history import ForeignHistory
 from migrations.adoption.history_tables import history_for
 from migrations.adoption.match import Match, match, up_to
 from migrations.errors import AdoptionRefused
 from migrations.inspection import Inspection, inspect
+from migrations.model.attempt import Adoption, Epoch, Limits, Mode, Verdict
+from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Migration
-from migrations.model.work import (
-    BASELINE,
-    Adoption,
-    Epoch,
-    Limits,
-    Mode,
-    Outcome,
-    Repair,
-    Silence,
-    Verdict,
-    Work,
-)
+from migrations.model.work import BASELINE, Outcome, Repair, Silence, Work
 from migrations.runner import run
 from migrations.running.plan import applied_versions, is_text_of
 from migrations.standalone import Outside

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from migrations.errors import AdoptionRefused, IdentityMismatch
-from migrations.model.work import Limits, Observer
+from migrations.model.attempt import Limits
+from migrations.model.work import Observer
 from migrations.sql.literals import quote_ident
 from migrations.standalone import Outside
 from migrations.target.lock import key_for, wait_for_lock

@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from migrations.backfill.run_batches import run_batches
 from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
+from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Migration
-from migrations.model.work import Failure, StepOutcome, StepResult
+from migrations.model.work import StepOutcome, StepResult
 from migrations.running.plan import Execute, Halt, repeated
 from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
@@ -32,7 +33,7 @@ CANCEL_GRACE_S = 5.0
 """For the rollback and the entry of a cancelled migration; after that the socket is cut."""
 
 _CANCELLED = Failure(
-    "cancelled", "the migration was cancelled; what was not committed is rolled back"
+    FailureClass.CANCELLED, "the migration was cancelled; what was not committed is rolled back"
 )
 _RESULTS = {Direction.UP: StepResult.APPLIED, Direction.DOWN: StepResult.ROLLED_BACK}
 

@@ -9,9 +9,9 @@ import asyncpg
 
 from migrations.errors import Unreachable
 from migrations.inspection import glance
+from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Holds, Language, Migration, Section, Statement
 from migrations.model.phases import outlived
-from migrations.model.work import Failure
 from migrations.running.code import check, refuse_verify_programs
 from migrations.running.plan import applied_versions
 from migrations.running.retry import StatementFailed
@@ -128,4 +128,4 @@ async def _checked(
         return located(from_error(error), migration, Direction.UP, statement)
     if not problem:
         return None
-    return located(Failure("verify", problem), migration, Direction.UP, statement)
+    return located(Failure(FailureClass.VERIFY, problem), migration, Direction.UP, statement)

@@ -33,8 +33,9 @@ if __package__ in (None, ""):
 from ledger.embedded.postgres import PROGRAMS, EmbeddedPostgres
 from migrations.formats import Reading
 from migrations.formats.bundle import load_folder
+from migrations.model.attempt import Limits, Verdict
 from migrations.model.migration import Migration
-from migrations.model.work import Limits, Silence, Verdict
+from migrations.model.work import Silence
 from migrations.standalone import down, up
 from migrations.target.session import ConnectionSettings
 

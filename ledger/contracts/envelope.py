@@ -9,21 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import to_json
 
+from ledger.contracts.actor import Actor
 from ledger.contracts.events import EVENTS
 from ledger.contracts.reports import Event, Report
+from ledger.contracts.upcasters import UPCASTERS, JsonBody, Upcasters, upcast
 
 NAMESPACE = UUID("6f1c2b8e-53f5-5d0e-9a55-7d9f6c0f3b11")
 """Root of every derived id."""
-
-_READERS: dict[str, tuple[int, Callable[[bytes], Event]]] = {
-    name: (known.SCHEMA_VERSION, TypeAdapter(known).validate_json) for name, known in EVENTS.items()
-}
-"""The newest version of each event and what reads it, looked up once: whole logs are decoded."""
-
 
 _ABOUT: dict[type[Event], tuple[str, ...]] = {
     known: tuple(name for name in ("version", "direction", "batches") if name in known.model_fields)
@@ -48,12 +46,14 @@ class UnknownMessage(ValueError):
 class Metadata(BaseModel):
     """Who, why, because of what, and in which trace; no part of what happened.
 
-    `occurred_at` is the writer's own clock. `recovered` says that an agent read the fact from a
-    journal. `causation` is the event or command that led here, `correlation` the rollout.
+    `actor` is who asked, on what a person decides; an agent names itself in `agent`. `occurred_at`
+    is the writer's own clock. `recovered` says that an agent read the fact from a journal.
+    `causation` is the event or command that led here, `correlation` the rollout.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    actor: Actor | None = None
     reason: str | None = None
     ticket: str | None = None
     causation: str | None = None
@@ -64,6 +64,30 @@ class Metadata(BaseModel):
     occurred_at: datetime | None = None
     recovered: bool | None = None
     insecure: tuple[str, ...] | None = None
+
+
+class StoredEvent(Protocol):
+    """What the log stores of an event: `Encoded` is one, and so is a row of the log."""
+
+    @property
+    def event_id(self) -> UUID:
+        """The id; the log holds it once."""
+
+    @property
+    def type(self) -> str:
+        """The event type's name."""
+
+    @property
+    def schema_version(self) -> int:
+        """The version of the body's form."""
+
+    @property
+    def body(self) -> bytes:
+        """What happened, as the exact bytes to hash and keep."""
+
+    @property
+    def metadata(self) -> bytes:
+        """Who, why and in which trace, as the exact bytes to hash and keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +113,50 @@ class Recorded:
     metadata: Metadata
     recorded_by: str
     recorded_at: datetime
+    encoded: StoredEvent | None = None
+    """The exact bytes, where they were read from a log or a message."""
+
+    @property
+    def stored(self) -> StoredEvent:
+        """The event as it is hashed and sent; one that was in no log is rendered now."""
+        return self.encoded or encode(self.event, self.event_id, self.metadata)
+
+
+class EventReader:
+    """Reads the bodies of one type of event, of whatever version."""
+
+    def __init__(self, event: type[Event], upcasters: Upcasters = UPCASTERS) -> None:
+        self._type = event.__name__
+        self._newest = event.SCHEMA_VERSION
+        self._upcasters = upcasters
+        # Looked up once: whole logs are decoded.
+        self._read: Callable[[bytes], Event] = TypeAdapter(event).validate_json
+
+    def read(self, version: int, body: bytes) -> Event:
+        """The event in `body`. Raises `UnknownMessage`."""
+        if not 1 <= version <= self._newest:
+            raise UnknownMessage(self._type, version, f"newest known is {self._newest}")
+        try:
+            if version < self._newest:
+                body = self._upcast(version, body)
+            return self._read(body)
+        except ValidationError as error:
+            raise UnknownMessage(self._type, version, first_problem(error)) from None
+
+    def _upcast(self, version: int, body: bytes) -> bytes:
+        try:
+            known = _BODY.validate_json(body)
+            return to_json(upcast(self._type, version, self._newest, known, self._upcasters))
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, ValidationError):
+                raise
+            raise UnknownMessage(
+                self._type, version, f"its body does not have the form of version {version}"
+            ) from None
+
+
+_BODY = TypeAdapter(JsonBody)
+_READERS: dict[str, EventReader] = {name: EventReader(known) for name, known in EVENTS.items()}
 
 
 def encode(event: Event, event_id: UUID, metadata: Metadata) -> Encoded:
@@ -103,21 +171,15 @@ def encode(event: Event, event_id: UUID, metadata: Metadata) -> Encoded:
 
 
 def decode(type_: str, schema_version: int, body: bytes) -> Event:
-    """The event in `body`.
+    """The event in `body`, brought to the newest version of its type.
 
     Raises `UnknownMessage` when this version does not know the type, the schema version is newer,
     or the body does not have the type's form.
     """
-    known = _READERS.get(type_)
-    if known is None:
+    reader = _READERS.get(type_)
+    if reader is None:
         raise UnknownMessage(type_, schema_version, "the type is not known")
-    newest, read = known
-    if schema_version > newest:
-        raise UnknownMessage(type_, schema_version, f"newest known is {newest}")
-    try:
-        return read(body)
-    except ValidationError as error:
-        raise UnknownMessage(type_, schema_version, _first_problem(error)) from None
+    return reader.read(schema_version, body)
 
 
 def decode_metadata(metadata: bytes) -> Metadata:
@@ -125,7 +187,7 @@ def decode_metadata(metadata: bytes) -> Metadata:
     try:
         return Metadata.model_validate_json(metadata)
     except ValidationError as error:
-        raise UnknownMessage("metadata", 1, _first_problem(error)) from None
+        raise UnknownMessage("metadata", 1, first_problem(error)) from None
 
 
 def command_id(rollout: str, database: str, mode: str, attempt: int) -> UUID:
@@ -149,7 +211,8 @@ def consequence_id(rollout: str, event: Event, salt: str) -> UUID:
     return uuid5(NAMESPACE, f"consequence/{rollout}/{type(event).__name__}/{salt}")
 
 
-def _first_problem(error: ValidationError) -> str:
+def first_problem(error: ValidationError, whole: str = "the whole body") -> str:
+    """Where a value does not have its form, and why; `whole` is what to call all of it."""
     problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in problem["loc"]) or "the whole body"
+    where = ".".join(str(part) for part in problem["loc"]) or whole
     return f"{where}: {problem['msg']}"

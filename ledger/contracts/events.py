@@ -1,4 +1,4 @@
-"""Every event the log can hold, grouped by stream.
+"""Every event the log can hold, and the registry that all lists of them derive from.
 
 Events are past tense, one sentence each. What began is said as an event and never inferred from its
 first consequence. Streams: `fleet`, `bundles`, `rollout-<id>` (decisions) with
@@ -14,10 +14,13 @@ check-<id>, ledger      this file            looks at databases, the ledger itse
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from ledger.contracts import fleet_events, reports, rollout_events
 from ledger.contracts.fleet_events import (
     BundleRegistered,
     ChangeAccepted,
@@ -30,8 +33,8 @@ from ledger.contracts.fleet_events import (
     FileGone,
     MigrationRegressed,
 )
-from ledger.contracts.registry import Adoption, Connection, Sha256
-from ledger.contracts.reports import REPORTS, Event
+from ledger.contracts.registry import Connection, Sha256
+from ledger.contracts.reports import Event
 from ledger.contracts.rollout_events import (
     AttemptTimedOut,
     Budget,
@@ -55,14 +58,12 @@ from ledger.contracts.rollout_events import (
     WavePlanned,
     WhenSpent,
 )
+from ledger.contracts.streams import REPORT_STREAMS, Author, Stream
+from migrations.model.attempt import Adoption
 
 __all__ = [
-    "BUNDLE",
-    "DECISIONS",
     "EVENTS",
-    "FLEET",
-    "INTAKE",
-    "LEDGER",
+    "EVENT_TYPES",
     "REQUESTED_BY_OPERATORS",
     "AttemptTimedOut",
     "Budget",
@@ -76,6 +77,7 @@ __all__ = [
     "DatabaseRepointed",
     "DatabaseRetired",
     "DatabaseSuspended",
+    "EventType",
     "FileGone",
     "InspectionOrdered",
     "LeadershipTaken",
@@ -102,6 +104,7 @@ __all__ = [
     "WaveOpened",
     "WavePlanned",
     "WhenSpent",
+    "types_in",
 ]
 
 # --- inspections: in a rollout's stream, or in a check's ----------------------------------------
@@ -116,7 +119,7 @@ class Purpose(StrEnum):
     ADOPT = "adopt"
 
 
-class CheckRequested(Event):
+class CheckRequested(Event, streams=(Stream.CHECK,), author=Author.PERSON):
     """A person asked the agents to look at these databases, read-only."""
 
     check: str
@@ -126,7 +129,7 @@ class CheckRequested(Event):
     """Of a look before adopting: whose history is looked for, and in which table."""
 
 
-class InspectionOrdered(Event):
+class InspectionOrdered(Event, streams=(Stream.ROLLOUT, Stream.CHECK), author=Author.LEDGER):
     """A database is to be looked at, read-only; the answer is a DatabaseInspected."""
 
     stream: str
@@ -144,7 +147,7 @@ class InspectionOrdered(Event):
 # --- reports stream, written by the intake ------------------------------------------------------
 
 
-class ReportContradicted(Event):
+class ReportContradicted(Event, streams=REPORT_STREAMS, author=Author.LEDGER):
     """A report says something else than the log already holds; both are kept."""
 
     database: str
@@ -155,7 +158,7 @@ class ReportContradicted(Event):
     why: str
 
 
-class MessageParked(Event):
+class MessageParked(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
     """A message on the reports topic could not be read; its place and hash are kept."""
 
     topic: str
@@ -168,13 +171,13 @@ class MessageParked(Event):
 # --- ledger --------------------------------------------------------------------------------------
 
 
-class LedgerInitialised(Event):
+class LedgerInitialised(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
     """The log was created; its chain starts from this ledger's id."""
 
     ledger: UUID
 
 
-class LeadershipTaken(Event):
+class LeadershipTaken(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
     """A process leads from now on, under this term."""
 
     term: int
@@ -182,67 +185,54 @@ class LeadershipTaken(Event):
     host: str
 
 
-FLEET: tuple[type[Event], ...] = (
-    DatabaseRegistered,
-    DatabaseRelabelled,
-    DatabaseRepointed,
-    DatabaseSuspended,
-    DatabaseReinstated,
-    DatabaseRetired,
-    MigrationRegressed,
-)
-BUNDLE: tuple[type[Event], ...] = (BundleRegistered, ChangeAccepted, FileGone)
-DECISIONS: tuple[type[Event], ...] = (
-    RolloutPlanned,
-    WavePlanned,
-    RolloutStarted,
-    WaveOpened,
-    MigrationOrdered,
-    RollbackOrdered,
-    DatabaseLeftOut,
-    WaveCompleted,
-    RolloutPaused,
-    RolloutResumed,
-    RolloutHalted,
-    RetryRequested,
-    RollbackStarted,
-    RolloutCompleted,
-    RolloutRolledBack,
-    RolloutAborted,
-    AttemptTimedOut,
-    OutcomeResolved,
-    CheckRequested,
-    InspectionOrdered,
-)
-INTAKE: tuple[type[Event], ...] = (ReportContradicted, MessageParked)
-LEDGER: tuple[type[Event], ...] = (LedgerInitialised, LeadershipTaken)
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """All that is known of a type of event, as its class says it; `roles` may append it."""
 
-EVENTS: dict[str, type[Event]] = {
-    event.__name__: event for event in (*FLEET, *BUNDLE, *DECISIONS, *REPORTS, *INTAKE, *LEDGER)
+    name: str
+    version: int
+    streams: tuple[Stream, ...]
+    author: Author
+    event: type[Event]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The database roles that may append it."""
+        return self.author.roles
+
+    @property
+    def sense(self) -> str:
+        """One sentence: what it means that this happened."""
+        return (self.event.__doc__ or "").partition("\n\n")[0].replace("\n    ", " ")
+
+
+def _types(*modules: Mapping[str, object]) -> Iterator[EventType]:
+    """The types that these modules define, in the order in which they do."""
+    for module in modules:
+        for one in module.values():
+            if not isinstance(one, type) or not issubclass(one, Event):
+                continue
+            if one.AUTHOR is not None and one.__module__ == module["__name__"]:
+                yield EventType(one.__name__, one.SCHEMA_VERSION, one.STREAMS, one.AUTHOR, one)
+
+
+EVENT_TYPES: dict[str, EventType] = {
+    one.name: one
+    for one in _types(vars(fleet_events), vars(rollout_events), vars(reports), globals())
 }
-"""Every event by the name the log stores as its type."""
+"""Everything that the log can hold, by the name that it stores as the type."""
+
+EVENTS: dict[str, type[Event]] = {name: one.event for name, one in EVENT_TYPES.items()}
+"""The class of each type of event."""
 
 REQUESTED_BY_OPERATORS: frozenset[str] = frozenset(
-    {
-        "DatabaseRegistered",
-        "DatabaseRelabelled",
-        "DatabaseRepointed",
-        "DatabaseSuspended",
-        "DatabaseReinstated",
-        "DatabaseRetired",
-        "BundleRegistered",
-        "ChangeAccepted",
-        "FileGone",
-        "RolloutPlanned",
-        "WavePlanned",
-        "RolloutStarted",
-        "RolloutPaused",
-        "RolloutResumed",
-        "RetryRequested",
-        "RollbackStarted",
-        "RolloutAborted",
-        "OutcomeResolved",
-        "CheckRequested",
-    }
+    name for name, one in EVENT_TYPES.items() if one.author is Author.PERSON
 )
 """The event types that the operator role may append; the service role may append every type."""
+
+
+def types_in(*streams: Stream) -> frozenset[type[Event]]:
+    """The classes of the events that may stand in any of these streams."""
+    return frozenset(
+        one.event for one in EVENT_TYPES.values() if not set(streams).isdisjoint(one.streams)
+    )

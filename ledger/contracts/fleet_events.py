@@ -8,9 +8,10 @@ from pydantic import Field
 
 from ledger.contracts.registry import Connection, MigrationRef, Sha256
 from ledger.contracts.reports import Event
+from ledger.contracts.streams import Author, Stream
 
 
-class DatabaseRegistered(Event):
+class DatabaseRegistered(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database joined the fleet."""
 
     database: str
@@ -19,14 +20,14 @@ class DatabaseRegistered(Event):
     labels: dict[str, str] = Field(default_factory=dict)
 
 
-class DatabaseRelabelled(Event):
+class DatabaseRelabelled(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database's labels were replaced by these."""
 
     database: str
     labels: dict[str, str]
 
 
-class DatabaseRepointed(Event):
+class DatabaseRepointed(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database moved: it is reached here now, and its identity is to be learned again."""
 
     database: str
@@ -34,25 +35,25 @@ class DatabaseRepointed(Event):
     connection: Connection
 
 
-class DatabaseSuspended(Event):
+class DatabaseSuspended(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database is left out of new orders until it is reinstated."""
 
     database: str
 
 
-class DatabaseReinstated(Event):
+class DatabaseReinstated(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database takes part again as it is now; identity and journal are to be learned again."""
 
     database: str
 
 
-class DatabaseRetired(Event):
+class DatabaseRetired(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database left the fleet for good; its history stays."""
 
     database: str
 
 
-class MigrationRegressed(Event):
+class MigrationRegressed(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
     """A database's journal no longer holds what the log says was applied (restore, failover)."""
 
     database: str
@@ -60,7 +61,7 @@ class MigrationRegressed(Event):
     command: UUID
 
 
-class ChangeAccepted(Event):
+class ChangeAccepted(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     """A person took this text of a migration for the one that databases had applied."""
 
     version: str
@@ -68,13 +69,13 @@ class ChangeAccepted(Event):
     given: Sha256
 
 
-class FileGone(Event):
+class FileGone(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     """A person accepted that no folder has this migration any more, though databases have it."""
 
     version: str
 
 
-class BundleRegistered(Event):
+class BundleRegistered(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     """A folder of migrations was stored by its content; the texts are in the content table."""
 
     bundle: Sha256

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated, Literal
-from uuid import UUID
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +13,23 @@ class WireValue(BaseModel):
     """An immutable part of a message. Unknown fields are ignored, so that a newer side may add."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class TargetName(NamedTuple):
+    """One target: a schema of a database on a server.
+
+    As a connection names it before anybody connects, `server` is `host:port` and `database` a name;
+    as the server itself proves it, `server` is its system identifier and `database` an object id.
+    An empty `schema` is the database's own default.
+    """
+
+    server: str
+    database: str
+    schema: str
+
+    def __str__(self) -> str:
+        schema = f" (schema {self.schema})" if self.schema else ""
+        return f"{self.server}/{self.database}{schema}"
 
 
 class Connection(WireValue):
@@ -34,27 +49,11 @@ class Connection(WireValue):
     schema_name: str = ""
     role: str | None = None
 
-
-class DatabaseIdentity(WireValue):
-    """Who a database is: server, database, and the UUID that its journal was given."""
-
-    uuid: UUID
-    system_identifier: str
-    database_oid: int = Field(ge=0, lt=2**32)
-
-
-class DatabasePlace(WireValue):
-    """Which database of which server: what two addresses of one database have in common."""
-
-    system_identifier: str
-    database_oid: int = Field(ge=0, lt=2**32)
-
-
-class Expected(WireValue):
-    """What the ledger believes of a target when it orders; what is `None` is not checked."""
-
-    identity: DatabaseIdentity | None = None
-    journal_head: str | None = None
+    @property
+    def target(self) -> TargetName:
+        """Where it leads; host names do not differ by case or a dot at their end."""
+        host = self.host.lower().removesuffix(".")
+        return TargetName(f"{host}:{self.port}", self.dbname, self.schema_name)
 
 
 class ContentRef(WireValue):
@@ -136,74 +135,3 @@ class Step(WireValue):
 
     version: str
     checksum: Sha256
-
-
-class Mode(StrEnum):
-    """What an order asks of a database; `migrations.model.work.Mode` in the wire's words."""
-
-    UP = "up"
-    DOWN = "down"
-    ROLLBACK = "rollback"
-    ADOPT = "adopt"
-
-
-class Adoption(WireValue):
-    """What a rollout that adopts rests on; as `migrations.model.work.Adoption` in the wire's words.
-
-    `source` is a tool's name, `auto`, or `baseline`; `through` a version up to which everything
-    counts as applied; `accept_missing` leave to take over rows that no file belongs to.
-    """
-
-    source: str = "auto"
-    through: str = ""
-    table: str = ""
-    accept_missing: bool = False
-
-
-class HistoryRow(WireValue):
-    """One migration that another tool holds for applied; `ForeignRow` of `migrations.adoption`."""
-
-    version: str
-    name: str = ""
-    below: bool = False
-    repeatable: bool = False
-    checksum: int | None = None
-
-
-class HistoryFound(WireValue):
-    """What another tool's table says in one database; `problem` says why it cannot be relied on."""
-
-    tool: str
-    table: str
-    rows: tuple[HistoryRow, ...]
-    count: int
-    problem: str = ""
-
-
-class RunLimits(WireValue):
-    """How patient an agent is with one database; seconds."""
-
-    lock_timeout_s: float = 2.0
-    statement_timeout_s: float = 0.0
-    retry_for_s: float = 300.0
-    advisory_wait_s: float = 300.0
-
-
-class Resolution(WireValue):
-    """A person's word on a step that no probe could settle, written into the journal as such."""
-
-    version: str
-    applied: bool
-    reason: str
-
-
-class FailureDetail(WireValue):
-    """Why something failed, without tenant data. `kind` as in `migrations.model.work.Failure`."""
-
-    kind: str
-    message: str
-    sqlstate: str | None = None
-    statement: str | None = None
-    file: str | None = None
-    line: int | None = None
-    blocker: str | None = None

@@ -8,20 +8,24 @@ was recovered from the journal are metadata.
 from __future__ import annotations
 
 from datetime import datetime
-from enum import StrEnum
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from pydantic import Field
 
-from ledger.contracts.registry import (
-    DatabaseIdentity,
+from ledger.contracts.registry import Sha256, WireValue
+from ledger.contracts.streams import REPORT_STREAMS, Author, Stream
+from migrations.model.attempt import (
+    AdoptedMigration,
+    Backup,
     DatabasePlace,
-    FailureDetail,
-    HistoryFound,
+    Failure,
+    Identity,
     Mode,
-    WireValue,
+    Rights,
+    Verdict,
 )
+from migrations.model.foreign_history import ForeignHistory
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """What fits into a column of the read models: a report that no table can hold is no report."""
@@ -32,9 +36,29 @@ BigCount = Annotated[int, Field(ge=0, le=2**63 - 1)]
 
 
 class Event(WireValue):
-    """What happened; never refused, never changed."""
+    """What happened; never refused, never changed.
 
+    A class that the log can hold says so in its first line: `streams` are those that it may stand
+    in, `author` is who may say it, `version` is that of its body's form. Everything that has to be
+    known of a type derives from these (`ledger.contracts.events`): grants of the database, what
+    reads it, the reference. A class without an author is none of the log's.
+    """
+
+    STREAMS: ClassVar[tuple[Stream, ...]] = ()
+    AUTHOR: ClassVar[Author | None] = None
     SCHEMA_VERSION: ClassVar[int] = 1
+
+    def __init_subclass__(
+        cls,
+        *,
+        streams: tuple[Stream, ...] = (),
+        author: Author | None = None,
+        version: int = 1,
+        **options: Any,
+    ) -> None:
+        """Keep what the class says of itself."""
+        super().__init_subclass__(**options)
+        cls.STREAMS, cls.AUTHOR, cls.SCHEMA_VERSION = streams, author, version
 
 
 class Report(Event):
@@ -44,22 +68,22 @@ class Report(Event):
     command: UUID
 
 
-class AttemptStarted(Report):
+class AttemptStarted(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """An agent took the command and is about to connect."""
 
     attempt: Count
     mode: Mode
 
 
-class DatabaseIdentified(Report):
+class DatabaseIdentified(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """The session was proven to be the target's, and this is who the target is."""
 
-    identity: DatabaseIdentity
+    identity: Identity
     server_version: Count
     first_contact: bool
 
 
-class MigrationApplied(Report):
+class MigrationApplied(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """A migration's up section holds in the database, with its journal row."""
 
     version: str
@@ -68,7 +92,7 @@ class MigrationApplied(Report):
     statements: Count
 
 
-class MigrationSkipped(Report):
+class MigrationSkipped(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """A step had nothing to do: applied by something else, or not there to be undone."""
 
     version: str
@@ -77,7 +101,7 @@ class MigrationSkipped(Report):
     note: str = ""
 
 
-class MigrationRolledBack(Report):
+class MigrationRolledBack(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """A migration's down section holds in the database, with its journal row."""
 
     version: str
@@ -86,14 +110,7 @@ class MigrationRolledBack(Report):
     statements: Count
 
 
-class AdoptedMigration(WireValue):
-    """A version that is in the journal now; `checksum` is empty where no file belongs to it."""
-
-    version: str
-    checksum: str
-
-
-class HistoryAdopted(Report):
+class HistoryAdopted(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """What another tool, or a person, says is applied is in the journal now; nothing ran.
 
     `released` are versions that the journal holds for applied no more: the other tool has undone
@@ -107,16 +124,16 @@ class HistoryAdopted(Report):
     released: tuple[str, ...] = ()
 
 
-class MigrationFailed(Report):
+class MigrationFailed(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """A step failed and was undone as far as its kind allows; the journal says how far."""
 
     version: str
     direction: str
     checksum: str
-    failure: FailureDetail
+    failure: Failure
 
 
-class BatchProgressed(Report):
+class BatchProgressed(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """A data migration has got so far: batches and rows done, about how many rows there are.
 
     Said at most once a second and once per hundredth, so most batches go unmentioned. `left_s` is
@@ -131,19 +148,19 @@ class BatchProgressed(Report):
     left_s: Count | None
 
 
-class CommandRefused(Report):
+class CommandRefused(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """The agent did not try: expired, stale, not the database that was meant, text missing."""
 
-    failure: FailureDetail
+    failure: Failure
 
 
-class ContentMissing(Report):
-    """The agent lacks texts of this command and waits for them."""
+class ContentMissing(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
+    """The agent lacks texts that this command leads to by its bundle, and waits for them."""
 
-    sha256: tuple[str, ...]
+    bundle: Sha256
 
 
-class OutsideChangeFound(Report):
+class OutsideChangeFound(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """Somebody changed the database with `ledger db … --outside-ledger` since the last contact."""
 
     version: str
@@ -154,17 +171,7 @@ class OutsideChangeFound(Report):
     at: datetime
 
 
-class Verdict(StrEnum):
-    """How an attempt ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    REFUSED = "refused"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-
-
-class AttemptFinished(Report):
+class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """The last word on a command: its verdict, and the journal's head after it.
 
     `changed` counts the steps that this rollout has in force there: applied, or undone.
@@ -175,7 +182,7 @@ class AttemptFinished(Report):
     verdict: Verdict
     changed: Count
     journal_head: str | None
-    failure: FailureDetail | None = None
+    failure: Failure | None = None
 
 
 class JournalEntry(WireValue):
@@ -190,59 +197,22 @@ class JournalEntry(WireValue):
     finished_at: datetime | None
 
 
-class Rights(WireValue):
-    """What the configured user may do in a database."""
-
-    create_schema: bool
-    create_in_target: bool
-    superuser: bool
-
-
-class BackupFound(WireValue):
-    """What a data migration has saved in a database; without `keep_until` it stays for good."""
-
-    version: str
-    table: str
-    source: str
-    columns: tuple[str, ...]
-    made_at: datetime
-    keep_until: datetime | None = None
-    bytes: BigCount
-
-
-class DatabaseInspected(Report):
+class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """What a read-only look at a database found; `failure` when it could not be had."""
 
     reachable: bool
     tls: bool | None = None
     server_version: Count | None = None
     in_recovery: bool | None = None
-    identity: DatabaseIdentity | None = None
+    identity: Identity | None = None
     place: DatabasePlace | None = None
     """Known also where there is no journal yet, and so no identity."""
     journal_head: str | None = None
     owner: str = ""
     rights: Rights | None = None
     entries: tuple[JournalEntry, ...] = ()
-    failure: FailureDetail | None = None
-    backups: tuple[BackupFound, ...] = ()
+    failure: Failure | None = None
+    backups: tuple[Backup, ...] = ()
     """What data migrations have saved there."""
-    histories: tuple[HistoryFound, ...] = ()
+    histories: tuple[ForeignHistory, ...] = ()
     """What other tools left there; only looked for before an adoption."""
-
-
-REPORTS: tuple[type[Report], ...] = (
-    AttemptStarted,
-    DatabaseIdentified,
-    MigrationApplied,
-    MigrationSkipped,
-    MigrationRolledBack,
-    HistoryAdopted,
-    MigrationFailed,
-    BatchProgressed,
-    CommandRefused,
-    ContentMissing,
-    OutsideChangeFound,
-    AttemptFinished,
-    DatabaseInspected,
-)

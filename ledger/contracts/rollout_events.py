@@ -7,18 +7,16 @@ from enum import StrEnum
 from uuid import UUID
 
 from ledger.contracts.registry import (
-    Adoption,
     Connection,
     DatabaseValues,
-    Expected,
-    Mode,
-    Resolution,
-    RunLimits,
     Sha256,
     Step,
     Variable,
+    WireValue,
 )
 from ledger.contracts.reports import Event
+from ledger.contracts.streams import Author, Stream
+from migrations.model.attempt import Adoption, Expectation, Limits, Mode, Resolution
 
 
 class WhenSpent(StrEnum):
@@ -28,14 +26,14 @@ class WhenSpent(StrEnum):
     ROLLBACK = "rollback"
 
 
-class Budget(Event):
+class Budget(WireValue):
     """How many databases may fail: a count, or a share of the rollout's databases in percent."""
 
     count: int | None = None
     percent: float | None = None
 
 
-class RolloutPlanned(Event):
+class RolloutPlanned(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """A set of migrations is to travel across these databases, in waves, within these limits.
 
     `mode` is `up`, `down` or `adopt`. `fleet_position` is the log position at which the selection
@@ -55,7 +53,7 @@ class RolloutPlanned(Event):
     in_flight: int
     budget: Budget
     when_spent: WhenSpent
-    limits: RunLimits
+    limits: Limits
     expiry_s: float
     deadline_s: float
     adoption: Adoption | None = None
@@ -66,7 +64,7 @@ class RolloutPlanned(Event):
     """What the migrations' placeholders stand for, by name, sorted; only those that they use."""
 
 
-class WavePlanned(Event):
+class WavePlanned(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """These databases (at most 1,000) belong to this wave; a large wave has several of these.
 
     `values` are those that a database has for itself: of its labels when the rollout was planned,
@@ -80,13 +78,13 @@ class WavePlanned(Event):
     values: tuple[DatabaseValues, ...] = ()
 
 
-class RolloutStarted(Event):
+class RolloutStarted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """The rollout may order from now on."""
 
     rollout: str
 
 
-class WaveOpened(Event):
+class WaveOpened(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """The databases of this wave may be ordered from now on."""
 
     rollout: str
@@ -112,8 +110,8 @@ class Ordered(Event):
     mode: Mode
     steps: tuple[Step, ...]
     connection: Connection
-    expected: Expected
-    limits: RunLimits
+    expected: Expectation
+    limits: Limits
     expires_at: datetime
     deadline_at: datetime
     resolutions: tuple[Resolution, ...] = ()
@@ -124,15 +122,15 @@ class Ordered(Event):
     last_try: bool = False
 
 
-class MigrationOrdered(Ordered):
+class MigrationOrdered(Ordered, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """A database was ordered to run the rollout's migrations."""
 
 
-class RollbackOrdered(Ordered):
+class RollbackOrdered(Ordered, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """A database was ordered to undo what this rollout applied to it."""
 
 
-class DatabaseLeftOut(Event):
+class DatabaseLeftOut(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """A database of the rollout gets no order now, because the fleet suspended or retired it."""
 
     rollout: str
@@ -140,26 +138,26 @@ class DatabaseLeftOut(Event):
     why: str
 
 
-class WaveCompleted(Event):
+class WaveCompleted(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """Every database of this wave has an outcome."""
 
     rollout: str
     wave: int
 
 
-class RolloutPaused(Event):
+class RolloutPaused(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """No new orders; what runs finishes."""
 
     rollout: str
 
 
-class RolloutResumed(Event):
+class RolloutResumed(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """A paused or halted rollout orders again."""
 
     rollout: str
 
 
-class RolloutHalted(Event):
+class RolloutHalted(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """The rollout stopped itself; `evidence` are the positions of the events that made it."""
 
     rollout: str
@@ -167,21 +165,21 @@ class RolloutHalted(Event):
     evidence: tuple[int, ...] = ()
 
 
-class RetryRequested(Event):
+class RetryRequested(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """A person asked for a new attempt on these databases of the rollout."""
 
     rollout: str
     databases: tuple[str, ...]
 
 
-class RollbackStarted(Event):
+class RollbackStarted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """Every database that was ever ordered goes back; `why` names the policy or the person."""
 
     rollout: str
     why: str
 
 
-class RolloutCompleted(Event):
+class RolloutCompleted(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """Every wave is completed and the failures are within the budget."""
 
     rollout: str
@@ -190,7 +188,7 @@ class RolloutCompleted(Event):
     failed: int
 
 
-class RolloutRolledBack(Event):
+class RolloutRolledBack(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """Every database that was ordered has undone what this rollout applied."""
 
     rollout: str
@@ -198,14 +196,14 @@ class RolloutRolledBack(Event):
     untouched: int
 
 
-class RolloutAborted(Event):
+class RolloutAborted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """The rollout ended where it stands; with `cancel`, what ran was asked to stop."""
 
     rollout: str
     cancel: bool
 
 
-class AttemptTimedOut(Event):
+class AttemptTimedOut(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """An order's deadline passed without an answer: the database's state is unknown."""
 
     rollout: str
@@ -214,7 +212,7 @@ class AttemptTimedOut(Event):
     command: UUID
 
 
-class OutcomeResolved(Event):
+class OutcomeResolved(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """A person settled what no probe could: this migration is, or is not, applied there."""
 
     rollout: str

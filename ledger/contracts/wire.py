@@ -1,11 +1,11 @@
 """The bytes on the bus: commands, reports, texts and heartbeats as messages, and back. Pure.
 
 Commands and reports follow the CloudEvents binding for Kafka in binary mode: attributes are
-headers with the prefix `ce_`, the value is the data alone. A report's value is exactly the body
-that the log will hash; its metadata travel as they were encoded, in the header `ledger_metadata`.
+headers with the prefix `ce_`, the value is the data alone. That value is exactly the body that the
+log has hashed, or will hash; metadata travel as they were encoded, in the header `ledger_metadata`.
 
     message    key        value            headers
-    command    database   COMMAND as JSON  ce_*, content-type, traceparent, tracestate
+    command    database   Encoded.body     ce_*, content-type, traceparent, tracestate, ledger_*
     report     stream     Encoded.body     ce_*, content-type, traceparent, ledger_*
     text       SHA-256    a piece of it    sha256, index, count, size
     heartbeat  agent      Heartbeat JSON   content-type
@@ -18,14 +18,30 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from pydantic import ValidationError
 
-from ledger.contracts.commands import COMMAND, ApplyCommand, CancelCommand, InspectCommand
-from ledger.contracts.envelope import Encoded, Metadata, UnknownMessage, decode_metadata
+from ledger.contracts.commands import CancelCommand, Command, Order, command_of, stream_of
+from ledger.contracts.envelope import (
+    Encoded,
+    Metadata,
+    Recorded,
+    UnknownMessage,
+    decode,
+    decode_metadata,
+    first_problem,
+)
+from ledger.contracts.events import (
+    InspectionOrdered,
+    MigrationOrdered,
+    RollbackOrdered,
+    RolloutAborted,
+)
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.messages import Message, Received
+from ledger.contracts.streams import REPORT_STREAMS
 from ledger.contracts.topics import (
     CHUNK_BYTES,
     CONTENT,
@@ -35,21 +51,33 @@ from ledger.contracts.topics import (
     commands_topic,
 )
 
-AnyCommand = ApplyCommand | InspectCommand | CancelCommand
 Headers = tuple[tuple[str, bytes], ...]
 
 TYPE_PREFIX = "dev.migration-ledger"
-COMMAND_VERSION = 1
 METADATA = "ledger_metadata"
 ADDRESSEE = "ledger_id"
+POSITION = "ledger_position"
+STREAM_VERSION = "ledger_stream_version"
+RECORDED_AT = "ledger_recorded_at"
+"""Microseconds since 1970, UTC, as a leaf of the log has them."""
+RECORDED_BY = "ledger_recorded_by"
+POOL = "ledger_pool"
+"""Of a cancellation only, which also goes to a topic of all pools."""
+COMMANDS = frozenset(
+    one.__name__ for one in (MigrationOrdered, RollbackOrdered, InspectionOrdered, RolloutAborted)
+)
+"""The types of events that are sent to agents."""
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 
 _SPEC: Headers = (("ce_specversion", b"1.0"), ("content-type", b"application/json"))
 _TYPE = re.compile(rf"^{re.escape(TYPE_PREFIX)}\.([A-Za-z]{{1,80}})\.v([1-9][0-9]{{0,5}})$")
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
-_REPORTS_STREAM = re.compile(r"^(rollout|check)-[A-Za-z0-9._-]{1,100}/reports$")
-_NUMBER = re.compile(rb"^[0-9]{1,12}$")
+_REPORTS_STREAM = re.compile("|".join(stream.pattern for stream in REPORT_STREAMS))
+_NUMBER = re.compile(rb"^[0-9]{1,18}$")
+_SOURCE = "ledger/"
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,38 +91,83 @@ class Chunk:
     data: bytes
 
 
-def encode_command(command: AnyCommand, metadata: Metadata) -> Message:
-    """The message that carries `command`; `metadata` are those of the order it comes from."""
-    kind = type(command).__name__
+def encode_command(command: Command) -> Message:
+    """The message that carries `command`: the event's own bytes, and what its leaf is made of."""
+    recorded, stored = command.recorded, command.recorded.stored
+    place = {
+        POSITION: recorded.position,
+        STREAM_VERSION: recorded.stream_version,
+        RECORDED_AT: (recorded.recorded_at - _BEGINNING) // _MICROSECOND,
+    }
     return Message(
         topic=commands_topic(command.pool),
         key=command.database,
-        value=COMMAND.dump_json(command),
+        value=stored.body,
         headers=(
             *_SPEC,
-            ("ce_id", str(command.command).encode()),
-            ("ce_source", f"ledger/{command.ledger}".encode()),
-            ("ce_type", f"{TYPE_PREFIX}.{kind}.v{COMMAND_VERSION}".encode()),
-            ("ce_subject", command.stream.encode()),
-            *_trace(metadata),
+            ("ce_id", str(stored.event_id).encode()),
+            ("ce_source", f"{_SOURCE}{command.ledger}".encode()),
+            ("ce_type", f"{TYPE_PREFIX}.{stored.type}.v{stored.schema_version}".encode()),
+            ("ce_subject", recorded.stream.encode()),
+            *_trace(recorded.metadata),
+            (METADATA, stored.metadata),
+            *((name, str(number).encode()) for name, number in place.items()),
+            (RECORDED_BY, recorded.recorded_by.encode()),
+            *(((POOL, command.pool.encode()),) if isinstance(command, CancelCommand) else ()),
         ),
     )
 
 
-def decode_command(message: Received) -> AnyCommand:
+def decode_command(message: Received) -> Command:
     """The command in `message`. Raises `UnknownMessage`."""
     type_, version = _type(message)
-    if version > COMMAND_VERSION:
-        raise UnknownMessage(type_, version, f"newest known is {COMMAND_VERSION}")
+    if type_ not in COMMANDS:
+        raise UnknownMessage(type_, version, "it is no order")
+    recorded = _recorded(message, type_, version)
+    source = _text(message, "ce_source")
     try:
-        command = COMMAND.validate_json(message.value)
-    except ValidationError as error:
-        raise UnknownMessage(type_, version, _first_problem(error)) from None
-    if type(command).__name__ != type_:
-        raise UnknownMessage(type_, version, "the value holds another kind of command")
-    if _text(message, "ce_id") != str(command.command):
-        raise UnknownMessage(type_, version, "ce_id is not the command's id")
+        ledger = UUID(source.removeprefix(_SOURCE))
+    except ValueError:
+        raise UnknownMessage(type_, version, "ce_source is no ledger") from None
+    event = recorded.event
+    if isinstance(event, RolloutAborted):
+        if not event.cancel:
+            raise UnknownMessage(type_, version, "it takes nothing back")
+        command: Command = CancelCommand(ledger, recorded, message.key, _text(message, POOL))
+    else:
+        command = command_of(ledger, recorded)
+    if command.database != message.key:
+        raise UnknownMessage(type_, version, "the key is not the database's id")
     return command
+
+
+def _recorded(message: Received, type_: str, version: int) -> Recorded:
+    """The event in the message of a command, as it stands in the log. Raises `UnknownMessage`."""
+    metadata = message.header(METADATA)
+    if metadata is None:
+        raise UnknownMessage(type_, version, f"the header {METADATA} is missing")
+    try:
+        event_id = UUID(_text(message, "ce_id"))
+        recorded_at = _BEGINNING + _number(message, RECORDED_AT) * _MICROSECOND
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, UnknownMessage):
+            raise
+        raise UnknownMessage(type_, version, "ce_id or its moment cannot be read") from None
+    event = decode(type_, version, message.value)
+    recorded = Recorded(
+        position=_number(message, POSITION),
+        stream=_text(message, "ce_subject"),
+        stream_version=_number(message, STREAM_VERSION),
+        event_id=event_id,
+        event=event,
+        metadata=decode_metadata(metadata),
+        recorded_by=_text(message, RECORDED_BY),
+        recorded_at=recorded_at,
+        encoded=Encoded(event_id, type_, version, message.value, metadata),
+    )
+    if isinstance(event, Order | RolloutAborted) and recorded.stream != stream_of(event):
+        raise UnknownMessage(type_, version, "ce_subject is not the stream of this order")
+    return recorded
 
 
 def encode_report(
@@ -196,7 +269,7 @@ def decode_heartbeat(message: Received) -> Heartbeat:
     try:
         return Heartbeat.model_validate_json(message.value)
     except ValidationError as error:
-        raise UnknownMessage("heartbeat", 1, _first_problem(error)) from None
+        raise UnknownMessage("heartbeat", 1, first_problem(error, "the whole value")) from None
 
 
 def encode_parked(message: Received, why: str) -> Message:
@@ -237,9 +310,3 @@ def _number(message: Received, name: str) -> int:
     if not _NUMBER.match(value):
         raise UnknownMessage("content", 1, f"the header {name} is no number")
     return int(value)
-
-
-def _first_problem(error: ValidationError) -> str:
-    problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in problem["loc"]) or "the whole value"
-    return f"{where}: {problem['msg']}"

@@ -12,12 +12,9 @@ from ledger.contracts.events import (
     RetryRequested,
     RollbackOrdered,
 )
-from ledger.contracts.registry import FailureDetail, Mode, Resolution
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.states import DatabaseState, DatabaseStatus
-
-LEFT_OUT = "left_out"
-"""The failure kind of a database that the fleet left out."""
+from migrations.model.attempt import Failure, FailureClass, Mode, Resolution
 
 
 def ordered(
@@ -71,7 +68,7 @@ def left_out(draft: RolloutBuilder, recorded: Recorded, event: DatabaseLeftOut) 
             open=False,
             again=False,
             again_at=None,
-            failure=FailureDetail(kind=LEFT_OUT, message=event.why),
+            failure=Failure(kind=FailureClass.LEFT_OUT, message=event.why),
             settled_position=recorded.position,
         )
     )

@@ -27,20 +27,14 @@ from ledger.contracts.events import (
     MigrationOrdered,
     RollbackOrdered,
 )
-from ledger.contracts.registry import DatabaseIdentity, Expected
-from ledger.contracts.reports import (
-    AttemptFinished,
-    DatabaseIdentified,
-    DatabaseInspected,
-    Event,
-    Verdict,
-)
+from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected, Event
+from migrations.model.attempt import Expectation, FailureClass, Identity, Verdict
 
 REFUSED = Verdict.REFUSED
 """Looked up once. Every other verdict is of an attempt that believed the journal that it read."""
 
 
-UNREAD = "unreachable"
+UNREAD = FailureClass.UNREACHABLE
 """The failure kind of an answer for which no journal could be asked."""
 
 
@@ -53,16 +47,16 @@ class Belief(NamedTuple):
     one before the latest may have.
     """
 
-    identity: DatabaseIdentity | None = None
+    identity: Identity | None = None
     journal_head: str | None = None
     command: UUID | None = None
     unanswered: bool = False
     doubted: bool = False
 
     @property
-    def expected(self) -> Expected:
+    def expected(self) -> Expectation:
         """What the next order expects to find."""
-        return Expected(identity=self.identity, journal_head=self.journal_head)
+        return Expectation(identity=self.identity, journal_head=self.journal_head)
 
 
 NOTHING = Belief()
@@ -82,7 +76,7 @@ def tells_the_head(report: AttemptFinished) -> bool:
 
 def leaves_in_doubt(report: AttemptFinished) -> bool:
     """Whether the journal may have moved without this last word knowing how far."""
-    unread = report.failure is not None and report.failure.kind == UNREAD
+    unread = report.failure is not None and report.failure.kind is UNREAD
     return report.journal_head is None and (report.verdict is Verdict.FAILED or unread)
 
 

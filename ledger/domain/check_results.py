@@ -7,29 +7,21 @@ fleet twice; its journal lost something; its user may not migrate.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import NamedTuple
 
 from ledger.contracts.events import Purpose
-from ledger.contracts.registry import DatabaseIdentity
-from ledger.contracts.reports import DatabaseInspected, Rights
+from ledger.contracts.registry import TargetName
+from ledger.contracts.reports import DatabaseInspected
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.outcomes import in_force
 from ledger.domain.refusals import listed
-
-
-class TargetKey(NamedTuple):
-    """What two ids of the same target have in common, however they are reached."""
-
-    system_identifier: str
-    database_oid: int
-    schema: str
+from migrations.model.attempt import Identity, Rights
 
 
 def lost(
     purpose: Purpose,
     answer: DatabaseInspected,
     applied: Collection[str],
-    known: DatabaseIdentity | None,
+    known: Identity | None,
 ) -> tuple[str, ...]:
     """The versions of `applied`, which the log says are in force, that the journal lost.
 
@@ -51,7 +43,7 @@ def twins(
     records: Iterable[DatabaseRecord], answers: Mapping[str, DatabaseInspected]
 ) -> dict[str, str]:
     """The databases of `answers` that are the same target as another one, and that one's id."""
-    first: dict[TargetKey, str] = {}
+    first: dict[TargetName, str] = {}
     found: dict[str, str] = {}
     for record in sorted(records, key=lambda one: one.database):
         target = None if record.retired else _target(record, answers.get(record.database))
@@ -66,7 +58,7 @@ def twins(
 
 def problem(
     answer: DatabaseInspected,
-    known: DatabaseIdentity | None,
+    known: Identity | None,
     twin: str | None,
     missing: Collection[str],
     role: str | None = None,
@@ -110,12 +102,13 @@ def lacking(rights: Rights, role: str | None) -> tuple[str, ...]:
     return tuple(what for what, there in wanted if not there)
 
 
-def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> TargetKey | None:
+def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> TargetName | None:
     """Which target it is: as an agent saw it now, or as it was last known."""
     place = (answer.place or answer.identity) if answer else record.expected.identity
     if place is None:
         return None
-    return TargetKey(place.system_identifier, place.database_oid, record.connection.schema_name)
+    schema = record.connection.schema_name
+    return TargetName(place.system_identifier, str(place.database_oid), schema)
 
 
 def _remedy(rights: Rights | None, role: str | None) -> str | None:

@@ -26,13 +26,13 @@ from ledger.contracts.events import (
     MigrationRegressed,
     Purpose,
 )
-from ledger.contracts.registry import Adoption
 from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.check_results import lost
 from ledger.domain.fleet import DatabaseRecord, FleetState, require
 from ledger.domain.orders import Decision, DecisionContext
 from ledger.domain.outcomes import look_again_at
 from ledger.domain.refusals import EmptySelection
+from migrations.model.attempt import Adoption
 
 IN_FLIGHT = 100
 """Databases looked at at once: a look is short and takes no lock."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
@@ -26,7 +25,7 @@ from ledger.contracts.events import (
     DatabaseRetired,
     DatabaseSuspended,
 )
-from ledger.contracts.registry import Connection, Expected
+from ledger.contracts.registry import Connection, TargetName
 from ledger.contracts.reports import Event
 from ledger.domain.description import check_connection, check_id, check_labels, check_pool
 from ledger.domain.refusals import (
@@ -36,6 +35,7 @@ from ledger.domain.refusals import (
     RetiredDatabase,
     UnknownDatabase,
 )
+from migrations.model.attempt import Expectation
 
 
 class FleetStatus(StrEnum):
@@ -58,7 +58,7 @@ class DatabaseRecord:
     connection: Connection
     labels: Mapping[str, str] = field(default_factory=dict)
     status: FleetStatus = FleetStatus.ACTIVE
-    expected: Expected = field(default_factory=Expected)
+    expected: Expectation = field(default_factory=Expectation)
     unanswered: bool = False
 
     @property
@@ -72,25 +72,6 @@ class DatabaseRecord:
         return self.status is FleetStatus.RETIRED
 
 
-class Address(NamedTuple):
-    """What tells one target from another before anybody connects."""
-
-    host: str
-    port: int
-    dbname: str
-    schema: str
-
-    @classmethod
-    def of(cls, connection: Connection) -> Address:
-        """Where a connection leads; host names do not differ by case or a dot at their end."""
-        host = connection.host.lower().removesuffix(".")
-        return cls(host, connection.port, connection.dbname, connection.schema_name)
-
-    def __str__(self) -> str:
-        schema = f" (schema {self.schema})" if self.schema else ""
-        return f"{self.host}:{self.port}/{self.dbname}{schema}"
-
-
 @dataclass(frozen=True, slots=True)
 class FleetState:
     """All databases by id, retired ones included. `version` is the fleet stream's.
@@ -100,7 +81,7 @@ class FleetState:
 
     databases: Mapping[str, DatabaseRecord] = field(default_factory=dict)
     version: int = 0
-    addresses: Mapping[Address, str] = field(default_factory=dict)
+    addresses: Mapping[TargetName, str] = field(default_factory=dict)
 
 
 def evolve(state: FleetState, recorded: Recorded) -> FleetState:
@@ -252,10 +233,9 @@ def require(state: FleetState, database: str) -> DatabaseRecord:
 
 
 def _check_address(state: FleetState, database: str, connection: Connection) -> None:
-    address = Address.of(connection)
-    other = state.addresses.get(address, database)
+    other = state.addresses.get(connection.target, database)
     if other != database:
-        raise AddressTaken(database, other, str(address))
+        raise AddressTaken(database, other, str(connection.target))
 
 
 def _differences(known: DatabaseRecord, wanted: DatabaseRecord) -> list[str]:
@@ -269,19 +249,19 @@ def _differences(known: DatabaseRecord, wanted: DatabaseRecord) -> list[str]:
 
 
 def _move(
-    addresses: dict[Address, str], known: DatabaseRecord | None, record: DatabaseRecord
+    addresses: dict[TargetName, str], known: DatabaseRecord | None, record: DatabaseRecord
 ) -> None:
     """Who is where, when one database is other than it was known."""
     if known is not None:
         if (known.connection, known.retired) == (record.connection, record.retired):
             return
-        left = Address.of(known.connection)
+        left = known.connection.target
         if addresses.get(left) == known.database:
             del addresses[left]
     if not record.retired:
-        addresses[Address.of(record.connection)] = record.database
+        addresses[record.connection.target] = record.database
 
 
 def _forgotten(record: DatabaseRecord) -> DatabaseRecord:
     """The same without what was learned of it."""
-    return replace(record, expected=Expected(), unanswered=False)
+    return replace(record, expected=Expectation(), unanswered=False)

@@ -14,13 +14,14 @@ from ledger.contracts.events import (
     Purpose,
     RollbackOrdered,
 )
-from ledger.contracts.registry import Expected, MigrationRef, Mode
+from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import Event
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.patience import TRIES
 from ledger.domain.rollback import undo_steps
 from ledger.domain.states import DatabaseState, RolloutState
 from ledger.domain.variables import ordered_values
+from migrations.model.attempt import Expectation, Mode
 
 EXPIRY_GRACE_S = 10.0
 """How long after its expiry an order may still be reported as started: reports travel."""
@@ -128,7 +129,7 @@ def inspection(
     return decided(state, event, str(event.command))
 
 
-def _expected(database: DatabaseState, record: DatabaseRecord) -> Expected:
+def _expected(database: DatabaseState, record: DatabaseRecord) -> Expectation:
     """What the target must look like.
 
     The record follows every answer, of whichever rollout. An order that nobody answered, of this
@@ -136,5 +137,5 @@ def _expected(database: DatabaseState, record: DatabaseRecord) -> Expected:
     head is left out, because what the journal holds beyond it may well be ours.
     """
     if record.unanswered or (database.attempt and not database.answered):
-        return Expected(identity=record.expected.identity)
+        return Expectation(identity=record.expected.identity)
     return record.expected

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from ledger.contracts.envelope import Recorded
-from ledger.contracts.registry import Mode
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
@@ -23,15 +22,13 @@ from ledger.contracts.reports import (
     MigrationApplied,
     MigrationFailed,
     MigrationRolledBack,
-    Verdict,
 )
 from ledger.domain.attempts import wait_again
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.patience import due_at, given_up, passes, told
 from ledger.domain.states import DatabaseState, DatabaseStatus, Status
+from migrations.model.attempt import FailureClass, Mode, Verdict
 
-IN_DOUBT = "in_doubt"
-"""The failure kind of a step that no probe could settle (`migrations.model.work.Failure`)."""
 APPLIED = "applied"
 """The state of a journal entry that says the migration is in force."""
 LOOK_AGAIN_FIRST_S = 15.0
@@ -188,7 +185,7 @@ def _done(state: DatabaseState, *, changed: bool) -> DatabaseState:
 
 
 def _failed(state: DatabaseState) -> DatabaseState:
-    if state.failure is not None and state.failure.kind == IN_DOUBT:
+    if state.failure is not None and state.failure.kind is FailureClass.IN_DOUBT:
         # The word that was carried did not settle it, or settled another step: ask anew.
         return state._replace(status=DatabaseStatus.BLOCKED, resolutions=())
     if state.going_back:

@@ -17,10 +17,11 @@ another database, a text with another hash) fails at its first refusal.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from ledger.contracts.registry import FailureDetail
 from ledger.domain.states import DatabaseState
+from migrations.model.attempt import Failure, FailureClass
 from migrations.model.clocks import span
 
 TRIES = 6
@@ -30,18 +31,13 @@ WAIT_FIRST_S = 5.0
 WAIT_GROWTH = 3.0
 WAIT_MOST_S = 300.0
 
-CLOCK = "clock"
-"""The failure kind of an attempt whose agent, ledger and database do not agree what time it is."""
-EXPIRED = "expired"
-"""The failure kind of an order that was too old for its agent."""
-
 EARLY_S = 10.0
 """How much too early an order may be called expired before that is told: clocks are never equal."""
 
 
-def passes(failure: FailureDetail | None) -> bool:
+def passes(failure: Failure | None) -> bool:
     """Whether what an agent refused for may be over at another attempt, or at another agent."""
-    return failure is not None and failure.kind == CLOCK
+    return failure is not None and failure.kind is FailureClass.CLOCK
 
 
 def due_at(state: DatabaseState) -> datetime | None:
@@ -52,26 +48,26 @@ def due_at(state: DatabaseState) -> datetime | None:
     return state.ordered_at + timedelta(seconds=min(wait_s, WAIT_MOST_S))
 
 
-def told(state: DatabaseState, now: datetime) -> FailureDetail | None:
+def told(state: DatabaseState, now: datetime) -> Failure | None:
     """Why an attempt came to nothing, as far as the ledger can tell; `now` is its answer's time.
 
     An order that is called expired before its time was read with a clock that is wrong.
     """
     failure = state.failure
-    if failure is None or failure.kind != EXPIRED or state.expires_at is None:
+    if failure is None or failure.kind is not FailureClass.EXPIRED or state.expires_at is None:
         return failure
     early_s = (state.expires_at - now).total_seconds()
     if early_s <= EARLY_S:
         return failure
-    return FailureDetail(
-        kind=CLOCK,
+    return Failure(
+        kind=FailureClass.CLOCK,
         message=f"an agent took the order for expired {span(early_s)} before it was: "
         "its clock is ahead of the ledger's, or the ledger's behind",
     )
 
 
-def given_up(state: DatabaseState, now: datetime) -> FailureDetail:
+def given_up(state: DatabaseState, now: datetime) -> Failure:
     """Why no further attempt is made by itself."""
-    failure = told(state, now) or FailureDetail(kind=EXPIRED, message="no reason was given")
+    failure = told(state, now) or Failure(FailureClass.EXPIRED, "no reason was given")
     message = f"{state.fruitless} attempts in a row came to nothing, the last one: "
-    return failure.model_copy(update={"message": message + failure.message})
+    return replace(failure, message=message + failure.message)

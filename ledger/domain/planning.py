@@ -10,16 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ledger.contracts.events import Budget, RolloutPlanned, WavePlanned, WhenSpent
-from ledger.contracts.registry import (
-    Adoption,
-    DatabaseValues,
-    MigrationRef,
-    Mode,
-    RunLimits,
-    Sha256,
-    Step,
-    Variable,
-)
+from ledger.contracts.registry import DatabaseValues, MigrationRef, Sha256, Step, Variable
 from ledger.contracts.reports import Event
 from ledger.domain import waves
 from ledger.domain.fleet import DatabaseRecord
@@ -34,6 +25,7 @@ from ledger.domain.refusals import (
 )
 from ledger.domain.rollback import refuse_irreversible
 from ledger.domain.variables import Values, own_values, used
+from migrations.model.attempt import Adoption, Limits, Mode
 
 WAVES = "1,10%,rest"
 """One database first, then a tenth, then all others."""
@@ -66,7 +58,7 @@ class PlanInput:
     in_flight: int = IN_FLIGHT
     budget: Budget = field(default_factory=lambda: Budget(count=0))
     when_spent: WhenSpent = WhenSpent.HALT
-    limits: RunLimits = field(default_factory=RunLimits)
+    limits: Limits = field(default_factory=Limits)
     adoption: Adoption | None = None
     out_of_order: bool = False
     variables: Sequence[Variable] = ()

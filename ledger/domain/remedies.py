@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ledger.contracts.registry import Mode
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.requests import RETRIED, may_retry, was_left_out
 from ledger.domain.states import DatabaseState, RolloutState, Status
+from migrations.model.attempt import Mode
 
 
 def another_attempt(

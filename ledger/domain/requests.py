@@ -28,9 +28,8 @@ from ledger.contracts.events import (
     RolloutResumed,
     RolloutStarted,
 )
-from ledger.contracts.registry import MigrationRef, Mode
+from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import Event
-from ledger.domain.attempts import LEFT_OUT
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.planning import PlanInput, plan_rollout
 from ledger.domain.refusals import (
@@ -45,6 +44,7 @@ from ledger.domain.refusals import (
 )
 from ledger.domain.rollback import refuse_irreversible
 from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status
+from migrations.model.attempt import FailureClass, Mode
 
 __all__ = [
     "PlanInput",
@@ -249,7 +249,7 @@ def may_retry(state: RolloutState, database: DatabaseState) -> bool:
 
 def was_left_out(database: DatabaseState) -> bool:
     """Whether the fleet left it out; it may be tried again by name."""
-    return database.failure is not None and database.failure.kind == LEFT_OUT
+    return database.failure is not None and database.failure.kind is FailureClass.LEFT_OUT
 
 
 def _unavailable(databases: Sequence[str], records: Mapping[str, DatabaseRecord]) -> dict[str, str]:

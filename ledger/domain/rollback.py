@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from ledger.contracts.events import RolloutPlanned
-from ledger.contracts.registry import MigrationRef, Mode, Step
+from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.refusals import IrreversibleMigrations
 from ledger.domain.states import DatabaseState
+from migrations.model.attempt import Mode
 
 
 def undo_order(databases: Iterable[DatabaseState]) -> tuple[str, ...]:

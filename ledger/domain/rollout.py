@@ -59,7 +59,6 @@ from ledger.contracts.events import (
     AttemptTimedOut,
     DatabaseLeftOut,
     InspectionOrdered,
-    MessageParked,
     MigrationOrdered,
     OutcomeResolved,
     ReportContradicted,
@@ -260,5 +259,4 @@ _APPLY: dict[type[Event], Callable[[RolloutBuilder, Recorded, Any], None]] = {
     AttemptFinished: outcomes.attempt_finished,
     DatabaseInspected: outcomes.inspected,
     ReportContradicted: _unchanged,
-    MessageParked: _unchanged,
 }

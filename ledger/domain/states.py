@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger.contracts.events import RolloutPlanned
-from ledger.contracts.registry import FailureDetail, Mode, Resolution
 from ledger.contracts.reports import BatchProgressed
+from migrations.model.attempt import Failure, Mode, Resolution
 
 
 class Status(StrEnum):
@@ -109,7 +109,7 @@ class _DatabaseFields(NamedTuple):
     undone: bool = False
     """Whether rolling back changed something there."""
     head: str | None = None
-    failure: FailureDetail | None = None
+    failure: Failure | None = None
     settled_position: int = 0
     forgiven: bool = False
     """Whether this failure was known when a person resumed the halted rollout."""

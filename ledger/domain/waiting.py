@@ -19,10 +19,10 @@ from uuid import UUID
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
 from ledger.domain.fleet import DatabaseRecord
-from ledger.domain.patience import CLOCK
 from ledger.domain.premises import may_be_spent
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
 from ledger.domain.wording import IN_QUEUE, number_of
+from migrations.model.attempt import FailureClass
 from migrations.model.clocks import APART_S, span
 
 SILENT_AFTER_S = 30.0
@@ -268,7 +268,7 @@ def _put_off(state: RolloutState, database: DatabaseState) -> WaitReason | None:
     due = f" at {_time(database.again_at)}" if database.again_at else ""
     return _because(
         database,
-        Reason.CLOCK if failure.kind == CLOCK else Reason.PUT_OFF,
+        Reason.CLOCK if failure.kind is FailureClass.CLOCK else Reason.PUT_OFF,
         f"{failure.message}; attempt {database.fruitless + 1} in a row{due}",
         f"ledger rollout retry {state.rollout} {database.database}",
         since=database.waits_since,

@@ -31,7 +31,7 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.bus.port import Bus, BusUnavailable, Message
-from ledger.contracts.commands import ApplyCommand, InspectCommand
+from ledger.contracts.commands import CancelCommand, Order, command_of
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
     AttemptTimedOut,
@@ -51,7 +51,6 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, REPORTS
 from ledger.contracts.wire import encode_command, encode_content
-from ledger.leader.orders import Order, apply_command, cancel_command, inspect_command
 from ledger.store.bundles import BundleTexts
 
 logger = logging.getLogger(__name__)
@@ -70,14 +69,16 @@ TRY_AGAIN_S = 1.0
 class Unanswered:
     """An order without an answer, and what became of it.
 
-    `sent_at` is the event loop's clock, `cancelled` the abort that takes the order back. `changes`
-    are the steps that were reported, `answer` is how many of them the last word on it counts.
+    `sent_at` is the event loop's clock, `lacks_texts` what an agent said since, `cancelled` the
+    abort that takes the order back. `changes` are the steps that were reported, `answer` is how
+    many of them the last word on it counts.
     """
 
     order: Order
     recorded: Recorded
     sent_at: float | None = None
     started: bool = False
+    lacks_texts: bool = False
     cancelled: Recorded | None = None
     changes: set[str] = field(default_factory=set)
     answer: int | None = None
@@ -122,9 +123,9 @@ class Relay:
         The intake calls this for each such report, also for one whose id the log has: the second
         agent of a command asks with the words of the first.
         """
-        for sha256 in report.sha256:
-            self._sent_texts.pop(sha256, None)
-        if report.command in self._unanswered:
+        known = self._unanswered.get(report.command)
+        if known is not None:
+            known.lacks_texts = True
             self._unsent[report.command] = None
             self._woken.set()
 
@@ -270,26 +271,33 @@ class Relay:
         texts: set[str] = set()
         now = asyncio.get_running_loop().time()
         for one in due:
-            command = await self._command(one)
-            if isinstance(command, ApplyCommand):
-                for sha256 in self._needed(one, command, now) - texts:
-                    messages += encode_content(sha256, await self._bundles.text(sha256))
-                    texts.add(sha256)
+            for sha256 in self._due_texts(one, await self._texts_of(one.order), now) - texts:
+                messages += encode_content(sha256, await self._bundles.text(sha256))
+                texts.add(sha256)
             messages += self._cancellation(one)
-            messages.append(encode_command(command, one.recorded.metadata))
+            messages.append(encode_command(command_of(self._ledger, one.recorded)))
         await self._publish(messages)
         self._sent_texts.update(dict.fromkeys(texts, now))
         for one in due:
-            one.sent_at = now
+            one.sent_at, one.lacks_texts = now, False
             self._unsent.pop(one.order.command, None)
 
-    def _needed(self, one: Unanswered, command: ApplyCommand, now: float) -> set[str]:
-        """The texts that go before this command.
+    async def _texts_of(self, order: Order) -> set[str]:
+        """The texts without which an agent cannot do this: those of the steps, and the manifest."""
+        if isinstance(order, InspectionOrdered):
+            return set()
+        refs = await self._bundles.refs(order.bundle)
+        files = {file.sha256 for step in order.steps for file in refs[step.version].files}
+        return files | {order.bundle}
+
+    def _due_texts(self, one: Unanswered, texts: set[str], now: float) -> set[str]:
+        """Those that go before this order.
 
         Who has not started it a resend interval later may be waiting for texts that were lost; an
         agent asks for them once only.
         """
-        texts = {file.sha256 for migration in command.migrations for file in migration.files}
+        if one.lacks_texts:
+            return texts
         if one.sent_at is None or one.started:
             return texts - self._sent_texts.keys()
         old = now - self._resend_s
@@ -298,8 +306,9 @@ class Relay:
     def _cancellation(self, one: Unanswered) -> list[Message]:
         if one.cancelled is None or isinstance(one.order, InspectionOrdered):
             return []
-        command = cancel_command(self._ledger, one.order, one.cancelled)
-        message = encode_command(command, one.cancelled.metadata)
+        order = one.order
+        cancel = CancelCommand(self._ledger, one.cancelled, order.database, order.pool)
+        message = encode_command(cancel)
         return [message, replace(message, topic=CANCELS)]
 
     async def _publish(self, messages: Sequence[Message]) -> None:
@@ -308,12 +317,6 @@ class Relay:
             await self._bus.ensure_topics(sorted(missing | ALWAYS))
             self._topics |= missing
         await self._bus.publish(messages)
-
-    async def _command(self, unanswered: Unanswered) -> ApplyCommand | InspectCommand:
-        order, recorded = unanswered.order, unanswered.recorded
-        if isinstance(order, InspectionOrdered):
-            return inspect_command(self._ledger, order, recorded)
-        return apply_command(self._ledger, order, recorded, await self._bundles.refs(order.bundle))
 
 
 def _place(order: Order, recorded: Recorded) -> tuple[str, str, bool]:

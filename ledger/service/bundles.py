@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
+from ledger.contracts.manifest import encode_manifest, name_of
 from ledger.contracts.registry import Accepted, ContentRef, MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.domain.refusals import ChangedMigration, NothingToRepair, ReasonRequired
@@ -60,9 +61,9 @@ class BundleService:
         """What registering the folder would record; nothing is. Raises as `register`."""
         bundle = await self._load(folder, format, variables, psql=psql)
         state = await read_bundles(self._log)
-        event = accepting(state, await self._event(bundle, folder))
-        refuse_changed(state, event.migrations)
-        return event
+        migrations = accepting(state, bundle.migrations)
+        refuse_changed(state, migrations)
+        return await self._event(migrations, folder)
 
     async def register(
         self,
@@ -83,12 +84,14 @@ class BundleService:
         bundle = await self._load(folder, format, variables, psql=psql)
         for attempt in range(TRIES):
             state = await read_bundles(self._log)
-            known = state.bundles.get(bundle.digest)
+            migrations = accepting(state, bundle.migrations)
+            manifest = encode_manifest(migrations)
+            known = state.bundles.get(name_of(manifest))
             if known is not None:
-                return Registered(bundle.digest, new=False, bundle=known)
-            event = accepting(state, await self._event(bundle, folder))
-            refuse_changed(state, event.migrations)
-            await self._content.put_many(_texts(bundle))
+                return Registered(known.bundle, new=False, bundle=known)
+            refuse_changed(state, migrations)
+            event = await self._event(migrations, folder)
+            await self._content.put_many([manifest, *_texts(bundle)])
             events = encode_request([event], asked)
             try:
                 await self._log.append(STREAM, events, expected_version=state.version)
@@ -96,7 +99,7 @@ class BundleService:
                 if attempt == TRIES - 1:
                     raise
             else:
-                return Registered(bundle.digest, new=True, bundle=event)
+                return Registered(event.bundle, new=True, bundle=event)
         raise AssertionError
 
     async def accept_changed(
@@ -176,7 +179,7 @@ class BundleService:
         reading = Reading(values, programs=psql)
         return await asyncio.to_thread(load_folder, folder, format, reading)
 
-    async def _event(self, bundle: Bundle, path: Path) -> BundleRegistered:
+    async def _event(self, migrations: tuple[MigrationRef, ...], path: Path) -> BundleRegistered:
         from migrations.formats.multi_folder import folders_of
 
         # Several folders are one history, and stand in one repository.
@@ -184,8 +187,8 @@ class BundleService:
         commit = await _git(folder, "rev-parse", "HEAD")
         dirty = await _git(folder, "status", "--porcelain", "--", ".") if commit else None
         return BundleRegistered(
-            bundle=bundle.digest,
-            migrations=tuple(migration_ref(migration) for migration in bundle.migrations),
+            bundle=name_of(encode_manifest(migrations)),
+            migrations=migrations,
             source=folder.name,
             git_commit=commit.strip() if commit else None,
             git_dirty=bool(dirty.strip()) if dirty is not None else None,
@@ -246,22 +249,20 @@ def kind_of(migration: Migration) -> str:
     return max(programs, default="data" if migration.up.batches else "sql")
 
 
-def accepting(state: BundleState, event: BundleRegistered) -> BundleRegistered:
-    """The registration, each migration with the texts that a person lets it stand in for."""
-    migrations = tuple(
+def accepting(state: BundleState, migrations: Sequence[Migration]) -> tuple[MigrationRef, ...]:
+    """The migrations, each with the texts that a person lets it stand in for."""
+    refs = [migration_ref(migration) for migration in migrations]
+    accepted = [state.accepted.get(ref.version, {}).get(ref.up_checksum, {}) for ref in refs]
+    return tuple(
         ref.model_copy(
             update={
                 "accepts": tuple(
-                    Accepted(checksum=known, reason=reason)
-                    for known, reason in state.accepted[ref.version][ref.up_checksum].items()
+                    Accepted(checksum=known, reason=reason) for known, reason in texts.items()
                 )
             }
         )
-        if ref.up_checksum in state.accepted.get(ref.version, {})
-        else ref
-        for ref in event.migrations
+        for ref, texts in zip(refs, accepted, strict=True)
     )
-    return event.model_copy(update={"migrations": migrations})
 
 
 def refuse_changed(state: BundleState, migrations: Iterable[MigrationRef]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 
 from ledger.contracts.events import DatabaseRegistered, Purpose
-from ledger.contracts.registry import Adoption, Connection
+from ledger.contracts.registry import Connection, TargetName
 from ledger.contracts.reports import Event
 from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, Lookup, fold, request_check
@@ -22,6 +22,7 @@ from ledger.store.log.append_many import Part, append_both
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
+from migrations.model.attempt import Adoption
 
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
@@ -311,14 +312,14 @@ def _imported(entries: Sequence[Described], events: Sequence[DatabaseRegistered]
 def _check_repeated(entries: Iterable[Described]) -> None:
     """Raise for an id, or a target, that stands twice in one file."""
     seen: set[str] = set()
-    places: dict[rules.Address, str] = {}
+    places: dict[TargetName, str] = {}
     for one in entries:
         if one.database in seen:
             raise InvalidDatabase(
                 one.database, "id", "stands twice in the file; remove one of them"
             )
         seen.add(one.database)
-        address = rules.Address.of(one.connection)
-        other = places.setdefault(address, one.database)
+        target = one.connection.target
+        other = places.setdefault(target, one.database)
         if other != one.database:
-            raise AddressTaken(one.database, other, str(address))
+            raise AddressTaken(one.database, other, str(target))

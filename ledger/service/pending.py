@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ledger.contracts.registry import Adoption, MigrationRef
+from ledger.contracts.registry import MigrationRef
 from ledger.domain.refusals import BeyondBaseline, UnknownBaseline
 from ledger.store.views.rows import DatabaseVersions
+from migrations.model.attempt import Adoption
 from migrations.model.phases import held_back, may_follow
 from migrations.model.work import BASELINE
 

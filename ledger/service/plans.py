@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ledger.contracts.events import BundleRegistered, WhenSpent
-from ledger.contracts.registry import Adoption, MigrationRef, Mode, RunLimits, Variable
+from ledger.contracts.registry import MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.domain import budget, planning, waves
 from ledger.domain.refusals import EmptySelection, OutOfOrder
@@ -29,6 +29,7 @@ from ledger.service.pending import (
 from ledger.service.request_context import RequestContext
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
+from migrations.model.attempt import Adoption, Limits, Mode
 from migrations.model.phases import LAST_BY_DEFAULT, Phase, through
 
 
@@ -53,8 +54,8 @@ class PlanOptions:
     statement_timeout_s: float
     expiry_s: float
     deadline_s: float
-    reason: str | None
-    ticket: str | None
+    asked: RequestContext = field(default_factory=RequestContext)
+    """Who asks, and why."""
     out_of_order: bool = False
     variables: Sequence[Variable] = ()
     """What placeholders stand for; everything that is declared."""
@@ -183,7 +184,7 @@ class Planner:
             in_flight=request.in_flight,
             budget=budget.parse(request.budget),
             when_spent=WhenSpent(request.when_spent),
-            limits=RunLimits(
+            limits=Limits(
                 lock_timeout_s=request.lock_timeout_s,
                 statement_timeout_s=request.statement_timeout_s,
             ),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from uuid_utils.compat import uuid7
 
+from ledger.contracts.actor import Actor
 from ledger.contracts.envelope import Encoded, Metadata, encode
 from ledger.contracts.reports import Event
 from ledger.telemetry import current_context
@@ -21,10 +22,14 @@ ID_LENGTH = 8
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """A person's reason and ticket. Who acted is not said here: the log stamps the role."""
+    """A person's reason and ticket, and who that is as far as the program was told.
+
+    Who acted by the database's own word is not said here: the log stamps the role.
+    """
 
     reason: str | None = None
     ticket: str | None = None
+    actor: Actor | None = None
 
 
 def encode_request(
@@ -33,6 +38,7 @@ def encode_request(
     """The events of one request, with new ids and the caller's trace context."""
     traceparent, tracestate = current_context()
     metadata = Metadata(
+        actor=asked.actor,
         reason=asked.reason,
         ticket=asked.ticket,
         correlation=correlation,

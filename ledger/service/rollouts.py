@@ -59,7 +59,7 @@ class RolloutService:
 
     async def start(self, request: PlanOptions) -> str:
         """Plan a rollout and start it; its id. Raises `EmptySelection` when nothing is to do."""
-        asked = RequestContext(request.reason, request.ticket)
+        asked = request.asked
         bundle = await self._planner.bundle(request, asked)
         async with exclusive(self._log):
             rollout = new_id()

@@ -145,7 +145,8 @@ async def _bring_forward(url: str, version: int) -> None:
     TLS is the connection string's own decision here, as for every connection to the ledger.
     """
     from migrations.formats.bundle import load_folder
-    from migrations.model.work import Limits, Silence, Verdict
+    from migrations.model.attempt import Limits, Verdict
+    from migrations.model.work import Silence
     from migrations.standalone import up
     from migrations.target.session import ConnectionSettings
 

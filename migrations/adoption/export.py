@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from migrations.adoption.covered import settled
-from migrations.adoption.history import Tool
 from migrations.adoption.history_tables import histories
 from migrations.adoption.match import flyway_checksum, match
 from migrations.errors import AdoptionRefused
+from migrations.model.attempt import Limits
+from migrations.model.foreign_history import Tool
 from migrations.model.migration import Migration
 from migrations.model.phases import Phase
-from migrations.model.work import Limits, Observer
+from migrations.model.work import Observer
 from migrations.running.plan import applied_versions
 from migrations.sql.literals import SqlValue, quote_ident, quote_literal
 from migrations.target import journal

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncpg
 
-from migrations.adoption.history import ForeignHistory, Tool
 from migrations.adoption.tools import TABLES, HistoryKeeper, kept_by
 from migrations.errors import AdoptionRefused
-from migrations.model.work import Adoption
+from migrations.model.attempt import Adoption
+from migrations.model.foreign_history import ForeignHistory, Tool
 from migrations.sql.literals import quote_ident
 from migrations.target.session import Connection
 

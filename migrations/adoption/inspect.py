@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from migrations.adoption.history import ForeignHistory
 from migrations.adoption.history_tables import histories, history_for, known_tool
 from migrations.errors import AdoptionRefused, Unreachable
-from migrations.model.work import Adoption
+from migrations.model.attempt import Adoption
+from migrations.model.foreign_history import ForeignHistory
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,

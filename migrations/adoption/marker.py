@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 
-from migrations.adoption.history import ForeignHistory
+from migrations.model.foreign_history import ForeignHistory
 from migrations.target.entries import ADOPT, Entry, NewEntry, State, entry_about_target
 
 

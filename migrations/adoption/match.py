@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from migrations.adoption.history import FOREIGN, ForeignHistory, ForeignRow, Tool
+from migrations.model.foreign_history import FOREIGN, ForeignHistory, ForeignRow, Tool
 from migrations.model.migration import Migration
 from migrations.model.version import version_key
 

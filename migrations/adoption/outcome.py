@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from migrations.adoption.marker import AdoptionMarker
+from migrations.model.attempt import AdoptedMigration
 from migrations.model.work import Adopted
 from migrations.target.entries import ADOPT, GONE, REPAIR, Entry, State
 
@@ -31,7 +32,7 @@ def told(entries: Sequence[Entry], command: UUID, rollout: str) -> Adopted | Non
         marker.rows,
         marker.digest,
         taken=tuple(
-            (entry.migration, entry.up_checksum or "")
+            AdoptedMigration(entry.migration, entry.up_checksum or "")
             for entry in holding.values()
             if entry.command == command or (rollout and entry.rollout == rollout)
         ),

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from migrations.adoption.history import ForeignHistory, Tool
 from migrations.adoption.history_tables import read_again
 from migrations.adoption.marker import AdoptionMarker, marker_in
 from migrations.errors import StillInUse
+from migrations.model.foreign_history import ForeignHistory, Tool
 from migrations.sql.literals import quote_literal
 from migrations.target.entries import Entry
 from migrations.target.session import Connection

@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from migrations.adoption.history import ForeignHistory
 from migrations.adoption.history_tables import histories, history_for
 from migrations.adoption.marker import AdoptionMarker, marker_entry, marker_in, marker_of
 from migrations.adoption.match import Match, match, up_to
 from migrations.adoption.outcome import adopted_in, told
 from migrations.errors import AdoptionRefused
+from migrations.model.attempt import Adoption
+from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Migration
-from migrations.model.work import BASELINE, Adopted, Adoption
+from migrations.model.work import BASELINE, Adopted
 from migrations.running.plan import applied_versions
 from migrations.target import journal
 from migrations.target.entries import ADOPT, Entry, NewEntry, State, entry_for

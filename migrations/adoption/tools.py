@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from migrations.adoption.history import ForeignHistory, ForeignRow, Tool
+from migrations.model.foreign_history import ForeignHistory, ForeignRow, Tool
 
 ToolRows = Sequence[asyncpg.Record]
 

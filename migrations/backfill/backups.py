@@ -15,12 +15,12 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import datetime
 
 import asyncpg
 
 from migrations.backfill.keyset import Keyset, Page
 from migrations.errors import DataRefused
+from migrations.model.attempt import Backup
 from migrations.model.migration import Batches, Conflict, Migration
 from migrations.model.work import Work
 from migrations.sql.literals import SqlValue, bind, named_statements, quote_ident, quote_literal
@@ -50,21 +50,6 @@ _CHANGED = (
     "write `-- +migrate Down restore conflict=keep` (the later value stays) or conflict=overwrite "
     "(the saved value comes back)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Backup:
-    """One backup as a look finds it; `due` when its declared period is over. Sizes in bytes."""
-
-    version: str
-    table: str
-    source: str
-    columns: tuple[str, ...]
-    made_at: datetime
-    keep_until: datetime | None
-    due: bool
-    bytes: int
-    rows: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +193,15 @@ async def backups(connection: Connection, target: str) -> tuple[Backup, ...]:
         return ()
     return tuple(
         Backup(
-            *(row["migration"], f"{JOURNAL_SCHEMA}.{row['name']}", row["source"]),
-            *(tuple(row["columns"].split(", ")), row["made_at"], row["keep_until"]),
-            *(bool(row["due"]), row["bytes"], row["rows"]),
+            version=row["migration"],
+            table=f"{JOURNAL_SCHEMA}.{row['name']}",
+            source=row["source"],
+            columns=tuple(row["columns"].split(", ")),
+            made_at=row["made_at"],
+            keep_until=row["keep_until"],
+            bytes=row["bytes"],
+            due=bool(row["due"]),
+            rows=row["rows"],
         )
         for row in rows
     )

@@ -25,8 +25,9 @@ from migrations.backfill.backups import (
 from migrations.backfill.keyset import Key, Keyset, Page, Paged, key_of, key_text
 from migrations.backfill.paging import keyset_of, rows_estimated
 from migrations.errors import DataRefused
+from migrations.model.attempt import Mode
 from migrations.model.migration import Batches, Conflict, Direction, Statement, StatementKind
-from migrations.model.work import BatchProgress, Mode
+from migrations.model.work import BatchProgress
 from migrations.running.plan import Execute, half_done
 from migrations.running.retry import failed_at
 from migrations.running.transactional import begin

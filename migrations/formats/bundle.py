@@ -1,32 +1,16 @@
-"""A folder of migrations, ordered and hashed.
+"""A folder of migrations, read and ordered.
 
 Which files count is the format's to say (`claims`); hidden files and folders never do, links to
 folders are not followed, and a link that leads nowhere is an error. A file that looks like a
 migration and whose name carries no version is an error, never skipped.
-
-The digest names the whole bundle. It is the SHA-256 of these fields, each preceded by its length in
-bytes as 8 bytes, big-endian:
-
-    "migration-ledger/bundle/1"
-    per migration, in running order:  version, name, format, number of its files (decimal),
-        per file, in the order of the migration:  file name, SHA-256 of its bytes (32 bytes)
-
-A bundle whose text was filled from variables begins with ".../bundle/2" instead, and each migration
-also has the number of its variables' names, and these. Values do not count, so a bundle is the same
-for every database.
-
-Texts are UTF-8. So the digest does not depend on the folder's path, the order in which the file
-system lists it, or times of files.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 
 from migrations.errors import FileNameError, FolderError
@@ -42,25 +26,12 @@ from migrations.model.migration import Migration, SourceFile
 from migrations.model.phases import check_units
 from migrations.model.version import NAME_REMEDY
 
-_DIGEST_DOMAIN = b"migration-ledger/bundle/1"
-_DIGEST_DOMAIN_FILLED = b"migration-ledger/bundle/2"
-_LENGTH_BYTES = 8
-
 
 @dataclass(frozen=True)
 class Bundle:
     """Migrations in running order, each version once."""
 
     migrations: tuple[Migration, ...]
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 (hex) over everything in the bundle, as the module's text defines it."""
-        hashed = hashlib.sha256()
-        for field in _digest_fields(self.migrations):
-            hashed.update(len(field).to_bytes(_LENGTH_BYTES, "big"))
-            hashed.update(field)
-        return hashed.hexdigest()
 
 
 def load_folder(path: Path, format: str | None = None, reading: Reading = AS_IT_IS) -> Bundle:
@@ -234,19 +205,3 @@ def _read(folder: Path, name: str) -> SourceFile:
             f"cannot be read ({error.strerror})",
             "Make it readable, or remove it",
         ) from None
-
-
-def _digest_fields(migrations: Sequence[Migration]) -> Iterator[bytes]:
-    filled = any(migration.variables for migration in migrations)
-    yield _DIGEST_DOMAIN_FILLED if filled else _DIGEST_DOMAIN
-    for migration in migrations:
-        yield migration.version.encode()
-        yield migration.name.encode()
-        yield migration.format.encode()
-        if filled:
-            yield str(len(migration.variables)).encode()
-            yield from (name.encode() for name in migration.variables)
-        yield str(len(migration.files)).encode()
-        for file in migration.files:
-            yield file.name.encode()
-            yield hashlib.sha256(file.content).digest()

@@ -13,67 +13,22 @@ from enum import StrEnum
 from typing import Protocol
 from uuid import UUID
 
+from migrations.model.attempt import (
+    AdoptedMigration,
+    Adoption,
+    Epoch,
+    Expectation,
+    Failure,
+    Identity,
+    Mode,
+    Resolution,
+    Verdict,
+)
 from migrations.model.clocks import Clock
 from migrations.model.migration import Direction, Language, Migration, Statement
 
-
-@dataclass(frozen=True, slots=True, order=True)
-class Epoch:
-    """The fence of an order: a target refuses work whose epoch is lower than the stored one."""
-
-    term: int
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a database is. A physical clone that has not diverged has the same identity."""
-
-    uuid: UUID
-    system_identifier: str
-    """From `pg_control_system()`; a string, because it does not fit a JSON number."""
-    database_oid: int
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What the ledger believes of the target; `None` fields are not checked."""
-
-    identity: Identity | None = None
-    journal_head: str | None = None
-
-
-class Mode(StrEnum):
-    """What a command asks for."""
-
-    UP = "up"
-    """Apply the steps in order; what is applied already is skipped."""
-    DOWN = "down"
-    """Undo the steps in order, whoever applied them; what is not applied is skipped."""
-    ROLLBACK = "rollback"
-    """Undo, newest first, exactly what this rollout applied, half-done steps included."""
-    ADOPT = "adopt"
-    """Take over what another tool, or a person, says is applied; no migration runs."""
-
-
 BASELINE = "baseline"
 """The source of an adoption that rests on a person's word and on no table."""
-
-
-@dataclass(frozen=True, slots=True)
-class Adoption:
-    """What an adoption rests on.
-
-    `source` is the name of a tool, `auto` to look for the table of any, or `baseline`. With
-    `through`, everything up to that version counts as applied, by a person's word. `table` is for a
-    history that does not have its tool's usual name. `accept_missing` takes over rows that no file
-    belongs to; without it they are refused.
-    """
-
-    source: str = "auto"
-    through: str = ""
-    table: str = ""
-    accept_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +43,7 @@ class Adopted:
     table: str
     rows: int
     digest: str
-    taken: tuple[tuple[str, str], ...] = ()
+    taken: tuple[AdoptedMigration, ...] = ()
     released: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     recovered: bool = False
@@ -106,15 +61,6 @@ class Repair:
     accepted: tuple[str, ...]
     reason: str
     gone: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """A person's word on a migration whose state no probe could settle; evidence in the journal."""
-
-    version: str
-    applied: bool
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,21 +112,6 @@ class Work:
     """What the server's clock is compared with; without one it is believed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How patient a run is; a section's own options win over these."""
-
-    lock_timeout_s: float = 2.0
-    """Per statement; short, because a waiting ALTER blocks every reader behind it."""
-    statement_timeout_s: float = 0.0
-    """0 means none: a migration may take hours."""
-    retry_budget: int = 10
-    """Retries of the whole transaction after 55P03, 40P01 or 40001."""
-    retry_for_s: float = 300.0
-    advisory_wait_s: float = 300.0
-    """How long to poll for another migrator's advisory lock."""
-
-
 class StepResult(StrEnum):
     """What came of one migration on one target."""
 
@@ -189,27 +120,6 @@ class StepResult(StrEnum):
     SKIPPED = "skipped"
     """Nothing to do: applied by something else (up), or not applied (down)."""
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why something failed, without tenant data.
-
-    `kind` is one of `sql`, `verify`, `lock_timeout`, `checksum`, `fence`, `identity`, `pooler`,
-    `clock`, `unreachable`, `lock_lost`, `cancelled`, `in_doubt`, `irreversible`, `out_of_order`,
-    `adoption`, `history`, `internal`. `message` has the quoted values of SQLSTATE classes 22 and 23
-    masked; DETAIL, HINT and CONTEXT are never kept.
-    """
-
-    kind: str
-    message: str
-    sqlstate: str | None = None
-    statement: str | None = None
-    """Normalised text of the statement that failed (literals masked)."""
-    file: str | None = None
-    line: int | None = None
-    blocker: str | None = None
-    """Who held the lock: pid, state and age, without query text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,16 +135,6 @@ class StepOutcome:
     recovered: bool = False
     note: str = ""
     failure: Failure | None = None
-
-
-class Verdict(StrEnum):
-    """How an attempt ended."""
-
-    DONE = "done"
-    """Everything asked for holds now (also when there was nothing to do)."""
-    FAILED = "failed"
-    REFUSED = "refused"
-    """Nothing was tried: stale epoch, wrong identity or head, pooler, foreign owner, clocks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,8 @@ from uuid import uuid4
 import asyncpg
 
 from migrations.errors import ProgramRefused
+from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Language, Migration, Program, Section
-from migrations.model.work import Failure
 from migrations.running.guarded_connection import GuardedConnection, Stage, code_name
 from migrations.running.plan import Execute, StepDecision
 from migrations.running.retry import StatementFailed
@@ -114,7 +114,7 @@ async def check(
         message = (
             f"verify(conn) returned {said}; the change does not hold, or `return True` is missing"
         )
-        failure = Failure("verify", message, file=program.file)
+        failure = Failure(FailureClass.VERIFY, message, file=program.file)
         raise StatementFailed(failure, None, ValueError(message))
 
 
@@ -208,7 +208,7 @@ def _failed(conn: GuardedConnection, program: Program, error: BaseException) -> 
     shown = f": {text}" if text and text in _constants(program.text) else ""
     hidden = "; its text is in the debug log only, as it may hold data" if not shown else ""
     message = f"{type(error).__name__} in {program.entry}{shown}{hidden if text else ''}"
-    failure = Failure("code", message, file=program.file, line=_line_of(error, program))
+    failure = Failure(FailureClass.CODE, message, file=program.file, line=_line_of(error, program))
     return StatementFailed(failure, None, error)
 
 

@@ -21,8 +21,8 @@ from typing import Any, TypeVar
 import asyncpg
 
 from migrations.errors import ForbiddenSqlError, LoadError, SqlSyntaxError
+from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Statement, StatementKind
-from migrations.model.work import Failure
 from migrations.running.retry import StatementFailed, failed_at
 from migrations.running.telemetry import statement_span
 from migrations.sql.literals import quote_ident
@@ -255,7 +255,7 @@ class GuardedConnection:
     def _refused(self, error: LoadError) -> LoadError:
         """Remember the refusal: catching it does not make the module right."""
         failure = Failure(
-            "code", f"{error.problem}. {error.remedy}", file=error.file, line=error.line
+            FailureClass.CODE, f"{error.problem}. {error.remedy}", file=error.file, line=error.line
         )
         self.failed = StatementFailed(failure, None, error)
         return error

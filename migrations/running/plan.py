@@ -16,10 +16,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from migrations.model.attempt import Failure, FailureClass, Mode
 from migrations.model.baselines import set_aside
 from migrations.model.migration import Direction, Migration, Section
 from migrations.model.ordering import late
-from migrations.model.work import Failure, Mode, StepOutcome, StepResult, Work
+from migrations.model.work import StepOutcome, StepResult, Work
 from migrations.target.entries import GONE, REPAIR, RESOLVE, Entry, State
 from migrations.target.journal import latest_by_version
 
@@ -149,7 +150,7 @@ def _in_order(
         message = messages.get(decision.migration.version)
         if message is None:
             return decision
-        return _stop(decision.migration, Direction.UP, "out_of_order", message)
+        return _stop(decision.migration, Direction.UP, FailureClass.OUT_OF_ORDER, message)
 
     return [checked(decision) for decision in decisions]
 
@@ -205,19 +206,19 @@ def _up(work: Work, migration: Migration, history: _History) -> StepDecision:
     if doubt := _doubt(migration, Direction.UP, history):
         return doubt
     if progress is not None and progress.direction is Direction.DOWN:
-        return _stop(migration, Direction.UP, "in_doubt", _HALF_UNDONE)
+        return _stop(migration, Direction.UP, FailureClass.IN_DOUBT, _HALF_UNDONE)
     if settled is not None and history.applied:
         if migration.repeatable and settled.up_checksum != migration.up.checksum:
             return Execute(migration, Direction.UP, migration.up, note="its text has changed")
         return _already_applied(work, migration, settled)
     if progress is not None and progress.checksum != migration.up.checksum:
-        return _stop(migration, Direction.UP, "checksum", _HALF_DONE_OTHER_TEXT)
+        return _stop(migration, Direction.UP, FailureClass.CHECKSUM, _HALF_DONE_OTHER_TEXT)
     return Execute(migration, Direction.UP, migration.up, resume=progress)
 
 
 def _already_applied(work: Work, migration: Migration, entry: Entry) -> StepDecision:
     if not is_text_of(entry, migration):
-        return _stop(migration, Direction.UP, "checksum", changed(migration.version))
+        return _stop(migration, Direction.UP, FailureClass.CHECKSUM, changed(migration.version))
     if work.rollout and entry.rollout == work.rollout:
         return Known(outcome_of(entry, Direction.UP))
     note = "applied before by another rollout" if entry.rollout else "applied outside of a ledger"
@@ -269,22 +270,22 @@ def _rollback(work: Work, migration: Migration, history: _History) -> StepDecisi
 def _undo(migration: Migration, settled: Entry | None, progress: Progress | None) -> StepDecision:
     section = migration.down
     if section is None:
-        return _stop(migration, Direction.DOWN, "irreversible", _NO_DOWN)
+        return _stop(migration, Direction.DOWN, FailureClass.IRREVERSIBLE, _NO_DOWN)
     if section.broken:
         message = f"the migration cannot be undone, because its down cannot run: {section.broken}"
-        return _stop(migration, Direction.DOWN, "irreversible", message)
+        return _stop(migration, Direction.DOWN, FailureClass.IRREVERSIBLE, message)
     note = _down_note(migration, settled) if settled else ""
     if progress is None or progress.direction is Direction.UP:
         return Execute(migration, Direction.DOWN, section, clean=progress, note=note.lstrip("; "))
     if progress.checksum != section.checksum:
-        return _stop(migration, Direction.DOWN, "checksum", _HALF_DONE_OTHER_TEXT)
+        return _stop(migration, Direction.DOWN, FailureClass.CHECKSUM, _HALF_DONE_OTHER_TEXT)
     return Execute(migration, Direction.DOWN, section, resume=progress, note=note.lstrip("; "))
 
 
 def _doubt(migration: Migration, direction: Direction, history: _History) -> Halt | None:
     if history.doubtful is None:
         return None
-    return _stop(migration, direction, "in_doubt", _UNSETTLED)
+    return _stop(migration, direction, FailureClass.IN_DOUBT, _UNSETTLED)
 
 
 def _histories(entries: Iterable[Entry]) -> dict[str, _History]:
@@ -299,7 +300,7 @@ def _histories(entries: Iterable[Entry]) -> dict[str, _History]:
             histories[entry.migration] = _History(settled=entry)
         elif entry.step != 0:
             history.steps.append(entry)
-        elif entry.failure is not None and entry.failure.kind == "in_doubt":
+        elif entry.failure is not None and entry.failure.kind == FailureClass.IN_DOUBT:
             history.doubtful = entry
     return histories
 
@@ -351,7 +352,7 @@ def _down_note(migration: Migration, entry: Entry) -> str:
     return "; its down section has changed since" if changed else ""
 
 
-def _stop(migration: Migration, direction: Direction, kind: str, message: str) -> Halt:
+def _stop(migration: Migration, direction: Direction, kind: FailureClass, message: str) -> Halt:
     return Halt(migration, direction, Failure(kind, message))
 
 

@@ -34,8 +34,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from migrations.errors import InDoubt
+from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
-from migrations.model.work import Failure
 from migrations.running.plan import Execute
 from migrations.running.retry import StatementFailed
 from migrations.sql.psql_script import open_transaction, prologue
@@ -136,7 +136,9 @@ async def _psql(
     psql = shutil.which("psql")
     if psql is None:
         message = "psql is not installed here; install PostgreSQL's client programs where this runs"
-        raise StatementFailed(Failure("program", message), None, FileNotFoundError("psql"))
+        raise StatementFailed(
+            Failure(FailureClass.PROGRAM, message), None, FileNotFoundError("psql")
+        )
     with tempfile.TemporaryDirectory(prefix="migration-ledger-psql-") as name:
         folder = Path(name)
         connected = folder / "0.sql"
@@ -176,7 +178,9 @@ def _write_password(settings: ConnectionSettings, folder: Path) -> Path | None:
     try:
         content = password_lines(place, settings.password.reveal())
     except ValueError as error:
-        failure = Failure("program", "the password holds a line end, which psql cannot take")
+        failure = Failure(
+            FailureClass.PROGRAM, "the password holds a line end, which psql cannot take"
+        )
         raise StatementFailed(failure, None, error) from None
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
@@ -296,10 +300,10 @@ def _failed(program: Program, said: str) -> StatementFailed:
         line, state, message = int(found[1]), found[2], found[3][:_MESSAGE_MAX_CHARS]
         if state.startswith(_MASKED_CLASSES):
             message = f"the server refused the data (SQLSTATE {state})"
-        failure = Failure("sql", message, sqlstate=state, file=program.file, line=line)
+        failure = Failure(FailureClass.SQL, message, sqlstate=state, file=program.file, line=line)
     else:
         own = _OWN_ERROR.search(said)
         message = f"psql: {own[2][:_MESSAGE_MAX_CHARS]}" if own else "psql ended with an error"
         line_number = int(own[1]) if own and own[1] else None
-        failure = Failure("sql", message, file=program.file, line=line_number)
+        failure = Failure(FailureClass.SQL, message, file=program.file, line=line_number)
     return StatementFailed(failure, None, RuntimeError(failure.message))

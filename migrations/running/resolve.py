@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from migrations.model.work import Resolution, Work
+from migrations.model.attempt import Resolution
+from migrations.model.work import Work
 from migrations.target import journal
 from migrations.target.entries import RESOLVE, NewEntry, State
 from migrations.target.target import Target

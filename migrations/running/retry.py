@@ -15,8 +15,8 @@ from dataclasses import replace
 
 import asyncpg
 
+from migrations.model.attempt import Failure
 from migrations.model.migration import Statement
-from migrations.model.work import Failure
 from migrations.sql import summary
 from migrations.sql.literals import quote_ident
 from migrations.target.failure import from_error

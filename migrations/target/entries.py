@@ -17,8 +17,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from migrations.model.attempt import Epoch, Failure
 from migrations.model.migration import Migration
-from migrations.model.work import Epoch, Failure
 
 RESOLVE = "resolve"
 """The direction of an entry that holds a person's word instead of a run."""

@@ -14,8 +14,8 @@ from dataclasses import replace
 import asyncpg
 
 from migrations.errors import RunError
+from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Migration, Statement
-from migrations.model.work import Failure
 from migrations.sql import summary
 
 MASK = '"***"'
@@ -40,13 +40,15 @@ def from_error(error: BaseException) -> Failure:
             return Failure(error.kind, error.message, blocker=error.blocker)
         case asyncpg.PostgresError():
             state = str(error.sqlstate or "")
-            kind = "lock_timeout" if state == "55P03" else "sql"
+            kind = FailureClass.LOCK_TIMEOUT if state == "55P03" else FailureClass.SQL
             return Failure(kind, masked_message(error), sqlstate=state or None)
         case asyncpg.InterfaceError():
-            return Failure("internal", "the driver refused a call; report this as a defect")
+            return Failure(
+                FailureClass.INTERNAL, "the driver refused a call; report this as a defect"
+            )
         case _:
             name = type(error).__name__
-            return Failure("internal", f"unexpected {name}; report this as a defect")
+            return Failure(FailureClass.INTERNAL, f"unexpected {name}; report this as a defect")
 
 
 def located(

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import asyncpg
 
-from migrations.model.work import Epoch, Failure
+from migrations.model.attempt import Epoch, Failure, FailureClass
 from migrations.sql.literals import Expression, SqlValue, bind, named_statements
 from migrations.target.binary_copy import (
     Row,
@@ -173,6 +173,11 @@ def _failure_text(failure: Failure | None) -> str | None:
     return json.dumps(asdict(failure), ensure_ascii=False).replace("\\u0000", "")
 
 
+def _failure_of(text: str) -> Failure:
+    fields = json.loads(text)
+    return Failure(FailureClass(fields.pop("kind")), **fields)
+
+
 def _entry(row: AnyRow) -> Entry:
     failure = row["failure"]
     return Entry(
@@ -190,7 +195,7 @@ def _entry(row: AnyRow) -> Entry:
         finished_at=row["finished_at"],
         duration_ms=row["duration_ms"],
         note=row["note"] or "",
-        failure=Failure(**json.loads(failure)) if failure else None,
+        failure=_failure_of(failure) if failure else None,
         reason=row["reason"] or "",
         made_by=row["made_by"],
         epoch=Epoch(row["epoch_term"], row["epoch_position"]),

@@ -15,8 +15,9 @@ import time
 from dataclasses import dataclass
 
 from migrations.errors import LockUnavailable
+from migrations.model.attempt import Identity
 from migrations.model.clocks import ANY_TIME
-from migrations.model.work import Identity, Observer
+from migrations.model.work import Observer
 from migrations.target.holder import name_holder
 from migrations.target.journal import statement
 from migrations.target.session import Connection

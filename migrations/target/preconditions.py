@@ -5,8 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from migrations.errors import IdentityMismatch
+from migrations.model.attempt import Expectation, Identity
 from migrations.model.migration import Direction
-from migrations.model.work import Expectation, Identity, OutsideChange
+from migrations.model.work import OutsideChange
 from migrations.target.entries import ADOPT, WORDS, Entry, State
 from migrations.target.journal import Record
 

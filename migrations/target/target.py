@@ -29,8 +29,9 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from migrations.errors import JournalNotOurs, LockLost, RunError, StaleEpoch, TransactionEnded
+from migrations.model.attempt import Epoch, Identity, Limits
 from migrations.model.migration import Options
-from migrations.model.work import Epoch, Identity, Limits, Observer, OutsideChange, Work
+from migrations.model.work import Observer, OutsideChange, Work
 from migrations.sql.literals import Expression, SqlValue, quote_ident
 from migrations.target import journal
 from migrations.target.entries import Entry, NewEntry, State, entry_about_target, next_head

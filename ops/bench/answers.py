@@ -12,20 +12,19 @@ from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Message
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import NAMESPACE, Metadata, encode, report_id
-from ledger.contracts.registry import DatabaseIdentity
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
     DatabaseIdentified,
     MigrationApplied,
     Report,
-    Verdict,
 )
 from ledger.contracts.topics import commands_topic
 from ledger.contracts.wire import decode_command, encode_report
 from ledger.leader.supervisor import Supervisor
 from ledger.runtime import Ledger
 from ledger.store.leadership import take
+from migrations.model.attempt import Identity, Verdict
 
 POOL = "bench"
 TICK_S = 0.02
@@ -102,10 +101,8 @@ class Agents:
 
 def _reports(command: ApplyCommand) -> list[Report]:
     database, id_ = command.database, command.command
-    attempt, mode = command.attempt, command.mode
-    identity = DatabaseIdentity(
-        uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5
-    )
+    attempt, mode = command.order.attempt, command.order.mode
+    identity = Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
     return [
         AttemptStarted(database=database, command=id_, attempt=attempt, mode=mode),
         DatabaseIdentified(
@@ -113,18 +110,18 @@ def _reports(command: ApplyCommand) -> list[Report]:
             command=id_,
             identity=identity,
             server_version=180000,
-            first_contact=command.expected.identity is None,
+            first_contact=command.order.expected.identity is None,
         ),
         *(
             MigrationApplied(
                 database=database,
                 command=id_,
-                version=ref.version,
-                checksum=ref.up_checksum,
+                version=step.version,
+                checksum=step.checksum,
                 duration_ms=5,
                 statements=1,
             )
-            for ref in command.migrations
+            for step in command.order.steps
         ),
         AttemptFinished(
             database=database,
@@ -132,7 +129,7 @@ def _reports(command: ApplyCommand) -> list[Report]:
             attempt=attempt,
             mode=mode,
             verdict=Verdict.DONE,
-            changed=len(command.migrations),
+            changed=len(command.order.steps),
             journal_head=f"after-{id_}",
         ),
     ]

@@ -284,8 +284,7 @@ def _request(folder: Path, select: str) -> PlanOptions:
         statement_timeout_s=0.0,
         expiry_s=3600.0,
         deadline_s=7200.0,
-        reason="bench",
-        ticket=None,
+        asked=RequestContext("bench"),
     )
 
 

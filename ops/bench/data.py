@@ -37,8 +37,9 @@ if __package__ in (None, ""):
 
 from ledger.embedded.postgres import EmbeddedPostgres
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Limits, Verdict
 from migrations.model.migration import Migration, SourceFile
-from migrations.model.work import Limits, Silence, Verdict
+from migrations.model.work import Silence
 from migrations.standalone import up
 from migrations.target.session import ConnectionSettings
 

@@ -37,7 +37,8 @@ if __package__ in (None, ""):
 
 from ledger.embedded.postgres import EmbeddedPostgres
 from migrations.formats.bundle import load_folder
-from migrations.model.work import Limits, Silence, Verdict
+from migrations.model.attempt import Limits, Verdict
+from migrations.model.work import Silence
 from migrations.standalone import status, up
 from migrations.target.session import ConnectionSettings
 from ops.bench import data

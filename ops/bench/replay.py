@@ -39,27 +39,20 @@ from ledger.contracts.events import (
     WavePlanned,
     WhenSpent,
 )
-from ledger.contracts.registry import (
-    Connection,
-    DatabaseIdentity,
-    Expected,
-    Mode,
-    RunLimits,
-    Step,
-)
+from ledger.contracts.registry import Connection, Step
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
     DatabaseIdentified,
     Event,
     MigrationApplied,
-    Verdict,
 )
 from ledger.store.install import install
 from ledger.store.views.advance import FOLD_BATCH, READ_LOG, read, rebuild
 from ledger.store.views.projection import Projection
 from ledger.store.views.replay import replay
 from migrations.gc_tuning import without_collector
+from migrations.model.attempt import Expectation, Identity, Limits, Mode, Verdict
 
 BAR = 0.5
 """Replay must reach this share of the floor."""
@@ -214,7 +207,7 @@ def _plan(rollout: str, databases: int) -> Iterator[Event]:
         in_flight=64,
         budget=Budget(count=0),
         when_spent=WhenSpent.HALT,
-        limits=RunLimits(),
+        limits=Limits(),
         expiry_s=600.0,
         deadline_s=3600.0,
     )
@@ -241,8 +234,8 @@ def _orders(rollout: str, window: range) -> Iterator[Event]:
             mode=Mode.UP,
             steps=(_step(rollout),),
             connection=_where(name),
-            expected=Expected(identity=_identity(number), journal_head="c" * 64),
-            limits=RunLimits(),
+            expected=Expectation(identity=_identity(number), journal_head="c" * 64),
+            limits=Limits(),
             expires_at=datetime.now(UTC),
             deadline_at=datetime.now(UTC),
         )
@@ -293,8 +286,8 @@ def _where(name: str) -> Connection:
     )
 
 
-def _identity(number: int) -> DatabaseIdentity:
-    return DatabaseIdentity(
+def _identity(number: int) -> Identity:
+    return Identity(
         uuid=UUID(int=number), system_identifier="7412345678901234567", database_oid=16384 + number
     )
 

@@ -20,27 +20,19 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from ledger.contracts import events
-from ledger.contracts.reports import REPORTS, Event
+from ledger.contracts.events import EVENT_TYPES, EVENTS, EventType
+from ledger.contracts.streams import Author, Stream
 from ops.reference.markdown import code, one_line, table
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("ledger", "agents", "migrations")
 CONTRACTS = ROOT / "ledger" / "contracts"
 
-LOOKS = (events.CheckRequested, events.InspectionOrdered)
-"""What is decided about looks at databases, in a rollout or without one."""
-STREAMS: tuple[tuple[str, tuple[type[Event], ...]], ...] = (
-    ("`fleet`", events.FLEET),
-    ("`bundles`", events.BUNDLE),
-    ("`rollout-ID`", tuple(one for one in events.DECISIONS if one not in LOOKS)),
-    ("`rollout-ID`, `check-ID`", (events.InspectionOrdered,)),
-    ("`check-ID`", (events.CheckRequested,)),
-    ("`rollout-ID/reports`, `check-ID/reports`", (*REPORTS, events.ReportContradicted)),
-    ("`ledger`", (*events.LEDGER, events.MessageParked)),
-)
-"""The streams of the log with the events that they hold."""
-
+AUTHORS = {
+    Author.PERSON: "a person",
+    Author.LEDGER: "the ledger",
+    Author.AGENT: "an agent",
+}
 WORDS: dict[Any, str] = {
     str: "text",
     int: "whole number",
@@ -53,23 +45,23 @@ WORDS: dict[Any, str] = {
 
 
 def at_a_glance() -> str:
-    """A table of events for each stream."""
+    """A table of events for each kind of stream."""
     parts = []
-    for stream, types in STREAMS:
+    for stream in Stream:
         rows = [
-            (f"[`{one.__name__}`](#{one.__name__.lower()})", _sentence(one), _author(one))
-            for one in types
+            (f"[`{one.name}`](#{one.name.lower()})", one.sense, AUTHORS[one.author])
+            for one in EVENT_TYPES.values()
+            if stream in one.streams
         ]
-        parts += [f"### {stream}", table(("event", "says", "comes from"), rows)]
+        parts += [f"### `{_shown(stream)}`", table(("event", "says", "comes from"), rows)]
     return "\n\n".join(parts)
 
 
 def every_event() -> str:
-    """A section for each event: in which stream, who may write it, who makes and reads it."""
+    """A section for each event: in which streams, who may write it, who makes and reads it."""
     parts = []
-    for stream, types in STREAMS:
-        for one in types:
-            parts += [f"### {one.__name__}", _text(one), _facts(stream, one), _fields_table(one)]
+    for one in EVENT_TYPES.values():
+        parts += [f"### {one.name}", _text(one.event), _facts(one), _fields_table(one.event)]
     return "\n\n".join(parts)
 
 
@@ -83,7 +75,7 @@ def values() -> str:
 
 def _values() -> list[type]:
     found: dict[type, None] = {}
-    wanted = [each for event in events.EVENTS.values() for each, _ in _fields(event).values()]
+    wanted = [each for event in EVENTS.values() for each, _ in _fields(event).values()]
     while wanted:
         annotation = wanted.pop(0)
         wanted += get_args(annotation)
@@ -119,27 +111,20 @@ def _fields_table(one: type) -> str:
     return table(("field", "holds"), rows)
 
 
-def _facts(stream: str, one: type[Event]) -> str:
-    made, read = _mentions()[one.__name__]
-    roles = ["`ledger_service`"]
-    if one.__name__ in events.REQUESTED_BY_OPERATORS:
-        roles.insert(0, "`ledger_operator`")
+def _facts(one: EventType) -> str:
+    made, read = _mentions()[one.name]
+    streams = ", ".join(code(_shown(stream)) for stream in one.streams)
+    roles = " and ".join(code(role) for role in one.roles)
     lines = [
-        f"stream {stream}, version {one.SCHEMA_VERSION}; may be written by {' and '.join(roles)}",
+        f"stream {streams}, version {one.version}; may be written by {roles}",
         f"made in {_files(made)}",
         f"read in {_files(read)}",
     ]
     return "\n".join(f"- {line}" for line in lines)
 
 
-def _author(one: type[Event]) -> str:
-    if one.__name__ in events.REQUESTED_BY_OPERATORS:
-        return "a person"
-    return "an agent" if one in REPORTS else "the ledger"
-
-
-def _sentence(one: type[Event]) -> str:
-    return _text(one).partition("\n\n")[0]
+def _shown(stream: Stream) -> str:
+    return stream.value.replace("<id>", "ID")
 
 
 def _text(one: type) -> str:
@@ -178,7 +163,7 @@ def _files(paths: list[str]) -> str:
 @cache
 def _mentions() -> dict[str, tuple[list[str], list[str]]]:
     """For each event the modules that make it and those that read it, outside of the contracts."""
-    found: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in events.EVENTS}
+    found: dict[str, tuple[list[str], list[str]]] = {name: ([], []) for name in EVENTS}
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             if CONTRACTS in path.parents:

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from ledger.contracts.events import MigrationOrdered
-from ledger.contracts.reports import AttemptFinished, Verdict
+from ledger.contracts.reports import AttemptFinished
 from ledger.domain.patience import TRIES
+from migrations.model.attempt import Verdict
 from tests.support import invariants
 from tests.support.fleet import Fleet
 from tests.support.processes import until

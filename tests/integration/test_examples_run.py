@@ -15,9 +15,10 @@ import pytest
 
 from migrations import standalone
 from migrations.formats.bundle import load_folder
+from migrations.model.attempt import Epoch, Limits, Mode, Verdict
 from migrations.model.migration import Language, Migration
 from migrations.model.phases import outlived
-from migrations.model.work import Epoch, Limits, Mode, Outcome, Silence, StepResult, Verdict, Work
+from migrations.model.work import Outcome, Silence, StepResult, Work
 from migrations.runner import run
 from migrations.standalone import Standing
 from migrations.target.session import ConnectionSettings

@@ -11,8 +11,9 @@ import pytest
 
 from migrations import standalone
 from migrations.formats.bundle import load_folder
+from migrations.model.attempt import Limits, Verdict
 from migrations.model.migration import Language
-from migrations.model.work import Limits, Silence, Verdict
+from migrations.model.work import Silence
 from migrations.target.session import ConnectionSettings
 from tests.fixtures.postgres import FreshDatabase, PostgresServer
 from tests.support.documents import ROOT, Block, Document

@@ -10,8 +10,9 @@ import pytest
 from migrations.errors import MigrationsError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Verdict
 from migrations.model.migration import Language, Migration, SourceFile
-from migrations.model.work import Outcome, Verdict
+from migrations.model.work import Outcome
 from migrations.running import psql as running
 from migrations.sql.psql_shell import reaches_out
 from tests.integration.migrations.conftest import world

@@ -14,15 +14,17 @@ from uuid import UUID
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import command_id, inspection_id, report_id
-from ledger.contracts.registry import (
-    Connection,
-    DatabaseIdentity,
-    Expected,
-    FailureDetail,
-    MigrationRef,
+from ledger.contracts.registry import Connection, MigrationRef, Step
+from migrations.model.attempt import (
+    AdoptedMigration,
+    Expectation,
+    Failure,
+    FailureClass,
+    Identity,
+    Limits,
     Mode,
-    RunLimits,
-    Step,
+    Rights,
+    Verdict,
 )
 
 Move = tuple[int, int, int, int]
@@ -32,7 +34,7 @@ Placed = tuple[str, r.Event]
 
 MOMENT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 VERSIONS = ("20260101", "20260102", "20260103")
-VERDICTS = tuple(r.Verdict)
+VERDICTS = tuple(Verdict)
 CHECKSUM = "c" * 64
 
 
@@ -140,7 +142,7 @@ def planned(story: Story, a: int, b: int, c: int) -> list[Placed]:
         in_flight=4,
         budget=e.Budget(count=b),
         when_spent=e.WhenSpent.HALT,
-        limits=RunLimits(),
+        limits=Limits(),
         expiry_s=60.0,
         deadline_s=600.0,
     )
@@ -190,8 +192,8 @@ def ordered(story: Story, a: int, b: int, c: int) -> list[Placed]:
         mode=mode,
         steps=(Step(version=VERSIONS[0], checksum=CHECKSUM),),
         connection=connection(0),
-        expected=Expected(),
-        limits=RunLimits(),
+        expected=Expectation(),
+        limits=Limits(),
         expires_at=MOMENT,
         deadline_at=MOMENT,
         last_try=b % 3 == 0,
@@ -278,7 +280,7 @@ def seen(story: Story, a: int, b: int, c: int) -> list[Placed]:
         return []
     stream, database, command = story.looks[-1 - a % min(len(story.looks), 4)]
     if c % 5 == 0:
-        unreachable = FailureDetail(kind="unreachable", message="refused")
+        unreachable = Failure(kind=FailureClass.UNREACHABLE, message="refused")
         event = r.DatabaseInspected(
             database=database, command=command, reachable=False, failure=unreachable
         )
@@ -304,7 +306,7 @@ def seen(story: Story, a: int, b: int, c: int) -> list[Placed]:
         server_version=180000,
         identity=identity(c) if c % 2 else None,
         journal_head=str(c) * 8 if c % 3 else None,
-        rights=r.Rights(create_schema=True, create_in_target=True, superuser=False),
+        rights=Rights(create_schema=True, create_in_target=True, superuser=False),
         entries=entries,
     )
     return [(f"{stream}/reports", event)]
@@ -312,8 +314,8 @@ def seen(story: Story, a: int, b: int, c: int) -> list[Placed]:
 
 def finished(order: Order, c: int) -> r.AttemptFinished:
     verdict = VERDICTS[c % len(VERDICTS)]
-    kind = ("sql", "in_doubt", "clock", "clock")[c % 4]
-    failure = FailureDetail(kind=kind, message="no") if c % 3 else None
+    kinds = (FailureClass.SQL, FailureClass.IN_DOUBT, FailureClass.CLOCK, FailureClass.CLOCK)
+    failure = Failure(kind=kinds[c % 4], message="no") if c % 3 else None
     return r.AttemptFinished(
         database=order.database,
         command=order.command,
@@ -322,19 +324,19 @@ def finished(order: Order, c: int) -> r.AttemptFinished:
         verdict=verdict,
         changed=c % 2,
         journal_head=str(c) * 8 if c % 4 else None,
-        failure=None if verdict is r.Verdict.DONE else failure,
+        failure=None if verdict is Verdict.DONE else failure,
     )
 
 
 def failed(order: Order, c: int) -> r.MigrationFailed:
-    kind = ("sql", "in_doubt", "verify")[c % 3]
+    kind = (FailureClass.SQL, FailureClass.IN_DOUBT, FailureClass.VERIFY)[c % 3]
     return r.MigrationFailed(
         database=order.database,
         command=order.command,
         version=version(c),
         direction=("up", "down")[c % 2],
         checksum=CHECKSUM,
-        failure=FailureDetail(kind=kind, message="no", sqlstate="23505", line=c),
+        failure=Failure(kind=kind, message="no", sqlstate="23505", line=c),
     )
 
 
@@ -378,14 +380,14 @@ REPORTS: tuple[Callable[[Order, int], r.Report], ...] = (
         source="goose",
         table="public.goose_db_version",
         rows=c,
-        taken=(r.AdoptedMigration(version=version(c), checksum=CHECKSUM),) if c % 3 else (),
+        taken=(AdoptedMigration(version=version(c), checksum=CHECKSUM),) if c % 3 else (),
         released=(version(c + 1),) if c % 2 else (),
     ),
     failed,
     lambda o, c: r.CommandRefused(
         database=o.database,
         command=o.command,
-        failure=FailureDetail(kind="fence", message="stale"),
+        failure=Failure(kind=FailureClass.FENCE, message="stale"),
     ),
     lambda o, c: r.BatchProgressed(
         database=o.database,
@@ -397,7 +399,7 @@ REPORTS: tuple[Callable[[Order, int], r.Report], ...] = (
         total=None if c % 3 == 0 else 50_000,
         left_s=None if c % 3 == 0 else c,
     ),
-    lambda o, c: r.ContentMissing(database=o.database, command=o.command, sha256=(CHECKSUM,)),
+    lambda o, c: r.ContentMissing(database=o.database, command=o.command, bundle=CHECKSUM),
     lambda o, c: r.OutsideChangeFound(
         database=o.database,
         command=o.command,
@@ -434,11 +436,9 @@ def connection(number: int) -> Connection:
     return Connection(host=f"db-{number}.internal", dbname="app", user="migrator", password="env:P")
 
 
-def identity(number: int) -> DatabaseIdentity:
+def identity(number: int) -> Identity:
     """Who a database could be."""
-    return DatabaseIdentity(
-        uuid=UUID(int=number), system_identifier=str(number), database_oid=number
-    )
+    return Identity(uuid=UUID(int=number), system_identifier=str(number), database_oid=number)
 
 
 def version(number: int) -> str:

@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from ledger.bus.local import LocalBroker, LocalBus, LocalMember, LocalReader
 from ledger.bus.port import Bus, Message
-from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
+from ledger.contracts.commands import ApplyCommand, Command, InspectCommand
 from ledger.contracts.envelope import NAMESPACE, Encoded, Metadata, Recorded, encode, report_id
-from ledger.contracts.registry import Connection, DatabaseIdentity, FailureDetail, Mode
+from ledger.contracts.registry import Connection
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
@@ -32,7 +32,6 @@ from ledger.contracts.reports import (
     MigrationFailed,
     MigrationRolledBack,
     Report,
-    Verdict,
 )
 from ledger.contracts.topics import CONTENT, REPORTS, commands_topic
 from ledger.contracts.wire import decode_chunk, decode_command, encode_report
@@ -43,13 +42,14 @@ from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
 from ledger.store.leadership import Leadership, take
 from ledger.store.log.decode import open_event
+from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
 
 PATIENCE_S = 15.0
 LOOK_EVERY_S = 0.02
 QUIET_S = 0.8
 """Long enough for a follower, a conductor and a relay to say what they have to say."""
 POOL = "main"
-AnyCommand = ApplyCommand | InspectCommand | CancelCommand
+
 T = TypeVar("T")
 
 
@@ -110,8 +110,7 @@ class House:
             "statement_timeout_s": 0.0,
             "expiry_s": 600.0,
             "deadline_s": 3600.0,
-            "reason": "because",
-            "ticket": None,
+            "asked": RequestContext("because"),
         }
         return PlanOptions(**asked | changes)  # type: ignore[arg-type]
 
@@ -212,7 +211,7 @@ class Actor:
     member: LocalMember
     reader: LocalReader
     ledger: UUID
-    heard: list[AnyCommand] = field(default_factory=list)
+    heard: list[Command] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
 
     async def hear(self) -> None:
@@ -225,17 +224,17 @@ class Actor:
         for message in await self.reader.poll(0.0, 10_000):
             self.texts.append(decode_chunk(message).sha256)
 
-    async def listen(self, seconds: float = QUIET_S) -> list[AnyCommand]:
+    async def listen(self, seconds: float = QUIET_S) -> list[Command]:
         """What comes in this time."""
         before = len(self.heard)
         await asyncio.sleep(seconds)
         await self.hear()
         return self.heard[before:]
 
-    async def commands(self, number: int) -> list[AnyCommand]:
+    async def commands(self, number: int) -> list[Command]:
         """All commands so far, once there are so many."""
 
-        async def look() -> list[AnyCommand] | None:
+        async def look() -> list[Command] | None:
             await self.hear()
             return self.heard if len(self.heard) >= number else None
 
@@ -247,7 +246,11 @@ class Actor:
         async def look() -> ApplyCommand | None:
             await self.hear()
             for one in self.heard:
-                meant = isinstance(one, ApplyCommand) and (one.database, one.mode, one.attempt)
+                meant = isinstance(one, ApplyCommand) and (
+                    one.database,
+                    one.order.mode,
+                    one.order.attempt,
+                )
                 if isinstance(one, ApplyCommand) and meant == (database, mode, attempt):
                     return one
             return None
@@ -288,28 +291,31 @@ class Actor:
         await self.say(command.stream, *failures(command))
 
 
-def identity_of(database: str) -> DatabaseIdentity:
+def identity_of(database: str) -> Identity:
     """Who this database is."""
-    return DatabaseIdentity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
+    return Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
 
 
 def answers(command: ApplyCommand) -> list[Report]:
     """What an agent says when all went well."""
     about = {"database": command.database, "command": command.command}
-    back = command.mode is Mode.ROLLBACK
+    back = command.order.mode is Mode.ROLLBACK
     steps: list[Report] = []
-    for ref in command.migrations:
-        told = {"version": ref.version, "duration_ms": 5, "statements": 1, **about}
-        steps.append(
-            MigrationRolledBack.model_validate({"checksum": ref.down_checksum, **told})
-            if back
-            else MigrationApplied.model_validate({"checksum": ref.up_checksum, **told})
-        )
+    for step in command.order.steps:
+        told = {
+            "version": step.version,
+            "checksum": step.checksum,
+            "duration_ms": 5,
+            "statements": 1,
+            **about,
+        }
+        done = MigrationRolledBack if back else MigrationApplied
+        steps.append(done.model_validate(told))
     identified = DatabaseIdentified.model_validate(
         {
             "identity": identity_of(command.database),
             "server_version": 180000,
-            "first_contact": command.expected.identity is None,
+            "first_contact": command.order.expected.identity is None,
             **about,
         }
     )
@@ -323,14 +329,14 @@ def answers(command: ApplyCommand) -> list[Report]:
 
 def failures(command: ApplyCommand) -> list[Report]:
     """What an agent says when the first migration failed."""
-    failure = FailureDetail(kind="sql", message="no", sqlstate="23514")
-    ref = command.migrations[0]
+    failure = Failure(kind=FailureClass.SQL, message="no", sqlstate="23514")
+    step = command.order.steps[0]
     failed = MigrationFailed(
         database=command.database,
         command=command.command,
-        version=ref.version,
+        version=step.version,
         direction="up",
-        checksum=ref.up_checksum,
+        checksum=step.checksum,
         failure=failure,
     )
     return [started(command), failed, finished(command, Verdict.FAILED, failure=failure)]
@@ -341,8 +347,8 @@ def started(command: ApplyCommand) -> AttemptStarted:
     return AttemptStarted(
         database=command.database,
         command=command.command,
-        attempt=command.attempt,
-        mode=command.mode,
+        attempt=command.order.attempt,
+        mode=command.order.mode,
     )
 
 
@@ -351,14 +357,14 @@ def finished(
     verdict: Verdict,
     *,
     changed: int = 0,
-    failure: FailureDetail | None = None,
+    failure: Failure | None = None,
 ) -> AttemptFinished:
     """The last word on a command."""
     return AttemptFinished(
         database=command.database,
         command=command.command,
-        attempt=command.attempt,
-        mode=command.mode,
+        attempt=command.order.attempt,
+        mode=command.order.mode,
         verdict=verdict,
         changed=changed,
         journal_head=f"after-{command.command}",

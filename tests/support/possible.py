@@ -15,9 +15,9 @@ from uuid import UUID
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import Metadata, Recorded
-from ledger.contracts.registry import Mode
 from ledger.domain.rollout import fold
 from ledger.domain.states import ENDED, DatabaseStatus, RolloutState
+from migrations.model.attempt import Mode, Verdict
 
 LATE = 2
 """How many reports may have come since the state that a decision was made on."""
@@ -65,7 +65,7 @@ def _told(report: r.Event, modes: dict[UUID, Mode]) -> bool:
         case r.MigrationRolledBack():
             return modes.get(report.command) in (Mode.DOWN, Mode.ROLLBACK)
         case r.AttemptFinished():
-            return report.verdict is r.Verdict.DONE or report.failure is not None
+            return report.verdict is Verdict.DONE or report.failure is not None
         case _:
             return True
 

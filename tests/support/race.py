@@ -14,13 +14,13 @@ from ledger.contracts.events import (
     MigrationOrdered,
     RollbackOrdered,
 )
-from ledger.contracts.registry import FailureDetail
 from ledger.contracts.reports import (
     CommandRefused,
     Event,
     Report,
 )
 from ledger.errors import Overtaken, VersionConflict
+from migrations.model.attempt import Failure, FailureClass
 from tests.support.house import (
     Actor,
     House,
@@ -88,7 +88,7 @@ class Race:
 
 def refusal(command: ApplyCommand) -> CommandRefused:
     """An agent that does not begin."""
-    failure = FailureDetail(kind="fence", message="no")
+    failure = Failure(kind=FailureClass.FENCE, message="no")
     return CommandRefused(database=command.database, command=command.command, failure=failure)
 
 

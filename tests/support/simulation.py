@@ -14,7 +14,6 @@ from ledger.contracts.events import (
     Ordered,
     WhenSpent,
 )
-from ledger.contracts.registry import FailureDetail, Mode
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
@@ -23,12 +22,12 @@ from ledger.contracts.reports import (
     JournalEntry,
     MigrationApplied,
     MigrationRolledBack,
-    Verdict,
 )
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.refusals import RequestRefusal
 from ledger.domain.rollout import DatabaseStatus, Status
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.support.spec import MIGRATIONS, ROLLOUT, given, planned
 
 Request = Callable[[], tuple[Event, ...]]
@@ -135,7 +134,7 @@ class World:
             verdict=verdict,
             changed=len(order.steps) if verdict is Verdict.DONE else 0,
             journal_head="head",
-            failure=FailureDetail(kind=kind, message=kind) if kind else None,
+            failure=Failure(kind=FailureClass(kind), message=kind) if kind else None,
         )
 
     def _look(self, database: str, command: UUID) -> DatabaseInspected:

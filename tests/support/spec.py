@@ -35,14 +35,8 @@ from ledger.contracts.events import (
     WavePlanned,
     WhenSpent,
 )
-from ledger.contracts.registry import (
-    FailureDetail,
-    Mode,
-    RunLimits,
-    Step,
-)
+from ledger.contracts.registry import Step
 from ledger.contracts.reports import (
-    AdoptedMigration,
     AttemptFinished,
     AttemptStarted,
     DatabaseInspected,
@@ -51,10 +45,10 @@ from ledger.contracts.reports import (
     JournalEntry,
     MigrationApplied,
     MigrationFailed,
-    Verdict,
 )
 from ledger.domain.orders import inspection, order
 from ledger.domain.rollout import DatabaseState, RolloutState
+from migrations.model.attempt import AdoptedMigration, Failure, FailureClass, Limits, Mode, Verdict
 from tests.support.story import (
     BUNDLE,
     DEADLINE_S,
@@ -96,7 +90,7 @@ def planned(
                 for ref in story.migrations.values()
             ),
             databases=len(databases), waves=len(waves), wave_spec="1,rest", in_flight=in_flight,
-            budget=budget or Budget(count=0), when_spent=when_spent, limits=RunLimits(),
+            budget=budget or Budget(count=0), when_spent=when_spent, limits=Limits(),
             expiry_s=EXPIRY_S, deadline_s=DEADLINE_S,
         )  # fmt: skip
         for number, wave in enumerate(waves):
@@ -248,7 +242,7 @@ def finished(
             yield AttemptFinished(
                 database=name, command=_command(known), attempt=known.attempt,
                 mode=known.mode or Mode.UP, verdict=verdict, changed=changed, journal_head=head,
-                failure=FailureDetail(kind=kind, message=f"{kind} error") if kind else None,
+                failure=Failure(kind=FailureClass(kind), message=f"{kind} error") if kind else None,
             )  # fmt: skip
 
     return say
@@ -275,7 +269,7 @@ def step_failed(database: str) -> Saying:
             version=story.state.plan.steps[0].version,
             direction="up",
             checksum="c" * 64,
-            failure=FailureDetail(kind="sql", message="no"),
+            failure=Failure(kind=FailureClass.SQL, message="no"),
         )
 
     return say
@@ -291,7 +285,7 @@ def seen(
     *in_force: str,
     by: str = ROLLOUT,
     reachable: bool = True,
-    failure: FailureDetail | None = None,
+    failure: Failure | None = None,
 ) -> Saying:
     """A look at the database found these versions in force."""
 
@@ -303,7 +297,7 @@ def seen(
                          command=command, checksum="x", finished_at=None)
             for version in in_force
         )  # fmt: skip
-        unreachable = FailureDetail(kind="unreachable", message="no route")
+        unreachable = Failure(kind=FailureClass.UNREACHABLE, message="no route")
         yield DatabaseInspected(
             database=database, command=command, reachable=reachable, entries=entries,
             journal_head="head-seen" if reachable else None,

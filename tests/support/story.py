@@ -9,13 +9,7 @@ from typing import TypeVar
 from uuid import UUID, uuid5
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded
-from ledger.contracts.registry import (
-    Connection,
-    ContentRef,
-    DatabaseIdentity,
-    Expected,
-    MigrationRef,
-)
+from ledger.contracts.registry import Connection, ContentRef, MigrationRef
 from ledger.contracts.reports import (
     Event,
     Report,
@@ -24,6 +18,7 @@ from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.orders import DecisionContext
 from ledger.domain.progress import progress
 from ledger.domain.rollout import DatabaseState, RolloutState, evolve, fold
+from migrations.model.attempt import Expectation, Identity
 
 ROLLOUT = "r1"
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -55,10 +50,8 @@ MIGRATIONS = {"1": migration("1"), "2": migration("2")}
 def record(database: str, pool: str = "main", **labels: str) -> DatabaseRecord:
     """A database as the fleet knows it."""
     connection = Connection(host="db.internal", dbname=database, user="app")
-    identity = DatabaseIdentity(
-        uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5
-    )
-    expected = Expected(identity=identity, journal_head="head-0")
+    identity = Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
+    expected = Expectation(identity=identity, journal_head="head-0")
     return DatabaseRecord(database, pool, connection, labels, expected=expected)
 
 

@@ -12,6 +12,13 @@ import sys
 import pytest
 
 FLOOR = ("ledger.bus", "ledger.contracts", "ledger.telemetry")
+WORDS = {
+    "migrations",
+    "migrations.errors",
+    "migrations.model",
+    "migrations.model.attempt",
+    "migrations.model.foreign_history",
+}
 
 LOAD_ALL = """
 import importlib, pkgutil, sys
@@ -39,6 +46,10 @@ def test_the_floor_loads_no_other_room_of_the_ledger() -> None:
     assert [name for name in ours if not name.startswith(FLOOR)] == []
 
 
-@pytest.mark.parametrize("package", ["agents", "migrations", "asyncpg"])
-def test_the_floor_loads_neither_the_other_packages_nor_a_database_driver(package: str) -> None:
+@pytest.mark.parametrize("package", ["agents", "asyncpg"])
+def test_the_floor_loads_neither_the_agents_nor_a_database_driver(package: str) -> None:
     assert package not in loaded_with(FLOOR)
+
+
+def test_of_the_migrations_package_the_floor_loads_the_words_of_an_attempt_and_no_more() -> None:
+    assert {name for name in loaded_with(FLOOR) if name.startswith("migrations")} == WORDS

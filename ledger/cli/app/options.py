@@ -121,10 +121,11 @@ class ReasonOptions(OptionGroup):
     ] = None
 
     def asked(self) -> RequestContext:
-        """Reason and ticket as requests carry them."""
+        """Reason, ticket and whoever runs this, as requests carry them."""
+        from ledger.cli.app.actor import actor
         from ledger.service.request_context import RequestContext
 
-        return RequestContext(reason=self.reason, ticket=self.ticket)
+        return RequestContext(reason=self.reason, ticket=self.ticket, actor=actor())
 
 
 @dataclass(frozen=True, slots=True)

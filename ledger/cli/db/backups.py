@@ -17,8 +17,7 @@ from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text
 
 if TYPE_CHECKING:
-    from ledger.contracts.reports import BackupFound
-    from migrations.backfill.backups import Backup
+    from migrations.model.attempt import Backup
 
 _COLUMNS = ("migration", "table", "source", "columns", "made_at", "keep_until", "bytes")
 _DAY_S = 86_400
@@ -73,7 +72,7 @@ async def drop_backups(
     return ExitCode.REFUSED if outcome.verdict == "refused" else ExitCode.FAILED
 
 
-def backup_rows(backups: Iterable[Backup | BackupFound]) -> list[dict[str, Any]]:
+def backup_rows(backups: Iterable[Backup | Backup]) -> list[dict[str, Any]]:
     """Backups as data."""
     return [
         {
@@ -89,7 +88,7 @@ def backup_rows(backups: Iterable[Backup | BackupFound]) -> list[dict[str, Any]]
     ]
 
 
-def backup_text(one: Backup | BackupFound) -> str:
+def backup_text(one: Backup | Backup) -> str:
     """One backup in a line: whose it is, how old and how large."""
     until = (
         f"kept until {one.keep_until:%Y-%m-%d}" if one.keep_until else "kept until it is dropped"

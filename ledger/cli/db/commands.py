@@ -28,7 +28,8 @@ from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text, number_of
 
 if TYPE_CHECKING:
-    from migrations.model.work import Outcome, StepOutcome, Verdict
+    from migrations.model.attempt import Verdict
+    from migrations.model.work import Outcome, StepOutcome
 
 db_app = typer.Typer(
     cls=CommandGroup,
@@ -258,14 +259,14 @@ def _steps(steps: Sequence[StepOutcome]) -> list[dict[str, Any]]:
 
 
 def _code(verdict: Verdict) -> ExitCode:
-    from migrations.model.work import Verdict
+    from migrations.model.attempt import Verdict
 
     match verdict:
         case Verdict.DONE:
             return ExitCode.OK
         case Verdict.FAILED:
             return ExitCode.FAILED
-        case Verdict.REFUSED:
+        case Verdict.REFUSED | Verdict.EXPIRED | Verdict.CANCELLED:
             return ExitCode.REFUSED
         case _:
             assert_never(verdict)

@@ -20,10 +20,12 @@ from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_
 from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text, number_of
 from ledger.errors import WrongArgument
+from migrations.model.attempt import FailureClass
 
 if TYPE_CHECKING:
+    from migrations.model.attempt import Adoption
     from migrations.model.migration import Migration
-    from migrations.model.work import Adoption, Outcome
+    from migrations.model.work import Outcome
 
 DryRunOption = Annotated[
     bool,
@@ -80,7 +82,7 @@ async def adopt(
     Reads that tool's own table, matches it with the folder, and writes our journal. When somebody
     uses the other tool afterwards, this database refuses to go on and says so.
     """
-    from migrations.model.work import Adoption
+    from migrations.model.attempt import Adoption
 
     source.refuse_nameless()
     adoption = Adoption(source.from_, source.through, source.table, source.accept_missing)
@@ -107,7 +109,8 @@ async def baseline(
 
     Nothing is run, and nobody checks: you say that the schema is there.
     """
-    from migrations.model.work import BASELINE, Adoption
+    from migrations.model.attempt import Adoption
+    from migrations.model.work import BASELINE
 
     if not through:
         raise WrongArgument("say up to which migration with --through VERSION")
@@ -249,11 +252,11 @@ def _concluded(
 
 
 def _failed(outcome: Outcome) -> ExitCode:
-    from migrations.model.work import Verdict
+    from migrations.model.attempt import Verdict
 
     if outcome.failure is not None:
         say(f"ledger: {failure_text(outcome.failure)}")
     refused = outcome.verdict is Verdict.REFUSED or (
-        outcome.failure is not None and outcome.failure.kind == "adoption"
+        outcome.failure is not None and outcome.failure.kind == FailureClass.ADOPTION
     )
     return ExitCode.REFUSED if refused else ExitCode.FAILED

@@ -15,7 +15,7 @@ from ledger.errors import WrongArgument
 from migrations.model.migration import TIMEOUT_MAX_S
 
 if TYPE_CHECKING:
-    from migrations.model.work import Limits
+    from migrations.model.attempt import Limits
     from migrations.standalone import Outside
 
 
@@ -92,7 +92,7 @@ class TimeoutOptions(OptionGroup):
 
     def limits(self, ctx: typer.Context) -> Limits:
         """These, or what the settings say."""
-        from migrations.model.work import Limits
+        from migrations.model.attempt import Limits
 
         general = flags_of(ctx).load().settings.rollout
         lock, length = self.lock_timeout, self.statement_timeout

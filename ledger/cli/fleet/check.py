@@ -15,8 +15,8 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.backups import backup_rows, backup_text
 
 if TYPE_CHECKING:
-    from ledger.contracts.reports import Rights
     from ledger.service.fleet import CheckResult, CheckRow
+    from migrations.model.attempt import Rights
 
 LOOK_EVERY_S = 0.3
 """How often the answers are counted while a check runs."""

@@ -17,9 +17,9 @@ from ledger.domain.wording import failure_text
 
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Recorded
-    from ledger.contracts.registry import FailureDetail
     from ledger.contracts.reports import Event
     from ledger.store.views.replay import Difference
+    from migrations.model.attempt import Failure
 
 PANEL = "Record"
 PAGE = 1000
@@ -77,7 +77,7 @@ async def history(
     Output(output).rows(
         "history",
         [_row(recorded) for recorded in found],
-        ("position", "recorded_at", "event", "what", "by", "reason", "ticket"),
+        ("position", "recorded_at", "event", "what", "who", "by", "reason", "ticket"),
         empty="Nothing is recorded about that.",
     )
     _more(found, limit)
@@ -205,6 +205,7 @@ def _row(recorded: Recorded) -> dict[str, Any]:
         "event": type(recorded.event).__name__,
         "what": told(recorded.event),
         "recorded_at": recorded.recorded_at,
+        "who": _who(recorded),
         "by": recorded.recorded_by,
         # Of what was done outside of the ledger, the reason stands in the database's journal.
         "reason": recorded.metadata.reason or body.get("reason"),
@@ -214,13 +215,24 @@ def _row(recorded: Recorded) -> dict[str, Any]:
     }
 
 
+def _who(recorded: Recorded) -> str:
+    """Whoever asked, by name; with a mark where that is no more than a program was told."""
+    from ledger.contracts.actor import Knowledge, known_by
+
+    actor = recorded.metadata.actor
+    if actor is None:
+        return recorded.metadata.agent or ""
+    told_only = known_by(actor, recorded.recorded_by) is Knowledge.TOLD
+    return f"{actor.name} ({Knowledge.TOLD.value})" if told_only else actor.name
+
+
 def told(event: Event) -> str:
     """An event's fields that people look for, in one line."""
     body = event.model_dump(mode="json")
     if "database" in body:
         body.pop("rollout", None)
     parts = [_part(name, body[name]) for name in TOLD if body.get(name) not in (None, "", [])]
-    failure: FailureDetail | None = getattr(event, "failure", None)
+    failure: Failure | None = getattr(event, "failure", None)
     if failure is not None:
         parts.append(failure_text(failure))
     return " ".join(parts)

@@ -27,8 +27,8 @@ from ledger.domain.wording import number_of
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
-    from ledger.contracts.registry import Adoption
     from ledger.service.plans import PlanPreview
+    from migrations.model.attempt import Adoption
 
 
 def register(app: typer.Typer) -> None:
@@ -85,7 +85,7 @@ async def adopt(
     table, matches it with the folder, and writes the journal. Rolling it back takes those entries
     out of the journals again.
     """
-    from ledger.contracts.registry import Adoption
+    from migrations.model.attempt import Adoption
 
     refuse_unknown(source.from_)
     source.refuse_nameless()
@@ -119,7 +119,7 @@ async def baseline(
     Nothing is run, and nobody checks: you say that the schema is there. Refused where a database
     has more, or another tool's history.
     """
-    from ledger.contracts.registry import Adoption
+    from migrations.model.attempt import Adoption
 
     if not through:
         raise WrongArgument("say up to which migration with --through VERSION")
@@ -172,7 +172,7 @@ async def repair(
 def refuse_unknown(tool: str) -> None:
     """Raise `UnknownTool` when no tool of this name keeps a history that can be adopted."""
     from ledger.domain.refusals import UnknownTool
-    from migrations.adoption.history import Tool
+    from migrations.model.foreign_history import Tool
 
     known = ("auto", *(one.value for one in Tool))
     if tool not in known:

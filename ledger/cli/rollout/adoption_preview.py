@@ -16,10 +16,11 @@ from ledger.cli.app.variables import declared, reading_of
 from ledger.cli.fleet.check import PATIENCE_S, answers
 
 if TYPE_CHECKING:
-    from ledger.contracts.registry import Adoption, HistoryFound
     from ledger.contracts.reports import DatabaseInspected
     from ledger.service.fleet import CheckRow
     from migrations.adoption.match import Match
+    from migrations.model.attempt import Adoption
+    from migrations.model.foreign_history import ForeignHistory
     from migrations.model.migration import Migration
 
 COLUMNS = ("database", "table", "taken", "pending", "no_file", "problem")
@@ -69,7 +70,7 @@ def _row(row: CheckRow, migrations: tuple[Migration, ...], adoption: Adoption) -
     return _told(row.database, history.table, found, found.problem)
 
 
-def _chosen(answer: DatabaseInspected, adoption: Adoption) -> tuple[HistoryFound | None, str]:
+def _chosen(answer: DatabaseInspected, adoption: Adoption) -> tuple[ForeignHistory | None, str]:
     """The history that would be taken over, or why there is none."""
     wanted = [one for one in answer.histories if adoption.source in ("auto", one.tool)]
     if len(wanted) == 1:
@@ -80,9 +81,9 @@ def _chosen(answer: DatabaseInspected, adoption: Adoption) -> tuple[HistoryFound
     return None, f"several tools left a history here: {names}; say which with --from"
 
 
-def _matched(found: HistoryFound, migrations: tuple[Migration, ...], adoption: Adoption) -> Match:
-    from migrations.adoption.history import ForeignHistory, ForeignRow, Tool
+def _matched(found: ForeignHistory, migrations: tuple[Migration, ...], adoption: Adoption) -> Match:
     from migrations.adoption.match import match
+    from migrations.model.foreign_history import ForeignHistory, ForeignRow, Tool
 
     rows = tuple(
         ForeignRow(one.version, one.name, one.below, one.repeatable, one.checksum)

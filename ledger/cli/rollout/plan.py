@@ -11,9 +11,10 @@ from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.cli.app.options import ReasonOptions, RolloutOptions
-    from ledger.contracts.registry import Adoption, Variable
+    from ledger.contracts.registry import Variable
     from ledger.service.plans import PlannedStep, PlanOptions, PlanPreview
     from ledger.settings import RolloutSection
+    from migrations.model.attempt import Adoption
 
 LISTED = 12
 """How many databases of a wave or notes of a plan people see; the JSON forms have all."""
@@ -57,8 +58,7 @@ def plan_request(
         statement_timeout_s=chosen(travel.statement_timeout, defaults.statement_timeout_s),
         expiry_s=chosen(travel.expiry, defaults.expiry_s),
         deadline_s=chosen(travel.deadline, defaults.deadline_s),
-        reason=why.reason,
-        ticket=why.ticket,
+        asked=why.asked(),
         phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
         out_of_order=travel.allow_out_of_order,
         adoption=adoption,

@@ -46,13 +46,14 @@ async def init(
     Again is harmless. People and programs log in as users of their own and are made members of
     ledger_viewer, ledger_operator or ledger_service.
     """
+    from ledger.cli.app.actor import actor
     from ledger.runtime import install
     from ledger.settings import masked
 
     settings = flags_of(ctx).load().settings
     place = masked(settings.ledger_url)
     confirm(settings.name, [f"install its schema and roles in {place}"], yes=yes)
-    installed = await install(settings)
+    installed = await install(settings, actor())
     word = "is installed" if installed.created else "was installed already"
     _tell(output, "init", settings.name, installed, word)
 

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 import asyncpg
 
+from ledger.contracts.envelope import StoredEvent
 from ledger.errors import LedgerUnreachable
 from ledger.store.connections import CONNECTION_LOST, Connection
-from ledger.store.log.log import APPEND, RETRY_WAITS_S, EventLog, StoredEvent
+from ledger.store.log.log import APPEND, RETRY_WAITS_S, EventLog
 from ledger.store.refusals import translated
 
 

@@ -30,4 +30,5 @@ def open_event(raw: RecordedEvent) -> Recorded:
         metadata=_metadata_again(raw.metadata),
         recorded_by=raw.recorded_by,
         recorded_at=raw.recorded_at,
+        encoded=raw,
     )

@@ -17,11 +17,12 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 import asyncpg
 
+from ledger.contracts.envelope import StoredEvent
 from ledger.domain.premises import Premise
 from ledger.errors import LedgerUnreachable
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
@@ -36,30 +37,6 @@ VERIFY_BATCH = 10_000
 APPEND, APPEND_ONE = QUERIES["append"], QUERIES["append_one"]
 RETRY_WAITS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits before an append is tried again on a lost connection: a failover takes seconds."""
-
-
-class StoredEvent(Protocol):
-    """What the log stores of an event: `ledger.contracts.envelope.Encoded` is one."""
-
-    @property
-    def event_id(self) -> UUID:
-        """The id; the log holds it once."""
-
-    @property
-    def type(self) -> str:
-        """The event type's name."""
-
-    @property
-    def schema_version(self) -> int:
-        """The version of the body's form."""
-
-    @property
-    def body(self) -> bytes:
-        """What happened, as the exact bytes to hash and keep."""
-
-    @property
-    def metadata(self) -> bytes:
-        """Who, why and in which trace, as the exact bytes to hash and keep."""
 
 
 @dataclass(frozen=True, slots=True)

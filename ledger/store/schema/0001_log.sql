@@ -74,48 +74,142 @@ WHERE type IN (
     'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
     'RolloutAborted', 'OutcomeResolved');
 
+-- Every type that the log can hold, its newest version, and a regular expression for the streams that
+-- it may stand in.
+CREATE TABLE ledger.event_type (
+    type text COLLATE "C" NOT NULL,
+    schema_version integer NOT NULL,
+    streams text NOT NULL,
+    CONSTRAINT event_type_pkey PRIMARY KEY (type),
+    CONSTRAINT event_type_version_counts_from_one CHECK (schema_version > 0)
+);
+
+-- Who may append it: the service role everything, because it also takes in what agents report; an
+-- operator what a person may decide, never what happened, and never an order.
 CREATE TABLE ledger.event_type_permission (
-    type text NOT NULL,
+    type text COLLATE "C" NOT NULL,
     role text NOT NULL,
     CONSTRAINT event_type_permission_pkey PRIMARY KEY (type, role),
     CONSTRAINT event_type_permission_role_known CHECK (role IN ('ledger_operator', 'ledger_service'))
 );
 
--- Every type that the log can hold; the service role may write all of them.
-INSERT INTO ledger.event_type_permission (type, role)
-SELECT type, 'ledger_service'
-FROM unnest(ARRAY[
-    -- fleet
-    'DatabaseRegistered', 'DatabaseRelabelled', 'DatabaseRepointed', 'DatabaseSuspended',
-    'DatabaseReinstated', 'DatabaseRetired', 'MigrationRegressed',
-    -- bundle
-    'BundleRegistered', 'ChangeAccepted', 'FileGone',
-    -- rollout: decisions
-    'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'WaveOpened', 'MigrationOrdered',
-    'RollbackOrdered', 'DatabaseLeftOut', 'WaveCompleted', 'RolloutPaused', 'RolloutResumed',
-    'RolloutHalted',
-    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack', 'RolloutAborted',
-    'AttemptTimedOut', 'OutcomeResolved', 'CheckRequested', 'InspectionOrdered',
-    -- reports
-    'AttemptStarted', 'DatabaseIdentified', 'MigrationApplied', 'MigrationSkipped',
-    'MigrationRolledBack', 'HistoryAdopted', 'MigrationFailed', 'CommandRefused', 'ContentMissing',
-    'BatchProgressed', 'OutsideChangeFound', 'AttemptFinished', 'DatabaseInspected',
-    -- intake
-    'ReportContradicted', 'MessageParked',
-    -- ledger
-    'LedgerInitialised', 'LeadershipTaken'
-]) AS type;
-
--- What a person may decide; never what happened, and never an order.
-INSERT INTO ledger.event_type_permission (type, role)
-SELECT type, 'ledger_operator'
-FROM unnest(ARRAY[
-    'DatabaseRegistered', 'DatabaseRelabelled', 'DatabaseRepointed', 'DatabaseSuspended',
-    'DatabaseReinstated', 'DatabaseRetired', 'BundleRegistered', 'ChangeAccepted', 'FileGone',
-    'RolloutPlanned', 'WavePlanned',
-    'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RetryRequested', 'RollbackStarted',
-    'RolloutAborted', 'OutcomeResolved', 'CheckRequested'
-]) AS type;
+-- The registry in ledger/contracts/events.py, as `python -m ops.event_reference` writes it. A
+-- type or version that comes later is written by a schema file of its own.
+INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
+    ('DatabaseRegistered', 1, '^(fleet)$'),
+    ('DatabaseRelabelled', 1, '^(fleet)$'),
+    ('DatabaseRepointed', 1, '^(fleet)$'),
+    ('DatabaseSuspended', 1, '^(fleet)$'),
+    ('DatabaseReinstated', 1, '^(fleet)$'),
+    ('DatabaseRetired', 1, '^(fleet)$'),
+    ('MigrationRegressed', 1, '^(fleet)$'),
+    ('ChangeAccepted', 1, '^(bundles)$'),
+    ('FileGone', 1, '^(bundles)$'),
+    ('BundleRegistered', 1, '^(bundles)$'),
+    ('RolloutPlanned', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('WavePlanned', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RolloutStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('WaveOpened', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('MigrationOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RollbackOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('DatabaseLeftOut', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('WaveCompleted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RolloutPaused', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RolloutResumed', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RolloutHalted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RetryRequested', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RollbackStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RolloutCompleted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RolloutRolledBack', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('RolloutAborted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('AttemptTimedOut', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('OutcomeResolved', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('AttemptStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('DatabaseIdentified', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('MigrationApplied', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('MigrationSkipped', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('MigrationRolledBack', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('HistoryAdopted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('MigrationFailed', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('BatchProgressed', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('CommandRefused', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('ContentMissing', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('OutsideChangeFound', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('AttemptFinished', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('DatabaseInspected', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports|check-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('CheckRequested', 1, '^(check-[A-Za-z0-9._-]{1,100})$'),
+    ('InspectionOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100}|check-[A-Za-z0-9._-]{1,100})$'),
+    ('ReportContradicted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports|check-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('MessageParked', 1, '^(ledger)$'),
+    ('LedgerInitialised', 1, '^(ledger)$'),
+    ('LeadershipTaken', 1, '^(ledger)$');
+INSERT INTO ledger.event_type_permission (type, role) VALUES
+    ('DatabaseRegistered', 'ledger_operator'),
+    ('DatabaseRegistered', 'ledger_service'),
+    ('DatabaseRelabelled', 'ledger_operator'),
+    ('DatabaseRelabelled', 'ledger_service'),
+    ('DatabaseRepointed', 'ledger_operator'),
+    ('DatabaseRepointed', 'ledger_service'),
+    ('DatabaseSuspended', 'ledger_operator'),
+    ('DatabaseSuspended', 'ledger_service'),
+    ('DatabaseReinstated', 'ledger_operator'),
+    ('DatabaseReinstated', 'ledger_service'),
+    ('DatabaseRetired', 'ledger_operator'),
+    ('DatabaseRetired', 'ledger_service'),
+    ('MigrationRegressed', 'ledger_service'),
+    ('ChangeAccepted', 'ledger_operator'),
+    ('ChangeAccepted', 'ledger_service'),
+    ('FileGone', 'ledger_operator'),
+    ('FileGone', 'ledger_service'),
+    ('BundleRegistered', 'ledger_operator'),
+    ('BundleRegistered', 'ledger_service'),
+    ('RolloutPlanned', 'ledger_operator'),
+    ('RolloutPlanned', 'ledger_service'),
+    ('WavePlanned', 'ledger_operator'),
+    ('WavePlanned', 'ledger_service'),
+    ('RolloutStarted', 'ledger_operator'),
+    ('RolloutStarted', 'ledger_service'),
+    ('WaveOpened', 'ledger_service'),
+    ('MigrationOrdered', 'ledger_service'),
+    ('RollbackOrdered', 'ledger_service'),
+    ('DatabaseLeftOut', 'ledger_service'),
+    ('WaveCompleted', 'ledger_service'),
+    ('RolloutPaused', 'ledger_operator'),
+    ('RolloutPaused', 'ledger_service'),
+    ('RolloutResumed', 'ledger_operator'),
+    ('RolloutResumed', 'ledger_service'),
+    ('RolloutHalted', 'ledger_service'),
+    ('RetryRequested', 'ledger_operator'),
+    ('RetryRequested', 'ledger_service'),
+    ('RollbackStarted', 'ledger_operator'),
+    ('RollbackStarted', 'ledger_service'),
+    ('RolloutCompleted', 'ledger_service'),
+    ('RolloutRolledBack', 'ledger_service'),
+    ('RolloutAborted', 'ledger_operator'),
+    ('RolloutAborted', 'ledger_service'),
+    ('AttemptTimedOut', 'ledger_service'),
+    ('OutcomeResolved', 'ledger_operator'),
+    ('OutcomeResolved', 'ledger_service'),
+    ('AttemptStarted', 'ledger_service'),
+    ('DatabaseIdentified', 'ledger_service'),
+    ('MigrationApplied', 'ledger_service'),
+    ('MigrationSkipped', 'ledger_service'),
+    ('MigrationRolledBack', 'ledger_service'),
+    ('HistoryAdopted', 'ledger_service'),
+    ('MigrationFailed', 'ledger_service'),
+    ('BatchProgressed', 'ledger_service'),
+    ('CommandRefused', 'ledger_service'),
+    ('ContentMissing', 'ledger_service'),
+    ('OutsideChangeFound', 'ledger_service'),
+    ('AttemptFinished', 'ledger_service'),
+    ('DatabaseInspected', 'ledger_service'),
+    ('CheckRequested', 'ledger_operator'),
+    ('CheckRequested', 'ledger_service'),
+    ('InspectionOrdered', 'ledger_service'),
+    ('ReportContradicted', 'ledger_service'),
+    ('MessageParked', 'ledger_service'),
+    ('LedgerInitialised', 'ledger_service'),
+    ('LeadershipTaken', 'ledger_service');
 
 -- Texts of migrations, stored once by their hash.
 CREATE TABLE ledger.content (

@@ -13,13 +13,14 @@ from pydantic_core import to_json
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import BundleRegistered, RolloutPlanned
-from ledger.contracts.registry import Connection, DatabaseIdentity
+from ledger.contracts.registry import Connection
 from ledger.domain.belief import Belief
 from ledger.domain.checks import Lookup
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
 from ledger.store.views.projection import RolloutRows
 from ledger.store.views.rows import FleetRow, LookRow
+from migrations.model.attempt import Identity
 
 Columns = tuple[Any, ...]
 """The values of a row, in the order of its table."""
@@ -87,7 +88,7 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
     """What such a row was made of."""
     identity = None
     if row["identity_uuid"] is not None:
-        identity = DatabaseIdentity(
+        identity = Identity(
             uuid=row["identity_uuid"],
             system_identifier=row["system_identifier"],
             database_oid=row["database_oid"],

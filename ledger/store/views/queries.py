@@ -12,13 +12,14 @@ from typing import Any
 import asyncpg
 from pydantic import TypeAdapter
 
-from ledger.contracts.registry import Expected, MigrationRef, Mode, Step
+from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.fleet import DatabaseRecord
 from ledger.store.connections import Pool
 from ledger.store.queries import load
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet
 from ledger.store.views.rows import AppliedRow, BundleRow, DatabaseVersions, FleetRow, RolloutRow
+from migrations.model.attempt import Expectation, Mode
 
 QUERIES = load("views/queries.sql")
 PAGE = 1000
@@ -55,7 +56,7 @@ class ReadModels:
         """The same in the words of the domain, with what the next order expects."""
         return [row.record for row in await self.fleet(databases)]
 
-    async def expected(self, databases: Sequence[str]) -> dict[str, Expected]:
+    async def expected(self, databases: Sequence[str]) -> dict[str, Expectation]:
         """What the next order of each of these registered databases expects to find."""
         return {record.database: record.expected for record in await self.records(databases)}
 

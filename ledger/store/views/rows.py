@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from ledger.contracts.registry import MigrationRef, Mode, Step
+from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.belief import Belief
 from ledger.domain.checks import Lookup
 from ledger.domain.fleet import DatabaseRecord
+from migrations.model.attempt import Mode
 
 
 class FleetRow(NamedTuple):

@@ -12,9 +12,8 @@ from uuid import UUID
 
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
-from ledger.contracts.registry import Mode
-from ledger.domain.outcomes import IN_DOUBT
 from ledger.store.views.rows import AppliedRow
+from migrations.model.attempt import FailureClass, Mode
 
 JOURNAL_STATES = {"applied": "applied", "rolled_back": "rolled_back", "failed": "failed"}
 """A journal's states in the words of `applied`; any other one is something half-done."""
@@ -72,7 +71,7 @@ def _skipped(event: r.MigrationSkipped) -> Sequence[Word]:
 def _failed(event: r.MigrationFailed) -> Sequence[Word]:
     """A migration failed on its way up or down."""
     state = "failed" if event.direction == Mode.UP.value else "rollback_failed"
-    if event.failure.kind == IN_DOUBT:
+    if event.failure.kind is FailureClass.IN_DOUBT:
         state = "unknown"
     return (Word(event.version, state, event.command, event.checksum),)
 

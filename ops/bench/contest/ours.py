@@ -217,8 +217,7 @@ def _request(folder: Path, databases: int) -> PlanOptions:
         statement_timeout_s=rollout.statement_timeout_s,
         expiry_s=rollout.expiry_s,
         deadline_s=rollout.deadline_s,
-        reason="bench",
-        ticket=None,
+        asked=RequestContext("bench"),
     )
 
 

@@ -20,17 +20,10 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Bus, Message, Reader
 from ledger.bus.security import KafkaSettings
-from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand, OrderEpoch
+from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
 from ledger.contracts.envelope import Metadata, command_id, decode, decode_metadata
-from ledger.contracts.events import Purpose
-from ledger.contracts.registry import (
-    Connection,
-    ContentRef,
-    Expected,
-    MigrationRef,
-    Mode,
-    RunLimits,
-)
+from ledger.contracts.manifest import encode_manifest
+from ledger.contracts.registry import Connection, ContentRef, MigrationRef
 from ledger.contracts.reports import AttemptFinished, Event, Report
 from ledger.contracts.topics import (
     CANCELS,
@@ -42,8 +35,10 @@ from ledger.contracts.topics import (
 )
 from ledger.contracts.wire import decode_report, encode_command, encode_content
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Mode
 from migrations.model.migration import Migration, SourceFile
 from tests.fixtures.postgres import PostgresServer
+from tests.support.orders import apply_command, cancel_command, changed, inspect_command, sent
 from tests.support.processes import until
 
 PATIENCE_S = 30.0
@@ -105,54 +100,41 @@ class Desk:
     rollout: str = field(default_factory=lambda: uuid4().hex[:8])
     position: int = 1
     heard: list[Reported] = field(default_factory=list)
+    manifests: dict[str, bytes] = field(default_factory=dict)
 
     def apply(self, url: str, files: Sequence[File], **changes: object) -> ApplyCommand:
-        """A command that takes the database at `url` through `files`."""
-        self.position += 1
+        """An order to take the database at `url` through `files`, with these fields changed."""
+        refs = [reference(name, text) for name, text in files]
         database = urlsplit(url).path.lstrip("/")
-        command = ApplyCommand(
-            command=command_id(self.rollout, database, "up", self.position),
-            ledger=self.ledger,
-            stream=f"rollout-{self.rollout}",
-            database=database,
-            pool=self.pool,
-            epoch=OrderEpoch(term=1, position=self.position),
-            rollout=self.rollout,
-            attempt=1,
-            mode=Mode.UP,
-            migrations=tuple(reference(name, text) for name, text in files),
-            connection=connection_of(url),
-            expected=Expected(),
-            limits=RunLimits(),
-            expires_at=datetime.now(UTC) + timedelta(minutes=5),
-        )
-        return command.model_copy(update=changes)
+        self.position += 1
+        given: dict[str, object] = {
+            "rollout": self.rollout,
+            "database": database,
+            "pool": self.pool,
+            "command": command_id(self.rollout, database, "up", self.position),
+            "connection": connection_of(url),
+            "expires_at": datetime.now(UTC) + timedelta(minutes=5),
+        }
+        mode = changes.get("mode", Mode.UP)
+        command = apply_command(refs, ledger=self.ledger, position=self.position, mode=mode)
+        command = changed(command, **given | changes)
+        self.manifests[command.order.bundle] = encode_manifest(refs)
+        return command
 
     def inspect(self, url: str) -> InspectCommand:
         """A command that looks at the database at `url`."""
-        return InspectCommand(
-            command=uuid4(),
+        return inspect_command(
             ledger=self.ledger,
             stream=f"check-{self.rollout}",
             database=urlsplit(url).path.lstrip("/"),
             pool=self.pool,
-            epoch=OrderEpoch(term=1, position=1),
-            purpose=Purpose.CHECK,
             connection=connection_of(url),
             expires_at=datetime.now(UTC) + timedelta(minutes=5),
         )
 
     def cancel(self, command: ApplyCommand) -> CancelCommand:
         """A command that stops `command`."""
-        return CancelCommand(
-            command=uuid4(),
-            ledger=self.ledger,
-            stream=command.stream,
-            database=command.database,
-            pool=self.pool,
-            epoch=OrderEpoch(term=1, position=self.position + 1),
-            cancels=command.command,
-        )
+        return cancel_command(command)
 
     async def send(
         self,
@@ -160,17 +142,25 @@ class Desk:
         files: Sequence[File] = (),
         metadata: Metadata | None = None,
     ) -> None:
-        """Publish texts, then commands."""
+        """Publish manifests and texts, then commands."""
         messages: list[Message] = []
-        for _, text in files:
+        texts = [text for _, text in files]
+        for text in [*self.manifests.values(), *texts]:
             messages += encode_content(hashlib.sha256(text).hexdigest(), text)
-        sent = [encode_command(command, metadata or Metadata()) for command in commands]
-        messages += sent
-        messages += [
-            replace(message, topic=CANCELS)
-            for command, message in zip(commands, sent, strict=True)
-            if isinstance(command, CancelCommand)
-        ]
+        for command in commands:
+            if isinstance(command, CancelCommand):
+                message = encode_command(command)
+                messages += [message, replace(message, topic=CANCELS)]
+                continue
+            if metadata is not None:
+                command = sent(
+                    command.order,
+                    ledger=self.ledger,
+                    position=command.position,
+                    metadata=metadata,
+                    at=command.ordered_at,
+                )
+            messages.append(encode_command(command))
         await self.bus.publish(messages)
 
     async def until(self, wanted: Callable[[Reported], bool]) -> Reported:

@@ -16,7 +16,6 @@ from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus, LocalReader
 from ledger.bus.port import BusMisconfigured, Message, Received
 from ledger.contracts.envelope import Metadata
-from ledger.contracts.registry import Expected, Mode, RunLimits
 from ledger.contracts.reports import (
     CommandRefused,
     ContentMissing,
@@ -25,14 +24,14 @@ from ledger.contracts.reports import (
     MigrationApplied,
     MigrationFailed,
     OutsideChangeFound,
-    Verdict,
 )
 from ledger.contracts.topics import CONTENT, HEARTBEATS, PARKED, commands_topic
 from ledger.contracts.wire import decode_heartbeat
 from migrations import standalone
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Expectation, Limits, Mode, Verdict
 from migrations.model.migration import SourceFile
-from migrations.model.work import Limits, Silence
+from migrations.model.work import Silence
 from tests.fixtures.postgres import AsSuperuser, TenantDatabases
 from tests.integration.agents.conftest import (
     ADD_NOTE,
@@ -46,6 +45,7 @@ from tests.integration.agents.conftest import (
     columns,
     connection_of,
 )
+from tests.support.orders import changed
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -97,7 +97,7 @@ async def test_who_a_database_is_is_reported_until_an_order_expects_it(
         await inside_desk.send(first, files=[ADD_NOTE])
         head = (await inside_desk.finished(first)).journal_head
         (met,) = [r.report for r in inside_desk.heard if isinstance(r.report, DatabaseIdentified)]
-        expected = Expected(identity=met.identity, journal_head=head)
+        expected = Expectation(identity=met.identity, journal_head=head)
         later = inside_desk.apply(tenant_database, [ADD_NOTE], expected=expected)
         await inside_desk.send(later)
         assert (await inside_desk.finished(later)).verdict is Verdict.DONE
@@ -231,7 +231,7 @@ async def test_an_expired_order_that_had_its_effect_before_is_answered_from_the_
     inside_desk.heard.clear()
     past = datetime.now(UTC) - timedelta(seconds=1)
     async with inside.agent(inside_desk.pool):
-        await inside_desk.send(command.model_copy(update={"expires_at": past}))
+        await inside_desk.send(changed(command, expires_at=past))
         again = await inside_desk.finished(command)
     assert (again.verdict, again.journal_head) == (Verdict.DONE, first.journal_head)
     assert inside_desk.reports_on(command) == ["MigrationApplied", "AttemptFinished"]
@@ -245,7 +245,7 @@ async def test_missing_texts_are_asked_for_and_waited_for(
         await inside_desk.send(command)
         asked = await inside_desk.until(lambda r: isinstance(r.report, ContentMissing))
         assert isinstance(asked.report, ContentMissing)
-        assert asked.report.sha256 == (command.migrations[0].files[0].sha256,)
+        assert asked.report.bundle == command.order.bundle
         await inside_desk.send(files=[ADD_NOTE])
         finished = await inside_desk.finished(command)
     assert finished.verdict is Verdict.DONE
@@ -293,15 +293,14 @@ async def test_a_text_that_does_not_hash_to_the_order_is_refused(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     command = inside_desk.apply(tenant_database, [ADD_NOTE])
-    (ref,) = command.migrations
-    forged = ref.model_copy(update={"up_checksum": "0" * 64})
-    command = command.model_copy(update={"migrations": (forged,)})
+    (step,) = command.order.steps
+    command = changed(command, steps=(step.model_copy(update={"checksum": "0" * 64}),))
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(command, files=[ADD_NOTE])
         finished = await inside_desk.finished(command)
     assert finished.verdict is Verdict.REFUSED
     assert finished.failure is not None
-    assert "does not hash to what was ordered" in finished.failure.message
+    assert "is not the one that was ordered" in finished.failure.message
 
 
 async def test_a_literal_password_is_refused_and_shown_nowhere(
@@ -309,7 +308,7 @@ async def test_a_literal_password_is_refused_and_shown_nowhere(
 ) -> None:
     command = inside_desk.apply(tenant_database, [ADD_NOTE])
     secret = command.connection.model_copy(update={"password": "canary-4711"})
-    command = command.model_copy(update={"connection": secret})
+    command = changed(command, connection=secret)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(command, files=[ADD_NOTE])
         finished = await inside_desk.finished(command)
@@ -324,7 +323,7 @@ async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone
 ) -> None:
     lost = inside_desk.apply(tenant_database, [ADD_NOTE])
     nowhere = lost.connection.model_copy(update={"host": "127.0.0.1", "port": 1})
-    lost = lost.model_copy(update={"connection": nowhere, "database": "t_lost"})
+    lost = changed(lost, connection=nowhere, database="t_lost")
     fine = inside_desk.apply(tenant_database, [ADD_NOTE])
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(lost, fine, files=[ADD_NOTE])
@@ -339,7 +338,7 @@ async def test_a_table_that_another_role_holds_is_reported_as_a_lock_timeout_and
 ) -> None:
     holder = await asyncpg.connect(as_superuser(tenant_database))
     await holder.execute("BEGIN; LOCK users IN ACCESS SHARE MODE")
-    limits = RunLimits(lock_timeout_s=0.2, retry_for_s=0.5)
+    limits = Limits(lock_timeout_s=0.2, retry_for_s=0.5)
     held = inside_desk.apply(tenant_database, [ADD_NOTE], limits=limits)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(held, files=[ADD_NOTE])
@@ -372,7 +371,8 @@ async def test_a_queued_command_can_be_cancelled_before_its_turn(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     first = inside_desk.apply(tenant_database, [SLEEP])
-    second = inside_desk.apply(tenant_database, [ADD_NOTE])
+    # An abort takes back all that its rollout has ordered on the database.
+    second = inside_desk.apply(tenant_database, [ADD_NOTE], rollout=f"of-{inside_desk.rollout}")
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(first, second, files=[SLEEP, ADD_NOTE])
         await inside_desk.send(inside_desk.cancel(second))
@@ -424,7 +424,7 @@ async def test_of_a_cancelled_command_what_was_done_before_is_reported_with_the_
         finished = await inside_desk.finished(command)
     assert (finished.verdict, finished.changed) == (Verdict.CANCELLED, 1)
     (applied,) = [r.report for r in inside_desk.heard if isinstance(r.report, MigrationApplied)]
-    assert applied.version == command.migrations[0].version
+    assert applied.version == command.order.steps[0].version
     assert await columns(tenant_database) >= {"note"}
 
 
@@ -433,7 +433,7 @@ async def test_a_cancelled_command_whose_journal_cannot_be_read_says_so(
 ) -> None:
     command = inside_desk.apply(tenant_database, [ADD_NOTE])
     nowhere = command.connection.model_copy(update={"host": "127.0.0.1", "port": 1})
-    command = command.model_copy(update={"connection": nowhere})
+    command = changed(command, connection=nowhere)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(inside_desk.cancel(command))
         await inside_desk.send(command, files=[ADD_NOTE])

@@ -13,15 +13,15 @@ import pytest
 from agents.runtime import Agent
 from agents.settings import AgentSettings
 from ledger.contracts.commands import ApplyCommand
-from ledger.contracts.registry import Expected
 from ledger.contracts.reports import (
     AttemptFinished,
     CommandRefused,
     DatabaseIdentified,
     DatabaseInspected,
-    Verdict,
 )
+from migrations.model.attempt import Expectation, Verdict
 from tests.integration.agents.conftest import ADD_NOTE, BROKEN, Desk, File, Place, columns
+from tests.support.orders import changed, told_at
 
 HOUR = timedelta(hours=1)
 AHEAD = "is 2 h ahead of the database server's"
@@ -76,17 +76,17 @@ def ordered(
 ) -> ApplyCommand:
     """A command by a ledger whose clock is wrong by so much, good for an hour."""
     now = datetime.now(UTC) + ledger
-    return desk.apply(url, files, ordered_at=now, expires_at=now + HOUR, **changes)
+    return told_at(desk.apply(url, files, expires_at=now + HOUR, **changes), now)
 
 
-async def met(place: Place, desk: Desk, url: str) -> Expected:
+async def met(place: Place, desk: Desk, url: str) -> Expectation:
     """What the ledger expects of a database after its first contact, in which nothing held."""
     command = desk.apply(url, [BROKEN])
     async with place.agent(desk.pool):
         await desk.send(command, files=[BROKEN])
         head = (await desk.finished(command)).journal_head
     (first,) = [one.report for one in desk.heard if isinstance(one.report, DatabaseIdentified)]
-    return Expected(identity=first.identity, journal_head=head)
+    return Expectation(identity=first.identity, journal_head=head)
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["first-contact", "known"])
@@ -109,7 +109,7 @@ async def test_nothing_is_begun_while_clocks_disagree_and_the_report_says_which(
     ledger: timedelta,
     why: str,
 ) -> None:
-    expected = await met(inside, inside_desk, tenant_database) if known else Expected()
+    expected = await met(inside, inside_desk, tenant_database) if known else Expectation()
     command = ordered(inside_desk, tenant_database, ledger=ledger, expected=expected)
     finished = await answer(inside, inside_desk, command, agent)
     assert finished.verdict is Verdict.REFUSED
@@ -175,7 +175,7 @@ async def test_a_look_that_is_late_by_the_databases_clock_too_is_not_taken(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     past = datetime.now(UTC) - timedelta(seconds=1)
-    command = inside_desk.inspect(tenant_database).model_copy(update={"expires_at": past})
+    command = changed(inside_desk.inspect(tenant_database), expires_at=past)
     async with wrong_agent(inside, inside_desk.pool, Watch()):
         await inside_desk.send(command)
         found = await inside_desk.until(lambda one: isinstance(one.report, DatabaseInspected))

@@ -13,7 +13,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from ledger.contracts.reports import MigrationApplied, Verdict
+from ledger.contracts.reports import MigrationApplied
+from migrations.model.attempt import Verdict
 from tests.integration.agents.conftest import (
     ADD_NOTE,
     PATIENCE_S,

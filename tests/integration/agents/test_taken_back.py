@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from ledger.contracts.commands import ApplyCommand
-from ledger.contracts.registry import Expected
-from ledger.contracts.reports import (
-    DatabaseIdentified,
-    MigrationApplied,
-    OutsideChangeFound,
-    Verdict,
-)
+from ledger.contracts.reports import DatabaseIdentified, MigrationApplied, OutsideChangeFound
 from migrations import standalone
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Expectation, Limits, Verdict
 from migrations.model.migration import SourceFile
-from migrations.model.work import Limits, Silence
+from migrations.model.work import Silence
 from tests.integration.agents.conftest import (
     ADD_NOTE,
     SLEEP,
@@ -28,14 +24,14 @@ from tests.integration.agents.conftest import (
 )
 
 
-async def known(place: Place, desk: Desk, url: str) -> Expected:
+async def known(place: Place, desk: Desk, url: str) -> Expectation:
     """What the ledger expects after its first command, which applies ADD_NOTE."""
     command = desk.apply(url, [ADD_NOTE])
     async with place.agent(desk.pool):
         await desk.send(command, files=[ADD_NOTE])
         head = (await desk.finished(command)).journal_head
     (met,) = [one.report for one in desk.heard if isinstance(one.report, DatabaseIdentified)]
-    return Expected(identity=met.identity, journal_head=head)
+    return Expectation(identity=met.identity, journal_head=head)
 
 
 async def taken_back_by_hand(url: str) -> None:
@@ -72,7 +68,7 @@ async def test_an_order_that_is_cancelled_before_it_begins_reports_what_was_done
         assert finished.verdict is Verdict.CANCELLED
         assert outside_found(inside_desk, cancelled) == ["night shift"]
 
-        expected = expected.model_copy(update={"journal_head": finished.journal_head})
+        expected = replace(expected, journal_head=finished.journal_head)
         again = inside_desk.apply(tenant_database, [ADD_NOTE], expected=expected)
         await inside_desk.send(again)
         assert (await inside_desk.finished(again)).verdict is Verdict.DONE
@@ -102,7 +98,7 @@ async def test_a_journal_that_the_ledger_does_not_know_is_not_taken_for_known(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     expected = await known(inside, inside_desk, tenant_database)
-    other = expected.model_copy(update={"journal_head": "0" * 64})
+    other = replace(expected, journal_head="0" * 64)
     cancelled = inside_desk.apply(tenant_database, [SLEEP], expected=other)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(inside_desk.cancel(cancelled))
@@ -130,7 +126,7 @@ async def test_after_an_order_that_expired_half_done_the_next_one_goes_on(
         finished = await inside_desk.finished(command)
         assert finished.verdict is Verdict.EXPIRED
 
-        expected = expected.model_copy(update={"journal_head": finished.journal_head})
+        expected = replace(expected, journal_head=finished.journal_head)
         again = inside_desk.apply(tenant_database, [SLEEP], expected=expected)
         await inside_desk.send(again)
         assert (await inside_desk.finished(again)).verdict is Verdict.DONE

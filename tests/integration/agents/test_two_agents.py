@@ -14,11 +14,10 @@ import asyncpg
 import pytest
 
 from ledger.contracts.commands import ApplyCommand
-from ledger.contracts.envelope import Metadata
-from ledger.contracts.registry import Mode
-from ledger.contracts.reports import AttemptFinished, Verdict
+from ledger.contracts.reports import AttemptFinished
 from ledger.contracts.topics import CANCELS, COMMANDS_PARTITIONS
 from ledger.contracts.wire import encode_command
+from migrations.model.attempt import Mode, Verdict
 from migrations.target.lock import key_for
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.agents.conftest import (
@@ -33,6 +32,7 @@ from tests.integration.agents.conftest import (
     backends,
     columns,
 )
+from tests.support.orders import changed
 from tests.support.processes import until
 
 WAITING = """
@@ -145,7 +145,7 @@ async def test_an_agent_hears_a_cancellation_that_does_not_come_with_its_command
     async with place.agent(desk.pool):
         await desk.send(command, files=[SLEEP_LONG])
         await asleep(tenant_database)
-        message = encode_command(desk.cancel(command), Metadata())
+        message = encode_command(desk.cancel(command))
         await desk.bus.publish([replace(message, topic=CANCELS)])
         assert (await desk.finished(command)).verdict is Verdict.CANCELLED
     assert "slept_long" not in await columns(tenant_database)
@@ -158,8 +158,8 @@ async def test_a_cancellation_for_another_pool_stops_nothing(
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(command, files=[SLEEP])
         await asleep(tenant_database)
-        elsewhere = inside_desk.cancel(command).model_copy(update={"pool": "elsewhere"})
-        message = encode_command(elsewhere, Metadata())
+        elsewhere = replace(inside_desk.cancel(command), pool="elsewhere")
+        message = encode_command(elsewhere)
         await inside_desk.bus.publish([replace(message, topic=CANCELS)])
         assert (await inside_desk.finished(command)).verdict is Verdict.DONE
 
@@ -219,12 +219,12 @@ async def test_an_overtaken_command_that_is_delivered_again_is_answered_as_it_wa
     before = desk.apply(tenant_database, [ADD_NOTE])
     command = desk.apply(tenant_database, files)
     if how == "expired":
-        command = command.model_copy(update={"expires_at": PAST})
+        command = changed(command, expires_at=PAST)
     later = desk.apply(tenant_database, [ADD_NOTE], mode=Mode.ROLLBACK)
     again = [desk.cancel(command), command] if how == "cancelled" else [command]
     async with inside.agent(desk.pool):
         if how == "nothing to do":
-            other_rollout = before.model_copy(update={"rollout": "another"})
+            other_rollout = changed(before, rollout="another")
             await desk.send(other_rollout, files=files)
             await desk.finished(other_rollout)
         await desk.send(*again, files=files)
@@ -266,12 +266,12 @@ async def test_an_agent_without_the_texts_refuses_nothing_that_another_one_is_do
     inside: Place, inside_desk: Desk, moving_database: str
 ) -> None:
     command = inside_desk.apply(moving_database, [SLEEP])
-    (ref,) = command.migrations
-    forged = ref.model_copy(update={"up_checksum": "0" * 64})
+    (step,) = command.order.steps
+    forged = step.model_copy(update={"checksum": "0" * 64})
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(command, files=[SLEEP])
         first = await inside_desk.finished(command)
-        await inside_desk.send(command.model_copy(update={"migrations": (forged,)}))
+        await inside_desk.send(changed(command, steps=(forged,)))
         words = await last_words(inside_desk, command, 2)
     assert first.verdict is Verdict.DONE
     assert words == [first, first]

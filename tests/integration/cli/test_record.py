@@ -46,6 +46,28 @@ async def test_init_installs_a_ledger_and_again_is_harmless(
     assert (await ledger("upgrade", "--yes", LEDGER_DATABASE_URL=database)).code == 0
 
 
+async def test_a_request_says_who_made_it_as_told_and_the_log_as_which_role(
+    ledger: LedgerProgram, installed: str
+) -> None:
+    told = {
+        "GITLAB_CI": "true",
+        "GITLAB_USER_LOGIN": "bo\x1b[31m",
+        "CI_JOB_URL": "https://git.example/jobs/9",
+        "LEDGER_DATABASE_URL": installed,
+    }
+    added = await ledger(
+        *("fleet", "add", "acme", "--url", "postgresql://app@db.example/acme"), **told
+    )
+    assert added.code == 0, added.err
+    shown = await ledger("history", "-o", "json", LEDGER_DATABASE_URL=installed)
+    (row,) = [one for one in shown.json["items"] if one["event"] == "DatabaseRegistered"]
+    actor = row["metadata"]["actor"]
+    assert (actor["name"], actor["known"], actor["source"]) == ("bo?[31m", "told", "gitlab-ci")
+    assert actor["run"] == "https://git.example/jobs/9"
+    assert actor["program"].startswith("migration-ledger ")
+    assert (row["who"], row["by"]) == ("bo?[31m (told)", "postgres")
+
+
 async def test_a_database_without_a_ledger_is_refused_with_the_remedy(
     ledger: LedgerProgram, database: str
 ) -> None:

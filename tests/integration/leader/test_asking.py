@@ -20,16 +20,10 @@ from ledger.contracts.events import (
     RolloutPaused,
     RolloutResumed,
 )
-from ledger.contracts.registry import FailureDetail, Mode
-from ledger.contracts.reports import (
-    AttemptFinished,
-    Event,
-    JournalEntry,
-    Verdict,
-)
-from ledger.domain.outcomes import IN_DOUBT
+from ledger.contracts.reports import AttemptFinished, Event, JournalEntry
 from ledger.domain.refusals import BusyDatabases, NothingToRetry, WrongStatus
 from ledger.service.request_context import RequestContext
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.integration.store.conftest import cutting_proxy
 from tests.support.house import (
     Actor,
@@ -104,7 +98,7 @@ async def test_a_request_never_loses_to_a_conductor_that_orders_all_the_time(
         while True:
             await actor.hear()
             for one in actor.heard[told:]:
-                if isinstance(one, ApplyCommand) and one.mode is Mode.UP:
+                if isinstance(one, ApplyCommand) and one.order.mode is Mode.UP:
                     await actor.applies(one)
             told = len(actor.heard)
             await asyncio.sleep(0)
@@ -148,7 +142,7 @@ async def test_a_retry_beside_the_conductor_is_recorded_at_the_first_try(
 async def test_a_word_beside_the_conductor_is_recorded_at_the_first_try(
     house: House, race: Race
 ) -> None:
-    doubt = FailureDetail(kind=IN_DOUBT, message="nobody can tell")
+    doubt = Failure(kind=FailureClass.IN_DOUBT, message="nobody can tell")
     async with two_of_three(house) as (rollout, actor):
         acme, bolt = await actor.ordered("acme"), await actor.ordered("bolt")
         await actor.say(bolt.stream, finished(bolt, Verdict.FAILED, failure=doubt))
@@ -162,7 +156,7 @@ async def test_a_word_beside_the_conductor_is_recorded_at_the_first_try(
         race.before["MigrationOrdered"] = resolve
         await actor.applies(acme)
         again = await actor.ordered("bolt", attempt=2)
-        assert [word.version for word in again.resolutions] == ["1"]
+        assert [word.version for word in again.order.resolutions] == ["1"]
     assert race.refused == ["MigrationOrdered"]
     assert race.asked == 1
     assert len(await house.events(OutcomeResolved)) == 1

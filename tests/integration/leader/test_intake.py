@@ -11,9 +11,10 @@ import pytest
 from ledger.bus.port import Message
 from ledger.contracts.envelope import Metadata, encode, report_id
 from ledger.contracts.events import MessageParked, ReportContradicted, RolloutCompleted
-from ledger.contracts.reports import AttemptFinished, AttemptStarted, MigrationApplied, Verdict
+from ledger.contracts.reports import AttemptFinished, AttemptStarted, MigrationApplied
 from ledger.contracts.topics import REPORTS
 from ledger.store.log.positions import read_positions
+from migrations.model.attempt import Verdict
 from tests.support.house import Actor, House, answers, failures, finished, started
 
 

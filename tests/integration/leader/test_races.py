@@ -14,12 +14,8 @@ from ledger.contracts.events import (
     RolloutHalted,
     WaveOpened,
 )
-from ledger.contracts.reports import (
-    AttemptFinished,
-    MigrationFailed,
-    Report,
-    Verdict,
-)
+from ledger.contracts.reports import AttemptFinished, MigrationFailed, Report
+from migrations.model.attempt import Verdict
 from tests.support.house import (
     House,
     answers,

@@ -13,16 +13,19 @@ from ledger.bus.port import BusMisconfigured, BusUnavailable, Message
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.explain_error import explain
 from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
-from ledger.contracts.reports import AttemptFinished, ContentMissing, Verdict
+from ledger.contracts.reports import AttemptFinished, ContentMissing
 from ledger.contracts.topics import CONTENT, commands_topic
 from ledger.service.liveness import LEADER_BEAT
 from ledger.service.request_context import RequestContext
 from ledger.store.heartbeats import recent_heartbeats
+from ledger.store.log.chain import leaf
+from migrations.model.attempt import Verdict
 from tests.support.house import POOL, QUIET_S, Actor, House, finished, found, seen, started
+from tests.support.orders import chain_row
 
 
 def ids(actor: Actor) -> list[object]:
-    return [one.command for one in actor.heard]
+    return [one.command for one in actor.heard if not isinstance(one, CancelCommand)]
 
 
 async def test_an_order_is_sent_again_after_the_resend_interval_and_never_after_its_answer(
@@ -39,6 +42,22 @@ async def test_an_order_is_sent_again_after_the_resend_interval_and_never_after_
         await house.becomes(rollout, "completed")
         await actor.listen(0.3)
         assert not await actor.listen(QUIET_S)
+
+
+async def test_what_is_sent_is_what_the_log_has_hashed(house: House) -> None:
+    rollout = await house.start(select="id=acme")
+    await house.ledger.fleet.check("id=bolt", RequestContext())
+    async with house.leading(), house.actor() as actor:
+        await actor.commands(2)
+        await house.ledger.rollouts.abort(rollout, RequestContext("stop"), cancel=True)
+        heard = await actor.commands(3)
+    stored = {raw.position: raw for raw in await house.ledger.log.tail(0, 1000)}
+    assert {type(one) for one in heard} == {ApplyCommand, InspectCommand, CancelCommand}
+    for command in heard:
+        row = stored[command.position]
+        assert command.recorded.stored.body == row.body
+        assert command.ledger == house.ledger.id
+        assert leaf(chain_row(command.recorded)) == row.leaf
 
 
 async def test_an_order_is_not_sent_again_before_its_time(house: House) -> None:
@@ -84,13 +103,14 @@ async def test_texts_go_before_the_first_order_and_not_with_every_order(house: H
     async with house.leading(), house.actor() as actor:
         for database in ("acme", "bolt", "crane"):
             command = await actor.ordered(database)
-            wanted = {file.sha256 for ref in command.migrations for file in ref.files}
+            refs = (await house.ledger.bundles.get(command.order.bundle)).migrations
+            wanted = {file.sha256 for ref in refs for file in ref.files} | {command.order.bundle}
             assert set(actor.texts) == wanted
             await actor.applies(command)
         await house.becomes(rollout, "completed")
     sent = [one for one in broker.came if one.topic in (CONTENT, commands_topic(POOL))]
-    assert [one.topic for one in sent] == [CONTENT] * 2 + [commands_topic(POOL)] * 3
-    assert {one.key for one in sent[:2]} == wanted
+    assert [one.topic for one in sent] == [CONTENT] * 3 + [commands_topic(POOL)] * 3
+    assert {one.key for one in sent[:3]} == wanted
 
 
 async def test_texts_are_sent_again_to_each_agent_that_misses_them(house: House) -> None:
@@ -98,7 +118,9 @@ async def test_texts_are_sent_again_to_each_agent_that_misses_them(house: House)
     async with house.leading(), house.actor() as actor:
         command = await actor.ordered("acme")
         texts = tuple(sorted(set(actor.texts)))
-        missing = ContentMissing(database="acme", command=command.command, sha256=texts)
+        missing = ContentMissing(
+            database="acme", command=command.command, bundle=command.order.bundle
+        )
         for times in (2, 3):
             # The second agent asks with the same id, which the log knows.
             await actor.say(command.stream, missing)
@@ -133,7 +155,7 @@ async def test_an_abort_that_cancels_tells_the_agents(house: House) -> None:
         await house.ledger.rollouts.abort(rollout, RequestContext("stop"), cancel=True)
         cancel = (await actor.commands(2))[-1]
         assert isinstance(cancel, CancelCommand)
-        assert cancel.cancels == command.command
+        assert cancel.takes_back(command)
         await actor.say(command.stream, finished(command, Verdict.CANCELLED))
         await leading.leader.drain()
         assert not await actor.listen()
@@ -155,7 +177,8 @@ async def test_an_abort_that_cancels_is_told_by_the_next_leader_too_before_the_o
             for before, after in pairwise(heard):
                 if isinstance(after, ApplyCommand):
                     assert isinstance(before, CancelCommand)
-                    assert before.cancels == after.command == command.command
+                    assert before.takes_back(after)
+                    assert after.command == command.command
 
 
 async def test_an_abort_that_does_not_cancel_lets_what_runs_finish(house: House) -> None:

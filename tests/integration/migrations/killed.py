@@ -7,8 +7,8 @@ import sys
 from uuid import UUID
 
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Epoch, Mode
 from migrations.model.migration import Language, SourceFile
-from migrations.model.work import Epoch, Mode
 from tests.integration.migrations.world import World, migration
 
 PROGRAMS = frozenset({Language.PYTHON})

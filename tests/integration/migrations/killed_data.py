@@ -7,8 +7,8 @@ import sys
 from uuid import UUID
 
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Epoch, Mode
 from migrations.model.migration import SourceFile
-from migrations.model.work import Epoch, Mode
 from tests.integration.migrations.world import World
 
 ROWS = 30_000

@@ -15,22 +15,13 @@ import pytest
 
 from migrations import standalone_adoption
 from migrations.adoption.export import export_history
-from migrations.adoption.history import Tool
 from migrations.adoption.history_tables import histories
 from migrations.adoption.inspect import histories_in
 from migrations.errors import AdoptionRefused, IdentityMismatch
 from migrations.formats.bundle import load_folder
-from migrations.model.work import (
-    BASELINE,
-    Adoption,
-    Epoch,
-    Mode,
-    Outcome,
-    Repair,
-    Silence,
-    StepResult,
-    Verdict,
-)
+from migrations.model.attempt import Adoption, Epoch, Mode, Verdict
+from migrations.model.foreign_history import Tool
+from migrations.model.work import BASELINE, Outcome, Repair, Silence, StepResult
 from migrations.standalone import Outside, Standing, status
 from migrations.standalone_removal import remove_journal
 from migrations.target.session import ConnectionSettings
@@ -436,7 +427,7 @@ async def test_what_is_exported_can_be_adopted_again(world: World, tool: Tool) -
     assert await world.value("SELECT to_regnamespace('migration_ledger') IS NULL")
     outcome = await standalone_adoption.adopt(world.settings, FOLDER, Adoption(), IMPATIENT)
     assert outcome.adopted is not None, outcome.failure
-    assert [version for version, _ in outcome.adopted.taken] == ["001", "002"]
+    assert [one.version for one in outcome.adopted.taken] == ["001", "002"]
     assert outcome.adopted.notes == ()
 
 
@@ -486,7 +477,7 @@ async def test_what_a_baseline_stands_for_is_applied_to_the_next_tool(
     await remove_journal(world.settings, IMPATIENT, Silence())
     outcome = await standalone_adoption.adopt(world.settings, folder, Adoption(), IMPATIENT)
     assert outcome.adopted is not None, outcome.failure
-    assert [version for version, _ in outcome.adopted.taken] == ["1", "2", "3", "4"]
+    assert [one.version for one in outcome.adopted.taken] == ["1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("tool", GIVEN_BACK)
@@ -507,7 +498,7 @@ async def test_a_baseline_of_flyway_is_no_hole_when_its_file_is_gone(
     await remove_journal(world.settings, IMPATIENT, Silence())
     outcome = await standalone_adoption.adopt(world.settings, folder, Adoption(), IMPATIENT)
     assert outcome.adopted is not None, outcome.failure
-    assert [version for version, _ in outcome.adopted.taken] == ["1", "2", "3"]
+    assert [one.version for one in outcome.adopted.taken] == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize("baseline", [True, False], ids=["ours", "Flyway's"])

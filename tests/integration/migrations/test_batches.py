@@ -10,8 +10,9 @@ import asyncpg
 import pytest
 
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Mode, Verdict
 from migrations.model.migration import Direction, Migration, SourceFile
-from migrations.model.work import BatchProgress, Mode, StepResult, Verdict
+from migrations.model.work import BatchProgress, StepResult
 from tests.integration.migrations.world import OUR_BACKENDS, Hearing, World, until
 
 ROWS = 2500

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.model.work import Verdict
+from migrations.model.attempt import Verdict
 from tests.integration.migrations.world import World, migration
 
 LEFT_BEHIND = """\

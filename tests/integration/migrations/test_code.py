@@ -14,8 +14,9 @@ import pytest
 
 from migrations import standalone
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Failure, Limits, Mode, Verdict
 from migrations.model.migration import Language, Migration, SourceFile
-from migrations.model.work import Failure, Limits, Mode, Outcome, Silence, StepResult, Verdict, Work
+from migrations.model.work import Outcome, Silence, StepResult, Work
 from migrations.runner import run
 from tests.integration.migrations.world import IMPATIENT, World, migration, until
 
@@ -376,6 +377,6 @@ async def test_a_task_left_behind_cannot_use_the_connection(world: World) -> Non
 
 
 def test_work_allows_no_program_by_itself() -> None:
-    from migrations.model.work import Epoch
+    from migrations.model.attempt import Epoch
 
     assert Work(uuid4(), "", Epoch(0, 0), Mode.UP, ()).programs == frozenset()

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 import pytest
 
-from migrations.model.work import Verdict
+from migrations.model.attempt import Verdict
 from migrations.target import journal
 from migrations.target.binary_copy import (
     copied,

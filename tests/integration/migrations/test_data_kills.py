@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from migrations.model.work import Mode, Verdict
+from migrations.model.attempt import Mode, Verdict
 from tests.integration.migrations.killed_data import MOVE, ROWS
 from tests.integration.migrations.world import OUR_BACKENDS, World, until
 

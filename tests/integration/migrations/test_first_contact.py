@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
-from migrations.model.work import StepResult, Verdict
+from migrations.model.attempt import Verdict
+from migrations.model.work import StepResult
 from tests.integration.migrations.world import World, migration, until, users
 
 WAITS = migration("001", "CREATE TABLE users (id int);\nSELECT pg_sleep(30)", "SELECT 1")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from migrations.formats.bundle import load_folder
-from migrations.model.work import Verdict
+from migrations.model.attempt import Verdict
 from migrations.verify_applied import verify
 from tests.integration.migrations.world import World
 

@@ -12,8 +12,9 @@ import pytest
 
 from migrations.acquire import acquire
 from migrations.errors import LockLost, RunError, TransactionEnded, Unreachable
+from migrations.model.attempt import Limits, Mode, Verdict
 from migrations.model.migration import Options
-from migrations.model.work import Limits, Mode, StepResult, Verdict, Work
+from migrations.model.work import StepResult, Work
 from migrations.target import lock
 from migrations.target.binary_copy import copied_behind, integer
 from migrations.target.entries import State, entry_for

@@ -14,8 +14,9 @@ import asyncpg
 import pytest
 
 from ledger.embedded.postgres import EmbeddedPostgres
+from migrations.model.attempt import Limits, Mode, Verdict
 from migrations.model.migration import Migration
-from migrations.model.work import Limits, Mode, Outcome, Verdict
+from migrations.model.work import Outcome
 from migrations.target.holder import name_holder
 from migrations.target.journal import statement
 from migrations.target.lock import key_for

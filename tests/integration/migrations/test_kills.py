@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from migrations.model.work import Epoch, Limits, Mode, Verdict
+from migrations.model.attempt import Epoch, Limits, Mode, Verdict
 from tests.fixtures.postgres import FreshDatabase
 from tests.integration.migrations.killed import ALL, PROGRAMS, STEPS
 from tests.integration.migrations.world import OUR_BACKENDS, World, until

@@ -14,8 +14,8 @@ import pytest
 
 from ledger.embedded.postgres import EmbeddedPostgres
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Mode, Verdict
 from migrations.model.migration import Migration, SourceFile
-from migrations.model.work import Mode, Verdict
 from tests.fixtures.postgres import embedded_postgres
 from tests.integration.migrations.world import World, until
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from migrations.model.work import Mode, Verdict
+from migrations.model.attempt import Mode, Verdict
 from migrations.runner import run
 from migrations.target.journal import PLAIN_MAX_BYTES
 from migrations.target.session import Password

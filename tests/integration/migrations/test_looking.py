@@ -13,8 +13,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from migrations import standalone
-from migrations.inspection import Rights, inspect
-from migrations.model.work import StepResult, Verdict
+from migrations.inspection import inspect
+from migrations.model.attempt import Rights, Verdict
+from migrations.model.work import StepResult
 from migrations.running import telemetry
 from migrations.standalone import Outside, Standing
 from migrations.target.session import ConnectionSettings, Password

@@ -11,8 +11,9 @@ import pytest
 
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Mode, Verdict
 from migrations.model.migration import Language, Migration, SourceFile
-from migrations.model.work import Mode, Outcome, Verdict
+from migrations.model.work import Outcome
 from tests.fixtures.psql import with_psql
 from tests.integration.migrations.world import World, until
 

@@ -13,8 +13,9 @@ from migrations import standalone
 from migrations.authoring.recipes import Column, Given
 from migrations.authoring.recipes.cookbook import recipe_called
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Limits, Verdict
 from migrations.model.migration import Migration, SourceFile
-from migrations.model.work import Limits, Silence, Verdict
+from migrations.model.work import Silence
 from tests.integration.migrations.world import World
 from tests.support.catalog import SCHEMA
 

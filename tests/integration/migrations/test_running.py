@@ -7,7 +7,8 @@ from dataclasses import replace
 from uuid import uuid4
 
 from migrations.inspection import inspect
-from migrations.model.work import Epoch, Mode, OutsideChange, Resolution, StepResult, Verdict
+from migrations.model.attempt import Epoch, Mode, Resolution, Verdict
+from migrations.model.work import OutsideChange, StepResult
 from tests.integration.migrations.world import World, expecting, migration, smuggled, users
 
 EMAIL = migration("002", "ALTER TABLE users ADD email text", "ALTER TABLE users DROP email")

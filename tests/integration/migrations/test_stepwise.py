@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import asyncpg
 
-from migrations.model.work import Mode, StepResult, Verdict
+from migrations.model.attempt import Mode, Verdict
+from migrations.model.work import StepResult
 from tests.integration.migrations.world import IMPATIENT, World, migration, until
 
 TABLE = migration("001", "CREATE TABLE users (id int)", "DROP TABLE users")

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Mode, Verdict
 from migrations.model.migration import Language, Migration, SourceFile
-from migrations.model.work import Mode, Outcome, StepResult, Verdict
+from migrations.model.work import Outcome, StepResult
 from tests.integration.migrations.world import World
 
 MAKE = """

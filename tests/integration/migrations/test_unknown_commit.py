@@ -9,8 +9,9 @@ from threading import Thread
 import asyncpg
 import pytest
 
+from migrations.model.attempt import Expectation, Mode, Verdict
 from migrations.model.migration import Migration, Statement
-from migrations.model.work import Expectation, Mode, Outcome, Verdict
+from migrations.model.work import Outcome
 from migrations.runner import run
 from tests.integration.migrations.test_batches import COPY, MAKE, ROWS, data
 from tests.integration.migrations.world import (

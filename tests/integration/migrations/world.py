@@ -11,17 +11,9 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from migrations.formats.bundle import load_files
+from migrations.model.attempt import Epoch, Expectation, Limits, Mode
 from migrations.model.migration import Migration, SourceFile, Statement
-from migrations.model.work import (
-    Epoch,
-    Expectation,
-    Limits,
-    Mode,
-    Outcome,
-    Silence,
-    StepOutcome,
-    Work,
-)
+from migrations.model.work import Outcome, Silence, StepOutcome, Work
 from migrations.runner import run
 from migrations.target.session import ConnectionSettings
 from tests.fixtures.postgres import owner_of

@@ -9,9 +9,10 @@ import pytest
 
 from ledger.contracts.events import ReportContradicted
 from ledger.contracts.registry import Connection
-from ledger.contracts.reports import AttemptFinished, Verdict
+from ledger.contracts.reports import AttemptFinished
 from ledger.runtime import working
 from ledger.service.request_context import RequestContext
+from migrations.model.attempt import Verdict
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.service.test_running import PASSWORD, settings_of
 from tests.support.cut_line import Cut, CutLine, cut_line

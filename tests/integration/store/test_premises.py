@@ -11,13 +11,13 @@ import pytest
 
 from ledger.contracts.envelope import Metadata, encode
 from ledger.contracts.events import EVENTS
-from ledger.contracts.registry import FailureDetail, Mode
-from ledger.contracts.reports import AttemptFinished, Verdict
+from ledger.contracts.reports import AttemptFinished
 from ledger.domain.premises import TURNS, Premise
 from ledger.errors import NotPermitted, Overtaken, StaleTerm, VersionConflict
 from ledger.store.connections import Pool
 from ledger.store.log.log import EventLog, NewEvent
 from ledger.store.queries import QUERIES
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.integration.store.conftest import MemberPool, an_event, some_events
 
 STREAM = "rollout-1"
@@ -203,7 +203,7 @@ async def test_the_database_knows_which_verdicts_a_budget_pays_for(
 ) -> None:
     last = AttemptFinished(
         database="acme", command=uuid4(), attempt=1, mode=Mode.UP, verdict=word, changed=0,
-        journal_head=None, failure=FailureDetail(kind="sql", message='"verdict":"done"'),
+        journal_head=None, failure=Failure(kind=FailureClass.SQL, message='"verdict":"done"'),
     )  # fmt: skip
     body = encode(last, uuid4(), Metadata()).body
     may_fail = await owner.fetchval("SELECT ledger.may_fail('AttemptFinished', $1)", body)

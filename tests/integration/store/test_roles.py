@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import asyncpg
 import pytest
 
-from ledger.contracts.events import EVENTS, REQUESTED_BY_OPERATORS
+from ledger.contracts.events import EVENT_TYPES, EVENTS, REQUESTED_BY_OPERATORS
 from ledger.errors import NotPermitted
 from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
@@ -20,9 +22,24 @@ OTHERS = sorted(set(EVENTS) - REQUESTED_BY_OPERATORS)
 async def test_every_event_type_has_its_permissions(pool: Pool) -> None:
     rows = await pool.fetch("SELECT type, role FROM ledger.event_type_permission")
     granted = {(row["type"], row["role"]) for row in rows}
-    assert granted == {(name, "ledger_service") for name in EVENTS} | {
-        (name, "ledger_operator") for name in REQUESTED_BY_OPERATORS
+    assert granted == {(name, role) for name, one in EVENT_TYPES.items() for role in one.roles}
+
+
+async def test_the_database_knows_the_newest_version_and_the_streams_of_every_type(
+    pool: Pool,
+) -> None:
+    rows = await pool.fetch("SELECT type, schema_version FROM ledger.event_type")
+    assert {(row["type"], row["schema_version"]) for row in rows} == {
+        (name, one.version) for name, one in EVENT_TYPES.items()
     }
+    names = ("fleet", "bundles", "ledger", "rollout-k7m2", "rollout-k7m2/reports", "check-k7m2")
+    for stream in names:
+        fitting = await pool.fetch("SELECT type FROM ledger.event_type WHERE $1 ~ streams", stream)
+        assert {row["type"] for row in fitting} == {
+            name
+            for name, one in EVENT_TYPES.items()
+            if any(re.search(kind.pattern, stream) for kind in one.streams)
+        }
 
 
 @pytest.mark.parametrize("company", [0, 2])

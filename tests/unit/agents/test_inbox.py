@@ -16,7 +16,6 @@ from agents.outbox import Outbox
 from agents.scheduler import Scheduler
 from agents.texts import Library, Texts
 from ledger.bus.local import LocalBroker, LocalBus
-from ledger.contracts.envelope import Metadata
 from ledger.contracts.messages import Message, Received
 from ledger.contracts.topics import REPORTS
 from ledger.contracts.wire import encode_command
@@ -146,7 +145,7 @@ class Partition:
 
 
 def _received(offset: int) -> Received:
-    message = encode_command(job_for(f"db{offset}", "h").command, Metadata())
+    message = encode_command(job_for(f"db{offset}", "h").command)
     return Received(message.topic, 0, offset, message.key, message.value, message.headers)
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
 from agents.job import Job, JobPhase
 from agents.outbox import Outbox
 from agents.reporter import Reporter
 from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus
-from ledger.contracts.commands import InspectCommand, OrderEpoch
-from ledger.contracts.events import Purpose
 from ledger.contracts.messages import Received
-from ledger.contracts.registry import Connection
+from tests.support.orders import inspect_command
 
 NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
 
@@ -23,12 +20,7 @@ class Work:
 
     def __init__(self) -> None:
         self.now = NOW
-        command = InspectCommand(
-            command=uuid4(), ledger=uuid4(), stream="check-c", database="acme", pool="main",
-            epoch=OrderEpoch(term=1, position=1), purpose=Purpose.CHECK,
-            connection=Connection(host="h", port=5432, dbname="acme", user="u"),
-            expires_at=NOW,
-        )  # fmt: skip
+        command = inspect_command(expires_at=NOW)
         self.job = Job(command, Received("t", 0, 0, "acme", b"", ()), NOW)
         outbox = Outbox(LocalBus(LocalBroker()))
         settings = AgentSettings(pool="main")

@@ -11,16 +11,10 @@ import pytest
 from agents.job import Job, Stop
 from agents.scheduler import Scheduler
 from agents.texts import Library, Texts
-from ledger.contracts.commands import ApplyCommand, OrderEpoch
+from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.messages import Received
-from ledger.contracts.registry import (
-    Connection,
-    ContentRef,
-    Expected,
-    MigrationRef,
-    Mode,
-    RunLimits,
-)
+from ledger.contracts.registry import Connection, ContentRef, MigrationRef
+from tests.support.orders import apply_command, cancel_command
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -54,6 +48,11 @@ class Bench:
         job = job_for(database, host, texts=texts)
         self.scheduler.submit(job)
         return job
+
+    def cancel(self, job: Job) -> None:
+        """Take the order of this job back."""
+        assert isinstance(job.command, ApplyCommand)
+        self.scheduler.cancel(cancel_command(job.command))
 
     async def let_go(self, database: str) -> None:
         """Let the work on `database` end."""
@@ -127,7 +126,7 @@ async def test_cancelling_stops_what_runs_and_starts_the_next() -> None:
     bench = Bench()
     first, _ = bench.submit("acme"), bench.submit("acme")
     await asyncio.sleep(0.01)
-    bench.scheduler.cancel(first.id)
+    bench.cancel(first)
     await asyncio.sleep(0.01)
     assert bench.over == [first]
     assert first.stop is Stop.ORDERED
@@ -137,9 +136,8 @@ async def test_cancelling_stops_what_runs_and_starts_the_next() -> None:
 
 async def test_a_cancelled_command_is_marked_when_it_arrives_later() -> None:
     bench = Bench()
-    command = uuid4()
-    bench.scheduler.cancel(command)
-    job = job_for("acme", "h", command=command)
+    job = job_for("acme", "h")
+    bench.cancel(job)
     bench.scheduler.submit(job)
     assert job.stop is Stop.ORDERED
     await stop(bench)
@@ -220,20 +218,11 @@ def job_for(database: str, host: str, *, command: UUID | None = None, texts: boo
         transactional=True,
         files=(ContentRef(name="1_one.sql", sha256="1" * 64, size=3),),
     )
-    apply = ApplyCommand(
+    apply = apply_command(
+        (ref,) if texts else (),
         command=command or uuid4(),
-        ledger=uuid4(),
-        stream="rollout-r",
         database=database,
-        pool="p",
-        epoch=OrderEpoch(term=1, position=1),
-        rollout="r",
-        attempt=1,
-        mode=Mode.UP,
-        migrations=(ref,) if texts else (),
         connection=Connection(host=host, dbname=database, user="u"),
-        expected=Expected(),
-        limits=RunLimits(),
         expires_at=NOW + timedelta(hours=1),
     )
     return Job(apply, Received("t", 0, 0, database, b"", ()), NOW)

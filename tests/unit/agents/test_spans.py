@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from uuid import uuid4
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -18,10 +17,8 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Bus
 from ledger.bus.security import KafkaSettings
-from ledger.contracts.commands import InspectCommand, OrderEpoch
-from ledger.contracts.events import Purpose
 from ledger.contracts.messages import Received
-from ledger.contracts.registry import Connection
+from tests.support.orders import inspect_command
 
 NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
 
@@ -33,12 +30,7 @@ def span_of_a_command_from(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> Readabl
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(telemetry, "tracer", lambda: provider.get_tracer("test"))
     monkeypatch.setattr(telemetry, "traced", lambda: True)
-    command = InspectCommand(
-        command=uuid4(), ledger=uuid4(), stream="check-c", database="acme", pool="main",
-        epoch=OrderEpoch(term=1, position=1), purpose=Purpose.CHECK,
-        connection=Connection(host="h", port=5432, dbname="acme", user="u"),
-        expires_at=NOW,
-    )  # fmt: skip
+    command = inspect_command(expires_at=NOW)
     with process_span(Job(command, Received("t", 0, 0, "acme", b"", ()), NOW), bus.system):
         pass
     (span,) = exporter.get_finished_spans()

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from ledger.cli.record.history import told
 from ledger.contracts.events import RolloutHalted, WavePlanned
-from ledger.contracts.registry import FailureDetail
 from ledger.contracts.reports import MigrationFailed
+from migrations.model.attempt import Failure, FailureClass
 
 
 def test_an_event_is_told_by_what_people_look_for() -> None:
-    failure = FailureDetail(kind="sql", message="column exists", sqlstate="42701")
+    failure = Failure(kind=FailureClass.SQL, message="column exists", sqlstate="42701")
     event = MigrationFailed(
         command=UUID(int=1), database="acme", version="2", direction="up",
         checksum="0" * 64, failure=failure,

@@ -10,7 +10,6 @@ import pytest
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded
 from ledger.contracts.events import CheckRequested, InspectionOrdered, MigrationRegressed, Purpose
-from ledger.contracts.registry import Adoption, DatabaseIdentity
 from ledger.contracts.reports import DatabaseInspected, Event, JournalEntry
 from ledger.domain import checks
 from ledger.domain.checks import CheckState
@@ -18,6 +17,7 @@ from ledger.domain.fleet import FleetState, FleetStatus
 from ledger.domain.orders import INSPECTION_S, DecisionContext
 from ledger.domain.outcomes import LOOK_AGAIN_MOST_S
 from ledger.domain.refusals import EmptySelection, UnknownDatabase
+from migrations.model.attempt import Adoption, Identity
 from tests.support.spec import START, record
 
 NAMES = ("a", "b", "c")
@@ -73,7 +73,7 @@ class Check:
         database: str,
         *in_force: str,
         reachable: bool = True,
-        identity: DatabaseIdentity | None = None,
+        identity: Identity | None = None,
         state: str = "applied",
     ) -> None:
         command = self.told.looks[database].command

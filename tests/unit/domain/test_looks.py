@@ -7,28 +7,27 @@ from uuid import UUID
 
 import pytest
 
-from ledger.contracts.registry import Connection, DatabaseIdentity, DatabasePlace, Expected
-from ledger.contracts.reports import DatabaseInspected, Rights
+from ledger.contracts.registry import Connection
+from ledger.contracts.reports import DatabaseInspected
 from ledger.domain.check_results import lacking, problem, twins
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
+from migrations.model.attempt import DatabasePlace, Expectation, Identity, Rights
 
 HERE = DatabasePlace(system_identifier="7", database_oid=16384)
-KNOWN = DatabaseIdentity(uuid=UUID(int=1), system_identifier="7", database_oid=16384)
-OTHER = KNOWN.model_copy(update={"uuid": UUID(int=2)})
+KNOWN = Identity(uuid=UUID(int=1), system_identifier="7", database_oid=16384)
+OTHER = replace(KNOWN, uuid=UUID(int=2))
 ENOUGH = Rights(create_schema=True, create_in_target=True, superuser=False)
 LACKING = Rights(create_schema=False, create_in_target=True, superuser=False)
 
 
-def record(
-    database: str, schema: str = "", known: DatabaseIdentity | None = None
-) -> DatabaseRecord:
+def record(database: str, schema: str = "", known: Identity | None = None) -> DatabaseRecord:
     connection = Connection(host=f"{database}.internal", dbname="app", user="m", schema_name=schema)
-    return DatabaseRecord(database, "main", connection, expected=Expected(identity=known))
+    return DatabaseRecord(database, "main", connection, expected=Expectation(identity=known))
 
 
 def answer(
     database: str,
-    identity: DatabaseIdentity | None = None,
+    identity: Identity | None = None,
     rights: Rights = ENOUGH,
     reachable: bool = True,
 ) -> DatabaseInspected:
@@ -102,7 +101,7 @@ def test_a_retired_database_is_nobodys_double() -> None:
 )
 def test_the_first_problem_is_told(
     found: DatabaseInspected,
-    known: DatabaseIdentity | None,
+    known: Identity | None,
     twin: str | None,
     missing: tuple[str, ...],
     says: str | None,

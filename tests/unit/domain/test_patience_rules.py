@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 
 from ledger.contracts.events import Budget, MigrationOrdered, RollbackOrdered
-from ledger.contracts.reports import Verdict
 from ledger.domain import requests
 from ledger.domain.patience import TRIES, WAIT_FIRST_S
 from ledger.domain.progress import next_wake
+from migrations.model.attempt import Verdict
 from tests.support.spec import (
     EXPIRY_S,
     Story,

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 
 from ledger.contracts.events import Budget, RolloutPlanned, WavePlanned, WhenSpent
-from ledger.contracts.registry import Mode
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.refusals import (
     BusyDatabases,
@@ -21,6 +20,7 @@ from ledger.domain.refusals import (
     UnknownDatabase,
 )
 from ledger.domain.requests import PlanInput, plan_rollout
+from migrations.model.attempt import Mode
 from tests.support.spec import (
     MIGRATIONS,
     migration,

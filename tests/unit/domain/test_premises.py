@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ledger.contracts.events import Budget, MigrationOrdered, RolloutHalted
-from ledger.contracts.reports import Verdict
 from ledger.domain import requests
 from ledger.domain.premises import TURNS, Premise, of_progress, of_request
 from ledger.domain.progress import progress
 from ledger.domain.rollout import fold
+from migrations.model.attempt import Verdict
 from tests.support.spec import (
     applied,
     asked,

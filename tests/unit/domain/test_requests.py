@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from ledger.contracts.registry import Mode
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.refusals import (
@@ -19,6 +18,7 @@ from ledger.domain.refusals import (
     WrongStatus,
 )
 from ledger.domain.rollout import Status
+from migrations.model.attempt import Mode
 from tests.support.spec import (
     MIGRATIONS,
     Story,

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ledger.contracts.events import RollbackOrdered, WhenSpent
-from ledger.contracts.registry import Mode
-from ledger.contracts.reports import Event, Verdict
+from ledger.contracts.reports import Event
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.rollout import RolloutState, Status
+from migrations.model.attempt import Mode, Verdict
 from tests.support.spec import (
     DEADLINE_S,
     EXPIRY_S,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ledger.contracts.events import Budget, MigrationOrdered, RolloutHalted
-from ledger.contracts.registry import Expected
-from ledger.contracts.reports import Verdict
 from ledger.domain import requests
 from ledger.domain.rollout import Status
+from migrations.model.attempt import Expectation, Verdict
 from tests.support.spec import (
     DEADLINE_S,
     EXPIRY_S,
@@ -157,7 +156,7 @@ def test_a_retry_of_a_halted_rollout_resumes_it_and_tries_again() -> None:
 def test_an_order_expects_what_the_fleet_knows_when_it_is_given() -> None:
     story = given(planned(["a"])).when()
     assert story.last(MigrationOrdered).expected == story.records["a"].expected
-    learned = Expected(identity=story.records["a"].expected.identity, journal_head="by another")
+    learned = Expectation(identity=story.records["a"].expected.identity, journal_head="by another")
     story.records["a"] = replace(story.records["a"], expected=learned)
     story.when(failed("a"), asked(lambda state: requests.retry(state, ["a"], story.records)))
     assert story.last(MigrationOrdered).expected == learned

@@ -6,12 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 from ledger.contracts.events import DatabaseLeftOut, MigrationOrdered
-from ledger.contracts.registry import FailureDetail, Mode
-from ledger.contracts.reports import Verdict
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.progress import next_wake, overdue
 from ledger.domain.rollout import Status
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.support.spec import (
     DEADLINE_S,
     EXPIRY_S,
@@ -177,7 +176,7 @@ def test_an_order_that_nobody_started_before_its_expiry_is_ordered_again() -> No
 
 
 def test_a_look_that_could_not_read_the_journal_settles_nothing() -> None:
-    denied = FailureDetail(kind="sql", message="permission denied for schema")
+    denied = Failure(kind=FailureClass.SQL, message="permission denied for schema")
     story = given(planned(["a"], mode=Mode.DOWN), wave_opened(0), ordered("a"), begun("a"))
     story.later(DEADLINE_S).when(seen("a", failure=denied)).then(seen("a", failure=denied))
     assert story.status("a") == "unknown"

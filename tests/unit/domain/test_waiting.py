@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
-from ledger.contracts.reports import Verdict
 from ledger.domain import requests
 from ledger.domain.waiting import LeadingProcess, Reason, Seen, Surroundings, WaitReason, waiting
+from migrations.model.attempt import Verdict
 from tests.support.spec import (
     DEADLINE_S,
     MIGRATIONS,

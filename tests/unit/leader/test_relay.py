@@ -11,10 +11,11 @@ from uuid import UUID
 
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Reader
-from ledger.contracts.registry import MigrationRef, Mode
+from ledger.contracts.registry import MigrationRef
 from ledger.contracts.topics import commands_topic
 from ledger.leader.relay import Relay
 from ledger.store.bundles import BundleTexts
+from migrations.model.attempt import Mode
 from tests.support.spec import (
     Story,
     adopted,

@@ -14,18 +14,12 @@ from ledger.contracts.events import (
     DatabaseSuspended,
     MigrationOrdered,
 )
-from ledger.contracts.registry import Expected, FailureDetail, Mode, RunLimits
-from ledger.contracts.reports import (
-    AttemptFinished,
-    DatabaseIdentified,
-    DatabaseInspected,
-    Event,
-    Verdict,
-)
+from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected, Event
 from ledger.domain.belief import Belief
 from ledger.domain.fleet import FLEET
 from ledger.leader.fleet_cache import Roster
 from ledger.store.views.rows import FleetRow
+from migrations.model.attempt import Expectation, Failure, FailureClass, Limits, Mode, Verdict
 from tests.support.house import identity_of
 from tests.support.story import BUNDLE, START, record
 
@@ -57,7 +51,7 @@ def finished(
             verdict=verdict,
             changed=1,
             journal_head=head,
-            failure=FailureDetail(kind=kind, message="no") if kind else None,
+            failure=Failure(kind=FailureClass(kind), message="no") if kind else None,
         )
     )
 
@@ -77,7 +71,7 @@ def ordered(command: UUID) -> Recorded:
             steps=(),
             connection=KNOWN.connection,
             expected=KNOWN.expected,
-            limits=RunLimits(),
+            limits=Limits(),
             expires_at=START,
             deadline_at=START,
         ),
@@ -176,7 +170,7 @@ def test_a_database_that_moved_is_learned_again_and_not_from_answers_on_the_old_
     if how == "repoint":
         moved = DatabaseRepointed(database="acme", pool="main", connection=KNOWN.connection)
     fleet.saw([ordered(OLD), told(moved, FLEET), finished(OLD, "head-1")])
-    assert fleet["acme"].expected == Expected()
+    assert fleet["acme"].expected == Expectation()
     look = DatabaseInspected(
         database="acme",
         command=uuid4(),
@@ -196,7 +190,7 @@ def test_what_was_seen_before_a_database_moved_is_forgotten_with_the_move() -> N
     )
     again = told(DatabaseReinstated(database="acme"), FLEET)
     fleet.saw([again, told(look), again])
-    assert fleet["acme"].expected == Expected()
+    assert fleet["acme"].expected == Expectation()
 
 
 def test_what_is_known_is_not_overwritten_by_what_was_merely_seen() -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import pytest
 
 from migrations.adoption.export import EXPORTED, There, export_statements
-from migrations.adoption.history import ForeignHistory, ForeignRow, Tool, digest_of
 from migrations.adoption.match import flyway_checksum, match, up_to
 from migrations.errors import AdoptionRefused
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
 from migrations.formats.flyway import Flyway
+from migrations.model.foreign_history import ForeignHistory, ForeignRow, Tool, digest_of
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.ordering import late
 

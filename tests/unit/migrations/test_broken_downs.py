@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from agents.texts import Library, Texts
-from ledger.contracts.commands import ApplyCommand, OrderEpoch
-from ledger.contracts.registry import Connection, Expected, MigrationRef, Mode, RunLimits
+from ledger.contracts.manifest import encode_manifest
 from ledger.contracts.topics import CHUNK_BYTES
 from ledger.domain.refusals import IrreversibleMigrations
 from ledger.domain.rollback import refuse_irreversible
@@ -20,6 +17,7 @@ from migrations.errors import EncodingError, LoadError, SqlSyntaxError, Variable
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files, load_folder
 from migrations.model.migration import Migration
+from tests.support.orders import apply_command
 from tests.unit.agents.test_content import messages
 
 UP = "CREATE TABLE t (id int);\n"
@@ -216,26 +214,8 @@ def test_going_back_over_a_fleet_is_refused_up_front_with_the_reason(tmp_path: P
 def test_an_agent_makes_the_same_migration_from_its_texts(tmp_path: Path) -> None:
     migration = loaded(tmp_path, FOLDERS["golang-migrate"])
     texts = Texts(10 * CHUNK_BYTES)
-    for file in migration.files:
-        for message in messages(file.content):
+    refs = (migration_ref(migration),)
+    for text in (encode_manifest(refs), *(file.content for file in migration.files)):
+        for message in messages(text):
             texts.take(message)
-    assert Library(texts).load(_command(migration_ref(migration))) == (migration,)
-
-
-def _command(ref: MigrationRef) -> ApplyCommand:
-    return ApplyCommand(
-        command=uuid4(),
-        ledger=uuid4(),
-        stream="rollout-r",
-        database="one",
-        pool="p",
-        epoch=OrderEpoch(term=1, position=1),
-        rollout="r",
-        attempt=1,
-        mode=Mode.UP,
-        migrations=(ref,),
-        connection=Connection(host="h", dbname="one", user="u"),
-        expected=Expected(),
-        limits=RunLimits(),
-        expires_at=datetime(2026, 1, 1, tzinfo=UTC),
-    )
+    assert Library(texts).load(apply_command(refs)) == (migration,)

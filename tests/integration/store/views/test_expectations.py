@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import command_id
-from ledger.contracts.registry import Expected, Mode
 from ledger.leader.fleet_cache import Roster
 from ledger.store.log.decode import open_event
 from ledger.store.views.advance import advance
+from migrations.model.attempt import Expectation, Mode, Verdict
 from tests.integration.store.views.conftest import Ledger
 from tests.integration.store.views.test_queries import fleet_of, order, plan
 from tests.support.histories import Story, connection
@@ -37,7 +37,7 @@ async def project(ledger: Ledger, limit: int) -> None:
             before = reached
 
 
-async def expected(ledger: Ledger) -> dict[str, Expected]:
+async def expected(ledger: Ledger) -> dict[str, Expectation]:
     return {record.database: record.expected for record in await ledger.models.records()}
 
 
@@ -47,7 +47,7 @@ def finished(rollout: str, database: str, head: str) -> r.AttemptFinished:
         command=command_id(rollout, database, "up", 1),
         attempt=1,
         mode=Mode.UP,
-        verdict=r.Verdict.DONE,
+        verdict=Verdict.DONE,
         changed=1,
         journal_head=head,
     )
@@ -122,11 +122,11 @@ async def test_an_answer_to_what_was_ordered_before_a_move_says_nothing_of_the_n
     await ledger.append("fleet", moved)
     await ledger.append("rollout-r1/reports", finished("r1", "acme", "old"))
     await project(ledger, limit)
-    assert (await expected(ledger))["acme"] == Expected()
+    assert (await expected(ledger))["acme"] == Expectation()
 
     await plan(ledger, "r2", "acme")
     await order(ledger, "r2", "acme")
     await ledger.append("rollout-r2/reports", finished("r2", "acme", "new"))
     await project(ledger, limit)
 
-    assert (await expected(ledger))["acme"] == Expected(journal_head="new")
+    assert (await expected(ledger))["acme"] == Expectation(journal_head="new")

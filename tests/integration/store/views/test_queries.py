@@ -10,10 +10,18 @@ import pytest
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import Metadata, command_id
-from ledger.contracts.registry import Expected, FailureDetail, Mode, RunLimits, Step
+from ledger.contracts.registry import Step
 from ledger.store.log.history import EventFilter
 from ledger.store.views.advance import advance, rebuild
 from ledger.store.views.tables import TABLES
+from migrations.model.attempt import (
+    Expectation,
+    Failure,
+    FailureClass,
+    Limits,
+    Mode,
+    Verdict,
+)
 from tests.integration.store.views.conftest import Ledger
 from tests.support.histories import CHECKSUM, MOMENT, connection, identity
 
@@ -27,7 +35,9 @@ KEY = """
     JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey)
     WHERE conrelid = ('ledger.' || $1)::regclass AND contype = 'p' ORDER BY attnum
 """
-FAILURE = FailureDetail(kind="sql", message="duplicate key", sqlstate="23505", file="1.sql", line=4)
+FAILURE = Failure(
+    kind=FailureClass.SQL, message="duplicate key", sqlstate="23505", file="1.sql", line=4
+)
 
 
 async def fleet_of(ledger: Ledger, *names: str) -> None:
@@ -52,7 +62,7 @@ async def plan(ledger: Ledger, rollout: str, *names: str, version: str = "1") ->
         in_flight=4,
         budget=e.Budget(percent=2.5),
         when_spent=e.WhenSpent.ROLLBACK,
-        limits=RunLimits(),
+        limits=Limits(),
         expiry_s=60.0,
         deadline_s=600.0,
     )
@@ -79,8 +89,8 @@ async def order(ledger: Ledger, rollout: str, database: str, version: str = "1")
         mode=Mode.UP,
         steps=(Step(version=version, checksum=CHECKSUM),),
         connection=connection(1),
-        expected=Expected(),
-        limits=RunLimits(),
+        expected=Expectation(),
+        limits=Limits(),
         expires_at=MOMENT,
         deadline_at=MOMENT,
     )
@@ -93,10 +103,10 @@ async def run(
     rollout: str,
     database: str,
     version: str = "1",
-    failure: FailureDetail | None = None,
+    failure: Failure | None = None,
 ) -> None:
     command = await order(ledger, rollout, database, version)
-    verdict = r.Verdict.FAILED if failure else r.Verdict.DONE
+    verdict = Verdict.FAILED if failure else Verdict.DONE
     done: r.Report = r.MigrationApplied(
         database=database,
         command=command,
@@ -159,10 +169,10 @@ async def test_the_fleet_is_listed_with_what_the_next_order_expects(ledger: Ledg
     acme, bolt = await ledger.models.fleet()
 
     assert acme.record.connection == connection(1)
-    assert acme.record.expected == Expected(identity=identity(3), journal_head="head")
+    assert acme.record.expected == Expectation(identity=identity(3), journal_head="head")
     assert (acme.server_version, acme.record.labels) == (180000, {"tier": "gold"})
-    assert bolt.record.expected == Expected()
-    assert await ledger.models.expected(["bolt"]) == {"bolt": Expected()}
+    assert bolt.record.expected == Expectation()
+    assert await ledger.models.expected(["bolt"]) == {"bolt": Expectation()}
 
 
 async def test_a_rollout_is_shown_with_its_databases_by_wave_and_state(ledger: Ledger) -> None:

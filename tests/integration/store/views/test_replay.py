@@ -22,8 +22,7 @@ from ledger.contracts.events import (
     RolloutStarted,
     WaveOpened,
 )
-from ledger.contracts.registry import Mode
-from ledger.contracts.reports import AttemptFinished, Event, Verdict
+from ledger.contracts.reports import AttemptFinished, Event
 from ledger.domain.rollout import fold
 from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.store.log.log import NewEvent
@@ -31,6 +30,7 @@ from ledger.store.views.advance import advance, catch_up, rebuild
 from ledger.store.views.columns import to_state
 from ledger.store.views.replay import Difference, DifferenceKind, Replayed, replay
 from ledger.store.views.tables import ROLLOUT_DATABASE, TABLES
+from migrations.model.attempt import Mode, Verdict
 from tests.integration.store.views.conftest import Ledger
 from tests.integration.store.views.test_queries import fleet_of, order, plan
 from tests.support.histories import MOMENT, Move, Story, connection

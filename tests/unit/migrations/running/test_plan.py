@@ -6,8 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
+from migrations.model.attempt import Epoch, Failure, FailureClass, Mode
 from migrations.model.migration import Direction, Migration, Options, Section
-from migrations.model.work import Epoch, Failure, Mode, StepResult, Work
+from migrations.model.work import StepResult, Work
 from migrations.running.plan import Execute, Halt, Known, StepDecision, half_done, plan
 from migrations.target.entries import RESOLVE, Entry, State
 
@@ -59,19 +60,19 @@ def test_what_was_rolled_back_is_applied_again() -> None:
 
 
 def test_a_failure_of_an_earlier_command_does_not_stop_a_new_one() -> None:
-    failed = entry(State.FAILED, failure=Failure("sql", "x"))
+    failed = entry(State.FAILED, failure=Failure(FailureClass.SQL, "x"))
     assert isinstance(decided(Mode.UP, failed)[0], Execute)
 
 
 def test_a_failure_of_the_same_command_is_repeated() -> None:
-    failed = entry(State.FAILED, failure=Failure("sql", "x"), command=COMMAND)
+    failed = entry(State.FAILED, failure=Failure(FailureClass.SQL, "x"), command=COMMAND)
     (decision,) = decided(Mode.UP, failed)
     assert isinstance(decision, Known)
-    assert decision.outcome.failure == Failure("sql", "x")
+    assert decision.outcome.failure == Failure(FailureClass.SQL, "x")
 
 
 def test_a_failure_in_doubt_stops_until_a_person_settles_it() -> None:
-    doubtful = entry(State.FAILED, failure=Failure("in_doubt", "x"))
+    doubtful = entry(State.FAILED, failure=Failure(FailureClass.IN_DOUBT, "x"))
     (decision,) = decided(Mode.UP, doubtful)
     assert isinstance(decision, Halt)
     assert decision.failure.kind == "in_doubt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -10,12 +11,7 @@ import pytest
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import Metadata, Recorded
-from ledger.contracts.registry import (
-    Connection,
-    DatabaseIdentity,
-    FailureDetail,
-    Mode,
-)
+from ledger.contracts.registry import Connection
 from ledger.domain.belief import NOTHING, TAUGHT, Belief
 from ledger.domain.fleet import DatabaseRecord
 from ledger.store.views.projection import (
@@ -28,10 +24,11 @@ from ledger.store.views.projection import (
 )
 from ledger.store.views.rows import AppliedRow, FleetRow, OrderRow
 from ledger.store.views.versions import SPEAKING
+from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OLD, COMMAND = UUID(int=1), UUID(int=2)
-IDENTITY = DatabaseIdentity(uuid=UUID(int=2), system_identifier="7", database_oid=5)
+IDENTITY = Identity(uuid=UUID(int=2), system_identifier="7", database_oid=5)
 HERE = Connection(host="db-1", dbname="app", user="migrator", password="env:P")
 ACME = DatabaseRecord("acme", "main", HERE)
 ORDERED = Belief(command=COMMAND, unanswered=True)
@@ -80,7 +77,7 @@ def skipped(command: UUID = COMMAND, direction: str = "up") -> r.MigrationSkippe
     )
 
 
-def finished(verdict: r.Verdict, head: str | None = "abc") -> r.AttemptFinished:
+def finished(verdict: Verdict, head: str | None = "abc") -> r.AttemptFinished:
     return r.AttemptFinished(
         database="acme",
         command=COMMAND,
@@ -97,7 +94,7 @@ def test_an_event_belongs_to_the_history_of_every_database_it_names() -> None:
         "acme",
         "bolt",
     )
-    assert databases_of(finished(r.Verdict.DONE)) == ("acme",)
+    assert databases_of(finished(Verdict.DONE)) == ("acme",)
     assert databases_of(e.RolloutStarted(rollout="r1")) == ()
 
 
@@ -121,11 +118,9 @@ def test_a_reinstated_database_is_to_be_learned_again() -> None:
     assert believed(e.DatabaseReinstated(database="acme"), known, "fleet") == NOTHING
 
 
-@pytest.mark.parametrize(
-    "known", [None, DatabaseIdentity(**IDENTITY.model_dump() | {"database_oid": 6})]
-)
+@pytest.mark.parametrize("known", [None, replace(IDENTITY, database_oid=6)])
 def test_a_first_contact_teaches_an_identity_and_never_replaces_one(
-    known: DatabaseIdentity | None,
+    known: Identity | None,
 ) -> None:
     event = r.DatabaseIdentified(
         database="acme",
@@ -190,14 +185,14 @@ def test_a_migration_says_who_ordered_it_and_where() -> None:
 @pytest.mark.parametrize(
     ("direction", "kind", "state"),
     [
-        ("up", "sql", "failed"),
-        ("down", "sql", "rollback_failed"),
-        ("up", "in_doubt", "unknown"),
-        ("down", "in_doubt", "unknown"),
+        ("up", FailureClass.SQL, "failed"),
+        ("down", FailureClass.SQL, "rollback_failed"),
+        ("up", FailureClass.IN_DOUBT, "unknown"),
+        ("down", FailureClass.IN_DOUBT, "unknown"),
     ],
 )
 def test_a_failure_leaves_a_migration_as_far_as_it_is_known(
-    direction: str, kind: str, state: str
+    direction: str, kind: FailureClass, state: str
 ) -> None:
     event = r.MigrationFailed(
         database="acme",
@@ -205,7 +200,7 @@ def test_a_failure_leaves_a_migration_as_far_as_it_is_known(
         version="1",
         direction=direction,
         checksum="c",
-        failure=FailureDetail(kind=kind, message="no"),
+        failure=Failure(kind=kind, message="no"),
     )
 
     assert said(event).state == state
@@ -219,7 +214,7 @@ def test_events_of_a_rollout_that_was_never_planned_change_no_rollout() -> None:
 
 
 def test_a_projection_asks_for_every_row_that_it_then_touches() -> None:
-    events = [told(applied()), told(finished(r.Verdict.DONE), 51)]
+    events = [told(applied()), told(finished(Verdict.DONE), 51)]
 
     keys = keys_of(events)
 
@@ -233,7 +228,7 @@ def test_a_row_that_was_loaded_and_not_touched_is_not_written() -> None:
     projection = knowing()
     assert projection.fleet.changed() == []
 
-    projection.take(told(finished(r.Verdict.DONE)))
+    projection.take(told(finished(Verdict.DONE)))
 
     assert [key for key, _ in projection.fleet.changed()] == ["acme"]
     assert projection.orders.changed() == []

@@ -1,0 +1,47 @@
+"""Where an event stands in the log and who may say it: what each class of events states itself."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+OPERATOR_ROLE = "ledger_operator"
+SERVICE_ROLE = "ledger_service"
+
+_ID = "[A-Za-z0-9._-]{1,100}"
+
+
+class Stream(StrEnum):
+    """A kind of stream, by the form of its name; `<id>` is a rollout's or a check's."""
+
+    FLEET = "fleet"
+    BUNDLES = "bundles"
+    ROLLOUT = "rollout-<id>"
+    ROLLOUT_REPORTS = "rollout-<id>/reports"
+    CHECK = "check-<id>"
+    CHECK_REPORTS = "check-<id>/reports"
+    LEDGER = "ledger"
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression, of PostgreSQL as of Python, for the whole name of such a stream."""
+        return f"^{self.value.replace('<id>', _ID)}$"
+
+
+REPORT_STREAMS = (Stream.ROLLOUT_REPORTS, Stream.CHECK_REPORTS)
+"""What agents report, beside the decisions that it answers."""
+
+
+class Author(StrEnum):
+    """Who may say that something happened."""
+
+    PERSON = "person"
+    """Whoever asks something of the ledger, under an operator's role."""
+    LEDGER = "ledger"
+    """The leading process, which draws the consequences."""
+    AGENT = "agent"
+    """Whoever works on databases; the leading process takes it into the log, word for word."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The database roles that may append it."""
+        return (OPERATOR_ROLE, SERVICE_ROLE) if self is Author.PERSON else (SERVICE_ROLE,)

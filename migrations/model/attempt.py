@@ -1,0 +1,207 @@
+"""The words of one attempt on one database, said once for all three packages.
+
+Frozen dataclasses and enums without secrets: events of the ledger hold them as they are, agents
+hand them on, and the journal of a database keeps them (ops/decisions/0016-one-vocabulary.md).
+
+```
+ordered      Mode · Adoption · Resolution · Limits · Expectation · Epoch
+answered     Verdict · Failure (a FailureClass) · Identity · AdoptedMigration
+looked at    DatabasePlace · Rights · Backup
+```
+
+What is said here is stored for ever: a field is added with a default, and never changes its sense.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from migrations.errors import FailureClass as FailureClass
+
+OID_END = 2**32
+"""PostgreSQL's object ids are below it."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Epoch:
+    """The fence of an order, leadership term and log position: a target refuses a lower one."""
+
+    term: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class DatabasePlace:
+    """Which database of which server: what two addresses of one database have in common."""
+
+    system_identifier: str
+    """From `pg_control_system()`; a string, because it does not fit a JSON number."""
+    database_oid: int
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what is no object id."""
+        _check_oid(self.database_oid)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a database is: its server, its place there, and the UUID that its journal was given.
+
+    A physical clone that has not diverged has the same identity.
+    """
+
+    uuid: UUID
+    system_identifier: str
+    """From `pg_control_system()`; a string, because it does not fit a JSON number."""
+    database_oid: int
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what is no object id."""
+        _check_oid(self.database_oid)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """What the ledger believes of a target when it orders; `None` fields are not checked."""
+
+    identity: Identity | None = None
+    journal_head: str | None = None
+
+
+class Mode(StrEnum):
+    """What a command asks for."""
+
+    UP = "up"
+    """Apply the steps in order; what is applied already is skipped."""
+    DOWN = "down"
+    """Undo the steps in order, whoever applied them; what is not applied is skipped."""
+    ROLLBACK = "rollback"
+    """Undo, newest first, exactly what this rollout applied, half-done steps included."""
+    ADOPT = "adopt"
+    """Take over what another tool, or a person, says is applied; no migration runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What an adoption rests on.
+
+    `source` is the name of a tool, `auto` to look for the table of any, or `baseline`. With
+    `through`, everything up to that version counts as applied, by a person's word. `table` is for a
+    history that does not have its tool's usual name. `accept_missing` takes over rows that no file
+    belongs to; without it they are refused.
+    """
+
+    source: str = "auto"
+    through: str = ""
+    table: str = ""
+    accept_missing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptedMigration:
+    """A version that an adoption has in the journal; its checksum is empty where it has no file."""
+
+    version: str
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A person's word on a migration whose state no probe could settle; evidence in the journal."""
+
+    version: str
+    applied: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How patient a run is; a section's own options win over these."""
+
+    lock_timeout_s: float = 2.0
+    """Per statement; short, because a waiting ALTER blocks every reader behind it."""
+    statement_timeout_s: float = 0.0
+    """0 means none: a migration may take hours."""
+    retry_budget: int = 10
+    """Retries of the whole transaction after 55P03, 40P01 or 40001."""
+    retry_for_s: float = 300.0
+    advisory_wait_s: float = 300.0
+    """How long to poll for another migrator's advisory lock."""
+
+
+class Verdict(StrEnum):
+    """How an attempt ended."""
+
+    DONE = "done"
+    """Everything asked for holds now (also when there was nothing to do)."""
+    FAILED = "failed"
+    REFUSED = "refused"
+    """Nothing was tried: stale epoch, wrong identity or head, pooler, foreign owner, clocks."""
+    EXPIRED = "expired"
+    """It came too late to be started, and had not been."""
+    CANCELLED = "cancelled"
+    """It was taken back before it had an effect."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something failed, without tenant data.
+
+    `message` has the quoted values of SQLSTATE classes 22 and 23 masked; DETAIL, HINT and CONTEXT
+    are never kept.
+    """
+
+    kind: FailureClass
+    message: str
+    sqlstate: str | None = None
+    statement: str | None = None
+    """Normalised text of the statement that failed (literals masked)."""
+    file: str | None = None
+    line: int | None = None
+    blocker: str | None = None
+    """Who held the lock: pid, state and age, without query text."""
+
+    def shortened(self, statement_max_chars: int) -> Failure:
+        """The same with no more of the statement than this, and a sign where the rest was."""
+        statement = self.statement
+        if statement is None or len(statement) <= statement_max_chars:
+            return self
+        return replace(self, statement=statement[:statement_max_chars] + " …")
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What the connecting user may do in a database."""
+
+    create_schema: bool
+    """The journal's, which the user itself makes."""
+    create_in_target: bool
+    """As the role that migrations run as, if there is one; `False` if the user cannot take it."""
+    superuser: bool
+    """The user itself, whatever the role."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """What a data migration has saved in a database, as a look finds it; sizes in bytes.
+
+    Without `keep_until` it stays for good; `due` says that its declared period is over.
+    """
+
+    version: str
+    table: str
+    source: str
+    columns: tuple[str, ...]
+    made_at: datetime
+    keep_until: datetime | None
+    bytes: int
+    due: bool = False
+    rows: int | None = None
+
+
+def _check_oid(oid: int) -> None:
+    if not 0 <= oid < OID_END:
+        raise ValueError(f"{oid} is no object id of PostgreSQL: they are 0 to {OID_END - 1}")
