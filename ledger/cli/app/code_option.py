@@ -25,6 +25,7 @@ ShellOption = Annotated[
     typer.Option(
         "--allow-shell",
         help="With --allow-code: psql scripts may also start programs and read files.",
+        rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
 

@@ -224,7 +224,7 @@ async def test_an_overtaken_command_that_is_delivered_again_is_answered_as_it_wa
     again = [desk.cancel(command), command] if how == "cancelled" else [command]
     async with inside.agent(desk.pool):
         if how == "nothing to do":
-            other_rollout = changed(before, rollout="another")
+            other_rollout = changed(before, rollout=f"another-{desk.rollout}")
             await desk.send(other_rollout, files=files)
             await desk.finished(other_rollout)
         await desk.send(*again, files=files)

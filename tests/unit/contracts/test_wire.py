@@ -19,7 +19,7 @@ from ledger.contracts.events import RolloutAborted
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.messages import Message, Received
 from ledger.contracts.reports import AttemptStarted
-from ledger.contracts.topics import CHUNK_BYTES, CONTENT, HEARTBEATS, REPORTS
+from ledger.contracts.topics import CANCELS, CHUNK_BYTES, CONTENT, HEARTBEATS, REPORTS
 from ledger.contracts.wire import (
     addressee,
     decode_chunk,
@@ -59,7 +59,8 @@ DECODERS: list[Callable[[Received], object]] = [
 ]
 HEADER_NAMES = [
     "ce_type", "ce_id", "ce_subject", "ce_source", "ledger_metadata", "ledger_position",
-    "ledger_recorded_at", "ledger_recorded_by", "ledger_stream_version", "sha256", "index", "count",
+    "ledger_recorded_at", "ledger_recorded_by", "ledger_stream_version", "ledger_pool", "sha256",
+    "index", "count",
 ]  # fmt: skip
 HEADER_VALUES = st.one_of(
     st.binary(max_size=40),
@@ -183,6 +184,11 @@ def test_an_order_for_another_database_than_its_key_says_is_unknown(command: Com
     message = replace(received(encode_command(command)), key="bolt")
     with pytest.raises(UnknownMessage, match="the key"):
         decode_command(message)
+
+
+def test_a_cancellation_says_its_pool_on_whichever_topic_it_comes() -> None:
+    message = replace(received(encode_command(CANCEL)), topic=CANCELS)
+    assert decode_command(message) == CANCEL
 
 
 def test_an_abort_that_cancels_nothing_takes_nothing_back() -> None:
