@@ -12,9 +12,10 @@ PIP     = $(PYTHON) -m pip install --disable-pip-version-check
 # Wheels only: what building from sources needs is not in the list, and would run here unverified.
 # On a platform without a wheel (postgast on an Intel Mac): make demo WHEELS=
 WHEELS ?= --only-binary :all:
-HASHED  = $(PIP) --require-hashes $(WHEELS) --requirement
+# The list is complete: nothing is looked for beside it, and in the end pip checks that nothing lacks.
+HASHED  = $(PIP) --require-hashes --no-deps $(WHEELS) --requirement
 # What is installed is from the list, so nothing else is fetched for the checkout itself.
-ITSELF  = $(PIP) --no-deps --no-build-isolation --editable .
+ITSELF  = $(PIP) --no-deps --no-build-isolation --editable . && $(PYTHON) -m pip check
 TIMES  := $(VENV)/times
 TESTS  := unit conformance integration security acceptance
 # Most tests wait for a server more than they compute; each worker has servers of its own.
