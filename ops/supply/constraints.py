@@ -1,11 +1,11 @@
 """`make constraints`: every version that is installed, with the SHA-256 of each of its files.
 
-The file stands in order of need. What stands above a heading needs nothing of what stands below it,
-so that pip can be given the file up to there: an image gets the first part, the demo the first three.
+The file stands in order of need: what stands above a heading needs nothing of what stands below it,
+so that pip can be given the file up to there. An image gets the first part, the demo the first three.
 
-Versions stay as they are unless an upgrade is asked for or pyproject.toml no longer allows them. The
-hashes are those that the package index gives: of the wheels of every platform and Python, and of the
-sources. No address is written.
+Versions stay as they are unless an upgrade is asked for, or pyproject.toml no longer allows them.
+The hashes are those that the package index gives: of the wheels for every platform and Python, and
+of the sources. No address is written.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 FILE = ROOT / "constraints.txt"
 
 HEADER = """\
-# Every version that is installed, with the SHA-256 of each of its files. Written by `make constraints`.
+# Every version that is installed, with the SHA-256 of each of its files: by `make constraints`.
 # What stands above a heading needs nothing of what stands below it.
 """
 
@@ -93,7 +93,7 @@ def composed(before: str, upgrades: Sequence[str], everything: bool) -> str:
 
 
 def _resolved(extras: Sequence[str], building: bool, chosen: Path, options: list[str]) -> str:
-    """Resolve for every platform and every Python that we support; `chosen` is read and rewritten."""
+    """Resolve for every platform and Python that we support; `chosen` is read and rewritten."""
     builds = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]
     answer = subprocess.run(
         [
