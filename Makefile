@@ -22,7 +22,7 @@ TESTS  := unit conformance integration security acceptance
 WORKERS ?= 4
 PYTEST  = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: help demo test check docs constraints venv clean
+.PHONY: help demo test check docs constraints licences sbom venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -40,6 +40,14 @@ docs: $(VENV)/.development
 # Which versions are installed, and their hashes. UPGRADE="name name" takes their newest, UPGRADE=all everything's.
 constraints: $(VENV)/.development
 	@$(PYTHON) -m ops.supply.constraints $(if $(UPGRADE),--upgrade $(filter-out all,$(UPGRADE)))
+
+# Whether everything that is installed may be used under Apache-2.0.
+licences: $(VENV)/.development
+	@$(PYTHON) -m ops.supply.licences
+
+# What the program consists of, as CycloneDX, in build/.
+sbom: $(VENV)/.development
+	@$(PYTHON) -m ops.supply.sbom
 
 # One part of the checks or tests: its title, its command. Says how long it took, here and at the end.
 define part
@@ -65,6 +73,7 @@ check: $(VENV)/.development
 	$(call part,format,$(VENV)/bin/ruff format --check .)
 	$(call part,types,$(VENV)/bin/mypy ledger agents migrations tests ops)
 	$(call part,import rules,$(VENV)/bin/lint-imports --no-cache)
+	$(call part,licences,$(PYTHON) -m ops.supply.licences > /dev/null)
 	$(call part,documents,$(PYTHON) -m pytest -q tests/unit/test_docs.py)
 
 # What differs between server releases shows in these; the tests above ran on the newest one.

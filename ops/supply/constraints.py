@@ -1,7 +1,7 @@
 """`make constraints`: every version that is installed, with the SHA-256 of each of its files.
 
 The file stands in order of need: what stands above a heading needs nothing of what stands below it,
-so that pip can be given the file up to there. An image gets the first part, the demo the first three.
+so that pip can be given the file up to there: the first part for an image, three for the demo.
 
 Versions stay as they are unless an upgrade is asked for, or pyproject.toml no longer allows them.
 The hashes are those that the package index gives: of the wheels for every platform and Python, and
