@@ -18,9 +18,12 @@ HASHED  = $(PIP) --require-hashes --no-deps $(WHEELS) --requirement
 ITSELF  = $(PIP) --no-deps --no-build-isolation --editable . && $(PYTHON) -m pip check
 TIMES  := $(VENV)/times
 TESTS  := unit conformance integration security acceptance
-# Most tests wait for a server more than they compute; each worker has servers of its own.
+# Most tests wait for a server more than they compute; each worker has servers of its own. Acceptance
+# tests start whole sets of programs, whose clocks more than two at once would starve on two cores.
 WORKERS ?= 4
-PYTEST  = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist worksteal
+ACCEPTANCE_WORKERS ?= $(if $(filter file,$(origin WORKERS)),2,$(WORKERS))
+workers = $(if $(filter acceptance,$(1)),$(ACCEPTANCE_WORKERS),$(WORKERS))
+pytest  = $(PYTHON) -m pytest --numprocesses $(call workers,$(1)) --dist worksteal
 
 .PHONY: help demo test check docs constraints licences sbom venv clean
 .DEFAULT_GOAL := help
@@ -62,9 +65,9 @@ endef
 
 test: check
 	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(FETCH)))
-	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(PYTEST) tests/$(folder))$(newline))
+	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(call pytest,$(folder)) tests/$(folder))$(newline))
 	$(if $(LEDGER_TEST_PG),$(call left_out,$(OLDEST),LEDGER_TEST_PG names the server),$(call \
-	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(PYTEST) $(ON_OLDEST)))
+	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(call pytest) $(ON_OLDEST)))
 	@echo; echo "── everything passed; how long each part took:"; cat $(TIMES)
 
 check: $(VENV)/.development
