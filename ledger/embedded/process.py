@@ -16,9 +16,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import SystemRandom
 
 LOOPBACK = "127.0.0.1"
 """Embedded servers listen here and nowhere else."""
+
+LISTENING_PORTS = range(20_000, 32_768)
+"""Linux gives ports from 32,768 on to outgoing connections, macOS from 49,152 on."""
 
 STOP_TIMEOUT_S = 20.0
 """How long a server may take to stop when asked, before it is killed."""
@@ -40,12 +44,20 @@ class Account:
 
 
 def free_ports(count: int) -> list[int]:
-    """Find `count` different TCP ports of the loopback address that nobody listens on."""
+    """Find `count` different TCP ports of the loopback address that nobody listens on.
+
+    They lie below those that systems give to outgoing connections: one of these cannot take a port
+    between here and the start of the server that it is for. Raises OSError when there are too few.
+    """
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        found: list[int] = []
+        for port in SystemRandom().sample(LISTENING_PORTS, len(LISTENING_PORTS)):
+            with suppress(OSError):
+                stack.enter_context(socket.socket()).bind((LOOPBACK, port))
+                found.append(port)
+            if len(found) == count:
+                return found
+        raise OSError(f"{len(found)} ports are free of {LISTENING_PORTS}, and {count} are needed")
 
 
 class ServerProcess:

@@ -1,8 +1,7 @@
-"""The Compose file: a loader of the Compose specification accepts it, and it says what it must."""
+"""The Compose file: the Compose specification's schema accepts it, and it says what it must."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -22,35 +21,116 @@ from tests.support.programs import misunderstood
 
 ROOT = Path(__file__).parents[2]
 
-NO_ENGINE = "#!/bin/sh\necho 'podman version 5.0.0'\n"
-"""The loader asks its container engine for a version before it reads the file; nothing is run."""
+COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "ops/docker/Dockerfile"
+
+MEMORY = "/tmp"  # noqa: S108 - where programs write, in a container of their own.
+
+VARIABLE = re.compile(r"\$\{(?P<name>\w+):-(?P<otherwise>[^}]*)\}")
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    engine = tmp_path_factory.mktemp("engine") / "podman"
-    engine.write_text(NO_ENGINE)
-    engine.chmod(0o755)
+def loaded() -> dict[str, Any]:
+    return given(POSTGRES_PASSWORD="given")
+
+
+def given(**variables: str) -> dict[str, Any]:
+    """The file as it is read where these variables are set."""
+    text = VARIABLE.sub(
+        lambda found: variables.get(found["name"], found["otherwise"]), COMPOSE.read_text()
+    )
+    assert "$" not in text
+    content = yaml.safe_load(text)
+    assert isinstance(content, dict)
+    return content
+
+
+def refused(file: Path) -> str:
+    """What the Compose specification's own schema has against a file; nothing if it fits."""
     answer = subprocess.run(
         [
-            *(str(Path(sys.executable).with_name("podman-compose")), "--podman-path", str(engine)),
-            *("--file", str(ROOT / "docker-compose.yml"), "config"),
+            *(sys.executable, "-m", "check_jsonschema"),
+            *("--builtin-schema", "vendor.compose-spec", str(file)),
         ],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "POSTGRES_PASSWORD": "given"},
     )
-    assert answer.returncode == 0, answer.stderr
-    content = yaml.safe_load(answer.stdout)
-    assert isinstance(content, dict)
-    return content
+    return answer.stdout + answer.stderr if answer.returncode else ""
 
 
 def environment(loaded: dict[str, Any], service: str) -> dict[str, str]:
     variables = loaded["services"][service]["environment"]
     assert isinstance(variables, dict)
     return variables
+
+
+def test_the_specification_accepts_it() -> None:
+    assert refused(COMPOSE) == ""
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("services: {a: {image: x, read_onyl: true}}", "read_onyl"),
+        ("services: {a: {image: x, cap_drop: ALL}}", "cap_drop"),
+        ("services: {a: {image: x, depends_on: {b: {condition: service_ready}}}}", "service_ready"),
+    ],
+)
+def test_the_specification_refuses_what_is_misspelt(tmp_path: Path, wrong: str, named: str) -> None:
+    file = tmp_path / "docker-compose.yml"
+    file.write_text(wrong)
+    assert named in refused(file)
+
+
+def test_no_container_has_or_gains_a_right_of_roots_that_it_does_not_need(
+    loaded: dict[str, Any],
+) -> None:
+    starts_as_root = {"database", "tenants"}
+    for name, service in loaded["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert ("cap_add" in service) == (name in starts_as_root), name
+        assert "privileged" not in service, name
+
+
+def test_only_the_broker_may_write_beside_its_programs(loaded: dict[str, Any]) -> None:
+    services = loaded["services"].items()
+    assert [name for name, service in services if not service["read_only"]] == ["kafka"]
+    assert all(service["tmpfs"][0] == MEMORY for _, service in services)
+
+
+def test_every_image_from_elsewhere_can_be_pinned_by_its_digest() -> None:
+    digest = "@sha256:" + "0" * 64
+    pinned = given(POSTGRES_IMAGE=f"a{digest}", KAFKA_IMAGE=f"b{digest}", PYTHON_IMAGE=f"c{digest}")
+    for service in pinned["services"].values():
+        bases = [service["image"], *service.get("build", {}).get("args", {}).values()]
+        assert all(base.endswith(digest) for base in bases if base != "migration-ledger")
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    assert set(bases) == {"${PYTHON_IMAGE}"}
+
+
+def test_whatever_stays_is_asked_whether_it_is_well(loaded: dict[str, Any]) -> None:
+    asked = re.findall(r"(?:then|else) (ledger[^;]*);", DOCKERFILE.read_text())
+    assert [each.split()[0] for each in asked] == ["ledger-agent", "ledger"]
+    assert [misunderstood(each.split()) for each in asked] == [None, None]
+    for name, service in loaded["services"].items():
+        ends = service["image"] == "migration-ledger" and name in ("schema", "fleet")
+        ours = service["image"] == "migration-ledger" and not ends
+        assert service.get("healthcheck", {}).get("disable", False) == ends, name
+        assert ours or "healthcheck" in service, name
+
+
+def test_the_image_does_not_run_as_root_and_holds_only_what_the_list_names() -> None:
+    lines = DOCKERFILE.read_text().replace("\\\n", " ").splitlines()
+    (user,) = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert int(user) > 0
+    installs = re.findall(r"pip install ([^&]*)", "\n".join(lines))
+    assert len(installs) == 3
+    assert all("--no-deps" in each for each in installs)
+    fetched = [each for each in installs if "--requirement" in each]
+    assert len(fetched) == 2
+    assert all("--require-hashes" in each for each in fetched)
 
 
 def test_it_has_two_postgresql_servers_a_broker_the_ledger_and_two_agents(

@@ -86,3 +86,15 @@ def test_on_a_given_server_the_oldest_release_is_left_out_in_sight(machine: Path
     commands = make(machine, "--dry-run", "test", LEDGER_TEST_PG="postgresql://a@db/x").stdout
     assert "LEDGER_TEST_PG_RELEASE=14" not in commands
     assert "migrations on PostgreSQL 14: left out, LEDGER_TEST_PG names the server" in commands
+
+
+@pytest.mark.parametrize(
+    ("given", "units", "acceptance"),
+    [({}, 4, 2), ({"WORKERS": "1"}, 1, 1), ({"ACCEPTANCE_WORKERS": "3"}, 4, 3)],
+)
+def test_fewer_acceptance_tests_run_at_once_unless_another_number_is_given(
+    machine: Path, given: dict[str, str], units: int, acceptance: int
+) -> None:
+    commands = make(machine, "--dry-run", "test", **given).stdout
+    assert f"--numprocesses {units} --dist worksteal tests/unit" in commands
+    assert f"--numprocesses {acceptance} --dist worksteal tests/acceptance" in commands

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 
-from ledger.embedded.process import ServerProcess, free_ports
+import pytest
+
+from ledger.embedded.process import LISTENING_PORTS, LOOPBACK, ServerProcess, free_ports
 
 SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
 
@@ -27,6 +30,23 @@ def start(process: ServerProcess, folder: Path) -> None:
 
 def test_free_ports_are_different() -> None:
     assert len(set(free_ports(20))) == 20
+
+
+def test_no_outgoing_connection_is_given_a_port_that_a_server_will_listen_on() -> None:
+    with socket.socket() as outgoing:
+        outgoing.bind((LOOPBACK, 0))
+        given: int = outgoing.getsockname()[1]
+    assert given not in LISTENING_PORTS
+    assert set(free_ports(50)) <= set(LISTENING_PORTS)
+
+
+def test_a_port_where_somebody_listens_is_not_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, free = free_ports(2)
+    monkeypatch.setattr("ledger.embedded.process.LISTENING_PORTS", (taken, free))
+    with socket.create_server((LOOPBACK, taken)):
+        assert free_ports(1) == [free]
+        with pytest.raises(OSError, match="1 ports are free"):
+            free_ports(2)
 
 
 def test_a_stopped_server_has_no_process_id(tmp_path: Path) -> None:
