@@ -44,6 +44,7 @@ from migrations.model.migration import (
 from migrations.sql.classify import enum_value_used
 from migrations.sql.psql_script import included, open_transaction, referenced
 from migrations.sql.psql_shell import reaches_out
+from migrations.sql.refusals import script_refusal
 
 NO_OPTIONS = Options()
 ROLE_REMEDY = (
@@ -184,6 +185,8 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
     filled = fill(
         body.text, reading.variables, file=body.file, first_line=body.line, pattern=body.placeholder
     )
+    if refused := script_refusal(filled.filled):
+        raise ForbiddenSqlError(body.file, body.line, refused.problem, refused.remedy) from None
     taken = referenced(filled.filled, reading.variables)
     # Blank lines in front make psql count lines as the file has them.
     text = "\n" * (body.line - 1) + filled.filled

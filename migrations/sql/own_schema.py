@@ -19,7 +19,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from migrations.sql.grammar import Word, tree, words_of
+from migrations.sql.grammar import Word, parse, tree, words_of
 
 JOURNAL_SCHEMA = "migration_ledger"
 """The schema of the journal in a tenant's database."""
@@ -93,8 +93,16 @@ def acts_on_role(node: Message, text: str, logins: Iterable[str]) -> bool:
     return any(_program_acts(body, known) for _, body in _bodies(node))
 
 
+@lru_cache(maxsize=_KEPT)
+def statement_acts_on_role(text: str, logins: frozenset[str]) -> bool:
+    """As `acts_on_role`, for the text of one statement that was read before."""
+    if not _ABOUT_ROLES.search(text):
+        return False
+    return any(acts_on_role(one.node, text, logins) for one in parse(text))
+
+
 def script_acts_on_role(text: str, logins: Iterable[str]) -> bool:
-    """As `acts_on_role`, for a statement or a psql script that was not taken apart."""
+    """As `acts_on_role`, for a psql script that was not taken apart."""
     return _program_acts(text, frozenset(logins))
 
 
@@ -125,8 +133,7 @@ def _program_acts(code: str, known: frozenset[str], depth: int = 0) -> bool:
     if found is None or depth == _DEEPEST:
         return True
     own = known | _OWN
-    spelled = [one.value for one in found if one.is_name]
-    mentions_own = any(one in own for one in spelled)
+    mentions_own = any(one.value in (own if one.is_name else known) for one in found)
     for statement in _statements(found):
         if _words_act(statement, own):
             return True

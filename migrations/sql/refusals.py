@@ -16,7 +16,13 @@ from typing import Any
 from migrations.model.migration import StatementKind
 from migrations.sql.classify import reindexes_concurrently
 from migrations.sql.grammar import RawStatement, descend, plpgsql, tree, words
-from migrations.sql.own_schema import JOURNAL_SCHEMA, acts_on_role, touches_journal
+from migrations.sql.own_schema import (
+    JOURNAL_SCHEMA,
+    acts_on_role,
+    names_schema,
+    script_acts_on_role,
+    touches_journal,
+)
 
 _LOCK_REMEDY = (
     "Leave it out: it can drop the lock that keeps other migrators away; "
@@ -80,6 +86,10 @@ class StatementRefusal:
     line: int = 0
 
 
+JOURNAL_REFUSAL = StatementRefusal(f"names our own schema {JOURNAL_SCHEMA}", _JOURNAL_REMEDY)
+ROLE_REFUSAL = StatementRefusal("changes the role that the migration runs as", _ROLE_REMEDY)
+
+
 def refusal(
     statement: RawStatement, text: str, kind: StatementKind, verify: bool, foreign: bool = False
 ) -> StatementRefusal | None:
@@ -105,15 +115,15 @@ def refusal(
 def _protected(node: Any, text: str) -> StatementRefusal | None:
     """What a migration stands on: in no format, and not in what it defines or runs either."""
     if touches_journal(node, text):
-        return StatementRefusal(f"names our own schema {JOURNAL_SCHEMA}", _JOURNAL_REMEDY)
-    return role_refusal(node, text, ())
+        return JOURNAL_REFUSAL
+    return ROLE_REFUSAL if acts_on_role(node, text, ()) else None
 
 
-def role_refusal(node: Any, text: str, logins: Iterable[str]) -> StatementRefusal | None:
-    """Why a statement must not run as one of `logins`, which it would change or drop."""
-    if acts_on_role(node, text, logins):
-        return StatementRefusal("changes the role that the migration runs as", _ROLE_REMEDY)
-    return None
+def script_refusal(text: str) -> StatementRefusal | None:
+    """As `refusal`, of a psql script that the grammar cannot take apart, as far as words tell."""
+    if names_schema(text):
+        return JOURNAL_REFUSAL
+    return ROLE_REFUSAL if script_acts_on_role(text, ()) else None
 
 
 def _transaction_control(node: Any, text: str) -> StatementRefusal | None:
