@@ -42,7 +42,6 @@ __all__ = [
     "parse",
     "plpgsql",
     "relations",
-    "semicolons",
     "tokens",
     "tree",
     "words",
@@ -197,17 +196,12 @@ def masked(sql: str, spans: list[tuple[int, int]]) -> list[str]:
     return pieces
 
 
-def semicolons(sql: str) -> list[int] | None:
-    """Character offsets of the semicolons outside of literals and comments; grammar not needed.
-
-    `None` when a literal or comment is not closed.
-    """
-    return _marks(sql, tree.Token.ASCII_59)
-
-
 def colons(sql: str) -> list[int]:
-    """Character offsets of the single colons outside of literals and comments, as `semicolons`."""
-    return _marks(sql, tree.Token.ASCII_58) or []
+    """Character offsets of the single colons outside of literals and comments.
+
+    None when a literal or comment is not closed.
+    """
+    return [one.start for one in tokens(sql) or () if one.kind == tree.Token.ASCII_58]
 
 
 def enclosed(sql: str) -> list[tuple[int, int]]:
@@ -219,14 +213,6 @@ def enclosed(sql: str) -> list[tuple[int, int]]:
     found = [token for token in tokens if token.token in _ENCLOSED]
     ends = _characters(sql, [at for token in found for at in (token.start, token.end)])
     return list(zip(ends[::2], ends[1::2], strict=True))
-
-
-def _marks(sql: str, mark: int) -> list[int] | None:
-    try:
-        tokens = postgast.scan(sql).tokens
-    except postgast.PgQueryError:
-        return None
-    return _characters(sql, [token.start for token in tokens if token.token == mark])
 
 
 def _characters(sql: str, offsets: list[int]) -> list[int]:
