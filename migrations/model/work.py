@@ -15,6 +15,7 @@ from uuid import UUID
 
 from migrations.model.clocks import Clock
 from migrations.model.migration import Direction, Language, Migration, Statement
+from migrations.printable import escaped
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -210,6 +211,12 @@ class Failure:
     line: int | None = None
     blocker: str | None = None
     """Who held the lock: pid, state and age, without query text."""
+
+    def __post_init__(self) -> None:
+        """Whatever a server or a module said is one line that nothing in it can break."""
+        object.__setattr__(self, "message", escaped(self.message))
+        if self.blocker is not None:
+            object.__setattr__(self, "blocker", escaped(self.blocker))
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ _SERVER_WIDE_REMEDY = (
 )
 _JOURNAL_REMEDY = (
     "Leave it out: the schema holds the proof of what ran here, and belongs to no migration; "
-    "`ledger db history` shows it, and `ledger db remove-journal` takes it away"
+    "`ledger db status` shows it, and `ledger db remove-journal` takes it away"
 )
 _ROLE_REMEDY = (
     "Run it by hand or with your provisioning tool: the migrating role would not come back, and "
