@@ -24,6 +24,8 @@ from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
 from ledger.settings import SettingsError, SharedSettings, load_shared
 from migrations.gc_tuning import settle_memory
+from migrations.log_lines import PrintableFormatter
+from migrations.printable import escaped
 
 SERVICE = "migration-ledger-agent"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
@@ -184,7 +186,8 @@ async def _check(shared: SharedSettings, urls: list[str], password: str | None) 
     try:
         async for finding in look(bus, settings, urls, password):
             fine = fine and finding.fine
-            typer.echo(f"{'ok' if finding.fine else 'FAILED':6}  {finding.what}: {finding.said}")
+            said = f"{'ok' if finding.fine else 'FAILED':6}  {finding.what}: {finding.said}"
+            typer.echo(escaped(said))
     finally:
         if bus is not None:
             await bus.close()
@@ -214,10 +217,12 @@ def _guarded(work: Callable[[], Coroutine[Any, Any, AgentExitCode]], debug: bool
 
 
 def _say(text: str, code: AgentExitCode) -> AgentExitCode:
-    typer.echo(f"ledger-agent: {text}", err=True)
+    typer.echo(escaped(f"ledger-agent: {text}", lines=True), err=True)
     return code
 
 
 def _log(debug: bool) -> None:
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, stream=sys.stderr, force=True)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     telemetry.set_log_levels(logging.DEBUG if debug else logging.INFO)

@@ -29,6 +29,8 @@
         ├── LockUnavailable       another migrator holds the target's lock
         ├── LockLost              the lock or the journal's head is not ours any more
         ├── JournalNotOurs        a long entry needs room that only the journal's owner can make
+        ├── JournalTouched        a migration wrote to our journal, or altered it
+        ├── RoleChanged           a migration is to change the role that it runs as
         ├── TransactionEnded      a script ended the transaction that guards it
         ├── DataRefused           a data migration does not fit the table, or its own checks
         ├── VerifyFailed          a Verify section found the change not to hold
@@ -282,6 +284,18 @@ class LockLost(RunError):
 
 class JournalNotOurs(RunError):
     """A long entry needs room that only the journal's owner can make; nothing was written."""
+
+    kind = FailureClass.SQL
+
+
+class JournalTouched(RunError):
+    """A migration wrote to our journal, or altered it; all of it was rolled back."""
+
+    kind = FailureClass.SQL
+
+
+class RoleChanged(RunError):
+    """A migration is to change the role that it runs as; nothing of it was run."""
 
     kind = FailureClass.SQL
 

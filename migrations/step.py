@@ -16,6 +16,7 @@ from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Migration
 from migrations.model.work import StepOutcome, StepResult
+from migrations.running.own_role import refuse_own_role
 from migrations.running.plan import Execute, Halt, repeated
 from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
@@ -66,6 +67,7 @@ async def stop_step(target: Target, stop: Halt) -> StepOutcome:
 
 async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
     try:
+        refuse_own_role(target.settings, run)
         run = await cleaned(target, run)
         entry = await _way_of(run)(target, run)
         return _done(run, entry)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import valid_pool
 from ledger.domain.refusals import InvalidDatabase, LiteralPassword
+from migrations.printable import PROBLEM, is_safe
 
 ID_LENGTH = 200
 """Longest id, in characters; it stands in keys, file names of secrets and span attributes."""
@@ -25,7 +26,6 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}")
 _REFERENCE = re.compile(
     r"env:[A-Za-z_{][A-Za-z0-9_{}]*|file:[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?"
 )
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def check_id(database: str) -> None:
@@ -93,7 +93,9 @@ def check_connection(database: str, connection: Connection) -> None:
 
 def check_password(database: str, password: str | None) -> None:
     """Raise `LiteralPassword` for anything but a reference; none at all is fine (peer, certs)."""
-    if password is not None and not _REFERENCE.fullmatch(password):
+    if password is None:
+        return
+    if not _REFERENCE.fullmatch(password) or not is_safe(password):
         raise LiteralPassword(database)
 
 
@@ -108,15 +110,17 @@ def _check_host(database: str, host: str) -> None:
             "looks like a connection string; write host, port, dbname and user one by one, "
             "and the password as env:NAME or file:PATH",
         )
-    if _UNPRINTABLE.search(host) or " " in host:
-        raise InvalidDatabase(database, "host", "holds spaces or control characters; remove them")
+    if " " in host:
+        raise InvalidDatabase(database, "host", "holds spaces; remove them")
+    if not is_safe(host):
+        raise InvalidDatabase(database, "host", f"{PROBLEM}; remove them")
 
 
 def _check_name(database: str, field: str, name: str, *, empty_allowed: bool) -> None:
     if not name and not empty_allowed:
         raise InvalidDatabase(database, field, "is empty; write its name")
-    if _UNPRINTABLE.search(name):
-        raise InvalidDatabase(database, field, "holds control characters; remove them")
+    if not is_safe(name):
+        raise InvalidDatabase(database, field, f"{PROBLEM}; remove them")
     if len(name.encode()) > NAME_BYTES:
         raise InvalidDatabase(
             database, field, f"is longer than PostgreSQL's {NAME_BYTES} bytes; shorten it"

@@ -42,7 +42,6 @@ from migrations.running.telemetry import statement_span
 from migrations.running.transactional import begin, commit, final_entry
 from migrations.running.verify_section import verify
 from migrations.sql.literals import bind
-from migrations.target import journal
 from migrations.target.entries import NewEntry
 from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
@@ -168,7 +167,7 @@ def _as_owner(course: BackfillRun, sql: str) -> str:
 
 def _end(course: BackfillRun, page: Page) -> str:
     """Deferred constraints, then the guarded row that says how far it went."""
-    return f"{journal.statement('settle')};\n{moved_to(course, page)}"
+    return f"{course.target.settling()};\n{moved_to(course, page)}"
 
 
 def _went_on(course: BackfillRun, page: Page) -> None:

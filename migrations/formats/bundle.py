@@ -25,6 +25,7 @@ from migrations.gc_tuning import without_collector
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.phases import check_units
 from migrations.model.version import NAME_REMEDY
+from migrations.printable import PROBLEM, escaped, is_safe
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def _loaded(paths: Sequence[Path], format: str | None, reading: Reading) -> Bund
         ]
         migrations = in_one(list(zip(paths, loaded, strict=True)))
     check_units(migrations)
+    for one in migrations:
+        check_name(f"{one.version} {one.name}")
     return Bundle(tuple(migrations))
 
 
@@ -92,6 +95,8 @@ def load_files(
     reading: Reading = AS_IT_IS,
 ) -> Migration:
     """Build one migration again from its own files, as they were hashed. Raises LoadError."""
+    for part in (version, name, *(file.name for file in files)):
+        check_name(part)
     place = files[0].name if files else format
     return by_name(READERS, format, place).rebuild(version, name, files, reading)
 
@@ -111,6 +116,8 @@ class _Folder:
         self._bytes: dict[str, SourceFile] = {}
         self.place = str(path)
         self.names = sorted(_tree(path, ""))
+        for name in self.names:
+            check_name(name)
 
     def read(self, names: Sequence[str]) -> list[SourceFile]:
         """Files with their bytes, each read once. Raises LoadError."""
@@ -189,14 +196,19 @@ def _read(folder: Path, name: str) -> SourceFile:
     try:
         # Plain calls: path objects take as long as reading the file.
         path = os.path.join(folder, name)
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        kind = os.lstat(path).st_mode
+        if stat.S_ISLNK(kind):
+            path = _inside(folder, path, name)
+            kind = os.stat(path).st_mode
+        if not stat.S_ISREG(kind):
             raise FolderError(
                 name,
                 None,
                 "is named like a migration and is not a file",
                 "Rename or remove it; a symbolic link must lead to a file",
             )
-        with open(path, "rb") as file:
+        # Whatever was put in its place meanwhile is neither followed nor waited for.
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
             return SourceFile(name, file.read())
     except OSError as error:
         raise FolderError(
@@ -205,3 +217,22 @@ def _read(folder: Path, name: str) -> SourceFile:
             f"cannot be read ({error.strerror})",
             "Make it readable, or remove it",
         ) from None
+
+
+def _inside(folder: Path, path: str, name: str) -> str:
+    """Where a link leads. Raises FolderError if that is out of the folder."""
+    root, found = os.path.realpath(folder), os.path.realpath(path)
+    if os.path.commonpath((root, found)) != root:
+        raise FolderError(
+            name,
+            None,
+            "is a symbolic link that leads out of the folder",
+            "Put the file itself in its place: what is registered is sent and kept for ever",
+        )
+    return found
+
+
+def check_name(name: str) -> None:
+    """Raise FileNameError for a name that could deceive whoever reads it."""
+    if not is_safe(name):
+        raise FileNameError(escaped(name), None, f"the name {PROBLEM}", "Give it another name")

@@ -32,6 +32,8 @@ from migrations.errors import MarkerError
 from migrations.formats.markers import SectionMarker, nearest, options_of, seconds_of
 from migrations.formats.sections import Body, Built
 from migrations.model.migration import Batches, Conflict, Options, Pauses, Section, Statement
+from migrations.sql.own_schema import names_schema
+from migrations.sql.refusals import JOURNAL_REFUSAL
 from migrations.sql.statements import split
 
 BATCH_ROWS = 1000
@@ -181,6 +183,8 @@ def _batches(given: Mapping[str, str], marker: SectionMarker, file: str) -> Batc
                 f"{marker.command} without {name}=",
                 f"Write `-- +migrate {marker.command} table=users key=id`: {example} is missing",
             )
+    if names_schema(given["table"]):
+        raise MarkerError(file, marker.line, JOURNAL_REFUSAL.problem, JOURNAL_REFUSAL.remedy)
     backup, keep = _names(given.get("backup", "")), given.get("keep")
     if keep is not None and not backup:
         raise MarkerError(

@@ -85,7 +85,7 @@ def interpolated(text: str, declared: Mapping[str, str]) -> Interpolated:
     if plain is None:
         return Interpolated(text, declared)
     values = {**declared, **said.own}
-    filled = "".join(_filled(plain, values, said.used))
+    filled = "".join(_filled(plain, said, values))
     used = tuple(sorted(name for name in said.used if name in declared and name not in said.own))
     return Interpolated(filled, values, used, tuple(said.notes))
 
@@ -112,8 +112,11 @@ def _without_commands(text: str, said: _Settings) -> str | None:
     return "".join((*pieces, text[at:]))
 
 
-def _filled(text: str, values: Mapping[str, str], used: set[str]) -> Iterator[str]:
-    """The text in pieces; a plain reference becomes a placeholder, whose filling is checked."""
+def _filled(text: str, said: _Settings, values: Mapping[str, str]) -> Iterator[str]:
+    """The text in pieces; a plain reference becomes a placeholder, whose filling is checked.
+
+    What the script sets itself is its author's text, and goes in as it is.
+    """
     at = 0
     for place in colons(text):
         found = _REFERENCE.match(text, place)
@@ -122,13 +125,15 @@ def _filled(text: str, values: Mapping[str, str], used: set[str]) -> Iterator[st
         name = found["literal"] or found["identifier"] or found["plain"]
         if name not in values:
             continue
-        used.add(name)
+        said.used.add(name)
         yield text[at:place]
         at = found.end()
         if found["literal"]:
             yield quote_literal(values[name])
         elif found["identifier"]:
             yield quote_ident(values[name])
+        elif name in said.own:
+            yield values[name]
         else:
             yield f"${{{name}}}"
     yield text[at:]

@@ -30,6 +30,7 @@ from migrations.errors import (
     VariableError,
 )
 from migrations.formats import Reading
+from migrations.formats.bound_values import is_one_token
 from migrations.formats.variables import PLACEHOLDER, Reads, fill, read
 from migrations.model.migration import (
     Language,
@@ -42,8 +43,9 @@ from migrations.model.migration import (
     StatementKind,
 )
 from migrations.sql.classify import enum_value_used
-from migrations.sql.psql_script import included, open_transaction, referenced
+from migrations.sql.psql_script import bare, included, open_transaction, referenced
 from migrations.sql.psql_shell import reaches_out
+from migrations.sql.refusals import script_refusal
 
 NO_OPTIONS = Options()
 ROLE_REMEDY = (
@@ -164,7 +166,7 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
     """The text as a psql script, if a person allowed that. Raises PsqlScriptError.
 
     Placeholders are filled as anywhere; psql is given the variables that it knows by `:name`.
-    Raises VariableError for a value that splits.
+    Raises VariableError for a value that does not fit.
     """
     if body.verify:
         raise error
@@ -184,7 +186,17 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
     filled = fill(
         body.text, reading.variables, file=body.file, first_line=body.line, pattern=body.placeholder
     )
+    if refused := script_refusal(filled.filled):
+        raise ForbiddenSqlError(body.file, body.line, refused.problem, refused.remedy) from None
     taken = referenced(filled.filled, reading.variables)
+    for name, value in taken:
+        if name in bare(filled.filled) and not is_one_token(value):
+            raise VariableError(
+                body.file,
+                body.line,
+                f"the value of variable {name} is more than one literal or one name",
+                f"Write :'{name}' or :\"{name}\" in the script, or give it one word",
+            ) from None
     # Blank lines in front make psql count lines as the file has them.
     text = "\n" * (body.line - 1) + filled.filled
     program = Program(Language.PSQL, body.file, text, variables=taken)

@@ -7,9 +7,10 @@ literals, comments and bodies of functions. `{{.OTP}}`, `${…}` or `$$` in a JS
 unless somebody declares a variable of that name. An undeclared placeholder that stands where SQL
 cannot be read without it is refused by its name.
 
-A value may hold anything that leaves the statements as they are. One that begins, ends or swallows
-a statement is refused: the list of statements is the same whatever the values are. Checksums are
-taken from the file's own bytes, and lines are those of the file, also behind a value of many lines.
+A value is one literal or one name, or a part of one, never more (see `bound_values` beside this):
+what the statements are, and which tokens they have, is the same whatever the values are. Checksums
+are taken from the file's own bytes, and lines are those of the file, also behind a value of many
+lines.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from migrations.errors import LoadError, SqlSyntaxError, VariableError
+from migrations.formats.bound_values import first_unbound
 from migrations.model.migration import Statement
-from migrations.sql.grammar import semicolons
 from migrations.sql.statements import Script, script, split
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.:-]*"
@@ -31,11 +32,6 @@ PLACEHOLDER = re.compile(
     rf"\$\{{(?P<shell>{NAME})\}}|\{{\{{[ \t]*\.?(?P<braces>{NAME})[ \t]*\}}\}}"
 )
 """What looks like a placeholder."""
-
-_NEUTRAL = "x"
-"""Stands in for every value when the statements are counted without them."""
-_LEXICAL = re.compile(r"""[;'"$\\\n]|--|/\*""")
-"""What can change where a statement ends."""
 
 
 class Reads(NamedTuple):
@@ -117,7 +113,10 @@ def fill(
     first_line: int = 1,
     pattern: re.Pattern[str] = PLACEHOLDER,
 ) -> Filled:
-    """`sql` with the declared placeholders filled. Raises VariableError for a value that splits."""
+    """`sql` with the declared placeholders filled.
+
+    Raises VariableError for a value that does not fit.
+    """
     found = list(pattern.finditer(sql))
     if not found:
         return Filled(sql, (), (), ())
@@ -127,8 +126,7 @@ def fill(
     if not known:
         return Filled(sql, (), left, ())
     filled = _joined(sql, known, [values[_name(match)] for match in known])
-    if any(_LEXICAL.search(values[name]) for name in names):
-        _refuse_splitting(sql, known, values, file, first_line)
+    _refuse_unbound(sql, known, values, file, first_line)
     return Filled(filled, names, left, tuple(_longer(sql, known, values)))
 
 
@@ -168,56 +166,25 @@ def _longer(
             yield line + added, added
 
 
-def _refuse_splitting(
+def _refuse_unbound(
     sql: str,
     known: Sequence[re.Match[str]],
     values: Mapping[str, str],
     file: str,
     first_line: int,
 ) -> None:
-    """Refuse the first value that does not leave the ends of statements where they are.
-
-    They are found by the scanner, which needs no valid SQL, once with a neutral word in the place
-    of every value and once with the values; both must find the same ones.
-    """
-    neutral = [_NEUTRAL] * len(known)
-    wanted = _ends(sql, known, neutral)
-    tried = list(neutral)
-    for index, match in enumerate(known):
-        tried[index] = values[_name(match)]
-        unreadable = wanted is None and _LEXICAL.search(tried[index])
-        if unreadable or _ends(sql, known, tried) != wanted:
-            name = _name(match)
-            raise VariableError(
-                file,
-                first_line + sql.count("\n", 0, match.start()),
-                f"the value of variable {name} changes where statements begin and end",
-                "Give it a value that is a part of one statement, and write statements in the file",
-            )
-
-
-def _ends(
-    sql: str, known: Sequence[re.Match[str]], values: Sequence[str]
-) -> tuple[int, ...] | None:
-    """Offsets in `sql` of the semicolons, -1 for those inside a value; `None` if unreadable."""
-    found = semicolons(_joined(sql, known, values))
-    if found is None:
-        return None
-    spans, shift = [], 0
-    for match, value in zip(known, values, strict=True):
-        start = match.start() + shift
-        shift += len(value) - (match.end() - match.start())
-        spans.append((start, start + len(value), shift))
-    starts = [start for start, _, _ in spans]
-    return tuple(_origin(at, spans, starts) for at in found)
-
-
-def _origin(at: int, spans: Sequence[tuple[int, int, int]], starts: Sequence[int]) -> int:
-    index = bisect_right(starts, at) - 1
-    if index < 0:
-        return at
-    _, end, shift = spans[index]
-    return -1 if at < end else at - shift
+    """Refuse the first value that is more than one literal or one name in its place."""
+    places = [match.span() for match in known]
+    unbound = first_unbound(sql, places, [values[_name(match)] for match in known])
+    if unbound is not None:
+        match = known[unbound]
+        raise VariableError(
+            file,
+            first_line + sql.count("\n", 0, match.start()),
+            f"the value of variable {_name(match)} is more than one literal or one name",
+            "Give it one number, one name or one quoted text, or what stays inside of the quotes "
+            "around it, and write everything else in the file",
+        )
 
 
 def _explained(

@@ -20,6 +20,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from migrations.errors import FailureClass as FailureClass
+from migrations.printable import escaped
 
 OID_END = 2**32
 """PostgreSQL's object ids are below it."""
@@ -163,6 +164,12 @@ class Failure:
     line: int | None = None
     blocker: str | None = None
     """Who held the lock: pid, state and age, without query text."""
+
+    def __post_init__(self) -> None:
+        """Whatever a server or a module said is one line that nothing in it can break."""
+        object.__setattr__(self, "message", escaped(self.message))
+        if self.blocker is not None:
+            object.__setattr__(self, "blocker", escaped(self.blocker))
 
     def shortened(self, statement_max_chars: int) -> Failure:
         """The same with no more of the statement than this, and a sign where the rest was."""

@@ -26,6 +26,8 @@ from migrations.model.migration import Statement, StatementKind
 from migrations.running.retry import StatementFailed, failed_at
 from migrations.running.telemetry import statement_span
 from migrations.sql.literals import quote_ident
+from migrations.sql.own_schema import JOURNAL_SCHEMA, statement_acts_on_role
+from migrations.sql.refusals import JOURNAL_REFUSAL, ROLE_REFUSAL
 from migrations.sql.statements import split
 from migrations.target.session import (
     DRIVER_ERRORS,
@@ -140,6 +142,15 @@ class GuardedConnection:
         named = f"{schema_name}.{table_name}" if schema_name else table_name
         kind = StatementKind.TRANSACTIONAL
         statement = Statement(text, self._line(), kind, f"COPY {named}")
+        if schema_name == JOURNAL_SCHEMA:
+            raise self._refused(
+                ForbiddenSqlError(
+                    self._stage.file,
+                    statement.line,
+                    JOURNAL_REFUSAL.problem,
+                    JOURNAL_REFUSAL.remedy,
+                )
+            )
         connection = self._stage.connection
         return await self._send(
             statement,
@@ -214,6 +225,11 @@ class GuardedConnection:
                     f"{statement.summary} CONCURRENTLY in a Python module",
                     "Write it in a SQL file of its own, which knows how to clean up after a crash",
                 )
+            )
+        names = (self._stage.settings.user, self._stage.settings.role)
+        if statement_acts_on_role(statement.text, frozenset(name for name in names if name)):
+            raise self._refused(
+                ForbiddenSqlError(file, line, ROLE_REFUSAL.problem, ROLE_REFUSAL.remedy)
             )
         if self._stage.in_transaction and statement.kind is StatementKind.OUTSIDE:
             raise self._refused(

@@ -37,7 +37,7 @@ from migrations.errors import InDoubt
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
-from migrations.running.retry import StatementFailed
+from migrations.running.retry import StatementFailed, failed_at
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.password_file import password_lines
@@ -47,7 +47,7 @@ from migrations.target.session import (
     ConnectionSettings,
     milliseconds,
 )
-from migrations.target.target import Target
+from migrations.target.target import Target, is_touched, journal_touched
 
 APPLICATION_NAME = "migration-ledger psql"
 """What `pg_stat_activity` shows."""
@@ -62,6 +62,7 @@ _CLOSING = """
 SET SESSION AUTHORIZATION DEFAULT;
 SET ROLE NONE;
 SET LOCAL search_path TO pg_catalog;
+{untouched};
 {entry};
 """
 _SERVER_ERROR = re.compile(
@@ -93,7 +94,7 @@ async def _in_one_transaction(
     target: Target, run: Execute, program: Program, started: float
 ) -> None:
     entry = _done(run, started)
-    closing = _CLOSING.format(entry=target.entry_for_elsewhere(entry))
+    closing = _CLOSING.format(untouched=target.untouched(), entry=target.entry_for_elsewhere(entry))
     code, said = await _psql(target, run.section.options, program, closing)
     if await target.written_elsewhere(entry):
         return
@@ -103,6 +104,8 @@ async def _in_one_transaction(
             "what ends it early or switches ON_ERROR_STOP off out of the script, look at the "
             "database, then settle the migration with `ledger resolve`"
         )
+    if is_touched(said):
+        raise failed_at(journal_touched(), None)
     raise _failed(program, said)
 
 

@@ -32,6 +32,8 @@ __all__ = [
     "TOO_DEEP",
     "GrammarError",
     "RawStatement",
+    "Token",
+    "Word",
     "colons",
     "definition_names",
     "descend",
@@ -40,9 +42,10 @@ __all__ = [
     "parse",
     "plpgsql",
     "relations",
-    "semicolons",
+    "tokens",
     "tree",
     "words",
+    "words_of",
 ]
 
 _LITERALS = frozenset(
@@ -57,8 +60,9 @@ _LITERALS = frozenset(
 )
 _NODE = tree.Node.DESCRIPTOR
 _COMMENTS = frozenset({tree.Token.SQL_COMMENT, tree.Token.C_COMMENT})
+_TEXTS = frozenset({tree.Token.SCONST, tree.Token.USCONST})
 _MASKED = _LITERALS | _COMMENTS
-_ENCLOSED = _COMMENTS | {tree.Token.SCONST, tree.Token.USCONST}
+_ENCLOSED = _COMMENTS | _TEXTS
 
 _LEAVES = frozenset(
     {
@@ -126,6 +130,23 @@ class RawStatement(NamedTuple):
     end: int
 
 
+class Word(NamedTuple):
+    """A token as it is meant: a name in the case that counts, the value of a text constant."""
+
+    value: str
+    is_name: bool = False
+    is_text: bool = False
+
+
+class Token(NamedTuple):
+    """A token where it stands; `start` and `end` are character offsets."""
+
+    kind: int
+    start: int
+    end: int
+    reserved: bool
+
+
 def parse(sql: str) -> list[RawStatement]:
     """Parse a whole script once. Raises GrammarError."""
     try:
@@ -175,17 +196,12 @@ def masked(sql: str, spans: list[tuple[int, int]]) -> list[str]:
     return pieces
 
 
-def semicolons(sql: str) -> list[int] | None:
-    """Character offsets of the semicolons outside of literals and comments; grammar not needed.
-
-    `None` when a literal or comment is not closed.
-    """
-    return _marks(sql, tree.Token.ASCII_59)
-
-
 def colons(sql: str) -> list[int]:
-    """Character offsets of the single colons outside of literals and comments, as `semicolons`."""
-    return _marks(sql, tree.Token.ASCII_58) or []
+    """Character offsets of the single colons outside of literals and comments.
+
+    None when a literal or comment is not closed.
+    """
+    return [one.start for one in tokens(sql) or () if one.kind == tree.Token.ASCII_58]
 
 
 def enclosed(sql: str) -> list[tuple[int, int]]:
@@ -197,14 +213,6 @@ def enclosed(sql: str) -> list[tuple[int, int]]:
     found = [token for token in tokens if token.token in _ENCLOSED]
     ends = _characters(sql, [at for token in found for at in (token.start, token.end)])
     return list(zip(ends[::2], ends[1::2], strict=True))
-
-
-def _marks(sql: str, mark: int) -> list[int] | None:
-    try:
-        tokens = postgast.scan(sql).tokens
-    except postgast.PgQueryError:
-        return None
-    return _characters(sql, [token.start for token in tokens if token.token == mark])
 
 
 def _characters(sql: str, offsets: list[int]) -> list[int]:
@@ -232,6 +240,68 @@ def words(sql: str) -> list[str]:
         for token in scanned
         if token.token not in _COMMENTS
     ]
+
+
+def tokens(sql: str) -> list[Token] | None:
+    """The tokens of a text, comments included; `None` when it cannot be taken apart."""
+    try:
+        found = postgast.scan(sql).tokens
+    except postgast.PgQueryError:
+        return None
+    starts = _characters(sql, [one.start for one in found])
+    ends = _characters(sql, [one.end for one in found])
+    return [
+        Token(one.token, start, end, one.keyword_kind == tree.RESERVED_KEYWORD)
+        for one, start, end in zip(found, starts, ends, strict=True)
+    ]
+
+
+def words_of(sql: str) -> list[Word] | None:
+    """The tokens of a text as they are meant, without comments; `None` as `tokens`."""
+    found = tokens(sql)
+    if found is None:
+        return None
+    meant: list[Word] = []
+    for index, one in enumerate(found):
+        text = sql[one.start : one.end]
+        if one.kind in (tree.Token.UIDENT, tree.Token.USCONST):
+            # The character that escapes may be named behind it.
+            behind = _uescape(sql, found[index + 1 : index + 5])
+            text += "".join(f" {sql[at.start : at.end]}" for at in behind)
+        if one.kind in _COMMENTS:
+            continue
+        if one.kind in _TEXTS:
+            meant.append(Word(_constant(text), is_text=True))
+        elif one.kind in (tree.Token.IDENT, tree.Token.UIDENT):
+            meant.append(Word(_identifier(text), is_name=True))
+        else:
+            meant.append(Word(text.lower(), is_name=text[0].isalpha()))
+    return meant
+
+
+def _uescape(sql: str, behind: list[Token]) -> list[Token]:
+    found = [one for one in behind if one.kind not in _COMMENTS][:2]
+    named = found and sql[found[0].start : found[0].end].lower() == "uescape"
+    return found if named else []
+
+
+def _constant(text: str) -> str:
+    """The value of a text constant; as it is written if the grammar refuses it."""
+    try:
+        select = postgast.parse(f"SELECT {text}").stmts[0].stmt.select_stmt
+    except (postgast.PgQueryError, DecodeError):
+        return text
+    return str(select.target_list[0].res_target.val.a_const.sval.sval)
+
+
+def _identifier(text: str) -> str:
+    if text[0] not in '"uU' or '"' not in text:
+        return text.lower()
+    try:
+        select = postgast.parse(f"SELECT 1 AS {text}").stmts[0].stmt.select_stmt
+    except (postgast.PgQueryError, DecodeError):
+        return text
+    return str(select.target_list[0].res_target.name)
 
 
 def plpgsql(statement: str) -> Any:

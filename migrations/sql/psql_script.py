@@ -57,6 +57,11 @@ def referenced(text: str, declared: Mapping[str, str]) -> tuple[tuple[str, str],
     return tuple((name, declared[name]) for name in sorted(found & (set(declared) - _PSQLS_OWN)))
 
 
+def bare(text: str) -> frozenset[str]:
+    """The variables that a script takes as they are, `:name`, and not as a literal or a name."""
+    return frozenset(match[4] for match in _REFERENCE.finditer(text) if match[4])
+
+
 def prologue(program: Program) -> str:
     """What makes the program's variables known to psql, as a script of its own."""
     return "".join(f"\\set {name} '{_escaped(value)}'\n" for name, value in program.variables)

@@ -16,6 +16,13 @@ from typing import Any
 from migrations.model.migration import StatementKind
 from migrations.sql.classify import reindexes_concurrently
 from migrations.sql.grammar import RawStatement, descend, plpgsql, tree, words
+from migrations.sql.own_schema import (
+    JOURNAL_SCHEMA,
+    acts_on_role,
+    names_schema,
+    script_acts_on_role,
+    touches_journal,
+)
 
 _LOCK_REMEDY = (
     "Leave it out: it can drop the lock that keeps other migrators away; "
@@ -41,6 +48,14 @@ _VERIFY_REMEDY = (
 _SERVER_WIDE_REMEDY = (
     "Run it by hand or with your provisioning tool: it acts on the whole server, "
     "cannot be undone with the migration and leaves nothing to probe after a crash"
+)
+_JOURNAL_REMEDY = (
+    "Leave it out: the schema holds the proof of what ran here, and belongs to no migration; "
+    "`ledger db status` shows it, and `ledger db remove-journal` takes it away"
+)
+_ROLE_REMEDY = (
+    "Run it by hand or with your provisioning tool: the migrating role would not come back, and "
+    "every other database of the server would be cut off"
 )
 _SERVER_WIDE = {
     "createdb_stmt": "CREATE DATABASE",
@@ -71,6 +86,10 @@ class StatementRefusal:
     line: int = 0
 
 
+JOURNAL_REFUSAL = StatementRefusal(f"names our own schema {JOURNAL_SCHEMA}", _JOURNAL_REMEDY)
+ROLE_REFUSAL = StatementRefusal("changes the role that the migration runs as", _ROLE_REMEDY)
+
+
 def refusal(
     statement: RawStatement, text: str, kind: StatementKind, verify: bool, foreign: bool = False
 ) -> StatementRefusal | None:
@@ -81,6 +100,9 @@ def refusal(
     runs nothing, and to call one inside a migration is an error of the server's.
     """
     rule = _RULES.get(statement.field, _unlocks)
+    found = _protected(statement.node, text)
+    if found is not None:
+        return found
     creates = statement.field == "create_function_stmt"
     found = None if foreign and creates else rule(statement.node, text)
     if found is None and kind is StatementKind.OUTSIDE:
@@ -88,6 +110,20 @@ def refusal(
     if found is None and verify:
         found = _changes_in_verify(statement.node, text)
     return found
+
+
+def _protected(node: Any, text: str) -> StatementRefusal | None:
+    """What a migration stands on: in no format, and not in what it defines or runs either."""
+    if touches_journal(node, text):
+        return JOURNAL_REFUSAL
+    return ROLE_REFUSAL if acts_on_role(node, text, ()) else None
+
+
+def script_refusal(text: str) -> StatementRefusal | None:
+    """As `refusal`, of a psql script that the grammar cannot take apart, as far as words tell."""
+    if names_schema(text):
+        return JOURNAL_REFUSAL
+    return ROLE_REFUSAL if script_acts_on_role(text, ()) else None
 
 
 def _transaction_control(node: Any, text: str) -> StatementRefusal | None:

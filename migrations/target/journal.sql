@@ -232,6 +232,45 @@ CASE WHEN pg_catalog.texteq(pg_catalog.current_setting('migration_ledger.transac
      THEN CASE WHEN pg_catalog.pg_advisory_unlock(:lock_key)
                THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN :head END END END
 
+-- name: untouched
+-- Before an entry that follows statements of others: they have not written to the journal, nor altered
+-- it, by whatever way, a trigger or a computed name. Whoever did holds a lock on it until the transaction
+-- ends, and nothing but a rollback, which undoes the deed, gives it back. Reading is no deed, nor is
+-- ANALYZE of the whole database. Its own statement, because the entry's own lock is taken before its
+-- values are computed. It fails by asking for a setting that nobody has.
+SELECT pg_catalog.current_setting('migration_ledger.journal_was_touched')
+FROM pg_catalog.pg_lock_status() AS l
+WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
+    AND l.relation = pg_catalog.to_regclass('migration_ledger.journal')
+    AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareUpdateExclusiveLock')
+
+-- name: untouched_since_met
+-- As `untouched`, where the transaction itself has written this target's first entry, and perhaps made
+-- the journal, and so holds locks of its own. It counts changed rows; and the table is as it was when the
+-- entry was written: no later row about it in the catalog, and the file that it was made with; or, where
+-- it is older, none of the locks that altering it takes.
+SELECT pg_catalog.current_setting('migration_ledger.journal_was_touched')
+FROM pg_catalog.pg_class AS c
+WHERE c.oid = pg_catalog.to_regclass('migration_ledger.journal')
+    AND (pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
+            + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) > 0
+        OR c.relhastriggers OR c.relhasrules OR c.relrowsecurity OR c.relkind <> 'r'
+        OR 1 <> (SELECT pg_catalog.count(*) FROM migration_ledger.journal AS j
+                 WHERE j.target = :target
+                    AND CASE WHEN j.xmin = c.xmin
+                        THEN c.cmin::text::int8 <= j.cmin::text::int8
+                            AND pg_catalog.pg_relation_filenode(c.oid) = c.oid
+                            AND NOT EXISTS (
+                                SELECT FROM pg_catalog.pg_attribute AS a
+                                WHERE a.attrelid = c.oid AND (a.xmin <> j.xmin
+                                    OR a.cmin::text::int8 > j.cmin::text::int8))
+                        ELSE NOT EXISTS (
+                            SELECT FROM pg_catalog.pg_lock_status() AS l
+                            WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
+                                AND l.relation = c.oid AND l.mode IN (
+                                    'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'
+                                )) END))
+
 -- name: index_by_table
 -- The index of this name in the schema of the table as the search_path finds it. What another role
 -- builds is hidden from a role without pg_read_all_stats, but not that it builds, nor its locks.

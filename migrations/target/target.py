@@ -11,9 +11,10 @@ with `commit`, whose entry is refused by the database unless
 
 - the marker is there: the script has not ended our transaction,
 - the lock is held by this very session,
-- its number is free: nobody has written to the journal since this session read it.
+- its number is free: nobody has written to the journal since this session read it,
+- the statements before it have left the journal alone (`untouched` in `journal.sql`).
 
-The last one is the fence. Whoever works on a target commits an entry with a higher epoch before it
+The number is the fence. Whoever works on a target commits an entry with a higher epoch before it
 reports, if only `visited`; so an order that was overtaken finds its number taken. It also lets this
 session tell by what it has read and written that a command has one entry per migration, direction
 and step. The journal has an entry exactly when the effect is there.
@@ -28,7 +29,14 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from migrations.errors import JournalNotOurs, LockLost, RunError, StaleEpoch, TransactionEnded
+from migrations.errors import (
+    JournalNotOurs,
+    JournalTouched,
+    LockLost,
+    RunError,
+    StaleEpoch,
+    TransactionEnded,
+)
 from migrations.model.attempt import Epoch, Identity, Limits
 from migrations.model.migration import Options
 from migrations.model.work import Observer, OutsideChange, Work
@@ -129,7 +137,17 @@ class Target:
         """
         if not self.connection.is_in_transaction():
             raise transaction_ended()
-        await self._write(f"{statement('settle')};\n{self._record_sql(entry)};\nCOMMIT", entry)
+        await self._write(f"{self.settling()};\n{self._record_sql(entry)};\nCOMMIT", entry)
+
+    def settling(self) -> str:
+        """What stands between the statements of a migration and the row that says they are done."""
+        return f"{statement('settle')};\n{self.untouched()}"
+
+    def untouched(self) -> str:
+        """The statement that fails if those before it in the transaction touched the journal."""
+        if self._meeting is None:
+            return statement("untouched")
+        return statement("untouched_since_met", target=self.work.target)
 
     async def record(self, entry: NewEntry, *, first: str = "") -> None:
         """Write an entry in a transaction of its own, in one round trip. Raises as `commit`.
@@ -240,9 +258,14 @@ class Target:
             raise await self.broken_guard() from None
         except asyncpg.UndefinedTableError as error:
             await self.rollback()
-            if self.met or JOURNAL_SCHEMA not in str(error):
+            if JOURNAL_SCHEMA not in str(error):
                 raise
-            raise transaction_ended() from None
+            raise journal_touched() if self.met else transaction_ended() from None
+        except asyncpg.UndefinedObjectError as error:
+            await self.rollback()
+            if not is_touched(str(error)):
+                raise
+            raise journal_touched() from None
         except asyncpg.InsufficientPrivilegeError as error:
             await self.rollback()
             if statement("long_entries") not in sql or "journal" not in str(error):
@@ -341,6 +364,20 @@ def transaction_ended() -> TransactionEnded:
         "it may be committed; take COMMIT, ROLLBACK and RESET ALL out of it, look at the "
         "database, and settle the migration "
         "with `ledger resolve`"
+    )
+
+
+def is_touched(message: str) -> bool:
+    """Whether the server's message is that of `untouched`."""
+    return f"{JOURNAL_SCHEMA}.journal_was_touched" in message
+
+
+def journal_touched() -> JournalTouched:
+    """The refusal of a migration that wrote to our journal, or altered it."""
+    return JournalTouched(
+        f"the migration, or a trigger that it set off, changed {JOURNAL_SCHEMA}.journal, which "
+        "belongs to no migration; all of it is rolled back; find what names the journal, also by a "
+        "computed name or in a trigger's function, and take it out"
     )
 
 

@@ -26,6 +26,8 @@ from ledger.cli.app.flags import Flags
 from ledger.cli.app.help_page import Arranged
 from ledger.cli.app.option_groups import flattened, gathered
 from ledger.cli.app.output import say
+from migrations.log_lines import PrintableFormatter
+from migrations.printable import PROBLEM, escaped, is_safe
 
 if TYPE_CHECKING:
     from ledger.runtime import Ledger
@@ -52,7 +54,19 @@ class LedgerCommand(Arranged, TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, with what had another name under its name of today."""
+        for before, argument in zip(["", *args], args, strict=False):
+            _refuse_unsafe(before, argument)
         return super().parse_args(ctx, [_name_of_today(argument) for argument in args])
+
+
+def _refuse_unsafe(before: str, argument: str) -> None:
+    """Refuse an argument that could deceive whoever reads it in the record; it is not repeated."""
+    option = argument if argument.startswith("--") else before
+    name = option.partition("=")[0]
+    # A variable's value is a part of SQL, where lines are harmless.
+    if not is_safe(argument, lines=name == "--var"):
+        what = escaped(name) if name.startswith("-") else "an argument"
+        raise typer.BadParameter(f"{what} {PROBLEM}; write it without them")
 
 
 def _name_of_today(argument: str) -> str:
@@ -150,6 +164,8 @@ def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> 
     from ledger.telemetry import command_span, configure, set_log_levels
 
     set_log_levels(logging.WARNING)
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(PrintableFormatter())
     close = configure(SERVICE, metadata.version("migration-ledger"))
     span = command_span(_canonical(given["ctx"].command_path)) if traced else nullcontext()
     try:

@@ -22,6 +22,7 @@ import typer
 from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.output import say
 from ledger.errors import NotConfirmed, QuestionWithoutTerminal
+from migrations.printable import escaped
 
 YesOption = Annotated[
     bool,
@@ -44,9 +45,9 @@ UnaskedYesOption = Annotated[
 
 def announce(name: str, facts: Sequence[str], *, what: str = "Ledger") -> None:
     """Print what will be changed in which ledger (or other `what`), without a question."""
-    say(f"{what} {name}")
+    say(escaped(f"{what} {name}"))
     for fact in facts:
-        say(f"  {fact}")
+        say(f"  {escaped(fact)}")
 
 
 def confirm(
@@ -69,7 +70,7 @@ def confirm(
 
 
 def _typed(name: str) -> bool:
-    answer: str = typer.prompt(f"Type its name ({name}) to go ahead", err=True)
+    answer: str = typer.prompt(f"Type its name ({escaped(name)}) to go ahead", err=True)
     return answer.strip() == name
 
 

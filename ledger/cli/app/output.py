@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, assert_never
 import typer
 
 from ledger.cli.app.help_page import OUTPUT
+from migrations.printable import escaped, escaped_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -84,7 +85,7 @@ class Output:
         if not self.for_people:
             _document({"version": SHAPE_VERSION, "kind": kind, **fields})
         elif text is not None:
-            typer.echo(text)
+            typer.echo(escaped(text, lines=True))
         else:
             width = max((len(_title(key)) for key in fields), default=0)
             for key, value in fields.items():
@@ -113,13 +114,13 @@ def console(*, stderr: bool) -> Console:
 
 def say(text: str) -> None:
     """Tell the person at the terminal, on stderr."""
-    typer.echo(text, err=True)
+    typer.echo(escaped(text, lines=True), err=True)
 
 
 def _document(document: Mapping[str, Any]) -> None:
     from pydantic_core import to_json
 
-    typer.echo(to_json(document).decode())
+    typer.echo(escaped_json(to_json(document).decode()))
 
 
 def _title(key: str) -> str:
@@ -134,10 +135,13 @@ def _shown(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case Mapping():
-            return ", ".join(f"{key}={_shown(part)}" for key, part in value.items()) or "-"
+            return (
+                ", ".join(f"{escaped(str(key))}={_shown(part)}" for key, part in value.items())
+                or "-"
+            )
         case list() | tuple():
             return ", ".join(_shown(part) for part in value) or "-"
         case datetime():
             return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
         case _:
-            return str(value)
+            return escaped(str(value))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ledger.cli.app.output import console, say
 from ledger.domain.wording import IN_QUEUE
+from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -62,7 +63,7 @@ class News:
 
     def of(self, status: RolloutStatus) -> list[str]:
         """The new sentences about `status`."""
-        return [sentence for key, sentence in self._all(status) if self._new(key)]
+        return [escaped(sentence) for key, sentence in self._all(status) if self._new(key)]
 
     def _all(self, status: RolloutStatus) -> Iterator[tuple[tuple[str, ...], str]]:
         for one in status.databases:

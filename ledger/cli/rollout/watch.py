@@ -15,6 +15,7 @@ from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import WaitOptions
 from ledger.cli.app.output import Output, say
 from ledger.cli.rollout.progress import BACKWARDS, display, words
+from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.service.status import RolloutStatus
@@ -77,7 +78,7 @@ def conclude(status: RolloutStatus, output: Output) -> None:
     output.record(
         "rollout.status",
         status.document(),
-        f"rollout {status.rollout} {words(status.status)}{why}: {counts}",
+        escaped(f"rollout {status.rollout} {words(status.status)}{why}: {counts}"),
     )
     if status.status == "halted":
         rollout = status.rollout

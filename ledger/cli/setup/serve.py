@@ -11,6 +11,7 @@ import typer
 from ledger.cli.app.command import command, flags_of
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from migrations.log_lines import PrintableFormatter
 
 if TYPE_CHECKING:
     from ledger.settings import Settings
@@ -97,7 +98,9 @@ async def serve(
     """
     from ledger.runtime import serve as lead
 
-    logging.basicConfig(format=LOG_FORMAT, level=logging.WARNING, stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     settings = flags_of(ctx).load().settings
 
     def started(leader: str, term: int) -> None:

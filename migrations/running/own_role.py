@@ -1,0 +1,36 @@
+"""The role that a migration runs as, and may not change: its name is known only at run time."""
+
+from __future__ import annotations
+
+from migrations.errors import RoleChanged
+from migrations.model.migration import Language
+from migrations.running.plan import Execute
+from migrations.running.retry import failed_at
+from migrations.sql.own_schema import script_acts_on_role, statement_acts_on_role
+from migrations.target.session import ConnectionSettings
+
+
+def refuse_own_role(settings: ConnectionSettings, run: Execute) -> None:
+    """Raise StatementFailed if something that is to run changes or drops the session's own roles.
+
+    These are the login and the roles that it runs migrations as. Nothing has run then.
+    """
+    sections = [run.section, *([run.migration.verify] if run.migration.verify else ())]
+    for section in sections:
+        names = (settings.user, settings.role, section.options.role)
+        logins = frozenset(name for name in names if name)
+        for statement in section.statements:
+            if statement_acts_on_role(statement.text, logins):
+                raise failed_at(_changed(), statement)
+        program = section.program
+        # A module's statements are looked at when it sends them.
+        of_psql = program is not None and program.language is Language.PSQL
+        if program is not None and of_psql and script_acts_on_role(program.text, logins):
+            raise failed_at(_changed(), None)
+
+
+def _changed() -> RoleChanged:
+    return RoleChanged(
+        "this changes the role that the migration runs as, so nothing was run; change that role "
+        "by hand or with your provisioning tool"
+    )

@@ -1,0 +1,166 @@
+"""An author of migrations against what proves his work, and against the role that it runs as."""
+
+from __future__ import annotations
+
+import pytest
+
+from migrations.model.attempt import Verdict
+from migrations.model.migration import Migration
+from migrations.model.work import Outcome
+from tests.integration.migrations.conftest import world
+from tests.integration.migrations.world import World, migration, smuggled, users
+
+__all__ = ["world"]
+
+WHOLE = "SELECT md5(string_agg(j::text, ',' ORDER BY seq)) FROM migration_ledger.journal AS j"
+COMPUTED = "'migration_' || chr(108) || 'edger.journal'"
+
+TAMPERS = [
+    "DELETE FROM {journal}",
+    "UPDATE {journal} SET reason = 'x'",
+    "TRUNCATE {journal}",
+    "INSERT INTO {journal} (target, seq, head) VALUES ('', 99, 'forged')",
+    "ALTER TABLE {journal} ALTER note SET DEFAULT 'x'",
+    "ALTER TABLE {journal} ALTER reason TYPE text USING 'x'",
+    "ALTER TABLE {journal} ADD COLUMN more int",
+    "ALTER TABLE {journal} ENABLE ROW LEVEL SECURITY",
+    "CREATE TRIGGER t BEFORE INSERT ON {journal} EXECUTE FUNCTION "
+    "suppress_redundant_updates_trigger()",
+    "CREATE RULE r AS ON INSERT TO {journal} DO INSTEAD NOTHING",
+    "DROP TABLE {journal}",
+    "ALTER TABLE {journal} RENAME TO other",
+    "DELETE FROM {journal} WHERE seq < 3",
+]
+
+
+def hidden(tamper: str) -> str:
+    """A statement whose text spells our schema nowhere."""
+    text = tamper.replace("'", "''")
+    return f"DO $do$ BEGIN EXECUTE replace('{text}', '{{journal}}', {COMPUTED}); END $do$"
+
+
+def change(*statements: str) -> Migration:
+    """A migration that leaves a trace, with statements that the loader would refuse."""
+    return smuggled(migration("002", "SELECT 1"), "CREATE TABLE trace (a int)", *statements)
+
+
+async def refused(world: World, tampering: Migration) -> Outcome:
+    """The outcome of a migration that must leave the journal and the database as they were."""
+    assert (await world.up(users())).verdict is Verdict.DONE
+    before = await world.value(f"{WHOLE} WHERE seq <= 2")
+    outcome = await world.up(users(), tampering)
+    assert outcome.verdict is Verdict.FAILED
+    assert not await world.has("trace")
+    assert await world.value(f"{WHOLE} WHERE seq <= 2") == before
+    assert (await world.journal())[-1] == (tampering.version, "up", 0, "failed")
+    return outcome
+
+
+@pytest.mark.parametrize("tamper", TAMPERS)
+async def test_a_hidden_tamper_with_the_journal_is_rolled_back(world: World, tamper: str) -> None:
+    outcome = await refused(world, change(hidden(tamper)))
+
+    failure = outcome.steps[-1].failure
+    assert failure is not None
+    assert "migration_ledger.journal" in failure.message
+
+
+@pytest.mark.parametrize("tamper", TAMPERS)
+async def test_so_is_one_in_the_very_transaction_that_makes_the_journal(
+    world: World, tamper: str
+) -> None:
+    tampering = smuggled(users(), "CREATE TABLE trace (a int)", hidden(tamper))
+
+    outcome = await world.up(tampering)
+
+    assert outcome.verdict is Verdict.FAILED
+    assert not await world.has("trace")
+    assert await world.journal() == [("001", "up", 0, "failed")]
+
+
+async def test_a_trigger_of_an_earlier_migration_cannot_do_it_either(world: World) -> None:
+    body = "BEGIN EXECUTE 'DELETE FROM ' || " + COMPUTED + "; RETURN NULL; END"
+    trap = (
+        f"CREATE FUNCTION trap() RETURNS trigger LANGUAGE plpgsql AS $f$ {body} $f$",
+        "CREATE TRIGGER trap AFTER INSERT ON users EXECUTE FUNCTION trap()",
+    )
+    await world.up(users(), smuggled(migration("002", "SELECT 1"), *trap))
+
+    outcome = await world.up(users(), migration("003", "INSERT INTO users VALUES (1)"))
+
+    assert outcome.verdict is Verdict.FAILED
+    assert await world.value("SELECT count(*) FROM users") == 0
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+async def test_what_only_reads_it_or_analyzes_everything_may_stay(
+    world: World, stepwise: bool
+) -> None:
+    reading = f"DO $do$ BEGIN EXECUTE 'SELECT 1 FROM ' || {COMPUTED}; END $do$"
+    await world.up(users())
+    work = migration("002", f"ANALYZE;\n{reading}", stepwise=stepwise)
+
+    assert (await world.up(users(), work)).verdict is Verdict.DONE
+
+
+async def test_a_tamper_that_was_rolled_back_inside_is_none(world: World) -> None:
+    swallowed = hidden("DELETE FROM {journal}").replace(
+        " END $do$", " RAISE EXCEPTION 'no'; EXCEPTION WHEN raise_exception THEN NULL; END $do$"
+    )
+    await world.up(users())
+
+    assert (await world.up(users(), change(swallowed))).verdict is Verdict.DONE
+    assert await world.has("trace")
+
+
+@pytest.mark.parametrize("tamper", ["DELETE FROM {journal}", "DROP TABLE {journal}"])
+async def test_stepwise_work_is_held_to_it_at_each_step(world: World, tamper: str) -> None:
+    await world.up(users())
+    stepping = migration("002", "SELECT 1", stepwise=True)
+
+    outcome = await world.up(users(), smuggled(stepping, hidden(tamper)))
+
+    assert outcome.verdict is Verdict.FAILED
+    assert ("001", "up", 0, "applied") in await world.journal()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER ROLE {own} PASSWORD 'stolen'",
+        'ALTER ROLE "{own}" SET search_path = public',
+        "ALTER USER {own} RENAME TO other",
+        "DROP ROLE IF EXISTS somebody, {own}",
+        "REASSIGN OWNED BY {own} TO somebody",
+        "DO $$ BEGIN ALTER ROLE {own} PASSWORD 'stolen'; END $$",
+        "DO $$ BEGIN EXECUTE 'ALTER ROLE {own} PASSWORD ''stolen'''; END $$",
+        "DO $$ BEGIN EXECUTE format('ALTER ROLE %I PASSWORD %L', '{own}', 'stolen'); END $$",
+    ],
+)
+async def test_the_login_by_its_own_name_is_not_changed(world: World, statement: str) -> None:
+    own = world.settings.user
+    changing = migration("002", f"CREATE TABLE trace (a int);\n{statement.format(own=own)}")
+    await world.up(users())
+
+    outcome = await world.up(users(), changing)
+
+    assert outcome.verdict is Verdict.FAILED
+    failure = outcome.steps[-1].failure
+    assert failure is not None
+    assert "changes the role that the migration runs as" in failure.message
+    assert failure.line == 3
+    assert not await world.has("trace")
+
+
+async def test_the_first_contact_of_a_second_target_is_held_to_it_too(world: World) -> None:
+    await world.execute("CREATE SCHEMA other")
+    await world.up(users())
+    honest = await world.up(users(), target="other")
+    await world.execute("CREATE SCHEMA third")
+    for tamper in TAMPERS:
+        tampering = smuggled(users(), "CREATE TABLE trace (a int)", hidden(tamper))
+        outcome = await world.up(tampering, target="third")
+        assert outcome.verdict is Verdict.FAILED, tamper
+
+    assert honest.verdict is Verdict.DONE
+    assert await world.value("SELECT to_regclass('third.trace') IS NULL")
