@@ -285,7 +285,7 @@ async def test_a_leader_without_its_broker_says_so(house: House) -> None:
     async with house.leading(bus=lambda broker: Shaky(broker, failures)):
 
         async def told() -> str | None:
-            beats = await recent_heartbeats(house.ledger.pool, 10.0)
+            beats = await recent_heartbeats(house.stores.pool, 10.0)
             return next((beat.body for beat in beats if beat.agent == LEADER_BEAT), None)
 
         assert '"broker": false' in await found(told, "the leader has said how it is")

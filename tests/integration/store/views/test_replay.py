@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from ledger.contracts import events as e
 from ledger.contracts.envelope import UnknownMessage
+from ledger.domain.differences import Difference, DifferenceKind, Replayed
 from ledger.store.log.log import NewEvent
 from ledger.store.views.advance import advance, catch_up, rebuild
-from ledger.store.views.replay import Difference, DifferenceKind, Replayed, replay
+from ledger.store.views.replay import replay
 from ledger.store.views.tables import TABLES
 from tests.integration.store.views.conftest import Ledger
 from tests.support.histories import Move, Story

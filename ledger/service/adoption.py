@@ -1,0 +1,85 @@
+"""What adopting another tool's history would find: the agents' answers against a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ledger.service.fleet import CheckResult, CheckRow
+
+if TYPE_CHECKING:
+    from ledger.contracts.registry import Adoption, HistoryFound
+    from ledger.contracts.reports import DatabaseInspected
+    from migrations.adoption.match import Match
+    from migrations.model.migration import Migration
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptionMatch:
+    """One database's history against the folder, or `problem`: why it could not be taken over.
+
+    `taken` and `pending` count the folder's migrations, and are `None` where nothing was matched;
+    `no_file` are rows of the history that no file stands for.
+    """
+
+    database: str
+    table: str | None = None
+    taken: int | None = None
+    pending: int | None = None
+    no_file: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def adoption_matches(
+    result: CheckResult, migrations: Sequence[Migration], adoption: Adoption
+) -> tuple[AdoptionMatch, ...]:
+    """What `adoption` would find in each database that was looked at."""
+    return tuple(_match_of(row, migrations, adoption) for row in result.rows)
+
+
+def _match_of(row: CheckRow, migrations: Sequence[Migration], adoption: Adoption) -> AdoptionMatch:
+    answer = row.look.answer
+    if answer is None:
+        return AdoptionMatch(row.database, problem="no answer")
+    if answer.failure is not None:
+        return AdoptionMatch(row.database, problem=answer.failure.message or None)
+    history, problem = _chosen(answer, adoption)
+    if history is None:
+        return AdoptionMatch(row.database, problem=problem)
+    found = _matched(history, migrations, adoption)
+    return AdoptionMatch(
+        row.database,
+        table=history.table,
+        taken=len(found.taken),
+        pending=len(found.pending),
+        no_file=tuple(row.label for row in found.unmatched),
+        notes=tuple(found.notes),
+        problem=found.problem or None,
+    )
+
+
+def _chosen(answer: DatabaseInspected, adoption: Adoption) -> tuple[HistoryFound | None, str]:
+    """The history that would be taken over, or why there is none."""
+    wanted = [one for one in answer.histories if adoption.source in ("auto", one.tool)]
+    if len(wanted) == 1:
+        return wanted[0], ""
+    if not wanted:
+        return None, "no history table was found; `ledger baseline` marks what is applied"
+    names = ", ".join(one.tool for one in wanted)
+    return None, f"several tools left a history here: {names}; say which with --from"
+
+
+def _matched(found: HistoryFound, migrations: Sequence[Migration], adoption: Adoption) -> Match:
+    from migrations.adoption.history import ForeignHistory, ForeignRow, Tool
+    from migrations.adoption.match import match
+
+    rows = tuple(
+        ForeignRow(one.version, one.name, one.below, one.repeatable, one.checksum)
+        for one in found.rows
+    )
+    history = ForeignHistory(Tool(found.tool), found.table, rows, found.count, found.problem)
+    return match(
+        history, migrations, through=adoption.through, accept_missing=adoption.accept_missing
+    )
