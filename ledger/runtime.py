@@ -18,36 +18,35 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.actor import Actor
-from ledger.contracts.envelope import Metadata
 from ledger.domain.waiting import LeadingProcess as CurrentLeader
 from ledger.errors import AnotherLeader, NotPermitted
+from ledger.service import installation
+from ledger.service.audit import AuditService
 from ledger.service.bundles import BundleService
+from ledger.service.check_report import CheckService
 from ledger.service.fleet import FleetService
+from ledger.service.fleet_status import StatusService
+from ledger.service.history import HistoryService
+from ledger.service.installation import Installation
 from ledger.service.liveness import Liveness
-from ledger.service.request_context import utc_now
 from ledger.service.rollouts import RolloutService
 from ledger.settings import Settings, Transport
-from ledger.store import install as schema
-from ledger.store.connections import Pool, close_pool, open_pool
 from ledger.store.content import ContentStore
 from ledger.store.leadership import Leadership, take, take_over
 from ledger.store.log.history import Timelines
-from ledger.store.log.log import EventLog
+from ledger.store.stores import Stores, open_stores
 from ledger.store.views.queries import ReadModels
 
 if TYPE_CHECKING:
     from agents.runtime import Agent
     from ledger.bus.port import Bus
     from ledger.leader.supervisor import Supervisor
-    from ledger.store.views.replay import Replayed
 
 HIRE_EVERY_S = 1.0
 """How soon a pool that is new in the fleet gets its agent in single-process mode."""
@@ -55,40 +54,33 @@ HIRE_EVERY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """An open ledger: its log, what can be asked of it, and what can be read."""
+    """An open ledger: what can be asked of it. What it is made of is for `stores_of` alone."""
 
     id: UUID
     name: str
-    pool: Pool
-    log: EventLog
     fleet: FleetService
     bundles: BundleService
     rollouts: RolloutService
-    reads: ReadModels
-    history: Timelines
+    checks: CheckService
+    status: StatusService
+    history: HistoryService
+    audit: AuditService
     lookout: Liveness
+    _stores: Stores = field(repr=False)
 
     async def leader(self) -> CurrentLeader | None:
         """The process that leads now, if one does."""
         return await self.lookout.leader()
 
-    async def replay(self) -> Replayed:
-        """Fold the whole log beside the live read models; what differs."""
-        from ledger.store.views.replay import replay as replayed
 
-        async with self.pool.acquire() as connection:
-            return await replayed(connection)
-
-
-async def install(settings: Settings, actor: Actor | None = None) -> schema.Installed:
+async def install(settings: Settings, actor: Actor | None = None) -> Installation:
     """Make a ledger in the database that the settings name; again is harmless."""
-    metadata = Metadata(actor=actor, occurred_at=utc_now())
-    return await schema.install(settings.ledger_url, uuid7(), metadata)
+    return await installation.install(settings.ledger_url, actor)
 
 
-async def upgrade(settings: Settings) -> schema.Installed:
+async def upgrade(settings: Settings) -> Installation:
     """Bring the ledger's schema to this program's version; again is harmless."""
-    return await schema.upgrade(settings.ledger_url)
+    return await installation.upgrade(settings.ledger_url)
 
 
 @asynccontextmanager
@@ -98,28 +90,30 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     Raises `SettingsError`, `LedgerUnreachable`, `LedgerIsStandby`, `NotInstalled` or
     `SchemaVersionMismatch`.
     """
-    pool = await open_pool(settings.ledger_url)
-    try:
-        head = await schema.check(pool)
-        log = EventLog(pool)
-        reads = ReadModels(pool)
+    async with open_stores(settings.ledger_url) as stores:
+        log, reads = stores.log, stores.reads
         fleet = FleetService(log)
-        bundles = BundleService(log, ContentStore(pool), settings.declared)
-        lookout = Liveness(pool, uses_broker=settings.transport is Transport.KAFKA)
+        bundles = BundleService(log, ContentStore(stores.pool), settings.declared)
+        lookout = Liveness(stores.pool, uses_broker=settings.transport is Transport.KAFKA)
+        rollouts = RolloutService(log, reads, fleet, bundles, lookout)
         yield Ledger(
-            id=head.ledger_id,
+            id=stores.id,
             name=settings.name,
-            pool=pool,
-            log=log,
             fleet=fleet,
             bundles=bundles,
-            rollouts=RolloutService(log, reads, fleet, bundles, lookout),
-            reads=reads,
-            history=Timelines(pool),
+            rollouts=rollouts,
+            checks=CheckService(fleet, reads),
+            status=StatusService(log, reads, fleet, lookout),
+            history=HistoryService(log, reads, Timelines(stores.pool), rollouts),
+            audit=AuditService(log, reads),
             lookout=lookout,
+            _stores=stores,
         )
-    finally:
-        await close_pool(pool)
+
+
+def stores_of(ledger: Ledger) -> Stores:
+    """What stands under a ledger's services, for whoever leads or measures; nobody asks there."""
+    return ledger._stores
 
 
 @asynccontextmanager
@@ -177,9 +171,10 @@ async def _led(
     broker = settings.broker
     local = LocalBroker()
     bus: Bus = KafkaBus(broker, f"ledger-{name}") if broker else LocalBus(local)
+    stores = stores_of(ledger)
     leader = Supervisor(
-        ledger.pool,
-        ledger.log,
+        stores.pool,
+        stores.log,
         bus,
         leadership,
         ledger=ledger.id,
@@ -191,7 +186,7 @@ async def _led(
     try:
         async with (
             only_the_first(),
-            bounded_end(ledger.pool) as ending,
+            bounded_end(stores.pool) as ending,
             asyncio.TaskGroup() as group,
         ):
             leading = group.create_task(leader.lead(name, host), name="leader")
@@ -204,7 +199,7 @@ async def _led(
                 if staff and hiring and not leading.done():
                     await staff.stop()
                     hiring.cancel()
-                    await _drained(ledger, leader, leading)
+                    await _drained(stores.reads, leader, leading)
                 ending(END_S)
                 leading.cancel()
     finally:
@@ -212,13 +207,13 @@ async def _led(
         await leadership.release()
 
 
-async def _drained(ledger: Ledger, leader: Supervisor, leading: asyncio.Task[None]) -> None:
+async def _drained(reads: ReadModels, leader: Supervisor, leading: asyncio.Task[None]) -> None:
     """Return when the last reports are in the log, and shown, or nobody is left to take them."""
 
     async def drain() -> None:
         await leader.drain()
         # Whoever may only read finds what was done here, though nobody projects afterwards.
-        await ledger.reads.caught_up()
+        await reads.caught_up()
 
     draining = asyncio.create_task(drain(), name="leader-drain")
     try:

@@ -2,37 +2,57 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from ledger.contracts.events import Purpose
 from ledger.domain.check_results import lost, problem, twins
-from ledger.service.fleet import CheckResult, CheckRow
+from ledger.service.fleet import CheckResult, CheckRow, FleetService
 from ledger.store.views.queries import ReadModels
 from ledger.store.views.rows import AppliedRow
 
 APPLIED, REGRESSED = "applied", "regressed"
+LOOK_EVERY_S = 0.3
+"""How often the answers are counted while a check runs."""
 
 
-async def problems(reads: ReadModels, result: CheckResult) -> dict[str, str]:
-    """The databases with which something is wrong, and what; the silent ones are not among them."""
-    records = {record.database: record for record in await reads.records()}
-    answers = {row.database: row.look.answer for row in result.rows if row.look.answer}
-    looks = {row.database: row for row in result.rows}
-    applied: dict[str, list[str]] = {}
-    for one in await reads.applied(list(answers)):
-        if _was_in_force(one, looks):
-            applied.setdefault(one.database, []).append(one.version)
-    doubles = twins(records.values(), answers)
-    found: dict[str, str] = {}
-    for database, answer in answers.items():
-        record = records.get(database)
-        known = record.expected.identity if record is not None else None
-        missing = lost(Purpose.CHECK, answer, applied.get(database, ()), known)
-        role = record.connection.role if record is not None else None
-        wrong = problem(answer, known, doubles.get(database), missing, role)
-        if wrong is not None:
-            found[database] = wrong
-    return found
+class CheckService:
+    """What agents answered in a check, and what that means."""
+
+    def __init__(self, fleet: FleetService, reads: ReadModels) -> None:
+        self._fleet = fleet
+        self._reads = reads
+
+    async def answers(self, check: str, timeout_s: float) -> CheckResult:
+        """What has come when the check is finished, or after `timeout_s`. Raises `UnknownCheck`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        while True:
+            result = await self._fleet.check_result(check)
+            if result.finished or loop.time() >= until:
+                return result
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def problems(self, result: CheckResult) -> Mapping[str, str]:
+        """The databases with which something is wrong, and what; silent ones are not among them."""
+        records = {record.database: record for record in await self._reads.records()}
+        answers = {row.database: row.look.answer for row in result.rows if row.look.answer}
+        looks = {row.database: row for row in result.rows}
+        applied: dict[str, list[str]] = {}
+        for one in await self._reads.applied(list(answers)):
+            if _was_in_force(one, looks):
+                applied.setdefault(one.database, []).append(one.version)
+        doubles = twins(records.values(), answers)
+        found: dict[str, str] = {}
+        for database, answer in answers.items():
+            record = records.get(database)
+            known = record.expected.identity if record is not None else None
+            missing = lost(Purpose.CHECK, answer, applied.get(database, ()), known)
+            role = record.connection.role if record is not None else None
+            wrong = problem(answer, known, doubles.get(database), missing, role)
+            if wrong is not None:
+                found[database] = wrong
+        return found
 
 
 def _was_in_force(one: AppliedRow, looks: Mapping[str, CheckRow]) -> bool:

@@ -19,12 +19,11 @@ from ledger.service.liveness import Liveness
 from ledger.service.plans import Planner, PlanOptions, PlanPreview
 from ledger.service.request_context import RequestContext, encode_request, new_id
 from ledger.service.requests import Requests
-from ledger.service.status import RolloutStatus, status_of
+from ledger.service.status import RolloutStatus, RolloutSummary, status_of, summary_of
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import BothStreams, read_both
 from ledger.store.planner_lock import exclusive
-from ledger.store.views.queries import ReadModels
-from ledger.store.views.rows import RolloutRow
+from ledger.store.views.queries import PAGE, ReadModels
 
 WATCH_EVERY_S = 0.5
 LOOK_AROUND_EVERY = 4
@@ -122,7 +121,7 @@ class RolloutService:
         """Its own status, without its databases: costs the same at any size."""
         return (await self._requests.turned(rollout))[0]
 
-    async def listed(self, rollout: str) -> RolloutRow:
+    async def listed(self, rollout: str) -> RolloutSummary:
         """The rollout as `list` has it: near its present when somebody leads, else exactly that."""
         if await self._lookout.leader() is None:
             await as_near_as_may_be(self._reads, self._log)
@@ -132,7 +131,7 @@ class RolloutService:
             row = await self._reads.rollout(rollout)
         if row is None:
             raise NoSuchRollout(rollout)
-        return row
+        return summary_of(row)
 
     async def status(self, rollout: str) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for."""
@@ -153,10 +152,11 @@ class RolloutService:
             yield status_of(state, surroundings)
             await asyncio.sleep(WATCH_EVERY_S)
 
-    async def list(self) -> Sequence[RolloutRow]:
-        """All rollouts, newest first."""
+    async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
+        """Rollouts, newest first; `before` is the `planned_position` to go on from."""
         await as_near_as_may_be(self._reads, self._log)
-        return await self._reads.rollouts()
+        rows = await self._reads.rollouts(before=before, limit=limit)
+        return [summary_of(row) for row in rows]
 
     async def current(self) -> str:
         """The only unfinished rollout. Raises `NoSuchRollout` or `SeveralRollouts`."""

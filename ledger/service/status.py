@@ -13,6 +13,7 @@ from ledger.domain.remedies import another_attempt
 from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
 from ledger.domain.waiting import Reason, Surroundings, WaitReason, waiting
 from ledger.domain.wording import failure_text
+from ledger.store.views.rows import RolloutRow
 from migrations.backfill.progress import progress_text
 
 
@@ -86,6 +87,62 @@ class RolloutStatus:
                 for wave in self.waves
             ],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutSummary:
+    """One line of the list of rollouts; `counts` are its databases by status.
+
+    `planned_position` is where the list goes on from.
+    """
+
+    rollout: str
+    status: str
+    mode: str
+    bundle: str
+    versions: tuple[str, ...]
+    selection: str
+    databases: int
+    waves: int
+    counts: Mapping[str, int]
+    planned_position: int
+    planned_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    planned_by: str
+    reason: str | None
+    ticket: str | None
+    why: str | None
+
+    def count(self, *states: str) -> int:
+        """How many databases are in one of these states."""
+        return sum(self.counts.get(state, 0) for state in states)
+
+
+def summary_of(row: RolloutRow) -> RolloutSummary:
+    """What the list has of a rollout."""
+    counts: Counter[str] = Counter()
+    for (_, state), number in row.counts.items():
+        counts[state] += number
+    return RolloutSummary(
+        rollout=row.rollout,
+        status=row.status,
+        mode=row.mode,
+        bundle=row.bundle,
+        versions=tuple(step.version for step in row.steps),
+        selection=row.selection,
+        databases=row.databases,
+        waves=row.waves,
+        counts=counts,
+        planned_position=row.planned_position,
+        planned_at=row.planned_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        planned_by=row.planned_by,
+        reason=row.reason,
+        ticket=row.ticket,
+        why=row.why,
+    )
 
 
 def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:

@@ -22,7 +22,7 @@ from ledger.contracts.reports import (
 from ledger.contracts.topics import commands_topic
 from ledger.contracts.wire import decode_command, encode_report
 from ledger.leader.supervisor import Supervisor
-from ledger.runtime import Ledger
+from ledger.runtime import Ledger, stores_of
 from ledger.store.leadership import take
 from migrations.model.attempt import Identity, Verdict
 
@@ -38,8 +38,9 @@ async def leading(ledger: Ledger, url: str) -> AsyncIterator[Agents]:
     broker = LocalBroker()
     bus = LocalBus(broker)
     leadership = await take(url, "bench", "here")
+    stores = stores_of(ledger)
     leader = Supervisor(
-        *(ledger.pool, ledger.log, bus, leadership),
+        *(stores.pool, stores.log, bus, leadership),
         ledger=ledger.id,
         resend_s=600.0,
         keeps_positions=False,

@@ -39,7 +39,7 @@ if __package__ in (None, ""):
 
 from ledger.cli.fleet.file import FleetFileEntry
 from ledger.contracts.registry import Connection
-from ledger.runtime import Ledger, install, open_ledger
+from ledger.runtime import Ledger, install, open_ledger, stores_of
 from ledger.service.plans import PlanOptions
 from ledger.service.request_context import RequestContext
 from ledger.settings.model import Settings
@@ -172,14 +172,14 @@ async def brake(url: str, rollout: str, ledger: Ledger) -> Stop:
     began = time.time()
     words, cpu_s = await asyncio.to_thread(_ran, program, environment)
     await asyncio.sleep(SETTLED_S)
-    stream = f"rollout-{rollout}"
-    last: float = await ledger.pool.fetchval(LAST_ORDER, stream) or began
-    recorded: float = await ledger.pool.fetchval(RECORDED, stream) or began
+    stream, pool = f"rollout-{rollout}", stores_of(ledger).pool
+    last: float = await pool.fetchval(LAST_ORDER, stream) or began
+    recorded: float = await pool.fetchval(RECORDED, stream) or began
     return Stop(
         last_order_s=max(last - began, 0.0),
         recorded_s=max(recorded - began, 0.0),
         cpu_s=cpu_s,
-        orders_behind=await ledger.pool.fetchval(ORDERS_BEHIND, stream) if not words else 0,
+        orders_behind=await pool.fetchval(ORDERS_BEHIND, stream) if not words else 0,
         said=words,
     )
 
@@ -196,7 +196,7 @@ def _ran(program: Sequence[str], environment: dict[str, str]) -> tuple[str, floa
 
 
 async def _ordered(ledger: Ledger, rollout: str) -> int:
-    number: int = await ledger.pool.fetchval(ORDERED, f"rollout-{rollout}")
+    number: int = await stores_of(ledger).pool.fetchval(ORDERED, f"rollout-{rollout}")
     return number
 
 

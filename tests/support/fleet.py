@@ -20,7 +20,7 @@ import asyncpg
 from ledger.cli.fleet.file import read_fleet
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.reports import Event
-from ledger.runtime import Ledger, install, open_ledger
+from ledger.runtime import Ledger, install, open_ledger, stores_of
 from ledger.service.request_context import RequestContext
 from ledger.service.status import RolloutStatus
 from ledger.settings import Settings, load
@@ -270,7 +270,8 @@ async def events_of(ledger: Ledger, types: Sequence[type[Event]] = ()) -> list[R
     names = {type_.__name__ for type_ in types}
     events: list[Recorded] = []
     position = 0
-    while page := await ledger.log.tail(position, PAGE):
+    log = stores_of(ledger).log
+    while page := await log.tail(position, PAGE):
         events += [open_event(raw) for raw in page if not names or raw.type in names]
         position = page[-1].position
     return events

@@ -36,12 +36,13 @@ from ledger.contracts.reports import (
 from ledger.contracts.topics import CONTENT, REPORTS, commands_topic
 from ledger.contracts.wire import decode_chunk, decode_command, encode_report
 from ledger.leader.supervisor import Supervisor
-from ledger.runtime import Ledger, open_ledger
+from ledger.runtime import Ledger, open_ledger, stores_of
 from ledger.service.plans import PlanOptions
 from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
 from ledger.store.leadership import Leadership, take
 from ledger.store.log.decode import open_event
+from ledger.store.stores import Stores
 from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
 
 PATIENCE_S = 15.0
@@ -73,6 +74,11 @@ class House:
     url: str
     folder: Path
     broker: LocalBroker = field(default_factory=LocalBroker)
+
+    @property
+    def stores(self) -> Stores:
+        """What stands under the ledger's services."""
+        return stores_of(self.ledger)
 
     # --- what people do ---
 
@@ -119,7 +125,7 @@ class House:
     async def events(self, *types: type[Event]) -> list[Recorded]:
         """All events, or those of these types, in order."""
         names = {type_.__name__ for type_ in types}
-        raw = await self.ledger.log.tail(0, 100_000)
+        raw = await self.stores.log.tail(0, 100_000)
         return [open_event(one) for one in raw if not names or one.type in names]
 
     async def at_least(self, number: int, type_: type[Event]) -> list[Recorded]:
@@ -141,7 +147,7 @@ class House:
 
     async def position(self) -> int:
         """Where the log ends."""
-        return (await self.ledger.log.head()).position
+        return (await self.stores.log.head()).position
 
     # --- who leads and who works ---
 
@@ -158,7 +164,7 @@ class House:
         leadership = await take(url or self.url, "test", "here")
         own = bus(self.broker)
         leader = Supervisor(
-            *(self.ledger.pool, self.ledger.log, own, leadership),
+            *(self.stores.pool, self.stores.log, own, leadership),
             ledger=self.ledger.id,
             resend_s=resend_s,
             keeps_positions=keeps_positions,

@@ -30,8 +30,8 @@ from ledger.contracts.reports import (
     MigrationFailed,
     MigrationRolledBack,
 )
+from ledger.runtime import stores_of
 from ledger.service.status import DatabaseLine, RolloutStatus
-from ledger.store.log.chain import Broken
 from tests.support.fleet import Fleet, Tenant, events_of
 
 READ_JOURNAL = """
@@ -104,16 +104,15 @@ async def gather(fleet: Fleet) -> Facts:
     """Read the log, the journals, the catalogs; replay and audit."""
     async with fleet.opened() as ledger:
         events = await events_of(ledger)
-        audit = await ledger.log.verify()
-        await ledger.reads.caught_up()
-        replayed = await ledger.replay()
+        audit = await ledger.audit.verify()
+        replayed = await ledger.audit.replay()
         planned = [one.event.rollout for one in events if isinstance(one.event, RolloutPlanned)]
         return Facts(
             databases=tuple([await _found(fleet, tenant) for tenant in fleet.tenants]),
             versions=frozenset(fleet.migrations),
             events=tuple(events),
-            head=(await ledger.log.head()).position,
-            broken=f"position {audit.position}: {audit.why}" if isinstance(audit, Broken) else "",
+            head=(await stores_of(ledger).log.head()).position,
+            broken="" if audit.whole else f"position {audit.position}: {audit.why}",
             differences=tuple(str(one) for one in replayed.differences),
             rollouts=tuple([await ledger.rollouts.status(rollout) for rollout in planned]),
         )

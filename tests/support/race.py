@@ -59,8 +59,8 @@ class Race:
 
     async def append(self, stream: str, events: Sequence[Any], **given: Any) -> Any:
         """The append of the log, which a test does not get between."""
-        return await type(self.house.ledger.log).append(
-            self.house.ledger.log, stream, events, **given
+        return await type(self.house.stores.log).append(
+            self.house.stores.log, stream, events, **given
         )
 
     def begin(self) -> Callable[..., Awaitable[Any]]:

@@ -78,13 +78,12 @@ async def tell_behind(session: Session) -> None:
     """Say how far what is shown is behind the log, where nobody leads who would project it."""
     from ledger.domain.wording import number_of
 
-    ledger = session.ledger
-    missing = (await ledger.log.head()).position - await ledger.reads.position()
-    leader = await ledger.leader() if missing > 0 else None
-    if missing > 0 and (leader is None or leader.is_silent):
+    lag = await session.ledger.status.lag()
+    if lag is not None:
+        leader = lag.leader
         why = f"{leader.name} leads and {leader.silence}" if leader else "nobody leads"
         say(
-            f"What is shown is {number_of(missing, 'event')} behind the log: {why}, and "
+            f"What is shown is {number_of(lag.events, 'event')} behind the log: {why}, and "
             "this role may not bring it up to date."
         )
 

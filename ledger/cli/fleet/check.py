@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.cli.app.command import Session, command, opened
+from ledger.cli.app.command import command, opened
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import ReasonOptions, SelectOption
@@ -15,11 +14,9 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.backups import backup_rows, backup_text
 
 if TYPE_CHECKING:
-    from ledger.service.fleet import CheckResult, CheckRow
+    from ledger.service.fleet import CheckRow
     from migrations.model.attempt import Rights
 
-LOOK_EVERY_S = 0.3
-"""How often the answers are counted while a check runs."""
 PATIENCE_S = 60.0
 """How long agents may take before the command shows what it has."""
 COLUMNS = ("database", "pool", "reachable", "tls", "server", "rights", "identity", "problem")
@@ -52,7 +49,6 @@ async def check(
     """
     from ledger.domain.waiting import TAKE_OVER
     from ledger.domain.wording import number_of
-    from ledger.service.check_report import problems
 
     async with opened(ctx) as session:
         check_id = await session.ledger.fleet.check(select, why.asked())
@@ -60,9 +56,9 @@ async def check(
             if not await session.ledger.leader():
                 say("Nobody leads, so nobody looks until `ledger serve` runs.")
                 return ExitCode.NO_LEADER
-            result = await answers(session, check_id, timeout)
+            result = await session.ledger.checks.answers(check_id, timeout)
             leader = await session.ledger.leader()
-        wrong = await problems(session.ledger.reads, result)
+        wrong = await session.ledger.checks.problems(result)
     rows = [_row(row, wrong.get(row.database)) for row in result.rows]
     Output(output).rows(
         "fleet.check", rows, COLUMNS, empty="No database matches.", finished=result.finished
@@ -80,17 +76,6 @@ async def check(
         return ExitCode.TIMEOUT
     fine = all(row["reachable"] and not row["problem"] for row in rows)
     return ExitCode.OK if fine else ExitCode.FAILED
-
-
-async def answers(session: Session, check_id: str, timeout_s: float) -> CheckResult:
-    """What has come when the check is finished, or when patience ends."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + timeout_s
-    while True:
-        result = await session.ledger.fleet.check_result(check_id)
-        if result.finished or loop.time() >= until:
-            return result
-        await asyncio.sleep(LOOK_EVERY_S)
 
 
 def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:

@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
-from ledger.cli.app.command import Session, command, opened, tell_behind
+from ledger.cli.app.command import command, opened, tell_behind
 from ledger.cli.app.options import SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 if TYPE_CHECKING:
-    from ledger.contracts.registry import MigrationRef
     from ledger.domain.waiting import LeadingProcess
-    from ledger.store.views.rows import DatabaseVersions
+    from ledger.service.fleet_status import FleetOverview
 
 COLUMNS = ("database", "pool", "status", "newest", "missing", "last_contact_at", "rollout")
 LACKS_SHOWN = 3
 """How many missing migrations people see per database; the JSON forms have all."""
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """What `ledger status` shows."""
-
-    name: str
-    leader: LeadingProcess | None
-    bundle: str | None
-    unfinished: tuple[str, ...]
-    unread: tuple[str, ...]
-    """Databases that were reinstated or repointed and whose journal was not read since."""
-    databases: tuple[dict[str, Any], ...]
 
 
 def register(app: typer.Typer) -> None:
@@ -46,72 +31,34 @@ async def status(
 ) -> None:
     """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
     async with opened(ctx) as session:
-        overview = await look(session, select)
-    show_overview(overview, Output(output))
+        overview = await session.ledger.status.overview(select)
+        await tell_behind(session)
+    show_overview(session.ledger.name, overview, Output(output))
 
 
-async def look(session: Session, select: str) -> Overview:
-    """Ask the read models about the selected databases, against the bundle registered last."""
-    from ledger.service.catch_up import as_near_as_may_be
-
-    ledger = session.ledger
-    await as_near_as_may_be(ledger.reads, ledger.log)
-    await tell_behind(session)
-    listed = await ledger.fleet.list(select)
-    chosen = [record.database for record in listed if select or not record.retired]
-    bundle = await ledger.reads.latest_bundle()
-    migrations = bundle.migrations if bundle else ()
-    seen = await ledger.reads.database_versions([ref.version for ref in migrations], chosen)
-    known = {one.database: one for one in seen}
-    busy = await ledger.reads.busy(chosen)
-    unread = await ledger.reads.unread(chosen)
-    rows = [
-        {
-            "database": row.record.database,
-            "pool": row.record.pool,
-            "status": row.record.status,
-            **_standing(known.get(row.record.database), migrations),
-            "unread": row.record.database in unread,
-            "last_contact_at": row.last_contact_at,
-            "rollout": busy.get(row.record.database),
-        }
-        for row in await ledger.reads.fleet(chosen)
-    ]
-    return Overview(
-        name=ledger.name,
-        leader=await ledger.leader(),
-        bundle=bundle.bundle if bundle else None,
-        unfinished=tuple(await ledger.reads.unfinished_rollouts()),
-        unread=tuple(sorted(unread)),
-        databases=tuple(rows),
-    )
-
-
-def _standing(known: DatabaseVersions | None, migrations: Sequence[MigrationRef]) -> dict[str, Any]:
-    """What a database has and lacks; one that left the fleet lacks nothing."""
-    from migrations.model.baselines import set_aside
-
-    if known is None:
-        return {"newest": None, "missing": []}
-    covered = set_aside(migrations, known.applied) if known.applied else {}
-    missing = [version for version in known.missing if version not in covered]
-    return {"newest": known.latest, "missing": missing}
-
-
-def show_overview(overview: Overview, output: Output) -> None:
+def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
     """Write the databases as data; who leads and what is under way stand beside them."""
-    say(f"ledger {overview.name}, {_leading(overview.leader)}")
+    say(f"ledger {name}, {_leading(overview.leader)}")
     for rollout in overview.unfinished:
         say(f"rollout {rollout} is unfinished; see `ledger rollout status {rollout}`")
     if overview.bundle is None:
         say("no bundle is registered; `ledger up` or `ledger bundle register` does that")
-    for database in overview.unread:
+    for database in (one.database for one in overview.databases if one.unread):
         say(
             f"{database}: its journal was not read yet since it was reinstated, so what it lost is "
             "not known; an agent reads it as soon as it can be reached"
         )
     rows = [
-        one | {"missing": _shortened(one["missing"]) if output.for_people else one["missing"]}
+        {
+            "database": one.database,
+            "pool": one.pool,
+            "status": one.status,
+            "newest": one.newest,
+            "missing": _shortened(one.missing) if output.for_people else list(one.missing),
+            "unread": one.unread,
+            "last_contact_at": one.last_contact_at,
+            "rollout": one.rollout,
+        }
         for one in overview.databases
     ]
     output.rows(
@@ -119,7 +66,7 @@ def show_overview(overview: Overview, output: Output) -> None:
         rows,
         COLUMNS,
         empty="No database matches; `ledger fleet add` registers one.",
-        ledger=overview.name,
+        ledger=name,
         leader=overview.leader.name if overview.leader else None,
         leader_heard_at=overview.leader.heard_at if overview.leader else None,
         leader_is_silent=overview.leader.is_silent if overview.leader else None,
@@ -138,7 +85,7 @@ def _leading(leader: LeadingProcess | None) -> str:
     return f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place"
 
 
-def _shortened(missing: list[str]) -> str:
+def _shortened(missing: Sequence[str]) -> str:
     if len(missing) <= LACKS_SHOWN:
         return ", ".join(missing)
     return f"{len(missing)} of them"

@@ -18,7 +18,7 @@ from ledger.domain.wording import failure_text
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Recorded
     from ledger.contracts.reports import Event
-    from ledger.store.views.replay import Difference
+    from ledger.domain.differences import Difference
     from migrations.model.attempt import Failure
 
 PANEL = "Record"
@@ -96,12 +96,9 @@ async def events(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show the log itself, in its order: every event as it was recorded."""
-    from ledger.store.log.history import EventFilter
-
     _refuse_unknown(kind or ())
-    wanted = EventFilter(stream_prefix=stream, types=tuple(kind) if kind else None)
     async with opened(ctx) as session:
-        found = await session.ledger.history.events(wanted, after, limit)
+        found = await session.ledger.history.events(after, limit, stream_prefix=stream, types=kind)
     Output(output).rows(
         "events",
         [_row(recorded) for recorded in found],
@@ -116,11 +113,8 @@ async def replay(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) 
 
     Nothing is changed and the ledger keeps working. Ends with 7 when something differs.
     """
-    from ledger.service.catch_up import as_near_as_may_be
-
     async with opened(ctx) as session:
-        await as_near_as_may_be(session.ledger.reads, session.ledger.log)
-        found = await session.ledger.replay()
+        found = await session.ledger.audit.replay()
     Output(output).rows(
         "replay",
         [_difference(one) for one in found.differences],
@@ -143,11 +137,9 @@ async def verify(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) 
     Whoever can change the log and its head together can re-hash unseen by this: keep the chain's
     end that it prints elsewhere, and compare. Ends with 7 when the chain is broken.
     """
-    from ledger.store.log.chain import Broken
-
     async with opened(ctx) as session:
-        end = await session.ledger.log.verify()
-    if isinstance(end, Broken):
+        end = await session.ledger.audit.verify()
+    if end.chain is None:
         Output(output).record(
             "audit.verify",
             {"whole": False, "position": end.position, "why": end.why},
@@ -165,23 +157,18 @@ async def verify(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) 
 async def _timeline(
     session: Session, what: str | None, after: int, limit: int
 ) -> Sequence[Recorded]:
-    from ledger.contracts.events import REQUESTED_BY_OPERATORS
-    from ledger.errors import NoSuchRollout, NothingOfThatName
-    from ledger.service.catch_up import as_near_as_may_be
-    from ledger.store.log.history import EventFilter
+    from ledger.errors import NoSuchThing
 
     if what is None:
-        asked = EventFilter(types=tuple(REQUESTED_BY_OPERATORS - {"WavePlanned"}))
-        return await session.ledger.history.events(asked, after, limit)
-    await as_near_as_may_be(session.ledger.reads, session.ledger.log)
-    await tell_behind(session)
-    if await session.ledger.reads.fleet([what]):
-        return await session.ledger.history.database(what, after, limit)
+        return await session.ledger.history.requests(after, limit)
     try:
-        rollout = await session.ledger.rollouts.find(what)
-    except NoSuchRollout:
-        raise NothingOfThatName(what) from None
-    return await session.ledger.history.rollout(rollout, after, limit)
+        found = await session.ledger.history.about(what, after, limit)
+    except NoSuchThing:
+        # It may be in the log, and not shown yet.
+        await tell_behind(session)
+        raise
+    await tell_behind(session)
+    return found
 
 
 def _refuse_unknown(kinds: Sequence[str]) -> None:

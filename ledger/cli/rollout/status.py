@@ -8,8 +8,7 @@ from ledger.cli.app.output import Output, say
 from ledger.cli.rollout.progress import SETTLED, counted, words
 
 if TYPE_CHECKING:
-    from ledger.service.status import DatabaseLine, RolloutStatus
-    from ledger.store.views.rows import RolloutRow
+    from ledger.service.status import DatabaseLine, RolloutStatus, RolloutSummary
 
 LISTED = (
     "rollout", "status", "mode", "databases", "applied", "failed", "planned_at", "by", "why",
@@ -66,14 +65,14 @@ def _row(one: DatabaseLine) -> dict[str, Any]:
     }
 
 
-def listed(row: RolloutRow) -> dict[str, Any]:
+def listed(row: RolloutSummary) -> dict[str, Any]:
     """One line of the list of rollouts."""
     return {
         "rollout": row.rollout,
         "status": words(row.status),
         "mode": row.mode,
         "bundle": row.bundle,
-        "migrations": [step.version for step in row.steps],
+        "migrations": list(row.versions),
         "selection": row.selection,
         "databases": row.databases,
         "waves": row.waves,

@@ -14,8 +14,8 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from migrations.log_lines import PrintableFormatter
 
 if TYPE_CHECKING:
+    from ledger.service.installation import Installation
     from ledger.settings import Settings
-    from ledger.store.install import Installed
 
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -132,7 +132,7 @@ async def _ask_to_replace(settings: Settings, *, yes: bool) -> None:
     confirm(settings.name, facts, yes=yes)
 
 
-def _tell(output: OutputFormat, kind: str, name: str, installed: Installed, word: str) -> None:
+def _tell(output: OutputFormat, kind: str, name: str, installed: Installation, word: str) -> None:
     Output(output).record(
         kind,
         {

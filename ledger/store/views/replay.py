@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from operator import eq, itemgetter
 from typing import Any
 
 import asyncpg
 from asyncpg.cursor import Cursor
 
+from ledger.domain.differences import Difference, DifferenceKind, Replayed
 from ledger.store.connections import Connection
 from ledger.store.views.advance import HEAD, POSITION, Named, RebuildProgress, fold
 from ledger.store.views.tables import DATABASE_EVENT, FOLDED, SHADOW, Table
@@ -30,46 +29,6 @@ SLICE = 1000
 """Rows whose order is compared at once; only where it differs are they sorted out."""
 SHOWN_AT_MOST = 100
 """Differences returned per table; the rest is known to exist, not listed."""
-
-
-class DifferenceKind(StrEnum):
-    """How a live row differs from the log."""
-
-    MISSING = "missing"
-    """The log says that there is such a row."""
-    SURPLUS = "surplus"
-    """The log knows nothing of this row."""
-    CHANGED = "changed"
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One live row that is not what the log says; `columns` are those that differ."""
-
-    table: str
-    key: Mapping[str, str]
-    kind: DifferenceKind
-    columns: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What a replay found. `rows` counts the replayed rows per table.
-
-    `position` is where the live tables stand, `head` where the log ends. `more` says that there
-    are differences beyond those listed.
-    """
-
-    position: int
-    head: int
-    rows: Mapping[str, int]
-    differences: tuple[Difference, ...]
-    more: bool
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the live tables are what the log says."""
-        return not self.differences
 
 
 async def replay(connection: Connection, progress: RebuildProgress | None = None) -> Replayed:

@@ -25,7 +25,7 @@ from ledger.cli.fleet.file import FleetFileEntry
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import commands_topic
 from ledger.embedded.kafka import EmbeddedKafka
-from ledger.runtime import Ledger, install, open_ledger, working
+from ledger.runtime import Ledger, install, open_ledger, stores_of, working
 from ledger.service.plans import PlanOptions
 from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, KafkaSection, Settings
@@ -184,7 +184,7 @@ def _rollouts(ledger: Ledger, course: Course) -> Migrate:
         start = time.time()
         rollout = await ledger.rollouts.start(_request(folder, len(course.databases)))
         await _completed(ledger, rollout)
-        completed: float = await ledger.pool.fetchval(COMPLETED, f"rollout-{rollout}")
+        completed: float = await stores_of(ledger).pool.fetchval(COMPLETED, f"rollout-{rollout}")
         return completed - start
 
     return migrate

@@ -47,5 +47,5 @@ async def house(
 def race(house: House, monkeypatch: pytest.MonkeyPatch) -> Race:
     """Return a race on the house's log."""
     racing = Race(house)
-    monkeypatch.setattr(house.ledger.log, "append", racing.begin())
+    monkeypatch.setattr(house.stores.log, "append", racing.begin())
     return racing

@@ -289,7 +289,7 @@ async def test_a_request_whose_answer_is_lost_is_recorded_once(
 ) -> None:
     rollout = await house.start()
     async with cutting_proxy(house.url) as proxy, house_at(proxy.url, house.folder) as away:
-        log = away.ledger.log
+        log = away.stores.log
 
         async def append(stream: str, events: Sequence[Any], **given: Any) -> Any:
             proxy.deaf = True

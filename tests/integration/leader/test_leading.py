@@ -74,7 +74,7 @@ async def test_a_rollout_goes_wave_by_wave_and_ends(house: House) -> None:
         first = (await actor.commands(1))[0]
         assert not await actor.listen()
         await complete(house, actor, rollout, first.database, "bolt", "crane")
-    assert not (await house.ledger.replay()).differences
+    assert not (await house.ledger.audit.replay()).differences
 
 
 async def test_a_conductor_that_an_operator_forestalls_decides_again(
@@ -114,7 +114,7 @@ async def test_the_next_leader_goes_on_with_what_is_unfinished(house: House) -> 
     terms = [one.event.term for one in await house.events(LeadershipTaken)]  # type: ignore[attr-defined]
     assert terms == [1, 2]
     assert len(await house.events(MigrationOrdered)) == 3
-    assert not (await house.ledger.replay()).differences
+    assert not (await house.ledger.audit.replay()).differences
 
 
 async def test_a_rollout_that_was_recorded_without_a_leader_is_picked_up(house: House) -> None:
@@ -133,7 +133,7 @@ async def test_a_deposed_leader_can_append_nothing_and_ends(house: House) -> Non
         await actor.say(command.stream, started(command))
         assert isinstance(await leading.ended(), StaleTerm)
         assert await house.position() == before
-        positions = await house.ledger.pool.fetchval(
+        positions = await house.stores.pool.fetchval(
             "SELECT count(*) FROM ledger.consumer_position"
         )
         assert positions == 0
@@ -183,7 +183,7 @@ async def test_a_rollback_of_a_rollout_that_was_forgotten_is_folded_from_the_log
         await house.becomes(rollout, "rolled_back")
         ordered = await house.events(RollbackStarted)
         assert ordered[0].metadata.reason == "errors at login"
-    assert not (await house.ledger.replay()).differences
+    assert not (await house.ledger.audit.replay()).differences
 
 
 async def test_a_late_report_on_a_rollout_that_was_forgotten_changes_nothing_else(
@@ -217,7 +217,7 @@ async def test_a_stream_without_a_plan_keeps_nobody_from_leading(house: House) -
     odd = AttemptStarted(database="acme", command=NAMESPACE, attempt=1, mode=Mode.UP)
     async with house.leading() as leading, house.actor() as actor:
         await leading.leader.loaded()
-        await house.ledger.log.append("rollout-odd/reports", [encode(odd, NAMESPACE, Metadata())])
+        await house.stores.log.append("rollout-odd/reports", [encode(odd, NAMESPACE, Metadata())])
         rollout = await house.start()
         await complete(house, actor, rollout, "acme", "bolt", "crane")
         assert not leading.task.done()
@@ -290,9 +290,9 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
     async with house.leading(), house.actor() as actor:
         await complete(house, actor, rollout, "acme")
     await house.ledger.fleet.reinstate("acme", RequestContext("restored"))
-    await house.ledger.reads.caught_up()
+    await house.stores.reads.caught_up()
     await execute(house.url, "UPDATE ledger.inspection SET requested_at = '2001-01-01'")
-    assert await house.ledger.reads.unread(["acme", "bolt"]) == {"acme"}
+    assert await house.stores.reads.unread(["acme", "bolt"]) == {"acme"}
     async with house.leading(), house.actor() as actor:
         look = await actor.looked_at("acme")
         unreachable = DatabaseInspected(
@@ -300,14 +300,14 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
         )
         await actor.say(look.stream, unreachable)
         await house.at_least(1, DatabaseInspected)
-    await house.ledger.reads.caught_up()
-    assert await house.ledger.reads.unread(["acme", "bolt"]) == {"acme"}
-    assert len(await house.ledger.reads.recent_checks()) == 1
+    await house.stores.reads.caught_up()
+    assert await house.stores.reads.unread(["acme", "bolt"]) == {"acme"}
+    assert len(await house.stores.reads.recent_checks()) == 1
     async with house.leading(), house.actor() as actor:
         await actor.say(look.stream, seen(changed(look, command=uuid4())))
         await house.at_least(2, MigrationRegressed)
-    await house.ledger.reads.caught_up()
-    assert await house.ledger.reads.unread(["acme", "bolt"]) == set()
+    await house.stores.reads.caught_up()
+    assert await house.stores.reads.unread(["acme", "bolt"]) == set()
 
 
 async def test_a_look_says_nothing_of_what_was_applied_after_it_was_ordered(house: House) -> None:
@@ -380,28 +380,28 @@ async def test_leaders_that_are_cancelled_anywhere_lose_and_double_nothing(house
     assert len(await house.events(AttemptFinished)) == 3
     assert len(await house.events(MigrationApplied)) == 6
     assert not await house.events(ReportContradicted)
-    assert (await house.ledger.log.verify()).position == await house.position()
-    assert not (await house.ledger.replay()).differences
+    assert (await house.stores.log.verify()).position == await house.position()
+    assert not (await house.ledger.audit.replay()).differences
 
 
 async def test_an_event_of_a_newer_version_stops_the_leader_in_front_of_it(house: House) -> None:
     newer = replace(encode(RolloutPaused(rollout="r"), NAMESPACE, Metadata()), schema_version=99)
     async with house.leading() as leading:
         await leading.leader.loaded()
-        await house.ledger.log.append("rollout-r", [newer])
+        await house.stores.log.append("rollout-r", [newer])
         explained = explain(await leading.ended() or AssertionError())
         assert "upgrade this program" in explained.text
         assert explained.code is ExitCode.FAILED
     with pytest.raises(UnknownMessage):
         await house.start()
-    assert await house.ledger.reads.position() == await house.position() - 2
+    assert await house.stores.reads.position() == await house.position() - 2
 
 
 async def test_every_position_is_there_and_the_chain_verifies(house: House) -> None:
     rollout = await house.start()
     async with house.leading(), house.actor() as actor:
         await complete(house, actor, rollout, "acme", "bolt", "crane")
-    raw = await house.ledger.log.tail(0, 10_000)
+    raw = await house.stores.log.tail(0, 10_000)
     assert [one.position for one in raw] == list(range(1, len(raw) + 1))
-    assert (await house.ledger.log.verify()).position == len(raw)
+    assert (await house.stores.log.verify()).position == len(raw)
     assert all(open_event(one).event for one in raw)

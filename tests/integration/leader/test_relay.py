@@ -51,7 +51,7 @@ async def test_what_is_sent_is_what_the_log_has_hashed(house: House) -> None:
         await actor.commands(2)
         await house.ledger.rollouts.abort(rollout, RequestContext("stop"), cancel=True)
         heard = await actor.commands(3)
-    stored = {raw.position: raw for raw in await house.ledger.log.tail(0, 1000)}
+    stored = {raw.position: raw for raw in await house.stores.log.tail(0, 1000)}
     assert {type(one) for one in heard} == {ApplyCommand, InspectCommand, CancelCommand}
     for command in heard:
         row = stored[command.position]
@@ -308,7 +308,7 @@ async def test_a_leader_without_its_broker_says_so(house: House) -> None:
     async with house.leading(bus=lambda broker: Shaky(broker, failures)):
 
         async def told() -> str | None:
-            beats = await recent_heartbeats(house.ledger.pool, 10.0)
+            beats = await recent_heartbeats(house.stores.pool, 10.0)
             return next((beat.body for beat in beats if beat.agent == LEADER_BEAT), None)
 
         assert '"broker": false' in await found(told, "the leader has said how it is")

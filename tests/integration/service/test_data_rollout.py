@@ -61,5 +61,5 @@ async def test_a_rollout_tells_how_far_its_data_is_and_takes_it_back(
         await house.becomes(rollout, "rolled_back")
     assert len(await house.events(MigrationRolledBack)) == 1
     assert await value(tenant, SETTINGS) == before
-    replayed = await house.ledger.replay()
+    replayed = await house.ledger.audit.replay()
     assert replayed.agrees, replayed.differences

@@ -21,7 +21,7 @@ async def test_a_plan_of_a_folder_that_is_not_registered_records_nothing(house: 
     assert [len(wave) for wave in preview.waves] == [1, 2]
     assert [step.label for step in preview.steps] == ["1_change", "2_change"]
     assert await house.position() == before
-    assert await house.ledger.pool.fetchval(CONTENT) == 0
+    assert await house.stores.pool.fetchval(CONTENT) == 0
 
 
 async def test_a_plan_refuses_what_is_older_than_what_databases_have_or_notes_it(
@@ -74,13 +74,13 @@ async def test_a_folder_that_two_register_at_once_is_one_bundle(house: House) ->
 
 async def test_a_changed_up_is_refused_and_its_text_is_not_kept(house: House) -> None:
     await house.ledger.bundles.register(house.folder, RequestContext())
-    before = await house.ledger.pool.fetchval(CONTENT)
+    before = await house.stores.pool.fetchval(CONTENT)
     house.migration("1", comment="SELECT 1;")
     with pytest.raises(ChangedMigration):
         await house.ledger.bundles.register(house.folder, RequestContext())
     with pytest.raises(ChangedMigration):
         await house.ledger.rollouts.plan(house.request())
-    assert await house.ledger.pool.fetchval(CONTENT) == before
+    assert await house.stores.pool.fetchval(CONTENT) == before
 
 
 async def test_changes_of_the_fleet_at_once_all_hold(house: House) -> None:

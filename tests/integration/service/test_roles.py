@@ -66,7 +66,7 @@ async def test_what_an_operator_starts_without_a_leader_stays_recorded(
     house: House, log_in: LogIn
 ) -> None:
     await house.ledger.bundles.register(house.folder, RequestContext())
-    await house.ledger.reads.caught_up()
+    await house.stores.reads.caught_up()
     async with log_in("ledger_operator") as operator:
         rollout = await operator.start(select="id=acme")
         settings = Settings(database_url=SecretStr(operator.url))
@@ -88,8 +88,8 @@ async def test_a_viewer_sees_what_one_process_has_done_when_it_has_ended(
         await asyncio.sleep(0.1)
         await house.ledger.fleet.suspend("acme", RequestContext("moved"))
     async with log_in("ledger_viewer") as viewer:
-        head = (await viewer.ledger.log.head()).position
-        assert await viewer.ledger.reads.position() == head
+        head = (await viewer.stores.log.head()).position
+        assert await viewer.stores.reads.position() == head
 
 
 async def test_a_viewer_reads_and_changes_nothing(house: House, log_in: LogIn) -> None:

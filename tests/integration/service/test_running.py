@@ -239,4 +239,4 @@ async def test_a_ledger_whose_server_restarts_ends_the_leader_with_one_sentence(
         async with house.actor("default") as actor:
             await actor.applies(await actor.ordered("acme"))
             await house.becomes(rollout, "completed")
-        assert not (await house.ledger.replay()).differences
+        assert not (await house.ledger.audit.replay()).differences

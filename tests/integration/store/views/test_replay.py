@@ -23,12 +23,13 @@ from ledger.contracts.events import (
     WaveOpened,
 )
 from ledger.contracts.reports import AttemptFinished, Event
+from ledger.domain.differences import Difference, DifferenceKind, Replayed
 from ledger.domain.rollout import fold
 from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.store.log.log import NewEvent
 from ledger.store.views.advance import advance, catch_up, rebuild
 from ledger.store.views.columns import to_state
-from ledger.store.views.replay import Difference, DifferenceKind, Replayed, replay
+from ledger.store.views.replay import replay
 from ledger.store.views.tables import ROLLOUT_DATABASE, TABLES
 from migrations.model.attempt import Mode, Verdict
 from tests.integration.store.views.conftest import Ledger

@@ -1,0 +1,107 @@
+"""What services show is fresh, whole, and comes page by page."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from ledger.contracts.envelope import Recorded
+from ledger.errors import NothingOfThatName
+from ledger.service.request_context import RequestContext
+from tests.integration.service.conftest import LogIn
+from tests.support.house import House
+
+TAMPER = """
+    SET session_replication_role = replica;
+    UPDATE ledger.log SET body = body || ' '::bytea WHERE position = 3;
+"""
+
+
+def database_of(recorded: Recorded) -> str:
+    """The database that an event names."""
+    return str(recorded.event.model_dump()["database"])
+
+
+async def test_the_fleet_is_shown_with_what_it_lacks_whole_or_page_by_page(house: House) -> None:
+    rollout = await house.start(select="id=acme")
+    await house.ledger.fleet.suspend("bolt", RequestContext("because"))
+    await house.ledger.fleet.retire("crane", RequestContext("because"))
+    status = house.ledger.status
+    whole = await status.overview()
+    assert [(one.database, one.status, one.rollout) for one in whole.databases] == [
+        ("acme", "active", rollout),
+        ("bolt", "suspended", None),
+    ]
+    assert {(one.newest, one.missing) for one in whole.databases} == {(None, ("1", "2"))}
+    assert (whole.leader, whole.unfinished) == (None, (rollout,))
+    first = await status.overview(limit=1)
+    second = await status.overview(after=first.databases[-1].database, limit=1)
+    assert (*first.databases, *second.databases) == whole.databases
+    assert (await status.overview(after="bolt", limit=1)).databases == ()
+    (retired,) = (await status.overview("id=crane")).databases
+    assert (retired.status, retired.missing) == ("retired", ())
+
+
+async def test_what_an_operator_is_shown_says_how_far_it_is_behind(
+    house: House, log_in: LogIn
+) -> None:
+    assert (await house.ledger.status.overview()).databases
+    assert await house.ledger.status.lag() is None
+    await house.ledger.fleet.suspend("bolt", RequestContext("because"))
+    async with log_in("ledger_viewer") as viewer:
+        lag = await viewer.ledger.status.lag()
+        assert lag is not None
+        assert (lag.events, lag.leader) == (1, None)
+
+
+async def test_rollouts_are_listed_newest_first_page_by_page(house: House) -> None:
+    older = await house.start(select="id=acme")
+    newer = await house.start(select="id=bolt")
+    (first,) = await house.ledger.rollouts.list(limit=1)
+    (second,) = await house.ledger.rollouts.list(before=first.planned_position)
+    assert (first.rollout, second.rollout) == (newer, older)
+    assert (first.versions, first.counts) == (("1", "2"), {"pending": 1})
+    assert (first.count("pending", "failed"), first.count("failed")) == (1, 0)
+
+
+async def test_a_timeline_is_of_a_database_of_a_rollout_or_of_requests(house: House) -> None:
+    rollout = await house.start(select="id=acme")
+    history = house.ledger.history
+    asked = [type(one.event).__name__ for one in await history.requests()]
+    assert asked[-2:] == ["RolloutPlanned", "RolloutStarted"]
+    assert "WavePlanned" not in asked
+    assert {database_of(one) for one in await history.about("bolt")} == {"bolt"}
+    of_rollout = await history.about(rollout[:4])
+    assert {one.stream for one in of_rollout} == {f"rollout-{rollout}"}
+    later = await history.about(rollout, of_rollout[0].position, 1)
+    assert later == of_rollout[1:2]
+    with pytest.raises(NothingOfThatName):
+        await history.about("nobody")
+
+
+async def test_the_log_is_read_from_a_position_by_stream_and_by_type(house: House) -> None:
+    history = house.ledger.history
+    registered = await history.events(stream_prefix="fleet", types=["DatabaseRegistered"])
+    assert [database_of(one) for one in registered] == ["acme", "bolt", "crane"]
+    assert await history.events(registered[0].position, 1, stream_prefix="fleet") == [registered[1]]
+
+
+async def test_an_audit_says_where_the_chain_ends_or_where_it_breaks(house: House) -> None:
+    audit = house.ledger.audit
+    whole = await audit.verify()
+    assert whole.whole
+    assert whole.position == await house.position()
+    connection = await asyncpg.connect(house.url)
+    try:
+        await connection.execute(TAMPER)
+    finally:
+        await connection.close()
+    broken = await audit.verify()
+    assert (broken.whole, broken.position, broken.chain) == (False, 3, None)
+    assert broken.why
+
+
+async def test_a_replay_first_shows_what_is_in_the_log(house: House) -> None:
+    found = await house.ledger.audit.replay()
+    assert found.agrees
+    assert found.position == found.head == await house.position()
