@@ -231,10 +231,13 @@ async def test_a_check_tells_a_user_who_is_superuser(
 ) -> None:
     parts = urlsplit(await superuser_database())
     await ledger(
-        *("fleet", "add", "root", "--password", "env:ROOT", "--sslmode", "disable"),
+        *("fleet", "add", "root", "--password", "env:TENANT_ROOT", "--sslmode", "disable"),
         *("--url", f"postgresql://{parts.username}@{parts.hostname}:{parts.port}{parts.path}"),
     )
-    allowed = {"ROOT": unquote(parts.password or ""), "LEDGER_AGENT_INSECURE_POSTGRES": "true"}
+    allowed = {
+        "TENANT_ROOT": unquote(parts.password or ""),
+        "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+    }
     check = await ledger("fleet", "check", "-o", "json", **allowed)
     assert [one["rights"] for one in check.items] == ["superuser"]
 
