@@ -37,6 +37,18 @@ class Registered:
     digest: str
     new: bool
     bundle: BundleRegistered
+    position: int | None = None
+    """Where its registration stands, if it is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder as it was read: once, so that what is registered is what was shown."""
+
+    loaded: Bundle
+    registration: BundleRegistered
+    vanished: tuple[MigrationRef, ...]
+    """What was registered before, is not in it, and was not accepted as gone."""
 
 
 class BundleService:
@@ -49,20 +61,20 @@ class BundleService:
         self._content = content
         self._variables = variables
 
-    async def preview(
+    async def read(
         self,
         folder: Path,
         format: str | None = None,
         variables: Sequence[Variable] | None = None,
         *,
         psql: bool = False,
-    ) -> BundleRegistered:
-        """What registering the folder would record; nothing is. Raises as `register`."""
+    ) -> Folder:
+        """The folder, and what registering it would record; nothing is. Raises as `register`."""
         bundle = await self._load(folder, format, variables, psql=psql)
         state = await read_bundles(self._log)
         event = accepting(state, await self._event(bundle, folder))
         refuse_changed(state, event.migrations)
-        return event
+        return Folder(bundle, event, _vanished(state, event))
 
     async def register(
         self,
@@ -80,23 +92,27 @@ class BundleService:
         Raises `migrations.errors.LoadError` for what cannot be read, and `ChangedMigration` when a
         version is known with another `up`.
         """
-        bundle = await self._load(folder, format, variables, psql=psql)
+        return await self.record(await self.read(folder, format, variables, psql=psql), asked)
+
+    async def record(self, folder: Folder, asked: RequestContext) -> Registered:
+        """Store a folder that was read before, as it was then. Raises `ChangedMigration`."""
+        digest = folder.loaded.digest
         for attempt in range(TRIES):
             state = await read_bundles(self._log)
-            known = state.bundles.get(bundle.digest)
+            known = state.bundles.get(digest)
             if known is not None:
-                return Registered(bundle.digest, new=False, bundle=known)
-            event = accepting(state, await self._event(bundle, folder))
+                return Registered(digest, new=False, bundle=known)
+            event = accepting(state, folder.registration)
             refuse_changed(state, event.migrations)
-            await self._content.put_many(_texts(bundle))
+            await self._content.put_many(_texts(folder.loaded))
             events = encode_request([event], asked)
             try:
-                await self._log.append(STREAM, events, expected_version=state.version)
+                placed = await self._log.append(STREAM, events, expected_version=state.version)
             except VersionConflict:
                 if attempt == TRIES - 1:
                     raise
             else:
-                return Registered(bundle.digest, new=True, bundle=event)
+                return Registered(digest, True, event, placed.first_position)
         raise AssertionError
 
     async def accept_changed(
@@ -133,16 +149,6 @@ class BundleService:
             raise NothingToRepair(version, "the folder has it")
         if version not in state.gone:
             await self._append(FileGone(version=version), asked, state)
-
-    async def vanished(self, bundle: BundleRegistered) -> tuple[MigrationRef, ...]:
-        """What was registered before, is not in this bundle, and was not accepted as gone."""
-        state = await read_bundles(self._log)
-        here = {ref.version for ref in bundle.migrations}
-        return tuple(
-            ref
-            for version, ref in state.versions.items()
-            if version not in here and version not in state.gone
-        )
 
     async def _append(self, event: Event, asked: RequestContext, state: BundleState) -> None:
         events = encode_request([event], asked)
@@ -190,6 +196,15 @@ class BundleService:
             git_commit=commit.strip() if commit else None,
             git_dirty=bool(dirty.strip()) if dirty is not None else None,
         )
+
+
+def _vanished(state: BundleState, bundle: BundleRegistered) -> tuple[MigrationRef, ...]:
+    here = {ref.version for ref in bundle.migrations}
+    return tuple(
+        ref
+        for version, ref in state.versions.items()
+        if version not in here and version not in state.gone
+    )
 
 
 def _require_reason(asked: RequestContext, version: str) -> None:

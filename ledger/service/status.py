@@ -66,6 +66,8 @@ class RolloutStatus:
     waves: tuple[WaveStatus, ...]
     counts: Mapping[str, int]
     databases: tuple[DatabaseLine, ...]
+    digest: str | None = None
+    """Of its plan."""
 
     def document(self) -> dict[str, Any]:
         """The rollout without its databases, for the JSON forms."""
@@ -73,6 +75,7 @@ class RolloutStatus:
             "rollout": self.rollout,
             "status": self.status,
             "mode": self.mode,
+            "digest": self.digest,
             "why": self.why,
             "counts": dict(self.counts),
             "waves": [
@@ -109,6 +112,7 @@ def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
             _line(state, one, waits.get(one.database), surroundings.records)
             for one in state.databases()
         ),
+        digest=state.plan.digest,
     )
 
 

@@ -38,9 +38,10 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ledger.cli.fleet.file import FleetFileEntry
-from ledger.contracts.registry import Connection
+from ledger.contracts.events import Budget, PlanOptions, WhenSpent
+from ledger.contracts.registry import Connection, RunLimits
 from ledger.runtime import Ledger, install, open_ledger
-from ledger.service.plans import PlanOptions
+from ledger.service.plans import PlanRequest
 from ledger.service.request_context import RequestContext
 from ledger.settings.model import Settings
 from ops.bench.answers import POOL, Agents, leading
@@ -211,7 +212,9 @@ async def round_of(
     (place.folder / f"{number}_change.sql").write_text(change)
     agents.per_second = 0
     running = [
-        await ledger.rollouts.start(_request(place.folder, f"part={part}"))
+        await ledger.rollouts.start(
+            await ledger.rollouts.plan(_request(place.folder, f"part={part}"))
+        )
         for part in range(given.rollouts)
     ]
     agents.per_second = given.per_second
@@ -268,24 +271,21 @@ def _entry(number: int, part: int) -> FleetFileEntry:
     return FleetFileEntry(name, POOL, connection, {"part": str(part)})
 
 
-def _request(folder: Path, select: str) -> PlanOptions:
-    return PlanOptions(
+def _request(folder: Path, select: str) -> PlanRequest:
+    return PlanRequest(
         direction="up",
         folder=folder,
-        bundle=None,
-        to_version=None,
-        steps_down=1,
         select=select,
-        waves="rest",
-        in_flight=IN_FLIGHT,
-        budget="0",
-        when_spent="halt",
-        lock_timeout_s=2.0,
-        statement_timeout_s=0.0,
-        expiry_s=3600.0,
-        deadline_s=7200.0,
+        options=PlanOptions(
+            wave_spec="rest",
+            in_flight=IN_FLIGHT,
+            budget=Budget(count=0),
+            when_spent=WhenSpent.HALT,
+            limits=RunLimits(),
+            expiry_s=3600.0,
+            deadline_s=7200.0,
+        ),
         reason="bench",
-        ticket=None,
     )
 
 

@@ -157,7 +157,7 @@ class RolloutOptions(OptionGroup):
 
     select: SelectOption = ""
     phase: PhaseOption = None
-    allow_out_of_order: OutOfOrderOption = False
+    out_of_order: OutOfOrderOption = False
     format: FormatOption = None
     allow_psql: PsqlOption = False
     var: VarOption = None
@@ -194,7 +194,7 @@ class RolloutOptions(OptionGroup):
             rich_help_panel=HOW_FAR,
         ),
     ] = None
-    lock_timeout: Annotated[
+    lock_timeout_s: Annotated[
         float | None,
         typer.Option(
             "--lock-timeout",
@@ -205,7 +205,7 @@ class RolloutOptions(OptionGroup):
             rich_help_panel=TIMEOUTS,
         ),
     ] = None
-    statement_timeout: Annotated[
+    statement_timeout_s: Annotated[
         float | None,
         typer.Option(
             "--statement-timeout",
@@ -216,7 +216,7 @@ class RolloutOptions(OptionGroup):
             rich_help_panel=TIMEOUTS,
         ),
     ] = None
-    expiry: Annotated[
+    expiry_s: Annotated[
         float | None,
         typer.Option(
             "--expiry",
@@ -226,7 +226,7 @@ class RolloutOptions(OptionGroup):
             rich_help_panel=TIMEOUTS,
         ),
     ] = None
-    deadline: Annotated[
+    deadline_s: Annotated[
         float | None,
         typer.Option(
             "--deadline",

@@ -14,8 +14,8 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
+    from ledger.domain.pending import DatabaseVersions
     from ledger.domain.waiting import LeadingProcess
-    from ledger.store.views.rows import DatabaseVersions
 
 COLUMNS = ("database", "pool", "status", "newest", "missing", "last_contact_at", "rollout")
 LACKS_SHOWN = 3

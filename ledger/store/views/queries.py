@@ -24,6 +24,7 @@ from ledger.contracts.registry import (
 )
 from ledger.contracts.reports import JournalEntry, Rights
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
+from ledger.domain.pending import DatabaseVersions
 from ledger.store.connections import Pool
 from ledger.store.queries import load
 from ledger.store.views import advance
@@ -31,7 +32,6 @@ from ledger.store.views.rows import (
     AppliedRow,
     AttemptRow,
     BundleRow,
-    DatabaseVersions,
     FleetRow,
     InspectionRow,
     LatestOrder,

@@ -171,20 +171,6 @@ class VersionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseVersions:
-    """One database against a bundle: what is in force, what is missing, in the bundle's order."""
-
-    database: str
-    applied: tuple[str, ...]
-    missing: tuple[str, ...]
-
-    @property
-    def latest(self) -> str | None:
-        """The last version in force."""
-        return self.applied[-1] if self.applied else None
-
-
-@dataclass(frozen=True, slots=True)
 class InspectionRow:
     """The latest look at a database; without `inspected_at` it was asked for only."""
 
