@@ -33,12 +33,30 @@ class Budget(WireValue):
     percent: float | None = None
 
 
-class RolloutPlanned(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
+class PlanOptions(WireValue):
+    """How a rollout goes, as people choose it: how fast, how far it may fail, how patient it is.
+
+    The one spelling of these: asked for, planned and recorded. A field with the name of a setting
+    or of a flag takes its value from there. `expiry_s` limits starting an order, `deadline_s`
+    answering it.
+    """
+
+    wave_spec: str
+    in_flight: int
+    budget: Budget
+    when_spent: WhenSpent
+    limits: Limits
+    expiry_s: float
+    deadline_s: float
+    out_of_order: bool = False
+    """Leave to apply what comes before something that a database has already."""
+
+
+class RolloutPlanned(Event, PlanOptions, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """A set of migrations is to travel across these databases, in waves, within these limits.
 
     `mode` is `up`, `down` or `adopt`. `fleet_position` is the log position at which the selection
     was pinned. `databases` and `waves` count what the WavePlanned events that follow will name.
-    `expiry_s` limits starting an order, `deadline_s` answering it.
     """
 
     rollout: str
@@ -49,19 +67,12 @@ class RolloutPlanned(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     fleet_position: int
     databases: int
     waves: int
-    wave_spec: str
-    in_flight: int
-    budget: Budget
-    when_spent: WhenSpent
-    limits: Limits
-    expiry_s: float
-    deadline_s: float
     adoption: Adoption | None = None
     """What `adopt` rests on."""
-    out_of_order: bool = False
-    """Leave to apply what comes before something that a database has already."""
     variables: tuple[Variable, ...] = ()
     """What the migrations' placeholders stand for, by name, sorted; only those that they use."""
+    digest: Sha256 | None = None
+    """Of this plan and its waves: what was shown, and what an approval binds."""
 
 
 class WavePlanned(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):

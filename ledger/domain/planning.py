@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ledger.contracts.events import Budget, RolloutPlanned, WavePlanned, WhenSpent
+from ledger.contracts.events import PlanOptions, RolloutPlanned, WavePlanned, WhenSpent
 from ledger.contracts.registry import DatabaseValues, MigrationRef, Sha256, Step, Variable
 from ledger.contracts.reports import Event
 from ledger.domain import waves
 from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.plan_digest import digest
 from ledger.domain.refusals import (
     BusyDatabases,
     DownHasNoRollback,
@@ -25,12 +26,8 @@ from ledger.domain.refusals import (
 )
 from ledger.domain.rollback import refuse_irreversible
 from ledger.domain.variables import Values, own_values, used
-from migrations.model.attempt import Adoption, Limits, Mode
+from migrations.model.attempt import Adoption, Mode
 
-WAVES = "1,10%,rest"
-"""One database first, then a tenth, then all others."""
-IN_FLIGHT = 50
-"""Databases worked on at once: a few agents' worth, far below any server's connection limit."""
 IN_FLIGHT_MOST = 10_000
 """Above this the limit limits nothing, and every decision would walk that many databases."""
 
@@ -48,19 +45,10 @@ class PlanInput:
     bundle: Sha256
     migrations: Sequence[MigrationRef]
     databases: Sequence[str]
-    expiry_s: float
-    """How long an order may wait to be started before it is ordered again."""
-    deadline_s: float
-    """How long an order may go unanswered before its database is unknown."""
+    options: PlanOptions
     selection: str = ""
     fleet_position: int = 0
-    wave_spec: str = WAVES
-    in_flight: int = IN_FLIGHT
-    budget: Budget = field(default_factory=lambda: Budget(count=0))
-    when_spent: WhenSpent = WhenSpent.HALT
-    limits: Limits = field(default_factory=Limits)
     adoption: Adoption | None = None
-    out_of_order: bool = False
     variables: Sequence[Variable] = ()
     """Everything that is declared; the plan records what its migrations use."""
     earlier: Mapping[str, Values] = field(default_factory=dict)
@@ -72,7 +60,7 @@ def plan_rollout(
     records: Mapping[str, DatabaseRecord],
     busy: Mapping[str, str],
 ) -> tuple[Event, ...]:
-    """RolloutPlanned and its WavePlanned events.
+    """RolloutPlanned, with the plan's digest, and its WavePlanned events.
 
     `records` is the fleet, `busy` maps a database to the unfinished rollout that holds it.
     Raises `NothingPlanned`, `EmptySelection`, `UnknownDatabase`, `UnavailableDatabases`,
@@ -86,7 +74,7 @@ def plan_rollout(
     variables = used(request.variables, request.migrations)
     labels = {database: records[database].labels for database in request.databases}
     values = own_values(variables, labels, request.earlier)
-    cut = waves.cut(request.wave_spec, request.databases)
+    cut = waves.cut(request.options.wave_spec, request.databases)
     planned = RolloutPlanned(
         rollout=request.rollout,
         mode=request.mode,
@@ -96,18 +84,12 @@ def plan_rollout(
         fleet_position=request.fleet_position,
         databases=len(request.databases),
         waves=len(cut),
-        wave_spec=request.wave_spec,
-        in_flight=request.in_flight,
-        budget=request.budget,
-        when_spent=request.when_spent,
-        limits=request.limits,
-        expiry_s=request.expiry_s,
-        deadline_s=request.deadline_s,
         adoption=request.adoption,
-        out_of_order=request.out_of_order,
         variables=variables,
+        **dict(request.options),
     )
-    return (planned, *_waves(request.rollout, cut, values))
+    named = _waves(request.rollout, cut, values)
+    return (planned.model_copy(update={"digest": digest((planned, *named))}), *named)
 
 
 def _waves(
@@ -140,17 +122,18 @@ def _steps(request: PlanInput) -> tuple[Step, ...]:
 
 
 def _check_limits(request: PlanInput) -> None:
-    if not 1 <= request.in_flight <= IN_FLIGHT_MOST:
+    options = request.options
+    if not 1 <= options.in_flight <= IN_FLIGHT_MOST:
         raise InvalidLimit(
-            "the in-flight limit", request.in_flight, f"it must be from 1 to {IN_FLIGHT_MOST}"
+            "the in-flight limit", options.in_flight, f"it must be from 1 to {IN_FLIGHT_MOST}"
         )
-    if request.expiry_s <= 0:
-        raise InvalidLimit("the expiry", request.expiry_s, "orders need some seconds to start")
-    if request.deadline_s <= request.expiry_s:
+    if options.expiry_s <= 0:
+        raise InvalidLimit("the expiry", options.expiry_s, "orders need some seconds to start")
+    if options.deadline_s <= options.expiry_s:
         raise InvalidLimit(
             "the deadline",
-            request.deadline_s,
-            f"it must be later than the expiry of {request.expiry_s:g} s, "
+            options.deadline_s,
+            f"it must be later than the expiry of {options.expiry_s:g} s, "
             "or an order could time out before it started",
         )
 
@@ -160,9 +143,9 @@ def _check_migrations(request: PlanInput) -> None:
         raise NothingPlanned
     if request.mode is Mode.DOWN:
         refuse_irreversible("`ledger down`", request.migrations)
-        if request.when_spent is WhenSpent.ROLLBACK:
+        if request.options.when_spent is WhenSpent.ROLLBACK:
             raise DownHasNoRollback
-    elif request.when_spent is WhenSpent.ROLLBACK and request.mode is not Mode.ADOPT:
+    elif request.options.when_spent is WhenSpent.ROLLBACK and request.mode is not Mode.ADOPT:
         refuse_irreversible("rolling back when the budget is spent", request.migrations)
 
 

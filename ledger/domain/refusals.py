@@ -30,6 +30,7 @@ Refusal
 ├── DownHasNoRollback      what went down comes back by going up
 ├── UnavailableDatabases   suspended or retired databases were asked for
 ├── BusyDatabases          databases are part of another unfinished rollout
+├── PlanOutdated           the plan that was shown is not what would be done now
 ├── WrongStatus            the rollout is not in a state that allows this
 ├── NotInRollout           a database is no part of the rollout
 ├── NothingToRetry         no database of the rollout waits for a retry

@@ -10,7 +10,7 @@ planned: a label that changes later changes nothing in it, and its rollback undo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ledger.contracts.registry import DatabaseValues, MigrationRef, Variable
 from ledger.contracts.reports import Event
@@ -101,6 +101,21 @@ def _in_words(variable: Variable, values: Sequence[str]) -> str:
         return variable.value
     source = f"label {variable.label}: " if variable.label is not None else "as it was applied: "
     return source + listed(values)
+
+
+def earlier_values(
+    migrations: Sequence[MigrationRef], runs: Iterable[tuple[str, str, Values]]
+) -> dict[str, Values]:
+    """What each database's migrations were run with; `runs` are database, version and values.
+
+    Raises `DifferentValues`.
+    """
+    names = {ref.version: frozenset(ref.variables) for ref in migrations}
+    found: dict[str, list[Values]] = {}
+    for database, version, values in runs:
+        wanted = tuple((name, value) for name, value in values if name in names[version])
+        found.setdefault(database, []).append(wanted)
+    return {database: together(database, values) for database, values in found.items()}
 
 
 def together(database: str, orders: Sequence[Values]) -> Values:

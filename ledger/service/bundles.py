@@ -38,6 +38,19 @@ class Registered:
     digest: str
     new: bool
     bundle: BundleRegistered
+    position: int | None = None
+    """Where its registration stands, if it is new."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder as it was read: once, so that what is registered is what was shown."""
+
+    registration: BundleRegistered
+    texts: tuple[bytes, ...]
+    """Every text of its files, once."""
+    vanished: tuple[MigrationRef, ...]
+    """What was registered before, is not in it, and was not accepted as gone."""
 
 
 class BundleService:
@@ -50,20 +63,20 @@ class BundleService:
         self._content = content
         self._variables = variables
 
-    async def preview(
+    async def read(
         self,
         folder: Path,
         format: str | None = None,
         variables: Sequence[Variable] | None = None,
         *,
         psql: bool = False,
-    ) -> BundleRegistered:
-        """What registering the folder would record; nothing is. Raises as `register`."""
+    ) -> Folder:
+        """The folder, and what registering it would record; nothing is. Raises as `register`."""
         bundle = await self._load(folder, format, variables, psql=psql)
         state = await read_bundles(self._log)
-        migrations = accepting(state, bundle.migrations)
-        refuse_changed(state, migrations)
-        return await self._event(migrations, folder)
+        found = await self._found(folder, bundle, state)
+        refuse_changed(state, found.registration.migrations)
+        return found
 
     async def register(
         self,
@@ -82,24 +95,27 @@ class BundleService:
         version is known with another `up`.
         """
         bundle = await self._load(folder, format, variables, psql=psql)
+        state = await read_bundles(self._log)
+        return await self.record(await self._found(folder, bundle, state), asked)
+
+    async def record(self, folder: Folder, asked: RequestContext) -> Registered:
+        """Store a folder that was read before, as it was then. Raises `ChangedMigration`."""
+        event = folder.registration
         for attempt in range(TRIES):
             state = await read_bundles(self._log)
-            migrations = accepting(state, bundle.migrations)
-            manifest = encode_manifest(migrations)
-            known = state.bundles.get(name_of(manifest))
+            known = state.bundles.get(event.bundle)
             if known is not None:
                 return Registered(known.bundle, new=False, bundle=known)
-            refuse_changed(state, migrations)
-            event = await self._event(migrations, folder)
-            await self._content.put_many([manifest, *_texts(bundle)])
+            refuse_changed(state, event.migrations)
+            await self._content.put_many([encode_manifest(event.migrations), *folder.texts])
             events = encode_request([event], asked)
             try:
-                await self._log.append(STREAM, events, expected_version=state.version)
+                placed = await self._log.append(STREAM, events, expected_version=state.version)
             except VersionConflict:
                 if attempt == TRIES - 1:
                     raise
             else:
-                return Registered(event.bundle, new=True, bundle=event)
+                return Registered(event.bundle, True, event, placed.first_position)
         raise AssertionError
 
     async def accept_changed(
@@ -137,16 +153,6 @@ class BundleService:
         if version not in state.gone:
             await self._append(FileGone(version=version), asked, state)
 
-    async def vanished(self, bundle: BundleRegistered) -> tuple[MigrationRef, ...]:
-        """What was registered before, is not in this bundle, and was not accepted as gone."""
-        state = await read_bundles(self._log)
-        here = {ref.version for ref in bundle.migrations}
-        return tuple(
-            ref
-            for version, ref in state.versions.items()
-            if version not in here and version not in state.gone
-        )
-
     async def _append(self, event: Event, asked: RequestContext, state: BundleState) -> None:
         events = encode_request([event], asked)
         await self._log.append(STREAM, events, expected_version=state.version)
@@ -179,6 +185,10 @@ class BundleService:
         reading = Reading(values, programs=psql)
         return await asyncio.to_thread(load_folder, folder, format, reading)
 
+    async def _found(self, folder: Path, bundle: Bundle, state: BundleState) -> Folder:
+        event = await self._event(accepting(state, bundle.migrations), folder)
+        return Folder(event, _texts(bundle), _vanished(state, event))
+
     async def _event(self, migrations: tuple[MigrationRef, ...], path: Path) -> BundleRegistered:
         from migrations.formats.multi_folder import folders_of
 
@@ -195,18 +205,29 @@ class BundleService:
         )
 
 
+def _vanished(state: BundleState, bundle: BundleRegistered) -> tuple[MigrationRef, ...]:
+    here = {ref.version for ref in bundle.migrations}
+    return tuple(
+        ref
+        for version, ref in state.versions.items()
+        if version not in here and version not in state.gone
+    )
+
+
 def _require_reason(asked: RequestContext, version: str) -> None:
     if not (asked.reason or "").strip():
         raise ReasonRequired(f"repairing {version}", "overrules what was recorded")
 
 
-def _texts(bundle: Bundle) -> Iterable[bytes]:
+def _texts(bundle: Bundle) -> tuple[bytes, ...]:
     """Every text of the bundle, once."""
-    return {
-        hashlib.sha256(file.content).digest(): file.content
-        for migration in bundle.migrations
-        for file in migration.files
-    }.values()
+    return tuple(
+        {
+            hashlib.sha256(file.content).digest(): file.content
+            for migration in bundle.migrations
+            for file in migration.files
+        }.values()
+    )
 
 
 def migration_ref(migration: Migration) -> MigrationRef:

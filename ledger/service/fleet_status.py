@@ -17,7 +17,7 @@ from ledger.store.views.queries import ReadModels
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
-    from ledger.store.views.rows import DatabaseVersions
+    from ledger.domain.pending import DatabaseVersions
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,62 +1,68 @@
-"""Plans of rollouts: which databases lack what, and the events that would plan it."""
+"""Plans of rollouts: drawn once, shown, confirmed, and recorded as they were shown.
+
+    PlanRequest ─▶ draw ─▶ Plan (a value, with a digest) ─▶ shown · confirmed ─▶ start ─▶ the log
+                                                                                   │
+                              the log went on meanwhile: drawn again under the planners' lock;
+                              another digest is refused, by name of what differs (PlanOutdated)
+
+What can change between the last look and the append is no other plan, for planners queue; and what
+becomes of a database in that moment is the conductor's and its agent's to find.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from uuid import UUID
 
-from ledger.contracts.events import BundleRegistered, WhenSpent
+from ledger.contracts.events import (
+    BundleRegistered,
+    MigrationOrdered,
+    PlanOptions,
+    RolloutPlanned,
+    WavePlanned,
+)
 from ledger.contracts.registry import MigrationRef, Variable
 from ledger.contracts.reports import Event
-from ledger.domain import budget, planning, waves
-from ledger.domain.refusals import EmptySelection, OutOfOrder
+from ledger.domain import planning
+from ledger.domain.pending import Goal, KnownVersions, Pending, what_is_pending
+from ledger.domain.plan_digest import refuse_outdated
+from ledger.domain.refusals import EmptySelection
 from ledger.domain.selection import select
-from ledger.domain.variables import described
-from ledger.errors import NoBundle, NoSuchVersion
-from ledger.service.applied import earlier_values, standing
-from ledger.service.bundles import BundleService
+from ledger.domain.variables import Values, described, earlier_values
+from ledger.errors import NoBundle
+from ledger.service.bundles import BundleService, Folder, Registered
 from ledger.service.catch_up import brought_up
 from ledger.service.fleet import FleetService
-from ledger.service.pending import (
-    Pending,
-    pending_adopt,
-    pending_down,
-    pending_up,
-    with_held_back,
-)
-from ledger.service.request_context import RequestContext
+from ledger.service.request_context import RequestContext, new_id
+from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
-from migrations.model.attempt import Adoption, Limits, Mode
-from migrations.model.phases import LAST_BY_DEFAULT, Phase, through
+from ledger.store.views.rows import AppliedRow
+from migrations.model.attempt import Adoption, Mode
+from migrations.model.phases import LAST_BY_DEFAULT, Phase
+
+_IN_FORCE = ("applied", "rollback_failed")
 
 
 @dataclass(frozen=True, slots=True)
-class PlanOptions:
-    """What the command line asks for; specs as people write them.
+class PlanRequest:
+    """What a person asks for: which migrations, on which databases, and how they go.
 
     `direction` is `up`, `down` or `adopt`, and with the last `adoption` says what it rests on.
     """
 
     direction: str
     folder: Path | None
-    bundle: str | None
-    to_version: str | None
-    steps_down: int
-    select: str
-    waves: str
-    in_flight: int
-    budget: str
-    when_spent: str
-    lock_timeout_s: float
-    statement_timeout_s: float
-    expiry_s: float
-    deadline_s: float
+    options: PlanOptions
+    bundle: str | None = None
+    to_version: str | None = None
+    steps_down: int = 1
+    select: str = ""
     asked: RequestContext = field(default_factory=RequestContext)
     """Who asks, and why."""
-    out_of_order: bool = False
     variables: Sequence[Variable] = ()
     """What placeholders stand for; everything that is declared."""
     format: str | None = None
@@ -67,44 +73,79 @@ class PlanOptions:
     phase: Phase = LAST_BY_DEFAULT
     """Through which phase of each unit it goes up."""
 
+    @property
+    def wanted(self) -> Goal:
+        """The same in the words of the rule for what is pending."""
+        return Goal(
+            mode=Mode(self.direction),
+            to_version=self.to_version,
+            phase=self.phase,
+            steps_down=self.steps_down,
+            adoption=self.adoption,
+            out_of_order=self.options.out_of_order,
+        )
 
-@dataclass(frozen=True, slots=True)
-class PlannedStep:
-    """One migration of a plan."""
 
-    label: str
-    transactional: bool
-    has_down: bool
-    has_verify: bool
-    kind: str = "sql"
-    """What agents must be allowed to run."""
+@dataclass(frozen=True)
+class Plan:
+    """What a rollout would do, before anything is recorded; `events` are empty if nothing is to do.
 
+    `position` is how far the log was known when it was drawn, and the events are what the log gets
+    when it is started: they hold the rollout's id, so that a plan is started once.
+    """
 
-@dataclass(frozen=True, slots=True)
-class PlanPreview:
-    """What a rollout would do; nothing is recorded. `waves` hold the databases' ids."""
+    request: PlanRequest
+    rollout: str
+    bundle: BundleRegistered
+    folder: Folder | None
+    pending: Pending
+    events: tuple[Event, ...]
+    position: int
 
-    direction: str
-    waves: tuple[tuple[str, ...], ...]
-    steps: tuple[PlannedStep, ...]
-    notes: tuple[str, ...]
-    already_everywhere: int
-    variables: Mapping[str, str] = field(default_factory=dict)
-    """What placeholders stand for, by name, in words."""
+    @property
+    def direction(self) -> str:
+        """`up`, `down` or `adopt`."""
+        return self.request.direction
+
+    @cached_property
+    def digest(self) -> str | None:
+        """What the plan is known by; `None` when nothing is to do."""
+        return next((one.digest for one in self.events if isinstance(one, RolloutPlanned)), None)
+
+    @cached_property
+    def steps(self) -> tuple[MigrationRef, ...]:
+        """The migrations in the order in which they run."""
+        return self.pending.in_running_order(self.direction)
+
+    @cached_property
+    def waves(self) -> tuple[tuple[str, ...], ...]:
+        """The databases' ids, wave by wave."""
+        found: dict[int, tuple[str, ...]] = {}
+        for one in self.events:
+            if isinstance(one, WavePlanned):
+                found[one.wave] = (*found.get(one.wave, ()), *one.databases)
+        return tuple(found.values())
 
     @property
     def databases(self) -> tuple[str, ...]:
         """All databases, wave by wave."""
         return tuple(database for wave in self.waves for database in wave)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever confirms it should know, with what loading the files has noted."""
+        written = [note for ref in self.steps for note in ref.notes]
+        return (*self.pending.notes, *(written if self.direction == "up" else ()))
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A plan before it is recorded."""
+    @property
+    def already_everywhere(self) -> int:
+        """How many migrations every selected database has."""
+        return self.pending.already_everywhere
 
-    bundle: BundleRegistered
-    pending: Pending
-    events: tuple[Event, ...]
+    @cached_property
+    def variables(self) -> Mapping[str, str]:
+        """What placeholders stand for, by name, in words."""
+        return described(self.events)
 
 
 class Planner:
@@ -118,98 +159,91 @@ class Planner:
         self._fleet = fleet
         self._bundles = bundles
 
-    async def preview(self, request: PlanOptions) -> PlanPreview:
+    async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; nothing is recorded."""
-        bundle = await self._unrecorded_bundle(request)
-        drawn = await self.draw(request, bundle, "plan")
-        steps = tuple(
-            PlannedStep(
-                *(ref.label, ref.transactional, ref.reversible, ref.has_verify),
-                kind=ref.kind,
-            )
-            for ref in drawn.pending.in_running_order(request.direction)
-        )
-        return PlanPreview(
-            direction=request.direction,
-            waves=waves.cut(request.waves, drawn.pending.databases) if drawn.events else (),
-            steps=steps,
-            notes=(*drawn.pending.notes, *_written_notes(drawn.pending, request.direction)),
-            already_everywhere=drawn.pending.already_everywhere,
-            variables=described(drawn.events),
-        )
-
-    async def bundle(self, request: PlanOptions, asked: RequestContext) -> BundleRegistered:
-        """The bundle that a rollout is to run; a folder is registered by that."""
-        if request.folder is not None:
-            registered = await self._bundles.register(
-                *(request.folder, asked, request.format, request.variables), psql=request.psql
-            )
-            return registered.bundle
-        return await self._registered_bundle(request)
-
-    async def draw(self, request: PlanOptions, bundle: BundleRegistered, rollout: str) -> Plan:
-        """Which databases lack what, and the events that would plan it; none when none does."""
+        # Before anything is read: what comes into the log from now on is seen by its position.
         position = await brought_up(self._reads, self._log)
+        folder = None
+        if request.folder is not None:
+            folder = await self._bundles.read(
+                request.folder, request.format, request.variables, psql=request.psql
+            )
+        bundle = folder.registration if folder else await self._registered_bundle(request)
+        return await self._draw(request, new_id(), bundle, folder, position)
+
+    async def register(self, plan: Plan) -> Registered:
+        """Record the plan's folder, as it was read; a bundle is there already."""
+        if plan.folder is None:
+            return Registered(plan.bundle.bundle, new=False, bundle=plan.bundle)
+        return await self._bundles.record(plan.folder, plan.request.asked)
+
+    async def refuse_outdated(self, plan: Plan, known: int) -> None:
+        """Raise what starting it is refused with now; call it under the planners' lock.
+
+        `known` is the end of the log as the plan knows it: where nothing came behind, nothing is
+        drawn again. Raises `PlanOutdated`, or what drawing raises.
+        """
+        if (await self._log.head()).position == known:
+            return
+        position = await brought_up(self._reads, self._log)
+        now = await self._draw(plan.request, plan.rollout, plan.bundle, plan.folder, position)
+        refuse_outdated(plan.events, now.events)
+
+    async def _draw(
+        self,
+        request: PlanRequest,
+        rollout: str,
+        bundle: BundleRegistered,
+        folder: Folder | None,
+        position: int,
+    ) -> Plan:
+        """Gather what is known, then decide: which databases lack what, in which waves."""
         fleet = await self._fleet.state()
         selected = select(fleet.databases.values(), request.select)
         if not selected:
             raise EmptySelection(request.select)
-        versions = [ref.version for ref in bundle.migrations]
-        known = await self._reads.database_versions(versions, selected)
-        match Mode(request.direction):
-            case Mode.UP:
-                known = await standing(self._reads, bundle.migrations, selected)
-                chosen, held = through(_up_to(bundle, request.to_version), request.phase)
-                pending = pending_up(chosen, selected, known, await self._unread(selected))
-                pending = with_held_back(pending, held, selected, known)
-                pending = await self._with_vanished(request, bundle, pending, selected)
-            case Mode.ADOPT:
-                pending = pending_adopt(bundle.migrations, selected, known, request.adoption)
-            case _:
-                pending = pending_down(bundle.migrations, request.steps_down, selected, known)
-        if pending.late and not request.out_of_order:
-            raise OutOfOrder(pending.late)
+        wanted = request.wanted
+        vanished = folder.vanished if folder and wanted.mode is Mode.UP else ()
+        known = await self._known((*bundle.migrations, *vanished), selected, wanted.mode)
+        pending = what_is_pending(bundle, wanted, selected, known, vanished)
+        plan = Plan(request, rollout, bundle, folder, pending, (), position)
         if not pending.databases:
-            return Plan(bundle, pending, ())
-        going_down = request.direction == Mode.DOWN.value
+            return plan
         planned = planning.PlanInput(
             rollout=rollout,
-            mode=Mode(request.direction),
+            mode=wanted.mode,
             bundle=bundle.bundle,
             migrations=pending.migrations,
             databases=pending.databases,
+            options=request.options,
             selection=request.select,
             fleet_position=position,
-            wave_spec=request.waves,
-            in_flight=request.in_flight,
-            budget=budget.parse(request.budget),
-            when_spent=WhenSpent(request.when_spent),
-            limits=Limits(
-                lock_timeout_s=request.lock_timeout_s,
-                statement_timeout_s=request.statement_timeout_s,
-            ),
-            expiry_s=request.expiry_s,
-            deadline_s=request.deadline_s,
             adoption=request.adoption,
-            out_of_order=request.out_of_order,
             variables=request.variables,
-            earlier=await earlier_values(
-                self._log, self._reads, pending.migrations, pending.databases
-            )
-            if going_down
-            else {},
+            earlier=await self._earlier(pending) if wanted.mode is Mode.DOWN else {},
         )
         busy = await self._reads.busy(pending.databases)
-        return Plan(bundle, pending, planning.plan_rollout(planned, fleet.databases, busy))
+        return replace(plan, events=planning.plan_rollout(planned, fleet.databases, busy))
 
-    async def _unrecorded_bundle(self, request: PlanOptions) -> BundleRegistered:
-        if request.folder is not None:
-            return await self._bundles.preview(
-                request.folder, request.format, request.variables, psql=request.psql
-            )
-        return await self._registered_bundle(request)
+    async def _known(
+        self, migrations: Sequence[MigrationRef], selected: Sequence[str], mode: Mode
+    ) -> KnownVersions:
+        """What the ledger knows of these databases; texts and journals matter going up."""
+        versions = await self._reads.database_versions(
+            [ref.version for ref in migrations], selected
+        )
+        if mode is not Mode.UP:
+            return KnownVersions(versions)
+        repeatable = [ref.version for ref in migrations if ref.repeatable]
+        rows = await self._reads.applied(selected, repeatable) if repeatable else []
+        expected = await self._reads.expected(selected)
+        return KnownVersions(
+            versions,
+            checksums={(row.database, row.version): row.checksum for row in rows},
+            unread=frozenset(one for one, is_ in expected.items() if is_.journal_head is None),
+        )
 
-    async def _registered_bundle(self, request: PlanOptions) -> BundleRegistered:
+    async def _registered_bundle(self, request: PlanRequest) -> BundleRegistered:
         if request.bundle is not None:
             return await self._bundles.get(request.bundle)
         known = await self._bundles.all()
@@ -217,47 +251,32 @@ class Planner:
             raise NoBundle
         return known[-1]
 
-    async def _unread(self, selected: Sequence[str]) -> frozenset[str]:
-        """Databases whose journal is not known yet: new, reinstated or moved ones."""
-        expected = await self._reads.expected(selected)
-        return frozenset(one for one, known in expected.items() if known.journal_head is None)
+    async def _earlier(self, pending: Pending) -> dict[str, Values]:
+        """What each database's migrations were run with, by the orders that applied them.
 
-    async def _with_vanished(
-        self,
-        request: PlanOptions,
-        bundle: BundleRegistered,
-        pending: Pending,
-        selected: Sequence[str],
-    ) -> Pending:
-        """The same with a note for each migration that databases have and the folder has not."""
-        gone = await self._bundles.vanished(bundle) if request.folder is not None else ()
-        if not gone:
-            return pending
-        known = await self._reads.database_versions([ref.version for ref in gone], selected)
-        counts = Counter(version for one in known for version in one.applied)
-        notes = [_applied(ref, counts[ref.version]) for ref in gone if counts[ref.version]]
-        return replace(pending, notes=(*pending.notes, *notes))
+        Nothing is known of what was applied outside of this ledger. Raises `DifferentValues`.
+        """
+        migrations = [ref for ref in pending.migrations if ref.variables]
+        if not migrations:
+            return {}
+        versions = [ref.version for ref in migrations]
+        rows = await self._reads.applied(pending.databases, versions)
+        rows = [row for row in rows if row.state in _IN_FORCE]
+        orders = await self._ordered_values(rows)
+        runs = (
+            (row.database, row.version, orders.get(row.command, ()) if row.command else ())
+            for row in rows
+        )
+        return earlier_values(migrations, runs)
 
-
-def _written_notes(pending: Pending, direction: str) -> Iterator[str]:
-    """What loading the files that would go up has noted, in running order."""
-    if direction == "up":
-        for ref in pending.in_running_order(direction):
-            yield from ref.notes
-
-
-def _applied(ref: MigrationRef, databases: int) -> str:
-    return (
-        f"{ref.label} is applied in {databases} databases and is not in the folder; restore its "
-        f"file, or accept that it is gone with `ledger repair {ref.version} --gone --reason WHY`"
-    )
-
-
-def _up_to(bundle: BundleRegistered, version: str | None) -> tuple[MigrationRef, ...]:
-    """The bundle's migrations up to this version. Raises `NoSuchVersion`."""
-    if version is None:
-        return bundle.migrations
-    for index, ref in enumerate(bundle.migrations):
-        if ref.version == version:
-            return bundle.migrations[: index + 1]
-    raise NoSuchVersion(version, bundle.bundle)
+    async def _ordered_values(self, rows: Sequence[AppliedRow]) -> Mapping[UUID, Values]:
+        """The values of the orders that these rows come from."""
+        commands = {row.command for row in rows}
+        found: dict[UUID, Values] = {}
+        for rollout in sorted({row.rollout for row in rows if row.rollout}):
+            types = [MigrationOrdered.__name__]
+            async for raw in self._log.read_stream(f"rollout-{rollout}", types=types):
+                event = open_event(raw).event
+                if isinstance(event, MigrationOrdered) and event.command in commands:
+                    found[event.command] = event.variables
+        return found

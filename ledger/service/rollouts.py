@@ -16,8 +16,8 @@ from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
-from ledger.service.plans import Planner, PlanOptions, PlanPreview
-from ledger.service.request_context import RequestContext, encode_request, new_id
+from ledger.service.plans import Plan, Planner, PlanRequest
+from ledger.service.request_context import RequestContext, encode_request
 from ledger.service.requests import Requests
 from ledger.service.status import RolloutStatus, RolloutSummary, status_of, summary_of
 from ledger.store.log.log import EventLog
@@ -52,25 +52,31 @@ class RolloutService:
         self._planner = Planner(log, reads, fleet, bundles)
         self._requests = Requests(log, reads, bundles)
 
-    async def plan(self, request: PlanOptions) -> PlanPreview:
-        """What `start` would do now."""
-        return await self._planner.preview(request)
+    async def plan(self, request: PlanRequest) -> Plan:
+        """What would be done now; `start` takes it, and nothing else."""
+        return await self._planner.plan(request)
 
-    async def start(self, request: PlanOptions) -> str:
-        """Plan a rollout and start it; its id. Raises `EmptySelection` when nothing is to do."""
-        asked = request.asked
-        bundle = await self._planner.bundle(request, asked)
+    async def start(self, plan: Plan) -> str:
+        """Start what was shown, as it was shown; the rollout's id.
+
+        Raises `PlanOutdated` when that is not what would be done now, and `EmptySelection` when
+        nothing is to do.
+        """
+        if not plan.events:
+            raise EmptySelection(plan.request.select)
+        registered = await self._planner.register(plan)
+        # Its own registration changes nothing of a plan that it follows at once.
+        known = plan.position + (registered.position == plan.position + 1)
+        events = encode_request(
+            (*plan.events, RolloutStarted(rollout=plan.rollout)),
+            plan.request.asked,
+            correlation=plan.rollout,
+        )
         async with exclusive(self._log):
-            rollout = new_id()
-            drawn = await self._planner.draw(request, bundle, rollout)
-            if not drawn.events:
-                raise EmptySelection(request.select)
-            events = encode_request(
-                (*drawn.events, RolloutStarted(rollout=rollout)), asked, correlation=rollout
-            )
-            await self._log.append(f"rollout-{rollout}", events, expected_version=0)
+            await self._planner.refuse_outdated(plan, known)
+            await self._log.append(f"rollout-{plan.rollout}", events, expected_version=0)
         await self._log.announce()
-        return rollout
+        return plan.rollout
 
     async def pause(self, rollout: str, asked: RequestContext, *, dry: bool = False) -> None:
         """Order nothing new; what runs finishes."""

@@ -67,6 +67,8 @@ class RolloutStatus:
     waves: tuple[WaveStatus, ...]
     counts: Mapping[str, int]
     databases: tuple[DatabaseLine, ...]
+    digest: str | None = None
+    """Of its plan."""
 
     def document(self) -> dict[str, Any]:
         """The rollout without its databases, for the JSON forms."""
@@ -74,6 +76,7 @@ class RolloutStatus:
             "rollout": self.rollout,
             "status": self.status,
             "mode": self.mode,
+            "digest": self.digest,
             "why": self.why,
             "counts": dict(self.counts),
             "waves": [
@@ -166,6 +169,7 @@ def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
             _line(state, one, waits.get(one.database), surroundings.records)
             for one in state.databases()
         ),
+        digest=state.plan.digest,
     )
 
 

@@ -38,11 +38,13 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from ledger.cli.fleet.file import FleetFileEntry
+from ledger.contracts.events import Budget, PlanOptions, WhenSpent
 from ledger.contracts.registry import Connection
 from ledger.runtime import Ledger, install, open_ledger, stores_of
-from ledger.service.plans import PlanOptions
+from ledger.service.plans import PlanRequest
 from ledger.service.request_context import RequestContext
 from ledger.settings.model import Settings
+from migrations.model.attempt import Limits
 from ops.bench.answers import POOL, Agents, leading
 from ops.bench.contest.servers import Server, ledger_database, running_server
 
@@ -211,7 +213,9 @@ async def round_of(
     (place.folder / f"{number}_change.sql").write_text(change)
     agents.per_second = 0
     running = [
-        await ledger.rollouts.start(_request(place.folder, f"part={part}"))
+        await ledger.rollouts.start(
+            await ledger.rollouts.plan(_request(place.folder, f"part={part}"))
+        )
         for part in range(given.rollouts)
     ]
     agents.per_second = given.per_second
@@ -268,22 +272,20 @@ def _entry(number: int, part: int) -> FleetFileEntry:
     return FleetFileEntry(name, POOL, connection, {"part": str(part)})
 
 
-def _request(folder: Path, select: str) -> PlanOptions:
-    return PlanOptions(
+def _request(folder: Path, select: str) -> PlanRequest:
+    return PlanRequest(
         direction="up",
         folder=folder,
-        bundle=None,
-        to_version=None,
-        steps_down=1,
         select=select,
-        waves="rest",
-        in_flight=IN_FLIGHT,
-        budget="0",
-        when_spent="halt",
-        lock_timeout_s=2.0,
-        statement_timeout_s=0.0,
-        expiry_s=3600.0,
-        deadline_s=7200.0,
+        options=PlanOptions(
+            wave_spec="rest",
+            in_flight=IN_FLIGHT,
+            budget=Budget(count=0),
+            when_spent=WhenSpent.HALT,
+            limits=Limits(),
+            expiry_s=3600.0,
+            deadline_s=7200.0,
+        ),
         asked=RequestContext("bench"),
     )
 

@@ -18,8 +18,11 @@ from pydantic import SecretStr
 
 from ledger.bus.local import LocalBroker, LocalBus, LocalMember, LocalReader
 from ledger.bus.port import Bus, Message
+from ledger.cli.app.options import RolloutOptions
+from ledger.cli.rollout.plan import plan_options
 from ledger.contracts.commands import ApplyCommand, Command, InspectCommand
 from ledger.contracts.envelope import NAMESPACE, Encoded, Metadata, Recorded, encode, report_id
+from ledger.contracts.events import PlanOptions
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import (
     AttemptFinished,
@@ -37,9 +40,9 @@ from ledger.contracts.topics import CONTENT, REPORTS, commands_topic
 from ledger.contracts.wire import decode_chunk, decode_command, encode_report
 from ledger.leader.supervisor import Supervisor
 from ledger.runtime import Ledger, open_ledger, stores_of
-from ledger.service.plans import PlanOptions
+from ledger.service.plans import PlanRequest
 from ledger.service.request_context import RequestContext
-from ledger.settings import Settings
+from ledger.settings import RolloutSection, Settings
 from ledger.store.leadership import Leadership, take
 from ledger.store.log.decode import open_event
 from ledger.store.stores import Stores
@@ -96,29 +99,26 @@ class House:
         (self.folder / f"{version}_change.sql").write_text(text)
 
     async def start(self, **changes: object) -> str:
-        """Start a rollout of the folder; its id."""
-        return await self.ledger.rollouts.start(self.request(**changes))
+        """Plan a rollout of the folder and start it; its id."""
+        rollouts = self.ledger.rollouts
+        return await rollouts.start(await rollouts.plan(self.request(**changes)))
 
-    def request(self, **changes: object) -> PlanOptions:
-        """What the command line would ask for."""
+    def request(self, **changes: object) -> PlanRequest:
+        """What the command line would ask for; options by name, in people's words."""
+        section = RolloutSection(waves="rest", in_flight=100, expiry_s=600.0, deadline_s=3600.0)
+        known = {*RolloutSection.model_fields, *PlanOptions.model_fields}
+        said = {name: changes.pop(name) for name in tuple(changes) if name in known}
+        out_of_order = bool(said.pop("out_of_order", False))
+        options = plan_options(
+            RolloutOptions(out_of_order=out_of_order), section.model_copy(update=said)
+        )
         asked: dict[str, object] = {
             "direction": "up",
             "folder": self.folder,
-            "bundle": None,
-            "to_version": None,
-            "steps_down": 1,
-            "select": "",
-            "waves": "rest",
-            "in_flight": 100,
-            "budget": "0",
-            "when_spent": "halt",
-            "lock_timeout_s": 2.0,
-            "statement_timeout_s": 0.0,
-            "expiry_s": 600.0,
-            "deadline_s": 3600.0,
+            "options": options,
             "asked": RequestContext("because"),
         }
-        return PlanOptions(**asked | changes)  # type: ignore[arg-type]
+        return PlanRequest(**asked | changes)  # type: ignore[arg-type]
 
     # --- what is in the log ---
 

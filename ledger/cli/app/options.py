@@ -158,7 +158,7 @@ class RolloutOptions(OptionGroup):
 
     select: SelectOption = ""
     phase: PhaseOption = None
-    allow_out_of_order: OutOfOrderOption = False
+    out_of_order: OutOfOrderOption = False
     format: FormatOption = None
     allow_psql: PsqlOption = False
     var: VarOption = None
@@ -195,7 +195,7 @@ class RolloutOptions(OptionGroup):
             rich_help_panel=HOW_FAR,
         ),
     ] = None
-    lock_timeout: Annotated[
+    lock_timeout_s: Annotated[
         float | None,
         typer.Option(
             "--lock-timeout",
@@ -206,7 +206,7 @@ class RolloutOptions(OptionGroup):
             rich_help_panel=TIMEOUTS,
         ),
     ] = None
-    statement_timeout: Annotated[
+    statement_timeout_s: Annotated[
         float | None,
         typer.Option(
             "--statement-timeout",
@@ -217,7 +217,7 @@ class RolloutOptions(OptionGroup):
             rich_help_panel=TIMEOUTS,
         ),
     ] = None
-    expiry: Annotated[
+    expiry_s: Annotated[
         float | None,
         typer.Option(
             "--expiry",
@@ -227,7 +227,7 @@ class RolloutOptions(OptionGroup):
             rich_help_panel=TIMEOUTS,
         ),
     ] = None
-    deadline: Annotated[
+    deadline_s: Annotated[
         float | None,
         typer.Option(
             "--deadline",

@@ -107,9 +107,9 @@ async def register_folder(
     async with opened(ctx) as session:
         variables = declared(var, session.settings)
         bundles = session.ledger.bundles
-        await bundles.preview(folder, format, variables, psql=allow_psql)
+        known = await bundles.read(folder, format, variables, psql=allow_psql)
         announce(session.ledger.name, [f"store the migrations of {folder}"])
-        registered = await bundles.register(folder, why.asked(), format, variables, psql=allow_psql)
+        registered = await bundles.record(known, why.asked())
     from ledger.domain.wording import number_of
 
     bundle = registered.bundle

@@ -21,13 +21,13 @@ from ledger.cli.app.options import (
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import declared
-from ledger.cli.rollout.plan import plan_request
+from ledger.cli.rollout.plan import plan_request, shown
 from ledger.cli.rollout.watch import stay
 from ledger.domain.wording import number_of
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
-    from ledger.service.plans import PlanPreview
+    from ledger.service.plans import Plan
     from migrations.model.attempt import Adoption
 
 
@@ -203,12 +203,12 @@ async def _travel(
         )
         preview = await session.ledger.rollouts.plan(request)
         confirm(session.ledger.name, _facts(preview, adoption), yes=yes)
-        rollout = await session.ledger.rollouts.start(request)
+        rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
         return await stay(session, rollout, waiting, output, "completed")
 
 
-def _facts(preview: PlanPreview, adoption: Adoption) -> list[str]:
+def _facts(preview: Plan, adoption: Adoption) -> list[str]:
     """What a person must know before agreeing."""
     whose = {
         "baseline": f"baseline up to {adoption.through}",
@@ -219,4 +219,5 @@ def _facts(preview: PlanPreview, adoption: Adoption) -> list[str]:
         f"{whose} on {number_of(len(preview.databases), 'database')} "
         f"in {number_of(len(preview.waves), 'wave')} ({sizes})",
         f"from a folder of {number_of(len(preview.steps), 'migration')}; none of them runs",
+        f"plan {shown(preview.digest)}",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,9 @@ from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
     from ledger.cli.app.options import ReasonOptions, RolloutOptions
-    from ledger.contracts.registry import Variable
-    from ledger.service.plans import PlannedStep, PlanOptions, PlanPreview
+    from ledger.contracts.events import PlanOptions
+    from ledger.contracts.registry import MigrationRef, Variable
+    from ledger.service.plans import Plan, PlanRequest
     from ledger.settings import RolloutSection
     from migrations.model.attempt import Adoption
 
@@ -32,35 +34,24 @@ def plan_request(
     steps_down: int = 1,
     adoption: Adoption | None = None,
     variables: Sequence[Variable] = (),
-) -> PlanOptions:
+) -> PlanRequest:
     """What the command line asks for; what it leaves open comes from the settings."""
-    from ledger.service.plans import PlanOptions
+    from ledger.service.plans import PlanRequest
     from migrations.model.phases import LAST_BY_DEFAULT, Phase
 
     if travel.phase is not None and direction != "up":
         raise WrongArgument("--phase is for going up; leave it out")
 
-    def chosen(option: Any, setting: Any) -> Any:
-        return setting if option is None else option
-
-    return PlanOptions(
+    return PlanRequest(
         direction=direction,
         folder=folder,
+        options=plan_options(travel, defaults),
         bundle=bundle,
         to_version=to_version,
         steps_down=steps_down,
         select=travel.select,
-        waves=chosen(travel.waves, defaults.waves),
-        in_flight=chosen(travel.in_flight, defaults.in_flight),
-        budget=chosen(travel.budget, defaults.budget),
-        when_spent=str(chosen(travel.when_spent, defaults.when_spent)),
-        lock_timeout_s=chosen(travel.lock_timeout, defaults.lock_timeout_s),
-        statement_timeout_s=chosen(travel.statement_timeout, defaults.statement_timeout_s),
-        expiry_s=chosen(travel.expiry, defaults.expiry_s),
-        deadline_s=chosen(travel.deadline, defaults.deadline_s),
         asked=why.asked(),
         phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
-        out_of_order=travel.allow_out_of_order,
         adoption=adoption,
         variables=variables,
         format=travel.format,
@@ -68,7 +59,30 @@ def plan_request(
     )
 
 
-def facts(preview: PlanPreview) -> list[str]:
+def plan_options(travel: RolloutOptions, defaults: RolloutSection) -> PlanOptions:
+    """How the rollout goes: what the flags say, and the settings where they say nothing.
+
+    Flags and settings that are called like a field of `PlanOptions` find their way by that name.
+    """
+    from ledger.contracts.events import PlanOptions
+    from ledger.domain import budget
+
+    said = {field.name: getattr(travel, field.name) for field in fields(travel)}
+    chosen = defaults.model_dump() | {
+        name: value for name, value in said.items() if value is not None
+    }
+    return PlanOptions.model_validate(
+        chosen
+        | {
+            "wave_spec": chosen["waves"],
+            "budget": budget.parse(chosen["budget"]),
+            "when_spent": str(chosen["when_spent"]),
+            "limits": chosen,
+        }
+    )
+
+
+def facts(preview: Plan) -> list[str]:
     """What a person must know before agreeing."""
     from ledger.domain.wording import number_of
 
@@ -80,10 +94,18 @@ def facts(preview: PlanPreview) -> list[str]:
         *(f"  {step.label}{_remarks(step)}" for step in preview.steps),
         *(f"variable {name} = {value}" for name, value in preview.variables.items()),
         *(f"note: {note}" for note in preview.notes[:LISTED]),
+        f"plan {shown(preview.digest)}",
     ]
 
 
-def show_plan(preview: PlanPreview, output: Output) -> None:
+def shown(digest: str | None) -> str:
+    """The beginning of a plan's digest, by which people tell plans apart."""
+    from ledger.domain.plan_digest import SHOWN
+
+    return (digest or "")[:SHOWN]
+
+
+def show_plan(preview: Plan, output: Output) -> None:
     """Write a plan: its waves as data, its migrations and notes beside them."""
     from ledger.domain.wording import number_of
 
@@ -103,6 +125,7 @@ def show_plan(preview: PlanPreview, output: Output) -> None:
         ("wave", "size", "databases"),
         empty="Nothing to do.",
         direction=preview.direction,
+        digest=preview.digest,
         steps=steps,
         notes=list(preview.notes),
         variables=dict(preview.variables),
@@ -116,17 +139,17 @@ def _named(wave: Sequence[str], output: Output) -> list[str]:
     return [*wave[:LISTED], f"and {len(wave) - LISTED} more"]
 
 
-def _step(step: PlannedStep) -> dict[str, Any]:
+def _step(step: MigrationRef) -> dict[str, Any]:
     return {
         "label": step.label,
         "transactional": step.transactional,
-        "has_down": step.has_down,
+        "has_down": step.reversible,
         "has_verify": step.has_verify,
         "kind": step.kind,
     }
 
 
-def _remarks(step: PlannedStep) -> str:
+def _remarks(step: MigrationRef) -> str:
     """What is worth a second look before this migration runs."""
     remarks = []
     if step.kind in ("python", "psql"):
@@ -135,7 +158,7 @@ def _remarks(step: PlannedStep) -> str:
         remarks.append("in batches, each in a transaction of its own")
     elif not step.transactional:
         remarks.append("statement by statement, not in one transaction")
-    if not step.has_down:
+    if not step.reversible:
         remarks.append("cannot be taken back")
     if not step.has_verify:
         remarks.append("no verify section")

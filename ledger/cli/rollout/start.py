@@ -166,7 +166,7 @@ async def down(
             show_plan(preview, Output(output))
             return ExitCode.OK
         confirm(session.ledger.name, facts(preview), yes=yes, typed=True)
-        rollout = await session.ledger.rollouts.start(request)
+        rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
         return await stay(session, rollout, waiting, Output(output), "completed")
 
@@ -201,6 +201,6 @@ async def travel_with(
             show_plan(preview, output)
             return ExitCode.OK
         confirm(session.ledger.name, facts(preview), yes=yes)
-        rollout = await session.ledger.rollouts.start(request)
+        rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
         return await stay(session, rollout, waiting, output, "completed")

@@ -14,11 +14,12 @@ from pydantic import TypeAdapter
 
 from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.pending import DatabaseVersions
 from ledger.store.connections import Pool
 from ledger.store.queries import load
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet
-from ledger.store.views.rows import AppliedRow, BundleRow, DatabaseVersions, FleetRow, RolloutRow
+from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
 from migrations.model.attempt import Expectation, Mode
 
 QUERIES = load("views/queries.sql")

@@ -123,20 +123,6 @@ class LookRow(NamedTuple):
     look: Lookup
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseVersions:
-    """One database against a bundle: what is in force, what is missing, in the bundle's order."""
-
-    database: str
-    applied: tuple[str, ...]
-    missing: tuple[str, ...]
-
-    @property
-    def latest(self) -> str | None:
-        """The last version in force."""
-        return self.applied[-1] if self.applied else None
-
-
 def believed(record: DatabaseRecord, belief: Belief) -> DatabaseRecord:
     """The database, as the next order takes it to be."""
     return replace(record, expected=belief.expected, unanswered=belief.unanswered)

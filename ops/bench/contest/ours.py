@@ -22,13 +22,15 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import Message
 from ledger.bus.security import KafkaSettings
 from ledger.cli.fleet.file import FleetFileEntry
+from ledger.contracts.events import Budget, PlanOptions, WhenSpent
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import commands_topic
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.runtime import Ledger, install, open_ledger, stores_of, working
-from ledger.service.plans import PlanOptions
+from ledger.service.plans import PlanRequest
 from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, KafkaSection, Settings
+from migrations.model.attempt import Limits
 from ops.bench.contest.course import Course, Migrate
 from ops.bench.contest.servers import Server, fresh_databases, ledger_database
 from ops.bench.contest.workload import write_folder
@@ -140,7 +142,10 @@ async def _ready(ledger: Ledger, course: Course) -> None:
         folder = course.folder / "before"
         folder.mkdir(parents=True)
         (folder / "1_before.sql").write_text(BEFORE_SQL, encoding="utf-8")
-        await _completed(ledger, await ledger.rollouts.start(_request(folder, BEFORE)))
+        await _completed(
+            ledger,
+            await ledger.rollouts.start(await ledger.rollouts.plan(_request(folder, BEFORE))),
+        )
         for database in databases:
             await ledger.fleet.retire(database, RequestContext(reason="before"))
     await ledger.fleet.import_(
@@ -182,7 +187,9 @@ def _rollouts(ledger: Ledger, course: Course) -> Migrate:
     async def migrate(number: int) -> float:
         folder = write_folder(course.folder / "migrations", "ours", number + 1)
         start = time.time()
-        rollout = await ledger.rollouts.start(_request(folder, len(course.databases)))
+        rollout = await ledger.rollouts.start(
+            await ledger.rollouts.plan(_request(folder, len(course.databases)))
+        )
         await _completed(ledger, rollout)
         completed: float = await stores_of(ledger).pool.fetchval(COMPLETED, f"rollout-{rollout}")
         return completed - start
@@ -199,24 +206,21 @@ async def _completed(ledger: Ledger, rollout: str) -> None:
         raise SystemExit(f"the rollout ended {status.status} ({status.why}): {status.counts}")
 
 
-def _request(folder: Path, databases: int) -> PlanOptions:
+def _request(folder: Path, databases: int) -> PlanRequest:
     """One wave, as wide as the agents can take; everything else as it is by default."""
     rollout = Settings().rollout
-    return PlanOptions(
+    return PlanRequest(
         direction="up",
         folder=folder,
-        bundle=None,
-        to_version=None,
-        steps_down=0,
-        select="",
-        waves="rest",
-        in_flight=min(databases, 10_000),
-        budget="0",
-        when_spent="halt",
-        lock_timeout_s=rollout.lock_timeout_s,
-        statement_timeout_s=rollout.statement_timeout_s,
-        expiry_s=rollout.expiry_s,
-        deadline_s=rollout.deadline_s,
+        options=PlanOptions(
+            wave_spec="rest",
+            in_flight=min(databases, 10_000),
+            budget=Budget(count=0),
+            when_spent=WhenSpent.HALT,
+            limits=Limits(),
+            expiry_s=rollout.expiry_s,
+            deadline_s=rollout.deadline_s,
+        ),
         asked=RequestContext("bench"),
     )
 

@@ -394,7 +394,7 @@ async def test_an_event_of_a_newer_version_stops_the_leader_in_front_of_it(house
         assert explained.code is ExitCode.FAILED
     with pytest.raises(UnknownMessage):
         await house.start()
-    assert await house.stores.reads.position() == await house.position() - 2
+    assert await house.stores.reads.position() == await house.position() - 1
 
 
 async def test_every_position_is_there_and_the_chain_verifies(house: House) -> None:

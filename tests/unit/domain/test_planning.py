@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ledger.contracts.events import Budget, RolloutPlanned, WavePlanned, WhenSpent
+from ledger.contracts.events import Budget, PlanOptions, RolloutPlanned, WavePlanned, WhenSpent
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.refusals import (
     BusyDatabases,
@@ -20,7 +20,7 @@ from ledger.domain.refusals import (
     UnknownDatabase,
 )
 from ledger.domain.requests import PlanInput, plan_rollout
-from migrations.model.attempt import Mode
+from migrations.model.attempt import Limits, Mode
 from tests.support.spec import (
     MIGRATIONS,
     migration,
@@ -34,10 +34,21 @@ REQUEST = PlanInput(
     bundle="b" * 64,
     migrations=list(MIGRATIONS.values()),
     databases=["a", "b", "c"],
-    expiry_s=900.0,
-    deadline_s=14_400.0,
+    options=PlanOptions(
+        wave_spec="1,10%,rest",
+        in_flight=50,
+        budget=Budget(count=0),
+        when_spent=WhenSpent.HALT,
+        limits=Limits(),
+        expiry_s=900.0,
+        deadline_s=14_400.0,
+    ),
 )
 FLEET = {name: record(name) for name in "abc"}
+
+
+def with_options(**changes: object) -> PlanInput:
+    return replace(REQUEST, options=REQUEST.options.model_copy(update=changes))
 
 
 def plan(
@@ -62,7 +73,8 @@ def test_a_plan_names_its_waves_and_its_limits() -> None:
 def test_a_large_wave_is_planned_in_chunks_of_1000() -> None:
     names = [f"db{number:04}" for number in range(2001)]
     _, waves = plan(
-        replace(REQUEST, databases=names, wave_spec="rest"), {name: record(name) for name in names}
+        replace(with_options(wave_spec="rest"), databases=names),
+        {name: record(name) for name in names},
     )
     assert [(wave.wave, wave.chunk, len(wave.databases)) for wave in waves] == [
         (0, 0, 1000),
@@ -112,7 +124,7 @@ def test_databases_of_another_unfinished_rollout_are_refused_by_name() -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        replace(REQUEST, migrations=list(ONE_WAY.values()), when_spent=WhenSpent.ROLLBACK),
+        replace(with_options(when_spent=WhenSpent.ROLLBACK), migrations=list(ONE_WAY.values())),
         replace(REQUEST, migrations=list(ONE_WAY.values()), mode=Mode.DOWN),
     ],
 )
@@ -127,7 +139,7 @@ def test_what_cannot_be_undone_may_go_up_and_halt() -> None:
 
 def test_a_way_down_has_no_rollback() -> None:
     with pytest.raises(DownHasNoRollback, match="ledger up"):
-        plan(replace(REQUEST, mode=Mode.DOWN, when_spent=WhenSpent.ROLLBACK))
+        plan(replace(with_options(when_spent=WhenSpent.ROLLBACK), mode=Mode.DOWN))
 
 
 @pytest.mark.parametrize(
@@ -135,9 +147,9 @@ def test_a_way_down_has_no_rollback() -> None:
 )
 def test_limits_out_of_their_range_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(InvalidLimit, match="choose another value"):
-        plan(replace(REQUEST, **change))  # type: ignore[arg-type]
+        plan(with_options(**change))
 
 
 def test_waves_that_leave_databases_out_are_refused() -> None:
     with pytest.raises(InvalidWaves, match="rest"):
-        plan(replace(REQUEST, wave_spec="1"))
+        plan(with_options(wave_spec="1"))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ledger.service.pending import pending_down, pending_up
-from ledger.store.views.rows import DatabaseVersions
+from ledger.domain.pending import DatabaseVersions, pending_down, pending_up
 from tests.support.story import migration
 
 ONE, TWO, THREE = (migration(version) for version in "123")

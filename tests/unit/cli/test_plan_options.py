@@ -1,0 +1,62 @@
+"""How a rollout goes: flags win over settings, and none of either gets lost on the way."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+
+from ledger.cli.app.options import RolloutOptions, WhenSpentChoice
+from ledger.cli.rollout.plan import plan_options
+from ledger.contracts.events import Budget, PlanOptions, WhenSpent
+from ledger.settings import RolloutSection
+from migrations.model.attempt import Limits
+
+SETTINGS = RolloutSection()
+SET: dict[str, Any] = {
+    "waves": "2,rest",
+    "in_flight": 3,
+    "budget": "7%",
+    "when_spent": "rollback",
+    "lock_timeout_s": 4.0,
+    "statement_timeout_s": 5.0,
+    "expiry_s": 6.0,
+    "deadline_s": 8.0,
+}
+ELSEWHERE = {"select", "phase", "format", "allow_psql", "var"}
+"""Flags that say what goes where; how it goes, the others say."""
+GIVEN: dict[str, Any] = {
+    **SET,
+    "when_spent": WhenSpentChoice.ROLLBACK,
+    "out_of_order": True,
+}
+
+
+def test_settings_and_flags_become_the_options_of_a_plan() -> None:
+    assert plan_options(RolloutOptions(**GIVEN), SETTINGS) == PlanOptions(
+        wave_spec="2,rest",
+        in_flight=3,
+        budget=Budget(percent=7.0),
+        when_spent=WhenSpent.ROLLBACK,
+        limits=Limits(lock_timeout_s=4.0, statement_timeout_s=5.0),
+        expiry_s=6.0,
+        deadline_s=8.0,
+        out_of_order=True,
+    )
+
+
+@pytest.mark.parametrize("name", RolloutSection.model_fields)
+def test_each_setting_reaches_the_plan(name: str) -> None:
+    section = SETTINGS.model_copy(update={name: SET[name]})
+    assert plan_options(RolloutOptions(), section) != plan_options(RolloutOptions(), SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "name", [one.name for one in fields(RolloutOptions) if one.name not in ELSEWHERE]
+)
+def test_each_flag_reaches_the_plan_and_wins_over_its_setting(name: str) -> None:
+    flags = replace(RolloutOptions(), **{name: GIVEN[name]})
+    assert plan_options(flags, SETTINGS) != plan_options(RolloutOptions(), SETTINGS)
+    other = SETTINGS.model_copy(update={name: SET[name]} if name in SET else {})
+    assert plan_options(flags, other) == plan_options(flags, SETTINGS)
