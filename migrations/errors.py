@@ -19,6 +19,7 @@
         │   ├── PoolerRefused     something stands between us and the server
         │   ├── StandbyRefused    the server is a standby
         │   ├── IdentityMismatch  not the database, journal or owner that was expected
+        │   ├── JournalForged     what stands in the journal's place was made by another
         │   ├── ProgramRefused    a program in a migration may not run here
         │   ├── StaleEpoch        a later order was here before
         │   ├── ClockApart        two clocks do not agree what time it is
@@ -154,6 +155,12 @@ class StandbyRefused(Refused):
 
 class IdentityMismatch(Refused):
     """Not the database, the journal or the owner that was expected."""
+
+    kind = "identity"
+
+
+class JournalForged(Refused):
+    """What stands in the journal's place was made, or can be changed, by another than us."""
 
     kind = "identity"
 

@@ -26,6 +26,7 @@ from migrations.sql.literals import SqlValue, quote_ident, quote_literal
 from migrations.target import journal
 from migrations.target.entries import Entry
 from migrations.target.lock import key_for, wait_for_lock
+from migrations.target.look import looking
 from migrations.target.session import Connection, ConnectionSettings, close_session, open_session
 
 APPLICATION_NAME = "migration-ledger export"
@@ -108,14 +109,18 @@ async def export_history(
         lock_timeout_s=limits.lock_timeout_s,
     )
     try:
+        await connection.execute(journal.statement("our_path"))
         await wait_for_lock(connection, key_for(target), limits.advisory_wait_s, observer)
         facts = await connection.fetch(journal.statement("facts"))
+        await journal.refuse_foreign(connection, settings.role)
         record = await journal.read(connection, target) if facts[0]["installed"] else None
         if record is None:
             raise AdoptionRefused("there is no journal here to export; see `ledger db status`")
         applied = applied_versions(record.entries)
-        async with connection.transaction():
+        async with looking(connection, as_the_script=True):
             there = await _there(connection, tool, migrations, applied)
+        await connection.execute("RESET search_path")
+        async with connection.transaction():
             for statement in export_statements(tool, migrations, applied, there):
                 await connection.execute(statement)
         rows = await connection.fetchval(_COUNT.format(table=quote_ident(_TABLES[tool])))
@@ -292,7 +297,7 @@ async def _there(
 ) -> There:
     """What the table says already. Raises AdoptionRefused when our journal says otherwise."""
     table = _TABLES[tool]
-    if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+    if await connection.fetchval("SELECT pg_catalog.to_regclass($1)", table) is None:
         return There()
     theirs = [one for one in await histories(connection) if one.tool is tool]
     if not theirs:

@@ -168,7 +168,8 @@ def _as_owner(course: BackfillRun, sql: str) -> str:
 
 def _end(course: BackfillRun, page: Page) -> str:
     """Deferred constraints, then the guarded row that says how far it went."""
-    return f"{journal.statement('settle')};\n{moved_to(course, page)}"
+    settled = f"{journal.statement('settle')};\n{journal.statement('as_ourselves')}"
+    return f"{settled};\n{moved_to(course, page)}"
 
 
 def _went_on(course: BackfillRun, page: Page) -> None:

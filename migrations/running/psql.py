@@ -61,7 +61,7 @@ CONFINED = Path(__file__).with_name("confined.py")
 _CLOSING = """
 SET SESSION AUTHORIZATION DEFAULT;
 SET ROLE NONE;
-SET LOCAL search_path TO pg_catalog;
+SET LOCAL search_path TO pg_catalog, pg_temp;
 {entry};
 """
 _SERVER_ERROR = re.compile(

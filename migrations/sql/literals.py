@@ -55,6 +55,11 @@ def quote_literal(value: SqlValue) -> str:
             return "E'" + text.replace("\\", "\\\\") + "'" if "\\" in text else f"'{text}'"
 
 
+def printable(text: str) -> str:
+    """What somebody called himself or his objects, without what moves a cursor."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def bind(template: str, values: Mapping[str, SqlValue]) -> str:
     """`template` with each `:name` replaced by the literal of `values[name]`, in one pass."""
     pieces = list(_split(template))

@@ -90,10 +90,16 @@ async def copied_behind(
     return _rows(received, columns)
 
 
-async def queried(connection: Connection, query: str, columns: Mapping[str, Reader]) -> list[Row]:
-    """All rows of a query without parameters, which has these columns. Raises what it raises."""
+async def queried_behind(
+    connection: Connection, first: str, query: str, columns: Mapping[str, Reader]
+) -> list[Row]:
+    """All rows of a query without parameters, with statements before it as `copied_behind` has.
+
+    Raises what the server raises.
+    """
     received = bytearray()
-    await connection.copy_from_query(query, output=_into(received), format="binary")
+    both = f"{first};\nCOPY ({query}) TO STDOUT (FORMAT binary)"
+    await connection._copy_out(both, _into(received), None)  # type: ignore[attr-defined]
     return _rows(received, columns)
 
 

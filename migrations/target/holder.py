@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from migrations.sql.literals import Expression
+from migrations.sql.literals import Expression, printable
 from migrations.target.journal import statement
 from migrations.target.session import Connection, is_connection_lost
 
@@ -58,7 +58,7 @@ def describe(holder: Holder) -> str:
     """A holder in words; what the server did not show is left out, or named as hidden."""
     if holder.pid is None:
         return _prepared(holder)
-    name = f" ({_printable(holder.application_name)})" if holder.application_name else ""
+    name = f" ({printable(holder.application_name)})" if holder.application_name else ""
     who = f"pid {holder.pid}{name}"
     if not holder.seen:
         return f"{who}, which has ended meanwhile"
@@ -74,11 +74,6 @@ def describe(holder: Holder) -> str:
 
 
 def _prepared(holder: Holder) -> str:
-    name = f" '{_printable(holder.prepared)}'" if holder.prepared else ""
+    name = f" '{printable(holder.prepared)}'" if holder.prepared else ""
     age = f", {holder.prepared_s:.0f} s" if holder.prepared_s is not None else ""
     return f"the prepared transaction{name}{age}; COMMIT PREPARED or ROLLBACK PREPARED ends it"
-
-
-def _printable(text: str) -> str:
-    """What clients called themselves or their transaction, without what moves a cursor."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

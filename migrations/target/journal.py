@@ -14,8 +14,9 @@ from uuid import UUID
 
 import asyncpg
 
+from migrations.errors import JournalForged
 from migrations.model.work import Epoch, Failure
-from migrations.sql.literals import Expression, SqlValue, bind, named_statements
+from migrations.sql.literals import Expression, SqlValue, bind, named_statements, printable
 from migrations.target.binary_copy import (
     Row,
     copied,
@@ -36,6 +37,9 @@ INSTALL_KEY = 7_091_223_640_115_482_001
 
 STORAGE_CLAUSE_SINCE = 160000
 """The first release whose CREATE TABLE takes STORAGE."""
+
+SHOWN_AT_MOST = 3
+"""Reasons in one refusal."""
 
 PLAIN_MAX_BYTES = 6000
 """Of an entry's texts, for one that is stored in a page: a row of 8160 bytes fits, and the other
@@ -66,6 +70,37 @@ COLUMNS = {
     "made_by": text,
 }
 """What is read of an entry, and how."""
+
+SHAPE = ",".join(
+    f"{name}:{oid}"
+    for name, oid in (
+        ("target", 19),
+        ("seq", 20),
+        ("head", 25),
+        ("command", 2950),
+        ("rollout", 25),
+        ("migration", 25),
+        ("direction", 25),
+        ("step", 23),
+        ("state", 25),
+        ("up_checksum", 25),
+        ("down_checksum", 25),
+        ("statements", 23),
+        ("statement", 25),
+        ("note", 25),
+        ("failure", 3802),
+        ("reason", 25),
+        ("database_uuid", 2950),
+        ("owner", 25),
+        ("epoch_term", 20),
+        ("epoch_position", 20),
+        ("xid", 5069),
+        ("finished_at", 1184),
+        ("duration_ms", 20),
+        ("made_by", 19),
+    )
+)
+"""The table's columns in order with their types, whose numbers are the same on every server."""
 
 _SQL = named_statements("target/journal.sql")
 
@@ -103,7 +138,11 @@ async def read(connection: Connection, target: str) -> Record | None:
 
 
 async def read_behind(connection: Connection, first: str) -> Record | None:
-    """The journal of a whole database, with statements before it in the same round trip."""
+    """The journal of a whole database, with statements before it in the same round trip.
+
+    Raises UndefinedObjectError where it is not proven ours at a glance; see `refuse_foreign`.
+    """
+    first = f"{first};\n{statement('proven', columns=SHAPE)}"
     rows = await copied_behind(connection, first, "migration_ledger", "journal", COLUMNS)
     return record_of(row for row in rows if row["target"] == "")
 
@@ -122,19 +161,41 @@ def record_of(rows: Iterable[AnyRow]) -> Record | None:
     )
 
 
+async def refuse_foreign(connection: Connection, role: str | None) -> None:
+    """Raise JournalForged unless schema and journal, where they are there, are ours.
+
+    `role` is the one that migrations run as. The session has our search_path.
+    """
+    rows = await connection.fetch(statement("foreign", columns=SHAPE, role=role))
+    if rows:
+        why = "; ".join(printable(row["why"]) for row in rows[:SHOWN_AT_MOST])
+        more = f"; and {len(rows) - SHOWN_AT_MOST} more" if len(rows) > SHOWN_AT_MOST else ""
+        raise JournalForged(
+            f"migration_ledger.journal is not ours ({why}{more}), so nothing was read from it and "
+            "nothing written; find out who made that, take it away or drop the schema, and order "
+            "this again"
+        )
+
+
 async def known_uuid(connection: Connection) -> UUID | None:
     """The database's UUID, if any of its targets was met."""
     found: UUID | None = await connection.fetchval(statement("database_uuid"))
     return found
 
 
-def install_statements(server_version: int) -> str:
-    """What makes the table where it is missing; harmless where it is not.
+def install_statements(server_version: int, *, schema_there: bool) -> str:
+    """What makes the table; fails where there is one.
 
-    `server_version` is one number, 180006 for 18.6.
+    `server_version` is one number, 180006 for 18.6. A schema that is there has been proven ours.
     """
     plain = statement("plain_storage") if server_version >= STORAGE_CLAUSE_SINCE else ""
-    return statement("install", install_key=INSTALL_KEY, storage=Expression(plain))
+    schema = "" if schema_there else statement("schema")
+    return statement(
+        "install",
+        install_key=INSTALL_KEY,
+        storage=Expression(plain),
+        schema=Expression(schema),
+    )
 
 
 def entry_statement(columns: Mapping[str, SqlValue]) -> str:

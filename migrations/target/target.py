@@ -128,7 +128,8 @@ class Target:
         """
         if not self.connection.is_in_transaction():
             raise transaction_ended()
-        await self._write(f"{statement('settle')};\n{self._record_sql(entry)};\nCOMMIT", entry)
+        parts = (statement("settle"), statement("as_ourselves"), self._record_sql(entry), "COMMIT")
+        await self._write(";\n".join(parts), entry)
 
     async def record(self, entry: NewEntry, *, first: str = "") -> None:
         """Write an entry in a transaction of its own, in one round trip. Raises as `commit`.
@@ -136,13 +137,14 @@ class Target:
         `first` are statements that the same transaction begins with.
         """
         self._marker = uuid4().hex
-        parts = (self._begin_sql(Options()), first, self._record_sql(entry), "COMMIT")
+        begin = self._begin_sql(Options(), ours=True)
+        parts = (begin, first, self._record_sql(entry), "COMMIT")
         await self._write(";\n".join(part for part in parts if part), entry)
 
     async def record_all(self, entries: Sequence[NewEntry]) -> None:
         """Write entries in one transaction of their own, in one round trip. Raises as `commit`."""
         self._marker = uuid4().hex
-        parts = [self._begin_sql(Options())]
+        parts = [self._begin_sql(Options(), ours=True)]
         before = self.head, self.seq, self.said
         try:
             for entry in entries:
@@ -175,7 +177,8 @@ class Target:
         if self._meeting is not None:
             # The first entry says it.
             self._marker = uuid4().hex
-            await self._execute(f"{self._begin_sql(Options(), alone=True)};\nCOMMIT")
+            begin = self._begin_sql(Options(), ours=True, alone=True)
+            await self._execute(f"{begin};\nCOMMIT")
         elif not self.epoch_kept:
             await self.record(entry_about_target(State.VISITED))
 
@@ -200,6 +203,8 @@ class Target:
     async def read_journal(self) -> Record | None:
         """What the journal says now; `None` where there is none yet."""
         try:
+            if not self.met:
+                await journal.refuse_foreign(self.connection, self.settings.role)
             return await journal.read(self.connection, self.work.target)
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
             if self.met:
@@ -237,6 +242,15 @@ class Target:
             if error.schema_name != JOURNAL_SCHEMA:
                 raise
             raise await self.broken_guard() from None
+        except (asyncpg.DuplicateSchemaError, asyncpg.DuplicateTableError):
+            await self.rollback()
+            if self.met:
+                raise
+            raise LockLost(
+                "somebody made the schema migration_ledger meanwhile: another migrator for a "
+                "schema of this database, then order this again; or somebody else, who is named "
+                "then"
+            ) from None
         except asyncpg.UndefinedTableError as error:
             await self.rollback()
             if self.met or JOURNAL_SCHEMA not in str(error):
@@ -264,8 +278,11 @@ class Target:
         self.seq += 1
         self.said |= {_key(entry)}
 
-    def _begin_sql(self, options: Options, *, alone: bool = False) -> str:
+    def _begin_sql(self, options: Options, *, ours: bool = False, alone: bool = False) -> str:
         """What opens a guarded transaction, with the first entry if that is still to be written.
+
+        A transaction that is `ours` writes nothing but entries; in any other one the script's role
+        and search_path are in force behind this.
 
         It asks for no guard: the marker is set right before, the lock was taken a round trip ago,
         and the entry behind it asks for both, unless the first one stands `alone`.
@@ -278,11 +295,16 @@ class Target:
             statement_timeout_ms=milliseconds(length),
             marker=self._marker,
         )
-        if self._meeting is None:
-            return begin
-        columns = self._meeting.columns
-        first = self._guarded(columns) if alone else entry_statement(columns)
-        return f"{begin};\n{self._meeting.install};\n{first}"
+        parts = [begin]
+        if ours or self._meeting is not None:
+            parts.append(statement("as_ourselves"))
+        if self._meeting is not None:
+            columns = self._meeting.columns
+            first = self._guarded(columns) if alone else entry_statement(columns)
+            parts += [self._meeting.install, first]
+            if not ours:
+                parts.append(statement("as_the_script"))
+        return ";\n".join(parts)
 
     def _record_sql(self, entry: NewEntry) -> str:
         return self._guarded(self._columns(entry))
