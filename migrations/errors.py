@@ -19,6 +19,8 @@
         │   ├── PoolerRefused     something stands between us and the server
         │   ├── StandbyRefused    the server is a standby
         │   ├── IdentityMismatch  not the database, journal or owner that was expected
+        │   ├── JournalChanged    an entry of the journal was edited, taken out or put in
+        │   ├── TooMuch           the database holds or says more than we take
         │   ├── JournalForged     what stands in the journal's place was made by another
         │   ├── ProgramRefused    a program in a migration may not run here
         │   ├── StaleEpoch        a later order was here before
@@ -155,6 +157,18 @@ class StandbyRefused(Refused):
 
 class IdentityMismatch(Refused):
     """Not the database, the journal or the owner that was expected."""
+
+    kind = "identity"
+
+
+class TooMuch(Refused):
+    """The database holds, or says, more than we take from any one."""
+
+    kind = "limit"
+
+
+class JournalChanged(Refused):
+    """An entry of the journal is not as it was written, so none behind it can be believed."""
 
     kind = "identity"
 

@@ -37,6 +37,7 @@ from migrations.target.session import (
     Connection,
     ConnectionSettings,
     close_session,
+    excess,
     is_connection_lost,
     open_session,
     server_version,
@@ -150,6 +151,8 @@ async def _in_session(
     except DRIVER_ERRORS as error:
         if not is_connection_lost(connection, error):
             return Inspection(reachable=False, failure=from_error(error))
+        if (too_much := excess(connection)) is not None:
+            return Inspection(reachable=True, failure=from_error(too_much))
         lost = Unreachable(f"{settings.place}: the connection was lost in a look; look again")
         return Inspection(reachable=False, failure=from_error(lost))
     finally:
@@ -160,7 +163,8 @@ async def _glance(connection: Connection, target: str, role: str | None) -> Insp
     try:
         async with looking(connection):
             found = await _glanced(connection, target)
-    except asyncpg.PostgresError:
+    except (asyncpg.PostgresError, Refused):
+        # Named by the longer look.
         found = None
     return found or await _look(connection, target, role)
 
@@ -172,7 +176,7 @@ async def _glanced(connection: Connection, target: str) -> Inspection | None:
     """
     await connection.execute(statement("proven", columns=journal.SHAPE))
     rows = await connection.fetch(statement("glance", target=target))
-    record = journal.record_of(rows)
+    record = journal.record_of(rows, target)
     if record is None:
         return None
     facts = facts_of(connection, rows[0])

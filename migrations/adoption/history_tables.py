@@ -27,6 +27,8 @@ WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
     AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog."char"[])
 GROUP BY wanted.name, n.nspname, c.relname
 """
+ROWS_AT_MOST = 10_000
+"""Of another tool's history: a row per migration."""
 COMPANION = "ar_internal_metadata"
 _NO_NAMES = (
     asyncpg.InvalidNameError,
@@ -133,7 +135,12 @@ def _is_theirs(kept: HistoryKeeper, found: dict[str, tuple[str, frozenset[str]]]
 async def _read(connection: Connection, kept: HistoryKeeper, table: str) -> ForeignHistory:
     try:
         await connection.execute("SAVEPOINT history")
-        return kept.understand(table, await connection.fetch(kept.sql.format(table=table)))
+        sql = f"{kept.sql.format(table=table)} LIMIT {ROWS_AT_MOST + 1}"
+        rows = await connection.fetch(sql)
+        if len(rows) > ROWS_AT_MOST:
+            problem = f"{table} has more than {ROWS_AT_MOST:,} rows; look at what filled it"
+            return ForeignHistory(kept.tool, table, (), len(rows), problem)
+        return kept.understand(table, rows)
     except asyncpg.InsufficientPrivilegeError:
         await connection.execute("ROLLBACK TO SAVEPOINT history")
         problem = f"{table} may not be read; GRANT SELECT on it, and USAGE on its schema"

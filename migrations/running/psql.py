@@ -51,6 +51,8 @@ from migrations.target.target import Target
 
 APPLICATION_NAME = "migration-ledger psql"
 """What `pg_stat_activity` shows."""
+SAID_MAX_BYTES = 64 * 1024
+"""Of psql's messages: the last one is the error that ended it."""
 INTERRUPT_GRACE_S = 3.0
 """Enough for a cancelled statement to end; then the process is killed."""
 
@@ -209,7 +211,8 @@ async def _ended(
     """Wait for the end; a cancellation ends the process first."""
     forgetting = asyncio.create_task(_forget_password(connected, passwords), name="psql-password")
     try:
-        _, said = await process.communicate()
+        said = await _said(process)
+        await process.wait()
     except asyncio.CancelledError:
         _signal(process, signal.SIGINT)
         try:
@@ -223,6 +226,16 @@ async def _ended(
         forgetting.cancel()
         await asyncio.gather(forgetting, return_exceptions=True)
     return process.returncode or 0, said.decode(errors="replace")
+
+
+async def _said(process: asyncio.subprocess.Process) -> bytes:
+    """The end of what it says of errors, however much that is."""
+    if process.stderr is None:
+        raise AssertionError("its errors are read")
+    said = b""
+    while more := await process.stderr.read(SAID_MAX_BYTES):
+        said = (said + more)[-SAID_MAX_BYTES:]
+    return said
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

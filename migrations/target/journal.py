@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
 
-from migrations.errors import JournalForged
+from migrations.errors import JournalChanged, JournalForged
 from migrations.model.work import Epoch, Failure
 from migrations.sql.literals import Expression, SqlValue, bind, named_statements, printable
 from migrations.target.binary_copy import (
+    Bounds,
     Row,
     copied,
     copied_behind,
@@ -27,7 +28,15 @@ from migrations.target.binary_copy import (
     moment,
     text,
 )
-from migrations.target.entries import Entry, NewEntry, State
+from migrations.target.entries import (
+    Entry,
+    NewEntry,
+    Said,
+    State,
+    failure_text,
+    genesis,
+    next_head,
+)
 from migrations.target.session import Connection
 
 AnyRow: TypeAlias = "asyncpg.Record | Row"
@@ -37,6 +46,9 @@ INSTALL_KEY = 7_091_223_640_115_482_001
 
 STORAGE_CLAUSE_SINCE = 160000
 """The first release whose CREATE TABLE takes STORAGE."""
+
+JOURNAL_BOUNDS = Bounds(rows=25_000, bytes=16 * 2**20)
+"""Of the journal of a database: ten rollouts a day for years, and 80 MB of memory at worst."""
 
 SHOWN_AT_MOST = 3
 """Reasons in one refusal."""
@@ -132,9 +144,9 @@ async def read(connection: Connection, target: str) -> Record | None:
     many schemas asks for its own entries alone.
     """
     if target:
-        return record_of(await connection.fetch(statement("read", target=target)))
-    rows = await copied(connection, "migration_ledger", "journal", COLUMNS)
-    return record_of(row for row in rows if row["target"] == target)
+        return record_of(await connection.fetch(statement("read", target=target)), target)
+    rows = await copied(connection, "migration_ledger", "journal", COLUMNS, JOURNAL_BOUNDS)
+    return record_of((row for row in rows if row["target"] == target), target)
 
 
 async def read_behind(connection: Connection, first: str) -> Record | None:
@@ -143,21 +155,42 @@ async def read_behind(connection: Connection, first: str) -> Record | None:
     Raises UndefinedObjectError where it is not proven ours at a glance; see `refuse_foreign`.
     """
     first = f"{first};\n{statement('proven', columns=SHAPE)}"
-    rows = await copied_behind(connection, first, "migration_ledger", "journal", COLUMNS)
-    return record_of(row for row in rows if row["target"] == "")
+    rows = await copied_behind(
+        connection, first, "migration_ledger", "journal", COLUMNS, JOURNAL_BOUNDS
+    )
+    return record_of((row for row in rows if row["target"] == ""), "")
 
 
-def record_of(rows: Iterable[AnyRow]) -> Record | None:
-    """The journal in the rows of what reads it; `None` without an entry."""
+def record_of(rows: Iterable[AnyRow], target: str) -> Record | None:
+    """The journal in the rows of what reads it; `None` without an entry.
+
+    Every entry is held against the chain. Raises JournalChanged.
+    """
     ordered = sorted((row for row in rows if row["seq"] is not None), key=itemgetter("seq"))
     if not ordered:
         return None
+    uuid, entries = ordered[0]["database_uuid"], []
+    head = genesis(uuid, target) if isinstance(uuid, UUID) else ""
+    for number, row in enumerate(ordered, start=1):
+        try:
+            entry = _entry(row)
+            said = Said(entry.command, entry.rollout, row["owner"], entry.epoch)
+            head = next_head(head, said, entry)
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+            raise _changed(number) from None
+        if (row["seq"], row["head"], row["database_uuid"]) != (number, head, uuid):
+            raise _changed(number)
+        entries.append(entry)
     last = ordered[-1]
-    return Record(
-        database_uuid=last["database_uuid"],
-        owner=last["owner"],
-        epoch=Epoch(last["epoch_term"], last["epoch_position"]),
-        entries=tuple(_entry(row) for row in ordered),
+    return Record(uuid, last["owner"], entries[-1].epoch, tuple(entries))
+
+
+def _changed(number: int) -> JournalChanged:
+    return JournalChanged(
+        f"entry {number} of the journal is not as migration-ledger wrote it: it, or what stood "
+        "before it, was edited, taken out or put in; put it back from a backup, or take the "
+        "journal away with `ledger db remove-journal`, accept that with `ledger fleet reinstate`, "
+        "and say with `ledger adopt` or `ledger baseline` what is applied"
     )
 
 
@@ -217,7 +250,7 @@ def entry_values(entry: NewEntry) -> dict[str, SqlValue]:
         "statements": entry.statements,
         "statement": entry.statement,
         "note": entry.note or None,
-        "failure": _failure_text(entry.failure),
+        "failure": failure_text(entry.failure),
         "duration_ms": entry.duration_ms,
     }
 
@@ -225,13 +258,6 @@ def entry_values(entry: NewEntry) -> dict[str, SqlValue]:
 def latest_by_version(entries: Iterable[Entry]) -> dict[str, Entry]:
     """The last entry that says what holds, per migration."""
     return {entry.migration: entry for entry in entries if entry.settles}
-
-
-def _failure_text(failure: Failure | None) -> str | None:
-    if failure is None:
-        return None
-    # PostgreSQL's jsonb cannot hold NUL.
-    return json.dumps(asdict(failure), ensure_ascii=False).replace("\\u0000", "")
 
 
 def _entry(row: AnyRow) -> Entry:

@@ -22,7 +22,7 @@ and step. The journal has an entry exactly when the effect is there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import UUID, uuid4
 
@@ -33,7 +33,14 @@ from migrations.model.migration import Options
 from migrations.model.work import Epoch, Identity, Limits, Observer, OutsideChange, Work
 from migrations.sql.literals import Expression, SqlValue, quote_ident
 from migrations.target import journal
-from migrations.target.entries import Entry, NewEntry, State, entry_about_target, next_head
+from migrations.target.entries import (
+    Entry,
+    NewEntry,
+    Said,
+    State,
+    entry_about_target,
+    next_head,
+)
 from migrations.target.journal import Record, entry_statement, entry_values, statement
 from migrations.target.lock import LockKey, still_held
 from migrations.target.session import Connection, ConnectionSettings, milliseconds, server_version
@@ -166,7 +173,7 @@ class Target:
     async def written_elsewhere(self, entry: NewEntry) -> bool:
         """Whether the journal ends with `entry`; if so, this session goes on behind it."""
         record = await journal.read(self.connection, self.work.target)
-        head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
+        head = self._head_after(entry)
         if record is None or record.head != head:
             return False
         self._move(entry)
@@ -274,7 +281,7 @@ class Target:
 
     def _move(self, entry: NewEntry) -> None:
         """Go on behind an entry."""
-        self.head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
+        self.head = self._head_after(entry)
         self.seq += 1
         self.said |= {_key(entry)}
 
@@ -315,6 +322,13 @@ class Target:
         )
         return entry_statement({**columns, "head": Expression(head)})
 
+    def _head_after(self, entry: NewEntry) -> str:
+        said = Said(self.work.command_id, self.work.rollout, self.owner, self.epoch)
+        return next_head(self.head, said, replace(entry, reason=self._reason(entry)))
+
+    def _reason(self, entry: NewEntry) -> str:
+        return entry.reason or self.work.reason
+
     def _columns(self, entry: NewEntry) -> dict[str, SqlValue]:
         work = self.work
         key = _key(entry)
@@ -327,10 +341,10 @@ class Target:
             **entry_values(entry),
             "target": work.target,
             "seq": self.seq + 1,
-            "head": next_head(self.head, work.command_id, work.rollout, entry),
+            "head": self._head_after(entry),
             "command": work.command_id,
             "rollout": work.rollout,
-            "reason": entry.reason or work.reason or None,
+            "reason": self._reason(entry) or None,
             "database_uuid": self.identity.uuid,
             "owner": self.owner,
             "epoch_term": self.epoch.term,
