@@ -163,6 +163,8 @@ def inspected(
             create_schema=rights.create_schema,
             create_in_target=rights.create_in_target,
             superuser=rights.superuser,
+            create_role=rights.create_role,
+            reaches=rights.reaches,
         )
         if rights is not None
         else None,

@@ -196,6 +196,9 @@ class Rights(WireValue):
     create_schema: bool
     create_in_target: bool
     superuser: bool
+    create_role: bool = False
+    reaches: tuple[str, ...] = ()
+    """Other databases of the server where the user may do more than everybody; some of them."""
 
 
 class BackupFound(WireValue):
