@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from migrations.model.work import Epoch
 from migrations.sql.literals import bind, quote_ident, quote_literal
-from migrations.target.entries import State, entry_about_target, genesis, next_head
+from migrations.target.entries import Said, State, entry_about_target, genesis, next_head
 from migrations.target.failure import MASK, masked_message
 from migrations.target.lock import key_for
 from migrations.target.session import ConnectionSettings
@@ -92,9 +94,16 @@ def test_heads_are_a_chain_with_known_links() -> None:
     start = genesis(UUID(int=7), "a")
     assert start != genesis(UUID(int=7), "b")
     entry = entry_about_target(State.MET)
-    assert next_head(start, UUID(int=1), "r", entry) != next_head(start, UUID(int=2), "r", entry)
-    head = next_head("0" * 64, UUID(int=1), "r", entry)
-    assert head == "96ac360622e48a9fa6200d9e580a88f850f7e5fd3400ab037afb9ee98d65d865"
+    said = Said(UUID(int=1), "r", "o", Epoch(1, 2))
+    for other in (
+        replace(said, command=UUID(int=2)),
+        replace(said, rollout="s"),
+        replace(said, owner="p"),
+        replace(said, epoch=Epoch(2, 2)),
+    ):
+        assert next_head(start, said, entry) != next_head(start, other, entry)
+    head = next_head("0" * 64, said, entry)
+    assert head == "ae9fa5f338d5e4884c245c4ec88a230f3b0c5ec9a488a5bfc572e028378bcaf5"
 
 
 def test_lock_keys_differ_by_schema_and_fit_64_bits() -> None:
