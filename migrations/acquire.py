@@ -27,7 +27,7 @@ from migrations.target.entries import NewEntry, State, entry_about_target, genes
 from migrations.target.journal import AnyRow, Record, install_statements, statement
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
 from migrations.target.look import looking
-from migrations.target.preconditions import check_head, check_identity, outside_changes
+from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
 from migrations.target.session import Connection, ConnectionSettings, server_version
 from migrations.target.target import Key, Target, said_by, stale_epoch
 
@@ -247,6 +247,8 @@ def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool)
     check_identity(found, work.expectation)
     if record is not None:
         # An order that was overtaken cannot know the journal's head.
+        if work.owner:
+            check_epoch(record, work.epoch)
         if work.owner and work.epoch < record.epoch:
             raise stale_epoch(work.epoch)
         check_head(record, work.expectation.journal_head, work.command_id)

@@ -24,6 +24,7 @@
         │   ├── JournalForged     what stands in the journal's place was made by another
         │   ├── ProgramRefused    a program in a migration may not run here
         │   ├── StaleEpoch        a later order was here before
+        │   ├── EpochBeyond       the journal names an order that no ledger ever issues
         │   ├── ClockApart        two clocks do not agree what time it is
         │   ├── TooLate           the time in which it may begin is over
         │   └── StillInUse        the tool that was adopted has gone on here
@@ -183,6 +184,12 @@ class StaleEpoch(Refused):
     """An order with a higher epoch was here before."""
 
     kind = "fence"
+
+
+class EpochBeyond(Refused):
+    """The journal names an order so far ahead that no ledger has issued it."""
+
+    kind = "identity"
 
 
 class ClockApart(Refused):

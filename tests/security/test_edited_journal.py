@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from migrations.inspection import glance, inspect
-from migrations.model.work import Verdict
+from migrations.model.work import Epoch, Verdict
 from tests.fixtures.postgres import AsSuperuser, FreshDatabase
 from tests.integration.migrations.world import World, expecting, migration, users
 
@@ -99,6 +99,28 @@ async def test_an_edited_journal_is_refused_also_where_the_ledger_knows_its_head
     )
     assert outcome.verdict is Verdict.REFUSED
     assert not await tenant.has("d")
+
+
+@pytest.mark.parametrize(
+    "epoch", [Epoch(2**62, 1), Epoch(1, 2**62), Epoch(2**63 - 1, 2**63 - 1)], ids=str
+)
+async def test_an_epoch_that_no_ledger_issues_is_named_as_forged(
+    tenant: World, epoch: Epoch
+) -> None:
+    forged = await tenant.up(users(), migration("003", "CREATE TABLE c ()"), epoch=epoch)
+    assert forged.verdict is Verdict.DONE
+    outcome = await tenant.up(users(), migration("004", "CREATE TABLE d ()"))
+    assert outcome.verdict is Verdict.REFUSED
+    assert outcome.failure is not None
+    assert "no ledger has issued that one" in outcome.failure.message
+    assert not await tenant.has("d")
+
+
+async def test_an_order_that_was_overtaken_is_no_forgery(tenant: World) -> None:
+    await tenant.up(users(), migration("003", "CREATE TABLE c ()"), epoch=Epoch(900, 10**9))
+    outcome = await tenant.up(users(), migration("004", "CREATE TABLE d ()"))
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "fence"
 
 
 async def test_texts_that_the_server_keeps_in_another_way_do_not_break_the_chain(
