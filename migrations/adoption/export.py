@@ -73,7 +73,7 @@ _TABLES = {
 _NUMBER = re.compile(r"[0-9]+")
 _BIGINT = 2**63 - 1
 _COUNT = "SELECT count(*) FROM {table}"
-_LAST_RANK = "SELECT coalesce(max(installed_rank), 0) FROM flyway_schema_history"
+_LAST_RANK = "SELECT coalesce(pg_catalog.max(installed_rank), 0) FROM {table}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +314,10 @@ async def _there(
             or f"{table} has {unknown[0]}, which our journal has not; take it over with "
             "`ledger db adopt` first, or drop the table"
         )
-    rank = await connection.fetchval(_LAST_RANK) if tool is Tool.FLYWAY else 0
+    rank = (
+        await connection.fetchval(_LAST_RANK.format(table=theirs[0].table))
+        if tool is Tool.FLYWAY
+        else 0
+    )
     versions = frozenset(one.version for one in found.taken)
     return There(versions, True, theirs[0].count, rank)

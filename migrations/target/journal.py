@@ -18,7 +18,6 @@ from migrations.errors import JournalChanged, JournalForged
 from migrations.model.work import Epoch, Failure
 from migrations.sql.literals import Expression, SqlValue, bind, named_statements, printable
 from migrations.target.binary_copy import (
-    Bounds,
     Row,
     copied,
     copied_behind,
@@ -46,9 +45,6 @@ INSTALL_KEY = 7_091_223_640_115_482_001
 
 STORAGE_CLAUSE_SINCE = 160000
 """The first release whose CREATE TABLE takes STORAGE."""
-
-JOURNAL_BOUNDS = Bounds(rows=25_000, bytes=16 * 2**20)
-"""Of the journal of a database: ten rollouts a day for years, and 80 MB of memory at worst."""
 
 SHOWN_AT_MOST = 3
 """Reasons in one refusal."""
@@ -145,7 +141,7 @@ async def read(connection: Connection, target: str) -> Record | None:
     """
     if target:
         return record_of(await connection.fetch(statement("read", target=target)), target)
-    rows = await copied(connection, "migration_ledger", "journal", COLUMNS, JOURNAL_BOUNDS)
+    rows = await copied(connection, "migration_ledger", "journal", COLUMNS)
     return record_of((row for row in rows if row["target"] == target), target)
 
 
@@ -155,9 +151,7 @@ async def read_behind(connection: Connection, first: str) -> Record | None:
     Raises UndefinedObjectError where it is not proven ours at a glance; see `refuse_foreign`.
     """
     first = f"{first};\n{statement('proven', columns=SHAPE)}"
-    rows = await copied_behind(
-        connection, first, "migration_ledger", "journal", COLUMNS, JOURNAL_BOUNDS
-    )
+    rows = await copied_behind(connection, first, "migration_ledger", "journal", COLUMNS)
     return record_of((row for row in rows if row["target"] == ""), "")
 
 
