@@ -51,8 +51,8 @@ from migrations.model import work
 from migrations.model.attempt import Failure, FailureClass, Verdict
 from migrations.model.clocks import Clock
 from migrations.target.preconditions import check_expected, outside_changes
+from migrations.target.refusals import stale_epoch
 from migrations.target.session import ConnectionSettings
-from migrations.target.target import stale_epoch
 
 logger = logging.getLogger(__name__)
 

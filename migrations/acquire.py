@@ -23,13 +23,15 @@ from migrations.model.attempt import Identity, Limits, Mode
 from migrations.model.clocks import ANY_TIME, Clock
 from migrations.model.work import Observer, Work
 from migrations.target import journal
-from migrations.target.binary_copy import boolean, integer, moment, queried, text
+from migrations.target.binary_copy import boolean, integer, moment, queried_behind, text
 from migrations.target.entries import NewEntry, State, entry_about_target, genesis
 from migrations.target.journal import AnyRow, Record, install_statements, statement
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
-from migrations.target.preconditions import check_head, check_identity, outside_changes
+from migrations.target.look import looking
+from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
+from migrations.target.refusals import stale_epoch
 from migrations.target.session import Connection, ConnectionSettings, server_version
-from migrations.target.target import Key, Target, said_by, stale_epoch
+from migrations.target.target import Key, Target, said_by
 
 LOCK_WITH_FACTS = {
     "locked": boolean,
@@ -38,6 +40,7 @@ LOCK_WITH_FACTS = {
     "system_identifier": integer,
     "catalog_path": text,
     "installed": boolean,
+    "schema_there": boolean,
     "clock": moment,
 }
 """The columns of the statement `lock_with_facts`, and how they are read."""
@@ -52,6 +55,8 @@ class Facts:
     system_identifier: str
     database_oid: int
     installed: bool
+    schema_there: bool
+    """The journal's, with or without one in it."""
 
 
 async def acquire(
@@ -69,14 +74,15 @@ async def acquire(
     Clocks that are apart (`migrations.model.clocks`) are a ClockApart before anything else.
     """
     key = key_for(work.target)
-    facts, record = await _look(connection, work, key, limits, observer)
+    facts, record = await _look(connection, settings.role, work, key, limits, observer)
     _check(record, facts, work, allow_outside)
     said = said_by(work.command_id, record.entries) if record else frozenset[Key]()
     if not said and not may_begin():
         # Asked under the lock: who answered for it before then found that it had not begun.
         raise TooLate("the time in which this order may begin is over; nothing was changed")
     if record is not None and work.mode is Mode.UP:
-        await refuse_in_use(connection, record.entries, work.target)
+        async with looking(connection):
+            await refuse_in_use(connection, record.entries, work.target)
     uuid = record.database_uuid if record else await _database_uuid(connection, facts)
     target = Target(
         connection=connection,
@@ -109,7 +115,7 @@ async def _meet(target: Target, facts: Facts) -> None:
     """
     met = entry_about_target(State.MET)
     if not (facts.installed or target.work.target) and target.work.mode is Mode.UP:
-        target.meet_along(met, install_statements(server_version(target.connection)))
+        target.meet_along(met, _install_statements(target, facts))
         return
     if facts.installed:
         await target.record(met)
@@ -123,16 +129,23 @@ async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
 
     Two schemas of a database may be met at once, each with a UUID for it: the later one gives way.
     """
-    first = [install_statements(server_version(target.connection))]
+    first = [_install_statements(target, facts)]
     if target.work.target:
         first.append(statement("one_uuid", database_uuid=target.identity.uuid))
     try:
         await target.record(met, first=";\n".join(first))
-    except TransactionEnded:
+    except (TransactionEnded, asyncpg.DuplicateSchemaError, asyncpg.DuplicateTableError):
+        await target.rollback()
+        await journal.refuse_foreign(target.connection, target.settings.role)
         uuid = await journal.known_uuid(target.connection) or target.identity.uuid
         target.identity = identity_of(uuid, facts)
         target.head = genesis(uuid, target.work.target)
         await target.record(met)
+
+
+def _install_statements(target: Target, facts: Facts) -> str:
+    version = server_version(target.connection)
+    return install_statements(version, schema_there=facts.schema_there)
 
 
 def refuse_unsuitable(facts: Facts) -> None:
@@ -154,6 +167,7 @@ def facts_of(connection: Connection, row: AnyRow) -> Facts:
         system_identifier=str(row["system_identifier"]),
         database_oid=_database_oid(row["catalog_path"]),
         installed=row["installed"],
+        schema_there=row["schema_there"],
     )
 
 
@@ -182,35 +196,44 @@ async def _lock_with_facts(
     told = connection.get_server_pid()
     query = statement("lock_with_facts", key_data_pid=told, lock_key=key.value)
     asked_at = clock.now() if clock else None
-    (row,) = await queried(connection, query, LOCK_WITH_FACTS)
+    (row,) = await queried_behind(connection, statement("our_path"), query, LOCK_WITH_FACTS)
     if clock is not None and asked_at is not None:
         clock.check(row["clock"], asked_at)
     return row["locked"], facts_of(connection, row)
 
 
 async def _look(
-    connection: Connection, work: Work, key: LockKey, limits: Limits, observer: Observer
+    connection: Connection,
+    role: str | None,
+    work: Work,
+    key: LockKey,
+    limits: Limits,
+    observer: Observer,
 ) -> tuple[Facts, Record | None]:
     """Lock, then read: what another migrator did before has to be seen.
 
     A database that is known takes one question if all is as expected. Raises PoolerRefused,
-    StandbyRefused, ClockApart and LockUnavailable.
+    StandbyRefused, ClockApart, LockUnavailable and JournalForged.
     """
     known, clock = work.expectation.identity, work.clock
     if known is not None and not work.target:
         try:
             between = clock.bounds() if clock else ANY_TIME
             locking = lock_as_expected(connection, key, known, between)
+            locking = f"{statement('our_path')};\n{locking}"
             record = await journal.read_behind(connection, locking)
         except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
             pass  # Not as expected, or no journal that may be read: see who answers.
         else:
-            return Facts(True, False, known.system_identifier, known.database_oid, True), record
+            place = known.system_identifier, known.database_oid
+            return Facts(True, False, *place, installed=True, schema_there=True), record
     locked, facts = await _lock_with_facts(connection, key, clock)
     refuse_unsuitable(facts)
     if not locked:
         await wait_for_lock(connection, key, limits.advisory_wait_s, observer)
         facts = await _facts(connection)
+    if facts.schema_there:
+        await journal.refuse_foreign(connection, role)
     return facts, await journal.read(connection, work.target) if facts.installed else None
 
 
@@ -226,6 +249,8 @@ def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool)
     check_identity(found, work.expectation)
     if record is not None:
         # An order that was overtaken cannot know the journal's head.
+        if work.owner:
+            check_epoch(record, work.epoch)
         if work.owner and work.epoch < record.epoch:
             raise stale_epoch(work.epoch)
         check_head(record, work.expectation.journal_head, work.command_id)

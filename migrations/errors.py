@@ -19,8 +19,12 @@
         │   ├── PoolerRefused     something stands between us and the server
         │   ├── StandbyRefused    the server is a standby
         │   ├── IdentityMismatch  not the database, journal or owner that was expected
+        │   ├── JournalChanged    an entry of the journal was edited, taken out or put in
+        │   ├── TooMuch           the database holds or says more than we take
+        │   ├── JournalForged     what stands in the journal's place was made by another
         │   ├── ProgramRefused    a program in a migration may not run here
         │   ├── StaleEpoch        a later order was here before
+        │   ├── EpochBeyond       the journal names an order that no ledger ever issues
         │   ├── ClockApart        two clocks do not agree what time it is
         │   ├── TooLate           the time in which it may begin is over
         │   └── StillInUse        the tool that was adopted has gone on here
@@ -156,6 +160,8 @@ class FailureClass(StrEnum):
     """Another tool's history cannot be taken over as it is."""
     HISTORY = "history"
     """The tool that was adopted has gone on here."""
+    LIMIT = "limit"
+    """The database holds, or says, more than is taken from any one."""
     # --- while it runs ---
     LOCK_TIMEOUT = "lock_timeout"
     """A lock was not to be had in time."""
@@ -224,10 +230,34 @@ class IdentityMismatch(Refused):
     kind = FailureClass.IDENTITY
 
 
+class TooMuch(Refused):
+    """The database holds, or says, more than we take from any one."""
+
+    kind = FailureClass.LIMIT
+
+
+class JournalChanged(Refused):
+    """An entry of the journal is not as it was written, so none behind it can be believed."""
+
+    kind = FailureClass.IDENTITY
+
+
+class JournalForged(Refused):
+    """What stands in the journal's place was made, or can be changed, by another than us."""
+
+    kind = FailureClass.IDENTITY
+
+
 class StaleEpoch(Refused):
     """An order with a higher epoch was here before."""
 
     kind = FailureClass.FENCE
+
+
+class EpochBeyond(Refused):
+    """The journal names an order so far ahead that no ledger has issued it."""
+
+    kind = FailureClass.IDENTITY
 
 
 class ClockApart(Refused):

@@ -32,11 +32,13 @@ from migrations.target.entries import Entry, State
 from migrations.target.failure import from_error
 from migrations.target.journal import Record, latest_by_version, statement
 from migrations.target.lock import key_for, wait_for_lock
+from migrations.target.look import looking
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,
     ConnectionSettings,
     close_session,
+    excess,
     is_connection_lost,
     open_session,
     server_version,
@@ -100,6 +102,7 @@ async def inspect_at_rest(
     """
 
     async def look(connection: Connection, target: str, role: str | None) -> Inspection:
+        await connection.execute(statement("our_path"))
         (row,) = await connection.fetch(statement("facts"))
         try:
             # Behind a pooler or on a standby no lock says whether somebody is at work.
@@ -133,6 +136,8 @@ async def _in_session(
     except DRIVER_ERRORS as error:
         if not is_connection_lost(connection, error):
             return Inspection(reachable=False, failure=from_error(error))
+        if (too_much := excess(connection)) is not None:
+            return Inspection(reachable=True, failure=from_error(too_much))
         lost = Unreachable(f"{settings.place}: the connection was lost in a look; look again")
         return Inspection(reachable=False, failure=from_error(lost))
     finally:
@@ -141,12 +146,24 @@ async def _in_session(
 
 async def _glance(connection: Connection, target: str, role: str | None) -> Inspection:
     try:
-        rows = await connection.fetch(statement("glance", target=target))
-    except asyncpg.PostgresError:
-        rows = []
-    record = journal.record_of(rows)
+        async with looking(connection):
+            found = await _glanced(connection, target)
+    except (asyncpg.PostgresError, Refused):
+        # Named by the longer look.
+        found = None
+    return found or await _look(connection, target, role)
+
+
+async def _glanced(connection: Connection, target: str) -> Inspection | None:
+    """What a glance finds where the journal is proven ours; `None` where there is none.
+
+    Raises what the server raises, also where the journal is not proven.
+    """
+    await connection.execute(statement("proven", columns=journal.SHAPE))
+    rows = await connection.fetch(statement("glance", target=target))
+    record = journal.record_of(rows, target)
     if record is None:
-        return await _look(connection, target, role)
+        return None
     facts = facts_of(connection, rows[0])
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
@@ -174,6 +191,13 @@ async def _in_use(connection: Connection, entries: Sequence[Entry], target: str)
 async def _look(
     connection: Connection, target: str, role: str | None, clock: Clock | None = None
 ) -> Inspection:
+    async with looking(connection):
+        return await _looked(connection, target, role, clock)
+
+
+async def _looked(
+    connection: Connection, target: str, role: str | None, clock: Clock | None
+) -> Inspection:
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
         asked_at = clock.now() if clock else None
@@ -184,9 +208,13 @@ async def _look(
         if not facts.direct:
             refuse_unsuitable(facts)
         (row,) = await connection.fetch(statement("rights"))
-        rights = Rights(row["create_schema"], row["create_in_target"], row["superuser"])
-        if role:
-            rights = replace(rights, create_in_target=await _may_create_as(role, connection))
+        rights = Rights(
+            create_schema=row["create_schema"],
+            create_in_target=await _may_create_as(role, connection),
+            superuser=row["superuser"],
+            create_role=row["create_role"],
+            reaches=tuple(row["reaches"]),
+        )
         found = replace(
             found,
             tls=bool(row["tls"]),
@@ -194,8 +222,10 @@ async def _look(
             place=DatabasePlace(facts.system_identifier, facts.database_oid),
             rights=rights,
         )
+        if facts.schema_there:
+            await journal.refuse_foreign(connection, role)
         record = await journal.read(connection, target) if facts.installed else None
-    except PoolerRefused as error:
+    except Refused as error:
         return replace(found, failure=from_error(error))
     except asyncpg.PostgresError as error:
         if is_connection_lost(connection, error):
@@ -216,16 +246,19 @@ def _apart(clock: Clock, server: datetime, asked_at: datetime) -> Failure | None
     return None
 
 
-async def _may_create_as(role: str, connection: Connection) -> bool:
-    """Whether the user can become this role, and the role may create in the target."""
+async def _may_create_as(role: str | None, connection: Connection) -> bool:
+    """Whether the user can become this role, if one is named, and may create in the target."""
+    parts = [statement("as_a_script_would")]
+    if role:
+        parts.append(statement("become", role=role))
     try:
-        await connection.execute(statement("become", role=role))
+        await connection.execute(";\n".join(parts))
+        return bool(await connection.fetchval(statement("create_in_target")))
     except (asyncpg.InsufficientPrivilegeError, asyncpg.InvalidParameterValueError):
         return False
-    try:
-        return bool(await connection.fetchval(statement("create_in_target")))
     finally:
-        await connection.execute("RESET ROLE")
+        if not connection.is_closed():
+            await connection.execute(statement("back_to_the_look"))
 
 
 async def _with_backups(connection: Connection, target: str, found: Inspection) -> Inspection:

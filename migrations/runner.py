@@ -46,6 +46,7 @@ from migrations.target.session import (
     DRIVER_ERRORS,
     ConnectionSettings,
     close_session,
+    excess,
     is_connection_lost,
     open_session,
 )
@@ -195,6 +196,8 @@ async def _once(
     except Exception as error:
         if is_connection_lost(connection, error):
             attempt.doubt()
+            if (too_much := excess(connection)) is not None:
+                return attempt.outcome(Verdict.FAILED, from_error(too_much))
             progressed = len(attempt.finished) > before
             raise _ConnectionLost(_lost(settings), progressed=progressed) from None
         if isinstance(error, DRIVER_ERRORS):

@@ -21,6 +21,7 @@ from migrations.model.work import BASELINE, Outcome, Repair, Silence, Work
 from migrations.runner import run
 from migrations.running.plan import applied_versions, is_text_of
 from migrations.standalone import Outside
+from migrations.target.look import looking
 from migrations.target.session import ConnectionSettings, close_session, open_session
 
 APPLICATION_NAME = "migration-ledger look"
@@ -56,7 +57,8 @@ async def preview(
         settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
     )
     try:
-        history = await history_for(connection, adoption)
+        async with looking(connection, as_the_script=True):
+            history = await history_for(connection, adoption)
     finally:
         await close_session(connection)
     matched = match(

@@ -9,25 +9,29 @@ from migrations.model.attempt import Limits
 from migrations.model.work import Observer
 from migrations.sql.literals import quote_ident
 from migrations.standalone import Outside
+from migrations.target.journal import refuse_foreign, statement
 from migrations.target.lock import key_for, wait_for_lock
+from migrations.target.look import looking
 from migrations.target.session import Connection, ConnectionSettings, close_session, open_session
 
 APPLICATION_NAME = "migration-ledger remove"
 """What `pg_stat_activity` shows."""
 
 SCHEMA = "migration_ledger"
-HAS_JOURNAL = "SELECT to_regclass('migration_ledger.journal') IS NOT NULL"
+HAS_JOURNAL = "SELECT pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL"
 WHAT_IS_KEPT = """
-SELECT count(*) AS entries, count(DISTINCT target) AS targets,
-    (SELECT owner FROM migration_ledger.journal WHERE owner <> '' ORDER BY finished_at DESC LIMIT 1)
-        AS owner
+SELECT pg_catalog.count(*) AS entries, pg_catalog.count(DISTINCT target) AS targets,
+    (SELECT owner FROM migration_ledger.journal
+     WHERE owner OPERATOR(pg_catalog.<>) '' ORDER BY finished_at DESC LIMIT 1) AS owner
 FROM migration_ledger.journal
 """
 OTHER_TABLES = """
 SELECT c.relname
-FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE n.nspname = 'migration_ledger' AND c.relkind IN ('r', 'p')
-    AND c.relname NOT IN ('journal', 'progress', 'backup')
+FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
+    AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog."char"[])
+    AND c.relname OPERATOR(pg_catalog.<>) ALL ('{journal,progress,backup}'::pg_catalog.name[])
 ORDER BY c.relname
 """
 
@@ -47,7 +51,8 @@ async def kept_in(settings: ConnectionSettings) -> KeptObjects | None:
     """What would be lost; `None` where there is no journal. Raises Unreachable."""
     connection = await open_session(settings, application_name=APPLICATION_NAME, read_only=True)
     try:
-        return await _kept(connection)
+        async with looking(connection):
+            return await _kept(connection)
     finally:
         await close_session(connection)
 
@@ -70,6 +75,7 @@ async def remove_journal(
         settings, application_name=APPLICATION_NAME, lock_timeout_s=limits.lock_timeout_s
     )
     try:
+        await connection.execute(statement("our_path"))
         await wait_for_lock(connection, key_for(target), limits.advisory_wait_s, observer)
         kept = await _kept(connection)
         if kept is None:
@@ -93,10 +99,11 @@ async def remove_journal(
 async def _kept(connection: Connection) -> KeptObjects | None:
     if not await connection.fetchval(HAS_JOURNAL):
         return None
+    await refuse_foreign(connection, None)
     (row,) = await connection.fetch(WHAT_IS_KEPT)
     backups = await connection.fetch(OTHER_TABLES)
     return KeptObjects(
-        database=await connection.fetchval("SELECT current_database()"),
+        database=await connection.fetchval("SELECT pg_catalog.current_database()"),
         entries=row["entries"],
         targets=row["targets"],
         owner=row["owner"] or "",

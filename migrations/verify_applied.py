@@ -92,7 +92,8 @@ async def _verified(session: _Session, migration: Migration) -> Verification:
         finally:
             await transaction.rollback()
     else:
-        failure = await _first_failure(session.connection, migration, section)
+        async with session.connection.transaction(readonly=True):
+            failure = await _first_failure(session.connection, migration, section)
     return Verification(migration.version, migration.name, len(section.statements), failure)
 
 
@@ -108,7 +109,7 @@ async def _first_failure(
 
 async def _held(session: _Session, section: Section) -> Failure | None:
     """What a module's `verify` says, in a transaction as it has one after `up`."""
-    transaction = session.connection.transaction()
+    transaction = session.connection.transaction(readonly=True)
     await transaction.start()
     try:
         await check(session.connection, session.settings, session.schema, section)

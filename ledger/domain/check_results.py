@@ -1,7 +1,7 @@
 """What a check says is wrong with a database, each with what to do. Pure.
 
 Of several problems the first is told: nothing could be read; it is another database; it is in the
-fleet twice; its journal lost something; its user may not migrate.
+fleet twice; its journal lost something; its user may not migrate, or may do more than that.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.outcomes import in_force
 from ledger.domain.refusals import listed
 from migrations.model.attempt import Identity, Rights
+
+SHARED_LOGIN = "shared_login"
+"""The label by which somebody accepts a login that reaches further than its database."""
+ACCEPTED = "accepted"
 
 
 def lost(
@@ -62,8 +66,13 @@ def problem(
     twin: str | None,
     missing: Collection[str],
     role: str | None = None,
+    *,
+    shared_login: bool = False,
 ) -> str | None:
-    """What is wrong with a database that answered, or `None`; migrations run there as `role`."""
+    """What is wrong with a database that answered, or `None`; migrations run there as `role`.
+
+    With `shared_login` somebody has accepted that the login reaches further than this database.
+    """
     if answer.failure is not None:
         return answer.failure.message
     if not answer.reachable:
@@ -84,7 +93,9 @@ def problem(
             f"its journal lost {listed(sorted(missing))} (a restore?); accept it as it is with "
             f"`ledger fleet reinstate {answer.database} --reason WHY`"
         )
-    return _remedy(answer.rights, role)
+    return _remedy(answer.rights, role) or (
+        None if shared_login else _reaching(answer.rights, answer.database)
+    )
 
 
 def lacking(rights: Rights, role: str | None) -> tuple[str, ...]:
@@ -100,6 +111,30 @@ def lacking(rights: Rights, role: str | None) -> tuple[str, ...]:
         ),
     )
     return tuple(what for what, there in wanted if not there)
+
+
+def _reaching(rights: Rights | None, database: str) -> str | None:
+    """What whoever gets hold of this database's login could do elsewhere, and the way out.
+
+    The owner of a tenant database can: by a trigger on a table that a migration writes to, and
+    SET ROLE does not keep him from it.
+    """
+    if rights is None:
+        return None
+    if rights.superuser:
+        further = "is a superuser"
+    elif rights.create_role:
+        further = "has CREATEROLE"
+    elif rights.reaches:
+        further = f"reaches other databases of its server too ({listed(sorted(rights.reaches))})"
+    else:
+        return None
+    return (
+        f"its login {further}, and what runs in a migration can use that, a tenant's trigger among "
+        f"it; give it a login of its own (user: mig_{{database}}), or accept it with "
+        f"`shared_login: accepted` in the pool or "
+        f"`ledger fleet label {database} {SHARED_LOGIN}={ACCEPTED}`"
+    )
 
 
 def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> TargetName | None:

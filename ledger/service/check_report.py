@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from ledger.contracts.events import Purpose
-from ledger.domain.check_results import lost, problem, twins
+from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
 from ledger.service.fleet import CheckResult, CheckRow, FleetService
 from ledger.store.views.queries import ReadModels
 from ledger.store.views.rows import AppliedRow
@@ -49,7 +49,9 @@ class CheckService:
             known = record.expected.identity if record is not None else None
             missing = lost(Purpose.CHECK, answer, applied.get(database, ()), known)
             role = record.connection.role if record is not None else None
-            wrong = problem(answer, known, doubles.get(database), missing, role)
+            accepted = record is not None and record.labels.get(SHARED_LOGIN) == ACCEPTED
+            twin = doubles.get(database)
+            wrong = problem(answer, known, twin, missing, role, shared_login=accepted)
             if wrong is not None:
                 found[database] = wrong
         return found

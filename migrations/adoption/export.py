@@ -27,6 +27,7 @@ from migrations.sql.literals import SqlValue, quote_ident, quote_literal
 from migrations.target import journal
 from migrations.target.entries import Entry
 from migrations.target.lock import key_for, wait_for_lock
+from migrations.target.look import looking
 from migrations.target.session import Connection, ConnectionSettings, close_session, open_session
 
 APPLICATION_NAME = "migration-ledger export"
@@ -73,7 +74,7 @@ _TABLES = {
 _NUMBER = re.compile(r"[0-9]+")
 _BIGINT = 2**63 - 1
 _COUNT = "SELECT count(*) FROM {table}"
-_LAST_RANK = "SELECT coalesce(max(installed_rank), 0) FROM flyway_schema_history"
+_LAST_RANK = "SELECT coalesce(pg_catalog.max(installed_rank), 0) FROM {table}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,18 @@ async def export_history(
         lock_timeout_s=limits.lock_timeout_s,
     )
     try:
+        await connection.execute(journal.statement("our_path"))
         await wait_for_lock(connection, key_for(target), limits.advisory_wait_s, observer)
         facts = await connection.fetch(journal.statement("facts"))
+        await journal.refuse_foreign(connection, settings.role)
         record = await journal.read(connection, target) if facts[0]["installed"] else None
         if record is None:
             raise AdoptionRefused("there is no journal here to export; see `ledger db status`")
         applied = applied_versions(record.entries)
-        async with connection.transaction():
+        async with looking(connection, as_the_script=True):
             there = await _there(connection, tool, migrations, applied)
+        await connection.execute("RESET search_path")
+        async with connection.transaction():
             for statement in export_statements(tool, migrations, applied, there):
                 await connection.execute(statement)
         rows = await connection.fetchval(_COUNT.format(table=quote_ident(_TABLES[tool])))
@@ -293,7 +298,7 @@ async def _there(
 ) -> There:
     """What the table says already. Raises AdoptionRefused when our journal says otherwise."""
     table = _TABLES[tool]
-    if await connection.fetchval("SELECT to_regclass($1)", table) is None:
+    if await connection.fetchval("SELECT pg_catalog.to_regclass($1)", table) is None:
         return There()
     theirs = [one for one in await histories(connection) if one.tool is tool]
     if not theirs:
@@ -310,6 +315,10 @@ async def _there(
             or f"{table} has {unknown[0]}, which our journal has not; take it over with "
             "`ledger db adopt` first, or drop the table"
         )
-    rank = await connection.fetchval(_LAST_RANK) if tool is Tool.FLYWAY else 0
+    rank = (
+        await connection.fetchval(_LAST_RANK.format(table=theirs[0].table))
+        if tool is Tool.FLYWAY
+        else 0
+    )
     versions = frozenset(one.version for one in found.taken)
     return There(versions, True, theirs[0].count, rank)

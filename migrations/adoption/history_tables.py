@@ -9,20 +9,26 @@ from migrations.errors import AdoptionRefused
 from migrations.model.attempt import Adoption
 from migrations.model.foreign_history import ForeignHistory, Tool
 from migrations.sql.literals import quote_ident
+from migrations.target.look import go_on_as_ourselves
 from migrations.target.session import Connection
 
 ANY_TOOL = "auto"
 
 COLUMNS_OF_TABLES = """
 SELECT wanted.name, n.nspname AS schema, c.relname AS relation,
-    array_agg(a.attname::text) AS columns
-FROM pg_catalog.unnest($1::text[]) AS wanted (name)
-    JOIN pg_catalog.pg_class AS c ON c.oid = pg_catalog.to_regclass(wanted.name)
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
-WHERE a.attnum > 0 AND NOT a.attisdropped
+    pg_catalog.array_agg(a.attname::pg_catalog.text) AS columns
+FROM pg_catalog.unnest($1::pg_catalog.text[]) AS wanted (name)
+    JOIN pg_catalog.pg_class AS c
+        ON c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(wanted.name)
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) c.oid
+WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
+    -- No view: its functions would run as us.
+    AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog."char"[])
 GROUP BY wanted.name, n.nspname, c.relname
 """
+ROWS_AT_MOST = 10_000
+"""Of another tool's history: a row per migration."""
 COMPANION = "ar_internal_metadata"
 _NO_NAMES = (
     asyncpg.InvalidNameError,
@@ -33,7 +39,10 @@ _NO_NAMES = (
 
 
 async def histories(connection: Connection) -> tuple[ForeignHistory, ...]:
-    """Every history of a known tool that the session's search_path finds; read-only.
+    """Every history of a known tool that the session's search_path finds.
+
+    Called in a look with a script's search_path (`migrations.target.look`), which becomes ours as
+    soon as the tables are found: what stands in their place may be a tenant's view.
 
     One that may not be read is there with that as its problem.
     """
@@ -101,6 +110,7 @@ async def _columns(
 ) -> dict[str, tuple[str, frozenset[str]]]:
     """Per table that is there, its quoted name and its columns."""
     rows = await connection.fetch(COLUMNS_OF_TABLES, list(dict.fromkeys(names)))
+    await go_on_as_ourselves(connection)
     return {
         row["name"]: (
             f"{_quoted(row['schema'])}.{_quoted(row['relation'])}",
@@ -124,8 +134,15 @@ def _is_theirs(kept: HistoryKeeper, found: dict[str, tuple[str, frozenset[str]]]
 
 async def _read(connection: Connection, kept: HistoryKeeper, table: str) -> ForeignHistory:
     try:
-        return kept.understand(table, await connection.fetch(kept.sql.format(table=table)))
+        await connection.execute("SAVEPOINT history")
+        sql = f"{kept.sql.format(table=table)} LIMIT {ROWS_AT_MOST + 1}"
+        rows = await connection.fetch(sql)
+        if len(rows) > ROWS_AT_MOST:
+            problem = f"{table} has more than {ROWS_AT_MOST:,} rows; look at what filled it"
+            return ForeignHistory(kept.tool, table, (), len(rows), problem)
+        return kept.understand(table, rows)
     except asyncpg.InsufficientPrivilegeError:
+        await connection.execute("ROLLBACK TO SAVEPOINT history")
         problem = f"{table} may not be read; GRANT SELECT on it, and USAGE on its schema"
         return ForeignHistory(kept.tool, table, (), 0, problem)
 

@@ -6,6 +6,7 @@ from migrations.adoption.history_tables import histories, history_for, known_too
 from migrations.errors import AdoptionRefused, Unreachable
 from migrations.model.attempt import Adoption
 from migrations.model.foreign_history import ForeignHistory
+from migrations.target.look import looking
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,
@@ -32,9 +33,10 @@ async def histories_in(
     except Unreachable:
         return ()
     try:
-        if adoption is not None and adoption.table:
-            return (await _named(connection, adoption),)
-        return await histories(connection)
+        async with looking(connection, as_the_script=True):
+            if adoption is not None and adoption.table:
+                return (await _named(connection, adoption),)
+            return await histories(connection)
     except DRIVER_ERRORS:
         return ()
     finally:

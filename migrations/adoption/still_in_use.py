@@ -20,7 +20,8 @@ from migrations.target.session import Connection
 NAMED_AT_MOST = 5
 ADOPTED_ROWS = """
 SELECT statement FROM migration_ledger.journal
-WHERE target = {target} AND state = 'adopted' ORDER BY seq DESC LIMIT 1
+WHERE target OPERATOR(pg_catalog.=) {target}
+    AND state OPERATOR(pg_catalog.=) 'adopted' ORDER BY seq DESC LIMIT 1
 """
 
 

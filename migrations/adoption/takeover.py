@@ -22,6 +22,7 @@ from migrations.model.work import BASELINE, Adopted
 from migrations.running.plan import applied_versions
 from migrations.target import journal
 from migrations.target.entries import ADOPT, Entry, NewEntry, State, entry_for
+from migrations.target.look import looking
 from migrations.target.target import Target
 
 _TAKEN_BACK = "the adoption was taken back"
@@ -74,9 +75,12 @@ async def _history(target: Target, adoption: Adoption) -> ForeignHistory | None:
 
     Raises AdoptionRefused.
     """
-    if adoption.source != BASELINE:
-        return await history_for(target.connection, adoption)
-    for history in await histories(target.connection):
+    connection = target.connection
+    async with looking(connection, as_the_script=True):
+        if adoption.source != BASELINE:
+            return await history_for(connection, adoption)
+        found = await histories(connection)
+    for history in found:
         if history.rows:
             raise AdoptionRefused(
                 f"{history.table} holds a history of {history.tool} here; take it over with "

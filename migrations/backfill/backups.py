@@ -25,8 +25,9 @@ from migrations.model.migration import Batches, Conflict, Migration
 from migrations.model.work import Work
 from migrations.sql.literals import SqlValue, bind, named_statements, quote_ident, quote_literal
 from migrations.target.entries import NewEntry, State
+from migrations.target.refusals import JOURNAL_SCHEMA
 from migrations.target.session import Connection
-from migrations.target.target import JOURNAL_SCHEMA, Target
+from migrations.target.target import Target
 
 CHANGED_SINCE = "ML001"
 """SQLSTATE of a restore that would overwrite what was written since."""

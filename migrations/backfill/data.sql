@@ -6,34 +6,34 @@
 
 -- name: install
 CREATE TABLE IF NOT EXISTS migration_ledger.progress (
-    target name,
-    migration text,
-    direction text,
+    target pg_catalog.name,
+    migration pg_catalog.text,
+    direction pg_catalog.text,
     -- Missing when a guard did not hold; see `progress_moved`.
-    last_key text NOT NULL,
+    last_key pg_catalog.text NOT NULL,
     rows bigint,
     batches bigint,
     total bigint,
-    started_at timestamptz,
-    moved_at timestamptz,
+    started_at pg_catalog.timestamptz,
+    moved_at pg_catalog.timestamptz,
     CONSTRAINT progress_key PRIMARY KEY (target, migration, direction)
 );
 CREATE TABLE IF NOT EXISTS migration_ledger.backup (
-    target name,
-    migration text,
-    name name,
-    source text,
-    columns text,
-    made_at timestamptz,
+    target pg_catalog.name,
+    migration pg_catalog.text,
+    name pg_catalog.name,
+    source pg_catalog.text,
+    columns pg_catalog.text,
+    made_at pg_catalog.timestamptz,
     -- Set when the migration is done; without a period the backup stays until a person drops it.
-    keep_until timestamptz,
+    keep_until pg_catalog.timestamptz,
     rows bigint,
     CONSTRAINT backup_key PRIMARY KEY (target, migration)
 )
 
 -- name: progress
 SELECT last_key, rows, batches, total FROM migration_ledger.progress
-WHERE target = :target AND migration = :migration AND direction = :direction
+WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration AND direction OPERATOR(pg_catalog.=) :direction
 
 -- name: progress_moved
 -- Prepared, because planning it takes longer than running it, and run in each batch's own transaction
@@ -44,9 +44,10 @@ INSERT INTO migration_ledger.progress
     (target, migration, direction, last_key, rows, batches, total, started_at, moved_at)
 VALUES
     (:target, :migration, :direction,
-     CASE WHEN pg_catalog.current_setting('migration_ledger.transaction', true) IS DISTINCT FROM $5 THEN NULL
+     CASE WHEN coalesce(pg_catalog.current_setting('migration_ledger.transaction', true)
+                        OPERATOR(pg_catalog.<>) $5, true) THEN NULL
           WHEN EXISTS (SELECT FROM migration_ledger.journal
-                       WHERE target = :target AND seq > $6) THEN NULL
+                       WHERE target OPERATOR(pg_catalog.=) :target AND seq OPERATOR(pg_catalog.>) $6) THEN NULL
           WHEN pg_catalog.pg_advisory_unlock(:lock_key)
           THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN $1 END END,
      $2, $3, $4, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())
@@ -55,63 +56,69 @@ SET last_key = excluded.last_key, rows = excluded.rows, batches = excluded.batch
     total = excluded.total, moved_at = excluded.moved_at
 
 -- name: moved
-SELECT migration FROM migration_ledger.progress WHERE target = :target AND direction = 'up'
+SELECT migration FROM migration_ledger.progress WHERE target OPERATOR(pg_catalog.=) :target AND direction OPERATOR(pg_catalog.=) 'up'
 
 -- name: progress_over
-DELETE FROM migration_ledger.progress WHERE target = :target AND migration = :migration
+DELETE FROM migration_ledger.progress WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration
 
 -- name: table_facts
 -- A partitioned table's own estimate is none, its leaves' is.
-SELECT c.oid::bigint AS oid, c.relkind::text AS kind,
+SELECT c.oid::bigint AS oid, c.relkind::pg_catalog.text AS kind,
     pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
-    CASE c.relkind WHEN 'p' THEN
-        (SELECT sum(greatest(leaf.reltuples, 0))::bigint
+    CASE WHEN c.relkind OPERATOR(pg_catalog.=) 'p' THEN
+        (SELECT pg_catalog.sum(greatest(leaf.reltuples, 0))::bigint
          FROM pg_catalog.pg_partition_tree(c.oid) AS part
-             JOIN pg_catalog.pg_class AS leaf ON leaf.oid = part.relid WHERE part.isleaf)
+             JOIN pg_catalog.pg_class AS leaf ON leaf.oid OPERATOR(pg_catalog.=) part.relid
+         WHERE part.isleaf)
     ELSE c.reltuples::bigint END AS estimate
-FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.oid = pg_catalog.to_regclass(:table)
+FROM pg_catalog.pg_class AS c
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:table)
 
 -- name: columns
-SELECT a.attname::text AS name, a.attnotnull AS required,
+SELECT a.attname::pg_catalog.text AS name, a.attnotnull AS required,
     pg_catalog.format('%I.%I', n.nspname, t.typname) AS type,
     pg_catalog.format_type(t.oid, NULL) AS type_called,
     -- What `to_jsonb` does not turn into one text that the type reads again.
-    t.typcategory IN ('A', 'C') OR t.oid = 'pg_catalog.jsonb'::pg_catalog.regtype AS nested
+    t.typcategory OPERATOR(pg_catalog.=) ANY ('{A,C}'::pg_catalog."char"[])
+        OR t.oid OPERATOR(pg_catalog.=) 'pg_catalog.jsonb'::pg_catalog.regtype AS nested
 FROM pg_catalog.pg_attribute AS a
-    JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-WHERE a.attrelid = :oid::oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_catalog.pg_type AS t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) t.typnamespace
+WHERE a.attrelid OPERATOR(pg_catalog.=) :oid::pg_catalog.oid AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped
 
 -- name: unique_indexes
 -- Whole, valid, plain B-tree indexes, with their columns in order, all ascending or all descending.
-SELECT ARRAY(SELECT a.attname::text
-             FROM pg_catalog.unnest(x.indkey::int2[]) WITH ORDINALITY AS part (attnum, place)
+SELECT ARRAY(SELECT a.attname::pg_catalog.text
+             FROM pg_catalog.unnest(x.indkey::smallint[]) WITH ORDINALITY AS part (attnum, place)
                  JOIN pg_catalog.pg_attribute AS a
-                     ON a.attrelid = x.indrelid AND a.attnum = part.attnum
-             WHERE part.place <= x.indnkeyatts ORDER BY part.place) AS columns
+                     ON a.attrelid OPERATOR(pg_catalog.=) x.indrelid
+                     AND a.attnum OPERATOR(pg_catalog.=) part.attnum
+             WHERE part.place OPERATOR(pg_catalog.<=) x.indnkeyatts ORDER BY part.place) AS columns
 FROM pg_catalog.pg_index AS x
-    JOIN pg_catalog.pg_class AS i ON i.oid = x.indexrelid
-    JOIN pg_catalog.pg_am AS m ON m.oid = i.relam
-WHERE x.indrelid = :oid::oid AND x.indisunique AND x.indisvalid AND m.amname = 'btree'
+    JOIN pg_catalog.pg_class AS i ON i.oid OPERATOR(pg_catalog.=) x.indexrelid
+    JOIN pg_catalog.pg_am AS m ON m.oid OPERATOR(pg_catalog.=) i.relam
+WHERE x.indrelid OPERATOR(pg_catalog.=) :oid::pg_catalog.oid AND x.indisunique AND x.indisvalid
+    AND m.amname OPERATOR(pg_catalog.=) 'btree'
     AND x.indpred IS NULL AND x.indexprs IS NULL
-    AND (SELECT count(DISTINCT option & 3)
-         FROM pg_catalog.unnest(x.indoption::int2[]) AS option) = 1
+    AND (SELECT pg_catalog.count(DISTINCT option OPERATOR(pg_catalog.&) 3::smallint)
+         FROM pg_catalog.unnest(x.indoption::smallint[]) AS option) OPERATOR(pg_catalog.=) 1
 
 -- name: lag
 -- A standby that shows no state is hidden from this user, not idle.
-SELECT coalesce(max(pg_catalog.date_part('epoch', replay_lag)), 0) AS seconds,
-    coalesce(max(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), replay_lsn)), 0)::bigint
+SELECT coalesce(pg_catalog.max(pg_catalog.date_part('epoch', replay_lag)), 0) AS seconds,
+    coalesce(pg_catalog.max(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), replay_lsn)), 0)::bigint
         AS bytes,
-    count(*) FILTER (WHERE state IS NULL) AS hidden
+    pg_catalog.count(*) FILTER (WHERE state IS NULL) AS hidden
 FROM pg_catalog.pg_stat_replication
 
 -- name: active
 -- Of another role's session even the kind is hidden: the right to see is asked for itself.
-SELECT count(*) FILTER (WHERE state IN ('active', 'fastpath function call')) AS active,
+SELECT pg_catalog.count(*) FILTER (WHERE state OPERATOR(pg_catalog.=) ANY ('{active,fastpath function call}'::pg_catalog.text[])) AS active,
     NOT pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE') AS hidden
 FROM pg_catalog.pg_stat_activity
-WHERE backend_type = 'client backend' AND pid <> pg_catalog.pg_backend_pid()
+WHERE backend_type OPERATOR(pg_catalog.=) 'client backend'
+    AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()
 
 -- name: backup_made
 INSERT INTO migration_ledger.backup (target, migration, name, source, columns, made_at)
@@ -120,24 +127,25 @@ ON CONFLICT ON CONSTRAINT backup_key DO NOTHING
 
 -- name: backup_kept
 UPDATE migration_ledger.backup
-SET keep_until = pg_catalog.clock_timestamp() + :keep_s * interval '1 second', rows = :rows
-WHERE target = :target AND migration = :migration
+SET keep_until = pg_catalog.clock_timestamp()
+        OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => :keep_s), rows = :rows
+WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration
 
 -- name: backup_forgotten
-DELETE FROM migration_ledger.backup WHERE target = :target AND migration = :migration
+DELETE FROM migration_ledger.backup WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration
 
 -- name: backups
-SELECT b.migration, b.name::text AS name, b.source, b.columns, b.made_at, b.keep_until,
-    b.keep_until <= pg_catalog.clock_timestamp() AS due,
+SELECT b.migration, b.name::pg_catalog.text AS name, b.source, b.columns, b.made_at, b.keep_until,
+    b.keep_until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() AS due,
     pg_catalog.pg_total_relation_size(c.oid) AS bytes, b.rows
 FROM migration_ledger.backup AS b
-    JOIN pg_catalog.pg_class AS c ON c.oid =
+    JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=)
         pg_catalog.to_regclass(pg_catalog.format('migration_ledger.%I', b.name))
-WHERE b.target = :target ORDER BY b.made_at, b.migration
+WHERE b.target OPERATOR(pg_catalog.=) :target ORDER BY b.made_at, b.migration
 
 -- name: grants
 -- Whoever else may read a table, by default privileges for example; NULL is everybody.
-SELECT DISTINCT CASE acl.grantee WHEN 0 THEN NULL
-    ELSE pg_catalog.pg_get_userbyid(acl.grantee)::text END AS grantee
+SELECT DISTINCT CASE WHEN acl.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN NULL
+    ELSE pg_catalog.pg_get_userbyid(acl.grantee)::pg_catalog.text END AS grantee
 FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS acl
-WHERE c.oid = pg_catalog.to_regclass(:name) AND acl.grantee <> c.relowner
+WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:name) AND acl.grantee OPERATOR(pg_catalog.<>) c.relowner

@@ -41,7 +41,8 @@ async def keyset_of(connection: Connection, batches: Batches) -> Keyset:
 async def rows_estimated(connection: Connection, keyset: Keyset) -> int | None:
     """About how many rows there are; `None` for a large table that was never analyzed."""
     counted: int = await connection.fetchval(
-        f"SELECT count(*) FROM (SELECT FROM {keyset.table} LIMIT {COUNTED_ROWS + 1}) AS counted"  # noqa: S608
+        f"SELECT pg_catalog.count(*) FROM (SELECT FROM {keyset.table} "  # noqa: S608
+        f"LIMIT {COUNTED_ROWS + 1}) AS counted"
     )
     if counted <= COUNTED_ROWS:
         return counted

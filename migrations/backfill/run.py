@@ -33,6 +33,8 @@ from migrations.running.retry import failed_at
 from migrations.running.transactional import begin
 from migrations.sql.literals import SqlValue, bind, named_statements, quote_ident, quote_literal
 from migrations.target.entries import Entry, State, entry_for
+from migrations.target.journal import refuse_foreign
+from migrations.target.look import looking
 from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
 
@@ -107,7 +109,11 @@ async def prepared(target: Target, run: Execute) -> BackfillRun:
     batches = run.section.batches
     if batches is None:
         raise AssertionError("the caller runs only sections with batches here")
-    keyset = await keyset_of(target.connection, batches)
+    # Tables of ours that a tenant has made before us would run his code.
+    await refuse_foreign(target.connection, target.settings.role)
+    # The table is found as a script finds it, and goes by its whole name from then on.
+    async with looking(target.connection, as_the_script=True):
+        keyset = await keyset_of(target.connection, batches)
     saved = saved_of(target, run.migration, batches, keyset) if batches.backup else None
     paged = tuple(Paged.of(statement.text) for statement in run.section.statements)
     course = BackfillRun(target, run, batches, keyset, saved, paged)
@@ -160,7 +166,7 @@ async def _find_place(course: BackfillRun) -> None:
 
 async def _prepare_mover(course: BackfillRun) -> None:
     moved = course_sql(course, "progress_moved", **course.target.guards())
-    types = "text, bigint, bigint, bigint, text, bigint"
+    types = "pg_catalog.text, bigint, bigint, bigint, pg_catalog.text, bigint"
     await course.target.connection.execute(f"PREPARE {course.mover} ({types}) AS {moved}")
 
 
@@ -200,10 +206,12 @@ async def next_page(course: BackfillRun) -> Page | None:
         size = course.batches.size
         ahead = max(1, min(AHEAD_PAGES, AHEAD_ROWS // size))
         after, place_before = course.after, 0
-        fetch = course.target.connection.fetch
+        connection = course.target.connection
         try:
-            ends = await fetch(course.source.full_pages(after, size, ahead))
-            ends = ends or await fetch(course.source.last_page(after, size))
+            # A look, because operators of the key's types may be a tenant's.
+            async with looking(connection, as_the_script=True):
+                ends = await connection.fetch(course.source.full_pages(after, size, ahead))
+                ends = ends or await connection.fetch(course.source.last_page(after, size))
         except asyncpg.PostgresError as error:
             if is_connection_lost(course.target.connection, error):
                 raise

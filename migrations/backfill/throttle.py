@@ -15,6 +15,7 @@ from migrations.errors import DataRefused
 from migrations.model.migration import Pauses
 from migrations.running.retry import failed_at
 from migrations.sql.literals import named_statements
+from migrations.target.look import looking
 from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
 
@@ -83,7 +84,8 @@ class Throttle:
         """The gates, read-only, under the section's time limits."""
         for gate in self._pauses.gates:
             try:
-                rows = await self._target.connection.fetch(gate.text)
+                async with looking(self._target.connection, as_the_script=True):
+                    rows = await self._target.connection.fetch(gate.text)
             except asyncpg.PostgresError as error:
                 if is_connection_lost(self._target.connection, error):
                     raise

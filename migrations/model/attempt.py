@@ -189,6 +189,10 @@ class Rights:
     """As the role that migrations run as, if there is one; `False` if the user cannot take it."""
     superuser: bool
     """The user itself, whatever the role."""
+    create_role: bool = False
+    """As above."""
+    reaches: tuple[str, ...] = ()
+    """Other databases of the server where the user may do more than everybody; some of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

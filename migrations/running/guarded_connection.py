@@ -29,13 +29,13 @@ from migrations.sql.literals import quote_ident
 from migrations.sql.own_schema import JOURNAL_SCHEMA, statement_acts_on_role
 from migrations.sql.refusals import JOURNAL_REFUSAL, ROLE_REFUSAL
 from migrations.sql.statements import split
+from migrations.target.refusals import transaction_ended
 from migrations.target.session import (
     DRIVER_ERRORS,
     Connection,
     ConnectionSettings,
     is_connection_lost,
 )
-from migrations.target.target import transaction_ended
 
 PARSED = 128
 """Statements that stay parsed: a loop sends the same few again and again."""

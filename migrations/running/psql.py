@@ -41,16 +41,19 @@ from migrations.running.retry import StatementFailed, failed_at
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.password_file import password_lines
+from migrations.target.refusals import is_touched, journal_touched
 from migrations.target.session import (
     SESSION_SETTINGS,
     VERIFIED_TLS,
     ConnectionSettings,
     milliseconds,
 )
-from migrations.target.target import Target, is_touched, journal_touched
+from migrations.target.target import Target
 
 APPLICATION_NAME = "migration-ledger psql"
 """What `pg_stat_activity` shows."""
+SAID_MAX_BYTES = 64 * 1024
+"""Of psql's messages: the last one is the error that ended it."""
 INTERRUPT_GRACE_S = 3.0
 """Enough for a cancelled statement to end; then the process is killed."""
 
@@ -61,7 +64,7 @@ CONFINED = Path(__file__).with_name("confined.py")
 _CLOSING = """
 SET SESSION AUTHORIZATION DEFAULT;
 SET ROLE NONE;
-SET LOCAL search_path TO pg_catalog;
+SET LOCAL search_path TO pg_catalog, pg_temp;
 {untouched};
 {entry};
 """
@@ -216,7 +219,8 @@ async def _ended(
     """Wait for the end; a cancellation ends the process first."""
     forgetting = asyncio.create_task(_forget_password(connected, passwords), name="psql-password")
     try:
-        _, said = await process.communicate()
+        said = await _said(process)
+        await process.wait()
     except asyncio.CancelledError:
         _signal(process, signal.SIGINT)
         try:
@@ -230,6 +234,16 @@ async def _ended(
         forgetting.cancel()
         await asyncio.gather(forgetting, return_exceptions=True)
     return process.returncode or 0, said.decode(errors="replace")
+
+
+async def _said(process: asyncio.subprocess.Process) -> bytes:
+    """The end of what it says of errors, however much that is."""
+    if process.stderr is None:
+        raise AssertionError("its errors are read")
+    said = b""
+    while more := await process.stderr.read(SAID_MAX_BYTES):
+        said = (said + more)[-SAID_MAX_BYTES:]
+    return said
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -85,9 +85,11 @@ async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
     if not tables or not isinstance(failed.cause, asyncpg.LockNotAvailableError):
         return failed.failure
     # A script outside of a transaction leaves its role set, and that role may see less than ours.
-    await target.connection.execute("RESET ROLE")
+    # Its tables are found by its own path.
+    await target.connection.execute("RESET ROLE;\nRESET search_path")
     names = [_regclass(name) for name in tables]
     who = await name_holder(target.connection, sql("locks_on_tables"), names)
+    await target.connection.execute(sql("our_path"))
     return replace(failed.failure, blocker=who)
 
 

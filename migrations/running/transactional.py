@@ -24,8 +24,9 @@ from migrations.running.retry import failed_at, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.verify_section import verify
 from migrations.target.entries import NewEntry, State, entry_for
+from migrations.target.refusals import transaction_ended
 from migrations.target.session import is_connection_lost
-from migrations.target.target import Target, transaction_ended
+from migrations.target.target import Target
 
 SETTLED = {Direction.UP: State.APPLIED, Direction.DOWN: State.ROLLED_BACK}
 """What the entry of a direction says when it is done."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 from uuid import UUID
 
+from migrations.errors import TooMuch
 from migrations.sql.literals import quote_ident
 from migrations.target.session import Connection
 
@@ -38,8 +40,11 @@ def boolean(field: bytes) -> bool:
 
 
 def moment(field: bytes) -> datetime:
-    """A timestamptz."""
-    return _EPOCH + timedelta(microseconds=integer(field))
+    """A timestamptz; beyond what Python knows, infinity among it, the last moment it does."""
+    try:
+        return _EPOCH + timedelta(microseconds=integer(field))
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
 
 
 def identifier(field: bytes) -> UUID:
@@ -56,26 +61,57 @@ text: Reader = bytes.decode
 """A text or a name."""
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much a table of ours may hold."""
+
+    rows: int
+    bytes: int
+
+    def check(self, *, rows: int = 0, size: int = 0) -> None:
+        """Raise TooMuch for more."""
+        if rows > self.rows or size > self.bytes:
+            raise TooMuch(
+                f"the journal is larger than any of ours ({self.rows:,} entries, {self.bytes:,} "
+                "bytes), so it was not read; look at migration_ledger.journal, and take out with "
+                "`ledger db remove-journal` what others have filled"
+            )
+
+
+OURS = Bounds(rows=25_000, bytes=16 * 2**20)
+"""Of a table of ours: ten rollouts a day for years, and 80 MB of memory at worst."""
+_ONE_ROW = Bounds(rows=1, bytes=2**20)
+
+
 async def copied(
-    connection: Connection, schema: str, table: str, columns: Mapping[str, Reader]
+    connection: Connection,
+    schema: str,
+    table: str,
+    columns: Mapping[str, Reader],
+    bounds: Bounds = OURS,
 ) -> list[Row]:
     """All rows of a table, these columns of them, in no order.
 
-    Raises what the server raises, `UndefinedTableError` for a table that is not there.
+    Raises what the server raises, `UndefinedTableError` for a table that is not there, and TooMuch.
     """
     received = bytearray()
     await connection.copy_from_table(
         table,
         schema_name=schema,
         columns=list(columns),
-        output=_into(received),
+        output=_into(received, bounds),
         format="binary",
     )
-    return _rows(received, columns)
+    return _rows(received, columns, bounds)
 
 
 async def copied_behind(
-    connection: Connection, first: str, schema: str, table: str, columns: Mapping[str, Reader]
+    connection: Connection,
+    first: str,
+    schema: str,
+    table: str,
+    columns: Mapping[str, Reader],
+    bounds: Bounds = OURS,
 ) -> list[Row]:
     """As `copied`, with statements before it in the same round trip; their answers are not read.
 
@@ -86,26 +122,37 @@ async def copied_behind(
     names = ", ".join(map(quote_ident, columns))
     copy = f"COPY {quote_ident(schema)}.{quote_ident(table)} ({names}) TO STDOUT (FORMAT binary)"
     both = f"{first};\n{copy}"
-    await connection._copy_out(both, _into(received), None)  # type: ignore[attr-defined]
-    return _rows(received, columns)
+    await connection._copy_out(both, _into(received, bounds), None)  # type: ignore[attr-defined]
+    return _rows(received, columns, bounds)
 
 
-async def queried(connection: Connection, query: str, columns: Mapping[str, Reader]) -> list[Row]:
-    """All rows of a query without parameters, which has these columns. Raises what it raises."""
+async def queried_behind(
+    connection: Connection, first: str, query: str, columns: Mapping[str, Reader]
+) -> list[Row]:
+    """All rows of a query without parameters, with statements before it as `copied_behind` has.
+
+    Raises what the server raises.
+    """
     received = bytearray()
-    await connection.copy_from_query(query, output=_into(received), format="binary")
-    return _rows(received, columns)
+    both = f"{first};\nCOPY ({query}) TO STDOUT (FORMAT binary)"
+    await connection._copy_out(both, _into(received, _ONE_ROW), None)  # type: ignore[attr-defined]
+    return _rows(received, columns, _ONE_ROW)
 
 
-def _into(received: bytearray) -> Callable[[bytes], Coroutine[Any, Any, None]]:
+def _into(received: bytearray, bounds: Bounds) -> Callable[[bytes], Coroutine[Any, Any, None]]:
     async def take(data: bytes) -> None:
+        bounds.check(size=len(received) + len(data))
         received.extend(data)
 
     return take
 
 
-def _rows(received: bytearray, columns: Mapping[str, Reader]) -> list[Row]:
-    return [_row(fields, columns) for fields in _tuples(bytes(received))]
+def _rows(received: bytearray, columns: Mapping[str, Reader], bounds: Bounds) -> list[Row]:
+    rows = []
+    for number, fields in enumerate(_tuples(bytes(received)), start=1):
+        bounds.check(rows=number)
+        rows.append(_row(fields, columns))
+    return rows
 
 
 def _tuples(data: bytes) -> Iterator[list[bytes | None]]:

@@ -4,15 +4,18 @@ Each entry is chained to the one before it: its head is
 
     SHA-256( previous head (64 hex characters) ‖ per field: length as 8 bytes, big-endian ‖ UTF-8 )
 
-over command, rollout, migration, direction, step, state, checksum of up, checksum of down. The
-chain starts from the database's UUID and the target's name. Two databases with the same head have
-the same history; a clone that went its own way has another head.
+over all that whoever writes an entry says in it (`Said`, and the entry without its `statement`);
+what the server adds, its clock and its name for the login, is known after the fact only and stays
+out. The chain starts from the database's UUID and the target's name. Two databases with the same
+head have the same history; a clone that went its own way has another head, and so has a journal in
+which a row was edited, left out or put in.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -35,7 +38,7 @@ BEFORE_ALL = Epoch(0, 0)
 """An epoch that no order has."""
 
 _LENGTH_BYTES = 8
-_GENESIS_DOMAIN = b"migration-ledger/journal/1"
+_GENESIS_DOMAIN = b"migration-ledger/journal/2"
 
 
 class State(StrEnum):
@@ -135,14 +138,55 @@ def genesis(database: UUID, target: str) -> str:
     return hashlib.sha256(_GENESIS_DOMAIN + database.bytes + target.encode()).hexdigest()
 
 
-def next_head(head: str, command: UUID, rollout: str, entry: NewEntry) -> str:
-    """The head after `entry`, as the module's text defines it."""
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What an entry says of the order behind it."""
+
+    command: UUID
+    rollout: str
+    owner: str
+    epoch: Epoch
+
+
+def next_head(head: str, said: Said, entry: Entry | NewEntry, *, failure: str | None = None) -> str:
+    """The head after `entry`, as the module's text defines it; its reason is the one written.
+
+    `failure` is that of an entry which was read, as `json_in_one_form`.
+    """
     hashed = hashlib.sha256(head.encode())
     for field in (
-        *(str(command), rollout, entry.migration, entry.direction, str(entry.step), entry.state),
-        *(entry.up_checksum or "", entry.down_checksum or ""),
+        str(said.command),
+        said.rollout,
+        said.owner,
+        str(said.epoch.term),
+        str(said.epoch.position),
+        entry.migration,
+        entry.direction,
+        str(entry.step),
+        entry.state,
+        entry.up_checksum or "",
+        entry.down_checksum or "",
+        str(entry.statements),
+        str(entry.duration_ms),
+        entry.note,
+        entry.reason,
+        failure or failure_text(entry.failure) or "",
     ):
-        data = field.encode()
+        # NUL is stored as another character.
+        data = field.replace("\0", "\N{REPLACEMENT CHARACTER}").encode()
         hashed.update(len(data).to_bytes(_LENGTH_BYTES, "big"))
         hashed.update(data)
     return hashed.hexdigest()
+
+
+def failure_text(failure: Failure | None) -> str | None:
+    """A failure as JSON, in one form."""
+    if failure is None:
+        return None
+    # PostgreSQL's jsonb cannot hold NUL.
+    return json_in_one_form(asdict(failure)).replace("\\u0000", "")
+
+
+def json_in_one_form(value: object) -> str:
+    """A JSON value as the one text that is hashed, whatever way it was stored in between."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from operator import itemgetter
 from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
 
+from migrations.errors import JournalChanged, JournalForged
 from migrations.model.attempt import Epoch, Failure, FailureClass
+from migrations.printable import escaped
 from migrations.sql.literals import Expression, SqlValue, bind, named_statements
 from migrations.target.binary_copy import (
     Row,
@@ -26,7 +28,16 @@ from migrations.target.binary_copy import (
     moment,
     text,
 )
-from migrations.target.entries import Entry, NewEntry, State
+from migrations.target.entries import (
+    Entry,
+    NewEntry,
+    Said,
+    State,
+    failure_text,
+    genesis,
+    json_in_one_form,
+    next_head,
+)
 from migrations.target.session import Connection
 
 AnyRow: TypeAlias = "asyncpg.Record | Row"
@@ -36,6 +47,9 @@ INSTALL_KEY = 7_091_223_640_115_482_001
 
 STORAGE_CLAUSE_SINCE = 160000
 """The first release whose CREATE TABLE takes STORAGE."""
+
+SHOWN_AT_MOST = 3
+"""Reasons in one refusal."""
 
 PLAIN_MAX_BYTES = 6000
 """Of an entry's texts, for one that is stored in a page: a row of 8160 bytes fits, and the other
@@ -67,6 +81,40 @@ COLUMNS = {
 }
 """What is read of an entry, and how."""
 
+SHAPE = ",".join(
+    f"{name}:{oid}"
+    for name, oid in (
+        ("target", 19),
+        ("seq", 20),
+        ("head", 25),
+        ("command", 2950),
+        ("rollout", 25),
+        ("migration", 25),
+        ("direction", 25),
+        ("step", 23),
+        ("state", 25),
+        ("up_checksum", 25),
+        ("down_checksum", 25),
+        ("statements", 23),
+        ("statement", 25),
+        ("note", 25),
+        ("failure", 3802),
+        ("reason", 25),
+        ("database_uuid", 2950),
+        ("owner", 25),
+        ("epoch_term", 20),
+        ("epoch_position", 20),
+        ("xid", 5069),
+        ("finished_at", 1184),
+        ("duration_ms", 20),
+        ("made_by", 19),
+    )
+)
+"""The table's columns in order with their types, whose numbers are the same on every server."""
+
+FAILURE_FIELDS = tuple(field.name for field in fields(Failure))
+"""A newer program may have written more; its chain covers that, and we pass over it."""
+
 _SQL = named_statements("target/journal.sql")
 
 
@@ -97,29 +145,68 @@ async def read(connection: Connection, target: str) -> Record | None:
     many schemas asks for its own entries alone.
     """
     if target:
-        return record_of(await connection.fetch(statement("read", target=target)))
+        return record_of(await connection.fetch(statement("read", target=target)), target)
     rows = await copied(connection, "migration_ledger", "journal", COLUMNS)
-    return record_of(row for row in rows if row["target"] == target)
+    return record_of((row for row in rows if row["target"] == target), target)
 
 
 async def read_behind(connection: Connection, first: str) -> Record | None:
-    """The journal of a whole database, with statements before it in the same round trip."""
+    """The journal of a whole database, with statements before it in the same round trip.
+
+    Raises UndefinedObjectError where it is not proven ours at a glance; see `refuse_foreign`.
+    """
+    first = f"{first};\n{statement('proven', columns=SHAPE)}"
     rows = await copied_behind(connection, first, "migration_ledger", "journal", COLUMNS)
-    return record_of(row for row in rows if row["target"] == "")
+    return record_of((row for row in rows if row["target"] == ""), "")
 
 
-def record_of(rows: Iterable[AnyRow]) -> Record | None:
-    """The journal in the rows of what reads it; `None` without an entry."""
+def record_of(rows: Iterable[AnyRow], target: str) -> Record | None:
+    """The journal in the rows of what reads it; `None` without an entry.
+
+    Every entry is held against the chain. Raises JournalChanged.
+    """
     ordered = sorted((row for row in rows if row["seq"] is not None), key=itemgetter("seq"))
     if not ordered:
         return None
+    uuid, entries = ordered[0]["database_uuid"], []
+    head = genesis(uuid, target) if isinstance(uuid, UUID) else ""
+    for number, row in enumerate(ordered, start=1):
+        try:
+            entry = _entry(row)
+            said = Said(entry.command, entry.rollout, row["owner"], entry.epoch)
+            head = next_head(head, said, entry, failure=_stored(row["failure"]))
+        except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+            raise _changed(number) from None
+        if (row["seq"], row["head"], row["database_uuid"]) != (number, head, uuid):
+            raise _changed(number)
+        entries.append(entry)
     last = ordered[-1]
-    return Record(
-        database_uuid=last["database_uuid"],
-        owner=last["owner"],
-        epoch=Epoch(last["epoch_term"], last["epoch_position"]),
-        entries=tuple(_entry(row) for row in ordered),
+    return Record(uuid, last["owner"], entries[-1].epoch, tuple(entries))
+
+
+def _changed(number: int) -> JournalChanged:
+    return JournalChanged(
+        f"entry {number} of the journal is not as migration-ledger wrote it: it, or what stood "
+        "before it, was edited, taken out or put in; put it back from a backup, or take the "
+        "journal away with `ledger db remove-journal`, accept that with `ledger fleet reinstate`, "
+        "and say with `ledger adopt` or `ledger baseline` what is applied"
     )
+
+
+async def refuse_foreign(connection: Connection, role: str | None) -> None:
+    """Raise JournalForged unless schema and journal, where they are there, are ours.
+
+    `role` is the one that migrations run as. The session has our search_path.
+    """
+    rows = await connection.fetch(statement("foreign", columns=SHAPE, role=role))
+    if rows:
+        why = "; ".join(escaped(row["why"]) for row in rows[:SHOWN_AT_MOST])
+        more = f"; and {len(rows) - SHOWN_AT_MOST} more" if len(rows) > SHOWN_AT_MOST else ""
+        raise JournalForged(
+            f"migration_ledger.journal is not ours ({why}{more}), so nothing was read from it and "
+            "nothing written; find out who made that, take it away or drop the schema, and order "
+            "this again"
+        )
 
 
 async def known_uuid(connection: Connection) -> UUID | None:
@@ -128,13 +215,19 @@ async def known_uuid(connection: Connection) -> UUID | None:
     return found
 
 
-def install_statements(server_version: int) -> str:
-    """What makes the table where it is missing; harmless where it is not.
+def install_statements(server_version: int, *, schema_there: bool) -> str:
+    """What makes the table; fails where there is one.
 
-    `server_version` is one number, 180006 for 18.6.
+    `server_version` is one number, 180006 for 18.6. A schema that is there has been proven ours.
     """
     plain = statement("plain_storage") if server_version >= STORAGE_CLAUSE_SINCE else ""
-    return statement("install", install_key=INSTALL_KEY, storage=Expression(plain))
+    schema = "" if schema_there else statement("schema")
+    return statement(
+        "install",
+        install_key=INSTALL_KEY,
+        storage=Expression(plain),
+        schema=Expression(schema),
+    )
 
 
 def entry_statement(columns: Mapping[str, SqlValue]) -> str:
@@ -156,7 +249,7 @@ def entry_values(entry: NewEntry) -> dict[str, SqlValue]:
         "statements": entry.statements,
         "statement": entry.statement,
         "note": entry.note or None,
-        "failure": _failure_text(entry.failure),
+        "failure": failure_text(entry.failure),
         "duration_ms": entry.duration_ms,
     }
 
@@ -166,16 +259,15 @@ def latest_by_version(entries: Iterable[Entry]) -> dict[str, Entry]:
     return {entry.migration: entry for entry in entries if entry.settles}
 
 
-def _failure_text(failure: Failure | None) -> str | None:
-    if failure is None:
-        return None
-    # PostgreSQL's jsonb cannot hold NUL.
-    return json.dumps(asdict(failure), ensure_ascii=False).replace("\\u0000", "")
+def _stored(failure: str | None) -> str | None:
+    """A failure as it was hashed: in its own words, also those that a newer program has written."""
+    return failure and json_in_one_form(json.loads(failure))
 
 
 def _failure_of(text: str) -> Failure:
-    fields = json.loads(text)
-    return Failure(FailureClass(fields.pop("kind")), **fields)
+    said = json.loads(text)
+    known = {name: said[name] for name in FAILURE_FIELDS if name in said}
+    return Failure(**{**known, "kind": FailureClass(said["kind"])})
 
 
 def _entry(row: AnyRow) -> Entry:

@@ -8,54 +8,101 @@
 -- trip; `:name` stands for a literal. What a migration's own session runs names few functions, and
 -- functions in place of operators: each name is looked up in the catalogs of a fresh session (seen: 0.05
 -- to 0.1 ms for a function, 0.1 to 0.2 ms for an operator, which has dozens of namesakes).
+--
+-- The owner of a database may put functions, operators and types of his own before PostgreSQL's: he
+-- sets the database's search_path. So every name here is qualified, operators too, and a session of ours
+-- has `our_path` from its first statement on, except where a script's own path is in force; a test reads
+-- all statements for names that are not (ops/decisions/0017-our-sessions-trust-no-tenant.md).
+
+-- name: our_path
+-- In front of the first question of a session. Not in the start-up packet, which would become what a
+-- script's RESET search_path returns to. Nor are we who the database or the login's role says.
+SET ROLE NONE;
+SET search_path TO pg_catalog, pg_temp
+
+-- name: go_on_as_ourselves
+-- In a look that began as a script does: from here on as in one of ours.
+SET LOCAL row_security TO off;
+SET LOCAL ROLE NONE;
+SET LOCAL search_path TO pg_catalog, pg_temp
+
+-- name: as_ourselves
+-- For what we write: the login's own role, whatever the database or the script has set, and our path,
+-- which stays after the transaction.
+SET LOCAL ROLE NONE;
+SET search_path TO pg_catalog, pg_temp
+
+-- name: as_the_script
+-- Back to what the database and the login's role say, which is what a script begins with.
+RESET ROLE;
+RESET search_path
+
+-- name: look
+-- A look changes nothing, whatever runs in it: unlike the session's default, this cannot be set back.
+-- Where a policy would have a say, what is read is refused, so that no policy's code runs.
+BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+SET LOCAL row_security TO off;
+SET LOCAL ROLE NONE;
+SET LOCAL search_path TO pg_catalog, pg_temp
+
+-- name: look_as_the_script
+-- As `look`, for questions whose names are to be found as a script finds them.
+BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+SET LOCAL ROLE TO DEFAULT;
+SET LOCAL search_path TO DEFAULT
 
 -- name: install
 -- In the transaction of the first entry, so that there is no journal without one. The lock keeps apart
--- the first contacts of two targets of one database. The operator classes are named, and parallel
+-- the first contacts of two targets of one database. Nothing is made IF NOT EXISTS: what is there
+-- already is another's, and is refused (`foreign`). The operator classes are named, and parallel
 -- builds are out, because looking for the default classes and planning for workers took a third of the
 -- index (seen: 0.35 of 1.0 ms). A table whose columns are all stored plainly has no TOAST table, which
 -- is two of five objects (seen: 0.5 ms); `long_entries` makes it when an entry needs it.
 SELECT pg_catalog.pg_advisory_xact_lock(:install_key);
 SET LOCAL max_parallel_maintenance_workers = 0;
-CREATE SCHEMA IF NOT EXISTS migration_ledger;
-CREATE TABLE IF NOT EXISTS migration_ledger.journal (
-    target name,
+:schema
+CREATE TABLE migration_ledger.journal (
+    target pg_catalog.name,
     seq bigint,
     -- Missing when a guard did not hold; see `guarded_head`. The only NOT NULL: since PostgreSQL 18 each
     -- one is an object of its own (seen: 18 of them cost a tenth of installing).
-    head text :storage NOT NULL,
-    command uuid,
-    rollout text :storage,
+    head pg_catalog.text :storage NOT NULL,
+    command pg_catalog.uuid,
+    rollout pg_catalog.text :storage,
     -- Empty, as is the direction, for an entry that is about the target: met, visited.
-    migration text :storage,
-    direction text :storage,
+    migration pg_catalog.text :storage,
+    direction pg_catalog.text :storage,
     -- 0: the migration as a whole; n: its statement n is done; -n: statement n is about to run.
     step integer,
-    state text :storage,
-    up_checksum text :storage,
-    down_checksum text :storage,
+    state pg_catalog.text :storage,
+    up_checksum pg_catalog.text :storage,
+    down_checksum pg_catalog.text :storage,
     statements integer,
-    statement text :storage,
-    note text :storage,
-    failure jsonb :storage,
-    reason text :storage,
+    statement pg_catalog.text :storage,
+    note pg_catalog.text :storage,
+    failure pg_catalog.jsonb :storage,
+    reason pg_catalog.text :storage,
     -- The database's, the same in all its entries.
-    database_uuid uuid,
-    owner text :storage,
+    database_uuid pg_catalog.uuid,
+    owner pg_catalog.text :storage,
     epoch_term bigint,
     epoch_position bigint,
-    xid xid8,
-    finished_at timestamptz,
+    xid pg_catalog.xid8,
+    finished_at pg_catalog.timestamptz,
     duration_ms bigint,
-    made_by name
+    made_by pg_catalog.name
 );
 -- Who writes an entry has read the one before it: the fence. An index and no constraint, which is an
 -- object of its own beside its index, as is the NOT NULL of each column of a primary key (seen: a
 -- twentieth of a first contact). No entry has a NULL in one of these columns. Journals made before have
 -- a second one, (target, command, migration, direction, step), of which `Target` takes care now.
-CREATE UNIQUE INDEX IF NOT EXISTS journal_order ON migration_ledger.journal
+CREATE UNIQUE INDEX journal_order ON migration_ledger.journal
     (target pg_catalog.name_ops, seq pg_catalog.int8_ops);
 SET LOCAL max_parallel_maintenance_workers TO DEFAULT
+
+-- name: schema
+-- Left out where a schema of ours is waiting for its journal.
+CREATE SCHEMA migration_ledger;
 
 -- name: plain_storage
 -- As a column's own clause since PostgreSQL 16; journals of older servers have their TOAST table at once.
@@ -69,10 +116,139 @@ ALTER TABLE migration_ledger.journal
     ALTER COLUMN failure SET STORAGE EXTENDED,
     ALTER COLUMN reason SET STORAGE EXTENDED
 
+-- name: proven
+-- In front of reading the journal of a database that is known: goes on only if schema and journal belong
+-- to this very login, nobody else may enter the schema, and the journal is as `install` makes it. Fails as
+-- `lock_as_expected` does; then `foreign` is asked, which knows more cases and names what is wrong.
+SELECT CASE WHEN (
+    SELECT pg_catalog.nameeq(pg_catalog.pg_get_userbyid(c.relowner), session_user)
+        AND pg_catalog.nameeq(pg_catalog.pg_get_userbyid(n.nspowner), session_user)
+        AND n.nspacl IS NULL AND pg_catalog.chareq(c.relkind, 'r')
+        AND NOT (c.relhasrules OR c.relhastriggers OR c.relrowsecurity OR c.relforcerowsecurity
+                 OR c.relhassubclass OR c.relispartition)
+        AND pg_catalog.int2eq(c.relchecks, 0::smallint)
+        AND pg_catalog.texteq(:columns, (
+            SELECT pg_catalog.string_agg(pg_catalog.concat(
+                a.attname, ':', a.atttypid, CASE WHEN a.atthasdef THEN ' default' END),
+                ',' ORDER BY a.attnum)
+            FROM pg_catalog.pg_attribute AS a
+            WHERE pg_catalog.oideq(a.attrelid, c.oid)
+                AND pg_catalog.int2gt(a.attnum, 0::smallint)))
+        AND NOT EXISTS (
+            SELECT FROM pg_catalog.pg_index AS i
+            WHERE pg_catalog.oideq(i.indrelid, c.oid)
+                AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL))
+    FROM pg_catalog.pg_class AS c, pg_catalog.pg_namespace AS n
+    WHERE pg_catalog.oideq(c.oid, 'migration_ledger.journal'::pg_catalog.regclass)
+        AND pg_catalog.oideq(n.oid, c.relnamespace))
+THEN NULL ELSE pg_catalog.current_setting('migration_ledger.not_as_expected') END
+
+-- name: foreign
+-- Why schema or journal are not ours, a line per reason; none where they are, or where nothing is there.
+-- Ours are this login, superusers, and roles whose rights it has, unless the tenant has them too: the
+-- database's owner, the role that migrations run as (`:role`), and what these two may become. Whatever
+-- stands in the schema is looked at, because data migrations keep their tables there.
+WITH tenants AS (
+    SELECT r.oid FROM pg_catalog.pg_roles AS r
+    WHERE NOT r.rolsuper AND (
+        r.rolname OPERATOR(pg_catalog.=) :role
+        OR r.oid OPERATOR(pg_catalog.=) (
+            SELECT datdba FROM pg_catalog.pg_database
+            WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
+), ours AS (
+    SELECT r.oid FROM pg_catalog.pg_roles AS r
+    WHERE r.rolname OPERATOR(pg_catalog.=) session_user OR r.rolsuper
+        OR (pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER') AND NOT EXISTS (
+            SELECT FROM tenants AS t WHERE pg_catalog.pg_has_role(t.oid, r.oid, 'MEMBER')))
+), place AS (
+    SELECT n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n
+    WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
+), things AS (
+    SELECT c.*, pg_catalog.format('migration_ledger.%I', c.relname) AS called
+    FROM place AS p JOIN pg_catalog.pg_class AS c ON c.relnamespace OPERATOR(pg_catalog.=) p.oid
+), journal AS (
+    SELECT t.* FROM things AS t WHERE t.relname OPERATOR(pg_catalog.=) 'journal'
+), users AS (
+    -- Who may enter the schema, apart from its owner; 0 is everybody.
+    SELECT acl.grantee, acl.privilege_type FROM place AS p, pg_catalog.aclexplode(p.nspacl) AS acl
+    WHERE acl.grantee OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
+)
+SELECT pg_catalog.format('the schema belongs to %I', pg_catalog.pg_get_userbyid(p.nspowner)) AS why
+FROM place AS p
+WHERE p.nspowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
+UNION ALL
+SELECT pg_catalog.format('%s may create objects in the schema',
+    coalesce(r.rolname::pg_catalog.text, 'everybody'))
+FROM users AS u LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) u.grantee
+WHERE u.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
+UNION ALL
+SELECT pg_catalog.format('%s belongs to %I', t.called, pg_catalog.pg_get_userbyid(t.relowner))
+FROM things AS t
+WHERE t.relowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
+UNION ALL
+SELECT pg_catalog.format('%s is no ordinary table', t.called) FROM things AS t
+WHERE (t.relname OPERATOR(pg_catalog.=) ANY ('{journal,progress,backup}'::pg_catalog.name[])
+       AND (t.relkind OPERATOR(pg_catalog.<>) 'r'::pg_catalog."char"
+            OR t.relpersistence OPERATOR(pg_catalog.<>) 'p'::pg_catalog."char"))
+    OR t.relkind OPERATOR(pg_catalog.=) ANY ('{v,m,f,p}'::pg_catalog."char"[])
+UNION ALL
+SELECT pg_catalog.format('%s inherits, is inherited from, or is a partition', t.called)
+FROM things AS t
+WHERE t.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char" AND (t.relispartition OR EXISTS (
+    SELECT FROM pg_catalog.pg_inherits AS i
+    WHERE i.inhrelid OPERATOR(pg_catalog.=) t.oid OR i.inhparent OPERATOR(pg_catalog.=) t.oid))
+UNION ALL
+SELECT pg_catalog.format('%s has the trigger %I', t.called, g.tgname)
+FROM things AS t JOIN pg_catalog.pg_trigger AS g ON g.tgrelid OPERATOR(pg_catalog.=) t.oid
+UNION ALL
+SELECT pg_catalog.format('%s has the rule %I', t.called, w.rulename)
+FROM things AS t JOIN pg_catalog.pg_rewrite AS w ON w.ev_class OPERATOR(pg_catalog.=) t.oid
+UNION ALL
+SELECT pg_catalog.format('%s has row security', t.called) FROM things AS t
+WHERE t.relrowsecurity OR t.relforcerowsecurity OR EXISTS (
+    SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid OPERATOR(pg_catalog.=) t.oid)
+UNION ALL
+SELECT pg_catalog.format('%s has the constraint %I', t.called, k.conname)
+FROM things AS t JOIN pg_catalog.pg_constraint AS k ON k.conrelid OPERATOR(pg_catalog.=) t.oid
+WHERE k.contype OPERATOR(pg_catalog.<>) ALL ('{n,p,u}'::pg_catalog."char"[])
+UNION ALL
+SELECT pg_catalog.format('%s has an index with an expression, a condition or operators of its own: %s',
+    t.called, i.indexrelid::pg_catalog.regclass)
+FROM things AS t JOIN pg_catalog.pg_index AS i ON i.indrelid OPERATOR(pg_catalog.=) t.oid
+WHERE i.indexprs IS NOT NULL OR i.indpred IS NOT NULL OR EXISTS (
+    SELECT FROM pg_catalog.unnest(i.indclass::pg_catalog.oid[]) AS class (oid)
+    WHERE class.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)
+UNION ALL
+SELECT pg_catalog.format('%s has the default of %I', t.called, a.attname)
+FROM things AS t JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) t.oid
+WHERE a.atthasdef
+UNION ALL
+SELECT pg_catalog.format('%s has other columns', j.called) FROM journal AS j
+WHERE :columns OPERATOR(pg_catalog.<>) coalesce((
+    SELECT pg_catalog.string_agg(pg_catalog.concat(
+        a.attname, ':', a.atttypid, CASE WHEN a.atthasdef THEN ' default' END),
+        ',' ORDER BY a.attnum)
+    FROM pg_catalog.pg_attribute AS a
+    WHERE a.attrelid OPERATOR(pg_catalog.=) j.oid
+        AND a.attnum OPERATOR(pg_catalog.>) 0::smallint), '')
+UNION ALL
+SELECT pg_catalog.format('%s may change %s',
+    coalesce(r.rolname::pg_catalog.text, 'everybody'), t.called)
+FROM things AS t, pg_catalog.aclexplode(t.relacl) AS acl
+    LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) acl.grantee
+WHERE acl.grantee OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
+    AND acl.privilege_type OPERATOR(pg_catalog.<>) 'SELECT'
+    AND EXISTS (
+        SELECT FROM users AS u
+        WHERE u.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+            OR acl.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+            OR pg_catalog.pg_has_role(acl.grantee, u.grantee, 'MEMBER'))
+LIMIT 20
+
 -- name: one_uuid
 -- Takes our marker away if another target has given the database its UUID meanwhile.
 SELECT pg_catalog.set_config('migration_ledger.transaction', '', true)
-FROM migration_ledger.journal WHERE database_uuid <> :database_uuid LIMIT 1
+FROM migration_ledger.journal WHERE database_uuid OPERATOR(pg_catalog.<>) :database_uuid LIMIT 1
 
 -- name: lock
 -- The command tag carries the answer: SELECT 1 or SELECT 0. The lock is tried last, and only if the
@@ -117,6 +293,7 @@ SELECT CASE
     (pg_catalog.pg_control_system()).system_identifier AS system_identifier,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
     pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
+    pg_catalog.to_regnamespace('migration_ledger') IS NOT NULL AS schema_there,
     CURRENT_TIMESTAMP AS clock
 
 -- name: held
@@ -132,6 +309,7 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     (pg_catalog.pg_control_system()).system_identifier AS system_identifier,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
     pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
+    pg_catalog.to_regnamespace('migration_ledger') IS NOT NULL AS schema_there,
     CURRENT_TIMESTAMP AS clock
 
 -- name: glance
@@ -140,19 +318,19 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.pg_is_in_recovery() AS in_recovery,
     (SELECT (pg_catalog.pg_control_system()).system_identifier) AS system_identifier,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
-    true AS installed,
+    true AS installed, true AS schema_there,
     CURRENT_TIMESTAMP AS clock,
     seq, head, command, rollout, migration, direction, step, state,
     up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
     epoch_term, epoch_position, finished_at, duration_ms, made_by
-FROM migration_ledger.journal WHERE target = :target
+FROM migration_ledger.journal WHERE target OPERATOR(pg_catalog.=) :target
 
 -- name: read
 -- One schema's entries among those of others. Unordered: sorting a few entries here is cheaper than a plan with a sort there.
 SELECT seq, head, command, rollout, migration, direction, step, state,
     up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
     epoch_term, epoch_position, finished_at, duration_ms, made_by
-FROM migration_ledger.journal WHERE target = :target
+FROM migration_ledger.journal WHERE target OPERATOR(pg_catalog.=) :target
 
 -- name: database_uuid
 -- The UUID belongs to the database: a second target takes over the first one's.
@@ -165,34 +343,43 @@ SELECT database_uuid FROM migration_ledger.journal LIMIT 1
 -- transaction's, which is found by the lock on its own id. Everything is optional in `Holder`.
 SELECT l.pid, a.pid IS NOT NULL AS seen, a.usesysid IS NOT NULL AS has_user,
     a.application_name, a.backend_type, a.state,
-    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.backend_start) AS session_s,
-    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.xact_start) AS transaction_s,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.backend_start) AS session_s,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.xact_start) AS transaction_s,
     p.gid AS prepared,
-    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - p.prepared) AS prepared_s
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) p.prepared) AS prepared_s
 FROM pg_catalog.pg_locks AS l
-    LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid = l.pid
+    LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid OPERATOR(pg_catalog.=) l.pid
     LEFT JOIN pg_catalog.pg_locks AS x ON l.pid IS NULL AND x.pid IS NULL
-        AND x.locktype = 'transactionid' AND x.virtualtransaction = l.virtualtransaction
-    LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = x.transactionid
-WHERE l.granted AND l.pid IS DISTINCT FROM pg_catalog.pg_backend_pid()
-    AND l.database = (SELECT oid FROM pg_catalog.pg_database
-                      WHERE datname = pg_catalog.current_database())
+        AND x.locktype OPERATOR(pg_catalog.=) 'transactionid'
+        AND x.virtualtransaction OPERATOR(pg_catalog.=) l.virtualtransaction
+    LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction OPERATOR(pg_catalog.=) x.transactionid
+WHERE l.granted
+    AND (l.pid IS NULL OR l.pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid())
+    AND l.database OPERATOR(pg_catalog.=) (
+        SELECT oid FROM pg_catalog.pg_database
+        WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
     AND :which
 ORDER BY coalesce(a.xact_start, p.prepared), a.pid LIMIT 1
 
 -- name: locks_on_target
-l.locktype = 'advisory' AND l.objsubid = 1
-    AND l.classid = :lock_high::oid AND l.objid = :lock_low::oid
+l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_catalog.=) 1::smallint
+    AND l.classid OPERATOR(pg_catalog.=) :lock_high::pg_catalog.oid
+    AND l.objid OPERATOR(pg_catalog.=) :lock_low::pg_catalog.oid
 
 -- name: locks_on_tables
-l.locktype = 'relation' AND l.relation = ANY (SELECT pg_catalog.to_regclass(t)
-                                              FROM pg_catalog.unnest($1::text[]) AS t)
+l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.=) ANY (
+    SELECT pg_catalog.to_regclass(t)::pg_catalog.oid
+    FROM pg_catalog.unnest($1::pg_catalog.text[]) AS t)
 
 -- name: begin
--- Settings of a script before us are undone; the marker lives exactly as long as the transaction.
+-- Settings of a script before us are undone, in a transaction of their own: what a script's ROLLBACK AND
+-- CHAIN takes back is no part of it, so the rest finds its names as before, and comes to an entry without
+-- the marker, which lives exactly as long as the transaction.
+BEGIN;
 RESET SESSION AUTHORIZATION;
 RESET ROLE;
 RESET ALL;
+COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL lock_timeout = :lock_timeout_ms;
 SET LOCAL statement_timeout = :statement_timeout_ms;
@@ -206,11 +393,10 @@ SET lock_timeout = :lock_timeout_ms;
 SET statement_timeout = :statement_timeout_ms
 
 -- name: settle
--- Deferred constraints speak while the script's own role and search_path still hold; then ours return.
+-- Deferred constraints speak while the script's own role and search_path still hold; then ours return
+-- (`as_ourselves`).
 SET CONSTRAINTS ALL IMMEDIATE;
-RESET SESSION AUTHORIZATION;
-RESET ROLE;
-SET LOCAL search_path TO pg_catalog
+RESET SESSION AUTHORIZATION
 
 -- name: entry
 -- Its number is taken only if nobody has written since we read: the fence. So what it must not repeat,
@@ -240,9 +426,11 @@ CASE WHEN pg_catalog.texteq(pg_catalog.current_setting('migration_ledger.transac
 -- values are computed. It fails by asking for a setting that nobody has.
 SELECT pg_catalog.current_setting('migration_ledger.journal_was_touched')
 FROM pg_catalog.pg_lock_status() AS l
-WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
-    AND l.relation = pg_catalog.to_regclass('migration_ledger.journal')
-    AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareUpdateExclusiveLock')
+WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()
+    AND l.locktype OPERATOR(pg_catalog.=) 'relation'
+    AND l.relation OPERATOR(pg_catalog.=) pg_catalog.to_regclass('migration_ledger.journal')
+    AND l.mode OPERATOR(pg_catalog.<>) ALL (
+        '{AccessShareLock,RowShareLock,ShareUpdateExclusiveLock}'::pg_catalog.text[])
 
 -- name: untouched_since_met
 -- As `untouched`, where the transaction itself has written this target's first entry, and perhaps made
@@ -251,63 +439,94 @@ WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
 -- it is older, none of the locks that altering it takes.
 SELECT pg_catalog.current_setting('migration_ledger.journal_was_touched')
 FROM pg_catalog.pg_class AS c
-WHERE c.oid = pg_catalog.to_regclass('migration_ledger.journal')
-    AND (pg_catalog.pg_stat_get_xact_tuples_updated(c.oid)
-            + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) > 0
-        OR c.relhastriggers OR c.relhasrules OR c.relrowsecurity OR c.relkind <> 'r'
-        OR 1 <> (SELECT pg_catalog.count(*) FROM migration_ledger.journal AS j
-                 WHERE j.target = :target
-                    AND CASE WHEN j.xmin = c.xmin
-                        THEN c.cmin::text::int8 <= j.cmin::text::int8
-                            AND pg_catalog.pg_relation_filenode(c.oid) = c.oid
-                            AND NOT EXISTS (
-                                SELECT FROM pg_catalog.pg_attribute AS a
-                                WHERE a.attrelid = c.oid AND (a.xmin <> j.xmin
-                                    OR a.cmin::text::int8 > j.cmin::text::int8))
-                        ELSE NOT EXISTS (
-                            SELECT FROM pg_catalog.pg_lock_status() AS l
-                            WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
-                                AND l.relation = c.oid AND l.mode IN (
-                                    'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock'
-                                )) END))
+WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass('migration_ledger.journal')
+    AND (pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) OPERATOR(pg_catalog.>) 0::bigint
+        OR pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid) OPERATOR(pg_catalog.>) 0::bigint
+        OR c.relhastriggers OR c.relhasrules OR c.relrowsecurity
+        OR c.relkind OPERATOR(pg_catalog.<>) 'r'::pg_catalog."char"
+        OR 1::bigint OPERATOR(pg_catalog.<>) (
+            SELECT pg_catalog.count(*) FROM migration_ledger.journal AS j
+            WHERE j.target OPERATOR(pg_catalog.=) :target
+                AND CASE WHEN j.xmin OPERATOR(pg_catalog.=) c.xmin
+                    THEN c.cmin::pg_catalog.text::bigint
+                            OPERATOR(pg_catalog.<=) j.cmin::pg_catalog.text::bigint
+                        AND pg_catalog.pg_relation_filenode(c.oid) OPERATOR(pg_catalog.=) c.oid
+                        AND NOT EXISTS (
+                            SELECT FROM pg_catalog.pg_attribute AS a
+                            WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid
+                                AND (NOT a.xmin OPERATOR(pg_catalog.=) j.xmin
+                                    OR a.cmin::pg_catalog.text::bigint
+                                        OPERATOR(pg_catalog.>) j.cmin::pg_catalog.text::bigint))
+                    ELSE NOT EXISTS (
+                        SELECT FROM pg_catalog.pg_lock_status() AS l
+                        WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()
+                            AND l.locktype OPERATOR(pg_catalog.=) 'relation'
+                            AND l.relation OPERATOR(pg_catalog.=) c.oid
+                            AND l.mode OPERATOR(pg_catalog.=) ANY (
+                                '{ShareRowExclusiveLock,ExclusiveLock,AccessExclusiveLock}'::pg_catalog.text[]
+                            )) END))
 
 -- name: index_by_table
 -- The index of this name in the schema of the table as the search_path finds it. What another role
 -- builds is hidden from a role without pg_read_all_stats, but not that it builds, nor its locks.
 SELECT i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
     EXISTS (SELECT FROM pg_catalog.pg_stat_progress_create_index AS p
-            WHERE p.index_relid = c.oid OR (p.relid = i.indrelid AND NOT i.indisvalid)
+            WHERE p.index_relid OPERATOR(pg_catalog.=) c.oid
+                OR (p.relid OPERATOR(pg_catalog.=) i.indrelid AND NOT i.indisvalid)
                 OR (p.relid IS NULL AND NOT i.indisvalid AND EXISTS (
                     SELECT FROM pg_catalog.pg_locks AS l
-                    WHERE l.pid = p.pid AND l.locktype = 'relation' AND l.relation = i.indrelid
-                        AND l.database = (SELECT oid FROM pg_catalog.pg_database
-                                          WHERE datname = pg_catalog.current_database()))))
+                    WHERE l.pid OPERATOR(pg_catalog.=) p.pid
+                        AND l.locktype OPERATOR(pg_catalog.=) 'relation'
+                        AND l.relation OPERATOR(pg_catalog.=) i.indrelid
+                        AND l.database OPERATOR(pg_catalog.=) (
+                            SELECT oid FROM pg_catalog.pg_database
+                            WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))))
         AS building
 FROM pg_catalog.pg_class AS t
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = t.relnamespace
-    JOIN pg_catalog.pg_class AS c ON c.relnamespace = n.oid AND c.relname = :index
-    LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
-WHERE t.oid = pg_catalog.to_regclass(:table)
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) t.relnamespace
+    JOIN pg_catalog.pg_class AS c ON c.relnamespace OPERATOR(pg_catalog.=) n.oid
+        AND c.relname OPERATOR(pg_catalog.=) :index
+    LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid OPERATOR(pg_catalog.=) c.oid
+WHERE t.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:table)
 
 -- name: index_by_name
 SELECT i.indisvalid AS valid, pg_catalog.format('%I.%I', n.nspname, c.relname) AS name,
     false AS building
 FROM pg_catalog.pg_class AS c
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid = c.oid
-WHERE c.oid = pg_catalog.to_regclass(:name)
+    JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    LEFT JOIN pg_catalog.pg_index AS i ON i.indexrelid OPERATOR(pg_catalog.=) c.oid
+WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:name)
 
 -- name: rights
 -- For a look that changes nothing: of the user itself, who makes the journal.
 SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE') AS create_schema,
-    coalesce(pg_catalog.has_schema_privilege(pg_catalog.current_schema(), 'CREATE'), false)
-        AS create_in_target,
-    (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) AS superuser,
-    (SELECT ssl FROM pg_catalog.pg_stat_ssl WHERE pid = pg_catalog.pg_backend_pid()) AS tls
+    r.rolsuper AS superuser, r.rolcreaterole AS create_role,
+    (SELECT ssl FROM pg_catalog.pg_stat_ssl
+     WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS tls,
+    -- Other databases of this server where this login may do more than everybody.
+    ARRAY(SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database AS d
+          WHERE NOT d.datistemplate
+              AND d.datname OPERATOR(pg_catalog.<>) pg_catalog.current_database()
+              AND (pg_catalog.pg_has_role(session_user, d.datdba, 'MEMBER')
+                   OR pg_catalog.has_database_privilege(session_user, d.oid, 'CREATE')
+                   OR EXISTS (SELECT FROM pg_catalog.aclexplode(d.datacl) AS acl
+                              WHERE acl.grantee OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+                                  AND pg_catalog.pg_has_role(session_user, acl.grantee, 'MEMBER')))
+          LIMIT 3) AS reaches
+FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) session_user
 
 -- name: become
 -- As migrations do: the only proof on every release, for a membership may be WITH SET FALSE.
-SET ROLE :role
+SET LOCAL ROLE :role
+
+-- name: as_a_script_would
+-- Inside a look, and taken back behind `create_in_target`.
+SAVEPOINT as_a_script_would;
+SET LOCAL ROLE TO DEFAULT;
+SET LOCAL search_path TO DEFAULT
+
+-- name: back_to_the_look
+ROLLBACK TO SAVEPOINT as_a_script_would
 
 -- name: create_in_target
 -- Of the role that is set: "$user" in a search_path is that role's schema, too.

@@ -6,7 +6,7 @@ messages of the login are read before the driver sees them:
 
     server ── R: SASL … ──▶ this module ── our answer ──▶ server
     server ── R: clear text, MD5, GSS … ──▶ refused, connection cut
-    server ── R: done, and all other messages ──▶ asyncpg
+    server ── R: done, and all other messages ──▶ counted (`inflow`) ──▶ asyncpg
 
 The password is handed to this module by `logging_in` and not to the driver: a driver that builds
 its connections in another way has nothing that it could send.
@@ -24,6 +24,7 @@ from typing import Any
 
 from asyncpg import connect_utils, protocol
 
+from migrations.target.inflow import AnswerTooLarge, Inflow
 from migrations.target.scram import LoginRefused, Scram
 
 MESSAGE_MAX_BYTES = 64 * 1024
@@ -137,6 +138,9 @@ class _LoginProtocol(protocol.Protocol):
         self._credentials = _credentials.get() or Credentials(None)
         self._line: Any = None
         self._login: Login | None = None
+        self._inflow = Inflow()
+        self.excess: AnswerTooLarge | None = None
+        """Why the session was cut, if it said too much."""
 
     def connection_made(self, transport: Any) -> None:
         """Begin a login on this line, bound to the server's certificate if there is one."""
@@ -149,7 +153,7 @@ class _LoginProtocol(protocol.Protocol):
     def data_received(self, data: Any) -> None:
         """Answer what concerns the login; hand on the rest."""
         if self._login is None:
-            super().data_received(data)
+            self._hand_on(bytes(data))
             return
         try:
             answers, through = self._login.received(bytes(data))
@@ -163,7 +167,18 @@ class _LoginProtocol(protocol.Protocol):
         if self._login.done:
             self._login = None
         if through:
-            super().data_received(through)
+            self._hand_on(through)
+
+    def _hand_on(self, data: bytes) -> None:
+        if self.excess is not None:
+            return
+        try:
+            self._inflow.received(data)
+        except AnswerTooLarge as excess:
+            self.excess = excess
+            self._line.abort()
+            return
+        super().data_received(data)
 
 
 class _Protocols:

@@ -4,12 +4,36 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from migrations.errors import IdentityMismatch
-from migrations.model.attempt import Expectation, Identity
+from migrations.errors import EpochBeyond, IdentityMismatch
+from migrations.model.attempt import Epoch, Expectation, Identity
 from migrations.model.migration import Direction
 from migrations.model.work import OutsideChange
 from migrations.target.entries import ADOPT, WORDS, Entry, State
 from migrations.target.journal import Record
+
+TERMS_AHEAD = 1_000_000
+"""A ledger takes a term at each change of leader: a change every second for eleven days."""
+POSITIONS_AHEAD = 10**12
+"""An order is one event among those of its ledger: ten thousand a second for three years."""
+
+
+def check_epoch(record: Record, epoch: Epoch) -> None:
+    """Raise EpochBeyond where the journal's epoch cannot be of the ledger that orders now.
+
+    Without this, one forged order or edited entry would let every later order look overtaken.
+    """
+    last = record.epoch
+    if (
+        last.term > epoch.term + TERMS_AHEAD
+        or last.position > epoch.position + POSITIONS_AHEAD
+        or min(last.term, last.position) < 0
+    ):
+        raise EpochBeyond(
+            f"the journal names order {last.term}.{last.position}, and this one is "
+            f"{epoch.term}.{epoch.position}: no ledger has issued that one, so somebody forged an "
+            "order or an entry; find out who, put the journal back from a backup, or take it away "
+            "with `ledger db remove-journal` and accept that with `ledger fleet reinstate`"
+        )
 
 
 def check_expected(

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
-from migrations.errors import Unreachable
+from migrations.errors import TooMuch, Unreachable
 from migrations.sql.literals import quote_ident
 from migrations.target.login import logging_in
 from migrations.target.password_file import ambient_password
@@ -222,6 +222,17 @@ def is_connection_lost(connection: Connection, error: BaseException) -> bool:
         asyncpg.InternalClientError,
     )
     return isinstance(error, gone) or connection.is_closed()
+
+
+def excess(connection: Connection) -> TooMuch | None:
+    """Why a lost session was cut by us, if it was: its server said too much."""
+    found = getattr(getattr(connection, "_protocol", None), "excess", None)
+    if found is None:
+        return None
+    return TooMuch(
+        f"{found}, so the session was cut; look at what the statement returns, and at triggers and "
+        "functions of the tenant that it calls; read large tables in pages"
+    )
 
 
 def _encryption(settings: ConnectionSettings) -> Any:

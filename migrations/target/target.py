@@ -23,32 +23,36 @@ and step. The journal has an entry exactly when the effect is there.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 from uuid import UUID, uuid4
 
 import asyncpg
 
-from migrations.errors import (
-    JournalNotOurs,
-    JournalTouched,
-    LockLost,
-    RunError,
-    StaleEpoch,
-    TransactionEnded,
-)
+from migrations.errors import JournalNotOurs, LockLost, RunError, StaleEpoch, TransactionEnded
 from migrations.model.attempt import Epoch, Identity, Limits
 from migrations.model.migration import Options
 from migrations.model.work import Observer, OutsideChange, Work
 from migrations.sql.literals import Expression, SqlValue, quote_ident
 from migrations.target import journal
-from migrations.target.entries import Entry, NewEntry, State, entry_about_target, next_head
+from migrations.target.entries import (
+    Entry,
+    NewEntry,
+    Said,
+    State,
+    entry_about_target,
+    next_head,
+)
 from migrations.target.journal import Record, entry_statement, entry_values, statement
 from migrations.target.lock import LockKey, still_held
+from migrations.target.refusals import (
+    JOURNAL_SCHEMA,
+    is_touched,
+    journal_touched,
+    stale_epoch,
+    transaction_ended,
+)
 from migrations.target.session import Connection, ConnectionSettings, milliseconds, server_version
-
-JOURNAL_SCHEMA = "migration_ledger"
-
 
 Key: TypeAlias = tuple[str, str, int]
 """What a command has one entry of: migration, direction, step."""
@@ -141,7 +145,7 @@ class Target:
 
     def settling(self) -> str:
         """What stands between the statements of a migration and the row that says they are done."""
-        return f"{statement('settle')};\n{self.untouched()}"
+        return ";\n".join((statement("settle"), statement("as_ourselves"), self.untouched()))
 
     def untouched(self) -> str:
         """The statement that fails if those before it in the transaction touched the journal."""
@@ -155,13 +159,14 @@ class Target:
         `first` are statements that the same transaction begins with.
         """
         self._marker = uuid4().hex
-        parts = (self._begin_sql(Options()), first, self._record_sql(entry), "COMMIT")
+        begin = self._begin_sql(Options(), ours=True)
+        parts = (begin, first, self._record_sql(entry), "COMMIT")
         await self._write(";\n".join(part for part in parts if part), entry)
 
     async def record_all(self, entries: Sequence[NewEntry]) -> None:
         """Write entries in one transaction of their own, in one round trip. Raises as `commit`."""
         self._marker = uuid4().hex
-        parts = [self._begin_sql(Options())]
+        parts = [self._begin_sql(Options(), ours=True)]
         before = self.head, self.seq, self.said
         try:
             for entry in entries:
@@ -183,7 +188,7 @@ class Target:
     async def written_elsewhere(self, entry: NewEntry) -> bool:
         """Whether the journal ends with `entry`; if so, this session goes on behind it."""
         record = await journal.read(self.connection, self.work.target)
-        head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
+        head = self._head_after(entry)
         if record is None or record.head != head:
             return False
         self._move(entry)
@@ -194,7 +199,8 @@ class Target:
         if self._meeting is not None:
             # The first entry says it.
             self._marker = uuid4().hex
-            await self._execute(f"{self._begin_sql(Options(), alone=True)};\nCOMMIT")
+            begin = self._begin_sql(Options(), ours=True, alone=True)
+            await self._execute(f"{begin};\nCOMMIT")
         elif not self.epoch_kept:
             await self.record(entry_about_target(State.VISITED))
 
@@ -212,13 +218,15 @@ class Target:
         await self.connection.execute(sql)
 
     async def rollback(self) -> None:
-        """Leave the transaction, if there is one."""
+        """Leave the transaction, if there is one, and the script's role and search_path."""
         if self.connection.is_in_transaction():
-            await self.connection.execute("ROLLBACK")
+            await self.connection.execute(f"ROLLBACK;\n{statement('our_path')}")
 
     async def read_journal(self) -> Record | None:
         """What the journal says now; `None` where there is none yet."""
         try:
+            if not self.met:
+                await journal.refuse_foreign(self.connection, self.settings.role)
             return await journal.read(self.connection, self.work.target)
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
             if self.met:
@@ -256,16 +264,18 @@ class Target:
             if error.schema_name != JOURNAL_SCHEMA:
                 raise
             raise await self.broken_guard() from None
-        except asyncpg.UndefinedTableError as error:
+        except (asyncpg.DuplicateSchemaError, asyncpg.DuplicateTableError):
             await self.rollback()
-            if JOURNAL_SCHEMA not in str(error):
+            if self.met:
                 raise
-            raise journal_touched() if self.met else transaction_ended() from None
-        except asyncpg.UndefinedObjectError as error:
+            raise LockLost(
+                "somebody made the schema migration_ledger meanwhile: another migrator for a "
+                "schema of this database, then order this again; or somebody else, who is named "
+                "then"
+            ) from None
+        except (asyncpg.UndefinedTableError, asyncpg.UndefinedObjectError) as error:
             await self.rollback()
-            if not is_touched(str(error)):
-                raise
-            raise journal_touched() from None
+            raise self._without_journal(error) from None
         except asyncpg.InsufficientPrivilegeError as error:
             await self.rollback()
             if statement("long_entries") not in sql or "journal" not in str(error):
@@ -278,18 +288,28 @@ class Target:
         if self._meeting is not None:
             self._is_met()
 
+    def _without_journal(self, error: asyncpg.PostgresError) -> Exception:
+        """What it means that a name is not known: the journal's, or one of the script's own."""
+        gone = isinstance(error, asyncpg.UndefinedTableError) and JOURNAL_SCHEMA in str(error)
+        if is_touched(str(error)) or (gone and self.met):
+            return journal_touched()
+        return transaction_ended() if gone else error
+
     def _is_met(self) -> None:
         self._meeting = None
         self.tell_identity(first_contact=True)
 
     def _move(self, entry: NewEntry) -> None:
         """Go on behind an entry."""
-        self.head = next_head(self.head, self.work.command_id, self.work.rollout, entry)
+        self.head = self._head_after(entry)
         self.seq += 1
         self.said |= {_key(entry)}
 
-    def _begin_sql(self, options: Options, *, alone: bool = False) -> str:
+    def _begin_sql(self, options: Options, *, ours: bool = False, alone: bool = False) -> str:
         """What opens a guarded transaction, with the first entry if that is still to be written.
+
+        A transaction that is `ours` writes nothing but entries; in any other one the script's role
+        and search_path are in force behind this.
 
         It asks for no guard: the marker is set right before, the lock was taken a round trip ago,
         and the entry behind it asks for both, unless the first one stands `alone`.
@@ -302,11 +322,16 @@ class Target:
             statement_timeout_ms=milliseconds(length),
             marker=self._marker,
         )
-        if self._meeting is None:
-            return begin
-        columns = self._meeting.columns
-        first = self._guarded(columns) if alone else entry_statement(columns)
-        return f"{begin};\n{self._meeting.install};\n{first}"
+        parts = [begin]
+        if ours or self._meeting is not None:
+            parts.append(statement("as_ourselves"))
+        if self._meeting is not None:
+            columns = self._meeting.columns
+            first = self._guarded(columns) if alone else entry_statement(columns)
+            parts += [self._meeting.install, first]
+            if not ours:
+                parts.append(statement("as_the_script"))
+        return ";\n".join(parts)
 
     def _record_sql(self, entry: NewEntry) -> str:
         return self._guarded(self._columns(entry))
@@ -316,6 +341,13 @@ class Target:
             "guarded_head", marker=self._marker, lock_key=self.key.value, head=columns["head"]
         )
         return entry_statement({**columns, "head": Expression(head)})
+
+    def _head_after(self, entry: NewEntry) -> str:
+        said = Said(self.work.command_id, self.work.rollout, self.owner, self.epoch)
+        return next_head(self.head, said, replace(entry, reason=self._reason(entry)))
+
+    def _reason(self, entry: NewEntry) -> str:
+        return entry.reason or self.work.reason
 
     def _columns(self, entry: NewEntry) -> dict[str, SqlValue]:
         work = self.work
@@ -329,10 +361,10 @@ class Target:
             **entry_values(entry),
             "target": work.target,
             "seq": self.seq + 1,
-            "head": next_head(self.head, work.command_id, work.rollout, entry),
+            "head": self._head_after(entry),
             "command": work.command_id,
             "rollout": work.rollout,
-            "reason": entry.reason or work.reason or None,
+            "reason": self._reason(entry) or None,
             "database_uuid": self.identity.uuid,
             "owner": self.owner,
             "epoch_term": self.epoch.term,
@@ -347,38 +379,6 @@ def said_by(command: UUID, entries: Iterable[Entry]) -> frozenset[Key]:
 
 def _key(entry: Entry | NewEntry) -> Key:
     return entry.migration, entry.direction, entry.step
-
-
-def stale_epoch(epoch: Epoch) -> StaleEpoch:
-    """The refusal of an order that is older than the last one seen here."""
-    return StaleEpoch(
-        f"a later order than {epoch.term}.{epoch.position} was here before, so this one must not "
-        "run any more"
-    )
-
-
-def transaction_ended() -> TransactionEnded:
-    """The refusal of a script that ended the transaction it ran in."""
-    return TransactionEnded(
-        "the script ended the transaction that guards it, or reset its settings, so that parts of "
-        "it may be committed; take COMMIT, ROLLBACK and RESET ALL out of it, look at the "
-        "database, and settle the migration "
-        "with `ledger resolve`"
-    )
-
-
-def is_touched(message: str) -> bool:
-    """Whether the server's message is that of `untouched`."""
-    return f"{JOURNAL_SCHEMA}.journal_was_touched" in message
-
-
-def journal_touched() -> JournalTouched:
-    """The refusal of a migration that wrote to our journal, or altered it."""
-    return JournalTouched(
-        f"the migration, or a trigger that it set off, changed {JOURNAL_SCHEMA}.journal, which "
-        "belongs to no migration; all of it is rolled back; find what names the journal, also by a "
-        "computed name or in a trigger's function, and take it out"
-    )
 
 
 def _chosen(own: float | None, general: float) -> float:

@@ -3,12 +3,12 @@
 
 \getenv password POSTGRES_PASSWORD
 
-SELECT format('CREATE ROLE owner_%1$s NOLOGIN', tenant),
-    format('CREATE ROLE migrator_%1$s LOGIN PASSWORD %2$L IN ROLE owner_%1$s', tenant, :'password')
+SELECT format('CREATE ROLE owner_tenant_%1$s NOLOGIN', tenant),
+    format('CREATE ROLE mig_tenant_%1$s LOGIN PASSWORD %2$L IN ROLE owner_tenant_%1$s', tenant, :'password')
 FROM generate_series(1, 12) AS n, LATERAL (SELECT lpad(n::text, 2, '0')) AS named (tenant)
 \gexec
 
-CREATE DATABASE tenant_01 OWNER owner_01;
+CREATE DATABASE tenant_01 OWNER owner_tenant_01;
 \connect tenant_01
 
 CREATE TABLE users (
@@ -46,7 +46,7 @@ FROM generate_series(1, 3000) AS n;
 ALTER TABLE users OWNER TO pg_database_owner;
 
 \connect postgres
-SELECT format('CREATE DATABASE tenant_%1$s TEMPLATE tenant_01 OWNER owner_%1$s', lpad(n::text, 2, '0'))
+SELECT format('CREATE DATABASE tenant_%1$s TEMPLATE tenant_01 OWNER owner_tenant_%1$s', lpad(n::text, 2, '0'))
 FROM generate_series(2, 12) AS n
 \gexec
 

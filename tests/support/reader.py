@@ -37,17 +37,25 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @dataclass(frozen=True, slots=True)
 class Tenants:
-    """The databases of a document's fleet file, by id, and who migrates them."""
+    """The databases of a document's fleet file, by id; each has a login of its own."""
 
     server: PostgresServer
-    user: str
     names: Mapping[str, str]
+
+    @property
+    def user(self) -> str:
+        """The template of the logins."""
+        return f"{self.server.prefix}_mig_{{database}}"
+
+    def login(self, database: str) -> str:
+        """Who owns and migrates a database."""
+        return self.user.replace("{database}", database)
 
     async def execute(self, database: str, statement: str) -> None:
         """Run a statement in one of them, as its owner."""
         connection = await asyncpg.connect(self.server.url(self.names[database]))
         try:
-            await connection.execute(f"SET ROLE {self.user}")
+            await connection.execute(f"SET ROLE {self.login(database)}")
             await connection.execute(statement)
         finally:
             await connection.close()
@@ -126,17 +134,18 @@ class Reader:
 
 @asynccontextmanager
 async def tenants_of(text: str, server: PostgresServer) -> AsyncIterator[Tenants]:
-    """Databases for the fleet file of a text, owned by a user who may do no more there."""
-    user = f"{server.prefix}_migrator"
-    await server.execute(f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'")
-    names = {}
+    """Databases for the fleet file of a text, each owned by a login that may do no more."""
+    names: dict[str, str] = {}
+    tenants = Tenants(server, names)
     for entry in yaml.safe_load(files_in(text)["fleet.yaml"])["databases"]:
+        login = tenants.login(entry["database"])
+        await server.execute(f"CREATE ROLE {login} LOGIN PASSWORD '{PASSWORD}'")
         name = names[entry["database"]] = await server.create()
-        await server.execute(f'ALTER DATABASE "{name}" OWNER TO {user}')
-    yield Tenants(server, user, names)
-    for name in names.values():
+        await server.execute(f'ALTER DATABASE "{name}" OWNER TO {login}')
+    yield tenants
+    for database, name in names.items():
         await server.drop(name)
-    await server.execute(f"DROP ROLE {user}")
+        await server.execute(f"DROP ROLE {tenants.login(database)}")
 
 
 def reader_of(text: str, folder: Path, tenants: Tenants, ledger_url: str) -> Reader:

@@ -237,7 +237,7 @@ def test_the_tenants_that_the_server_gets_are_the_ones_that_are_registered(
     loaded: dict[str, Any],
 ) -> None:
     script = (ROOT / "ops/docker/tenants.sql").read_text(encoding="utf-8")
-    (first,) = re.findall(r"^CREATE DATABASE (\w+) OWNER owner_01;$", script, re.MULTILINE)
+    (first,) = re.findall(r"^CREATE DATABASE (\w+) OWNER owner_tenant_01;$", script, re.MULTILINE)
     roles, copies, closed = re.findall(r"generate_series\((\d+), (\d+)\) AS n\b(?!;)", script)
     numbers = range(int(copies[0]), int(copies[1]) + 1)
     assert roles == closed == ("1", copies[1])
@@ -245,8 +245,7 @@ def test_the_tenants_that_the_server_gets_are_the_ones_that_are_registered(
     entries = read_fleet(mounted(loaded, "fleet", "fleet.yaml"), "default")
     assert [one.connection.dbname for one in entries] == made
     logins = [(one.connection.user, one.connection.role) for one in entries]
-    numbered = [name.removeprefix("tenant_") for name in made]
-    assert logins == [(f"migrator_{number}", f"owner_{number}") for number in numbered]
+    assert logins == [(f"mig_{name}", f"owner_{name}") for name in made]
 
 
 def test_agents_reach_the_registered_tenants_and_have_their_password(

@@ -113,4 +113,6 @@ def _rights(rights: Rights | None, role: str | None) -> str | None:
         return None
     if missing := lacking(rights, role):
         return f"lacks {' and '.join(missing)}"
-    return "superuser" if rights.superuser else "enough"
+    if rights.superuser:
+        return "superuser"
+    return "too many" if rights.create_role or rights.reaches else "enough"

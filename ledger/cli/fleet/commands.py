@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
     "add",
     examples=(
         "ledger fleet add acme --url postgresql://migrator@db1/acme --password file:secrets/acme",
-        "ledger fleet add acme --host db1 --user migrator --password env:ACME --label tier=gold",
+        "ledger fleet add acme --host db1 --user mig_acme --password env:ACME --label tier=gold",
     ),
     needs_arguments=True,
 )

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ledger.contracts.registry import Connection
+from ledger.domain.check_results import SHARED_LOGIN
 from ledger.domain.refusals import LiteralPassword
 from ledger.errors import FleetFileError, WrongArgument
+from ledger.settings.secret_rules import PLACEHOLDER
 
 ADDRESS_FORM = "the address is not one; write postgresql://user@host:port/dbname"
+_TEMPLATES = ("dbname", "user", "role")
+"""What may name the id of the database; a reference to a password is filled in by the agents."""
+_OTHER_PLACEHOLDER = re.compile(r"\{\w*\}")
 _URL_PARAMETERS = {"sslmode": "sslmode", "schema": "schema_name", "role": "role"}
 
 
@@ -33,6 +39,13 @@ class _Template(BaseModel):
     schema_name: str | None = None
     role: str | None = None
     labels: dict[str, str] = {}
+    shared_login: Literal["accepted"] | None = None
+
+    @property
+    def all_labels(self) -> dict[str, str]:
+        """With the one that accepts a login for several databases."""
+        accepted = {SHARED_LOGIN: self.shared_login} if self.shared_login else {}
+        return self.labels | accepted
 
 
 class _Entry(_Template):
@@ -82,13 +95,16 @@ def _entry(
 ) -> FleetFileEntry:
     pool = entry.pool or default_pool
     template = pools.get(pool, _Template())
-    common = template.model_dump(exclude_none=True, exclude={"labels"})
-    own = entry.model_dump(exclude_none=True, exclude={"database", "pool", "labels"})
+    common = template.model_dump(exclude_none=True, exclude={"labels", "shared_login"})
+    own = entry.model_dump(
+        exclude_none=True, exclude={"database", "pool", "labels", "shared_login"}
+    )
     try:
         connection = _connection(entry.database, common | own)
     except WrongArgument as error:
         raise FleetFileError(f"{file}, database {entry.database}: {error}") from None
-    return FleetFileEntry(entry.database, pool, connection, template.labels | entry.labels)
+    labels = template.all_labels | entry.all_labels
+    return FleetFileEntry(entry.database, pool, connection, labels)
 
 
 def connection_of(database: str, url: str | None, given: Mapping[str, Any]) -> Connection:
@@ -98,7 +114,7 @@ def connection_of(database: str, url: str | None, given: Mapping[str, Any]) -> C
 
 def changes_of(database: str, url: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     """What the options say, by the names of `Connection`; options win over the address."""
-    return (_from_url(database, url) if url else {}) | dict(given)
+    return _filled(database, (_from_url(database, url) if url else {}) | dict(given))
 
 
 def labels_of(words: Iterable[str]) -> dict[str, str]:
@@ -125,7 +141,22 @@ def _connection(database: str, fields: Mapping[str, Any]) -> Connection:
     for needed, option in (("host", "--host"), ("user", "--user")):
         if not fields.get(needed):
             raise WrongArgument(f"the {needed} is missing; say it with {option}, --url or a pool")
-    return Connection(**{"dbname": database, **fields})
+    return Connection(**{"dbname": database, **_filled(database, fields)})
+
+
+def _filled(database: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The id of the database in names that are templates. Raises `WrongArgument`."""
+    filled = dict(fields)
+    for name in _TEMPLATES:
+        text = filled.get(name)
+        if text is None:
+            continue
+        filled[name] = text.replace(PLACEHOLDER, database)
+        if other := _OTHER_PLACEHOLDER.search(filled[name]):
+            raise WrongArgument(
+                f"the {name} holds {other.group()}, and {PLACEHOLDER} is all that can stand there"
+            )
+    return filled
 
 
 def _from_url(database: str, url: str) -> dict[str, Any]:

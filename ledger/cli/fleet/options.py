@@ -11,10 +11,10 @@ from ledger.cli.app.help_page import CONNECTION
 from ledger.cli.app.option_groups import OptionGroup
 
 EXAMPLE_FILE = """\
-pools: {default: {user: migrator, port: 5432, password: "file:secrets/{database}"}}
+pools: {default: {user: "mig_{database}", port: 5432, password: "file:secrets/{database}"}}
 databases:
 - {database: acme, host: db1.internal, dbname: acme, labels: {tier: gold}}
-- {database: bolt, host: db2.internal, dbname: bolt, pool: eu, user: owner, password: "env:BOLT"}
+- {database: bolt, host: db2.internal, dbname: bolt, pool: eu, user: mig_bolt, password: "env:BOLT"}
 """
 """What `ledger fleet import` reads; shown by its help, and read by a test."""
 
@@ -40,7 +40,10 @@ class ConnectionOptions(OptionGroup):
     dbname: Annotated[
         str | None, typer.Option("--dbname", help="Name on its server; the id, if unsaid.")
     ] = None
-    user: Annotated[str | None, typer.Option("--user", help="User that migrations run as.")] = None
+    user: Annotated[
+        str | None,
+        typer.Option("--user", help="Login that migrates it; {database} stands for the id."),
+    ] = None
     password: Annotated[
         str | None,
         typer.Option(

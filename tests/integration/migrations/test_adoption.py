@@ -24,6 +24,7 @@ from migrations.model.foreign_history import Tool
 from migrations.model.work import BASELINE, Outcome, Repair, Silence, StepResult
 from migrations.standalone import Outside, Standing, status
 from migrations.standalone_removal import remove_journal
+from migrations.target.look import looking
 from migrations.target.session import ConnectionSettings
 from tests.integration.migrations.world import IMPATIENT, World, expecting, migration
 
@@ -106,7 +107,8 @@ async def test_a_look_tells_the_three_schema_migrations_apart(world: World) -> N
     for tool in (Tool.DBMATE, Tool.GOLANG_MIGRATE, Tool.RAILS):
         await world.execute(TABLES[tool])
         connection = await asyncpg.connect(world.url)
-        assert [one.tool for one in await histories(connection)] == [tool]
+        async with looking(connection, as_the_script=True):
+            assert [one.tool for one in await histories(connection)] == [tool]
         await connection.close()
         await world.execute("DROP TABLE schema_migrations")
 

@@ -69,9 +69,22 @@ async def test_whoever_does_not_own_the_journal_keeps_the_reason_of_a_failure(
         "GRANT CREATE, USAGE ON SCHEMA public TO lodger;"
         "GRANT SELECT, INSERT ON migration_ledger.journal TO lodger"
     )
+    lodger = replace(world.settings, user="lodger", password=Password("p"))
+    work = world.work(Mode.UP, migration("002", "CREATE TABLE b ()"))
+    outcome = await run(lodger, work, IMPATIENT, world.hearing)
+    assert outcome.verdict is Verdict.REFUSED
+    assert outcome.failure is not None
+    assert f"the schema belongs to {world.settings.user}" in outcome.failure.message
+    assert not await world.has("b")
+    # A superuser's journal is believed, and still not the lodger's to alter.
+    await world.execute_as_superuser(
+        "ALTER SCHEMA migration_ledger OWNER TO CURRENT_USER;"
+        "ALTER TABLE migration_ledger.journal OWNER TO CURRENT_USER;"
+        f"GRANT USAGE ON SCHEMA migration_ledger TO {world.settings.user};"
+        f"GRANT SELECT ON migration_ledger.journal TO {world.settings.user}"
+    )
     names = ", ".join(f"column_number_{number}" for number in range(2_000))
     work = world.work(Mode.UP, migration("002", f"SELECT {names}"))
-    lodger = replace(world.settings, user="lodger", password=Password("p"))
     outcome = await run(lodger, work, IMPATIENT, world.hearing)
     assert outcome.failure is not None
     assert outcome.failure.sqlstate == "42703"

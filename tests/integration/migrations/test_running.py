@@ -9,7 +9,15 @@ from uuid import uuid4
 from migrations.inspection import inspect
 from migrations.model.attempt import Epoch, Mode, Resolution, Verdict
 from migrations.model.work import OutsideChange, StepResult
-from tests.integration.migrations.world import World, expecting, migration, smuggled, users
+from migrations.target.entries import Said, State, entry_about_target, next_head
+from tests.integration.migrations.world import (
+    LEDGER,
+    World,
+    expecting,
+    migration,
+    smuggled,
+    users,
+)
 
 EMAIL = migration("002", "ALTER TABLE users ADD email text", "ALTER TABLE users DROP email")
 BROKEN = migration("002", "ALTER TABLE users ADD a int;\nSELECT 1/0", "SELECT 1")
@@ -154,12 +162,14 @@ async def test_every_attempt_commits_its_epoch_whatever_came_of_it(world: World)
 async def test_an_order_overtaken_in_the_middle_of_its_transaction_is_refused(
     world: World,
 ) -> None:
-    await world.up(users())
+    before = await world.up(users())
+    said = Said(uuid4(), "rollout-2", LEDGER, Epoch(9, 9))
+    head = next_head(before.journal_head or "", said, entry_about_target(State.VISITED))
     overtake = (
-        "INSERT INTO migration_ledger.journal SELECT target, seq + 1, 'other', gen_random_uuid(), "
-        "rollout, '', 'visit', 0, 'visited', NULL, NULL, 0, NULL, NULL, NULL, NULL, "
-        "database_uuid, owner, 9, 9, xid, now(), 0, made_by FROM migration_ledger.journal "
-        "ORDER BY seq DESC LIMIT 1"
+        f"INSERT INTO migration_ledger.journal SELECT target, seq + 1, '{head}', "
+        f"'{said.command}', '{said.rollout}', '', '', 0, 'visited', NULL, NULL, 0, NULL, NULL, "
+        "NULL, NULL, database_uuid, owner, 9, 9, xid, now(), 0, made_by "
+        "FROM migration_ledger.journal ORDER BY seq DESC LIMIT 1"
     )
     await world.execute_as_superuser("CREATE EXTENSION dblink")
     other = f"SELECT dblink_exec('{world.url}', $$ {overtake} $$)"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ledger.cli.fleet.file import connection_of, labels_of, read_fleet
+from ledger.cli.fleet.file import FleetFileEntry, connection_of, labels_of, read_fleet
 from ledger.cli.fleet.options import EXAMPLE_FILE
 from ledger.domain.refusals import LiteralPassword
 from ledger.errors import FleetFileError, WrongArgument
 
 
-def read(tmp_path: Path, text: str) -> dict[str, object]:
+def read(tmp_path: Path, text: str) -> dict[str, FleetFileEntry]:
     file = tmp_path / "fleet.yaml"
     file.write_text(text)
     return {entry.database: entry for entry in read_fleet(file, "default")}
@@ -24,12 +24,33 @@ def test_the_example_in_the_help_can_be_imported(tmp_path: Path) -> None:
     acme, bolt = read_fleet(file, "default")
     assert (acme.database, acme.pool, acme.labels) == ("acme", "default", {"tier": "gold"})
     assert acme.connection.password == "file:secrets/{database}"
-    assert acme.connection.user == "migrator"
+    assert acme.connection.user == "mig_acme"
     assert (bolt.pool, bolt.connection.user, bolt.connection.password) == (
         "eu",
-        "owner",
+        "mig_bolt",
         "env:BOLT",
     )
+
+
+def test_a_pool_gives_each_database_a_login_of_its_own(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        'pools: {default: {host: a, user: "mig_{database}", role: "{database}_owner"}}\n'
+        "databases: [{database: acme}, {database: bolt, user: other}]\n",
+    )
+    logins = [(one.connection.user, one.connection.role) for one in found.values()]
+    assert logins == [("mig_acme", "acme_owner"), ("other", "bolt_owner")]
+    given = connection_of("acme", None, {"host": "a", "user": "mig_{database}"})
+    assert given.user == "mig_acme"
+
+
+def test_a_login_for_several_databases_is_accepted_by_a_label(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        "pools: {default: {host: a, user: x, shared_login: accepted, labels: {tier: free}}}\n"
+        "databases: [{database: acme}]\n",
+    )
+    assert found["acme"].labels == {"tier": "free", "shared_login": "accepted"}
 
 
 def test_what_a_database_says_wins_over_its_pool(tmp_path: Path) -> None:
@@ -52,6 +73,8 @@ def test_what_a_database_says_wins_over_its_pool(tmp_path: Path) -> None:
         ("- acme", "at the whole file"),
         ("databases: [{database: acme, user: x}]", "database acme: the host is missing"),
         ("databases: [{database: acme, host: a}]", "database acme: the user is missing"),
+        ("databases: [{database: acme, host: a, user: x, shared_login: yes}]", "shared_login"),
+        ("databases: [{database: acme, host: a, user: 'x_{tenant}'}]", r"user holds \{tenant\}"),
         ("databases: [{database: acme, host: a, user: x, port: many}]", r"at databases\.0\.port"),
     ],
 )

@@ -68,6 +68,25 @@ def test_a_role_that_the_user_cannot_take_is_named_with_the_grant() -> None:
     assert "the role app to it" in told
 
 
+@pytest.mark.parametrize(
+    ("rights", "says"),
+    [
+        (SUPERUSER, "is a superuser"),
+        (replace(ENOUGH, create_role=True), "has CREATEROLE"),
+        (replace(ENOUGH, reaches=("bolt", "cyan")), "(bolt, cyan)"),
+    ],
+)
+def test_a_login_that_reaches_further_is_a_problem_unless_it_is_accepted(
+    rights: Rights, says: str
+) -> None:
+    told = problem(answer("a", rights=rights), None, None, ())
+    assert told is not None
+    assert says in told
+    assert "ledger fleet label a shared_login=accepted" in told
+    assert problem(answer("a", rights=rights), None, None, (), shared_login=True) is None
+    assert problem(answer("a", rights=ENOUGH), None, None, ()) is None
+
+
 def test_two_addresses_of_one_database_are_named_each_with_the_other() -> None:
     answers = {name: answer(name) for name in ("a", "b")}
     assert twins([record("a"), record("b")], answers) == {"b": "a", "a": "b"}

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from uuid import UUID
 
 import asyncpg
 import pytest
 
+from migrations.errors import JournalChanged
+from migrations.model.attempt import Epoch, Failure, FailureClass
 from migrations.sql.literals import bind, quote_ident, quote_literal
-from migrations.target.entries import State, entry_about_target, genesis, next_head
+from migrations.target.binary_copy import Row
+from migrations.target.entries import (
+    Said,
+    State,
+    entry_about_target,
+    genesis,
+    json_in_one_form,
+    next_head,
+)
 from migrations.target.failure import MASK, masked_message
+from migrations.target.journal import COLUMNS, entry_values, record_of
 from migrations.target.lock import key_for
 from migrations.target.session import ConnectionSettings
 
@@ -92,9 +105,41 @@ def test_heads_are_a_chain_with_known_links() -> None:
     start = genesis(UUID(int=7), "a")
     assert start != genesis(UUID(int=7), "b")
     entry = entry_about_target(State.MET)
-    assert next_head(start, UUID(int=1), "r", entry) != next_head(start, UUID(int=2), "r", entry)
-    head = next_head("0" * 64, UUID(int=1), "r", entry)
-    assert head == "96ac360622e48a9fa6200d9e580a88f850f7e5fd3400ab037afb9ee98d65d865"
+    said = Said(UUID(int=1), "r", "o", Epoch(1, 2))
+    for other in (
+        replace(said, command=UUID(int=2)),
+        replace(said, rollout="s"),
+        replace(said, owner="p"),
+        replace(said, epoch=Epoch(2, 2)),
+    ):
+        assert next_head(start, said, entry) != next_head(start, other, entry)
+    head = next_head("0" * 64, said, entry)
+    assert head == "ae9fa5f338d5e4884c245c4ec88a230f3b0c5ec9a488a5bfc572e028378bcaf5"
+
+
+def test_a_failure_in_words_of_a_newer_program_is_no_edited_journal() -> None:
+    uuid, said = UUID(int=7), Said(UUID(int=1), "r", "o", Epoch(1, 2))
+    failed = replace(entry_about_target(State.VISITED), failure=Failure(FailureClass.SQL, "no"))
+    newer = '{"later": 1, "kind": "brittle", "message": "no"}'
+    head = next_head(genesis(uuid, ""), said, failed, failure=json_in_one_form(json.loads(newer)))
+    row: Row = {
+        **dict.fromkeys(COLUMNS),
+        **entry_values(failed),
+        "failure": newer,
+        "seq": 1,
+        "head": head,
+        "command": said.command,
+        "rollout": said.rollout,
+        "database_uuid": uuid,
+        "owner": said.owner,
+        "epoch_term": 1,
+        "epoch_position": 2,
+    }
+    record = record_of([row], "")
+    assert record is not None
+    assert record.entries[0].failure == Failure(FailureClass.UNKNOWN, "no")
+    with pytest.raises(JournalChanged):
+        record_of([{**row, "failure": newer.replace("brittle", "sql")}], "")
 
 
 def test_lock_keys_differ_by_schema_and_fit_64_bits() -> None:

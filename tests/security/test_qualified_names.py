@@ -1,0 +1,103 @@
+"""Names in our own SQL: none that a tenant's search_path could lead to an object of his."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import postgast
+import pytest
+from google.protobuf.json_format import MessageToDict
+
+from migrations.sql.literals import Expression, SqlValue, bind, named_statements
+
+FILES = ("target/journal.sql", "backfill/data.sql")
+PIECES = {"plain_storage": None, "guarded_head": "SELECT {}", "progress_changed": None}
+"""Statements that are only parts of others, and how they become whole."""
+EXPRESSIONS = {"storage": "", "schema": "", "which": "true", "columns": "''"}
+ALLOWED_RELATIONS = {"tenants", "ours", "place", "things", "journal", "users"}
+"""Names of WITH clauses."""
+
+
+class Values(dict[str, SqlValue]):
+    """A literal for every placeholder."""
+
+    def __missing__(self, name: str) -> SqlValue:
+        return Expression(EXPRESSIONS.get(name, "'1'"))
+
+
+def statements() -> Iterator[Any]:
+    for file in FILES:
+        for name, text in named_statements(file).items():
+            form = PIECES.get(name, "SELECT {}" if name.startswith("locks_on") else "{}")
+            if form is not None:
+                yield pytest.param(form.format(bind(text, Values())), id=f"{file}:{name}")
+
+
+def names(node: dict[str, Any], field: str) -> list[str]:
+    return [part["string"]["sval"] for part in node.get(field, [])]
+
+
+def loose(node: Any, kind: str = "") -> Iterator[str]:
+    """What in a tree is looked up along the search_path."""
+    if isinstance(node, list):
+        for item in node:
+            yield from loose(item, kind)
+    if not isinstance(node, dict):
+        return
+    yield from named_loosely(node, kind)
+    for name, item in node.items():
+        yield from loose(item, name if name != "type_name" or "names" in item else "")
+
+
+def named_loosely(node: dict[str, Any], kind: str) -> Iterator[str]:
+    """As `loose`, of this node alone."""
+    field = {"func_call": "funcname", "type_name": "names", "a_expr": "name"}.get(kind)
+    if kind == "a_expr" and node["kind"] not in ("AEXPR_OP", "AEXPR_OP_ANY", "AEXPR_OP_ALL"):
+        yield f"{node['kind']} has an operator that cannot be qualified"
+    elif field and names(node, field) and names(node, field)[0] != "pg_catalog":
+        yield f"{kind} {names(node, field)}"
+    if kind == "sub_link" and "testexpr" in node and names(node, "oper_name")[:1] != ["pg_catalog"]:
+        yield "a comparison with a subquery"
+    if kind == "case_expr" and "arg" in node:
+        yield "CASE with a value has an operator that cannot be qualified"
+    if kind == "join_expr" and ("using_clause" in node or "is_natural" in node):
+        yield "a join USING columns"
+    if kind in ("range_var", "relation") and "schemaname" not in node:
+        yield from (f"relation {name}" for name in {node["relname"]} - ALLOWED_RELATIONS)
+
+
+@pytest.mark.parametrize("sql", list(statements()))
+def test_every_name_of_our_statements_is_qualified(sql: str) -> None:
+    tree = MessageToDict(postgast.parse(sql), preserving_proto_field_name=True)
+    assert list(loose(tree)) == []
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 1 = 2",
+        "SELECT 1 IN (1, 2)",
+        "SELECT 1 BETWEEN 0 AND 2",
+        "SELECT 1 IS DISTINCT FROM 2",
+        "SELECT nullif(1, 2)",
+        "SELECT 'a' LIKE 'b'",
+        "SELECT CASE 1 WHEN 2 THEN 3 END",
+        "SELECT 1 IN (SELECT 1)",
+        "SELECT 1 = ANY (SELECT 1)",
+        "SELECT now()",
+        "SELECT '1'::text",
+        "SELECT CAST('1' AS oid)",
+        "CREATE TABLE pg_catalog.a (b text)",
+        "SELECT FROM pg_class",
+        "SELECT FROM pg_catalog.pg_class AS a JOIN pg_catalog.pg_class AS b USING (oid)",
+        "SELECT FROM pg_catalog.pg_class ORDER BY relname || 'a'",
+        "INSERT INTO journal VALUES (lower('A'))",
+    ],
+)
+def test_what_the_search_path_decides_is_seen(sql: str) -> None:
+    tree = MessageToDict(postgast.parse(sql), preserving_proto_field_name=True)
+    found = list(loose(tree))
+    if sql.startswith("INSERT"):
+        assert len(found) == 1
+    assert found
