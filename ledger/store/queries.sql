@@ -54,6 +54,12 @@ WHERE stream = 'fleet' AND ledger.database_in(body) IN (
     SELECT convert_to(name, 'UTF8') FROM unnest($1::text[]) AS name)
 ORDER BY stream_version;
 
+-- read_by_id: these events, wherever they stand
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM ledger.log
+WHERE event_id = ANY ($1::uuid[]);
+
 -- read_stream: events of one stream after a version, in order, of some types or of all
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain

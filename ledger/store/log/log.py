@@ -237,6 +237,11 @@ class EventLog:
         rows = await self._fetch(QUERIES["tail"], after_position, limit)
         return [RecordedEvent(*row) for row in rows]
 
+    async def by_id(self, ids: Sequence[UUID]) -> list[RecordedEvent]:
+        """Those of these events that are in the log, in no order."""
+        rows = await self._fetch(QUERIES["read_by_id"], ids)
+        return [RecordedEvent(*row) for row in rows]
+
     async def announce(self) -> None:
         """Wake the leader now, for a request; without a connection, its next look finds it."""
         with suppress(LedgerUnreachable):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
 
 from ledger.contracts.envelope import Recorded
-from ledger.store.connections import Pool
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
-
-KNOWN = "SELECT stream FROM ledger.log WHERE stream = ANY ($1) AND stream_version = 1"
 
 
 class BothStreams:
@@ -44,8 +40,3 @@ class BothStreams:
 async def read_both(log: EventLog, stream: str) -> list[Recorded]:
     """The events of `stream` and of its reports, by position. Raises `UnknownMessage`."""
     return await BothStreams(log, stream).newer()
-
-
-async def known_streams(pool: Pool, streams: Sequence[str]) -> set[str]:
-    """Those of these streams that the log holds an event of."""
-    return {row["stream"] for row in await pool.fetch(KNOWN, streams)}

@@ -556,6 +556,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE p_type
         WHEN 'MigrationFailed' THEN true
         WHEN 'CommandRefused' THEN true
+        WHEN 'ReportContradicted' THEN true
         WHEN 'AttemptFinished' THEN
             position('"verdict":"done"'::bytea IN p_body) = 0
             AND position('"verdict":"expired"'::bytea IN p_body) = 0

@@ -118,6 +118,14 @@ def finished(event: r.AttemptFinished, place: EventPlace) -> list[Patch]:
     return changed
 
 
+def contradicted(event: e.ReportContradicted, place: EventPlace) -> list[Patch]:
+    """Two reports claim two effects: the attempt counts as unanswered, until a look settles it."""
+    if not event.effect:
+        return []
+    columns = {"timed_out_position": place.position, "finished_position": None, "verdict": None}
+    return [attempt_change(event.command, columns)]
+
+
 def batch_progressed(event: r.BatchProgressed, place: EventPlace) -> list[Patch]:
     """How far a data migration is."""
     said = event.model_dump_json(exclude={"database", "command"})

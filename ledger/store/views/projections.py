@@ -254,7 +254,7 @@ RULES: dict[type[r.Event], Rule] = {
     r.OutsideChangeFound: reports.outside,
     r.AttemptFinished: reports.finished,
     r.DatabaseInspected: reports.inspected,
-    e.ReportContradicted: _nothing,
+    e.ReportContradicted: reports.contradicted,
     e.MessageParked: _nothing,
     e.LedgerInitialised: _nothing,
     e.LeadershipTaken: _nothing,

