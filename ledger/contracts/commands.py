@@ -26,10 +26,14 @@ from ledger.contracts.registry import (
 
 
 class OrderEpoch(WireValue):
-    """The fence of an order: leadership term and log position."""
+    """The fence of an order: leadership term and log position.
 
-    term: int
-    position: int
+    Both have bounds that no ledger ever reaches: what lies beyond was invented, to keep every real
+    order out.
+    """
+
+    term: int = Field(ge=0, le=2**31 - 1)
+    position: int = Field(ge=0, le=2**53 - 1)
 
 
 class CommandBase(WireValue):

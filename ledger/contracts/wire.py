@@ -178,6 +178,8 @@ def decode_chunk(message: Received) -> Chunk:
     index, count, size = (_number(message, name) for name in ("index", "count", "size"))
     if not index < count or count != max(1, -(-size // CHUNK_BYTES)):
         raise UnknownMessage("content", 1, "index, count and size do not fit together")
+    if len(message.value) != min(CHUNK_BYTES, size - index * CHUNK_BYTES):
+        raise UnknownMessage("content", 1, "the piece has not the length that its place needs")
     return Chunk(sha256, index, count, size, message.value)
 
 

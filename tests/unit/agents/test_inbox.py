@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import inbox
+from agents.allegiance import Allegiance
 from agents.inbox import Inbox, Unfinished
 from agents.job import Job
 from agents.outbox import Outbox
@@ -22,6 +23,7 @@ from ledger.contracts.topics import REPORTS
 from ledger.contracts.wire import encode_command
 from tests.unit.agents.test_scheduler import NOW, job_for
 
+LEDGER = UUID(int=1)
 COMMANDS = 12
 LIMIT = 2
 """Commands in hand; the tests below have more to take."""
@@ -146,7 +148,8 @@ class Partition:
 
 
 def _received(offset: int) -> Received:
-    message = encode_command(job_for(f"db{offset}", "h").command, Metadata())
+    command = job_for(f"db{offset}", "h").command.model_copy(update={"ledger": LEDGER})
+    message = encode_command(command, Metadata())
     return Received(message.topic, 0, offset, message.key, message.value, message.headers)
 
 
@@ -170,7 +173,7 @@ async def answered_while_no_report_is_published(turns: int) -> int:
         outbox.hurry,
         lambda: NOW,
     )
-    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW)
+    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW, Allegiance(LEDGER))
     member = Partition()
     for _ in range(turns):
         await box.turn(member)
@@ -196,7 +199,7 @@ async def test_a_command_that_is_delivered_again_while_it_runs_is_not_passed_ove
         outbox.hurry,
         lambda: NOW,
     )
-    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW)
+    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW, Allegiance(LEDGER))
     member = Again()
     await box.turn(member)
     await box.turn(member)
