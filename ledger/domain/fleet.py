@@ -115,9 +115,11 @@ def fold(state: FleetState, events: Iterable[Recorded]) -> FleetState:
     version = state.version
     for recorded in events:
         if recorded.stream == FLEET:
+            version = recorded.stream_version
+            if not _has_subject(databases, recorded.event):
+                continue
             _move(databases, addresses, recorded.event)
             _apply(databases, recorded.event)
-            version = recorded.stream_version
     return FleetState(databases, version, addresses)
 
 
@@ -238,6 +240,15 @@ def _differences(known: DatabaseRecord, wanted: DatabaseRecord) -> list[str]:
         if getattr(known.connection, name) != getattr(wanted.connection, name)
     ]
     return differs
+
+
+def _has_subject(databases: Mapping[str, DatabaseRecord], event: Event) -> bool:
+    """Whether this is said of somebody: of a database that never joined, or joins twice, it is not.
+
+    No request of ours says such a thing. What is in the log all the same changes nothing.
+    """
+    database = getattr(event, "database", None)
+    return isinstance(event, DatabaseRegistered) is not (database in databases)
 
 
 def _move(

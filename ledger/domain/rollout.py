@@ -96,6 +96,7 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
     MigrationSkipped,
     OutsideChangeFound,
+    Unreadable,
 )
 from ledger.domain import attempts, outcomes
 from ledger.domain.builder import RolloutBuilder
@@ -253,6 +254,7 @@ _APPLY: dict[type[Event], Callable[[RolloutBuilder, Recorded, Any], None]] = {
     OutsideChangeFound: _unchanged,
     AttemptFinished: outcomes.attempt_finished,
     DatabaseInspected: outcomes.inspected,
+    Unreadable: _unchanged,
     ReportContradicted: outcomes.contradicted,
     MessageParked: _unchanged,
 }

@@ -25,7 +25,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -52,7 +51,7 @@ from ledger.leader.order_book import OrderBook
 from ledger.leader.parking import Parking
 from ledger.leader.subscription import Follower
 from ledger.store.connections import Pool
-from ledger.store.log.decode import decode_again
+from ledger.store.log.decode import decode_again, holds_nul
 from ledger.store.log.log import ConsumerPosition, EventLog
 from ledger.store.log.positions import read_positions
 
@@ -66,8 +65,6 @@ TRY_AGAIN_S = 1.0
 PARKED_STREAM = "ledger"
 CONSUMER = "intake/"
 """With the partition's number behind it, the name under which its position is kept."""
-NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""As JSON writes it; behind an odd number of backslashes."""
 CONTRADICTIONS = 5
 """Contradictions of one command that are kept with what they say; more are parked."""
 COMMANDS_KEPT = 10_000
@@ -299,7 +296,7 @@ def _unfit(report: Report, event: Encoded) -> str:
     """Why this report cannot be kept, if it cannot."""
     if event.event_id != report_id(report):
         return "its id is not the one that follows from what it says"
-    if b"u0000" in event.body and NUL.search(event.body):
+    if holds_nul(event.body):
         return "a text in it holds a NUL, which no table can keep"
     return ""
 

@@ -32,6 +32,8 @@ class Overview:
     unfinished: tuple[str, ...]
     unread: tuple[str, ...]
     """Databases that were reinstated or repointed and whose journal was not read since."""
+    unreadable: tuple[int, ...]
+    """Positions of events that cannot be read."""
     databases: tuple[dict[str, Any], ...]
 
 
@@ -83,6 +85,7 @@ async def look(session: Session, select: str) -> Overview:
         bundle=bundle.bundle if bundle else None,
         unfinished=tuple(await ledger.reads.unfinished_rollouts()),
         unread=tuple(sorted(unread)),
+        unreadable=tuple(await ledger.reads.unreadable()),
         databases=tuple(rows),
     )
 
@@ -110,6 +113,12 @@ def show_overview(overview: Overview, output: Output) -> None:
             f"{database}: its journal was not read yet since it was reinstated, so what it lost is "
             "not known; an agent reads it as soon as it can be reached"
         )
+    if overview.unreadable:
+        shown = ", ".join(map(str, overview.unreadable[:LACKS_SHOWN]))
+        say(
+            f"events that cannot be read: {len(overview.unreadable)}, the latest at {shown}; "
+            "nothing followed from them; `ledger events` shows who wrote them"
+        )
     rows = [
         one | {"missing": _shortened(one["missing"]) if output.for_people else one["missing"]}
         for one in overview.databases
@@ -125,6 +134,7 @@ def show_overview(overview: Overview, output: Output) -> None:
         leader_is_silent=overview.leader.is_silent if overview.leader else None,
         bundle=overview.bundle,
         unfinished=list(overview.unfinished),
+        unreadable=list(overview.unreadable),
     )
 
 

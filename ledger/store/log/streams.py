@@ -17,7 +17,7 @@ class BothStreams:
         self._versions = {stream: 0, f"{stream}/reports": 0}
 
     async def newer(self) -> list[Recorded]:
-        """The events that were not read yet, by position. Raises `UnknownMessage`.
+        """The events that were not read yet, by position.
 
         Both streams are read up to where the log ended before, so that what one of them gets
         meanwhile cannot overtake an event of the other.
@@ -38,5 +38,5 @@ class BothStreams:
 
 
 async def read_both(log: EventLog, stream: str) -> list[Recorded]:
-    """The events of `stream` and of its reports, by position. Raises `UnknownMessage`."""
+    """The events of `stream` and of its reports, by position."""
     return await BothStreams(log, stream).newer()

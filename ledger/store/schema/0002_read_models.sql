@@ -18,6 +18,15 @@ INSERT INTO ledger.read_model_position (position) VALUES (0);
 -- journal head are what the next order expects to find; they are NULL until they are learned.
 -- `command` is the latest one ordered since the database was registered, repointed or reinstated:
 -- only its answer moves the head, because an earlier one may speak of another journal.
+-- Events that could not be read when they were projected: nothing followed from them.
+CREATE TABLE ledger.unreadable_event (
+    position bigint NOT NULL,
+    type text NOT NULL,
+    why text NOT NULL,
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT unreadable_event_pkey PRIMARY KEY (position)
+);
+
 CREATE TABLE ledger.fleet_database (
     database text NOT NULL,
     status text NOT NULL,
@@ -372,6 +381,8 @@ GRANT SELECT ON ledger.read_model_position, ledger.fleet_database, ledger.bundle
     ledger.planned_database, ledger.attempt, ledger.applied, ledger.inspection,
     ledger.database_event, ledger.rollout_database
     TO ledger_viewer, ledger_operator, ledger_service;
+GRANT SELECT ON ledger.unreadable_event TO ledger_viewer, ledger_operator, ledger_service;
+GRANT INSERT ON ledger.unreadable_event TO ledger_service;
 GRANT UPDATE ON ledger.read_model_position TO ledger_service;
 GRANT INSERT, UPDATE, DELETE ON ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.planned_database, ledger.attempt, ledger.applied, ledger.inspection,
@@ -382,6 +393,7 @@ GRANT INSERT, UPDATE, DELETE ON ledger.fleet_database, ledger.bundle, ledger.rol
 
 DROP VIEW ledger.rollout_database;
 DROP FUNCTION ledger.looked_up;
+DROP TABLE ledger.unreadable_event;
 DROP TABLE ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.planned_database, ledger.attempt, ledger.applied, ledger.inspection,
     ledger.database_event;

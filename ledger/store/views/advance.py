@@ -5,8 +5,8 @@ read_model_position ──lock──▶ read the log behind it ──patches─�
 ```
 
 All of it in one transaction, so any number of processes may call `advance`: one works, the others
-wait and then find nothing left to do. An event that cannot be read stops it there; nothing is ever
-skipped.
+wait and then find nothing left to do. An event that cannot be read changes no row; where it stands
+is written down (`ledger.unreadable_event`), and shown.
 """
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterable
 
 import asyncpg
 
-from ledger.contracts.envelope import UnknownMessage, decode
-from ledger.contracts.reports import Event
+from ledger.contracts.reports import Event, Unreadable
 from ledger.store.connections import Connection
-from ledger.store.log.decode import decode_again
+from ledger.store.log.decode import read, read_again
 from ledger.store.views.patches import Batch
 from ledger.store.views.projected_rows import EventPlace
 from ledger.store.views.projections import databases_of, patches
@@ -40,6 +39,10 @@ POSITION = "SELECT position FROM ledger.read_model_position"
 LOCK_POSITION = "SELECT position FROM ledger.read_model_position FOR UPDATE"
 MOVE_POSITION = "UPDATE ledger.read_model_position SET position = $1"
 HEAD = "SELECT position FROM ledger.head"
+NOTE_UNREADABLE = """
+    INSERT INTO ledger.unreadable_event (position, type, why) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING
+"""
 READ_LOG = """
     SELECT position, stream, recorded_by, recorded_at, metadata, type, schema_version, body
     FROM ledger.log WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
@@ -51,19 +54,17 @@ RebuildProgress = Callable[[int, int], None]
 
 
 async def advance(connection: Connection, limit: int = BATCH) -> int:
-    """Take up to `limit` events into the live tables; the position reached.
-
-    Raises `UnknownMessage` when the next event cannot be read by this version; what comes before
-    it is taken in first, by the call before.
-    """
+    """Take up to `limit` events into the live tables; the position reached."""
     async with connection.transaction():
         position: int = await connection.fetchval(LOCK_POSITION)
         head: int = await connection.fetchval(HEAD) or 0
         batch = Batch()
         rows = await connection.fetch(READ_LOG, position, head, limit)
-        reached = fold_rows(rows, position, batch, decode_again)
+        reached = fold_rows(rows, position, batch, read_again)
         if reached != position:
             await write(connection, LIVE, batch)
+            if batch.unreadable:
+                await connection.executemany(NOTE_UNREADABLE, batch.unreadable)
             await connection.execute(MOVE_POSITION, reached)
         return reached
 
@@ -80,7 +81,7 @@ async def catch_up(connection: Connection) -> int:
 async def rebuild(connection: Connection, progress: RebuildProgress | None = None) -> int:
     """Empty the live tables and build them again from the whole log, in one transaction.
 
-    Readers see the old rows until it is done. Raises `UnknownMessage` and then changes nothing.
+    Readers see the old rows until it is done.
     """
     async with connection.transaction():
         await connection.fetchval(LOCK_POSITION)
@@ -96,10 +97,7 @@ async def rebuild(connection: Connection, progress: RebuildProgress | None = Non
 async def fold(
     connection: Connection, filling: Filling, upto: int, progress: RebuildProgress | None = None
 ) -> int:
-    """Fold the log from its beginning into the tables of `filling`; the position reached.
-
-    Raises `UnknownMessage` for an event that cannot be read.
-    """
+    """Fold the log from its beginning into the tables of `filling`; the position reached."""
     position, batch = 0, Batch()
     with without_collector():
         rows = await connection.fetch(READ_LOG, position, upto, FOLD_BATCH)
@@ -129,23 +127,19 @@ def fold_rows(
     rows: Iterable[asyncpg.Record],
     after: int,
     batch: Batch,
-    opened: Callable[[str, int, bytes], Event] = decode,
+    opened: Callable[[str, int, bytes], Event] = read,
 ) -> int:
     """Merge what these rows of the log say into `batch`; the position of the last one read.
 
     `opened` makes an event of its type, schema version and body; what others of this process have
     just read need not be decoded again.
-    Raises `UnknownMessage` when the very first one cannot be read, else stops before it.
     """
     reached = after
     for row in rows:
         place = EventPlace._make(row[:5])
-        try:
-            event = opened(*row[5:])
-        except UnknownMessage:
-            if reached == after:
-                raise
-            break
+        event = opened(*row[5:])
+        if isinstance(event, Unreadable):
+            batch.unreadable.append((place.position, event.type, event.why))
         batch.add(patches(event, place))
         reached = place.position
         for database in databases_of(event):

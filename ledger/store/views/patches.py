@@ -62,6 +62,8 @@ class Batch:
         }
         self.named: list[tuple[str, int]] = []
         """(database, position) of the events that name a database."""
+        self.unreadable: list[tuple[int, str, str]] = []
+        """(position, type, why) of the events that cannot be read."""
 
     def add(self, patches: Iterable[Patch]) -> None:
         """Add the patches of one event; events come in the order of the log."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
-from ledger.contracts.envelope import decode_metadata
+from ledger.store.log.decode import read_metadata
 from ledger.store.views import projected_reports as reports
 from ledger.store.views.patches import PUT, Patch
 from ledger.store.views.projected_rows import (
@@ -110,7 +110,7 @@ def _bundle(event: e.BundleRegistered, place: EventPlace) -> list[Patch]:
 
 
 def _planned(event: e.RolloutPlanned, place: EventPlace) -> list[Patch]:
-    metadata = decode_metadata(place.metadata)
+    metadata = read_metadata(place.metadata)
     row = {
         "standing": "planned",
         "rollback_position": None,
@@ -254,6 +254,7 @@ RULES: dict[type[r.Event], Rule] = {
     r.OutsideChangeFound: reports.outside,
     r.AttemptFinished: reports.finished,
     r.DatabaseInspected: reports.inspected,
+    r.Unreadable: _nothing,
     e.ReportContradicted: reports.contradicted,
     e.MessageParked: _nothing,
     e.LedgerInitialised: _nothing,

@@ -126,6 +126,10 @@ class ReadModels:
         """Which of these were reinstated or repointed, their journal not being read since."""
         return frozenset(row["database"] for row in await self._fetch("unread", databases))
 
+    async def unreadable(self) -> list[int]:
+        """Positions of the events that could not be read, the latest first."""
+        return [row["position"] for row in await self._fetch("unreadable")]
+
     async def busy(self, databases: Sequence[str]) -> dict[str, str]:
         """Which of these databases are part of an unfinished rollout, and of which (the oldest)."""
         found: dict[str, str] = {}

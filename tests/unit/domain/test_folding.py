@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ledger.contracts.events import DECISIONS, INTAKE, CheckRequested, Purpose, RolloutPlanned
-from ledger.contracts.reports import REPORTS
+from ledger.contracts.reports import REPORTS, Unreadable
 from ledger.domain import rollout
 from ledger.domain.rollout import BrokenStream, evolve, fold
 from ledger.domain.waves import chunks
@@ -26,7 +26,7 @@ DATABASES = 5_000
 
 
 def test_every_event_of_a_rollouts_streams_has_its_place_in_the_fold() -> None:
-    expected = {*DECISIONS, *REPORTS, *INTAKE} - {RolloutPlanned, CheckRequested}
+    expected = {*DECISIONS, *REPORTS, *INTAKE, Unreadable} - {RolloutPlanned, CheckRequested}
     assert set(rollout._APPLY) == expected
 
 

