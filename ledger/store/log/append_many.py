@@ -1,7 +1,7 @@
 """Appending to two streams at once: both or neither.
 
 One stream's append is a call that commits by itself (`ledger.store.log.log`). Where one event makes
-no sense without another in a second stream, the two calls share a transaction. As with one, the
+no sense without another in a second stream, the two requests share a transaction. As with one, the
 same event ids again return the first result, so a lost connection is answered with the same calls.
 """
 
@@ -15,7 +15,8 @@ import asyncpg
 
 from ledger.errors import LedgerUnreachable
 from ledger.store.connections import CONNECTION_LOST, Connection
-from ledger.store.log.log import APPEND, RETRY_WAITS_S, EventLog, StoredEvent
+from ledger.store.log.log import RETRY_WAITS_S, EventLog, StoredEvent
+from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
 
 
@@ -45,7 +46,11 @@ async def append_both(log: EventLog, first: Part, second: Part) -> None:
 
 async def _append(connection: Connection, part: Part) -> None:
     await connection.fetchval(
-        APPEND,
+        QUERIES["request"],
+        None,
+        None,
+        None,
+        None,
         part.stream,
         part.expected_version,
         [event.event_id for event in part.events],
@@ -54,7 +59,4 @@ async def _append(connection: Connection, part: Part) -> None:
         [event.body for event in part.events],
         [event.metadata for event in part.events],
         False,
-        None,
-        None,
-        None,
     )

@@ -61,8 +61,8 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('BundleRegistered', 'bundle', '{string}', true),
     ('BundleRegistered', 'migrations', '{array}', true),
     ('BundleRegistered', 'source', '{string}', true),
-    ('BundleRegistered', 'git_commit', '{null,string}', false),
-    ('BundleRegistered', 'git_dirty', '{boolean,null}', false),
+    ('BundleRegistered', 'git_commit', '{"null",string}', false),
+    ('BundleRegistered', 'git_dirty', '{boolean,"null"}', false),
     ('ChangeAccepted', 'version', '{string}', true),
     ('ChangeAccepted', 'known', '{string}', true),
     ('ChangeAccepted', 'given', '{string}', true),
@@ -82,7 +82,7 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('RolloutPlanned', 'limits', '{object}', true),
     ('RolloutPlanned', 'expiry_s', '{number}', true),
     ('RolloutPlanned', 'deadline_s', '{number}', true),
-    ('RolloutPlanned', 'adoption', '{null,object}', false),
+    ('RolloutPlanned', 'adoption', '{"null",object}', false),
     ('RolloutPlanned', 'out_of_order', '{boolean}', false),
     ('RolloutPlanned', 'variables', '{array}', false),
     ('WavePlanned', 'rollout', '{string}', true),
@@ -106,7 +106,7 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('CheckRequested', 'check', '{string}', true),
     ('CheckRequested', 'purpose', '{string}', true),
     ('CheckRequested', 'databases', '{array}', true),
-    ('CheckRequested', 'adoption', '{null,object}', false);
+    ('CheckRequested', 'adoption', '{"null",object}', false);
 
 -- Who joined the fleet, found by the database's id.
 CREATE INDEX log_registrations ON ledger.log (ledger.database_in(body))
@@ -158,9 +158,9 @@ LANGUAGE sql STABLE AS $$
             SELECT FROM jsonb_each(p_metadata) AS said
             WHERE jsonb_typeof(said.value) <> ALL (
                 CASE said.key
-                    WHEN 'recovered' THEN '{boolean,null}'::text[]
-                    WHEN 'insecure' THEN '{array,null}'
-                    ELSE '{string,null}'
+                    WHEN 'recovered' THEN '{boolean,"null"}'::text[]
+                    WHEN 'insecure' THEN '{array,"null"}'
+                    ELSE '{string,"null"}'
                 END))
             THEN 'its metadata have another form than ours'
         WHEN p_metadata ->> 'occurred_at' !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$'

