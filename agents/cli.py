@@ -11,6 +11,7 @@ from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -54,6 +55,10 @@ app = typer.Typer(
 )
 
 Pool = Annotated[str | None, typer.Option(help="Pool of databases; or LEDGER_POOL.")]
+ServedLedger = Annotated[
+    UUID | None,
+    typer.Option("--ledger", help="Id of the one ledger to serve; or LEDGER_AGENT_LEDGER."),
+]
 Broker = Annotated[
     str | None, typer.Option("--kafka", help="host:port of the brokers; or LEDGER_KAFKA_BOOTSTRAP.")
 ]
@@ -97,6 +102,7 @@ def options(
 def run(
     pool: Pool = None,
     name: Annotated[str | None, typer.Option(help="What this agent is called.")] = None,
+    ledger: ServedLedger = None,
     concurrency: Annotated[int | None, typer.Option(help="Databases at once.")] = None,
     per_host: Annotated[int | None, typer.Option(help="Databases at once per server.")] = None,
     grace_s: Annotated[float | None, typer.Option(help="Seconds after the first signal.")] = None,
@@ -111,6 +117,7 @@ def run(
     flags = {
         "pool": pool,
         "agent.name": name,
+        "agent.ledger": ledger,
         "agent.concurrency": concurrency,
         "agent.per_host": per_host,
         "agent.grace_s": grace_s,
@@ -169,8 +176,11 @@ async def _run(shared: SharedSettings) -> AgentExitCode:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     logging.getLogger(__name__).info(
-        "agent %s serves pool %s, %d databases at once",
-        *(settings.name, settings.pool, settings.concurrency),
+        "agent %s serves pool %s of %s, %d databases at once",
+        settings.name,
+        settings.pool,
+        f"ledger {settings.ledger}" if settings.ledger else "the first ledger that it hears",
+        settings.concurrency,
     )
     try:
         await agent.run()

@@ -4,7 +4,8 @@ A position is committed when every command before it has its last report on the 
 tied to owning a partition: when one moves, its new owner gets the unanswered commands again and
 answers from the journals, and our commit is refused, which changes nothing.
 
-A command that cannot be read is parked on a topic of its own, with the reason, and passed over.
+A command that cannot be read is parked on a topic of its own, with the reason, and passed over. One
+of a ledger that this agent does not serve is passed over too (`agents.allegiance`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 
+from agents.allegiance import Allegiance
 from agents.job import Job
 from agents.outbox import Outbox
 from agents.scheduler import Scheduler
@@ -36,6 +38,9 @@ are sent, and nobody waits for that; when they are not taken at all, more work w
 COMMIT_EVERY_S = 0.5
 """A commit is a round trip; what it would have saved is answered from the journals."""
 TRY_AGAIN_S = 1.0
+MINUTE_S = 60.0
+PARKED_A_MINUTE = 20
+"""Unreadable commands that are put aside in a minute: enough to see what is wrong."""
 
 
 class Unfinished:
@@ -82,13 +87,38 @@ class Unfinished:
         self._committed.update(positions)
 
 
+class ParkedCount:
+    """How many messages were parked of late; what is beyond that is only counted, and said."""
+
+    def __init__(self) -> None:
+        self._minute = 0.0
+        self._in_minute = 0
+
+    def room(self, now_s: float) -> bool:
+        """Whether another message may be parked at this moment."""
+        if now_s - self._minute >= MINUTE_S:
+            if self._in_minute > PARKED_A_MINUTE:
+                more = self._in_minute - PARKED_A_MINUTE
+                logger.warning("%d more messages could not be read and were passed over", more)
+            self._minute, self._in_minute = now_s, 0
+        self._in_minute += 1
+        return self._in_minute <= PARKED_A_MINUTE
+
+
 class Inbox:
     """The agent's one way to get commands."""
 
     def __init__(
-        self, scheduler: Scheduler, outbox: Outbox, limit: int, clock: Callable[[], datetime]
+        self,
+        scheduler: Scheduler,
+        outbox: Outbox,
+        limit: int,
+        clock: Callable[[], datetime],
+        allegiance: Allegiance,
     ) -> None:
         self._scheduler = scheduler
+        self._allegiance = allegiance
+        self._parked = ParkedCount()
         self._outbox = outbox
         self._limit = limit
         self._clock = clock
@@ -160,15 +190,14 @@ class Inbox:
         try:
             command = decode_command(message)
         except UnknownMessage as unknown:
-            logger.warning(
-                "parked the message at %s/%d/%d: %s",
-                *(message.topic, message.partition, message.offset, unknown),
-            )
-            ticket = self._outbox.add([encode_parked(message, str(unknown))])
-            self._unacknowledged.append((ticket, message))
+            self._park(message, str(unknown))
             return
         if isinstance(command, CancelCommand):
-            self._scheduler.cancel(command)
+            if self._allegiance.hears(command.ledger):
+                self._scheduler.cancel(command)
+            self._unfinished.finished(message)
+            return
+        if not self._allegiance.takes_order(command.ledger):
             self._unfinished.finished(message)
             return
         taken = self._scheduler.submit(Job(command, message, self._clock()))
@@ -186,5 +215,19 @@ class Inbox:
             command = decode_command(message)
         except UnknownMessage:
             return
-        if isinstance(command, CancelCommand) and command.pool == pool:
+        if not isinstance(command, CancelCommand) or command.pool != pool:
+            return
+        if self._allegiance.hears(command.ledger):
             self._scheduler.cancel(command)
+
+    def _park(self, message: Received, why: str) -> None:
+        """Put `message` aside for people to look at, while there are few of them; else count it."""
+        if not self._parked.room(asyncio.get_running_loop().time()):
+            self._unfinished.finished(message)
+            return
+        logger.warning(
+            "parked the message at %s/%d/%d: %s",
+            *(message.topic, message.partition, message.offset, why),
+        )
+        ticket = self._outbox.add([encode_parked(message, why)])
+        self._unacknowledged.append((ticket, message))

@@ -19,6 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 
+from agents.allegiance import Allegiance
 from agents.heartbeat import HeartbeatSender
 from agents.inbox import Inbox
 from agents.job import Job
@@ -81,7 +82,8 @@ class Agent:
             clock,
         )
         limit = settings.concurrency * (1 + PREFETCH)
-        self._inbox = Inbox(self._scheduler, self._outbox, limit, clock)
+        allegiance = Allegiance(settings.ledger)
+        self._inbox = Inbox(self._scheduler, self._outbox, limit, clock, allegiance)
         version = metadata.version("migration-ledger")
         self._pulse = HeartbeatSender(bus, settings, version, self._scheduler, clock)
         self._member: GroupMember | None = None

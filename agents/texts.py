@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 TextVariables = tuple[tuple[str, str], ...]
 """Names and values, sorted."""
 
+ENTRY_BYTES = 1024
+"""What a text, or a piece of one, counts for besides its bytes: what Python takes to keep it."""
 PARSED = 1_000
 """Parsed migrations that are kept; a rollout has tens."""
 MANIFESTS = 20
@@ -54,6 +56,11 @@ class Texts:
     def __contains__(self, sha256: str) -> bool:
         return sha256 in self._texts
 
+    @property
+    def pieces(self) -> int:
+        """How many pieces wait for the others of their text."""
+        return sum(map(len, self._pieces.values()))
+
     def get(self, sha256: str) -> bytes:
         """The text. Raises KeyError."""
         self._texts.move_to_end(sha256)
@@ -73,7 +80,7 @@ class Texts:
         pieces = self._pieces.setdefault(chunk.sha256, {})
         if chunk.index not in pieces:
             pieces[chunk.index] = chunk.data
-            self._pieces_size += len(chunk.data)
+            self._pieces_size += _counted(chunk.data)
         if len(pieces) == chunk.count:
             self._complete(chunk.sha256, chunk.count)
         while self._pieces_size > self._limit:
@@ -87,13 +94,17 @@ class Texts:
             logger.warning("a text was left out: its SHA-256 is not %s", sha256)
             return
         self._texts[sha256] = text
-        self._size += len(text)
+        self._size += _counted(text)
         while self._size > self._limit and len(self._texts) > 1:
-            self._size -= len(self._texts.popitem(last=False)[1])
+            self._size -= _counted(self._texts.popitem(last=False)[1])
         self._arrived()
 
     def _forget(self, sha256: str) -> None:
-        self._pieces_size -= sum(len(piece) for piece in self._pieces.pop(sha256).values())
+        self._pieces_size -= sum(map(_counted, self._pieces.pop(sha256).values()))
+
+
+def _counted(kept: bytes) -> int:
+    return len(kept) + ENTRY_BYTES
 
 
 class Library:

@@ -50,6 +50,7 @@ from migrations.inspection import Inspection
 from migrations.model import work
 from migrations.model.attempt import Failure, FailureClass, Verdict
 from migrations.model.clocks import Clock
+from migrations.model.work import Outcome
 from migrations.target.preconditions import check_expected, outside_changes
 from migrations.target.refusals import stale_epoch
 from migrations.target.session import ConnectionSettings
@@ -170,6 +171,7 @@ class Worker:
             return await self._taken_back(command, reporter, _expired(command))
         if outcome.failure is not None and outcome.failure.kind == StaleEpoch.kind:
             return await self._taken_back(command, reporter, _overtaken(command))
+        self._note_epoch(command, outcome)
         for step in outcome.steps:
             reporter.step_finished(step)
         if outcome.adopted is not None:
@@ -259,16 +261,20 @@ class Worker:
         )
 
     def _is_overtaken(self, command: ApplyCommand) -> bool:
-        """Whether this agent has worked on a later order; if not, this is the latest one."""
+        """Whether this agent has worked on a later order."""
         place = (command.ledger, command.database)
         epoch = (command.epoch.term, command.epoch.position)
-        if epoch < self._epochs.get(place, epoch):
-            return True
-        self._epochs[place] = epoch
+        return epoch < self._epochs.get(place, epoch)
+
+    def _note_epoch(self, command: ApplyCommand, outcome: Outcome) -> None:
+        """Earlier orders are overtaken from here, if the database's own fence let this one in."""
+        if outcome.verdict is Verdict.REFUSED:
+            return
+        place = (command.ledger, command.database)
+        self._epochs[place] = (command.epoch.term, command.epoch.position)
         self._epochs.move_to_end(place)
         if len(self._epochs) > EPOCHS_KEPT:
             self._epochs.popitem(last=False)
-        return False
 
     def _connection(self, command: ApplyCommand | InspectCommand) -> ConnectionSettings:
         try:

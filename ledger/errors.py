@@ -202,6 +202,18 @@ class DuplicateEventDiffers(StoreError):
         self.position = position
 
 
+class RequestUnfit(StoreError):
+    """The database does not record this request: nobody could read it, or it speaks of nothing."""
+
+    def __init__(self, type: str, why: str) -> None:
+        super().__init__(
+            f"the ledger's database does not record this {type}: {why}; nothing was recorded: "
+            "ask with the commands of `ledger`, in the version that the ledger has"
+        )
+        self.event_type = type
+        self.why = why
+
+
 class PartlyKnown(StoreError):
     """Some events of a batch are in the log already, some are not."""
 

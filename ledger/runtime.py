@@ -181,7 +181,7 @@ async def _led(
         resend_s=settings.resend_s,
         keeps_positions=broker is not None,
     )
-    staff = None if broker else LocalAgents(local, settings)
+    staff = None if broker else LocalAgents(local, settings, ledger.id)
     settle_memory()
     try:
         async with (
@@ -225,8 +225,9 @@ async def _drained(reads: ReadModels, leader: Supervisor, leading: asyncio.Task[
 class LocalAgents:
     """The agents of single-process mode: one for each pool, also for pools that come later."""
 
-    def __init__(self, broker: LocalBroker, settings: Settings) -> None:
+    def __init__(self, broker: LocalBroker, settings: Settings, ledger: UUID) -> None:
         self._broker = broker
+        self._ledger = ledger
         self._settings = settings
         self._agents: dict[str, Agent] = {}
         self._working: list[asyncio.Task[None]] = []
@@ -261,7 +262,8 @@ class LocalAgents:
         from agents.runtime import Agent
         from agents.settings import agent_settings, default_name
 
-        section = self._settings.agent
+        # Nobody else is on this bus, whatever the settings say of agents elsewhere.
+        section = self._settings.agent.model_copy(update={"ledger": self._ledger})
         name = f"{section.name or default_name()}-{pool}"
         return Agent(LocalBus(self._broker), agent_settings(section, pool, name=name))
 

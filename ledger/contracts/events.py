@@ -150,7 +150,11 @@ class InspectionOrdered(Event, streams=(Stream.ROLLOUT, Stream.CHECK), author=Au
 
 
 class ReportContradicted(Event, streams=REPORT_STREAMS, author=Author.LEDGER):
-    """A report says something else than the log already holds; both are kept."""
+    """A report says something else than the log already holds; both are kept.
+
+    With `effect`, it leaves the database in another state: the rollout halts, and its journal is
+    asked. A `body` that is too long to be kept is empty.
+    """
 
     database: str
     command: UUID
@@ -158,16 +162,23 @@ class ReportContradicted(Event, streams=REPORT_STREAMS, author=Author.LEDGER):
     report_type: str
     body: str
     why: str
+    effect: bool = False
 
 
 class MessageParked(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
-    """A message on the reports topic could not be read; its place and hash are kept."""
+    """A message on the reports topic was not believed, or could not be read; its hash is kept.
+
+    When there are many, one event stands for `count` of them, the last one at `last_offset`. Its
+    hash then is a chain, SHA-256(chain so far + a message's hash); `why` is that of the first.
+    """
 
     topic: str
     partition: int
     offset: int
     sha256: Sha256
     why: str
+    count: int = 1
+    last_offset: int | None = None
 
 
 # --- ledger --------------------------------------------------------------------------------------

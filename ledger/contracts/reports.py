@@ -61,6 +61,17 @@ class Event(WireValue):
         cls.STREAMS, cls.AUTHOR, cls.SCHEMA_VERSION = streams, author, version
 
 
+class Unreadable(Event):
+    """Stands where an event cannot be read: what is written there, and why it cannot.
+
+    It is never written, only read; nothing follows from it.
+    """
+
+    type: str
+    schema_version: int
+    why: str
+
+
 class Report(Event):
     """An event that an agent writes about a command on one database."""
 

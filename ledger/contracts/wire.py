@@ -76,6 +76,8 @@ _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _REPORTS_STREAM = re.compile("|".join(stream.pattern for stream in REPORT_STREAMS))
 _NUMBER = re.compile(rb"^[0-9]{1,18}$")
 _SOURCE = "ledger/"
+TERM_MOST, POSITION_MOST = 2**31 - 1, 2**53 - 1
+"""No ledger ever reaches these: what lies beyond was invented, to keep every real order out."""
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -136,6 +138,8 @@ def decode_command(message: Received) -> Command:
         command: Command = CancelCommand(ledger, recorded, message.key, _text(message, POOL))
     else:
         command = command_of(ledger, recorded)
+        if not 0 <= command.epoch.term <= TERM_MOST or command.epoch.position > POSITION_MOST:
+            raise UnknownMessage(type_, version, "its epoch is none that a ledger reaches")
     if command.database != message.key:
         raise UnknownMessage(type_, version, "the key is not the database's id")
     return command
@@ -251,6 +255,8 @@ def decode_chunk(message: Received) -> Chunk:
     index, count, size = (_number(message, name) for name in ("index", "count", "size"))
     if not index < count or count != max(1, -(-size // CHUNK_BYTES)):
         raise UnknownMessage("content", 1, "index, count and size do not fit together")
+    if len(message.value) != min(CHUNK_BYTES, size - index * CHUNK_BYTES):
+        raise UnknownMessage("content", 1, "the piece has not the length that its place needs")
     return Chunk(sha256, index, count, size, message.value)
 
 

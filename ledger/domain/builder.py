@@ -49,6 +49,7 @@ class RolloutBuilder:
         self._cursor = base.cursor
         self._undo = base.undo
         self._undo_cursor = base.undo_cursor
+        self._doubted = dict(base.doubted)
 
     def freeze(self) -> RolloutState:
         """The state after everything that was written; the draft is not to be used after this."""
@@ -75,6 +76,7 @@ class RolloutBuilder:
             cursor=self._cursor,
             undo=self._undo,
             undo_cursor=self._undo_cursor,
+            doubted=self._doubted,
         )
 
     @property
@@ -162,8 +164,13 @@ class RolloutBuilder:
         """Note that every database of the wave has an outcome."""
         self.waves[wave] = self.waves[wave]._replace(completed=True)
 
+    def doubt(self, database: str, position: int) -> None:
+        """Note that somebody lies about this database, and where that is written."""
+        self._doubted.setdefault(database, position)
+
     def forgive(self) -> None:
-        """Let the failures known by now not be counted again."""
+        """Let the failures known by now not be counted again, nor the lies."""
+        self._doubted.clear()
         for database in tuple(self._failures):
             state = self.get(database)
             if state is not None and state.counts:
@@ -175,6 +182,8 @@ class RolloutBuilder:
             state = self.get(database)
             if state is not None:
                 self.put(state._replace(again=False, again_at=None))
+        # Going back asks every journal by itself.
+        self._doubted.clear()
         self.rolling = True
         self._undo = undo_order(state for chunk in self._chunks for state in chunk.values())
         self._undo_cursor = 0

@@ -108,8 +108,14 @@ def fold(state: FleetState, events: Iterable[Recorded]) -> FleetState:
 
 
 def evolve_record(record: DatabaseRecord | None, event: Event) -> DatabaseRecord | None:
-    """One database after an event of the fleet's stream; nothing is said of an unknown one."""
+    """One database after an event of the fleet's stream.
+
+    Nothing is said of an unknown one, and nobody joins twice: no request of ours says such a thing,
+    and what is in the log all the same changes nothing.
+    """
     if isinstance(event, DatabaseRegistered):
+        if record is not None:
+            return record
         return DatabaseRecord(event.database, event.pool, event.connection, dict(event.labels))
     if record is None:
         return None

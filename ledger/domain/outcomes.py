@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from ledger.contracts.envelope import Recorded
+from ledger.contracts.events import ReportContradicted
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
@@ -147,6 +148,31 @@ def inspected(draft: RolloutBuilder, recorded: Recorded, event: DatabaseInspecte
         draft.put(_done(state, changed=ours))
     else:
         draft.put(_tried_again(draft, state))
+
+
+def contradicted(draft: RolloutBuilder, recorded: Recorded, event: ReportContradicted) -> None:
+    """Two reports leave the database in two states: nobody knows, until its journal is asked.
+
+    What was said of an attempt that another has replaced is the later one's to find out. A database
+    that waits for a person's word waits for it still.
+    """
+    state = draft.get(event.database)
+    if not event.effect or state is None:
+        return
+    draft.doubt(event.database, recorded.position)
+    if state.command != event.command or state.status is DatabaseStatus.BLOCKED:
+        return
+    draft.put(
+        state._replace(
+            status=DatabaseStatus.UNKNOWN,
+            open=False,
+            again=False,
+            again_at=None,
+            answered=False,
+            looks=0,
+            look_at=recorded.recorded_at,
+        )
+    )
 
 
 def in_force(entries: Iterable[JournalEntry]) -> frozenset[str]:

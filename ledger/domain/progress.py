@@ -6,8 +6,9 @@ until `next_wake`. In this order:
 
 1. whatever its status, orders that went unanswered past their deadline time out, and databases in
    an unknown state are looked at;
-2. running, with the budget spent, it halts before any further order, and goes back if its plan
-   says so; while the last word on a failure that would spend it is missing, it orders nothing;
+2. with reports that contradict each other about what became of a database, it halts; running, with
+   the budget spent, it halts before any further order, and goes back if its plan says so; while the
+   last word on a failure that would spend it is missing, it orders nothing;
 3. running, it opens waves, orders within the in-flight limit, closes waves, completes;
 4. rolling back, it orders back every database that was ever ordered, then says so.
 
@@ -53,7 +54,9 @@ def progress(state: RolloutState, situation: DecisionContext) -> tuple[Decision,
     """The events that follow now, each with its derived id; none when nothing follows."""
     owed = _owed(state, situation)
     events = list(_settle(state, situation, owed.concerned))
-    if state.status is Status.RUNNING:
+    if state.status in ORDERING and state.doubted:
+        events.append(_doubt(state))
+    elif state.status is Status.RUNNING:
         if budget.spent(state.counted, state.total, state.plan.budget):
             events += _halt(state)
         elif not may_be_spent(state):
@@ -149,6 +152,17 @@ def _settle(
         record = situation.records(database.database)
         if record is not None and record.active:
             yield inspection(state, database, record, situation)
+
+
+def _doubt(state: RolloutState) -> Decision:
+    why = (
+        "reports contradict each other about what became of "
+        f"{listed(sorted(state.doubted))}: somebody else speaks for an agent, or a defect does; "
+        "the journals are asked, and `ledger history` has both reports"
+    )
+    evidence = sorted(state.doubted.values())[:EVIDENCE_AT_MOST]
+    halted = RolloutHalted(rollout=state.rollout, why=why, evidence=tuple(evidence))
+    return decided(state, halted, str(state.version))
 
 
 def _halt(state: RolloutState) -> list[Decision]:

@@ -41,6 +41,9 @@ Why unknown and blocked databases keep their place in the in-flight limit: nobod
 them, and a fleet whose agents hang would otherwise be swept through, one unknown database after
 another.
 
+A report that contradicts another about what became of a database makes it unknown, whatever it was,
+and halts the rollout: its journal is asked.
+
 A rollout has two streams, decisions and reports, folded together by position. A report on a command
 that is not the database's latest adds what is a fact whoever did it (a migration was applied, or
 rolled back) and settles nothing.
@@ -92,6 +95,7 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
     MigrationSkipped,
     OutsideChangeFound,
+    Unreadable,
 )
 from ledger.domain import attempts, outcomes
 from ledger.domain.builder import RolloutBuilder
@@ -258,5 +262,6 @@ _APPLY: dict[type[Event], Callable[[RolloutBuilder, Recorded, Any], None]] = {
     OutsideChangeFound: _unchanged,
     AttemptFinished: outcomes.attempt_finished,
     DatabaseInspected: outcomes.inspected,
-    ReportContradicted: _unchanged,
+    Unreadable: _unchanged,
+    ReportContradicted: outcomes.contradicted,
 }

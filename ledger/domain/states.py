@@ -190,6 +190,8 @@ class RolloutState:
     failure and not ended), `ordered` (databases ever ordered).
     `cursor` is the place in the open wave before which nothing is pending for the first time,
     `undo` the order in which databases go back and `undo_cursor` the place reached in it.
+    `doubted` are the databases of which two reports claim two effects, with the position of the
+    second, since a person last let the rollout go on.
     """
 
     plan: RolloutPlanned
@@ -214,6 +216,7 @@ class RolloutState:
     cursor: tuple[int, int] = (0, 0)
     undo: tuple[str, ...] = ()
     undo_cursor: int = 0
+    doubted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rollout(self) -> str:

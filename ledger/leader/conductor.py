@@ -33,7 +33,7 @@ from ledger.contracts.events import (
 from ledger.domain.orders import Decision, DecisionContext
 from ledger.domain.premises import of_progress
 from ledger.domain.progress import next_wake, progress
-from ledger.domain.rollout import RolloutState, Status, fold
+from ledger.domain.rollout import BrokenStream, RolloutState, Status, fold
 from ledger.errors import Overtaken, VersionConflict
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.subscription import Follower
@@ -92,9 +92,19 @@ class Conductor:
         elif state is None and not isinstance(events[0].event, RolloutPlanned):
             self._unfolded[rollout] = list(events)
         else:
+            self._fold(rollout, state, events)
+
+    def _fold(self, rollout: str, state: RolloutState | None, events: Sequence[Recorded]) -> None:
+        """Fold; a stream that makes no rollout is left alone, and keeps nobody from leading."""
+        try:
             folded = fold(state, events)
-            if folded is not None:
-                self._rollouts[rollout] = folded
+        except BrokenStream as broken:
+            logger.error("rollout %s is left alone: %s", rollout, broken)
+            self._rollouts.pop(rollout, None)
+            self._alarm.set(rollout, None)
+            return
+        if folded is not None:
+            self._rollouts[rollout] = folded
 
     async def run(self, follower: Follower) -> None:
         """Decide until cancelled."""
@@ -156,9 +166,7 @@ class Conductor:
             for one in history:
                 self._note_origin(rollout, one)
             newer = [one for one in heard if one.position > history[-1].position]
-            state = fold(None, [*history, *newer])
-            if state is not None:
-                self._rollouts[rollout] = state
+            self._fold(rollout, None, [*history, *newer])
         return self._rollouts.get(rollout)
 
     def _note_origin(self, rollout: str, recorded: Recorded) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ledger.contracts.envelope import Recorded
+from ledger.contracts.events import DatabaseRegistered
 from ledger.domain.belief import Belief, learn
 from ledger.domain.fleet import FLEET, DatabaseRecord, evolve_record
 from ledger.store.views.rows import FleetRow, believed
@@ -46,7 +47,8 @@ class Roster(Mapping[str, DatabaseRecord]):
             record = known = self._records.get(database)
             if one.stream == FLEET:
                 record = evolve_record(record, event)
-            if record is None:
+            if record is None or (known is not None and isinstance(event, DatabaseRegistered)):
+                # Nothing is said of an unknown one, and nobody joins twice.
                 continue
             belief = self._belief(record)
             learned = learn(belief, event)

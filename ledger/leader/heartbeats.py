@@ -11,15 +11,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
+from unicodedata import category
 
 from ledger.bus.port import Bus, BusError, BusUnavailable, Received
 from ledger.contracts.envelope import UnknownMessage
 from ledger.contracts.heartbeat import Heartbeat
-from ledger.contracts.topics import HEARTBEATS
+from ledger.contracts.topics import HEARTBEATS, valid_pool
 from ledger.contracts.wire import decode_heartbeat
 from ledger.service.liveness import LEADER_BEAT
 from ledger.store.connections import Pool
-from ledger.store.heartbeats import Beat, put_heartbeats
+from ledger.store.heartbeats import Beat, put_heartbeats, trim_heartbeats
 
 POLL_S = 1.0
 BATCH = 1000
@@ -31,6 +33,15 @@ LISTEN_S = 1.5
 STEADY_S = 5.0
 """How much the distance between two clocks may seem to move: messages travel."""
 
+HEARTBEATS_KEPT = 2_000
+"""Agents whose latest word is kept: those that were heard last."""
+TRIM_AFTER = 500
+"""Signs of life after which the others are let go."""
+NAME_MAX_CHARS = 200
+BODY_MAX_CHARS = 512 * 1024
+"""Of a sign of life: several times what the busiest agent says."""
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Kinds of characters that steer a terminal, turn the direction of a text, or end a line."""
 AGENTS_KEPT = 10_000
 """Agents that are listened to at a time; more begin anew."""
 
@@ -72,6 +83,7 @@ class HeartbeatIntake:
         self._broker_answers = broker_answers
         self._clock = clock
         self._living = Living()
+        self._since_trim = 0
 
     async def run(self) -> None:
         """Take signs of life until cancelled; those of a lost broker simply stop coming.
@@ -89,6 +101,10 @@ class HeartbeatIntake:
         """Keep these, and say that the leader lives and whether it reaches the broker."""
         own = json.dumps({"broker": self._broker_answers()})
         await put_heartbeats(self._pool, [*beats, Beat(LEADER_BEAT, "", own)])
+        self._since_trim += len(beats)
+        if self._since_trim >= TRIM_AFTER:
+            self._since_trim = 0
+            await trim_heartbeats(self._pool, HEARTBEATS_KEPT)
 
     async def _read(self) -> None:
         await self._bus.ensure_topics([HEARTBEATS])
@@ -121,11 +137,29 @@ def fresh(
             heartbeat = decode_heartbeat(message)
         except UnknownMessage:
             continue
-        body = heartbeat.model_dump_json()
-        named = heartbeat.agent != LEADER_BEAT
-        keepable = named and heartbeat.at.tzinfo is not None and "\\u0000" not in body
-        if not keepable:
+        if not _is_named(heartbeat) or heartbeat.at.tzinfo is None:
+            continue
+        body = json.dumps(cleaned(heartbeat.model_dump(mode="json")))
+        if len(body) > BODY_MAX_CHARS:
             continue
         if is_living(heartbeat) or heartbeat.at >= since:
             beats.append(Beat(heartbeat.agent, heartbeat.pool, body))
     return beats
+
+
+def cleaned(said: Any) -> Any:
+    """The same JSON value with a blank for every character that a person cannot see."""
+    if isinstance(said, str):
+        return "".join(" " if category(one) in HIDDEN else one for one in said)
+    if isinstance(said, list):
+        return [cleaned(one) for one in said]
+    if isinstance(said, dict):
+        return {name: cleaned(value) for name, value in said.items()}
+    return said
+
+
+def _is_named(heartbeat: Heartbeat) -> bool:
+    """Whether this comes from an agent with a name, of a pool that can be one."""
+    name = heartbeat.agent
+    fits = name != LEADER_BEAT and len(name) <= NAME_MAX_CHARS
+    return fits and cleaned(name) == name and valid_pool(heartbeat.pool)

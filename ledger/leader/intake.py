@@ -6,13 +6,15 @@ leadership term, so a second intake or a deposed one can neither lose nor double
 
 Several ledgers may share a broker: what agents report to another one is passed over.
 
-A report with a known id and another body contradicts the log: it becomes ReportContradicted. What
-cannot be read, is no report, or answers nothing that this ledger asked becomes MessageParked, with
-its place and hash.
+Whoever may write to the topic can say anything. Only what answers an order of its own stream is
+taken for a fact (`ledger.domain.report_check`); the rest is kept by its place and hash, each by
+itself or counted (`ledger.leader.parking`), and stops nothing. A report with a known id and another
+body contradicts the log: it becomes ReportContradicted, and says whether the two leave the database
+in two different states.
 
 ```
-bytes ─▶ for us? ─▶ a report? ─▶ of a stream that we have? ─▶ append, known ones left out
-           │ no        │ no            │ no                      └─ known otherwise: contradicted
+bytes ─▶ for us? ─▶ a report? ─▶ answers an order of its stream? ─▶ append, known ones left out
+           │ no        │ no            │ no                       └─ known otherwise: contradicted
            ▼           └───────────────┴─▶ parked
         passed over
 ```
@@ -23,10 +25,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from uuid import UUID, uuid5
 
 from ledger.bus.port import Bus, BusError, BusUnavailable, Reader, Received
@@ -35,20 +38,22 @@ from ledger.contracts.envelope import (
     Encoded,
     Metadata,
     UnknownMessage,
-    decode,
     encode,
+    report_id,
 )
-from ledger.contracts.events import MessageParked, ReportContradicted
+from ledger.contracts.events import ReportContradicted
 from ledger.contracts.reports import ContentMissing, Event, Report
 from ledger.contracts.topics import REPORTS
 from ledger.contracts.wire import addressee, decode_report
+from ledger.domain.report_check import claims_another_effect, why_unbelieved
 from ledger.errors import DuplicateEventDiffers
+from ledger.leader.order_book import OrderBook
+from ledger.leader.parking import Parking
 from ledger.leader.subscription import Follower
 from ledger.store.connections import Pool
-from ledger.store.log.decode import decode_again
+from ledger.store.log.decode import decode_again, holds_nul
 from ledger.store.log.log import ConsumerPosition, EventLog
 from ledger.store.log.positions import read_positions
-from ledger.store.log.streams import known_streams
 
 logger = logging.getLogger(__name__)
 
@@ -60,20 +65,22 @@ TRY_AGAIN_S = 1.0
 PARKED_STREAM = "ledger"
 CONSUMER = "intake/"
 """With the partition's number behind it, the name under which its position is kept."""
-NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-"""As JSON writes it; behind an odd number of backslashes."""
-STREAMS_KEPT = 10_000
-"""Streams that are known to be there; looking again costs one query."""
+CONTRADICTIONS = 5
+"""Contradictions of one command that are kept with what they say; more are parked."""
+COMMANDS_KEPT = 10_000
+"""Contradicted commands that are remembered."""
+CONTRADICTION_MAX_BYTES = 64 * 1024
+"""Of a contradiction's text; a longer one is known by its hash in the id alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A message with the event that it becomes, and the report in it, if it holds one."""
+    """A message with the report in it, and the stream and the event that it becomes."""
 
     stream: str
     event: Encoded
     message: Received
-    report: Report | None = None
+    report: Report
 
 
 class Intake:
@@ -81,6 +88,7 @@ class Intake:
 
     With `keeps_positions` the place in each partition is kept in the ledger; a bus that ends with
     its process has none worth keeping. `missing` hears of every request for texts, known or not.
+    `orders` knows what was asked.
     """
 
     def __init__(
@@ -93,6 +101,8 @@ class Intake:
         ledger: UUID,
         keeps_positions: bool,
         missing: Callable[[ContentMissing], None],
+        orders: OrderBook,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._bus = bus
         self._ledger = ledger
@@ -101,7 +111,10 @@ class Intake:
         self._term = term
         self._keeps_positions = keeps_positions
         self._missing = missing
-        self._streams: set[str] = set()
+        self._orders = orders
+        self._parking = Parking(clock)
+        self._reached: dict[int, int] = {}
+        self._contradicted: OrderedDict[tuple[UUID, bool], int] = OrderedDict()
         self._drained = asyncio.Event()
         self._next_at = 0.0
 
@@ -130,8 +143,11 @@ class Intake:
                 # Whoever asks while this looks must wait for the next look.
                 drained = self._drained
                 received = await self._gather(reader)
-                for partition, messages in _by_partition(received).items():
+                taken = _by_partition(received)
+                for partition, messages in taken.items():
                     await self._take(partition, messages)
+                for partition in self._parking.due():
+                    await self._take(partition, ())
                 if received:
                     follower.poke()
                 else:
@@ -161,66 +177,103 @@ class Intake:
 
     async def _take(self, partition: int, messages: Sequence[Received]) -> None:
         """Append one partition's messages stream by stream; the last call moves the position."""
-        opened = [one for one in map(self._open, messages) if one is not None]
-        await self._learn({one.stream for one in opened})
-        streams = _by_stream(opened, self._streams)
+        answers = await self._believed(messages)
+        streams = _by_stream(answers)
+        if messages:
+            self._reached[partition] = messages[-1].offset + 1
+        parked = self._parking.take(partition, moving=bool(streams))
         place: ConsumerPosition | None = None
-        if self._keeps_positions:
-            position = messages[-1].offset + 1
-            place = ConsumerPosition(f"{CONSUMER}{partition}", position, self._term)
-        if not streams and place is not None:
+        if self._keeps_positions and not self._parking.holds(partition):
+            name = f"{CONSUMER}{partition}"
+            place = ConsumerPosition(name, self._reached[partition], self._term)
+        last = len(streams) - 1
+        for index, (stream, said) in enumerate(streams):
+            await self._append(stream, said, place if index == last and not parked else None)
+        if parked:
+            await self._log.append(
+                PARKED_STREAM, parked, skip_known=True, consumer=place, term=self._term
+            )
+        elif not streams and place is not None:
             await self._log.append(PARKED_STREAM, [], consumer=place)
-        for index, (stream, events) in enumerate(streams):
-            last = index == len(streams) - 1
-            await self._append(stream, events, place if last else None)
-        for one in opened:
+        for one in answers:
             if isinstance(one.report, ContentMissing):
                 self._missing(one.report)
 
+    async def _believed(self, messages: Sequence[Received]) -> list[Opened]:
+        """The reports in these messages that answer an order; the others are parked."""
+        opened = [one for one in map(self._open, messages) if one is not None]
+        asked = await self._orders.look_up(
+            (decided_in(one.stream), one.report.command) for one in opened
+        )
+        believed = []
+        for one in opened:
+            question = (decided_in(one.stream), one.report.command)
+            why = why_unbelieved(one.report, asked.get(question))
+            if why:
+                self._parking.put(one.message, why)
+            else:
+                believed.append(one)
+        return believed
+
     def _open(self, message: Received) -> Opened | None:
-        """What `message` says, or `None` when it is for another ledger."""
+        """The report in `message`; `None` when it is for another ledger, or was parked."""
         try:
             if addressee(message) != self._ledger:
                 return None
             stream, event = decode_report(message)
             report: Event = decode_again(event.type, event.schema_version, event.body)
         except UnknownMessage as unknown:
-            return Opened(PARKED_STREAM, _parked(message, unknown.why), message)
+            self._parking.put(message, unknown.why)
+            return None
+        if not isinstance(report, Report):
+            self._parking.put(message, f"{event.type} is nothing that an agent reports")
+            return None
         why = _unfit(report, event)
-        if why or not isinstance(report, Report):
-            return Opened(PARKED_STREAM, _parked(message, why), message)
+        if why:
+            self._parking.put(message, why)
+            return None
         return Opened(stream, event, message, report)
 
-    async def _learn(self, streams: set[str]) -> None:
-        """Find out which of these streams of reports belong to something that was asked here."""
-        decisions = {decided_in(stream): stream for stream in streams - self._streams}
-        if len(self._streams) > STREAMS_KEPT:
-            self._streams.clear()
-            decisions = {decided_in(stream): stream for stream in streams}
-        if decisions:
-            known = await known_streams(self._pool, list(decisions))
-            self._streams.update(decisions[stream] for stream in known)
-
     async def _append(
-        self, stream: str, events: Sequence[Encoded], place: ConsumerPosition | None
+        self, stream: str, said: Sequence[Opened], place: ConsumerPosition | None
     ) -> None:
+        events = [one.event for one in said]
         try:
             await self._log.append(stream, events, skip_known=True, consumer=place, term=self._term)
         except DuplicateEventDiffers:
-            for event in events:
-                await self._append_one(stream, event)
+            for one in said:
+                await self._append_one(stream, one)
             await self._log.append(stream, [], consumer=place)
 
-    async def _append_one(self, stream: str, event: Encoded) -> None:
+    async def _append_one(self, stream: str, one: Opened) -> None:
         try:
-            await self._log.append(stream, [event], skip_known=True, term=self._term)
+            await self._log.append(stream, [one.event], skip_known=True, term=self._term)
         except DuplicateEventDiffers as differs:
-            report = decode(event.type, event.schema_version, event.body)
-            if not isinstance(report, Report):
-                raise
+            effect = await self._claims_another_effect(one)
+            if not self._keeps_contradiction(one.report.command, effect):
+                self._parking.put(one.message, "its command was contradicted often enough")
+                return
             logger.warning("a report contradicts the log: %s", differs)
-            contradiction = _contradiction(event, report, str(differs))
+            contradiction = _contradiction(one, str(differs), effect=effect)
             await self._log.append(stream, [contradiction], skip_known=True, term=self._term)
+
+    async def _claims_another_effect(self, one: Opened) -> bool:
+        """Whether what is recorded under this id leaves the database in another state."""
+        for raw in await self._log.by_id([one.event.event_id]):
+            try:
+                recorded = decode_again(raw.type, raw.schema_version, raw.body)
+            except UnknownMessage:
+                return True
+            return claims_another_effect(recorded, one.report)
+        return False
+
+    def _keeps_contradiction(self, command: UUID, effect: bool) -> bool:
+        """Whether another contradiction of this command is written down."""
+        key = (command, effect)
+        self._contradicted[key] = self._contradicted.get(key, 0) + 1
+        if len(self._contradicted) > COMMANDS_KEPT:
+            self._contradicted.popitem(last=False)
+        return self._contradicted[key] <= CONTRADICTIONS
 
 
 def _by_partition(received: Iterable[Received]) -> dict[int, list[Received]]:
@@ -230,27 +283,20 @@ def _by_partition(received: Iterable[Received]) -> dict[int, list[Received]]:
     return partitions
 
 
-def _by_stream(opened: Iterable[Opened], known: Collection[str]) -> list[tuple[str, list[Encoded]]]:
-    """The events by stream, each stream in its order of arrival; those of unknown ones parked."""
-    streams: dict[str, dict[object, Encoded]] = {}
-    for one in opened:
-        stream, event = one.stream, one.event
-        if stream != PARKED_STREAM and stream not in known:
-            event = _parked(one.message, f"nothing was asked in {decided_in(stream)}")
-            stream = PARKED_STREAM
-        same = streams.setdefault(stream, {})
-        key: object = event.event_id
-        if key in same and same[key].body != event.body:
-            key = (event.event_id, event.body)
-        same.setdefault(key, event)
-    return [(stream, list(events.values())) for stream, events in streams.items()]
+def _by_stream(believed: Iterable[Opened]) -> list[tuple[str, list[Opened]]]:
+    """The reports by stream, each stream in its order of arrival, and the same one only once."""
+    streams: dict[str, dict[tuple[UUID, bytes], Opened]] = {}
+    for one in believed:
+        same = streams.setdefault(one.stream, {})
+        same.setdefault((one.event.event_id, one.event.body), one)
+    return [(stream, list(said.values())) for stream, said in streams.items()]
 
 
-def _unfit(report: Event, event: Encoded) -> str:
-    """Why this cannot be taken for a report, if it cannot."""
-    if not isinstance(report, Report):
-        return f"{event.type} is nothing that an agent reports"
-    if b"u0000" in event.body and NUL.search(event.body):
+def _unfit(report: Report, event: Encoded) -> str:
+    """Why this report cannot be kept, if it cannot."""
+    if event.event_id != report_id(report):
+        return "its id is not the one that follows from what it says"
+    if holds_nul(event.body):
         return "a text in it holds a NUL, which no table can keep"
     return ""
 
@@ -260,31 +306,16 @@ def decided_in(reports: str) -> str:
     return reports.removesuffix("/reports")
 
 
-def _parked(message: Received, why: str) -> Encoded:
-    digest = hashlib.sha256(message.value).hexdigest()
-    logger.warning(
-        "parked the message at %s/%d/%d: %s",
-        *(message.topic, message.partition, message.offset, why),
-    )
-    parked = MessageParked(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        sha256=digest,
-        why=why,
-    )
-    name = f"parked/{message.topic}/{message.partition}/{message.offset}/{digest}/{why}"
-    return encode(parked, uuid5(NAMESPACE, name), Metadata())
-
-
-def _contradiction(event: Encoded, report: Report, why: str) -> Encoded:
+def _contradiction(one: Opened, why: str, *, effect: bool) -> Encoded:
+    event, report = one.event, one.report
     contradiction = ReportContradicted(
         database=report.database,
         command=report.command,
         report_id=event.event_id,
         report_type=event.type,
-        body=event.body.decode(),
+        body=event.body.decode() if len(event.body) <= CONTRADICTION_MAX_BYTES else "",
         why=why,
+        effect=effect,
     )
     digest = hashlib.sha256(event.body).hexdigest()
     event_id = uuid5(NAMESPACE, f"contradiction/{event.event_id}/{digest}")

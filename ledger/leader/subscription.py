@@ -7,12 +7,16 @@ what they append besides is noticed at the next look, `LOOK_EVERY_S` later at mo
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 from ledger.contracts.envelope import Recorded
+from ledger.contracts.reports import Unreadable
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
+
+logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.2
 """How long another process's event may go unnoticed; one indexed read of the head per look."""
@@ -48,7 +52,7 @@ class Follower:
             await self._moved.wait_for(lambda: self.position >= position)
 
     async def run(self) -> None:
-        """Follow until cancelled. An event that cannot be read stops it: nothing is skipped."""
+        """Follow until cancelled. What cannot be read is told as such, and logged."""
         with self._log.telling(self.poke):
             while True:
                 self._poked.clear()
@@ -62,6 +66,13 @@ class Follower:
                     await self._wait()
 
     def _tell(self, recorded: Sequence[Recorded]) -> None:
+        for one in recorded:
+            if isinstance(one.event, Unreadable):
+                logger.error(
+                    "the event at position %d of the log (%s, recorded by %s) cannot be read: %s; "
+                    "nothing follows from it, and everything else goes on; find out who wrote it",
+                    *(one.position, one.event.type, one.recorded_by, one.event.why),
+                )
         for subscriber in self._subscribers:
             subscriber.saw(recorded)
 

@@ -34,6 +34,7 @@ from ledger.leader.heartbeats import HeartbeatIntake
 from ledger.leader.inspector import Inspector
 from ledger.leader.intake import Intake
 from ledger.leader.metrics import Meter
+from ledger.leader.order_book import OrderBook
 from ledger.leader.projector import Projector
 from ledger.leader.relay import Relay
 from ledger.leader.subscription import Follower
@@ -79,11 +80,13 @@ class Supervisor:
         self._relay = Relay(bus, bundles, ledger, resend_s, utc_now)
         self._projector = Projector(self._reads)
         self._meter = Meter()
+        self._orders = OrderBook(log)
         self._intake = Intake(
             *(bus, pool, log, term),
             ledger=ledger,
             keeps_positions=keeps_positions,
             missing=self._relay.missing,
+            orders=self._orders,
         )
         self._pulse = HeartbeatIntake(
             bus, pool, lambda: self._relay.unreachable_since is None, utc_now
@@ -144,12 +147,12 @@ class Supervisor:
             history = [
                 one for one in await read_both(self._log, stream) if one.position <= position
             ]
-            for subscriber in (self._conductor, self._inspector, self._relay):
+            for subscriber in (self._conductor, self._inspector, self._orders, self._relay):
                 subscriber.saw(history)
             self._meter.remember(history)
         subscribers = (
-            self._roster, self._conductor, self._inspector, self._relay, self._projector,
-            self._meter,
+            self._roster, self._conductor, self._inspector, self._orders, self._relay,
+            self._projector, self._meter,
         )  # fmt: skip
         return Follower(self._log, position, subscribers)
 

@@ -44,10 +44,7 @@ class AuditService:
         return ChainVerdict(end.position, end.chain)
 
     async def replay(self) -> Replayed:
-        """Fold the whole log beside the live read models; what differs.
-
-        Raises `UnknownMessage` for an event that this version cannot read.
-        """
+        """Fold the whole log beside the live read models; what differs."""
         from ledger.store.views.replay import replay
 
         await as_near_as_may_be(self._reads, self._log)

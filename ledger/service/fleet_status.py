@@ -53,6 +53,8 @@ class FleetOverview:
     leader: LeadingProcess | None
     bundle: str | None
     unfinished: tuple[str, ...]
+    unreadable: tuple[int, ...]
+    """Positions of events that cannot be read, the latest first."""
     databases: tuple[DatabaseOverview, ...]
 
 
@@ -116,6 +118,7 @@ class StatusService:
             leader=await self._lookout.leader(),
             bundle=bundle.bundle if bundle else None,
             unfinished=tuple(await self._reads.unfinished_rollouts()),
+            unreadable=tuple(await self._reads.unreadable()),
             databases=tuple(databases),
         )
 

@@ -20,7 +20,7 @@ REQUESTS = tuple(sorted(REQUESTED_BY_OPERATORS - {"WavePlanned"}))
 class HistoryService:
     """Timelines, oldest first, page by page: `after` is the last position of the page before.
 
-    Every method raises `UnknownMessage` for an event that this version cannot read.
+    An event that this version cannot read stands there as `Unreadable`.
     """
 
     def __init__(

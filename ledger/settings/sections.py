@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_settings import (
@@ -74,6 +75,11 @@ class AgentSection(SettingsSection):
         min_length=1,
         max_length=200,
         description="what an agent is called; host name and process id, if unset",
+    )
+    ledger: UUID | None = Field(
+        None,
+        description="id of the one ledger whose orders are taken, as `ledger init` says it; "
+        "the first one that is heard, if unset",
     )
     concurrency: int = Field(
         CONCURRENCY, ge=1, description="databases worked on at once, per agent"

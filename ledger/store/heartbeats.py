@@ -31,6 +31,11 @@ async def put_heartbeats(pool: Pool, beats: Sequence[Beat]) -> None:
     )
 
 
+async def trim_heartbeats(pool: Pool, kept: int) -> None:
+    """Keep the latest word of so many agents, those that were heard last, and of the leader."""
+    await pool.execute(QUERIES["trim_heartbeats"], kept)
+
+
 async def recent_heartbeats(pool: Pool, within_s: float) -> list[Beat]:
     """The agents heard of within the last `within_s` seconds, by name."""
     rows = await pool.fetch(QUERIES["recent_heartbeats"], within_s)

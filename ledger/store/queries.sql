@@ -7,6 +7,9 @@ SELECT ledger.append($1, $2, $3, $4, $5, $6, $7, $8);
 -- append_on_premise: the same for a decision, unless something that changes it came meanwhile
 SELECT ledger.append_on_premise($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
+-- request: what a person asks for, described in schema/0003_requests.sql
+SELECT ledger.request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
+
 -- read_turns: what turned a rollout, up to a position; the list is a part of that of the index
 -- log_turns, and has to stand here for the index to be found
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
@@ -54,6 +57,12 @@ WHERE stream = 'fleet' AND ledger.database_in(body) IN (
     SELECT convert_to(name, 'UTF8') FROM unnest($1::text[]) AS name)
 ORDER BY stream_version;
 
+-- read_by_id: these events, wherever they stand
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM ledger.log
+WHERE event_id = ANY ($1::uuid[]);
+
 -- read_stream: events of one stream after a version, in order, of some types or of all
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain
@@ -100,7 +109,7 @@ ON CONFLICT ON CONSTRAINT content_pkey DO NOTHING;
 SELECT body FROM ledger.content WHERE sha256 = $1;
 
 -- try_leadership_lock: held by this session until it ends; and what time it is here
-SELECT pg_try_advisory_lock(1818584167, 1) AS locked, clock_timestamp() AS clock;
+SELECT ledger.try_leadership() AS locked, clock_timestamp() AS clock;
 
 -- prove_leadership: the leader's sign of life, on the connection that holds its lock, under the name that
 -- no agent has, and what it says of the broker stays
@@ -110,28 +119,22 @@ ON CONFLICT ON CONSTRAINT heartbeat_pkey DO UPDATE SET seen_at = excluded.seen_a
 RETURNING seen_at;
 
 -- leader_session: the session that holds the leader's lock
-SELECT lock.pid, activity.usename
-FROM pg_locks AS lock LEFT JOIN pg_stat_activity AS activity USING (pid)
-WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 2
-  AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND lock.classid = 1818584167 AND lock.objid = 1;
+SELECT leader.pid, activity.usename
+FROM (SELECT ledger.leader_pid() AS pid) AS leader
+LEFT JOIN pg_stat_activity AS activity USING (pid)
+WHERE leader.pid IS NOT NULL;
 
 -- release_leadership_lock: a clean end, seen at once by whoever wants to lead next
-SELECT pg_advisory_unlock(1818584167, 1);
+SELECT pg_advisory_unlock_all();
 
 -- current_leader: whoever holds the leader's lock now, when it was last heard of, and for how many
--- seconds it is silent and has led. pg_locks splits the key into two halves
+-- seconds it is silent and has led
 SELECT leader, leader_host, leader_since, greatest(leader_since, beat.seen_at) AS heard_at,
     extract(epoch FROM clock_timestamp() - greatest(leader_since, beat.seen_at))::double precision
         AS silent_s,
     extract(epoch FROM clock_timestamp() - leader_since)::double precision AS led_s
 FROM ledger.head LEFT JOIN ledger.heartbeat AS beat ON beat.agent = ''
-WHERE leader IS NOT NULL AND EXISTS (
-    SELECT FROM pg_locks
-    WHERE locktype = 'advisory' AND granted AND objsubid = 2
-      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND classid = 1818584167 AND objid = 1
-);
+WHERE leader IS NOT NULL AND ledger.leader_pid() IS NOT NULL;
 
 -- begin_term: the next leadership term, for the session that holds the lock
 SELECT ledger.begin_term($1, $2);
@@ -148,6 +151,10 @@ SELECT agent, pool, clock_timestamp(), body
 FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS beat (agent, pool, body)
 ON CONFLICT ON CONSTRAINT heartbeat_pkey DO UPDATE
 SET pool = excluded.pool, seen_at = excluded.seen_at, body = excluded.body;
+
+-- trim_heartbeats: only so many agents are kept, those heard last; the leader has no name
+DELETE FROM ledger.heartbeat WHERE agent IN (
+    SELECT agent FROM ledger.heartbeat WHERE agent <> '' ORDER BY seen_at DESC OFFSET $1);
 
 -- recent_heartbeats: the agents heard of within so many seconds; when and how long ago, by one clock
 SELECT agent, pool, body, seen_at,

@@ -16,6 +16,7 @@ from ledger.errors import (
     NotPermitted,
     Overtaken,
     PartlyKnown,
+    RequestUnfit,
     StaleTerm,
     StoreError,
     TailMissing,
@@ -29,6 +30,7 @@ REFUSALS: dict[str, Callable[..., LedgerError]] = {
     "LG005": StaleTerm,
     "LG008": TailMissing,
     "LG009": Overtaken,
+    "LG010": RequestUnfit,
 }
 """What a function of the log refuses for; the fields come with it."""
 

@@ -18,6 +18,7 @@ WORDS = {
     "migrations.model",
     "migrations.model.attempt",
     "migrations.model.foreign_history",
+    "migrations.printable",
 }
 
 LOAD_ALL = """

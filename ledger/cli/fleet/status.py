@@ -48,6 +48,18 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
             f"{database}: its journal was not read yet since it was reinstated, so what it lost is "
             "not known; an agent reads it as soon as it can be reached"
         )
+    if overview.unreadable:
+        shown = ", ".join(map(str, overview.unreadable[:LACKS_SHOWN]))
+        say(
+            f"events that cannot be read: {len(overview.unreadable)}, the latest at {shown}; "
+            "nothing followed from them; `ledger events` shows who wrote them"
+        )
+    if overview.unreadable:
+        shown = ", ".join(map(str, overview.unreadable[:LACKS_SHOWN]))
+        say(
+            f"events that cannot be read: {len(overview.unreadable)}, the latest at {shown}; "
+            "nothing followed from them; `ledger events` shows who wrote them"
+        )
     rows = [
         {
             "database": one.database,
@@ -72,6 +84,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         leader_is_silent=overview.leader.is_silent if overview.leader else None,
         bundle=overview.bundle,
         unfinished=list(overview.unfinished),
+        unreadable=list(overview.unreadable),
     )
 
 

@@ -1,7 +1,7 @@
 """Appending to two streams at once: both or neither.
 
 One stream's append is a call that commits by itself (`ledger.store.log.log`). Where one event makes
-no sense without another in a second stream, the two calls share a transaction. As with one, the
+no sense without another in a second stream, the two requests share a transaction. As with one, the
 same event ids again return the first result, so a lost connection is answered with the same calls.
 """
 
@@ -16,7 +16,8 @@ import asyncpg
 from ledger.contracts.envelope import StoredEvent
 from ledger.errors import LedgerUnreachable
 from ledger.store.connections import CONNECTION_LOST, Connection
-from ledger.store.log.log import APPEND, RETRY_WAITS_S, EventLog
+from ledger.store.log.log import RETRY_WAITS_S, EventLog
+from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
 
 
@@ -46,7 +47,11 @@ async def append_both(log: EventLog, first: Part, second: Part) -> None:
 
 async def _append(connection: Connection, part: Part) -> None:
     await connection.fetchval(
-        APPEND,
+        QUERIES["request"],
+        None,
+        None,
+        None,
+        None,
         part.stream,
         part.expected_version,
         [event.event_id for event in part.events],
@@ -55,7 +60,4 @@ async def _append(connection: Connection, part: Part) -> None:
         [event.body for event in part.events],
         [event.metadata for event in part.events],
         False,
-        None,
-        None,
-        None,
     )

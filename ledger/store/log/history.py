@@ -11,8 +11,9 @@ from typing import Any
 
 import asyncpg
 
-from ledger.contracts.envelope import Recorded, decode, decode_metadata
+from ledger.contracts.envelope import Recorded
 from ledger.store.connections import Pool
+from ledger.store.log.decode import read, read_metadata
 
 PAGE = 1000
 """Events of one page."""
@@ -53,7 +54,7 @@ class EventFilter:
 class Timelines:
     """Timelines from the log, oldest first, page by page: `after` is a position.
 
-    Every method raises `UnknownMessage` for an event that this version cannot read.
+    An event that this version cannot read stands there as `Unreadable`.
     """
 
     def __init__(self, pool: Pool) -> None:
@@ -88,8 +89,8 @@ def _open(row: asyncpg.Record) -> Recorded:
         stream=row["stream"],
         stream_version=row["stream_version"],
         event_id=row["event_id"],
-        event=decode(row["type"], row["schema_version"], row["body"]),
-        metadata=decode_metadata(row["metadata"]),
+        event=read(row["type"], row["schema_version"], row["body"]),
+        metadata=read_metadata(row["metadata"]),
         recorded_by=row["recorded_by"],
         recorded_at=row["recorded_at"],
     )

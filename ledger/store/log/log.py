@@ -24,7 +24,7 @@ import asyncpg
 
 from ledger.contracts.envelope import StoredEvent
 from ledger.domain.premises import Premise
-from ledger.errors import LedgerUnreachable
+from ledger.errors import LedgerUnreachable, NotPermitted
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
 from ledger.store.log.chain import Broken, Link, follow, genesis
 from ledger.store.queries import QUERIES
@@ -113,6 +113,8 @@ class EventLog:
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._listeners: set[Callable[[], None]] = set()
+        self._only_asks = False
+        """Whether this session's role may not append, and asks for it instead."""
 
     @contextmanager
     def telling(self, listener: Callable[[], None]) -> Iterator[None]:
@@ -149,10 +151,36 @@ class EventLog:
         a consumer nor `skip_known`.
 
         Raises VersionConflict, Overtaken, DuplicateEventDiffers, PartlyKnown, NotPermitted,
-        StaleTerm, TailMissing, LedgerIsStandby, LedgerUnreachable.
+        RequestUnfit, StaleTerm, TailMissing, LedgerIsStandby, LedgerUnreachable.
         """
         if not events:
             return await self._append_nothing(consumer)
+        if term is not None or consumer is not None:
+            return await self._append(
+                stream, events, expected_version, skip_known, consumer, term, premise
+            )
+        if not self._only_asks:
+            try:
+                return await self._append(
+                    stream, events, expected_version, skip_known, None, None, premise
+                )
+            except NotPermitted as refused:
+                if refused.event_type is not None:
+                    raise
+                # A person may not append, and need not be told so again.
+                self._only_asks = True
+        return await self._ask(stream, events, expected_version, skip_known, premise)
+
+    async def _append(
+        self,
+        stream: str,
+        events: Sequence[StoredEvent],
+        expected_version: int | None,
+        skip_known: bool,
+        consumer: ConsumerPosition | None,
+        term: int | None,
+        premise: Premise | None,
+    ) -> Appended:
         if premise is not None:
             return await self._append_on_premise(stream, events, expected_version, term, premise)
         if len(events) == 1 and consumer is None:
@@ -212,6 +240,11 @@ class EventLog:
     async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
         """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
         rows = await self._fetch(QUERIES["tail"], after_position, limit)
+        return [RecordedEvent(*row) for row in rows]
+
+    async def by_id(self, ids: Sequence[UUID]) -> list[RecordedEvent]:
+        """Those of these events that are in the log, in no order."""
+        rows = await self._fetch(QUERIES["read_by_id"], ids)
         return [RecordedEvent(*row) for row in rows]
 
     async def announce(self) -> None:
@@ -281,6 +314,33 @@ class EventLog:
             [event.body for event in events],
             [event.metadata for event in events],
             term,
+        )
+        return _appended(ids, answer)
+
+    async def _ask(
+        self,
+        stream: str,
+        events: Sequence[StoredEvent],
+        expected_version: int | None,
+        skip_known: bool,
+        premise: Premise | None,
+    ) -> Appended:
+        """Have these recorded as requests: what a person may do."""
+        ids = [event.event_id for event in events]
+        answer = await self._call(
+            QUERIES["request"],
+            premise.known if premise else None,
+            premise.turns if premise else None,
+            premise.failures if premise else None,
+            premise.databases if premise else None,
+            stream,
+            expected_version,
+            ids,
+            [event.type for event in events],
+            [event.schema_version for event in events],
+            [event.body for event in events],
+            [event.metadata for event in events],
+            skip_known,
         )
         return _appended(ids, answer)
 

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
 
 from ledger.contracts.envelope import Recorded
-from ledger.store.connections import Pool
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
-
-KNOWN = "SELECT stream FROM ledger.log WHERE stream = ANY ($1) AND stream_version = 1"
 
 
 class BothStreams:
@@ -21,7 +17,7 @@ class BothStreams:
         self._versions = {stream: 0, f"{stream}/reports": 0}
 
     async def newer(self) -> list[Recorded]:
-        """The events that were not read yet, by position. Raises `UnknownMessage`.
+        """The events that were not read yet, by position.
 
         Both streams are read up to where the log ended before, so that what one of them gets
         meanwhile cannot overtake an event of the other.
@@ -42,10 +38,5 @@ class BothStreams:
 
 
 async def read_both(log: EventLog, stream: str) -> list[Recorded]:
-    """The events of `stream` and of its reports, by position. Raises `UnknownMessage`."""
+    """The events of `stream` and of its reports, by position."""
     return await BothStreams(log, stream).newer()
-
-
-async def known_streams(pool: Pool, streams: Sequence[str]) -> set[str]:
-    """Those of these streams that the log holds an event of."""
-    return {row["stream"] for row in await pool.fetch(KNOWN, streams)}

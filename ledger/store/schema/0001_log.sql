@@ -650,6 +650,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE p_type
         WHEN 'MigrationFailed' THEN true
         WHEN 'CommandRefused' THEN true
+        WHEN 'ReportContradicted' THEN true
         WHEN 'AttemptFinished' THEN
             position('"verdict":"done"'::bytea IN p_body) = 0
             AND position('"verdict":"expired"'::bytea IN p_body) = 0
@@ -732,8 +733,59 @@ END
 $$;
 -- +migrate StatementEnd
 
--- Begins a new leadership term and returns it. Whoever calls holds the leadership's advisory lock
--- on the same connection; without it this is refused.
+-- The second half of the key of the leader's lock; the first is always 1818584167.
+CREATE TABLE ledger.leader_key (key integer NOT NULL);
+CREATE UNIQUE INDEX leader_key_has_one_row ON ledger.leader_key ((true));
+INSERT INTO ledger.leader_key (key) VALUES (1);
+
+-- The session that leads: it holds the leader's lock, and its role is the service's. Anybody who may
+-- connect can take an advisory lock, and leads nothing by that.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.leader_pid() RETURNS integer
+LANGUAGE sql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+    SELECT lock.pid
+    FROM pg_locks AS lock LEFT JOIN pg_stat_activity AS session USING (pid)
+    WHERE lock.locktype = 'advisory' AND lock.granted AND lock.objsubid = 2
+      AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND lock.classid = 1818584167
+      AND lock.objid::bigint = (SELECT key FROM ledger.leader_key)
+      -- Of a session that is just beginning or ending nobody knows the role yet.
+      AND (session.usesysid IS NULL OR session.usename = current_user
+           OR pg_has_role(session.usesysid, 'ledger_service', 'MEMBER'))
+    LIMIT 1
+$$;
+-- +migrate StatementEnd
+
+-- Takes the leader's lock for this session, if nobody leads. A key that a stranger holds is given up
+-- for one that nobody can know: under the lock on the head row, which a stranger cannot take, so
+-- that all who want to lead mean the same key.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.try_leadership() RETURNS boolean
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    v_key integer;
+BEGIN
+    PERFORM FROM ledger.head FOR UPDATE;
+    SELECT key INTO v_key FROM ledger.leader_key;
+    IF pg_try_advisory_lock(1818584167, v_key) THEN
+        RETURN true;
+    END IF;
+    IF ledger.leader_pid() IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    UPDATE ledger.leader_key
+    SET key = ('x' || substr(replace(gen_random_uuid()::text, '-', ''), 1, 8))::bit(32)::integer
+        & 2147483647
+    RETURNING key INTO v_key;
+    RETURN pg_try_advisory_lock(1818584167, v_key);
+END
+$$;
+-- +migrate StatementEnd
+
+-- Begins a new leadership term and returns it. Whoever calls leads by `ledger.try_leadership` on the
+-- same connection; otherwise this is refused.
 -- +migrate StatementBegin
 CREATE FUNCTION ledger.begin_term(p_leader text, p_host text) RETURNS bigint
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER
@@ -741,12 +793,7 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     v_term bigint;
 BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND granted
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-          AND classid = 1818584167 AND objid = 1 AND objsubid = 2)
-    THEN
+    IF ledger.leader_pid() IS DISTINCT FROM pg_backend_pid() THEN
         PERFORM ledger.refuse_term(NULL, (SELECT term FROM ledger.head));
     END IF;
     UPDATE ledger.head
@@ -771,7 +818,9 @@ GRANT EXECUTE ON FUNCTION
     TO ledger_operator, ledger_service;
 GRANT EXECUTE ON FUNCTION ledger.database_in, ledger.may_fail
     TO ledger_viewer, ledger_operator, ledger_service;
-GRANT EXECUTE ON FUNCTION ledger.move_position, ledger.begin_term TO ledger_service;
+GRANT EXECUTE ON FUNCTION ledger.leader_pid TO ledger_viewer, ledger_operator, ledger_service;
+GRANT EXECUTE ON FUNCTION ledger.move_position, ledger.try_leadership, ledger.begin_term
+    TO ledger_service;
 
 -- +migrate Verify
 SELECT NOT has_table_privilege(role, 'ledger.log', 'INSERT, UPDATE, DELETE, TRUNCATE')

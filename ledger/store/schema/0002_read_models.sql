@@ -14,6 +14,15 @@ CREATE TABLE ledger.read_model_position (
 ) WITH (fillfactor = 50);
 INSERT INTO ledger.read_model_position (position) VALUES (0);
 
+-- Events that could not be read when they were projected: nothing followed from them.
+CREATE TABLE ledger.unreadable_event (
+    position bigint NOT NULL,
+    type text NOT NULL,
+    why text NOT NULL,
+    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT unreadable_event_pkey PRIMARY KEY (position)
+);
+
 -- The fleet as it is registered, and what the ledger believes of each database. Identity and
 -- journal head are what the next order expects to find; they are NULL until they are learned.
 -- `command`, `unanswered` and `doubted` are what `ledger.domain.fleet.DatabaseRecord` says of orders.
@@ -175,6 +184,8 @@ GRANT SELECT ON ledger.read_model_position, ledger.fleet_database, ledger.bundle
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
     ledger.database_event
     TO ledger_viewer, ledger_operator, ledger_service;
+GRANT SELECT ON ledger.unreadable_event TO ledger_viewer, ledger_operator, ledger_service;
+GRANT INSERT ON ledger.unreadable_event TO ledger_service;
 GRANT UPDATE ON ledger.read_model_position TO ledger_service;
 GRANT INSERT, UPDATE, DELETE ON ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
@@ -183,6 +194,7 @@ GRANT INSERT, UPDATE, DELETE ON ledger.fleet_database, ledger.bundle, ledger.rol
 
 -- +migrate Down
 
+DROP TABLE ledger.unreadable_event;
 DROP TABLE ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
     ledger.database_event;

@@ -7,7 +7,8 @@ read_model_position ──lock──▶ read the log behind it ──▶ load th
 
 All of it in one transaction, so any number of processes may call `advance`: one works, the others
 wait and then find nothing left to do. Nothing is kept in memory from one call to the next. An event
-that cannot be read stops it there; nothing is ever skipped.
+that cannot be read changes no row; where it stands is written down (`ledger.unreadable_event`), and
+shown.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from uuid import UUID
 
 import asyncpg
 
-from ledger.contracts.envelope import Metadata, Recorded, UnknownMessage, decode, decode_metadata
+from ledger.contracts.envelope import Metadata, Recorded
 from ledger.contracts.events import EVENTS, MigrationOrdered, RollbackOrdered
-from ledger.contracts.reports import Event, Report
+from ledger.contracts.reports import Event, Report, Unreadable
 from ledger.store.connections import Connection
-from ledger.store.log.decode import decode_again
+from ledger.store.log.decode import read as read_body
+from ledger.store.log.decode import read_again, read_metadata
 from ledger.store.views.projection import Projection, keys_of
 from ledger.store.views.storage import copy, load, write
 from ledger.store.views.tables import DATABASE_EVENT, FOLDED, LIVE, SHADOW, TABLES
@@ -40,6 +42,14 @@ POSITION = "SELECT position FROM ledger.read_model_position"
 LOCK_POSITION = "SELECT position FROM ledger.read_model_position FOR UPDATE"
 MOVE_POSITION = "UPDATE ledger.read_model_position SET position = $1"
 HEAD = "SELECT position FROM ledger.head"
+NOTE_UNREADABLE = """
+    INSERT INTO ledger.unreadable_event (position, type, why) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING
+"""
+NOTE_UNREADABLE = """
+    INSERT INTO ledger.unreadable_event (position, type, why) VALUES ($1, $2, $3)
+    ON CONFLICT DO NOTHING
+"""
 READ_LOG = """
     SELECT position, stream, recorded_by, recorded_at, metadata, type, schema_version, body
     FROM ledger.log WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
@@ -77,15 +87,11 @@ class CopiedNames:
 
 
 async def advance(connection: Connection, limit: int = BATCH) -> int:
-    """Take up to `limit` events into the live tables; the position reached.
-
-    Raises `UnknownMessage` when the next event cannot be read by this version; what comes before
-    it is taken in first, by the call before.
-    """
+    """Take up to `limit` events into the live tables; the position reached."""
     async with connection.transaction():
         position: int = await connection.fetchval(LOCK_POSITION)
         head: int = await connection.fetchval(HEAD) or 0
-        events = read(await connection.fetch(READ_LOG, position, head, limit), decode_again)
+        events = read(await connection.fetch(READ_LOG, position, head, limit), read_again)
         if not events:
             return position
         projection = Projection()
@@ -94,6 +100,13 @@ async def advance(connection: Connection, limit: int = BATCH) -> int:
             projection.take(recorded)
         await write(connection, LIVE, projection)
         await copy(connection, LIVE, DATABASE_EVENT, projection.named)
+        unreadable = [
+            (one.position, one.event.type, one.event.why)
+            for one in events
+            if isinstance(one.event, Unreadable)
+        ]
+        if unreadable:
+            await connection.executemany(NOTE_UNREADABLE, unreadable)
         reached = events[-1].position
         await connection.execute(MOVE_POSITION, reached)
         return reached
@@ -111,7 +124,7 @@ async def catch_up(connection: Connection) -> int:
 async def rebuild(connection: Connection, progress: RebuildProgress | None = None) -> int:
     """Empty the live tables and build them again from the whole log, in one transaction.
 
-    Readers see the old rows until it is done. Raises `UnknownMessage` and then changes nothing.
+    Readers see the old rows until it is done.
     """
     async with connection.transaction():
         await connection.fetchval(LOCK_POSITION)
@@ -133,8 +146,7 @@ async def fold(
     """Fold the log from its beginning into the empty tables of `schema`; the position reached.
 
     Every row stays in memory as long as there are not too many; written and forgotten, a row is
-    loaded again when an event concerns it. Raises `UnknownMessage` for an event that cannot be
-    read.
+    loaded again when an event concerns it.
     """
     position, projection, whole = 0, Projection(), True
     with without_collector():
@@ -155,9 +167,6 @@ async def fold(
             finally:
                 rows = await following
             position = events[-1].position
-            if position != last:
-                # It could not be read to its end; read again, the first event says why.
-                rows = await connection.fetch(READ_LOG, position, upto, FOLD_BATCH)
             if len(projection) >= HELD_ROWS:
                 await names.take(projection.named, position)
                 await write(connection, schema, projection)
@@ -175,23 +184,17 @@ async def fold(
 
 
 def read(
-    rows: Iterable[asyncpg.Record], opened: Callable[[str, int, bytes], Event] = decode
+    rows: Iterable[asyncpg.Record], opened: Callable[[str, int, bytes], Event] = read_body
 ) -> list[Recorded]:
-    """The events in these rows of the log, up to the first that cannot be read.
+    """The events in these rows of the log; `Unreadable` stands for what cannot be read.
 
     `opened` makes an event of its type, schema version and body; what others of this process have
     just read need not be decoded again.
-    Raises `UnknownMessage` when the very first one cannot be read.
     """
     events: list[Recorded] = []
     for row in rows:
         position, stream, by, at, metadata, kind, version, body = row
-        try:
-            event = opened(kind, version, body)
-            said = UNSAID if type(event) in UNREAD else decode_metadata(metadata)
-        except UnknownMessage:
-            if not events:
-                raise
-            break
+        event = opened(kind, version, body)
+        said = UNSAID if type(event) in UNREAD else read_metadata(metadata)
         events.append(Recorded(position, stream, UNNUMBERED, UNNAMED, event, said, by, at))
     return events

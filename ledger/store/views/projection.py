@@ -167,11 +167,14 @@ class Projection:
         kind = type(event)
         row = self.fleet.rows.get(database)
         registered = None if row is None else row.registered
+        if registered is not None and kind is e.DatabaseRegistered:
+            # Nobody joins twice.
+            return
         if recorded.stream == FLEET:
             registered = evolve_record(registered, event)
         if registered is None:
             return
-        if row is None or kind is e.DatabaseRegistered:
+        if row is None:
             where = (recorded.position, recorded.recorded_at, recorded.recorded_by)
             row = FleetRow(registered, NOTHING, None, None, None, *where)
         belief = learn(row.belief, event)

@@ -37,10 +37,7 @@ class ReadModels:
         self._pool = pool
 
     async def caught_up(self) -> int:
-        """Project everything that is in the log now; the position. Needs the service role.
-
-        Raises `UnknownMessage` for an event that this version cannot read.
-        """
+        """Project everything that is in the log now; the position. Needs the service role."""
         async with self._pool.acquire() as connection:
             return await advance.catch_up(connection)
 
@@ -109,6 +106,10 @@ class ReadModels:
     async def unread(self, databases: Sequence[str]) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""
         return frozenset(row["database"] for row in await self._fetch("unread", databases))
+
+    async def unreadable(self) -> list[int]:
+        """Positions of the events that could not be read, the latest first."""
+        return [row["position"] for row in await self._fetch("unreadable")]
 
     async def busy(self, databases: Sequence[str]) -> dict[str, str]:
         """Which of these databases are part of an unfinished rollout, and of which (the oldest)."""

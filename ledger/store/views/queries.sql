@@ -58,6 +58,9 @@ WHERE starts_with(look.stream, 'check-') AND CASE look.purpose
 END
 GROUP BY look.stream
 
+-- unreadable: where events stand that could not be read
+SELECT position FROM ledger.unreadable_event ORDER BY position DESC LIMIT 1000;
+
 -- unread: which of these databases were reinstated or repointed and have not been read since
 SELECT DISTINCT look.database FROM ledger.inspection AS look
 JOIN ledger.fleet_database AS fleet ON fleet.database = look.database

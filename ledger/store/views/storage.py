@@ -11,7 +11,7 @@ import asyncpg
 from ledger.contracts.events import RolloutPlanned
 from ledger.domain.builder import FAILURES
 from ledger.store.connections import Connection
-from ledger.store.log.decode import decode_again
+from ledger.store.log.decode import read_again
 from ledger.store.views.columns import (
     Columns,
     of_bundle,
@@ -66,7 +66,7 @@ async def _load_rollouts(
     fetch = partial(_fetch, connection, schema)
     for row in await fetch(ROLLOUT, keys.databases, projection.rollouts):
         (body,) = await connection.fetch(PLAN, row["planned_position"])
-        plan = decode_again(*body)
+        plan = read_again(*body)
         if isinstance(plan, RolloutPlanned):
             projection.rollouts[row["rollout"]] = to_rollout(row, plan)
     for rollout, databases in keys.databases.items():

@@ -44,7 +44,7 @@ async def test_the_same_report_twice_in_one_batch_is_one_event(house: House) -> 
 async def test_a_known_id_with_another_body_is_kept_as_a_contradiction(
     house: House, together: bool
 ) -> None:
-    rollout = await house.start(select="id=acme")
+    rollout = await house.start()
     async with house.leading(keeps_positions=True) as leading, house.actor() as actor:
         command = await actor.ordered("acme")
         other = finished(command, Verdict.FAILED)
@@ -62,7 +62,7 @@ async def test_a_known_id_with_another_body_is_kept_as_a_contradiction(
         (first,) = await house.events(AttemptFinished)
         assert isinstance(first.event, AttemptFinished)
         assert first.event.verdict is Verdict.DONE
-        await house.becomes(rollout, "completed")
+        await house.becomes(rollout, "halted")
         positions = await read_positions(house.stores.pool, "intake/")
         assert sum(positions.values()) == len(answers(command)) + 1
         await actor.say(command.stream, other)

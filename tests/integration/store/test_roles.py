@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -12,9 +13,15 @@ from ledger.errors import NotPermitted
 from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
 from ledger.store.leadership import take
-from ledger.store.log.log import ConsumerPosition, EventLog
+from ledger.store.log.log import ConsumerPosition, EventLog, NewEvent
 from ledger.store.log.positions import read_positions
 from tests.integration.store.conftest import MemberPool, an_event, some_events
+
+
+def a_request() -> NewEvent:
+    """Something that an operator may have recorded."""
+    return NewEvent(uuid4(), "FileGone", 1, b'{"version":"1"}', b"{}")
+
 
 OTHERS = sorted(set(EVENTS) - REQUESTED_BY_OPERATORS)
 
@@ -60,9 +67,9 @@ async def test_an_operators_request_is_recorded_under_its_own_role(
     member_pool: MemberPool, log: EventLog, count: int
 ) -> None:
     name, theirs = await member_pool("ledger_operator")
-    for type_ in sorted(REQUESTED_BY_OPERATORS):
-        await EventLog(theirs).append("r", [an_event(type_=type_) for _ in range(count)])
+    await EventLog(theirs).append("bundles", [a_request() for _ in range(count)])
     assert {event.recorded_by for event in await log.tail(1, 1000)} == {name}
+    assert len(await log.tail(1, 1000)) == count
 
 
 async def test_set_role_does_not_change_who_acted(member_pool: MemberPool, log: EventLog) -> None:
@@ -70,8 +77,10 @@ async def test_set_role_does_not_change_who_acted(member_pool: MemberPool, log: 
     async with theirs.acquire() as connection:
         await connection.execute("SET ROLE ledger_operator")
         await connection.fetchval(
-            "SELECT ledger.append('r', 0, ARRAY[gen_random_uuid()], '{RolloutPaused}', '{1}', "
-            "'{\"\\\\x7b7d\"}', '{\"\\\\x7b7d\"}', false, NULL, NULL, NULL)"
+            "SELECT ledger.request(NULL, NULL, NULL, NULL, 'bundles', 0, "
+            "ARRAY[gen_random_uuid()], '{FileGone}', '{1}', ARRAY[convert_to($1, 'UTF8')], "
+            "'{\"\\\\x7b7d\"}', false)",
+            '{"version":"1"}',
         )
         await connection.execute("RESET ROLE")
     assert [event.recorded_by for event in await log.tail(1, 10)] == [name]
@@ -164,8 +173,8 @@ async def test_a_public_function_cannot_be_put_before_ours(
     _, theirs = await member_pool("ledger_operator")
     async with theirs.acquire() as connection:
         await connection.execute("SET search_path = evil, pg_catalog")
-    await EventLog(theirs).append("r", [an_event(type_="RolloutPaused")])
-    await EventLog(theirs).append("r", [an_event(type_="RolloutPaused") for _ in range(2)])
+    await EventLog(theirs).append("bundles", [a_request()])
+    await EventLog(theirs).append("bundles", [a_request() for _ in range(2)])
     assert not hasattr(await log.verify(), "why")
 
 

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from agents.texts import Texts
+from agents.texts import ENTRY_BYTES, Texts
 from ledger.contracts.messages import Received
 from ledger.contracts.topics import CHUNK_BYTES
 from ledger.contracts.wire import encode_content
@@ -48,7 +48,7 @@ def test_what_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_the_least_recently_used_texts_are_forgotten_first() -> None:
-    texts = Texts(100)
+    texts = Texts(100 + 2 * ENTRY_BYTES)
     names = []
     for number in range(3):
         text = bytes([number]) * 45

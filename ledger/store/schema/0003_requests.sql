@@ -1,0 +1,381 @@
+-- Requests: what a person may have recorded, and the one function that records it.
+--
+-- A log that cannot be changed must not be given what nobody can read, and nobody who may only ask
+-- may say what happened. So people (`ledger_operator`) have no right to `ledger.append`: they call
+-- `ledger.request`, which looks at every event before the log has it. What it lets through all the
+-- same, and cannot be read, stops no reader (ledger/store/log/decode.py).
+--
+-- The lists of types and keys are those of ledger/contracts; a test compares them.
+
+-- +migrate Up
+
+CREATE TABLE ledger.request_type (
+    type text NOT NULL,
+    schema_version integer NOT NULL,
+    CONSTRAINT request_type_pkey PRIMARY KEY (type)
+);
+
+CREATE TABLE ledger.request_key (
+    type text NOT NULL,
+    key text NOT NULL,
+    kinds text[] NOT NULL,
+    required boolean NOT NULL,
+    CONSTRAINT request_key_pkey PRIMARY KEY (type, key),
+    CONSTRAINT request_key_of_a_type FOREIGN KEY (type) REFERENCES ledger.request_type
+);
+
+INSERT INTO ledger.request_type (type, schema_version) VALUES
+    ('DatabaseRegistered', 1),
+    ('DatabaseRelabelled', 1),
+    ('DatabaseRepointed', 1),
+    ('DatabaseSuspended', 1),
+    ('DatabaseReinstated', 1),
+    ('DatabaseRetired', 1),
+    ('BundleRegistered', 1),
+    ('ChangeAccepted', 1),
+    ('FileGone', 1),
+    ('RolloutPlanned', 1),
+    ('WavePlanned', 1),
+    ('RolloutStarted', 1),
+    ('RolloutPaused', 1),
+    ('RolloutResumed', 1),
+    ('RetryRequested', 1),
+    ('RollbackStarted', 1),
+    ('RolloutAborted', 1),
+    ('OutcomeResolved', 1),
+    ('CheckRequested', 1);
+
+INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
+    ('DatabaseRegistered', 'database', '{string}', true),
+    ('DatabaseRegistered', 'pool', '{string}', true),
+    ('DatabaseRegistered', 'connection', '{object}', true),
+    ('DatabaseRegistered', 'labels', '{object}', false),
+    ('DatabaseRelabelled', 'database', '{string}', true),
+    ('DatabaseRelabelled', 'labels', '{object}', true),
+    ('DatabaseRepointed', 'database', '{string}', true),
+    ('DatabaseRepointed', 'pool', '{string}', true),
+    ('DatabaseRepointed', 'connection', '{object}', true),
+    ('DatabaseSuspended', 'database', '{string}', true),
+    ('DatabaseReinstated', 'database', '{string}', true),
+    ('DatabaseRetired', 'database', '{string}', true),
+    ('BundleRegistered', 'bundle', '{string}', true),
+    ('BundleRegistered', 'migrations', '{array}', true),
+    ('BundleRegistered', 'source', '{string}', true),
+    ('BundleRegistered', 'git_commit', '{"null",string}', false),
+    ('BundleRegistered', 'git_dirty', '{boolean,"null"}', false),
+    ('ChangeAccepted', 'version', '{string}', true),
+    ('ChangeAccepted', 'known', '{string}', true),
+    ('ChangeAccepted', 'given', '{string}', true),
+    ('FileGone', 'version', '{string}', true),
+    ('RolloutPlanned', 'rollout', '{string}', true),
+    ('RolloutPlanned', 'mode', '{string}', true),
+    ('RolloutPlanned', 'bundle', '{string}', true),
+    ('RolloutPlanned', 'steps', '{array}', true),
+    ('RolloutPlanned', 'selection', '{string}', true),
+    ('RolloutPlanned', 'fleet_position', '{number}', true),
+    ('RolloutPlanned', 'databases', '{number}', true),
+    ('RolloutPlanned', 'waves', '{number}', true),
+    ('RolloutPlanned', 'wave_spec', '{string}', true),
+    ('RolloutPlanned', 'in_flight', '{number}', true),
+    ('RolloutPlanned', 'budget', '{object}', true),
+    ('RolloutPlanned', 'when_spent', '{string}', true),
+    ('RolloutPlanned', 'limits', '{object}', true),
+    ('RolloutPlanned', 'expiry_s', '{number}', true),
+    ('RolloutPlanned', 'deadline_s', '{number}', true),
+    ('RolloutPlanned', 'adoption', '{"null",object}', false),
+    ('RolloutPlanned', 'out_of_order', '{boolean}', false),
+    ('RolloutPlanned', 'variables', '{array}', false),
+    ('WavePlanned', 'rollout', '{string}', true),
+    ('WavePlanned', 'wave', '{number}', true),
+    ('WavePlanned', 'chunk', '{number}', true),
+    ('WavePlanned', 'databases', '{array}', true),
+    ('WavePlanned', 'values', '{array}', false),
+    ('RolloutStarted', 'rollout', '{string}', true),
+    ('RolloutPaused', 'rollout', '{string}', true),
+    ('RolloutResumed', 'rollout', '{string}', true),
+    ('RetryRequested', 'rollout', '{string}', true),
+    ('RetryRequested', 'databases', '{array}', true),
+    ('RollbackStarted', 'rollout', '{string}', true),
+    ('RollbackStarted', 'why', '{string}', true),
+    ('RolloutAborted', 'rollout', '{string}', true),
+    ('RolloutAborted', 'cancel', '{boolean}', true),
+    ('OutcomeResolved', 'rollout', '{string}', true),
+    ('OutcomeResolved', 'database', '{string}', true),
+    ('OutcomeResolved', 'version', '{string}', true),
+    ('OutcomeResolved', 'applied', '{boolean}', true),
+    ('CheckRequested', 'check', '{string}', true),
+    ('CheckRequested', 'purpose', '{string}', true),
+    ('CheckRequested', 'databases', '{array}', true),
+    ('CheckRequested', 'adoption', '{"null",object}', false);
+
+-- Who joined the fleet, found by the database's id.
+CREATE INDEX log_registrations ON ledger.log (ledger.database_in(body))
+WHERE type = 'DatabaseRegistered';
+
+-- Whether this is a service, which may append, or a person who asks. The functions here run as the
+-- schema's owner, who counts as service.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.is_service() RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT pg_has_role(session_user, 'ledger_service', 'MEMBER') OR session_user = current_user
+$$;
+-- +migrate StatementEnd
+
+-- What is wrong with where a database is said to be; NULL if nothing is.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.why_no_connection(p_connection jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE
+        WHEN p_connection IS NULL THEN NULL
+        WHEN EXISTS (
+            SELECT FROM unnest(ARRAY['host', 'dbname', 'user']) AS needed
+            WHERE jsonb_typeof(p_connection -> needed) IS DISTINCT FROM 'string'
+               OR p_connection ->> needed !~ '^[^[:cntrl:]]+$'
+               OR length(p_connection ->> needed) > 1000)
+            THEN 'host, dbname and user must be texts of one line'
+        WHEN coalesce(p_connection ->> 'port', '5432') !~ '^[0-9]{1,5}$'
+            THEN 'the port must be a number'
+        WHEN p_connection ->> 'password' !~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^[:cntrl:]]+)$'
+            THEN 'a password must be a reference, env:NAME or file:PATH, and never the secret'
+        WHEN EXISTS (
+            SELECT FROM jsonb_each(p_connection) AS part
+            WHERE part.key NOT IN ('host', 'port', 'dbname', 'user', 'password', 'sslmode',
+                    'schema_name', 'role')
+               OR jsonb_typeof(part.value) NOT IN ('string', 'number', 'null')
+               OR part.key <> 'port' AND jsonb_typeof(part.value) = 'number')
+            THEN 'a connection has other parts than ours have'
+    END
+$$;
+-- +migrate StatementEnd
+
+-- What is wrong with the circumstances of a request; NULL if nothing is.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.why_no_metadata(p_metadata jsonb) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(p_metadata) <> 'object' THEN 'its metadata are no JSON object'
+        WHEN EXISTS (
+            SELECT FROM jsonb_each(p_metadata) AS said
+            WHERE jsonb_typeof(said.value) <> ALL (
+                CASE said.key
+                    WHEN 'recovered' THEN '{boolean,"null"}'::text[]
+                    WHEN 'insecure' THEN '{array,"null"}'
+                    ELSE '{string,"null"}'
+                END))
+            THEN 'its metadata have another form than ours'
+        WHEN p_metadata ->> 'occurred_at' !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$'
+            THEN 'its metadata name no moment'
+        WHEN jsonb_array_length(CASE jsonb_typeof(p_metadata -> 'insecure')
+                WHEN 'array' THEN p_metadata -> 'insecure' ELSE '[]' END) > 0
+            THEN 'only agents say what is insecure'
+    END
+$$;
+-- +migrate StatementEnd
+
+-- What is wrong with the form of a request; NULL if nothing is. Everything a number can do to a
+-- reader's memory is bounded; a fleet has fewer than a million databases.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.why_no_form(p_type text, p_schema_version integer, p_body jsonb)
+RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN jsonb_typeof(p_body) <> 'object' THEN 'its body is no JSON object'
+        WHEN p_schema_version IS DISTINCT FROM known.schema_version
+            THEN format('its version must be %s', known.schema_version)
+        WHEN EXISTS (
+            SELECT FROM ledger.request_key AS needed
+            WHERE needed.type = p_type AND needed.required AND NOT p_body ? needed.key)
+            THEN 'a part is missing'
+        WHEN EXISTS (
+            SELECT FROM jsonb_each(p_body) AS part
+            LEFT JOIN ledger.request_key AS one ON one.type = p_type AND one.key = part.key
+            WHERE one.key IS NULL OR jsonb_typeof(part.value) <> ALL (one.kinds))
+            THEN 'it has a part that is not known, or of another kind'
+        WHEN jsonb_path_exists(p_body, 'strict $.**{12}') THEN 'it is too deep'
+        WHEN EXISTS (
+            SELECT FROM jsonb_each(p_body) AS part
+            WHERE jsonb_typeof(part.value) = 'number' AND part.key <> 'fleet_position'
+              AND (part.value)::numeric NOT BETWEEN 0 AND 1000000000)
+            THEN 'a number in it is too large'
+        WHEN (p_body ->> 'wave')::numeric > 100000 OR (p_body ->> 'waves')::numeric > 100000
+            THEN 'it has too many waves'
+        WHEN p_body ->> 'database' !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$'
+            OR p_body ->> 'rollout' !~ '^[A-Za-z0-9._-]{1,100}$'
+            OR p_body ->> 'check' !~ '^[A-Za-z0-9._-]{1,100}$'
+            OR p_body ->> 'pool' !~ '^[a-z0-9][a-z0-9_-]{0,62}$'
+            THEN 'a name in it is none'
+        WHEN (SELECT count(*) FROM jsonb_object_keys(
+                CASE jsonb_typeof(p_body -> 'labels') WHEN 'object' THEN p_body -> 'labels'
+                    ELSE '{}' END)) > 100
+            THEN 'a database has at most 100 labels'
+        WHEN EXISTS (
+            SELECT FROM jsonb_each(
+                CASE jsonb_typeof(p_body -> 'labels') WHEN 'object' THEN p_body -> 'labels'
+                    ELSE '{}' END) AS label
+            WHERE jsonb_typeof(label.value) <> 'string'
+               OR label.key !~ '^[A-Za-z][A-Za-z0-9._/-]{0,62}$'
+               OR label.value #>> '{}' !~ '^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}$')
+            THEN 'a label in it is none'
+        ELSE ledger.why_no_connection(p_body -> 'connection')
+    END
+    FROM ledger.request_type AS known WHERE known.type = p_type
+$$;
+-- +migrate StatementEnd
+
+-- What is wrong with saying this here and now; NULL if nothing is. The caller holds the lock on the
+-- head row, so nobody else says anything meanwhile. `p_number` is the event's place in its batch.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.why_no_subject(
+    p_stream text, p_expected_version bigint, p_number integer, p_first text, p_type text,
+    p_id uuid, p_body bytea, p_said jsonb
+)
+RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_database constant bytea := ledger.database_in(p_body);
+    v_stream constant text := CASE
+        WHEN p_type LIKE 'Database%' THEN 'fleet'
+        WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone') THEN 'bundles'
+        WHEN p_type = 'CheckRequested' THEN 'check-' || (p_said ->> 'check')
+        ELSE 'rollout-' || (p_said ->> 'rollout')
+    END;
+BEGIN
+    IF p_stream IS DISTINCT FROM v_stream THEN
+        RETURN format('it belongs into the stream %s', v_stream);
+    END IF;
+    IF p_said ? 'database'
+        AND v_database IS DISTINCT FROM convert_to(p_said ->> 'database', 'UTF8')
+    THEN
+        RETURN 'its database is not written as we write it';
+    END IF;
+    -- The same call again, because its answer was lost, is let through to its first answer.
+    IF EXISTS (SELECT FROM ledger.log WHERE event_id = p_id) THEN
+        RETURN NULL;
+    END IF;
+    IF p_stream = 'fleet' THEN
+        IF p_expected_version IS NULL THEN
+            RETURN 'a request about the fleet says which fleet it knew';
+        END IF;
+        IF p_type = 'DatabaseRegistered' AND EXISTS (
+            SELECT FROM ledger.log
+            WHERE type = 'DatabaseRegistered' AND ledger.database_in(body) = v_database)
+        THEN
+            RETURN 'this database is registered already';
+        END IF;
+        IF p_type <> 'DatabaseRegistered' AND NOT EXISTS (
+            SELECT FROM ledger.log
+            WHERE type = 'DatabaseRegistered' AND ledger.database_in(body) = v_database)
+        THEN
+            RETURN 'this database is not registered';
+        END IF;
+    ELSIF p_type IN ('RolloutPlanned', 'CheckRequested') THEN
+        IF p_number > 1 OR p_expected_version IS DISTINCT FROM 0 THEN
+            RETURN 'it begins a stream of its own';
+        END IF;
+    ELSIF p_stream LIKE 'rollout-%' AND p_first IS DISTINCT FROM 'RolloutPlanned'
+        AND NOT EXISTS (
+            SELECT FROM ledger.log
+            WHERE stream = p_stream AND stream_version = 1 AND type = 'RolloutPlanned')
+    THEN
+        RETURN 'there is no such rollout';
+    END IF;
+    RETURN NULL;
+END
+$$;
+-- +migrate StatementEnd
+
+-- Refuses a request that no reader could read, or that speaks of what is not there. Limits in bytes:
+-- a body of 16 MiB (a bundle of many thousand migrations), of 256 KiB about one database, metadata
+-- of 64 KiB.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.check_request(
+    p_stream text, p_expected_version bigint, p_number integer, p_first text, p_type text,
+    p_id uuid, p_schema_version integer, p_body bytea, p_metadata bytea
+)
+RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_said jsonb;
+    v_metadata jsonb;
+    v_why text;
+BEGIN
+    IF octet_length(p_body) > 16777216
+        OR p_type LIKE 'Database%' AND octet_length(p_body) > 262144
+        OR octet_length(p_metadata) > 65536
+    THEN
+        v_why := 'it is too long';
+    ELSE
+        BEGIN
+            v_said := convert_from(p_body, 'UTF8')::jsonb;
+            v_metadata := convert_from(p_metadata, 'UTF8')::jsonb;
+        EXCEPTION WHEN OTHERS THEN
+            v_why := 'it is no JSON that can be kept: ' || SQLERRM;
+        END;
+    END IF;
+    IF v_why IS NULL AND (v_said IS NULL OR v_metadata IS NULL OR p_id IS NULL) THEN
+        v_why := 'it says nothing';
+    END IF;
+    v_why := coalesce(
+        v_why,
+        ledger.why_no_form(p_type, p_schema_version, v_said),
+        ledger.why_no_metadata(v_metadata),
+        ledger.why_no_subject(
+            p_stream, p_expected_version, p_number, p_first, p_type, p_id, p_body, v_said));
+    IF v_why IS NOT NULL THEN
+        RAISE EXCEPTION '% cannot be recorded: %', p_type, v_why
+            USING ERRCODE = 'LG010', DETAIL = json_build_object('type', p_type, 'why', v_why);
+    END IF;
+END
+$$;
+-- +migrate StatementEnd
+
+-- Records what a person asks for: `ledger.append`, or with p_known `ledger.append_on_premise`, after
+-- a look at every event. Whoever may append may call it too, and is not looked at.
+--
+-- Errors: those of the two, and LG010 for what no reader could read or what speaks of nothing.
+-- +migrate StatementBegin
+CREATE FUNCTION ledger.request(
+    p_known bigint, p_turns text[], p_failures bigint, p_databases text[],
+    p_stream text, p_expected_version bigint, p_ids uuid[], p_types text[],
+    p_schema_versions integer[], p_bodies bytea[], p_metadatas bytea[], p_skip_known boolean
+)
+RETURNS bigint[] LANGUAGE plpgsql VOLATILE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    IF NOT ledger.is_service() THEN
+        PERFORM ledger.check_permission(type) FROM unnest(p_types) AS type;
+        PERFORM FROM ledger.head FOR UPDATE;
+        FOR i IN 1..coalesce(cardinality(p_ids), 0) LOOP
+            PERFORM ledger.check_request(
+                p_stream, p_expected_version, i, p_types[1], p_types[i], p_ids[i],
+                p_schema_versions[i], p_bodies[i], p_metadatas[i]);
+        END LOOP;
+    END IF;
+    IF p_known IS NULL THEN
+        RETURN ledger.append(
+            p_stream, p_expected_version, p_ids, p_types, p_schema_versions, p_bodies,
+            p_metadatas, p_skip_known, NULL, NULL, NULL);
+    END IF;
+    RETURN ledger.append_on_premise(
+        p_known, p_turns, p_failures, p_databases, p_stream, p_expected_version, p_ids, p_types,
+        p_schema_versions, p_bodies, p_metadatas, NULL);
+END
+$$;
+-- +migrate StatementEnd
+
+REVOKE ALL ON FUNCTION ledger.is_service, ledger.why_no_connection, ledger.why_no_metadata,
+    ledger.why_no_form, ledger.why_no_subject, ledger.check_request, ledger.request
+    FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION
+    ledger.append(text, bigint, uuid[], text[], integer[], bytea[], bytea[], boolean, bigint, text,
+        bigint),
+    ledger.append(text, bigint, uuid, text, integer, bytea, bytea, bigint),
+    ledger.append_on_premise
+    FROM ledger_operator;
+GRANT EXECUTE ON FUNCTION ledger.request TO ledger_operator, ledger_service;
+GRANT SELECT ON ledger.request_type, ledger.request_key
+    TO ledger_viewer, ledger_operator, ledger_service;
+
+-- +migrate Verify
+SELECT NOT has_function_privilege('ledger_operator', oid, 'EXECUTE')
+FROM pg_proc WHERE pronamespace = 'ledger'::regnamespace AND proname LIKE 'append%';

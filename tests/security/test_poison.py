@@ -1,0 +1,232 @@
+"""What would stop every reader of the log: refused at the door, and borne where it stands."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from ledger.contracts.events import EVENTS, REQUESTED_BY_OPERATORS
+from ledger.contracts.registry import Connection
+from ledger.errors import RequestUnfit
+from ledger.service.request_context import RequestContext
+from ledger.store.log.log import EventLog, NewEvent
+from tests.integration.leader.conftest import house, house_template
+from tests.integration.service.conftest import LogIn, log_in
+from tests.support.house import House
+
+__all__ = ["house", "house_template", "log_in"]
+
+CONNECTION = {"host": "db.internal", "port": 5432, "dbname": "evil", "user": "app"}
+REGISTERED = {"database": "evil", "pool": "main", "connection": CONNECTION, "labels": {}}
+PLANNED: dict[str, Any] = {
+    "rollout": "r",
+    "mode": "up",
+    "bundle": "0" * 64,
+    "steps": [],
+    "selection": "",
+    "fleet_position": 1,
+    "databases": 1,
+    "waves": 1,
+    "wave_spec": "rest",
+    "in_flight": 1,
+    "budget": {},
+    "when_spent": "halt",
+    "limits": {},
+    "expiry_s": 1.0,
+    "deadline_s": 2.0,
+}
+
+
+@dataclass(frozen=True)
+class Poison:
+    """An event as somebody writes it who calls the functions of the log by hand."""
+
+    type: str
+    body: bytes
+    stream: str = "fleet"
+    version: int = 1
+    metadata: bytes = b"{}"
+    expected: int | None = 3
+    """Of the fleet's stream, which has three registrations."""
+
+    def event(self) -> NewEvent:
+        return NewEvent(uuid4(), self.type, self.version, self.body, self.metadata)
+
+
+def said(**changes: object) -> bytes:
+    """A registration, but for these changes."""
+    return written(REGISTERED | changes)
+
+
+def written(body: object) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def placed(**changes: object) -> bytes:
+    """A registration at another place."""
+    return said(connection=CONNECTION | changes)
+
+
+REGISTRATION = "DatabaseRegistered"
+POISONS = {
+    "garbage": Poison("DatabaseRelabelled", b"garbage"),
+    "no UTF-8": Poison("DatabaseRelabelled", b'{"database":"acme\xff","labels":{}}'),
+    "a NUL": Poison("DatabaseSuspended", b'{"database":"acme\\u0000"}'),
+    "a NUL deeper": Poison(REGISTRATION, said(labels={"a": "b\0"})),
+    "a list": Poison("DatabaseSuspended", b'["acme"]'),
+    "nothing": Poison("DatabaseSuspended", b""),
+    "null": Poison("DatabaseSuspended", b"null"),
+    "a newer version": Poison("DatabaseSuspended", b'{"database":"acme"}', version=99),
+    "version zero": Poison("DatabaseSuspended", b'{"database":"acme"}', version=0),
+    "garbage in the metadata": Poison(
+        "DatabaseSuspended", b'{"database":"acme"}', metadata=b"garbage"
+    ),
+    "another form of metadata": Poison(
+        "DatabaseSuspended", b'{"database":"acme"}', metadata=b'{"reason":7}'
+    ),
+    "a moment that is none": Poison(
+        "DatabaseSuspended", b'{"database":"acme"}', metadata=b'{"occurred_at":"never"}'
+    ),
+    "a database that never joined": Poison("DatabaseSuspended", b'{"database":"nosuchdb"}'),
+    "a second registration": Poison(REGISTRATION, said(database="acme")),
+    "a second registration in other letters": Poison(
+        REGISTRATION, said(database="acme").replace(b'"acme"', b'"\\u0061cme"')
+    ),
+    "a second registration behind another name": Poison(
+        REGISTRATION, b'{"pool":"main","database" : "acme",' + said(database="x")[17:]
+    ),
+    "a literal password": Poison(REGISTRATION, placed(password="hunter2")),
+    "a literal password elsewhere": Poison(
+        "DatabaseRepointed",
+        written({"database": "acme", "pool": "main", "connection": CONNECTION | {"password": "x"}}),
+    ),
+    "a password under another name": Poison(REGISTRATION, placed(passwd="hunter2")),
+    "an id with control characters": Poison(REGISTRATION, said(database="a\x1b[2J")),
+    "an id with a line end": Poison(REGISTRATION, said(database="acme2\n")),
+    "a host with control characters": Poison(REGISTRATION, placed(host="h\x1b[2J")),
+    "no host": Poison(REGISTRATION, said(connection={"dbname": "a", "user": "b"})),
+    "a part missing": Poison("DatabaseRelabelled", b'{"database":"acme"}'),
+    "a part too many": Poison("DatabaseSuspended", b'{"database":"acme","deep":{}}'),
+    "another kind of part": Poison(REGISTRATION, said(labels=[])),
+    "a label that is none": Poison(REGISTRATION, said(labels={"a": 7})),
+    "too many labels": Poison(REGISTRATION, said(labels={f"l{n}": "x" for n in range(101)})),
+    "too long": Poison("DatabaseSuspended", written({"database": "a" * 300_000})),
+    "too deep": Poison(
+        "BundleRegistered",
+        b'{"bundle":"b","source":"","migrations":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        stream="bundles",
+    ),
+    "another stream": Poison("DatabaseSuspended", b'{"database":"acme"}', stream="bundles"),
+    "a rollback of no rollout": Poison(
+        "RollbackStarted", b'{"rollout":"r","why":""}', stream="rollout-r", expected=None
+    ),
+    "a rollback without a reason": Poison(
+        "RollbackStarted", b'{"rollout":"r"}', stream="rollout-r", expected=None
+    ),
+    "a rollout of a thousand million waves": Poison(
+        "RolloutPlanned", written(PLANNED | {"waves": 10**9}), stream="rollout-r", expected=0
+    ),
+    "a plan in the middle of a stream": Poison(
+        "RolloutPlanned", written(PLANNED), stream="rollout-r", expected=None
+    ),
+    "a bundle without its migrations": Poison(
+        "BundleRegistered", b'{"bundle":"b","source":""}', stream="bundles"
+    ),
+}
+
+
+async def usable(house: House) -> None:
+    """Everything that a person does goes on."""
+    await house.ledger.fleet.add(
+        "later", "main", Connection(host="h", dbname="later", user="u"), {}, RequestContext()
+    )
+    rollout = await house.start(select="id=bolt")
+    async with house.leading(), house.actor() as actor:
+        await actor.applies(await actor.ordered("bolt"))
+        await house.becomes(rollout, "completed")
+    assert not (await house.ledger.audit.replay()).differences
+    assert (await house.ledger.rollouts.status(rollout)).status == "completed"
+    assert await house.ledger.history.about(rollout)
+
+
+@pytest.mark.parametrize("poison", POISONS.values(), ids=POISONS)
+async def test_the_database_refuses_what_readers_cannot_read(
+    house: House, log_in: LogIn, poison: Poison
+) -> None:
+    before = await house.position()
+    async with log_in("ledger_operator") as theirs:
+        log = EventLog(theirs.stores.pool)
+        with pytest.raises(RequestUnfit) as refused:
+            await log.append(poison.stream, [poison.event()], expected_version=poison.expected)
+        assert refused.value.event_type == poison.type
+        for function in ("append", "append_on_premise"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await raw(theirs, function, poison)
+    assert await house.position() == before
+
+
+async def raw(house: House, function: str, poison: Poison) -> None:
+    """Call the log's own function, as somebody does who knows it."""
+    premise = "" if function == "append" else "1, '{}', NULL, '{}', "
+    rest = "false, NULL, NULL, NULL" if function == "append" else "NULL"
+    one = poison.event()
+    await house.stores.pool.execute(
+        f"SELECT ledger.{function}({premise}$1, NULL, ARRAY[$2::uuid], ARRAY[$3::text], "
+        f"ARRAY[$4::integer], ARRAY[$5::bytea], ARRAY[$6::bytea], {rest})",
+        poison.stream,
+        *(one.event_id, one.type, one.schema_version, one.body, one.metadata),
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "garbage",
+        "a NUL",
+        "a newer version",
+        "garbage in the metadata",
+        "a database that never joined",
+        "too deep",
+        "a rollback of no rollout",
+        "a bundle without its migrations",
+    ],
+)
+async def test_what_stands_in_the_log_all_the_same_stops_nobody(house: House, name: str) -> None:
+    poison = POISONS[name]
+    await house.stores.log.append(poison.stream, [poison.event()])
+    await usable(house)
+
+
+async def test_people_can_still_ask_for_everything(house: House, log_in: LogIn) -> None:
+    async with log_in("ledger_operator") as theirs, house.leading(), house.actor() as actor:
+        fleet, asked = theirs.ledger.fleet, RequestContext("because")
+        where = Connection(host="h", dbname="d", user="u", password="env:TENANT")
+        await fleet.add("delta", "main", where, {"tier": "gold"}, asked)
+        await fleet.suspend("delta", asked)
+        await fleet.reinstate("delta", asked)
+        await fleet.repoint("delta", None, {"host": "elsewhere"}, asked)
+        await fleet.check("id=acme", asked)
+        await fleet.retire("delta", asked)
+        rollout = await theirs.start(select="id=acme")
+        await theirs.ledger.rollouts.pause(rollout, asked)
+        await theirs.ledger.rollouts.resume(rollout, asked)
+        await actor.applies(await actor.ordered("acme"))
+        await house.becomes(rollout, "completed")
+
+
+async def test_the_lists_of_the_database_are_those_of_the_contracts(house: House) -> None:
+    types = await house.stores.pool.fetch("SELECT type, schema_version FROM ledger.request_type")
+    assert {row["type"]: row["schema_version"] for row in types} == {
+        name: EVENTS[name].SCHEMA_VERSION for name in REQUESTED_BY_OPERATORS
+    }
+    keys = await house.stores.pool.fetch("SELECT type, key, required FROM ledger.request_key")
+    assert {(row["type"], row["key"], row["required"]) for row in keys} == {
+        (name, key, field.is_required())
+        for name in REQUESTED_BY_OPERATORS
+        for key, field in EVENTS[name].model_fields.items()
+    }
