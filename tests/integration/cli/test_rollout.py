@@ -234,7 +234,11 @@ async def test_a_check_tells_a_user_who_is_superuser(
         *("fleet", "add", "root", "--password", "env:ROOT", "--sslmode", "disable"),
         *("--url", f"postgresql://{parts.username}@{parts.hostname}:{parts.port}{parts.path}"),
     )
-    allowed = {"ROOT": unquote(parts.password or ""), "LEDGER_AGENT_INSECURE_POSTGRES": "true"}
+    allowed = {
+        "ROOT": unquote(parts.password or ""),
+        "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+        "LEDGER_AGENT_SECRETS": "env:ROOT -> loopback",
+    }
     check = await ledger("fleet", "check", "-o", "json", **allowed)
     assert [one["rights"] for one in check.items] == ["superuser"]
 
