@@ -30,7 +30,7 @@ from ledger.domain.fleet import FLEET, evolve_record
 from ledger.domain.rollout import BrokenStream, RolloutState, begin, take
 from ledger.domain.states import ENDED, DatabaseState
 from ledger.store.views.rows import AppliedRow, FleetRow, LookRow, OrderRow
-from ledger.store.views.versions import SPEAKING, Word, replaces
+from ledger.store.views.versions import SPEAKING, Claim, replaces
 
 REPORTS_SUFFIX = "/reports"
 ROLLOUT_PREFIX = "rollout-"
@@ -226,7 +226,7 @@ class Projection:
                 asked_at = recorded.recorded_at
             self.looks.rows[key] = LookRow(known.purpose, asked_at, looks[event.database])
 
-    def _hold(self, database: str, word: Word, rollout: str | None, recorded: Recorded) -> None:
+    def _hold(self, database: str, word: Claim, rollout: str | None, recorded: Recorded) -> None:
         """Write what is said of a migration, unless a later command has spoken."""
         order = self.orders.rows.get(word.command) if word.command is not None else None
         position = order.ordered_position if order else 0

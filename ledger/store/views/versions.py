@@ -19,7 +19,7 @@ JOURNAL_STATES = {"applied": "applied", "rolled_back": "rolled_back", "failed": 
 """A journal's states in the words of `applied`; any other one is something half-done."""
 
 
-class VersionWord(NamedTuple):
+class Claim(NamedTuple):
     """One migration's state as an event says it; with `mild`, only where another state is known.
 
     `rollout` is that of the event's stream if it says none and the change was not `outside`.
@@ -35,7 +35,7 @@ class VersionWord(NamedTuple):
     rollout: str | None = None
 
 
-def replaces(word: VersionWord, ordered_position: int, known: AppliedRow | None) -> bool:
+def replaces(word: Claim, ordered_position: int, known: AppliedRow | None) -> bool:
     """Whether `word`, whose command was ordered there, is the latest."""
     if known is None:
         return True
@@ -44,66 +44,57 @@ def replaces(word: VersionWord, ordered_position: int, known: AppliedRow | None)
     return not word.mild or word.state != known.state
 
 
-def _applied(event: r.MigrationApplied) -> Sequence[VersionWord]:
-    return (
-        VersionWord(event.version, "applied", event.command, event.checksum, event.duration_ms),
-    )
+def _applied(event: r.MigrationApplied) -> Sequence[Claim]:
+    return (Claim(event.version, "applied", event.command, event.checksum, event.duration_ms),)
 
 
-def _rolled_back(event: r.MigrationRolledBack) -> Sequence[VersionWord]:
-    return (
-        VersionWord(event.version, "rolled_back", event.command, event.checksum, event.duration_ms),
-    )
+def _rolled_back(event: r.MigrationRolledBack) -> Sequence[Claim]:
+    return (Claim(event.version, "rolled_back", event.command, event.checksum, event.duration_ms),)
 
 
-def _adopted(event: r.HistoryAdopted) -> Sequence[VersionWord]:
+def _adopted(event: r.HistoryAdopted) -> Sequence[Claim]:
     """What another tool had applied is in force; what was let go of is not."""
     return (
-        *(
-            VersionWord(o.version, "applied", event.command, o.checksum or None)
-            for o in event.taken
-        ),
-        *(VersionWord(version, "not_applied", event.command) for version in event.released),
+        *(Claim(o.version, "applied", event.command, o.checksum or None) for o in event.taken),
+        *(Claim(version, "not_applied", event.command) for version in event.released),
     )
 
 
-def _skipped(event: r.MigrationSkipped) -> Sequence[VersionWord]:
+def _skipped(event: r.MigrationSkipped) -> Sequence[Claim]:
     """Applied by something else: what is known of it stays. Not there to be undone: nothing new."""
     if event.direction != Mode.UP.value:
         return ()
-    word = VersionWord(
-        event.version, "applied", event.command, event.checksum, outside=True, mild=True
-    )
+    word = Claim(event.version, "applied", event.command, event.checksum, outside=True, mild=True)
     return (word,)
 
 
-def _failed(event: r.MigrationFailed) -> Sequence[VersionWord]:
+def _failed(event: r.MigrationFailed) -> Sequence[Claim]:
     """A migration failed on its way up or down."""
     state = "failed" if event.direction == Mode.UP.value else "rollback_failed"
     if event.failure.kind is FailureClass.IN_DOUBT:
         state = "unknown"
-    return (VersionWord(event.version, state, event.command, event.checksum),)
+    return (Claim(event.version, state, event.command, event.checksum),)
 
 
-def _outside(event: r.OutsideChangeFound) -> Sequence[VersionWord]:
+def _outside(event: r.OutsideChangeFound) -> Sequence[Claim]:
     """Somebody changed the database by hand."""
     state = "applied" if event.direction == Mode.UP.value else "rolled_back"
-    return (VersionWord(event.version, state, event.command, event.checksum, outside=True),)
+    return (Claim(event.version, state, event.command, event.checksum, outside=True),)
 
 
-def _resolved(event: e.OutcomeResolved) -> Sequence[VersionWord]:
+def _resolved(event: e.OutcomeResolved) -> Sequence[Claim]:
     """A person's word; only what is ordered later replaces it."""
-    return (VersionWord(event.version, "applied" if event.applied else "not_applied", None),)
+    return (Claim(event.version, "applied" if event.applied else "not_applied", None),)
 
 
-def _regressed(event: e.MigrationRegressed) -> Sequence[VersionWord]:
-    return (VersionWord(event.version, "regressed", event.command),)
+def _regressed(event: e.MigrationRegressed) -> Sequence[Claim]:
+    return (Claim(event.version, "regressed", event.command),)
 
 
-def _inspected(event: r.DatabaseInspected) -> Sequence[VersionWord]:
+def _inspected(event: r.DatabaseInspected) -> Sequence[Claim]:
     """A journal's words: they count where the ledger holds another state."""
     return [
-        VersionWord(
+        Claim(
             entry.version,
             JOURNAL_STATES.get(entry.state, "unknown"),
             entry.command,
@@ -116,7 +107,7 @@ def _inspected(event: r.DatabaseInspected) -> Sequence[VersionWord]:
     ]
 
 
-SPEAKING: dict[type[r.Event], Callable[[Any], Sequence[VersionWord]]] = {
+SPEAKING: dict[type[r.Event], Callable[[Any], Sequence[Claim]]] = {
     r.MigrationApplied: _applied,
     r.MigrationRolledBack: _rolled_back,
     r.HistoryAdopted: _adopted,
