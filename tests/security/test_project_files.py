@@ -24,6 +24,7 @@ VALUES: dict[str, object] = {
     "agent.ssl_cert": "/srv/attacker.pem",
     "agent.ssl_key": "/srv/attacker.pem",
     "agent.name": "impostor",
+    "agent.ledger": "00000000-0000-0000-0000-000000000001",
     "agent.concurrency": 1,
     "agent.per_host": 1,
     "agent.grace_s": 1.0,

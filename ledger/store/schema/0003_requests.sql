@@ -85,6 +85,7 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('RolloutPlanned', 'adoption', '{"null",object}', false),
     ('RolloutPlanned', 'out_of_order', '{boolean}', false),
     ('RolloutPlanned', 'variables', '{array}', false),
+    ('RolloutPlanned', 'digest', '{"null",string}', false),
     ('WavePlanned', 'rollout', '{string}', true),
     ('WavePlanned', 'wave', '{number}', true),
     ('WavePlanned', 'chunk', '{number}', true),

@@ -138,8 +138,11 @@ async def test_a_premise_stands_beside_version_and_term(log: EventLog) -> None:
 async def test_a_premise_gives_no_leave_that_the_role_has_not(member_pool: MemberPool) -> None:
     _, operators = await member_pool("ledger_operator")
     _, viewers = await member_pool("ledger_viewer")
-    premise = Premise(1)
-    paused = NewEvent(uuid4(), PAUSED, 1, b"{}", b"{}")
+    _, services = await member_pool("ledger_service")
+    planned = NewEvent(uuid4(), "RolloutPlanned", 1, b"{}", b"{}")
+    first = await EventLog(services).append(STREAM, [planned], expected_version=0)
+    premise = Premise(first.last_position)
+    paused = NewEvent(uuid4(), PAUSED, 1, b'{"rollout":"1"}', b"{}")
     await EventLog(operators).append(STREAM, [paused], premise=premise)
     with pytest.raises(NotPermitted):
         await EventLog(operators).append(STREAM, some_events(1), premise=premise)
