@@ -10,6 +10,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from ledger.contracts.actor import Actor
 from ledger.contracts.events import EVENTS, REQUESTED_BY_OPERATORS
 from ledger.contracts.registry import Connection
 from ledger.errors import RequestUnfit
@@ -88,6 +89,15 @@ POISONS = {
     ),
     "another form of metadata": Poison(
         "DatabaseSuspended", b'{"database":"acme"}', metadata=b'{"reason":7}'
+    ),
+    "an actor without a name": Poison(
+        "DatabaseSuspended", b'{"database":"acme"}', metadata=b'{"actor":{"host":"h"}}'
+    ),
+    "an actor of another form": Poison(
+        "DatabaseSuspended", b'{"database":"acme"}', metadata=b'{"actor":{"name":{}}}'
+    ),
+    "an actor that is no object": Poison(
+        "DatabaseSuspended", b'{"database":"acme"}', metadata=b'{"actor":"ada"}'
     ),
     "a moment that is none": Poison(
         "DatabaseSuspended", b'{"database":"acme"}', metadata=b'{"occurred_at":"never"}'
@@ -204,7 +214,9 @@ async def test_what_stands_in_the_log_all_the_same_stops_nobody(house: House, na
 
 async def test_people_can_still_ask_for_everything(house: House, log_in: LogIn) -> None:
     async with log_in("ledger_operator") as theirs, house.leading(), house.actor() as actor:
-        fleet, asked = theirs.ledger.fleet, RequestContext("because")
+        fleet = theirs.ledger.fleet
+        told = Actor(name="ada", source="system", host="h", program="ledger 1", run="")
+        asked = RequestContext("because", "OPS-1", told)
         where = Connection(host="h", dbname="d", user="u", password="env:TENANT")
         await fleet.add("delta", "main", where, {"tier": "gold"}, asked)
         await fleet.suspend("delta", asked)

@@ -161,9 +161,15 @@ LANGUAGE sql STABLE AS $$
                 CASE said.key
                     WHEN 'recovered' THEN '{boolean,"null"}'::text[]
                     WHEN 'insecure' THEN '{array,"null"}'
+                    WHEN 'actor' THEN '{object,"null"}'
                     ELSE '{string,"null"}'
                 END))
             THEN 'its metadata have another form than ours'
+        WHEN jsonb_typeof(p_metadata -> 'actor') = 'object' AND (
+                NOT p_metadata -> 'actor' ? 'name' OR EXISTS (
+                    SELECT FROM jsonb_each(p_metadata -> 'actor') AS part
+                    WHERE jsonb_typeof(part.value) <> 'string'))
+            THEN 'its metadata say in another form than ours who asked'
         WHEN p_metadata ->> 'occurred_at' !~ '^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)$'
             THEN 'its metadata name no moment'
         WHEN jsonb_array_length(CASE jsonb_typeof(p_metadata -> 'insecure')

