@@ -63,22 +63,17 @@ async def built(folder: Path) -> Path:
 
 
 async def installed(wheel: Path, folder: Path) -> Path:
-    """The folder of programs of a fresh environment that holds the wheel and what it needs."""
+    """The folder of programs of a fresh environment with the wheel and what it needs, no more."""
     place = folder / "environment"
     env = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     await said(sys.executable, "-m", "venv", str(place), env=env, cwd=folder)
-    await said(
-        *(str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"),
-        *(
-            "--disable-pip-version-check",
-            "--no-compile",
-            "--constraint",
-            str(ROOT / "constraints.txt"),
-        ),
-        str(wheel),
-        env=env,
-        cwd=folder,
-    )
+    pip = (str(place / "bin" / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check")
+    program, _, _ = (ROOT / "constraints.txt").read_text().partition("\n# To build it\n")
+    listed = folder / "program.txt"
+    listed.write_text(program)
+    for what in (("--require-hashes", "--requirement", str(listed)), (str(wheel),)):
+        await said(*pip, "install", "--no-compile", "--no-deps", *what, env=env, cwd=folder)
+    await said(*pip, "check", env=env, cwd=folder)
     return place / "bin"
 
 
