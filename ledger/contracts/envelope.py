@@ -19,6 +19,7 @@ from ledger.contracts.actor import Actor
 from ledger.contracts.events import EVENTS
 from ledger.contracts.reports import Event, Report
 from ledger.contracts.upcasters import UPCASTERS, JsonBody, Upcasters, upcast
+from ledger.contracts.validation import message_of
 
 NAMESPACE = UUID("6f1c2b8e-53f5-5d0e-9a55-7d9f6c0f3b11")
 """Root of every derived id."""
@@ -215,4 +216,4 @@ def first_problem(error: ValidationError, whole: str = "the whole body") -> str:
     """Where a value does not have its form, and why; `whole` is what to call all of it."""
     problem = error.errors(include_input=False, include_url=False, include_context=False)[0]
     where = ".".join(str(part) for part in problem["loc"]) or whole
-    return f"{where}: {problem['msg']}"
+    return f"{where}: {message_of(problem)}"

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from ledger.contracts.events import DatabaseRegistered, Purpose
 from ledger.contracts.registry import Connection, TargetName
 from ledger.contracts.reports import Event
+from ledger.contracts.validation import message_of
 from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, Lookup, fold, request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
@@ -287,7 +288,7 @@ def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Co
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         raise InvalidDatabase(
-            database, ".".join(map(str, problem["loc"])), f"is wrong: {problem['msg']}"
+            database, ".".join(map(str, problem["loc"])), f"is wrong: {message_of(problem)}"
         ) from None
 
 

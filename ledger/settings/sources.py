@@ -23,6 +23,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 
+from ledger.contracts.validation import message_of
 from ledger.settings.address import masked
 from ledger.settings.errors import SettingsError
 from ledger.settings.model import OF_THE_PROJECT, LabelVariable, Settings
@@ -222,7 +223,7 @@ def _merged(
         name = ".".join(str(part) for part in problem["loc"] if isinstance(part, str))
         raise SettingsError(
             f"{_printable(name)} (from {origins.get(name, 'the settings')}) is wrong: "
-            f"{problem['msg']}; correct it there"
+            f"{message_of(problem)}; correct it there"
         ) from None
 
 

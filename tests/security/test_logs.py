@@ -16,7 +16,7 @@ CANARY = b"agent\x00agent\x00CANARYpw"
 LIBRARIES = [
     *("aiokafka", "aiokafka.conn", "aiokafka.client", "aiokafka.producer.sender"),
     *("asyncpg", "asyncpg.pool", "asyncio", "urllib3.connectionpool", "opentelemetry.sdk"),
-    *("some.library.of.tomorrow", "kafka", "requests"),
+    *("some.package.of.tomorrow", "kafka", "requests"),
 ]
 
 

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ledger.contracts.registry import Connection
+from ledger.contracts.validation import message_of
 from ledger.domain.check_results import SHARED_LOGIN
 from ledger.domain.refusals import LiteralPassword
 from ledger.errors import FleetFileError, WrongArgument
@@ -86,7 +87,7 @@ def read_fleet(file: Path, default_pool: str) -> list[FleetFileEntry]:
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in problem["loc"]) or "the whole file"
-        raise FleetFileError(f"{file}, at {where}: {problem['msg']}") from None
+        raise FleetFileError(f"{file}, at {where}: {message_of(problem)}") from None
     return [_entry(file, entry, content.pools, default_pool) for entry in content.databases]
 
 

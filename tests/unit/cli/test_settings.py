@@ -202,3 +202,13 @@ def test_a_variable_of_a_label_without_a_sample_is_refused() -> None:
     Path("ledger.toml").write_text('[variables]\nregion = {label = "region"}\n')
     with pytest.raises(SettingsError, match="variables"):
         load({})
+
+
+def test_what_a_rule_of_ours_refuses_is_told_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEDGER_AGENT_SECRETS", "nonsense")
+    with pytest.raises(SettingsError) as refused:
+        load({})
+    assert "'nonsense' is no rule" in str(refused.value)
+    assert "Value error" not in str(refused.value)
