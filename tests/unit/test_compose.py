@@ -26,6 +26,8 @@ DOCKERFILE = ROOT / "ops/docker/Dockerfile"
 
 MEMORY = "/tmp"  # noqa: S108 - where programs write, in a container of their own.
 
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+
 VARIABLE = re.compile(r"\$\{(?P<name>\w+):-(?P<otherwise>[^}]*)\}")
 
 
@@ -100,7 +102,15 @@ def test_only_the_broker_may_write_beside_its_programs(loaded: dict[str, Any]) -
     assert all(service["tmpfs"][0] == MEMORY for _, service in services)
 
 
-def test_every_image_from_elsewhere_can_be_pinned_by_its_digest() -> None:
+def test_every_image_from_elsewhere_is_named_by_its_digest(loaded: dict[str, Any]) -> None:
+    for service in loaded["services"].values():
+        bases = [service["image"], *service.get("build", {}).get("args", {}).values()]
+        assert all(DIGEST.search(base) for base in bases if base != "migration-ledger")
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    assert base == loaded["services"]["ledger"]["build"]["args"]["PYTHON_IMAGE"]
+
+
+def test_every_image_from_elsewhere_can_be_another() -> None:
     digest = "@sha256:" + "0" * 64
     pinned = given(POSTGRES_IMAGE=f"a{digest}", KAFKA_IMAGE=f"b{digest}", PYTHON_IMAGE=f"c{digest}")
     for service in pinned["services"].values():
@@ -136,10 +146,12 @@ def test_the_image_does_not_run_as_root_and_holds_only_what_the_list_names() -> 
 def test_it_has_two_postgresql_servers_a_broker_the_ledger_and_two_agents(
     loaded: dict[str, Any],
 ) -> None:
-    images = {name: service["image"] for name, service in loaded["services"].items()}
+    images = {
+        name: DIGEST.sub("", service["image"]) for name, service in loaded["services"].items()
+    }
     assert images == {
-        "database": "postgres:18",
-        "tenants": "postgres:18",
+        "database": "postgres:18.6",
+        "tenants": "postgres:18.6",
         "kafka": "apache/kafka:4.1.0",
         "schema": "migration-ledger",
         "fleet": "migration-ledger",
