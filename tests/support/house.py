@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from pydantic import SecretStr
 
@@ -50,8 +50,6 @@ from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verd
 
 PATIENCE_S = 15.0
 LOOK_EVERY_S = 0.02
-QUIET_S = 0.8
-"""Long enough for a follower, a conductor and a relay to say what they have to say."""
 POOL = "main"
 
 T = TypeVar("T")
@@ -119,6 +117,29 @@ class House:
             "asked": RequestContext("because"),
         }
         return PlanRequest(**asked | changes)  # type: ignore[arg-type]
+
+    async def unsent(self, actor: Actor, *, times: int = 1) -> list[Command]:
+        """What was due before now and had not come: absence without a sleep.
+
+        A change and a look are asked of a database of their own, and whoever leads decides and
+        sends in the order in which it was asked: when these have come, `times` times, everything
+        else that was to come has.
+        """
+        before = len(actor.heard)
+        own = f"sentinel-{uuid4().hex[:8]}"
+        await self.register(own)
+        await self.start(select=f"id={own}")
+        await self.ledger.fleet.check(f"id={own}", RequestContext())
+
+        async def came() -> list[Command] | None:
+            await actor.hear()
+            kinds = [type(one) for one in actor.heard if one.database == own]
+            there = min(kinds.count(ApplyCommand), kinds.count(InspectCommand)) >= times
+            return actor.heard if there else None
+
+        await found(came, f"{own} is ordered")
+        actor.heard = [one for one in actor.heard if one.database != own]
+        return actor.heard[before:]
 
     # --- what is in the log ---
 
@@ -229,13 +250,6 @@ class Actor:
             self.heard.append(decode_command(message))
         for message in await self.reader.poll(0.0, 10_000):
             self.texts.append(decode_chunk(message).sha256)
-
-    async def listen(self, seconds: float = QUIET_S) -> list[Command]:
-        """What comes in this time."""
-        before = len(self.heard)
-        await asyncio.sleep(seconds)
-        await self.hear()
-        return self.heard[before:]
 
     async def commands(self, number: int) -> list[Command]:
         """All commands so far, once there are so many."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from random import Random
 from uuid import UUID
@@ -44,7 +45,7 @@ from ledger.service.request_context import RequestContext
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import Appended, EventLog
 from migrations.model.attempt import Mode
-from tests.support.house import PATIENCE_S, QUIET_S, Actor, House, found, seen, started
+from tests.support.house import PATIENCE_S, Actor, House, found, seen, started
 from tests.support.orders import changed
 
 RAISE_TERM = "UPDATE ledger.head SET term = term + 1"
@@ -72,7 +73,7 @@ async def test_a_rollout_goes_wave_by_wave_and_ends(house: House) -> None:
     rollout = await house.start(waves="1,rest")
     async with house.leading(), house.actor() as actor:
         first = (await actor.commands(1))[0]
-        assert not await actor.listen()
+        assert not await house.unsent(actor)
         await complete(house, actor, rollout, first.database, "bolt", "crane")
     assert not (await house.ledger.audit.replay()).differences
 
@@ -95,8 +96,9 @@ async def test_a_conductor_that_an_operator_forestalls_decides_again(
     monkeypatch.setattr(EventLog, "append", late)
     async with house.leading() as leading, house.actor() as actor:
         await house.at_least(1, RolloutPaused)
-        assert not await actor.listen()
-        assert not await house.events(MigrationOrdered)
+        assert not await house.unsent(actor)
+        ordered = await house.events(MigrationOrdered)
+        assert f"rollout-{rollout}" not in {one.stream for one in ordered}
         assert not leading.task.done()
         await house.ledger.rollouts.resume(rollout, RequestContext("now"))
         await complete(house, actor, rollout, "acme", "bolt", "crane")
@@ -203,7 +205,7 @@ async def test_a_late_report_on_a_rollout_that_was_forgotten_changes_nothing_els
         )
         await actor.say(command.stream, late)
         await leading.leader.drain()
-        await actor.listen()
+        await house.unsent(actor)
 
         async def forgotten() -> bool | None:
             return rollout not in leading.leader._conductor._rollouts or None
@@ -276,10 +278,10 @@ async def test_what_a_restored_database_lost_is_recorded(house: House, how: str)
         command = await actor.ordered("acme")
         assert command.order.rollout == again
         assert [step.version for step in command.order.steps] == ["2"]
-    async with house.leading() as leading:
+    async with house.leading() as leading, house.actor() as actor:
         # The next leader loads the same check: what it says is in the log already.
         await leading.leader.drain()
-        await asyncio.sleep(QUIET_S)
+        await house.unsent(actor)
         assert len(await house.events(MigrationRegressed)) == 1
 
 
@@ -329,7 +331,7 @@ async def test_a_look_says_nothing_of_what_was_applied_after_it_was_ordered(hous
         rollout = await house.start(select="id=acme")
         await complete(house, actor, rollout, "acme")
         await actor.say(look.stream, seen(look))
-        await actor.listen()
+        await house.unsent(actor)
         assert not await house.events(MigrationRegressed)
 
 
@@ -350,26 +352,23 @@ async def test_of_two_operators_who_start_at_the_same_moment_one_is_refused(hous
 async def test_a_conductor_at_rest_asks_the_domain_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.start(select="id=acme")
+    resting = await house.start(select="id=acme")
     advance = Conductor._advance
-    turns = 0
+    turns: Counter[str] = Counter()
 
     async def counted(conductor: Conductor, rollout: str, follower: object) -> None:
-        nonlocal turns
-        turns += 1
+        turns[rollout] += 1
         await advance(conductor, rollout, follower)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Conductor, "_advance", counted)
     async with house.leading(), house.actor() as actor:
         await actor.ordered("acme")
-
-        async def at_rest() -> bool | None:
-            before = turns
-            await asyncio.sleep(QUIET_S)
-            return turns == before or None
-
-        await found(at_rest, "the conductor is at rest")
-        assert turns > 0
+        # What was recorded of it before it comes to rest is seen with the first of these.
+        await house.unsent(actor)
+        before = turns.copy()
+        await house.unsent(actor)
+        assert turns.total() > before.total()
+        assert turns[resting] == before[resting] > 0
 
 
 async def test_leaders_that_are_cancelled_anywhere_lose_and_double_nothing(house: House) -> None:

@@ -13,6 +13,7 @@ from agents.outbox import Outbox
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.messages import Message
 from ledger.contracts.topics import REPORTS
+from tests.support.turns import settled
 
 REPORT = Message(REPORTS, "rollout-1/reports", b"{}")
 
@@ -50,7 +51,7 @@ async def test_reports_gather_while_somebody_is_at_work_and_leave_at_once_when_n
     monkeypatch.setattr(outbox, "LINGER_S", 3600.0)
     async with running(LocalBus(LocalBroker())) as reports:
         reports.add([REPORT])
-        await asyncio.sleep(0.05)
+        await settled()
         assert reports.published == 0
         reports.hurry()
         await reports.flush()
@@ -71,7 +72,7 @@ async def test_reports_that_come_while_others_are_sent_gather_for_the_next_reque
         bus.go_on.release()
         assert await bus.requests.get() == 1
         bus.go_on.release()
-        await asyncio.sleep(0.05)
+        await settled()
         assert (reports.published, bus.requests.empty()) == (3, True)
         reports.hurry()
         assert await bus.requests.get() == 2
