@@ -37,7 +37,7 @@ from migrations.backfill.transform import transform
 from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Program, Statement
 from migrations.running.plan import Execute
-from migrations.running.retry import RETRYABLE, failed_at, retrying
+from migrations.running.retry import failed_at, may_pass, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.transactional import begin, commit, final_entry
 from migrations.running.verify_section import verify
@@ -100,7 +100,7 @@ async def _batch(course: BackfillRun, page: Page) -> None:
         if is_connection_lost(target.connection, error):
             raise
         await target.rollback()
-        if isinstance(error, RETRYABLE):
+        if may_pass(error):
             raise failed_at(error, course.whole) from None
         await _one_by_one(course, page)
 

@@ -1,14 +1,16 @@
-"""Trying again: the whole transaction, after lock timeouts, deadlocks and serialization failures.
+"""Trying again: the whole transaction, after what leaves nothing behind and may end well next time.
 
-Only these three leave nothing behind and can end differently next time (55P03, 40P01, 40001). The
-waits grow and are jittered, so that a fleet does not knock in step; a budget of tries and of
-seconds ends them.
+That are lock timeouts, deadlocks and serialization failures (55P03, 40P01, 40001), and conflicts
+over the catalogs: two sessions that GRANT, ALTER ROLE, COMMENT or CREATE … IF NOT EXISTS at one
+moment, in one database or, where the catalog is shared, on one server. The waits grow and are
+jittered, so that a fleet does not knock in step; a budget of tries and of seconds ends them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -29,6 +31,12 @@ RETRYABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
+IN_CATALOG = re.compile(r"tuple concurrently (updated|deleted)")
+"""What the server says, as an internal error and in English always, when two sessions change one
+row of a catalog, for which there is no lock to wait for (`simple_heap_update` in `heapam.c`)."""
+JUST_MADE = ("42P06", "42P07", "42710", "42723")
+"""There already: a schema, a relation, another object, a function."""
+IF_NOT_EXISTS = re.compile(r"\bIF\s+NOT\s+EXISTS\b", re.IGNORECASE)
 FIRST_WAIT_S = 0.2
 """Long enough for the readers that queued behind us to get through."""
 MAX_WAIT_S = 30.0
@@ -46,6 +54,24 @@ class StatementFailed(Exception):
         self.cause = cause
 
 
+def may_pass(error: BaseException, statement: Statement | None = None) -> bool:
+    """Whether the same may end well when it is tried again, nothing of it being left behind."""
+    if isinstance(error, RETRYABLE):
+        return True
+    if not isinstance(error, asyncpg.PostgresError):
+        return False
+    match error.sqlstate:
+        case "XX000":
+            return IN_CATALOG.match(str(error)) is not None
+        case "23505":
+            return error.schema_name == "pg_catalog"
+        case state if state in JUST_MADE:
+            # IF NOT EXISTS looked, and somebody was faster between the look and the making.
+            return statement is not None and IF_NOT_EXISTS.search(statement.text) is not None
+        case _:
+            return False
+
+
 async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
     """Run `once`, a whole guarded transaction, until it succeeds or the budget is spent.
 
@@ -59,7 +85,7 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
             return await once()
         except StatementFailed as failed:
             await target.rollback()
-            if not isinstance(failed.cause, RETRYABLE):
+            if not may_pass(failed.cause, failed.statement):
                 raise
             failed.failure = await _with_blocker(target, failed)
             elapsed = time.monotonic() - started
@@ -76,7 +102,9 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
 
 def _reason(failure: Failure) -> str:
     held = f", held by {failure.blocker}" if failure.blocker else ""
-    return f"to try again after SQLSTATE {failure.sqlstate}{held}"
+    raced = failure.sqlstate in ("XX000", "23505", *JUST_MADE)
+    why = ", another session changed the same of the catalog" if raced else ""
+    return f"to try again after SQLSTATE {failure.sqlstate}{why}{held}"
 
 
 async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:

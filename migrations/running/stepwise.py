@@ -37,7 +37,7 @@ from migrations.running.code import run_alone
 from migrations.running.plan import Execute
 from migrations.running.probe import IndexState, ProbeAnswer, drop_invalid, probe, probe_at_rest
 from migrations.running.psql import run_psql
-from migrations.running.retry import RETRYABLE, failed_at, retrying
+from migrations.running.retry import failed_at, may_pass, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.transactional import begin, commit, elapsed_ms, final_entry, run_statement
 from migrations.running.verify_section import verify
@@ -235,7 +235,7 @@ async def _after_failed_build(
     found = await probe_at_rest(target, index)
     if found.state is not IndexState.INVALID:
         return ""
-    if isinstance(error, RETRYABLE):
+    if may_pass(error):
         await drop_invalid(target, found)
         return ""
     return f"; the build left the invalid index {found.name}{_FIX}"
