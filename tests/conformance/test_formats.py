@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrations.errors import MarkerError
 from migrations.formats import AS_IT_IS
 from migrations.formats.bundle import load_files, load_folder
 from migrations.formats.registry import FORMATS, GUESSED, MODULES
@@ -97,6 +98,49 @@ def test_a_variant_of_a_format_reads_the_same_texts(format: str) -> None:
 def test_modules_are_left_to_their_own_reader(format: str) -> None:
     assert "7_module.py" not in BY_NAME[format].claims(["7_module.py"])
     assert list(MODULES.claims(["7_module.py"])) == ["7_module.py"]
+
+
+ALONE: dict[str, tuple[str, str]] = {
+    "sql-migrate": ("001_a.sql", "-- +migrate Up\n"),
+    "goose": ("001_a.sql", "-- +goose Up\n"),
+    "dbmate": ("001_a.sql", "-- migrate:up\n"),
+    "golang-migrate": ("001_a.up.sql", ""),
+    "flyway": ("V1__a.sql", ""),
+    "plain": ("001_a/up.sql", ""),
+}
+"""A migration without a way back."""
+BACK = [
+    "-- Down",
+    "-- DOWN:",
+    "-- !Downs",
+    "-- Rollback script",
+    "-- Down Migration (Rollback)",
+    "---- create above / drop below ----",
+    "-- //@UNDO",
+    "/* down */",
+]
+
+
+def alone(path: Path, format: str, text: str) -> Path:
+    name, head = ALONE[format]
+    return written(path, {name: f"{head}CREATE TABLE t (id int);\n{text}"})
+
+
+@pytest.mark.parametrize("line", BACK)
+@pytest.mark.parametrize("format", ALONE)
+def test_no_way_back_is_run_on_the_way_up(tmp_path: Path, format: str, line: str) -> None:
+    with pytest.raises(MarkerError) as refused:
+        load_folder(alone(tmp_path, format, f"{line}\nDROP TABLE t;\n"), format)
+    assert line.strip("-/* ") in str(refused.value)
+    assert refused.value.line == 2 + bool(ALONE[format][1])
+
+
+@pytest.mark.parametrize("format", sorted(set(ALONE) - {"plain"}))
+@pytest.mark.parametrize(
+    "rest", ["-- Down\n", "-- rollback\nSELECT 1;\n", "SELECT '\n-- Down\n';\n"]
+)
+def test_a_comment_that_hides_nothing_is_one(tmp_path: Path, format: str, rest: str) -> None:
+    assert load_folder(alone(tmp_path, format, rest), format).migrations
 
 
 words = st.text(

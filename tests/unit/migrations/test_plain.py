@@ -153,6 +153,14 @@ MARKERS = (
     "-- name: down",
     "/* up */",
     "  /* == DOWN == */",
+    "-- !Ups",
+    "-- # --- !Downs",
+    "-- Down Migration (Rollback)",
+    "-- Rollback script",
+    "-- ROLLBACK SQL:",
+    "-- Roll back",
+    "-- Start of the down section",
+    "-- reverse",
 )
 
 
@@ -164,7 +172,17 @@ def test_a_line_like_a_section_marker_is_refused_where_it_stands(marker: str) ->
     assert "-- +migrate Up" in refused.value.remedy
 
 
-@pytest.mark.parametrize("comment", ["-- up to here", "-- roll back nothing", "-- downstream"])
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "-- up to here",
+        "-- roll back nothing",
+        "-- downstream",
+        "-- this reverts what 12 did",
+        "-- names of the sections",
+        "-- scale up, then down",
+    ],
+)
 def test_other_comments_are_comments(comment: str) -> None:
     assert load("1_a.sql", text=f"SELECT 1;\n{comment}\n".encode())
 
