@@ -28,6 +28,12 @@ from migrations.target.refusals import transaction_ended
 from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
 
+TAKES_NO_TRANSACTION = (
+    asyncpg.ActiveSQLTransactionError,
+    asyncpg.InvalidTransactionTerminationError,
+)
+"""25001, for what must be alone, and 2D000, for a procedure that ends transactions itself."""
+RUN_ALONE = "; write notransaction on the section, so that each of its statements runs by itself"
 SETTLED = {Direction.UP: State.APPLIED, Direction.DOWN: State.ROLLED_BACK}
 """What the entry of a direction says when it is done."""
 
@@ -101,7 +107,10 @@ async def run_statement(
         # or that the server's grammar refused the text before any of it ran.
         unread = opening and isinstance(error, asyncpg.PostgresSyntaxError)
         ended = not target.connection.is_in_transaction() and not unread
-        raise failed_at(transaction_ended() if ended else error, statement) from None
+        failed = failed_at(transaction_ended() if ended else error, statement)
+        if isinstance(error, TAKES_NO_TRANSACTION):
+            failed.failure = replace(failed.failure, message=failed.failure.message + RUN_ALONE)
+        raise failed from None
     if not target.connection.is_in_transaction():
         raise failed_at(transaction_ended(), statement)
     target.observer.statement_finished(migration, statement, index, total, elapsed_ms(started))

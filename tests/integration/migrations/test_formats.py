@@ -100,33 +100,6 @@ async def test_a_broken_down_stops_only_the_way_back(
     assert await world.has("colours")
 
 
-COMMITTING = """\
-CREATE PROCEDURE paint() LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO colours VALUES (1, 'red');
-    COMMIT;
-END;
-$$;
-"""
-
-
-async def test_a_procedure_that_commits_is_made_and_cannot_commit_here(
-    world: World, tmp_path: Path
-) -> None:
-    files = {
-        "1_a.up.sql": f"{TABLE}{COMMITTING}",
-        "2_b.up.sql": "CALL paint();",
-        "3_c.up.sql": "-- no-transaction\nCALL paint();",
-    }
-    first, *calls = load_folder(written(tmp_path, files), "plain").migrations
-    assert (await world.up(first)).verdict is Verdict.DONE
-    for call in calls:
-        outcome = await world.up(call)
-        assert outcome.failure is not None
-        assert outcome.failure.sqlstate == "2D000"
-        assert await world.value("SELECT count(*) FROM colours") == 0
-
-
 TABLES = {
     "flyway": ("V1__a.sql", "GRANT SELECT ON flyway_schema_history TO public;"),
     "sql-migrate": ("1_a.sql", "-- +migrate Up\nGRANT SELECT ON gorp_migrations TO public;"),
