@@ -144,6 +144,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
             first_line=body.line,
             verify=body.verify,
             foreign=not body.ours,
+            unclosed=not body.loose,
             pattern=body.placeholder,
         )
     except PsqlScriptError as error:
@@ -153,7 +154,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
         options = replace(options, transaction=True)
     added = None
-    if body.loose and options.transaction and not reads.wrapper:
+    if (body.loose or reads.control) and options.transaction and not reads.wrapper:
         added = enum_value_used(reads.statements)
     if added is not None:
         options = replace(options, transaction=False)
@@ -218,6 +219,12 @@ def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
         yield (
             f"{body.file}:{first}: BEGIN, and COMMIT on line {last}, stand around the whole "
             "section and are left out: it has a transaction of its own"
+        )
+    if reads.control:
+        lines = ", ".join(map(str, reads.control))
+        yield (
+            f"{body.file}:{reads.control[0]}: BEGIN and COMMIT on line {lines} are left out: the "
+            "section has a transaction of its own, which commits all of it at once"
         )
     outside = [one for one in section.statements if one.kind is StatementKind.OUTSIDE]
     if outside and section.options.transaction:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrations.errors import MarkerError
+from migrations.errors import ForbiddenSqlError, MarkerError
 from migrations.formats import AS_IT_IS
 from migrations.formats.bundle import load_files, load_folder
 from migrations.formats.registry import FORMATS, GUESSED, MODULES
@@ -141,6 +141,67 @@ def test_no_way_back_is_run_on_the_way_up(tmp_path: Path, format: str, line: str
 )
 def test_a_comment_that_hides_nothing_is_one(tmp_path: Path, format: str, rest: str) -> None:
     assert load_folder(alone(tmp_path, format, rest), format).migrations
+
+
+CONTROL = {
+    "two pairs": ("BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nEND;\n", [0, 2, 3, 5]),
+    "a pair around a part": ("SELECT 1;\nSTART TRANSACTION;\nSELECT 2;\nCOMMIT;\n", [1, 3]),
+    "a COMMIT without BEGIN": ("SELECT 1;\nSELECT 2;\nCOMMIT;\n", [2]),
+}
+REFUSED = [
+    "SELECT 1;\nROLLBACK;\n",
+    "BEGIN;\nSELECT 1;\nCOMMIT AND CHAIN;\nSELECT 2;\nCOMMIT;\n",
+    "SELECT 1;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 2;\nCOMMIT;\n",
+    "BEGIN;\nSAVEPOINT a;\nSELECT 1;\nCOMMIT;\nSELECT 2;\n",
+    "BEGIN;\nSET LOCAL a.b = 1;\nCOMMIT;\nSELECT 2;\n",
+]
+FOREIGN = sorted(set(ALONE) - {"sql-migrate"})
+
+
+def bare(path: Path, format: str, text: str) -> Path:
+    name, head = ALONE[format]
+    return written(path, {name: f"{head}{text}"})
+
+
+@pytest.mark.parametrize("how", CONTROL)
+@pytest.mark.parametrize("format", FOREIGN)
+def test_transactions_of_a_script_are_left_out_with_a_note(
+    tmp_path: Path, format: str, how: str
+) -> None:
+    text, lines = CONTROL[how]
+    (one,) = load_folder(bare(tmp_path, format, text), format).migrations
+    assert [statement.text for statement in one.up.statements] == ["SELECT 1", "SELECT 2"]
+    first = 1 + bool(ALONE[format][1])
+    told = ", ".join(str(first + line) for line in lines)
+    assert any(f"BEGIN and COMMIT on line {told} are left out" in note for note in one.notes)
+
+
+@pytest.mark.parametrize("format", FOREIGN)
+def test_a_value_that_was_committed_before_its_use_still_is(tmp_path: Path, format: str) -> None:
+    text = "ALTER TYPE mood ADD VALUE 'b';\nCOMMIT;\nINSERT INTO t VALUES ('b');\n"
+    (one,) = load_folder(bare(tmp_path, format, text), format).migrations
+    assert not one.up.transactional
+
+
+@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("format", ALONE)
+def test_what_cannot_be_left_out_is_refused(tmp_path: Path, format: str, text: str) -> None:
+    with pytest.raises(ForbiddenSqlError, match="is transaction control"):
+        load_folder(bare(tmp_path, format, text), format)
+
+
+@pytest.mark.parametrize(
+    ("format", "loads"), [("goose", True), ("dbmate", True), ("plain", False), ("flyway", True)]
+)
+def test_a_transaction_that_nothing_commits_is_for_tools_that_do_it_themselves(
+    tmp_path: Path, format: str, loads: bool
+) -> None:
+    folder = bare(tmp_path, format, "BEGIN;\nSELECT 1;\n")
+    if loads:
+        assert load_folder(folder, format).migrations
+    else:
+        with pytest.raises(ForbiddenSqlError, match="BEGIN is transaction control"):
+            load_folder(folder, format)
 
 
 words = st.text(

@@ -376,7 +376,7 @@ def test_settings_may_stand_before_the_transaction_around_a_script() -> None:
 
 REMEDIES = (
     ("\\ir other.sql", "reads another file", "Write the other file's text in its place"),
-    ("COMMIT;", "COMMIT is transaction control", "keep one BEGIN and COMMIT around all"),
+    ("ROLLBACK;", "ROLLBACK is transaction control", "keep one BEGIN and COMMIT around all"),
     ("SET LOCAL a.b = 1;\nBEGIN;\nSELECT 1;\nCOMMIT;", "BEGIN is", "a change of its own"),
 )
 
