@@ -40,16 +40,16 @@ NEVER = (
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Who would be shown a secret: a registered database, with its id."""
+    """Who would be shown a secret: a registered database, with the id that it has in the fleet."""
 
     host: str
     port: int
     user: str
-    dbname: str
     database: str
+    id: str
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}/{self.dbname} as {self.user}"
+        return f"{self.host}:{self.port}/{self.database} as {self.user}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class SecretRule:
         """Whether the rule lets its secret go there."""
         return (
             self.port in (None, there.port)
-            and _host_fits(self.host, there.host, there.database)
-            and _fits(self.user, there.user, there.database)
-            and _fits(self.database, there.dbname, there.database)
+            and _host_fits(self.host, there.host, there.id)
+            and _fits(self.user, there.user, there.id)
+            and _fits(self.database, there.database, there.id)
         )
 
 

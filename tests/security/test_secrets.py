@@ -30,16 +30,16 @@ RULES = (
 
 
 def asked(
-    reference: str | None, host: str = "localhost", database: str = "acme", **changes: object
+    reference: str | None, host: str = "localhost", name: str = "app", **changes: object
 ) -> Connection:
     values: dict[str, object] = {
         "host": host,
         "port": 5432,
-        "dbname": "app",
+        "database": name,
         "user": "mig_acme",
         "password": reference,
     }
-    return Connection(**values | changes)  # type: ignore[arg-type]
+    return Connection.at(**values | changes)  # type: ignore[arg-type]
 
 
 def sent(
@@ -66,8 +66,8 @@ def sent(
     [
         asked("env:TENANT_PW", "db1.tenants.internal"),
         asked("env:TENANT_PW", "DB1.eu.Tenants.Internal."),
-        asked("env:TENANT_acme", "10.1.2.3", dbname="app_acme", user="anybody"),
-        asked("env:TENANT_{database}", "::ffff:10.1.2.3", dbname="app_acme"),
+        asked("env:TENANT_acme", "10.1.2.3", name="app_acme", user="anybody"),
+        asked("env:TENANT_{database}", "::ffff:10.1.2.3", name="app_acme"),
     ],
 )
 def test_a_secret_goes_where_a_rule_says(connection: Connection) -> None:
@@ -85,10 +85,10 @@ def test_a_secret_goes_where_a_rule_says(connection: Connection) -> None:
         asked("env:TENANT_PW", "db.tenants.internal", user="postgres"),
         asked("env:TENANT_PW", "db.tenants.internal", user="x\nmig_a"),
         asked("env:TENANT_PW", "localhost"),
-        asked("env:TENANT_PW", "10.1.2.3", dbname="app_acme"),
-        asked("env:TENANT_acme", "10.2.0.1", dbname="app_acme"),
-        asked("env:TENANT_acme", "10.1.0.1.attacker.example", dbname="app_acme"),
-        asked("env:TENANT_acme", "10.1.2.3", dbname="app_bolt"),
+        asked("env:TENANT_PW", "10.1.2.3", name="app_acme"),
+        asked("env:TENANT_acme", "10.2.0.1", name="app_acme"),
+        asked("env:TENANT_acme", "10.1.0.1.attacker.example", name="app_acme"),
+        asked("env:TENANT_acme", "10.1.2.3", name="app_bolt"),
         asked("env:TENANT_PW", "attacker.example,db.tenants.internal"),
         asked("env:TENANT_PW", "attacker.example/.tenants.internal"),
         asked("env:TENANT_PW", "attacker.example\n.tenants.internal"),
@@ -99,7 +99,7 @@ def test_a_secret_goes_where_a_rule_says(connection: Connection) -> None:
         asked("env:OTHER_PW", "db.tenants.internal"),
         asked("env:tenant_pw", "db.tenants.internal"),
     ],
-    ids=lambda one: f"{one.password} {one.host!r} {one.port} {one.user!r} {one.dbname}",
+    ids=lambda one: f"{one.password} {one.target} {one.user!r}",
 )
 def test_a_secret_goes_nowhere_else(connection: Connection) -> None:
     environ = {"TENANT_PW": CANARY, "TENANT_acme": CANARY, "OTHER_PW": CANARY, "tenant_pw": CANARY}
@@ -248,8 +248,8 @@ async def _looked_at(
     """What the log says after an operator asked the leading process to look at his server."""
     agent = AgentSection(insecure_postgres=True, secrets=parse_rules(rules))
     settings = Settings(database_url=house.url, agent=agent)  # type: ignore[arg-type]
-    place = Connection(
-        host=host, port=port, dbname="x", user="me", password=reference, sslmode="disable"
+    place = Connection.at(
+        host=host, port=port, database="x", user="me", password=reference, sslmode="disable"
     )
     name = f"mine{port}"
     async with working(house.ledger, settings), log_in("ledger_operator") as operator:

@@ -88,7 +88,7 @@ class House:
     async def register(self, *databases: str, pool: str = POOL) -> None:
         """Let these databases join."""
         for database in databases:
-            connection = Connection(host="db.internal", dbname=database, user="app")
+            connection = Connection.at(host="db.internal", database=database, user="app")
             await self.ledger.fleet.add(database, pool, connection, {}, RequestContext())
 
     def migration(self, version: str, *, down: bool = True, comment: str = "") -> None:

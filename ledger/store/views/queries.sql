@@ -4,8 +4,8 @@
 SELECT position FROM ledger.read_model_position
 
 -- fleet: databases with what is believed of them
-SELECT database, status, pool, host, port, dbname, username, password_reference, sslmode,
-    schema_name, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
+    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
     journal_head, command, unanswered, doubted, server_version, last_contact_position,
     last_contact_at, registered_position, registered_at, registered_by
 FROM ledger.fleet_database

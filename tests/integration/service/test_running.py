@@ -55,10 +55,10 @@ def settings_of(house: House) -> Settings:
 
 async def add(house: House, database: str, url: str, pool: str = "default") -> None:
     parts = urlsplit(url)
-    connection = Connection(
+    connection = Connection.at(
         host=parts.hostname or "",
         port=parts.port or 5432,
-        dbname=parts.path[1:],
+        database=parts.path[1:],
         user=parts.username or "",
         password=f"env:{PASSWORD}",
         sslmode="disable",

@@ -158,10 +158,10 @@ async def planted(
                 reference = (
                     "env:TENANT_PLANTED_WRONG" if database == "locked" else "env:TENANT_PLANTED"
                 )
-                place = Connection(
+                place = Connection.at(
                     host=parts.hostname or "",
                     port=parts.port or 5432,
-                    dbname=parts.path[1:],
+                    database=parts.path[1:],
                     user=parts.username or "",
                     password=reference,
                     sslmode="disable",
