@@ -18,7 +18,7 @@ import asyncpg
 from migrations.model.attempt import Failure
 from migrations.model.migration import Statement
 from migrations.sql import summary
-from migrations.sql.literals import quote_ident
+from migrations.sql.literals import quote_qualified
 from migrations.target.failure import from_error
 from migrations.target.holder import name_holder
 from migrations.target.journal import statement as sql
@@ -87,15 +87,10 @@ async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
     # A script outside of a transaction leaves its role set, and that role may see less than ours.
     # Its tables are found by its own path.
     await target.connection.execute("RESET ROLE;\nRESET search_path")
-    names = [_regclass(name) for name in tables]
+    names = list(map(quote_qualified, tables))
     who = await name_holder(target.connection, sql("locks_on_tables"), names)
     await target.connection.execute(sql("our_path"))
     return replace(failed.failure, blocker=who)
-
-
-def _regclass(name: str) -> str:
-    """A name as the grammar gives it, quoted for `to_regclass`."""
-    return ".".join(quote_ident(part) for part in name.split("."))
 
 
 def failed_at(error: BaseException, statement: Statement | None) -> StatementFailed:
