@@ -46,11 +46,11 @@ from ledger.store.leadership import Leadership
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
 from ledger.store.views.queries import ReadModels
+from migrations.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
 STREAM = "ledger"
-TRY_AGAIN_S = 1.0
 
 
 class Supervisor:
@@ -165,6 +165,7 @@ class Supervisor:
 
     async def _work_the_bus(self, follower: Follower) -> None:
         """Wait for the broker, then send, take in and listen."""
+        backoff = Backoff()
         while True:
             try:
                 await self._bus.start()
@@ -172,7 +173,7 @@ class Supervisor:
             except BusUnavailable as error:
                 self._relay.broken(error)
                 await self._pulse.keep(())
-                await asyncio.sleep(TRY_AGAIN_S)
+                await backoff.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._relay.run(), name="leader-relay")
             group.create_task(self._intake.run(follower), name="leader-intake")

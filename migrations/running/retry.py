@@ -1,20 +1,19 @@
 """Trying again: the whole transaction, after lock timeouts, deadlocks and serialization failures.
 
-Only these three leave nothing behind and can end differently next time (55P03, 40P01, 40001). The
-waits grow and are jittered, so that a fleet does not knock in step; a budget of tries and of
-seconds ends them.
+Only these three leave nothing behind and can end differently next time (55P03, 40P01, 40001). A
+budget of tries and of seconds ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import asyncpg
 
+from migrations.backoff import Backoff
 from migrations.model.attempt import Failure
 from migrations.model.migration import Statement
 from migrations.sql import summary
@@ -32,8 +31,6 @@ RETRYABLE = (
 FIRST_WAIT_S = 0.2
 """Long enough for the readers that queued behind us to get through."""
 MAX_WAIT_S = 30.0
-_GROWTH = 2.0
-_JITTER = 0.5
 
 
 class StatementFailed(Exception):
@@ -52,8 +49,7 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
     `once` raises StatementFailed. The last one is raised again, with the blocker if there was one.
     """
     started = time.monotonic()
-    wait = FIRST_WAIT_S
-    tries = 0
+    backoff = Backoff(FIRST_WAIT_S, MAX_WAIT_S)
     while True:
         try:
             return await once()
@@ -63,15 +59,12 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
                 raise
             failed.failure = await _with_blocker(target, failed)
             elapsed = time.monotonic() - started
-            tries += 1
-            if tries > target.limits.retry_budget or elapsed >= target.limits.retry_for_s:
+            if backoff.tries >= target.limits.retry_budget or elapsed >= target.limits.retry_for_s:
                 raise
-            # Not cryptography: the jitter only keeps databases apart.
-            pause = wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+            pause = backoff.next_s()
             target.observer.waiting(_reason(failed.failure), elapsed, pause)
         await asyncio.sleep(pause)
         target.observer.trying_again()
-        wait = min(wait * _GROWTH, MAX_WAIT_S)
 
 
 def _reason(failure: Failure) -> str:

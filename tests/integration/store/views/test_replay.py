@@ -331,12 +331,17 @@ async def test_a_difference_names_the_row_by_its_key(ledger: Ledger) -> None:
     await tell(ledger, [(0, 1, 1, 1)])
     await ledger.models.caught_up()
     name = (await ledger.models.records())[0].database
-    await ledger.pool.execute("UPDATE ledger.fleet_database SET port = 1, host = 'elsewhere'")
+    await ledger.pool.execute("UPDATE ledger.fleet_database SET target_port = 1, target_host = 'x'")
 
     found = await replayed(ledger)
 
     assert found.differences == (
-        Difference("fleet_database", {"database": name}, DifferenceKind.CHANGED, ("host", "port")),
+        Difference(
+            "fleet_database",
+            {"database": name},
+            DifferenceKind.CHANGED,
+            ("target_host", "target_port"),
+        ),
     )
 
 
