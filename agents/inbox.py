@@ -229,7 +229,10 @@ class Inbox:
             return
         logger.warning(
             "parked the message at %s/%d/%d: %s",
-            *(message.topic, message.partition, message.offset, why),
+            message.topic,
+            message.partition,
+            message.offset,
+            why,
         )
         ticket = self._outbox.add([encode_parked(message, why)])
         self._unacknowledged.append((ticket, message))

@@ -166,7 +166,8 @@ class Agent:
         if self._scheduler.running:
             logger.info(
                 "finishing %d databases within %.0f s; stop again to cancel them",
-                *(self._scheduler.running, self._settings.grace_s),
+                self._scheduler.running,
+                self._settings.grace_s,
             )
         idle = asyncio.create_task(self._scheduler.idle(), name="agent-idle")
         with suppress(TimeoutError):

@@ -106,7 +106,8 @@ class Worker:
             except Exception as error:
                 logger.error(
                     "a defect stopped the work on %s: %s",
-                    *(job.command.database, type(error).__name__),
+                    job.command.database,
+                    type(error).__name__,
                     exc_info=logger.isEnabledFor(logging.DEBUG),
                 )
                 result = self._defect(job, reporter, error)

@@ -82,7 +82,10 @@ class Supervisor:
         self._meter = Meter()
         self._orders = OrderBook(log)
         self._intake = Intake(
-            *(bus, pool, log, term),
+            bus,
+            pool,
+            log,
+            term,
             ledger=ledger,
             keeps_positions=keeps_positions,
             missing=self._relay.missing,

@@ -228,7 +228,12 @@ async def drop_backups(target: Target, versions: frozenset[str]) -> None:
             continue
         await target.record(
             NewEntry(
-                *(backup.version, DROPPED, 0, State.BACKUP_DROPPED, None, None),
+                backup.version,
+                DROPPED,
+                0,
+                State.BACKUP_DROPPED,
+                None,
+                None,
                 note=f"{backup.table}, {backup.bytes} bytes",
             ),
             first=drop_statements(target.work, backup.version),

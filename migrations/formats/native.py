@@ -317,7 +317,9 @@ OURS = SqlMigrate()
 """Our own format, whose files may stand among those of another format."""
 
 FORMATS: tuple[Format, ...] = (
-    *(OURS, HISTORY.kept_by(OURS)),
-    *(SqlMigrateByName(), HISTORY.kept_by(SqlMigrateByName())),
+    OURS,
+    HISTORY.kept_by(OURS),
+    SqlMigrateByName(),
+    HISTORY.kept_by(SqlMigrateByName()),
 )
 """Ways to read a folder in which every file is of this format."""

@@ -191,8 +191,14 @@ def _with_tags(
                 "Tag the plan before reworking a change, or give the second one another name",
             )
         yield Change(
-            *(change.name, change.line, change.needs, between, change.planned_at),
-            *(change.planner, change.email, change.note),
+            change.name,
+            change.line,
+            change.needs,
+            between,
+            change.planned_at,
+            change.planner,
+            change.email,
+            change.note,
         )
 
 

@@ -217,8 +217,11 @@ def server_version(connection: Connection) -> int:
 def is_connection_lost(connection: Connection, error: BaseException) -> bool:
     """Whether `error` means that the session is gone, not that a statement was wrong."""
     gone = (
-        *(OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError),
-        *(asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError),
+        OSError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.AdminShutdownError,
+        asyncpg.CrashShutdownError,
+        asyncpg.CannotConnectNowError,
         asyncpg.InternalClientError,
     )
     return isinstance(error, gone) or connection.is_closed()

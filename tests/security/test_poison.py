@@ -210,7 +210,11 @@ async def raw(house: House, function: str, poison: Poison) -> None:
         f"SELECT ledger.{function}({premise}$1, NULL, ARRAY[$2::uuid], ARRAY[$3::text], "
         f"ARRAY[$4::integer], ARRAY[$5::bytea], ARRAY[$6::bytea], {rest})",
         poison.stream,
-        *(one.event_id, one.type, one.schema_version, one.body, one.metadata),
+        one.event_id,
+        one.type,
+        one.schema_version,
+        one.body,
+        one.metadata,
     )
 
 

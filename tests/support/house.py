@@ -164,7 +164,10 @@ class House:
         leadership = await take(url or self.url, "test", "here")
         own = bus(self.broker)
         leader = Supervisor(
-            *(self.stores.pool, self.stores.log, own, leadership),
+            self.stores.pool,
+            self.stores.log,
+            own,
+            leadership,
             ledger=self.ledger.id,
             resend_s=resend_s,
             keeps_positions=keeps_positions,

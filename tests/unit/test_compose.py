@@ -49,8 +49,12 @@ def refused(file: Path) -> str:
     """What the Compose specification's own schema has against a file; nothing if it fits."""
     answer = subprocess.run(
         [
-            *(sys.executable, "-m", "check_jsonschema"),
-            *("--builtin-schema", "vendor.compose-spec", str(file)),
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            str(file),
         ],
         capture_output=True,
         text=True,

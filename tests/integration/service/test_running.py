@@ -151,7 +151,8 @@ async def serving(house_url: str, folder: Path) -> AsyncIterator[asyncio.subproc
     """`ledger serve`, once it leads."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     process = await asyncio.create_subprocess_exec(
-        *(*PROGRAM, "serve"),
+        *PROGRAM,
+        "serve",
         cwd=folder,
         env=kept
         | {

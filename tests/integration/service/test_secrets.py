@@ -205,7 +205,8 @@ async def printed(planted: Planted, *words: str, url: str | None = None) -> tupl
     """What a command writes, and its exit code."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     process = await asyncio.create_subprocess_exec(
-        *(*PROGRAM, *words),
+        *PROGRAM,
+        *words,
         cwd=planted.house.folder.parent,
         env=kept
         | {

@@ -303,8 +303,14 @@ def test_a_script_of_many_commands_is_read_in_one_pass() -> None:
 
 
 INSIDE = (
-    *("'\n\\echo a\n'", "E'\\'\n\\echo a\n'", '"\n\\echo a\n"', "$$\n\\echo a\n$$"),
-    *("$a$ $$\n\\echo a\n$a$", "/* /* */\n\\echo a\n*/", "'it''s\n\\echo a\n'", "'\n\\echo a\n"),
+    "'\n\\echo a\n'",
+    "E'\\'\n\\echo a\n'",
+    '"\n\\echo a\n"',
+    "$$\n\\echo a\n$$",
+    "$a$ $$\n\\echo a\n$a$",
+    "/* /* */\n\\echo a\n*/",
+    "'it''s\n\\echo a\n'",
+    "'\n\\echo a\n",
 )
 
 
