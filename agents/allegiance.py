@@ -29,7 +29,8 @@ class Allegiance:
             logger.warning(
                 "orders are taken from ledger %s alone from now on, because it was heard first; "
                 "set LEDGER_AGENT_LEDGER=%s so that no other can be first",
-                *(ledger, ledger),
+                ledger,
+                ledger,
             )
         return self.hears(ledger)
 
@@ -45,6 +46,7 @@ class Allegiance:
             logger.warning(
                 "commands of ledger %s are passed over: this agent serves %s; "
                 "if that is wrong, correct LEDGER_AGENT_LEDGER",
-                *(ledger, self.ledger),
+                ledger,
+                self.ledger,
             )
         return False

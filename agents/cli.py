@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from enum import IntEnum
@@ -24,6 +23,7 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
 from ledger.settings import SettingsError, SharedSettings, load_shared
+from ledger.stopper import Stopper
 from migrations.gc_tuning import settle_memory
 from migrations.log_lines import PrintableFormatter
 from migrations.printable import escaped
@@ -167,26 +167,19 @@ async def _run(shared: SharedSettings) -> AgentExitCode:
     bus = KafkaBus(shared.broker or KafkaSettings(), settings.name)
     agent = Agent(bus, settings)
     settle_memory()
-    stopped: list[int] = []
-
-    def stop() -> None:
-        stopped.append(1)
-        agent.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    logging.getLogger(__name__).info(
-        "agent %s serves pool %s of %s, %d databases at once",
-        settings.name,
-        settings.pool,
-        f"ledger {settings.ledger}" if settings.ledger else "the first ledger that it hears",
-        settings.concurrency,
-    )
-    try:
-        await agent.run()
-    finally:
-        await bus.close()
-    return AgentExitCode.OK if len(stopped) < 2 else AgentExitCode.INTERRUPTED
+    with Stopper(agent.stop, agent.stop) as stopper:
+        logging.getLogger(__name__).info(
+            "agent %s serves pool %s of %s, %d databases at once",
+            settings.name,
+            settings.pool,
+            f"ledger {settings.ledger}" if settings.ledger else "the first ledger that it hears",
+            settings.concurrency,
+        )
+        try:
+            await agent.run()
+        finally:
+            await bus.close()
+    return AgentExitCode.INTERRUPTED if stopper.forced else AgentExitCode.OK
 
 
 async def _check(shared: SharedSettings, urls: list[str], password: str | None) -> AgentExitCode:

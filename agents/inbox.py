@@ -25,6 +25,7 @@ from ledger.contracts.commands import CancelCommand
 from ledger.contracts.envelope import UnknownMessage
 from ledger.contracts.messages import Received
 from ledger.contracts.wire import decode_command, encode_parked
+from migrations.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ UNACKNOWLEDGED = 1_000
 are sent, and nobody waits for that; when they are not taken at all, more work would be in vain."""
 COMMIT_EVERY_S = 0.5
 """A commit is a round trip; what it would have saved is answered from the journals."""
-TRY_AGAIN_S = 1.0
 MINUTE_S = 60.0
 PARKED_A_MINUTE = 20
 """Unreadable commands that are put aside in a minute: enough to see what is wrong."""
@@ -142,12 +142,14 @@ class Inbox:
 
         Raises `BusMisconfigured`.
         """
+        backoff = Backoff()
         while True:
             try:
                 await self.turn(member)
+                backoff.reset()
             except BusUnavailable as error:
                 logger.warning("commands cannot be taken: %s", error)
-                await asyncio.sleep(TRY_AGAIN_S)
+                await backoff.wait()
 
     async def turn(self, member: GroupMember) -> None:
         """One poll, with what follows from it."""
@@ -227,7 +229,10 @@ class Inbox:
             return
         logger.warning(
             "parked the message at %s/%d/%d: %s",
-            *(message.topic, message.partition, message.offset, why),
+            message.topic,
+            message.partition,
+            message.offset,
+            why,
         )
         ticket = self._outbox.add([encode_parked(message, why)])
         self._unacknowledged.append((ticket, message))

@@ -17,6 +17,7 @@ from contextlib import suppress
 from ledger.bus.port import Bus, BusMisconfigured, BusUnavailable
 from ledger.contracts.messages import Message
 from ledger.contracts.topics import PARKED, REPORTS
+from migrations.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +28,6 @@ PACE_S = 0.1
 broker and in the log, where a request costs more than what is in it. Nobody at work, nobody waits.
 """
 BATCH = 500
-TRY_AGAIN_S = 1.0
 
 
 class Outbox:
@@ -38,6 +38,7 @@ class Outbox:
         self._waiting: list[Message] = []
         self._added = 0
         self._something = asyncio.Event()
+        self._backoff = Backoff()
         self._moved = asyncio.Event()
         self._hurried = asyncio.Event()
         self.published = 0
@@ -99,11 +100,12 @@ class Outbox:
             if self.failing is None:
                 logger.warning("reports wait, the bus does not take them: %s", error)
             self.failing = str(error)
-            await asyncio.sleep(TRY_AGAIN_S)
+            await self._backoff.wait()
             return
         if self.failing:
             logger.warning("the bus takes reports again")
         self.failing = None
+        self._backoff.reset()
         del self._waiting[: len(batch)]
         self.published += len(batch)
         self._moved.set()

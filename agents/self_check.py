@@ -66,10 +66,10 @@ async def _database(url: str, settings: AgentSettings, password: str | None) -> 
         said = ConnectionSettings.from_url(
             url, allow_plaintext=settings.insecure_postgres, environ={}
         )
-        place = Connection(
+        place = Connection.at(
             host=said.host,
             port=said.port,
-            dbname=said.database,
+            database=said.database,
             user=said.user,
             password=password,
             sslmode=said.sslmode,

@@ -41,7 +41,7 @@ def work_of(
         epoch=command.epoch,
         mode=order.mode,
         migrations=migrations,
-        target=command.connection.schema_name,
+        target=command.connection.target.schema,
         expectation=order.expected,
         owner=str(command.ledger),
         resolutions=order.resolutions,

@@ -106,7 +106,8 @@ class Worker:
             except Exception as error:
                 logger.error(
                     "a defect stopped the work on %s: %s",
-                    *(job.command.database, type(error).__name__),
+                    job.command.database,
+                    type(error).__name__,
                     exc_info=logger.isEnabledFor(logging.DEBUG),
                 )
                 result = self._defect(job, reporter, error)
@@ -198,7 +199,7 @@ class Worker:
         except AttemptRefused as refused:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
-        schema = command.connection.schema_name
+        schema = command.connection.target.schema
         found = await inspection.inspect_at_rest(connection, schema, reporter, self._checked)
         left = left_by(command, found)
         said = answer(command, left, ended)
@@ -231,7 +232,7 @@ class Worker:
         except AttemptRefused as refused:
             reporter.inspected(_not_reached(command, refused.failure))
             return refused.verdict
-        schema, late = command.connection.schema_name, self._late(command)
+        schema, late = command.connection.target.schema, self._late(command)
         found = await inspection.inspect(connection, schema, self._checked)
         if late is not None and found.clocks is None:
             reporter.inspected(_not_reached(command, late))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -37,6 +36,7 @@ from ledger.service.installation import Installation
 from ledger.service.liveness import Liveness
 from ledger.service.rollouts import RolloutService
 from ledger.settings import Settings, Transport
+from ledger.stopper import Stopper
 from ledger.store.content import ContentStore
 from ledger.store.leadership import Leadership, take, take_over
 from ledger.store.log.history import Timelines
@@ -146,7 +146,7 @@ async def serve(
         leading = take_over if replaces_silent else take
         leadership = await leading(settings.ledger_url, name, host)
         asked = asyncio.Event()
-        with _Signals(asked):
+        with Stopper(asked.set):
             async with _led(ledger, settings, leadership, name, host):
                 started(name, leadership.term)
                 await asked.wait()
@@ -266,26 +266,3 @@ class LocalAgents:
         section = self._settings.agent.model_copy(update={"ledger": self._ledger})
         name = f"{section.name or default_name()}-{pool}"
         return Agent(LocalBus(self._broker), agent_settings(section, pool, name=name))
-
-
-class _Signals:
-    """The first signal sets `asked`; the second cancels the task that waits."""
-
-    def __init__(self, asked: asyncio.Event) -> None:
-        self._asked = asked
-        self._task = asyncio.current_task()
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._heard)
-
-    def __exit__(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-    def _heard(self) -> None:
-        if self._asked.is_set() and self._task is not None:
-            self._task.cancel()
-        self._asked.set()

@@ -14,7 +14,6 @@ before it is reported.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from migrations.acquire import acquire
 from migrations.adoption.takeover import adopt, release
 from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import without_idle
+from migrations.backoff import Backoff
 from migrations.errors import Refused, RunError, Unreachable
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
@@ -61,7 +61,6 @@ CONNECT_TRIES = 4
 """In a row without success; a server that restarts is back within seconds, or not soon."""
 FIRST_WAIT_S = 0.2
 _GROWTH = 3.0
-_JITTER = 0.5
 
 
 @dataclass(slots=True)
@@ -127,21 +126,20 @@ async def run(
     back, the failure journalled where that is possible within seconds, and CancelledError raised.
     """
     attempt = _Attempt()
-    wait, tries, lost_at = FIRST_WAIT_S, 0, 0.0
+    backoff, lost_at = Backoff(FIRST_WAIT_S, growth=_GROWTH), 0.0
     while True:
         try:
             return await _once(attempt, settings, work, limits, observer, allow_outside, may_begin)
         except _ConnectionLost as lost:
-            tries = 1 if lost.progressed else tries + 1
-            lost_at = time.monotonic() if tries == 1 else lost_at
-            if tries >= CONNECT_TRIES:
+            if lost.progressed:
+                backoff.reset()
+            pause = backoff.next_s()
+            lost_at = time.monotonic() if backoff.tries == 1 else lost_at
+            if backoff.tries >= CONNECT_TRIES:
                 return attempt.outcome(Verdict.FAILED, from_error(lost.error))
-        # Not cryptography: the jitter only keeps databases apart.
-        pause = wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
         observer.waiting("to connect again", time.monotonic() - lost_at, pause)
         await asyncio.sleep(pause)
         observer.trying_again()
-        wait *= _GROWTH
 
 
 class _ConnectionLost(Exception):

@@ -149,8 +149,12 @@ async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
     """
     duration = elapsed_ms(started)
     cancelled = StepOutcome(
-        *(run.migration.version, run.direction, StepResult.FAILED, run.section.checksum),
-        *(duration, 0),
+        run.migration.version,
+        run.direction,
+        StepResult.FAILED,
+        run.section.checksum,
+        duration,
+        0,
         failure=_CANCELLED,
     )
     try:

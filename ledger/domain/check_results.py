@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from ledger.contracts.events import Purpose
-from ledger.contracts.registry import TargetName
 from ledger.contracts.reports import DatabaseInspected
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.outcomes import in_force
@@ -47,7 +46,7 @@ def twins(
     records: Iterable[DatabaseRecord], answers: Mapping[str, DatabaseInspected]
 ) -> dict[str, str]:
     """The databases of `answers` that are the same target as another one, and that one's id."""
-    first: dict[TargetName, str] = {}
+    first: dict[tuple[str, int, str], str] = {}
     found: dict[str, str] = {}
     for record in sorted(records, key=lambda one: one.database):
         target = None if record.retired else _target(record, answers.get(record.database))
@@ -137,13 +136,17 @@ def _reaching(rights: Rights | None, database: str) -> str | None:
     )
 
 
-def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> TargetName | None:
-    """Which target it is: as an agent saw it now, or as it was last known."""
+def _target(
+    record: DatabaseRecord, answer: DatabaseInspected | None
+) -> tuple[str, int, str] | None:
+    """Which target the server proved it to be: now, or when it was last met.
+
+    That is the server's system identifier, the database's object id, and the schema.
+    """
     place = (answer.place or answer.identity) if answer else record.expected.identity
     if place is None:
         return None
-    schema = record.connection.schema_name
-    return TargetName(place.system_identifier, str(place.database_oid), schema)
+    return place.system_identifier, place.database_oid, record.connection.target.schema
 
 
 def _remedy(rights: Rights | None, role: str | None) -> str | None:

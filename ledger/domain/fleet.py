@@ -239,19 +239,15 @@ def require(state: FleetState, database: str) -> DatabaseRecord:
 
 
 def _check_address(state: FleetState, database: str, connection: Connection) -> None:
-    other = state.addresses.get(connection.target, database)
+    other = state.addresses.get(connection.target.canonical, database)
     if other != database:
         raise AddressTaken(database, other, str(connection.target))
 
 
 def _differences(known: DatabaseRecord, wanted: DatabaseRecord) -> list[str]:
     differs = [name for name in ("pool", "labels") if getattr(known, name) != getattr(wanted, name)]
-    differs += [
-        name
-        for name in Connection.model_fields
-        if getattr(known.connection, name) != getattr(wanted.connection, name)
-    ]
-    return differs
+    before, after = known.connection.parts, wanted.connection.parts
+    return differs + [name for name in after if before[name] != after[name]]
 
 
 def _move(
@@ -261,11 +257,11 @@ def _move(
     if known is not None:
         if (known.connection, known.retired) == (record.connection, record.retired):
             return
-        left = known.connection.target
+        left = known.connection.target.canonical
         if addresses.get(left) == known.database:
             del addresses[left]
     if not record.retired:
-        addresses[record.connection.target] = record.database
+        addresses[record.connection.target.canonical] = record.database
 
 
 def _forgotten(record: DatabaseRecord) -> DatabaseRecord:

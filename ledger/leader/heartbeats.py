@@ -5,7 +5,6 @@ They explain waits and are never facts: no decision uses them.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,10 +21,10 @@ from ledger.contracts.wire import decode_heartbeat
 from ledger.service.liveness import LEADER_BEAT
 from ledger.store.connections import Pool
 from ledger.store.heartbeats import Beat, put_heartbeats, trim_heartbeats
+from migrations.backoff import Backoff
 
 POLL_S = 1.0
 BATCH = 1000
-TRY_AGAIN_S = 1.0
 STALE_S = 120.0
 """What is older by its agent's clock was left on the topic, or that clock is behind."""
 LISTEN_S = 1.5
@@ -84,6 +83,7 @@ class HeartbeatIntake:
         self._clock = clock
         self._living = Living()
         self._since_trim = 0
+        self._backoff = Backoff()
 
     async def run(self) -> None:
         """Take signs of life until cancelled; those of a lost broker simply stop coming.
@@ -95,7 +95,7 @@ class HeartbeatIntake:
                 await self._read()
             except BusUnavailable:
                 await self.keep([])
-                await asyncio.sleep(TRY_AGAIN_S)
+                await self._backoff.wait()
 
     async def keep(self, beats: Sequence[Beat]) -> None:
         """Keep these, and say that the leader lives and whether it reaches the broker."""
@@ -112,6 +112,7 @@ class HeartbeatIntake:
         try:
             while True:
                 received = await reader.poll(POLL_S, BATCH)
+                self._backoff.reset()
                 now = self._clock()
                 since = now - timedelta(seconds=STALE_S)
                 await self.keep(fresh(received, since, partial(self._living.hears, now=now)))

@@ -54,6 +54,7 @@ from ledger.store.connections import Pool
 from ledger.store.log.decode import decode_again, holds_nul
 from ledger.store.log.log import ConsumerPosition, EventLog
 from ledger.store.log.positions import read_positions
+from migrations.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,6 @@ POLL_S = 0.2
 BATCH = 500
 PACE_S = 0.02
 """Between two appends: reports of many agents share one. After a silence nobody waits."""
-TRY_AGAIN_S = 1.0
 PARKED_STREAM = "ledger"
 CONSUMER = "intake/"
 """With the partition's number behind it, the name under which its position is kept."""
@@ -117,6 +117,7 @@ class Intake:
         self._contradicted: OrderedDict[tuple[UUID, bool], int] = OrderedDict()
         self._drained = asyncio.Event()
         self._next_at = 0.0
+        self._backoff = Backoff()
 
     async def run(self, follower: Follower) -> None:
         """Take reports until cancelled; a broker that does not answer is tried again for ever.
@@ -128,7 +129,7 @@ class Intake:
                 await self._read(follower)
             except BusUnavailable as error:
                 logger.warning("reports cannot be read, agents keep them: %s", error)
-                await asyncio.sleep(TRY_AGAIN_S)
+                await self._backoff.wait()
 
     async def drained(self) -> None:
         """Return when there was nothing left to take."""
@@ -143,6 +144,7 @@ class Intake:
                 # Whoever asks while this looks must wait for the next look.
                 drained = self._drained
                 received = await self._gather(reader)
+                self._backoff.reset()
                 taken = _by_partition(received)
                 for partition, messages in taken.items():
                     await self._take(partition, messages)

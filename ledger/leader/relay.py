@@ -52,6 +52,7 @@ from ledger.contracts.reports import (
 from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, REPORTS
 from ledger.contracts.wire import encode_command, encode_content
 from ledger.store.bundles import BundleTexts
+from migrations.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +62,6 @@ FIRST_BATCH = 32
 """Commands of the first batch, each further one being twice as large: agents work meanwhile."""
 ALWAYS = frozenset({REPORTS, CONTENT, CANCELS, HEARTBEATS})
 """Topics that are there before the first order, so that a missing right shows at once."""
-TRY_AGAIN_S = 1.0
-"""How long to leave an unreachable broker alone."""
 
 
 @dataclass(slots=True)
@@ -131,14 +130,16 @@ class Relay:
 
     async def run(self) -> None:
         """Send until cancelled, through every outage. Raises `BusMisconfigured`."""
+        backoff = Backoff()
         while True:
             self._woken.clear()
             try:
                 await self._send_due()
                 self.unreachable_since, self._trouble = None, ""
+                backoff.reset()
             except BusUnavailable as error:
                 self.broken(error)
-                await asyncio.sleep(TRY_AGAIN_S)
+                await backoff.wait()
                 continue
             await self._wait()
 

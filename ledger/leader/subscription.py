@@ -71,7 +71,10 @@ class Follower:
                 logger.error(
                     "the event at position %d of the log (%s, recorded by %s) cannot be read: %s; "
                     "nothing follows from it, and everything else goes on; find out who wrote it",
-                    *(one.position, one.event.type, one.recorded_by, one.event.why),
+                    one.position,
+                    one.event.type,
+                    one.recorded_by,
+                    one.event.why,
                 )
         for subscriber in self._subscribers:
             subscriber.saw(recorded)

@@ -46,11 +46,11 @@ from ledger.store.leadership import Leadership
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
 from ledger.store.views.queries import ReadModels
+from migrations.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
 STREAM = "ledger"
-TRY_AGAIN_S = 1.0
 
 
 class Supervisor:
@@ -82,7 +82,10 @@ class Supervisor:
         self._meter = Meter()
         self._orders = OrderBook(log)
         self._intake = Intake(
-            *(bus, pool, log, term),
+            bus,
+            pool,
+            log,
+            term,
             ledger=ledger,
             keeps_positions=keeps_positions,
             missing=self._relay.missing,
@@ -165,6 +168,7 @@ class Supervisor:
 
     async def _work_the_bus(self, follower: Follower) -> None:
         """Wait for the broker, then send, take in and listen."""
+        backoff = Backoff()
         while True:
             try:
                 await self._bus.start()
@@ -172,7 +176,7 @@ class Supervisor:
             except BusUnavailable as error:
                 self._relay.broken(error)
                 await self._pulse.keep(())
-                await asyncio.sleep(TRY_AGAIN_S)
+                await backoff.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._relay.run(), name="leader-relay")
             group.create_task(self._intake.run(follower), name="leader-intake")

@@ -284,11 +284,11 @@ def _repointed(
 
 def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Connection:
     try:
-        return Connection.model_validate(known.model_dump() | dict(changes))
+        return Connection.at(**(known.parts | dict(changes)))
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         raise InvalidDatabase(
-            database, ".".join(map(str, problem["loc"])), f"is wrong: {message_of(problem)}"
+            database, str(problem["loc"][-1]), f"is wrong: {message_of(problem)}"
         ) from None
 
 
@@ -320,7 +320,7 @@ def _check_repeated(entries: Iterable[Described]) -> None:
                 one.database, "id", "stands twice in the file; remove one of them"
             )
         seen.add(one.database)
-        target = one.connection.target
+        target = one.connection.target.canonical
         other = places.setdefault(target, one.database)
         if other != one.database:
             raise AddressTaken(one.database, other, str(target))

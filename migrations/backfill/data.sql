@@ -1,8 +1,8 @@
 -- What data migrations keep and ask inside a tenant database: progress, backups, and the load.
 --
 -- The tables are made by the first data migration of a database. They hold what is under way and what
--- is still kept, so they are changed and emptied; what happened stands in the journal. Rules of the
--- file: as in journal.sql.
+-- is still kept, so they are changed and emptied; what happened stands in the journal. The rules
+-- of the file are those of journal.sql.
 
 -- name: install
 CREATE TABLE IF NOT EXISTS migration_ledger.progress (

@@ -7,13 +7,14 @@ import asyncpg
 from migrations.backfill.keyset import Keyset
 from migrations.errors import DataRefused
 from migrations.model.migration import Batches
-from migrations.sql.literals import bind, named_statements
+from migrations.sql.literals import bind
+from migrations.sql.named_statements import named_statements
 from migrations.target.session import Connection
 
 COUNTED_ROWS = 100_000
 """Up to here rows are counted (milliseconds); above, the server's own estimate is good enough."""
 
-_SQL = named_statements("backfill/data.sql")
+_SQL = named_statements("migrations.backfill", "data.sql")
 _TABLES = ("r", "p")
 
 

@@ -31,7 +31,8 @@ from migrations.model.work import BatchProgress
 from migrations.running.plan import Execute, half_done
 from migrations.running.retry import failed_at
 from migrations.running.transactional import begin
-from migrations.sql.literals import SqlValue, bind, named_statements, quote_ident, quote_literal
+from migrations.sql.literals import SqlValue, bind, quote_ident, quote_literal
+from migrations.sql.named_statements import named_statements
 from migrations.target.entries import Entry, State, entry_for
 from migrations.target.journal import refuse_foreign
 from migrations.target.look import looking
@@ -41,7 +42,7 @@ from migrations.target.target import Target
 AHEAD_ROWS = 100_000
 """Keys that one look ahead goes through: milliseconds on an index."""
 AHEAD_PAGES = 50
-_SQL = named_statements("backfill/data.sql")
+_SQL = named_statements("migrations.backfill", "data.sql")
 
 
 @dataclass(slots=True)
@@ -229,7 +230,7 @@ def progress_of(course: BackfillRun) -> BatchProgress:
     done = course.rows - course.rows_before
     total = None if course.total is None else max(course.total, course.rows)
     left = None if total is None or not done else (total - course.rows) * elapsed / done
-    return BatchProgress(course.rows, total, course.count, elapsed, left)
+    return BatchProgress(course.rows, total, course.count, left)
 
 
 def course_sql(course: BackfillRun, name: str, **values: SqlValue) -> str:

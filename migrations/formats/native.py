@@ -331,7 +331,9 @@ OURS = SqlMigrate()
 BY_NAME = SqlMigrateByName()
 
 FORMATS: tuple[Format, ...] = (
-    *(OURS, HISTORY.kept_by(OURS)),
-    *(BY_NAME, HISTORY.kept_by(BY_NAME)),
+    OURS,
+    HISTORY.kept_by(OURS),
+    BY_NAME,
+    HISTORY.kept_by(BY_NAME),
 )
 """Ways to read a folder in which every file is of this format."""

@@ -126,7 +126,13 @@ def assemble(
         raise AssertionError("the caller has checked that there is an Up section")
     version, name = named
     return Migration(
-        *(version, name, format, up, down, verify, (file,)),
+        version,
+        name,
+        format,
+        up,
+        down,
+        verify,
+        (file,),
         notes=tuple(note for one in built.values() for note in one.notes),
         variables=tuple(sorted({name for one in built.values() for name in one.variables})),
     )

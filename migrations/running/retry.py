@@ -2,14 +2,13 @@
 
 That are lock timeouts, deadlocks and serialization failures (55P03, 40P01, 40001), and conflicts
 over the catalogs: two sessions that GRANT, ALTER ROLE, COMMENT or CREATE … IF NOT EXISTS at one
-moment, in one database or, where the catalog is shared, on one server. The waits grow and are
-jittered, so that a fleet does not knock in step; a budget of tries and of seconds ends them.
+moment, in one database or, where the catalog is shared, on one server. A budget of tries and of
+seconds ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -17,10 +16,11 @@ from dataclasses import replace
 
 import asyncpg
 
+from migrations.backoff import Backoff
 from migrations.model.attempt import Failure
 from migrations.model.migration import Statement
 from migrations.sql import summary
-from migrations.sql.literals import quote_ident
+from migrations.sql.literals import quote_qualified
 from migrations.target.failure import from_error
 from migrations.target.holder import name_holder
 from migrations.target.journal import statement as sql
@@ -40,8 +40,6 @@ IF_NOT_EXISTS = re.compile(r"\bIF\s+NOT\s+EXISTS\b", re.IGNORECASE)
 FIRST_WAIT_S = 0.2
 """Long enough for the readers that queued behind us to get through."""
 MAX_WAIT_S = 30.0
-_GROWTH = 2.0
-_JITTER = 0.5
 
 
 class StatementFailed(Exception):
@@ -78,8 +76,7 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
     `once` raises StatementFailed. The last one is raised again, with the blocker if there was one.
     """
     started = time.monotonic()
-    wait = FIRST_WAIT_S
-    tries = 0
+    backoff = Backoff(FIRST_WAIT_S, MAX_WAIT_S)
     while True:
         try:
             return await once()
@@ -89,15 +86,12 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
                 raise
             failed.failure = await _with_blocker(target, failed)
             elapsed = time.monotonic() - started
-            tries += 1
-            if tries > target.limits.retry_budget or elapsed >= target.limits.retry_for_s:
+            if backoff.tries >= target.limits.retry_budget or elapsed >= target.limits.retry_for_s:
                 raise
-            # Not cryptography: the jitter only keeps databases apart.
-            pause = wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+            pause = backoff.next_s()
             target.observer.waiting(_reason(failed.failure), elapsed, pause)
         await asyncio.sleep(pause)
         target.observer.trying_again()
-        wait = min(wait * _GROWTH, MAX_WAIT_S)
 
 
 def _reason(failure: Failure) -> str:
@@ -115,15 +109,10 @@ async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
     # A script outside of a transaction leaves its role set, and that role may see less than ours.
     # Its tables are found by its own path.
     await target.connection.execute("RESET ROLE;\nRESET search_path")
-    names = [_regclass(name) for name in tables]
+    names = list(map(quote_qualified, tables))
     who = await name_holder(target.connection, sql("locks_on_tables"), names)
     await target.connection.execute(sql("our_path"))
     return replace(failed.failure, blocker=who)
-
-
-def _regclass(name: str) -> str:
-    """A name as the grammar gives it, quoted for `to_regclass`."""
-    return ".".join(quote_ident(part) for part in name.split("."))
 
 
 def failed_at(error: BaseException, statement: Statement | None) -> StatementFailed:

@@ -27,19 +27,27 @@ _PLAIN = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
 _REFERENCE = re.compile(r"""(?<!:):(?:'(\w+)'|"(\w+)"|\{\?(\w+)\}|([A-Za-z_]\w*))""")
 _PSQLS_OWN = frozenset(
     {
-        *("AUTOCOMMIT", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "SINGLELINE", "SINGLESTEP"),
-        *("FETCH_COUNT", "VERBOSITY", "QUIET", "ECHO", "ECHO_HIDDEN"),
+        "AUTOCOMMIT",
+        "ON_ERROR_STOP",
+        "ON_ERROR_ROLLBACK",
+        "SINGLELINE",
+        "SINGLESTEP",
+        "FETCH_COUNT",
+        "VERBOSITY",
+        "QUIET",
+        "ECHO",
+        "ECHO_HIDDEN",
     }
 )
 """Variables that choose how psql runs and reports: not for a person's values."""
 _ESCAPED = {"\\": r"\\", "'": r"\'", "\n": r"\n", "\r": r"\r"}
 _HARMLESS = frozenset(
     {
-        *("copy", "set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "timing", "!"),
-        *("gset", "g", "gx", "gdesc", "restrict", "unrestrict", "prompt", "getenv"),
-        *("encoding", "o", "out", "errverbose", "cd", "setenv", "d", "dt", "."),
+        "copy", "set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "timing", "!",
+        "gset", "g", "gx", "gdesc", "restrict", "unrestrict", "prompt", "getenv",
+        "encoding", "o", "out", "errverbose", "cd", "setenv", "d", "dt", ".",
     }
-)
+)  # fmt: skip
 r"""Meta-commands that neither end a transaction nor choose what runs.
 
 `\gexec` runs what a query returns, which nobody knows before; so does a bare `:name` whose value

@@ -24,8 +24,11 @@ MESSAGE_MAX_CHARS = 2000
 
 _MASKED_CLASSES = ("22", "23")
 _OBJECT_FIELDS = (
-    *("constraint_name", "table_name", "column_name", "data_type_name"),
-    *("schema_name",),
+    "constraint_name",
+    "table_name",
+    "column_name",
+    "data_type_name",
+    "schema_name",
 )
 _OBJECT_WORDS = "table|relation|column|constraint|index|schema|function|partition|domain|view"
 _NAMED = re.compile(rf'\b(?:{_OBJECT_WORDS}) "[^"]*"')

@@ -78,8 +78,12 @@ def outside_changes(record: Record | None, known_head: str | None) -> tuple[Outs
     since = record.entries if known_head is None else _entries_since(record, known_head)
     return tuple(
         OutsideChange(
-            *(entry.migration, _direction(entry), entry.checksum),
-            *(entry.reason, entry.made_by, entry.finished_at),
+            entry.migration,
+            _direction(entry),
+            entry.checksum,
+            entry.reason,
+            entry.made_by,
+            entry.finished_at,
         )
         for entry in since or ()
         if entry.rollout == "" and entry.settles and entry.direction not in WORDS - {ADOPT}

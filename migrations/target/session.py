@@ -11,7 +11,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import ceil
 from typing import Any, TypeAlias
@@ -149,10 +149,6 @@ class ConnectionSettings:
         """`host:port/database`, for messages; without user and secret."""
         return f"{self.host}:{self.port}/{self.database}"
 
-    def for_database(self, database: str) -> ConnectionSettings:
-        """The same server, another database."""
-        return replace(self, database=database)
-
 
 def milliseconds(seconds: float) -> int:
     """A limit as the server takes it, rounded up: 0 would mean no limit at all."""
@@ -217,8 +213,11 @@ def server_version(connection: Connection) -> int:
 def is_connection_lost(connection: Connection, error: BaseException) -> bool:
     """Whether `error` means that the session is gone, not that a statement was wrong."""
     gone = (
-        *(OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError),
-        *(asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError),
+        OSError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.AdminShutdownError,
+        asyncpg.CrashShutdownError,
+        asyncpg.CannotConnectNowError,
         asyncpg.InternalClientError,
     )
     return isinstance(error, gone) or connection.is_closed()

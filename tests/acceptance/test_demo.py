@@ -32,7 +32,12 @@ async def test_the_demo_plays_to_its_end_and_leaves_nothing(
     clean: dict[str, str], bus: str
 ) -> None:
     demo = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(DEMO), "--bus", bus, "--databases", DATABASES),
+        sys.executable,
+        str(DEMO),
+        "--bus",
+        bus,
+        "--databases",
+        DATABASES,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -27,9 +27,7 @@ async def test_a_rollout_goes_through_the_fleet_wave_by_wave(fleet: Fleet) -> No
     fleet.migration(SECOND)
     await fleet.serve()
     fleet.agent()
-    answer = await fleet.ledger(
-        *("up", "--folder", str(fleet.folder), "--yes", "--waves", "1,2,rest")
-    )
+    answer = await fleet.ledger("up", "--folder", str(fleet.folder), "--yes", "--waves", "1,2,rest")
     assert "6 applied" in answer.out
     steps = [
         (type(one.event).__name__, one.event.wave)

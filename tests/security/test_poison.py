@@ -15,14 +15,16 @@ from ledger.contracts.events import EVENTS, REQUESTED_BY_OPERATORS
 from ledger.contracts.registry import Connection
 from ledger.errors import RequestUnfit
 from ledger.service.request_context import RequestContext
-from ledger.store.log.log import EventLog, NewEvent
+from ledger.store.log.log import EventLog
 from tests.integration.leader.conftest import house, house_template
 from tests.integration.service.conftest import LogIn, log_in
 from tests.support.house import House
+from tests.support.raw_event import NewEvent
 
 __all__ = ["house", "house_template", "log_in"]
 
-CONNECTION = {"host": "db.internal", "port": 5432, "dbname": "evil", "user": "app"}
+TARGET = {"server": {"host": "db.internal", "port": 5432}, "database": "evil"}
+CONNECTION: dict[str, Any] = {"target": TARGET, "user": "app"}
 REGISTERED = {"database": "evil", "pool": "main", "connection": CONNECTION, "labels": {}}
 PLANNED: dict[str, Any] = {
     "rollout": "r",
@@ -69,8 +71,13 @@ def written(body: object) -> bytes:
 
 
 def placed(**changes: object) -> bytes:
-    """A registration at another place."""
+    """A registration of another connection."""
     return said(connection=CONNECTION | changes)
+
+
+def aimed(**changes: object) -> bytes:
+    """A registration of another target."""
+    return placed(target=TARGET | changes)
 
 
 REGISTRATION = "DatabaseRegistered"
@@ -118,8 +125,23 @@ POISONS = {
     "a password under another name": Poison(REGISTRATION, placed(passwd="hunter2")),
     "an id with control characters": Poison(REGISTRATION, said(database="a\x1b[2J")),
     "an id with a line end": Poison(REGISTRATION, said(database="acme2\n")),
-    "a host with control characters": Poison(REGISTRATION, placed(host="h\x1b[2J")),
-    "no host": Poison(REGISTRATION, said(connection={"dbname": "a", "user": "b"})),
+    "a host with control characters": Poison(REGISTRATION, aimed(server={"host": "h\x1b[2J"})),
+    "a database with control characters": Poison(REGISTRATION, aimed(database="a\x1b[2J")),
+    "no target": Poison(REGISTRATION, said(connection={"user": "b"})),
+    "a target that is a name": Poison(REGISTRATION, placed(target="db.internal/evil")),
+    "no server": Poison(REGISTRATION, placed(target={"database": "a"})),
+    "a server that is a name": Poison(REGISTRATION, aimed(server="db.internal:5432")),
+    "no host": Poison(REGISTRATION, aimed(server={"port": 5432})),
+    "no database": Poison(REGISTRATION, placed(target={"server": {"host": "h"}})),
+    "a port that is none": Poison(REGISTRATION, aimed(server={"host": "h", "port": "many"})),
+    "a schema that is a number": Poison(REGISTRATION, aimed(schema=7)),
+    "a target with a part too many": Poison(REGISTRATION, aimed(dbname="x")),
+    "a server with a part too many": Poison(
+        REGISTRATION, aimed(server={"host": "h", "password": "hunter2"})
+    ),
+    "a connection in the words of a driver": Poison(
+        REGISTRATION, said(connection={"host": "h", "port": 5432, "dbname": "a", "user": "b"})
+    ),
     "a part missing": Poison("DatabaseRelabelled", b'{"database":"acme"}'),
     "a part too many": Poison("DatabaseSuspended", b'{"database":"acme","deep":{}}'),
     "another kind of part": Poison(REGISTRATION, said(labels=[])),
@@ -153,7 +175,7 @@ POISONS = {
 async def usable(house: House) -> None:
     """Everything that a person does goes on."""
     await house.ledger.fleet.add(
-        "later", "main", Connection(host="h", dbname="later", user="u"), {}, RequestContext()
+        "later", "main", Connection.at(host="h", database="later", user="u"), {}, RequestContext()
     )
     rollout = await house.start(select="id=bolt")
     async with house.leading(), house.actor() as actor:
@@ -189,7 +211,11 @@ async def raw(house: House, function: str, poison: Poison) -> None:
         f"SELECT ledger.{function}({premise}$1, NULL, ARRAY[$2::uuid], ARRAY[$3::text], "
         f"ARRAY[$4::integer], ARRAY[$5::bytea], ARRAY[$6::bytea], {rest})",
         poison.stream,
-        *(one.event_id, one.type, one.schema_version, one.body, one.metadata),
+        one.event_id,
+        one.type,
+        one.schema_version,
+        one.body,
+        one.metadata,
     )
 
 
@@ -217,7 +243,7 @@ async def test_people_can_still_ask_for_everything(house: House, log_in: LogIn) 
         fleet = theirs.ledger.fleet
         told = Actor(name="ada", source="system", host="h", program="ledger 1", run="")
         asked = RequestContext("because", "OPS-1", told)
-        where = Connection(host="h", dbname="d", user="u", password="env:TENANT")
+        where = Connection.at(host="h", database="d", user="u", password="env:TENANT")
         await fleet.add("delta", "main", where, {"tier": "gold"}, asked)
         await fleet.suspend("delta", asked)
         await fleet.reinstate("delta", asked)

@@ -123,8 +123,15 @@ class Fleet:
     async def start(self, *arguments: str, code: int = 0) -> str:
         """`ledger rollout start` without waiting; the rollout's id."""
         answer = await self.ledger(
-            *("rollout", "start", "--folder", str(self.folder), "--yes", "--no-wait"),
-            *("-o", "json", *arguments),
+            "rollout",
+            "start",
+            "--folder",
+            str(self.folder),
+            "--yes",
+            "--no-wait",
+            "-o",
+            "json",
+            *arguments,
             code=code,
         )
         return str(json.loads(answer.out)["rollout"])

@@ -433,7 +433,9 @@ MOVES: tuple[Callable[[Story, int, int, int], list[Placed]], ...] = (
 
 def connection(number: int) -> Connection:
     """Where a database could be."""
-    return Connection(host=f"db-{number}.internal", dbname="app", user="migrator", password="env:P")
+    return Connection.at(
+        host=f"db-{number}.internal", database="app", user="migrator", password="env:P"
+    )
 
 
 def identity(number: int) -> Identity:

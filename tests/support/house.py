@@ -86,7 +86,7 @@ class House:
     async def register(self, *databases: str, pool: str = POOL) -> None:
         """Let these databases join."""
         for database in databases:
-            connection = Connection(host="db.internal", dbname=database, user="app")
+            connection = Connection.at(host="db.internal", database=database, user="app")
             await self.ledger.fleet.add(database, pool, connection, {}, RequestContext())
 
     def migration(self, version: str, *, down: bool = True, comment: str = "") -> None:
@@ -185,7 +185,10 @@ class House:
         leadership = await take(url or self.url, "test", "here")
         own = bus(self.broker)
         leader = Supervisor(
-            *(self.stores.pool, self.stores.log, own, leadership),
+            self.stores.pool,
+            self.stores.log,
+            own,
+            leadership,
             ledger=self.ledger.id,
             resend_s=resend_s,
             keeps_positions=keeps_positions,

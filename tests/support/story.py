@@ -49,7 +49,7 @@ MIGRATIONS = {"1": migration("1"), "2": migration("2")}
 
 def record(database: str, pool: str = "main", **labels: str) -> DatabaseRecord:
     """A database as the fleet knows it."""
-    connection = Connection(host="db.internal", dbname=database, user="app")
+    connection = Connection.at(host="db.internal", database=database, user="app")
     identity = Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
     expected = Expectation(identity=identity, journal_head="head-0")
     return DatabaseRecord(database, pool, connection, labels, expected=expected)

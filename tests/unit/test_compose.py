@@ -51,8 +51,12 @@ def refused(file: Path) -> str:
     """What the Compose specification's own schema has against a file; nothing if it fits."""
     answer = subprocess.run(
         [
-            *(sys.executable, "-m", "check_jsonschema"),
-            *("--builtin-schema", "vendor.compose-spec", str(file)),
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            str(file),
         ],
         capture_output=True,
         text=True,
@@ -255,7 +259,7 @@ def test_the_tenants_that_the_server_gets_are_the_ones_that_are_registered(
     assert roles == closed == ("1", copies[1])
     made = [first, *(f"tenant_{number:02}" for number in numbers)]
     entries = read_fleet(mounted(loaded, "fleet", "fleet.yaml"), "default")
-    assert [one.connection.dbname for one in entries] == made
+    assert [one.connection.target.database for one in entries] == made
     logins = [(one.connection.user, one.connection.role) for one in entries]
     assert logins == [(f"mig_{name}", f"owner_{name}") for name in made]
 
@@ -264,15 +268,21 @@ def test_agents_reach_the_registered_tenants_and_have_their_password(
     loaded: dict[str, Any],
 ) -> None:
     for one in read_fleet(mounted(loaded, "fleet", "fleet.yaml"), "default"):
-        assert one.connection.host in loaded["services"]
+        assert one.connection.target.server.host in loaded["services"]
         assert one.connection.password == "env:TENANTS_PASSWORD"
         assert one.connection.sslmode == "disable"
         for agent in ("agent-1", "agent-2"):
             (rule,) = parse_rules(environment(loaded, agent)["LEDGER_AGENT_SECRETS"])
-            place = one.connection
+            target = one.connection.target
             assert rule.names("env", ("TENANTS_PASSWORD",), one.database)
             assert rule.reaches(
-                Destination(place.host, place.port, place.user, place.dbname, one.database)
+                Destination(
+                    target.server.host,
+                    target.server.port,
+                    one.connection.user,
+                    target.database,
+                    one.database,
+                )
             )
             assert environment(loaded, agent)["LEDGER_POOL"] == one.pool
             assert environment(loaded, agent)["LEDGER_AGENT_INSECURE_POSTGRES"] == "true"

@@ -7,18 +7,13 @@ same event ids again return the first result, so a lost connection is answered w
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import asyncpg
-
 from ledger.contracts.envelope import StoredEvent
-from ledger.errors import LedgerUnreachable
-from ledger.store.connections import CONNECTION_LOST, Connection
-from ledger.store.log.log import RETRY_WAITS_S, EventLog
+from ledger.store.connections import Connection
+from ledger.store.log.log import EventLog, answered
 from ledger.store.queries import QUERIES
-from ledger.store.refusals import translated
 
 
 class Part(NamedTuple):
@@ -31,18 +26,13 @@ class Part(NamedTuple):
 
 async def append_both(log: EventLog, first: Part, second: Part) -> None:
     """Append to two streams, in this order, in one transaction. Raises what `append` raises."""
-    for wait_s in (*RETRY_WAITS_S, None):
-        try:
-            async with log.connection() as connection, connection.transaction():
-                await _append(connection, first)
-                await _append(connection, second)
-            return
-        except CONNECTION_LOST as lost:
-            if wait_s is None:
-                raise LedgerUnreachable(type(lost).__name__) from lost
-            await asyncio.sleep(wait_s)
-        except asyncpg.PostgresError as error:
-            raise translated(error) from error
+
+    async def append() -> None:
+        async with log.connection() as connection, connection.transaction():
+            await _append(connection, first)
+            await _append(connection, second)
+
+    await answered(append)
 
 
 async def _append(connection: Connection, part: Part) -> None:

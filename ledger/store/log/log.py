@@ -11,13 +11,12 @@ again, and the same event ids return the first result.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -29,25 +28,17 @@ from ledger.store.connections import CONNECTION_LOST, Connection, Pool
 from ledger.store.log.chain import Broken, Link, follow, genesis
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
+from migrations.backoff import Backoff
+
+T = TypeVar("T")
 
 READ_BATCH = 1000
 """Events fetched at once when a stream is read: some hundred kilobytes."""
 VERIFY_BATCH = 10_000
 """Events fetched at once by `verify`: several megabytes."""
 APPEND, APPEND_ONE = QUERIES["append"], QUERIES["append_one"]
-RETRY_WAITS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Waits before an append is tried again on a lost connection: a failover takes seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event to append, as bytes."""
-
-    event_id: UUID
-    type: str
-    schema_version: int
-    body: bytes
-    metadata: bytes
+TRIES = 7
+"""How often an append is tried on lost connections: for some eight seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,20 +344,10 @@ class EventLog:
 
     async def _call(self, query: str, *arguments: object) -> Sequence[Any]:
         """Call a function of the log; again, when the connection is lost before the answer."""
-        waits_s = iter(RETRY_WAITS_S)
-        while True:
-            try:
-                answer = await self._pool.fetchval(query, *arguments)
-                for listener in self._listeners:
-                    listener()
-                return cast(Sequence[Any], answer)
-            except CONNECTION_LOST as lost:
-                wait_s = next(waits_s, None)
-                if wait_s is None:
-                    raise LedgerUnreachable(type(lost).__name__) from lost
-                await asyncio.sleep(wait_s)
-            except asyncpg.PostgresError as error:
-                raise translated(error) from error
+        answer = await answered(lambda: self._pool.fetchval(query, *arguments))
+        for listener in self._listeners:
+            listener()
+        return cast(Sequence[Any], answer)
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
@@ -397,3 +378,20 @@ def _appended(ids: Sequence[UUID], answer: Sequence[Any]) -> Appended:
         stream_version=max(place.stream_version for place in recorded),
         recorded=recorded,
     )
+
+
+async def answered(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` returns; it is made again, when the connection is lost before the answer.
+
+    Raises `LedgerUnreachable`, and refusals of the database in our own words.
+    """
+    backoff = Backoff(first_s=0.05, most_s=5.0, growth=2.5)
+    while True:
+        try:
+            return await call()
+        except CONNECTION_LOST as lost:
+            if backoff.tries + 1 == TRIES:
+                raise LedgerUnreachable(type(lost).__name__) from lost
+            await backoff.wait()
+        except asyncpg.PostgresError as error:
+            raise translated(error) from error

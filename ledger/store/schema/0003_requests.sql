@@ -128,20 +128,30 @@ CREATE FUNCTION ledger.why_no_connection(p_connection jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN p_connection IS NULL THEN NULL
+        WHEN jsonb_typeof(p_connection #> '{target,server}') IS DISTINCT FROM 'object'
+            THEN 'a connection has a target, and that a server'
         WHEN EXISTS (
-            SELECT FROM unnest(ARRAY['host', 'dbname', 'user']) AS needed
-            WHERE jsonb_typeof(p_connection -> needed) IS DISTINCT FROM 'string'
-               OR p_connection ->> needed !~ '^[^[:cntrl:]]+$'
-               OR length(p_connection ->> needed) > 1000)
-            THEN 'host, dbname and user must be texts of one line'
-        WHEN coalesce(p_connection ->> 'port', '5432') !~ '^[0-9]{1,5}$'
+            SELECT FROM (VALUES
+                (p_connection #> '{target,server,host}'),
+                (p_connection #> '{target,database}'),
+                (p_connection -> 'user')) AS needed (part)
+            WHERE jsonb_typeof(part) IS DISTINCT FROM 'string'
+               OR part #>> '{}' !~ '^[^[:cntrl:]]+$'
+               OR length(part #>> '{}') > 1000)
+            THEN 'host, database and user must be texts of one line'
+        WHEN coalesce(p_connection #>> '{target,server,port}', '5432') !~ '^[0-9]{1,5}$'
             THEN 'the port must be a number'
         WHEN p_connection ->> 'password' !~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^[:cntrl:]]+)$'
             THEN 'a password must be a reference, env:NAME or file:PATH, and never the secret'
         WHEN EXISTS (
-            SELECT FROM jsonb_each(p_connection) AS part
-            WHERE part.key NOT IN ('host', 'port', 'dbname', 'user', 'password', 'sslmode',
-                    'schema_name', 'role')
+            SELECT FROM (
+                SELECT '' AS inside, * FROM jsonb_each(p_connection - 'target')
+                UNION ALL SELECT 'target', * FROM jsonb_each((p_connection -> 'target') - 'server')
+                UNION ALL SELECT 'server', * FROM jsonb_each(p_connection #> '{target,server}')
+            ) AS part
+            WHERE (part.inside, part.key) NOT IN (('server', 'host'), ('server', 'port'),
+                    ('target', 'database'), ('target', 'schema'),
+                    ('', 'user'), ('', 'password'), ('', 'sslmode'), ('', 'role'))
                OR jsonb_typeof(part.value) NOT IN ('string', 'number', 'null')
                OR part.key <> 'port' AND jsonb_typeof(part.value) = 'number')
             THEN 'a connection has other parts than ours have'

@@ -60,17 +60,18 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
     """A registered database."""
     record, belief = row.registered, row.belief
     connection, identity = record.connection, belief.identity
+    target = connection.target
     return (
         database,
         record.status,
         record.pool,
-        connection.host,
-        connection.port,
-        connection.dbname,
+        target.server.host,
+        target.server.port,
+        target.database,
+        target.schema,
         connection.user,
         connection.password,
         connection.sslmode,
-        connection.schema_name,
         connection.role,
         json.dumps(dict(record.labels)),
         identity.uuid if identity else None,
@@ -96,14 +97,14 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
     record = DatabaseRecord(
         database=row["database"],
         pool=row["pool"],
-        connection=Connection(
-            host=row["host"],
-            port=row["port"],
-            dbname=row["dbname"],
+        connection=Connection.at(
+            host=row["target_host"],
+            port=row["target_port"],
+            database=row["target_database"],
+            schema=row["target_schema"],
             user=row["username"],
             password=row["password_reference"],
             sslmode=row["sslmode"],
-            schema_name=row["schema_name"],
             role=row["role"],
         ),
         labels=json.loads(row["labels"]),

@@ -16,13 +16,13 @@ from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.store.connections import Pool
-from ledger.store.queries import load
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
 from migrations.model.attempt import Expectation, Mode
+from migrations.sql.named_statements import named_statements
 
-QUERIES = load("views/queries.sql")
+QUERIES = named_statements("ledger.store.views", "queries.sql", commented=True)
 PAGE = 1000
 """Rows of one page."""
 

@@ -9,18 +9,15 @@ with comments for the reader; nothing looks at it again.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from migrations.errors import CreateError
-from migrations.sql.grammar import GrammarError, parse
-from migrations.sql.literals import quote_ident
+from migrations.sql.literals import quote_where_needed
 
 NAME_MAX_BYTES = 63
 """What PostgreSQL keeps of a name; the rest would be cut off without a word."""
 KEY = "id"
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _DIGITS = 8
 
 
@@ -135,9 +132,7 @@ def quoted(name: str) -> str:
     """A name as people would write it: in quotes only where PostgreSQL wants them."""
     if not name or "\0" in name or len(name.encode()) > NAME_MAX_BYTES:
         raise CreateError(f"{name!r} is no name of at most {NAME_MAX_BYTES} bytes; correct it")
-    if _PLAIN.fullmatch(name) and _is_no_keyword(name):
-        return name
-    return quote_ident(name)
+    return quote_where_needed(name)
 
 
 def qualified(name: str) -> str:
@@ -160,21 +155,8 @@ def bare(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
-def literal(text: str) -> str:
-    """A text in single quotes."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def paged(given: Given) -> str:
     """What a Data marker says of table and key. Raises CreateError for names with blanks."""
     if any(character.isspace() for character in given.table + given.key):
         raise CreateError("a table or key with blanks in its name cannot be named in a marker")
     return f"table={given.table} key={given.key}"
-
-
-def _is_no_keyword(name: str) -> bool:
-    try:
-        parse(f"ALTER TABLE {name} ADD COLUMN {name} int; SELECT {name} FROM {name}")
-    except GrammarError:
-        return False
-    return True

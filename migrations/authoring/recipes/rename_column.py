@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged, quoted
+from migrations.authoring.recipes import Given, Recipe, bare, named, paged, quoted
+from migrations.sql.literals import quote_literal
 
 
 def _write(given: Given) -> Mapping[str, str]:
@@ -52,7 +53,7 @@ def _no_sync(given: Given) -> str:
 
 def _expand(given: Given) -> str:
     table, new = given.table_sql, quoted(given.to)
-    trigger = literal(bare(_names(given)[0]))
+    trigger = quote_literal(bare(_names(given)[0]))
     return f"""\
 -- +migrate Up lock_timeout=2s
 -- Old programs go on with the old name, new ones begin with the new one. Give the new column the
@@ -69,7 +70,7 @@ ALTER TABLE {table}
 -- +migrate Verify
 SELECT tgenabled = 'O'
 FROM pg_trigger
-WHERE tgrelid = to_regclass({literal(table)}) AND tgname = {trigger};
+WHERE tgrelid = to_regclass({quote_literal(table)}) AND tgname = {trigger};
 """
 
 
@@ -121,8 +122,8 @@ SET {old} = {new};
 -- +migrate Verify
 SELECT count(*) = 1
 FROM pg_attribute
-WHERE attrelid = to_regclass({literal(table)})
-  AND attname IN ({literal(given.column.name)}, {literal(given.to)})
+WHERE attrelid = to_regclass({quote_literal(table)})
+  AND attname IN ({quote_literal(given.column.name)}, {quote_literal(given.to)})
   AND NOT attisdropped;
 """
 

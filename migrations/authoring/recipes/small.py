@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, qualified
+from migrations.authoring.recipes import Given, Recipe, bare, named, qualified
+from migrations.sql.literals import quote_literal
 
 
 def _index(given: Given) -> Mapping[str, str]:
@@ -27,7 +28,7 @@ DROP INDEX CONCURRENTLY {full};
 -- +migrate Verify
 SELECT indisvalid
 FROM pg_index
-WHERE indexrelid = to_regclass({literal(full)});
+WHERE indexrelid = to_regclass({quote_literal(full)});
 """
     }
 
@@ -49,8 +50,8 @@ ALTER TABLE {given.table_sql}
 -- +migrate Verify
 SELECT count(*) = 1
 FROM pg_attribute
-WHERE attrelid = to_regclass({literal(given.table_sql)})
-  AND attname = {literal(given.column.name)}
+WHERE attrelid = to_regclass({quote_literal(given.table_sql)})
+  AND attname = {quote_literal(given.column.name)}
   AND NOT attisdropped;
 """
     }
@@ -78,7 +79,7 @@ ALTER TABLE {given.table_sql}
 -- +migrate Verify
 SELECT convalidated
 FROM pg_constraint
-WHERE conrelid = to_regclass({literal(given.table_sql)}) AND conname = {literal(plain)};
+WHERE conrelid = to_regclass({quote_literal(given.table_sql)}) AND conname = {quote_literal(plain)};
 """
     }
 

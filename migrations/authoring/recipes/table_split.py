@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged, qualified
+from migrations.authoring.recipes import Given, Recipe, bare, named, paged, qualified
+from migrations.sql.literals import quote_literal
 
 
 def _write(given: Given) -> Mapping[str, str]:
@@ -163,8 +164,8 @@ DROP VIEW {names.view};
 -- +migrate Verify
 SELECT count(*) = 2
 FROM pg_trigger
-WHERE tgrelid IN (to_regclass({literal(old)}), to_regclass({literal(new)}))
-  AND tgname IN ({literal(bare(names.there))}, {literal(bare(names.back))});
+WHERE tgrelid IN (to_regclass({quote_literal(old)}), to_regclass({quote_literal(new)}))
+  AND tgname IN ({quote_literal(bare(names.there))}, {quote_literal(bare(names.back))});
 """
 
 
@@ -197,7 +198,7 @@ def _contract(given: Given, names: _Names) -> str:
     key, old, new = given.key_sql, names.old, names.new
     dropped = ",\n    ".join(f"DROP COLUMN {column.sql}" for column in given.columns)
     added = ",\n    ".join(f"ADD COLUMN {column.sql} {column.type}" for column in given.columns)
-    there = ", ".join(literal(column.name) for column in given.columns)
+    there = ", ".join(quote_literal(column.name) for column in given.columns)
     return f"""\
 -- +migrate Up lock_timeout=2s
 -- When no program writes the columns where they were. The view stays for those that read them.
@@ -224,7 +225,7 @@ WHERE kept.{key} = split.{key};
 -- +migrate Verify
 SELECT count(*) = 0
 FROM pg_attribute
-WHERE attrelid = to_regclass({literal(old)}) AND attname IN ({there}) AND NOT attisdropped;
+WHERE attrelid = to_regclass({quote_literal(old)}) AND attname IN ({there}) AND NOT attisdropped;
 """
 
 

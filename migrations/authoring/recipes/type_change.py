@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged
+from migrations.authoring.recipes import Given, Recipe, bare, named, paged
+from migrations.sql.literals import quote_literal
 
 
 def _write(given: Given) -> Mapping[str, str]:
@@ -49,7 +50,7 @@ def _sync_name(given: Given) -> str:
 
 def _expand(given: Given) -> str:
     table, fresh = given.table_sql, _fresh(given)
-    trigger = literal(bare(_sync_name(given)))
+    trigger = quote_literal(bare(_sync_name(given)))
     return f"""\
 -- +migrate Up lock_timeout=2s
 -- The trigger comes with the column, so no write is missed. Give the new column the default of the
@@ -66,7 +67,7 @@ ALTER TABLE {table}
 -- +migrate Verify
 SELECT tgenabled = 'O'
 FROM pg_trigger
-WHERE tgrelid = to_regclass({literal(table)}) AND tgname = {trigger};
+WHERE tgrelid = to_regclass({quote_literal(table)}) AND tgname = {trigger};
 """
 
 
@@ -126,8 +127,8 @@ SET {column} = {fresh}::{given.column.type};
 -- +migrate Verify
 SELECT count(*) = 1
 FROM pg_attribute
-WHERE attrelid = to_regclass({literal(table)})
-  AND attname IN ({literal(given.column.name)}, {literal(bare(fresh))})
+WHERE attrelid = to_regclass({quote_literal(table)})
+  AND attname IN ({quote_literal(given.column.name)}, {quote_literal(bare(fresh))})
   AND NOT attisdropped;
 """
 

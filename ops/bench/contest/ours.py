@@ -158,10 +158,10 @@ def _entries(server: Server, databases: Sequence[str]) -> list[FleetFileEntry]:
         FleetFileEntry(
             name,
             "default",
-            Connection(
+            Connection.at(
                 host=server.host,
                 port=server.port,
-                dbname=name,
+                database=name,
                 user=server.user,
                 password=f"env:{VARIABLE}",
                 sslmode="disable",

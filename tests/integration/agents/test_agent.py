@@ -16,6 +16,7 @@ from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus, LocalReader
 from ledger.bus.port import BusMisconfigured, Message, Received
 from ledger.contracts.envelope import Metadata
+from ledger.contracts.registry import Connection
 from ledger.contracts.reports import (
     CommandRefused,
     ContentMissing,
@@ -322,7 +323,7 @@ async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     lost = inside_desk.apply(tenant_database, [ADD_NOTE])
-    nowhere = lost.connection.model_copy(update={"host": "127.0.0.1", "port": 1})
+    nowhere = Connection.at(**(lost.connection.parts | {"host": "127.0.0.1", "port": 1}))
     lost = changed(lost, connection=nowhere, database="t_lost")
     fine = inside_desk.apply(tenant_database, [ADD_NOTE])
     async with inside.agent(inside_desk.pool):
@@ -432,7 +433,7 @@ async def test_a_cancelled_command_whose_journal_cannot_be_read_says_so(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     command = inside_desk.apply(tenant_database, [ADD_NOTE])
-    nowhere = command.connection.model_copy(update={"host": "127.0.0.1", "port": 1})
+    nowhere = Connection.at(**(command.connection.parts | {"host": "127.0.0.1", "port": 1}))
     command = changed(command, connection=nowhere)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(inside_desk.cancel(command))

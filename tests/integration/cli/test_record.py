@@ -56,7 +56,7 @@ async def test_a_request_says_who_made_it_as_told_and_the_log_as_which_role(
         "LEDGER_DATABASE_URL": installed,
     }
     added = await ledger(
-        *("fleet", "add", "acme", "--url", "postgresql://app@db.example/acme"), **told
+        "fleet", "add", "acme", "--url", "postgresql://app@db.example/acme", **told
     )
     assert added.code == 0, added.err
     shown = await ledger("history", "-o", "json", LEDGER_DATABASE_URL=installed)

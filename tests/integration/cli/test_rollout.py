@@ -214,8 +214,13 @@ async def test_a_check_tabulates_what_is_there_and_what_is_not(
     ledger: LedgerProgram, fleet: Fleet
 ) -> None:
     await ledger(
-        *("fleet", "add", "gone", "--url", "postgresql://ada@127.0.0.1:1/gone"),
-        *("--sslmode", "disable"),
+        "fleet",
+        "add",
+        "gone",
+        "--url",
+        "postgresql://ada@127.0.0.1:1/gone",
+        "--sslmode",
+        "disable",
     )
     check = await ledger("fleet", "check", "-o", "json")
     assert check.code == ExitCode.FAILED
@@ -231,8 +236,15 @@ async def test_a_check_tells_a_user_who_is_superuser(
 ) -> None:
     parts = urlsplit(await superuser_database())
     await ledger(
-        *("fleet", "add", "root", "--password", "env:TENANT_ROOT", "--sslmode", "disable"),
-        *("--url", f"postgresql://{parts.username}@{parts.hostname}:{parts.port}{parts.path}"),
+        "fleet",
+        "add",
+        "root",
+        "--password",
+        "env:TENANT_ROOT",
+        "--sslmode",
+        "disable",
+        "--url",
+        f"postgresql://{parts.username}@{parts.hostname}:{parts.port}{parts.path}",
     )
     allowed = {
         "TENANT_ROOT": unquote(parts.password or ""),

@@ -31,10 +31,10 @@ async def line(
     parts = urlsplit(url)
     monkeypatch.setenv(PASSWORD, parts.password or "")
     async with cut_line(url, b"'3'", b"COMMIT", cut=request.param, away=True) as line:
-        connection = Connection(
+        connection = Connection.at(
             host="127.0.0.1",
             port=line.port,
-            dbname=parts.path[1:],
+            database=parts.path[1:],
             user=parts.username or "",
             password=f"env:{PASSWORD}",
             sslmode="disable",

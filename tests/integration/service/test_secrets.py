@@ -158,10 +158,10 @@ async def planted(
                 reference = (
                     "env:TENANT_PLANTED_WRONG" if database == "locked" else "env:TENANT_PLANTED"
                 )
-                place = Connection(
+                place = Connection.at(
                     host=parts.hostname or "",
                     port=parts.port or 5432,
-                    dbname=parts.path[1:],
+                    database=parts.path[1:],
                     user=parts.username or "",
                     password=reference,
                     sslmode="disable",
@@ -205,7 +205,8 @@ async def printed(planted: Planted, *words: str, url: str | None = None) -> tupl
     """What a command writes, and its exit code."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     process = await asyncio.create_subprocess_exec(
-        *(*PROGRAM, *words),
+        *PROGRAM,
+        *words,
         cwd=planted.house.folder.parent,
         env=kept
         | {

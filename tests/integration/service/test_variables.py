@@ -48,10 +48,10 @@ async def regions(
     for region, url in urls.items():
         parts = urlsplit(url)
         monkeypatch.setenv(PASSWORD, parts.password or "")
-        connection = Connection(
+        connection = Connection.at(
             host=parts.hostname or "",
             port=parts.port or 5432,
-            dbname=parts.path[1:],
+            database=parts.path[1:],
             user=parts.username or "",
             password=f"env:{PASSWORD}",
             sslmode="disable",

@@ -59,8 +59,14 @@ def test_check_says_what_it_could_not_reach(monkeypatch: pytest.MonkeyPatch) -> 
     said = CliRunner().invoke(
         app,
         [
-            *("check", "--kafka", "127.0.0.1:1", "--insecure-postgres"),
-            *("--database", "postgresql://u@127.0.0.1:1/acme", "--password", "env:TENANT_PW"),
+            "check",
+            "--kafka",
+            "127.0.0.1:1",
+            "--insecure-postgres",
+            "--database",
+            "postgresql://u@127.0.0.1:1/acme",
+            "--password",
+            "env:TENANT_PW",
         ],
     )
     assert said.exit_code == AgentExitCode.UNREACHABLE

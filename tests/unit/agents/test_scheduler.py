@@ -223,7 +223,7 @@ def job_for(database: str, host: str, *, command: UUID | None = None, texts: boo
         (ref,) if texts else (),
         command=command or uuid4(),
         database=database,
-        connection=Connection(host=host, dbname=database, user="u"),
+        connection=Connection.at(host=host, database=database, user="u"),
         expires_at=NOW + timedelta(hours=1),
     )
     return Job(apply, Received("t", 0, 0, database, b"", ()), NOW)

@@ -216,7 +216,13 @@ def test_by_name_every_file_is_a_version_in_the_order_of_sql_migrate(tmp_path: P
         load_folder(tmp_path)
     loaded = load_folder(tmp_path, "sql-migrate+names").migrations
     assert [one.version for one in loaded] == [
-        *("8_a", "8_b", "10_a", "2023-01-01-y", "2023-02-01-x", "20150101foo", "add_users"),
+        "8_a",
+        "8_b",
+        "10_a",
+        "2023-01-01-y",
+        "2023-02-01-x",
+        "20150101foo",
+        "add_users",
     ]
     again = load_files("sql-migrate+names", loaded[0].files, version="8_a")
     assert again == loaded[0]

