@@ -15,6 +15,8 @@ Refusal
 ├── UnknownDatabase        no database has this id
 ├── RetiredDatabase        the id belonged to a database that left for good
 ├── ReasonRequired         the request changes what is believed, so it must say why
+├── ReadableEvent          what can be read is not set aside
+├── OtherEvent             another event stands at that position
 ├── EmptySelection         no active database is selected
 ├── ChangedMigration       a version is registered with another up
 ├── NothingToRepair        no text has changed, or no file is gone
@@ -139,6 +141,26 @@ class ReasonRequired(RequestRefusal):
         what: str = "makes the ledger forget what it believed of the database",
     ) -> None:
         super().__init__(f"{request} {what}; say why with --reason")
+
+
+class ReadableEvent(RequestRefusal):
+    """An event that can be read is to be set aside: what was recorded stays in force."""
+
+    def __init__(self, position: int, kind: str) -> None:
+        super().__init__(
+            f"the event at position {position} ({kind}) can be read, so it stays in force; only "
+            "what nobody can read is set aside, and `ledger audit unreadable` lists that"
+        )
+
+
+class OtherEvent(RequestRefusal):
+    """Another event stands at a position than the one that was looked at."""
+
+    def __init__(self, position: int, leaf: str) -> None:
+        super().__init__(
+            f"the hash of the event at position {position} is {leaf}: it is not the one that was "
+            "meant; look at `ledger audit unreadable` again"
+        )
 
 
 class InvalidSelection(InvalidArgument):

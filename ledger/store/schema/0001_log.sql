@@ -142,6 +142,7 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('ReportContradicted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports|check-[A-Za-z0-9._-]{1,100}/reports)$'),
     ('MessageParked', 1, '^(ledger)$'),
     ('LedgerInitialised', 1, '^(ledger)$'),
+    ('EventSetAside', 1, '^(ledger)$'),
     ('LeadershipTaken', 1, '^(ledger)$');
 INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('DatabaseRegistered', 'ledger_operator'),
@@ -209,6 +210,8 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('ReportContradicted', 'ledger_service'),
     ('MessageParked', 'ledger_service'),
     ('LedgerInitialised', 'ledger_service'),
+    ('EventSetAside', 'ledger_operator'),
+    ('EventSetAside', 'ledger_service'),
     ('LeadershipTaken', 'ledger_service');
 
 -- Texts of migrations, stored once by their hash.

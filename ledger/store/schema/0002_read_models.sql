@@ -14,12 +14,19 @@ CREATE TABLE ledger.read_model_position (
 ) WITH (fillfactor = 50);
 INSERT INTO ledger.read_model_position (position) VALUES (0);
 
--- Events that could not be read when they were projected: nothing followed from them.
+-- Events that could not be read when they were projected: nothing followed from them. Those that a
+-- person has set aside say by which event, when, under which role, who that is, and why.
 CREATE TABLE ledger.unreadable_event (
     position bigint NOT NULL,
+    stream text NOT NULL,
     type text NOT NULL,
-    why text NOT NULL,
-    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_at timestamptz NOT NULL,
+    recorded_by text NOT NULL,
+    aside_position bigint,
+    aside_at timestamptz,
+    aside_by text,
+    aside_who text,
+    aside_reason text,
     CONSTRAINT unreadable_event_pkey PRIMARY KEY (position)
 );
 
@@ -182,22 +189,19 @@ CREATE TABLE ledger.database_event (
 
 GRANT SELECT ON ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event
+    ledger.database_event, ledger.unreadable_event
     TO ledger_viewer, ledger_operator, ledger_service;
-GRANT SELECT ON ledger.unreadable_event TO ledger_viewer, ledger_operator, ledger_service;
-GRANT INSERT ON ledger.unreadable_event TO ledger_service;
 GRANT UPDATE ON ledger.read_model_position TO ledger_service;
 GRANT INSERT, UPDATE, DELETE ON ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event
+    ledger.database_event, ledger.unreadable_event
     TO ledger_service;
 
 -- +migrate Down
 
-DROP TABLE ledger.unreadable_event;
 DROP TABLE ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event;
+    ledger.database_event, ledger.unreadable_event;
 
 -- +migrate Verify
 -- +migrate StatementBegin

