@@ -131,4 +131,5 @@ def inspected(
         failure=shorten(found.failure),
         backups=found.backups,
         histories=tuple(left),
+        epoch=found.epoch,
     )

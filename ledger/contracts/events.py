@@ -26,6 +26,7 @@ from ledger.contracts import fleet_events, reports, rollout_events
 from ledger.contracts.fleet_events import (
     BundleRegistered,
     ChangeAccepted,
+    DatabaseFenceReset,
     DatabaseRegistered,
     DatabaseReinstated,
     DatabaseRelabelled,
@@ -73,6 +74,7 @@ __all__ = [
     "BundleRegistered",
     "ChangeAccepted",
     "CheckRequested",
+    "DatabaseFenceReset",
     "DatabaseLeftOut",
     "DatabaseRegistered",
     "DatabaseReinstated",

@@ -1,4 +1,4 @@
-"""What an audit finds: rows of the read models that are not what the log says, unreadable events."""
+"""What an audit finds: rows that are not what the log says, and events that cannot be read."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('DatabaseRepointed', 1),
     ('DatabaseSuspended', 1),
     ('DatabaseReinstated', 1),
+    ('DatabaseFenceReset', 1),
     ('DatabaseRetired', 1),
     ('BundleRegistered', 1),
     ('ChangeAccepted', 1),
@@ -58,6 +59,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('DatabaseRepointed', 'connection', '{object}', true),
     ('DatabaseSuspended', 'database', '{string}', true),
     ('DatabaseReinstated', 'database', '{string}', true),
+    ('DatabaseFenceReset', 'database', '{string}', true),
+    ('DatabaseFenceReset', 'epoch', '{object}', true),
+    ('DatabaseFenceReset', 'journal_head', '{string}', true),
     ('DatabaseRetired', 'database', '{string}', true),
     ('BundleRegistered', 'bundle', '{string}', true),
     ('BundleRegistered', 'migrations', '{array}', true),
@@ -208,6 +212,15 @@ RETURNS text LANGUAGE sql STABLE AS $$
                 AND CASE part.key WHEN 'position' THEN 9223372036854775807 ELSE 1000000000 END)
             THEN 'a number in it is too large'
         WHEN (p_body ->> 'position')::numeric % 1 <> 0 THEN 'its position is none'
+        WHEN p_body ->> 'journal_head' !~ '^[0-9a-f]{64}$' THEN 'its journal head is none'
+        WHEN p_body ? 'epoch' AND EXISTS (
+            SELECT FROM (VALUES ('term'), ('position')) AS part (name)
+            WHERE CASE jsonb_typeof(p_body -> 'epoch' -> name)
+                WHEN 'number' THEN (p_body -> 'epoch' -> name)::numeric % 1 <> 0
+                    OR (p_body -> 'epoch' -> name)::numeric
+                        NOT BETWEEN -9223372036854775808 AND 9223372036854775807
+                ELSE true END)
+            THEN 'its epoch is none'
         WHEN (p_body ->> 'wave')::numeric > 100000 OR (p_body ->> 'waves')::numeric > 100000
             THEN 'it has too many waves'
         WHEN p_body ->> 'database' !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$'
@@ -278,6 +291,14 @@ BEGIN
             WHERE type = 'DatabaseRegistered' AND ledger.database_in(body) = v_database)
         THEN
             RETURN 'this database is not registered';
+        END IF;
+        -- A later order is never kept out by what an earlier one has left.
+        IF p_type = 'DatabaseFenceReset' AND EXISTS (
+            SELECT FROM ledger.head
+            WHERE (p_said -> 'epoch' ->> 'term')::numeric BETWEEN 0 AND head.term
+              AND (p_said -> 'epoch' ->> 'position')::numeric BETWEEN 0 AND head.position)
+        THEN
+            RETURN 'an order of this ledger may have that epoch, so it keeps no later one out';
         END IF;
     ELSIF p_type = 'EventSetAside' THEN
         -- Whoever projects could not read it: nobody who may only ask takes away what can be read.

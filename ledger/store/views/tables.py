@@ -117,6 +117,7 @@ FLEET_DATABASE = Table(
         "command": "uuid",
         "unanswered": "boolean",
         "doubted": "boolean",
+        "forged": "jsonb",
         "server_version": "integer",
         "last_contact_position": "bigint",
         "last_contact_at": "timestamptz",

