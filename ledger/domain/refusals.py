@@ -160,9 +160,7 @@ class FenceUnread(RequestRefusal):
     """What a journal says could not be read, so nobody knows whether something is wrong with it."""
 
     def __init__(self, database: str, why: str) -> None:
-        super().__init__(
-            f"the journal of {database} could not be read: {why}"
-        )
+        super().__init__(f"the journal of {database} could not be read: {why}")
 
 
 class ReadableEvent(RequestRefusal):

@@ -76,7 +76,7 @@ class CheckService:
         (row,) = (row for row in result.rows if row.database == database)
         answer = row.look.answer
         if answer is None:
-            raise FenceUnread(database, "no agent has answered; does `ledger-agent run` work in its pool?")
+            raise FenceUnread(database, "no agent answered; does `ledger-agent run` work there?")
         if answer.failure is not None or not answer.reachable:
             raise FenceUnread(database, answer.failure.message if answer.failure else "not reached")
         head = await self._log.head()
