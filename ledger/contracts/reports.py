@@ -230,3 +230,5 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """What other tools left there; only looked for before an adoption."""
     epoch: Epoch | None = None
     """Of the order that wrote the journal's last entry, as the journal says it."""
+    unfinished: tuple[str, ...] = ()
+    """Rollouts of which a migration was begun there, and neither finished nor taken back."""

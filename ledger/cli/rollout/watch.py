@@ -14,7 +14,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import WaitOptions
 from ledger.cli.app.output import Output, say
-from ledger.cli.rollout.progress import BACKWARDS, display, words
+from ledger.cli.rollout.progress import BACKWARDS, ENDED, display, words
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 BUSY = ("ordered", "running", "rolling_back")
 """States in which an agent may be at work on a database."""
-ENDED = ("completed", "rolled_back", "aborted")
 STILL = ("halted", "paused")
 """A rollout in one of these stays as it is until a person speaks, once nothing runs any more."""
 

@@ -40,7 +40,7 @@ ABOUT_ONE = frozenset(kind for kind in e.EVENTS.values() if "database" in kind.m
 """Events that name one database."""
 NAMING_SEVERAL = (e.WavePlanned, e.RetryRequested, e.CheckRequested)
 """Events with a list of databases; RolloutPlanned only counts them."""
-SWEEPING = frozenset({e.RolloutResumed, e.RollbackStarted})
+SWEEPING = frozenset({e.RolloutResumed, e.RollbackStarted, e.RolloutAborted})
 """What changes databases that it does not name: those that failed, those that wait for another."""
 ORDERS = frozenset({e.MigrationOrdered, e.RollbackOrdered})
 REGISTERED = ORDERS | {e.BundleRegistered, e.EventSetAside, r.Unreadable}
