@@ -7,7 +7,6 @@ import pytest
 from ledger.domain import requests
 from migrations.model.attempt import Verdict
 from tests.support.spec import (
-    Saying,
     Story,
     aborted,
     asked,
@@ -26,6 +25,7 @@ from tests.support.spec import (
     timed_out,
     wave_opened,
 )
+from tests.support.story import Saying
 
 EXPIRED = finished("a", verdict=Verdict.EXPIRED, changed=0)
 CUT_SHORT = {
