@@ -16,7 +16,7 @@ from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Direction, Language, Migration
 from migrations.model.work import Repair, StepOutcome, Work
 from migrations.running.plan import begun_or_applied, outcome_of
-from migrations.target.entries import WORDS, State
+from migrations.target.entries import WORDS, Entry, State
 
 
 def work_of(
@@ -131,4 +131,17 @@ def inspected(
         failure=shorten(found.failure),
         backups=found.backups,
         histories=tuple(left),
+        epoch=found.epoch,
+        unfinished=_unfinished(found.entries),
     )
+
+
+def _unfinished(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """The rollouts that have begun a migration of which nothing says yet what holds."""
+    begun: dict[str, str] = {}
+    for entry in entries:
+        if entry.settles:
+            begun.pop(entry.migration, None)
+        elif entry.state in (State.INTENT, State.STEP_DONE, State.BATCHING) and entry.rollout:
+            begun[entry.migration] = entry.rollout
+    return tuple(dict.fromkeys(begun.values()))

@@ -213,6 +213,9 @@ class Worker:
         if ended.verdict is Verdict.REFUSED and said.verdict is not ended.verdict:
             # The last word stands as it was said, and this delivery has its reason all the same.
             reporter.refused(command, ended.failure)
+        if said.worked:
+            # Whoever worked on it may have ended before he could say that it was started.
+            reporter.started(command)
         for step in said.steps:
             reporter.step_finished(step)
         if said.adopted is not None:

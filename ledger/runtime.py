@@ -102,7 +102,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
             fleet=fleet,
             bundles=bundles,
             rollouts=rollouts,
-            checks=CheckService(fleet, reads),
+            checks=CheckService(fleet, reads, log),
             status=StatusService(log, reads, fleet, lookout),
             history=HistoryService(log, reads, Timelines(stores.pool), rollouts),
             audit=AuditService(log, reads),

@@ -29,7 +29,6 @@ from migrations.target.journal import AnyRow, Record, install_statements, statem
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
 from migrations.target.look import looking
 from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
-from migrations.target.refusals import stale_epoch
 from migrations.target.session import Connection, ConnectionSettings, server_version
 from migrations.target.target import Key, Target, said_by
 
@@ -250,9 +249,7 @@ def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool)
     if record is not None:
         # An order that was overtaken cannot know the journal's head.
         if work.owner:
-            check_epoch(record, work.epoch)
-        if work.owner and work.epoch < record.epoch:
-            raise stale_epoch(work.epoch)
+            check_epoch(record, work.epoch, work.expectation.forged)
         check_head(record, work.expectation.journal_head, work.command_id)
 
 

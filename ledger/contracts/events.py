@@ -20,10 +20,13 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from pydantic import Field
+
 from ledger.contracts import fleet_events, reports, rollout_events
 from ledger.contracts.fleet_events import (
     BundleRegistered,
     ChangeAccepted,
+    DatabaseFenceReset,
     DatabaseRegistered,
     DatabaseReinstated,
     DatabaseRelabelled,
@@ -71,6 +74,7 @@ __all__ = [
     "BundleRegistered",
     "ChangeAccepted",
     "CheckRequested",
+    "DatabaseFenceReset",
     "DatabaseLeftOut",
     "DatabaseRegistered",
     "DatabaseReinstated",
@@ -78,6 +82,7 @@ __all__ = [
     "DatabaseRepointed",
     "DatabaseRetired",
     "DatabaseSuspended",
+    "EventSetAside",
     "EventType",
     "FileGone",
     "InspectionOrdered",
@@ -188,6 +193,17 @@ class LedgerInitialised(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
     """The log was created; its chain starts from this ledger's id."""
 
     ledger: UUID
+
+
+class EventSetAside(Event, streams=(Stream.LEDGER,), author=Author.PERSON):
+    """A person looked at an event that nobody can read, and set it aside.
+
+    It stays in the chain, and what shows the log goes on showing it; nobody complains of it any
+    more. `leaf` is its own hash. An event that can be read is none that this speaks of.
+    """
+
+    position: int = Field(ge=1, le=2**63 - 1)
+    leaf: Sha256
 
 
 class LeadershipTaken(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):

@@ -59,6 +59,7 @@ def left_out(draft: RolloutBuilder, recorded: Recorded, event: DatabaseLeftOut) 
     if state is None:
         return
     status = DatabaseStatus.ROLLBACK_FAILED if draft.rolling else DatabaseStatus.SKIPPED
+    begun = "; it was worked on before and is not finished" if state.begun else ""
     draft.put(
         state._replace(
             status=status,
@@ -68,7 +69,7 @@ def left_out(draft: RolloutBuilder, recorded: Recorded, event: DatabaseLeftOut) 
             open=False,
             again=False,
             again_at=None,
-            failure=Failure(kind=FailureClass.LEFT_OUT, message=event.why),
+            failure=Failure(kind=FailureClass.LEFT_OUT, message=event.why + begun),
             settled_position=recorded.position,
         )
     )
@@ -126,5 +127,7 @@ def inspection_ordered(draft: RolloutBuilder, recorded: Recorded, event: Inspect
 
 def wait_again(state: DatabaseState) -> DatabaseState:
     """The same database, waiting for a new attempt in the direction it was going, due now."""
-    status = DatabaseStatus.ROLLING_BACK if state.going_back else DatabaseStatus.PENDING
+    status = DatabaseStatus.UNFINISHED if state.begun else DatabaseStatus.PENDING
+    if state.going_back:
+        status = DatabaseStatus.ROLLING_BACK
     return state._replace(status=status, open=False, again=True, again_at=None, waits_since=None)

@@ -7,9 +7,10 @@ events costs n, whatever the size of the fleet. The state it was made from never
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 from ledger.domain.rollback import undo_order
-from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Wave
+from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status, Wave
 
 FAILURES = frozenset({DatabaseStatus.FAILED, DatabaseStatus.ROLLBACK_FAILED})
 """What a person forgives by resuming."""
@@ -187,6 +188,14 @@ class RolloutBuilder:
         self.rolling = True
         self._undo = undo_order(state for chunk in self._chunks for state in chunk.values())
         self._undo_cursor = 0
+
+    def abort(self, now: datetime) -> None:
+        """End where it stands; whoever was cut short and waits for an attempt is asked instead."""
+        self.status = Status.ABORTED
+        for database in tuple(self._again):
+            state = self.get(database)
+            if state is not None and state.begun and not state.going_back:
+                self.put(state.in_doubt(now))
 
     def advance(self) -> None:
         """Move the cursors over what needs no first order any more."""

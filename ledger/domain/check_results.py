@@ -1,7 +1,8 @@
 """What a check says is wrong with a database, each with what to do. Pure.
 
 Of several problems the first is told: nothing could be read; it is another database; it is in the
-fleet twice; its journal lost something; its user may not migrate, or may do more than that.
+fleet twice; its journal names an order that was never given, or lost something; its user may not
+migrate, or may do more than that.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from collections.abc import Collection, Iterable, Mapping
 
 from ledger.contracts.events import Purpose
 from ledger.contracts.reports import DatabaseInspected
-from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.fleet import DatabaseRecord, is_beyond
 from ledger.domain.outcomes import in_force
 from ledger.domain.refusals import listed
-from migrations.model.attempt import Identity, Rights
+from migrations.model.attempt import Epoch, Identity, Rights
 
 SHARED_LOGIN = "shared_login"
 """The label by which somebody accepts a login that reaches further than its database."""
@@ -67,10 +68,12 @@ def problem(
     role: str | None = None,
     *,
     shared_login: bool = False,
+    issued: Epoch | None = None,
 ) -> str | None:
     """What is wrong with a database that answered, or `None`; migrations run there as `role`.
 
-    With `shared_login` somebody has accepted that the login reaches further than this database.
+    `issued` is how far this ledger has come, where the journal is its own or nobody's. With
+    `shared_login` somebody has accepted that the login reaches further than this database.
     """
     if answer.failure is not None:
         return answer.failure.message
@@ -86,6 +89,13 @@ def problem(
         return (
             f"the same database as {twin!r} under another address; "
             f"keep one of them and `ledger fleet retire` the other"
+        )
+    if issued is not None and answer.epoch is not None and is_beyond(answer.epoch, issued):
+        return (
+            f"its journal names order {answer.epoch.term}.{answer.epoch.position}, which this "
+            "ledger has never given, so orders may be kept out (a forged entry, or the ledger was "
+            "restored); find out why, then let them in with "
+            f"`ledger fleet reset-fence {answer.database} --reason WHY`"
         )
     if missing:
         return (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -137,5 +137,5 @@ def _expected(database: DatabaseState, record: DatabaseRecord) -> Expectation:
     head is left out, because what the journal holds beyond it may well be ours.
     """
     if record.unanswered or (database.attempt and not database.answered):
-        return Expectation(identity=record.expected.identity)
+        return replace(record.expected, journal_head=None)
     return record.expected

@@ -28,7 +28,7 @@ from ledger.domain.attempts import wait_again
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.patience import due_at, given_up, passes, told
 from ledger.domain.states import DatabaseState, DatabaseStatus, Status
-from migrations.model.attempt import FailureClass, Mode, Verdict
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 
 APPLIED = "applied"
 """The state of a journal entry that says the migration is in force."""
@@ -104,6 +104,7 @@ def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFi
         return
     failure = event.failure or state.failure
     state = state._replace(
+        begun=state.begun or _may_have_worked(state, event),
         open=False,
         again=False,
         started=True,
@@ -122,6 +123,8 @@ def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFi
             draft.put(_failed(state))
         case Verdict.CANCELLED if draft.status is Status.ABORTED:
             draft.put(_failed(state))
+        case Verdict.REFUSED | Verdict.EXPIRED if draft.status is Status.ABORTED and state.begun:
+            draft.put(state.in_doubt(recorded.recorded_at))
         case Verdict.REFUSED | Verdict.EXPIRED | Verdict.CANCELLED:
             draft.put(_came_to_nothing(draft, state, recorded.recorded_at))
         case _:
@@ -142,10 +145,15 @@ def inspected(draft: RolloutBuilder, recorded: Recorded, event: DatabaseInspecte
     state = state._replace(
         inspection=None, inspected_at=recorded.recorded_at, settled_position=recorded.position
     )
+    rollout = draft.plan.rollout
+    ours = any(entry.rollout == rollout for entry in event.entries)
+    # The journal was asked: what was begun here is no guess any more.
+    state = state._replace(begun=ours or rollout in event.unfinished)
     if _holds(draft, state, event.entries):
-        ours = any(entry.rollout == draft.plan.rollout for entry in event.entries)
         state = state._replace(answered=True, head=event.journal_head, failure=None)
         draft.put(_done(state, changed=ours))
+    elif draft.status is Status.ABORTED and not state.going_back:
+        draft.put(_left_behind(draft, state, event.entries))
     else:
         draft.put(_tried_again(draft, state))
 
@@ -194,6 +202,38 @@ def _current(
     """The database's state when the report is about its latest command, else `None`."""
     state = draft.get(database)
     return state if state is not None and state.command == event.command else None
+
+
+def _may_have_worked(state: DatabaseState, event: AttemptFinished) -> bool:
+    """Whether an attempt that ended so may have left something in the journal.
+
+    An agent that answers for work that was cut short says that it had been started.
+    """
+    if event.changed:
+        return True
+    if event.verdict is Verdict.REFUSED or event.verdict is Verdict.DONE:
+        return False
+    failure = event.failure
+    unread = failure is not None and failure.kind is FailureClass.UNREACHABLE
+    return state.started or (unread and event.journal_head is None)
+
+
+def _left_behind(
+    draft: RolloutBuilder, state: DatabaseState, entries: tuple[JournalEntry, ...]
+) -> DatabaseState:
+    """What a database is that the journal shows unfinished after its rollout was aborted."""
+    if not state.begun:
+        return wait_again(state)._replace(again=False, failure=None)
+    found = in_force(entries)
+    wanted = [step.version for step in draft.plan.steps]
+    down = draft.plan.mode is Mode.DOWN
+    done = sum((version in found) is not down for version in wanted)
+    failure = Failure(
+        kind=FailureClass.CANCELLED,
+        message=f"the rollout was aborted before it was finished here: {done} of {len(wanted)} "
+        f"migrations {'undone' if down else 'applied'}; the next rollout goes on from there",
+    )
+    return state._replace(status=DatabaseStatus.FAILED, answered=True, failure=failure)
 
 
 def _done(state: DatabaseState, *, changed: bool) -> DatabaseState:

@@ -288,7 +288,9 @@ def _is_in_doubt(state: RolloutState, database: DatabaseState) -> bool:
 
 def _is_looked_at(state: RolloutState, database: DatabaseState) -> bool:
     """Unknown, and no rollback is coming that would find out by itself."""
-    return database.status is DatabaseStatus.UNKNOWN and _is_in_doubt(state, database)
+    if database.status is not DatabaseStatus.UNKNOWN:
+        return False
+    return state.status is Status.ABORTED or _is_in_doubt(state, database)
 
 
 def _is_overdue(database: DatabaseState, now: datetime) -> bool:

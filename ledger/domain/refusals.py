@@ -15,6 +15,10 @@ Refusal
 ├── UnknownDatabase        no database has this id
 ├── RetiredDatabase        the id belonged to a database that left for good
 ├── ReasonRequired         the request changes what is believed, so it must say why
+├── FenceHolds             a journal names an order that this ledger may have given
+├── FenceUnread            nobody could read what a journal says
+├── ReadableEvent          what can be read is not set aside
+├── OtherEvent             another event stands at that position
 ├── EmptySelection         no active database is selected
 ├── ChangedMigration       a version is registered with another up
 ├── NothingToRepair        no text has changed, or no file is gone
@@ -139,6 +143,44 @@ class ReasonRequired(RequestRefusal):
         what: str = "makes the ledger forget what it believed of the database",
     ) -> None:
         super().__init__(f"{request} {what}; say why with --reason")
+
+
+class FenceHolds(RequestRefusal):
+    """A journal ends in an order that this ledger may have given: it keeps no later one out."""
+
+    def __init__(self, database: str, order: str) -> None:
+        super().__init__(
+            f"nothing is wrong with the order that the journal of {database} names ({order}): this "
+            "ledger has come further, so no order is kept out by it; nothing was recorded; "
+            f"`ledger fleet check --select id={database}` shows what else may be wrong"
+        )
+
+
+class FenceUnread(RequestRefusal):
+    """What a journal says could not be read, so nobody knows whether something is wrong with it."""
+
+    def __init__(self, database: str, why: str) -> None:
+        super().__init__(f"the journal of {database} could not be read: {why}")
+
+
+class ReadableEvent(RequestRefusal):
+    """An event that can be read is to be set aside: what was recorded stays in force."""
+
+    def __init__(self, position: int, kind: str) -> None:
+        super().__init__(
+            f"the event at position {position} ({kind}) can be read, so it stays in force; only "
+            "what nobody can read is set aside, and `ledger audit unreadable` lists that"
+        )
+
+
+class OtherEvent(RequestRefusal):
+    """Another event stands at a position than the one that was looked at."""
+
+    def __init__(self, position: int, leaf: str) -> None:
+        super().__init__(
+            f"the hash of the event at position {position} is {leaf}: it is not the one that was "
+            "meant; look at `ledger audit unreadable` again"
+        )
 
 
 class InvalidSelection(InvalidArgument):

@@ -27,13 +27,19 @@ pending ─▶ ordered ─▶ running ─▶ applied | skipped | failed | blocke
    │ expired  │          │ deadline passed without an answer
    └──────────┤          ▼
    │          └───────▶ unknown ── its journal is asked ──▶ applied | skipped | pending (again)
-   │
-   ├── retry ◀── failed, skipped (left out), unknown
+   │                       ▲
+   ├── retry ◀── failed, skipped (left out), unknown        aborted: failed | pending
    └── resolve ◀── blocked, unknown
+                           │
+   unfinished ─────────────┘ aborted: its journal is asked
 
 ordered | running | applied | failed | skipped | unknown | blocked          (whoever was ordered)
         └─▶ rolling_back ─▶ rolled_back | rollback_failed | blocked | unknown
 ```
+
+Who waits for an attempt is `pending` only if nothing of the rollout can be in its journal; one that
+was worked on and cut short is `unfinished`, and no view leaves it out. When the rollout is aborted,
+no attempt comes any more: its journal is asked, and what it has is told.
 
 Why an order that expired is no failure: expiry limits starting, so nothing ran. It is made again
 at growing distances, and fails when too many in a row came to nothing (`ledger.domain.patience`).
@@ -220,7 +226,7 @@ def _rolled_back(draft: RolloutBuilder, recorded: Recorded, event: RolloutRolled
 
 
 def _aborted(draft: RolloutBuilder, recorded: Recorded, event: RolloutAborted) -> None:
-    draft.status = Status.ABORTED
+    draft.abort(recorded.recorded_at)
     draft.cancel = event.cancel
 
 

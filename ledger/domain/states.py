@@ -40,6 +40,9 @@ class DatabaseStatus(StrEnum):
     """How far a rollout is on one database. In a `down` rollout, `applied` means: undone."""
 
     PENDING = "pending"
+    """Never worked on: nothing of this rollout's is in its journal."""
+    UNFINISHED = "unfinished"
+    """Worked on and cut short, or perhaps: its journal knows what it has; an attempt follows."""
     ORDERED = "ordered"
     RUNNING = "running"
     APPLIED = "applied"
@@ -83,6 +86,7 @@ class _DatabaseFields(NamedTuple):
     `answered` that the latest attempt has its last word. `head` is the journal's head in that word.
     `fruitless` counts the attempts in a row that came to nothing (`ledger.domain.patience`): the
     next one is due at `again_at`, and was put off at `waits_since`.
+    `begun` says that an attempt may have left something in its journal, done or half done.
     `inspections` counts all looks at it, `looks` those since it became unknown.
     """
 
@@ -101,6 +105,7 @@ class _DatabaseFields(NamedTuple):
     last_try: bool = False
     started: bool = False
     answered: bool = False
+    begun: bool = False
     ordered_position: int = 0
     ordered_at: datetime | None = None
     expires_at: datetime | None = None
@@ -136,6 +141,19 @@ class DatabaseState(_DatabaseFields):
         for name, value in changes.items():
             values[_INDEX[name]] = value
         return tuple.__new__(DatabaseState, values)
+
+    def in_doubt(self, now: datetime) -> DatabaseState:
+        """The same database, whose journal is to be asked from `now` on what became of it."""
+        return self._replace(
+            status=_UNKNOWN,
+            open=False,
+            again=False,
+            again_at=None,
+            waits_since=None,
+            inspection=None,
+            looks=0,
+            look_at=now,
+        )
 
     @property
     def active(self) -> bool:

@@ -23,7 +23,7 @@ from ledger.store.log.append_many import Part, append_both
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
-from migrations.model.attempt import Adoption
+from migrations.model.attempt import Adoption, Epoch, ForgedFence
 
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
@@ -182,6 +182,18 @@ class FleetService:
         """Raise what `reinstate` would refuse with now; nothing is recorded."""
         rules.reinstate(await self.state(), database, asked.reason)
 
+    async def check_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
+        """Raise what `reset_fence` would refuse with now; nothing is recorded."""
+        issued = await self._issued()
+        rules.reset_fence(await self.state(), database, found, issued, asked.reason)
+
+    async def reset_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
+        """Let orders in where a journal was `found` to end in an order that was never given."""
+        issued = await self._issued()
+        await self._change(
+            lambda fleet: rules.reset_fence(fleet, database, found, issued, asked.reason), asked
+        )
+
     async def retire(self, database: str, asked: RequestContext) -> None:
         """Let a database leave for good."""
         await self._change(lambda fleet: rules.retire(fleet, database), asked)
@@ -215,6 +227,11 @@ class FleetService:
         fleet = (await self.state()).databases
         rows = tuple(_row(fleet[database], look) for database, look in state.looks.items())
         return CheckResult(check, state.is_finished(utc_now()), rows)
+
+    async def _issued(self) -> Epoch:
+        """How far this ledger has come: no order of it can have a higher term or position."""
+        head = await self._log.head()
+        return Epoch(head.term, head.position)
 
     async def _change_and_look(
         self, decide: Callable[[FleetState], Iterable[Event]], database: str, asked: RequestContext

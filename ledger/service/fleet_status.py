@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.waiting import LeadingProcess
 from ledger.service.catch_up import as_near_as_may_be
@@ -54,7 +55,9 @@ class FleetOverview:
     bundle: str | None
     unfinished: tuple[str, ...]
     unreadable: tuple[int, ...]
-    """Positions of events that cannot be read, the latest first."""
+    """Positions of events that cannot be read and that nobody set aside, the latest first."""
+    set_aside: tuple[UnreadableEvent, ...]
+    """The events that a person has set aside, the latest first."""
     databases: tuple[DatabaseOverview, ...]
 
 
@@ -118,7 +121,8 @@ class StatusService:
             leader=await self._lookout.leader(),
             bundle=bundle.bundle if bundle else None,
             unfinished=tuple(await self._reads.unfinished_rollouts()),
-            unreadable=tuple(await self._reads.unreadable()),
+            unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
+            set_aside=tuple(await self._reads.unreadable(aside=True)),
             databases=tuple(databases),
         )
 

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
@@ -33,9 +34,13 @@ class RequestContext:
 
 
 def encode_request(
-    events: Sequence[Event], asked: RequestContext, *, correlation: str | None = None
+    events: Sequence[Event],
+    asked: RequestContext,
+    *,
+    correlation: str | None = None,
+    ids: Sequence[UUID] | None = None,
 ) -> list[Encoded]:
-    """The events of one request, with new ids and the caller's trace context."""
+    """The events of one request, with new ids unless they have some, and the caller's trace."""
     traceparent, tracestate = current_context()
     metadata = Metadata(
         actor=asked.actor,
@@ -46,7 +51,8 @@ def encode_request(
         tracestate=tracestate,
         occurred_at=utc_now(),
     )
-    return [encode(event, uuid7(), metadata) for event in events]
+    given = ids if ids is not None else [uuid7() for _ in events]
+    return [encode(event, one, metadata) for event, one in zip(events, given, strict=True)]
 
 
 def new_id() -> str:

@@ -244,7 +244,7 @@ class Target:
         """Which guard refused; asked outside of a transaction."""
         record = await self.read_journal()
         self.overtaken = record is not None and record.head != self.head
-        if record is not None and record.epoch > self.epoch:
+        if self.overtaken and record is not None and record.epoch > self.epoch:
             return stale_epoch(self.epoch)
         if not await still_held(self.connection, self.key):
             return LockLost("the script dropped the migrator's advisory lock; correct it")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from functools import partial
 
 from ledger.contracts.events import LeadershipTaken, MigrationOrdered
 from ledger.contracts.reports import MigrationApplied
@@ -28,6 +30,42 @@ async def test_an_agent_killed_in_the_middle_of_a_migration_leaves_nothing_half_
     status = await fleet.reached(rollout, "completed")
     assert status.counts == {"applied": 6}
     assert {line.attempt for line in status.databases} == {1}
+    await invariants.hold(fleet)
+
+
+async def test_what_a_killed_agent_left_half_done_is_shown_until_its_journal_was_asked(
+    fleet: Fleet,
+) -> None:
+    fleet.migration(FIRST)
+    fleet.migration(SECOND, "SELECT pg_sleep(600);")
+    await fleet.serve()
+    first = fleet.agent("first")
+    rollout = await fleet.start("--waves", "rest", "--in-flight", "2", "--expiry", "5")
+    cut_short = fleet.tenants[:2]
+    for tenant in cut_short:
+        await until(partial(tenant.is_running, "pg_sleep"), "the second migration runs")
+    await fleet.ledger("rollout", "pause", "--reason", "an agent is killed")
+    first.kill()
+    orders = (one.event for one in await fleet.events(MigrationOrdered))
+    ends = max(one.expires_at for one in orders if isinstance(one, MigrationOrdered))
+    await until(lambda: datetime.now(UTC) > ends, "the orders have expired")
+    fleet.agent("second")
+
+    async def unfinished() -> bool:
+        return (await fleet.status(rollout)).counts == {"unfinished": 2, "pending": 4}
+
+    await until(unfinished, "what was cut short is unfinished")
+    await invariants.hold(fleet)
+    await fleet.ledger("rollout", "abort", "--yes", "--reason", "wrong release")
+
+    async def asked() -> bool:
+        return (await fleet.status(rollout)).counts == {"failed": 2, "pending": 4}
+
+    await until(asked, "the journals were asked")
+    told = await fleet.ledger("rollout", "status", rollout)
+    for tenant in cut_short:
+        assert tenant.id in told.out
+    assert told.out.count("1 of 2 migrations applied") == 2
     await invariants.hold(fleet)
 
 

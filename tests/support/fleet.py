@@ -142,6 +142,10 @@ class Fleet:
         await until(lambda: LEADING in process.said(), "it leads")
         return process
 
+    def watch(self, rollout: str, **more: str) -> Process:
+        """Start `ledger rollout watch`."""
+        return self._process("watch", "ledger", ("rollout", "watch", rollout), more)
+
     def agent(self, name: str = "agent", **more: str) -> Process:
         """Start an agent of the fleet's pool."""
         own = {key: value for key, value in self.env.items() if key not in LEDGER_ONLY}

@@ -22,7 +22,14 @@ from migrations.model.attempt import Mode, Verdict
 LATE = 2
 """How many reports may have come since the state that a decision was made on."""
 BEGAN = datetime(2026, 11, 23, 12, tzinfo=UTC)
-TO_ORDER = frozenset({DatabaseStatus.PENDING, DatabaseStatus.UNKNOWN, DatabaseStatus.ROLLING_BACK})
+TO_ORDER = frozenset(
+    {
+        DatabaseStatus.PENDING,
+        DatabaseStatus.UNFINISHED,
+        DatabaseStatus.UNKNOWN,
+        DatabaseStatus.ROLLING_BACK,
+    }
+)
 TO_RETRY = frozenset(
     {DatabaseStatus.FAILED, DatabaseStatus.ROLLBACK_FAILED, DatabaseStatus.UNKNOWN}
 )

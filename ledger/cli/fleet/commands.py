@@ -12,7 +12,7 @@ from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confir
 from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
 from ledger.cli.app.options import DatabaseArgument, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
-from ledger.cli.fleet import check
+from ledger.cli.fleet import check, fence
 from ledger.cli.fleet.options import EXAMPLE_FILE, ConnectionOptions
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.add_typer(fleet_app, name="fleet", rich_help_panel="Fleet and rollouts")
     check.register(fleet_app)
+    fence.register(fleet_app)
 
 
 @command(

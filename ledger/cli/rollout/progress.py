@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 
 SETTLED = ("applied", "skipped", "failed", "rolled_back", "rollback_failed")
 """States in which a database of a rollout needs nothing more."""
-GONE_BACK = ("rolled_back", "rollback_failed", "pending", "skipped")
+GONE_BACK = ("rolled_back", "rollback_failed", "skipped")
 """States in which a database needs nothing more while its rollout goes back."""
 BACKWARDS = ("rolling_back", "rolled_back")
+ENDED = ("completed", "rolled_back", "aborted")
 FAILED = ("failed", "rollback_failed", "blocked")
 LINES_EVERY_S = 2.0
 """How often plain lines tell the counts, unless a wave ends."""
@@ -98,7 +99,8 @@ class News:
 
 def _queues(one: DatabaseLine) -> bool:
     """Whether it only waits until others are through."""
-    return (one.status == "pending" and not one.helps) or one.waits_for == IN_QUEUE
+    queued = one.status in ("pending", "unfinished")
+    return (queued and not one.helps) or one.waits_for == IN_QUEUE
 
 
 class Lines:
@@ -142,7 +144,10 @@ class Bars:
                 name = f"wave {wave.wave + 1}" + (" (canary)" if wave.wave == 0 else "")
                 self._tasks[wave.wave] = self._bars.add_task(name, total=wave.size, note="")
             self._bars.update(
-                self._tasks[wave.wave], completed=settled(wave, status), note=notes(wave)
+                self._tasks[wave.wave],
+                total=concerned(wave, status),
+                completed=settled(wave, status),
+                note=notes(wave) if wave.opened else "not opened",
             )
         for sentence in self._news.of(status):
             self._bars.console.print(sentence, markup=False)
@@ -154,10 +159,29 @@ def settled(wave: WaveStatus, status: RolloutStatus) -> int:
     return sum(wave.counts.get(state, 0) for state in done)
 
 
+def concerned(wave: WaveStatus, status: RolloutStatus) -> int:
+    """How many databases of the wave the rollout has to do with, the way it goes.
+
+    On its way back, and when it has ended, not those that were never ordered.
+    """
+    over = status.status in BACKWARDS or status.status in ENDED
+    return wave.size - (wave.counts.get("pending", 0) if over else 0)
+
+
 def counted(wave: WaveStatus, status: RolloutStatus) -> str:
-    """How far a wave is, in words."""
+    """How far a wave is, in words; one that never opened has nothing done in it."""
     note = notes(wave)
-    return f"{settled(wave, status)} of {wave.size} done" + (f", {note}" if note else "")
+    if not wave.opened and not note:
+        return f"not opened, {wave.size} to come" if _goes_on(status) else "never opened"
+    number = concerned(wave, status)
+    left = wave.size - number
+    parts = [f"{settled(wave, status)} of {number} done", note]
+    parts += [f"{left} untouched"] if left else []
+    return ", ".join(part for part in parts if part)
+
+
+def _goes_on(status: RolloutStatus) -> bool:
+    return status.status not in BACKWARDS and status.status not in ENDED
 
 
 def notes(wave: WaveStatus) -> str:

@@ -37,10 +37,7 @@ def headlines(status: RolloutStatus) -> list[str]:
     why = f": {status.why}" if status.why else ""
     lines = [f"rollout {status.rollout} is {words(status.status)}{why}"]
     for wave in status.waves:
-        lines.append(
-            f"  wave {wave.wave + 1}: {counted(wave, status)}"
-            + ("" if wave.opened else ", not yet")
-        )
+        lines.append(f"  wave {wave.wave + 1}: {counted(wave, status)}")
     return lines
 
 

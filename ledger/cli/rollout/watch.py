@@ -14,7 +14,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import WaitOptions
 from ledger.cli.app.output import Output, say
-from ledger.cli.rollout.progress import BACKWARDS, display, words
+from ledger.cli.rollout.progress import BACKWARDS, ENDED, display, words
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 BUSY = ("ordered", "running", "rolling_back")
 """States in which an agent may be at work on a database."""
-ENDED = ("completed", "rolled_back", "aborted")
 STILL = ("halted", "paused")
 """A rollout in one of these stays as it is until a person speaks, once nothing runs any more."""
 
@@ -58,9 +57,14 @@ async def stay(
 
 
 async def _watch(session: Session, rollout: str) -> RolloutStatus:
-    """The last status: of a rollout that ended, or that stands still until a person speaks."""
+    """The last status: of a rollout that ended, or that stands still until a person speaks.
+
+    A ledger whose database is away for a moment is waited for.
+    """
+    from ledger.service.absence import looked_through
+
     with display() as shown:
-        async for status in session.ledger.rollouts.watch(rollout):
+        async for status in looked_through(lambda: session.ledger.rollouts.watch(rollout), say):
             shown.show(status)
             if status.status in ENDED or _stands_still(status):
                 break
@@ -117,12 +121,19 @@ async def _only_recorded(session: Session, rollout: str, output: Output) -> Exit
 async def _how_to_go_on(session: Session, rollout: str) -> str:
     """Whether the rollout goes on by itself, and the commands that a person who leaves it needs."""
     from ledger.domain.waiting import TAKE_OVER
+    from ledger.service.absence import AWAY
 
-    leader = await session.ledger.leader()
     commands = (
         f"Watch: `ledger rollout watch {rollout}`, pause: `ledger rollout pause {rollout}`, "
         f"abort: `ledger rollout abort {rollout}`."
     )
+    try:
+        leader = await session.ledger.leader()
+    except AWAY as lost:
+        return (
+            f"The ledger's database is away ({type(lost).__name__}), so nobody can say whether "
+            f"the rollout goes on. {commands}"
+        )
     if leader and leader.is_silent:
         return (
             f"Nothing goes on: {leader.name} leads and {leader.silence}. "

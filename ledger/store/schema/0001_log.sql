@@ -101,6 +101,7 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('DatabaseRepointed', 1, '^(fleet)$'),
     ('DatabaseSuspended', 1, '^(fleet)$'),
     ('DatabaseReinstated', 1, '^(fleet)$'),
+    ('DatabaseFenceReset', 1, '^(fleet)$'),
     ('DatabaseRetired', 1, '^(fleet)$'),
     ('MigrationRegressed', 1, '^(fleet)$'),
     ('ChangeAccepted', 1, '^(bundles)$'),
@@ -142,6 +143,7 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('ReportContradicted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports|check-[A-Za-z0-9._-]{1,100}/reports)$'),
     ('MessageParked', 1, '^(ledger)$'),
     ('LedgerInitialised', 1, '^(ledger)$'),
+    ('EventSetAside', 1, '^(ledger)$'),
     ('LeadershipTaken', 1, '^(ledger)$');
 INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('DatabaseRegistered', 'ledger_operator'),
@@ -154,6 +156,8 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('DatabaseSuspended', 'ledger_service'),
     ('DatabaseReinstated', 'ledger_operator'),
     ('DatabaseReinstated', 'ledger_service'),
+    ('DatabaseFenceReset', 'ledger_operator'),
+    ('DatabaseFenceReset', 'ledger_service'),
     ('DatabaseRetired', 'ledger_operator'),
     ('DatabaseRetired', 'ledger_service'),
     ('MigrationRegressed', 'ledger_service'),
@@ -209,6 +213,8 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('ReportContradicted', 'ledger_service'),
     ('MessageParked', 'ledger_service'),
     ('LedgerInitialised', 'ledger_service'),
+    ('EventSetAside', 'ledger_operator'),
+    ('EventSetAside', 'ledger_service'),
     ('LeadershipTaken', 'ledger_service');
 
 -- Texts of migrations, stored once by their hash.

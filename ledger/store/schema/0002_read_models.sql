@@ -14,18 +14,25 @@ CREATE TABLE ledger.read_model_position (
 ) WITH (fillfactor = 50);
 INSERT INTO ledger.read_model_position (position) VALUES (0);
 
--- Events that could not be read when they were projected: nothing followed from them.
+-- Events that could not be read when they were projected: nothing followed from them. Those that a
+-- person has set aside say by which event, when, under which role, who that is, and why.
 CREATE TABLE ledger.unreadable_event (
     position bigint NOT NULL,
+    stream text NOT NULL,
     type text NOT NULL,
-    why text NOT NULL,
-    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_at timestamptz NOT NULL,
+    recorded_by text NOT NULL,
+    aside_position bigint,
+    aside_at timestamptz,
+    aside_by text,
+    aside_who text,
+    aside_reason text,
     CONSTRAINT unreadable_event_pkey PRIMARY KEY (position)
 );
 
 -- The fleet as it is registered, and what the ledger believes of each database. Identity and
 -- journal head are what the next order expects to find; they are NULL until they are learned.
--- `command`, `unanswered` and `doubted` are what `ledger.domain.fleet.DatabaseRecord` says of orders.
+-- `command`, `unanswered`, `doubted` and `forged` are those of `ledger.domain.belief.Belief`.
 CREATE TABLE ledger.fleet_database (
     database text NOT NULL,
     status text NOT NULL,
@@ -47,6 +54,7 @@ CREATE TABLE ledger.fleet_database (
     command uuid,
     unanswered boolean NOT NULL,
     doubted boolean NOT NULL,
+    forged jsonb,
     server_version integer,
     last_contact_position bigint,
     last_contact_at timestamptz,
@@ -183,22 +191,19 @@ CREATE TABLE ledger.database_event (
 
 GRANT SELECT ON ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event
+    ledger.database_event, ledger.unreadable_event
     TO ledger_viewer, ledger_operator, ledger_service;
-GRANT SELECT ON ledger.unreadable_event TO ledger_viewer, ledger_operator, ledger_service;
-GRANT INSERT ON ledger.unreadable_event TO ledger_service;
 GRANT UPDATE ON ledger.read_model_position TO ledger_service;
 GRANT INSERT, UPDATE, DELETE ON ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event
+    ledger.database_event, ledger.unreadable_event
     TO ledger_service;
 
 -- +migrate Down
 
-DROP TABLE ledger.unreadable_event;
 DROP TABLE ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event;
+    ledger.database_event, ledger.unreadable_event;
 
 -- +migrate Verify
 -- +migrate StatementBegin

@@ -30,6 +30,7 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('DatabaseRepointed', 1),
     ('DatabaseSuspended', 1),
     ('DatabaseReinstated', 1),
+    ('DatabaseFenceReset', 1),
     ('DatabaseRetired', 1),
     ('BundleRegistered', 1),
     ('ChangeAccepted', 1),
@@ -43,7 +44,8 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('RollbackStarted', 1),
     ('RolloutAborted', 1),
     ('OutcomeResolved', 1),
-    ('CheckRequested', 1);
+    ('CheckRequested', 1),
+    ('EventSetAside', 1);
 
 INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('DatabaseRegistered', 'database', '{string}', true),
@@ -57,6 +59,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('DatabaseRepointed', 'connection', '{object}', true),
     ('DatabaseSuspended', 'database', '{string}', true),
     ('DatabaseReinstated', 'database', '{string}', true),
+    ('DatabaseFenceReset', 'database', '{string}', true),
+    ('DatabaseFenceReset', 'epoch', '{object}', true),
+    ('DatabaseFenceReset', 'journal_head', '{string}', true),
     ('DatabaseRetired', 'database', '{string}', true),
     ('BundleRegistered', 'bundle', '{string}', true),
     ('BundleRegistered', 'migrations', '{array}', true),
@@ -107,7 +112,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('CheckRequested', 'check', '{string}', true),
     ('CheckRequested', 'purpose', '{string}', true),
     ('CheckRequested', 'databases', '{array}', true),
-    ('CheckRequested', 'adoption', '{"null",object}', false);
+    ('CheckRequested', 'adoption', '{"null",object}', false),
+    ('EventSetAside', 'position', '{number}', true),
+    ('EventSetAside', 'leaf', '{string}', true);
 
 -- Who joined the fleet, found by the database's id.
 CREATE INDEX log_registrations ON ledger.log (ledger.database_in(body))
@@ -211,8 +218,19 @@ RETURNS text LANGUAGE sql STABLE AS $$
         WHEN EXISTS (
             SELECT FROM jsonb_each(p_body) AS part
             WHERE jsonb_typeof(part.value) = 'number' AND part.key <> 'fleet_position'
-              AND (part.value)::numeric NOT BETWEEN 0 AND 1000000000)
+              AND (part.value)::numeric NOT BETWEEN 0
+                AND CASE part.key WHEN 'position' THEN 9223372036854775807 ELSE 1000000000 END)
             THEN 'a number in it is too large'
+        WHEN (p_body ->> 'position')::numeric % 1 <> 0 THEN 'its position is none'
+        WHEN p_body ->> 'journal_head' !~ '^[0-9a-f]{64}$' THEN 'its journal head is none'
+        WHEN p_body ? 'epoch' AND EXISTS (
+            SELECT FROM (VALUES ('term'), ('position')) AS part (name)
+            WHERE CASE jsonb_typeof(p_body -> 'epoch' -> name)
+                WHEN 'number' THEN (p_body -> 'epoch' -> name)::numeric % 1 <> 0
+                    OR (p_body -> 'epoch' -> name)::numeric
+                        NOT BETWEEN -9223372036854775808 AND 9223372036854775807
+                ELSE true END)
+            THEN 'its epoch is none'
         WHEN (p_body ->> 'wave')::numeric > 100000 OR (p_body ->> 'waves')::numeric > 100000
             THEN 'it has too many waves'
         WHEN p_body ->> 'database' !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$'
@@ -252,6 +270,7 @@ DECLARE
         WHEN p_type LIKE 'Database%' THEN 'fleet'
         WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone') THEN 'bundles'
         WHEN p_type = 'CheckRequested' THEN 'check-' || (p_said ->> 'check')
+        WHEN p_type = 'EventSetAside' THEN 'ledger'
         ELSE 'rollout-' || (p_said ->> 'rollout')
     END;
 BEGIN
@@ -282,6 +301,24 @@ BEGIN
             WHERE type = 'DatabaseRegistered' AND ledger.database_in(body) = v_database)
         THEN
             RETURN 'this database is not registered';
+        END IF;
+        -- A later order is never kept out by what an earlier one has left.
+        IF p_type = 'DatabaseFenceReset' AND EXISTS (
+            SELECT FROM ledger.head
+            WHERE (p_said -> 'epoch' ->> 'term')::numeric BETWEEN 0 AND head.term
+              AND (p_said -> 'epoch' ->> 'position')::numeric BETWEEN 0 AND head.position)
+        THEN
+            RETURN 'an order of this ledger may have that epoch, so it keeps no later one out';
+        END IF;
+    ELSIF p_type = 'EventSetAside' THEN
+        -- Whoever projects could not read it: nobody who may only ask takes away what can be read.
+        IF NOT EXISTS (
+            SELECT FROM ledger.unreadable_event AS unread
+            JOIN ledger.log AS one ON one.position = unread.position
+            WHERE unread.position = (p_said ->> 'position')::numeric::bigint
+              AND encode(one.leaf, 'hex') = p_said ->> 'leaf')
+        THEN
+            RETURN 'no event of this hash that cannot be read stands there';
         END IF;
     ELSIF p_type IN ('RolloutPlanned', 'CheckRequested') THEN
         IF p_number > 1 OR p_expected_version IS DISTINCT FROM 0 THEN

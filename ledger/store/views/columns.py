@@ -20,12 +20,13 @@ from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
 from ledger.store.views.projection import RolloutRows
 from ledger.store.views.rows import FleetRow, LookRow
-from migrations.model.attempt import Identity
+from migrations.model.attempt import ForgedFence, Identity
 
 Columns = tuple[Any, ...]
 """The values of a row, in the order of its table."""
 
 _STATE = TypeAdapter(DatabaseState)
+_FORGED = TypeAdapter(ForgedFence)
 _OWN = frozenset({"database", "wave", "status", "command", "again"})
 """What has a column of its own; the rest of a state is `details`."""
 _OTHERS = tuple(name for name in DatabaseState._fields if name not in _OWN)
@@ -81,6 +82,7 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
         belief.command,
         belief.unanswered,
         belief.doubted,
+        to_json(belief.forged).decode() if belief.forged else None,
         *row[2:],
     )
 
@@ -110,7 +112,8 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
         labels=json.loads(row["labels"]),
         status=FleetStatus(row["status"]),
     )
-    told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"])
+    forged = _FORGED.validate_json(row["forged"]) if row["forged"] else None
+    told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"], forged)
     return FleetRow(record, Belief(identity, *told), *(row[name] for name in FleetRow._fields[2:]))
 
 

@@ -13,6 +13,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from ledger.contracts.registry import MigrationRef, Step
+from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.store.connections import Pool
@@ -107,9 +108,15 @@ class ReadModels:
         """Which of these were reinstated or repointed, their journal not being read since."""
         return frozenset(row["database"] for row in await self._fetch("unread", databases))
 
-    async def unreadable(self) -> list[int]:
-        """Positions of the events that could not be read, the latest first."""
-        return [row["position"] for row in await self._fetch("unreadable")]
+    async def unreadable(
+        self, *, aside: bool | None = None, positions: Sequence[int] | None = None
+    ) -> list[UnreadableEvent]:
+        """The latest events that could not be read, or those at these positions.
+
+        With `aside` only those that a person has set aside, or those that nobody has.
+        """
+        rows = await self._fetch("unreadable", aside, positions, PAGE)
+        return [UnreadableEvent(*row) for row in rows]
 
     async def busy(self, databases: Sequence[str]) -> dict[str, str]:
         """Which of these databases are part of an unfinished rollout, and of which (the oldest)."""

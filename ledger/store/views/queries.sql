@@ -8,8 +8,8 @@ SELECT position FROM ledger.read_model_position
 -- Databases with what is believed of them
 SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
     password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, server_version, last_contact_position,
-    last_contact_at, registered_position, registered_at, registered_by
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
+    last_contact_position, last_contact_at, registered_position, registered_at, registered_by
 FROM ledger.fleet_database
 WHERE $1::text[] IS NULL OR database = ANY ($1)
 ORDER BY database
@@ -67,8 +67,14 @@ END
 GROUP BY look.stream
 
 -- name: unreadable
--- Where events stand that could not be read
-SELECT position FROM ledger.unreadable_event ORDER BY position DESC LIMIT 1000;
+-- Events that could not be read, the latest first, and what set them aside: $1 whether they are set
+-- aside, $2 positions, $3 how many
+SELECT position, stream, type, recorded_at, recorded_by, aside_position, aside_at, aside_by,
+    aside_who, aside_reason
+FROM ledger.unreadable_event
+WHERE ($1::boolean IS NULL OR (aside_position IS NOT NULL) = $1)
+  AND ($2::bigint[] IS NULL OR position = ANY ($2))
+ORDER BY position DESC LIMIT $3
 
 -- name: unread
 -- Which of these databases were reinstated or repointed and have not been read since

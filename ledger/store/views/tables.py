@@ -117,6 +117,7 @@ FLEET_DATABASE = Table(
         "command": "uuid",
         "unanswered": "boolean",
         "doubted": "boolean",
+        "forged": "jsonb",
         "server_version": "integer",
         "last_contact_position": "bigint",
         "last_contact_at": "timestamptz",
@@ -222,6 +223,21 @@ INSPECTION = Table(
         "journal_read": "boolean",
     },
 )
+UNREADABLE_EVENT = Table(
+    "unreadable_event",
+    {"position": "bigint"},
+    {
+        "stream": "text",
+        "type": "text",
+        "recorded_at": "timestamptz",
+        "recorded_by": "text",
+        "aside_position": "bigint",
+        "aside_at": "timestamptz",
+        "aside_by": "text",
+        "aside_who": "text",
+        "aside_reason": "text",
+    },
+)
 DATABASE_EVENT = Table("database_event", {"database": "text", "position": "bigint"}, {})
 
 TABLES: tuple[Table, ...] = (
@@ -232,6 +248,7 @@ TABLES: tuple[Table, ...] = (
     ATTEMPT,
     APPLIED,
     INSPECTION,
+    UNREADABLE_EVENT,
     DATABASE_EVENT,
 )
 FOLDED = TABLES[:-1]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.output import Output, OutputFormat
 from ledger.cli.rollout.progress import LASTING_S, Lines, News
+from ledger.cli.rollout.status import headlines, show_rollout
 from ledger.cli.rollout.watch import ending
 from ledger.domain.waiting import Reason
 from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
@@ -125,6 +128,52 @@ def test_lines_count_what_is_done_and_name_what_is_not_well(
 def test_going_back_counts_what_went_back(capsys: pytest.CaptureFixture[str]) -> None:
     Lines().show(status(is_="rolling_back", counts={"applied": 3, "rolled_back": 2}))
     assert capsys.readouterr().err.splitlines()[1] == ("wave 1 of 1: 2 of 5 done, 2 rolled back")
+
+
+def with_waves(is_: str, *waves: WaveStatus) -> RolloutStatus:
+    total: Counter[str] = Counter()
+    for wave in waves:
+        total.update(wave.counts)
+    return replace(status(is_=is_, counts=dict(total)), waves=waves)
+
+
+CANARY = WaveStatus(0, 1, opened=True, completed=False, counts={"failed": 1})
+UNOPENED = WaveStatus(1, 20, opened=False, completed=False, counts={"pending": 20})
+
+
+@pytest.mark.parametrize(
+    ("is_", "reads"),
+    [
+        ("running", "not opened, 20 to come"),
+        ("halted", "not opened, 20 to come"),
+        ("paused", "not opened, 20 to come"),
+        ("rolling_back", "never opened"),
+        ("rolled_back", "never opened"),
+        ("aborted", "never opened"),
+    ],
+)
+def test_a_wave_that_never_opened_has_nothing_done_in_it(is_: str, reads: str) -> None:
+    lines = headlines(with_waves(is_, CANARY, UNOPENED))
+    assert lines[2] == f"  wave 2: {reads}"
+
+
+def test_databases_that_were_never_ordered_are_not_done_on_the_way_back() -> None:
+    wave = WaveStatus(0, 20, opened=True, completed=False, counts={"rolled_back": 4, "pending": 16})
+    lines = headlines(with_waves("rolled_back", wave))
+    assert lines[1] == "  wave 1: 4 of 4 done, 4 rolled back, 16 untouched"
+
+
+def test_what_an_aborted_rollout_left_unfinished_is_counted_as_such() -> None:
+    counts = {"applied": 2, "unknown": 1, "failed": 1, "pending": 1}
+    wave = WaveStatus(0, 5, opened=True, completed=False, counts=counts)
+    lines = headlines(with_waves("aborted", wave))
+    assert lines[1] == "  wave 1: 3 of 4 done, 1 unknown, 1 failed, 1 untouched"
+
+
+def test_an_unfinished_database_is_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+    line = DatabaseLine("acme", 0, "unfinished", 2)
+    show_rollout(status(line, is_="paused"), Output(OutputFormat.TABLE))
+    assert "acme" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

