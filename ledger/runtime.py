@@ -13,6 +13,7 @@ for it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -34,6 +35,7 @@ from ledger.service.fleet import FleetService
 from ledger.service.fleet_status import StatusService
 from ledger.service.history import HistoryService
 from ledger.service.installation import Installation
+from ledger.service.keys import KeyService
 from ledger.service.liveness import Liveness
 from ledger.service.rollouts import RolloutService
 from ledger.settings import Settings, Transport
@@ -46,8 +48,16 @@ from ledger.store.views.queries import ReadModels
 if TYPE_CHECKING:
     from agents.runtime import Agent
     from ledger.bus.port import Bus
+    from ledger.leader.signatures import BusSigning
     from ledger.leader.supervisor import Supervisor
 
+logger = logging.getLogger(__name__)
+
+NO_SIGNING_KEY = (
+    "agents there follow signed orders alone; set LEDGER_SIGNING_KEY_FILE to a key that "
+    "`ledger keys generate` made, and LEDGER_AGENT_TRUST at the agents"
+)
+"""What is to be done before a leader gives orders over a broker elsewhere."""
 HIRE_EVERY_S = 1.0
 """How soon a pool that is new in the fleet gets its agent in single-process mode."""
 
@@ -64,6 +74,7 @@ class Ledger:
     checks: CheckService
     status: StatusService
     history: HistoryService
+    keys: KeyService
     audit: AuditService
     lookout: Liveness
     _stores: Stores = field(repr=False)
@@ -105,6 +116,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
             checks=CheckService(fleet, reads),
             status=StatusService(log, reads, fleet, lookout),
             history=HistoryService(log, reads, Timelines(stores.pool), rollouts),
+            keys=KeyService(log),
             audit=AuditService(log, reads),
             lookout=lookout,
             _stores=stores,
@@ -139,7 +151,8 @@ async def serve(
 
     With `replaces_silent`, also in the place of a leader that gives no sign of life. Raises
     `AnotherLeader` when another process leads, `LeadershipNotTaken` when it cannot be replaced,
-    `WrongClock` when this host's clock is wrong, and what `open_ledger` raises.
+    `WrongClock` when this host's clock is wrong, `KeyUnusable` or `BusMisconfigured` when orders
+    cannot be signed that must be, and what `open_ledger` raises.
     """
     name, host = own_name()
     async with open_ledger(settings) as ledger:
@@ -168,10 +181,11 @@ async def _led(
     from ledger.leader.supervisor import Supervisor
     from migrations.gc_tuning import settle_memory
 
-    broker = settings.broker
+    broker = settings.broker_for("" if settings.signing.key_file else NO_SIGNING_KEY)
     local = LocalBroker()
     bus: Bus = KafkaBus(broker, f"ledger-{name}") if broker else LocalBus(local)
     stores = stores_of(ledger)
+    signing = _signing(settings)
     leader = Supervisor(
         stores.pool,
         stores.log,
@@ -180,6 +194,7 @@ async def _led(
         ledger=ledger.id,
         resend_s=settings.resend_s,
         keeps_positions=broker is not None,
+        signing=signing,
     )
     staff = None if broker else LocalAgents(local, settings, ledger.id)
     settle_memory()
@@ -205,6 +220,24 @@ async def _led(
     finally:
         await bus.close()
         await leadership.release()
+
+
+def _signing(settings: Settings) -> BusSigning | None:
+    """What is signed and what must be; `None` without a broker. Raises `KeyUnusable`."""
+    from ledger.leader.signatures import BusSigning
+    from ledger.signing.key_files import read
+    from ledger.signing.seal import Signer
+
+    if settings.broker is None:
+        return None
+    file = settings.signing.key_file
+    if file is None:
+        logger.warning(
+            "INSECURE: orders are not signed, so whoever can write to the broker can give some; "
+            "set LEDGER_SIGNING_KEY_FILE"
+        )
+        return BusSigning(None)
+    return BusSigning(Signer(read(file, "LEDGER_SIGNING_KEY_FILE")))
 
 
 async def _drained(reads: ReadModels, leader: Supervisor, leading: asyncio.Task[None]) -> None:
@@ -263,7 +296,8 @@ class LocalAgents:
         from agents.settings import agent_settings, default_name
 
         # Nobody else is on this bus, whatever the settings say of agents elsewhere.
-        section = self._settings.agent.model_copy(update={"ledger": self._ledger})
+        alone = {"ledger": self._ledger, "trust": (), "key_file": None}
+        section = self._settings.agent.model_copy(update=alone)
         name = f"{section.name or default_name()}-{pool}"
         return Agent(LocalBus(self._broker), agent_settings(section, pool, name=name))
 

@@ -18,6 +18,7 @@ ALLOWED = frozenset(
             "BSD-3-Clause",
             "ISC",
             "MIT",
+            "MIT-0",
             "PSF-2.0",
             "Unlicense",
         ),

