@@ -47,7 +47,7 @@ REPORTS = _KIND.format("reports")
 HEARTBEAT = _KIND.format("heartbeat")
 
 
-class Statement(NamedTuple):
+class SignedStatement(NamedTuple):
     """The payload of an envelope, and its type."""
 
     payload_type: str
@@ -64,7 +64,7 @@ def digest(message: Message | Received) -> str:
     return hashlib.sha256(fields).hexdigest()
 
 
-def of_command(command: Command, message: Message | Received) -> Statement:
+def of_command(command: Command, message: Message | Received) -> SignedStatement:
     """What a ledger signs of `command`, which travels as `message`.
 
     A cancellation takes back what stands before its own place in the log and nothing else, whenever
@@ -81,7 +81,7 @@ def of_command(command: Command, message: Message | Received) -> Statement:
     if isinstance(command, OrderCommand):
         said |= {"term": command.order.term, "expires_at": command.expires_at}
     said |= {"body": hashlib.sha256(message.value).hexdigest(), "message": digest(message)}
-    return Statement(kind_of(command), to_json(said))
+    return SignedStatement(kind_of(command), to_json(said))
 
 
 def kind_of(command: Command) -> str:
@@ -91,10 +91,10 @@ def kind_of(command: Command) -> str:
     return ORDER if isinstance(command, ApplyCommand) else LOOK
 
 
-def of_several(payload_type: str, agent: str, messages: Sequence[Message]) -> Statement:
+def of_several(payload_type: str, agent: str, messages: Sequence[Message]) -> SignedStatement:
     """What an agent signs of these messages, all at once."""
     said = {"agent": agent, "messages": [digest(message) for message in messages]}
-    return Statement(payload_type, to_json(said))
+    return SignedStatement(payload_type, to_json(said))
 
 
 def covers(payload: bytes, message: Received) -> bool:

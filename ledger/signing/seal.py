@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from ledger.contracts.commands import Command
 from ledger.contracts.messages import Message
 from ledger.contracts.public_keys import KEY_ID_PATTERN, key_bytes
-from ledger.contracts.statements import SIGNATURE, TOGETHER, Statement, of_command, of_several
+from ledger.contracts.statements import SIGNATURE, TOGETHER, SignedStatement, of_command, of_several
 from ledger.signing.dsse import Envelope, EnvelopeUnreadable, Signature, pae, read, write
 from ledger.signing.errors import NotSigned
 
@@ -58,7 +58,7 @@ class Signer:
             for message in some:
                 yield _with(message, sealed)
 
-    def _sealed(self, statement: Statement) -> bytes:
+    def _sealed(self, statement: SignedStatement) -> bytes:
         signature = Signature(self.key, self._key.sign(pae(*statement)))
         return write(Envelope(*statement, (signature,)))
 
