@@ -38,7 +38,7 @@ from ledger.service.installation import Installation
 from ledger.service.keys import KeyService
 from ledger.service.liveness import Liveness
 from ledger.service.rollouts import RolloutService
-from ledger.settings import Settings, Transport
+from ledger.settings import KafkaSettings, Settings, Transport
 from ledger.store.content import ContentStore
 from ledger.store.leadership import Leadership, take, take_over
 from ledger.store.log.history import Timelines
@@ -135,12 +135,13 @@ async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
     If another process leads, or this role may not, only watch.
     """
     name, host = own_name()
+    signing = _signing(settings)
     try:
         leadership = await take(settings.ledger_url, name, host)
     except (AnotherLeader, NotPermitted):
         yield
         return
-    async with _led(ledger, settings, leadership, name, host):
+    async with _led(ledger, settings, leadership, signing, name, host):
         yield
 
 
@@ -155,12 +156,13 @@ async def serve(
     cannot be signed that must be, and what `open_ledger` raises.
     """
     name, host = own_name()
+    signing = _signing(settings)
     async with open_ledger(settings) as ledger:
         leading = take_over if replaces_silent else take
         leadership = await leading(settings.ledger_url, name, host)
         asked = asyncio.Event()
         with _Signals(asked):
-            async with _led(ledger, settings, leadership, name, host):
+            async with _led(ledger, settings, leadership, signing, name, host):
                 started(name, leadership.term)
                 await asked.wait()
 
@@ -173,7 +175,12 @@ def own_name() -> tuple[str, str]:
 
 @asynccontextmanager
 async def _led(
-    ledger: Ledger, settings: Settings, leadership: Leadership, name: str, host: str
+    ledger: Ledger,
+    settings: Settings,
+    leadership: Leadership,
+    signing: BusSigning | None,
+    name: str,
+    host: str,
 ) -> AsyncIterator[None]:
     """Lead in the background; what goes wrong there ends the block."""
     from ledger.bus.kafka import KafkaBus
@@ -181,11 +188,10 @@ async def _led(
     from ledger.leader.supervisor import Supervisor
     from migrations.gc_tuning import settle_memory
 
-    broker = settings.broker_for("" if settings.signing.key_file else NO_SIGNING_KEY)
+    broker = _broker(settings)
     local = LocalBroker()
     bus: Bus = KafkaBus(broker, f"ledger-{name}") if broker else LocalBus(local)
     stores = stores_of(ledger)
-    signing = _signing(settings)
     leader = Supervisor(
         stores.pool,
         stores.log,
@@ -222,14 +228,25 @@ async def _led(
         await leadership.release()
 
 
+def _broker(settings: Settings) -> KafkaSettings | None:
+    """How to reach the broker: one elsewhere only with orders that are signed."""
+    return settings.broker_for("" if settings.signing.key_file else NO_SIGNING_KEY)
+
+
 def _signing(settings: Settings) -> BusSigning | None:
-    """What is signed and what must be; `None` without a broker. Raises `KeyUnusable`."""
+    """What is signed and what must be; `None` without a broker.
+
+    Asked before anybody leads. Raises `KeyUnusable` or `BusMisconfigured`.
+    """
+    from ledger.bus.security import check
     from ledger.leader.signatures import BusSigning
     from ledger.signing.key_files import read
     from ledger.signing.seal import Signer
 
-    if settings.broker is None:
+    broker = _broker(settings)
+    if broker is None:
         return None
+    check(broker)
     file = settings.signing.key_file
     if file is None:
         logger.warning(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -56,6 +56,8 @@ class FleetOverview:
     unreadable: tuple[int, ...]
     """Positions of events that cannot be read, the latest first."""
     databases: tuple[DatabaseOverview, ...]
+    unsigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Agents heard of lately, with what is not signed there."""
 
 
 class StatusService:
@@ -120,6 +122,7 @@ class StatusService:
             unfinished=tuple(await self._reads.unfinished_rollouts()),
             unreadable=tuple(await self._reads.unreadable()),
             databases=tuple(databases),
+            unsigned=await self._lookout.unsigned(),
         )
 
 

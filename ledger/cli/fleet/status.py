@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -60,6 +60,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
             f"events that cannot be read: {len(overview.unreadable)}, the latest at {shown}; "
             "nothing followed from them; `ledger events` shows who wrote them"
         )
+    say_unsigned(overview.unsigned)
     rows = [
         {
             "database": one.database,
@@ -85,7 +86,22 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         bundle=overview.bundle,
         unfinished=list(overview.unfinished),
         unreadable=list(overview.unreadable),
+        unsigned={agent: list(what) for agent, what in overview.unsigned.items()},
     )
+
+
+def say_unsigned(agents: Mapping[str, Sequence[str]]) -> None:
+    """Name what is not signed, and the agents where it is not."""
+    by_what: dict[str, list[str]] = {}
+    for agent, what in agents.items():
+        by_what.setdefault(" and ".join(what), []).append(agent)
+    for unsigned, names in by_what.items():
+        shown = ", ".join(names[:LACKS_SHOWN])
+        more = f" and {len(names) - LACKS_SHOWN} more" if len(names) > LACKS_SHOWN else ""
+        say(
+            f"INSECURE: {unsigned}, for trying things only, at {shown}{more}; "
+            "see `ledger keys --help`"
+        )
 
 
 def _leading(leader: LeadingProcess | None) -> str:
