@@ -32,8 +32,10 @@ class HeartbeatSender:
         scheduler: Scheduler,
         clock: Callable[[], datetime],
         signer: Signer | None = None,
+        refuses: Callable[[], str] = str,
     ) -> None:
         self._bus = bus
+        self._refuses = refuses
         self._signer = signer
         self._settings = settings
         self._version = version
@@ -67,5 +69,6 @@ class HeartbeatSender:
             started_at=self._started_at,
             at=self._clock(),
             insecure=self._settings.insecure,
+            refuses=self._refuses(),
             busy=tuple(job.busy() for job in jobs[:BUSY_MAX]),
         )

@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agents.allegiance import Allegiance
 from agents.job import Job
@@ -40,6 +40,8 @@ are sent, and nobody waits for that; when they are not taken at all, more work w
 COMMIT_EVERY_S = 0.5
 """A commit is a round trip; what it would have saved is answered from the journals."""
 TRY_AGAIN_S = 1.0
+REFUSED_FOR = timedelta(minutes=2)
+"""How long it is said that an order was put aside: longer than until it is sent again."""
 MINUTE_S = 60.0
 PARKED_A_MINUTE = 20
 """Unreadable commands that are put aside in a minute: enough to see what is wrong."""
@@ -125,6 +127,7 @@ class Inbox:
         self._allegiance = allegiance
         self._trust = trust or Trust(())
         self._pool = pool
+        self._refused: tuple[str, datetime] | None = None
         self._parked = ParkedCount()
         self._outbox = outbox
         self._limit = limit
@@ -139,6 +142,12 @@ class Inbox:
         """`job` ended; without a last word it stays uncommitted and comes again."""
         if job.answered:
             self._unacknowledged.append((job.ticket, job.message))
+
+    def refuses(self) -> str:
+        """Why an order of its ledger was put aside, if one was of late."""
+        if self._refused is None or self._clock() - self._refused[1] > REFUSED_FOR:
+            return ""
+        return self._refused[0]
 
     def drain(self) -> None:
         """Take nothing more; keep the membership and commit what still ends."""
@@ -204,6 +213,7 @@ class Inbox:
             return
         why = self._why_refused(command, message)
         if why:
+            self._refused = why, self._clock()
             self._park(message, why)
             return
         if isinstance(command, CancelCommand):

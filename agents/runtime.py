@@ -93,7 +93,9 @@ class Agent:
             pool=settings.pool,
         )
         version = metadata.version("migration-ledger")
-        self._pulse = HeartbeatSender(bus, settings, version, self._scheduler, clock, signer)
+        self._pulse = HeartbeatSender(
+            *(bus, settings, version, self._scheduler, clock, signer), self._inbox.refuses
+        )
         self._member: GroupMember | None = None
         self._reader: Reader | None = None
         self._cancellations: Reader | None = None

@@ -45,4 +45,6 @@ class Heartbeat(WireValue):
     insecure: tuple[str, ...] = ()
     """Development flags in use, and what is not signed: `bus`, `postgres`, `unsigned orders`,
     `unsigned reports`."""
+    refuses: str = ""
+    """Why it put aside what came as an order of its ledger, if it did so of late."""
     busy: tuple[Busy, ...] = ()

@@ -10,7 +10,7 @@ from ledger.contracts.events import KeyRevoked, LeadershipTaken, MessageParked
 from ledger.contracts.reports import AttemptFinished, MigrationApplied
 from tests.support import invariants
 from tests.support.fleet import Fleet
-from tests.support.processes import Process, until
+from tests.support.processes import Process, found, until
 
 FIRST, SECOND = "20260101000000", "20260102000000"
 
@@ -58,6 +58,12 @@ async def test_a_rollout_with_signatures_and_strangers_on_the_bus(fleet: Fleet) 
     await until(lambda: "parked the message" in wrong.said(), "orders are put aside")
     assert f"signed by the key {leaders['key']}, which is not known here" in wrong.said()
     assert not await fleet.with_effect(FIRST)
+
+    async def waits() -> bool | None:
+        status = await fleet.status(rollout)
+        return any("puts orders aside" in line.waits_for for line in status.databases) or None
+
+    await found(waits, "its status says why nobody takes the order")
     await stopped(wrong)
     # It has a key that is not registered: what it does is not believed.
     unbelieved = fleet.agent(
