@@ -22,8 +22,8 @@ class Allegiance:
         self.ledger = ledger
         self._strangers: set[UUID] = set()
 
-    def takes_order(self, ledger: UUID) -> bool:
-        """Whether an order of this ledger is to be followed; the first one decides, if need be."""
+    def take_up(self, ledger: UUID) -> None:
+        """An order of this ledger is followed; the first one decides, if need be."""
         if self.ledger is None:
             self.ledger = ledger
             logger.warning(
@@ -32,7 +32,6 @@ class Allegiance:
                 ledger,
                 ledger,
             )
-        return self.hears(ledger)
 
     def hears(self, ledger: UUID) -> bool:
         """Whether this is the ledger that is served; another one is named in the log once.

@@ -27,6 +27,7 @@ from agents.outbox import Outbox
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
 from agents.texts import Library, Texts
+from agents.trust import Trust, signer_of
 from agents.worker import Worker
 from ledger.bus.port import Bus, BusError, BusUnavailable, GroupMember, Reader
 from ledger.contracts.commands import ApplyCommand
@@ -61,7 +62,7 @@ def now() -> datetime:
 
 
 class Agent:
-    """Consumes the commands of one pool."""
+    """Consumes the commands of one pool. Raises `KeyUnusable` when its key cannot be used."""
 
     def __init__(
         self, bus: Bus, settings: AgentSettings, clock: Callable[[], datetime] = now
@@ -69,8 +70,10 @@ class Agent:
         self._bus = bus
         self._settings = settings
         self._texts = Texts(settings.content_cache_bytes, self._text_arrived)
-        self._outbox = Outbox(bus)
-        self._worker = Worker(settings, self._outbox, clock, bus.system)
+        signer = signer_of(settings.key_file)
+        self._outbox = Outbox(bus, signer, settings.name)
+        key = signer.key if signer else None
+        self._worker = Worker(settings, self._outbox, clock, bus.system, key)
         self._scheduler = Scheduler(
             settings.concurrency,
             settings.per_host,
@@ -82,10 +85,17 @@ class Agent:
             clock,
         )
         limit = settings.concurrency * (1 + PREFETCH)
-        allegiance = Allegiance(settings.ledger)
-        self._inbox = Inbox(self._scheduler, self._outbox, limit, clock, allegiance)
+        trust = Trust(settings.trust)
+        allegiance = Allegiance(trust.ledger or settings.ledger)
+        self._inbox = Inbox(
+            *(self._scheduler, self._outbox, limit, clock, allegiance),
+            trust=trust,
+            pool=settings.pool,
+        )
         version = metadata.version("migration-ledger")
-        self._pulse = HeartbeatSender(bus, settings, version, self._scheduler, clock)
+        self._pulse = HeartbeatSender(
+            *(bus, settings, version, self._scheduler, clock, signer), self._inbox.refuses
+        )
         self._member: GroupMember | None = None
         self._reader: Reader | None = None
         self._cancellations: Reader | None = None

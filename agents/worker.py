@@ -88,8 +88,10 @@ class Worker:
         outbox: Outbox,
         clock: Callable[[], datetime],
         messaging: str,
+        key: str | None = None,
     ) -> None:
         self._messaging = messaging
+        self._key = key
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
@@ -119,7 +121,7 @@ class Worker:
 
     def reporter(self, job: Job) -> Reporter:
         """Who reports on `job`."""
-        return Reporter(job, self._settings, self._outbox, self._clock)
+        return Reporter(job, self._settings, self._outbox, self._clock, self._key)
 
     async def _do_or_stop(self, job: Job, reporter: Reporter) -> Verdict:
         try:

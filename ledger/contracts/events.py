@@ -1,11 +1,12 @@
 """Every event the log can hold, and the registry that all lists of them derive from.
 
 Events are past tense, one sentence each. What began is said as an event and never inferred from its
-first consequence. Streams: `fleet`, `bundles`, `rollout-<id>` (decisions) with
+first consequence. Streams: `fleet`, `bundles`, `keys`, `rollout-<id>` (decisions) with
 `rollout-<id>/reports`, `check-<id>` with `check-<id>/reports`, and `ledger`.
 
 ```
 fleet, bundles          fleet_events.py      what the fleet is, which migrations there are
+keys                    key_events.py        whose signatures under reports count
 rollout-<id>            rollout_events.py    what is decided: plans, orders, halts, ends
 rollout-<id>/reports    reports.py           what agents report, word for word
 check-<id>, ledger      this file            looks at databases, the ledger itself, the intake's own
@@ -22,7 +23,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from ledger.contracts import fleet_events, reports, rollout_events
+from ledger.contracts import fleet_events, key_events, reports, rollout_events
 from ledger.contracts.fleet_events import (
     BundleRegistered,
     ChangeAccepted,
@@ -36,6 +37,8 @@ from ledger.contracts.fleet_events import (
     FileGone,
     MigrationRegressed,
 )
+from ledger.contracts.key_events import KeyRegistered, KeyRevoked
+from ledger.contracts.public_keys import PublicKeyText
 from ledger.contracts.registry import Connection, Sha256
 from ledger.contracts.reports import Event
 from ledger.contracts.rollout_events import (
@@ -86,6 +89,8 @@ __all__ = [
     "EventType",
     "FileGone",
     "InspectionOrdered",
+    "KeyRegistered",
+    "KeyRevoked",
     "LeadershipTaken",
     "LedgerInitialised",
     "MessageParked",
@@ -207,11 +212,15 @@ class EventSetAside(Event, streams=(Stream.LEDGER,), author=Author.PERSON):
 
 
 class LeadershipTaken(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
-    """A process leads from now on, under this term."""
+    """A process leads from now on, under this term.
+
+    Its orders are signed with the key of this public part; without one they are not signed.
+    """
 
     term: int
     leader: str
     host: str
+    public_key: PublicKeyText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +256,9 @@ def _types(*modules: Mapping[str, object]) -> Iterator[EventType]:
 
 EVENT_TYPES: dict[str, EventType] = {
     one.name: one
-    for one in _types(vars(fleet_events), vars(rollout_events), vars(reports), globals())
+    for one in _types(
+        vars(fleet_events), vars(key_events), vars(rollout_events), vars(reports), globals()
+    )
 }
 """Everything that the log can hold, by the name that it stores as the type."""
 

@@ -9,11 +9,15 @@ Refusal
 │   ├── InvalidWaves           a wave specification cannot be read or leaves databases out
 │   ├── InvalidBudget          a failure budget cannot be read
 │   ├── InvalidLimit           a number of a plan is out of its range
+│   ├── InvalidKey             what was given is no public key, or not of a pool
 │   └── UnknownTool            no tool of this name keeps a history that can be adopted
 ├── AlreadyRegistered      the id is taken by another database
 ├── AddressTaken           the target is in the fleet under another id
 ├── UnknownDatabase        no database has this id
 ├── RetiredDatabase        the id belonged to a database that left for good
+├── UnknownKey             no key, or more than one, is called so
+├── KeyTaken               the key is another agent's
+├── RevokedKey             the key was revoked, for good
 ├── ReasonRequired         the request changes what is believed, so it must say why
 ├── FenceHolds             a journal names an order that this ledger may have given
 ├── FenceUnread            nobody could read what a journal says
@@ -132,6 +136,45 @@ class RetiredDatabase(RequestRefusal):
             "because its history stays; register it under a new id with `ledger fleet add`"
         )
         self.database = database
+
+
+class InvalidKey(InvalidArgument):
+    """What was given is no public key, or cannot be registered like this."""
+
+
+class UnknownKey(RequestRefusal):
+    """No key is called so, or more than one is."""
+
+    def __init__(self, key: str, found: int) -> None:
+        super().__init__(
+            f"{found} keys begin with {key!r}; write more of the id that `ledger keys list` shows"
+            if found
+            else f"no key is called {key!r}; write what `ledger keys list` shows, or its first "
+            "eight digits at least"
+        )
+        self.key = key
+
+
+class KeyTaken(RequestRefusal):
+    """The key is registered for another agent."""
+
+    def __init__(self, key: str, agent: str) -> None:
+        super().__init__(
+            f"the key {key} is registered for the agent {agent!r}, and no two agents share one; "
+            "make another with `ledger keys generate`"
+        )
+        self.key = key
+        self.agent = agent
+
+
+class RevokedKey(RequestRefusal):
+    """The key was revoked, and cannot come back."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"the key {key} is revoked, which is for good; make another with `ledger keys generate`"
+        )
+        self.key = key
 
 
 class ReasonRequired(RequestRefusal):

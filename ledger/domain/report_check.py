@@ -57,6 +57,8 @@ class Asked(NamedTuple):
     adopts: bool = False
     identified: bool = False
     """Whether the order says who the database is, so that no answer has to."""
+    pool: str = ""
+    """Whose agents were asked."""
 
     @property
     def direction(self) -> str:
@@ -76,9 +78,10 @@ def asked_by(event: Event) -> Asked | None:
                 tuple(step.version for step in order.steps),
                 order.adoption is not None,
                 order.expected.identity is not None,
+                order.pool,
             )
         case InspectionOrdered() as look:
-            return Asked(look.command, look.database, look.attempt)
+            return Asked(look.command, look.database, look.attempt, pool=look.pool)
         case _:
             return None
 

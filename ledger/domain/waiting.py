@@ -43,6 +43,7 @@ class Reason(StrEnum):
     NO_BROKER = "no_broker"
     NO_AGENT = "no_agent"
     CLOCK = "clock"
+    REFUSED = "refused"
     PUT_OFF = "put_off"
     HELD_UP = "held_up"
     QUEUED = "queued"
@@ -57,6 +58,8 @@ class Reason(StrEnum):
 
 LEADER_SILENT_AFTER_S = 15.0
 """A leader without a sign of life for this long does not lead in fact; it gives one every two."""
+SAID_MAX_CHARS = 300
+"""Of what an agent says, in one line."""
 TAKE_OVER = "ledger serve --take-over"
 """What leads on when the leader is silent."""
 
@@ -203,7 +206,8 @@ def _explain(state: RolloutState, database: DatabaseState, view: _View) -> WaitR
     busy = view.busy.get(database.inspection or database.command or UUID(int=0))
     if busy is not None:
         return _at_work(state, database, busy)
-    return _absent(state, database, view) or _unanswered(state, database)
+    absent = _absent(state, database, view) or _refusing(database, view)
+    return absent or _unanswered(state, database)
 
 
 def _blocked(state: RolloutState, database: DatabaseState) -> WaitReason:
@@ -249,6 +253,19 @@ def _absent(state: RolloutState, database: DatabaseState, view: _View) -> WaitRe
         return _because(database, Reason.NO_AGENT, text, f"ledger-agent run --pool {pool}")
     if agents and all(seen.is_apart for seen in agents):
         return _because(database, Reason.CLOCK, agents[0].clock)
+    return None
+
+
+def _refusing(database: DatabaseState, view: _View) -> WaitReason | None:
+    """Nobody took it, and an agent says that it put aside what came as an order."""
+    pool = database.pool or view.surroundings.pool_of(database.database)
+    if database.started or database.status is DatabaseStatus.UNKNOWN:
+        return None
+    for seen in view.pools.get(pool, ()):
+        if why := seen.heartbeat.refuses:
+            text = f"agent {seen.heartbeat.agent} puts orders aside: {why[:SAID_MAX_CHARS]}"
+            since = database.ordered_at
+            return _because(database, Reason.REFUSED, text, "ledger keys list", since=since)
     return None
 
 

@@ -31,7 +31,7 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.bus.port import Bus, BusUnavailable, Message
-from ledger.contracts.commands import CancelCommand, Order, command_of
+from ledger.contracts.commands import CancelCommand, Command, Order, command_of
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
     AttemptTimedOut,
@@ -51,6 +51,7 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, REPORTS
 from ledger.contracts.wire import encode_command, encode_content
+from ledger.signing.seal import Signer
 from ledger.store.bundles import BundleTexts
 from migrations.backoff import Backoff
 
@@ -93,8 +94,10 @@ class Relay:
         ledger: UUID,
         resend_s: float,
         clock: Callable[[], datetime],
+        signer: Signer | None = None,
     ) -> None:
         self._bus = bus
+        self._signer = signer
         self._bundles = bundles
         self._ledger = ledger
         self._resend_s = resend_s
@@ -276,7 +279,7 @@ class Relay:
                 messages += encode_content(sha256, await self._bundles.text(sha256))
                 texts.add(sha256)
             messages += self._cancellation(one)
-            messages.append(encode_command(command_of(self._ledger, one.recorded)))
+            messages.append(self._message(command_of(self._ledger, one.recorded)))
         await self._publish(messages)
         self._sent_texts.update(dict.fromkeys(texts, now))
         for one in due:
@@ -309,8 +312,13 @@ class Relay:
             return []
         order = one.order
         cancel = CancelCommand(self._ledger, one.cancelled, order.database, order.pool)
-        message = encode_command(cancel)
+        message = self._message(cancel)
         return [message, replace(message, topic=CANCELS)]
+
+    def _message(self, command: Command) -> Message:
+        """The message that carries `command`, signed if this leader has a key."""
+        message = encode_command(command)
+        return message if self._signer is None else self._signer.command(command, message)
 
     async def _publish(self, messages: Sequence[Message]) -> None:
         missing = {message.topic for message in messages} - self._topics

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -59,6 +59,8 @@ class FleetOverview:
     set_aside: tuple[UnreadableEvent, ...]
     """The events that a person has set aside, the latest first."""
     databases: tuple[DatabaseOverview, ...]
+    unsigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Agents heard of lately, with what is not signed there."""
 
 
 class StatusService:
@@ -124,6 +126,7 @@ class StatusService:
             unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
             set_aside=tuple(await self._reads.unreadable(aside=True)),
             databases=tuple(databases),
+            unsigned=await self._lookout.unsigned(),
         )
 
 

@@ -9,6 +9,7 @@ when the program's own table is there already.
   a  a bare asyncpg loop, at the concurrency that was best in two trials before the rounds
   b  ledger in one process, from the request to RolloutCompleted
   c  ledger over Kafka with `ledger serve` and one `ledger-agent` as processes of their own
+  s  as c, with orders and reports signed; only when it is asked for: --only cs
   d  dbmate (and goose, if it is on the PATH) through xargs -P8
 
 What runs for long (servers, `ledger serve`, agents) is started before the clock. A ratio is that of
@@ -48,7 +49,7 @@ AGENT_CONCURRENCY = 8
 REST_S = 3.0
 """Before each clock: a server that was just started, or just written to, comes to rest."""
 MIGRATIONS = ("first", "second")
-BARS = (("b", "a", 0.85), ("c", "a", 0.75), ("b", "d", 1.8), ("c", "d", 1.8))
+BARS = (("b", "a", 0.85), ("c", "a", 0.75), ("b", "d", 1.8), ("c", "d", 1.8), ("s", "c", 0.95))
 """Ours, whose, and at least this many times as fast; against the best of that part."""
 
 
@@ -90,7 +91,7 @@ async def run(
     if "a" in only:
         chosen.insert(0, await _best_bare_loop(server, n))
     if not chosen:
-        raise SystemExit("nobody runs; --only takes some of the letters a, b, c and d")
+        raise SystemExit("nobody runs; --only takes some of the letters a, b, c, d and s")
     results = [Result(contender, n) for contender in chosen]
     for turn in range(rounds):
         first = turn % len(results)

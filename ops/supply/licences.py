@@ -17,6 +17,7 @@ ALLOWED = frozenset(
         "BSD-3-Clause",
         "ISC",
         "MIT",
+        "MIT-0",
         "PSF-2.0",
         "Unlicense",
         # Its terms end at its own files, which nobody here changes.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from ledger.contracts.events import EVENTS, REQUESTED_BY_OPERATORS
 from ledger.contracts.registry import Connection
 from ledger.errors import RequestUnfit
 from ledger.service.request_context import RequestContext
+from ledger.signing.key_files import generate
 from ledger.store.log.log import EventLog
 from tests.integration.leader.conftest import house, house_template
 from tests.integration.service.conftest import LogIn, log_in
@@ -68,6 +69,21 @@ def said(**changes: object) -> bytes:
 
 def written(body: object) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
+
+
+KEY = {
+    "key": "21fe31dfa154a261626bf854046fd227",
+    "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    "agent": "a1",
+    "pool": "main",
+    "replaces": None,
+}
+"""A good registration of a key, that of RFC 8032."""
+
+
+def key(**changes: object) -> Poison:
+    """A registration of a key, but for these changes."""
+    return Poison("KeyRegistered", written(KEY | changes), stream="keys", expected=0)
 
 
 def placed(**changes: object) -> bytes:
@@ -166,6 +182,22 @@ POISONS = {
     "a plan in the middle of a stream": Poison(
         "RolloutPlanned", written(PLANNED), stream="rollout-r", expected=None
     ),
+    "a key that is none": key(public_key="x"),
+    "a key of 33 bytes": key(public_key="A" * 44),
+    "a key that is called otherwise": key(key="0" * 32),
+    "a key with an id that is none": key(key="\x1b[2J"),
+    "a key of an agent without a name": key(agent=""),
+    "a key of an agent with control characters": key(agent="a\x1b[2J"),
+    "a key of a pool that can be none": key(pool="No Pool"),
+    "a key that replaces what is no key": key(replaces="x"),
+    "a key in another stream": replace(key(), stream="fleet", expected=3),
+    "a key without the keys that were known": replace(key(), expected=None),
+    "a key that is revoked and was not registered": Poison(
+        "KeyRevoked", written({"key": KEY["key"]}), stream="keys", expected=0
+    ),
+    "a request that says which key signs it": Poison(
+        "DatabaseSuspended", b'{"database":"acme"}', metadata=written({"key": KEY["key"]})
+    ),
     "a bundle without its migrations": Poison(
         "BundleRegistered", b'{"bundle":"b","source":""}', stream="bundles"
     ),
@@ -227,6 +259,10 @@ async def raw(house: House, function: str, poison: Poison) -> None:
         "a newer version",
         "garbage in the metadata",
         "a database that never joined",
+        "a key that is none",
+        "a key that is called otherwise",
+        "a key of a pool that can be none",
+        "a key that is revoked and was not registered",
         "too deep",
         "a rollback of no rollout",
         "a bundle without its migrations",
@@ -250,11 +286,27 @@ async def test_people_can_still_ask_for_everything(house: House, log_in: LogIn) 
         await fleet.repoint("delta", None, {"host": "elsewhere"}, asked)
         await fleet.check("id=acme", asked)
         await fleet.retire("delta", asked)
+        keys = theirs.ledger.keys
+        old = await keys.register(KEY["public_key"] or "", "a1", "others", asked)
+        await keys.rotate(old.key, generate().public_key, asked)
+        await keys.revoke(old.key, asked)
         rollout = await theirs.start(select="id=acme")
         await theirs.ledger.rollouts.pause(rollout, asked)
         await theirs.ledger.rollouts.resume(rollout, asked)
         await actor.applies(await actor.ordered("acme"))
         await house.becomes(rollout, "completed")
+
+
+async def test_a_key_that_is_revoked_comes_back_by_no_request(house: House, log_in: LogIn) -> None:
+    keys = house.ledger.keys
+    await keys.register(str(KEY["public_key"]), "a1", "main", RequestContext())
+    await keys.revoke(str(KEY["key"]), RequestContext("stolen"))
+    again = (key(), Poison("KeyRevoked", written({"key": KEY["key"]}), stream="keys"))
+    async with log_in("ledger_operator") as theirs:
+        log = EventLog(theirs.stores.pool)
+        for poison in again:
+            with pytest.raises(RequestUnfit, match="this key is revoked"):
+                await log.append("keys", [poison.event()], expected_version=2)
 
 
 async def test_the_lists_of_the_database_are_those_of_the_contracts(house: House) -> None:

@@ -38,6 +38,7 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.topics import CONTENT, REPORTS, commands_topic
 from ledger.contracts.wire import decode_chunk, decode_command, encode_report
+from ledger.leader.signatures import BusSigning
 from ledger.leader.supervisor import Supervisor
 from ledger.runtime import Ledger, open_ledger, stores_of
 from ledger.service.plans import PlanRequest
@@ -180,6 +181,7 @@ class House:
         keeps_positions: bool = False,
         bus: Callable[[LocalBroker], Bus] = LocalBus,
         url: str | None = None,
+        signing: BusSigning | None = None,
     ) -> AsyncIterator[Leading]:
         """Lead until the block ends."""
         leadership = await take(url or self.url, "test", "here")
@@ -192,6 +194,7 @@ class House:
             ledger=self.ledger.id,
             resend_s=resend_s,
             keeps_positions=keeps_positions,
+            signing=signing,
         )
         task = asyncio.create_task(leader.lead("test", "here"), name="leader")
         try:

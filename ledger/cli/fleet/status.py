@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -62,6 +62,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
     if len(overview.set_aside) > LACKS_SHOWN:
         more = number_of(len(overview.set_aside) - LACKS_SHOWN, "event")
         say(f"{more} more were set aside; `ledger audit unreadable` shows them")
+    say_unsigned(overview.unsigned)
     rows = [
         {
             "database": one.database,
@@ -88,7 +89,22 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         unfinished=list(overview.unfinished),
         unreadable=list(overview.unreadable),
         set_aside=[aside_row(row) for row in overview.set_aside],
+        unsigned={agent: list(what) for agent, what in overview.unsigned.items()},
     )
+
+
+def say_unsigned(agents: Mapping[str, Sequence[str]]) -> None:
+    """Name what is not signed, and the agents where it is not."""
+    by_what: dict[str, list[str]] = {}
+    for agent, what in agents.items():
+        by_what.setdefault(" and ".join(what), []).append(agent)
+    for unsigned, names in by_what.items():
+        shown = ", ".join(names[:LACKS_SHOWN])
+        more = f" and {len(names) - LACKS_SHOWN} more" if len(names) > LACKS_SHOWN else ""
+        say(
+            f"INSECURE: {unsigned}, for trying things only, at {shown}{more}; "
+            "see `ledger keys --help`"
+        )
 
 
 def _leading(leader: LeadingProcess | None) -> str:

@@ -35,6 +35,8 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('BundleRegistered', 1),
     ('ChangeAccepted', 1),
     ('FileGone', 1),
+    ('KeyRegistered', 1),
+    ('KeyRevoked', 1),
     ('RolloutPlanned', 1),
     ('WavePlanned', 1),
     ('RolloutStarted', 1),
@@ -72,6 +74,12 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('ChangeAccepted', 'known', '{string}', true),
     ('ChangeAccepted', 'given', '{string}', true),
     ('FileGone', 'version', '{string}', true),
+    ('KeyRegistered', 'key', '{string}', true),
+    ('KeyRegistered', 'public_key', '{string}', true),
+    ('KeyRegistered', 'agent', '{string}', true),
+    ('KeyRegistered', 'pool', '{string}', true),
+    ('KeyRegistered', 'replaces', '{"null",string}', false),
+    ('KeyRevoked', 'key', '{string}', true),
     ('RolloutPlanned', 'rollout', '{string}', true),
     ('RolloutPlanned', 'mode', '{string}', true),
     ('RolloutPlanned', 'bundle', '{string}', true),
@@ -192,6 +200,7 @@ LANGUAGE sql STABLE AS $$
         WHEN jsonb_array_length(CASE jsonb_typeof(p_metadata -> 'insecure')
                 WHEN 'array' THEN p_metadata -> 'insecure' ELSE '[]' END) > 0
             THEN 'only agents say what is insecure'
+        WHEN jsonb_typeof(p_metadata -> 'key') = 'string' THEN 'only agents name a key'
     END
 $$;
 -- +migrate StatementEnd
@@ -250,6 +259,13 @@ RETURNS text LANGUAGE sql STABLE AS $$
                OR label.key !~ '^[A-Za-z][A-Za-z0-9._/-]{0,62}$'
                OR label.value #>> '{}' !~ '^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}$')
             THEN 'a label in it is none'
+        WHEN p_body ->> 'key' !~ '^[0-9a-f]{32}$' OR p_body ->> 'replaces' !~ '^[0-9a-f]{32}$'
+            OR p_body ->> 'public_key' !~ '^[A-Za-z0-9+/]{43}=$'
+            OR p_body ->> 'agent' !~ '^[^[:cntrl:]]{1,200}$'
+            THEN 'a key in it is none'
+        WHEN p_body ? 'public_key' AND p_body ->> 'key' IS DISTINCT FROM
+                left(encode(sha256(decode(p_body ->> 'public_key', 'base64')), 'hex'), 32)
+            THEN 'its key is called otherwise'
         ELSE ledger.why_no_connection(p_body -> 'connection')
     END
     FROM ledger.request_type AS known WHERE known.type = p_type
@@ -269,6 +285,7 @@ DECLARE
     v_stream constant text := CASE
         WHEN p_type LIKE 'Database%' THEN 'fleet'
         WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone') THEN 'bundles'
+        WHEN p_type LIKE 'Key%' THEN 'keys'
         WHEN p_type = 'CheckRequested' THEN 'check-' || (p_said ->> 'check')
         WHEN p_type = 'EventSetAside' THEN 'ledger'
         ELSE 'rollout-' || (p_said ->> 'rollout')
@@ -319,6 +336,24 @@ BEGIN
               AND encode(one.leaf, 'hex') = p_said ->> 'leaf')
         THEN
             RETURN 'no event of this hash that cannot be read stands there';
+        END IF;
+    ELSIF p_stream = 'keys' THEN
+        IF p_expected_version IS NULL THEN
+            RETURN 'a request about keys says which keys it knew';
+        END IF;
+        IF EXISTS (
+            SELECT FROM ledger.log
+            WHERE stream = 'keys' AND type = 'KeyRevoked'
+              AND convert_from(body, 'UTF8')::jsonb ->> 'key' = p_said ->> 'key')
+        THEN
+            RETURN 'this key is revoked';
+        END IF;
+        IF p_type = 'KeyRevoked' AND NOT EXISTS (
+            SELECT FROM ledger.log
+            WHERE stream = 'keys' AND type = 'KeyRegistered'
+              AND convert_from(body, 'UTF8')::jsonb ->> 'key' = p_said ->> 'key')
+        THEN
+            RETURN 'this key is not registered';
         END IF;
     ELSIF p_type IN ('RolloutPlanned', 'CheckRequested') THEN
         IF p_number > 1 OR p_expected_version IS DISTINCT FROM 0 THEN

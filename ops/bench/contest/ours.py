@@ -30,6 +30,7 @@ from ledger.runtime import Ledger, install, open_ledger, stores_of, working
 from ledger.service.plans import PlanRequest
 from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, KafkaSection, Settings
+from ledger.signing.key_files import generate, write
 from migrations.model.attempt import Limits
 from ops.bench.contest.course import Course, Migrate
 from ops.bench.contest.servers import Server, fresh_databases, ledger_database
@@ -70,8 +71,13 @@ async def one_process(concurrency: int, course: Course) -> AsyncIterator[Migrate
 
 
 @asynccontextmanager
-async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]:
-    """A broker, `ledger serve` and one `ledger-agent run`, each a process of its own."""
+async def over_kafka(
+    concurrency: int, course: Course, *, signed: bool = False
+) -> AsyncIterator[Migrate]:
+    """A broker, `ledger serve` and one `ledger-agent run`, each a process of its own.
+
+    With `signed`, orders and reports are signed and checked.
+    """
     async with AsyncExitStack() as stack:
         broker = EmbeddedKafka(course.folder / "kafka")
         stack.callback(broker.reset)
@@ -80,9 +86,11 @@ async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]
         ledger, settings = await stack.enter_async_context(
             _new_ledger(course, concurrency, broker.bootstrap)
         )
+        leaders, agents = await _keys(ledger, course) if signed else ({}, {})
         variables = {
             "LEDGER_DATABASE_URL": settings.ledger_url,
             "LEDGER_KAFKA_BOOTSTRAP": broker.bootstrap,
+            **leaders,
         }
         stack.enter_context(_process(course, "ledger", ["serve"], variables))
         variables = {
@@ -91,10 +99,26 @@ async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]
             "LEDGER_AGENT_PER_HOST": str(concurrency),
             "LEDGER_AGENT_INSECURE_POSTGRES": "true",
             VARIABLE: course.server.password,
+            **agents,
         }
         stack.enter_context(_process(course, "ledger-agent", ["run"], variables))
         await _ready(ledger, course)
         yield _rollouts(ledger, course)
+
+
+async def _keys(ledger: Ledger, course: Course) -> tuple[dict[str, str], dict[str, str]]:
+    """What leader and agent are told of their keys."""
+    leaders, agents = generate(), generate()
+    course.folder.mkdir(parents=True, exist_ok=True)
+    files = course.folder / "leader.key", course.folder / "agent.key"
+    for key, file in zip((leaders, agents), files, strict=True):
+        write(key, file)
+    asked = RequestContext(reason="bench")
+    await ledger.keys.register(agents.public_key, "agent", "default", asked)
+    return {"LEDGER_SIGNING_KEY_FILE": str(files[0])}, {
+        "LEDGER_AGENT_TRUST": f"{ledger.id}:{leaders.public_key}",
+        "LEDGER_AGENT_KEY_FILE": str(files[1]),
+    }
 
 
 async def warm_up(bootstrap: str) -> None:

