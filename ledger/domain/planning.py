@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ledger.contracts.events import PlanOptions, RolloutPlanned, WavePlanned, WhenSpent
-from ledger.contracts.registry import DatabaseValues, MigrationRef, Sha256, Step, Variable
+from ledger.contracts.registry import MigrationRef, Sha256, Step, Variable
 from ledger.contracts.reports import Event
 from ledger.domain import waves
 from ledger.domain.fleet import DatabaseRecord
@@ -88,16 +88,9 @@ def plan_rollout(
         variables=variables,
         **dict(request.options),
     )
-    named = _waves(request.rollout, cut, values)
-    return (planned.model_copy(update={"digest": digest((planned, *named))}), *named)
-
-
-def _waves(
-    rollout: str, cut: Sequence[Sequence[str]], values: Mapping[str, DatabaseValues]
-) -> tuple[WavePlanned, ...]:
-    return tuple(
+    named = tuple(
         WavePlanned(
-            rollout=rollout,
+            rollout=request.rollout,
             wave=number,
             chunk=index,
             databases=databases,
@@ -106,6 +99,7 @@ def _waves(
         for number, wave in enumerate(cut)
         for index, databases in enumerate(waves.chunks(wave))
     )
+    return (planned.model_copy(update={"digest": digest((planned, *named))}), *named)
 
 
 def _steps(request: PlanInput) -> tuple[Step, ...]:

@@ -66,11 +66,6 @@ def progress(state: RolloutState, situation: DecisionContext) -> tuple[Decision,
     return tuple(events)
 
 
-def overdue(state: RolloutState, now: datetime) -> tuple[DatabaseState, ...]:
-    """The databases whose order went unanswered past its deadline."""
-    return tuple(database for database in _active(state) if _is_overdue(database, now))
-
-
 def next_wake(state: RolloutState, now: datetime, policy: Policy | None = None) -> datetime | None:
     """When to ask `progress` again without a report; `None` when time alone changes nothing.
 

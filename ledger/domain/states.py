@@ -254,8 +254,3 @@ class RolloutState:
     def unsettled(self, wave: int) -> int:
         """How many databases of a wave have no outcome yet."""
         return self.waves[wave].size - sum(self.count(status, wave) for status in SETTLED)
-
-    def open_commands(self) -> tuple[UUID, ...]:
-        """The commands of unanswered orders: what a cancelling abort asks to stop."""
-        found = (self.database(database) for database in self.active)
-        return tuple(state.command for state in found if state.open and state.command)

@@ -230,7 +230,7 @@ def progress_of(course: BackfillRun) -> BatchProgress:
     done = course.rows - course.rows_before
     total = None if course.total is None else max(course.total, course.rows)
     left = None if total is None or not done else (total - course.rows) * elapsed / done
-    return BatchProgress(course.rows, total, course.count, elapsed, left)
+    return BatchProgress(course.rows, total, course.count, left)
 
 
 def course_sql(course: BackfillRun, name: str, **values: SqlValue) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -133,11 +133,6 @@ def fill(
 def undeclared(sql: str, values: Mapping[str, str]) -> tuple[str, ...]:
     """Names of the placeholders in a text that have no value, sorted."""
     return tuple(sorted({_name(match) for match in PLACEHOLDER.finditer(sql)} - set(values)))
-
-
-def merged(reads: Iterable[Reads | None]) -> tuple[str, ...]:
-    """The variables of several sections, each once, sorted."""
-    return tuple(sorted({name for one in reads if one is not None for name in one.variables}))
 
 
 def _name(match: re.Match[str]) -> str:

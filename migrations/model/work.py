@@ -163,7 +163,6 @@ class BatchProgress:
     rows: int
     total: int | None
     batches: int
-    elapsed_s: float
     left_s: float | None
 
     @property

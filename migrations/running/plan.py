@@ -180,7 +180,7 @@ def _cut_at_stop(decisions: list[StepDecision]) -> tuple[StepDecision, ...]:
 
 def repeated(work: Work, migration: Migration, entries: Sequence[Entry]) -> Known | None:
     """The outcome that this very command already had for the migration."""
-    direction = _direction(work.mode)
+    direction = Direction.UP if work.mode is Mode.UP else Direction.DOWN
     for entry in entries:
         ours = entry.command == work.command_id and entry.migration == migration.version
         if ours and entry.step == 0 and entry.direction == direction:
@@ -354,10 +354,6 @@ def _down_note(migration: Migration, entry: Entry) -> str:
 
 def _stop(migration: Migration, direction: Direction, kind: FailureClass, message: str) -> Halt:
     return Halt(migration, direction, Failure(kind, message))
-
-
-def _direction(mode: Mode) -> Direction:
-    return Direction.UP if mode is Mode.UP else Direction.DOWN
 
 
 _HALF_DONE_OTHER_TEXT = (

@@ -11,7 +11,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import ceil
 from typing import Any, TypeAlias
@@ -148,10 +148,6 @@ class ConnectionSettings:
     def place(self) -> str:
         """`host:port/database`, for messages; without user and secret."""
         return f"{self.host}:{self.port}/{self.database}"
-
-    def for_database(self, database: str) -> ConnectionSettings:
-        """The same server, another database."""
-        return replace(self, database=database)
 
 
 def milliseconds(seconds: float) -> int:

@@ -15,10 +15,11 @@ from ledger.contracts.events import EVENTS, REQUESTED_BY_OPERATORS
 from ledger.contracts.registry import Connection
 from ledger.errors import RequestUnfit
 from ledger.service.request_context import RequestContext
-from ledger.store.log.log import EventLog, NewEvent
+from ledger.store.log.log import EventLog
 from tests.integration.leader.conftest import house, house_template
 from tests.integration.service.conftest import LogIn, log_in
 from tests.support.house import House
+from tests.support.raw_event import NewEvent
 
 __all__ = ["house", "house_template", "log_in"]
 

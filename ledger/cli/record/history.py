@@ -18,7 +18,6 @@ from ledger.domain.wording import failure_text
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Recorded
     from ledger.contracts.reports import Event
-    from ledger.domain.differences import Difference
     from migrations.model.attempt import Failure
 
 PANEL = "Record"
@@ -117,7 +116,10 @@ async def replay(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) 
         found = await session.ledger.audit.replay()
     Output(output).rows(
         "replay",
-        [_difference(one) for one in found.differences],
+        [
+            {"table": one.table, "key": one.key, "difference": one.kind, "columns": one.columns}
+            for one in found.differences
+        ],
         ("table", "key", "difference", "columns"),
         empty=f"No difference: {sum(found.rows.values())} rows of {len(found.rows)} tables are "
         f"what the log says up to position {found.position}.",
@@ -233,10 +235,6 @@ def _part(name: str, value: Any) -> str:
     if isinstance(value, list):
         return f"{name}={','.join(value)}" if len(value) == 1 else f"{name}={len(value)}"
     return str(value) if name in UNNAMED else f"{name}={value}"
-
-
-def _difference(one: Difference) -> dict[str, Any]:
-    return {"table": one.table, "key": one.key, "difference": one.kind, "columns": one.columns}
 
 
 def _more(found: Sequence[Recorded], limit: int) -> None:

@@ -42,17 +42,6 @@ TRIES = 7
 
 
 @dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event to append, as bytes."""
-
-    event_id: UUID
-    type: str
-    schema_version: int
-    body: bytes
-    metadata: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class ConsumerPosition:
     """Where a consumer goes on reading; moves with the append, under the leadership term."""
 

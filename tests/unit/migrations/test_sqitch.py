@@ -21,7 +21,7 @@ from migrations.formats.bundle import load_files, load_folder
 from migrations.formats.detect import by_name
 from migrations.formats.psql_variables import interpolated
 from migrations.formats.sqitch import FORMATS, Sqitch
-from migrations.formats.sqitch_plan import Change, Need, SqitchPlan, parse_plan, render
+from migrations.formats.sqitch_plan import Change, Need, SqitchPlan, parse_plan
 from migrations.model.migration import Holds, Migration, SourceFile
 
 WHO = "2026-01-02T03:04:05Z A Planner <a@example.com>"
@@ -256,6 +256,23 @@ def test_a_text_without_known_variables_stays_as_it_is(text: str) -> None:
 
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,6}(?:/[a-z]{1,4})?", fullmatch=True)
+
+
+def render(plan: SqitchPlan) -> str:
+    """The plan as text; what `parse_plan` reads as the same plan, apart from lines' numbers."""
+    lines = ["%syntax-version=1.0.0", f"%project={plan.project}", ""]
+    for index, change in enumerate(plan.changes):
+        lines += tag_lines(plan, index)
+        needs = f" [{' '.join(need.written for need in change.needs)}]" if change.needs else ""
+        said = change.note.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")
+        note = f" # {said}" if said else ""
+        who = f"{change.planned_at} {change.planner} <{change.email}>"
+        lines.append(f"{change.name}{needs} {who}{note}")
+    return "\n".join([*lines, *tag_lines(plan, len(plan.changes)), ""])
+
+
+def tag_lines(plan: SqitchPlan, place: int) -> list[str]:
+    return [f"@{tag} 2026-01-01T00:00:00Z x <x@x>" for tag, before in plan.tags if before == place]
 
 
 @given(

@@ -25,7 +25,6 @@ from ledger.contracts.reports import AttemptFinished, Event
 from ledger.domain.differences import Difference, DifferenceKind, Replayed
 from ledger.domain.rollout import fold
 from ledger.domain.states import DatabaseState, DatabaseStatus
-from ledger.store.log.log import NewEvent
 from ledger.store.views.advance import advance, catch_up, rebuild
 from ledger.store.views.columns import to_state
 from ledger.store.views.replay import replay
@@ -34,6 +33,7 @@ from migrations.model.attempt import Mode, Verdict
 from tests.integration.store.views.conftest import Ledger
 from tests.integration.store.views.test_queries import fleet_of, order, plan
 from tests.support.histories import MOMENT, Move, Story, connection
+from tests.support.raw_event import NewEvent
 
 SMALL = st.integers(0, 11)
 MOVES = st.lists(st.tuples(st.integers(0, 25), SMALL, SMALL, SMALL), min_size=5, max_size=60)
