@@ -11,6 +11,8 @@ rollout-<id>            rollout_events.py    what is decided: plans, orders, hal
 rollout-<id>/reports    reports.py           what agents report, word for word
 check-<id>, ledger      this file            looks at databases, the ledger itself, the intake's own
 ```
+
+Who may write each, which code makes it and which reads it: `ops/manual/reference/events.md`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What happens to the fleet and to bundles: the streams `fleet` and `bundles`."""
+"""What happens to the fleet and to bundles: the streams `fleet` and `bundles`.
+
+Who writes and who reads each: `ops/manual/reference/events.md`.
+"""
 
 from __future__ import annotations
 

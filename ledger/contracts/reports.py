@@ -2,7 +2,7 @@
 
 A report's id is derived from its command (`ledger.contracts.envelope.report_id`), and its body
 holds nothing that differs when the same report is sent again: who sent it, when, and whether it
-was recovered from the journal are metadata.
+was recovered from the journal are metadata. Who reads each: `ops/manual/reference/events.md`.
 """
 
 from __future__ import annotations

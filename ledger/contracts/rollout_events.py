@@ -1,4 +1,7 @@
-"""What is decided about a rollout: the streams `rollout-<id>`."""
+"""What is decided about a rollout: the streams `rollout-<id>`.
+
+Who writes and who reads each: `ops/manual/reference/events.md`.
+"""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -33,6 +33,15 @@ GIVEN: dict[str, Any] = {
 }
 
 
+def said(name: str) -> Any:
+    """A value of a flag; of a new one, some value of its type."""
+    types = get_args(get_type_hints(RolloutOptions)[name]) or (
+        get_type_hints(RolloutOptions)[name],
+    )
+    some = {bool: True, int: 7, float: 7.5, str: "said"}
+    return GIVEN[name] if name in GIVEN else some[types[0]]
+
+
 def test_settings_and_flags_become_the_options_of_a_plan() -> None:
     assert plan_options(RolloutOptions(**GIVEN), SETTINGS) == PlanOptions(
         wave_spec="2,rest",
@@ -56,7 +65,7 @@ def test_each_setting_reaches_the_plan(name: str) -> None:
     "name", [one.name for one in fields(RolloutOptions) if one.name not in ELSEWHERE]
 )
 def test_each_flag_reaches_the_plan_and_wins_over_its_setting(name: str) -> None:
-    flags = replace(RolloutOptions(), **{name: GIVEN[name]})
+    flags = replace(RolloutOptions(), **{name: said(name)})
     assert plan_options(flags, SETTINGS) != plan_options(RolloutOptions(), SETTINGS)
     other = SETTINGS.model_copy(update={name: SET[name]} if name in SET else {})
     assert plan_options(flags, other) == plan_options(flags, SETTINGS)
