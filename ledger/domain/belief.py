@@ -25,7 +25,6 @@ from ledger.contracts.events import (
     DatabaseReinstated,
     DatabaseRepointed,
     MigrationOrdered,
-    RollbackOrdered,
 )
 from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected, Event
 from migrations.model.attempt import Expectation, FailureClass, Identity, Verdict
@@ -84,7 +83,7 @@ def _forgotten(belief: Belief, event: Event) -> Belief:
     return NOTHING
 
 
-def _ordered(belief: Belief, order: MigrationOrdered | RollbackOrdered) -> Belief:
+def _ordered(belief: Belief, order: MigrationOrdered) -> Belief:
     """The answers of the orders before it, if they are missing, count no more."""
     identity, head = belief.identity, belief.journal_head
     return Belief(identity, head, order.command, True, belief.unanswered)
@@ -121,7 +120,6 @@ TAUGHT: dict[type[Event], Callable[[Belief, Any], Belief]] = {
     DatabaseRepointed: _forgotten,
     DatabaseReinstated: _forgotten,
     MigrationOrdered: _ordered,
-    RollbackOrdered: _ordered,
     AttemptFinished: _finished,
     DatabaseIdentified: _identified,
     DatabaseInspected: _inspected,

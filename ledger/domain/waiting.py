@@ -20,7 +20,14 @@ from uuid import UUID
 from ledger.contracts.heartbeat import Busy, Heartbeat
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.premises import may_be_spent
-from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
+from ledger.domain.states import (
+    ENDED,
+    SETTLED,
+    DatabaseState,
+    DatabaseStatus,
+    RolloutState,
+    Status,
+)
 from ledger.domain.wording import IN_QUEUE, number_of
 from migrations.model.attempt import FailureClass
 from migrations.model.clocks import APART_S, span
@@ -160,6 +167,8 @@ class _View:
     surroundings: Surroundings
     pools: Mapping[str, Sequence[Seen]]
     busy: Mapping[UUID, Busy] = field(default_factory=dict)
+    places: Mapping[str, Busy] = field(default_factory=dict)
+    """The same by the database that an agent is at work on."""
 
 
 def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[WaitReason]:
@@ -172,6 +181,7 @@ def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[WaitRea
         surroundings,
         pools=pools,
         busy={busy.command: busy for seen in alive for busy in seen.heartbeat.busy},
+        places={busy.database: busy for seen in alive for busy in seen.heartbeat.busy},
     )
     for database in state.databases():
         if is_unfinished(state, database):
@@ -180,10 +190,11 @@ def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[WaitRea
 
 def is_unfinished(state: RolloutState, database: DatabaseState) -> bool:
     """Whether the rollout still owes this database an outcome."""
-    if state.status in (Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED):
+    if state.undone_by:
+        # What nobody can account for is for the rollout that takes it back to find out.
+        return database.open
+    if state.status in ENDED:
         return database.active
-    if state.rolling:
-        return database.attempt > 0 and not (database.going_back and database.status in SETTLED)
     return database.status not in SETTLED
 
 
@@ -195,6 +206,7 @@ def _explain(state: RolloutState, database: DatabaseState, view: _View) -> WaitR
             _stopped(state, database)
             or _absent(state, database, view)
             or _put_off(state, database)
+            or _finishing(state, database, view)
             or _turn(state, database)
         )
     if silent := _silent_leader(database, view):
@@ -226,8 +238,7 @@ def _stopped(state: RolloutState, database: DatabaseState) -> WaitReason | None:
             command = f"ledger rollout resume {rollout}"
             return _because(database, Reason.PAUSED, "the rollout is paused", command)
         case Status.HALTED:
-            verb = "retry" if state.rolling else "resume"
-            command = f"ledger rollout {verb} {rollout}"
+            command = f"ledger rollout resume {rollout}"
             return _because(database, Reason.HALTED, f"halted: {state.why}", command)
         case _:
             return None
@@ -282,7 +293,7 @@ def _turn(state: RolloutState, database: DatabaseState) -> WaitReason:
         failing = number_of(state.failing, "database")
         text = f"{failing} reported a failure that would spend the budget, and has not ended yet"
         return _because(database, Reason.VERDICT, text)
-    if not state.rolling and database.wave > max(state.wave, 0):
+    if database.wave > max(state.wave, 0):
         text = f"wave {database.wave + 1} is not open yet"
         return _because(database, Reason.WAVE, text)
     text = f"in-flight limit: {number_of(state.plan.in_flight, 'database')} at once"
@@ -293,12 +304,7 @@ def _turn(state: RolloutState, database: DatabaseState) -> WaitReason:
 
 def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> WaitReason:
     """What the agent that has it in its hands says."""
-    doing = f"migration {busy.migration}" if busy.migration else "its command"
-    if busy.statements:
-        doing += f", statement {busy.statement} of {busy.statements}"
-    if state.rolling and not database.going_back:
-        text = f"finishing {doing} before it goes back"
-        return _because(database, Reason.FINISHING, text, since=busy.since)
+    doing = _doing(busy)
     if busy.waits_for:
         text = f"{_held_up(busy)}; {doing}"
         since = busy.waiting_since or busy.since
@@ -306,6 +312,22 @@ def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> WaitRe
     if busy.phase == "queued":
         return _because(database, Reason.QUEUED, IN_QUEUE, since=busy.since)
     return _because(database, Reason.RUNNING, f"{busy.phase}: {doing}", since=busy.since)
+
+
+def _finishing(state: RolloutState, database: DatabaseState, view: _View) -> WaitReason | None:
+    """What is undone is still at work there."""
+    busy = view.places.get(database.database) if state.goes_back else None
+    if busy is None:
+        return None
+    text = f"finishing {_doing(busy)} before it goes back"
+    return _because(database, Reason.FINISHING, text, since=busy.since)
+
+
+def _doing(busy: Busy) -> str:
+    doing = f"migration {busy.migration}" if busy.migration else "its command"
+    if busy.statements:
+        doing += f", statement {busy.statement} of {busy.statements}"
+    return doing
 
 
 def _held_up(busy: Busy) -> str:

@@ -10,6 +10,17 @@ SELECT ledger.append_on_premise($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $1
 -- request: what a person asks for, described in schema/0003_requests.sql
 SELECT ledger.request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
+-- append_both: two decisions on two streams, of one leader, both or neither; the second call sees what
+-- the first has done
+SELECT ROW(
+    ledger.append_on_premise($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
+    ledger.append_on_premise($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24));
+
+-- request_both: the same for what a person asks for
+SELECT ROW(
+    ledger.request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
+    ledger.request($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24));
+
 -- read_turns: what turned a rollout, up to a position; the list is a part of that of the index
 -- log_turns, and has to stand here for the index to be found
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
@@ -17,16 +28,14 @@ SELECT position, stream, stream_version, event_id, type, schema_version, body, m
 FROM ledger.log
 WHERE stream = $1 AND position <= $2 AND type IN (
     'RolloutPlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RolloutHalted',
-    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
-    'RolloutAborted', 'OutcomeResolved')
+    'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted', 'OutcomeResolved')
 ORDER BY stream_version;
 
 -- turned_since: the rollouts that were turned behind a position
 SELECT stream FROM ledger.log
 WHERE position > $1 AND starts_with(stream, 'rollout-') AND type IN (
     'RolloutPlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RolloutHalted',
-    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
-    'RolloutAborted', 'OutcomeResolved')
+    'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted', 'OutcomeResolved')
 GROUP BY stream ORDER BY max(position);
 
 -- read_concerned: a rollout's turns and plan, and all about some databases, up to a position; of no
@@ -39,8 +48,8 @@ FROM (
 WHERE position <= $2 AND (
     type IN (
         'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
-        'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted',
-        'RolloutRolledBack', 'RolloutAborted', 'OutcomeResolved')
+        'RolloutHalted', 'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted',
+        'OutcomeResolved')
     OR ledger.database_in(body) IN (
         SELECT convert_to(name, 'UTF8') FROM unnest($3::text[]) AS name
         UNION ALL

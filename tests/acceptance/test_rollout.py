@@ -6,7 +6,6 @@ import re
 
 from ledger.contracts.events import (
     MigrationOrdered,
-    RollbackOrdered,
     RolloutHalted,
     WaveCompleted,
     WaveOpened,

@@ -50,7 +50,7 @@ def possible(rollout: str, placed: Iterable[tuple[str, r.Event]]) -> Iterator[tu
         if folded is not None:
             states.append(folded)
         match event:
-            case e.MigrationOrdered() | e.RollbackOrdered():
+            case e.MigrationOrdered():
                 modes[event.command] = event.mode
             case r.AttemptFinished():
                 modes.pop(event.command, None)
@@ -79,7 +79,7 @@ def _decided(state: RolloutState, event: r.Event) -> bool:
             return state.status not in ENDED
         case e.RolloutAborted():
             return state.status not in ENDED and not state.rolling
-        case e.MigrationOrdered() | e.RollbackOrdered() | e.DatabaseLeftOut():
+        case e.MigrationOrdered() | e.DatabaseLeftOut():
             return _orderable(state, event)
         case e.RetryRequested(databases=(database,)):
             one = state.database(database)
@@ -97,9 +97,7 @@ def _decided(state: RolloutState, event: r.Event) -> bool:
             return isinstance(event, e.WavePlanned | e.RolloutStarted | e.WaveOpened)
 
 
-def _orderable(
-    state: RolloutState, event: e.MigrationOrdered | e.RollbackOrdered | e.DatabaseLeftOut
-) -> bool:
+def _orderable(state: RolloutState, event: e.MigrationOrdered | e.DatabaseLeftOut) -> bool:
     """Not ordered yet, waiting for an attempt, or not started in time; or first ordered back."""
     one = state.database(event.database)
     wanted = Mode.ROLLBACK if state.rolling else state.plan.mode

@@ -12,7 +12,6 @@ from ledger.contracts.envelope import Metadata, Recorded, encode, report_id
 from ledger.contracts.events import (
     InspectionOrdered,
     MigrationOrdered,
-    RollbackOrdered,
 )
 from ledger.contracts.reports import (
     CommandRefused,
@@ -28,7 +27,7 @@ from tests.support.house import (
 )
 
 Meanwhile = Callable[[], Awaitable[None]]
-ORDERS = (MigrationOrdered, RollbackOrdered, InspectionOrdered)
+ORDERS = (MigrationOrdered, InspectionOrdered)
 
 
 @dataclass

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
     from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
 
-SETTLED = ("applied", "skipped", "failed", "rolled_back", "rollback_failed")
+SETTLED = ("applied", "skipped", "failed")
 """States in which a database of a rollout needs nothing more."""
-GONE_BACK = ("rolled_back", "rollback_failed", "pending", "skipped")
-"""States in which a database needs nothing more while its rollout goes back."""
-BACKWARDS = ("rolling_back", "rolled_back")
-FAILED = ("failed", "rollback_failed", "blocked")
+FAILED = ("failed", "blocked")
+BACKWARDS = {
+    "down": {"applied": "undone"},
+    "rollback": {"applied": "undone", "skipped": "with nothing to undo"},
+}
+"""What states are called in rollouts that go back."""
 LINES_EVERY_S = 2.0
 """How often plain lines tell the counts, unless a wave ends."""
 LASTING_S = 3.0
@@ -74,7 +76,9 @@ class News:
             helps = f"; try: {one.helps}" if one.helps else ""
             yield (one.database, one.wait), f"{one.database}: {one.waits_for}{helps}"
         why = f": {status.why}" if status.why else ""
-        yield ("rollout", status.status), f"rollout {status.rollout} is {words(status.status)}{why}"
+        beside = relation(status.undoes, status.undone_by)
+        sentence = f"rollout {status.rollout} is {words(status.status)}{why}{beside}"
+        yield ("rollout", status.rollout, status.status), sentence
 
     def _lasting(self, status: RolloutStatus) -> list[DatabaseLine]:
         """Databases that have waited for the same thing for a while; a mere queue is no news."""
@@ -142,34 +146,40 @@ class Bars:
                 name = f"wave {wave.wave + 1}" + (" (canary)" if wave.wave == 0 else "")
                 self._tasks[wave.wave] = self._bars.add_task(name, total=wave.size, note="")
             self._bars.update(
-                self._tasks[wave.wave], completed=settled(wave, status), note=notes(wave)
+                self._tasks[wave.wave], completed=settled(wave), note=notes(wave, status.mode)
             )
         for sentence in self._news.of(status):
             self._bars.console.print(sentence, markup=False)
 
 
-def settled(wave: WaveStatus, status: RolloutStatus) -> int:
-    """How many databases of the wave need nothing more, the way the rollout goes."""
-    done = GONE_BACK if status.status in BACKWARDS else SETTLED
-    return sum(wave.counts.get(state, 0) for state in done)
+def settled(wave: WaveStatus) -> int:
+    """How many databases of the wave need nothing more."""
+    return sum(wave.counts.get(state, 0) for state in SETTLED)
 
 
 def counted(wave: WaveStatus, status: RolloutStatus) -> str:
     """How far a wave is, in words."""
-    note = notes(wave)
-    return f"{settled(wave, status)} of {wave.size} done" + (f", {note}" if note else "")
+    note = notes(wave, status.mode)
+    return f"{settled(wave)} of {wave.size} done" + (f", {note}" if note else "")
 
 
-def notes(wave: WaveStatus) -> str:
+def notes(wave: WaveStatus, mode: str = "") -> str:
     """What is not simply applied or still to come, and what runs."""
     quiet = ("applied", "pending")
     return ", ".join(
-        f"{count} {words(state)}"
+        f"{count} {words(state, mode)}"
         for state, count in wave.counts.items()
         if count and state not in quiet
     )
 
 
-def words(state: str) -> str:
-    """A state as people write it."""
-    return state.replace("_", " ")
+def words(state: str, mode: str = "") -> str:
+    """A state as people write it, of a rollout of this mode or a database in it."""
+    return BACKWARDS.get(mode, {}).get(state, state.replace("_", " "))
+
+
+def relation(undoes: str | None, undone_by: str | None) -> str:
+    """Which rollout it takes back, or which takes it back, to be said behind its status."""
+    if undone_by:
+        return f"; undone by {undone_by}"
+    return f"; undoes {undoes}" if undoes else ""

@@ -39,9 +39,9 @@ ABOUT_ONE = frozenset(kind for kind in e.EVENTS.values() if "database" in kind.m
 """Events that name one database."""
 NAMING_SEVERAL = (e.WavePlanned, e.RetryRequested, e.CheckRequested)
 """Events with a list of databases; RolloutPlanned only counts them."""
-SWEEPING = frozenset({e.RolloutResumed, e.RollbackStarted})
-"""What changes databases that it does not name: those that failed, those that wait for another."""
-ORDERS = frozenset({e.MigrationOrdered, e.RollbackOrdered})
+SWEEPING = frozenset({e.RolloutResumed})
+"""What changes databases that it does not name: those that failed."""
+ORDERS = frozenset({e.MigrationOrdered})
 CONTACTS = frozenset({r.DatabaseIdentified, r.AttemptFinished, r.DatabaseInspected})
 # Types are looked up, not tested with isinstance: that costs more than most of these rules.
 
@@ -191,7 +191,7 @@ class Projection:
     def _register(self, recorded: Recorded) -> None:
         """What is written once: an order, a bundle."""
         event = recorded.event
-        if isinstance(event, e.Ordered):
+        if isinstance(event, e.MigrationOrdered):
             where = (event.rollout, event.database, event.attempt)
             row = OrderRow(*where, recorded.position, recorded.recorded_by)
             self.orders.rows[event.command] = row
@@ -260,7 +260,7 @@ class RowKeys:
         self.databases: dict[str, set[str]] = {}
         """Databases by the rollouts that are concerned."""
         self.swept: set[str] = set()
-        """Rollouts of which every database is needed that failed, or waits for an attempt."""
+        """Rollouts of which every database is needed that failed."""
         self.orders: set[UUID] = set()
         self.applied: set[tuple[str, str]] = set()
         self.looks: set[tuple[str, str]] = set()
@@ -283,7 +283,7 @@ def keys_of(recorded: Iterable[Recorded]) -> RowKeys:
             keys.looks.update((stream, database) for database in databases)
         if isinstance(event, e.BundleRegistered):
             keys.bundles.add(event.bundle)
-        elif isinstance(event, e.Ordered):
+        elif isinstance(event, e.MigrationOrdered):
             keys.orders.add(event.command)
         for word in SPEAKING[type(event)](event) if type(event) in SPEAKING else ():
             keys.applied.add((databases[0], word.version))

@@ -143,7 +143,6 @@ ROLLOUT = Table(
     {"rollout": "text"},
     {
         "status": "text",
-        "rolling": "boolean",
         "mode": "text",
         "bundle": "text",
         "steps": "jsonb",
@@ -167,6 +166,8 @@ ROLLOUT = Table(
         "started_at": "timestamptz",
         "ended_at": "timestamptz",
         "why": "text",
+        "undoes": "text",
+        "undone_by": "text",
     },
 )
 ROLLOUT_DATABASE = Table(

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from ledger.contracts.events import MigrationOrdered, RollbackOrdered, RolloutPlanned, WavePlanned
+from ledger.contracts.events import MigrationOrdered, RolloutPlanned, WavePlanned
 from ledger.contracts.registry import Connection, Variable
 from ledger.domain.refusals import MissingLabels, UndeclaredVariables
 from ledger.runtime import working

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from ledger.contracts.events import Budget, MigrationOrdered, RollbackOrdered
+from ledger.contracts.events import Budget, MigrationOrdered
 from ledger.domain import requests
 from ledger.domain.patience import TRIES, WAIT_FIRST_S
 from ledger.domain.progress import next_wake
