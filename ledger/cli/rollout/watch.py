@@ -71,11 +71,11 @@ def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None =
 
     `undo` is that of the rollout that takes it back, where one does.
     """
-    document, text = status.document(), _ended_so(status)
+    document, lines = status.document(), [_ended_so(status)]
     if undo is not None:
         document |= {"undo": undo.document()}
-        text += f"\n{_ended_so(undo)}"
-    output.record("rollout.status", document, escaped(text))
+        lines.append(_ended_so(undo))
+    output.record("rollout.status", document, "\n".join(map(escaped, lines)))
     last = undo or status
     if last.status == "halted":
         rollout = last.rollout

