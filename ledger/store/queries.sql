@@ -12,14 +12,14 @@ SELECT ledger.request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
 -- append_both: two decisions on two streams, of one leader, both or neither; the second call sees what
 -- the first has done
-SELECT ROW(
+SELECT json_build_array(
     ledger.append_on_premise($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
-    ledger.append_on_premise($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24));
+    ledger.append_on_premise($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24))::text;
 
 -- request_both: the same for what a person asks for
-SELECT ROW(
+SELECT json_build_array(
     ledger.request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
-    ledger.request($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24));
+    ledger.request($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24))::text;
 
 -- read_turns: what turned a rollout, up to a position; the list is a part of that of the index
 -- log_turns, and has to stand here for the index to be found

@@ -103,6 +103,11 @@ class House:
         rollouts = self.ledger.rollouts
         return await rollouts.start(await rollouts.plan(self.request(**changes)))
 
+    async def roll_back(self, rollout: str, reason: str = "because") -> str:
+        """Have a rollout taken back, as it is now; the id of the one that does so."""
+        rollouts = self.ledger.rollouts
+        return await rollouts.start(await rollouts.plan_rollback(rollout, RequestContext(reason)))
+
     def request(self, **changes: object) -> PlanRequest:
         """What the command line would ask for; options by name, in people's words."""
         section = RolloutSection(waves="rest", in_flight=100, expiry_s=600.0, deadline_s=3600.0)

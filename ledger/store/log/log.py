@@ -12,11 +12,12 @@ again, and the same event ids return the first result.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import asyncpg
@@ -193,7 +194,7 @@ class EventLog:
             arguments += [batch.stream, batch.expected_version, *columns_of(batch.events)]
             arguments.append(False if term is None else term)
         query = QUERIES["request_both" if term is None else "append_both"]
-        answers = await self._call(query, *arguments)
+        answers = json.loads(await self._call(query, *arguments))
         one, other = (
             appended([event.event_id for event in batch.events], answer)
             for batch, answer in zip((first, second), answers, strict=True)
@@ -335,7 +336,7 @@ class EventLog:
             )
         return Appended(0, 0, 0, ())
 
-    async def _call(self, query: str, *arguments: object) -> Sequence[Any]:
+    async def _call(self, query: str, *arguments: object) -> Any:
         """Call a function of the log; again, when the connection is lost before the answer."""
         waits_s = iter(RETRY_WAITS_S)
         while True:
@@ -343,7 +344,7 @@ class EventLog:
                 answer = await self._pool.fetchval(query, *arguments)
                 for listener in self._listeners:
                     listener()
-                return cast(Sequence[Any], answer)
+                return answer
             except CONNECTION_LOST as lost:
                 wait_s = next(waits_s, None)
                 if wait_s is None:

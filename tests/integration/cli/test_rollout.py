@@ -131,7 +131,9 @@ async def test_a_spent_budget_takes_the_rollout_back_where_it_ran(
     (migrations / "3_no_seven.sql").write_text(NO_NEW_SEVEN)
     up = await ledger("up", "--yes", "--when-spent", "rollback", "-o", "json")
     assert up.code == ExitCode.HALTED
-    assert up.json["status"] == "rolled_back"
+    assert up.json["status"] == "aborted"
+    assert up.json["undone_by"] == f"undo-{up.json['rollout']}"
+    assert up.json["undo"]["status"] == "completed"
     assert all([await has_table(one, "parcels") for one in fleet.addresses.values()])
 
 

@@ -26,9 +26,9 @@ from ledger.contracts.events import (
     MigrationOrdered,
     MigrationRegressed,
     ReportContradicted,
-    RollbackStarted,
     RolloutCompleted,
     RolloutPaused,
+    UndoStarted,
 )
 from ledger.contracts.reports import (
     AttemptFinished,
@@ -41,8 +41,9 @@ from ledger.domain.refusals import BusyDatabases
 from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm
 from ledger.leader.conductor import Conductor
 from ledger.service.request_context import RequestContext
+from ledger.store.log.calls import Appended
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import Appended, EventLog
+from ledger.store.log.log import EventLog
 from migrations.model.attempt import Mode
 from tests.support.house import PATIENCE_S, QUIET_S, Actor, House, found, seen, started
 from tests.support.orders import changed
@@ -175,14 +176,16 @@ async def test_a_rollback_of_a_rollout_that_was_forgotten_is_folded_from_the_log
             return rollout not in leading.leader._conductor._rollouts or None
 
         await found(forgotten, "the conductor has forgotten it")
-        await house.ledger.rollouts.rollback(rollout, RequestContext("errors at login"))
+        undo = await house.roll_back(rollout, "errors at login")
         for database in ("acme", "bolt", "crane"):
-            back = await actor.ordered(database, Mode.ROLLBACK, attempt=2)
+            back = await actor.ordered(database, Mode.ROLLBACK)
             assert [step.version for step in back.order.steps] == ["2", "1"]
             await actor.applies(back)
-        await house.becomes(rollout, "rolled_back")
-        ordered = await house.events(RollbackStarted)
-        assert ordered[0].metadata.reason == "errors at login"
+        await house.becomes(undo, "completed")
+        (started,) = await house.events(UndoStarted)
+        assert started.metadata.reason == "errors at login"
+        await found(forgotten, "the conductor has forgotten it again")
+        assert undo not in leading.leader._conductor._rollouts
     assert not (await house.ledger.audit.replay()).differences
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from ledger.contracts.reports import Event
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.refusals import (
@@ -57,7 +60,7 @@ def _told(status: Status) -> Story:
             return story.when().when(aborted())
 
 
-ASKS = {
+ASKS: dict[str, Callable[[Story], tuple[Event, ...]]] = {
     "start": lambda story: requests.start(story.state, {}),
     "pause": lambda story: requests.pause(story.state),
     "resume": lambda story: requests.resume(story.state),
@@ -125,6 +128,8 @@ def test_a_rollback_is_asked_like_any_rollout_and_refuses_with_words_of_its_own(
             undo.when(applied("b")).when(applied("a"))
         case Status.ABORTED:
             undo.when(aborted())
+        case _:
+            pass
     assert undo.state.status is status
     if status not in ALLOWED[request_]:
         with pytest.raises(WrongStatus, match=rf"cannot {request_} rollout undo-r1: .*`ledger "):

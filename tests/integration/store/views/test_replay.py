@@ -98,7 +98,7 @@ REQUESTS = (
     e.RolloutStarted,
     e.RolloutPaused,
     e.RolloutResumed,
-    e.RollbackStarted,
+    e.UndoStarted,
     e.RolloutAborted,
     e.RetryRequested,
     e.OutcomeResolved,
