@@ -264,8 +264,16 @@ def _rollback(work: Work, migration: Migration, history: _History) -> StepDecisi
     if history.doubtful is not None and (ours or history.doubtful.rollout in work.taken_back):
         return _doubt(migration, Direction.DOWN, history)
     if not ours:
-        return None
+        return _undone_before(work, history.settled)
     return _undo(migration, history.settled if history.applied else None, _progress(history))
+
+
+def _undone_before(work: Work, settled: Entry | None) -> Known | None:
+    """What an earlier attempt of this rollback has undone is reported again."""
+    if settled is None or not work.undoes or settled.rollout != work.rollout:
+        return None
+    undone = settled.state is State.ROLLED_BACK
+    return Known(outcome_of(settled, Direction.DOWN)) if undone else None
 
 
 def _undo(migration: Migration, settled: Entry | None, progress: Progress | None) -> StepDecision:

@@ -251,8 +251,10 @@ class Actor:
 
         return await found(look, f"{number} commands came")
 
-    async def ordered(self, database: str, mode: Mode = Mode.UP, attempt: int = 1) -> ApplyCommand:
-        """The command that changes this database, once it came."""
+    async def ordered(
+        self, database: str, mode: Mode = Mode.UP, attempt: int = 1, rollout: str | None = None
+    ) -> ApplyCommand:
+        """The command that changes this database, of this rollout or any, once it came."""
 
         async def look() -> ApplyCommand | None:
             await self.hear()
@@ -262,7 +264,11 @@ class Actor:
                     one.order.mode,
                     one.order.attempt,
                 )
-                if isinstance(one, ApplyCommand) and meant == (database, mode, attempt):
+                if (
+                    isinstance(one, ApplyCommand)
+                    and meant == (database, mode, attempt)
+                    and rollout in (None, one.order.rollout)
+                ):
                     return one
             return None
 
