@@ -154,7 +154,7 @@ class WaitOptions(OptionGroup):
 
 @dataclass(frozen=True, slots=True)
 class PaceOptions(OptionGroup):
-    """How fast a rollout goes, and what stops it. Unset means the setting."""
+    """How fast a rollout goes, and what stops it."""
 
     waves: Annotated[
         str | None,
