@@ -79,11 +79,10 @@ def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None =
     last = undo or status
     if last.status == "halted":
         rollout = last.rollout
-        ways = ["retry", "resume", *([] if last.undoes else ["rollback"]), "abort"]
-        commands = [f"`ledger rollout {way} {rollout}`" for way in ways]
+        back = "" if last.undoes else f", `ledger rollout rollback {rollout}`"
         say(
-            f"See `ledger rollout status {rollout}`; then {', '.join(commands[:-1])} "
-            f"or {commands[-1]}."
+            f"See `ledger rollout status {rollout}`; then `ledger rollout retry {rollout}`, "
+            f"`ledger rollout resume {rollout}`{back} or `ledger rollout abort {rollout}`."
         )
 
 
