@@ -128,13 +128,15 @@ class Seen:
 class Surroundings:
     """What the ledger knows beside the rollout. `broker` is `None` where no broker is used.
 
-    `records` is the fleet by id.
+    `records` is the fleet by id; `undone` is what the rollout takes back, while it may wait for
+    that.
     """
 
     leader: LeadingProcess | None
     broker: bool | None
     agents: Sequence[Seen]
     records: Mapping[str, DatabaseRecord]
+    undone: RolloutState | None = None
 
     def alive(self) -> list[Seen]:
         """The agents heard of lately."""
@@ -167,8 +169,6 @@ class _View:
     surroundings: Surroundings
     pools: Mapping[str, Sequence[Seen]]
     busy: Mapping[UUID, Busy] = field(default_factory=dict)
-    places: Mapping[str, Busy] = field(default_factory=dict)
-    """The same by the database that an agent is at work on."""
 
 
 def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[WaitReason]:
@@ -181,7 +181,6 @@ def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[WaitRea
         surroundings,
         pools=pools,
         busy={busy.command: busy for seen in alive for busy in seen.heartbeat.busy},
-        places={busy.database: busy for seen in alive for busy in seen.heartbeat.busy},
     )
     for database in state.databases():
         if is_unfinished(state, database):
@@ -206,7 +205,7 @@ def _explain(state: RolloutState, database: DatabaseState, view: _View) -> WaitR
             _stopped(state, database)
             or _absent(state, database, view)
             or _put_off(state, database)
-            or _finishing(state, database, view)
+            or _finishing(database, view)
             or _turn(state, database)
         )
     if silent := _silent_leader(database, view):
@@ -314,13 +313,21 @@ def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> WaitRe
     return _because(database, Reason.RUNNING, f"{busy.phase}: {doing}", since=busy.since)
 
 
-def _finishing(state: RolloutState, database: DatabaseState, view: _View) -> WaitReason | None:
-    """What is undone is still at work there."""
-    busy = view.places.get(database.database) if state.goes_back else None
-    if busy is None:
+def _finishing(database: DatabaseState, view: _View) -> WaitReason | None:
+    """What is undone is still at work there, or may begin."""
+    undone = view.surroundings.undone
+    if undone is None or database.database not in undone:
         return None
-    text = f"finishing {_doing(busy)} before it goes back"
-    return _because(database, Reason.FINISHING, text, since=busy.since)
+    forward = undone.database(database.database)
+    if not forward.open:
+        return None
+    busy = view.busy.get(forward.command or UUID(int=0))
+    if busy is not None:
+        text = f"finishing {_doing(busy)} before it goes back"
+        return _because(database, Reason.FINISHING, text, since=busy.since)
+    until = forward.deadline_at if forward.started else forward.expires_at
+    text = f"an order of {undone.rollout} is out there, and ends before the database goes back"
+    return _because(database, Reason.FINISHING, text, since=forward.ordered_at, until=until)
 
 
 def _doing(busy: Busy) -> str:

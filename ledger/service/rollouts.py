@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 
 from ledger.contracts.events import PlanOptions, RolloutStarted
@@ -11,7 +13,8 @@ from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState, fold
-from ledger.domain.states import ENDED
+from ledger.domain.states import ENDED, DatabaseStatus
+from ledger.domain.waiting import Surroundings
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
@@ -23,7 +26,7 @@ from ledger.service.requests import Requests
 from ledger.service.status import RolloutStatus, RolloutSummary, status_of, summary_of
 from ledger.store.log.calls import Batch
 from ledger.store.log.log import EventLog
-from ledger.store.log.streams import BothStreams, read_both
+from ledger.store.log.streams import BothStreams
 from ledger.store.planner_lock import exclusive
 from ledger.store.views.queries import PAGE, ReadModels
 
@@ -177,21 +180,16 @@ class RolloutService:
 
     async def status(self, rollout: str) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for."""
-        state = await self._state(rollout)
-        return status_of(state, await self._lookout.look(await self._fleet.state()))
+        surroundings = await self._lookout.look(await self._fleet.state())
+        return await _Course(self._log, rollout).status(surroundings)
 
     async def watch(self, rollout: str) -> AsyncIterator[RolloutStatus]:
         """Its status again and again; the caller decides when to stop."""
-        streams = BothStreams(self._log, f"rollout-{rollout}")
-        fleet = await self._fleet.state()
-        state: RolloutState | None = None
+        course, fleet = _Course(self._log, rollout), await self._fleet.state()
         for look in count():
-            state = fold(state, await streams.newer())
-            if state is None:
-                raise NoSuchRollout(rollout)
             if look % LOOK_AROUND_EVERY == 0:
                 surroundings = await self._lookout.look(fleet)
-            yield status_of(state, surroundings)
+            yield await course.status(surroundings)
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
@@ -231,8 +229,29 @@ class RolloutService:
         streams = await self._log.turned_since(position)
         return [stream.removeprefix("rollout-") for stream in streams]
 
-    async def _state(self, rollout: str) -> RolloutState:
-        state = fold(None, await read_both(self._log, f"rollout-{rollout}"))
-        if state is None:
-            raise NoSuchRollout(rollout)
-        return state
+
+class _Course:
+    """One rollout, folded on at every look, with the one that it undoes while it waits for that."""
+
+    def __init__(self, log: EventLog, rollout: str) -> None:
+        self._log = log
+        self._rollout = rollout
+        self._streams = BothStreams(log, f"rollout-{rollout}")
+        self._state: RolloutState | None = None
+        self._undone: _Course | None = None
+
+    async def look(self) -> RolloutState:
+        """What it is now. Raises `NoSuchRollout`."""
+        self._state = fold(self._state, await self._streams.newer())
+        if self._state is None:
+            raise NoSuchRollout(self._rollout)
+        return self._state
+
+    async def status(self, surroundings: Surroundings) -> RolloutStatus:
+        """The same, with what each unfinished database waits for."""
+        state = await self.look()
+        if state.plan.undoes is not None and state.count(DatabaseStatus.PENDING):
+            self._undone = self._undone or _Course(self._log, state.plan.undoes)
+            with suppress(NoSuchRollout):
+                surroundings = replace(surroundings, undone=await self._undone.look())
+        return status_of(state, surroundings)

@@ -52,7 +52,8 @@ def reasons(
         agent="a1", pool=pool, host="h", version="1", started_at=START, at=START, busy=works
     )
     agents = [Seen(heartbeat, silent_s, ahead_s)]
-    around = Surroundings(leader, broker, agents, story.records)
+    undone = story.beside[0].state if story.beside else None
+    around = Surroundings(leader, broker, agents, story.records, undone)
     return {found.database: found for found in waiting(story.state, around)}
 
 
@@ -183,6 +184,11 @@ def test_what_finishes_before_it_goes_back_says_so() -> None:
     assert set(found) == {"a"}
     assert found["a"].reason is Reason.FINISHING
     assert found["a"].text == "finishing migration 1_change before it goes back"
+    found = reasons(undo)
+    assert found["a"].reason is Reason.FINISHING
+    assert found["a"].until == story.database("a").deadline_at
+    story.when(applied("a"))
+    assert reasons(undo.when())["a"].reason is Reason.NOT_TAKEN
 
 
 def test_a_rollback_explains_whoever_has_not_gone_back() -> None:
