@@ -170,23 +170,27 @@ class Conductor:
 
         The position reached. Raises what appending raises.
         """
-        batch = Batch(
-            state.stream,
-            [self._encode(state.rollout, one, situation.now) for one in decided],
-            state.version,
-            of_progress(state, (one.event for one in decided), known),
-        )
+        premise = of_progress(state, (one.event for one in decided), known)
+        events = [self._encode(state.rollout, one, situation.now) for one in decided]
         undo = next((one.event for one in decided if isinstance(one.event, UndoStarted)), None)
         if undo is not None:
-            other = Batch(f"rollout-{undo.by}", self._undo(state, undo, situation, known), 0)
-            both = await self._log.append_both(batch, other, term=self._term)
-            return both[1].last_position
+            first = Batch(state.stream, events, state.version, premise)
+            second = Batch(f"rollout-{undo.by}", self._undo(state, undo, situation, known), 0)
+            try:
+                both = await self._log.append_both(first, second, term=self._term)
+                return both[1].last_position
+            except VersionConflict as conflict:
+                if conflict.stream != second.stream:
+                    raise
+                # Somebody has written what is none into that stream: it halts all the same.
+                logger.error("stream %s is taken: rollout %s halts", second.stream, state.rollout)
+                events = [one for one in events if one.type != UndoStarted.__name__]
         appended = await self._log.append(
-            batch.stream,
-            batch.events,
-            expected_version=batch.expected_version,
+            state.stream,
+            events,
+            expected_version=state.version,
             term=self._term,
-            premise=batch.premise,
+            premise=premise,
         )
         return appended.last_position
 

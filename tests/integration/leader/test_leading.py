@@ -231,6 +231,18 @@ async def test_a_leader_that_dies_while_it_starts_a_rollback_leaves_the_next_one
     assert not (await house.ledger.audit.replay()).differences
 
 
+async def test_a_stream_that_somebody_took_keeps_no_rollout_from_halting(house: House) -> None:
+    rollout = await house.start(waves="1,rest", when_spent="rollback")
+    pause = RolloutPaused(rollout=f"undo-{rollout}")
+    odd = encode(pause, NAMESPACE, Metadata())
+    await house.stores.log.append(f"rollout-undo-{rollout}", [odd])
+    async with house.leading() as leading, house.actor() as actor:
+        await actor.fails(await actor.ordered("acme"))
+        await house.becomes(rollout, "halted")
+        assert not leading.task.done()
+    assert await house.events(UndoStarted) == []
+
+
 async def test_the_next_leader_knows_what_is_at_work_where_a_rollout_is_taken_back(
     house: House,
 ) -> None:
