@@ -224,11 +224,7 @@ class Planner:
         undone = await self._folded(rollout)
         if undone is None:
             raise NoSuchRollout(rollout)
-        if undone.status in ENDED:
-            # Until then it holds its databases itself, and no other rollout can have them.
-            position = await brought_up(self._reads, self._log)
-        else:
-            position = (await self._log.head()).position
+        position = (await self._log.head()).position
         earlier = [await self._folded(one) for one in undone.undone_by]
         before = [one for one in earlier if one is not None]
         bundle = await self._bundles.get(undone.plan.bundle)
@@ -236,10 +232,12 @@ class Planner:
         (undo,) = requests.rollback(undone, refs, before, request.asked.reason or "requested")
         events = planning.plan_undo(undone, undo.by, request.options, refs, position, before)
         databases = left_to_undo(undone, before)
-        busy = await self._reads.busy(databases)
-        held = {database: by for database, by in busy.items() if by != rollout}
-        if held:
-            raise BusyDatabases(held)
+        if undone.status in ENDED:
+            # Until then it holds its databases itself, and no other rollout can have them.
+            await brought_up(self._reads, self._log)
+            held = await self._reads.busy(databases)
+            if held:
+                raise BusyDatabases(held)
         adopted = undone.plan.mode is Mode.ADOPT
         pending = Pending(
             migrations=tuple(refs[step.version] for step in undone.plan.steps),
