@@ -38,6 +38,7 @@ def work_of(
     return Work(
         command_id=command.command,
         rollout=order.rollout,
+        undoes=order.undoes or "",
         epoch=command.epoch,
         mode=order.mode,
         migrations=migrations,
@@ -88,7 +89,9 @@ def holds(command: ApplyCommand, found: Inspection) -> bool:
         case Mode.UP:
             return all(applied)
         case Mode.ROLLBACK:
-            ours = begun_or_applied(found.entries, command.order.rollout)
+            ours = begun_or_applied(
+                found.entries, (command.order.rollout, command.order.undoes or "")
+            )
             return not any(step.version in ours for step in command.order.steps)
         case Mode.DOWN | Mode.ADOPT:
             return not any(applied)

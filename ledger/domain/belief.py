@@ -26,7 +26,6 @@ from ledger.contracts.events import (
     DatabaseReinstated,
     DatabaseRepointed,
     MigrationOrdered,
-    RollbackOrdered,
 )
 from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected, Event
 from migrations.model.attempt import Expectation, FailureClass, ForgedFence, Identity, Verdict
@@ -94,7 +93,7 @@ def _fence_reset(belief: Belief, event: DatabaseFenceReset) -> Belief:
     return belief._replace(journal_head=event.journal_head, forged=forged)
 
 
-def _ordered(belief: Belief, order: MigrationOrdered | RollbackOrdered) -> Belief:
+def _ordered(belief: Belief, order: MigrationOrdered) -> Belief:
     """The answers of the orders before it, if they are missing, count no more."""
     identity, head = belief.identity, belief.journal_head
     return Belief(identity, head, order.command, True, belief.unanswered, belief.forged)
@@ -137,7 +136,6 @@ TAUGHT: dict[type[Event], Callable[[Belief, Any], Belief]] = {
     DatabaseReinstated: _forgotten,
     DatabaseFenceReset: _fence_reset,
     MigrationOrdered: _ordered,
-    RollbackOrdered: _ordered,
     AttemptFinished: _finished,
     DatabaseIdentified: _identified,
     DatabaseInspected: _inspected,

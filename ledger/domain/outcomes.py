@@ -43,8 +43,7 @@ def attempt_started(draft: RolloutBuilder, recorded: Recorded, event: AttemptSta
     state = _current(draft, event.database, event)
     if state is None or not state.open:
         return
-    status = DatabaseStatus.RUNNING if not state.going_back else state.status
-    draft.put(state._replace(started=True, status=status))
+    draft.put(state._replace(started=True, status=DatabaseStatus.RUNNING))
 
 
 def migration_applied(draft: RolloutBuilder, recorded: Recorded, event: MigrationApplied) -> None:
@@ -57,28 +56,25 @@ def migration_applied(draft: RolloutBuilder, recorded: Recorded, event: Migratio
 def migration_rolled_back(
     draft: RolloutBuilder, recorded: Recorded, event: MigrationRolledBack
 ) -> None:
-    """A fact too: for a rollback the version is gone, for a `down` rollout that is its change."""
+    """A fact too, and the change that a rollout makes which goes back."""
     state = draft.get(event.database)
-    if state is None:
-        return
-    if draft.plan.mode is Mode.DOWN:
+    if state is not None:
         changed = (*(v for v in state.changed if v != event.version), event.version)
         draft.put(state._replace(changed=changed))
-    else:
-        changed = tuple(version for version in state.changed if version != event.version)
-        draft.put(state._replace(changed=changed, undone=True))
 
 
 def history_adopted(draft: RolloutBuilder, recorded: Recorded, event: HistoryAdopted) -> None:
-    """A fact as well: what the journal holds through this rollout now, without anything run."""
+    """A fact as well: what the journal holds through this rollout now, or has let go of by it."""
     state = draft.get(event.database)
     if state is None:
+        return
+    if draft.plan.undoes is not None:
+        draft.put(state._replace(changed=tuple(dict.fromkeys((*state.changed, *event.released)))))
         return
     known = {version for version in state.changed if version not in event.released}
     new = (one.version for one in event.taken if one.version not in known)
     kept = (version for version in state.changed if version in known)
-    undone = state.undone or (draft.rolling and bool(event.released))
-    draft.put(state._replace(changed=(*kept, *new), undone=undone))
+    draft.put(state._replace(changed=(*kept, *new)))
 
 
 def step_failed(
@@ -126,7 +122,7 @@ def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFi
         case Verdict.REFUSED | Verdict.EXPIRED if draft.status is Status.ABORTED and state.begun:
             draft.put(state.in_doubt(recorded.recorded_at))
         case Verdict.REFUSED | Verdict.EXPIRED | Verdict.CANCELLED:
-            draft.put(_came_to_nothing(draft, state, recorded.recorded_at))
+            draft.put(_came_to_nothing(state, recorded.recorded_at))
         case _:
             assert_never(event.verdict)
 
@@ -152,10 +148,10 @@ def inspected(draft: RolloutBuilder, recorded: Recorded, event: DatabaseInspecte
     if _holds(draft, state, event.entries):
         state = state._replace(answered=True, head=event.journal_head, failure=None)
         draft.put(_done(state, changed=ours))
-    elif draft.status is Status.ABORTED and not state.going_back:
+    elif draft.status is Status.ABORTED:
         draft.put(_left_behind(draft, state, event.entries))
     else:
-        draft.put(_tried_again(draft, state))
+        draft.put(wait_again(state))
 
 
 def contradicted(draft: RolloutBuilder, recorded: Recorded, event: ReportContradicted) -> None:
@@ -226,7 +222,7 @@ def _left_behind(
         return wait_again(state)._replace(again=False, failure=None)
     found = in_force(entries)
     wanted = [step.version for step in draft.plan.steps]
-    down = draft.plan.mode is Mode.DOWN
+    down = draft.plan.mode in (Mode.DOWN, Mode.ROLLBACK)
     done = sum((version in found) is not down for version in wanted)
     failure = Failure(
         kind=FailureClass.CANCELLED,
@@ -237,15 +233,6 @@ def _left_behind(
 
 
 def _done(state: DatabaseState, *, changed: bool) -> DatabaseState:
-    if state.going_back:
-        return state._replace(
-            status=DatabaseStatus.ROLLED_BACK,
-            resolutions=(),
-            looks=0,
-            look_at=None,
-            changed=(),
-            undone=state.undone or changed,
-        )
     status = DatabaseStatus.APPLIED if changed or state.changed else DatabaseStatus.SKIPPED
     return state._replace(status=status, resolutions=(), looks=0, look_at=None)
 
@@ -254,21 +241,16 @@ def _failed(state: DatabaseState) -> DatabaseState:
     if state.failure is not None and state.failure.kind is FailureClass.IN_DOUBT:
         # The word that was carried did not settle it, or settled another step: ask anew.
         return state._replace(status=DatabaseStatus.BLOCKED, resolutions=())
-    if state.going_back:
-        return state._replace(status=DatabaseStatus.ROLLBACK_FAILED)
     return state._replace(status=DatabaseStatus.FAILED)
 
 
-def _came_to_nothing(draft: RolloutBuilder, state: DatabaseState, now: datetime) -> DatabaseState:
+def _came_to_nothing(state: DatabaseState, now: datetime) -> DatabaseState:
     """Tried again at a distance that grows, or failed when this was the last try."""
     state = state._replace(fruitless=state.fruitless + 1)
     if state.last_try:
         return _failed(state._replace(failure=given_up(state, now)))
-    waiting = _tried_again(draft, state)
-    return waiting._replace(
-        again_at=due_at(state) if waiting.again else None,
-        waits_since=now,
-        failure=told(state, now),
+    return wait_again(state)._replace(
+        again_at=due_at(state), waits_since=now, failure=told(state, now)
     )
 
 
@@ -290,9 +272,3 @@ def _holds(draft: RolloutBuilder, state: DatabaseState, entries: tuple[JournalEn
             return False
         case _:
             assert_never(state.mode)
-
-
-def _tried_again(draft: RolloutBuilder, state: DatabaseState) -> DatabaseState:
-    waiting = wait_again(state)
-    # Going back, whoever was never ordered back is in the undo queue already.
-    return waiting._replace(again=state.going_back or not draft.rolling)

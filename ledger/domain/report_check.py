@@ -21,7 +21,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ledger.contracts.envelope import consequence_id
-from ledger.contracts.events import InspectionOrdered, MigrationOrdered, Ordered, RollbackOrdered
+from ledger.contracts.events import InspectionOrdered, MigrationOrdered
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
@@ -39,7 +39,7 @@ from ledger.contracts.reports import (
 )
 from migrations.model.attempt import Mode, Verdict
 
-ORDERS: tuple[type[Event], ...] = (MigrationOrdered, RollbackOrdered, InspectionOrdered)
+ORDERS: tuple[type[Event], ...] = (MigrationOrdered, InspectionOrdered)
 """The events that ask something of an agent."""
 UP, DOWN = "up", "down"
 TELLING = (Verdict.DONE, Verdict.FAILED)
@@ -69,7 +69,7 @@ class Asked(NamedTuple):
 def asked_by(event: Event) -> Asked | None:
     """What this event asks of an agent; `None` if it is no order."""
     match event:
-        case Ordered() as order:
+        case MigrationOrdered() as order:
             return Asked(
                 order.command,
                 order.database,

@@ -24,20 +24,16 @@ class Status(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     HALTED = "halted"
-    ROLLING_BACK = "rolling_back"
     COMPLETED = "completed"
-    ROLLED_BACK = "rolled_back"
     ABORTED = "aborted"
 
 
-ENDED = frozenset({Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED})
-"""A rollout in one of these orders nothing more by itself."""
-ORDERING = frozenset({Status.RUNNING, Status.ROLLING_BACK})
-"""Only in these are databases ordered."""
+ENDED = frozenset({Status.COMPLETED, Status.ABORTED})
+"""A rollout in one of these orders nothing more."""
 
 
 class DatabaseStatus(StrEnum):
-    """How far a rollout is on one database. In a `down` rollout, `applied` means: undone."""
+    """How far a rollout is on one database. In one that goes back, `applied` means: undone."""
 
     PENDING = "pending"
     """Never worked on: nothing of this rollout's is in its journal."""
@@ -53,9 +49,6 @@ class DatabaseStatus(StrEnum):
     """Nothing was to be done there, or the fleet left the database out."""
     UNKNOWN = "unknown"
     """An order went unanswered past its deadline; the journal is asked."""
-    ROLLING_BACK = "rolling_back"
-    ROLLED_BACK = "rolled_back"
-    ROLLBACK_FAILED = "rollback_failed"
 
     __hash__ = str.__hash__
     """A fold counts by status; an enum's own hash is a call, and not that of its text."""
@@ -63,17 +56,9 @@ class DatabaseStatus(StrEnum):
 
 # Looked up once: a member of an enum costs more than what it is compared with.
 _UNKNOWN, _BLOCKED = DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED
-_FAILED, _ROLLBACK = DatabaseStatus.FAILED, Mode.ROLLBACK
+_FAILED = DatabaseStatus.FAILED
 
-SETTLED = frozenset(
-    {
-        DatabaseStatus.APPLIED,
-        DatabaseStatus.FAILED,
-        DatabaseStatus.SKIPPED,
-        DatabaseStatus.ROLLED_BACK,
-        DatabaseStatus.ROLLBACK_FAILED,
-    }
-)
+SETTLED = frozenset({DatabaseStatus.APPLIED, DatabaseStatus.FAILED, DatabaseStatus.SKIPPED})
 """A database in one of these is finished with, unless a person asks for more."""
 
 
@@ -81,7 +66,8 @@ class _DatabaseFields(NamedTuple):
     """One database of a rollout. A named tuple: cheap to copy, which a fold does per event.
 
     `ordered_position` is the log position of its latest order, `settled_position` that of what
-    settled it. `changed` are the versions that this rollout has in force there, oldest first.
+    settled it. `changed` are the versions that this rollout has in force there, oldest first, or,
+    going back, those that it has undone.
     `open` says that its latest order is unanswered, `again` that it waits for a new attempt,
     `answered` that the latest attempt has its last word. `head` is the journal's head in that word.
     `fruitless` counts the attempts in a row that came to nothing (`ledger.domain.patience`): the
@@ -111,8 +97,6 @@ class _DatabaseFields(NamedTuple):
     expires_at: datetime | None = None
     deadline_at: datetime | None = None
     changed: tuple[str, ...] = ()
-    undone: bool = False
-    """Whether rolling back changed something there."""
     head: str | None = None
     failure: Failure | None = None
     settled_position: int = 0
@@ -165,11 +149,6 @@ class DatabaseState(_DatabaseFields):
         return self.again and self.again_at is not None and self.again_at > now
 
     @property
-    def going_back(self) -> bool:
-        """Whether its latest order was to undo."""
-        return self.mode is _ROLLBACK
-
-    @property
     def counts(self) -> bool:
         """Whether it is a failure that the budget pays for."""
         return self.status is _FAILED and not self.forgiven
@@ -201,13 +180,12 @@ class RolloutState:
     """A rollout at one position of the log.
 
     `version` is the decisions stream's version, to append at; `position` the last one folded.
-    `rolling` says that it goes back, also while halted in doing so. Databases are kept per chunk,
-    and what `progress` needs is kept beside them, so that it never walks the fleet: `counts` per
-    wave and status, `active` (an outcome is owed), `again` (a new attempt is owed), `failures`,
-    `counted` (failures that the budget pays for), `failing` (databases whose attempt has reported a
-    failure and not ended), `ordered` (databases ever ordered).
-    `cursor` is the place in the open wave before which nothing is pending for the first time,
-    `undo` the order in which databases go back and `undo_cursor` the place reached in it.
+    `undone_by` are the rollouts that took it back, or take it back now, the latest last. Databases
+    are kept per chunk, and what `progress` needs is kept beside them, so that it never walks the
+    fleet: `counts` per wave and status, `active` (an outcome is owed), `again` (a new attempt is
+    owed), `failures`, `counted` (failures that the budget pays for), `failing` (databases whose
+    attempt has reported a failure and not ended), `ordered` (databases ever ordered).
+    `cursor` is the place in the open wave before which nothing is pending for the first time.
     `doubted` are the databases of which two reports claim two effects, with the position of the
     second, since a person last let the rollout go on.
     """
@@ -217,7 +195,7 @@ class RolloutState:
     version: int
     position: int
     planned_at: datetime
-    rolling: bool = False
+    undone_by: tuple[str, ...] = ()
     cancel: bool = False
     why: str = ""
     wave: int = -1
@@ -232,14 +210,17 @@ class RolloutState:
     failing: int = 0
     ordered: int = 0
     cursor: tuple[int, int] = (0, 0)
-    undo: tuple[str, ...] = ()
-    undo_cursor: int = 0
     doubted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rollout(self) -> str:
         """The rollout's id."""
         return self.plan.rollout
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it takes back what another rollout applied."""
+        return self.plan.undoes is not None
 
     @property
     def stream(self) -> str:

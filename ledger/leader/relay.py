@@ -37,7 +37,6 @@ from ledger.contracts.events import (
     AttemptTimedOut,
     InspectionOrdered,
     MigrationOrdered,
-    RollbackOrdered,
     RolloutAborted,
 )
 from ledger.contracts.reports import (
@@ -158,7 +157,7 @@ class Relay:
 
     def _note(self, recorded: Recorded) -> None:
         match recorded.event:
-            case MigrationOrdered() | RollbackOrdered() | InspectionOrdered() as order:
+            case MigrationOrdered() | InspectionOrdered() as order:
                 self._take(order, recorded)
             case AttemptStarted() as started if started.command in self._unanswered:
                 self._unanswered[started.command].started = True

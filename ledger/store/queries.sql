@@ -14,6 +14,19 @@ SELECT ledger.append_on_premise($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $1
 -- What a person asks for, described in schema/0003_requests.sql
 SELECT ledger.request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
+-- name: append_both
+-- Two decisions on two streams, of one leader, both or neither; the second call sees what the first
+-- has done
+SELECT json_build_array(
+    ledger.append_on_premise($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
+    ledger.append_on_premise($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24))::text;
+
+-- name: request_both
+-- The same for what a person asks for
+SELECT json_build_array(
+    ledger.request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
+    ledger.request($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24))::text;
+
 -- name: read_turns
 -- What turned a rollout, up to a position; the list is a part of that of the index
 -- log_turns, and has to stand here for the index to be found
@@ -22,8 +35,7 @@ SELECT position, stream, stream_version, event_id, type, schema_version, body, m
 FROM ledger.log
 WHERE stream = $1 AND position <= $2 AND type IN (
     'RolloutPlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RolloutHalted',
-    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
-    'RolloutAborted', 'OutcomeResolved')
+    'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted', 'OutcomeResolved')
 ORDER BY stream_version;
 
 -- name: turned_since
@@ -31,8 +43,7 @@ ORDER BY stream_version;
 SELECT stream FROM ledger.log
 WHERE position > $1 AND starts_with(stream, 'rollout-') AND type IN (
     'RolloutPlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RolloutHalted',
-    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
-    'RolloutAborted', 'OutcomeResolved')
+    'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted', 'OutcomeResolved')
 GROUP BY stream ORDER BY max(position);
 
 -- name: read_concerned
@@ -46,8 +57,8 @@ FROM (
 WHERE position <= $2 AND (
     type IN (
         'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
-        'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted',
-        'RolloutRolledBack', 'RolloutAborted', 'OutcomeResolved')
+        'RolloutHalted', 'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted',
+        'OutcomeResolved')
     OR ledger.database_in(body) IN (
         SELECT convert_to(name, 'UTF8') FROM unnest($3::text[]) AS name
         UNION ALL

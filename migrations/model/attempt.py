@@ -93,7 +93,7 @@ class Mode(StrEnum):
     DOWN = "down"
     """Undo the steps in order, whoever applied them; what is not applied is skipped."""
     ROLLBACK = "rollback"
-    """Undo, newest first, exactly what this rollout applied, half-done steps included."""
+    """Undo, newest first, exactly what one rollout applied, half-done steps included."""
     ADOPT = "adopt"
     """Take over what another tool, or a person, says is applied; no migration runs."""
 

@@ -12,7 +12,7 @@ first: a command that is delivered again repeats its report instead of running a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -31,7 +31,6 @@ class Progress:
 
     direction: Direction
     checksum: str
-    rollout: str
     done: frozenset[int] = frozenset()
     intents: frozenset[int] = frozenset()
     """Begun, with the note that what they make was not there before; done or not."""
@@ -88,6 +87,15 @@ class _History:
     def applied(self) -> bool:
         return self.settled is not None and self.settled.state is State.APPLIED
 
+    def is_of(self, rollouts: Container[str]) -> bool:
+        """Whether it holds, or some of it is done, through one of these rollouts.
+
+        Half done may be what one of them began and another one began to clean up.
+        """
+        if self.settled is not None and self.applied and self.settled.rollout in rollouts:
+            return True
+        return any(step.rollout in rollouts for step in self.steps)
+
 
 def plan(work: Work, entries: Sequence[Entry]) -> tuple[StepDecision, ...]:
     """What each migration of `work` needs, in the order of `work`.
@@ -125,15 +133,11 @@ def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
     return {version: progress for version, progress in found.items() if progress is not None}
 
 
-def begun_or_applied(entries: Iterable[Entry], rollout: str) -> frozenset[str]:
-    """What holds, or is half done, through this rollout: what its rollback undoes."""
-    found = set()
-    for version, history in _histories(entries).items():
-        progress, settled = _progress(history), history.settled
-        begun = progress is not None and progress.rollout == rollout
-        if begun or (history.applied and settled is not None and settled.rollout == rollout):
-            found.add(version)
-    return frozenset(found)
+def begun_or_applied(entries: Iterable[Entry], rollouts: Container[str]) -> frozenset[str]:
+    """What holds, or is half done, through these rollouts: what a rollback undoes."""
+    return frozenset(
+        version for version, history in _histories(entries).items() if history.is_of(rollouts)
+    )
 
 
 def _in_order(
@@ -256,15 +260,20 @@ def _down(migration: Migration, history: _History) -> StepDecision:
 
 
 def _rollback(work: Work, migration: Migration, history: _History) -> StepDecision | None:
-    progress = _progress(history)
-    settled = history.settled
-    begun_here = progress is not None and progress.rollout == work.rollout
-    applied_here = history.applied and settled is not None and settled.rollout == work.rollout
-    if history.doubtful is not None and history.doubtful.rollout == work.rollout:
+    ours = history.is_of(work.taken_back)
+    if history.doubtful is not None and (ours or history.doubtful.rollout in work.taken_back):
         return _doubt(migration, Direction.DOWN, history)
-    if not (begun_here or applied_here):
+    if not ours:
+        return _undone_before(work, history.settled)
+    return _undo(migration, history.settled if history.applied else None, _progress(history))
+
+
+def _undone_before(work: Work, settled: Entry | None) -> Known | None:
+    """What an earlier attempt of this rollback has undone is reported again."""
+    if settled is None or not work.undoes or settled.rollout != work.rollout:
         return None
-    return _undo(migration, settled if history.applied else None, progress)
+    undone = settled.state is State.ROLLED_BACK
+    return Known(outcome_of(settled, Direction.DOWN)) if undone else None
 
 
 def _undo(migration: Migration, settled: Entry | None, progress: Progress | None) -> StepDecision:
@@ -312,7 +321,6 @@ def _progress(history: _History) -> Progress | None:
     return Progress(
         Direction(last.direction),
         last.checksum,
-        last.rollout,
         done=frozenset(step.step for step in history.steps if step.state is State.STEP_DONE),
         intents=frozenset(-step.step for step in history.steps if step.state is State.INTENT),
     )

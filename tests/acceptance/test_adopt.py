@@ -113,11 +113,12 @@ async def test_a_database_that_does_not_fit_halts_the_adoption(migrated: Fleet) 
 async def test_an_adoption_taken_back_leaves_the_schemas_alone(migrated: Fleet) -> None:
     rollout = await adopt(migrated)
     await migrated.ledger("rollout", "rollback", rollout, "--yes", "--reason", "wrong folder")
-    status = await migrated.status(rollout)
-    assert status.counts == {"rolled_back": 4}
+    assert (await migrated.status(rollout)).undone_by == f"undo-{rollout}"
+    status = await migrated.status(f"undo-{rollout}")
+    assert (status.status, status.counts) == ("completed", {"applied": 4})
     assert len(await migrated.with_effect(FIRST)) == 4
     orders = len(await migrated.events(MigrationOrdered))
-    assert orders == 4
+    assert orders == 4 + 4
     again = await adopt(migrated)
     assert (await migrated.status(again)).counts == {"applied": 4}
     await invariants.hold(migrated)

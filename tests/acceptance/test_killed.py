@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from functools import partial
 
-from ledger.contracts.events import LeadershipTaken, MigrationOrdered
+from ledger.contracts.events import LeadershipTaken, MigrationOrdered, UndoStarted
 from ledger.contracts.reports import MigrationApplied
 from ledger.embedded.kafka import EmbeddedKafka
 from tests.support import invariants
@@ -128,6 +128,27 @@ async def test_a_ledger_killed_in_the_middle_of_a_rollout_goes_on_where_it_was(
     status = await fleet.reached(rollout, "completed")
     assert status.counts == {"applied": 6}
     assert len(await fleet.events(MigrationOrdered)) == 6
+    await invariants.hold(fleet)
+
+
+async def test_a_ledger_killed_while_a_rollout_is_taken_back_takes_it_back_once(
+    fleet: Fleet,
+) -> None:
+    await fleet.tenants[2].execute("DELETE FROM users")
+    fleet.migration(FIRST, "SELECT pg_sleep(0.3);")
+    fleet.migration(SECOND, "DO $$BEGIN ASSERT EXISTS (SELECT FROM users); END$$;")
+    leader = await fleet.serve()
+    fleet.agent()
+    rollout = await fleet.start("--waves", "1,2,rest", "--when-spent", "rollback")
+    for life in range(2):
+        await fleet.at_least(1, UndoStarted)
+        leader.kill()
+        leader.start_again()
+        await fleet.at_least(2 + life, LeadershipTaken)
+    undo = await fleet.reached(f"undo-{rollout}", "completed")
+    assert (undo.undoes, undo.counts) == (rollout, {"applied": 3})
+    assert len(await fleet.events(UndoStarted)) == 1
+    assert await fleet.with_effect(FIRST) == []
     await invariants.hold(fleet)
 
 

@@ -171,10 +171,19 @@ POISONS = {
     ),
     "another stream": Poison("DatabaseSuspended", b'{"database":"acme"}', stream="bundles"),
     "a rollback of no rollout": Poison(
-        "RollbackStarted", b'{"rollout":"r","why":""}', stream="rollout-r", expected=None
+        "UndoStarted", b'{"rollout":"r","by":"undo-r","why":""}', stream="rollout-r", expected=None
     ),
     "a rollback without a reason": Poison(
-        "RollbackStarted", b'{"rollout":"r"}', stream="rollout-r", expected=None
+        "UndoStarted", b'{"rollout":"r","by":"undo-r"}', stream="rollout-r", expected=None
+    ),
+    "a rollback by what is no name": Poison(
+        "UndoStarted",
+        written({"rollout": "r", "by": "\x1b[2J", "why": ""}),
+        stream="rollout-r",
+        expected=None,
+    ),
+    "a plan that undoes what is no name": Poison(
+        "RolloutPlanned", written(PLANNED | {"undoes": "a b"}), stream="rollout-r", expected=0
     ),
     "a rollout of a thousand million waves": Poison(
         "RolloutPlanned", written(PLANNED | {"waves": 10**9}), stream="rollout-r", expected=0

@@ -200,7 +200,7 @@ class Fleet:
 
             async def look() -> RolloutStatus | None:
                 status = await ledger.rollouts.status(rollout)
-                busy = any(status.counts.get(one) for one in ("ordered", "running", "rolling_back"))
+                busy = any(status.counts.get(one) for one in ("ordered", "running"))
                 return status if status.status in statuses and not busy else None
 
             return await found(look, f"rollout {rollout} is {' or '.join(statuses)}", within_s)

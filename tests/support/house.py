@@ -102,6 +102,11 @@ class House:
         rollouts = self.ledger.rollouts
         return await rollouts.start(await rollouts.plan(self.request(**changes)))
 
+    async def roll_back(self, rollout: str, reason: str = "because") -> str:
+        """Have a rollout taken back, as it is now; the id of the one that does so."""
+        rollouts = self.ledger.rollouts
+        return await rollouts.start(await rollouts.plan_rollback(rollout, RequestContext(reason)))
+
     def request(self, **changes: object) -> PlanRequest:
         """What the command line would ask for; options by name, in people's words."""
         section = RolloutSection(waves="rest", in_flight=100, expiry_s=600.0, deadline_s=3600.0)
@@ -266,8 +271,10 @@ class Actor:
 
         return await found(look, f"{number} commands came")
 
-    async def ordered(self, database: str, mode: Mode = Mode.UP, attempt: int = 1) -> ApplyCommand:
-        """The command that changes this database, once it came."""
+    async def ordered(
+        self, database: str, mode: Mode = Mode.UP, attempt: int = 1, rollout: str | None = None
+    ) -> ApplyCommand:
+        """The command that changes this database, of this rollout or any, once it came."""
 
         async def look() -> ApplyCommand | None:
             await self.hear()
@@ -277,7 +284,11 @@ class Actor:
                     one.order.mode,
                     one.order.attempt,
                 )
-                if isinstance(one, ApplyCommand) and meant == (database, mode, attempt):
+                if (
+                    isinstance(one, ApplyCommand)
+                    and meant == (database, mode, attempt)
+                    and rollout in (None, one.order.rollout)
+                ):
                     return one
             return None
 

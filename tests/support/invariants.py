@@ -52,8 +52,8 @@ RESOLVE, ADOPT, REPAIR = "resolve", "adopt", "repair"
 WORDS = (RESOLVE, ADOPT, REPAIR, "gone")
 """Directions of rows for which nothing ran."""
 STATES = {"up": "applied", "down": "rolled_back"}
-WELL = ("applied", "skipped", "rolled_back", "pending")
-ENDED = ("completed", "rolled_back", "aborted")
+WELL = ("applied", "skipped", "pending")
+ENDED = ("completed", "aborted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,16 +276,26 @@ def _settled(
             yield f"{where}: nothing was adopted"
         case "applied" if rollout.mode == "down" and versions & found.in_force():
             yield f"{where}: still has {sorted(versions & found.in_force())}"
-        case "rolled_back" if {row.version for row in mine} & found.in_force():
-            yield f"{where}: still has {sorted(versions & found.in_force())}"
+        case "applied" | "skipped" if rollout.undoes and _through(found, rollout.undoes):
+            yield f"{where}: still has {sorted(_through(found, rollout.undoes))}"
         case "pending" if mine and rollout.status in ENDED:
             yield f"{where}: was worked on"
-        case "failed" | "rollback_failed" if not line.problem:
+        case "failed" if not line.problem:
             yield f"{where}: no problem is named"
-        case "ordered" | "running" | "rolling_back" | "unknown" | "blocked" if not line.waits_for:
+        case "ordered" | "running" | "unknown" | "blocked" if not line.waits_for:
             yield f"{where}: nothing says what it waits for"
         case _:
             return
+
+
+def _through(found: Found, rollout: str) -> set[str]:
+    """What is in force there through this rollout."""
+    settled = {row.version: row for row in found.journal if row.state != "failed"}
+    return {
+        version
+        for version, row in settled.items()
+        if row.state == "applied" and row.rollout == rollout
+    }
 
 
 def _claims(recorded: Recorded) -> list[tuple[str, str, str, str]]:

@@ -26,8 +26,7 @@ PAGE = 1000
 TOLD = (
     "rollout", "database", "bundle", "version", "direction", "mode", "wave", "attempt",
     "verdict", "changed", "recovered", "duration_ms", "databases", "waves", "applied", "skipped",
-    "failed",
-    "rolled_back", "term", "leader", "position", "why",
+    "failed", "undoes", "by", "term", "leader", "position", "why",
 )  # fmt: skip
 """Fields of events that make up their line for people, in this order; JSON has the whole body."""
 

@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
     from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
 
-SETTLED = ("applied", "skipped", "failed", "rolled_back", "rollback_failed")
+SETTLED = ("applied", "skipped", "failed")
 """States in which a database of a rollout needs nothing more."""
-GONE_BACK = ("rolled_back", "rollback_failed", "skipped")
-"""States in which a database needs nothing more while its rollout goes back."""
-BACKWARDS = ("rolling_back", "rolled_back")
-ENDED = ("completed", "rolled_back", "aborted")
-FAILED = ("failed", "rollback_failed", "blocked")
+ENDED = ("completed", "aborted")
+FAILED = ("failed", "blocked")
+BACKWARDS = {
+    "down": {"applied": "undone"},
+    "rollback": {"applied": "undone", "skipped": "with nothing to undo"},
+}
+"""What states are called in rollouts that go back."""
 LINES_EVERY_S = 2.0
 """How often plain lines tell the counts, unless a wave ends."""
 LASTING_S = 3.0
@@ -75,7 +77,9 @@ class News:
             helps = f"; try: {one.helps}" if one.helps else ""
             yield (one.database, one.wait), f"{one.database}: {one.waits_for}{helps}"
         why = f": {status.why}" if status.why else ""
-        yield ("rollout", status.status), f"rollout {status.rollout} is {words(status.status)}{why}"
+        beside = relation(status.undoes, status.undone_by)
+        sentence = f"rollout {status.rollout} is {words(status.status)}{why}{beside}"
+        yield ("rollout", status.rollout, status.status), sentence
 
     def _lasting(self, status: RolloutStatus) -> list[DatabaseLine]:
         """Databases that have waited for the same thing for a while; a mere queue is no news."""
@@ -146,54 +150,56 @@ class Bars:
             self._bars.update(
                 self._tasks[wave.wave],
                 total=concerned(wave, status),
-                completed=settled(wave, status),
-                note=notes(wave) if wave.opened else "not opened",
+                completed=settled(wave),
+                note=notes(wave, status.mode) if wave.opened else "not opened",
             )
         for sentence in self._news.of(status):
             self._bars.console.print(sentence, markup=False)
 
 
-def settled(wave: WaveStatus, status: RolloutStatus) -> int:
-    """How many databases of the wave need nothing more, the way the rollout goes."""
-    done = GONE_BACK if status.status in BACKWARDS else SETTLED
-    return sum(wave.counts.get(state, 0) for state in done)
+def settled(wave: WaveStatus) -> int:
+    """How many databases of the wave need nothing more."""
+    return sum(wave.counts.get(state, 0) for state in SETTLED)
 
 
 def concerned(wave: WaveStatus, status: RolloutStatus) -> int:
-    """How many databases of the wave the rollout has to do with, the way it goes.
+    """How many databases of the wave the rollout has to do with.
 
-    On its way back, and when it has ended, not those that were never ordered.
+    When it has ended, not those that were never ordered.
     """
-    over = status.status in BACKWARDS or status.status in ENDED
-    return wave.size - (wave.counts.get("pending", 0) if over else 0)
+    return wave.size - (wave.counts.get("pending", 0) if status.status in ENDED else 0)
 
 
 def counted(wave: WaveStatus, status: RolloutStatus) -> str:
     """How far a wave is, in words; one that never opened has nothing done in it."""
-    note = notes(wave)
+    note = notes(wave, status.mode)
     if not wave.opened and not note:
-        return f"not opened, {wave.size} to come" if _goes_on(status) else "never opened"
+        goes_on = status.status not in ENDED
+        return f"not opened, {wave.size} to come" if goes_on else "never opened"
     number = concerned(wave, status)
     left = wave.size - number
-    parts = [f"{settled(wave, status)} of {number} done", note]
+    parts = [f"{settled(wave)} of {number} done", note]
     parts += [f"{left} untouched"] if left else []
     return ", ".join(part for part in parts if part)
 
 
-def _goes_on(status: RolloutStatus) -> bool:
-    return status.status not in BACKWARDS and status.status not in ENDED
-
-
-def notes(wave: WaveStatus) -> str:
+def notes(wave: WaveStatus, mode: str = "") -> str:
     """What is not simply applied or still to come, and what runs."""
     quiet = ("applied", "pending")
     return ", ".join(
-        f"{count} {words(state)}"
+        f"{count} {words(state, mode)}"
         for state, count in wave.counts.items()
         if count and state not in quiet
     )
 
 
-def words(state: str) -> str:
-    """A state as people write it."""
-    return state.replace("_", " ")
+def words(state: str, mode: str = "") -> str:
+    """A state as people write it, of a rollout of this mode or a database in it."""
+    return BACKWARDS.get(mode, {}).get(state, state.replace("_", " "))
+
+
+def relation(undoes: str | None, undone_by: str | None) -> str:
+    """Which rollout it takes back, or which takes it back, to be said behind its status."""
+    if undone_by:
+        return f"; undone by {undone_by}"
+    return f"; undoes {undoes}" if undoes else ""

@@ -71,8 +71,8 @@ WITH (autovacuum_analyze_threshold = 10000, autovacuum_vacuum_insert_threshold =
 CREATE INDEX log_turns ON ledger.log (stream, stream_version)
 WHERE type IN (
     'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
-    'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
-    'RolloutAborted', 'OutcomeResolved');
+    'RolloutHalted', 'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted',
+    'OutcomeResolved');
 
 -- Every type that the log can hold, its newest version, and a regular expression for the streams that
 -- it may stand in.
@@ -114,16 +114,14 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('RolloutStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('WaveOpened', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('MigrationOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RollbackOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('DatabaseLeftOut', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('WaveCompleted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutPaused', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutResumed', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutHalted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RetryRequested', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RollbackStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('UndoStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutCompleted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RolloutRolledBack', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutAborted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('AttemptTimedOut', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('OutcomeResolved', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
@@ -181,7 +179,6 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('RolloutStarted', 'ledger_service'),
     ('WaveOpened', 'ledger_service'),
     ('MigrationOrdered', 'ledger_service'),
-    ('RollbackOrdered', 'ledger_service'),
     ('DatabaseLeftOut', 'ledger_service'),
     ('WaveCompleted', 'ledger_service'),
     ('RolloutPaused', 'ledger_operator'),
@@ -191,10 +188,9 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('RolloutHalted', 'ledger_service'),
     ('RetryRequested', 'ledger_operator'),
     ('RetryRequested', 'ledger_service'),
-    ('RollbackStarted', 'ledger_operator'),
-    ('RollbackStarted', 'ledger_service'),
+    ('UndoStarted', 'ledger_operator'),
+    ('UndoStarted', 'ledger_service'),
     ('RolloutCompleted', 'ledger_service'),
-    ('RolloutRolledBack', 'ledger_service'),
     ('RolloutAborted', 'ledger_operator'),
     ('RolloutAborted', 'ledger_service'),
     ('AttemptTimedOut', 'ledger_service'),

@@ -78,12 +78,11 @@ CREATE TABLE ledger.bundle (
     CONSTRAINT bundle_pkey PRIMARY KEY (bundle)
 );
 
--- A rollout as `ledger.domain.rollout` folds it, beside its plan. One that is halted while it goes
--- back is `rolling` still.
+-- A rollout as `ledger.domain.rollout` folds it, beside its plan; `undone_by` is the latest one that
+-- `undoes` it.
 CREATE TABLE ledger.rollout (
     rollout text NOT NULL,
     status text NOT NULL,
-    rolling boolean NOT NULL,
     mode text NOT NULL,
     bundle text NOT NULL,
     steps jsonb NOT NULL,
@@ -107,10 +106,11 @@ CREATE TABLE ledger.rollout (
     started_at timestamptz,
     ended_at timestamptz,
     why text,
+    undoes text,
+    undone_by text,
     CONSTRAINT rollout_pkey PRIMARY KEY (rollout),
     CONSTRAINT rollout_status_known CHECK (status IN (
-        'planned', 'running', 'paused', 'halted', 'rolling_back', 'completed', 'rolled_back',
-        'aborted'))
+        'planned', 'running', 'paused', 'halted', 'completed', 'aborted'))
 ) WITH (fillfactor = 80);
 CREATE INDEX rollout_planned_position_idx ON ledger.rollout (planned_position);
 

@@ -43,7 +43,7 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('RolloutPaused', 1),
     ('RolloutResumed', 1),
     ('RetryRequested', 1),
-    ('RollbackStarted', 1),
+    ('UndoStarted', 1),
     ('RolloutAborted', 1),
     ('OutcomeResolved', 1),
     ('CheckRequested', 1),
@@ -99,6 +99,7 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('RolloutPlanned', 'out_of_order', '{boolean}', false),
     ('RolloutPlanned', 'variables', '{array}', false),
     ('RolloutPlanned', 'digest', '{"null",string}', false),
+    ('RolloutPlanned', 'undoes', '{"null",string}', false),
     ('WavePlanned', 'rollout', '{string}', true),
     ('WavePlanned', 'wave', '{number}', true),
     ('WavePlanned', 'chunk', '{number}', true),
@@ -109,8 +110,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('RolloutResumed', 'rollout', '{string}', true),
     ('RetryRequested', 'rollout', '{string}', true),
     ('RetryRequested', 'databases', '{array}', true),
-    ('RollbackStarted', 'rollout', '{string}', true),
-    ('RollbackStarted', 'why', '{string}', true),
+    ('UndoStarted', 'rollout', '{string}', true),
+    ('UndoStarted', 'by', '{string}', true),
+    ('UndoStarted', 'why', '{string}', true),
     ('RolloutAborted', 'rollout', '{string}', true),
     ('RolloutAborted', 'cancel', '{boolean}', true),
     ('OutcomeResolved', 'rollout', '{string}', true),
@@ -244,6 +246,8 @@ RETURNS text LANGUAGE sql STABLE AS $$
             THEN 'it has too many waves'
         WHEN p_body ->> 'database' !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$'
             OR p_body ->> 'rollout' !~ '^[A-Za-z0-9._-]{1,100}$'
+            OR p_body ->> 'by' !~ '^[A-Za-z0-9._-]{1,100}$'
+            OR p_body ->> 'undoes' !~ '^[A-Za-z0-9._-]{1,100}$'
             OR p_body ->> 'check' !~ '^[A-Za-z0-9._-]{1,100}$'
             OR p_body ->> 'pool' !~ '^[a-z0-9][a-z0-9_-]{0,62}$'
             THEN 'a name in it is none'

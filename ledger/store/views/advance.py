@@ -20,7 +20,7 @@ from uuid import UUID
 import asyncpg
 
 from ledger.contracts.envelope import Metadata, Recorded
-from ledger.contracts.events import EVENTS, MigrationOrdered, RollbackOrdered
+from ledger.contracts.events import EVENTS, MigrationOrdered
 from ledger.contracts.reports import Event, Report
 from ledger.store.connections import Connection
 from ledger.store.log.decode import read as read_body
@@ -50,10 +50,7 @@ RebuildProgress = Callable[[int, int], None]
 """Hears the position reached and the position to reach."""
 Named = Sequence[tuple[str, int]]
 """Databases and the positions of events that name them, in the order of the log."""
-UNREAD = frozenset(
-    {one for one in EVENTS.values() if issubclass(one, Report)}
-    | {MigrationOrdered, RollbackOrdered}
-)
+UNREAD = frozenset({one for one in EVENTS.values() if issubclass(one, Report)} | {MigrationOrdered})
 """Orders and reports are most of a log, and no row is made of their metadata."""
 UNSAID, UNNAMED, UNNUMBERED = Metadata(), UUID(int=0), 0
 """Stand for what was not read: no row is made of an event's id or number in its stream either."""

@@ -138,7 +138,6 @@ def of_rollout(rollout: str, rows: RolloutRows) -> Columns:
     return (
         rollout,
         draft.status,
-        draft.rolling,
         plan.mode,
         plan.bundle,
         _array(plan.steps),
@@ -162,6 +161,8 @@ def of_rollout(rollout: str, rows: RolloutRows) -> Columns:
         rows.started_at,
         rows.ended_at,
         draft.why or None,
+        plan.undoes,
+        draft.undone_by[-1] if draft.undone_by else None,
     )
 
 
@@ -176,7 +177,7 @@ def to_rollout(row: asyncpg.Record, plan: RolloutPlanned) -> RolloutRows:
         version=0,
         position=0,
         planned_at=row["planned_at"],
-        rolling=row["rolling"],
+        undone_by=(row["undone_by"],) if row["undone_by"] else (),
         why=row["why"] or "",
         wave=-1 if row["current_wave"] is None else row["current_wave"],
         waves=tuple(Wave() for _ in range(plan.waves)),

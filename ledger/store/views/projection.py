@@ -40,9 +40,9 @@ ABOUT_ONE = frozenset(kind for kind in e.EVENTS.values() if "database" in kind.m
 """Events that name one database."""
 NAMING_SEVERAL = (e.WavePlanned, e.RetryRequested, e.CheckRequested)
 """Events with a list of databases; RolloutPlanned only counts them."""
-SWEEPING = frozenset({e.RolloutResumed, e.RollbackStarted, e.RolloutAborted})
+SWEEPING = frozenset({e.RolloutResumed, e.RolloutAborted, e.UndoStarted})
 """What changes databases that it does not name: those that failed, those that wait for another."""
-ORDERS = frozenset({e.MigrationOrdered, e.RollbackOrdered})
+ORDERS = frozenset({e.MigrationOrdered})
 REGISTERED = ORDERS | {e.BundleRegistered, e.EventSetAside, r.Unreadable}
 """What no rule of a rollout, a check or a migration folds, and all the same makes a row."""
 CONTACTS = frozenset({r.DatabaseIdentified, r.AttemptFinished, r.DatabaseInspected})
@@ -197,7 +197,7 @@ class Projection:
     def _register(self, recorded: Recorded) -> None:
         """What is written once: an order, a bundle, what cannot be read, that it is set aside."""
         event = recorded.event
-        if isinstance(event, e.Ordered):
+        if isinstance(event, e.MigrationOrdered):
             where = (event.rollout, event.database, event.attempt)
             row = OrderRow(*where, recorded.position, recorded.recorded_by)
             self.orders.rows[event.command] = row
@@ -314,7 +314,7 @@ def keys_of(recorded: Iterable[Recorded]) -> RowKeys:
             keys.looks.update((stream, database) for database in databases)
         if isinstance(event, e.BundleRegistered):
             keys.bundles.add(event.bundle)
-        elif isinstance(event, e.Ordered):
+        elif isinstance(event, e.MigrationOrdered):
             keys.orders.add(event.command)
         elif isinstance(event, e.EventSetAside):
             keys.unreadable.add(event.position)

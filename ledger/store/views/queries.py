@@ -96,7 +96,7 @@ class ReadModels:
         return [row["rollout"] for row in await self._fetch("unfinished")]
 
     async def unsettled_rollouts(self) -> list[str]:
-        """Rollouts that a leader must know: unfinished, or aborted while something ran."""
+        """Rollouts that a leader must know: those unfinished, at work, or undone now."""
         return [row["rollout"] for row in await self._fetch("unsettled")]
 
     async def recent_checks(self) -> list[str]:
@@ -128,13 +128,6 @@ class ReadModels:
     async def beginning(self, beginning: str) -> list[str]:
         """The rollouts whose id begins so, newest first."""
         return [row["rollout"] for row in await self._fetch("beginning", beginning)]
-
-    async def busy_beside(self, rollout: str) -> dict[str, str]:
-        """Which of a rollout's databases are part of another unfinished one (the oldest)."""
-        found: dict[str, str] = {}
-        for row in await self._fetch("busy_beside", rollout):
-            found.setdefault(row["database"], row["rollout"])
-        return found
 
     async def applied(
         self, databases: Sequence[str] | None = None, versions: Sequence[str] | None = None

@@ -24,7 +24,8 @@ FROM ledger.bundle ORDER BY registered_position DESC LIMIT 1
 -- Newest first; $1 statuses, $2 planned before this position, $3 how many, $4 ids
 SELECT rollout, status, mode, bundle, steps::text AS steps, selection, fleet_position, databases,
     waves, wave_spec, current_wave, in_flight, budget_count, budget_percent, when_spent, expiry_s,
-    deadline_s, planned_position, planned_at, planned_by, reason, ticket, started_at, ended_at, why
+    deadline_s, planned_position, planned_at, planned_by, reason, ticket, started_at, ended_at, why,
+    undoes, undone_by
 FROM ledger.rollout
 WHERE ($1::text[] IS NULL OR status = ANY ($1))
   AND ($2::bigint IS NULL OR planned_position < $2)
@@ -40,16 +41,21 @@ ORDER BY rollout, wave, state
 -- name: unfinished
 -- Rollouts that have not ended
 SELECT rollout FROM ledger.rollout
-WHERE status NOT IN ('completed', 'rolled_back', 'aborted') ORDER BY planned_position
+WHERE status NOT IN ('completed', 'aborted') ORDER BY planned_position
 
 -- name: unsettled
--- Rollouts that have not ended, or ended while something was still at work
+-- Rollouts that have not ended, ended while something was still at work, or are undone by one that
+-- has not ended
 SELECT rollout FROM ledger.rollout
-WHERE status NOT IN ('completed', 'rolled_back', 'aborted')
+WHERE status NOT IN ('completed', 'aborted')
    OR status = 'aborted' AND EXISTS (
        SELECT FROM ledger.rollout_database AS one
        WHERE one.rollout = rollout.rollout
-         AND one.state IN ('ordered', 'running', 'unknown', 'blocked', 'rolling_back')
+         AND one.state IN ('ordered', 'running', 'unknown', 'blocked')
+   )
+   OR EXISTS (
+       SELECT FROM ledger.rollout AS undo
+       WHERE undo.undoes = rollout.rollout AND undo.status NOT IN ('completed', 'aborted')
    )
 ORDER BY planned_position
 
@@ -89,16 +95,7 @@ SELECT planned.database, planned.rollout
 FROM ledger.rollout_database AS planned
 JOIN ledger.rollout AS rollout ON rollout.rollout = planned.rollout
 WHERE planned.database = ANY ($1)
-  AND rollout.status NOT IN ('completed', 'rolled_back', 'aborted')
-ORDER BY planned.database, rollout.planned_position
-
--- name: busy_beside
--- Which databases of a rollout belong to another one that has not ended
-SELECT planned.database, planned.rollout
-FROM ledger.rollout AS rollout
-JOIN ledger.rollout_database AS planned ON planned.rollout = rollout.rollout
-JOIN ledger.rollout_database AS own ON own.database = planned.database AND own.rollout = $1
-WHERE rollout.rollout <> $1 AND rollout.status NOT IN ('completed', 'rolled_back', 'aborted')
+  AND rollout.status NOT IN ('completed', 'aborted')
 ORDER BY planned.database, rollout.planned_position
 
 -- name: beginning

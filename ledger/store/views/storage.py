@@ -9,7 +9,6 @@ from typing import Any
 import asyncpg
 
 from ledger.contracts.events import RolloutPlanned
-from ledger.domain.builder import FAILURES
 from ledger.domain.differences import UnreadableEvent
 from ledger.store.connections import Connection
 from ledger.store.log.decode import read_again
@@ -42,7 +41,7 @@ from ledger.store.views.tables import (
 PLAN = "SELECT type, schema_version, body FROM ledger.log WHERE position = $1"
 SWEPT = (
     f"SELECT {ROLLOUT_DATABASE.read} FROM {{schema}}.{ROLLOUT_DATABASE.name} AS t "  # noqa: S608
-    "WHERE t.rollout = $1 AND (t.again OR t.state = ANY ($2))"
+    "WHERE t.rollout = $1 AND (t.again OR t.state = 'failed')"
 )
 
 
@@ -81,7 +80,7 @@ async def _load_rollouts(
             there = await fetch(ROLLOUT_DATABASE, wanted, known)
             if rollout in keys.swept:
                 sweep = SWEPT.format(schema=schema)
-                there += await connection.fetch(sweep, rollout, list(FAILURES))
+                there += await connection.fetch(sweep, rollout)
             rows.restore(to_state(row) for row in there)
 
 

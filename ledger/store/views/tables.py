@@ -144,7 +144,6 @@ ROLLOUT = Table(
     {"rollout": "text"},
     {
         "status": "text",
-        "rolling": "boolean",
         "mode": "text",
         "bundle": "text",
         "steps": "jsonb",
@@ -168,6 +167,8 @@ ROLLOUT = Table(
         "started_at": "timestamptz",
         "ended_at": "timestamptz",
         "why": "text",
+        "undoes": "text",
+        "undone_by": "text",
     },
 )
 ROLLOUT_DATABASE = Table(

@@ -51,7 +51,7 @@ READY_S = 60.0
 """How long an agent may take until it answers for one database."""
 LOOK_S = 0.1
 END_S = 20.0
-ENDS = ("completed", "rolled_back", "aborted", "halted")
+ENDS = ("completed", "aborted", "halted")
 COMPLETED = """
     SELECT extract(epoch FROM recorded_at)::float8 FROM ledger.log
     WHERE stream = $1 AND type = 'RolloutCompleted'

@@ -77,8 +77,8 @@ async def test_a_retry_goes_on_from_what_the_journal_says(
 async def test_a_rollback_takes_back_what_was_committed(house: House, line: CutLine) -> None:
     async with working(house.ledger, settings_of(house)):
         rollout = await lost(house, line)
-        await house.ledger.rollouts.rollback(rollout, RequestContext("not wanted"))
-        await house.becomes(rollout, "rolled_back")
+        undo = await house.roll_back(rollout)
+        await house.becomes(undo, "completed")
         again = await house.start(select="id=real")
         await house.becomes(again, "completed")
     assert await house.events(ReportContradicted) == []

@@ -195,7 +195,7 @@ async def live(planted: Planted) -> list[str]:
         await house.becomes(well, "completed")
         house.migration("3", comment=FAILS)
         sick = await house.start(select="id=sick", when_spent="rollback")
-        await house.becomes(sick, "rolled_back")
+        await house.becomes(f"undo-{sick}", "completed")
         locked = await house.start(select="id=locked")
         await house.becomes(locked, "halted")
     return [well, sick, locked]

