@@ -383,39 +383,6 @@ class DownHasNoRollback(RequestRefusal):
         )
 
 
-class UndoHasNoRollback(RequestRefusal):
-    """What takes another rollout back is not taken back itself."""
-
-    def __init__(self, rollout: str, undoes: str) -> None:
-        super().__init__(
-            f"rollout {rollout} takes {undoes} back, and a rollback has no rollback: run "
-            "`ledger up` to bring the migrations back; `ledger rollout pause` and `abort` stop it"
-        )
-
-
-class UndoUnderWay(RequestRefusal):
-    """The rollout is being taken back already."""
-
-    def __init__(self, rollout: str, by: str, status: str) -> None:
-        super().__init__(
-            f"rollout {rollout} is being taken back already by {by}, which is {status}; see "
-            f"`ledger rollout status {by}`, or end it with `ledger rollout abort {by}` first"
-        )
-
-
-class NothingToUndo(RequestRefusal):
-    """No database is left on which the rollout could be taken back."""
-
-    def __init__(self, rollout: str, before: Sequence[str], ended: bool) -> None:
-        if before:
-            why = f"{listed(before)} took it back on every database where it ran"
-        elif ended:
-            why = "it has ordered no database"
-        else:
-            why = f"it has ordered no database; end it with `ledger rollout abort {rollout}`"
-        super().__init__(f"nothing is left to undo of rollout {rollout}: {why}")
-
-
 class UnavailableDatabases(RequestRefusal):
     """Suspended or retired databases were asked for; `databases` maps them to their status."""
 

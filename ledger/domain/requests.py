@@ -37,15 +37,19 @@ from ledger.domain.refusals import (
     DownHasNoRollback,
     NothingToResolve,
     NothingToRetry,
-    NothingToUndo,
     NotInRollout,
     UnavailableDatabases,
-    UndoHasNoRollback,
-    UndoUnderWay,
     UnknownMigration,
     WrongStatus,
 )
-from ledger.domain.rollback import left_to_undo, next_undo, refuse_irreversible
+from ledger.domain.rollback import (
+    NothingToUndo,
+    UndoHasNoRollback,
+    UndoUnderWay,
+    left_to_undo,
+    next_undo,
+    refuse_irreversible,
+)
 from ledger.domain.states import ENDED, DatabaseState, DatabaseStatus, RolloutState, Status
 from migrations.model.attempt import FailureClass, Mode
 

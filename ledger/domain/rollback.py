@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from ledger.contracts.events import Budget, PlanOptions, RolloutPlanned, WhenSpent
 from ledger.contracts.registry import MigrationRef, Step
-from ledger.domain.refusals import IrreversibleMigrations
+from ledger.domain.refusals import IrreversibleMigrations, RequestRefusal, listed
 from ledger.domain.states import DatabaseStatus, RolloutState
 from ledger.domain.waves import REST
 from migrations.model.attempt import Mode
@@ -27,6 +27,39 @@ ALL_AT_ONCE = {"wave_spec": REST, "budget": Budget(percent=100.0), "when_spent":
 """Which options of the rollout that it undoes a rollback does not take over."""
 _DONE = frozenset({DatabaseStatus.APPLIED, DatabaseStatus.SKIPPED})
 _BY = "undo-"
+
+
+class UndoHasNoRollback(RequestRefusal):
+    """What takes another rollout back is not taken back itself."""
+
+    def __init__(self, rollout: str, undoes: str) -> None:
+        super().__init__(
+            f"rollout {rollout} takes {undoes} back, and a rollback has no rollback: run "
+            "`ledger up` to bring the migrations back; `ledger rollout pause` and `abort` stop it"
+        )
+
+
+class UndoUnderWay(RequestRefusal):
+    """The rollout is being taken back already."""
+
+    def __init__(self, rollout: str, by: str, status: str) -> None:
+        super().__init__(
+            f"rollout {rollout} is being taken back already by {by}, which is {status}; see "
+            f"`ledger rollout status {by}`, or end it with `ledger rollout abort {by}` first"
+        )
+
+
+class NothingToUndo(RequestRefusal):
+    """No database is left on which the rollout could be taken back."""
+
+    def __init__(self, rollout: str, before: Sequence[str], ended: bool) -> None:
+        if before:
+            why = f"{listed(before)} took it back on every database where it ran"
+        elif ended:
+            why = "it has ordered no database"
+        else:
+            why = f"it has ordered no database; end it with `ledger rollout abort {rollout}`"
+        super().__init__(f"nothing is left to undo of rollout {rollout}: {why}")
 
 
 def next_undo(state: RolloutState) -> str:

@@ -140,14 +140,23 @@ async def test_a_rollback_undoes_what_the_rollout_applied(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     up = inside_desk.apply(tenant_database, [ADD_NOTE])
-    back = inside_desk.apply(tenant_database, [ADD_NOTE], mode=Mode.ROLLBACK)
+    undo = {"mode": Mode.ROLLBACK, "rollout": f"undo-{inside_desk.rollout}"}
+    other = inside_desk.apply(tenant_database, [ADD_NOTE], **undo, undoes="another")
+    back = inside_desk.apply(tenant_database, [ADD_NOTE], **undo, undoes=inside_desk.rollout)
+    again = inside_desk.apply(tenant_database, [ADD_NOTE], **undo, undoes=inside_desk.rollout)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(up, files=[ADD_NOTE])
         await inside_desk.finished(up)
-        await inside_desk.send(back)
-        finished = await inside_desk.finished(back)
-    assert (finished.verdict, finished.changed) == (Verdict.DONE, 1)
-    assert "note" not in await columns(tenant_database)
+        await inside_desk.send(other)
+        finished = await inside_desk.finished(other)
+        assert (finished.verdict, finished.changed) == (Verdict.DONE, 0)
+        assert "note" in await columns(tenant_database)
+        for order in (back, again):
+            # The second attempt finds it undone by the first, and says so.
+            await inside_desk.send(order)
+            finished = await inside_desk.finished(order)
+            assert (finished.verdict, finished.changed) == (Verdict.DONE, 1)
+            assert "note" not in await columns(tenant_database)
 
 
 async def test_what_was_done_outside_of_a_ledger_is_reported_before_what_the_order_does(

@@ -23,7 +23,8 @@ from ledger.contracts.events import (
 )
 from ledger.contracts.reports import AttemptFinished, Event, JournalEntry
 from ledger.domain.plan_digest import PlanOutdated
-from ledger.domain.refusals import BusyDatabases, NothingToRetry, UndoUnderWay, WrongStatus
+from ledger.domain.refusals import BusyDatabases, NothingToRetry, WrongStatus
+from ledger.domain.rollback import UndoUnderWay
 from ledger.service.request_context import RequestContext
 from ledger.store.log.calls import Batch
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict

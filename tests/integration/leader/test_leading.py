@@ -40,12 +40,8 @@ from ledger.contracts.reports import (
     JournalEntry,
     MigrationApplied,
 )
-from ledger.domain.refusals import (
-    BusyDatabases,
-    NothingToUndo,
-    UndoHasNoRollback,
-    UndoUnderWay,
-)
+from ledger.domain.refusals import BusyDatabases
+from ledger.domain.rollback import NothingToUndo, UndoHasNoRollback, UndoUnderWay
 from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm
 from ledger.leader.conductor import Conductor
 from ledger.service.request_context import RequestContext

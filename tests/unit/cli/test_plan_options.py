@@ -7,11 +7,13 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
-from ledger.cli.app.options import RolloutOptions, WhenSpentChoice
-from ledger.cli.rollout.plan import plan_options
+from ledger.cli.app.options import PaceOptions, RolloutOptions, WhenSpentChoice
+from ledger.cli.rollout.plan import plan_options, rollback_options
 from ledger.contracts.events import Budget, PlanOptions, WhenSpent
+from ledger.domain.rollback import undo_options
 from ledger.settings import RolloutSection
 from migrations.model.attempt import Limits
+from tests.support.spec import given, planned
 
 SETTINGS = RolloutSection()
 SET: dict[str, Any] = {
@@ -69,3 +71,14 @@ def test_each_flag_reaches_the_plan_and_wins_over_its_setting(name: str) -> None
     assert plan_options(flags, SETTINGS) != plan_options(RolloutOptions(), SETTINGS)
     other = SETTINGS.model_copy(update={name: SET[name]} if name in SET else {})
     assert plan_options(flags, other) == plan_options(flags, SETTINGS)
+
+
+def test_a_rollback_goes_as_the_rollout_went_where_the_flags_say_nothing() -> None:
+    plan = given(planned(["a"], in_flight=7)).state.plan
+    assert rollback_options(PaceOptions(), plan) == undo_options(plan)
+    said = PaceOptions(waves="1,rest", budget="2%", lock_timeout_s=9.0, deadline_s=5000.0)
+    chosen = rollback_options(said, plan)
+    assert (chosen.wave_spec, chosen.budget) == ("1,rest", Budget(percent=2.0))
+    assert (chosen.in_flight, chosen.deadline_s) == (7, 5000.0)
+    assert chosen.limits == replace(plan.limits, lock_timeout_s=9.0)
+    assert chosen.when_spent is WhenSpent.HALT

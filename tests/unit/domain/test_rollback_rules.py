@@ -10,14 +10,8 @@ from ledger.contracts.events import Budget, MigrationOrdered, RolloutPlanned, Un
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.progress import next_wake
-from ledger.domain.refusals import (
-    DownHasNoRollback,
-    IrreversibleMigrations,
-    NothingToUndo,
-    UndoHasNoRollback,
-    UndoUnderWay,
-    WrongStatus,
-)
+from ledger.domain.refusals import DownHasNoRollback, IrreversibleMigrations, WrongStatus
+from ledger.domain.rollback import NothingToUndo, UndoHasNoRollback, UndoUnderWay
 from ledger.domain.rollout import Status
 from migrations.model.attempt import Mode, Verdict
 from tests.support.spec import (
