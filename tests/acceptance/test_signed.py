@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 from ledger.contracts.events import KeyRevoked, LeadershipTaken, MessageParked
 from ledger.contracts.reports import AttemptFinished, MigrationApplied
+from ledger.service.request_context import RequestContext
+from ledger.signing.key_files import PrivateKey, generate, read, write
 from tests.support import invariants
 from tests.support.fleet import Fleet
-from tests.support.processes import Process, found, until
+from tests.support.processes import Process, found
 
 FIRST, SECOND = "20260101000000", "20260102000000"
 
@@ -38,48 +41,58 @@ async def stopped(process: Process) -> None:
     await process.ended()
 
 
-async def test_a_rollout_with_signatures_and_strangers_on_the_bus(fleet: Fleet) -> None:
+async def signing(fleet: Fleet) -> tuple[str, PrivateKey, dict[str, str]]:
+    """A leader that signs, and agents' keys: trust, the leader's key, and files by name."""
+    keys = {name: generate() for name in ("leader", "agent", "stranger")}
+    files = {name: str(fleet.folder.parent / f"{name}.key") for name in keys}
+    for name, one in keys.items():
+        write(one, Path(files[name]))
+    async with fleet.opened() as ledger:
+        await ledger.keys.register(
+            keys["agent"].public_key, "a1", fleet.pool, RequestContext("tests")
+        )
+        trust = f"{ledger.id}:{keys['leader'].public_key}"
+    await fleet.serve(LEDGER_SIGNING_KEY_FILE=files["leader"])
+    return trust, keys["leader"], files
+
+
+async def test_a_rollout_with_signatures(fleet: Fleet) -> None:
     fleet.migration(FIRST)
-    leaders, agents, another = [await key(fleet, name) for name in ("leader", "agent", "another")]
-    await fleet.ledger(
-        *("keys", "register", agents["public_key"], "--agent", "a1", "--pool", fleet.pool, "--yes")
-    )
-    await fleet.serve(LEDGER_SIGNING_KEY_FILE=leaders["file"])
-    trust = (await rows(fleet))[leaders["key"]]["trust"]
-    ledger, _, public_key = trust.partition(":")
-    assert public_key == leaders["public_key"]
-    # It trusts somebody else: it gets orders, and does nothing with them.
-    wrong = fleet.agent(
-        "wrong",
-        LEDGER_AGENT_TRUST=f"{ledger}:{another['public_key']}",
-        LEDGER_AGENT_KEY_FILE=agents["file"],
-    )
+    trust, _, files = await signing(fleet)
+    fleet.agent(LEDGER_AGENT_TRUST=trust, LEDGER_AGENT_KEY_FILE=files["agent"])
+    await up(fleet)
+    assert len(await fleet.with_effect(FIRST)) == 6
+    reports = await fleet.events(MigrationApplied, AttemptFinished)
+    key_ = read(Path(files["agent"]), "").id
+    assert {one.metadata.key for one in reports} == {key_}
+    flags = {flag for one in reports for flag in one.metadata.insecure or ()}
+    assert flags == {"postgres"}
+    await invariants.hold(fleet)
+
+
+async def test_agents_that_trust_another_or_are_not_believed_bring_nothing_about(
+    fleet: Fleet,
+) -> None:
+    fleet.migration(FIRST)
+    trust, leaders, files = await signing(fleet)
     rollout = await fleet.start()
-    await until(lambda: "parked the message" in wrong.said(), "orders are put aside")
-    assert f"signed by the key {leaders['key']}, which is not known here" in wrong.said()
-    assert not await fleet.with_effect(FIRST)
+    # It trusts somebody else: it gets orders, and does nothing with them.
+    elsewhere = f"{trust.partition(':')[0]}:{generate().public_key}"
+    wrong = fleet.agent("wrong", LEDGER_AGENT_TRUST=elsewhere, LEDGER_AGENT_KEY_FILE=files["agent"])
 
     async def waits() -> bool | None:
         status = await fleet.status(rollout)
         return any("puts orders aside" in line.waits_for for line in status.databases) or None
 
     await found(waits, "its status says why nobody takes the order")
+    assert f"signed by the key {leaders.id}, which is not known here" in wrong.said()
+    assert not await fleet.with_effect(FIRST)
     await stopped(wrong)
     # It has a key that is not registered: what it does is not believed.
-    unbelieved = fleet.agent(
-        "unbelieved", LEDGER_AGENT_TRUST=trust, LEDGER_AGENT_KEY_FILE=another["file"]
-    )
+    fleet.agent("stranger", LEDGER_AGENT_TRUST=trust, LEDGER_AGENT_KEY_FILE=files["stranger"])
     await fleet.at_least(1, MessageParked)
     assert not await fleet.events(MigrationApplied)
-    await stopped(unbelieved)
-    fleet.agent("right", LEDGER_AGENT_TRUST=trust, LEDGER_AGENT_KEY_FILE=agents["file"])
-    status = await fleet.reached(rollout, "completed")
-    assert status.counts == {"applied": 6}
-    assert len(await fleet.with_effect(FIRST)) == 6
-    reports = await fleet.events(MigrationApplied, AttemptFinished)
-    assert {one.metadata.key for one in reports} == {agents["key"]}
-    assert not any("unsigned" in flag for one in reports for flag in one.metadata.insecure or ())
-    await invariants.hold(fleet)
+    assert (await fleet.status(rollout)).status == "running"
 
 
 async def test_keys_are_replaced_without_a_gap(fleet: Fleet) -> None:

