@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged, quoted
+from migrations.authoring.recipes.swap import not_generated, nothing_hangs
 
 
 def _write(given: Given) -> Mapping[str, str]:
@@ -55,8 +56,10 @@ def _expand(given: Given) -> str:
     trigger = literal(bare(_names(given)[0]))
     return f"""\
 -- +migrate Up lock_timeout=2s
--- Old programs go on with the old name, new ones begin with the new one. Give the new column the
--- indexes and constraints of the old one in migrations of their own before the contract.
+-- Old programs go on with the old name, new ones begin with the new one. The new name is a second
+-- column only until the contract, which gives the new name to the old column with all that hangs on
+-- it: build no indexes or constraints on this one.
+{not_generated(table, (given.column.sql,))}
 ALTER TABLE {table}
     ADD COLUMN {new} {given.column.type};
 
@@ -97,25 +100,34 @@ WHERE {new} IS DISTINCT FROM {old};
 
 def _contract(given: Given) -> str:
     table, old, new = given.table_sql, given.column.sql, quoted(given.to)
+    remedy = f"Put on {bare(old)} what has to stay, and take it off {bare(new)}"
     return f"""\
 -- +migrate Up lock_timeout=2s
--- When no program uses the old name any more. A default of the old column belongs on the new one
--- from here on, and not before: it would win over what an old program writes.
+-- When no program uses the old name any more. The old column gets the new name, so its keys,
+-- indexes, defaults, grants and all else that hangs on it stay. The second column goes, and nothing
+-- may hang on that one.
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
+{nothing_hangs(table, (new,), remedy)}
 {_no_sync(given)}
 ALTER TABLE {table}
-    DROP COLUMN {old};
+    DROP COLUMN {new};
+
+ALTER TABLE {table}
+    RENAME COLUMN {old} TO {new};
 
 -- +migrate Down lock_timeout=2s
 -- Writes the whole table while everybody waits.
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE {table}
-    ADD COLUMN {old} {given.column.type};
+    RENAME COLUMN {new} TO {old};
+
+ALTER TABLE {table}
+    ADD COLUMN {new} {given.column.type};
 
 UPDATE {table}
-SET {old} = {new};
+SET {new} = {old};
 
 {_sync(given)}
 -- +migrate Verify
