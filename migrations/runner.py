@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -27,6 +27,7 @@ from migrations.backfill.run import without_idle
 from migrations.errors import Refused, RunError, Unreachable
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
+from migrations.model.migration import Direction, Language
 from migrations.model.work import (
     Adopted,
     Observer,
@@ -40,11 +41,13 @@ from migrations.running.code import refuse_programs
 from migrations.running.plan import Execute, Halt, Known, StepDecision, plan
 from migrations.running.repair import repair
 from migrations.running.resolve import resolve
+from migrations.sql.session_state import wears_session
 from migrations.step import run_step, stop_step
 from migrations.target.failure import from_error
 from migrations.target.session import (
     DRIVER_ERRORS,
     ConnectionSettings,
+    SessionWorn,
     close_session,
     excess,
     is_connection_lost,
@@ -131,6 +134,9 @@ async def run(
     while True:
         try:
             return await _once(attempt, settings, work, limits, observer, allow_outside, may_begin)
+        except SessionWorn:
+            # The next migration begins in a session of its own.
+            continue
         except _ConnectionLost as lost:
             tries = 1 if lost.progressed else tries + 1
             lost_at = time.monotonic() if tries == 1 else lost_at
@@ -193,6 +199,8 @@ async def _once(
         return attempt.outcome(verdict, from_error(error))
     except RunError as error:
         return attempt.outcome(Verdict.FAILED, from_error(error))
+    except SessionWorn:
+        raise
     except Exception as error:
         if is_connection_lost(connection, error):
             attempt.doubt()
@@ -221,7 +229,14 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
             attempt.adopted = await release(target)
         decisions = plan(target.work, await without_idle(target))
         refuse_programs(target.work.programs, decisions, shell=target.work.psql_shell)
+        runs = [one for one in decisions if isinstance(one, Execute)]
+        target.begins_again = len(runs) > 1 or not all(one.section.transactional for one in runs)
+        worn = False
         for decision in decisions:
+            if isinstance(decision, Execute):
+                if worn:
+                    raise SessionWorn
+                worn = wears_session(_texts_of(decision))
             outcome = await _carry_out(target, decision)
             attempt.finish(outcome, target.observer)
             if outcome.result is StepResult.FAILED:
@@ -232,6 +247,14 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     finally:
         attempt.learn(target)
     return attempt.outcome(Verdict.DONE)
+
+
+def _texts_of(run: Execute) -> Iterator[str]:
+    verify = run.migration.verify if run.direction is Direction.UP else None
+    for section in filter(None, (run.section, verify)):
+        yield from (one.text for one in section.statements)
+        if section.program is not None and section.program.language is Language.PYTHON:
+            yield section.program.text
 
 
 async def _carry_out(target: Target, decision: StepDecision) -> StepOutcome:

@@ -109,6 +109,7 @@ async def prepared(target: Target, run: Execute) -> BackfillRun:
     batches = run.section.batches
     if batches is None:
         raise AssertionError("the caller runs only sections with batches here")
+    await target.clear()
     # Tables of ours that a tenant has made before us would run his code.
     await refuse_foreign(target.connection, target.settings.role)
     # The table is found as a script finds it, and goes by its whole name from then on.

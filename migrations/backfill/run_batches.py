@@ -87,7 +87,7 @@ async def _batch(course: BackfillRun, page: Page) -> None:
     if course.run.section.program is not None:
         return await _one_by_one(course, page)
     parts = _parts(course, page)
-    script = [target.opening(options), *(part.sql for part in parts)]
+    script = [target.opening(options, batch=True), *(part.sql for part in parts)]
     script += [_end(course, page), "COMMIT"]
     try:
         with _span(course):
@@ -109,7 +109,7 @@ async def _one_by_one(course: BackfillRun, page: Page) -> None:
     """A batch piece by piece: around a program, or to learn which one the server refuses."""
     target = course.target
     at: Statement | None = None
-    await begin(target, course.run.section.options)
+    await begin(target, course.run.section.options, batch=True)
     try:
         for part in _parts(course, page):
             at = part.statement

@@ -46,6 +46,7 @@ from migrations.sql.classify import enum_value_used
 from migrations.sql.psql_script import bare, included, open_transaction, referenced
 from migrations.sql.psql_shell import reaches_out
 from migrations.sql.refusals import script_refusal
+from migrations.sql.session_state import rests_on_session
 
 NO_OPTIONS = Options()
 ROLE_REMEDY = (
@@ -158,8 +159,24 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
     if added is not None:
         options = replace(options, transaction=False)
     section = Section(reads.statements, options, checksum, file=body.file)
+    if not (section.transactional or body.verify):
+        _refuse_session_state(body, section)
     notes = [*_notes(body, section, reads), *([_loosely(body, added)] if added else [])]
     return Built(section, reads.variables, tuple(notes))
+
+
+def _refuse_session_state(body: Body, section: Section) -> None:
+    """Raise ForbiddenSqlError for what would be gone if the section went on in another session."""
+    for statement in section.statements:
+        if what := rests_on_session(statement.text):
+            raise ForbiddenSqlError(
+                body.file,
+                statement.line,
+                f"{statement.summary}: {what} ends with the session, and a section that commits "
+                "statement by statement may go on in another one",
+                "Put what needs it into a migration of its own that runs in one transaction, or "
+                "use an ordinary table and drop it at the end",
+            )
 
 
 def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:

@@ -25,7 +25,7 @@ from migrations.running.telemetry import statement_span
 from migrations.running.verify_section import verify
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.refusals import transaction_ended
-from migrations.target.session import is_connection_lost
+from migrations.target.session import is_connection_lost, raise_if_worn
 from migrations.target.target import Target
 
 SETTLED = {Direction.UP: State.APPLIED, Direction.DOWN: State.ROLLED_BACK}
@@ -97,6 +97,7 @@ async def run_statement(
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
             raise
+        raise_if_worn(error)
         # A failed transaction is still one; none at all means that something was committed before,
         # or that the server's grammar refused the text before any of it ran.
         unread = opening and isinstance(error, asyncpg.PostgresSyntaxError)
@@ -107,10 +108,10 @@ async def run_statement(
     target.observer.statement_finished(migration, statement, index, total, elapsed_ms(started))
 
 
-async def begin(target: Target, options: Options) -> None:
+async def begin(target: Target, options: Options, *, batch: bool = False) -> None:
     """Open the guarded transaction. Raises StatementFailed, for example for an unknown role."""
     try:
-        await target.begin(options)
+        await target.begin(options, batch=batch)
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
             raise

@@ -371,6 +371,50 @@ l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.
     SELECT pg_catalog.to_regclass(t)::pg_catalog.oid
     FROM pg_catalog.unnest($1::pg_catalog.text[]) AS t)
 
+-- name: worn
+-- In front of all but the first beginning of a session: fails where the session cannot be made like a new
+-- one. An advisory lock beside ours cannot be told from ours by what lets go of them, and settings of the
+-- database or the login that were changed are read when a session begins.
+SELECT CASE WHEN EXISTS (
+        SELECT FROM pg_catalog.pg_lock_status() AS l
+        WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()
+            AND l.locktype OPERATOR(pg_catalog.=) 'advisory'
+            AND NOT (l.objsubid OPERATOR(pg_catalog.=) 1::smallint
+                AND l.classid OPERATOR(pg_catalog.=) :lock_high::pg_catalog.oid
+                AND l.objid OPERATOR(pg_catalog.=) :lock_low::pg_catalog.oid))
+    OR pg_catalog.current_setting('migration_ledger.brought_along', true)
+        OPERATOR(pg_catalog.<>) (:brought_along)
+THEN pg_catalog.current_setting('migration_ledger.needs_a_new_session') END
+
+-- name: brought_along
+-- What the database and the login say of this session's settings, as one text.
+SELECT coalesce(pg_catalog.string_agg(s.setconfig::pg_catalog.text, ';'
+    ORDER BY s.setdatabase, s.setrole), 'nothing')
+FROM pg_catalog.pg_db_role_setting AS s
+WHERE s.setdatabase OPERATOR(pg_catalog.=) ANY (ARRAY[0, :database_oid]::pg_catalog.oid[])
+    AND s.setrole OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid,
+        pg_catalog.to_regrole(pg_catalog.quote_ident(session_user))::pg_catalog.oid])
+
+-- name: remembered
+-- For `worn`, where this session begins more than once.
+SELECT pg_catalog.set_config('migration_ledger.brought_along', (:brought_along), false)
+
+-- name: cleared
+-- What RESET ALL does not undo, but for prepared statements: a data migration has one of ours.
+CLOSE ALL;
+UNLISTEN *;
+DISCARD TEMP;
+DISCARD SEQUENCES
+
+-- name: clear
+-- For looks that find names as a script does.
+RESET SESSION AUTHORIZATION;
+:cleared
+RESET ALL;
+:remembered
+SET ROLE NONE;
+SET search_path TO pg_catalog, pg_temp
+
 -- name: begin
 -- Settings of a script before us are undone, in a transaction of their own: what a script's ROLLBACK AND
 -- CHAIN takes back is no part of it, so the rest finds its names as before, and comes to an entry without
@@ -378,7 +422,9 @@ l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.
 BEGIN;
 RESET SESSION AUTHORIZATION;
 RESET ROLE;
+:cleared
 RESET ALL;
+:remembered
 COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL lock_timeout = :lock_timeout_ms;
@@ -388,7 +434,9 @@ SET LOCAL migration_ledger.transaction = :marker
 -- name: alone
 RESET SESSION AUTHORIZATION;
 RESET ROLE;
+:cleared
 RESET ALL;
+:remembered
 SET lock_timeout = :lock_timeout_ms;
 SET statement_timeout = :statement_timeout_ms
 

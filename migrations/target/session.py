@@ -62,6 +62,10 @@ _CANNOT_BE_RETRIED = ("28", "3D", "42")
 """SQLSTATE classes that stay: authentication, no such database, no such setting or right."""
 
 
+class SessionWorn(Exception):
+    """Scripts before have left in the session what only a new one does not have."""
+
+
 class Password:
     """A secret that shows itself only when asked."""
 
@@ -222,6 +226,12 @@ def is_connection_lost(connection: Connection, error: BaseException) -> bool:
         asyncpg.InternalClientError,
     )
     return isinstance(error, gone) or connection.is_closed()
+
+
+def raise_if_worn(error: asyncpg.PostgresError) -> None:
+    """Raise SessionWorn if this is how the statement `worn` of `journal.sql` fails."""
+    if "migration_ledger.needs_a_new_session" in str(error):
+        raise SessionWorn from None
 
 
 def excess(connection: Connection) -> TooMuch | None:

@@ -43,6 +43,7 @@ from migrations.target.entries import (
     entry_about_target,
     next_head,
 )
+from migrations.target.fresh_session import UNTOUCHED, Freshening, freshening
 from migrations.target.journal import Record, entry_statement, entry_values, statement
 from migrations.target.lock import LockKey, still_held
 from migrations.target.refusals import (
@@ -52,7 +53,13 @@ from migrations.target.refusals import (
     stale_epoch,
     transaction_ended,
 )
-from migrations.target.session import Connection, ConnectionSettings, milliseconds, server_version
+from migrations.target.session import (
+    Connection,
+    ConnectionSettings,
+    milliseconds,
+    raise_if_worn,
+    server_version,
+)
 
 Key: TypeAlias = tuple[str, str, int]
 """What a command has one entry of: migration, direction, step."""
@@ -90,6 +97,10 @@ class Target:
     outside: tuple[OutsideChange, ...] = ()
     said: frozenset[Key] = frozenset()
     """What the journal holds of this command."""
+    begins_again: bool = False
+    """Whether more than one script may begin in this session."""
+    _begun: bool = False
+    """Whether one has."""
     _marker: str = ""
     _meeting: _Meeting | None = None
 
@@ -108,14 +119,18 @@ class Target:
         self._meeting = _Meeting(install, self._columns(entry))
         self._move(entry)
 
-    async def begin(self, options: Options) -> None:
-        """Open the guarded transaction of a section."""
-        await self.connection.execute(self.opening(options))
+    async def begin(self, options: Options, *, batch: bool = False) -> None:
+        """Open the guarded transaction of a section. Raises SessionWorn."""
+        await self._open(self.opening(options, batch=batch))
 
-    def opening(self, options: Options) -> str:
-        """The statements that open a guarded transaction, for a script that goes on itself."""
+    def opening(self, options: Options, *, batch: bool = False) -> str:
+        """The statements that open a guarded transaction, for a script that goes on itself.
+
+        They fail in a session that is worn. A `batch` leaves prepared statements: one is ours.
+        """
         self._marker = uuid4().hex
-        sql = self._begin_sql(options)
+        sql = self._begin_sql(options, batch=batch)
+        self._begun = True
         if role := options.role or self.settings.role:
             sql += f";\nSET LOCAL ROLE {quote_ident(role)}"
         return sql
@@ -210,12 +225,36 @@ class Target:
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
         sql = statement(
             "alone",
+            **self._like_new(),
             lock_timeout_ms=milliseconds(_chosen(lock_timeout_s, lock)),
             statement_timeout_ms=milliseconds(length),
         )
         if role := options.role or self.settings.role:
             sql += f";\nSET ROLE {quote_ident(role)}"
-        await self.connection.execute(sql)
+        self._begun = True
+        await self._open(sql)
+
+    async def clear(self) -> None:
+        """Make a session that was used like a new one, for looks. Raises SessionWorn."""
+        if self._begun:
+            await self._open(statement("clear", **self._like_new()))
+
+    async def _open(self, sql: str) -> None:
+        try:
+            await self.connection.execute(sql)
+        except asyncpg.UndefinedObjectError as error:
+            raise_if_worn(error)
+            raise
+
+    def _like_new(self, *, batch: bool = False) -> Freshening:
+        """What the next beginning takes away, and what it remembers for the one after it."""
+        return freshening(
+            self.identity.database_oid,
+            self.key,
+            used=self._begun,
+            again=self.begins_again,
+            keep_prepared=batch,
+        )
 
     async def rollback(self) -> None:
         """Leave the transaction, if there is one, and the script's role and search_path."""
@@ -305,7 +344,14 @@ class Target:
         self.seq += 1
         self.said |= {_key(entry)}
 
-    def _begin_sql(self, options: Options, *, ours: bool = False, alone: bool = False) -> str:
+    def _begin_sql(
+        self,
+        options: Options,
+        *,
+        ours: bool = False,
+        alone: bool = False,
+        batch: bool = False,
+    ) -> str:
         """What opens a guarded transaction, with the first entry if that is still to be written.
 
         A transaction that is `ours` writes nothing but entries; in any other one the script's role
@@ -318,6 +364,7 @@ class Target:
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
         begin = statement(
             "begin",
+            **(UNTOUCHED if ours else self._like_new(batch=batch)),
             lock_timeout_ms=milliseconds(lock),
             statement_timeout_ms=milliseconds(length),
             marker=self._marker,
