@@ -14,7 +14,6 @@ import asyncpg
 from migrations.adoption.still_in_use import refuse_in_use
 from migrations.errors import (
     IdentityMismatch,
-    PoolerRefused,
     StandbyRefused,
     TooLate,
     TransactionEnded,
@@ -30,7 +29,13 @@ from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_
 from migrations.target.look import looking
 from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
 from migrations.target.refusals import stale_epoch
-from migrations.target.session import Connection, ConnectionSettings, server_version
+from migrations.target.session import (
+    Connection,
+    ConnectionSettings,
+    pooler_refused,
+    server_version,
+    timeless,
+)
 from migrations.target.target import Key, Target, said_by
 
 LOCK_WITH_FACTS = {
@@ -151,10 +156,7 @@ def _install_statements(target: Target, facts: Facts) -> str:
 def refuse_unsuitable(facts: Facts) -> None:
     """Raises PoolerRefused and StandbyRefused."""
     if not facts.direct:
-        raise PoolerRefused(
-            "a connection pooler stands between us and PostgreSQL; register the server's own "
-            "host and port, because session locks and settings do not survive a pooler"
-        )
+        raise pooler_refused()
     if facts.in_recovery:
         raise StandbyRefused("the server is a standby; register the primary's host and port")
 
@@ -196,7 +198,8 @@ async def _lock_with_facts(
     told = connection.get_server_pid()
     query = statement("lock_with_facts", key_data_pid=told, lock_key=key.value)
     asked_at = clock.now() if clock else None
-    (row,) = await queried_behind(connection, statement("our_path"), query, LOCK_WITH_FACTS)
+    first = f"{timeless(connection)}{statement('our_path')}"
+    (row,) = await queried_behind(connection, first, query, LOCK_WITH_FACTS)
     if clock is not None and asked_at is not None:
         clock.check(row["clock"], asked_at)
     return row["locked"], facts_of(connection, row)
@@ -220,7 +223,7 @@ async def _look(
         try:
             between = clock.bounds() if clock else ANY_TIME
             locking = lock_as_expected(connection, key, known, between)
-            locking = f"{statement('our_path')};\n{locking}"
+            locking = f"{timeless(connection)}{statement('our_path')};\n{locking}"
             record = await journal.read_behind(connection, locking)
         except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
             pass  # Not as expected, or no journal that may be read: see who answers.

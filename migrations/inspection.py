@@ -129,6 +129,8 @@ async def _in_session(
         connection = await open_session(
             settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
         )
+    except PoolerRefused as error:
+        return Inspection(reachable=True, failure=from_error(error))
     except Unreachable as error:
         return Inspection(reachable=False, failure=from_error(error))
     try:

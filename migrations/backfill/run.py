@@ -35,7 +35,7 @@ from migrations.sql.literals import SqlValue, bind, named_statements, quote_iden
 from migrations.target.entries import Entry, State, entry_for
 from migrations.target.journal import refuse_foreign
 from migrations.target.look import looking
-from migrations.target.session import is_connection_lost
+from migrations.target.session import UNFILTERED, is_connection_lost
 from migrations.target.target import Target
 
 AHEAD_ROWS = 100_000
@@ -193,7 +193,7 @@ async def _check_restorable(course: BackfillRun) -> None:
     if course.batches.conflict is Conflict.REFUSE and course.run.resume is None:
         try:
             await begin(target, course.run.section.options)
-            await target.connection.execute(f"RESET ROLE;\n{saved.first_change()}")
+            await target.connection.execute(f"{UNFILTERED};\nRESET ROLE;\n{saved.first_change()}")
         except asyncpg.PostgresError as error:
             if is_connection_lost(target.connection, error):
                 raise
@@ -219,6 +219,12 @@ async def next_page(course: BackfillRun) -> Page | None:
             raise failed_at(error, course.whole) from None
         for end in ends:
             upto = tuple(end["upto"])
+            if upto == after:
+                raise DataRefused(
+                    f"the key {', '.join(course.source.columns)} of {course.batches.table} does "
+                    "not go on behind the last batch: its text does not tell two rows apart; name "
+                    "another key on the Data marker"
+                )
             course.ahead.append(Page(after, upto, end["place"] - place_before))
             after, place_before = upto, end["place"]
     return course.ahead.popleft() if course.ahead else None

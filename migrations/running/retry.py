@@ -22,6 +22,7 @@ from migrations.sql.literals import quote_ident
 from migrations.target.failure import from_error
 from migrations.target.holder import name_holder
 from migrations.target.journal import statement as sql
+from migrations.target.session import LostAt
 from migrations.target.target import Target
 
 RETRYABLE = (
@@ -96,6 +97,15 @@ async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
 def _regclass(name: str) -> str:
     """A name as the grammar gives it, quoted for `to_regclass`."""
     return ".".join(quote_ident(part) for part in name.split("."))
+
+
+def lost_at(error: BaseException, statement: Statement | None) -> LostAt:
+    """`error`, with which a session was lost, at the statement that ran then."""
+    if isinstance(error, LostAt):
+        return error
+    # The driver says that the line was cut, because of what the server said before.
+    said = error.__cause__
+    return LostAt(said if isinstance(said, asyncpg.PostgresError) else error, statement)
 
 
 def failed_at(error: BaseException, statement: Statement | None) -> StatementFailed:

@@ -37,7 +37,7 @@ from migrations.running.code import run_alone
 from migrations.running.plan import Execute
 from migrations.running.probe import IndexState, ProbeAnswer, drop_invalid, probe, probe_at_rest
 from migrations.running.psql import run_psql
-from migrations.running.retry import RETRYABLE, failed_at, retrying
+from migrations.running.retry import RETRYABLE, failed_at, lost_at, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.transactional import begin, commit, elapsed_ms, final_entry, run_statement
 from migrations.running.verify_section import verify
@@ -216,7 +216,7 @@ async def _alone(target: Target, run: Execute, number: int, statement: Statement
             await target.connection.execute(statement.text)
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
-            raise
+            raise lost_at(error, statement) from None
         failed = failed_at(error, statement)
         if index is not None and index.action == "create":
             remedy = await _after_failed_build(target, index, error)

@@ -20,7 +20,7 @@ from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
 from migrations.running.plan import Execute
-from migrations.running.retry import failed_at, retrying
+from migrations.running.retry import failed_at, lost_at, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.verify_section import verify
 from migrations.target.entries import NewEntry, State, entry_for
@@ -96,7 +96,7 @@ async def run_statement(
             await target.connection.execute(sql)
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
-            raise
+            raise lost_at(error, statement) from None
         raise_if_worn(error)
         # A failed transaction is still one; none at all means that something was committed before,
         # or that the server's grammar refused the text before any of it ran.

@@ -48,6 +48,8 @@ SET LOCAL search_path TO pg_catalog, pg_temp
 -- name: look_as_the_script
 -- As `look`, for questions whose names are to be found as a script finds them.
 BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+SET LOCAL row_security TO off;
+SET LOCAL extra_float_digits TO 1;
 SET LOCAL ROLE TO DEFAULT;
 SET LOCAL search_path TO DEFAULT
 
@@ -411,7 +413,7 @@ DISCARD SEQUENCES
 RESET SESSION AUTHORIZATION;
 :cleared
 RESET ALL;
-:remembered
+:timeless:remembered
 SET ROLE NONE;
 SET search_path TO pg_catalog, pg_temp
 
@@ -424,7 +426,7 @@ RESET SESSION AUTHORIZATION;
 RESET ROLE;
 :cleared
 RESET ALL;
-:remembered
+:timeless:remembered
 COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL lock_timeout = :lock_timeout_ms;
@@ -436,7 +438,7 @@ RESET SESSION AUTHORIZATION;
 RESET ROLE;
 :cleared
 RESET ALL;
-:remembered
+:timeless:remembered
 SET lock_timeout = :lock_timeout_ms;
 SET statement_timeout = :statement_timeout_ms
 

@@ -59,6 +59,7 @@ from migrations.target.session import (
     milliseconds,
     raise_if_worn,
     server_version,
+    timeless,
 )
 
 Key: TypeAlias = tuple[str, str, int]
@@ -226,6 +227,7 @@ class Target:
         sql = statement(
             "alone",
             **self._like_new(),
+            timeless=Expression(timeless(self.connection)),
             lock_timeout_ms=milliseconds(_chosen(lock_timeout_s, lock)),
             statement_timeout_ms=milliseconds(length),
         )
@@ -237,7 +239,7 @@ class Target:
     async def clear(self) -> None:
         """Make a session that was used like a new one, for looks. Raises SessionWorn."""
         if self._begun:
-            await self._open(statement("clear", **self._like_new()))
+            await self._open(statement("clear", **self._like_new(), timeless=Expression("")))
 
     async def _open(self, sql: str) -> None:
         try:
@@ -365,6 +367,7 @@ class Target:
         begin = statement(
             "begin",
             **(UNTOUCHED if ours else self._like_new(batch=batch)),
+            timeless=Expression(timeless(self.connection)),
             lock_timeout_ms=milliseconds(lock),
             statement_timeout_ms=milliseconds(length),
             marker=self._marker,
