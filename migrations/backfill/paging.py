@@ -57,6 +57,12 @@ def _check_columns(batches: Batches, columns: dict[str, asyncpg.Record]) -> None
             raise DataRefused(
                 f"{batches.table} has no column {name}; it has {', '.join(sorted(columns))}"
             )
+    fixed = [name for name in batches.backup if columns[name]["fixed"]]
+    if fixed:
+        raise DataRefused(
+            f"the column {fixed[0]} of {batches.table} cannot be restored from a backup: "
+            f"{columns[fixed[0]]['fixed']}; leave it out of backup=, or change that first"
+        )
     nullable = [name for name in batches.key if not columns[name]["required"]]
     if nullable:
         raise DataRefused(

@@ -296,12 +296,21 @@ SELECT CASE
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
     pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
     pg_catalog.to_regnamespace('migration_ledger') IS NOT NULL AS schema_there,
+    (:target_problem) AS target_problem,
     CURRENT_TIMESTAMP AS clock
 
 -- name: held
 -- Whether the lock is held, without letting go of it.
 SELECT CASE WHEN pg_catalog.pg_advisory_unlock(:lock_key)
             THEN pg_catalog.pg_try_advisory_lock(:lock_key) ELSE false END
+
+-- name: target_problem
+-- Why the schema of the target is not where names would be found and made; NULL where it is.
+SELECT CASE WHEN n.oid IS NULL THEN 'missing'
+    WHEN NOT pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') THEN 'closed' END
+FROM pg_catalog.pg_roles AS r
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) :target
+WHERE r.rolname OPERATOR(pg_catalog.=) coalesce(:role, session_user::pg_catalog.text)
 
 -- name: facts
 -- Who answers. The path of a relation's file names the database's oid (`base/16384/1259`), for a
@@ -312,6 +321,7 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
     pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
     pg_catalog.to_regnamespace('migration_ledger') IS NOT NULL AS schema_there,
+    (:target_problem) AS target_problem,
     CURRENT_TIMESTAMP AS clock
 
 -- name: glance
@@ -320,7 +330,7 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.pg_is_in_recovery() AS in_recovery,
     (SELECT (pg_catalog.pg_control_system()).system_identifier) AS system_identifier,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
-    true AS installed, true AS schema_there,
+    true AS installed, true AS schema_there, (:target_problem) AS target_problem,
     CURRENT_TIMESTAMP AS clock,
     seq, head, command, rollout, migration, direction, step, state,
     up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,

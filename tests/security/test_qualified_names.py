@@ -15,7 +15,13 @@ FILES = ("target/journal.sql", "backfill/data.sql")
 PIECES = {"plain_storage": None, "guarded_head": "SELECT {}", "progress_changed": None}
 """Statements that are only parts of others, and how they become whole."""
 EXPRESSIONS = {"storage": "", "schema": "", "which": "true", "columns": "''"}
-EXPRESSIONS |= {"cleared": "", "timeless": "", "remembered": "", "brought_along": "''"}
+EXPRESSIONS |= {
+    "cleared": "",
+    "timeless": "",
+    "target_problem": "SELECT NULL::pg_catalog.text",
+    "remembered": "",
+    "brought_along": "''",
+}
 ALLOWED_RELATIONS = {"tenants", "ours", "place", "things", "journal", "users"}
 """Names of WITH clauses."""
 
