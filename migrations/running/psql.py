@@ -48,6 +48,7 @@ from migrations.target.session import (
     VERIFIED_TLS,
     ConnectionSettings,
     milliseconds,
+    timeless,
 )
 from migrations.target.target import Target
 
@@ -289,6 +290,8 @@ def _options(target: Target, options: Options) -> list[str]:
         "lock_timeout": str(milliseconds(lock)),
         "statement_timeout": str(milliseconds(length)),
     }
+    if timeless(target.connection):
+        values["transaction_timeout"] = "0"
     if schema := target.work.target:
         values["search_path"] = quote_ident(schema)
     if role := options.role or target.settings.role:

@@ -24,6 +24,7 @@ from migrations.sql.literals import quote_qualified
 from migrations.target.failure import from_error
 from migrations.target.holder import name_holder
 from migrations.target.journal import statement as sql
+from migrations.target.session import LostAt
 from migrations.target.target import Target
 
 RETRYABLE = (
@@ -50,6 +51,8 @@ class StatementFailed(Exception):
         self.failure = failure
         self.statement = statement
         self.cause = cause
+        self.without_effect = 0
+        """The number of the statement, if a probe says that nothing of it is there."""
 
 
 def may_pass(error: BaseException, statement: Statement | None = None) -> bool:
@@ -113,6 +116,15 @@ async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
     who = await name_holder(target.connection, sql("locks_on_tables"), names)
     await target.connection.execute(sql("our_path"))
     return replace(failed.failure, blocker=who)
+
+
+def lost_at(error: BaseException, statement: Statement | None) -> LostAt:
+    """`error`, with which a session was lost, at the statement that ran then."""
+    if isinstance(error, LostAt):
+        return error
+    # The driver says that the line was cut, because of what the server said before.
+    said = error.__cause__
+    return LostAt(said if isinstance(said, asyncpg.PostgresError) else error, statement)
 
 
 def failed_at(error: BaseException, statement: Statement | None) -> StatementFailed:

@@ -42,7 +42,7 @@ from migrations.running.code import run_alone
 from migrations.running.plan import Execute
 from migrations.running.probe import IndexState, ProbeAnswer, drop_invalid, probe, probe_at_rest
 from migrations.running.psql import run_psql
-from migrations.running.retry import StatementFailed, failed_at, may_pass, retrying
+from migrations.running.retry import StatementFailed, failed_at, lost_at, may_pass, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.transactional import (
     TAKES_NO_TRANSACTION,
@@ -237,11 +237,14 @@ async def _alone(target: Target, run: Execute, number: int, statement: Statement
             await target.connection.execute(statement.text)
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
-            raise
+            raise lost_at(error, statement) from None
         failed = failed_at(error, statement)
-        if index is not None and index.action == "create":
-            remedy = await _after_failed_build(target, index, error)
-            failed.failure = replace(failed.failure, message=failed.failure.message + remedy)
+        # A procedure that commits may have; what else runs alone has none when it fails.
+        remedy, effect = "", statement.kind is StatementKind.TRANSACTIONAL
+        if index is not None:
+            remedy, effect = await _after_failure(target, index, error)
+        failed.failure = replace(failed.failure, message=failed.failure.message + remedy)
+        failed.without_effect = 0 if effect else number
         raise failed from None
     if index is not None and index.action == "create":
         found = await probe(target, index)
@@ -249,17 +252,24 @@ async def _alone(target: Target, run: Execute, number: int, statement: Statement
             raise failed_at(IndexFailed(f"the index {index.name} is not valid{_FIX}"), statement)
 
 
-async def _after_failed_build(
+async def _after_failure(
     target: Target, index: ConcurrentIndex, error: asyncpg.PostgresError
-) -> str:
-    """Clean up before a retry; otherwise leave the evidence and say how to go on."""
+) -> tuple[str, bool]:
+    """How to go on after a statement about an index has failed, and whether it had an effect.
+
+    Before a retry what is broken is taken away; otherwise the evidence stays.
+    """
     found = await probe_at_rest(target, index)
-    if found.state is not IndexState.INVALID:
-        return ""
-    if may_pass(error):
+    if index.action == "drop":
+        remedy = _DROP_WHOLE if isinstance(error, asyncpg.FeatureNotSupportedError) else ""
+        return remedy, found.state is IndexState.INVALID
+    if found.state is IndexState.INVALID:
+        if not may_pass(error):
+            return f"; the build left the invalid index {found.name}{_FIX}", True
         await drop_invalid(target, found)
-        return ""
-    return f"; the build left the invalid index {found.name}{_FIX}"
+    if isinstance(error, asyncpg.FeatureNotSupportedError):
+        return _BY_PARTITION, False
+    return "", False
 
 
 async def _finish(target: Target, run: Execute, started: float, count: int) -> NewEntry:
@@ -294,6 +304,15 @@ def _there_before(found: ProbeAnswer) -> IndexFailed:
     )
 
 
+_BY_PARTITION = (
+    "; a partitioned table gets its index with CREATE INDEX … ON ONLY the table, which reads no "
+    "row; then build each partition's with CREATE INDEX CONCURRENTLY and tie it to the first with "
+    "ALTER INDEX … ATTACH PARTITION"
+)
+_DROP_WHOLE = (
+    "; an index of a partitioned table goes with DROP INDEX without CONCURRENTLY, which takes its "
+    "partitions' along: give it a short lock_timeout"
+)
 _FIX = (
     "; correct the data and order the migration again: the next attempt drops the invalid index "
     "first; before the statement itself can change, roll the migration back (a Down section may be "

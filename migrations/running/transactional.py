@@ -20,12 +20,12 @@ from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
 from migrations.running.plan import Execute
-from migrations.running.retry import failed_at, retrying
+from migrations.running.retry import failed_at, lost_at, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.verify_section import verify
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.refusals import transaction_ended
-from migrations.target.session import is_connection_lost
+from migrations.target.session import is_connection_lost, raise_if_worn
 from migrations.target.target import Target
 
 TAKES_NO_TRANSACTION = (
@@ -102,7 +102,8 @@ async def run_statement(
             await target.connection.execute(sql)
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
-            raise
+            raise lost_at(error, statement) from None
+        raise_if_worn(error)
         # A failed transaction is still one; none at all means that something was committed before,
         # or that the server's grammar refused the text before any of it ran.
         unread = opening and isinstance(error, asyncpg.PostgresSyntaxError)
@@ -116,10 +117,10 @@ async def run_statement(
     target.observer.statement_finished(migration, statement, index, total, elapsed_ms(started))
 
 
-async def begin(target: Target, options: Options) -> None:
+async def begin(target: Target, options: Options, *, batch: bool = False) -> None:
     """Open the guarded transaction. Raises StatementFailed, for example for an unknown role."""
     try:
-        await target.begin(options)
+        await target.begin(options, batch=batch)
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
             raise

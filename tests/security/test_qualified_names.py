@@ -16,6 +16,14 @@ FILES = (("migrations.target", "journal.sql"), ("migrations.backfill", "data.sql
 PIECES = {"plain_storage": None, "guarded_head": "SELECT {}", "progress_changed": None}
 """Statements that are only parts of others, and how they become whole."""
 EXPRESSIONS = {"storage": "", "schema": "", "which": "true", "columns": "''"}
+EXPRESSIONS |= {
+    "cleared": "",
+    "timeless": "",
+    "reset": "",
+    "target_problem": "SELECT NULL::pg_catalog.text",
+    "remembered": "",
+    "brought_along": "''",
+}
 ALLOWED_RELATIONS = {"tenants", "ours", "place", "things", "journal", "users"}
 """Names of WITH clauses."""
 
