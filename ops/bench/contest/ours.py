@@ -127,7 +127,7 @@ def _ended(course: Course, arguments: list[str], variables: Mapping[str, str]) -
     ended = subprocess.run(
         [str(Path(sys.executable).parent / "ledger"), *arguments],
         cwd=course.folder,
-        env=_clean() | variables,
+        env={**_clean(), **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -292,7 +292,7 @@ def _process(
         process = subprocess.Popen(
             [str(path), *arguments],
             cwd=course.folder,
-            env=_clean() | variables,
+            env={**_clean(), **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
