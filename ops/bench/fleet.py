@@ -38,6 +38,7 @@ from pathlib import Path
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from ledger.settings.sections import PER_HOST
 from ops.bench.contest.contenders import Contender, bare_loops, rivals
 from ops.bench.contest.course import Course
 from ops.bench.contest.line import line_process
@@ -50,7 +51,7 @@ ROUNDS = 5
 """So many, because the same part differs by a tenth from one turn to the next."""
 TRIALS = 2
 """Turns of the bare loop at each concurrency, before the rounds."""
-AGENT_CONCURRENCY = 8
+AGENT_CONCURRENCY = PER_HOST
 """Databases at once in one agent: its default for one server."""
 REST_S = 3.0
 """Before each clock: a server that was just started, or just written to, comes to rest."""
