@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from migrations.adoption.marker import marker_in
 from migrations.adoption.still_in_use import refuse_in_use
 from migrations.errors import (
     IdentityMismatch,
@@ -90,7 +91,7 @@ async def acquire(
     if not said and not may_begin():
         # Asked under the lock: who answered for it before then found that it had not begun.
         raise TooLate("the time in which this order may begin is over; nothing was changed")
-    if record is not None and work.mode is Mode.UP:
+    if record is not None and work.mode is Mode.UP and marker_in(record.entries).table:
         async with looking(connection):
             await refuse_in_use(connection, record.entries, work.target)
     uuid = record.database_uuid if record else await _database_uuid(connection, facts)

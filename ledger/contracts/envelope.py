@@ -53,7 +53,7 @@ class Metadata(BaseModel):
     names the `key` that signs it; without one it is not signed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     actor: Actor | None = None
     reason: str | None = None
@@ -159,7 +159,8 @@ class EventReader:
 
 
 _BODY = TypeAdapter(JsonBody)
-_READERS: dict[str, EventReader] = {name: EventReader(known) for name, known in EVENTS.items()}
+_READERS: dict[str, EventReader] = {}
+"""Made when the first event of a type is read."""
 
 
 def encode(event: Event, event_id: UUID, metadata: Metadata) -> Encoded:
@@ -181,7 +182,10 @@ def decode(type_: str, schema_version: int, body: bytes) -> Event:
     """
     reader = _READERS.get(type_)
     if reader is None:
-        raise UnknownMessage(type_, schema_version, "the type is not known")
+        known = EVENTS.get(type_)
+        if known is None:
+            raise UnknownMessage(type_, schema_version, "the type is not known")
+        reader = _READERS[type_] = EventReader(known)
     return reader.read(schema_version, body)
 
 

@@ -13,9 +13,12 @@ DEFAULT_PORT = 5432
 
 
 class WireValue(BaseModel):
-    """An immutable part of a message. Unknown fields are ignored, so that a newer side may add."""
+    """An immutable part of a message. Unknown fields are ignored, so that a newer side may add.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    What checks a class is built when the first one is made: a program needs few of the eighty.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -443,6 +443,12 @@ SET LOCAL lock_timeout = :lock_timeout_ms;
 SET LOCAL statement_timeout = :statement_timeout_ms;
 SET LOCAL migration_ledger.transaction = :marker
 
+-- name: still_open
+-- In front of each statement of a script that is sent before the one before it has answered: fails outside
+-- of a transaction, and in a failed one. It takes no snapshot and looks up no name.
+SAVEPOINT migration_ledger;
+RELEASE SAVEPOINT migration_ledger
+
 -- name: alone
 RESET SESSION AUTHORIZATION;
 RESET ROLE;

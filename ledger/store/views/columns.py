@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any
@@ -25,14 +26,24 @@ from migrations.model.attempt import ForgedFence, Identity
 Columns = tuple[Any, ...]
 """The values of a row, in the order of its table."""
 
-_STATE = TypeAdapter(DatabaseState)
-_FORGED = TypeAdapter(ForgedFence)
+
+@cache
+def _forged() -> TypeAdapter[ForgedFence]:
+    return TypeAdapter(ForgedFence)
+
+
 _OWN = frozenset({"database", "wave", "status", "command", "again"})
 """What has a column of its own; the rest of a state is `details`."""
 _OTHERS = tuple(name for name in DatabaseState._fields if name not in _OWN)
 _BEGINNING = tuple(map(DatabaseState._field_defaults.get, _OTHERS))
 """Such a value is one object wherever it comes from: nothing, no, zero, or what is empty."""
 _others = attrgetter(*_OTHERS)
+
+
+@cache
+def _states() -> TypeAdapter[DatabaseState]:
+    """Made when the first row is read: commands that read none need not wait for it."""
+    return TypeAdapter(DatabaseState)
 
 
 def of_state(rollout: str, state: DatabaseState) -> Columns:
@@ -54,7 +65,7 @@ def to_state(row: asyncpg.Record) -> DatabaseState:
         "command": row["command"],
         "again": row["again"],
     }
-    return _STATE.validate_json(to_json(json.loads(row["details"]) | own))
+    return _states().validate_json(to_json(json.loads(row["details"]) | own))
 
 
 def of_fleet(database: str, row: FleetRow) -> Columns:
@@ -112,7 +123,7 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
         labels=json.loads(row["labels"]),
         status=FleetStatus(row["status"]),
     )
-    forged = _FORGED.validate_json(row["forged"]) if row["forged"] else None
+    forged = _forged().validate_json(row["forged"]) if row["forged"] else None
     told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"], forged)
     return FleetRow(record, Belief(identity, *told), *(row[name] for name in FleetRow._fields[2:]))
 

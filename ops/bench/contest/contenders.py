@@ -48,6 +48,7 @@ def rivals(agent_concurrency: int) -> list[Contender]:
             "ledger over Kafka, signed",
             partial(ours.over_kafka, agent_concurrency, signed=True),
         ),
+        Contender("u", "ledger up, all of it", partial(ours.whole_command, agent_concurrency)),
         *(
             Contender(
                 "d", f"{program.name}, xargs -P{programs.AT_ONCE}", partial(_program, program)

@@ -121,6 +121,52 @@ async def _keys(ledger: Ledger, course: Course) -> tuple[dict[str, str], dict[st
     }
 
 
+@asynccontextmanager
+async def whole_command(concurrency: int, course: Course) -> AsyncIterator[Migrate]:
+    """`ledger up` as a person starts it: the program's start, planning and the end are its time."""
+    async with _new_ledger(course, concurrency, None) as (ledger, settings):
+        await ledger.fleet.import_(
+            _entries(course.server, course.databases), RequestContext(reason="bench")
+        )
+        variables = {
+            "LEDGER_DATABASE_URL": settings.ledger_url,
+            "LEDGER_AGENT_CONCURRENCY": str(concurrency),
+            "LEDGER_AGENT_PER_HOST": str(concurrency),
+            "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+            VARIABLE: course.server.password,
+        }
+
+        async def migrate(number: int) -> float:
+            folder = write_folder(course.folder / "migrations", "ours", number + 1)
+            width = ["--waves", "rest", "--in-flight", str(len(course.databases))]
+            arguments = ["up", "--folder", str(folder), *width, "--yes", "--reason", "bench"]
+            return await asyncio.to_thread(_ended, course, arguments, variables)
+
+        yield migrate
+
+
+def _ended(course: Course, arguments: list[str], variables: Mapping[str, str]) -> float:
+    """Run `ledger` to its end; the seconds it took. Raises SystemExit when it failed."""
+    start = time.perf_counter()
+    ended = subprocess.run(
+        [str(Path(sys.executable).parent / "ledger"), *arguments],
+        cwd=course.folder,
+        env={**_clean(), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    took = time.perf_counter() - start
+    if ended.returncode:
+        raise SystemExit(f"ledger failed:\n{(ended.stderr or ended.stdout)[-2000:]}")
+    return took
+
+
+def _clean() -> dict[str, str]:
+    """Our environment without what would set the ledger up."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
+
+
 async def warm_up(bootstrap: str) -> None:
     """Use a broker for some seconds, on the topic of nobody: those in service are no newcomers."""
     topic = commands_topic("warm-up")
@@ -265,13 +311,12 @@ def _process(
 ) -> Iterator[None]:
     """One of our programs beside this one, ended with SIGTERM; its words go to a file."""
     path = Path(sys.executable).parent / program
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     course.folder.mkdir(parents=True, exist_ok=True)
     with (course.folder / f"{program}.log").open("wb") as log:
         process = subprocess.Popen(
             [str(path), *arguments],
             cwd=course.folder,
-            env={**clean, **variables},
+            env={**_clean(), **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
