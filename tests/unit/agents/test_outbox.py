@@ -12,8 +12,15 @@ from agents import outbox
 from agents.outbox import Outbox
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.messages import Message
+<<<<<<< HEAD
 from ledger.contracts.topics import REPORTS
 from tests.support.turns import settled
+=======
+from ledger.contracts.statements import SIGNATURE
+from ledger.contracts.topics import PARKED, REPORTS
+from ledger.signing.key_files import generate
+from ledger.signing.seal import Signer
+>>>>>>> signing
 
 REPORT = Message(REPORTS, "rollout-1/reports", b"{}")
 
@@ -78,3 +85,23 @@ async def test_reports_that_come_while_others_are_sent_gather_for_the_next_reque
         assert await bus.requests.get() == 2
         bus.go_on.release()
         await reports.flush()
+
+
+async def test_reports_are_signed_where_they_leave_and_what_is_put_aside_is_not() -> None:
+    bus = LocalBus(LocalBroker())
+    await bus.ensure_topics([REPORTS, PARKED])
+    reports = Outbox(bus, Signer(generate()), "a1")
+    sending = asyncio.create_task(reports.run())
+    aside = Message(PARKED, "acme", b"x", ((SIGNATURE, b"theirs"),))
+    try:
+        async with asyncio.timeout(5):
+            reports.add([REPORT, aside, REPORT])
+            await reports.flush()
+    finally:
+        sending.cancel()
+    reader = await bus.read(REPORTS, {})
+    sent = await reader.poll(1.0, 10)
+    assert [one.header(SIGNATURE) is not None for one in sent] == [True, True]
+    assert sent[0].header(SIGNATURE) == sent[1].header(SIGNATURE)
+    (kept,) = await (await bus.read(PARKED, {})).poll(1.0, 10)
+    assert kept.headers == aside.headers
