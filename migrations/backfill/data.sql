@@ -73,7 +73,8 @@ SELECT c.oid::bigint AS oid, c.relkind::pg_catalog.text AS kind,
     ELSE c.reltuples::bigint END AS estimate
 FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:table)
+WHERE c.oid OPERATOR(pg_catalog.=)
+    coalesce(pg_catalog.to_regclass(:exactly), pg_catalog.to_regclass(:table))
 
 -- name: columns
 SELECT a.attname::pg_catalog.text AS name, a.attnotnull AS required,

@@ -8,6 +8,7 @@ from migrations.backfill.keyset import Keyset
 from migrations.errors import DataRefused
 from migrations.model.migration import Batches
 from migrations.sql.literals import bind, named_statements
+from migrations.sql.written_names import quoted_path
 from migrations.target.session import Connection
 
 COUNTED_ROWS = 100_000
@@ -21,8 +22,10 @@ async def keyset_of(connection: Connection, batches: Batches) -> Keyset:
     """The table and its key, proven to be one. Raises DataRefused."""
     table = batches.table
     try:
-        found = await connection.fetch(bind(_SQL["table_facts"], {"table": table}))
-    except asyncpg.PostgresError:
+        # As it is written; else as SQL reads it without quotes.
+        names = {"exactly": quoted_path(table), "table": table}
+        found = await connection.fetch(bind(_SQL["table_facts"], names))
+    except (asyncpg.PostgresError, ValueError):
         found = []
     if not found or found[0]["kind"] not in _TABLES:
         raise DataRefused(
@@ -46,7 +49,9 @@ async def rows_estimated(connection: Connection, keyset: Keyset) -> int | None:
     )
     if counted <= COUNTED_ROWS:
         return counted
-    (row,) = await connection.fetch(bind(_SQL["table_facts"], {"table": keyset.table}))
+    (row,) = await connection.fetch(
+        bind(_SQL["table_facts"], {"exactly": keyset.table, "table": None})
+    )
     estimate: int | None = row["estimate"]
     return estimate if estimate is not None and estimate > 0 else None
 

@@ -184,7 +184,9 @@ async def _check_restorable(course: BackfillRun) -> None:
     target, saved = course.target, course.saved
     if saved is None:
         raise AssertionError("a restore has the columns that it restores")
-    known = await target.connection.fetch(bind(_SQL["table_facts"], {"table": saved.table}))
+    known = await target.connection.fetch(
+        bind(_SQL["table_facts"], {"exactly": saved.table, "table": None})
+    )
     if not known:
         raise DataRefused(
             "the backup of this migration is gone, so it cannot be undone; write what should "

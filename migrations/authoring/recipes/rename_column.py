@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged, quoted
+from migrations.authoring.recipes import (
+    Given,
+    Recipe,
+    bare,
+    literal,
+    named,
+    only_name,
+    paged,
+    quoted,
+)
 from migrations.authoring.recipes.swap import not_generated, nothing_hangs
 
 
@@ -15,12 +24,11 @@ def _write(given: Given) -> Mapping[str, str]:
 def _names(given: Given) -> tuple[str, str]:
     """The trigger's name, and its function's with the schema of the table."""
     name = named(given.table_name, given.column.name, "renamed")
-    schema = given.table_sql.rpartition(".")[0]
-    return name, f"{schema}.{name}" if schema else name
+    return name, given.schema_sql + name
 
 
 def _sync(given: Given) -> str:
-    old, new = given.column.sql, quoted(given.to)
+    old, new = given.column.sql, quoted(only_name(given.to))
     name, function = _names(given)
     return f"""\
 CREATE FUNCTION {function}() RETURNS trigger
@@ -52,7 +60,7 @@ def _no_sync(given: Given) -> str:
 
 
 def _expand(given: Given) -> str:
-    table, new = given.table_sql, quoted(given.to)
+    table, new = given.table_sql, quoted(only_name(given.to))
     trigger = literal(bare(_names(given)[0]))
     return f"""\
 -- +migrate Up lock_timeout=2s
@@ -78,7 +86,7 @@ WHERE tgrelid = to_regclass({literal(table)}) AND tgname = {trigger};
 
 def _migrate(given: Given) -> str:
     table, key = given.table_sql, given.key_sql
-    old, new = given.column.sql, quoted(given.to)
+    old, new = given.column.sql, quoted(only_name(given.to))
     return f"""\
 -- +migrate Data {paged(given)} batch=1000 lock_timeout=2s
 -- Rows that were there before the trigger; it keeps both names alike from then on.
@@ -99,7 +107,7 @@ WHERE {new} IS DISTINCT FROM {old};
 
 
 def _contract(given: Given) -> str:
-    table, old, new = given.table_sql, given.column.sql, quoted(given.to)
+    table, old, new = given.table_sql, given.column.sql, quoted(only_name(given.to))
     remedy = f"Put on {bare(old)} what has to stay, and take it off {bare(new)}"
     return f"""\
 -- +migrate Up lock_timeout=2s
@@ -134,7 +142,7 @@ SET {new} = {old};
 SELECT count(*) = 1
 FROM pg_attribute
 WHERE attrelid = to_regclass({literal(table)})
-  AND attname IN ({literal(given.column.name)}, {literal(given.to)})
+  AND attname IN ({literal(given.column.name)}, {literal(only_name(given.to))})
   AND NOT attisdropped;
 """
 

@@ -10,8 +10,7 @@ from migrations.authoring.recipes import Given, Recipe, bare, literal, named, qu
 def _index(given: Given) -> Mapping[str, str]:
     columns = ", ".join(column.sql for column in given.columns)
     index = named(given.table_name, *(column.name for column in given.columns), "idx")
-    schema = given.table_sql.rpartition(".")[0]
-    full = f"{schema}.{index}" if schema else index
+    full = given.schema_sql + index
     return {
         "": f"""\
 -- +migrate Up lock_timeout=2s

@@ -35,22 +35,21 @@ class _Names:
     @property
     def there(self) -> str:
         """Trigger and function that follow writes to the old table."""
-        return named(self.given.table_name, "to", self.given.to.rpartition(".")[2])
+        return named(self.given.table_name, "to", self.given.to_name)
 
     @property
     def back(self) -> str:
         """Trigger and function that follow writes to the new table."""
-        return named(self.given.to.rpartition(".")[2], "to", self.given.table_name)
+        return named(self.given.to_name, "to", self.given.table_name)
 
     @property
     def view(self) -> str:
-        name = named(self.given.table_name, "with", self.given.to.rpartition(".")[2])
+        name = named(self.given.table_name, "with", self.given.to_name)
         return self.schema + name
 
     @property
     def schema(self) -> str:
-        schema = self.old.rpartition(".")[0]
-        return f"{schema}." if schema else ""
+        return self.given.schema_sql
 
     def listed(self, prefix: str = "") -> str:
         """The columns, each behind a prefix."""

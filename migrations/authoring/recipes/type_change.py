@@ -46,8 +46,7 @@ def _sync_name(given: Given) -> str:
 
 
 def _function(given: Given) -> str:
-    schema = given.table_sql.rpartition(".")[0]
-    return f"{schema}.{_sync_name(given)}" if schema else _sync_name(given)
+    return given.schema_sql + _sync_name(given)
 
 
 def _expand(given: Given) -> str:
