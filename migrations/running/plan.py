@@ -12,6 +12,7 @@ first: a command that is delivered again repeats its report instead of running a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
@@ -73,6 +74,11 @@ class Halt:
 
 
 StepDecision: TypeAlias = Known | Execute | Halt
+
+
+WITHOUT_EFFECT = "statement {} had no effect"
+"""What the entry of a failure notes, so that the intent before it is none any more."""
+_WITHOUT_EFFECT = re.compile(WITHOUT_EFFECT.format(r"(\d+)"))
 
 
 @dataclass(slots=True)
@@ -300,6 +306,8 @@ def _histories(entries: Iterable[Entry]) -> dict[str, _History]:
             histories[entry.migration] = _History(settled=entry)
         elif entry.step != 0:
             history.steps.append(entry)
+        elif found := _WITHOUT_EFFECT.fullmatch(entry.note):
+            history.steps = [step for step in history.steps if step.step != -int(found[1])]
         elif entry.failure is not None and entry.failure.kind == FailureClass.IN_DOUBT:
             history.doubtful = entry
     return histories

@@ -45,6 +45,8 @@ class StatementFailed(Exception):
         self.failure = failure
         self.statement = statement
         self.cause = cause
+        self.without_effect = 0
+        """The number of the statement, if a probe says that nothing of it is there."""
 
 
 async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:

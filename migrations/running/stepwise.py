@@ -218,9 +218,11 @@ async def _alone(target: Target, run: Execute, number: int, statement: Statement
         if is_connection_lost(target.connection, error):
             raise lost_at(error, statement) from None
         failed = failed_at(error, statement)
-        if index is not None and index.action == "create":
-            remedy = await _after_failed_build(target, index, error)
-            failed.failure = replace(failed.failure, message=failed.failure.message + remedy)
+        remedy, effect = "", False
+        if index is not None:
+            remedy, effect = await _after_failure(target, index, error)
+        failed.failure = replace(failed.failure, message=failed.failure.message + remedy)
+        failed.without_effect = 0 if effect else number
         raise failed from None
     if index is not None and index.action == "create":
         found = await probe(target, index)
@@ -228,17 +230,24 @@ async def _alone(target: Target, run: Execute, number: int, statement: Statement
             raise failed_at(IndexFailed(f"the index {index.name} is not valid{_FIX}"), statement)
 
 
-async def _after_failed_build(
+async def _after_failure(
     target: Target, index: ConcurrentIndex, error: asyncpg.PostgresError
-) -> str:
-    """Clean up before a retry; otherwise leave the evidence and say how to go on."""
+) -> tuple[str, bool]:
+    """How to go on after a statement about an index has failed, and whether it had an effect.
+
+    Before a retry what is broken is taken away; otherwise the evidence stays.
+    """
     found = await probe_at_rest(target, index)
-    if found.state is not IndexState.INVALID:
-        return ""
-    if isinstance(error, RETRYABLE):
+    if index.action == "drop":
+        remedy = _DROP_WHOLE if isinstance(error, asyncpg.FeatureNotSupportedError) else ""
+        return remedy, found.state is IndexState.INVALID
+    if found.state is IndexState.INVALID:
+        if not isinstance(error, RETRYABLE):
+            return f"; the build left the invalid index {found.name}{_FIX}", True
         await drop_invalid(target, found)
-        return ""
-    return f"; the build left the invalid index {found.name}{_FIX}"
+    if isinstance(error, asyncpg.FeatureNotSupportedError):
+        return _BY_PARTITION, False
+    return "", False
 
 
 async def _finish(target: Target, run: Execute, started: float, count: int) -> NewEntry:
@@ -273,6 +282,15 @@ def _there_before(found: ProbeAnswer) -> IndexFailed:
     )
 
 
+_BY_PARTITION = (
+    "; a partitioned table gets its index with CREATE INDEX … ON ONLY the table, which reads no "
+    "row; then build each partition's with CREATE INDEX CONCURRENTLY and tie it to the first with "
+    "ALTER INDEX … ATTACH PARTITION"
+)
+_DROP_WHOLE = (
+    "; an index of a partitioned table goes with DROP INDEX without CONCURRENTLY, which takes its "
+    "partitions' along: give it a short lock_timeout"
+)
 _FIX = (
     "; correct the data and order the migration again: the next attempt drops the invalid index "
     "first; before the statement itself can change, roll the migration back (a Down section may be "

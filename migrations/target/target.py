@@ -368,6 +368,8 @@ class Target:
             "begin",
             **(UNTOUCHED if ours else self._like_new(batch=batch)),
             timeless=Expression(timeless(self.connection)),
+            # What is remembered for the next script outlives an entry of ours.
+            reset=Expression("" if ours and self._begun and self.begins_again else "RESET ALL;"),
             lock_timeout_ms=milliseconds(lock),
             statement_timeout_ms=milliseconds(length),
             marker=self._marker,

@@ -16,7 +16,8 @@ def _index(given: Given) -> Mapping[str, str]:
 -- +migrate Up lock_timeout=2s
 -- Writers go on while it is built. It cannot run in a transaction, so this file runs step by step;
 -- an index that was interrupted is found and built again. Add WHERE for a partial index, UNIQUE
--- for a unique one, USING gin for JSONB.
+-- for a unique one, USING gin for JSONB. On a partitioned table write CREATE INDEX … ON ONLY it,
+-- CREATE INDEX CONCURRENTLY for each partition, and ALTER INDEX … ATTACH PARTITION for each.
 CREATE INDEX CONCURRENTLY {index}
     ON {given.table_sql} ({columns});
 

@@ -187,3 +187,21 @@ async def test_a_data_migration_finds_its_own_table_behind_a_temporary_one_of_it
     outcome = await world.up(before, data)
     assert outcome.verdict is Verdict.DONE, outcome.failure
     assert await world.value("SELECT email FROM public.users") == "b"
+
+
+async def test_a_file_that_leaves_nothing_behind_runs_step_by_step_in_one_session(
+    worlds: Worlds,
+) -> None:
+    world = await worlds()
+    me = "pg_backend_pid() AS pid"
+    steps = migration(
+        "1",
+        f"CREATE TABLE pids AS SELECT {me};\nCREATE INDEX CONCURRENTLY i ON pids (pid);\n"
+        "INSERT INTO pids SELECT pg_backend_pid()",
+        None,
+        stepwise=True,
+    )
+    others = [migration(str(n), "INSERT INTO pids SELECT pg_backend_pid()", None) for n in (2, 3)]
+    assert (await world.up(steps, *others)).verdict is Verdict.DONE
+    assert await world.value("SELECT count(*) FROM pids") == 4
+    assert await world.value("SELECT count(DISTINCT pid) FROM pids") == 1
