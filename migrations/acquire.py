@@ -26,7 +26,7 @@ from migrations.printable import escaped
 from migrations.sql.literals import Expression, SqlValue
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried_behind, text
-from migrations.target.entries import NewEntry, State, entry_about_target, genesis
+from migrations.target.entries import Key, NewEntry, State, entry_about_target, genesis, said_by
 from migrations.target.journal import AnyRow, Record, install_statements, statement
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
 from migrations.target.look import looking
@@ -39,7 +39,7 @@ from migrations.target.session import (
     server_version,
     timeless,
 )
-from migrations.target.target import Key, Target, said_by
+from migrations.target.target import Target
 
 LOCK_WITH_FACTS = {
     "locked": boolean,

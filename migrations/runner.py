@@ -275,7 +275,7 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
         decisions = plan(target.work, await without_idle(target))
         refuse_programs(target.work.programs, decisions, shell=target.work.psql_shell)
         runs = [one for one in decisions if isinstance(one, Execute)]
-        target.begins_again = len(runs) > 1 or not all(one.section.transactional for one in runs)
+        target.use.again = len(runs) > 1 or not all(one.section.transactional for one in runs)
         worn = False
         for decision in decisions:
             if isinstance(decision, Execute):

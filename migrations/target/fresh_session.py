@@ -11,33 +11,67 @@ goes along with what begins the next one, and a session that begins once pays no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
+
+import asyncpg
 
 from migrations.sql.literals import Expression
 from migrations.target.journal import statement
 from migrations.target.lock import LockKey
+from migrations.target.session import Connection, raise_if_worn, timeless
 
 Freshening: TypeAlias = dict[str, Expression]
 """Parts of `begin`, `alone` and `clear` in `journal.sql`."""
 
-UNTOUCHED: Freshening = {"cleared": Expression(""), "remembered": Expression("")}
 
+@dataclass(slots=True)
+class SessionUse:
+    """How a session has been used so far, and what that means for the next beginning."""
 
-def freshening(
-    database_oid: int, key: LockKey, *, used: bool, again: bool, keep_prepared: bool
-) -> Freshening:
-    """The parts for a session that was `used`, and may begin `again`.
+    connection: Connection
+    key: LockKey
+    again: bool = False
+    """Whether more than one script may begin in it."""
+    begun: bool = False
+    """Whether one has."""
 
-    With `keep_prepared` only the cheap ones: a data migration's batches come one after the other.
-    """
-    brought = Expression(statement("brought_along", database_oid=database_oid))
-    cleared = []
-    if used and not keep_prepared:
-        cleared += [statement("worn", brought_along=brought, **key.halves), "DEALLOCATE ALL"]
-    if used:
-        cleared.append(statement("cleared"))
-    remembered = [statement("remembered", brought_along=brought)] if again else []
-    return {
-        "cleared": Expression("".join(f"{one};\n" for one in cleared)),
-        "remembered": Expression("".join(f"{one};\n" for one in remembered)),
-    }
+    async def open(self, sql: str) -> None:
+        """Send what begins with `for_script`. Raises SessionWorn."""
+        self.begun = True
+        try:
+            await self.connection.execute(sql)
+        except asyncpg.UndefinedObjectError as error:
+            raise_if_worn(error)
+            raise
+
+    def for_script(self, database_oid: int, *, batch: bool = False) -> Freshening:
+        """The parts for a beginning of a script, or of a `batch`.
+
+        A batch gets only what is cheap: one comes after the other, with a prepared statement of
+        ours.
+        """
+        brought = Expression(statement("brought_along", database_oid=database_oid))
+        cleared = []
+        if self.begun and not batch:
+            worn = statement("worn", brought_along=brought, **self.key.halves)
+            cleared += [worn, "DEALLOCATE ALL"]
+        if self.begun:
+            cleared.append(statement("cleared"))
+        remembered = [statement("remembered", brought_along=brought)] if self.again else []
+        return {
+            "cleared": Expression("".join(f"{one};\n" for one in cleared)),
+            "reset": Expression("RESET ALL;"),
+            "timeless": Expression(timeless(self.connection)),
+            "remembered": Expression("".join(f"{one};\n" for one in remembered)),
+        }
+
+    def for_entry(self) -> Freshening:
+        """The parts for an entry of ours; what is remembered for the next script outlives it."""
+        keeps = self.begun and self.again
+        return {
+            "cleared": Expression(""),
+            "reset": Expression("" if keeps else "RESET ALL;"),
+            "timeless": Expression(timeless(self.connection)),
+            "remembered": Expression(""),
+        }

@@ -22,10 +22,9 @@ and step. The journal has an entry exactly when the effect is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
-from uuid import UUID, uuid4
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 import asyncpg
 
@@ -37,13 +36,15 @@ from migrations.sql.literals import Expression, SqlValue, quote_ident
 from migrations.target import journal
 from migrations.target.entries import (
     Entry,
+    Key,
     NewEntry,
     Said,
     State,
     entry_about_target,
+    key_of_entry,
     next_head,
 )
-from migrations.target.fresh_session import UNTOUCHED, Freshening, freshening
+from migrations.target.fresh_session import SessionUse
 from migrations.target.journal import Record, entry_statement, entry_values, statement
 from migrations.target.lock import LockKey, still_held
 from migrations.target.refusals import (
@@ -57,13 +58,8 @@ from migrations.target.session import (
     Connection,
     ConnectionSettings,
     milliseconds,
-    raise_if_worn,
     server_version,
-    timeless,
 )
-
-Key: TypeAlias = tuple[str, str, int]
-"""What a command has one entry of: migration, direction, step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +94,12 @@ class Target:
     outside: tuple[OutsideChange, ...] = ()
     said: frozenset[Key] = frozenset()
     """What the journal holds of this command."""
-    begins_again: bool = False
-    """Whether more than one script may begin in this session."""
-    _begun: bool = False
-    """Whether one has."""
+    use: SessionUse = field(init=False)
     _marker: str = ""
     _meeting: _Meeting | None = None
+
+    def __post_init__(self) -> None:
+        self.use = SessionUse(self.connection, self.key)
 
     @property
     def met(self) -> bool:
@@ -122,7 +118,7 @@ class Target:
 
     async def begin(self, options: Options, *, batch: bool = False) -> None:
         """Open the guarded transaction of a section. Raises SessionWorn."""
-        await self._open(self.opening(options, batch=batch))
+        await self.use.open(self.opening(options, batch=batch))
 
     def opening(self, options: Options, *, batch: bool = False) -> str:
         """The statements that open a guarded transaction, for a script that goes on itself.
@@ -131,7 +127,7 @@ class Target:
         """
         self._marker = uuid4().hex
         sql = self._begin_sql(options, batch=batch)
-        self._begun = True
+        self.use.begun = True
         if role := options.role or self.settings.role:
             sql += f";\nSET LOCAL ROLE {quote_ident(role)}"
         return sql
@@ -226,37 +222,19 @@ class Target:
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
         sql = statement(
             "alone",
-            **self._like_new(),
-            timeless=Expression(timeless(self.connection)),
+            **self.use.for_script(self.identity.database_oid),
             lock_timeout_ms=milliseconds(_chosen(lock_timeout_s, lock)),
             statement_timeout_ms=milliseconds(length),
         )
         if role := options.role or self.settings.role:
             sql += f";\nSET ROLE {quote_ident(role)}"
-        self._begun = True
-        await self._open(sql)
+        await self.use.open(sql)
 
     async def clear(self) -> None:
         """Make a session that was used like a new one, for looks. Raises SessionWorn."""
-        if self._begun:
-            await self._open(statement("clear", **self._like_new(), timeless=Expression("")))
-
-    async def _open(self, sql: str) -> None:
-        try:
-            await self.connection.execute(sql)
-        except asyncpg.UndefinedObjectError as error:
-            raise_if_worn(error)
-            raise
-
-    def _like_new(self, *, batch: bool = False) -> Freshening:
-        """What the next beginning takes away, and what it remembers for the one after it."""
-        return freshening(
-            self.identity.database_oid,
-            self.key,
-            used=self._begun,
-            again=self.begins_again,
-            keep_prepared=batch,
-        )
+        if self.use.begun:
+            parts = self.use.for_script(self.identity.database_oid)
+            await self.use.open(statement("clear", **parts))
 
     async def rollback(self) -> None:
         """Leave the transaction, if there is one, and the script's role and search_path."""
@@ -344,15 +322,10 @@ class Target:
         """Go on behind an entry."""
         self.head = self._head_after(entry)
         self.seq += 1
-        self.said |= {_key(entry)}
+        self.said |= {key_of_entry(entry)}
 
     def _begin_sql(
-        self,
-        options: Options,
-        *,
-        ours: bool = False,
-        alone: bool = False,
-        batch: bool = False,
+        self, options: Options, *, ours: bool = False, alone: bool = False, batch: bool = False
     ) -> str:
         """What opens a guarded transaction, with the first entry if that is still to be written.
 
@@ -364,12 +337,11 @@ class Target:
         """
         lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
+        oid = self.identity.database_oid
+        fresh = self.use.for_entry() if ours else self.use.for_script(oid, batch=batch)
         begin = statement(
             "begin",
-            **(UNTOUCHED if ours else self._like_new(batch=batch)),
-            timeless=Expression(timeless(self.connection)),
-            # What is remembered for the next script outlives an entry of ours.
-            reset=Expression("" if ours and self._begun and self.begins_again else "RESET ALL;"),
+            **fresh,
             lock_timeout_ms=milliseconds(lock),
             statement_timeout_ms=milliseconds(length),
             marker=self._marker,
@@ -403,7 +375,7 @@ class Target:
 
     def _columns(self, entry: NewEntry) -> dict[str, SqlValue]:
         work = self.work
-        key = _key(entry)
+        key = key_of_entry(entry)
         if key in self.said:
             raise RunError(
                 f"the journal has an entry of command {work.command_id} for {key} already; nothing "
@@ -422,15 +394,6 @@ class Target:
             "epoch_term": self.epoch.term,
             "epoch_position": self.epoch.position,
         }
-
-
-def said_by(command: UUID, entries: Iterable[Entry]) -> frozenset[Key]:
-    """What these entries hold of a command."""
-    return frozenset(_key(entry) for entry in entries if entry.command == command)
-
-
-def _key(entry: Entry | NewEntry) -> Key:
-    return entry.migration, entry.direction, entry.step
 
 
 def _chosen(own: float | None, general: float) -> float:
