@@ -55,6 +55,9 @@ ROLE_REMEDY = (
 )
 
 
+_RESTRICTS = re.compile(r"^\\(?:un)?restrict[ \t]+[A-Za-z0-9]+[ \t]*(?=\r?$)", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """The text of a section before it is read; `line` is the 1-based line of `file` it starts on.
@@ -148,6 +151,8 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
             pattern=body.placeholder,
         )
     except PsqlScriptError as error:
+        if _RESTRICTS.search(body.text):
+            return _unrestricted(body, checksum, reading)
         return _program(body, checksum, error, reading)
     options = body.options
     if reads.wrapper:
@@ -177,6 +182,17 @@ def _refuse_session_state(body: Body, section: Section) -> None:
                 "Put what needs it into a migration of its own that runs in one transaction, or "
                 "use an ordinary table and drop it at the end",
             )
+
+
+def _unrestricted(body: Body, checksum: str, reading: Reading) -> Built:
+    """The section without the lines by which today's pg_dump keeps psql's commands out of itself.
+
+    They say nothing to a reader that has no such commands. Raises LoadError.
+    """
+    first = body.line + body.text.count("\n", 0, next(_RESTRICTS.finditer(body.text)).start())
+    built = _built(replace(body, text=_RESTRICTS.sub("", body.text)), checksum, reading)
+    note = f"{body.file}:{first}: \\restrict and \\unrestrict of pg_dump are left out"
+    return replace(built, notes=(*built.notes, note))
 
 
 def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
