@@ -17,7 +17,8 @@ PIECES = {"plain_storage": None, "guarded_head": "SELECT {}", "progress_changed"
 EXPRESSIONS = {"storage": "", "schema": "", "which": "true", "columns": "''"}
 EXPRESSIONS |= {
     "cleared": "",
-    "timeless": "", "reset": "",
+    "timeless": "",
+    "reset": "",
     "target_problem": "SELECT NULL::pg_catalog.text",
     "remembered": "",
     "brought_along": "''",
