@@ -12,15 +12,11 @@ from agents import outbox
 from agents.outbox import Outbox
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.messages import Message
-<<<<<<< HEAD
-from ledger.contracts.topics import REPORTS
-from tests.support.turns import settled
-=======
 from ledger.contracts.statements import SIGNATURE
 from ledger.contracts.topics import PARKED, REPORTS
 from ledger.signing.key_files import generate
 from ledger.signing.seal import Signer
->>>>>>> signing
+from tests.support.turns import settled
 
 REPORT = Message(REPORTS, "rollout-1/reports", b"{}")
 
