@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ledger.contracts.events import Purpose
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
-from ledger.domain.refusals import FenceUnread
+from ledger.domain.record_refusals import FenceUnread
 from ledger.service.fleet import CheckResult, CheckRow, FleetService
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
@@ -60,7 +60,11 @@ class CheckService:
             twin = doubles.get(database)
             ours = answer.owner in ("", str(head.ledger_id))
             wrong = problem(
-                *(answer, known, twin, missing, role),
+                answer,
+                known,
+                twin,
+                missing,
+                role,
                 shared_login=accepted,
                 issued=issued if ours else None,
             )
