@@ -231,7 +231,7 @@ class RolloutState:
     @property
     def total(self) -> int:
         """How many databases its waves hold."""
-        return len(self.where)
+        return self.plan.databases
 
     def __contains__(self, database: str) -> bool:
         return database in self.where

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from itertools import count
 
 from ledger.contracts.events import RolloutStarted
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
-from ledger.domain.rollout import RolloutState, fold
+from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED
 from ledger.errors import NoSuchRollout, SeveralRollouts
 from ledger.service.bundles import BundleService
@@ -19,15 +18,15 @@ from ledger.service.liveness import Liveness
 from ledger.service.plans import Plan, Planner, PlanRequest
 from ledger.service.request_context import RequestContext, encode_request
 from ledger.service.requests import Requests
-from ledger.service.status import RolloutStatus, RolloutSummary, status_of, summary_of
+from ledger.service.rollout_reader import RolloutReader
+from ledger.service.status import RolloutStatus, RolloutSummary, summary_of
 from ledger.store.log.log import EventLog
-from ledger.store.log.streams import BothStreams, read_both
 from ledger.store.planner_lock import exclusive
 from ledger.store.views.queries import PAGE, ReadModels
 
 WATCH_EVERY_S = 0.5
-LOOK_AROUND_EVERY = 4
-"""Looks at the log per look at leader and agents, who say how they are every two seconds."""
+WATCHED = 500
+"""Databases that a look brings: those in trouble and at work, more than anybody can read."""
 
 
 class RolloutService:
@@ -51,6 +50,7 @@ class RolloutService:
         self._lookout = lookout
         self._planner = Planner(log, reads, fleet, bundles)
         self._requests = Requests(log, reads, bundles)
+        self._reader = RolloutReader(log, reads, lookout)
 
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; `start` takes it, and nothing else."""
@@ -139,23 +139,17 @@ class RolloutService:
             raise NoSuchRollout(rollout)
         return summary_of(row)
 
-    async def status(self, rollout: str) -> RolloutStatus:
-        """Where it is, and what each unfinished database waits for."""
-        state = await self._state(rollout)
-        return status_of(state, await self._lookout.look(await self._fleet.state()))
+    async def status(self, rollout: str, limit: int | None = None) -> RolloutStatus:
+        """Where it is, and what each unfinished database waits for.
 
-    async def watch(self, rollout: str) -> AsyncIterator[RolloutStatus]:
-        """Its status again and again; the caller decides when to stop."""
-        streams = BothStreams(self._log, f"rollout-{rollout}")
-        fleet = await self._fleet.state()
-        state: RolloutState | None = None
-        for look in count():
-            state = fold(state, await streams.newer())
-            if state is None:
-                raise NoSuchRollout(rollout)
-            if look % LOOK_AROUND_EVERY == 0:
-                surroundings = await self._lookout.look(fleet)
-            yield status_of(state, surroundings)
+        With `limit`, at most so many of the databases that matter; `more` counts the others.
+        """
+        return await self._reader.status(rollout, limit)
+
+    async def watch(self, rollout: str, limit: int = WATCHED) -> AsyncIterator[RolloutStatus]:
+        """Its status again and again, as with `limit`; the caller decides when to stop."""
+        while True:
+            yield await self._reader.glance(rollout, limit)
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
@@ -194,9 +188,3 @@ class RolloutService:
         position = await self._reads.position()
         streams = await self._log.turned_since(position)
         return [stream.removeprefix("rollout-") for stream in streams]
-
-    async def _state(self, rollout: str) -> RolloutState:
-        state = fold(None, await read_both(self._log, f"rollout-{rollout}"))
-        if state is None:
-            raise NoSuchRollout(rollout)
-        return state

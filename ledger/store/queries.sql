@@ -21,6 +21,19 @@ WHERE stream = $1 AND position <= $2 AND type IN (
     'RolloutAborted', 'OutcomeResolved')
 ORDER BY stream_version;
 
+-- read_frame: the same with what became of its waves, and with $3 also who is in them, and which
+-- reports were contradicted: all of a rollout but its orders and what agents report
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM ledger.log
+WHERE stream IN ($1, $1 || '/reports') AND position <= $2
+  AND type IN (
+    'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
+    'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
+    'RolloutAborted', 'OutcomeResolved', 'WaveOpened', 'WaveCompleted', 'ReportContradicted')
+  AND ($3 OR type NOT IN ('WavePlanned', 'ReportContradicted'))
+ORDER BY position;
+
 -- turned_since: the rollouts that were turned behind a position
 SELECT stream FROM ledger.log
 WHERE position > $1 AND starts_with(stream, 'rollout-') AND type IN (

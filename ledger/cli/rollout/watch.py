@@ -41,7 +41,7 @@ async def stay(
         async with patience, at_work(session):
             if not await session.ledger.leader():
                 return await _only_recorded(session, rollout, output)
-            before = await session.ledger.rollouts.status(rollout)
+            before = await session.ledger.rollouts.course(rollout)
             status = await _watch(session, rollout)
     except TimeoutError:
         # One that is not the person's own is a ledger that does not answer.
@@ -101,7 +101,7 @@ def ending(status: RolloutStatus, wanted: str) -> ExitCode:
 async def _only_recorded(session: Session, rollout: str, output: Output) -> ExitCode:
     """What there is to say when nobody here works or waits."""
     leader = await session.ledger.leader()
-    status = await session.ledger.rollouts.status(rollout)
+    status = await session.ledger.rollouts.status(rollout, limit=0)
     output.record(
         "rollout.status",
         status.document(),

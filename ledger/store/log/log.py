@@ -221,6 +221,11 @@ class EventLog:
         rows = await self._fetch(QUERIES["read_turns"], stream, upto)
         return [RecordedEvent(*row) for row in rows]
 
+    async def frame(self, stream: str, upto: int, *, whole: bool) -> list[RecordedEvent]:
+        """The same with what became of its waves; `whole`, also with the databases planned."""
+        rows = await self._fetch(QUERIES["read_frame"], stream, upto, whole)
+        return [RecordedEvent(*row) for row in rows]
+
     async def turned_since(self, position: int) -> list[str]:
         """The streams of rollouts that were turned behind a position, the latest turn last."""
         return [row["stream"] for row in await self._fetch(QUERIES["turned_since"], position)]

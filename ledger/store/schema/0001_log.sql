@@ -72,7 +72,7 @@ CREATE INDEX log_turns ON ledger.log (stream, stream_version)
 WHERE type IN (
     'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
     'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
-    'RolloutAborted', 'OutcomeResolved');
+    'RolloutAborted', 'OutcomeResolved', 'WaveOpened', 'WaveCompleted', 'ReportContradicted');
 
 -- Every type that the log can hold, its newest version, and a regular expression for the streams that
 -- it may stand in.

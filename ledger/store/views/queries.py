@@ -15,10 +15,11 @@ from pydantic import TypeAdapter
 from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
+from ledger.domain.states import DatabaseState
 from ledger.store.connections import Pool
 from ledger.store.queries import load
 from ledger.store.views import advance
-from ledger.store.views.columns import to_fleet
+from ledger.store.views.columns import to_fleet, to_state
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
 from migrations.model.attempt import Expectation, Mode
 
@@ -67,6 +68,33 @@ class ReadModels:
         """One rollout with its databases counted."""
         rows = await self._rollouts([rollout], None, None, 1)
         return rows[0] if rows else None
+
+    async def rollout_counts(self, rollout: str) -> dict[tuple[int, str], int]:
+        """How many databases of a rollout are in each (wave, state)."""
+        rows = await self._fetch("rollout_counts", [rollout])
+        return {(row["wave"], row["state"]): row["databases"] for row in rows}
+
+    async def rollout_databases(
+        self,
+        rollout: str,
+        states: Sequence[str] | None = None,
+        *,
+        troubled: bool = False,
+        after: tuple[int, str] = (-1, ""),
+        limit: int = PAGE,
+    ) -> list[DatabaseState]:
+        """A page of a rollout's databases by wave and id, behind the place `after`.
+
+        Of those in these states and, with `troubled`, those that failed or wait for another
+        attempt; or of all.
+        """
+        rows = await self._fetch("rollout_databases", rollout, states, troubled, *after, limit)
+        return [to_state(row) for row in rows]
+
+    async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:
+        """How many databases of a rollout are in these states, failed, or wait for an attempt."""
+        number: int = await self._pool.fetchval(QUERIES["troubled"], rollout, states)
+        return number
 
     async def rollouts(
         self,

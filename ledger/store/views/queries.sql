@@ -32,6 +32,19 @@ SELECT rollout, wave, state, count(*) AS databases
 FROM ledger.rollout_database WHERE rollout = ANY ($1) GROUP BY rollout, wave, state
 ORDER BY rollout, wave, state
 
+-- rollout_databases: databases of a rollout ($1) in these states ($2; NULL: in any), and with $3 those
+-- that failed or wait for another attempt; behind a wave and a database ($4, $5), at most $6
+SELECT rollout, database, wave, state, command, again, details::text AS details
+FROM ledger.rollout_database
+WHERE rollout = $1
+  AND ($2::text[] IS NULL OR state = ANY ($2) OR $3 AND (again OR details ? 'failure'))
+  AND (wave, database) > ($4, $5)
+ORDER BY wave, database LIMIT $6
+
+-- troubled: how many databases of a rollout are in these states, failed, or wait for another attempt
+SELECT count(*) FROM ledger.rollout_database
+WHERE rollout = $1 AND (state = ANY ($2) OR again OR details ? 'failure')
+
 -- unfinished: rollouts that have not ended
 SELECT rollout FROM ledger.rollout
 WHERE status NOT IN ('completed', 'rolled_back', 'aborted') ORDER BY planned_position
