@@ -185,6 +185,10 @@ class RolloutBuilder:
         # Going back asks every journal by itself.
         self._doubted.clear()
         self.rolling = True
+        self.fix_undo_order()
+
+    def fix_undo_order(self) -> None:
+        """Put the databases that were ever ordered in the order in which they go back."""
         self._undo = undo_order(state for chunk in self._chunks for state in chunk.values())
         self._undo_cursor = 0
 

@@ -37,6 +37,7 @@ from ledger.leader.metrics import Meter
 from ledger.leader.order_book import OrderBook
 from ledger.leader.projector import Projector
 from ledger.leader.relay import Relay
+from ledger.leader.restoration import restore
 from ledger.leader.subscription import Follower
 from ledger.service.request_context import utc_now
 from ledger.store.bundles import BundleTexts
@@ -75,7 +76,7 @@ class Supervisor:
         bundles = BundleTexts(log, ContentStore(pool))
         term = leadership.term
         self._roster = Roster(())
-        self._conductor = Conductor(log, self._roster, bundles, term, utc_now)
+        self._conductor = Conductor(log, self._reads, self._roster, bundles, term, utc_now)
         self._inspector = Inspector(log, self._roster, self._reads, term, utc_now)
         self._relay = Relay(bus, bundles, ledger, resend_s, utc_now)
         self._projector = Projector(self._reads)
@@ -128,7 +129,7 @@ class Supervisor:
 
     def pools(self) -> set[str]:
         """The pools of the fleet as it is now; none before it is `loaded`."""
-        return {record.pool for record in self._roster.values()}
+        return self._roster.pools
 
     async def drain(self) -> None:
         """Return when every report that is on the bus now is in the log."""
@@ -137,24 +138,34 @@ class Supervisor:
     async def _load(self, name: str, host: str) -> Follower:
         """Say who leads, and load what is unsettled as if it were heard now."""
         await self._say_taken(name, host)
-        position = await self._reads.caught_up()
-        self._roster.load(await self._reads.fleet())
-        self._loaded.set()
-        rollouts = [f"rollout-{one}" for one in await self._reads.unsettled_rollouts()]
-        checks = [f"check-{one}" for one in await self._reads.recent_checks()]
-        for stream in (*rollouts, *checks):
-            # What came since, the follower tells.
-            history = [
-                one for one in await read_both(self._log, stream) if one.position <= position
-            ]
-            for subscriber in (self._conductor, self._inspector, self._orders, self._relay):
-                subscriber.saw(history)
-            self._meter.remember(history)
+        await self._reads.caught_up()
+        async with self._reads.snapshot() as reads:
+            position = await reads.position()
+            self._roster.load(await reads.fleet())
+            self._loaded.set()
+            for rollout in await reads.unsettled_rollouts():
+                await self._load_rollout(reads, rollout)
+            for check in await reads.recent_checks():
+                # What came since, the follower tells.
+                history = await read_both(self._log, f"check-{check}")
+                history = [one for one in history if one.position <= position]
+                for subscriber in (self._inspector, self._orders, self._relay):
+                    subscriber.saw(history)
         subscribers = (
             self._roster, self._conductor, self._inspector, self._orders, self._relay,
             self._projector, self._meter,
         )  # fmt: skip
         return Follower(self._log, position, subscribers)
+
+    async def _load_rollout(self, reads: ReadModels, rollout: str) -> None:
+        restored = await restore(self._log, reads, rollout)
+        if restored is None:
+            logger.error("rollout %s is left alone: its stream makes no rollout", rollout)
+            return
+        self._conductor.take_up(restored)
+        for subscriber in (self._orders, self._relay):
+            subscriber.saw(restored.events)
+        self._meter.remember(restored.events)
 
     async def _say_taken(self, name: str, host: str) -> None:
         term = self._leadership.term

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from ledger.contracts.events import Purpose
@@ -12,8 +11,6 @@ from ledger.store.views.queries import ReadModels
 from ledger.store.views.rows import AppliedRow
 
 APPLIED, REGRESSED = "applied", "regressed"
-LOOK_EVERY_S = 0.3
-"""How often the answers are counted while a check runs."""
 
 
 class CheckService:
@@ -25,13 +22,7 @@ class CheckService:
 
     async def answers(self, check: str, timeout_s: float) -> CheckResult:
         """What has come when the check is finished, or after `timeout_s`. Raises `UnknownCheck`."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + timeout_s
-        while True:
-            result = await self._fleet.check_result(check)
-            if result.finished or loop.time() >= until:
-                return result
-            await asyncio.sleep(LOOK_EVERY_S)
+        return await self._fleet.check_result(check, timeout_s)
 
     async def problems(self, result: CheckResult) -> Mapping[str, str]:
         """The databases with which something is wrong, and what; silent ones are not among them."""

@@ -56,6 +56,8 @@ class FleetOverview:
     unreadable: tuple[int, ...]
     """Positions of events that cannot be read, the latest first."""
     databases: tuple[DatabaseOverview, ...]
+    total: int = 0
+    """How many databases were selected, those of other pages included."""
 
 
 class StatusService:
@@ -86,12 +88,8 @@ class StatusService:
         `ledger.domain.selection`.
         """
         await as_near_as_may_be(self._reads, self._log)
-        listed = await self._fleet.list(selection)
-        chosen = [
-            one.database
-            for one in listed
-            if (selection or not one.retired) and one.database > after
-        ][:limit]
+        page = await self._fleet.page(selection, retired=bool(selection), after=after, limit=limit)
+        chosen = [one.database for one in page.databases]
         bundle = await self._reads.latest_bundle()
         migrations = bundle.migrations if bundle else ()
         seen = await self._reads.database_versions([ref.version for ref in migrations], chosen)
@@ -120,6 +118,7 @@ class StatusService:
             unfinished=tuple(await self._reads.unfinished_rollouts()),
             unreadable=tuple(await self._reads.unreadable()),
             databases=tuple(databases),
+            total=page.total,
         )
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
 from ledger.contracts.actor import Actor
-from ledger.contracts.envelope import Encoded, Metadata, encode
+from ledger.contracts.envelope import Encoded, Metadata, encode_all
 from ledger.contracts.reports import Event
 from ledger.telemetry import current_context
 
@@ -33,9 +34,13 @@ class RequestContext:
 
 
 def encode_request(
-    events: Sequence[Event], asked: RequestContext, *, correlation: str | None = None
+    events: Sequence[Event],
+    asked: RequestContext,
+    *,
+    correlation: str | None = None,
+    ids: Iterable[UUID] | None = None,
 ) -> list[Encoded]:
-    """The events of one request, with new ids and the caller's trace context."""
+    """The events of one request, with new ids or these, and the caller's trace context."""
     traceparent, tracestate = current_context()
     metadata = Metadata(
         actor=asked.actor,
@@ -46,7 +51,7 @@ def encode_request(
         tracestate=tracestate,
         occurred_at=utc_now(),
     )
-    return [encode(event, uuid7(), metadata) for event in events]
+    return encode_all(events, ids or (uuid7() for _ in events), metadata)
 
 
 def new_id() -> str:

@@ -34,6 +34,20 @@ WHERE stream IN ($1, $1 || '/reports') AND position <= $2
   AND ($3 OR type NOT IN ('WavePlanned', 'ReportContradicted'))
 ORDER BY position;
 
+-- version_at: the version of a stream at a position
+SELECT stream_version FROM ledger.log
+WHERE stream = $1 AND position <= $2 ORDER BY stream_version DESC LIMIT 1;
+
+-- about: what a rollout's streams say of databases ($2), of each since a position ($3)
+SELECT log.position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM unnest($2::text[], $3::bigint[]) AS asked (database, since)
+JOIN ledger.database_event AS named
+    ON named.database = asked.database AND named.position >= asked.since
+JOIN ledger.log AS log ON log.position = named.position
+WHERE stream IN ($1, $1 || '/reports')
+ORDER BY log.position;
+
 -- turned_since: the rollouts that were turned behind a position
 SELECT stream FROM ledger.log
 WHERE position > $1 AND starts_with(stream, 'rollout-') AND type IN (
@@ -69,6 +83,12 @@ FROM ledger.log
 WHERE stream = 'fleet' AND ledger.database_in(body) IN (
     SELECT convert_to(name, 'UTF8') FROM unnest($1::text[]) AS name)
 ORDER BY stream_version;
+
+-- fleet_since: what the fleet's stream says behind a position; by position alone, which is little
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM (SELECT * FROM ledger.log WHERE position > $1 OFFSET 0) AS news
+WHERE stream = 'fleet' ORDER BY stream_version;
 
 -- read_by_id: these events, wherever they stand
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,

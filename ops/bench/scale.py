@@ -6,9 +6,9 @@ For each size a ledger of its own is filled by `ledger fleet import`; then come 
 somebody who watches, `status`, `rollout status`, `rollout rollback`, `fleet check`, and a leader
 that is killed in the middle of another `up`. Commands are programs of their own, as people start
 them. The leader is a process beside them, over the bus inside of it, with agents that only answer;
-their processor time is taken off. Processor seconds and not the clock, because they mean the same on
-a machine that does something else, too; what a program takes to start, which is measured first, is
-taken off the cost per database. Only the restart is by the clock.
+their processor time is taken off. Processor seconds and not the clock, because they mean the same
+on a machine that does something else, too; what a program takes to start, which is measured first,
+is taken off the cost per database. Only the restart is by the clock.
 """
 
 from __future__ import annotations
@@ -124,9 +124,7 @@ def bars(sizes: Sequence[Sized]) -> list[Bar]:
         what = f"{command} at {large.databases:,}"
         found.append(Bar(what, used.cpu_s, READ_CPU_BAR_S, " s"))
         found.append(Bar(what, used.memory_mb, READ_MEMORY_BAR_MB, " MB"))
-    found.append(
-        Bar("import, memory", large.used["import"].memory_mb, STATUS_MEMORY_BAR_MB, " MB")
-    )
+    found.append(Bar("import, memory", large.used["import"].memory_mb, STATUS_MEMORY_BAR_MB, " MB"))
     found.append(Bar("leader, memory", large.leader_mb, LEADER_MEMORY_BAR_MB, " MB"))
     found.append(Bar("restart to the next order", large.restart_s, RESTART_BAR_S, " s"))
     return found
@@ -239,8 +237,9 @@ def _all(sized: Sized, programs: Programs, url: str, folder: Path, in_flight: in
     file = folder / "fleet.yaml"
     file.write_text(_fleet(sized.databases))
     sized.used["import"] = programs.run("fleet", "import", str(file), "--yes")
-    (folder / "1_first.sql").write_text("-- +migrate Up\nCREATE TABLE t1 ();\n"
-                                        "-- +migrate Down\nDROP TABLE t1;\n")
+    (folder / "1_first.sql").write_text(
+        "-- +migrate Up\nCREATE TABLE t1 ();\n-- +migrate Down\nDROP TABLE t1;\n"
+    )
     with beside(url) as leader:
         leader.ask(FAST)
         # What was imported is projected by whoever looks first, which is nobody's cost here.
@@ -382,10 +381,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sizes = run([int(size) for size in given.sizes.split(",")], given.in_flight)
         found = bars(sizes)
         if given.output == "json":
-            print(json.dumps({
-                "sizes": [asdict(one) for one in sizes],
-                "bars": [asdict(one) | {"holds": one.holds} for one in found],
-            }))
+            print(
+                json.dumps(
+                    {
+                        "sizes": [asdict(one) for one in sizes],
+                        "bars": [asdict(one) | {"holds": one.holds} for one in found],
+                    }
+                )
+            )
         else:
             print(shown(sizes))
         return 0 if all(one.holds for one in found) else 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ledger.cli.app.command import command, opened, tell_behind
-from ledger.cli.app.options import SelectOption
+from ledger.cli.app.options import LimitOption, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 if TYPE_CHECKING:
@@ -27,13 +27,17 @@ def register(app: typer.Typer) -> None:
 
 
 async def status(
-    ctx: typer.Context, select: SelectOption = "", output: OutputOption = OutputFormat.TABLE
+    ctx: typer.Context,
+    select: SelectOption = "",
+    limit: LimitOption = None,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
     async with opened(ctx) as session:
-        overview = await session.ledger.status.overview(select)
+        form = Output(output)
+        overview = await session.ledger.status.overview(select, limit=form.at_most(limit))
         await tell_behind(session)
-    show_overview(session.ledger.name, overview, Output(output))
+    show_overview(session.ledger.name, overview, form)
 
 
 def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
@@ -47,12 +51,6 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         say(
             f"{database}: its journal was not read yet since it was reinstated, so what it lost is "
             "not known; an agent reads it as soon as it can be reached"
-        )
-    if overview.unreadable:
-        shown = ", ".join(map(str, overview.unreadable[:LACKS_SHOWN]))
-        say(
-            f"events that cannot be read: {len(overview.unreadable)}, the latest at {shown}; "
-            "nothing followed from them; `ledger events` shows who wrote them"
         )
     if overview.unreadable:
         shown = ", ".join(map(str, overview.unreadable[:LACKS_SHOWN]))
@@ -86,6 +84,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         unfinished=list(overview.unfinished),
         unreadable=list(overview.unreadable),
     )
+    output.tell_left_out(len(overview.databases), overview.total)
 
 
 def _leading(leader: LeadingProcess | None) -> str:

@@ -242,6 +242,23 @@ class EventLog:
         rows = await self._fetch(QUERIES["read_records"], databases)
         return [RecordedEvent(*row) for row in rows]
 
+    async def fleet_since(self, position: int) -> tuple[int, list[RecordedEvent]]:
+        """The version of the fleet's stream at a position, and what it says behind that."""
+        version = await self.version_at("fleet", position)
+        rows = await self._fetch(QUERIES["fleet_since"], position)
+        return version, [RecordedEvent(*row) for row in rows]
+
+    async def version_at(self, stream: str, position: int) -> int:
+        """A stream's version at a position; 0 when it had not begun."""
+        found = await self._fetch(QUERIES["version_at"], stream, position)
+        return found[0]["stream_version"] if found else 0
+
+    async def about(self, stream: str, databases: Sequence[tuple[str, int]]) -> list[RecordedEvent]:
+        """What a rollout's streams say of databases, of each since the position beside it."""
+        names, since = [one for one, _ in databases], [at for _, at in databases]
+        rows = await self._fetch(QUERIES["about"], stream, names, since) if databases else []
+        return [RecordedEvent(*row) for row in rows]
+
     async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
         """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
         rows = await self._fetch(QUERIES["tail"], after_position, limit)

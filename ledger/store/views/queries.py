@@ -6,7 +6,9 @@ first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -15,8 +17,9 @@ from pydantic import TypeAdapter
 from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
+from ledger.domain.selection import Term
 from ledger.domain.states import DatabaseState
-from ledger.store.connections import Pool
+from ledger.store.connections import Connection, Pool
 from ledger.store.queries import load
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet, to_state
@@ -34,12 +37,29 @@ _STEPS = TypeAdapter(tuple[Step, ...])
 class ReadModels:
     """Answers from the projected tables."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool | Connection) -> None:
         self._pool = pool
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[ReadModels]:
+        """The same as it is now, until the block ends: all answers are of one position."""
+        async with (
+            self._connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield ReadModels(connection)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        if isinstance(self._pool, asyncpg.Pool):
+            async with self._pool.acquire() as connection:
+                yield connection
+        else:
+            yield self._pool
 
     async def caught_up(self) -> int:
         """Project everything that is in the log now; the position. Needs the service role."""
-        async with self._pool.acquire() as connection:
+        async with self._connection() as connection:
             return await advance.catch_up(connection)
 
     async def position(self) -> int:
@@ -50,6 +70,22 @@ class ReadModels:
     async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
         """These databases, or the whole fleet with its retired ones."""
         return [to_fleet(row) for row in await self._fetch("fleet", databases)]
+
+    async def fleet_named(self, databases: Sequence[str], dbnames: Sequence[str]) -> list[FleetRow]:
+        """Databases of these ids, or whose name on their server is one of those."""
+        return [to_fleet(row) for row in await self._fetch("fleet_named", databases, dbnames)]
+
+    async def fleet_page(
+        self, terms: Sequence[Term], *, retired: bool, after: str = "", limit: int = PAGE
+    ) -> list[FleetRow]:
+        """The next databases behind the id `after` for which all terms of a selection hold."""
+        rows = await self._fetch("fleet_page", _terms(terms), retired, after, limit)
+        return [to_fleet(row) for row in rows]
+
+    async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
+        """For how many databases all terms of a selection hold."""
+        number: int = await self._pool.fetchval(QUERIES["fleet_count"], _terms(terms), retired)
+        return number
 
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
         """The same in the words of the domain, with what the next order expects."""
@@ -177,6 +213,12 @@ class ReadModels:
 
     async def _fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         return await self._pool.fetch(QUERIES[query], *arguments)
+
+
+def _terms(terms: Sequence[Term]) -> str:
+    return json.dumps(
+        [{"key": one.key, "values": sorted(one.values), "negated": one.negated} for one in terms]
+    )
 
 
 def _bundle_row(row: asyncpg.Record) -> BundleRow:

@@ -12,6 +12,38 @@ FROM ledger.fleet_database
 WHERE $1::text[] IS NULL OR database = ANY ($1)
 ORDER BY database
 
+-- fleet_named: databases of these ids, or whose name on their server is one of those
+SELECT database, status, pool, host, port, dbname, username, password_reference, sslmode,
+    schema_name, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, server_version, last_contact_position,
+    last_contact_at, registered_position, registered_at, registered_by
+FROM ledger.fleet_database
+WHERE database = ANY ($1) OR dbname = ANY ($2)
+
+-- fleet_page: the next $4 databases behind the id $3 that a selection means ($1, its terms as JSON),
+-- retired ones only with $2
+SELECT database, status, pool, host, port, dbname, username, password_reference, sslmode,
+    schema_name, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, server_version, last_contact_position,
+    last_contact_at, registered_position, registered_at, registered_by
+FROM ledger.fleet_database
+WHERE ($2 OR status <> 'retired') AND database > $3 AND NOT EXISTS (
+    SELECT FROM jsonb_to_recordset($1::jsonb) AS term (key text, "values" text[], negated boolean)
+    WHERE term.negated = coalesce(
+        CASE term.key WHEN 'id' THEN database WHEN 'pool' THEN pool ELSE labels ->> term.key END
+            = ANY (term."values"),
+        false))
+ORDER BY database LIMIT $4
+
+-- fleet_count: how many databases a selection means
+SELECT count(*) FROM ledger.fleet_database
+WHERE ($2 OR status <> 'retired') AND NOT EXISTS (
+    SELECT FROM jsonb_to_recordset($1::jsonb) AS term (key text, "values" text[], negated boolean)
+    WHERE term.negated = coalesce(
+        CASE term.key WHEN 'id' THEN database WHEN 'pool' THEN pool ELSE labels ->> term.key END
+            = ANY (term."values"),
+        false))
+
 -- latest_bundle: the bundle registered last
 SELECT bundle, migrations::text AS migrations, source, git_commit, git_dirty, registered_position,
     registered_at, registered_by

