@@ -26,7 +26,7 @@ from ledger.bus.port import BusMisconfigured, BusUnavailable, Message, Received
 from ledger.contracts.topics import partitions_of
 
 RETAINED_BYTES = 64 * 1024 * 1024
-"""Of a topic, shared out to its partitions; older records go, as a broker would let them go. What is
+"""Of a topic, shared out to its partitions; older records go, as they would on a broker. What is
 lost by that is sent again: orders from the log, answers from the journals."""
 TAKEN_BYTES = 1024 * 1024
 """As above, of what everybody has taken."""

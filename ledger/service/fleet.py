@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Any
 
 from pydantic import ValidationError
 from uuid_utils.compat import uuid7
 
-from ledger.contracts.events import DatabaseRegistered, Purpose
-from ledger.contracts.registry import Connection, TargetName
+from ledger.contracts.events import Purpose
+from ledger.contracts.registry import Connection
 from ledger.contracts.reports import Event
 from ledger.contracts.validation import message_of
 from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, Lookup, fold, request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
-from ledger.domain.refusals import AddressTaken, EmptySelection, InvalidDatabase
+from ledger.domain.refusals import EmptySelection, InvalidDatabase
 from ledger.domain.selection import parse
 from ledger.errors import UnknownCheck, VersionConflict
 from ledger.service.fleet_reader import FleetPage, FleetReader
+from ledger.service.registrations import Described, ImportResult, imported, joining, named, parts
 from ledger.service.request_context import RequestContext, encode_request, new_id, utc_now
 from ledger.store.log.append_many import Part, append_both, append_parts
 from ledger.store.log.log import EventLog
@@ -30,40 +30,10 @@ from ledger.store.log.streams import BothStreams
 from ledger.store.views.queries import ReadModels
 from migrations.model.attempt import Adoption
 
-PART = 2_000
-"""Databases registered in one call: a megabyte."""
 LOOK_EVERY_S = 0.3
 """How often the answers are counted while a check runs."""
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
-
-
-class Described(Protocol):
-    """One database of an import file."""
-
-    @property
-    def database(self) -> str:
-        """Its id."""
-
-    @property
-    def pool(self) -> str:
-        """Whose agents reach it."""
-
-    @property
-    def connection(self) -> Connection:
-        """Where it is."""
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """What it is called by in selections."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """Ids that an import registered, and those that were registered alike already."""
-
-    added: tuple[str, ...]
-    unchanged: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +106,24 @@ class FleetService:
 
     async def preview_import(self, entries: Sequence[Described]) -> ImportResult:
         """What `import_` would answer now; nothing is registered. Raises what it would raise."""
-        fleet = await self._reader.some(*_named(entries))
-        return _imported(entries, _joining(fleet, entries))
+        fleet = await self._reader.some(*named(entries))
+        return imported(entries, joining(fleet, entries))
 
     async def import_(self, entries: Sequence[Described], asked: RequestContext) -> ImportResult:
         """Register many databases, all or none; of what is said of them, little is held at once."""
         for attempt in range(TRIES):
-            fleet = await self._reader.some(*_named(entries))
-            new = _joining(fleet, entries)
+            fleet = await self._reader.some(*named(entries))
+            new = joining(fleet, entries)
             if not new:
                 break
-            parts = partial(_parts, fleet, new, asked, [uuid7() for _ in new])
+            batches = partial(parts, fleet, new, asked, [uuid7() for _ in new])
             try:
-                await append_parts(self._log, parts)
+                await append_parts(self._log, batches)
                 break
             except VersionConflict:
                 if attempt == TRIES - 1:
                     raise
-        return _imported(entries, new)
+        return imported(entries, new)
 
     async def label(
         self,
@@ -324,12 +294,6 @@ class FleetService:
         raise AssertionError
 
 
-def _named(entries: Sequence[Described]) -> tuple[list[str], list[str]]:
-    """Ids, and names on servers, of what is to be registered."""
-    dbnames = {one.connection.dbname for one in entries}
-    return [one.database for one in entries], sorted(dbnames)
-
-
 def _dbnames(changes: Mapping[str, Any]) -> list[str]:
     wanted = changes.get("dbname")
     return [wanted] if isinstance(wanted, str) else []
@@ -367,46 +331,3 @@ def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Co
         raise InvalidDatabase(
             database, ".".join(map(str, problem["loc"])), f"is wrong: {message_of(problem)}"
         ) from None
-
-
-def _joining(fleet: FleetState, entries: Sequence[Described]) -> list[Described]:
-    """Those of `entries` that are not there alike. Raises what registering them raises."""
-    _check_repeated(entries)
-    return [one for one in entries if _registration(fleet, one)]
-
-
-def _registration(fleet: FleetState, one: Described) -> tuple[DatabaseRegistered, ...]:
-    return rules.register(fleet, one.database, one.pool, one.connection, one.labels)
-
-
-def _parts(
-    fleet: FleetState, new: Sequence[Described], asked: RequestContext, ids: Sequence[UUID]
-) -> Iterator[Part]:
-    """The registrations of these, part by part; each is made when it is asked for."""
-    for start in range(0, len(new), PART):
-        some = new[start : start + PART]
-        events = [event for one in some for event in _registration(fleet, one)]
-        encoded = encode_request(events, asked, ids=ids[start : start + PART])
-        yield Part(FLEET, encoded, fleet.version + start)
-
-
-def _imported(entries: Sequence[Described], joined: Sequence[Described]) -> ImportResult:
-    new = {one.database for one in joined}
-    added = tuple(one.database for one in entries if one.database in new)
-    return ImportResult(added, tuple(one.database for one in entries if one.database not in new))
-
-
-def _check_repeated(entries: Iterable[Described]) -> None:
-    """Raise for an id, or a target, that stands twice in one file."""
-    seen: set[str] = set()
-    places: dict[TargetName, str] = {}
-    for one in entries:
-        if one.database in seen:
-            raise InvalidDatabase(
-                one.database, "id", "stands twice in the file; remove one of them"
-            )
-        seen.add(one.database)
-        target = one.connection.target
-        other = places.setdefault(target, one.database)
-        if other != one.database:
-            raise AddressTaken(one.database, other, str(target))
