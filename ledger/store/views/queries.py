@@ -69,7 +69,14 @@ class ReadModels:
 
     async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
         """These databases, or the whole fleet with its retired ones."""
-        return [to_fleet(row) for row in await self._fetch("fleet", databases)]
+        if databases is not None:
+            return [to_fleet(row) for row in await self._fetch("fleet", databases)]
+        found: list[FleetRow] = []
+        after = ""
+        while page := await self.fleet_page((), retired=True, after=after):
+            found += page
+            after = page[-1].registered.database
+        return found
 
     async def fleet_named(self, databases: Sequence[str], dbnames: Sequence[str]) -> list[FleetRow]:
         """Databases of these ids, or whose name on their server is one of those."""

@@ -3,13 +3,13 @@
 -- position: how far the read models are
 SELECT position FROM ledger.read_model_position
 
--- fleet: databases with what is believed of them
+-- fleet: these databases with what is believed of them
 SELECT database, status, pool, host, port, dbname, username, password_reference, sslmode,
     schema_name, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
     journal_head, command, unanswered, doubted, server_version, last_contact_position,
     last_contact_at, registered_position, registered_at, registered_by
 FROM ledger.fleet_database
-WHERE $1::text[] IS NULL OR database = ANY ($1)
+WHERE database = ANY ($1)
 ORDER BY database
 
 -- fleet_named: databases of these ids, or whose name on their server is one of those
