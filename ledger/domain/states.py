@@ -74,6 +74,18 @@ SETTLED = frozenset(
 """A database in one of these is finished with, unless a person asks for more."""
 
 
+TROUBLED = (
+    DatabaseStatus.FAILED,
+    DatabaseStatus.ROLLBACK_FAILED,
+    DatabaseStatus.ORDERED,
+    DatabaseStatus.RUNNING,
+    DatabaseStatus.UNKNOWN,
+    DatabaseStatus.BLOCKED,
+    DatabaseStatus.ROLLING_BACK,
+)
+"""Something failed there, or an outcome is owed: these are shown, and asked about, by name."""
+
+
 class _DatabaseFields(NamedTuple):
     """One database of a rollout. A named tuple: cheap to copy, which a fold does per event.
 

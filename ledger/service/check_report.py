@@ -26,8 +26,11 @@ class CheckService:
 
     async def problems(self, result: CheckResult) -> Mapping[str, str]:
         """The databases with which something is wrong, and what; silent ones are not among them."""
-        records = {record.database: record for record in await self._reads.records()}
         answers = {row.database: row.look.answer for row in result.rows if row.look.answer}
+        seen = (answer.place or answer.identity for answer in answers.values())
+        places = {(one.system_identifier, one.database_oid) for one in seen if one is not None}
+        known_there = await self._reads.records_at(list(answers), places)
+        records = {record.database: record for record in known_there}
         looks = {row.database: row for row in result.rows}
         applied: dict[str, list[str]] = {}
         for one in await self._reads.applied(list(answers)):

@@ -20,7 +20,14 @@ from dataclasses import replace
 
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.rollout import RolloutState, fold
-from ledger.domain.states import ENDED, ORDERING, DatabaseState, DatabaseStatus, Status
+from ledger.domain.states import (
+    ENDED,
+    ORDERING,
+    TROUBLED,
+    DatabaseState,
+    DatabaseStatus,
+    Status,
+)
 from ledger.domain.waiting import Surroundings
 from ledger.errors import NoSuchRollout, ReadModelsBehind
 from ledger.service.catch_up import brought_up
@@ -37,16 +44,6 @@ from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
 from ledger.store.views.queries import PAGE, ReadModels
 
-AT_WORK = (
-    DatabaseStatus.ORDERED,
-    DatabaseStatus.RUNNING,
-    DatabaseStatus.UNKNOWN,
-    DatabaseStatus.BLOCKED,
-    DatabaseStatus.ROLLING_BACK,
-)
-"""An outcome is owed by these."""
-TROUBLED = (DatabaseStatus.FAILED, DatabaseStatus.ROLLBACK_FAILED, *AT_WORK)
-"""A person may want to see these by name."""
 SETTLED_FOR_NOW = ENDED | {Status.HALTED, Status.PAUSED}
 """A rollout in one of these is shown as it is and not a moment late: people act on it."""
 

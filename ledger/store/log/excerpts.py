@@ -55,16 +55,9 @@ class Excerpts:
         """The streams of rollouts that were turned behind a position, the latest turn last."""
         return [row["stream"] for row in await self._fetch(QUERIES["turned_since"], position)]
 
-    async def concerned(
-        self, stream: str, upto: int, databases: Sequence[str] | None
-    ) -> list[RecordedEvent]:
-        """The same, its plan, and all about these databases or, of `None`, those in trouble."""
-        rows = await self._fetch(QUERIES["read_concerned"], stream, upto, databases)
-        return [RecordedEvent(*row) for row in rows]
-
-    async def records(self, databases: Sequence[str]) -> list[RecordedEvent]:
-        """What the fleet's stream says of these databases."""
-        rows = await self._fetch(QUERIES["read_records"], databases)
+    async def news(self, stream: str, after: int, upto: int) -> list[RecordedEvent]:
+        """What a rollout's streams got behind a position, up to another."""
+        rows = await self._fetch(QUERIES["news"], stream, after, upto)
         return [RecordedEvent(*row) for row in rows]
 
     async def fleet_since(self, position: int) -> tuple[int, list[RecordedEvent]]:

@@ -7,7 +7,7 @@ first.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -82,6 +82,14 @@ class ReadModels:
         """Databases of these ids, or whose name on their server is one of those."""
         return [to_fleet(row) for row in await self._fetch("fleet_named", databases, dbnames)]
 
+    async def records_at(
+        self, databases: Sequence[str], places: Collection[tuple[str, int]]
+    ) -> list[DatabaseRecord]:
+        """Databases of these ids, or last known to be one of these: server's and object's id."""
+        servers, oids = [server for server, _ in places], [oid for _, oid in places]
+        rows = await self._fetch("fleet_at", databases, servers, oids)
+        return [to_fleet(row).record for row in rows]
+
     async def fleet_page(
         self, terms: Sequence[Term], *, retired: bool, after: str = "", limit: int = PAGE
     ) -> list[FleetRow]:
@@ -132,6 +140,13 @@ class ReadModels:
         attempt; or of all.
         """
         rows = await self._fetch("rollout_databases", rollout, states, troubled, *after, limit)
+        return [to_state(row) for row in rows]
+
+    async def rollout_databases_named(
+        self, rollout: str, databases: Sequence[str]
+    ) -> list[DatabaseState]:
+        """These databases of a rollout, as far as they are part of it."""
+        rows = await self._fetch("rollout_databases_named", rollout, databases)
         return [to_state(row) for row in rows]
 
     async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:

@@ -20,6 +20,25 @@ SELECT database, status, pool, host, port, dbname, username, password_reference,
 FROM ledger.fleet_database
 WHERE database = ANY ($1) OR dbname = ANY ($2)
 
+-- fleet_at: databases of these ids, or that were last known to be one of these targets ($2, $3)
+SELECT database, status, pool, host, port, dbname, username, password_reference, sslmode,
+    schema_name, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, server_version, last_contact_position,
+    last_contact_at, registered_position, registered_at, registered_by
+FROM ledger.fleet_database
+WHERE database = ANY ($1)
+ORDER BY database
+
+-- fleet_named: databases of these ids, or whose name on their server is one of those
+SELECT database, status, pool, host, port, dbname, username, password_reference, sslmode,
+    schema_name, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, server_version, last_contact_position,
+    last_contact_at, registered_position, registered_at, registered_by
+FROM ledger.fleet_database
+WHERE database = ANY ($1) OR (system_identifier, database_oid) IN (
+    SELECT system_identifier, database_oid
+    FROM unnest($2::text[], $3::bigint[]) AS place (system_identifier, database_oid))
+
 -- fleet_page: the next $4 databases behind the id $3 that a selection means ($1, its terms as JSON),
 -- retired ones only with $2
 SELECT database, status, pool, host, port, dbname, username, password_reference, sslmode,
@@ -72,6 +91,10 @@ WHERE rollout = $1
   AND ($2::text[] IS NULL OR state = ANY ($2) OR $3 AND (again OR details ? 'failure'))
   AND (wave, database) > ($4, $5)
 ORDER BY wave, database LIMIT $6
+
+-- rollout_databases_named: these databases of a rollout
+SELECT rollout, database, wave, state, command, again, details::text AS details
+FROM ledger.rollout_database WHERE rollout = $1 AND database = ANY ($2)
 
 -- troubled: how many databases of a rollout are in these states, failed, or wait for another attempt
 SELECT count(*) FROM ledger.rollout_database
