@@ -67,7 +67,7 @@ VarOption = Annotated[
         rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
-LimitOption = Annotated[
+PageOption = Annotated[
     int | None,
     typer.Option(
         "--limit",

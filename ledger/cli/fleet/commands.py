@@ -10,7 +10,7 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
 from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
-from ledger.cli.app.options import DatabaseArgument, LimitOption, ReasonOptions, SelectOption
+from ledger.cli.app.options import DatabaseArgument, PageOption, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.fleet import check
 from ledger.cli.fleet.options import EXAMPLE_FILE, ConnectionOptions
@@ -120,7 +120,7 @@ async def import_(
 async def list_(
     ctx: typer.Context,
     select: SelectOption = "",
-    limit: LimitOption = None,
+    limit: PageOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the databases of the fleet; passwords are references and are shown as such."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ledger.cli.app.command import command, opened, tell_behind
-from ledger.cli.app.options import LimitOption, SelectOption
+from ledger.cli.app.options import PageOption, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 async def status(
     ctx: typer.Context,
     select: SelectOption = "",
-    limit: LimitOption = None,
+    limit: PageOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
