@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import lru_cache
 from itertools import compress
 from operator import attrgetter, is_not
+from sys import intern
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -32,6 +36,14 @@ _OTHERS = tuple(name for name in DatabaseState._fields if name not in _OWN)
 _BEGINNING = tuple(map(DatabaseState._field_defaults.get, _OTHERS))
 """Such a value is one object wherever it comes from: nothing, no, zero, or what is empty."""
 _others = attrgetter(*_OTHERS)
+_CONNECTION = set(Connection.model_fields)
+
+
+@lru_cache(10_000)
+def _labels(text: str) -> Mapping[str, str]:
+    """Labels as they stand in a column; databases with the same ones share them."""
+    labels: dict[str, str] = json.loads(text)
+    return MappingProxyType(labels)
 
 
 def of_state(rollout: str, state: DatabaseState) -> Columns:
@@ -94,14 +106,16 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
     if row["identity_uuid"] is not None:
         identity = Identity(
             uuid=row["identity_uuid"],
-            system_identifier=row["system_identifier"],
+            system_identifier=intern(row["system_identifier"]),
             database_oid=row["database_oid"],
         )
     record = DatabaseRecord(
         database=row["database"],
-        pool=row["pool"],
-        connection=Connection(
-            host=row["host"],
+        pool=intern(row["pool"]),
+        # Validated when it was recorded; a fleet has many, so what they share is there once.
+        connection=Connection.model_construct(
+            _CONNECTION,
+            host=intern(row["host"]),
             port=row["port"],
             dbname=row["dbname"],
             user=row["username"],
@@ -110,7 +124,7 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
             schema_name=row["schema_name"],
             role=row["role"],
         ),
-        labels=json.loads(row["labels"]),
+        labels=_labels(row["labels"]),
         status=FleetStatus(row["status"]),
     )
     told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"])
