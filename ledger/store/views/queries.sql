@@ -26,15 +26,6 @@ SELECT database, status, pool, host, port, dbname, username, password_reference,
     journal_head, command, unanswered, doubted, server_version, last_contact_position,
     last_contact_at, registered_position, registered_at, registered_by
 FROM ledger.fleet_database
-WHERE database = ANY ($1)
-ORDER BY database
-
--- fleet_named: databases of these ids, or whose name on their server is one of those
-SELECT database, status, pool, host, port, dbname, username, password_reference, sslmode,
-    schema_name, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
-    journal_head, command, unanswered, doubted, server_version, last_contact_position,
-    last_contact_at, registered_position, registered_at, registered_by
-FROM ledger.fleet_database
 WHERE database = ANY ($1) OR (system_identifier, database_oid) IN (
     SELECT system_identifier, database_oid
     FROM unnest($2::text[], $3::bigint[]) AS place (system_identifier, database_oid))
