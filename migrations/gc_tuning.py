@@ -13,8 +13,8 @@ YOUNG_OBJECTS = 50_000
 def settle_memory() -> None:
     """What is loaded by now stays for good: the collector need not walk through it again and again.
 
-    For programs that have started. Seen in a leader: 90 ms for each full walk, in which nothing else
-    runs, and one every few hundred databases; in a command that reads a fleet: a third of its time.
+    For programs that have started. Seen in a leader: 90 ms for each full walk, in which nothing
+    else runs, and one every few hundred databases.
     """
     gc.enable()
     gc.freeze()

@@ -139,9 +139,11 @@ class Requests:
             position = await reads.position()
             known = (await self._log.head()).position
             frame = await self._log.frame(stream, position, whole=False)
-            news = [open_event(one) for one in await self._log.news(stream, position, known)]
             if not frame:
-                return _folded(rollout, news), known
+                # Not one row of it was projected yet.
+                events = await self._log.concerned(stream, known, databases)
+                return _folded(rollout, [open_event(one) for one in events]), known
+            news = [open_event(one) for one in await self._log.news(stream, position, known)]
             named = {getattr(one.event, "database", None) for one in news}.union(databases or ())
             rows = await reads.rollout_databases_named(rollout, [one for one in named if one])
             if databases is None:

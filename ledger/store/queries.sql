@@ -48,6 +48,26 @@ JOIN ledger.log AS log ON log.position = named.position
 WHERE stream IN ($1, $1 || '/reports')
 ORDER BY log.position;
 
+-- read_concerned: a rollout's turns and plan, and all about some databases, up to a position; of no
+-- databases, about all that once were in trouble
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM (
+    SELECT * FROM ledger.log WHERE stream IN ($1, $1 || '/reports') OFFSET 0
+) AS both_streams
+WHERE position <= $2 AND (
+    type IN (
+        'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
+        'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted',
+        'RolloutRolledBack', 'RolloutAborted', 'OutcomeResolved')
+    OR ledger.database_in(body) IN (
+        SELECT convert_to(name, 'UTF8') FROM unnest($3::text[]) AS name
+        UNION ALL
+        SELECT ledger.database_in(body) FROM ledger.log
+        WHERE $3::text[] IS NULL AND stream IN ($1, $1 || '/reports') AND (
+            type IN ('AttemptTimedOut', 'DatabaseLeftOut') OR ledger.may_fail(type, body))))
+ORDER BY position;
+
 -- news: what a rollout's streams got behind a position, up to another; by position alone, for what
 -- came since is little, and what the streams hold is not
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,

@@ -55,6 +55,15 @@ class Excerpts:
         """The streams of rollouts that were turned behind a position, the latest turn last."""
         return [row["stream"] for row in await self._fetch(QUERIES["turned_since"], position)]
 
+    async def concerned(
+        self, stream: str, upto: int, databases: Sequence[str] | None
+    ) -> list[RecordedEvent]:
+        """A rollout's turns and plan, and all about these databases or, of `None`, about those in
+        trouble; walks its streams inside the server.
+        """
+        rows = await self._fetch(QUERIES["read_concerned"], stream, upto, databases)
+        return [RecordedEvent(*row) for row in rows]
+
     async def news(self, stream: str, after: int, upto: int) -> list[RecordedEvent]:
         """What a rollout's streams got behind a position, up to another."""
         rows = await self._fetch(QUERIES["news"], stream, after, upto)
