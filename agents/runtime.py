@@ -27,6 +27,7 @@ from agents.outbox import Outbox
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
 from agents.texts import Library, Texts
+from agents.trust import Trust, signer_of
 from agents.worker import Worker
 from ledger.bus.port import Bus, BusError, BusUnavailable, GroupMember, Reader
 from ledger.contracts.commands import ApplyCommand
@@ -39,6 +40,7 @@ from ledger.contracts.topics import (
     agents_group,
     commands_topic,
 )
+from migrations.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,6 @@ CANCEL_S = 10.0
 """How long cancelled work may take to roll back before the agent ends all the same."""
 FLUSH_S = 10.0
 """How long the last reports may take; what is not reported is read from the journals later."""
-TRY_AGAIN_S = 1.0
 TEXTS_POLL_S = 1.0
 TEXTS_BATCH = 50
 CANCELLATIONS_POLL_S = 1.0
@@ -61,7 +62,7 @@ def now() -> datetime:
 
 
 class Agent:
-    """Consumes the commands of one pool."""
+    """Consumes the commands of one pool. Raises `KeyUnusable` when its key cannot be used."""
 
     def __init__(
         self, bus: Bus, settings: AgentSettings, clock: Callable[[], datetime] = now
@@ -69,8 +70,10 @@ class Agent:
         self._bus = bus
         self._settings = settings
         self._texts = Texts(settings.content_cache_bytes, self._text_arrived)
-        self._outbox = Outbox(bus)
-        self._worker = Worker(settings, self._outbox, clock, bus.system)
+        signer = signer_of(settings.key_file)
+        self._outbox = Outbox(bus, signer, settings.name)
+        key = signer.key if signer else None
+        self._worker = Worker(settings, self._outbox, clock, bus.system, key)
         self._scheduler = Scheduler(
             settings.concurrency,
             settings.per_host,
@@ -82,10 +85,17 @@ class Agent:
             clock,
         )
         limit = settings.concurrency * (1 + PREFETCH)
-        allegiance = Allegiance(settings.ledger)
-        self._inbox = Inbox(self._scheduler, self._outbox, limit, clock, allegiance)
+        trust = Trust(settings.trust)
+        allegiance = Allegiance(trust.ledger or settings.ledger)
+        self._inbox = Inbox(
+            *(self._scheduler, self._outbox, limit, clock, allegiance),
+            trust=trust,
+            pool=settings.pool,
+        )
         version = metadata.version("migration-ledger")
-        self._pulse = HeartbeatSender(bus, settings, version, self._scheduler, clock)
+        self._pulse = HeartbeatSender(
+            *(bus, settings, version, self._scheduler, clock, signer), self._inbox.refuses
+        )
         self._member: GroupMember | None = None
         self._reader: Reader | None = None
         self._cancellations: Reader | None = None
@@ -142,18 +152,17 @@ class Agent:
 
     async def _started(self) -> bool:
         """Whether the agent got into its pool before it was asked to stop."""
-        waiting = False
+        backoff = Backoff()
         while not self._asked.is_set():
             try:
                 if self._member is None:
                     await self.start()
                 return True
             except BusUnavailable as error:
-                if not waiting:
+                if not backoff.tries:
                     logger.warning("waiting for the broker: %s", error)
-                waiting = True
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(TRY_AGAIN_S):
+                    async with asyncio.timeout(backoff.next_s()):
                         await self._asked.wait()
         return False
 
@@ -167,7 +176,8 @@ class Agent:
         if self._scheduler.running:
             logger.info(
                 "finishing %d databases within %.0f s; stop again to cancel them",
-                *(self._scheduler.running, self._settings.grace_s),
+                self._scheduler.running,
+                self._settings.grace_s,
             )
         idle = asyncio.create_task(self._scheduler.idle(), name="agent-idle")
         with suppress(TimeoutError):
@@ -196,6 +206,7 @@ class Agent:
 
     async def _read_texts(self, reader: Reader) -> None:
         """Take every text that comes by. Raises `BusMisconfigured`."""
+        backoff = Backoff()
         while True:
             try:
                 if self._read_again:
@@ -205,19 +216,22 @@ class Agent:
                     await stuck.close()
                 for message in await reader.poll(TEXTS_POLL_S, TEXTS_BATCH):
                     self._texts.take(message)
+                backoff.reset()
             except BusUnavailable as error:
                 logger.warning("texts cannot be taken: %s", error)
-                await asyncio.sleep(TRY_AGAIN_S)
+                await backoff.wait()
 
     async def _hear_cancellations(self, reader: Reader) -> None:
         """Stop what is cancelled, whoever owns its partition. Raises `BusMisconfigured`."""
+        backoff = Backoff()
         while True:
             try:
                 for message in await reader.poll(CANCELLATIONS_POLL_S, CANCELLATIONS_BATCH):
                     self._inbox.hear(message, self._settings.pool)
+                backoff.reset()
             except BusUnavailable as error:
                 logger.warning("cancellations cannot be heard: %s", error)
-                await asyncio.sleep(TRY_AGAIN_S)
+                await backoff.wait()
 
     def _text_arrived(self) -> None:
         self._scheduler.look_again()

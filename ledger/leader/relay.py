@@ -31,13 +31,12 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.bus.port import Bus, BusUnavailable, Message
-from ledger.contracts.commands import CancelCommand, Order, command_of
+from ledger.contracts.commands import CancelCommand, Command, Order, command_of
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
     AttemptTimedOut,
     InspectionOrdered,
     MigrationOrdered,
-    RollbackOrdered,
     RolloutAborted,
 )
 from ledger.contracts.reports import (
@@ -51,7 +50,9 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, REPORTS
 from ledger.contracts.wire import encode_command, encode_content
+from ledger.signing.seal import Signer
 from ledger.store.bundles import BundleTexts
+from migrations.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +62,6 @@ FIRST_BATCH = 32
 """Commands of the first batch, each further one being twice as large: agents work meanwhile."""
 ALWAYS = frozenset({REPORTS, CONTENT, CANCELS, HEARTBEATS})
 """Topics that are there before the first order, so that a missing right shows at once."""
-TRY_AGAIN_S = 1.0
-"""How long to leave an unreachable broker alone."""
 
 
 @dataclass(slots=True)
@@ -94,8 +93,10 @@ class Relay:
         ledger: UUID,
         resend_s: float,
         clock: Callable[[], datetime],
+        signer: Signer | None = None,
     ) -> None:
         self._bus = bus
+        self._signer = signer
         self._bundles = bundles
         self._ledger = ledger
         self._resend_s = resend_s
@@ -131,14 +132,16 @@ class Relay:
 
     async def run(self) -> None:
         """Send until cancelled, through every outage. Raises `BusMisconfigured`."""
+        backoff = Backoff()
         while True:
             self._woken.clear()
             try:
                 await self._send_due()
                 self.unreachable_since, self._trouble = None, ""
+                backoff.reset()
             except BusUnavailable as error:
                 self.broken(error)
-                await asyncio.sleep(TRY_AGAIN_S)
+                await backoff.wait()
                 continue
             await self._wait()
 
@@ -154,7 +157,7 @@ class Relay:
 
     def _note(self, recorded: Recorded) -> None:
         match recorded.event:
-            case MigrationOrdered() | RollbackOrdered() | InspectionOrdered() as order:
+            case MigrationOrdered() | InspectionOrdered() as order:
                 self._take(order, recorded)
             case AttemptStarted() as started if started.command in self._unanswered:
                 self._unanswered[started.command].started = True
@@ -275,7 +278,7 @@ class Relay:
                 messages += encode_content(sha256, await self._bundles.text(sha256))
                 texts.add(sha256)
             messages += self._cancellation(one)
-            messages.append(encode_command(command_of(self._ledger, one.recorded)))
+            messages.append(self._message(command_of(self._ledger, one.recorded)))
         await self._publish(messages)
         self._sent_texts.update(dict.fromkeys(texts, now))
         for one in due:
@@ -308,8 +311,13 @@ class Relay:
             return []
         order = one.order
         cancel = CancelCommand(self._ledger, one.cancelled, order.database, order.pool)
-        message = encode_command(cancel)
+        message = self._message(cancel)
         return [message, replace(message, topic=CANCELS)]
+
+    def _message(self, command: Command) -> Message:
+        """The message that carries `command`, signed if this leader has a key."""
+        message = encode_command(command)
+        return message if self._signer is None else self._signer.command(command, message)
 
     async def _publish(self, messages: Sequence[Message]) -> None:
         missing = {message.topic for message in messages} - self._topics

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from ledger.contracts.envelope import Recorded
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
-from ledger.domain.states import DatabaseState, DatabaseStatus
+from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import PAGE, ReadModels
 
-PARTLY_DONE = frozenset({DatabaseStatus.APPLIED, DatabaseStatus.FAILED, DatabaseStatus.SKIPPED})
+PARTLY_DONE = SETTLED | {DatabaseStatus.UNFINISHED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,6 @@ async def restore(log: EventLog, reads: ReadModels, rollout: str) -> Restored | 
             draft.put(one)
         if _may_owe(state, one):
             owing.append(one)
-    if state.rolling:
-        draft.fix_undo_order()
     draft.position = position
     draft.version = await log.version_at(stream, position)
     draft.advance()

@@ -18,15 +18,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import asyncpg
 
 from ledger.bus.port import Bus, BusUnavailable
-from ledger.contracts.envelope import NAMESPACE, Metadata, encode
+from ledger.contracts.envelope import Metadata, Recorded, encode, leadership_id
 from ledger.contracts.events import LeadershipTaken
+from ledger.domain.keys import KEYS
 from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm, WrongClock
 from ledger.leader.conductor import Conductor
 from ledger.leader.fleet_cache import Roster
@@ -38,20 +39,22 @@ from ledger.leader.order_book import OrderBook
 from ledger.leader.projector import Projector
 from ledger.leader.relay import Relay
 from ledger.leader.restoration import restore
+from ledger.leader.signatures import BusSigning, Speakers
 from ledger.leader.subscription import Follower
 from ledger.service.request_context import utc_now
 from ledger.store.bundles import BundleTexts
 from ledger.store.connections import CONNECTION_LOST, Pool
 from ledger.store.content import ContentStore
 from ledger.store.leadership import Leadership
+from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
 from ledger.store.views.queries import ReadModels
+from migrations.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
 STREAM = "ledger"
-TRY_AGAIN_S = 1.0
 
 
 class Supervisor:
@@ -67,8 +70,10 @@ class Supervisor:
         ledger: UUID,
         resend_s: float,
         keeps_positions: bool,
+        signing: BusSigning | None = None,
     ) -> None:
         self._log = log
+        self._signing = signing
         self._bus = bus
         self._leadership = leadership
         self._ledger = ledger
@@ -78,19 +83,25 @@ class Supervisor:
         self._roster = Roster(())
         self._conductor = Conductor(log, self._reads, self._roster, bundles, term, utc_now)
         self._inspector = Inspector(log, self._roster, self._reads, term, utc_now)
-        self._relay = Relay(bus, bundles, ledger, resend_s, utc_now)
+        signer = signing.signer if signing else None
+        self._speakers = Speakers(every_pool=signer is not None) if signing else None
+        self._relay = Relay(bus, bundles, ledger, resend_s, utc_now, signer)
         self._projector = Projector(self._reads)
         self._meter = Meter()
         self._orders = OrderBook(log)
         self._intake = Intake(
-            *(bus, pool, log, term),
+            bus,
+            pool,
+            log,
+            term,
             ledger=ledger,
             keeps_positions=keeps_positions,
             missing=self._relay.missing,
             orders=self._orders,
+            speakers=self._speakers,
         )
         self._pulse = HeartbeatIntake(
-            bus, pool, lambda: self._relay.unreachable_since is None, utc_now
+            bus, pool, lambda: self._relay.unreachable_since is None, utc_now, self._speakers
         )
         self._loaded = asyncio.Event()
 
@@ -151,8 +162,11 @@ class Supervisor:
                 history = [one for one in history if one.position <= position]
                 for subscriber in (self._inspector, self._orders, self._relay):
                     subscriber.saw(history)
+        speakers = (self._speakers,) if self._speakers else ()
+        for keys in speakers:
+            keys.saw([one async for one in self._keys(position)])
         subscribers = (
-            self._roster, self._conductor, self._inspector, self._orders, self._relay,
+            *speakers, self._roster, self._conductor, self._inspector, self._orders, self._relay,
             self._projector, self._meter,
         )  # fmt: skip
         return Follower(self._log, position, subscribers)
@@ -167,15 +181,24 @@ class Supervisor:
             subscriber.saw(restored.events)
         self._meter.remember(restored.events)
 
+    async def _keys(self, upto: int) -> AsyncIterator[Recorded]:
+        """What was said of keys; what came since, the follower tells."""
+        async for raw in self._log.read_stream(KEYS):
+            if raw.position <= upto:
+                yield open_event(raw)
+
     async def _say_taken(self, name: str, host: str) -> None:
         term = self._leadership.term
-        event = LeadershipTaken(term=term, leader=name, host=host)
-        event_id = uuid5(NAMESPACE, f"leadership/{self._ledger}/{term}")
+        signer = self._signing.signer if self._signing else None
+        public_key = signer.public_key if signer else None
+        event = LeadershipTaken(term=term, leader=name, host=host, public_key=public_key)
+        event_id = leadership_id(self._ledger, term)
         encoded = encode(event, event_id, Metadata(occurred_at=utc_now()))
         await self._log.append(STREAM, [encoded], term=term)
 
     async def _work_the_bus(self, follower: Follower) -> None:
         """Wait for the broker, then send, take in and listen."""
+        backoff = Backoff()
         while True:
             try:
                 await self._bus.start()
@@ -183,7 +206,7 @@ class Supervisor:
             except BusUnavailable as error:
                 self._relay.broken(error)
                 await self._pulse.keep(())
-                await asyncio.sleep(TRY_AGAIN_S)
+                await backoff.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._relay.run(), name="leader-relay")
             group.create_task(self._intake.run(follower), name="leader-intake")

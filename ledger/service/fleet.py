@@ -28,7 +28,7 @@ from ledger.store.log.append_many import Part, append_both, append_parts
 from ledger.store.log.log import EventLog
 from ledger.store.log.streams import BothStreams
 from ledger.store.views.queries import ReadModels
-from migrations.model.attempt import Adoption
+from migrations.model.attempt import Adoption, Epoch, ForgedFence
 
 LOOK_EVERY_S = 0.3
 """How often the answers are counted while a check runs."""
@@ -97,7 +97,7 @@ class FleetService:
             lambda fleet: rules.register(fleet, database, pool, connection, labels),
             asked,
             [database],
-            [connection.dbname],
+            [connection.target.database],
         )
 
     async def check_retire(self, database: str) -> None:
@@ -150,14 +150,16 @@ class FleetService:
 
         return await self._change_and_look(
             lambda fleet: _repointed(fleet, database, pool, changes, asked),
-            *(database, asked, _dbnames(changes)),
+            database,
+            asked,
+            _names(changes),
         )
 
     async def check_repoint(
         self, database: str, pool: str | None, changes: Mapping[str, Any], asked: RequestContext
     ) -> None:
         """Raise what `repoint` would refuse with now; nothing is recorded."""
-        fleet = await self._with_neighbours(database, _dbnames(changes))
+        fleet = await self._with_neighbours(database, _names(changes))
         _repointed(fleet, database, pool, changes, asked)
 
     async def suspend(self, database: str, asked: RequestContext) -> None:
@@ -180,6 +182,21 @@ class FleetService:
     async def check_reinstate(self, database: str, asked: RequestContext) -> None:
         """Raise what `reinstate` would refuse with now; nothing is recorded."""
         rules.reinstate(await self._reader.some([database]), database, asked.reason)
+
+    async def check_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
+        """Raise what `reset_fence` would refuse with now; nothing is recorded."""
+        issued = await self._issued()
+        fleet = await self._reader.some([database])
+        rules.reset_fence(fleet, database, found, issued, asked.reason)
+
+    async def reset_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
+        """Let orders in where a journal was `found` to end in an order that was never given."""
+        issued = await self._issued()
+        await self._change(
+            lambda fleet: rules.reset_fence(fleet, database, found, issued, asked.reason),
+            asked,
+            [database],
+        )
 
     async def retire(self, database: str, asked: RequestContext) -> None:
         """Let a database leave for good."""
@@ -233,12 +250,17 @@ class FleetService:
         rows = tuple(_row(fleet[database], look) for database, look in state.looks.items())
         return CheckResult(check, finished, rows)
 
+    async def _issued(self) -> Epoch:
+        """How far this ledger has come: no order of it can have a higher term or position."""
+        head = await self._log.head()
+        return Epoch(head.term, head.position)
+
     async def _change_and_look(
         self,
         decide: Callable[[FleetState], Iterable[Event]],
         database: str,
         asked: RequestContext,
-        dbnames: Sequence[str] = (),
+        names: Sequence[str] = (),
     ) -> str | None:
         """Change what is believed of a database and have its journal read again, both or neither.
 
@@ -246,7 +268,7 @@ class FleetService:
         """
         check = new_id()
         for attempt in range(TRIES):
-            fleet = await self._with_neighbours(database, dbnames)
+            fleet = await self._with_neighbours(database, names)
             changes = encode_request(tuple(decide(fleet)), asked)
             if not changes:
                 return None
@@ -262,12 +284,12 @@ class FleetService:
                 return check
         raise AssertionError
 
-    async def _with_neighbours(self, database: str, dbnames: Sequence[str]) -> FleetState:
+    async def _with_neighbours(self, database: str, names: Sequence[str]) -> FleetState:
         """A database, and whoever may be where it is or is to be."""
-        fleet = await self._reader.some([database], dbnames)
+        fleet = await self._reader.some([database], names)
         known = fleet.databases.get(database)
-        if known is not None and known.connection.dbname not in dbnames:
-            fleet = await self._reader.some([database], [*dbnames, known.connection.dbname])
+        if known is not None and known.connection.target.database not in names:
+            fleet = await self._reader.some([database], [*names, known.connection.target.database])
         return fleet
 
     async def _change(
@@ -275,14 +297,14 @@ class FleetService:
         decide: Callable[[FleetState], Iterable[Event]],
         asked: RequestContext,
         databases: Collection[str],
-        dbnames: Collection[str] = (),
+        names: Collection[str] = (),
     ) -> bool:
         """Decide on these databases as they are and append; again when somebody else was first.
 
-        Whoever has one of `dbnames` on its server may be in the way, and is known, too.
+        Whoever has one of `names` on its server may be in the way, and is known, too.
         """
         for attempt in range(TRIES):
-            fleet = await self._reader.some(databases, dbnames)
+            fleet = await self._reader.some(databases, names)
             events = encode_request(tuple(decide(fleet)), asked)
             try:
                 await self._log.append(FLEET, events, expected_version=fleet.version)
@@ -294,8 +316,8 @@ class FleetService:
         raise AssertionError
 
 
-def _dbnames(changes: Mapping[str, Any]) -> list[str]:
-    wanted = changes.get("dbname")
+def _names(changes: Mapping[str, Any]) -> list[str]:
+    wanted = changes.get("database")
     return [wanted] if isinstance(wanted, str) else []
 
 
@@ -325,9 +347,9 @@ def _repointed(
 
 def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Connection:
     try:
-        return Connection.model_validate(known.model_dump() | dict(changes))
+        return Connection.at(**(known.parts | dict(changes)))
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         raise InvalidDatabase(
-            database, ".".join(map(str, problem["loc"])), f"is wrong: {message_of(problem)}"
+            database, str(problem["loc"][-1]), f"is wrong: {message_of(problem)}"
         ) from None

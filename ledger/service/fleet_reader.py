@@ -44,7 +44,7 @@ class FleetReader:
         version, news = await self._news()
         return _folded(version, news, await self._reads.fleet() if self._reads else ())
 
-    async def some(self, databases: Collection[str], dbnames: Collection[str] = ()) -> FleetState:
+    async def some(self, databases: Collection[str], names: Collection[str] = ()) -> FleetState:
         """The fleet as if it had these databases only, and those of these names on their servers.
 
         Databases of which something was said since the rows were projected are in it, too.
@@ -57,7 +57,7 @@ class FleetReader:
                 wanted.add(database)
         rows: Sequence[FleetRow] = ()
         if self._reads is not None:
-            rows = await self._reads.fleet_named(list(wanted), list(dbnames))
+            rows = await self._reads.fleet_named(list(wanted), list(names))
         return _folded(version, news, rows)
 
     async def page(
@@ -94,7 +94,9 @@ class FleetReader:
 def _folded(version: int, news: Sequence[RecordedEvent], rows: Sequence[FleetRow]) -> FleetState:
     databases = {row.registered.database: row.registered for row in rows}
     addresses = {
-        one.connection.target: one.database for one in databases.values() if not one.retired
+        one.connection.target.canonical: one.database
+        for one in databases.values()
+        if not one.retired
     }
     state = FleetState(databases, version, addresses)
     return rules.fold(state, map(open_event, news)) if news else state

@@ -49,8 +49,8 @@ class ImportResult:
 
 def named(entries: Sequence[Described]) -> tuple[list[str], list[str]]:
     """Ids, and names on servers, of what is to be registered."""
-    dbnames = {one.connection.dbname for one in entries}
-    return [one.database for one in entries], sorted(dbnames)
+    names = {one.connection.target.database for one in entries}
+    return [one.database for one in entries], sorted(names)
 
 
 def joining(fleet: FleetState, entries: Sequence[Described]) -> list[Described]:
@@ -91,7 +91,7 @@ def _check_repeated(entries: Iterable[Described]) -> None:
                 one.database, "id", "stands twice in the file; remove one of them"
             )
         seen.add(one.database)
-        target = one.connection.target
+        target = one.connection.target.canonical
         other = places.setdefault(target, one.database)
         if other != one.database:
             raise AddressTaken(one.database, other, str(target))

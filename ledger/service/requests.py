@@ -12,39 +12,29 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import RolloutPlanned
-from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import Event
 from ledger.domain import requests
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.premises import of_request
-from ledger.domain.refusals import BusyDatabases
 from ledger.domain.rollout import RolloutState, fold, take
-from ledger.domain.states import ENDED, TROUBLED, DatabaseState
+from ledger.domain.states import TROUBLED, DatabaseState
 from ledger.errors import NoSuchRollout, Overtaken
-from ledger.service.bundles import BundleService
-from ledger.service.catch_up import brought_up
 from ledger.service.fleet_reader import FleetReader
 from ledger.service.request_context import RequestContext, encode_request
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
-from ledger.store.planner_lock import exclusive
 from ledger.store.views.queries import ReadModels
 
 Decide = Callable[[RolloutState], tuple[Event, ...]]
 
 
-class _EndedMeanwhile(Exception):
-    """A rollout that was to go back as one that is under way has ended."""
-
-
 class Requests:
     """Asks, and records what the answer is. Methods raise the refusals of `ledger.domain`."""
 
-    def __init__(self, log: EventLog, reads: ReadModels, bundles: BundleService) -> None:
+    def __init__(self, log: EventLog, reads: ReadModels) -> None:
         self._log = log
         self._reads = reads
-        self._bundles = bundles
         self._fleet = FleetReader(log, reads)
 
     async def turned(self, rollout: str) -> tuple[RolloutState, int]:
@@ -84,27 +74,6 @@ class Requests:
             events = requests.retry(state, databases or None, records)
             if await self._recorded(state, known, events, asked, dry=dry):
                 return
-
-    async def roll_back(self, rollout: str, asked: RequestContext, *, dry: bool) -> None:
-        """Ask for the way back; of a rollout that has ended, if its databases are free."""
-        state, _ = await self.turned(rollout)
-        refs = await self._refs(state.plan.bundle)
-        why = asked.reason or "requested"
-
-        def under_way(now: RolloutState) -> tuple[Event, ...]:
-            if now.status in ENDED:
-                raise _EndedMeanwhile
-            return requests.rollback(now, refs, why)
-
-        try:
-            await self.ask(rollout, under_way, asked, dry=dry)
-        except _EndedMeanwhile:
-            # Until here it held its databases itself, and no other rollout could have them.
-            async with exclusive(self._log):
-                await self._refuse_busy(rollout)
-                await self.ask(
-                    rollout, lambda now: requests.rollback(now, refs, why), asked, dry=dry
-                )
 
     async def _recorded(
         self,
@@ -157,17 +126,6 @@ class Requests:
 
     async def _records(self, databases: Sequence[str]) -> Mapping[str, DatabaseRecord]:
         return (await self._fleet.some(databases)).databases
-
-    async def _refuse_busy(self, rollout: str) -> None:
-        """Raise `BusyDatabases` when another unfinished rollout holds a database of this one."""
-        await brought_up(self._reads, self._log)
-        held = await self._reads.busy_beside(rollout)
-        if held:
-            raise BusyDatabases(held)
-
-    async def _refs(self, digest: str) -> Mapping[str, MigrationRef]:
-        bundle = await self._bundles.get(digest)
-        return {ref.version: ref for ref in bundle.migrations}
 
 
 async def _all_troubled(reads: ReadModels, rollout: str) -> list[DatabaseState]:

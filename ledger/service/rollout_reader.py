@@ -10,25 +10,26 @@ rows ── counted ─────────▶ how many databases are how fa
      └─ pages ───────────▶ the databases that are shown
 ```
 
-Where nobody may bring the rows up to date, the rollout is folded from the whole log.
+One that takes another rollout back waits for what is at work there: of that one, the rows of the
+databases that are shown are read, too. Where nobody may bring the rows up to date, the rollout is
+folded from the whole log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.rollout import RolloutState, fold
 from ledger.domain.states import (
     ENDED,
-    ORDERING,
     TROUBLED,
     DatabaseState,
     DatabaseStatus,
     Status,
 )
-from ledger.domain.waiting import Surroundings
+from ledger.domain.waiting import Reason, Surroundings
 from ledger.errors import NoSuchRollout, ReadModelsBehind
 from ledger.service.catch_up import brought_up
 from ledger.service.liveness import Liveness
@@ -46,6 +47,10 @@ from ledger.store.views.queries import PAGE, ReadModels
 
 SETTLED_FOR_NOW = ENDED | {Status.HALTED, Status.PAUSED}
 """A rollout in one of these is shown as it is and not a moment late: people act on it."""
+
+AT_WORK = (DatabaseStatus.ORDERED, DatabaseStatus.RUNNING, DatabaseStatus.UNKNOWN)
+"""A database in one of these may have an order that is out there."""
+_PENDING = DatabaseStatus.PENDING
 
 Counts = Mapping[tuple[int, str], int]
 
@@ -108,14 +113,45 @@ class RolloutReader:
         if number == limit:
             number = await self._reads.count_troubled(rollout, TROUBLED)
         waiting = _waiting_too(state, around)
-        if waiting and len(page) < limit:
+        if len(page) < limit:
             known = {one.database for one in page}
-            more = await self._reads.rollout_databases(rollout, waiting, limit=limit)
+            if waiting:
+                more = await self._reads.rollout_databases(rollout, waiting, limit=limit)
+            else:
+                more = await self._held(state, counts, limit)
+                number += len(more)
             page += [one for one in more if one.database not in known][: limit - len(page)]
         number += sum(count for (_, status), count in counts.items() if status in waiting)
         lines = await self._lines(state, counts, page)
         more_of_them = max(number - len(page), 0)
         return replace(headed(state, counts), databases=lines, more=more_of_them)
+
+    async def _held(self, state: RolloutState, counts: Counts, limit: int) -> list[DatabaseState]:
+        """Databases, `limit` at most, that wait for what is at work in the rollout it undoes."""
+        undoes = _waits_for(state, counts)
+        if undoes is None:
+            return []
+        there = await self._reads.rollout_databases(undoes, AT_WORK, limit=limit)
+        here = await self._named(state.rollout, [one.database for one in there if one.open])
+        return [one for one in here if one.status is DatabaseStatus.PENDING]
+
+    async def _undone(
+        self, state: RolloutState, counts: Counts, databases: Collection[str]
+    ) -> RolloutState | None:
+        """What the rollout undoes, with these databases, while any of it may wait for that."""
+        undoes = _waits_for(state, counts)
+        if undoes is None:
+            return None
+        try:
+            undone = await self._frame(undoes)
+        except NoSuchRollout:
+            return None
+        draft = RolloutBuilder(undone)
+        draft.restore(await self._named(undoes, databases))
+        return draft.freeze()
+
+    async def _named(self, rollout: str, databases: Collection[str]) -> Sequence[DatabaseState]:
+        return await self._reads.rollout_databases_named(rollout, list(databases))
 
     async def _all(self, state: RolloutState, counts: Counts) -> tuple[DatabaseLine, ...]:
         """Every database, page by page: what is read for one page is gone before the next."""
@@ -137,31 +173,51 @@ class RolloutReader:
         draft = RolloutBuilder(state)
         draft.restore(page)
         some = replace(draft.freeze(), counts=_by_status(counts))
-        records = await self._reads.records([one.database for one in page])
+        names = [one.database for one in page]
+        records = await self._reads.records(names)
         around = await self._lookout.look({one.database: one for one in records})
-        return lines_of(some, around)
+        undone = await self._undone(state, counts, names)
+        return lines_of(some, replace(around, undone=undone))
 
     async def _folded(self, rollout: str, limit: int | None) -> RolloutStatus:
         """From the whole log: nobody leads who projects, and this role may not."""
-        state = fold(None, await read_both(self._log, f"rollout-{rollout}"))
+        state = await self._whole(rollout)
         if state is None:
             raise NoSuchRollout(rollout)
         records = await self._reads.records(list(state.where))
         around = await self._lookout.look({one.database: one for one in records})
+        undoes = _waits_for(state, {(wave, one): n for (wave, one), n in state.counts.items()})
+        if undoes is not None:
+            around = replace(around, undone=await self._whole(undoes))
         status = status_of(state, around)
         if limit is None:
             return status
         wanted = (*TROUBLED, *_waiting_too(state, around))
-        found = [one for one in status.databases if one.status in wanted or one.problem]
+        found = [
+            one
+            for one in status.databases
+            if one.status in wanted or one.problem or one.reason is Reason.FINISHING
+        ]
         return replace(status, databases=tuple(found[:limit]), more=max(len(found) - limit, 0))
+
+    async def _whole(self, rollout: str) -> RolloutState | None:
+        return fold(None, await read_both(self._log, f"rollout-{rollout}"))
 
 
 def _waiting_too(state: RolloutState, around: Surroundings) -> tuple[str, ...]:
     """The states whose databases wait for a person; while all goes well they wait their turn."""
     leads = around.leader is not None and not around.leader.is_silent
-    if state.status in ENDED or (state.status in ORDERING and leads and around.broker is not False):
+    if state.status in ENDED or (
+        state.status is Status.RUNNING and leads and around.broker is not False
+    ):
         return ()
-    return (DatabaseStatus.APPLIED,) if state.rolling else (DatabaseStatus.PENDING,)
+    return (DatabaseStatus.PENDING,)
+
+
+def _waits_for(state: RolloutState, counts: Counts) -> str | None:
+    """The rollout that it undoes, as long as databases of it may wait for that."""
+    pending = any(counts.get((wave, _PENDING)) for wave in range(state.plan.waves))
+    return state.plan.undoes if pending else None
 
 
 def _by_status(counts: Counts) -> dict[tuple[int, DatabaseStatus], int]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from ledger.contracts.events import RolloutStarted
+from ledger.contracts.events import PlanOptions, RolloutStarted
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
+from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED
-from ledger.errors import NoSuchRollout, SeveralRollouts
+from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
@@ -20,6 +21,7 @@ from ledger.service.request_context import RequestContext, encode_request
 from ledger.service.requests import Requests
 from ledger.service.rollout_reader import RolloutReader
 from ledger.service.status import RolloutStatus, RolloutSummary, summary_of
+from ledger.store.log.calls import Batch
 from ledger.store.log.log import EventLog
 from ledger.store.planner_lock import exclusive
 from ledger.store.views.queries import PAGE, ReadModels
@@ -49,7 +51,7 @@ class RolloutService:
         self._bundles = bundles
         self._lookout = lookout
         self._planner = Planner(log, reads, fleet, bundles)
-        self._requests = Requests(log, reads, bundles)
+        self._requests = Requests(log, reads)
         self._reader = RolloutReader(log, reads, lookout)
 
     async def plan(self, request: PlanRequest) -> Plan:
@@ -64,6 +66,8 @@ class RolloutService:
         """
         if not plan.events:
             raise EmptySelection(plan.request.select)
+        if plan.ending is not None:
+            return await self._start_undo(plan)
         registered = await self._planner.register(plan)
         # Its own registration changes nothing of a plan that it follows at once.
         known = plan.position + (registered.position == plan.position + 1)
@@ -94,9 +98,41 @@ class RolloutService:
             rollout, lambda state: requests.abort(state, cancel=cancel), asked, dry=dry
         )
 
-    async def rollback(self, rollout: str, asked: RequestContext, *, dry: bool = False) -> None:
-        """Undo what it applied, on every database that was ever ordered."""
-        await self._requests.roll_back(rollout, asked, dry=dry)
+    async def plan_rollback(
+        self, rollout: str, asked: RequestContext, options: PlanOptions | None = None
+    ) -> Plan:
+        """How it would be taken back now, by a rollout of its own; `start` takes it.
+
+        While it is running it orders on, and what is shown is outdated soon: pause it first.
+        """
+        if options is None:
+            options = undo_options((await self.course(rollout)).plan)
+        request = PlanRequest("rollback", None, options, asked=asked, undoes=rollout)
+        return await self._planner.plan(request)
+
+    async def _start_undo(self, plan: Plan) -> str:
+        """End the one and start the other, in one append.
+
+        The one is undone as it was when that was shown: it may have ended since, or heard of
+        databases, but another order of it makes another plan.
+        """
+        asked, started = plan.request.asked, RolloutStarted(rollout=plan.rollout)
+        async with exclusive(self._log):
+            while True:
+                ending = await self._planner.ending(plan)
+                undone = ending.event.rollout
+                ended = encode_request([ending.event], asked, correlation=undone)
+                events = encode_request((*plan.events, started), asked, correlation=plan.rollout)
+                first = Batch(f"rollout-{undone}", ended, ending.version)
+                second = Batch(f"rollout-{plan.rollout}", events, 0)
+                try:
+                    await self._log.append_both(first, second)
+                    break
+                except VersionConflict as conflict:
+                    if conflict.stream == second.stream:
+                        raise
+        await self._log.announce()
+        return plan.rollout
 
     async def retry(
         self, rollout: str, databases: Sequence[str], asked: RequestContext, *, dry: bool = False

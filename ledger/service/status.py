@@ -71,6 +71,9 @@ class RolloutStatus:
     """Of its plan."""
     more: int = 0
     """Further databases that need attention, or wait; where only some are wanted."""
+    undoes: str | None = None
+    undone_by: str | None = None
+    """The latest rollout that took it back, or takes it back now."""
 
     def document(self) -> dict[str, Any]:
         """The rollout without its databases, for the JSON forms."""
@@ -79,6 +82,8 @@ class RolloutStatus:
             "status": self.status,
             "mode": self.mode,
             "digest": self.digest,
+            "undoes": self.undoes,
+            "undone_by": self.undone_by,
             "why": self.why,
             "counts": dict(self.counts),
             "waves": [
@@ -118,6 +123,8 @@ class RolloutSummary:
     reason: str | None
     ticket: str | None
     why: str | None
+    undoes: str | None = None
+    undone_by: str | None = None
 
     def count(self, *states: str) -> int:
         """How many databases are in one of these states."""
@@ -147,6 +154,8 @@ def summary_of(row: RolloutRow) -> RolloutSummary:
         reason=row.reason,
         ticket=row.ticket,
         why=row.why,
+        undoes=row.undoes,
+        undone_by=row.undone_by,
     )
 
 
@@ -175,6 +184,8 @@ def headed(state: RolloutState, counts: Mapping[tuple[int, str], int]) -> Rollou
         counts=dict(totals),
         databases=(),
         digest=state.plan.digest,
+        undoes=state.plan.undoes,
+        undone_by=state.undone_by[-1] if state.undone_by else None,
     )
 
 

@@ -46,6 +46,7 @@ from ledger.store.connections import (
 )
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
+from migrations.backoff import Backoff
 from migrations.errors import ClockApart
 from migrations.model.clocks import Clock
 
@@ -68,7 +69,6 @@ ANSWER_WITHIN_S = 5.0
 CONNECT_WITHIN_S = 10.0
 TAKE_OVER_WITHIN_S = 10.0
 """How long a session may take to end that was told to."""
-TRY_AGAIN_S = 0.2
 
 
 def now() -> datetime:
@@ -251,13 +251,14 @@ async def _end_leader(connection: asyncpg.Connection[asyncpg.Record], own: Clock
             raise LeadershipNotTaken(why, pid, role) from None
     loop = asyncio.get_running_loop()
     until = loop.time() + TAKE_OVER_WITHIN_S
+    backoff = Backoff(first_s=0.1)
     while not await _locked(connection, own):
         if loop.time() > until:
             if session is None:
                 raise await _taken(connection)
             why = f"the session of the silent leader (process {pid}) was ended and goes on"
             raise LeadershipNotTaken(why, pid, role)
-        await asyncio.sleep(TRY_AGAIN_S)
+        await backoff.wait()
 
 
 async def _taken(connection: asyncpg.Connection[asyncpg.Record]) -> AnotherLeader:

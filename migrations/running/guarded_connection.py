@@ -190,7 +190,8 @@ class GuardedConnection:
             raise self.failed.cause
         if counted:
             self.statements += 1
-            stage.finished(statement, self.statements, _elapsed_ms(started))
+            duration_ms = round((time.monotonic() - started) * 1000)
+            stage.finished(statement, self.statements, duration_ms)
         return answer
 
     def _note(self, error: Exception, statement: Statement) -> None:
@@ -292,7 +293,3 @@ def code_name(file: str) -> str:
 @lru_cache(maxsize=PARSED)
 def _split(query: str, file: str, read_only: bool) -> tuple[Statement, ...]:
     return split(query, file=file, verify=read_only)
-
-
-def _elapsed_ms(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)

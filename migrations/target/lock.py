@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import random
 import time
 from dataclasses import dataclass
 
+from migrations.backoff import Backoff
 from migrations.errors import LockUnavailable
 from migrations.model.attempt import Identity
 from migrations.model.clocks import ANY_TIME
@@ -27,7 +27,6 @@ POLL_FIRST_S = 0.02
 POLL_MAX_S = 1.0
 """Nobody notices one second at the end of a migration of minutes."""
 _GROWTH = 1.6
-_JITTER = 0.3
 
 _LOCK_DOMAIN = b"migration-ledger/lock/1/"
 
@@ -105,7 +104,7 @@ async def wait_for_lock(
 ) -> None:
     """Poll until the lock is ours. Raises LockUnavailable after `wait_s` seconds."""
     started = time.monotonic()
-    pause = POLL_FIRST_S
+    backoff = Backoff(POLL_FIRST_S, POLL_MAX_S, _GROWTH)
     while not await try_lock(connection, key):
         waited = time.monotonic() - started
         holder = await _holder(connection, key)
@@ -115,11 +114,9 @@ async def wait_for_lock(
                 "wait for it, or end its session",
                 blocker=holder,
             )
-        # Not cryptography: the jitter only keeps waiters apart.
-        sleep = min(pause * random.uniform(1 - _JITTER, 1 + _JITTER), wait_s - waited)  # noqa: S311
+        sleep = min(backoff.next_s(), wait_s - waited)
         observer.waiting(f"the target's lock, held by {holder}", waited, sleep)
         await asyncio.sleep(sleep)
-        pause = min(pause * _GROWTH, POLL_MAX_S)
 
 
 async def _holder(connection: Connection, key: LockKey) -> str:

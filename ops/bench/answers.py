@@ -43,7 +43,10 @@ async def leading(ledger: Ledger, url: str) -> AsyncIterator[Agents]:
     leadership = await take(url, "bench", "here")
     stores = stores_of(ledger)
     leader = Supervisor(
-        *(stores.pool, stores.log, bus, leadership),
+        stores.pool,
+        stores.log,
+        bus,
+        leadership,
         ledger=ledger.id,
         resend_s=600.0,
         keeps_positions=False,

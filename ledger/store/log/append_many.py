@@ -8,18 +8,13 @@ so a lost connection is answered with the same calls.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
-import asyncpg
-
 from ledger.contracts.envelope import StoredEvent
-from ledger.errors import LedgerUnreachable
-from ledger.store.connections import CONNECTION_LOST, Connection
-from ledger.store.log.log import RETRY_WAITS_S, EventLog
+from ledger.store.connections import Connection
+from ledger.store.log.log import EventLog, answered
 from ledger.store.queries import QUERIES
-from ledger.store.refusals import translated
 
 
 class Part(NamedTuple):
@@ -41,18 +36,13 @@ async def append_parts(log: EventLog, parts: Callable[[], Iterable[Part]]) -> No
     `parts` is called for each try and says the same each time; of what it says, one part at a time
     is held.
     """
-    for wait_s in (*RETRY_WAITS_S, None):
-        try:
-            async with log.connection() as connection, connection.transaction():
-                for part in parts():
-                    await _append(connection, part)
-            return
-        except CONNECTION_LOST as lost:
-            if wait_s is None:
-                raise LedgerUnreachable(type(lost).__name__) from lost
-            await asyncio.sleep(wait_s)
-        except asyncpg.PostgresError as error:
-            raise translated(error) from error
+
+    async def append() -> None:
+        async with log.connection() as connection, connection.transaction():
+            for part in parts():
+                await _append(connection, part)
+
+    await answered(append)
 
 
 async def _append(connection: Connection, part: Part) -> None:

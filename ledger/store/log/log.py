@@ -11,13 +11,12 @@ again, and the same event ids return the first result.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import count
-from typing import Any, NamedTuple, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -26,10 +25,14 @@ from ledger.contracts.envelope import StoredEvent
 from ledger.domain.premises import Premise
 from ledger.errors import LedgerUnreachable, NotPermitted
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
+from ledger.store.log.calls import Appended, Batch, appended, columns_of, premise_of
 from ledger.store.log.chain import Broken, Link, follow, genesis
 from ledger.store.log.excerpts import Excerpts, RecordedEvent
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
+from migrations.backoff import Backoff
+
+T = TypeVar("T")
 
 __all__ = ["EventLog", "RecordedEvent"]
 
@@ -38,19 +41,8 @@ READ_BATCH = 1000
 VERIFY_BATCH = 10_000
 """Events fetched at once by `verify`: several megabytes."""
 APPEND, APPEND_ONE = QUERIES["append"], QUERIES["append_one"]
-RETRY_WAITS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Waits before an append is tried again on a lost connection: a failover takes seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event to append, as bytes."""
-
-    event_id: UUID
-    type: str
-    schema_version: int
-    body: bytes
-    metadata: bytes
+TRIES = 7
+"""How often an append is tried on lost connections: for some eight seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +52,6 @@ class ConsumerPosition:
     consumer: str
     position: int
     term: int
-
-
-class Placed(NamedTuple):
-    """Where an event stands. `known`: it was in the log before this call."""
-
-    event_id: UUID
-    position: int
-    stream_version: int
-    known: bool = False
-
-
-class Appended(NamedTuple):
-    """Where the events of a call stand, in the order given; zeros when none was given."""
-
-    first_position: int
-    last_position: int
-    stream_version: int
-    recorded: tuple[Placed, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,22 +145,38 @@ class EventLog(Excerpts):
             return await self._append_on_premise(stream, events, expected_version, term, premise)
         if len(events) == 1 and consumer is None:
             return await self._append_one(stream, events[0], expected_version, term)
-        ids = [event.event_id for event in events]
+        columns = columns_of(events)
         answer = await self._call(
             APPEND,
             stream,
             expected_version,
-            ids,
-            [event.type for event in events],
-            [event.schema_version for event in events],
-            [event.body for event in events],
-            [event.metadata for event in events],
+            *columns,
             skip_known,
             consumer.term if consumer else term,
             consumer.consumer if consumer else None,
             consumer.position if consumer else None,
         )
-        return _appended(ids, answer)
+        return appended(columns[0], answer)
+
+    async def append_both(
+        self, first: Batch, second: Batch, *, term: int | None = None
+    ) -> tuple[Appended, Appended]:
+        """Append to two streams, in this order, both or neither; one call, one commit.
+
+        Without a `term` it is a person's request. Raises what `append` raises.
+        """
+        arguments: list[object] = []
+        for batch in (first, second):
+            arguments += premise_of(batch.premise)
+            arguments += [batch.stream, batch.expected_version, *columns_of(batch.events)]
+            arguments.append(False if term is None else term)
+        query = QUERIES["request_both" if term is None else "append_both"]
+        answers = json.loads(await self._call(query, *arguments))
+        one, other = (
+            appended([event.event_id for event in batch.events], answer)
+            for batch, answer in zip((first, second), answers, strict=True)
+        )
+        return one, other
 
     async def read_stream(
         self, stream: str, from_version: int = 0, types: Sequence[str] | None = None
@@ -254,7 +244,7 @@ class EventLog(Excerpts):
             event.metadata,
             term,
         )
-        return _appended((event.event_id,), answer)
+        return appended((event.event_id,), answer)
 
     async def _append_on_premise(
         self,
@@ -264,23 +254,16 @@ class EventLog(Excerpts):
         term: int | None,
         premise: Premise,
     ) -> Appended:
-        ids = [event.event_id for event in events]
+        columns = columns_of(events)
         answer = await self._call(
             QUERIES["append_on_premise"],
-            premise.known,
-            premise.turns,
-            premise.failures,
-            premise.databases,
+            *premise_of(premise),
             stream,
             expected_version,
-            ids,
-            [event.type for event in events],
-            [event.schema_version for event in events],
-            [event.body for event in events],
-            [event.metadata for event in events],
+            *columns,
             term,
         )
-        return _appended(ids, answer)
+        return appended(columns[0], answer)
 
     async def _ask(
         self,
@@ -291,23 +274,16 @@ class EventLog(Excerpts):
         premise: Premise | None,
     ) -> Appended:
         """Have these recorded as requests: what a person may do."""
-        ids = [event.event_id for event in events]
+        columns = columns_of(events)
         answer = await self._call(
             QUERIES["request"],
-            premise.known if premise else None,
-            premise.turns if premise else None,
-            premise.failures if premise else None,
-            premise.databases if premise else None,
+            *premise_of(premise),
             stream,
             expected_version,
-            ids,
-            [event.type for event in events],
-            [event.schema_version for event in events],
-            [event.body for event in events],
-            [event.metadata for event in events],
+            *columns,
             skip_known,
         )
-        return _appended(ids, answer)
+        return appended(columns[0], answer)
 
     async def _append_nothing(self, consumer: ConsumerPosition | None) -> Appended:
         if consumer is not None:
@@ -316,41 +292,26 @@ class EventLog(Excerpts):
             )
         return Appended(0, 0, 0, ())
 
-    async def _call(self, query: str, *arguments: object) -> Sequence[Any]:
+    async def _call(self, query: str, *arguments: object) -> Any:
         """Call a function of the log; again, when the connection is lost before the answer."""
-        waits_s = iter(RETRY_WAITS_S)
-        while True:
-            try:
-                answer = await self._pool.fetchval(query, *arguments)
-                for listener in self._listeners:
-                    listener()
-                return cast(Sequence[Any], answer)
-            except CONNECTION_LOST as lost:
-                wait_s = next(waits_s, None)
-                if wait_s is None:
-                    raise LedgerUnreachable(type(lost).__name__) from lost
-                await asyncio.sleep(wait_s)
-            except asyncpg.PostgresError as error:
-                raise translated(error) from error
+        answer = await answered(lambda: self._pool.fetchval(query, *arguments))
+        for listener in self._listeners:
+            listener()
+        return answer
 
 
-def _appended(ids: Sequence[UUID], answer: Sequence[Any]) -> Appended:
-    """What `ledger.append` answered: the first place when all events were new, else every place."""
-    if isinstance(answer[0], int):
-        position, version = answer
-        return Appended(
-            first_position=position,
-            last_position=position + len(ids) - 1,
-            stream_version=version + len(ids) - 1,
-            recorded=tuple(map(Placed, ids, count(position), count(version))),
-        )
-    recorded = tuple(
-        Placed(event_id, position, version, bool(known))
-        for event_id, (position, version, known) in zip(ids, answer, strict=True)
-    )
-    return Appended(
-        first_position=min(place.position for place in recorded),
-        last_position=max(place.position for place in recorded),
-        stream_version=max(place.stream_version for place in recorded),
-        recorded=recorded,
-    )
+async def answered(call: Callable[[], Awaitable[T]]) -> T:
+    """What `call` returns; it is made again, when the connection is lost before the answer.
+
+    Raises `LedgerUnreachable`, and refusals of the database in our own words.
+    """
+    backoff = Backoff(first_s=0.05, most_s=5.0, growth=2.5)
+    while True:
+        try:
+            return await call()
+        except CONNECTION_LOST as lost:
+            if backoff.tries + 1 == TRIES:
+                raise LedgerUnreachable(type(lost).__name__) from lost
+            await backoff.wait()
+        except asyncpg.PostgresError as error:
+            raise translated(error) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import compress
 from operator import attrgetter, is_not
 from sys import intern
@@ -17,19 +17,24 @@ from pydantic_core import to_json
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import BundleRegistered, RolloutPlanned
-from ledger.contracts.registry import Connection
+from ledger.contracts.registry import Connection, ServerAddress, TargetName
 from ledger.domain.belief import Belief
 from ledger.domain.checks import Lookup
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
 from ledger.store.views.projection import RolloutRows
 from ledger.store.views.rows import FleetRow, LookRow
-from migrations.model.attempt import Identity
+from migrations.model.attempt import ForgedFence, Identity
 
 Columns = tuple[Any, ...]
 """The values of a row, in the order of its table."""
 
-_STATE = TypeAdapter(DatabaseState)
+
+@cache
+def _forged() -> TypeAdapter[ForgedFence]:
+    return TypeAdapter(ForgedFence)
+
+
 _OWN = frozenset({"database", "wave", "status", "command", "again"})
 """What has a column of its own; the rest of a state is `details`."""
 _OTHERS = tuple(name for name in DatabaseState._fields if name not in _OWN)
@@ -44,6 +49,12 @@ def _labels(text: str) -> Mapping[str, str]:
     """Labels as they stand in a column; databases with the same ones share them."""
     labels: dict[str, str] = json.loads(text)
     return MappingProxyType(labels)
+
+
+@cache
+def _states() -> TypeAdapter[DatabaseState]:
+    """Made when the first row is read: commands that read none need not wait for it."""
+    return TypeAdapter(DatabaseState)
 
 
 def of_state(rollout: str, state: DatabaseState) -> Columns:
@@ -67,7 +78,7 @@ def to_state(row: asyncpg.Record) -> DatabaseState:
     }
     said, details = to_json(own), row["details"]
     # Joined as texts: a leader that begins reads as many as the fleet has databases.
-    return _STATE.validate_json(
+    return _states().validate_json(
         said if details == "{}" else said[:-1] + b"," + details.encode().lstrip()[1:]
     )
 
@@ -76,17 +87,18 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
     """A registered database."""
     record, belief = row.registered, row.belief
     connection, identity = record.connection, belief.identity
+    target = connection.target
     return (
         database,
         record.status,
         record.pool,
-        connection.host,
-        connection.port,
-        connection.dbname,
+        target.server.host,
+        target.server.port,
+        target.database,
+        target.schema,
         connection.user,
         connection.password,
         connection.sslmode,
-        connection.schema_name,
         connection.role,
         json.dumps(dict(record.labels)),
         identity.uuid if identity else None,
@@ -96,6 +108,7 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
         belief.command,
         belief.unanswered,
         belief.doubted,
+        to_json(belief.forged).decode() if belief.forged else None,
         *row[2:],
     )
 
@@ -115,19 +128,21 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
         # Validated when it was recorded; a fleet has many, so what they share is there once.
         connection=Connection.model_construct(
             _CONNECTION,
-            host=intern(row["host"]),
-            port=row["port"],
-            dbname=row["dbname"],
+            target=TargetName(
+                ServerAddress(intern(row["target_host"]), row["target_port"]),
+                row["target_database"],
+                row["target_schema"],
+            ),
             user=row["username"],
             password=row["password_reference"],
             sslmode=row["sslmode"],
-            schema_name=row["schema_name"],
             role=row["role"],
         ),
         labels=_labels(row["labels"]),
         status=FleetStatus(row["status"]),
     )
-    told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"])
+    forged = _forged().validate_json(row["forged"]) if row["forged"] else None
+    told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"], forged)
     return FleetRow(record, Belief(identity, *told), *(row[name] for name in FleetRow._fields[2:]))
 
 
@@ -152,7 +167,6 @@ def of_rollout(rollout: str, rows: RolloutRows) -> Columns:
     return (
         rollout,
         draft.status,
-        draft.rolling,
         plan.mode,
         plan.bundle,
         _array(plan.steps),
@@ -176,6 +190,8 @@ def of_rollout(rollout: str, rows: RolloutRows) -> Columns:
         rows.started_at,
         rows.ended_at,
         draft.why or None,
+        plan.undoes,
+        draft.undone_by[-1] if draft.undone_by else None,
     )
 
 
@@ -190,7 +206,7 @@ def to_rollout(row: asyncpg.Record, plan: RolloutPlanned) -> RolloutRows:
         version=0,
         position=0,
         planned_at=row["planned_at"],
-        rolling=row["rolling"],
+        undone_by=(row["undone_by"],) if row["undone_by"] else (),
         why=row["why"] or "",
         wave=-1 if row["current_wave"] is None else row["current_wave"],
         waves=tuple(Wave() for _ in range(plan.waves)),

@@ -64,7 +64,7 @@ def entries(first: int, end: int) -> list[FleetFileEntry]:
         FleetFileEntry(
             f"tenant-{number:04}",
             POOL,
-            Connection(host="db.internal", dbname=f"tenant-{number:04}", user="app"),
+            Connection.at(host="db.internal", database=f"tenant-{number:04}", user="app"),
             {"part": str(number % 2)},
         )
         for number in range(first, end)
@@ -102,7 +102,7 @@ async def test_a_look_reads_what_it_shows_however_large_the_fleet_is(
             "selected": lambda: ledger.fleet.page("part=1", limit=SHOWN),
             "suspend": lambda: ledger.fleet.check_suspend("tenant-0001"),
             "repoint": lambda: ledger.fleet.check_repoint(
-                "tenant-0001", None, {"dbname": "elsewhere"}, ASKED
+                "tenant-0001", None, {"database": "elsewhere"}, ASKED
             ),
             "add": lambda: ledger.fleet.preview_import(entries(9_000, 9_001)),
         }
@@ -156,10 +156,10 @@ async def test_what_came_since_the_rows_were_projected_is_seen_all_the_same(hous
     fleet = house.ledger.fleet
     await house.stores.reads.caught_up()
     await fleet.suspend("acme", ASKED)
-    await fleet.add("dove", POOL, Connection(host="h", dbname="dove", user="u"), {}, ASKED)
+    await fleet.add("dove", POOL, Connection.at(host="h", database="dove", user="u"), {}, ASKED)
     (dove, acme) = (await fleet.page("id in (acme,dove)", limit=9)).databases[::-1]
     assert (acme.status, dove.status) == ("suspended", "active")
-    other = Connection(host="h", dbname="dove", user="u")
+    other = Connection.at(host="h", database="dove", user="u")
     with pytest.raises(AddressTaken, match="dove"):
         await fleet.add("eagle", POOL, other, {}, ASKED)
 

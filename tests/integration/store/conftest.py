@@ -14,8 +14,9 @@ import pytest
 
 from ledger.store.connections import Pool, open_pool
 from ledger.store.install import install
-from ledger.store.log.log import EventLog, NewEvent
+from ledger.store.log.log import EventLog
 from tests.fixtures.postgres import PostgresServer
+from tests.support.raw_event import NewEvent
 
 LEDGER_ID = UUID("0b7f3a52-6a0e-4a55-9f0f-3d5a7c1e2b40")
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from ledger.errors import DuplicateEventDiffers, PartlyKnown, StoreError, VersionConflict
 from ledger.store.connections import Pool, open_pool
 from ledger.store.log.chain import Link
-from ledger.store.log.log import EventLog, NewEvent
+from ledger.store.log.log import EventLog
 from ledger.store.queries import QUERIES
 from tests.integration.store.conftest import an_event, cutting_proxy, some_events
+from tests.support.raw_event import NewEvent
 
 
 async def test_events_get_the_next_positions_and_the_streams_next_versions(log: EventLog) -> None:

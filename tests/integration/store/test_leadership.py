@@ -175,5 +175,4 @@ async def test_the_latest_heartbeat_of_each_agent_is_kept(pool: Pool) -> None:
         ("b", "p", '{"n": 4}'),
     ]
     assert all(0.0 <= beat.age_s < 60.0 for beat in recent)
-    await asyncio.sleep(0.05)
-    assert await recent_heartbeats(pool, within_s=0.01) == []
+    assert await recent_heartbeats(pool, within_s=0.0) == []

