@@ -118,7 +118,8 @@ class RolloutReader:
             if waiting:
                 more = await self._reads.rollout_databases(rollout, waiting, limit=limit)
             else:
-                more = await self._held(state, counts, limit)
+                held = await self._held(state, counts, limit)
+                more = [one for one in held if one.database not in known]
                 number += len(more)
             page += [one for one in more if one.database not in known][: limit - len(page)]
         number += sum(count for (_, status), count in counts.items() if status in waiting)

@@ -24,7 +24,6 @@ DATABASES = "databases"
 """The part of the file with a list that may be long."""
 ADDRESS_FORM = "the address is not one; write postgresql://user@host:port/dbname"
 _M = TypeVar("_M", bound=BaseModel)
-_TEMPLATES = ("dbname", "user", "role")
 WORDS = {"database": "dbname"}
 """What people write for a part of a connection, where that is another word: libpq's."""
 _TEMPLATES = ("database", "user", "role")

@@ -16,11 +16,13 @@ from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished, MigrationFailed
 from ledger.domain.refusals import AddressTaken
 from ledger.domain.rollout import fold
+from ledger.domain.waiting import Reason
 from ledger.leader.restoration import restore
 from ledger.service import registrations
 from ledger.service.request_context import RequestContext
 from ledger.store.log import append_many
 from ledger.store.log.streams import read_both
+from migrations.model.attempt import Mode
 from ops.bench.answers import POOL, Agents
 from tests.support.house import House, answers
 
@@ -210,6 +212,38 @@ async def test_what_is_restored_from_rows_is_what_the_history_folds_to(house: Ho
         await same(house, rollout)
 
 
+async def test_a_rollback_and_what_it_undoes_are_restored_and_shown_with_each_other(
+    house: House,
+) -> None:
+    await house.ledger.fleet.import_(entries(0, 8), ASKED)
+    rollouts = house.ledger.rollouts
+    async with house.leading(), house.actor(POOL) as agents:
+        rollout = await house.start(select=f"pool={POOL}", in_flight=3)
+        first, second, third = [await agents.ordered(f"tenant-{n:04}") for n in range(3)]
+        await agents.applies(first)
+        await agents.say(second.stream, *answers(second)[:1])
+        await house.at_least(4, MigrationOrdered)
+        await rollouts.pause(rollout, ASKED)
+        undo = await house.roll_back(rollout)
+        back = await agents.ordered("tenant-0000", Mode.DOWN, rollout=undo)
+        await same(house, rollout)
+        await same(house, undo)
+        page = await rollouts.status(undo, limit=SHOWN)
+        whole = await rollouts.status(undo)
+        glance = await anext(rollouts.watch(undo))
+        for status in (page, whole, glance):
+            reasons = {one.database: one.reason for one in status.databases}
+            for database in ("tenant-0001", "tenant-0002", "tenant-0003"):
+                assert reasons[database] is Reason.FINISHING
+            assert status.undoes == rollout
+        assert (await rollouts.status(rollout, limit=SHOWN)).undone_by == undo
+        await agents.applies(back)
+        await agents.applies(third)
+        await same(house, rollout)
+        await agents.applies(await agents.ordered("tenant-0002", Mode.DOWN, rollout=undo))
+        await same(house, undo)
+
+
 async def same(house: House, rollout: str) -> None:
     """A rollout read from rows is the one that its whole history folds to."""
     await house.stores.reads.caught_up()
@@ -224,7 +258,7 @@ async def same(house: House, rollout: str) -> None:
     assert list(state.databases()) == list(folded.databases())
     for name in (
         "status", "version", "waves", "wave", "counts", "counted", "failing", "ordered", "cursor",
-        "rolling", "why", "doubted", "where",
+        "undone_by", "why", "doubted", "where",
     ):  # fmt: skip
         assert getattr(state, name) == getattr(folded, name), name
     for name in ("active", "again", "failures"):
