@@ -225,7 +225,7 @@ async def test_a_rollback_and_what_it_undoes_are_restored_and_shown_with_each_ot
         await house.at_least(4, MigrationOrdered)
         await rollouts.pause(rollout, ASKED)
         undo = await house.roll_back(rollout)
-        back = await agents.ordered("tenant-0000", Mode.DOWN, rollout=undo)
+        back = await agents.ordered("tenant-0000", Mode.ROLLBACK, rollout=undo)
         await same(house, rollout)
         await same(house, undo)
         page = await rollouts.status(undo, limit=SHOWN)
@@ -240,7 +240,7 @@ async def test_a_rollback_and_what_it_undoes_are_restored_and_shown_with_each_ot
         await agents.applies(back)
         await agents.applies(third)
         await same(house, rollout)
-        await agents.applies(await agents.ordered("tenant-0002", Mode.DOWN, rollout=undo))
+        await agents.applies(await agents.ordered("tenant-0002", Mode.ROLLBACK, rollout=undo))
         await same(house, undo)
 
 
