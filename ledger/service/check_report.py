@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from ledger.contracts.events import Purpose
@@ -15,8 +14,6 @@ from ledger.store.views.rows import AppliedRow
 from migrations.model.attempt import Epoch, ForgedFence
 
 APPLIED, REGRESSED = "applied", "regressed"
-LOOK_EVERY_S = 0.3
-"""How often the answers are counted while a check runs."""
 
 
 class CheckService:
@@ -29,18 +26,15 @@ class CheckService:
 
     async def answers(self, check: str, timeout_s: float) -> CheckResult:
         """What has come when the check is finished, or after `timeout_s`. Raises `UnknownCheck`."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + timeout_s
-        while True:
-            result = await self._fleet.check_result(check)
-            if result.finished or loop.time() >= until:
-                return result
-            await asyncio.sleep(LOOK_EVERY_S)
+        return await self._fleet.check_result(check, timeout_s)
 
     async def problems(self, result: CheckResult) -> Mapping[str, str]:
         """The databases with which something is wrong, and what; silent ones are not among them."""
-        records = {record.database: record for record in await self._reads.records()}
         answers = {row.database: row.look.answer for row in result.rows if row.look.answer}
+        seen = (answer.place or answer.identity for answer in answers.values())
+        places = {(one.system_identifier, one.database_oid) for one in seen if one is not None}
+        known_there = await self._reads.records_at(list(answers), places)
+        records = {record.database: record for record in known_there}
         looks = {row.database: row for row in result.rows}
         applied: dict[str, list[str]] = {}
         for one in await self._reads.applied(list(answers)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
@@ -11,7 +11,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from ledger.contracts.actor import Actor
-from ledger.contracts.envelope import Encoded, Metadata, encode
+from ledger.contracts.envelope import Encoded, Metadata, encode_all
 from ledger.contracts.reports import Event
 from ledger.telemetry import current_context
 
@@ -38,9 +38,9 @@ def encode_request(
     asked: RequestContext,
     *,
     correlation: str | None = None,
-    ids: Sequence[UUID] | None = None,
+    ids: Iterable[UUID] | None = None,
 ) -> list[Encoded]:
-    """The events of one request, with new ids unless they have some, and the caller's trace."""
+    """The events of one request, with new ids or these, and the caller's trace context."""
     traceparent, tracestate = current_context()
     metadata = Metadata(
         actor=asked.actor,
@@ -51,8 +51,7 @@ def encode_request(
         tracestate=tracestate,
         occurred_at=utc_now(),
     )
-    given = ids if ids is not None else [uuid7() for _ in events]
-    return [encode(event, one, metadata) for event, one in zip(events, given, strict=True)]
+    return encode_all(events, ids or (uuid7() for _ in events), metadata)
 
 
 def new_id() -> str:

@@ -1,13 +1,14 @@
-"""Appending to two streams at once: both or neither.
+"""Appending in several calls: all or none of them.
 
 One stream's append is a call that commits by itself (`ledger.store.log.log`). Where one event makes
-no sense without another in a second stream, the two requests share a transaction. As with one, the
-same event ids again return the first result, so a lost connection is answered with the same calls.
+no sense without another in a second stream, or where a request is too large to be held at once,
+several requests share a transaction. As with one, the same event ids again return the first result,
+so a lost connection is answered with the same calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ledger.contracts.envelope import StoredEvent
@@ -26,11 +27,20 @@ class Part(NamedTuple):
 
 async def append_both(log: EventLog, first: Part, second: Part) -> None:
     """Append to two streams, in this order, in one transaction. Raises what `append` raises."""
+    await append_parts(log, lambda: (first, second))
+
+
+async def append_parts(log: EventLog, parts: Callable[[], Iterable[Part]]) -> None:
+    """Append one part after the other in one transaction. Raises what `append` raises.
+
+    `parts` is called for each try and says the same each time; of what it says, one part at a time
+    is held.
+    """
 
     async def append() -> None:
         async with log.connection() as connection, connection.transaction():
-            await _append(connection, first)
-            await _append(connection, second)
+            for part in parts():
+                await _append(connection, part)
 
     await answered(append)
 

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -27,11 +27,14 @@ from ledger.errors import LedgerUnreachable, NotPermitted
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
 from ledger.store.log.calls import Appended, Batch, appended, columns_of, premise_of
 from ledger.store.log.chain import Broken, Link, follow, genesis
+from ledger.store.log.excerpts import Excerpts, RecordedEvent
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
 from migrations.backoff import Backoff
 
 T = TypeVar("T")
+
+__all__ = ["EventLog", "RecordedEvent"]
 
 READ_BATCH = 1000
 """Events fetched at once when a stream is read: some hundred kilobytes."""
@@ -51,23 +54,6 @@ class ConsumerPosition:
     term: int
 
 
-class RecordedEvent(NamedTuple):
-    """An event as it stands in the log."""
-
-    position: int
-    stream: str
-    stream_version: int
-    event_id: UUID
-    type: str
-    schema_version: int
-    body: bytes
-    metadata: bytes
-    recorded_by: str
-    recorded_at: datetime
-    leaf: bytes
-    chain: bytes
-
-
 @dataclass(frozen=True, slots=True)
 class Head:
     """Where the log ends, whose it is, and who leads it under which term."""
@@ -81,11 +67,11 @@ class Head:
     leader_since: datetime | None
 
 
-class EventLog:
+class EventLog(Excerpts):
     """The log behind a pool made by `ledger.store.connections.open_pool`."""
 
     def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._listeners: set[Callable[[], None]] = set()
         self._only_asks = False
         """Whether this session's role may not append, and asks for it instead."""
@@ -206,27 +192,6 @@ class EventLog:
                 return
             from_version = rows[-1]["stream_version"]
 
-    async def turns(self, stream: str, upto: int) -> list[RecordedEvent]:
-        """What turned a rollout, up to a position; costs nothing by its size."""
-        rows = await self._fetch(QUERIES["read_turns"], stream, upto)
-        return [RecordedEvent(*row) for row in rows]
-
-    async def turned_since(self, position: int) -> list[str]:
-        """The streams of rollouts that were turned behind a position, the latest turn last."""
-        return [row["stream"] for row in await self._fetch(QUERIES["turned_since"], position)]
-
-    async def concerned(
-        self, stream: str, upto: int, databases: Sequence[str] | None
-    ) -> list[RecordedEvent]:
-        """The same, its plan, and all about these databases or, of `None`, those in trouble."""
-        rows = await self._fetch(QUERIES["read_concerned"], stream, upto, databases)
-        return [RecordedEvent(*row) for row in rows]
-
-    async def records(self, databases: Sequence[str]) -> list[RecordedEvent]:
-        """What the fleet's stream says of these databases."""
-        rows = await self._fetch(QUERIES["read_records"], databases)
-        return [RecordedEvent(*row) for row in rows]
-
     async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
         """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
         rows = await self._fetch(QUERIES["tail"], after_position, limit)
@@ -333,14 +298,6 @@ class EventLog:
         for listener in self._listeners:
             listener()
         return answer
-
-    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        try:
-            return await self._pool.fetch(query, *arguments)
-        except CONNECTION_LOST as lost:
-            raise LedgerUnreachable(type(lost).__name__) from lost
-        except asyncpg.PostgresError as error:
-            raise translated(error) from error
 
 
 async def answered(call: Callable[[], Awaitable[T]]) -> T:

@@ -282,7 +282,7 @@ async def test_a_rollback_has_waves_and_can_be_paused_and_resumed(house: House) 
             await house.roll_back(rollout)
         with pytest.raises(UndoHasNoRollback):
             await house.roll_back(undo)
-    (listed, _) = await rollouts.list()
+    (listed,) = [one for one in await rollouts.list() if one.rollout == undo]
     assert (listed.rollout, listed.undoes, listed.count("applied")) == (undo, rollout, 3)
 
 
