@@ -242,7 +242,8 @@ async def test_a_look_that_nobody_trusted_signed_connects_to_nothing(
     strange = desk.inspect(tenant_database)
     aside = await desk.bus.read(PARKED, {})
     async with listening(always(CLEAR)) as listener:
-        there = strange.connection.model_copy(update={"host": "127.0.0.1", "port": listener.port})
+        place = {"host": "127.0.0.1", "port": listener.port}
+        there = Connection.at(**strange.connection.parts | place)
         order = strange.order.model_copy(update={"connection": there, "command": uuid4()})
         recorded = replace(strange.recorded, event=order, event_id=uuid4(), encoded=None)
         strange = InspectCommand(desk.ledger, recorded, order)
