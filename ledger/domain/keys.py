@@ -21,7 +21,13 @@ from ledger.contracts.events import KeyRegistered, KeyRevoked
 from ledger.contracts.public_keys import SHORT, key_bytes, key_id
 from ledger.contracts.reports import Event
 from ledger.contracts.topics import valid_pool
-from ledger.domain.refusals import InvalidKey, KeyTaken, ReasonRequired, RevokedKey, UnknownKey
+from ledger.domain.record_refusals import (
+    InvalidKey,
+    KeyTaken,
+    ReasonRequired,
+    RevokedKey,
+    UnknownKey,
+)
 from migrations.printable import is_safe
 
 KEYS = "keys"

@@ -13,7 +13,13 @@ from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
 from ledger.contracts.manifest import encode_manifest, name_of
 from ledger.contracts.registry import Accepted, ContentRef, MigrationRef, Variable
 from ledger.contracts.reports import Event
-from ledger.domain.refusals import ChangedMigration, NothingToRepair, ReasonRequired
+from ledger.domain.record_refusals import (
+    ReasonRequired,
+)
+from ledger.domain.refusals import (
+    ChangedMigration,
+    NothingToRepair,
+)
 from ledger.domain.variables import samples
 from ledger.errors import UnknownBundle, VersionConflict
 from ledger.service.request_context import RequestContext, encode_request

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ledger.contracts.events import Purpose
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
-from ledger.domain.refusals import FenceUnread
+from ledger.domain.record_refusals import FenceUnread
 from ledger.service.fleet import CheckResult, CheckRow, FleetService
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels

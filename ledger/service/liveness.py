@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS, Heartbeat
 from ledger.domain.fleet import DatabaseRecord
-from ledger.domain.waiting import LeadingProcess, Seen, Surroundings
+from ledger.domain.surroundings import LeadingProcess, Seen, Surroundings
 from ledger.store.connections import Pool
 from ledger.store.heartbeats import recent_heartbeats
 from ledger.store.leadership import current_leader

@@ -29,7 +29,8 @@ from ledger.domain.states import (
     DatabaseStatus,
     Status,
 )
-from ledger.domain.waiting import Reason, Surroundings
+from ledger.domain.surroundings import Surroundings
+from ledger.domain.waiting import Reason
 from ledger.errors import NoSuchRollout, ReadModelsBehind
 from ledger.service.catch_up import brought_up
 from ledger.service.liveness import Liveness

@@ -27,7 +27,9 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from ledger.domain.waiting import LeadingProcess
+from ledger.domain.surroundings import (
+    LeadingProcess,
+)
 from ledger.errors import (
     AnotherLeader,
     LeadershipLost,

@@ -28,13 +28,15 @@ from ledger.contracts.reports import AttemptFinished, MigrationApplied
 from ledger.contracts.statements import HEARTBEAT, REPORTS, SIGNATURE, TOGETHER
 from ledger.contracts.topics import HEARTBEATS
 from ledger.contracts.wire import encode_heartbeat, encode_report
-from ledger.domain.refusals import (
+from ledger.domain.record_refusals import (
     InvalidKey,
     KeyTaken,
     ReasonRequired,
-    RequestRefusal,
     RevokedKey,
     UnknownKey,
+)
+from ledger.domain.refusals import (
+    RequestRefusal,
 )
 from ledger.leader.signatures import BusSigning
 from ledger.service.request_context import RequestContext
