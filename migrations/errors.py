@@ -37,6 +37,7 @@
         ├── JournalTouched        a migration wrote to our journal, or altered it
         ├── RoleChanged           a migration is to change the role that it runs as
         ├── TransactionEnded      a script ended the transaction that guards it
+        ├── GuardsReset           a script reset what guards its transaction
         ├── DataRefused           a data migration does not fit the table, or its own checks
         ├── VerifyFailed          a Verify section found the change not to hold
         ├── IndexFailed           a concurrent index build did not leave a valid index
@@ -155,6 +156,8 @@ class FailureClass(StrEnum):
     """Another text than the one that was ordered or applied."""
     OUT_OF_ORDER = "out_of_order"
     """It would come before something that is applied already."""
+    HALF_DONE = "half_done"
+    """Some of it is done in the other direction, which has to be finished first."""
     IRREVERSIBLE = "irreversible"
     """There is no way back from it."""
     ADOPTION = "adoption"
@@ -341,6 +344,12 @@ class TransactionEnded(RunError):
     """A script ended the transaction that guards it, so that parts of it may be committed."""
 
     kind = FailureClass.IN_DOUBT
+
+
+class GuardsReset(RunError):
+    """A script reset what guards its transaction; all of it was rolled back."""
+
+    kind = FailureClass.SQL
 
 
 class DataRefused(RunError):

@@ -91,10 +91,7 @@ async def cleaned(target: Target, run: Execute) -> Execute:
     if run.clean is None:
         return run
     if run.clean.checksum != run.migration.up.checksum:
-        raise InDoubt(
-            "the migration is half done with another text of its up section; look at the "
-            "database, then settle it with `ledger resolve`"
-        )
+        raise InDoubt("the migration is half done with another text of its up section")
     if run.migration.up.batches is not None:
         # Some batches are committed, others are not: the way back looks at each row anyway.
         return run

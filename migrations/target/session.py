@@ -269,7 +269,12 @@ def pooler_refused() -> PoolerRefused:
 
 
 def is_connection_lost(connection: Connection, error: BaseException) -> bool:
-    """Whether `error` means that the session is gone, not that a statement was wrong."""
+    """Whether `error` means that the session is gone, not that a statement was wrong.
+
+    A statement may fail because another server, that it wanted to reach, is gone: that is an ERROR.
+    """
+    if getattr(error, "severity_en", None) == "ERROR":
+        return connection.is_closed()
     gone = (
         LostAt,
         OSError,
