@@ -84,7 +84,7 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
     except DRIVER_ERRORS as error:
         if is_connection_lost(target.connection, error):
             raise
-        failure = from_error(error)
+        failure = in_file(from_error(error), run.migration, run.direction)
     await target.rollback()
     duration = elapsed_ms(started)
     return await _failed(target, run.migration, run.direction, failure, duration, note)

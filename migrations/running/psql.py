@@ -123,9 +123,9 @@ async def _as_it_goes(target: Target, run: Execute, program: Program, started: f
         failed.without_effect = 1
         raise
     if not connected:
-        failed = _failed(program, said)
-        failed.without_effect = 1
-        raise failed
+        unconnected = _failed(program, said)
+        unconnected.without_effect = 1
+        raise unconnected
     if code != 0:
         failure = _failed(program, said).failure
         raise InDoubt(

@@ -88,7 +88,7 @@ async def _run_together(
     if opening:
         questions.insert(0, target.opening(run.section.options))
     total = len(run.section.statements)
-    async with asked_together(target.connection, questions) as answer:
+    async with asked_together(target.connection, questions, opening=opening) as answer:
         if opening:
             await _opened(target, answer())
         for number, statement in numbered:

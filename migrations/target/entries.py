@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from migrations.model.attempt import Epoch, Failure
@@ -152,10 +152,12 @@ def in_encoding(entry: NewEntry, encoding: str) -> NewEntry:
     def storable(text: str) -> str:
         return text.encode(name, "backslashreplace").decode(name)
 
-    failure = entry.failure
+    failure: Any = entry.failure
     if failure is not None:
         said = {
-            key: storable(text) for key, text in asdict(failure).items() if text and key in _SAID
+            key: storable(text)
+            for key, text in asdict(failure).items()
+            if key in _SAID and isinstance(text, str)
         }
         failure = replace(failure, **said)
     return replace(

@@ -83,6 +83,7 @@ class Together:
             # Behind a failed one nothing is told: it did not run.
             is_open = message[_HEADER_BYTES:] == _OPEN
             self._ended(End(self._failed, is_open, self._committed))
+            self._committed = False
             return not self._left
         if kind == b"E":
             first, self._failed = not self._failed, True
@@ -103,14 +104,19 @@ class _Line(Protocol):
 
 
 @asynccontextmanager
-async def asked_together(connection: Connection, questions: Sequence[str]) -> AsyncIterator[Answer]:
+async def asked_together(
+    connection: Connection, questions: Sequence[str], *, opening: bool = False
+) -> AsyncIterator[Answer]:
     """Send all the questions; the block waits for the answers, one after the other.
+
+    With `opening` the first one opens the transaction, and may commit before it does.
 
     An answer raises what the server says of that question, when all behind it are through, and
     TransactionEnded where it has committed. Who leaves the block before the last answer cancels
     what still runs.
     """
     loop = asyncio.get_running_loop()
+    may_commit = iter([opening])
     ends: list[asyncio.Future[End]] = [loop.create_future() for _ in questions]
     heard, awaited = iter(ends), iter(ends)
     line: _Line = connection._protocol  # type: ignore[attr-defined]
@@ -121,7 +127,7 @@ async def asked_together(connection: Connection, questions: Sequence[str]) -> As
     async def answer() -> bool:
         end = next(awaited)
         await asyncio.wait((call, end), return_when=asyncio.FIRST_COMPLETED)
-        if end.done() and end.result().committed:
+        if not next(may_commit, False) and end.done() and end.result().committed:
             with suppress(asyncpg.PostgresError):
                 await call
             raise transaction_ended()
