@@ -31,6 +31,7 @@
         │   └── StillInUse        the tool that was adopted has gone on here
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
+        │   └── Unavailable       not now: the server restarts, fails over or is full
         ├── LockUnavailable       another migrator holds the target's lock
         ├── LockLost              the lock or the journal's head is not ours any more
         ├── JournalNotOurs        a long entry needs room that only the journal's owner can make
@@ -142,6 +143,8 @@ class FailureClass(StrEnum):
     """The secret's reference cannot be read here, or may not be."""
     UNREACHABLE = "unreachable"
     """No session can be had."""
+    UNAVAILABLE = "unavailable"
+    """The server was away, starting or full for as long as it was waited for."""
     POOLER = "pooler"
     """Something stands between the agent and the server."""
     IDENTITY = "identity"
@@ -301,13 +304,29 @@ class ProgramRefused(Refused):
 
 
 class Unreachable(RunError):
-    """No session can be had; `transient` says whether trying again can help."""
+    """No session can be had; `transient` says whether trying again can help.
+
+    `reason` says why in a few words, for who waits.
+    """
 
     kind = FailureClass.UNREACHABLE
 
-    def __init__(self, message: str, *, transient: bool = False) -> None:
+    def __init__(self, message: str, *, transient: bool = False, reason: str = "") -> None:
         super().__init__(message)
         self.transient = transient
+        self.reason = reason
+
+
+class Unavailable(Unreachable):
+    """No session can be had now: the server restarts, fails over, is starting or is full.
+
+    It is waited for.
+    """
+
+    kind = FailureClass.UNAVAILABLE
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message, transient=True, reason=reason)
 
 
 class LockUnavailable(RunError):
