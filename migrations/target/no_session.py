@@ -6,6 +6,9 @@ Who is away, starting or full is Unavailable: nothing was tried there, so it is 
 from __future__ import annotations
 
 import errno
+import os
+import re
+import socket
 import ssl
 
 import asyncpg
@@ -21,9 +24,11 @@ _AWAY = frozenset(
     {
         errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT,
         errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ENETUNREACH, errno.ENOENT,
+        socket.EAI_AGAIN,
     }
 )  # fmt: skip
-"""What the network says of a server that is not there now; the last one of a socket's file."""
+"""What the network says of a server that is not there now: also of a socket's file, of a name."""
+_ERRNO = re.compile(r"\[Errno (-?\d+)\]")
 _REMEDIES = {
     "28": "check the user, its password and pg_hba.conf",
     "3D": "check the database's name in the reference",
@@ -63,14 +68,25 @@ def no_session(place: str, error: Exception, timeout_s: float) -> Unreachable:
             said = f"{place} did not answer within {timeout_s:.0f} s"
             return Unavailable(f"{said}; check host, port and network", reason=reason)
         case OSError():
-            reason = error.strerror or type(error).__name__
+            numbers = _numbers_of(error)
+            away = sorted(numbers & _AWAY)
+            # The driver's own text names the address instead of the reason.
+            known = [os.strerror(number) for number in away if number > 0]
+            reason = known[0] if known else error.strerror or type(error).__name__
             said = f"{place} cannot be reached ({reason}); check host, port and network"
-            if error.errno in _AWAY:
+            if away:
                 return Unavailable(said, reason=reason)
             return Unreachable(said, transient=True, reason=reason)
         case _:
             said = f"{place} cannot be used ({type(error).__name__})"
             return Unreachable(f"{said}; check that it is PostgreSQL and that TLS is offered")
+
+
+def _numbers_of(error: OSError) -> frozenset[int]:
+    """What failed, as `errno` numbers; a host with several addresses has one error for all."""
+    if error.errno is not None:
+        return frozenset({error.errno})
+    return frozenset(int(number) for number in _ERRNO.findall(str(error)))
 
 
 def _closed(place: str) -> Unreachable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -333,14 +334,16 @@ async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone
 ) -> None:
     lost = inside_desk.apply(tenant_database, [ADD_NOTE])
     nowhere = Connection.at(**(lost.connection.parts | {"host": "127.0.0.1", "port": 1}))
-    lost = changed(lost, connection=nowhere, database="t_lost")
+    limits = replace(lost.order.limits, retry_for_s=0.5)
+    order = lost.order.model_copy(update={"limits": limits})
+    lost = changed(lost, connection=nowhere, database="t_lost", order=order)
     fine = inside_desk.apply(tenant_database, [ADD_NOTE])
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(lost, fine, files=[ADD_NOTE])
         assert (await inside_desk.finished(fine)).verdict is Verdict.DONE
         finished = await inside_desk.finished(lost)
     assert finished.failure is not None
-    assert (finished.verdict, finished.failure.kind) == (Verdict.FAILED, "unreachable")
+    assert (finished.verdict, finished.failure.kind) == (Verdict.FAILED, "unavailable")
 
 
 async def test_a_table_that_another_role_holds_is_reported_as_a_lock_timeout_and_no_defect(
@@ -450,7 +453,7 @@ async def test_a_cancelled_command_whose_journal_cannot_be_read_says_so(
         finished = await inside_desk.finished(command)
     assert finished.verdict is Verdict.FAILED
     assert finished.failure is not None
-    assert finished.failure.kind == "unreachable"
+    assert finished.failure.kind == "unavailable"
     assert "cancelled before it began" in finished.failure.message
 
 
