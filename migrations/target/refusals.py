@@ -34,11 +34,10 @@ def guards_reset() -> GuardsReset:
 
 def way_out(version: str, owner: str = "") -> str:
     """How a person settles what is in doubt; `owner` is the ledger that asked for the work."""
-    command = f"resolve DATABASE {version}" if owner else f"db resolve {version}"
-    return (
-        f"look at the database, then say what you see there with `ledger {command} --applied "
-        "--reason WHY`, or with --not-applied"
-    )
+    one = f"`ledger db resolve {version} --applied --reason WHY`"
+    of_a_fleet = f"`ledger resolve DATABASE {version} --applied --reason WHY`"
+    command = of_a_fleet if owner else one
+    return f"look at the database, then say what you see there with {command}, or --not-applied"
 
 
 def is_touched(message: str) -> bool:

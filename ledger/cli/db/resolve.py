@@ -7,13 +7,13 @@ from typing import Annotated
 import typer
 
 from ledger.cli.app.command import command
-from ledger.cli.app.confirm import YesOption, confirm
+from ledger.cli.app.confirm import YesOption
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import WHICH_MIGRATIONS
 from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.db.history import concluded, loaded
-from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, said_of
+from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside
 from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.errors import WrongArgument
 
@@ -53,7 +53,8 @@ async def resolve(
 ) -> ExitCode:
     """Settle what no probe could: say that a migration is, or is not, applied in one database.
 
-    Nothing is run. The reason, how you know, is kept in the journal.
+    Nothing is run. The reason, how you know, is kept in the journal. Asks only with
+    --outside-ledger.
     """
     from migrations import standalone_adoption
     from migrations.model.attempt import Resolution
@@ -66,8 +67,7 @@ async def resolve(
     settings, outside = connection_of(place), permission.granted()
     migrations = loaded(ctx, folder, format, var)
     word = "applied" if applied else "not applied"
-    facts = [f"record that {migration} is {word}", *said_of(outside)]
-    confirm(settings.place, facts, yes=yes, what="Database")
+    confirm_outside(settings.place, f"record that {migration} is {word}", outside, yes=yes)
     outcome = await standalone_adoption.resolve(
         settings,
         migrations,
