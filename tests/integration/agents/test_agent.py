@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -332,11 +331,10 @@ async def test_a_literal_password_is_refused_and_shown_nowhere(
 async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
-    lost = inside_desk.apply(tenant_database, [ADD_NOTE])
+    limits = Limits(retry_for_s=0.5)
+    lost = inside_desk.apply(tenant_database, [ADD_NOTE], limits=limits)
     nowhere = Connection.at(**(lost.connection.parts | {"host": "127.0.0.1", "port": 1}))
-    limits = replace(lost.order.limits, retry_for_s=0.5)
-    order = lost.order.model_copy(update={"limits": limits})
-    lost = changed(lost, connection=nowhere, database="t_lost", order=order)
+    lost = changed(lost, connection=nowhere, database="t_lost")
     fine = inside_desk.apply(tenant_database, [ADD_NOTE])
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(lost, fine, files=[ADD_NOTE])
