@@ -56,12 +56,7 @@ from migrations.target.refusals import (
     stale_epoch,
     transaction_ended,
 )
-from migrations.target.session import (
-    Connection,
-    ConnectionSettings,
-    milliseconds,
-    server_version,
-)
+from migrations.target.session import Connection, ConnectionSettings, milliseconds, server_version
 
 
 @dataclass(frozen=True, slots=True)
