@@ -4,6 +4,7 @@
        ▲                                                              │
        └──────────── connection lost: ask the journal again ◀─────────┘
 
+A server that is away, starting or full is waited for (`_Reconnecting`): nothing was tried there.
 A lost connection is never a result. Whether a COMMIT that got no answer took effect is read from
 the journal over a new connection, and the plan made from it goes on. While the journal could not be
 asked again nobody knows its head, and the outcome says so. Every attempt that was not
@@ -26,7 +27,7 @@ from migrations.adoption.takeover import adopt, release
 from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import without_idle
 from migrations.backoff import Backoff
-from migrations.errors import Refused, RunError, Unreachable
+from migrations.errors import Refused, RunError, TooLate, Unavailable, Unreachable
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
 from migrations.model.migration import Direction, Language
@@ -39,6 +40,7 @@ from migrations.model.work import (
     StepResult,
     Work,
 )
+from migrations.printable import escaped
 from migrations.running.code import refuse_programs
 from migrations.running.plan import Execute, Halt, Known, StepDecision, plan
 from migrations.running.repair import repair
@@ -72,8 +74,10 @@ _LIMITS = {
 """SQLSTATEs with which the server ends a session, and the settings that say so; ours are off."""
 
 CONNECT_TRIES = 4
-"""In a row without success; a server that restarts is back within seconds, or not soon."""
+"""Sessions in a row that are lost, or refused for what hardly passes."""
 FIRST_WAIT_S = 0.2
+LONGEST_WAIT_S = 10.0
+"""Between two tries, so that a server which is back is noticed soon."""
 _GROWTH = 3.0
 
 
@@ -175,8 +179,7 @@ async def run(
     When the task is cancelled, the statement is cancelled on the server, the transaction rolled
     back, the failure journalled where that is possible within seconds, and CancelledError raised.
     """
-    attempt = _Attempt()
-    backoff, lost_at = Backoff(FIRST_WAIT_S, growth=_GROWTH), 0.0
+    attempt, reconnecting = _Attempt(), _Reconnecting(limits.retry_for_s)
     while True:
         try:
             return await _once(attempt, settings, work, limits, observer, allow_outside, may_begin)
@@ -184,13 +187,14 @@ async def run(
             # The next migration begins in a session of its own.
             continue
         except _ConnectionLost as lost:
-            if lost.progressed:
-                backoff.reset()
-            pause = backoff.next_s()
-            lost_at = time.monotonic() if backoff.tries == 1 else lost_at
-            if backoff.tries >= CONNECT_TRIES:
-                return attempt.outcome(Verdict.FAILED, from_error(lost.error))
-        observer.waiting("to connect again", time.monotonic() - lost_at, pause)
+            pause = reconnecting.pause_s(lost)
+            if not attempt.let_in and not may_begin():
+                late = f"the time in which this order may begin is over: {lost.error.message}"
+                return attempt.outcome(Verdict.REFUSED, from_error(TooLate(late)))
+            if pause is None:
+                return attempt.outcome(Verdict.FAILED, from_error(reconnecting.over(lost)))
+            told = reconnecting.told(lost)
+        observer.waiting(told, reconnecting.waited_s, pause)
         await asyncio.sleep(pause)
         observer.trying_again()
 
@@ -202,6 +206,61 @@ class _ConnectionLost(Exception):
         super().__init__(error.message)
         self.error = error
         self.progressed = progressed
+
+
+@dataclass(slots=True)
+class _Reconnecting:
+    """How long there is waited for a session, and when it is tried again.
+
+    A server that is away is waited for by time, since nothing was tried there; sessions that are
+    lost again and again are counted, because it may be the work that ends them.
+    """
+
+    wait_for_s: float
+    backoff: Backoff = field(
+        default_factory=lambda: Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, growth=_GROWTH)
+    )
+    losses: int = 0
+    since: float = 0.0
+    """A monotonic time, as those below."""
+    away_since: float | None = None
+
+    @property
+    def waited_s(self) -> float:
+        """Since the first loss in a row."""
+        return time.monotonic() - self.since
+
+    def pause_s(self, lost: _ConnectionLost) -> float | None:
+        """The seconds to wait before the next try; `None` when there is none."""
+        now = time.monotonic()
+        if lost.progressed:
+            self.losses = 0
+            self.backoff.reset()
+        if self.backoff.tries == 0:
+            self.since = now
+        if not isinstance(lost.error, Unavailable):
+            self.losses, self.away_since = self.losses + 1, None
+            pause = self.backoff.next_s()
+            return pause if self.losses < CONNECT_TRIES else None
+        if self.away_since is None:
+            self.away_since = now
+        left = self.wait_for_s - (now - self.away_since)
+        return min(self.backoff.next_s(), left) if left > 0 else None
+
+    def told(self, lost: _ConnectionLost) -> str:
+        """What is waited for."""
+        reason = lost.error.reason
+        return "to connect again" + (f", after {escaped(reason)}" if reason else "")
+
+    def over(self, lost: _ConnectionLost) -> Unreachable:
+        """What is said of it when there is no next try."""
+        if not isinstance(lost.error, Unavailable):
+            return lost.error
+        return Unavailable(
+            f"{lost.error.message}; it was waited for, {self.wait_for_s:g} s long: order it again "
+            "when the server is well",
+            reason=lost.error.reason,
+        )
 
 
 async def _once(

@@ -20,8 +20,9 @@ from migrations.model.ordering import late
 from migrations.model.phases import Phase
 from migrations.model.work import Observer, Outcome, Work
 from migrations.runner import run
-from migrations.running.plan import applied_versions, changed, half_done, is_text_of
+from migrations.running.plan import applied_versions, changed, half_done, in_doubt, is_text_of
 from migrations.target.entries import GONE, Entry
+from migrations.target.refusals import way_out
 from migrations.target.session import ConnectionSettings
 from migrations.verify_applied import Verification, verify
 
@@ -46,6 +47,8 @@ class Standing(StrEnum):
     """Applied with another up section than the file has now."""
     PENDING = "pending"
     HALF_DONE = "half done"
+    IN_DOUBT = "in doubt"
+    """Nothing can tell whether it is applied: a person has to say."""
     HELD_BACK = "held back"
     """Not applied, and a phase that goes only when it is asked for."""
     COVERED = "covered"
@@ -166,11 +169,13 @@ def _work(
 
 def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLine, ...]:
     applied = applied_versions(found.entries)
-    begun = half_done(found.entries)
+    begun, doubtful = half_done(found.entries), in_doubt(found.entries)
     messages = late(migrations, applied)
-    aside = set_aside(migrations, {*applied, *begun})
+    aside = set_aside(migrations, {*applied, *begun, *doubtful})
     lines = [
-        _covered(migration, aside[migration.version])
+        _doubtful(migration)
+        if migration.version in doubtful
+        else _covered(migration, aside[migration.version])
         if migration.version in aside
         else _line(
             migration, applied.get(migration.version), messages, begun=migration.version in begun
@@ -180,6 +185,11 @@ def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLi
     known = {migration.version for migration in migrations}
     lines += [_missing(entry) for version, entry in applied.items() if version not in known]
     return tuple(lines)
+
+
+def _doubtful(migration: Migration) -> StatusLine:
+    problem = f"an earlier attempt left its state unknown; {way_out(migration.version)}"
+    return StatusLine(migration.version, migration.name, Standing.IN_DOUBT, problem=problem)
 
 
 def _covered(migration: Migration, reason: str) -> StatusLine:

@@ -139,6 +139,12 @@ def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
     return {version: progress for version, progress in found.items() if progress is not None}
 
 
+def in_doubt(entries: Iterable[Entry]) -> frozenset[str]:
+    """The migrations whose state is unknown until a person says it."""
+    histories = _histories(entries)
+    return frozenset(version for version, one in histories.items() if one.doubtful is not None)
+
+
 def begun_or_applied(entries: Iterable[Entry], rollouts: Container[str]) -> frozenset[str]:
     """What holds, or is half done, through these rollouts: what a rollback undoes."""
     return frozenset(
@@ -216,7 +222,7 @@ def _up(work: Work, migration: Migration, history: _History) -> StepDecision:
     if doubt := _doubt(migration, Direction.UP, history):
         return doubt
     if progress is not None and progress.direction is Direction.DOWN:
-        return _stop(migration, Direction.UP, FailureClass.IN_DOUBT, _HALF_UNDONE)
+        return _stop(migration, Direction.UP, FailureClass.HALF_DONE, _HALF_UNDONE)
     if settled is not None and history.applied:
         if migration.repeatable and settled.up_checksum != migration.up.checksum:
             return Execute(migration, Direction.UP, migration.up, note="its text has changed")
@@ -378,7 +384,4 @@ _HALF_DONE_OTHER_TEXT = (
 )
 _HALF_UNDONE = "the migration is half rolled back; finish the rollback, then apply it again"
 _NO_DOWN = "the migration has no down section, so it cannot be undone; write a new one instead"
-_UNSETTLED = (
-    "an earlier attempt left the state of this migration unknown; look at the database, then say "
-    "`ledger resolve DATABASE MIGRATION --applied` or `--not-applied`"
-)
+_UNSETTLED = "an earlier attempt left the state of this migration unknown"
