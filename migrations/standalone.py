@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from migrations.inspection import Inspection, glance
 from migrations.model.attempt import Backup, Epoch, Failure, Limits, Mode, Verdict
-from migrations.model.baselines import set_aside
+from migrations.model.baselines import gap, gaps, set_aside, standing_for
 from migrations.model.migration import Language, Migration
 from migrations.model.ordering import late
 from migrations.model.phases import Phase
@@ -55,7 +55,8 @@ class Standing(StrEnum):
     MISSING = "missing"
     """Applied, and not among the files."""
     GONE = "gone"
-    """Applied, not among the files, and accepted as such by `ledger db repair`."""
+    """Applied, not among the files, and accepted as such: by `ledger db repair`, or by a baseline.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,8 @@ def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLi
     begun = half_done(found.entries)
     messages = late(migrations, applied)
     aside = set_aside(migrations, {*applied, *begun})
+    found_gaps = gaps(migrations, {*applied, *begun})
+    messages |= {version: gap(version, lacking) for version, lacking in found_gaps.items()}
     lines = [
         _covered(migration, aside[migration.version])
         if migration.version in aside
@@ -178,7 +181,11 @@ def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLi
         for migration in migrations
     ]
     known = {migration.version for migration in migrations}
-    lines += [_missing(entry) for version, entry in applied.items() if version not in known]
+    lines += [
+        _missing(entry, standing_for(migrations, version))
+        for version, entry in applied.items()
+        if version not in known
+    ]
     return tuple(lines)
 
 
@@ -210,8 +217,9 @@ def _line(
     )
 
 
-def _missing(entry: Entry) -> StatusLine:
-    gone = entry.direction == GONE
+def _missing(entry: Entry, baseline: str | None) -> StatusLine:
+    """An applied version without a file; none is missed that a `baseline` stands for."""
+    gone = entry.direction == GONE or baseline is not None
     return StatusLine(
         entry.migration,
         "",

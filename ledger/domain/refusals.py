@@ -20,6 +20,7 @@ Refusal
 ├── NothingToRepair        no text has changed, or no file is gone
 ├── OutOfOrder             a migration would run before one that is applied
 ├── UnknownBaseline        the folder has no version up to which to mark
+├── BaselineGap            databases lack some of what a baseline stands for
 ├── BeyondBaseline         databases have more than a baseline says
 ├── UnknownMigration       the rollout has no such version
 ├── NothingPlanned         there is no migration to run
@@ -224,6 +225,27 @@ class UnknownBaseline(RequestRefusal):
             f"the folder has no migration {version!r} (its newest is {newest}); name one of its "
             "versions with --through"
         )
+
+
+class BaselineGap(RequestRefusal):
+    """Databases lack some of what a baseline stands for, and no file of the folder brings it.
+
+    `gaps` maps each baseline to databases, and those to the versions that they lack.
+    """
+
+    def __init__(self, gaps: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+        named = [
+            f"{database} lacks {listed(lacking)} of {label}"
+            for label, databases in gaps.items()
+            for database, lacking in sorted(databases.items())
+        ]
+        super().__init__(
+            "a baseline stands for versions that databases lack and that the folder has no file "
+            f"for: {listed(named)}; restore the files and apply them first, say with "
+            "`ledger baseline --through VERSION` that all of it is there, or leave these databases "
+            "out with --select"
+        )
+        self.gaps = gaps
 
 
 class BeyondBaseline(RequestRefusal):

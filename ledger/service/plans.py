@@ -47,6 +47,7 @@ from ledger.store.log.streams import read_both
 from ledger.store.views.queries import ReadModels
 from ledger.store.views.rows import AppliedRow
 from migrations.model.attempt import Adoption, Mode
+from migrations.model.baselines import names_without_file
 from migrations.model.phases import LAST_BY_DEFAULT, Phase
 
 _IN_FORCE = ("applied", "rollback_failed")
@@ -292,7 +293,7 @@ class Planner:
     ) -> KnownVersions:
         """What the ledger knows of these databases; texts and journals matter going up."""
         versions = await self._reads.database_versions(
-            [ref.version for ref in migrations], selected
+            [*names_without_file(migrations), *(ref.version for ref in migrations)], selected
         )
         if mode is not Mode.UP:
             return KnownVersions(versions)

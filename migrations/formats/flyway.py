@@ -42,6 +42,7 @@ from migrations.formats.naming import description
 from migrations.formats.native import is_ours
 from migrations.formats.sections import Body, Built, build
 from migrations.formats.variables import fill, undeclared
+from migrations.model.baselines import replacing
 from migrations.model.migration import Migration, Options, SourceFile
 from migrations.model.version import version_key
 from migrations.sql.grammar import GrammarError, parse
@@ -325,10 +326,10 @@ def _with_baselines(
         [*versions, *baselines], key=lambda one: (version_key(one.version), one in baselines)
     )
     return [
-        replace(one, replaces=tuple(before.version for before in found[:index]))
+        replace(one, replaces=replacing(found, one, one.version.removeprefix("B")))
         if one in baselines
         else one
-        for index, one in enumerate(found)
+        for one in found
     ]
 
 

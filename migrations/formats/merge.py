@@ -23,8 +23,9 @@ def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[
     """
     if not modules or not loaded:
         return [*loaded, *modules]
-    baselines = [one for one in loaded if one.replaces is not None]
+    baselines = [one for one in (*loaded, *modules) if one.replaces is not None]
     versioned = [one for one in loaded if not one.repeatable and one not in baselines]
+    own = [one for one in modules if one not in baselines]
     keys = [version_key(migration.version) for migration in versioned]
     named = all(version_and_name(migration.version) for migration in versioned)
     if keys != sorted(keys) or not named:
@@ -36,7 +37,7 @@ def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[
             "Write it in that format, or keep it in a folder of its own",
         )
     repeatable = [migration for migration in loaded if migration.repeatable]
-    return [*_with_baselines(ordered([*versioned, *modules]), baselines), *repeatable]
+    return [*_with_baselines(ordered([*versioned, *own]), baselines), *repeatable]
 
 
 def _with_baselines(
@@ -48,11 +49,17 @@ def _with_baselines(
         key=lambda one: (version_key(one.version), one.replaces is not None),
     )
     return [
-        one
-        if one.replaces is None
-        else replace(one, replaces=tuple(before.version for before in found[:index]))
-        for index, one in enumerate(found)
+        one if one.replaces is None else replace(one, replaces=_replaced(found, one, one.replaces))
+        for one in found
     ]
+
+
+def _replaced(
+    found: Sequence[Migration], one: Migration, alone: tuple[str, ...]
+) -> tuple[str, ...]:
+    """What a baseline stands for here, with what it names `alone` that has no file."""
+    before = tuple(other.version for other in found[: found.index(one)])
+    return (*before, *(version for version in alone if version not in before))
 
 
 def _kind(migration: Migration) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from migrations.model.attempt import Failure, FailureClass, Mode
-from migrations.model.baselines import set_aside
+from migrations.model.baselines import gap, gaps, set_aside
 from migrations.model.migration import Direction, Migration, Section
 from migrations.model.ordering import late
 from migrations.model.work import StepOutcome, StepResult, Work
@@ -109,7 +109,7 @@ def plan(work: Work, entries: Sequence[Entry]) -> tuple[StepDecision, ...]:
     A plan that stops anywhere runs nothing: it is then the reports up to there, and the stop.
     """
     histories = _histories(entries)
-    aside = _aside(work, histories)
+    aside, open_gaps = _aside(work, histories), _gaps(work, histories)
     decisions: list[StepDecision] = []
     for migration in work.migrations:
         history = histories.get(migration.version, _History())
@@ -117,6 +117,7 @@ def plan(work: Work, entries: Sequence[Entry]) -> tuple[StepDecision, ...]:
         decision = (
             repeated(work, migration, entries)
             or (_skipped(migration, Direction.UP, reason) if reason else None)
+            or open_gaps.get(migration.version)
             or _decide(work, migration, history)
         )
         if decision is not None:
@@ -169,8 +170,25 @@ def _aside(work: Work, histories: Mapping[str, _History]) -> dict[str, str]:
     """What need not run here because of a baseline, with the reason."""
     if work.mode is not Mode.UP:
         return {}
-    there = {version for version, one in histories.items() if version and _is_there(one)}
-    return set_aside(work.migrations, there)
+    return set_aside(work.migrations, _there(histories))
+
+
+def _gaps(work: Work, histories: Mapping[str, _History]) -> dict[str, Halt]:
+    """A stop for each baseline that stands for what is neither here nor among the files."""
+    if work.mode is not Mode.UP:
+        return {}
+    found = gaps(work.migrations, _there(histories))
+    return {
+        one.version: _stop(
+            one, Direction.UP, FailureClass.OUT_OF_ORDER, gap(one.version, found[one.version])
+        )
+        for one in work.migrations
+        if one.version in found
+    }
+
+
+def _there(histories: Mapping[str, _History]) -> set[str]:
+    return {version for version, one in histories.items() if version and _is_there(one)}
 
 
 def _is_there(history: _History) -> bool:
