@@ -326,7 +326,7 @@ def _with_baselines(
         [*versions, *baselines], key=lambda one: (version_key(one.version), one in baselines)
     )
     return [
-        replace(one, replaces=replacing(found, one, one.version.removeprefix("B")))
+        replace(one, replaces=replacing(found, one, [one.version.removeprefix("B")]))
         if one in baselines
         else one
         for one in found

@@ -7,9 +7,9 @@ comes before it, ours included.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from migrations.errors import FormatError
+from migrations.formats.baseline_marker import with_baselines
 from migrations.formats.naming import ordered
 from migrations.model.migration import Migration
 from migrations.model.version import version_and_name, version_key
@@ -37,29 +37,7 @@ def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[
             "Write it in that format, or keep it in a folder of its own",
         )
     repeatable = [migration for migration in loaded if migration.repeatable]
-    return [*_with_baselines(ordered([*versioned, *own]), baselines), *repeatable]
-
-
-def _with_baselines(
-    versioned: Sequence[Migration], baselines: Sequence[Migration]
-) -> list[Migration]:
-    """Everything in running order, each baseline behind its version."""
-    found = sorted(
-        [*versioned, *baselines],
-        key=lambda one: (version_key(one.version), one.replaces is not None),
-    )
-    return [
-        one if one.replaces is None else replace(one, replaces=_replaced(found, one, one.replaces))
-        for one in found
-    ]
-
-
-def _replaced(
-    found: Sequence[Migration], one: Migration, alone: tuple[str, ...]
-) -> tuple[str, ...]:
-    """What a baseline stands for here, with what it names `alone` that has no file."""
-    before = tuple(other.version for other in found[: found.index(one)])
-    return (*before, *(version for version in alone if version not in before))
+    return [*with_baselines(ordered([*versioned, *own]), baselines), *repeatable]
 
 
 def _kind(migration: Migration) -> str:

@@ -117,15 +117,20 @@ def standing_for(migrations: Sequence[Ranked], version: str) -> str | None:
     return None
 
 
-def replacing(ranked: Sequence[Ranked], baseline: Ranked, through: str) -> tuple[str, ...]:
+def place(one: Ranked) -> tuple[tuple[int, ...], bool]:
+    """What migrations are ordered by where versions are: a baseline is behind what it names."""
+    is_baseline = one.replaces is not None
+    return version_key(one.version.removeprefix("B") if is_baseline else one.version), is_baseline
+
+
+def replacing(
+    ranked: Sequence[Ranked], baseline: Ranked, through: Sequence[str]
+) -> tuple[str, ...]:
     """What a baseline stands for: all of `ranked` before it, and the version it goes through."""
-    before = tuple(one.version for one in ranked[: ranked.index(baseline)])
-    key = version_key(through)
-    known = any(
-        one.version in before and one.replaces is None and version_key(one.version) == key
-        for one in ranked
-    )
-    return before if known else (*before, through)
+    before = ranked[: ranked.index(baseline)]
+    keys = {version_key(one.version) for one in before if one.replaces is None}
+    without_file = (version for version in through if version_key(version) not in keys)
+    return (*(one.version for one in before), *without_file)
 
 
 def _have(migrations: Sequence[Ranked], there: Collection[str]) -> set[str]:
