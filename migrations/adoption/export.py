@@ -112,7 +112,7 @@ async def export_history(
     try:
         await connection.execute(journal.statement("our_path"))
         await wait_for_lock(connection, key_for(target), limits.advisory_wait_s, observer)
-        facts = await connection.fetch(journal.statement("facts"))
+        facts = await connection.fetch(journal.statement("facts", target_problem=None))
         await journal.refuse_foreign(connection, settings.role)
         record = await journal.read(connection, target) if facts[0]["installed"] else None
         if record is None:

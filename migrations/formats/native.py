@@ -13,8 +13,8 @@ One file is one migration; `version_name.sql` names it. Rules:
   column of every row; a DO block must not raise (use ASSERT). Nothing else may stand there.
 - Lines end with a newline alone, as sql-migrate reads them, whatever ends them in the file.
 - Data in the place of Up moves data in batches: `migrations.formats.data`.
-- A section's checksum is the SHA-256 of its bytes between its marker line and the next marker line
-  of a section (or the end), exactly as they stand in the file.
+- A section's checksum is the SHA-256 of its text between its marker line and the next marker line
+  of a section (or the end), without what is no change: `migrations.formats.checksum`.
 - Baseline in the place of Up stands for older files: `migrations.formats.baseline_marker`.
 - Files in subfolders are not searched. A migration in a language that we do not run is refused.
 - sql-migrate itself knows a file by its whole name: `8_a.sql` and `8_b.sql` are two, and a name
