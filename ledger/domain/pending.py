@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, replace
 
 from ledger.contracts.events import BundleRegistered
 from ledger.contracts.registry import MigrationRef
-from ledger.domain.refusals import BaselineGap, BeyondBaseline, OutOfOrder, UnknownBaseline
+from ledger.domain.folder_refusals import BaselineGap
+from ledger.domain.refusals import BeyondBaseline, OutOfOrder, UnknownBaseline
 from ledger.errors import NoSuchVersion
 from migrations.model.attempt import Adoption, Mode
 from migrations.model.baselines import gaps, set_aside, standing_for

@@ -15,12 +15,10 @@ Refusal
 ├── UnknownDatabase        no database has this id
 ├── RetiredDatabase        the id belonged to a database that left for good
 ├── (those of keys, fences and events: `ledger.domain.record_refusals`)
+├── (those of a folder's files: `ledger.domain.folder_refusals`)
 ├── EmptySelection         no active database is selected
-├── ChangedMigration       a version is registered with another up
-├── NothingToRepair        no text has changed, or no file is gone
 ├── OutOfOrder             a migration would run before one that is applied
 ├── UnknownBaseline        the folder has no version up to which to mark
-├── BaselineGap            databases lack some of what a baseline stands for
 ├── BeyondBaseline         databases have more than a baseline says
 ├── UnknownMigration       the rollout has no such version
 ├── NothingPlanned         there is no migration to run
@@ -184,26 +182,6 @@ class InvalidLimit(InvalidArgument):
         super().__init__(f"{name} is {value:g}, but {why}; choose another value")
 
 
-class ChangedMigration(RequestRefusal):
-    """A version is registered with another `up`."""
-
-    def __init__(self, label: str, version: str, known: str, given: str) -> None:
-        super().__init__(
-            f"migration {label} is registered with another up section "
-            f"(checksum {known[:12]}, given {given[:12]}); "
-            "restore the file and write the change as a new migration; or accept the new text with "
-            f"`ledger repair {version} --accept-changed --reason WHY`"
-        )
-        self.label = label
-
-
-class NothingToRepair(RequestRefusal):
-    """The text of a version has not changed, or its file is not gone."""
-
-    def __init__(self, version: str, why: str) -> None:
-        super().__init__(f"nothing to repair about {version}: {why}; see `ledger plan`")
-
-
 class OutOfOrder(RequestRefusal):
     """Migrations would run before some that databases have; `late` maps each to those databases."""
 
@@ -225,27 +203,6 @@ class UnknownBaseline(RequestRefusal):
             f"the folder has no migration {version!r} (its newest is {newest}); name one of its "
             "versions with --through"
         )
-
-
-class BaselineGap(RequestRefusal):
-    """Databases lack some of what a baseline stands for, and no file of the folder brings it.
-
-    `gaps` maps each baseline to databases, and those to the versions that they lack.
-    """
-
-    def __init__(self, gaps: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-        named = [
-            f"{database} lacks {listed(lacking)} of {label}"
-            for label, databases in gaps.items()
-            for database, lacking in sorted(databases.items())
-        ]
-        super().__init__(
-            "a baseline stands for versions that databases lack and that the folder has no file "
-            f"for: {listed(named)}; restore the files and apply them first, say with "
-            "`ledger baseline --through VERSION` that all of it is there, or leave these databases "
-            "out with --select"
-        )
-        self.gaps = gaps
 
 
 class BeyondBaseline(RequestRefusal):

@@ -153,7 +153,8 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """What whoever confirms it should know, with what loading the files has noted."""
         written = [note for ref in self.steps for note in ref.notes]
-        return (*self.pending.notes, *(written if self.direction == "up" else ()))
+        folder = self.folder.notes if self.folder else ()
+        return (*self.pending.notes, *folder, *(written if self.direction == "up" else ()))
 
     @property
     def already_everywhere(self) -> int:
