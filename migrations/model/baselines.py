@@ -40,7 +40,9 @@ class Ranked(Protocol):
         """The versions that it stands for."""
 
 
-def set_aside(migrations: Sequence[Ranked], there: Collection[str]) -> dict[str, str]:
+def set_aside(
+    migrations: Sequence[Ranked], there: Collection[str], *, whole: bool = True
+) -> dict[str, str]:
     """The versions that need not run, with the reason; `there` is what is applied or half done.
 
     A baseline that leaves a gap (`gaps`) is not among them: it neither runs nor is it done with.
@@ -50,7 +52,7 @@ def set_aside(migrations: Sequence[Ranked], there: Collection[str]) -> dict[str,
         return {}
     reasons: dict[str, str] = {}
     standing = [one for one in baselines if one.version in there] if there else baselines[-1:]
-    open_gaps = gaps(migrations, there)
+    open_gaps = gaps(migrations, there, whole=whole)
     have = _have(migrations, there)
     for one in baselines:
         if there and one.version not in there and one.version not in open_gaps:
@@ -62,11 +64,15 @@ def set_aside(migrations: Sequence[Ranked], there: Collection[str]) -> dict[str,
     return reasons
 
 
-def gaps(migrations: Sequence[Ranked], there: Collection[str]) -> dict[str, tuple[str, ...]]:
+def gaps(
+    migrations: Sequence[Ranked], there: Collection[str], *, whole: bool = True
+) -> dict[str, tuple[str, ...]]:
     """Per baseline, what it stands for that a database with a history has not and no file brings.
 
     A baseline that names nothing leaves a gap, called by its own version, unless something that
-    comes behind it is there.
+    comes behind it is there. Where `migrations` are not a `whole` folder, a version without a file
+    may be there by a baseline that is not among them: then only the last that a baseline names
+    tells, and whoever knows the folder has seen to the others.
     """
     if not there:
         return {}
@@ -87,7 +93,7 @@ def gaps(migrations: Sequence[Ranked], there: Collection[str]) -> dict[str, tupl
             for version in named
             if version not in files | have and version_key(version) not in numbers
         )
-        if lacking:
+        if lacking and (whole or newest_named(one) in lacking):
             found[one.version] = lacking
     return found
 
@@ -111,10 +117,15 @@ def standing_for(migrations: Sequence[Ranked], version: str) -> str | None:
     """The baseline that stands for a version without a file: named, or up to what it names."""
     for one in migrations:
         if one.replaces is not None:
-            newest = max(map(version_key, one.replaces or (one.version,)))
+            newest = version_key(newest_named(one))
             if version in one.replaces or version_key(version) <= newest:
                 return one.version
     return None
+
+
+def newest_named(one: Ranked) -> str:
+    """The version that a baseline goes through; its own where it names none."""
+    return max(one.replaces or (one.version,), key=version_key)
 
 
 def place(one: Ranked) -> tuple[tuple[int, ...], bool]:

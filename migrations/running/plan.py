@@ -127,14 +127,15 @@ def _aside(work: Work, histories: Mapping[str, History]) -> dict[str, str]:
     """What need not run here because of a baseline, with the reason."""
     if work.mode is not Mode.UP:
         return {}
-    return set_aside(work.migrations, _there(histories))
+    # An order has only those files of its folder that some database lacks.
+    return set_aside(work.migrations, _there(histories), whole=not work.rollout)
 
 
 def _gaps(work: Work, histories: Mapping[str, History]) -> dict[str, Halt]:
     """A stop for each baseline that stands for what is neither here nor among the files."""
     if work.mode is not Mode.UP:
         return {}
-    found = gaps(work.migrations, _there(histories))
+    found = gaps(work.migrations, _there(histories), whole=not work.rollout)
     return {
         one.version: _stop(
             one, Direction.UP, FailureClass.OUT_OF_ORDER, gap(one.version, found[one.version])

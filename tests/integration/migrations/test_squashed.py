@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from migrations import standalone_adoption
+from migrations.adoption.export import export_history
 from migrations.errors import FailureClass
 from migrations.formats.bundle import load_folder
-from migrations.model.attempt import Verdict
+from migrations.model.attempt import Adoption, Verdict
+from migrations.model.foreign_history import Tool
 from migrations.model.migration import Migration
-from migrations.model.work import StepResult
+from migrations.model.work import BASELINE, Silence, StepResult
 from migrations.standalone import Standing, status
-from tests.integration.migrations.world import World
+from tests.integration.migrations.world import IMPATIENT, World
 from tests.support.format_samples import written
 
 ALL = "CREATE TABLE t1 (id int);\nCREATE TABLE t2 (id int);\nCREATE TABLE t3 (id int);\n"
@@ -120,3 +123,55 @@ async def test_the_old_folder_closes_the_gap_and_the_squashed_one_goes_on(
 
     assert (await world.up(*squashed)).verdict is Verdict.DONE
     assert await world.value(TABLES) == "t1 t2 t3 t4"
+
+
+@KINDS
+async def test_a_persons_word_that_all_of_it_is_there_closes_the_gap(
+    world: World, tmp_path: Path, kind: str
+) -> None:
+    await world.up(*_load(tmp_path, "old", _files(kind, 1, 2)), owner="", rollout="")
+    await world.execute("CREATE TABLE t3 (id int)")
+    squashed = _load(tmp_path, "new", {**_base(kind), **_files(kind, 4)})
+
+    adopted = await standalone_adoption.adopt(
+        world.settings, squashed, Adoption(BASELINE, "B3"), IMPATIENT
+    )
+
+    assert adopted.failure is None
+    assert (await world.up(*squashed, owner="", rollout="")).verdict is Verdict.DONE
+    assert await world.value(TABLES) == "t1 t2 t3 t4"
+
+
+@pytest.mark.parametrize("kind", ["ours", "goose", "dbmate", "plain"])
+async def test_another_tool_is_told_of_a_baseline_and_of_no_version_without_a_file(
+    world: World, tmp_path: Path, kind: str
+) -> None:
+    squashed = _load(tmp_path, "new", {**_base(kind), **_files(kind, 4)})
+    await world.up(*squashed, owner="", rollout="")
+
+    exported = await export_history(world.settings, squashed, Tool.DBMATE, IMPATIENT, Silence())
+
+    assert exported.rows == 2
+
+
+async def test_an_order_without_the_files_that_a_database_has_leaves_no_gap(
+    world: World, tmp_path: Path
+) -> None:
+    early = _load(tmp_path, "early", {"B2__base.sql": ALL, **_files("flyway", 1, 2)})
+    later = _load(
+        tmp_path,
+        "later",
+        {
+            "B2__base.sql": ALL,
+            "B3__base.sql": f"{ALL}CREATE TABLE t5 (id int);\n",
+            "V3__t.sql": "CREATE TABLE t5 (id int);\n",
+            **_files("flyway", 1, 2, 4),
+        },
+    )
+    await world.up(*early)
+    await world.up(*(one for one in later if one.version == "3"))
+
+    outcome = await world.up(*(one for one in later if one.version in ("B3", "4")))
+
+    assert outcome.verdict is Verdict.DONE
+    assert await world.value(TABLES) == "t1 t2 t3 t4 t5"
