@@ -106,7 +106,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     async with open_stores(settings.ledger_url) as stores:
         log, reads = stores.log, stores.reads
         fleet = FleetService(log, reads)
-        bundles = BundleService(log, ContentStore(stores.pool), settings.declared)
+        bundles = BundleService(log, ContentStore(stores.pool), reads, settings.declared)
         lookout = Liveness(stores.pool, uses_broker=settings.transport is Transport.KAFKA)
         rollouts = RolloutService(log, reads, fleet, bundles, lookout)
         yield Ledger(

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from migrations.inspection import Inspection, glance
 from migrations.model.attempt import Backup, Epoch, Failure, Limits, Mode, Verdict
-from migrations.model.baselines import set_aside
+from migrations.model.baselines import gap, gaps, set_aside, standing_for
 from migrations.model.migration import Language, Migration
 from migrations.model.ordering import late
 from migrations.model.phases import Phase
@@ -58,7 +58,8 @@ class Standing(StrEnum):
     MISSING = "missing"
     """Applied, and not among the files."""
     GONE = "gone"
-    """Applied, not among the files, and accepted as such by `ledger db repair`."""
+    """Applied, not among the files, and accepted as such: by `ledger db repair`, or by a baseline.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,11 @@ def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLi
     applied = applied_versions(found.entries)
     begun, doubtful = half_done(found.entries), in_doubt(found.entries)
     messages = late(migrations, applied)
-    aside = set_aside(migrations, {*applied, *begun, *doubtful})
+    there = {*applied, *begun, *doubtful}
+    aside = set_aside(migrations, there)
+    messages |= {
+        version: gap(version, lacking) for version, lacking in gaps(migrations, there).items()
+    }
     lines = [
         _doubtful(migration)
         if migration.version in doubtful
@@ -183,7 +188,11 @@ def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLi
         for migration in migrations
     ]
     known = {migration.version for migration in migrations}
-    lines += [_missing(entry) for version, entry in applied.items() if version not in known]
+    lines += [
+        _missing(entry, standing_for(migrations, version))
+        for version, entry in applied.items()
+        if version not in known
+    ]
     return tuple(lines)
 
 
@@ -220,8 +229,9 @@ def _line(
     )
 
 
-def _missing(entry: Entry) -> StatusLine:
-    gone = entry.direction == GONE
+def _missing(entry: Entry, baseline: str | None) -> StatusLine:
+    """An applied version without a file; none is missed that a `baseline` stands for."""
+    gone = entry.direction == GONE or baseline is not None
     return StatusLine(
         entry.migration,
         "",

@@ -16,8 +16,9 @@ from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Migration
 from migrations.model.work import StepOutcome, StepResult
+from migrations.running.history import WITHOUT_EFFECT
 from migrations.running.own_role import refuse_own_role
-from migrations.running.plan import WITHOUT_EFFECT, Execute, Halt, repeated
+from migrations.running.plan import Execute, Halt, repeated
 from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
 from migrations.running.telemetry import finish_step, step_span
