@@ -99,7 +99,7 @@ def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
 
 def in_doubt(entries: Iterable[Entry]) -> frozenset[str]:
     """The migrations whose state is unknown until a person says it."""
-    found = histories(entries).items()
+    found = histories_of(entries).items()
     return frozenset(version for version, one in found if one.doubtful is not None)
 
 
