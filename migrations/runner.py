@@ -13,17 +13,17 @@ before it is reported.
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import assert_never
 
 from migrations.acquire import acquire
 from migrations.adoption.takeover import adopt, release
 from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import without_idle
+from migrations.chance import SYSTEM_CHANCE, Chance
+from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.errors import Refused, RunError, Unreachable
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
@@ -116,6 +116,8 @@ async def run(
     *,
     allow_outside: bool = False,
     may_begin: Callable[[], bool] = lambda: True,
+    clock: Clock = SYSTEM_CLOCK,
+    chance: Chance = SYSTEM_CHANCE,
 ) -> Outcome:
     """Do `work` on the target and say what came of it; failures are outcomes, not exceptions.
 
@@ -127,19 +129,30 @@ async def run(
     back, the failure journalled where that is possible within seconds, and CancelledError raised.
     """
     attempt = _Attempt()
+    once = partial(
+        _once,
+        settings=settings,
+        work=work,
+        limits=limits,
+        observer=observer,
+        allow_outside=allow_outside,
+        may_begin=may_begin,
+        clock=clock,
+        chance=chance,
+    )
     wait, tries, lost_at = FIRST_WAIT_S, 0, 0.0
     while True:
         try:
-            return await _once(attempt, settings, work, limits, observer, allow_outside, may_begin)
+            return await once(attempt)
         except _ConnectionLost as lost:
             tries = 1 if lost.progressed else tries + 1
-            lost_at = time.monotonic() if tries == 1 else lost_at
+            lost_at = clock.monotonic() if tries == 1 else lost_at
             if tries >= CONNECT_TRIES:
                 return attempt.outcome(Verdict.FAILED, from_error(lost.error))
-        # Not cryptography: the jitter only keeps databases apart.
-        pause = wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
-        observer.waiting("to connect again", time.monotonic() - lost_at, pause)
-        await asyncio.sleep(pause)
+        # The jitter keeps databases apart.
+        pause = wait * chance.between(1 - _JITTER, 1 + _JITTER)
+        observer.waiting("to connect again", clock.monotonic() - lost_at, pause)
+        await clock.sleep(pause)
         observer.trying_again()
         wait *= _GROWTH
 
@@ -155,12 +168,15 @@ class _ConnectionLost(Exception):
 
 async def _once(
     attempt: _Attempt,
+    *,
     settings: ConnectionSettings,
     work: Work,
     limits: Limits,
     observer: Observer,
     allow_outside: bool,
     may_begin: Callable[[], bool],
+    clock: Clock,
+    chance: Chance,
 ) -> Outcome:
     """One session's worth of the command. Raises _ConnectionLost."""
     try:
@@ -184,6 +200,8 @@ async def _once(
             observer,
             allow_outside=allow_outside,
             may_begin=may_begin,
+            time=clock,
+            chance=chance,
         )
         attempt.meet(target, observer)
         return await _execute(attempt, target)

@@ -7,8 +7,6 @@ to build it, which is only written when it was not there before, and when no ses
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -63,16 +61,16 @@ async def probe(target: Target, index: ConcurrentIndex) -> ProbeAnswer:
 
 async def probe_at_rest(target: Target, index: ConcurrentIndex) -> ProbeAnswer:
     """Probe, and wait for a builder that outlived its client. Raises InDoubt when it goes on."""
-    started = time.monotonic()
+    started = target.clock.monotonic()
     while (found := await probe(target, index)).state is IndexState.BUILDING:
-        waited = time.monotonic() - started
+        waited = target.clock.monotonic() - started
         if waited >= target.limits.advisory_wait_s:
             raise InDoubt(
                 f"another session is still building the index {found.name}; let it end, "
                 "then order the migration again"
             )
         target.observer.waiting(f"another session that builds {found.name}", waited, BUILDER_POLL_S)
-        await asyncio.sleep(BUILDER_POLL_S)
+        await target.clock.sleep(BUILDER_POLL_S)
     return found
 
 

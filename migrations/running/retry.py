@@ -7,9 +7,6 @@ seconds ends them.
 
 from __future__ import annotations
 
-import asyncio
-import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -51,7 +48,7 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
 
     `once` raises StatementFailed. The last one is raised again, with the blocker if there was one.
     """
-    started = time.monotonic()
+    started = target.clock.monotonic()
     wait = FIRST_WAIT_S
     tries = 0
     while True:
@@ -62,14 +59,14 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
             if not isinstance(failed.cause, RETRYABLE):
                 raise
             failed.failure = await _with_blocker(target, failed)
-            elapsed = time.monotonic() - started
+            elapsed = target.clock.monotonic() - started
             tries += 1
             if tries > target.limits.retry_budget or elapsed >= target.limits.retry_for_s:
                 raise
-            # Not cryptography: the jitter only keeps databases apart.
-            pause = wait * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+            # The jitter keeps databases apart.
+            pause = wait * target.chance.between(1 - _JITTER, 1 + _JITTER)
             target.observer.waiting(_reason(failed.failure), elapsed, pause)
-        await asyncio.sleep(pause)
+        await target.clock.sleep(pause)
         target.observer.trying_again()
         wait = min(wait * _GROWTH, MAX_WAIT_S)
 

@@ -11,11 +11,11 @@ with the entry in the same transaction, and 18 with the entry in a second one.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import asyncpg
 
+from migrations.clock import elapsed_ms
 from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
@@ -37,12 +37,12 @@ async def run_transactional(target: Target, run: Execute) -> NewEntry:
     written: list[NewEntry] = []
 
     async def once() -> None:
-        started = time.monotonic()
+        started = target.clock.monotonic()
         opening = await open_with_first(target, run)
         count = await run_section(target, run, opening)
         if run.direction is Direction.UP:
             await verify(target, run.migration)
-        entry = final_entry(run, started, count)
+        entry = final_entry(run, elapsed_ms(target.clock, started), count)
         await commit(target, entry)
         written.append(entry)
 
@@ -89,7 +89,7 @@ async def run_statement(
 
     Raises StatementFailed.
     """
-    started = time.monotonic()
+    started = target.clock.monotonic()
     try:
         with statement_span(target.settings, target.work.target, statement):
             sql = f"{opening};\n{statement.text}" if opening else statement.text
@@ -104,7 +104,8 @@ async def run_statement(
         raise failed_at(transaction_ended() if ended else error, statement) from None
     if not target.connection.is_in_transaction():
         raise failed_at(transaction_ended(), statement)
-    target.observer.statement_finished(migration, statement, index, total, elapsed_ms(started))
+    duration_ms = elapsed_ms(target.clock, started)
+    target.observer.statement_finished(migration, statement, index, total, duration_ms)
 
 
 async def begin(target: Target, options: Options) -> None:
@@ -131,12 +132,7 @@ async def commit(target: Target, entry: NewEntry) -> None:
         raise failed_at(error, None) from None
 
 
-def final_entry(run: Execute, started: float, count: int) -> NewEntry:
-    """The entry that says that the direction is done; `started` is a monotonic time."""
+def final_entry(run: Execute, duration_ms: int, count: int) -> NewEntry:
+    """The entry that says that the direction is done."""
     entry = entry_for(run.migration, run.direction, 0, SETTLED[run.direction])
-    return replace(entry, statements=count, duration_ms=elapsed_ms(started), note=run.note)
-
-
-def elapsed_ms(started: float) -> int:
-    """Milliseconds since a monotonic time."""
-    return round((time.monotonic() - started) * 1000)
+    return replace(entry, statements=count, duration_ms=duration_ms, note=run.note)

@@ -8,12 +8,11 @@ epoch, checked inside every transaction.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import random
-import time
 from dataclasses import dataclass
 
+from migrations.chance import Chance
+from migrations.clock import Clock
 from migrations.errors import LockUnavailable
 from migrations.model.attempt import Identity
 from migrations.model.clocks import ANY_TIME
@@ -101,13 +100,18 @@ async def still_held(connection: Connection, key: LockKey) -> bool:
 
 
 async def wait_for_lock(
-    connection: Connection, key: LockKey, wait_s: float, observer: Observer
+    connection: Connection,
+    key: LockKey,
+    wait_s: float,
+    observer: Observer,
+    clock: Clock,
+    chance: Chance,
 ) -> None:
     """Poll until the lock is ours. Raises LockUnavailable after `wait_s` seconds."""
-    started = time.monotonic()
+    started = clock.monotonic()
     pause = POLL_FIRST_S
     while not await try_lock(connection, key):
-        waited = time.monotonic() - started
+        waited = clock.monotonic() - started
         holder = await _holder(connection, key)
         if waited >= wait_s:
             raise LockUnavailable(
@@ -115,10 +119,10 @@ async def wait_for_lock(
                 "wait for it, or end its session",
                 blocker=holder,
             )
-        # Not cryptography: the jitter only keeps waiters apart.
-        sleep = min(pause * random.uniform(1 - _JITTER, 1 + _JITTER), wait_s - waited)  # noqa: S311
+        # The jitter keeps waiters apart.
+        sleep = min(pause * chance.between(1 - _JITTER, 1 + _JITTER), wait_s - waited)
         observer.waiting(f"the target's lock, held by {holder}", waited, sleep)
-        await asyncio.sleep(sleep)
+        await clock.sleep(sleep)
         pause = min(pause * _GROWTH, POLL_MAX_S)
 
 

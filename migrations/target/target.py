@@ -25,10 +25,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 
+from migrations.chance import Chance
+from migrations.clock import Clock
 from migrations.errors import JournalNotOurs, LockLost, RunError, StaleEpoch, TransactionEnded
 from migrations.model.attempt import Epoch, Identity, Limits
 from migrations.model.migration import Options
@@ -70,6 +72,8 @@ class _Meeting:
 class Target:
     """What this session knows and may do; made by `migrations.acquire.arrive`."""
 
+    clock: Clock
+    chance: Chance
     connection: Connection
     settings: ConnectionSettings
     work: Work
@@ -114,7 +118,7 @@ class Target:
 
     def opening(self, options: Options) -> str:
         """The statements that open a guarded transaction, for a script that goes on itself."""
-        self._marker = uuid4().hex
+        self._marker = self.chance.uuid().hex
         sql = self._begin_sql(options)
         if role := options.role or self.settings.role:
             sql += f";\nSET LOCAL ROLE {quote_ident(role)}"
@@ -158,14 +162,14 @@ class Target:
 
         `first` are statements that the same transaction begins with.
         """
-        self._marker = uuid4().hex
+        self._marker = self.chance.uuid().hex
         begin = self._begin_sql(Options(), ours=True)
         parts = (begin, first, self._record_sql(entry), "COMMIT")
         await self._write(";\n".join(part for part in parts if part), entry)
 
     async def record_all(self, entries: Sequence[NewEntry]) -> None:
         """Write entries in one transaction of their own, in one round trip. Raises as `commit`."""
-        self._marker = uuid4().hex
+        self._marker = self.chance.uuid().hex
         parts = [self._begin_sql(Options(), ours=True)]
         before = self.head, self.seq, self.said
         try:
@@ -198,7 +202,7 @@ class Target:
         """Commit the epoch of an attempt that wrote no entry. Raises as `commit`."""
         if self._meeting is not None:
             # The first entry says it.
-            self._marker = uuid4().hex
+            self._marker = self.chance.uuid().hex
             begin = self._begin_sql(Options(), ours=True, alone=True)
             await self._execute(f"{begin};\nCOMMIT")
         elif not self.epoch_kept:
