@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
 from ledger.bus.port import Bus, BusUnavailable
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.wire import encode_heartbeat
+from migrations.clock import Clock
 
 EVERY_S = 2.0
 BUSY_MAX = 500
@@ -28,14 +26,14 @@ class HeartbeatSender:
         settings: AgentSettings,
         version: str,
         scheduler: Scheduler,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._bus = bus
         self._settings = settings
         self._version = version
         self._scheduler = scheduler
         self._clock = clock
-        self._started_at = clock()
+        self._started_at = clock.now()
 
     async def run(self) -> None:
         """Send until cancelled. Raises `BusMisconfigured`."""
@@ -43,7 +41,7 @@ class HeartbeatSender:
             # The outbox reports an outage; a heartbeat that is late is worth nothing.
             with suppress(BusUnavailable):
                 await self._bus.publish([encode_heartbeat(self.heartbeat())])
-            await asyncio.sleep(EVERY_S)
+            await self._clock.sleep(EVERY_S)
 
     def heartbeat(self) -> Heartbeat:
         """The agent as it is now."""
@@ -54,7 +52,7 @@ class HeartbeatSender:
             host=socket.gethostname(),
             version=self._version,
             started_at=self._started_at,
-            at=self._clock(),
+            at=self._clock.now(),
             insecure=self._settings.insecure,
             busy=tuple(job.busy() for job in jobs[:BUSY_MAX]),
         )

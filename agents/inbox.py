@@ -10,11 +10,8 @@ of a ledger that this agent does not serve is passed over too (`agents.allegianc
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
-from datetime import datetime
 
 from agents.allegiance import Allegiance
 from agents.job import Job
@@ -25,6 +22,7 @@ from ledger.contracts.commands import CancelCommand
 from ledger.contracts.envelope import UnknownMessage
 from ledger.contracts.messages import Received
 from ledger.contracts.wire import decode_command, encode_parked
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -113,7 +111,7 @@ class Inbox:
         scheduler: Scheduler,
         outbox: Outbox,
         limit: int,
-        clock: Callable[[], datetime],
+        clock: Clock,
         allegiance: Allegiance,
     ) -> None:
         self._scheduler = scheduler
@@ -147,7 +145,7 @@ class Inbox:
                 await self.turn(member)
             except BusUnavailable as error:
                 logger.warning("commands cannot be taken: %s", error)
-                await asyncio.sleep(TRY_AGAIN_S)
+                await self._clock.sleep(TRY_AGAIN_S)
 
     async def turn(self, member: GroupMember) -> None:
         """One poll, with what follows from it."""
@@ -158,13 +156,13 @@ class Inbox:
                 self._take(message)
         self._scheduler.look_again()
         self._note_published()
-        if asyncio.get_running_loop().time() - self._committed_at >= COMMIT_EVERY_S:
+        if self._clock.monotonic() - self._committed_at >= COMMIT_EVERY_S:
             await self.commit(member)
 
     async def commit(self, member: GroupMember) -> None:
         """Commit what has been answered since. Raises `BusUnavailable`."""
         self._note_published()
-        self._committed_at = asyncio.get_running_loop().time()
+        self._committed_at = self._clock.monotonic()
         positions = self._unfinished.to_commit()
         if positions:
             await member.commit(positions)
@@ -200,7 +198,7 @@ class Inbox:
         if not self._allegiance.takes_order(command.ledger):
             self._unfinished.finished(message)
             return
-        taken = self._scheduler.submit(Job(command, message, self._clock()))
+        taken = self._scheduler.submit(Job(command, message, self._clock.now()))
         # The very message that is in hand already is finished with its job.
         if not taken and self._scheduler.message_of(command.command) != message:
             self._unfinished.finished(message)
@@ -222,7 +220,7 @@ class Inbox:
 
     def _park(self, message: Received, why: str) -> None:
         """Put `message` aside for people to look at, while there are few of them; else count it."""
-        if not self._parked.room(asyncio.get_running_loop().time()):
+        if not self._parked.room(self._clock.monotonic()):
             self._unfinished.finished(message)
             return
         logger.warning(

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 
 from ledger.bus.port import Bus, BusMisconfigured, BusUnavailable
 from ledger.contracts.messages import Message
 from ledger.contracts.topics import PARKED, REPORTS
+from migrations.clock import Clock, happens_within
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +33,9 @@ TRY_AGAIN_S = 1.0
 class Outbox:
     """The agent's one way to report."""
 
-    def __init__(self, bus: Bus) -> None:
+    def __init__(self, bus: Bus, clock: Clock) -> None:
         self._bus = bus
+        self._clock = clock
         self._waiting: list[Message] = []
         self._added = 0
         self._something = asyncio.Event()
@@ -58,12 +59,11 @@ class Outbox:
 
     async def run(self) -> None:
         """Send until cancelled. Raises `BusMisconfigured`."""
-        loop = asyncio.get_running_loop()
-        next_at = loop.time()
+        next_at = self._clock.monotonic()
         while True:
             await self._something.wait()
-            await self._gather(max(LINGER_S, next_at - loop.time()))
-            next_at = loop.time() + PACE_S
+            await self._gather(max(LINGER_S, next_at - self._clock.monotonic()))
+            next_at = self._clock.monotonic() + PACE_S
             await self._send_queued()
             if not self._waiting:
                 self._something.clear()
@@ -76,9 +76,7 @@ class Outbox:
             await self._moved.wait()
 
     async def _gather(self, for_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(for_s):
-                await self._hurried.wait()
+        await happens_within(self._clock, self._hurried, for_s)
         self._hurried.clear()
 
     async def _send_queued(self) -> None:
@@ -99,7 +97,7 @@ class Outbox:
             if self.failing is None:
                 logger.warning("reports wait, the bus does not take them: %s", error)
             self.failing = str(error)
-            await asyncio.sleep(TRY_AGAIN_S)
+            await self._clock.sleep(TRY_AGAIN_S)
             return
         if self.failing:
             logger.warning("the bus takes reports again")

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib import metadata
 
 from agents.allegiance import Allegiance
@@ -39,6 +37,9 @@ from ledger.contracts.topics import (
     agents_group,
     commands_topic,
 )
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK, Clock, happens_within
+from migrations.engine import Engine, PostgresEngine
 
 logger = logging.getLogger(__name__)
 
@@ -55,22 +56,28 @@ CANCELLATIONS_POLL_S = 1.0
 CANCELLATIONS_BATCH = 500
 
 
-def now() -> datetime:
-    """The time, for everything that is not pure."""
-    return datetime.now(UTC)
-
-
 class Agent:
-    """Consumes the commands of one pool."""
+    """Consumes the commands of one pool, on the databases of an `engine`."""
 
     def __init__(
-        self, bus: Bus, settings: AgentSettings, clock: Callable[[], datetime] = now
+        self,
+        bus: Bus,
+        settings: AgentSettings,
+        clock: Clock = SYSTEM_CLOCK,
+        engine: Engine | None = None,
     ) -> None:
+        self._clock = clock
         self._bus = bus
         self._settings = settings
         self._texts = Texts(settings.content_cache_bytes, self._text_arrived)
-        self._outbox = Outbox(bus)
-        self._worker = Worker(settings, self._outbox, clock, bus.system)
+        self._outbox = Outbox(bus, clock)
+        self._worker = Worker(
+            settings,
+            self._outbox,
+            clock,
+            engine or PostgresEngine(clock, SYSTEM_CHANCE),
+            bus.system,
+        )
         self._scheduler = Scheduler(
             settings.concurrency,
             settings.per_host,
@@ -152,9 +159,7 @@ class Agent:
                 if not waiting:
                     logger.warning("waiting for the broker: %s", error)
                 waiting = True
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(TRY_AGAIN_S):
-                        await self._asked.wait()
+                await happens_within(self._clock, self._asked, TRY_AGAIN_S)
         return False
 
     async def _drain(self, tasks: dict[str, asyncio.Task[None]]) -> None:
@@ -171,7 +176,7 @@ class Agent:
             )
         idle = asyncio.create_task(self._scheduler.idle(), name="agent-idle")
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.grace_s):
+            async with self._clock.timeout(self._settings.grace_s):
                 await _first(self._forced, idle)
         idle.cancel()
 
@@ -179,10 +184,10 @@ class Agent:
         """Cancel what still runs, send the last reports, commit, leave."""
         self._scheduler.stop_all()
         with suppress(TimeoutError):
-            async with asyncio.timeout(CANCEL_S):
+            async with self._clock.timeout(CANCEL_S):
                 await self._scheduler.idle()
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.1 if self._outbox.failing else FLUSH_S):
+            async with self._clock.timeout(0.1 if self._outbox.failing else FLUSH_S):
                 await self._outbox.flush()
         for task in tasks.values():
             task.cancel()
@@ -207,7 +212,7 @@ class Agent:
                     self._texts.take(message)
             except BusUnavailable as error:
                 logger.warning("texts cannot be taken: %s", error)
-                await asyncio.sleep(TRY_AGAIN_S)
+                await self._clock.sleep(TRY_AGAIN_S)
 
     async def _hear_cancellations(self, reader: Reader) -> None:
         """Stop what is cancelled, whoever owns its partition. Raises `BusMisconfigured`."""
@@ -217,7 +222,7 @@ class Agent:
                     self._inbox.hear(message, self._settings.pool)
             except BusUnavailable as error:
                 logger.warning("cancellations cannot be heard: %s", error)
-                await asyncio.sleep(TRY_AGAIN_S)
+                await self._clock.sleep(TRY_AGAIN_S)
 
     def _text_arrived(self) -> None:
         self._scheduler.look_again()
