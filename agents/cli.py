@@ -24,6 +24,9 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
 from ledger.settings import SettingsError, SharedSettings, load_shared
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
+from migrations.engine import PostgresEngine
 from migrations.gc_tuning import settle_memory
 from migrations.log_lines import PrintableFormatter
 from migrations.printable import escaped
@@ -164,8 +167,8 @@ def _settings(flags: Mapping[str, Any]) -> SharedSettings:
 
 async def _run(shared: SharedSettings) -> AgentExitCode:
     settings = agent_settings(shared.agent, shared.agents_pool, insecure_bus=shared.insecure_bus)
-    bus = KafkaBus(shared.broker or KafkaSettings(), settings.name)
-    agent = Agent(bus, settings)
+    bus = KafkaBus(shared.broker or KafkaSettings(), settings.name, SYSTEM_CLOCK)
+    agent = Agent(bus, settings, SYSTEM_CLOCK, PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE))
     settle_memory()
     stopped: list[int] = []
 
@@ -191,7 +194,7 @@ async def _run(shared: SharedSettings) -> AgentExitCode:
 
 async def _check(shared: SharedSettings, urls: list[str], password: str | None) -> AgentExitCode:
     settings = agent_settings(shared.agent, shared.agents_pool, insecure_bus=shared.insecure_bus)
-    bus = KafkaBus(shared.broker, settings.name) if shared.broker else None
+    bus = KafkaBus(shared.broker, settings.name, SYSTEM_CLOCK) if shared.broker else None
     fine = True
     try:
         async for finding in look(bus, settings, urls, password):

@@ -35,13 +35,15 @@ from ledger.service.fleet_status import StatusService
 from ledger.service.history import HistoryService
 from ledger.service.installation import Installation
 from ledger.service.liveness import Liveness
+from ledger.service.request_context import RequestEncoder
 from ledger.service.rollouts import RolloutService
 from ledger.settings import Settings, Transport
-from ledger.store.content import ContentStore
 from ledger.store.leadership import Leadership, take, take_over
 from ledger.store.log.history import Timelines
+from ledger.store.port import Views
 from ledger.store.stores import Stores, open_stores
-from ledger.store.views.queries import ReadModels
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from agents.runtime import Agent
@@ -75,7 +77,7 @@ class Ledger:
 
 async def install(settings: Settings, actor: Actor | None = None) -> Installation:
     """Make a ledger in the database that the settings name; again is harmless."""
-    return await installation.install(settings.ledger_url, actor)
+    return await installation.install(settings.ledger_url, SYSTEM_CLOCK, SYSTEM_CHANCE, actor)
 
 
 async def upgrade(settings: Settings) -> Installation:
@@ -90,19 +92,20 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     Raises `SettingsError`, `LedgerUnreachable`, `LedgerIsStandby`, `NotInstalled` or
     `SchemaVersionMismatch`.
     """
-    async with open_stores(settings.ledger_url) as stores:
+    async with open_stores(settings.ledger_url, SYSTEM_CLOCK) as stores:
         log, reads = stores.log, stores.reads
-        fleet = FleetService(log)
-        bundles = BundleService(log, ContentStore(stores.pool), settings.declared)
-        lookout = Liveness(stores.pool, uses_broker=settings.transport is Transport.KAFKA)
-        rollouts = RolloutService(log, reads, fleet, bundles, lookout)
+        encoder = RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
+        fleet = FleetService(log, encoder)
+        bundles = BundleService(log, stores.texts, encoder, settings.declared)
+        lookout = Liveness(stores.signs, uses_broker=settings.transport is Transport.KAFKA)
+        rollouts = RolloutService(log, reads, fleet, bundles, lookout, encoder)
         yield Ledger(
             id=stores.id,
             name=settings.name,
             fleet=fleet,
             bundles=bundles,
             rollouts=rollouts,
-            checks=CheckService(fleet, reads),
+            checks=CheckService(fleet, reads, SYSTEM_CLOCK),
             status=StatusService(log, reads, fleet, lookout),
             history=HistoryService(log, reads, Timelines(stores.pool), rollouts),
             audit=AuditService(log, reads),
@@ -124,7 +127,7 @@ async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
     """
     name, host = own_name()
     try:
-        leadership = await take(settings.ledger_url, name, host)
+        leadership = await take(settings.ledger_url, name, host, SYSTEM_CLOCK)
     except (AnotherLeader, NotPermitted):
         yield
         return
@@ -144,7 +147,7 @@ async def serve(
     name, host = own_name()
     async with open_ledger(settings) as ledger:
         leading = take_over if replaces_silent else take
-        leadership = await leading(settings.ledger_url, name, host)
+        leadership = await leading(settings.ledger_url, name, host, SYSTEM_CLOCK)
         asked = asyncio.Event()
         with _Signals(asked):
             async with _led(ledger, settings, leadership, name, host):
@@ -169,17 +172,16 @@ async def _led(
     from migrations.gc_tuning import settle_memory
 
     broker = settings.broker
-    local = LocalBroker()
-    bus: Bus = KafkaBus(broker, f"ledger-{name}") if broker else LocalBus(local)
+    local = LocalBroker(SYSTEM_CLOCK)
+    bus: Bus = KafkaBus(broker, f"ledger-{name}", SYSTEM_CLOCK) if broker else LocalBus(local)
     stores = stores_of(ledger)
     leader = Supervisor(
-        stores.pool,
-        stores.log,
+        stores,
         bus,
         leadership,
-        ledger=ledger.id,
         resend_s=settings.resend_s,
         keeps_positions=broker is not None,
+        clock=SYSTEM_CLOCK,
     )
     staff = None if broker else LocalAgents(local, settings, ledger.id)
     settle_memory()
@@ -207,7 +209,7 @@ async def _led(
         await leadership.release()
 
 
-async def _drained(reads: ReadModels, leader: Supervisor, leading: asyncio.Task[None]) -> None:
+async def _drained(reads: Views, leader: Supervisor, leading: asyncio.Task[None]) -> None:
     """Return when the last reports are in the log, and shown, or nobody is left to take them."""
 
     async def drain() -> None:
@@ -246,7 +248,7 @@ class LocalAgents:
                     for pool in sorted(wanted - self._agents.keys()):
                         agent = self._agents[pool] = self._agent(pool)
                         self._working.append(group.create_task(agent.run(), name=f"agent-{pool}"))
-                    await asyncio.sleep(HIRE_EVERY_S)
+                    await SYSTEM_CLOCK.sleep(HIRE_EVERY_S)
             except asyncio.CancelledError:
                 await self.stop()
                 raise
@@ -261,11 +263,14 @@ class LocalAgents:
     def _agent(self, pool: str) -> Agent:
         from agents.runtime import Agent
         from agents.settings import agent_settings, default_name
+        from migrations.engine import PostgresEngine
 
         # Nobody else is on this bus, whatever the settings say of agents elsewhere.
         section = self._settings.agent.model_copy(update={"ledger": self._ledger})
         name = f"{section.name or default_name()}-{pool}"
-        return Agent(LocalBus(self._broker), agent_settings(section, pool, name=name))
+        settings = agent_settings(section, pool, name=name)
+        engine = PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE)
+        return Agent(LocalBus(self._broker), settings, SYSTEM_CLOCK, engine)
 
 
 class _Signals:

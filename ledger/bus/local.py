@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from ledger.bus.port import BusMisconfigured, BusUnavailable, Message, Received
 from ledger.contracts.topics import partitions_of
+from migrations.clock import SYSTEM_CLOCK, Clock, happens_within
 
 RETAINED_BYTES = 64 * 1024 * 1024
 """Per partition; older records are dropped, as a broker's retention would."""
@@ -62,7 +63,8 @@ class Group:
 class LocalBroker:
     """What all buses of one process share."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.clock = clock
         self._topics: dict[str, list[Partition]] = {}
         self._groups: dict[tuple[str, str], Group] = {}
         self._listeners: dict[str, set[asyncio.Event]] = {}
@@ -131,10 +133,7 @@ class LocalReader:
         """As `ledger.bus.port.Reader.poll`."""
         if not (found := self._take(limit)):
             self._arrived.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._arrived.wait()
-            except TimeoutError:
+            if not await happens_within(self._broker.clock, self._arrived, timeout_s):
                 return ()
             found = self._take(limit)
         return found

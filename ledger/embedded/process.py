@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import SystemRandom
 
+from migrations.clock import SYSTEM_CLOCK
+
 LOOPBACK = "127.0.0.1"
 """Embedded servers listen here and nowhere else."""
 
@@ -139,10 +141,10 @@ class ServerProcess:
         if not self._pid_file.exists():
             return
         pid = int(self._pid_file.read_text() or "0")
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        deadline = SYSTEM_CLOCK.monotonic() + STOP_TIMEOUT_S
         with suppress(ProcessLookupError):
             while pid and self._mark in _command_line(pid):
-                late = time.monotonic() > deadline
+                late = SYSTEM_CLOCK.monotonic() > deadline
                 os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
                 time.sleep(POLL_S * 10)
         self._pid_file.unlink(missing_ok=True)

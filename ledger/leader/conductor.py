@@ -18,9 +18,8 @@ a rollout is the inspector's (`ledger.leader.inspector`).
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ledger.contracts.envelope import Encoded, Metadata, Recorded, encode
@@ -39,9 +38,10 @@ from ledger.leader.fleet_cache import Roster
 from ledger.leader.subscription import Follower
 from ledger.leader.wakeups import Alarm
 from ledger.store.bundles import BundleTexts
-from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
+from ledger.store.port import Log
 from ledger.telemetry import current_context, order_span
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -56,11 +56,11 @@ class Conductor:
 
     def __init__(
         self,
-        log: EventLog,
+        log: Log,
         roster: Roster,
         bundles: BundleTexts,
         term: int,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._log = log
         self._roster = roster
@@ -112,7 +112,7 @@ class Conductor:
             due = self._alarm.due()
             for rollout in due:
                 await self._advance(rollout, follower)
-            await asyncio.sleep(self._rest(due))
+            await self._clock.sleep(self._rest(due))
             await self._alarm.sleep()
 
     def _rest(self, decided: Iterable[str]) -> float:
@@ -128,7 +128,7 @@ class Conductor:
             return
         known = max(state.position, follower.position)
         situation = DecisionContext(
-            now=self._clock(),
+            now=self._clock.now(),
             term=self._term,
             records=self._roster.get,
             migrations=await self._bundles.refs(state.plan.bundle),

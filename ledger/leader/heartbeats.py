@@ -5,7 +5,6 @@ They explain waits and are never facts: no decision uses them.
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,8 +19,8 @@ from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.topics import HEARTBEATS, valid_pool
 from ledger.contracts.wire import decode_heartbeat
 from ledger.service.liveness import LEADER_BEAT
-from ledger.store.connections import Pool
-from ledger.store.heartbeats import Beat, put_heartbeats, trim_heartbeats
+from ledger.store.port import Beat, Signs
+from migrations.clock import Clock
 
 POLL_S = 1.0
 BATCH = 1000
@@ -74,12 +73,12 @@ class HeartbeatIntake:
     def __init__(
         self,
         bus: Bus,
-        pool: Pool,
+        signs: Signs,
         broker_answers: Callable[[], bool],
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._bus = bus
-        self._pool = pool
+        self._signs = signs
         self._broker_answers = broker_answers
         self._clock = clock
         self._living = Living()
@@ -95,16 +94,16 @@ class HeartbeatIntake:
                 await self._read()
             except BusUnavailable:
                 await self.keep([])
-                await asyncio.sleep(TRY_AGAIN_S)
+                await self._clock.sleep(TRY_AGAIN_S)
 
     async def keep(self, beats: Sequence[Beat]) -> None:
         """Keep these, and say that the leader lives and whether it reaches the broker."""
         own = json.dumps({"broker": self._broker_answers()})
-        await put_heartbeats(self._pool, [*beats, Beat(LEADER_BEAT, "", own)])
+        await self._signs.put([*beats, Beat(LEADER_BEAT, "", own)])
         self._since_trim += len(beats)
         if self._since_trim >= TRIM_AFTER:
             self._since_trim = 0
-            await trim_heartbeats(self._pool, HEARTBEATS_KEPT)
+            await self._signs.trim(HEARTBEATS_KEPT)
 
     async def _read(self) -> None:
         await self._bus.ensure_topics([HEARTBEATS])
@@ -112,7 +111,7 @@ class HeartbeatIntake:
         try:
             while True:
                 received = await reader.poll(POLL_S, BATCH)
-                now = self._clock()
+                now = self._clock.now()
                 since = now - timedelta(seconds=STALE_S)
                 await self.keep(fresh(received, since, partial(self._living.hears, now=now)))
         finally:

@@ -14,7 +14,8 @@ from typing import Protocol
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.reports import Unreadable
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
+from ledger.store.port import Log
+from migrations.clock import Clock, happens_within
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +35,11 @@ class Subscriber(Protocol):
 class Follower:
     """Tails the log from `position` and tells its subscribers."""
 
-    def __init__(self, log: EventLog, position: int, subscribers: Sequence[Subscriber]) -> None:
+    def __init__(
+        self, log: Log, position: int, subscribers: Sequence[Subscriber], clock: Clock
+    ) -> None:
         self._log = log
+        self._clock = clock
         self._subscribers = subscribers
         self._poked = asyncio.Event()
         self._moved = asyncio.Condition()
@@ -63,7 +67,7 @@ class Follower:
                         self.position = raw[-1].position
                         self._moved.notify_all()
                 if len(raw) < BATCH:
-                    await self._wait()
+                    await happens_within(self._clock, self._poked, LOOK_EVERY_S)
 
     def _tell(self, recorded: Sequence[Recorded]) -> None:
         for one in recorded:
@@ -75,10 +79,3 @@ class Follower:
                 )
         for subscriber in self._subscribers:
             subscriber.saw(recorded)
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_EVERY_S):
-                await self._poked.wait()
-        except TimeoutError:
-            return

@@ -20,7 +20,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from typing import Any
-from uuid import UUID, uuid5
+from uuid import uuid5
 
 import asyncpg
 
@@ -38,14 +38,11 @@ from ledger.leader.order_book import OrderBook
 from ledger.leader.projector import Projector
 from ledger.leader.relay import Relay
 from ledger.leader.subscription import Follower
-from ledger.service.request_context import utc_now
 from ledger.store.bundles import BundleTexts
-from ledger.store.connections import CONNECTION_LOST, Pool
-from ledger.store.content import ContentStore
-from ledger.store.leadership import Leadership
-from ledger.store.log.log import EventLog
+from ledger.store.connections import CONNECTION_LOST
 from ledger.store.log.streams import read_both
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import LeadingTerm, LedgerStores
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -58,38 +55,39 @@ class Supervisor:
 
     def __init__(
         self,
-        pool: Pool,
-        log: EventLog,
+        stores: LedgerStores,
         bus: Bus,
-        leadership: Leadership,
+        leadership: LeadingTerm,
         *,
-        ledger: UUID,
         resend_s: float,
         keeps_positions: bool,
+        clock: Clock,
     ) -> None:
-        self._log = log
+        self._log = log = stores.log
         self._bus = bus
         self._leadership = leadership
-        self._ledger = ledger
-        self._reads = ReadModels(pool)
-        bundles = BundleTexts(log, ContentStore(pool))
+        self._ledger = ledger = stores.id
+        self._reads = stores.reads
+        self._clock = clock
+        bundles = BundleTexts(log, stores.texts)
         term = leadership.term
         self._roster = Roster(())
-        self._conductor = Conductor(log, self._roster, bundles, term, utc_now)
-        self._inspector = Inspector(log, self._roster, self._reads, term, utc_now)
-        self._relay = Relay(bus, bundles, ledger, resend_s, utc_now)
-        self._projector = Projector(self._reads)
+        self._conductor = Conductor(log, self._roster, bundles, term, clock)
+        self._inspector = Inspector(log, self._roster, self._reads, term, clock)
+        self._relay = Relay(bus, bundles, ledger, resend_s, clock)
+        self._projector = Projector(self._reads, clock)
         self._meter = Meter()
         self._orders = OrderBook(log)
         self._intake = Intake(
-            *(bus, pool, log, term),
+            *(bus, log, term),
             ledger=ledger,
             keeps_positions=keeps_positions,
             missing=self._relay.missing,
             orders=self._orders,
+            clock=clock,
         )
         self._pulse = HeartbeatIntake(
-            bus, pool, lambda: self._relay.unreachable_since is None, utc_now
+            bus, stores.signs, lambda: self._relay.unreachable_since is None, clock
         )
         self._loaded = asyncio.Event()
 
@@ -154,13 +152,13 @@ class Supervisor:
             self._roster, self._conductor, self._inspector, self._orders, self._relay,
             self._projector, self._meter,
         )  # fmt: skip
-        return Follower(self._log, position, subscribers)
+        return Follower(self._log, position, subscribers, self._clock)
 
     async def _say_taken(self, name: str, host: str) -> None:
         term = self._leadership.term
         event = LeadershipTaken(term=term, leader=name, host=host)
         event_id = uuid5(NAMESPACE, f"leadership/{self._ledger}/{term}")
-        encoded = encode(event, event_id, Metadata(occurred_at=utc_now()))
+        encoded = encode(event, event_id, Metadata(occurred_at=self._clock.now()))
         await self._log.append(STREAM, [encoded], term=term)
 
     async def _work_the_bus(self, follower: Follower) -> None:
@@ -172,7 +170,7 @@ class Supervisor:
             except BusUnavailable as error:
                 self._relay.broken(error)
                 await self._pulse.keep(())
-                await asyncio.sleep(TRY_AGAIN_S)
+                await self._clock.sleep(TRY_AGAIN_S)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._relay.run(), name="leader-relay")
             group.create_task(self._intake.run(follower), name="leader-intake")

@@ -16,10 +16,9 @@ from ledger.contracts.reports import Event
 from ledger.domain.refusals import ChangedMigration, NothingToRepair, ReasonRequired
 from ledger.domain.variables import samples
 from ledger.errors import UnknownBundle, VersionConflict
-from ledger.service.request_context import RequestContext, encode_request
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.bundles import STREAM, BundleState, read_bundles
-from ledger.store.content import ContentStore
-from ledger.store.log.log import EventLog
+from ledger.store.port import Log, TextStore
 
 if TYPE_CHECKING:
     from migrations.formats.bundle import Bundle
@@ -57,9 +56,14 @@ class BundleService:
     """Stores bundles and finds them again."""
 
     def __init__(
-        self, log: EventLog, content: ContentStore, variables: Sequence[Variable] = ()
+        self,
+        log: Log,
+        content: TextStore,
+        encoder: RequestEncoder,
+        variables: Sequence[Variable] = (),
     ) -> None:
         self._log = log
+        self._encoder = encoder
         self._content = content
         self._variables = variables
 
@@ -108,7 +112,7 @@ class BundleService:
                 return Registered(known.bundle, new=False, bundle=known)
             refuse_changed(state, event.migrations)
             await self._content.put_many([encode_manifest(event.migrations), *folder.texts])
-            events = encode_request([event], asked)
+            events = self._encoder.encode([event], asked)
             try:
                 placed = await self._log.append(STREAM, events, expected_version=state.version)
             except VersionConflict:
@@ -154,7 +158,7 @@ class BundleService:
             await self._append(FileGone(version=version), asked, state)
 
     async def _append(self, event: Event, asked: RequestContext, state: BundleState) -> None:
-        events = encode_request([event], asked)
+        events = self._encoder.encode([event], asked)
         await self._log.append(STREAM, events, expected_version=state.version)
 
     async def get(self, digest: str) -> BundleRegistered:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 from ledger.contracts.events import Purpose
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
 from ledger.service.fleet import CheckResult, CheckRow, FleetService
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Views
 from ledger.store.views.rows import AppliedRow
+from migrations.clock import Clock
 
 APPLIED, REGRESSED = "applied", "regressed"
 LOOK_EVERY_S = 0.3
@@ -19,19 +19,19 @@ LOOK_EVERY_S = 0.3
 class CheckService:
     """What agents answered in a check, and what that means."""
 
-    def __init__(self, fleet: FleetService, reads: ReadModels) -> None:
+    def __init__(self, fleet: FleetService, reads: Views, clock: Clock) -> None:
+        self._clock = clock
         self._fleet = fleet
         self._reads = reads
 
     async def answers(self, check: str, timeout_s: float) -> CheckResult:
         """What has come when the check is finished, or after `timeout_s`. Raises `UnknownCheck`."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + timeout_s
+        until = self._clock.monotonic() + timeout_s
         while True:
             result = await self._fleet.check_result(check)
-            if result.finished or loop.time() >= until:
+            if result.finished or self._clock.monotonic() >= until:
                 return result
-            await asyncio.sleep(LOOK_EVERY_S)
+            await self._clock.sleep(LOOK_EVERY_S)
 
     async def problems(self, result: CheckResult) -> Mapping[str, str]:
         """The databases with which something is wrong, and what; silent ones are not among them."""

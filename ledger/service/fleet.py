@@ -18,11 +18,10 @@ from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
 from ledger.domain.refusals import AddressTaken, EmptySelection, InvalidDatabase
 from ledger.domain.selection import parse
 from ledger.errors import UnknownCheck, VersionConflict
-from ledger.service.request_context import RequestContext, encode_request, new_id, utc_now
-from ledger.store.log.append_many import Part, append_both
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
+from ledger.store.port import Log, Part
 from migrations.model.attempt import Adoption
 
 TRIES = 5
@@ -79,8 +78,9 @@ class CheckResult:
 class FleetService:
     """Requests about databases. Every method raises the refusals of `ledger.domain.fleet`."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: Log, encoder: RequestEncoder) -> None:
         self._log = log
+        self._encoder = encoder
 
     async def state(self) -> FleetState:
         """The fleet as the log says it is now."""
@@ -200,9 +200,11 @@ class FleetService:
         chosen = [one.database for one in await self.list(selection) if not one.retired]
         if not chosen:
             raise EmptySelection(selection)
-        check = new_id()
+        check = self._encoder.new_id()
         events = request_check(await self.state(), check, chosen, purpose, adoption)
-        await self._log.append(f"check-{check}", encode_request(events, asked), expected_version=0)
+        await self._log.append(
+            f"check-{check}", self._encoder.encode(events, asked), expected_version=0
+        )
         await self._log.announce()
         return check
 
@@ -214,7 +216,7 @@ class FleetService:
         state: CheckState = fold(None, events)
         fleet = (await self.state()).databases
         rows = tuple(_row(fleet[database], look) for database, look in state.looks.items())
-        return CheckResult(check, state.is_finished(utc_now()), rows)
+        return CheckResult(check, state.is_finished(self._encoder.clock.now()), rows)
 
     async def _change_and_look(
         self, decide: Callable[[FleetState], Iterable[Event]], database: str, asked: RequestContext
@@ -223,17 +225,17 @@ class FleetService:
 
         The id of the check, or `None` when there was nothing to change.
         """
-        check = new_id()
+        check = self._encoder.new_id()
         for attempt in range(TRIES):
             fleet = await self.state()
-            changes = encode_request(tuple(decide(fleet)), asked)
+            changes = self._encoder.encode(tuple(decide(fleet)), asked)
             if not changes:
                 return None
             looks = request_check(fleet, check, [database], Purpose.REINSTATE)
             change = Part(FLEET, changes, fleet.version)
-            look = Part(f"check-{check}", encode_request(looks, asked), 0)
+            look = Part(f"check-{check}", self._encoder.encode(looks, asked), 0)
             try:
-                await append_both(self._log, change, look)
+                await self._log.append_both(change, look)
             except VersionConflict:
                 if attempt == TRIES - 1:
                     raise
@@ -247,7 +249,7 @@ class FleetService:
         """Decide on the fleet as it is and append; again when somebody else was first."""
         for attempt in range(TRIES):
             fleet = await self.state()
-            events = encode_request(tuple(decide(fleet)), asked)
+            events = self._encoder.encode(tuple(decide(fleet)), asked)
             try:
                 await self._log.append(FLEET, events, expected_version=fleet.version)
             except VersionConflict:

@@ -10,9 +10,7 @@ from pydantic import ValidationError
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.domain.fleet import FleetState
 from ledger.domain.waiting import LeadingProcess, Seen, Surroundings
-from ledger.store.connections import Pool
-from ledger.store.heartbeats import recent_heartbeats
-from ledger.store.leadership import current_leader
+from ledger.store.port import Signs
 
 LEADER_BEAT = ""
 """Under this name, which no agent has, the leader itself says whether it reaches the broker."""
@@ -22,13 +20,13 @@ RECENT_S = 60.0
 class Liveness:
     """Looks around."""
 
-    def __init__(self, pool: Pool, *, uses_broker: bool) -> None:
-        self._pool = pool
+    def __init__(self, signs: Signs, *, uses_broker: bool) -> None:
+        self._signs = signs
         self._uses_broker = uses_broker
 
     async def look(self, fleet: FleetState) -> Surroundings:
         """The surroundings as they are now."""
-        beats = await recent_heartbeats(self._pool, RECENT_S)
+        beats = await self._signs.recent(RECENT_S)
         agents = []
         broker: bool | None = True if self._uses_broker else None
         for beat in beats:
@@ -45,7 +43,7 @@ class Liveness:
 
     async def leader(self) -> LeadingProcess | None:
         """Who leads now, or `None` when nobody does."""
-        return await current_leader(self._pool)
+        return await self._signs.leader()
 
 
 def _ahead_s(heartbeat: Heartbeat, seen_at: datetime | None) -> float:

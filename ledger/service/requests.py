@@ -22,11 +22,9 @@ from ledger.domain.states import ENDED
 from ledger.errors import NoSuchRollout, Overtaken
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import brought_up
-from ledger.service.request_context import RequestContext, encode_request
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog, RecordedEvent
-from ledger.store.planner_lock import exclusive
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Log, RecordedEvent, Views
 
 Decide = Callable[[RolloutState], tuple[Event, ...]]
 
@@ -38,8 +36,11 @@ class _EndedMeanwhile(Exception):
 class Requests:
     """Asks, and records what the answer is. Methods raise the refusals of `ledger.domain`."""
 
-    def __init__(self, log: EventLog, reads: ReadModels, bundles: BundleService) -> None:
+    def __init__(
+        self, log: Log, reads: Views, bundles: BundleService, encoder: RequestEncoder
+    ) -> None:
         self._log = log
+        self._encoder = encoder
         self._reads = reads
         self._bundles = bundles
 
@@ -96,7 +97,7 @@ class Requests:
             await self.ask(rollout, under_way, asked, dry=dry)
         except _EndedMeanwhile:
             # Until here it held its databases itself, and no other rollout could have them.
-            async with exclusive(self._log):
+            async with self._log.exclusive():
                 await self._refuse_busy(rollout)
                 await self.ask(
                     rollout, lambda now: requests.rollback(now, refs, why), asked, dry=dry
@@ -114,7 +115,7 @@ class Requests:
         """Whether these are in the log now, or would be; not when they were overtaken."""
         if dry:
             return True
-        encoded = encode_request(events, asked, correlation=state.rollout)
+        encoded = self._encoder.encode(events, asked, correlation=state.rollout)
         try:
             await self._log.append(state.stream, encoded, premise=of_request(events, known))
         except Overtaken:

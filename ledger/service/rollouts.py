@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from itertools import count
 
@@ -17,13 +16,11 @@ from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
 from ledger.service.plans import Plan, Planner, PlanRequest
-from ledger.service.request_context import RequestContext, encode_request
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
 from ledger.service.status import RolloutStatus, RolloutSummary, status_of, summary_of
-from ledger.store.log.log import EventLog
 from ledger.store.log.streams import BothStreams, read_both
-from ledger.store.planner_lock import exclusive
-from ledger.store.views.queries import PAGE, ReadModels
+from ledger.store.port import PAGE, Log, Views
 
 WATCH_EVERY_S = 0.5
 LOOK_AROUND_EVERY = 4
@@ -38,19 +35,21 @@ class RolloutService:
 
     def __init__(
         self,
-        log: EventLog,
-        reads: ReadModels,
+        log: Log,
+        reads: Views,
         fleet: FleetService,
         bundles: BundleService,
         lookout: Liveness,
+        encoder: RequestEncoder,
     ) -> None:
         self._log = log
+        self._encoder = encoder
         self._reads = reads
         self._fleet = fleet
         self._bundles = bundles
         self._lookout = lookout
-        self._planner = Planner(log, reads, fleet, bundles)
-        self._requests = Requests(log, reads, bundles)
+        self._planner = Planner(log, reads, fleet, bundles, encoder)
+        self._requests = Requests(log, reads, bundles, encoder)
 
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; `start` takes it, and nothing else."""
@@ -67,12 +66,12 @@ class RolloutService:
         registered = await self._planner.register(plan)
         # Its own registration changes nothing of a plan that it follows at once.
         known = plan.position + (registered.position == plan.position + 1)
-        events = encode_request(
+        events = self._encoder.encode(
             (*plan.events, RolloutStarted(rollout=plan.rollout)),
             plan.request.asked,
             correlation=plan.rollout,
         )
-        async with exclusive(self._log):
+        async with self._log.exclusive():
             await self._planner.refuse_outdated(plan, known)
             await self._log.append(f"rollout-{plan.rollout}", events, expected_version=0)
         await self._log.announce()
@@ -156,7 +155,7 @@ class RolloutService:
             if look % LOOK_AROUND_EVERY == 0:
                 surroundings = await self._lookout.look(fleet)
             yield status_of(state, surroundings)
-            await asyncio.sleep(WATCH_EVERY_S)
+            await self._encoder.clock.sleep(WATCH_EVERY_S)
 
     async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
         """Rollouts, newest first; `before` is the `planned_position` to go on from."""

@@ -1,4 +1,4 @@
-"""The event log: append to a stream, read a stream, tail from a position, verify.
+"""The event log in PostgreSQL: append to a stream, read a stream, tail from a position, verify.
 
 Appending is one call of `ledger.append` (schema/0001_log.sql), committed by itself. When the
 connection is lost before the answer, nobody knows whether it was committed: the same call is made
@@ -11,13 +11,10 @@ again, and the same event ids return the first result.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
 from itertools import count
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
@@ -27,91 +24,36 @@ from ledger.domain.premises import Premise
 from ledger.errors import LedgerUnreachable, NotPermitted
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
 from ledger.store.log.chain import Broken, Link, follow, genesis
+from ledger.store.port import (
+    Appended,
+    Head,
+    Part,
+    Placed,
+)
+from ledger.store.port import ConsumerPosition as ConsumerPosition
+from ledger.store.port import NewEvent as NewEvent
+from ledger.store.port import RecordedEvent as RecordedEvent
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
+from migrations.clock import SYSTEM_CLOCK, Clock
 
 READ_BATCH = 1000
 """Events fetched at once when a stream is read: some hundred kilobytes."""
 VERIFY_BATCH = 10_000
 """Events fetched at once by `verify`: several megabytes."""
+LOCK_PLANNERS = "SELECT pg_advisory_lock(1818584167, 3)"
+UNLOCK_PLANNERS = "SELECT pg_advisory_unlock(1818584167, 3)"
 APPEND, APPEND_ONE = QUERIES["append"], QUERIES["append_one"]
 RETRY_WAITS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Waits before an append is tried again on a lost connection: a failover takes seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event to append, as bytes."""
-
-    event_id: UUID
-    type: str
-    schema_version: int
-    body: bytes
-    metadata: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ConsumerPosition:
-    """Where a consumer goes on reading; moves with the append, under the leadership term."""
-
-    consumer: str
-    position: int
-    term: int
-
-
-class Placed(NamedTuple):
-    """Where an event stands. `known`: it was in the log before this call."""
-
-    event_id: UUID
-    position: int
-    stream_version: int
-    known: bool = False
-
-
-class Appended(NamedTuple):
-    """Where the events of a call stand, in the order given; zeros when none was given."""
-
-    first_position: int
-    last_position: int
-    stream_version: int
-    recorded: tuple[Placed, ...]
-
-
-class RecordedEvent(NamedTuple):
-    """An event as it stands in the log."""
-
-    position: int
-    stream: str
-    stream_version: int
-    event_id: UUID
-    type: str
-    schema_version: int
-    body: bytes
-    metadata: bytes
-    recorded_by: str
-    recorded_at: datetime
-    leaf: bytes
-    chain: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Where the log ends, whose it is, and who leads it under which term."""
-
-    position: int
-    ledger_id: UUID
-    schema_version: int
-    term: int
-    leader: str | None
-    leader_host: str | None
-    leader_since: datetime | None
-
-
 class EventLog:
     """The log behind a pool made by `ledger.store.connections.open_pool`."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, clock: Clock = SYSTEM_CLOCK) -> None:
         self._pool = pool
+        self._clock = clock
         self._listeners: set[Callable[[], None]] = set()
         self._only_asks = False
         """Whether this session's role may not append, and asks for it instead."""
@@ -142,17 +84,7 @@ class EventLog:
         term: int | None = None,
         premise: Premise | None = None,
     ) -> Appended:
-        """Append `events` to `stream` and move `consumer`, both or neither.
-
-        `expected_version` is the stream's version that was decided on, 0 for a new stream. With
-        `skip_known`, events whose ids are in the log are left out; without, the batch must be all
-        new or all known, and a known one returns its first result. `term` fences a leader's call;
-        a consumer brings its own. A `premise` is what the decision rests on; it goes with neither
-        a consumer nor `skip_known`.
-
-        Raises VersionConflict, Overtaken, DuplicateEventDiffers, PartlyKnown, NotPermitted,
-        RequestUnfit, StaleTerm, TailMissing, LedgerIsStandby, LedgerUnreachable.
-        """
+        """As `Log.append`."""
         if not events:
             return await self._append_nothing(consumer)
         if term is not None or consumer is not None:
@@ -170,6 +102,36 @@ class EventLog:
                 # A person may not append, and need not be told so again.
                 self._only_asks = True
         return await self._ask(stream, events, expected_version, skip_known, premise)
+
+    async def append_both(self, first: Part, second: Part) -> None:
+        """As `Log.append_both`: two requests in one transaction, as only people make them."""
+        for wait_s in (*RETRY_WAITS_S, None):
+            try:
+                async with self.connection() as connection, connection.transaction():
+                    await connection.fetchval(QUERIES["request"], *_request(first))
+                    await connection.fetchval(QUERIES["request"], *_request(second))
+                return
+            except CONNECTION_LOST as lost:
+                if wait_s is None:
+                    raise LedgerUnreachable(type(lost).__name__) from lost
+                await self._clock.sleep(wait_s)
+            except asyncpg.PostgresError as error:
+                raise translated(error) from error
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """As `Log.exclusive`, by an advisory lock."""
+        async with self.connection() as connection:
+            await connection.execute(LOCK_PLANNERS)
+            try:
+                yield
+            finally:
+                await connection.execute(UNLOCK_PLANNERS)
+
+    async def positions(self, prefix: str = "") -> dict[str, int]:
+        """As `Log.positions`."""
+        rows = await self._fetch(QUERIES["positions"], prefix)
+        return {row["consumer"]: row["position"] for row in rows}
 
     async def _append(
         self,
@@ -326,23 +288,9 @@ class EventLog:
         premise: Premise | None,
     ) -> Appended:
         """Have these recorded as requests: what a person may do."""
-        ids = [event.event_id for event in events]
-        answer = await self._call(
-            QUERIES["request"],
-            premise.known if premise else None,
-            premise.turns if premise else None,
-            premise.failures if premise else None,
-            premise.databases if premise else None,
-            stream,
-            expected_version,
-            ids,
-            [event.type for event in events],
-            [event.schema_version for event in events],
-            [event.body for event in events],
-            [event.metadata for event in events],
-            skip_known,
-        )
-        return _appended(ids, answer)
+        part = Part(stream, events, expected_version)
+        answer = await self._call(QUERIES["request"], *_request(part, skip_known, premise))
+        return _appended([event.event_id for event in events], answer)
 
     async def _append_nothing(self, consumer: ConsumerPosition | None) -> Appended:
         if consumer is not None:
@@ -364,7 +312,7 @@ class EventLog:
                 wait_s = next(waits_s, None)
                 if wait_s is None:
                     raise LedgerUnreachable(type(lost).__name__) from lost
-                await asyncio.sleep(wait_s)
+                await self._clock.sleep(wait_s)
             except asyncpg.PostgresError as error:
                 raise translated(error) from error
 
@@ -375,6 +323,26 @@ class EventLog:
             raise LedgerUnreachable(type(lost).__name__) from lost
         except asyncpg.PostgresError as error:
             raise translated(error) from error
+
+
+def _request(
+    part: Part, skip_known: bool = False, premise: Premise | None = None
+) -> tuple[object, ...]:
+    """The arguments of the statement `request`."""
+    return (
+        premise.known if premise else None,
+        premise.turns if premise else None,
+        premise.failures if premise else None,
+        premise.databases if premise else None,
+        part.stream,
+        part.expected_version,
+        [event.event_id for event in part.events],
+        [event.type for event in part.events],
+        [event.schema_version for event in part.events],
+        [event.body for event in part.events],
+        [event.metadata for event in part.events],
+        skip_known,
+    )
 
 
 def _appended(ids: Sequence[UUID], answer: Sequence[Any]) -> Appended:

@@ -15,16 +15,20 @@ from pydantic import TypeAdapter
 from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
+from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Pool
+from ledger.store.port import PAGE
 from ledger.store.queries import load
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
+from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, Mode
 
 QUERIES = load("views/queries.sql")
-PAGE = 1000
-"""Rows of one page."""
+PATIENCE_S = 5.0
+"""How long a reader waits for the leader to project; it does so several times per second."""
+LOOK_EVERY_S = 0.1
 
 _MIGRATIONS = TypeAdapter(tuple[MigrationRef, ...])
 _STEPS = TypeAdapter(tuple[Step, ...])
@@ -33,8 +37,9 @@ _STEPS = TypeAdapter(tuple[Step, ...])
 class ReadModels:
     """Answers from the projected tables."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, clock: Clock = SYSTEM_CLOCK) -> None:
         self._pool = pool
+        self._clock = clock
 
     async def caught_up(self) -> int:
         """Project everything that is in the log now; the position. Needs the service role."""
@@ -45,6 +50,15 @@ class ReadModels:
         """Up to which position of the log the answers go."""
         position: int = await self._pool.fetchval(QUERIES["position"])
         return position
+
+    async def reached(self, position: int) -> int:
+        """As `Views.reached`."""
+        until = self._clock.monotonic() + PATIENCE_S
+        while (reached := await self.position()) < position:
+            if self._clock.monotonic() >= until:
+                raise ReadModelsBehind(reached, position)
+            await self._clock.sleep(LOOK_EVERY_S)
+        return reached
 
     async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
         """These databases, or the whole fleet with its retired ones."""

@@ -1,0 +1,336 @@
+"""The stores: what services and the leader need of what keeps the ledger, and its promises.
+
+`ledger.store.stores` has them in PostgreSQL. Everything above runs as well on stores in memory
+(`tests/support/memory_stores.py`), which keep the same promises: `tests/conformance/test_log.py`
+shows them on both.
+
+The log:
+
+- events stand in the order of their appends, without gaps; a stream's version counts its events;
+- an append is wholly there or not at all; the same event ids again return the first result, and an
+  id with another content is refused;
+- what is appended is hashed into a chain, by which every later change shows;
+- a leader's call is refused once another leads (`term`), a decision's once something came that
+  changes it (`premise`, explained in `ledger.domain.premises`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from ledger.contracts.envelope import StoredEvent
+from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.pending import DatabaseVersions
+from ledger.domain.premises import Premise
+from ledger.domain.waiting import LeadingProcess
+from ledger.errors import StoreError
+from ledger.store.log.chain import Broken, Link
+from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
+from migrations.model.attempt import Expectation
+
+PAGE = 1000
+"""Rows of one page."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event to append, as bytes."""
+
+    event_id: UUID
+    type: str
+    schema_version: int
+    body: bytes
+    metadata: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerPosition:
+    """Where a consumer goes on reading; moves with the append, under the leadership term."""
+
+    consumer: str
+    position: int
+    term: int
+
+
+class Part(NamedTuple):
+    """What goes to one stream of two, and the version of it that was decided on."""
+
+    stream: str
+    events: Sequence[StoredEvent]
+    expected_version: int | None
+
+
+class Placed(NamedTuple):
+    """Where an event stands. `known`: it was in the log before this call."""
+
+    event_id: UUID
+    position: int
+    stream_version: int
+    known: bool = False
+
+
+class Appended(NamedTuple):
+    """Where the events of a call stand, in the order given; zeros when none was given."""
+
+    first_position: int
+    last_position: int
+    stream_version: int
+    recorded: tuple[Placed, ...]
+
+
+class RecordedEvent(NamedTuple):
+    """An event as it stands in the log."""
+
+    position: int
+    stream: str
+    stream_version: int
+    event_id: UUID
+    type: str
+    schema_version: int
+    body: bytes
+    metadata: bytes
+    recorded_by: str
+    recorded_at: datetime
+    leaf: bytes
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Where the log ends, whose it is, and who leads it under which term."""
+
+    position: int
+    ledger_id: UUID
+    schema_version: int
+    term: int
+    leader: str | None
+    leader_host: str | None
+    leader_since: datetime | None
+
+
+class Beat(NamedTuple):
+    """An agent's latest word. `body` is JSON as text; it came at `seen_at`, `age_s` ago."""
+
+    agent: str
+    pool: str
+    body: str
+    age_s: float = 0.0
+    seen_at: datetime | None = None
+
+
+class Log(Protocol):
+    """The events of a ledger."""
+
+    def telling(self, listener: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call `listener` after every append of this object, until the block ends."""
+
+    async def append(
+        self,
+        stream: str,
+        events: Sequence[StoredEvent],
+        *,
+        expected_version: int | None = None,
+        skip_known: bool = False,
+        consumer: ConsumerPosition | None = None,
+        term: int | None = None,
+        premise: Premise | None = None,
+    ) -> Appended:
+        """Append `events` to `stream` and move `consumer`, both or neither.
+
+        `expected_version` is the stream's version that was decided on, 0 for a new stream. With
+        `skip_known`, events whose ids are in the log are left out; without, the batch must be all
+        new or all known, and a known one returns its first result. `term` fences a leader's call;
+        a consumer brings its own. A `premise` is what the decision rests on; it goes with neither
+        a consumer nor `skip_known`.
+
+        Raises VersionConflict, Overtaken, DuplicateEventDiffers, PartlyKnown, NotPermitted,
+        RequestUnfit, StaleTerm, TailMissing, LedgerIsStandby, LedgerUnreachable.
+        """
+
+    async def append_both(self, first: Part, second: Part) -> None:
+        """Append to two streams, in this order, both or neither. Raises what `append` raises."""
+
+    def exclusive(self) -> AbstractAsyncContextManager[None]:
+        """Hold the planners' lock until the block ends.
+
+        No two rollouts may claim a database in the same moment, and a plan appends to a stream of
+        its own, whose version says nothing about other rollouts: so planners queue.
+        """
+
+    def read_stream(
+        self, stream: str, from_version: int = 0, types: Sequence[str] | None = None
+    ) -> AsyncIterator[RecordedEvent]:
+        """The stream's events behind `from_version`, in order, of these types or of all."""
+
+    async def turns(self, stream: str, upto: int) -> list[RecordedEvent]:
+        """What turned a rollout, up to a position; costs nothing by its size."""
+
+    async def turned_since(self, position: int) -> list[str]:
+        """The streams of rollouts that were turned behind a position, the latest turn last."""
+
+    async def concerned(
+        self, stream: str, upto: int, databases: Sequence[str] | None
+    ) -> list[RecordedEvent]:
+        """The same, its plan, and all about these databases or, of `None`, those in trouble."""
+
+    async def records(self, databases: Sequence[str]) -> list[RecordedEvent]:
+        """What the fleet's stream says of these databases."""
+
+    async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
+        """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
+
+    async def by_id(self, ids: Sequence[UUID]) -> list[RecordedEvent]:
+        """Those of these events that are in the log, in no order."""
+
+    async def positions(self, prefix: str = "") -> dict[str, int]:
+        """The saved positions by consumer, of those whose names begin with `prefix`."""
+
+    async def announce(self) -> None:
+        """Wake the leader now, for a request; otherwise its next look finds it."""
+
+    async def head(self) -> Head:
+        """Where the log ends, and who leads."""
+
+    async def verify(self) -> Link | Broken:
+        """Walk the whole chain: its last link, or the first position where it breaks."""
+
+
+class TextStore(Protocol):
+    """Texts by their SHA-256: stored once, never changed."""
+
+    async def put_many(self, texts: Iterable[bytes]) -> None:
+        """Store these texts; those that are known are left alone. Raises NotPermitted."""
+
+    async def get(self, sha256: str) -> bytes:
+        """The text with this hash (hex). Raises ContentNotFound."""
+
+
+class Views(Protocol):
+    """What the log says, in rows: as far as it was projected, or up to its end."""
+
+    async def caught_up(self) -> int:
+        """Project everything that is in the log now; the position."""
+
+    async def position(self) -> int:
+        """Up to which position of the log the answers go."""
+
+    async def reached(self, position: int) -> int:
+        """Wait a little for whoever projects to come so far; how far it came.
+
+        Raises ReadModelsBehind when it did not.
+        """
+
+    async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
+        """These databases, or the whole fleet with its retired ones, by id."""
+
+    async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
+        """The same in the words of the domain, with what the next order expects."""
+
+    async def expected(self, databases: Sequence[str]) -> dict[str, Expectation]:
+        """What the next order of each of these registered databases expects to find."""
+
+    async def latest_bundle(self) -> BundleRow | None:
+        """The bundle registered last."""
+
+    async def rollout(self, rollout: str) -> RolloutRow | None:
+        """One rollout with its databases counted."""
+
+    async def rollouts(
+        self,
+        statuses: Sequence[str] | None = None,
+        before: int | None = None,
+        limit: int = PAGE,
+    ) -> list[RolloutRow]:
+        """Rollouts, newest first; `before` is the `planned_position` to go on from."""
+
+    async def unfinished_rollouts(self) -> list[str]:
+        """Rollouts that have not ended, oldest first."""
+
+    async def unsettled_rollouts(self) -> list[str]:
+        """Rollouts that a leader must know: unfinished, or aborted while something ran."""
+
+    async def recent_checks(self) -> list[str]:
+        """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
+
+    async def unread(self, databases: Sequence[str]) -> frozenset[str]:
+        """Which of these were reinstated or repointed, their journal not being read since."""
+
+    async def unreadable(self) -> list[int]:
+        """Positions of the events that could not be read, the latest first."""
+
+    async def busy(self, databases: Sequence[str]) -> dict[str, str]:
+        """Which of these databases are part of an unfinished rollout, and of which (the oldest)."""
+
+    async def beginning(self, beginning: str) -> list[str]:
+        """The rollouts whose id begins so, newest first."""
+
+    async def busy_beside(self, rollout: str) -> dict[str, str]:
+        """Which of a rollout's databases are part of another unfinished one (the oldest)."""
+
+    async def applied(
+        self, databases: Sequence[str] | None = None, versions: Sequence[str] | None = None
+    ) -> list[AppliedRow]:
+        """What is known of these migrations on these databases."""
+
+    async def database_versions(
+        self, versions: Sequence[str], databases: Sequence[str] | None = None
+    ) -> list[DatabaseVersions]:
+        """Each database against these versions: what is in force there and what is missing."""
+
+
+class Signs(Protocol):
+    """Signs of life, outside the log: what explains a wait, and never decides anything."""
+
+    async def put(self, beats: Sequence[Beat]) -> None:
+        """Keep the latest word of each agent; a later beat in `beats` replaces an earlier one."""
+
+    async def trim(self, kept: int) -> None:
+        """Keep the words of so many agents, those that were heard last, and of the leader."""
+
+    async def recent(self, within_s: float) -> list[Beat]:
+        """The agents heard of within the last `within_s` seconds, by name."""
+
+    async def leader(self) -> LeadingProcess | None:
+        """Who leads now; `None` when nobody does, whoever led last."""
+
+
+class LeadingTerm(Protocol):
+    """Leadership under `term`; once it is lost, `why` says by what."""
+
+    term: int
+    why: StoreError
+
+    async def wait_lost(self) -> None:
+        """Return when leadership is lost."""
+
+    async def listen(self, announced: Callable[[], None]) -> None:
+        """Call `announced` whenever a request is announced (`Log.announce`), until the end."""
+
+
+class LedgerStores(Protocol):
+    """All of them; `id` is the ledger's."""
+
+    @property
+    def id(self) -> UUID:
+        """Which ledger this is."""
+
+    @property
+    def log(self) -> Log:
+        """What happened, and was decided."""
+
+    @property
+    def texts(self) -> TextStore:
+        """What migrations consist of."""
+
+    @property
+    def reads(self) -> Views:
+        """What follows from the log."""
+
+    @property
+    def signs(self) -> Signs:
+        """Who lives."""
