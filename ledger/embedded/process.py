@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import SystemRandom
 
+from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 
 LOOPBACK = "127.0.0.1"
@@ -53,7 +53,8 @@ def free_ports(count: int) -> list[int]:
     """
     with ExitStack() as stack:
         found: list[int] = []
-        for port in SystemRandom().sample(LISTENING_PORTS, len(LISTENING_PORTS)):
+        for _ in LISTENING_PORTS:
+            port = int(SYSTEM_CHANCE.between(LISTENING_PORTS.start, LISTENING_PORTS.stop - 1))
             with suppress(OSError):
                 stack.enter_context(socket.socket()).bind((LOOPBACK, port))
                 found.append(port)
