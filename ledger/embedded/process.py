@@ -53,8 +53,9 @@ def free_ports(count: int) -> list[int]:
     """
     with ExitStack() as stack:
         found: list[int] = []
-        for _ in LISTENING_PORTS:
-            port = int(SYSTEM_CHANCE.between(LISTENING_PORTS.start, LISTENING_PORTS.stop - 1))
+        first = int(SYSTEM_CHANCE.between(0, len(LISTENING_PORTS)))
+        for step in range(len(LISTENING_PORTS)):
+            port = LISTENING_PORTS[(first + step) % len(LISTENING_PORTS)]
             with suppress(OSError):
                 stack.enter_context(socket.socket()).bind((LOOPBACK, port))
                 found.append(port)

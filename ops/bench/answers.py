@@ -24,6 +24,7 @@ from ledger.contracts.wire import decode_command, encode_report
 from ledger.leader.supervisor import Supervisor
 from ledger.runtime import Ledger, stores_of
 from ledger.store.leadership import take
+from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Identity, Verdict
 
 POOL = "bench"
@@ -40,8 +41,10 @@ async def leading(ledger: Ledger, url: str) -> AsyncIterator[Agents]:
     leadership = await take(url, "bench", "here")
     stores = stores_of(ledger)
     leader = Supervisor(
-        *(stores.pool, stores.log, bus, leadership),
-        ledger=ledger.id,
+        stores,
+        bus,
+        leadership,
+        clock=SYSTEM_CLOCK,
         resend_s=600.0,
         keeps_positions=False,
     )

@@ -46,6 +46,7 @@ from ledger.settings import RolloutSection, Settings
 from ledger.store.leadership import Leadership, take
 from ledger.store.log.decode import open_event
 from ledger.store.stores import Stores
+from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
 
 PATIENCE_S = 15.0
@@ -164,8 +165,10 @@ class House:
         leadership = await take(url or self.url, "test", "here")
         own = bus(self.broker)
         leader = Supervisor(
-            *(self.stores.pool, self.stores.log, own, leadership),
-            ledger=self.ledger.id,
+            self.stores,
+            own,
+            leadership,
+            clock=SYSTEM_CLOCK,
             resend_s=resend_s,
             keeps_positions=keeps_positions,
         )

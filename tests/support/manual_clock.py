@@ -49,9 +49,9 @@ class ManualClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        woken = asyncio.get_running_loop().create_future()
-        self._at(seconds, lambda: woken.done() or woken.set_result(None))
-        await woken
+        woken = asyncio.Event()
+        self._at(seconds, woken.set)
+        await woken.wait()
 
     def timeout(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
         """Bound a block by how far it moves."""
@@ -126,9 +126,7 @@ class _Idle(selectors.SelectSelector):
         self._clock = clock
         self.in_threads = 0
 
-    def select(
-        self, timeout: float | None = None
-    ) -> list[tuple[selectors.SelectorKey, selectors._EventMask]]:
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
         if ready or timeout == 0:
             return ready
@@ -148,7 +146,9 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         self._idle = _Idle(clock)
         super().__init__(self._idle)
 
-    def run_in_executor(self, executor: Any, func: Any, *args: Any) -> asyncio.Future[Any]:
+    def run_in_executor(  # type: ignore[override]  # As asyncio.to_thread calls it.
+        self, executor: Any, func: Any, *args: Any
+    ) -> asyncio.Future[Any]:
         """A thread takes real time, which is none here."""
         future = super().run_in_executor(executor, func, *args)
         self._idle.in_threads += 1

@@ -42,7 +42,8 @@ from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm
 from ledger.leader.conductor import Conductor
 from ledger.service.request_context import RequestContext
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import Appended, EventLog
+from ledger.store.log.log import EventLog
+from ledger.store.port import Appended
 from migrations.model.attempt import Mode
 from tests.support.house import PATIENCE_S, QUIET_S, Actor, House, found, seen, started
 from tests.support.orders import changed

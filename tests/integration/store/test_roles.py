@@ -14,8 +14,8 @@ from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
 from ledger.store.leadership import take
 from ledger.store.log.log import ConsumerPosition, EventLog, NewEvent
-from ledger.store.log.positions import read_positions
-from tests.integration.store.conftest import MemberPool, an_event, some_events
+from tests.integration.store.conftest import MemberPool
+from tests.support.log_events import an_event, some_events
 
 
 def a_request() -> NewEvent:
@@ -160,7 +160,7 @@ async def test_an_operator_cannot_move_a_read_position(
     for events in (requests, []):
         with pytest.raises(NotPermitted):
             await EventLog(theirs).append("r", events, consumer=ConsumerPosition("relay", 9, 0))
-    assert await read_positions(pool) == {}
+    assert await EventLog(pool).positions() == {}
 
 
 async def test_a_public_function_cannot_be_put_before_ours(

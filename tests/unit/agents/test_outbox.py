@@ -13,6 +13,7 @@ from agents.outbox import Outbox
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.messages import Message
 from ledger.contracts.topics import REPORTS
+from migrations.clock import SYSTEM_CLOCK
 
 REPORT = Message(REPORTS, "rollout-1/reports", b"{}")
 
@@ -35,7 +36,7 @@ class Slow(LocalBus):
 async def running(bus: LocalBus) -> AsyncIterator[Outbox]:
     """An outbox at work."""
     await bus.ensure_topics([REPORTS])
-    reports = Outbox(bus)
+    reports = Outbox(bus, SYSTEM_CLOCK)
     sending = asyncio.create_task(reports.run())
     try:
         async with asyncio.timeout(5):
