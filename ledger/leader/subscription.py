@@ -1,7 +1,7 @@
 """Follows the log: one tail, decoded once, heard by everything that lives in the leading process.
 
 Appends of this process are told by the log's own object. Requests of other processes are announced;
-what they append besides is noticed at the next look, `LOOK_EVERY_S` later at most.
+what they append besides is noticed at the next look (`Log.look_every_s`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from migrations.clock import Clock, happens_within
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.2
-"""How long another process's event may go unnoticed; one indexed read of the head per look."""
 BATCH = 1000
 """Events read at once: some hundred kilobytes."""
 
@@ -67,7 +65,7 @@ class Follower:
                         self.position = raw[-1].position
                         self._moved.notify_all()
                 if len(raw) < BATCH:
-                    await happens_within(self._clock, self._poked, LOOK_EVERY_S)
+                    await happens_within(self._clock, self._poked, self._log.look_every_s)
 
     def _tell(self, recorded: Sequence[Recorded]) -> None:
         for one in recorded:

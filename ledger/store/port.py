@@ -126,6 +126,10 @@ class Beat(NamedTuple):
 class Log(Protocol):
     """The events of a ledger."""
 
+    @property
+    def look_every_s(self) -> float | None:
+        """How long another process's append may go unnoticed; `None` where all are told at once."""
+
     def telling(self, listener: Callable[[], None]) -> AbstractContextManager[None]:
         """Call `listener` after every append of this object, until the block ends."""
 

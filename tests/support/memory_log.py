@@ -38,6 +38,8 @@ NAME = b'"database":"'
 class MemoryLog:
     """Events in the order of their appends; `role` is who is said to have recorded them."""
 
+    look_every_s = None
+
     def __init__(self, ledger_id: UUID, clock: Clock, role: str = OWNER) -> None:
         self.ledger_id = ledger_id
         self.role = role

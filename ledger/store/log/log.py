@@ -51,6 +51,9 @@ RETRY_WAITS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 class EventLog:
     """The log behind a pool made by `ledger.store.connections.open_pool`."""
 
+    look_every_s = 0.2
+    """One indexed read of the head per look."""
+
     def __init__(self, pool: Pool, clock: Clock = SYSTEM_CLOCK) -> None:
         self._pool = pool
         self._clock = clock
