@@ -8,7 +8,7 @@ from ledger.domain.differences import Replayed
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.store.log.chain import Broken
 from ledger.store.log.log import EventLog
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ChainVerdict:
 class AuditService:
     """Checks the record. Nothing is changed by it."""
 
-    def __init__(self, log: EventLog, reads: ReadModels) -> None:
+    def __init__(self, log: EventLog, reads: Views) -> None:
         self._log = log
         self._reads = reads
 

@@ -91,7 +91,7 @@ def test_failures_over_the_budget_halt_and_a_retry_goes_on_from_there() -> None:
     assert house.tables(FLEET) == {one: {"users"} for one in FLEET}
 
 
-def test_a_slow_migration_takes_the_hours_that_it_takes_and_is_sent_no_second_time() -> None:
+def test_a_slow_migration_takes_the_time_that_it_takes_and_is_sent_no_second_time() -> None:
     slow = migration("001", "CREATE TABLE users (id int)", "SELECT pg_sleep(600)")
 
     async def story(house: SimulatedHouse) -> None:

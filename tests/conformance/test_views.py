@@ -1,0 +1,140 @@
+"""What every view answers: the rows in memory and PostgreSQL's tables say the same of one log.
+
+The log is that of a simulated ledger with everything in it that changes a row; its bytes are
+appended to each adapter's log, so both fold the same events at the same positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from ledger.contracts.events import Budget
+from ledger.store.port import RecordedEvent, Views
+from tests.support.engine_places import migration, table
+from tests.support.ledger_places import LedgerPlace
+from tests.support.manual_clock import simulate
+from tests.support.memory_stores import MemoryViews
+from tests.support.simulated_house import WHY, SimulatedHouse
+
+USERS, GROUPS = table("001", "users"), table("002", "groups")
+BROKEN = migration("003", "SELECT 1/0", down="SELECT 1")
+FLEET = tuple(f"db{number}" for number in range(6))
+VERSIONS = ["001", "002", "003"]
+
+
+async def lived(house: SimulatedHouse) -> None:
+    """Rollouts that end in every way, checks, and a fleet that changes."""
+    await house.stores.initialise()
+    await house.register(*FLEET)
+    async with house.at_work():
+        first = await house.start(USERS, wave_spec="2,rest")
+        await house.becomes(first, "completed")
+        second = await house.start(USERS, GROUPS, BROKEN, select="id=db1", budget=Budget(count=0))
+        await house.becomes(second, "halted")
+        await house.rollouts.rollback(second, WHY)
+        await house.becomes(second, "rolled_back")
+        house.engine.named("db2").reachable = False
+        third = await house.start(USERS, GROUPS, select="id=db2")
+        await house.becomes(third, "halted")
+        await house.fleet.suspend("db3", WHY)
+        await house.fleet.retire("db5", WHY)
+        await house.checks.answers(await house.fleet.check("", WHY), 600.0)
+        await house.fleet.reinstate("db3", WHY)
+        await house.fleet.suspend("db2", WHY)
+        await house.fleet.reinstate("db2", WHY)
+        fourth = await house.start(GROUPS, select="id=db4")
+        await house.rollouts.abort(fourth, WHY)
+
+
+@pytest.fixture(scope="module")
+def history() -> list[RecordedEvent]:
+    """What was recorded in that life."""
+    house = SimulatedHouse()
+    simulate(house.clock, lived(house))
+    return house.stores.log.events
+
+
+@pytest.fixture
+async def told(ledger_place: LedgerPlace, history: list[RecordedEvent]) -> tuple[Views, Views]:
+    """The adapter's views, and those in memory, of a log with that history in it."""
+    log = ledger_place.stores.log
+    assert (await log.tail(0, 10))[0].type == "LedgerInitialised"
+    for one in history[1:]:
+        await log.append(one.stream, [one])
+    reads = ledger_place.stores.reads
+    assert await reads.caught_up() == len(history)
+    house = SimulatedHouse()
+    for one in await log.tail(0, len(history)):
+        house.clock.start, house.stores.log.role = one.recorded_at, one.recorded_by
+        await house.stores.log.append(one.stream, [one])
+    memory = MemoryViews(house.stores.log, house.clock)
+    assert await memory.caught_up() == len(history)
+    return reads, memory
+
+
+def plain(value: Any) -> Any:
+    """The same in lists and texts, for a comparison that names what differs."""
+    if isinstance(value, datetime):
+        return value.timestamp()
+    if is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(one) for key, one in sorted(value.items(), key=str)}
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return value
+    items = [plain(one) for one in value]
+    return sorted(items, key=str) if isinstance(value, (set, frozenset)) else items
+
+
+async def answers(views: Views) -> dict[str, Any]:
+    """Everything that can be asked."""
+    rollouts = await views.rollouts()
+    newest, oldest = rollouts[0], rollouts[-1]
+    found = {
+        "position": await views.position(),
+        "reached": await views.reached(1),
+        "fleet": await views.fleet(),
+        "some of the fleet": await views.fleet(["db3", "db9", "db1"]),
+        "records": await views.records(),
+        "expected": await views.expected(["db0", "db1", "db5"]),
+        "latest bundle": await views.latest_bundle(),
+        "rollouts": rollouts,
+        "halted": await views.rollouts(["halted", "aborted"]),
+        "a page": await views.rollouts(before=newest.planned_position, limit=1),
+        "one": await views.rollout(oldest.rollout),
+        "none": await views.rollout("nothing"),
+        "unfinished": await views.unfinished_rollouts(),
+        "unsettled": await views.unsettled_rollouts(),
+        "checks": sorted(await views.recent_checks()),
+        "unread": await views.unread(FLEET),
+        "unreadable": await views.unreadable(),
+        "busy": await views.busy(FLEET),
+        "busy beside": await views.busy_beside(oldest.rollout),
+        "beginning": await views.beginning(""),
+        "beginning so": await views.beginning(oldest.rollout[:3]),
+        "applied": await views.applied(),
+        "some applied": await views.applied(["db1", "db2"], ["002"]),
+        "versions": await views.database_versions(VERSIONS),
+        "some versions": await views.database_versions(["002"], ["db1", "db5"]),
+        "no versions": await views.database_versions([]),
+    }
+    return {name: plain(one) for name, one in found.items()}
+
+
+async def test_every_question_has_one_answer(told: tuple[Views, Views]) -> None:
+    ours, memory = await answers(told[0]), await answers(told[1])
+    for name, answer in memory.items():
+        assert ours[name] == answer, name
+
+
+async def test_the_history_has_something_of_everything(told: tuple[Views, Views]) -> None:
+    found = await answers(told[0])
+    statuses = {one["status"] for one in found["rollouts"]}
+    assert statuses == {"completed", "rolled_back", "halted", "aborted"}
+    empty = [name for name, answer in found.items() if not answer]
+    assert sorted(empty) == ["no versions", "none", "unreadable"]
