@@ -77,6 +77,7 @@ check: $(VENV)/.development
 	$(call part,types,$(VENV)/bin/mypy ledger agents migrations tests ops)
 	$(call part,import rules,$(VENV)/bin/lint-imports --no-cache)
 	$(call part,licences,$(PYTHON) -m ops.supply.licences > /dev/null)
+	$(call part,shape and names,$(PYTHON) -m pytest -q tests/unit/test_shape.py tests/unit/test_names.py)
 	$(call part,documents,$(PYTHON) -m pytest -q tests/unit/test_docs.py)
 
 # What differs between server releases shows in these; the tests above ran on the newest one.

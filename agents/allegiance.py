@@ -22,16 +22,16 @@ class Allegiance:
         self.ledger = ledger
         self._strangers: set[UUID] = set()
 
-    def takes_order(self, ledger: UUID) -> bool:
-        """Whether an order of this ledger is to be followed; the first one decides, if need be."""
+    def take_up(self, ledger: UUID) -> None:
+        """An order of this ledger is followed; the first one decides, if need be."""
         if self.ledger is None:
             self.ledger = ledger
             logger.warning(
                 "orders are taken from ledger %s alone from now on, because it was heard first; "
                 "set LEDGER_AGENT_LEDGER=%s so that no other can be first",
-                *(ledger, ledger),
+                ledger,
+                ledger,
             )
-        return self.hears(ledger)
 
     def hears(self, ledger: UUID) -> bool:
         """Whether this is the ledger that is served; another one is named in the log once.
@@ -45,6 +45,7 @@ class Allegiance:
             logger.warning(
                 "commands of ledger %s are passed over: this agent serves %s; "
                 "if that is wrong, correct LEDGER_AGENT_LEDGER",
-                *(ledger, self.ledger),
+                ledger,
+                self.ledger,
             )
         return False

@@ -15,7 +15,7 @@ from ledger.contracts.commands import ApplyCommand
 from migrations.adoption.outcome import told
 from migrations.inspection import Inspection, with_entries
 from migrations.model import work
-from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
+from migrations.model.attempt import Failure, FailureClass, ForgedFence, Mode, Verdict
 
 CHANGED = (work.StepResult.APPLIED, work.StepResult.ROLLED_BACK)
 """What counts as in force: this rollout's own steps, recovered ones included."""
@@ -66,7 +66,15 @@ def left_by(command: ApplyCommand, found: Inspection) -> Inspection:
     if own:
         kept = [entry for entry in entries if entry.seq <= own[-1]]
     else:
-        kept = list(takewhile(lambda entry: entry.epoch <= command.epoch, entries))
+        forged = command.order.expected.forged
+        kept = list(
+            takewhile(
+                lambda entry: (
+                    entry.epoch <= command.epoch or forged == ForgedFence(entry.epoch, entry.head)
+                ),
+                entries,
+            )
+        )
     return found if len(kept) == len(entries) else with_entries(found, kept)
 
 

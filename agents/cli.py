@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from enum import IntEnum
@@ -18,12 +17,16 @@ import typer
 from agents.errors import AgentError
 from agents.runtime import Agent
 from agents.self_check import check as look
-from agents.settings import agent_settings
+from agents.settings import AgentSettings, agent_settings
+from agents.trust import NO_TRUST
 from ledger import telemetry
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
+from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS
 from ledger.settings import SettingsError, SharedSettings, load_shared
+from ledger.signing.errors import KeyUnusable
+from ledger.stopper import Stopper
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 from migrations.engine import PostgresEngine
@@ -33,6 +36,20 @@ from migrations.printable import escaped
 
 SERVICE = "migration-ledger-agent"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
+NO_KEY = (
+    "the ledger would not believe what this agent reports without a signature; set "
+    "LEDGER_AGENT_KEY_FILE to a key that was registered with `ledger keys register`"
+)
+INSECURE = {
+    "bus": "INSECURE: the broker may be one that proves nothing (LEDGER_INSECURE_BUS)",
+    "postgres": "INSECURE: databases may be reached without verified TLS "
+    "(LEDGER_AGENT_INSECURE_POSTGRES)",
+    UNSIGNED_ORDERS: "INSECURE: whoever can write to the broker can give this agent orders; "
+    "set LEDGER_AGENT_TRUST",
+    UNSIGNED_REPORTS: "INSECURE: whoever can write to the broker can report in this agent's words; "
+    "set LEDGER_AGENT_KEY_FILE",
+}
+"""What is said at the start of everything that heartbeats and reports call insecure."""
 
 
 class AgentExitCode(IntEnum):
@@ -165,36 +182,46 @@ def _settings(flags: Mapping[str, Any]) -> SharedSettings:
     return load_shared({name: value for name, value in flags.items() if value is not None})
 
 
+def _agent_settings(shared: SharedSettings) -> AgentSettings:
+    """An agent that is a program of its own shares its bus with others."""
+    return agent_settings(
+        shared.agent, shared.agents_pool, insecure_bus=shared.insecure_bus, shared_bus=True
+    )
+
+
+def _broker(shared: SharedSettings) -> KafkaSettings | None:
+    """How to reach the broker: one elsewhere only with orders and reports that are signed."""
+    if not shared.agent.trust:
+        return shared.broker_for(NO_TRUST)
+    return shared.broker_for("" if shared.agent.key_file else NO_KEY)
+
+
 async def _run(shared: SharedSettings) -> AgentExitCode:
-    settings = agent_settings(shared.agent, shared.agents_pool, insecure_bus=shared.insecure_bus)
-    bus = KafkaBus(shared.broker or KafkaSettings(), settings.name, SYSTEM_CLOCK)
+    settings = _agent_settings(shared)
+    bus = KafkaBus(_broker(shared) or KafkaSettings(), settings.name, SYSTEM_CLOCK)
     agent = Agent(bus, settings, SYSTEM_CLOCK, PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE))
     settle_memory()
-    stopped: list[int] = []
-
-    def stop() -> None:
-        stopped.append(1)
-        agent.stop()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
-    logging.getLogger(__name__).info(
-        "agent %s serves pool %s of %s, %d databases at once",
-        settings.name,
-        settings.pool,
-        f"ledger {settings.ledger}" if settings.ledger else "the first ledger that it hears",
-        settings.concurrency,
-    )
-    try:
-        await agent.run()
-    finally:
-        await bus.close()
-    return AgentExitCode.OK if len(stopped) < 2 else AgentExitCode.INTERRUPTED
+    with Stopper(agent.stop, agent.stop) as stopper:
+        logging.getLogger(__name__).info(
+            "agent %s serves pool %s of %s, %d databases at once",
+            settings.name,
+            settings.pool,
+            f"ledger {settings.ledger}" if settings.ledger else "the first ledger that it hears",
+            settings.concurrency,
+        )
+        for what in settings.insecure:
+            logging.getLogger(__name__).warning("%s", INSECURE[what])
+        try:
+            await agent.run()
+        finally:
+            await bus.close()
+    return AgentExitCode.INTERRUPTED if stopper.forced else AgentExitCode.OK
 
 
 async def _check(shared: SharedSettings, urls: list[str], password: str | None) -> AgentExitCode:
-    settings = agent_settings(shared.agent, shared.agents_pool, insecure_bus=shared.insecure_bus)
-    bus = KafkaBus(shared.broker, settings.name, SYSTEM_CLOCK) if shared.broker else None
+    settings = _agent_settings(shared)
+    broker = _broker(shared)
+    bus = KafkaBus(broker, settings.name, SYSTEM_CLOCK) if broker else None
     fine = True
     try:
         async for finding in look(bus, settings, urls, password):
@@ -216,7 +243,7 @@ def _guarded(work: Callable[[], Coroutine[Any, Any, AgentExitCode]], debug: bool
             code = runner.run(work())
     except KeyboardInterrupt:
         code = _say("interrupted", AgentExitCode.INTERRUPTED)
-    except (AgentError, SettingsError, BusMisconfigured) as error:
+    except (AgentError, SettingsError, BusMisconfigured, KeyUnusable) as error:
         code = _say(str(error), AgentExitCode.USAGE)
     except BusError as error:
         code = _say(str(error), AgentExitCode.UNREACHABLE)

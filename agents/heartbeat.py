@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
-from ledger.bus.port import Bus, BusUnavailable
+from ledger.bus.port import Bus, BusUnavailable, Message
 from ledger.contracts.heartbeat import Heartbeat
+from ledger.contracts.statements import HEARTBEAT
 from ledger.contracts.wire import encode_heartbeat
+from ledger.signing.seal import Signer
 from migrations.clock import Clock
 
 EVERY_S = 2.0
@@ -27,8 +30,12 @@ class HeartbeatSender:
         version: str,
         scheduler: Scheduler,
         clock: Clock,
+        signer: Signer | None = None,
+        refuses: Callable[[], str] = str,
     ) -> None:
         self._bus = bus
+        self._refuses = refuses
+        self._signer = signer
         self._settings = settings
         self._version = version
         self._scheduler = scheduler
@@ -40,8 +47,15 @@ class HeartbeatSender:
         while True:
             # The outbox reports an outage; a heartbeat that is late is worth nothing.
             with suppress(BusUnavailable):
-                await self._bus.publish([encode_heartbeat(self.heartbeat())])
+                await self._bus.publish(self.messages())
             await self._clock.sleep(EVERY_S)
+
+    def messages(self) -> list[Message]:
+        """What is sent: one message, signed if the agent has a key."""
+        messages = [encode_heartbeat(self.heartbeat())]
+        if self._signer is None:
+            return messages
+        return self._signer.several(HEARTBEAT, self._settings.name, messages)
 
     def heartbeat(self) -> Heartbeat:
         """The agent as it is now."""
@@ -54,5 +68,6 @@ class HeartbeatSender:
             started_at=self._started_at,
             at=self._clock.now(),
             insecure=self._settings.insecure,
+            refuses=self._refuses(),
             busy=tuple(job.busy() for job in jobs[:BUSY_MAX]),
         )

@@ -4,24 +4,29 @@ A position is committed when every command before it has its last report on the 
 tied to owning a partition: when one moves, its new owner gets the unanswered commands again and
 answers from the journals, and our commit is refused, which changes nothing.
 
-A command that cannot be read is parked on a topic of its own, with the reason, and passed over. One
-of a ledger that this agent does not serve is passed over too (`agents.allegiance`).
+A command that cannot be read, that nobody signed who is trusted (`agents.trust`), or that is for
+another pool, is parked on a topic of its own, with the reason, and passed over. One of a ledger
+that this agent does not serve is passed over too (`agents.allegiance`).
 """
 
 from __future__ import annotations
 
 import logging
 from collections import deque
+from datetime import datetime, timedelta
 
 from agents.allegiance import Allegiance
 from agents.job import Job
 from agents.outbox import Outbox
 from agents.scheduler import Scheduler
+from agents.trust import Trust
 from ledger.bus.port import BusUnavailable, GroupMember
-from ledger.contracts.commands import CancelCommand
+from ledger.contracts.commands import CancelCommand, Command
 from ledger.contracts.envelope import UnknownMessage
 from ledger.contracts.messages import Received
 from ledger.contracts.wire import decode_command, encode_parked
+from migrations.backoff import Backoff
+from migrations.chance import Chance
 from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -35,7 +40,8 @@ UNACKNOWLEDGED = 1_000
 are sent, and nobody waits for that; when they are not taken at all, more work would be in vain."""
 COMMIT_EVERY_S = 0.5
 """A commit is a round trip; what it would have saved is answered from the journals."""
-TRY_AGAIN_S = 1.0
+REFUSED_FOR = timedelta(minutes=2)
+"""How long it is said that an order was put aside: longer than until it is sent again."""
 MINUTE_S = 60.0
 PARKED_A_MINUTE = 20
 """Unreadable commands that are put aside in a minute: enough to see what is wrong."""
@@ -112,14 +118,22 @@ class Inbox:
         outbox: Outbox,
         limit: int,
         clock: Clock,
+        chance: Chance,
         allegiance: Allegiance,
+        *,
+        trust: Trust | None = None,
+        pool: str = "",
     ) -> None:
         self._scheduler = scheduler
         self._allegiance = allegiance
+        self._trust = trust or Trust(())
+        self._pool = pool
+        self._refused: tuple[str, datetime] | None = None
         self._parked = ParkedCount()
         self._outbox = outbox
         self._limit = limit
         self._clock = clock
+        self._chance = chance
         self._unfinished = Unfinished()
         self._unacknowledged: deque[tuple[int, Received]] = deque()
         self._committed_at = 0.0
@@ -131,6 +145,12 @@ class Inbox:
         if job.answered:
             self._unacknowledged.append((job.ticket, job.message))
 
+    def refuses(self) -> str:
+        """Why an order of its ledger was put aside, if one was of late."""
+        if self._refused is None or self._clock.now() - self._refused[1] > REFUSED_FOR:
+            return ""
+        return self._refused[0]
+
     def drain(self) -> None:
         """Take nothing more; keep the membership and commit what still ends."""
         self._draining = True
@@ -140,12 +160,14 @@ class Inbox:
 
         Raises `BusMisconfigured`.
         """
+        backoff = Backoff(self._clock, self._chance)
         while True:
             try:
                 await self.turn(member)
+                backoff.reset()
             except BusUnavailable as error:
                 logger.warning("commands cannot be taken: %s", error)
-                await self._clock.sleep(TRY_AGAIN_S)
+                await backoff.wait()
 
     async def turn(self, member: GroupMember) -> None:
         """One poll, with what follows from it."""
@@ -190,14 +212,19 @@ class Inbox:
         except UnknownMessage as unknown:
             self._park(message, str(unknown))
             return
+        if not self._allegiance.hears(command.ledger):
+            self._unfinished.finished(message)
+            return
+        why = self._why_refused(command, message)
+        if why:
+            self._refused = why, self._clock.now()
+            self._park(message, why)
+            return
         if isinstance(command, CancelCommand):
-            if self._allegiance.hears(command.ledger):
-                self._scheduler.cancel(command)
+            self._scheduler.cancel(command)
             self._unfinished.finished(message)
             return
-        if not self._allegiance.takes_order(command.ledger):
-            self._unfinished.finished(message)
-            return
+        self._allegiance.take_up(command.ledger)
         taken = self._scheduler.submit(Job(command, message, self._clock.now()))
         # The very message that is in hand already is finished with its job.
         if not taken and self._scheduler.message_of(command.command) != message:
@@ -215,8 +242,13 @@ class Inbox:
             return
         if not isinstance(command, CancelCommand) or command.pool != pool:
             return
-        if self._allegiance.hears(command.ledger):
+        if self._allegiance.hears(command.ledger) and not self._why_refused(command, message):
             self._scheduler.cancel(command)
+
+    def _why_refused(self, command: Command, message: Received) -> str:
+        if self._pool and command.pool != self._pool:
+            return f"it is for the pool {command.pool[:63]!a}, and this agent serves another"
+        return self._trust.why_refused(command, message)
 
     def _park(self, message: Received, why: str) -> None:
         """Put `message` aside for people to look at, while there are few of them; else count it."""
@@ -225,7 +257,10 @@ class Inbox:
             return
         logger.warning(
             "parked the message at %s/%d/%d: %s",
-            *(message.topic, message.partition, message.offset, why),
+            message.topic,
+            message.partition,
+            message.offset,
+            why,
         )
         ticket = self._outbox.add([encode_parked(message, why)])
         self._unacknowledged.append((ticket, message))

@@ -10,7 +10,7 @@ from uuid import UUID
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.heartbeat import Busy
 from ledger.contracts.messages import Received
-from ledger.contracts.registry import MigrationRef
+from ledger.contracts.registry import MigrationRef, ServerAddress
 from migrations.model.migration import Migration
 
 
@@ -68,9 +68,9 @@ class Job:
         return self.command.command
 
     @property
-    def host(self) -> tuple[str, int]:
+    def server(self) -> ServerAddress:
         """The server that the command's database is on."""
-        return self.command.connection.host, self.command.connection.port
+        return self.command.connection.target.server
 
     @property
     def lane(self) -> tuple[str, str]:

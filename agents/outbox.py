@@ -4,6 +4,8 @@ A report that was not acknowledged is sent again, with everything after it: repo
 their ids, so twice is harmless and lost is not. The outbox never loses one while the process lives;
 what dies with the process is read again from the databases' journals.
 
+Reports are signed where they leave, several at once, if the agent has a key.
+
 Each message gets a ticket, 1, 2, 3, …; `published` is the highest ticket that the bus holds.
 """
 
@@ -15,7 +17,11 @@ from collections.abc import Sequence
 
 from ledger.bus.port import Bus, BusMisconfigured, BusUnavailable
 from ledger.contracts.messages import Message
+from ledger.contracts.statements import REPORTS as SIGNED_REPORTS
 from ledger.contracts.topics import PARKED, REPORTS
+from ledger.signing.seal import Signer
+from migrations.backoff import Backoff
+from migrations.chance import Chance
 from migrations.clock import Clock, happens_within
 
 logger = logging.getLogger(__name__)
@@ -27,18 +33,27 @@ PACE_S = 0.1
 broker and in the log, where a request costs more than what is in it. Nobody at work, nobody waits.
 """
 BATCH = 500
-TRY_AGAIN_S = 1.0
 
 
 class Outbox:
     """The agent's one way to report."""
 
-    def __init__(self, bus: Bus, clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        chance: Chance,
+        signer: Signer | None = None,
+        agent: str = "",
+    ) -> None:
         self._bus = bus
         self._clock = clock
+        self._signer = signer
+        self._agent = agent
         self._waiting: list[Message] = []
         self._added = 0
         self._something = asyncio.Event()
+        self._backoff = Backoff(clock, chance)
         self._moved = asyncio.Event()
         self._hurried = asyncio.Event()
         self.published = 0
@@ -89,7 +104,7 @@ class Outbox:
         try:
             if self.failing:
                 await self._bus.ensure_topics([REPORTS, PARKED])
-            await self._bus.publish(batch)
+            await self._bus.publish(self._signed(batch))
         except BusMisconfigured as error:
             self.failing = str(error)
             raise
@@ -97,11 +112,20 @@ class Outbox:
             if self.failing is None:
                 logger.warning("reports wait, the bus does not take them: %s", error)
             self.failing = str(error)
-            await self._clock.sleep(TRY_AGAIN_S)
+            await self._backoff.wait()
             return
         if self.failing:
             logger.warning("the bus takes reports again")
         self.failing = None
+        self._backoff.reset()
         del self._waiting[: len(batch)]
         self.published += len(batch)
         self._moved.set()
+
+    def _signed(self, batch: Sequence[Message]) -> Sequence[Message]:
+        """These messages; the reports among them are signed."""
+        if self._signer is None:
+            return batch
+        reports = [message for message in batch if message.topic == REPORTS]
+        signed = iter(self._signer.several(SIGNED_REPORTS, self._agent, reports))
+        return [next(signed) if message.topic == REPORTS else message for message in batch]

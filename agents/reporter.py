@@ -46,7 +46,10 @@ STATEMENT_MAX_CHARS = 8_000
 
 
 class Reporter:
-    """Reports on one job; also the observer of its run. Its methods never block."""
+    """Reports on one job; also the observer of its run. Its methods never block.
+
+    `key` is the id of the key that the outbox signs with.
+    """
 
     def __init__(
         self,
@@ -54,8 +57,10 @@ class Reporter:
         settings: AgentSettings,
         outbox: Outbox,
         clock: Clock,
+        key: str | None = None,
     ) -> None:
         self._job = job
+        self._key = key
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
@@ -130,6 +135,7 @@ class Reporter:
             occurred_at=self._clock.now(),
             recovered=recovered or None,
             insecure=self._settings.insecure or None,
+            key=self._key,
         )
         encoded = encode(report, report_id(report), metadata)
         stream = f"{command.stream}/reports"

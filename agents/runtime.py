@@ -25,6 +25,7 @@ from agents.outbox import Outbox
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
 from agents.texts import Library, Texts
+from agents.trust import Trust, signer_of
 from agents.worker import Worker
 from ledger.bus.port import Bus, BusError, BusUnavailable, GroupMember, Reader
 from ledger.contracts.commands import ApplyCommand
@@ -37,7 +38,8 @@ from ledger.contracts.topics import (
     agents_group,
     commands_topic,
 )
-from migrations.chance import SYSTEM_CHANCE
+from migrations.backoff import Backoff
+from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock, happens_within
 from migrations.engine import Engine, PostgresEngine
 
@@ -49,7 +51,6 @@ CANCEL_S = 10.0
 """How long cancelled work may take to roll back before the agent ends all the same."""
 FLUSH_S = 10.0
 """How long the last reports may take; what is not reported is read from the journals later."""
-TRY_AGAIN_S = 1.0
 TEXTS_POLL_S = 1.0
 TEXTS_BATCH = 50
 CANCELLATIONS_POLL_S = 1.0
@@ -57,7 +58,10 @@ CANCELLATIONS_BATCH = 500
 
 
 class Agent:
-    """Consumes the commands of one pool, on the databases of an `engine`."""
+    """Consumes the commands of one pool, on the databases of an `engine`.
+
+    Raises `KeyUnusable` when its key cannot be used.
+    """
 
     def __init__(
         self,
@@ -65,19 +69,18 @@ class Agent:
         settings: AgentSettings,
         clock: Clock = SYSTEM_CLOCK,
         engine: Engine | None = None,
+        chance: Chance = SYSTEM_CHANCE,
     ) -> None:
         self._clock = clock
+        self._chance = chance
         self._bus = bus
         self._settings = settings
         self._texts = Texts(settings.content_cache_bytes, self._text_arrived)
-        self._outbox = Outbox(bus, clock)
-        self._worker = Worker(
-            settings,
-            self._outbox,
-            clock,
-            engine or PostgresEngine(clock, SYSTEM_CHANCE),
-            bus.system,
-        )
+        signer = signer_of(settings.key_file)
+        self._outbox = Outbox(bus, clock, chance, signer, settings.name)
+        key = signer.key if signer else None
+        engine = engine or PostgresEngine(clock, chance)
+        self._worker = Worker(settings, self._outbox, clock, engine, bus.system, key)
         self._scheduler = Scheduler(
             settings.concurrency,
             settings.per_host,
@@ -89,10 +92,17 @@ class Agent:
             clock,
         )
         limit = settings.concurrency * (1 + PREFETCH)
-        allegiance = Allegiance(settings.ledger)
-        self._inbox = Inbox(self._scheduler, self._outbox, limit, clock, allegiance)
+        trust = Trust(settings.trust)
+        allegiance = Allegiance(trust.ledger or settings.ledger)
+        self._inbox = Inbox(
+            *(self._scheduler, self._outbox, limit, clock, chance, allegiance),
+            trust=trust,
+            pool=settings.pool,
+        )
         version = metadata.version("migration-ledger")
-        self._pulse = HeartbeatSender(bus, settings, version, self._scheduler, clock)
+        self._pulse = HeartbeatSender(
+            *(bus, settings, version, self._scheduler, clock, signer), self._inbox.refuses
+        )
         self._member: GroupMember | None = None
         self._reader: Reader | None = None
         self._cancellations: Reader | None = None
@@ -149,17 +159,16 @@ class Agent:
 
     async def _started(self) -> bool:
         """Whether the agent got into its pool before it was asked to stop."""
-        waiting = False
+        backoff = Backoff(self._clock, self._chance)
         while not self._asked.is_set():
             try:
                 if self._member is None:
                     await self.start()
                 return True
             except BusUnavailable as error:
-                if not waiting:
+                if not backoff.tries:
                     logger.warning("waiting for the broker: %s", error)
-                waiting = True
-                await happens_within(self._clock, self._asked, TRY_AGAIN_S)
+                await happens_within(self._clock, self._asked, backoff.next_s())
         return False
 
     async def _drain(self, tasks: dict[str, asyncio.Task[None]]) -> None:
@@ -172,7 +181,8 @@ class Agent:
         if self._scheduler.running:
             logger.info(
                 "finishing %d databases within %.0f s; stop again to cancel them",
-                *(self._scheduler.running, self._settings.grace_s),
+                self._scheduler.running,
+                self._settings.grace_s,
             )
         idle = asyncio.create_task(self._scheduler.idle(), name="agent-idle")
         with suppress(TimeoutError):
@@ -201,6 +211,7 @@ class Agent:
 
     async def _read_texts(self, reader: Reader) -> None:
         """Take every text that comes by. Raises `BusMisconfigured`."""
+        backoff = Backoff(self._clock, self._chance)
         while True:
             try:
                 if self._read_again:
@@ -210,19 +221,22 @@ class Agent:
                     await stuck.close()
                 for message in await reader.poll(TEXTS_POLL_S, TEXTS_BATCH):
                     self._texts.take(message)
+                backoff.reset()
             except BusUnavailable as error:
                 logger.warning("texts cannot be taken: %s", error)
-                await self._clock.sleep(TRY_AGAIN_S)
+                await backoff.wait()
 
     async def _hear_cancellations(self, reader: Reader) -> None:
         """Stop what is cancelled, whoever owns its partition. Raises `BusMisconfigured`."""
+        backoff = Backoff(self._clock, self._chance)
         while True:
             try:
                 for message in await reader.poll(CANCELLATIONS_POLL_S, CANCELLATIONS_BATCH):
                     self._inbox.hear(message, self._settings.pool)
+                backoff.reset()
             except BusUnavailable as error:
                 logger.warning("cancellations cannot be heard: %s", error)
-                await self._clock.sleep(TRY_AGAIN_S)
+                await backoff.wait()
 
     def _text_arrived(self) -> None:
         self._scheduler.look_again()

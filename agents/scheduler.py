@@ -24,6 +24,7 @@ from agents.job import Job, JobPhase, Stop
 from agents.texts import Library
 from ledger.contracts.commands import ApplyCommand, CancelCommand
 from ledger.contracts.messages import Received
+from ledger.contracts.registry import ServerAddress
 from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Scheduler:
         self._queues: dict[Lane, deque[Job]] = {}
         self._ready: OrderedDict[Lane, None] = OrderedDict()
         self._occupied: set[Lane] = set()
-        self._hosts: Counter[tuple[str, int]] = Counter()
+        self._hosts: Counter[ServerAddress] = Counter()
         self._tasks: dict[UUID, asyncio.Task[None]] = {}
         self._cancelled: OrderedDict[tuple[UUID, str, str], CancelCommand] = OrderedDict()
         self._draining = False
@@ -188,7 +189,7 @@ class Scheduler:
             return
         for lane in list(self._ready):
             job = self._queues[lane][0]
-            if self._hosts[job.host] < self._per_host:
+            if self._hosts[job.server] < self._per_host:
                 self._start(lane, job)
                 if len(self._tasks) >= self._concurrency:
                     return
@@ -197,7 +198,7 @@ class Scheduler:
         del self._ready[lane]
         self._occupied.add(lane)
         self._queues[lane].popleft()
-        self._hosts[job.host] += 1
+        self._hosts[job.server] += 1
         job.phase = JobPhase.CONNECTING
         task = asyncio.create_task(self._begin(job), name=f"work-{job.command.database}")
         self._tasks[job.id] = task
@@ -211,9 +212,9 @@ class Scheduler:
         del self._tasks[job.id]
         del self._jobs[job.id]
         self._occupied.discard(lane)
-        self._hosts[job.host] -= 1
-        if not self._hosts[job.host]:
-            del self._hosts[job.host]
+        self._hosts[job.server] -= 1
+        if not self._hosts[job.server]:
+            del self._hosts[job.server]
         if self._queues[lane]:
             self._ready[lane] = None
         else:

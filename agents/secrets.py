@@ -49,13 +49,13 @@ def connection_settings(
     environ: Mapping[str, str] = os.environ,
 ) -> ConnectionSettings:
     """How to connect to `database`. Raises `ReferenceRefused`."""
-    _check_host(connection.host, database, settings)
+    _check_host(connection.target.server.host, database, settings)
     secret = resolve(connection, database, settings, environ)
     default_mode = UNVERIFIED_TLS if settings.insecure_postgres else VERIFIED_TLS
     return ConnectionSettings(
-        host=connection.host,
-        port=connection.port,
-        database=connection.dbname,
+        host=connection.target.server.host,
+        port=connection.target.server.port,
+        database=connection.target.database,
         user=connection.user,
         password=Password(secret) if secret is not None else None,
         sslmode=connection.sslmode or default_mode,
@@ -81,8 +81,9 @@ def resolve(
     if reference is None:
         return None
     kind, _, rest = reference.partition(":")
+    target = connection.target
     there = Destination(
-        connection.host, connection.port, connection.user, connection.dbname, database
+        target.server.host, target.server.port, connection.user, target.database, database
     )
     if kind == "env" and rest:
         return _variable(rest, there, settings, environ)
@@ -109,7 +110,7 @@ def _check_rules(
 ) -> None:
     """Raise `ReferenceRefused` unless one of the agent's rules lets the secret go there."""
     rules = settings.secrets or DEFAULT_RULES
-    about = [rule for rule in rules if rule.names(kind, names, there.database)]
+    about = [rule for rule in rules if rule.names(kind, names, there.id)]
     if any(rule.reaches(there) for rule in about):
         return
     shown = f"{kind}:{names[0]}"
@@ -117,7 +118,7 @@ def _check_rules(
     if not about:
         raise ReferenceRefused(
             f"no rule of this agent is about {shown}, so it sends it nowhere; if it is the "
-            f"password of {there.database}, say so in LEDGER_AGENT_SECRETS: {example}"
+            f"password of {there.id}, say so in LEDGER_AGENT_SECRETS: {example}"
         )
     raise ReferenceRefused(
         f"the rules of this agent do not send {shown} to {there}; if that server is yours, say so "
@@ -128,27 +129,27 @@ def _check_rules(
 def _variable(
     template: str, there: Destination, settings: AgentSettings, environ: Mapping[str, str]
 ) -> str:
-    name = template.replace(PLACEHOLDER, _NOT_IN_VARIABLES.sub("_", there.database))
+    name = template.replace(PLACEHOLDER, _NOT_IN_VARIABLES.sub("_", there.id))
     if not _VARIABLE.fullmatch(name):
         raise ReferenceRefused(
-            f"the password reference of {there.database} names no variable; write env:NAME"
+            f"the password reference of {there.id} names no variable; write env:NAME"
         )
     if is_never_a_tenants(name):
         raise ReferenceRefused(
-            f"{name} is a variable that never holds a tenant's password; give {there.database} one "
+            f"{name} is a variable that never holds a tenant's password; give {there.id} one "
             "of its own, such as TENANT_PASSWORD"
         )
     _check_rules("env", (name,), there, settings)
     if name not in environ:
         raise ReferenceRefused(
-            f"variable {name}, which holds the password of {there.database}, is not set for this "
+            f"variable {name}, which holds the password of {there.id}, is not set for this "
             "agent; set it and restart the agent"
         )
     return environ[name]
 
 
 def _file(template: str, there: Destination, settings: AgentSettings) -> str:
-    database, roots = there.database, settings.secret_roots
+    database, roots = there.id, settings.secret_roots
     if not roots:
         raise ReferenceRefused(
             f"the password of {database} is in a file, and this agent may read none; "

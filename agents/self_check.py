@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from agents.errors import ReferenceRefused
 from agents.secrets import connection_settings
 from agents.settings import AgentSettings
+from agents.trust import signer_of
 from ledger.bus.port import Bus, BusError
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, PARKED, REPORTS, commands_topic
 from ledger.settings.secret_rules import DEFAULT_RULES
+from ledger.signing.errors import KeyUnusable
 from migrations.inspection import Inspection, inspect
 from migrations.target.session import ConnectionSettings
 
@@ -33,6 +35,8 @@ async def check(
     if bus is not None:
         async for finding in _broker(bus, settings):
             yield finding
+    yield _trust(settings)
+    yield _key(settings)
     for finding in _folders(settings):
         yield finding
     for url in urls:
@@ -48,6 +52,21 @@ async def _broker(bus: Bus, settings: AgentSettings) -> AsyncIterator[Finding]:
         yield Finding("topics", True, ", ".join(topics))
     except BusError as error:
         yield Finding("broker", False, str(error))
+
+
+def _trust(settings: AgentSettings) -> Finding:
+    if not settings.trust:
+        return Finding("orders", True, "UNSIGNED: taken from whoever can write to the broker")
+    keys = ", ".join(one.key for one in settings.trust)
+    return Finding("orders", True, f"of ledger {settings.trust[0].ledger}, signed by {keys}")
+
+
+def _key(settings: AgentSettings) -> Finding:
+    try:
+        signer = signer_of(settings.key_file)
+    except KeyUnusable as error:
+        return Finding("reports", False, str(error))
+    return Finding("reports", True, f"signed by {signer.key}" if signer else "UNSIGNED")
 
 
 def _folders(settings: AgentSettings) -> Iterator[Finding]:
@@ -66,10 +85,10 @@ async def _database(url: str, settings: AgentSettings, password: str | None) -> 
         said = ConnectionSettings.from_url(
             url, allow_plaintext=settings.insecure_postgres, environ={}
         )
-        place = Connection(
+        place = Connection.at(
             host=said.host,
             port=said.port,
-            dbname=said.database,
+            database=said.database,
             user=said.user,
             password=password,
             sslmode=said.sslmode,

@@ -16,7 +16,7 @@ from dataclasses import replace
 from agents.errors import TextRefused
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import UnknownMessage
-from ledger.contracts.events import MigrationOrdered, RollbackOrdered
+from ledger.contracts.events import MigrationOrdered
 from ledger.contracts.manifest import decode_manifest
 from ledger.contracts.messages import Received
 from ledger.contracts.registry import MigrationRef, Step
@@ -168,9 +168,7 @@ class Library:
         return migration
 
 
-def _ref_of(
-    step: Step, known: Mapping[str, MigrationRef], order: MigrationOrdered | RollbackOrdered
-) -> MigrationRef:
+def _ref_of(step: Step, known: Mapping[str, MigrationRef], order: MigrationOrdered) -> MigrationRef:
     """The migration of this step. Raises `TextRefused` if the bundle has another one."""
     ref = known.get(step.version)
     if ref is None:

@@ -69,7 +69,9 @@ def _span_of(job: Job, messaging: str) -> Iterator[Span]:
             **(_message(job, messaging, run) if messaging else {}),
             telemetry.DATABASE: command.database,
             telemetry.POOL: command.pool,
-            telemetry.PIPELINE: _pipeline(command.stream),
+            telemetry.PIPELINE: (
+                telemetry.CHECK if command.stream.startswith("check-") else telemetry.ROLLOUT
+            ),
             telemetry.PIPELINE_RUN: run,
             telemetry.TASK_NAME: command.kind,
             telemetry.TASK_RUN: str(command.command),
@@ -102,7 +104,3 @@ def _consumed(job: Job, messaging: str) -> Attributes:
         telemetry.MESSAGING_DESTINATION: job.message.topic,
         telemetry.MESSAGING_GROUP: agents_group(job.command.pool),
     }
-
-
-def _pipeline(stream: str) -> str:
-    return telemetry.CHECK if stream.startswith("check-") else telemetry.ROLLOUT

@@ -16,7 +16,7 @@ from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Direction, Language, Migration
 from migrations.model.work import Repair, StepOutcome, Work
 from migrations.running.plan import begun_or_applied, outcome_of
-from migrations.target.entries import WORDS, State
+from migrations.target.entries import WORDS, Entry, State
 
 
 def work_of(
@@ -38,10 +38,11 @@ def work_of(
     return Work(
         command_id=command.command,
         rollout=order.rollout,
+        undoes=order.undoes or "",
         epoch=command.epoch,
         mode=order.mode,
         migrations=migrations,
-        target=command.connection.schema_name,
+        target=command.connection.target.schema,
         expectation=order.expected,
         owner=str(command.ledger),
         resolutions=order.resolutions,
@@ -88,7 +89,9 @@ def holds(command: ApplyCommand, found: Inspection) -> bool:
         case Mode.UP:
             return all(applied)
         case Mode.ROLLBACK:
-            ours = begun_or_applied(found.entries, command.order.rollout)
+            ours = begun_or_applied(
+                found.entries, (command.order.rollout, command.order.undoes or "")
+            )
             return not any(step.version in ours for step in command.order.steps)
         case Mode.DOWN | Mode.ADOPT:
             return not any(applied)
@@ -131,4 +134,17 @@ def inspected(
         failure=shorten(found.failure),
         backups=found.backups,
         histories=tuple(left),
+        epoch=found.epoch,
+        unfinished=_unfinished(found.entries),
     )
+
+
+def _unfinished(entries: Sequence[Entry]) -> tuple[str, ...]:
+    """The rollouts that have begun a migration of which nothing says yet what holds."""
+    begun: dict[str, str] = {}
+    for entry in entries:
+        if entry.settles:
+            begun.pop(entry.migration, None)
+        elif entry.state in (State.INTENT, State.STEP_DONE, State.BATCHING) and entry.rollout:
+            begun[entry.migration] = entry.rollout
+    return tuple(dict.fromkeys(begun.values()))

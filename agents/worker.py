@@ -87,8 +87,10 @@ class Worker:
         clock: Clock,
         engine: Engine,
         messaging: str,
+        key: str | None = None,
     ) -> None:
         self._messaging = messaging
+        self._key = key
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
@@ -106,7 +108,8 @@ class Worker:
             except Exception as error:
                 logger.error(
                     "a defect stopped the work on %s: %s",
-                    *(job.command.database, type(error).__name__),
+                    job.command.database,
+                    type(error).__name__,
                     exc_info=logger.isEnabledFor(logging.DEBUG),
                 )
                 result = self._defect(job, reporter, error)
@@ -118,7 +121,7 @@ class Worker:
 
     def reporter(self, job: Job) -> Reporter:
         """Who reports on `job`."""
-        return Reporter(job, self._settings, self._outbox, self._clock)
+        return Reporter(job, self._settings, self._outbox, self._clock, self._key)
 
     async def _do_or_stop(self, job: Job, reporter: Reporter) -> Verdict:
         try:
@@ -198,7 +201,7 @@ class Worker:
         except AttemptRefused as refused:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
-        schema = command.connection.schema_name
+        schema = command.connection.target.schema
         found = await self._engine.inspect_at_rest(connection, schema, reporter, self._checked)
         left = left_by(command, found)
         said = answer(command, left, ended)
@@ -212,6 +215,9 @@ class Worker:
         if ended.verdict is Verdict.REFUSED and said.verdict is not ended.verdict:
             # The last word stands as it was said, and this delivery has its reason all the same.
             reporter.refused(command, ended.failure)
+        if said.worked:
+            # Whoever worked on it may have ended before he could say that it was started.
+            reporter.started(command)
         for step in said.steps:
             reporter.step_finished(step)
         if said.adopted is not None:
@@ -231,7 +237,7 @@ class Worker:
         except AttemptRefused as refused:
             reporter.inspected(_not_reached(command, refused.failure))
             return refused.verdict
-        schema, late = command.connection.schema_name, self._late(command)
+        schema, late = command.connection.target.schema, self._late(command)
         found = await self._engine.inspect(connection, schema, self._checked)
         if late is not None and found.clocks is None:
             reporter.inspected(_not_reached(command, late))

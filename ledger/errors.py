@@ -12,6 +12,7 @@ LedgerError                     something the person at the terminal can act upo
 │   ├── NoSuchRollout           no rollout has this id, or none is unfinished
 │   ├── SeveralRollouts         more than one rollout is meant
 │   ├── NothingOfThatName       neither a database nor a rollout is called so
+│   ├── NoSuchEvent             the log does not go so far
 │   └── UnknownCheck            no check has this id
 ├── ReadModelsBehind            nobody brings the read models up to date
 ├── StoreError                  the log did not take or give what was asked of it
@@ -135,6 +136,16 @@ class SeveralRollouts(NoSuchThing):
     def __init__(self, rollouts: Sequence[str]) -> None:
         super().__init__(f"several rollouts are meant: {', '.join(rollouts)}; name one of them")
         self.rollouts = tuple(rollouts)
+
+
+class NoSuchEvent(NoSuchThing):
+    """The log does not go so far."""
+
+    def __init__(self, position: int, head: int) -> None:
+        super().__init__(
+            f"there is no event at position {position}: the log ends at {head}; "
+            "`ledger audit unreadable` lists the events that can be set aside"
+        )
 
 
 class UnknownCheck(NoSuchThing):

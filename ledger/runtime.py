@@ -13,8 +13,8 @@ for it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -34,10 +34,12 @@ from ledger.service.fleet import FleetService
 from ledger.service.fleet_status import StatusService
 from ledger.service.history import HistoryService
 from ledger.service.installation import Installation
+from ledger.service.keys import KeyService
 from ledger.service.liveness import Liveness
 from ledger.service.request_context import RequestEncoder
 from ledger.service.rollouts import RolloutService
-from ledger.settings import Settings, Transport
+from ledger.settings import KafkaSettings, Settings, Transport
+from ledger.stopper import Stopper
 from ledger.store.leadership import Leadership, take, take_over
 from ledger.store.log.history import Timelines
 from ledger.store.port import Views
@@ -48,8 +50,16 @@ from migrations.clock import SYSTEM_CLOCK
 if TYPE_CHECKING:
     from agents.runtime import Agent
     from ledger.bus.port import Bus
+    from ledger.leader.signatures import BusSigning
     from ledger.leader.supervisor import Supervisor
 
+logger = logging.getLogger(__name__)
+
+NO_SIGNING_KEY = (
+    "agents there follow signed orders alone; set LEDGER_SIGNING_KEY_FILE to a key that "
+    "`ledger keys generate` made, and LEDGER_AGENT_TRUST at the agents"
+)
+"""What is to be done before a leader gives orders over a broker elsewhere."""
 HIRE_EVERY_S = 1.0
 """How soon a pool that is new in the fleet gets its agent in single-process mode."""
 
@@ -66,6 +76,7 @@ class Ledger:
     checks: CheckService
     status: StatusService
     history: HistoryService
+    keys: KeyService
     audit: AuditService
     lookout: Liveness
     _stores: Stores = field(repr=False)
@@ -105,10 +116,11 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
             fleet=fleet,
             bundles=bundles,
             rollouts=rollouts,
-            checks=CheckService(fleet, reads, SYSTEM_CLOCK),
+            checks=CheckService(fleet, reads, log, SYSTEM_CLOCK),
             status=StatusService(log, reads, fleet, lookout),
             history=HistoryService(log, reads, Timelines(stores.pool), rollouts),
-            audit=AuditService(log, reads),
+            keys=KeyService(log, encoder),
+            audit=AuditService(log, reads, encoder),
             lookout=lookout,
             _stores=stores,
         )
@@ -126,12 +138,13 @@ async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
     If another process leads, or this role may not, only watch.
     """
     name, host = own_name()
+    signing = _signing(settings)
     try:
         leadership = await take(settings.ledger_url, name, host, SYSTEM_CLOCK)
     except (AnotherLeader, NotPermitted):
         yield
         return
-    async with _led(ledger, settings, leadership, name, host):
+    async with _led(ledger, settings, leadership, signing, name, host):
         yield
 
 
@@ -142,15 +155,17 @@ async def serve(
 
     With `replaces_silent`, also in the place of a leader that gives no sign of life. Raises
     `AnotherLeader` when another process leads, `LeadershipNotTaken` when it cannot be replaced,
-    `WrongClock` when this host's clock is wrong, and what `open_ledger` raises.
+    `WrongClock` when this host's clock is wrong, `KeyUnusable` or `BusMisconfigured` when orders
+    cannot be signed that must be, and what `open_ledger` raises.
     """
     name, host = own_name()
+    signing = _signing(settings)
     async with open_ledger(settings) as ledger:
         leading = take_over if replaces_silent else take
         leadership = await leading(settings.ledger_url, name, host, SYSTEM_CLOCK)
         asked = asyncio.Event()
-        with _Signals(asked):
-            async with _led(ledger, settings, leadership, name, host):
+        with Stopper(asked.set):
+            async with _led(ledger, settings, leadership, signing, name, host):
                 started(name, leadership.term)
                 await asked.wait()
 
@@ -163,7 +178,12 @@ def own_name() -> tuple[str, str]:
 
 @asynccontextmanager
 async def _led(
-    ledger: Ledger, settings: Settings, leadership: Leadership, name: str, host: str
+    ledger: Ledger,
+    settings: Settings,
+    leadership: Leadership,
+    signing: BusSigning | None,
+    name: str,
+    host: str,
 ) -> AsyncIterator[None]:
     """Lead in the background; what goes wrong there ends the block."""
     from ledger.bus.kafka import KafkaBus
@@ -171,7 +191,7 @@ async def _led(
     from ledger.leader.supervisor import Supervisor
     from migrations.gc_tuning import settle_memory
 
-    broker = settings.broker
+    broker = _broker(settings)
     local = LocalBroker(SYSTEM_CLOCK)
     bus: Bus = KafkaBus(broker, f"ledger-{name}", SYSTEM_CLOCK) if broker else LocalBus(local)
     stores = stores_of(ledger)
@@ -182,6 +202,8 @@ async def _led(
         resend_s=settings.resend_s,
         keeps_positions=broker is not None,
         clock=SYSTEM_CLOCK,
+        chance=SYSTEM_CHANCE,
+        signing=signing,
     )
     staff = None if broker else LocalAgents(local, settings, ledger.id)
     settle_memory()
@@ -207,6 +229,35 @@ async def _led(
     finally:
         await bus.close()
         await leadership.release()
+
+
+def _broker(settings: Settings) -> KafkaSettings | None:
+    """How to reach the broker: one elsewhere only with orders that are signed."""
+    return settings.broker_for("" if settings.signing.key_file else NO_SIGNING_KEY)
+
+
+def _signing(settings: Settings) -> BusSigning | None:
+    """What is signed and what must be; `None` without a broker.
+
+    Asked before anybody leads. Raises `KeyUnusable` or `BusMisconfigured`.
+    """
+    from ledger.bus.security import check
+    from ledger.leader.signatures import BusSigning
+    from ledger.signing.key_files import read
+    from ledger.signing.seal import Signer
+
+    broker = _broker(settings)
+    if broker is None:
+        return None
+    check(broker)
+    file = settings.signing.key_file
+    if file is None:
+        logger.warning(
+            "INSECURE: orders are not signed, so whoever can write to the broker can give some; "
+            "set LEDGER_SIGNING_KEY_FILE"
+        )
+        return BusSigning(None)
+    return BusSigning(Signer(read(file, "LEDGER_SIGNING_KEY_FILE")))
 
 
 async def _drained(reads: Views, leader: Supervisor, leading: asyncio.Task[None]) -> None:
@@ -266,31 +317,9 @@ class LocalAgents:
         from migrations.engine import PostgresEngine
 
         # Nobody else is on this bus, whatever the settings say of agents elsewhere.
-        section = self._settings.agent.model_copy(update={"ledger": self._ledger})
+        alone = {"ledger": self._ledger, "trust": (), "key_file": None}
+        section = self._settings.agent.model_copy(update=alone)
         name = f"{section.name or default_name()}-{pool}"
         settings = agent_settings(section, pool, name=name)
         engine = PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE)
         return Agent(LocalBus(self._broker), settings, SYSTEM_CLOCK, engine)
-
-
-class _Signals:
-    """The first signal sets `asked`; the second cancels the task that waits."""
-
-    def __init__(self, asked: asyncio.Event) -> None:
-        self._asked = asked
-        self._task = asyncio.current_task()
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._heard)
-
-    def __exit__(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-    def _heard(self) -> None:
-        if self._asked.is_set() and self._task is not None:
-            self._task.cancel()
-        self._asked.set()

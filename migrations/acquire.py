@@ -11,12 +11,13 @@ from uuid import UUID
 
 import asyncpg
 
+from migrations.adoption.marker import marker_in
 from migrations.adoption.still_in_use import refuse_in_use
 from migrations.chance import Chance
 from migrations.clock import Clock
 from migrations.errors import (
     IdentityMismatch,
-    PoolerRefused,
+    SchemaRefused,
     StandbyRefused,
     TooLate,
     TransactionEnded,
@@ -24,16 +25,23 @@ from migrations.errors import (
 from migrations.model.attempt import Identity, Limits, Mode
 from migrations.model.clocks import ANY_TIME, ComparedClock
 from migrations.model.work import Observer, Work
+from migrations.printable import escaped
+from migrations.sql.literals import Expression, SqlValue
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried_behind, text
-from migrations.target.entries import NewEntry, State, entry_about_target, genesis
+from migrations.target.entries import Key, NewEntry, State, entry_about_target, genesis, said_by
 from migrations.target.journal import AnyRow, Record, install_statements, statement
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
 from migrations.target.look import looking
 from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
-from migrations.target.refusals import stale_epoch
-from migrations.target.session import Connection, ConnectionSettings, server_version
-from migrations.target.target import Key, Target, said_by
+from migrations.target.session import (
+    Connection,
+    ConnectionSettings,
+    pooler_refused,
+    server_version,
+    timeless,
+)
+from migrations.target.target import Target
 
 LOCK_WITH_FACTS = {
     "locked": boolean,
@@ -43,6 +51,7 @@ LOCK_WITH_FACTS = {
     "catalog_path": text,
     "installed": boolean,
     "schema_there": boolean,
+    "target_problem": text,
     "clock": moment,
 }
 """The columns of the statement `lock_with_facts`, and how they are read."""
@@ -59,6 +68,8 @@ class Facts:
     installed: bool
     schema_there: bool
     """The journal's, with or without one in it."""
+    target_problem: str = ""
+    """Why the target's own schema cannot be used."""
 
 
 async def acquire(
@@ -86,7 +97,7 @@ async def acquire(
     if not said and not may_begin():
         # Asked under the lock: who answered for it before then found that it had not begun.
         raise TooLate("the time in which this order may begin is over; nothing was changed")
-    if record is not None and work.mode is Mode.UP:
+    if record is not None and work.mode is Mode.UP and marker_in(record.entries).table:
         async with looking(connection):
             await refuse_in_use(connection, record.entries, work.target)
     uuid = record.database_uuid if record else await _database_uuid(connection, facts, chance)
@@ -156,13 +167,33 @@ def _install_statements(target: Target, facts: Facts) -> str:
     return install_statements(version, schema_there=facts.schema_there)
 
 
+def facts_statement(name: str, target: str, role: str | None, /, **values: SqlValue) -> str:
+    """A statement with the columns of `facts`, for one schema or the whole database."""
+    if target:
+        values["target_problem"] = Expression(statement("target_problem", target=target, role=role))
+    else:
+        values["target_problem"] = None
+    return statement(name, **values)
+
+
+def refuse_schema(facts: Facts, target: str) -> None:
+    """Raise SchemaRefused unless the target's schema is there and open."""
+    if facts.target_problem == "missing":
+        raise SchemaRefused(
+            f"there is no schema {escaped(target)} in this database, and what a migration makes "
+            "would go elsewhere; create it there, or correct the target's schema"
+        )
+    if facts.target_problem:
+        raise SchemaRefused(
+            f"the schema {escaped(target)} is closed to the role that migrations run as; grant it "
+            "USAGE and CREATE on the schema"
+        )
+
+
 def refuse_unsuitable(facts: Facts) -> None:
     """Raises PoolerRefused and StandbyRefused."""
     if not facts.direct:
-        raise PoolerRefused(
-            "a connection pooler stands between us and PostgreSQL; register the server's own "
-            "host and port, because session locks and settings do not survive a pooler"
-        )
+        raise pooler_refused()
     if facts.in_recovery:
         raise StandbyRefused("the server is a standby; register the primary's host and port")
 
@@ -176,6 +207,7 @@ def facts_of(connection: Connection, row: AnyRow) -> Facts:
         database_oid=_database_oid(row["catalog_path"]),
         installed=row["installed"],
         schema_there=row["schema_there"],
+        target_problem=row["target_problem"] or "",
     )
 
 
@@ -189,22 +221,23 @@ def _database_oid(path: str) -> int:
     return int(path.split("/")[-2])
 
 
-async def _facts(connection: Connection) -> Facts:
-    (row,) = await connection.fetch(statement("facts"))
+async def _facts(connection: Connection, target: str, role: str | None) -> Facts:
+    (row,) = await connection.fetch(facts_statement("facts", target, role))
     return facts_of(connection, row)
 
 
 async def _lock_with_facts(
-    connection: Connection, key: LockKey, clock: ComparedClock | None
+    connection: Connection, key: LockKey, clock: ComparedClock | None, target: str, role: str | None
 ) -> tuple[bool, Facts]:
     """Try the lock, and ask who answers and what time it is, in one round trip.
 
     Raises ClockApart.
     """
     told = connection.get_server_pid()
-    query = statement("lock_with_facts", key_data_pid=told, lock_key=key.value)
+    query = facts_statement("lock_with_facts", target, role, key_data_pid=told, lock_key=key.value)
     asked_at = clock.now() if clock else None
-    (row,) = await queried_behind(connection, statement("our_path"), query, LOCK_WITH_FACTS)
+    first = f"{timeless(connection)}{statement('our_path')}"
+    (row,) = await queried_behind(connection, first, query, LOCK_WITH_FACTS)
     if clock is not None and asked_at is not None:
         clock.check(row["clock"], asked_at)
     return row["locked"], facts_of(connection, row)
@@ -223,25 +256,26 @@ async def _look(
     """Lock, then read: what another migrator did before has to be seen.
 
     A database that is known takes one question if all is as expected. Raises PoolerRefused,
-    StandbyRefused, ClockApart, LockUnavailable and JournalForged.
+    StandbyRefused, SchemaRefused, ClockApart, LockUnavailable and JournalForged.
     """
     known, clock = work.expectation.identity, work.clock
     if known is not None and not work.target:
         try:
             between = clock.bounds() if clock else ANY_TIME
             locking = lock_as_expected(connection, key, known, between)
-            locking = f"{statement('our_path')};\n{locking}"
+            locking = f"{timeless(connection)}{statement('our_path')};\n{locking}"
             record = await journal.read_behind(connection, locking)
         except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
             pass  # Not as expected, or no journal that may be read: see who answers.
         else:
             place = known.system_identifier, known.database_oid
             return Facts(True, False, *place, installed=True, schema_there=True), record
-    locked, facts = await _lock_with_facts(connection, key, clock)
+    locked, facts = await _lock_with_facts(connection, key, clock, work.target, role)
     refuse_unsuitable(facts)
     if not locked:
         await wait_for_lock(connection, key, limits.advisory_wait_s, observer, time, chance)
-        facts = await _facts(connection)
+        facts = await _facts(connection, work.target, role)
+    refuse_schema(facts, work.target)
     if facts.schema_there:
         await journal.refuse_foreign(connection, role)
     return facts, await journal.read(connection, work.target) if facts.installed else None
@@ -260,9 +294,7 @@ def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool)
     if record is not None:
         # An order that was overtaken cannot know the journal's head.
         if work.owner:
-            check_epoch(record, work.epoch)
-        if work.owner and work.epoch < record.epoch:
-            raise stale_epoch(work.epoch)
+            check_epoch(record, work.epoch, work.expectation.forged)
         check_head(record, work.expectation.journal_head, work.command_id)
 
 

@@ -19,7 +19,8 @@
         │   ├── PoolerRefused     something stands between us and the server
         │   ├── StandbyRefused    the server is a standby
         │   ├── IdentityMismatch  not the database, journal or owner that was expected
-        │   ├── JournalChanged    an entry of the journal was edited, taken out or put in
+        │   ├── SchemaRefused     the target's schema is not there, or closed to us
+    │   ├── JournalChanged    an entry of the journal was edited, taken out or put in
         │   ├── TooMuch           the database holds or says more than we take
         │   ├── JournalForged     what stands in the journal's place was made by another
         │   ├── ProgramRefused    a program in a migration may not run here
@@ -226,6 +227,12 @@ class StandbyRefused(Refused):
 
 class IdentityMismatch(Refused):
     """Not the database, the journal or the owner that was expected."""
+
+    kind = FailureClass.IDENTITY
+
+
+class SchemaRefused(Refused):
+    """The target's schema is not there, or closed to the role that migrations run as."""
 
     kind = FailureClass.IDENTITY
 

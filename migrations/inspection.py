@@ -13,7 +13,14 @@ from math import inf
 
 import asyncpg
 
-from migrations.acquire import Facts, facts_of, identity_of, refuse_unsuitable
+from migrations.acquire import (
+    Facts,
+    facts_of,
+    facts_statement,
+    identity_of,
+    refuse_schema,
+    refuse_unsuitable,
+)
 from migrations.adoption.still_in_use import refuse_in_use
 from migrations.backfill.backups import backups
 from migrations.chance import SYSTEM_CHANCE, Chance
@@ -22,6 +29,7 @@ from migrations.errors import (
     ClockApart,
     PoolerRefused,
     Refused,
+    SchemaRefused,
     StandbyRefused,
     StillInUse,
     Unreachable,
@@ -111,7 +119,7 @@ async def inspect_at_rest(
 
     async def look(connection: Connection, target: str, role: str | None) -> Inspection:
         await connection.execute(statement("our_path"))
-        (row,) = await connection.fetch(statement("facts"))
+        (row,) = await connection.fetch(facts_statement("facts", target, role))
         try:
             # Behind a pooler or on a standby no lock says whether somebody is at work.
             refuse_unsuitable(facts_of(connection, row))
@@ -137,6 +145,8 @@ async def _in_session(
         connection = await open_session(
             settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
         )
+    except PoolerRefused as error:
+        return Inspection(reachable=True, failure=from_error(error))
     except Unreachable as error:
         return Inspection(reachable=False, failure=from_error(error))
     try:
@@ -155,28 +165,29 @@ async def _in_session(
 async def _glance(connection: Connection, target: str, role: str | None) -> Inspection:
     try:
         async with looking(connection):
-            found = await _glanced(connection, target)
+            found = await _glanced(connection, target, role)
     except (asyncpg.PostgresError, Refused):
         # Named by the longer look.
         found = None
     return found or await _look(connection, target, role)
 
 
-async def _glanced(connection: Connection, target: str) -> Inspection | None:
+async def _glanced(connection: Connection, target: str, role: str | None) -> Inspection | None:
     """What a glance finds where the journal is proven ours; `None` where there is none.
 
     Raises what the server raises, also where the journal is not proven.
     """
     await connection.execute(statement("proven", columns=journal.SHAPE))
-    rows = await connection.fetch(statement("glance", target=target))
+    rows = await connection.fetch(facts_statement("glance", target, role, target=target))
     record = journal.record_of(rows, target)
     if record is None:
         return None
     facts = facts_of(connection, rows[0])
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
+        refuse_schema(facts, target)
         refuse_unsuitable(facts)
-    except PoolerRefused as error:
+    except (PoolerRefused, SchemaRefused) as error:
         return replace(found, failure=from_error(error))
     except StandbyRefused:
         # Reading is what a standby is for.
@@ -209,7 +220,7 @@ async def _looked(
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
         asked_at = clock.now() if clock else None
-        (row,) = await connection.fetch(statement("facts"))
+        (row,) = await connection.fetch(facts_statement("facts", target, role))
         if clock is not None and asked_at is not None:
             found = replace(found, clocks=_apart(clock, row["clock"], asked_at))
         facts = facts_of(connection, row)
@@ -230,6 +241,7 @@ async def _looked(
             place=DatabasePlace(facts.system_identifier, facts.database_oid),
             rights=rights,
         )
+        refuse_schema(facts, target)
         if facts.schema_there:
             await journal.refuse_foreign(connection, role)
         record = await journal.read(connection, target) if facts.installed else None

@@ -13,20 +13,24 @@ before it is reported.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import assert_never
+
+import asyncpg
 
 from migrations.acquire import acquire
 from migrations.adoption.takeover import adopt, release
 from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import without_idle
+from migrations.backoff import Backoff
 from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.errors import Refused, RunError, Unreachable
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
+from migrations.model.migration import Direction, Language
 from migrations.model.work import (
     Adopted,
     Observer,
@@ -40,11 +44,15 @@ from migrations.running.code import refuse_programs
 from migrations.running.plan import Execute, Halt, Known, StepDecision, plan
 from migrations.running.repair import repair
 from migrations.running.resolve import resolve
+from migrations.sql.session_state import wears_session
 from migrations.step import run_step, stop_step
-from migrations.target.failure import from_error
+from migrations.target.failure import from_error, in_file, located
 from migrations.target.session import (
     DRIVER_ERRORS,
+    Connection,
     ConnectionSettings,
+    LostAt,
+    SessionWorn,
     close_session,
     excess,
     is_connection_lost,
@@ -57,11 +65,17 @@ __all__ = ["Inspection", "inspect", "run"]
 APPLICATION_NAME = "migration-ledger"
 """What `pg_stat_activity` shows."""
 
+_LIMITS = {
+    "25P03": "idle_in_transaction_session_timeout",
+    "25P04": "transaction_timeout",
+    "57P05": "idle_session_timeout",
+}
+"""SQLSTATEs with which the server ends a session, and the settings that say so; ours are off."""
+
 CONNECT_TRIES = 4
 """In a row without success; a server that restarts is back within seconds, or not soon."""
 FIRST_WAIT_S = 0.2
 _GROWTH = 3.0
-_JITTER = 0.5
 
 
 @dataclass(slots=True)
@@ -76,6 +90,10 @@ class _Attempt:
     """Whether a session got to work, so that something may have been written."""
     outside: tuple[OutsideChange, ...] = ()
     adopted: Adopted | None = None
+    cut: dict[str, Failure] = field(default_factory=dict)
+    """By version: why the server ended the session of a migration, and would again."""
+    lost_in: str = ""
+    """Where the last session was lost, and what the server said."""
 
     def learn(self, target: Target) -> None:
         if target.met:
@@ -85,6 +103,38 @@ class _Attempt:
     def doubt(self) -> None:
         """A session is gone, and whatever it sent last may have been committed."""
         self.head = None
+
+    def lose(self, run: Execute, lost: LostAt) -> None:
+        """Remember where a session was lost; one that ran into a limit of its own ends the run."""
+        self.lost_in = ""
+        if not isinstance(lost.cause, asyncpg.PostgresError):
+            return
+        failure = located(from_error(lost.cause), run.migration, run.direction, lost.statement)
+        failure = in_file(failure, run.migration, run.direction)
+        where = f"{failure.file}:{failure.line}" if failure.line else failure.file
+        self.lost_in = f" (at {where}: {failure.message}, SQLSTATE {failure.sqlstate})"
+        if (setting := _LIMITS.get(failure.sqlstate or "")) is not None:
+            message = (
+                f"the server ended the session, because of the setting {setting}: "
+                f"{failure.message}; the migration sets it, or calls what does; take that out"
+            )
+            self.cut[run.migration.version] = replace(failure, message=message)
+
+    def without_session(
+        self, connection: Connection, settings: ConnectionSettings, error: Exception, before: int
+    ) -> Outcome:
+        """What it comes to that a session was lost. Raises _ConnectionLost if there may be another.
+
+        `before` is how many had finished when it began.
+        """
+        self.doubt()
+        if (too_much := excess(connection)) is not None:
+            return self.outcome(Verdict.FAILED, from_error(too_much))
+        said = error.__cause__
+        if not isinstance(error, LostAt) and isinstance(said, asyncpg.PostgresError):
+            self.lost_in = f" ({from_error(said).message}, SQLSTATE {said.sqlstate})"
+        progressed = len(self.finished) > before
+        raise _ConnectionLost(_lost(settings, self.lost_in), progressed=progressed) from None
 
     def meet(self, target: Target, observer: Observer) -> None:
         """Learn who was reached, and tell once what was done there outside of a ledger."""
@@ -140,21 +190,23 @@ async def run(
         clock=clock,
         chance=chance,
     )
-    wait, tries, lost_at = FIRST_WAIT_S, 0, 0.0
+    backoff, lost_at = Backoff(clock, chance, FIRST_WAIT_S, growth=_GROWTH), 0.0
     while True:
         try:
             return await once(attempt)
+        except SessionWorn:
+            # The next migration begins in a session of its own.
+            continue
         except _ConnectionLost as lost:
-            tries = 1 if lost.progressed else tries + 1
-            lost_at = clock.monotonic() if tries == 1 else lost_at
-            if tries >= CONNECT_TRIES:
+            if lost.progressed:
+                backoff.reset()
+            pause = backoff.next_s()
+            lost_at = clock.monotonic() if backoff.tries == 1 else lost_at
+            if backoff.tries >= CONNECT_TRIES:
                 return attempt.outcome(Verdict.FAILED, from_error(lost.error))
-        # The jitter keeps databases apart.
-        pause = wait * chance.between(1 - _JITTER, 1 + _JITTER)
         observer.waiting("to connect again", clock.monotonic() - lost_at, pause)
         await clock.sleep(pause)
         observer.trying_again()
-        wait *= _GROWTH
 
 
 class _ConnectionLost(Exception):
@@ -190,6 +242,8 @@ async def _once(
         if error.transient:
             raise _ConnectionLost(error, progressed=False) from None
         return attempt.outcome(Verdict.FAILED, from_error(error))
+    except Refused as error:
+        return attempt.outcome(Verdict.REFUSED, from_error(error))
     before, let_in = len(attempt.finished), attempt.let_in
     try:
         target = await acquire(
@@ -211,13 +265,11 @@ async def _once(
         return attempt.outcome(verdict, from_error(error))
     except RunError as error:
         return attempt.outcome(Verdict.FAILED, from_error(error))
+    except SessionWorn:
+        raise
     except Exception as error:
         if is_connection_lost(connection, error):
-            attempt.doubt()
-            if (too_much := excess(connection)) is not None:
-                return attempt.outcome(Verdict.FAILED, from_error(too_much))
-            progressed = len(attempt.finished) > before
-            raise _ConnectionLost(_lost(settings), progressed=progressed) from None
+            return attempt.without_session(connection, settings, error, before)
         if isinstance(error, DRIVER_ERRORS):
             return attempt.outcome(Verdict.FAILED, from_error(error))
         raise
@@ -239,8 +291,15 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
             attempt.adopted = await release(target)
         decisions = plan(target.work, await without_idle(target))
         refuse_programs(target.work.programs, decisions, shell=target.work.psql_shell)
+        runs = [one for one in decisions if isinstance(one, Execute)]
+        target.use.again = len(runs) > 1 or not all(one.section.transactional for one in runs)
+        worn = False
         for decision in decisions:
-            outcome = await _carry_out(target, decision)
+            if isinstance(decision, Execute):
+                if worn:
+                    raise SessionWorn
+                worn = wears_session(_texts_of(decision))
+            outcome = await _carry_out(attempt, target, decision)
             attempt.finish(outcome, target.observer)
             if outcome.result is StepResult.FAILED:
                 await target.keep_epoch()
@@ -252,21 +311,35 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     return attempt.outcome(Verdict.DONE)
 
 
-async def _carry_out(target: Target, decision: StepDecision) -> StepOutcome:
+def _texts_of(run: Execute) -> Iterator[str]:
+    verify = run.migration.verify if run.direction is Direction.UP else None
+    for section in filter(None, (run.section, verify)):
+        yield from (one.text for one in section.statements)
+        if section.program is not None and section.program.language is Language.PYTHON:
+            yield section.program.text
+
+
+async def _carry_out(attempt: _Attempt, target: Target, decision: StepDecision) -> StepOutcome:
     match decision:
         case Known():
             return decision.outcome
         case Execute():
-            return await run_step(target, decision)
+            if (why := attempt.cut.get(decision.migration.version)) is not None:
+                return await stop_step(target, Halt(decision.migration, decision.direction, why))
+            try:
+                return await run_step(target, decision)
+            except LostAt as lost:
+                attempt.lose(decision, lost)
+                raise
         case Halt():
             return await stop_step(target, decision)
         case _:
             assert_never(decision)
 
 
-def _lost(settings: ConnectionSettings) -> Unreachable:
+def _lost(settings: ConnectionSettings, where: str) -> Unreachable:
     return Unreachable(
-        f"{settings.place}: the connection was lost again and again; what was committed is in the "
-        "journal, so order it again when the server is well",
+        f"{settings.place}: the connection was lost again and again{where}; what was committed is "
+        "in the journal, so order it again when the server is well",
         transient=True,
     )

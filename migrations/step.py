@@ -17,7 +17,7 @@ from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Migration
 from migrations.model.work import StepOutcome, StepResult
 from migrations.running.own_role import refuse_own_role
-from migrations.running.plan import Execute, Halt, repeated
+from migrations.running.plan import WITHOUT_EFFECT, Execute, Halt, repeated
 from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
 from migrations.running.telemetry import finish_step, step_span
@@ -66,6 +66,7 @@ async def stop_step(target: Target, stop: Halt) -> StepOutcome:
 
 
 async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
+    note = ""
     try:
         refuse_own_role(target.settings, run)
         run = await cleaned(target, run)
@@ -73,6 +74,8 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
         return _done(run, entry)
     except StatementFailed as failed:
         failure = located(failed.failure, run.migration, run.direction, failed.statement)
+        if failed.without_effect:
+            note = WITHOUT_EFFECT.format(failed.without_effect)
     except Refused:
         raise
     except RunError as error:
@@ -82,9 +85,8 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
             raise
         failure = from_error(error)
     await target.rollback()
-    return await _failed(
-        target, run.migration, run.direction, failure, elapsed_ms(target.clock, started)
-    )
+    duration = elapsed_ms(target.clock, started)
+    return await _failed(target, run.migration, run.direction, failure, duration, note)
 
 
 def _way_of(run: Execute) -> Callable[[Target, Execute], Awaitable[NewEntry]]:
@@ -108,7 +110,12 @@ def _done(run: Execute, entry: NewEntry) -> StepOutcome:
 
 
 async def _failed(
-    target: Target, migration: Migration, direction: Direction, failure: Failure, duration_ms: int
+    target: Target,
+    migration: Migration,
+    direction: Direction,
+    failure: Failure,
+    duration_ms: int,
+    note: str = "",
 ) -> StepOutcome:
     """Journal the failure, outside of any transaction, and say it."""
     entry = entry_for(migration, direction, 0, State.FAILED)
@@ -116,7 +123,7 @@ async def _failed(
     if failure.kind == LockLost.kind:
         # Nobody else came in between, or the entry is refused below.
         await try_lock(target.connection, target.key)
-    entry = replace(entry, failure=failure, duration_ms=duration_ms)
+    entry = replace(entry, failure=failure, duration_ms=duration_ms, note=note)
     try:
         try:
             await target.record(entry)
@@ -151,8 +158,12 @@ async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
     """
     duration = elapsed_ms(target.clock, started)
     cancelled = StepOutcome(
-        *(run.migration.version, run.direction, StepResult.FAILED, run.section.checksum),
-        *(duration, 0),
+        run.migration.version,
+        run.direction,
+        StepResult.FAILED,
+        run.section.checksum,
+        duration,
+        0,
         failure=_CANCELLED,
     )
     try:

@@ -17,7 +17,13 @@ from migrations.running.plan import applied_versions
 from migrations.running.retry import StatementFailed
 from migrations.running.verify_section import answer_problem
 from migrations.target.failure import from_error, located
-from migrations.target.session import Connection, ConnectionSettings, close_session, open_session
+from migrations.target.session import (
+    UNFILTERED,
+    Connection,
+    ConnectionSettings,
+    close_session,
+    open_session,
+)
 
 APPLICATION_NAME = "migration-ledger verify"
 """What `pg_stat_activity` shows."""
@@ -100,6 +106,7 @@ async def _verified(session: _Session, migration: Migration) -> Verification:
 async def _first_failure(
     connection: Connection, migration: Migration, section: Section
 ) -> Failure | None:
+    await connection.execute(UNFILTERED)
     for statement in section.statements:
         failure = await _checked(connection, migration, statement, section.holds)
         if failure is not None:
@@ -112,6 +119,7 @@ async def _held(session: _Session, section: Section) -> Failure | None:
     transaction = session.connection.transaction(readonly=True)
     await transaction.start()
     try:
+        await session.connection.execute(UNFILTERED)
         await check(session.connection, session.settings, session.schema, section)
     except StatementFailed as failed:
         return failed.failure

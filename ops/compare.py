@@ -40,8 +40,13 @@ from migrations.standalone import down, up
 from migrations.target.session import ConnectionSettings
 
 HISTORIES = (
-    *("schema_migrations", "goose_db_version", "flyway_schema_history", "gorp_migrations"),
-    *("__diesel_schema_migrations", "_sqlx_migrations", "_prisma_migrations"),
+    "schema_migrations",
+    "goose_db_version",
+    "flyway_schema_history",
+    "gorp_migrations",
+    "__diesel_schema_migrations",
+    "_sqlx_migrations",
+    "_prisma_migrations",
 )
 """Tables in which tools keep their own history; of Sqitch it is a schema."""
 SHOWN_LINES = 40

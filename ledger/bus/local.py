@@ -148,14 +148,11 @@ class LocalReader:
             raise BusUnavailable("this reader is closed; open another one")
         found: list[Received] = []
         partitions = self._broker.partitions(self._topic)
-        for index in self._readable(len(partitions)):
+        for index in range(len(partitions)):
             found += partitions[index].since(self._positions.get(index, 0), limit - len(found))
         for record in found:
             self._positions[record.partition] = record.offset + 1
         return found
-
-    def _readable(self, count: int) -> Iterable[int]:
-        return range(count)
 
 
 class LocalMember(LocalReader):

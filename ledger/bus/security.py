@@ -42,9 +42,13 @@ class KafkaSection(BaseModel):
 
 
 class KafkaSettings(KafkaSection):
-    """Where the broker is and how to get in, and whether it may be talked to without proof."""
+    """Where the broker is and how to get in, and whether it may be talked to without proof.
+
+    `unsigned` says what to do instead, for a program that has nothing signed over this bus.
+    """
 
     insecure_bus: bool = False
+    unsigned: str = ""
 
     @property
     def encrypted(self) -> bool:
@@ -78,16 +82,21 @@ def check(settings: KafkaSettings) -> None:
 
 def check_hosts(settings: KafkaSettings, hosts: Iterable[str]) -> None:
     """Raise `BusMisconfigured` when one of `hosts` may not be talked to like this."""
-    if settings.insecure_bus or (settings.encrypted and settings.authenticated):
+    elsewhere = [host for host in hosts if not is_loopback(host)]
+    if not elsewhere:
         return
-    for host in hosts:
-        if not is_loopback(host):
-            lacks = "TLS" if not settings.encrypted else "a login or a client certificate"
-            raise BusMisconfigured(
-                f"the broker at {host} is not on this machine and the connection lacks {lacks}; "
-                "set LEDGER_KAFKA_SECURITY_PROTOCOL=SASL_SSL with a login (or SSL with a client "
-                "certificate), or allow it for development with --insecure-bus"
-            )
+    if not (settings.insecure_bus or (settings.encrypted and settings.authenticated)):
+        lacks = "TLS" if not settings.encrypted else "a login or a client certificate"
+        raise BusMisconfigured(
+            f"the broker at {elsewhere[0]} is not on this machine and the connection lacks "
+            f"{lacks}; set LEDGER_KAFKA_SECURITY_PROTOCOL=SASL_SSL with a login (or SSL with a "
+            "client certificate), or allow it for development with --insecure-bus"
+        )
+    # No flag excuses this: whoever may write to a topic there could give orders, or report.
+    if settings.unsigned:
+        raise BusMisconfigured(
+            f"the broker at {elsewhere[0]} is not on this machine, and {settings.unsigned}"
+        )
 
 
 def is_loopback(host: str) -> bool:

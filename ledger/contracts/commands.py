@@ -5,9 +5,9 @@ recorded is what travels, so an agent can compute the leaf of the log from what 
 be published again at any time, and is the same then.
 
 ```
-MigrationOrdered, RollbackOrdered ─▶ ApplyCommand      change a database
-InspectionOrdered                 ─▶ InspectCommand    look at it, read-only
-RolloutAborted, cancelling        ─▶ CancelCommand     stop what that rollout ordered on it before
+MigrationOrdered           ─▶ ApplyCommand      change a database
+InspectionOrdered          ─▶ InspectCommand    look at it, read-only
+RolloutAborted, cancelling ─▶ CancelCommand     stop what that rollout ordered on it before
 ```
 
 Reports of a command go to the stream `{stream}/reports`.
@@ -21,16 +21,11 @@ from typing import ClassVar
 from uuid import UUID
 
 from ledger.contracts.envelope import Recorded
-from ledger.contracts.events import (
-    InspectionOrdered,
-    MigrationOrdered,
-    RollbackOrdered,
-    RolloutAborted,
-)
+from ledger.contracts.events import InspectionOrdered, MigrationOrdered, RolloutAborted
 from ledger.contracts.registry import Connection
 from migrations.model.attempt import Epoch
 
-Order = MigrationOrdered | RollbackOrdered | InspectionOrdered
+Order = MigrationOrdered | InspectionOrdered
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +93,7 @@ class ApplyCommand(OrderCommand):
     """Take one database through the steps of this order."""
 
     kind: ClassVar[str] = "apply"
-    order: MigrationOrdered | RollbackOrdered
+    order: MigrationOrdered
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +126,7 @@ Command = ApplyCommand | InspectCommand | CancelCommand
 def command_of(ledger: UUID, recorded: Recorded) -> ApplyCommand | InspectCommand:
     """What an order event means to an agent. Raises `ValueError` for any other event."""
     match recorded.event:
-        case MigrationOrdered() | RollbackOrdered() as order:
+        case MigrationOrdered() as order:
             return ApplyCommand(ledger, recorded, order)
         case InspectionOrdered() as order:
             return InspectCommand(ledger, recorded, order)

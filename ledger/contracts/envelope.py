@@ -49,10 +49,11 @@ class Metadata(BaseModel):
 
     `actor` is who asked, on what a person decides; an agent names itself in `agent`. `occurred_at`
     is the writer's own clock. `recovered` says that an agent read the fact from a journal.
-    `causation` is the event or command that led here, `correlation` the rollout.
+    `causation` is the event or command that led here, `correlation` the rollout. An agent's report
+    names the `key` that signs it; without one it is not signed.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     actor: Actor | None = None
     reason: str | None = None
@@ -65,6 +66,7 @@ class Metadata(BaseModel):
     occurred_at: datetime | None = None
     recovered: bool | None = None
     insecure: tuple[str, ...] | None = None
+    key: str | None = None
 
 
 class StoredEvent(Protocol):
@@ -157,7 +159,8 @@ class EventReader:
 
 
 _BODY = TypeAdapter(JsonBody)
-_READERS: dict[str, EventReader] = {name: EventReader(known) for name, known in EVENTS.items()}
+_READERS: dict[str, EventReader] = {}
+"""Made when the first event of a type is read."""
 
 
 def encode(event: Event, event_id: UUID, metadata: Metadata) -> Encoded:
@@ -179,7 +182,10 @@ def decode(type_: str, schema_version: int, body: bytes) -> Event:
     """
     reader = _READERS.get(type_)
     if reader is None:
-        raise UnknownMessage(type_, schema_version, "the type is not known")
+        known = EVENTS.get(type_)
+        if known is None:
+            raise UnknownMessage(type_, schema_version, "the type is not known")
+        reader = _READERS[type_] = EventReader(known)
     return reader.read(schema_version, body)
 
 
@@ -199,6 +205,11 @@ def command_id(rollout: str, database: str, mode: str, attempt: int) -> UUID:
 def inspection_id(stream: str, database: str, attempt: int) -> UUID:
     """The id of one look at a database."""
     return uuid5(NAMESPACE, f"inspection/{stream}/{database}/{attempt}")
+
+
+def leadership_id(ledger: UUID, term: int) -> UUID:
+    """The id of the event that says who leads under this term."""
+    return uuid5(NAMESPACE, f"leadership/{ledger}/{term}")
 
 
 def report_id(report: Report) -> UUID:

@@ -1,15 +1,18 @@
 """Every event the log can hold, and the registry that all lists of them derive from.
 
 Events are past tense, one sentence each. What began is said as an event and never inferred from its
-first consequence. Streams: `fleet`, `bundles`, `rollout-<id>` (decisions) with
+first consequence. Streams: `fleet`, `bundles`, `keys`, `rollout-<id>` (decisions) with
 `rollout-<id>/reports`, `check-<id>` with `check-<id>/reports`, and `ledger`.
 
 ```
 fleet, bundles          fleet_events.py      what the fleet is, which migrations there are
+keys                    key_events.py        whose signatures under reports count
 rollout-<id>            rollout_events.py    what is decided: plans, orders, halts, ends
 rollout-<id>/reports    reports.py           what agents report, word for word
 check-<id>, ledger      this file            looks at databases, the ledger itself, the intake's own
 ```
+
+Who may write each, which code makes it and which reads it: `ops/manual/reference/events.md`.
 """
 
 from __future__ import annotations
@@ -20,10 +23,13 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from ledger.contracts import fleet_events, reports, rollout_events
+from pydantic import Field
+
+from ledger.contracts import fleet_events, key_events, reports, rollout_events
 from ledger.contracts.fleet_events import (
     BundleRegistered,
     ChangeAccepted,
+    DatabaseFenceReset,
     DatabaseRegistered,
     DatabaseReinstated,
     DatabaseRelabelled,
@@ -33,6 +39,8 @@ from ledger.contracts.fleet_events import (
     FileGone,
     MigrationRegressed,
 )
+from ledger.contracts.key_events import KeyRegistered, KeyRevoked
+from ledger.contracts.public_keys import PublicKeyText
 from ledger.contracts.registry import Connection, Sha256
 from ledger.contracts.reports import Event
 from ledger.contracts.rollout_events import (
@@ -40,20 +48,17 @@ from ledger.contracts.rollout_events import (
     Budget,
     DatabaseLeftOut,
     MigrationOrdered,
-    Ordered,
     OutcomeResolved,
     PlanOptions,
     RetryRequested,
-    RollbackOrdered,
-    RollbackStarted,
     RolloutAborted,
     RolloutCompleted,
     RolloutHalted,
     RolloutPaused,
     RolloutPlanned,
     RolloutResumed,
-    RolloutRolledBack,
     RolloutStarted,
+    UndoStarted,
     WaveCompleted,
     WaveOpened,
     WavePlanned,
@@ -71,6 +76,7 @@ __all__ = [
     "BundleRegistered",
     "ChangeAccepted",
     "CheckRequested",
+    "DatabaseFenceReset",
     "DatabaseLeftOut",
     "DatabaseRegistered",
     "DatabaseReinstated",
@@ -78,30 +84,30 @@ __all__ = [
     "DatabaseRepointed",
     "DatabaseRetired",
     "DatabaseSuspended",
+    "EventSetAside",
     "EventType",
     "FileGone",
     "InspectionOrdered",
+    "KeyRegistered",
+    "KeyRevoked",
     "LeadershipTaken",
     "LedgerInitialised",
     "MessageParked",
     "MigrationOrdered",
     "MigrationRegressed",
-    "Ordered",
     "OutcomeResolved",
     "PlanOptions",
     "Purpose",
     "ReportContradicted",
     "RetryRequested",
-    "RollbackOrdered",
-    "RollbackStarted",
     "RolloutAborted",
     "RolloutCompleted",
     "RolloutHalted",
     "RolloutPaused",
     "RolloutPlanned",
     "RolloutResumed",
-    "RolloutRolledBack",
     "RolloutStarted",
+    "UndoStarted",
     "WaveCompleted",
     "WaveOpened",
     "WavePlanned",
@@ -190,12 +196,27 @@ class LedgerInitialised(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
     ledger: UUID
 
 
+class EventSetAside(Event, streams=(Stream.LEDGER,), author=Author.PERSON):
+    """A person looked at an event that nobody can read, and set it aside.
+
+    It stays in the chain, and what shows the log goes on showing it; nobody complains of it any
+    more. `leaf` is its own hash. An event that can be read is none that this speaks of.
+    """
+
+    position: int = Field(ge=1, le=2**63 - 1)
+    leaf: Sha256
+
+
 class LeadershipTaken(Event, streams=(Stream.LEDGER,), author=Author.LEDGER):
-    """A process leads from now on, under this term."""
+    """A process leads from now on, under this term.
+
+    Its orders are signed with the key of this public part; without one they are not signed.
+    """
 
     term: int
     leader: str
     host: str
+    public_key: PublicKeyText | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +252,9 @@ def _types(*modules: Mapping[str, object]) -> Iterator[EventType]:
 
 EVENT_TYPES: dict[str, EventType] = {
     one.name: one
-    for one in _types(vars(fleet_events), vars(rollout_events), vars(reports), globals())
+    for one in _types(
+        vars(fleet_events), vars(key_events), vars(rollout_events), vars(reports), globals()
+    )
 }
 """Everything that the log can hold, by the name that it stores as the type."""
 

@@ -1,4 +1,7 @@
-"""What happens to the fleet and to bundles: the streams `fleet` and `bundles`."""
+"""What happens to the fleet and to bundles: the streams `fleet` and `bundles`.
+
+Who writes and who reads each: `ops/manual/reference/events.md`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pydantic import Field
 from ledger.contracts.registry import Connection, MigrationRef, Sha256
 from ledger.contracts.reports import Event
 from ledger.contracts.streams import Author, Stream
+from migrations.model.attempt import Epoch
 
 
 class DatabaseRegistered(Event, streams=(Stream.FLEET,), author=Author.PERSON):
@@ -45,6 +49,18 @@ class DatabaseReinstated(Event, streams=(Stream.FLEET,), author=Author.PERSON):
     """A database takes part again as it is now; identity and journal are to be learned again."""
 
     database: str
+
+
+class DatabaseFenceReset(Event, streams=(Stream.FLEET,), author=Author.PERSON):
+    """A database's journal ended in the epoch of an order that this ledger never gave.
+
+    A person has taken the journal as it was then, but for that epoch: as long as it ends in this
+    entry, the epoch keeps no order out.
+    """
+
+    database: str
+    epoch: Epoch
+    journal_head: Sha256
 
 
 class DatabaseRetired(Event, streams=(Stream.FLEET,), author=Author.PERSON):

@@ -7,6 +7,11 @@ from uuid import UUID
 
 from ledger.contracts.registry import WireValue
 
+UNSIGNED_ORDERS = "unsigned orders"
+"""Among what is insecure: whoever can write to the broker can give this agent orders."""
+UNSIGNED_REPORTS = "unsigned reports"
+"""Among what is insecure: whoever can write to the broker can report in this agent's words."""
+
 
 class Busy(WireValue):
     """One command in an agent's hands: its phase and what it waits for, if anything.
@@ -38,5 +43,8 @@ class Heartbeat(WireValue):
     started_at: datetime
     at: datetime
     insecure: tuple[str, ...] = ()
-    """Development flags in use: `bus`, `postgres`."""
+    """Development flags in use, and what is not signed: `bus`, `postgres`, `unsigned orders`,
+    `unsigned reports`."""
+    refuses: str = ""
+    """Why it put aside what came as an order of its ledger, if it did so of late."""
     busy: tuple[Busy, ...] = ()

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+DEFAULT_PORT = 5432
+"""PostgreSQL's."""
 
 
 class WireValue(BaseModel):
-    """An immutable part of a message. Unknown fields are ignored, so that a newer side may add."""
+    """An immutable part of a message. Unknown fields are ignored, so that a newer side may add.
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class TargetName(NamedTuple):
-    """One target: a schema of a database on a server.
-
-    As a connection names it before anybody connects, `server` is `host:port` and `database` a name;
-    as the server itself proves it, `server` is its system identifier and `database` an object id.
-    An empty `schema` is the database's own default.
+    What checks a class is built when the first one is made: a program needs few of the eighty.
     """
 
-    server: str
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a server listens: a name, an address or the folder of a Unix socket, and its port."""
+
+    host: str
+    port: int = DEFAULT_PORT
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetName:
+    """One target: a schema of a database on a server.
+
+    `database` is its name on that server. An empty `schema` is the database's own default.
+    """
+
+    server: ServerAddress
     database: str
-    schema: str
+    schema: str = ""
+
+    @property
+    def canonical(self) -> TargetName:
+        """The same target in one spelling: host names do not differ by case or a dot at the end."""
+        host = self.server.host.lower().removesuffix(".")
+        return replace(self, server=ServerAddress(host, self.server.port))
 
     def __str__(self) -> str:
         schema = f" (schema {self.schema})" if self.schema else ""
@@ -33,27 +55,43 @@ class TargetName(NamedTuple):
 
 
 class Connection(WireValue):
-    """Where a database is and how its secret is named; never the secret itself.
+    """The target, and as whom it is worked on; how the secret is named, never the secret itself.
 
     `password` is a reference: `env:NAME` or `file:PATH`, in which `{database}` stands for the
-    database's id. `schema_name` makes one schema of the database the target; empty means the
-    database's own default. `role` is set with SET ROLE before migrations run.
+    database's id. `role` is set with SET ROLE before migrations run.
     """
 
-    host: str
-    port: int = 5432
-    dbname: str
+    target: TargetName
     user: str
     password: str | None = None
     sslmode: str | None = None
-    schema_name: str = ""
     role: str | None = None
 
+    @classmethod
+    def at(
+        cls,
+        host: str,
+        database: str,
+        port: int = DEFAULT_PORT,
+        schema: str = "",
+        **login: str | None,
+    ) -> Self:
+        """The connection of which the parts are said one by one. Raises `ValidationError`."""
+        server = {"host": host, "port": port}
+        target = {"server": server, "database": database, "schema": schema}
+        return cls.model_validate({"target": target, **login})
+
     @property
-    def target(self) -> TargetName:
-        """Where it leads; host names do not differ by case or a dot at their end."""
-        host = self.host.lower().removesuffix(".")
-        return TargetName(f"{host}:{self.port}", self.dbname, self.schema_name)
+    def parts(self) -> dict[str, Any]:
+        """What `at` takes: every part by its own name."""
+        target, server = self.target, self.target.server
+        return {
+            "host": server.host,
+            "port": server.port,
+            "database": target.database,
+            "schema": target.schema,
+            **self.model_dump(exclude={"target"}),
+        }
 
 
 class ContentRef(WireValue):

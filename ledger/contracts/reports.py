@@ -2,7 +2,7 @@
 
 A report's id is derived from its command (`ledger.contracts.envelope.report_id`), and its body
 holds nothing that differs when the same report is sent again: who sent it, when, and whether it
-was recovered from the journal are metadata.
+was recovered from the journal are metadata. Who reads each: `ops/manual/reference/events.md`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from migrations.model.attempt import (
     AdoptedMigration,
     Backup,
     DatabasePlace,
+    Epoch,
     Failure,
     Identity,
     Mode,
@@ -227,3 +228,7 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """What data migrations have saved there."""
     histories: tuple[ForeignHistory, ...] = ()
     """What other tools left there; only looked for before an adoption."""
+    epoch: Epoch | None = None
+    """Of the order that wrote the journal's last entry, as the journal says it."""
+    unfinished: tuple[str, ...] = ()
+    """Rollouts of which a migration was begun there, and neither finished nor taken back."""

@@ -1,4 +1,7 @@
-"""What is decided about a rollout: the streams `rollout-<id>`."""
+"""What is decided about a rollout: the streams `rollout-<id>`.
+
+Who writes and who reads each: `ops/manual/reference/events.md`.
+"""
 
 from __future__ import annotations
 
@@ -55,8 +58,9 @@ class PlanOptions(WireValue):
 class RolloutPlanned(Event, PlanOptions, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     """A set of migrations is to travel across these databases, in waves, within these limits.
 
-    `mode` is `up`, `down` or `adopt`. `fleet_position` is the log position at which the selection
-    was pinned. `databases` and `waves` count what the WavePlanned events that follow will name.
+    `mode` is `up`, `down` or `adopt`, or `rollback` of the rollout that it `undoes`.
+    `fleet_position` is the log position at which the selection was pinned. `databases` and `waves`
+    count what the WavePlanned events that follow will name.
     """
 
     rollout: str
@@ -73,6 +77,8 @@ class RolloutPlanned(Event, PlanOptions, streams=(Stream.ROLLOUT,), author=Autho
     """What the migrations' placeholders stand for, by name, sorted; only those that they use."""
     digest: Sha256 | None = None
     """Of this plan and its waves: what was shown, and what an approval binds."""
+    undoes: str | None = None
+    """The rollout whose doings it takes back, exactly where that one ran."""
 
 
 class WavePlanned(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
@@ -102,12 +108,13 @@ class WaveOpened(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     wave: int
 
 
-class Ordered(Event):
-    """What both kinds of order hold: one database, one attempt, all that its command needs.
+class MigrationOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
+    """A database was ordered to run the rollout's migrations: one attempt, all that it needs.
 
     The order's epoch is (`term`, the log position of this event). `expires_at` limits starting;
     a command unanswered at `deadline_at` becomes unknown. `steps` run in the order given. If the
     `last_try` comes to nothing (expired, refused for a clock, taken back), the database has failed.
+    With the mode `rollback`, what the rollout `undoes` applied there is taken back.
     """
 
     rollout: str
@@ -131,14 +138,7 @@ class Ordered(Event):
     variables: tuple[tuple[str, str], ...] = ()
     """What the migrations' placeholders stand for in this database, by name, sorted."""
     last_try: bool = False
-
-
-class MigrationOrdered(Ordered, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
-    """A database was ordered to run the rollout's migrations."""
-
-
-class RollbackOrdered(Ordered, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
-    """A database was ordered to undo what this rollout applied to it."""
+    undoes: str | None = None
 
 
 class DatabaseLeftOut(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
@@ -183,28 +183,29 @@ class RetryRequested(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
     databases: tuple[str, ...]
 
 
-class RollbackStarted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
-    """Every database that was ever ordered goes back; `why` names the policy or the person."""
+class UndoStarted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
+    """Another rollout takes back what this one applied; this one, if it had not, ends by that.
+
+    `by` is that rollout, planned and started in the same append; `why` names the policy or the
+    person.
+    """
 
     rollout: str
+    by: str
     why: str
 
 
 class RolloutCompleted(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
-    """Every wave is completed and the failures are within the budget."""
+    """Every wave is completed and the failures are within the budget.
+
+    Going back, `applied` counts the databases where something was undone, and `skipped` those where
+    nothing was to be.
+    """
 
     rollout: str
     applied: int
     skipped: int
     failed: int
-
-
-class RolloutRolledBack(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
-    """Every database that was ordered has undone what this rollout applied."""
-
-    rollout: str
-    rolled_back: int
-    untouched: int
 
 
 class RolloutAborted(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):

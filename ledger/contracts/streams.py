@@ -15,6 +15,7 @@ class Stream(StrEnum):
 
     FLEET = "fleet"
     BUNDLES = "bundles"
+    KEYS = "keys"
     ROLLOUT = "rollout-<id>"
     ROLLOUT_REPORTS = "rollout-<id>/reports"
     CHECK = "check-<id>"

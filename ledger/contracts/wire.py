@@ -36,7 +36,6 @@ from ledger.contracts.envelope import (
 from ledger.contracts.events import (
     InspectionOrdered,
     MigrationOrdered,
-    RollbackOrdered,
     RolloutAborted,
 )
 from ledger.contracts.heartbeat import Heartbeat
@@ -63,9 +62,7 @@ RECORDED_AT = "ledger_recorded_at"
 RECORDED_BY = "ledger_recorded_by"
 POOL = "ledger_pool"
 """Of a cancellation only, which also goes to a topic of all pools."""
-COMMANDS = frozenset(
-    one.__name__ for one in (MigrationOrdered, RollbackOrdered, InspectionOrdered, RolloutAborted)
-)
+COMMANDS = frozenset(one.__name__ for one in (MigrationOrdered, InspectionOrdered, RolloutAborted))
 """The types of events that are sent to agents."""
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"

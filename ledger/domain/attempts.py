@@ -10,24 +10,20 @@ from ledger.contracts.events import (
     MigrationOrdered,
     OutcomeResolved,
     RetryRequested,
-    RollbackOrdered,
 )
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.states import DatabaseState, DatabaseStatus
-from migrations.model.attempt import Failure, FailureClass, Mode, Resolution
+from migrations.model.attempt import Failure, FailureClass, Resolution
 
 
-def ordered(
-    draft: RolloutBuilder, recorded: Recorded, event: MigrationOrdered | RollbackOrdered
-) -> None:
+def ordered(draft: RolloutBuilder, recorded: Recorded, event: MigrationOrdered) -> None:
     """A new attempt replaces the one before; its deadline and expiry count from here."""
     state = draft.get(event.database)
     if state is None:
         return
-    going_back = event.mode is Mode.ROLLBACK
     draft.put(
         state._replace(
-            status=DatabaseStatus.ROLLING_BACK if going_back else DatabaseStatus.ORDERED,
+            status=DatabaseStatus.ORDERED,
             pool=event.pool,
             attempt=event.attempt,
             mode=event.mode,
@@ -36,7 +32,6 @@ def ordered(
             again=False,
             again_at=None,
             waits_since=None,
-            fruitless=state.fruitless if state.mode is event.mode else 0,
             last_try=event.last_try,
             started=False,
             answered=False,
@@ -54,21 +49,19 @@ def ordered(
 
 
 def left_out(draft: RolloutBuilder, recorded: Recorded, event: DatabaseLeftOut) -> None:
-    """On the way forward the database is skipped; on the way back that is a failure to go back."""
+    """On the way forward the database is skipped; one that cannot be taken back has failed."""
     state = draft.get(event.database)
     if state is None:
         return
-    status = DatabaseStatus.ROLLBACK_FAILED if draft.rolling else DatabaseStatus.SKIPPED
+    begun = "; it was worked on before and is not finished" if state.begun else ""
+    back = draft.plan.undoes is not None
     draft.put(
         state._replace(
-            status=status,
-            mode=Mode.ROLLBACK if draft.rolling else state.mode,
-            # A late answer to the order before must not be taken for one to the rollback.
-            command=None if draft.rolling else state.command,
+            status=DatabaseStatus.FAILED if back else DatabaseStatus.SKIPPED,
             open=False,
             again=False,
             again_at=None,
-            failure=Failure(kind=FailureClass.LEFT_OUT, message=event.why),
+            failure=Failure(kind=FailureClass.LEFT_OUT, message=event.why + begun),
             settled_position=recorded.position,
         )
     )
@@ -125,6 +118,6 @@ def inspection_ordered(draft: RolloutBuilder, recorded: Recorded, event: Inspect
 
 
 def wait_again(state: DatabaseState) -> DatabaseState:
-    """The same database, waiting for a new attempt in the direction it was going, due now."""
-    status = DatabaseStatus.ROLLING_BACK if state.going_back else DatabaseStatus.PENDING
+    """The same database, waiting for a new attempt that is due now."""
+    status = DatabaseStatus.UNFINISHED if state.begun else DatabaseStatus.PENDING
     return state._replace(status=status, open=False, again=True, again_at=None, waits_since=None)

@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from ledger.contracts.events import (
+    DatabaseFenceReset,
     DatabaseRegistered,
     DatabaseReinstated,
     DatabaseRepointed,
     MigrationOrdered,
-    RollbackOrdered,
 )
 from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected, Event
-from migrations.model.attempt import Expectation, FailureClass, Identity, Verdict
+from migrations.model.attempt import Expectation, FailureClass, ForgedFence, Identity, Verdict
 
 REFUSED = Verdict.REFUSED
 """Looked up once. Every other verdict is of an attempt that believed the journal that it read."""
@@ -44,7 +44,8 @@ class Belief(NamedTuple):
     `command` is the latest one ordered since the database was registered, repointed or reinstated:
     only its answer moves the journal's head, because an earlier one may speak of another journal.
     `unanswered` says that an order of ours may have moved the head, or be about to; `doubted` that
-    one before the latest may have.
+    one before the latest may have. `forged` is the end of the journal whose epoch a person has
+    declared to be no order's.
     """
 
     identity: Identity | None = None
@@ -52,11 +53,12 @@ class Belief(NamedTuple):
     command: UUID | None = None
     unanswered: bool = False
     doubted: bool = False
+    forged: ForgedFence | None = None
 
     @property
     def expected(self) -> Expectation:
         """What the next order expects to find."""
-        return Expectation(identity=self.identity, journal_head=self.journal_head)
+        return Expectation(self.identity, self.journal_head, self.forged)
 
 
 NOTHING = Belief()
@@ -81,13 +83,20 @@ def leaves_in_doubt(report: AttemptFinished) -> bool:
 
 
 def _forgotten(belief: Belief, event: Event) -> Belief:
-    return NOTHING
+    """What is forged stays forged: it says of itself which journal it ends."""
+    return NOTHING if belief.forged is None else NOTHING._replace(forged=belief.forged)
 
 
-def _ordered(belief: Belief, order: MigrationOrdered | RollbackOrdered) -> Belief:
+def _fence_reset(belief: Belief, event: DatabaseFenceReset) -> Belief:
+    """The person has taken the journal for ours as it ended then, but for its epoch."""
+    forged = ForgedFence(event.epoch, event.journal_head)
+    return belief._replace(journal_head=event.journal_head, forged=forged)
+
+
+def _ordered(belief: Belief, order: MigrationOrdered) -> Belief:
     """The answers of the orders before it, if they are missing, count no more."""
     identity, head = belief.identity, belief.journal_head
-    return Belief(identity, head, order.command, True, belief.unanswered)
+    return Belief(identity, head, order.command, True, belief.unanswered, belief.forged)
 
 
 def _finished(belief: Belief, report: AttemptFinished) -> Belief:
@@ -100,7 +109,12 @@ def _finished(belief: Belief, report: AttemptFinished) -> Belief:
     if not tells_the_head(report):
         doubted = belief.doubted or leaves_in_doubt(report)
         return belief._replace(unanswered=doubted, doubted=doubted)
-    return Belief(belief.identity, report.journal_head, belief.command)
+    told = Belief(belief.identity, report.journal_head, belief.command)
+    forged = belief.forged
+    if forged is None or forged.journal_head != report.journal_head:
+        return told
+    # Nothing was written, so the journal ends as it did.
+    return told._replace(forged=forged)
 
 
 def _identified(belief: Belief, report: DatabaseIdentified) -> Belief:
@@ -120,8 +134,8 @@ TAUGHT: dict[type[Event], Callable[[Belief, Any], Belief]] = {
     DatabaseRegistered: _forgotten,
     DatabaseRepointed: _forgotten,
     DatabaseReinstated: _forgotten,
+    DatabaseFenceReset: _fence_reset,
     MigrationOrdered: _ordered,
-    RollbackOrdered: _ordered,
     AttemptFinished: _finished,
     DatabaseIdentified: _identified,
     DatabaseInspected: _inspected,

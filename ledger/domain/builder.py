@@ -7,12 +7,11 @@ events costs n, whatever the size of the fleet. The state it was made from never
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
-from ledger.domain.rollback import undo_order
-from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Wave
+from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status, Wave
 
-FAILURES = frozenset({DatabaseStatus.FAILED, DatabaseStatus.ROLLBACK_FAILED})
-"""What a person forgives by resuming."""
+_FAILED = DatabaseStatus.FAILED
 
 
 class RolloutBuilder:
@@ -27,7 +26,7 @@ class RolloutBuilder:
         self.status = base.status
         self.version = base.version
         self.position = base.position
-        self.rolling = base.rolling
+        self.undone_by = base.undone_by
         self.cancel = base.cancel
         self.why = base.why
         self.wave = base.wave
@@ -47,8 +46,6 @@ class RolloutBuilder:
         self._failing = base.failing
         self._ordered = base.ordered
         self._cursor = base.cursor
-        self._undo = base.undo
-        self._undo_cursor = base.undo_cursor
         self._doubted = dict(base.doubted)
 
     def freeze(self) -> RolloutState:
@@ -59,7 +56,7 @@ class RolloutBuilder:
             version=self.version,
             position=self.position,
             planned_at=self._base.planned_at,
-            rolling=self.rolling,
+            undone_by=self.undone_by,
             cancel=self.cancel,
             why=self.why,
             wave=self.wave,
@@ -74,8 +71,6 @@ class RolloutBuilder:
             failing=self._failing,
             ordered=self._ordered,
             cursor=self._cursor,
-            undo=self._undo,
-            undo_cursor=self._undo_cursor,
             doubted=self._doubted,
         )
 
@@ -100,7 +95,7 @@ class RolloutBuilder:
                 self._active[state.database] = None
             if state.again:
                 self._again[state.database] = None
-            if state.status in FAILURES:
+            if state.status is _FAILED:
                 self._failures[state.database] = None
             self._counted += state.counts
             self._failing += state.failing
@@ -176,20 +171,16 @@ class RolloutBuilder:
             if state is not None and state.counts:
                 self.put(state._replace(forgiven=True))
 
-    def start_rollback(self) -> None:
-        """Fix the order in which databases go back; what waited for an attempt waits no more."""
+    def abort(self, now: datetime) -> None:
+        """End where it stands; whoever was cut short and waits for an attempt is asked instead."""
+        self.status = Status.ABORTED
         for database in tuple(self._again):
             state = self.get(database)
-            if state is not None:
-                self.put(state._replace(again=False, again_at=None))
-        # Going back asks every journal by itself.
-        self._doubted.clear()
-        self.rolling = True
-        self._undo = undo_order(state for chunk in self._chunks for state in chunk.values())
-        self._undo_cursor = 0
+            if state is not None and state.begun:
+                self.put(state.in_doubt(now))
 
     def advance(self) -> None:
-        """Move the cursors over what needs no first order any more."""
+        """Move the cursor over what needs no first order any more."""
         chunks = self.waves[self.wave].chunks if self.wave >= 0 else ()
         chunk, offset = self._cursor
         while chunk < len(chunks):
@@ -200,8 +191,6 @@ class RolloutBuilder:
             else:
                 offset += 1
         self._cursor = (chunk, offset)
-        while self._undo_cursor < len(self._undo) and self._went_back(self._undo_cursor):
-            self._undo_cursor += 1
 
     def _place(self, chunk: dict[str, DatabaseState]) -> None:
         number = len(self._chunks)
@@ -216,10 +205,6 @@ class RolloutBuilder:
         state = self.get(database)
         return state is not None and is_fresh(state)
 
-    def _went_back(self, index: int) -> bool:
-        state = self.get(self._undo[index])
-        return state is None or state.going_back
-
     def _move(
         self, database: str, wave: int, before: DatabaseStatus, after: DatabaseStatus
     ) -> None:
@@ -227,8 +212,8 @@ class RolloutBuilder:
         if not self._counts[wave, before]:
             del self._counts[wave, before]
         self._counts[wave, after] = self._counts.get((wave, after), 0) + 1
-        if (before in FAILURES) is not (after in FAILURES):
-            _set_member(self._failures, database, after in FAILURES)
+        if (before is _FAILED) is not (after is _FAILED):
+            _set_member(self._failures, database, after is _FAILED)
 
 
 def is_fresh(state: DatabaseState) -> bool:

@@ -1,7 +1,8 @@
 """What a check says is wrong with a database, each with what to do. Pure.
 
 Of several problems the first is told: nothing could be read; it is another database; it is in the
-fleet twice; its journal lost something; its user may not migrate, or may do more than that.
+fleet twice; its journal names an order that was never given, or lost something; its user may not
+migrate, or may do more than that.
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 
 from ledger.contracts.events import Purpose
-from ledger.contracts.registry import TargetName
 from ledger.contracts.reports import DatabaseInspected
-from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.fleet import DatabaseRecord, is_beyond
 from ledger.domain.outcomes import in_force
 from ledger.domain.refusals import listed
-from migrations.model.attempt import Identity, Rights
+from migrations.model.attempt import Epoch, Identity, Rights
 
 SHARED_LOGIN = "shared_login"
 """The label by which somebody accepts a login that reaches further than its database."""
@@ -47,7 +47,7 @@ def twins(
     records: Iterable[DatabaseRecord], answers: Mapping[str, DatabaseInspected]
 ) -> dict[str, str]:
     """The databases of `answers` that are the same target as another one, and that one's id."""
-    first: dict[TargetName, str] = {}
+    first: dict[tuple[str, int, str], str] = {}
     found: dict[str, str] = {}
     for record in sorted(records, key=lambda one: one.database):
         target = None if record.retired else _target(record, answers.get(record.database))
@@ -68,10 +68,12 @@ def problem(
     role: str | None = None,
     *,
     shared_login: bool = False,
+    issued: Epoch | None = None,
 ) -> str | None:
     """What is wrong with a database that answered, or `None`; migrations run there as `role`.
 
-    With `shared_login` somebody has accepted that the login reaches further than this database.
+    `issued` is how far this ledger has come, where the journal is its own or nobody's. With
+    `shared_login` somebody has accepted that the login reaches further than this database.
     """
     if answer.failure is not None:
         return answer.failure.message
@@ -87,6 +89,13 @@ def problem(
         return (
             f"the same database as {twin!r} under another address; "
             f"keep one of them and `ledger fleet retire` the other"
+        )
+    if issued is not None and answer.epoch is not None and is_beyond(answer.epoch, issued):
+        return (
+            f"its journal names order {answer.epoch.term}.{answer.epoch.position}, which this "
+            "ledger has never given, so orders may be kept out (a forged entry, or the ledger was "
+            "restored); find out why, then let them in with "
+            f"`ledger fleet reset-fence {answer.database} --reason WHY`"
         )
     if missing:
         return (
@@ -137,13 +146,17 @@ def _reaching(rights: Rights | None, database: str) -> str | None:
     )
 
 
-def _target(record: DatabaseRecord, answer: DatabaseInspected | None) -> TargetName | None:
-    """Which target it is: as an agent saw it now, or as it was last known."""
+def _target(
+    record: DatabaseRecord, answer: DatabaseInspected | None
+) -> tuple[str, int, str] | None:
+    """Which target the server proved it to be: now, or when it was last met.
+
+    That is the server's system identifier, the database's object id, and the schema.
+    """
     place = (answer.place or answer.identity) if answer else record.expected.identity
     if place is None:
         return None
-    schema = record.connection.schema_name
-    return TargetName(place.system_identifier, str(place.database_oid), schema)
+    return place.system_identifier, place.database_oid, record.connection.target.schema
 
 
 def _remedy(rights: Rights | None, role: str | None) -> str | None:

@@ -74,14 +74,17 @@ def check_labels(database: str, labels: Mapping[str, str]) -> None:
 
 def check_connection(database: str, connection: Connection) -> None:
     """Where the database is must be complete, and its secret only named."""
-    _check_host(database, connection.host)
-    for name in ("dbname", "user"):
-        _check_name(database, name, getattr(connection, name), empty_allowed=False)
-    _check_name(database, "schema", connection.schema_name, empty_allowed=True)
+    target = connection.target
+    _check_host(database, target.server.host)
+    _check_name(database, "dbname", target.database, empty_allowed=False)
+    _check_name(database, "user", connection.user, empty_allowed=False)
+    _check_name(database, "schema", target.schema, empty_allowed=True)
     if connection.role is not None:
         _check_name(database, "role", connection.role, empty_allowed=False)
-    if not 1 <= connection.port <= 65535:
-        raise InvalidDatabase(database, "port", f"is {connection.port}; write one from 1 to 65535")
+    if not 1 <= target.server.port <= 65535:
+        raise InvalidDatabase(
+            database, "port", f"is {target.server.port}; write one from 1 to 65535"
+        )
     if connection.sslmode is not None and connection.sslmode not in SSL_MODES:
         raise InvalidDatabase(
             database,

@@ -1,10 +1,12 @@
-"""What a replay of the log finds: rows of the read models that are not what the log says."""
+"""What an audit finds: rows that are not what the log says, and events that cannot be read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class DifferenceKind(StrEnum):
@@ -45,3 +47,26 @@ class Replayed:
     def agrees(self) -> bool:
         """Whether the live tables are what the log says."""
         return not self.differences
+
+
+class UnreadableEvent(NamedTuple):
+    """An event that could not be read, and, where a person has set it aside, what that is known by.
+
+    `aside_by` is the role under which it was set aside, `aside_who` who that is by name.
+    """
+
+    position: int
+    stream: str
+    type: str
+    recorded_at: datetime
+    recorded_by: str
+    aside_position: int | None = None
+    aside_at: datetime | None = None
+    aside_by: str | None = None
+    aside_who: str | None = None
+    aside_reason: str | None = None
+
+    @property
+    def aside(self) -> bool:
+        """Whether a person has set it aside."""
+        return self.aside_position is not None

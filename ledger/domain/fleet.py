@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
+    DatabaseFenceReset,
     DatabaseRegistered,
     DatabaseReinstated,
     DatabaseRelabelled,
@@ -31,11 +32,12 @@ from ledger.domain.description import check_connection, check_id, check_labels, 
 from ledger.domain.refusals import (
     AddressTaken,
     AlreadyRegistered,
+    FenceHolds,
     ReasonRequired,
     RetiredDatabase,
     UnknownDatabase,
 )
-from migrations.model.attempt import Expectation
+from migrations.model.attempt import Epoch, Expectation, ForgedFence
 
 
 class FleetStatus(StrEnum):
@@ -218,6 +220,33 @@ def reinstate(state: FleetState, database: str, reason: str | None) -> tuple[Eve
     return (DatabaseReinstated(database=database),)
 
 
+def is_beyond(epoch: Epoch, issued: Epoch) -> bool:
+    """Whether no order of this ledger can have that epoch; `issued` is where its log is now.
+
+    Such an epoch may keep orders out, until the log gets there or for ever.
+    """
+    return not (0 <= epoch.term <= issued.term and 0 <= epoch.position <= issued.position)
+
+
+def reset_fence(
+    state: FleetState, database: str, found: ForgedFence, issued: Epoch, reason: str | None
+) -> tuple[Event, ...]:
+    """Let orders into a database whose journal was found to end in an order that nobody gave.
+
+    Raises `FenceHolds`, `ReasonRequired` and what `require` raises.
+    """
+    require(state, database)
+    if not is_beyond(found.epoch, issued):
+        raise FenceHolds(database, f"{found.epoch.term}.{found.epoch.position}")
+    if not (reason or "").strip():
+        raise ReasonRequired(
+            "`ledger fleet reset-fence`", "lets orders in that a journal keeps out"
+        )
+    return (
+        DatabaseFenceReset(database=database, epoch=found.epoch, journal_head=found.journal_head),
+    )
+
+
 def retire(state: FleetState, database: str) -> tuple[Event, ...]:
     """Let a database leave for good. Raises `UnknownDatabase`."""
     known = state.databases.get(database)
@@ -239,19 +268,15 @@ def require(state: FleetState, database: str) -> DatabaseRecord:
 
 
 def _check_address(state: FleetState, database: str, connection: Connection) -> None:
-    other = state.addresses.get(connection.target, database)
+    other = state.addresses.get(connection.target.canonical, database)
     if other != database:
         raise AddressTaken(database, other, str(connection.target))
 
 
 def _differences(known: DatabaseRecord, wanted: DatabaseRecord) -> list[str]:
     differs = [name for name in ("pool", "labels") if getattr(known, name) != getattr(wanted, name)]
-    differs += [
-        name
-        for name in Connection.model_fields
-        if getattr(known.connection, name) != getattr(wanted.connection, name)
-    ]
-    return differs
+    before, after = known.connection.parts, wanted.connection.parts
+    return differs + [name for name in after if before[name] != after[name]]
 
 
 def _move(
@@ -261,11 +286,11 @@ def _move(
     if known is not None:
         if (known.connection, known.retired) == (record.connection, record.retired):
             return
-        left = known.connection.target
+        left = known.connection.target.canonical
         if addresses.get(left) == known.database:
             del addresses[left]
     if not record.retired:
-        addresses[record.connection.target] = record.database
+        addresses[record.connection.target.canonical] = record.database
 
 
 def _forgotten(record: DatabaseRecord) -> DatabaseRecord:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from ledger.contracts.envelope import command_id, consequence_id, inspection_id
-from ledger.contracts.events import (
-    InspectionOrdered,
-    MigrationOrdered,
-    Purpose,
-    RollbackOrdered,
-)
+from ledger.contracts.events import InspectionOrdered, MigrationOrdered, Purpose
 from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import Event
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.patience import TRIES
-from ledger.domain.rollback import undo_steps
 from ledger.domain.states import DatabaseState, RolloutState
 from ledger.domain.variables import ordered_values
-from migrations.model.attempt import Expectation, Mode
+from migrations.model.attempt import Expectation, Resolution
 
 EXPIRY_GRACE_S = 10.0
 """How long after its expiry an order may still be reported as started: reports travel."""
@@ -57,7 +51,8 @@ class DecisionContext:
     """What a decision needs beside the state: the time, the term, the fleet, the bundle.
 
     `records` gives a database's record, or `None` when the fleet does not know it; `migrations`
-    the bundle's migrations by version.
+    the bundle's migrations by version. `beside` is, where another rollout is undone, that one and
+    what undid it before, as far as they have something at work.
     """
 
     now: datetime
@@ -65,6 +60,7 @@ class DecisionContext:
     records: Callable[[str], DatabaseRecord | None]
     migrations: Mapping[str, MigrationRef]
     policy: Policy = field(default_factory=Policy)
+    beside: Sequence[RolloutState] = ()
 
     def after(self, seconds: float) -> datetime:
         """The moment this many seconds from now."""
@@ -79,33 +75,31 @@ def decided(state: RolloutState, event: Event, salt: str) -> Decision:
 def order(
     state: RolloutState, database: DatabaseState, record: DatabaseRecord, situation: DecisionContext
 ) -> Decision:
-    """The next attempt on a database, in the direction in which the rollout goes."""
+    """The next attempt on a database."""
     plan = state.plan
-    mode = Mode.ROLLBACK if state.rolling else plan.mode
     attempt = database.attempt + 1
-    steps = undo_steps(plan, situation.migrations) if state.rolling else plan.steps
-    kind = RollbackOrdered if state.rolling else MigrationOrdered
-    event = kind(
+    event = MigrationOrdered(
         rollout=state.rollout,
         database=database.database,
         pool=record.pool,
         wave=database.wave,
         attempt=attempt,
-        command=command_id(state.rollout, database.database, mode, attempt),
+        command=command_id(state.rollout, database.database, plan.mode, attempt),
         term=situation.term,
         bundle=plan.bundle,
-        mode=mode,
-        steps=steps,
+        mode=plan.mode,
+        steps=plan.steps,
         connection=record.connection,
         expected=_expected(database, record),
         limits=plan.limits,
         expires_at=situation.after(plan.expiry_s),
         deadline_at=situation.after(plan.deadline_s),
-        resolutions=database.resolutions,
+        resolutions=database.resolutions or _words_before(database, situation),
         adoption=plan.adoption,
         out_of_order=plan.out_of_order,
         variables=ordered_values(plan.variables, database.values),
-        last_try=(database.fruitless if mode is database.mode else 0) + 1 >= situation.policy.tries,
+        last_try=database.fruitless + 1 >= situation.policy.tries,
+        undoes=plan.undoes,
     )
     return decided(state, event, str(event.command))
 
@@ -129,6 +123,14 @@ def inspection(
     return decided(state, event, str(event.command))
 
 
+def _words_before(database: DatabaseState, situation: DecisionContext) -> tuple[Resolution, ...]:
+    """What people said of it in the rollout that is undone, and no attempt has carried there."""
+    for other in situation.beside:
+        if database.database in other and (said := other.database(database.database).resolutions):
+            return said
+    return ()
+
+
 def _expected(database: DatabaseState, record: DatabaseRecord) -> Expectation:
     """What the target must look like.
 
@@ -137,5 +139,5 @@ def _expected(database: DatabaseState, record: DatabaseRecord) -> Expectation:
     head is left out, because what the journal holds beyond it may well be ours.
     """
     if record.unanswered or (database.attempt and not database.answered):
-        return Expectation(identity=record.expected.identity)
+        return replace(record.expected, journal_head=None)
     return record.expected

@@ -28,7 +28,7 @@ from ledger.domain.attempts import wait_again
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.patience import due_at, given_up, passes, told
 from ledger.domain.states import DatabaseState, DatabaseStatus, Status
-from migrations.model.attempt import FailureClass, Mode, Verdict
+from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 
 APPLIED = "applied"
 """The state of a journal entry that says the migration is in force."""
@@ -43,8 +43,7 @@ def attempt_started(draft: RolloutBuilder, recorded: Recorded, event: AttemptSta
     state = _current(draft, event.database, event)
     if state is None or not state.open:
         return
-    status = DatabaseStatus.RUNNING if not state.going_back else state.status
-    draft.put(state._replace(started=True, status=status))
+    draft.put(state._replace(started=True, status=DatabaseStatus.RUNNING))
 
 
 def migration_applied(draft: RolloutBuilder, recorded: Recorded, event: MigrationApplied) -> None:
@@ -57,28 +56,25 @@ def migration_applied(draft: RolloutBuilder, recorded: Recorded, event: Migratio
 def migration_rolled_back(
     draft: RolloutBuilder, recorded: Recorded, event: MigrationRolledBack
 ) -> None:
-    """A fact too: for a rollback the version is gone, for a `down` rollout that is its change."""
+    """A fact too, and the change that a rollout makes which goes back."""
     state = draft.get(event.database)
-    if state is None:
-        return
-    if draft.plan.mode is Mode.DOWN:
+    if state is not None:
         changed = (*(v for v in state.changed if v != event.version), event.version)
         draft.put(state._replace(changed=changed))
-    else:
-        changed = tuple(version for version in state.changed if version != event.version)
-        draft.put(state._replace(changed=changed, undone=True))
 
 
 def history_adopted(draft: RolloutBuilder, recorded: Recorded, event: HistoryAdopted) -> None:
-    """A fact as well: what the journal holds through this rollout now, without anything run."""
+    """A fact as well: what the journal holds through this rollout now, or has let go of by it."""
     state = draft.get(event.database)
     if state is None:
+        return
+    if draft.plan.undoes is not None:
+        draft.put(state._replace(changed=tuple(dict.fromkeys((*state.changed, *event.released)))))
         return
     known = {version for version in state.changed if version not in event.released}
     new = (one.version for one in event.taken if one.version not in known)
     kept = (version for version in state.changed if version in known)
-    undone = state.undone or (draft.rolling and bool(event.released))
-    draft.put(state._replace(changed=(*kept, *new), undone=undone))
+    draft.put(state._replace(changed=(*kept, *new)))
 
 
 def step_failed(
@@ -104,6 +100,7 @@ def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFi
         return
     failure = event.failure or state.failure
     state = state._replace(
+        begun=state.begun or _may_have_worked(state, event),
         open=False,
         again=False,
         started=True,
@@ -122,8 +119,10 @@ def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFi
             draft.put(_failed(state))
         case Verdict.CANCELLED if draft.status is Status.ABORTED:
             draft.put(_failed(state))
+        case Verdict.REFUSED | Verdict.EXPIRED if draft.status is Status.ABORTED and state.begun:
+            draft.put(state.in_doubt(recorded.recorded_at))
         case Verdict.REFUSED | Verdict.EXPIRED | Verdict.CANCELLED:
-            draft.put(_came_to_nothing(draft, state, recorded.recorded_at))
+            draft.put(_came_to_nothing(state, recorded.recorded_at))
         case _:
             assert_never(event.verdict)
 
@@ -142,12 +141,17 @@ def inspected(draft: RolloutBuilder, recorded: Recorded, event: DatabaseInspecte
     state = state._replace(
         inspection=None, inspected_at=recorded.recorded_at, settled_position=recorded.position
     )
+    rollout = draft.plan.rollout
+    ours = any(entry.rollout == rollout for entry in event.entries)
+    # The journal was asked: what was begun here is no guess any more.
+    state = state._replace(begun=ours or rollout in event.unfinished)
     if _holds(draft, state, event.entries):
-        ours = any(entry.rollout == draft.plan.rollout for entry in event.entries)
         state = state._replace(answered=True, head=event.journal_head, failure=None)
         draft.put(_done(state, changed=ours))
+    elif draft.status is Status.ABORTED:
+        draft.put(_left_behind(draft, state, event.entries))
     else:
-        draft.put(_tried_again(draft, state))
+        draft.put(wait_again(state))
 
 
 def contradicted(draft: RolloutBuilder, recorded: Recorded, event: ReportContradicted) -> None:
@@ -196,16 +200,39 @@ def _current(
     return state if state is not None and state.command == event.command else None
 
 
+def _may_have_worked(state: DatabaseState, event: AttemptFinished) -> bool:
+    """Whether an attempt that ended so may have left something in the journal.
+
+    An agent that answers for work that was cut short says that it had been started.
+    """
+    if event.changed:
+        return True
+    if event.verdict is Verdict.REFUSED or event.verdict is Verdict.DONE:
+        return False
+    failure = event.failure
+    unread = failure is not None and failure.kind is FailureClass.UNREACHABLE
+    return state.started or (unread and event.journal_head is None)
+
+
+def _left_behind(
+    draft: RolloutBuilder, state: DatabaseState, entries: tuple[JournalEntry, ...]
+) -> DatabaseState:
+    """What a database is that the journal shows unfinished after its rollout was aborted."""
+    if not state.begun:
+        return wait_again(state)._replace(again=False, failure=None)
+    found = in_force(entries)
+    wanted = [step.version for step in draft.plan.steps]
+    down = draft.plan.mode in (Mode.DOWN, Mode.ROLLBACK)
+    done = sum((version in found) is not down for version in wanted)
+    failure = Failure(
+        kind=FailureClass.CANCELLED,
+        message=f"the rollout was aborted before it was finished here: {done} of {len(wanted)} "
+        f"migrations {'undone' if down else 'applied'}; the next rollout goes on from there",
+    )
+    return state._replace(status=DatabaseStatus.FAILED, answered=True, failure=failure)
+
+
 def _done(state: DatabaseState, *, changed: bool) -> DatabaseState:
-    if state.going_back:
-        return state._replace(
-            status=DatabaseStatus.ROLLED_BACK,
-            resolutions=(),
-            looks=0,
-            look_at=None,
-            changed=(),
-            undone=state.undone or changed,
-        )
     status = DatabaseStatus.APPLIED if changed or state.changed else DatabaseStatus.SKIPPED
     return state._replace(status=status, resolutions=(), looks=0, look_at=None)
 
@@ -214,21 +241,16 @@ def _failed(state: DatabaseState) -> DatabaseState:
     if state.failure is not None and state.failure.kind is FailureClass.IN_DOUBT:
         # The word that was carried did not settle it, or settled another step: ask anew.
         return state._replace(status=DatabaseStatus.BLOCKED, resolutions=())
-    if state.going_back:
-        return state._replace(status=DatabaseStatus.ROLLBACK_FAILED)
     return state._replace(status=DatabaseStatus.FAILED)
 
 
-def _came_to_nothing(draft: RolloutBuilder, state: DatabaseState, now: datetime) -> DatabaseState:
+def _came_to_nothing(state: DatabaseState, now: datetime) -> DatabaseState:
     """Tried again at a distance that grows, or failed when this was the last try."""
     state = state._replace(fruitless=state.fruitless + 1)
     if state.last_try:
         return _failed(state._replace(failure=given_up(state, now)))
-    waiting = _tried_again(draft, state)
-    return waiting._replace(
-        again_at=due_at(state) if waiting.again else None,
-        waits_since=now,
-        failure=told(state, now),
+    return wait_again(state)._replace(
+        again_at=due_at(state), waits_since=now, failure=told(state, now)
     )
 
 
@@ -250,9 +272,3 @@ def _holds(draft: RolloutBuilder, state: DatabaseState, entries: tuple[JournalEn
             return False
         case _:
             assert_never(state.mode)
-
-
-def _tried_again(draft: RolloutBuilder, state: DatabaseState) -> DatabaseState:
-    waiting = wait_again(state)
-    # Going back, whoever was never ordered back is in the undo queue already.
-    return waiting._replace(again=state.going_back or not draft.rolling)

@@ -76,7 +76,8 @@ class Pending:
 
     def in_running_order(self, direction: str) -> tuple[MigrationRef, ...]:
         """Oldest first to go up, newest first to go down."""
-        return tuple(reversed(self.migrations)) if direction == "down" else self.migrations
+        backwards = direction in (Mode.DOWN, Mode.ROLLBACK)
+        return tuple(reversed(self.migrations)) if backwards else self.migrations
 
 
 def what_is_pending(

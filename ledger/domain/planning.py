@@ -24,7 +24,8 @@ from ledger.domain.refusals import (
     UnavailableDatabases,
     UnknownDatabase,
 )
-from ledger.domain.rollback import refuse_irreversible
+from ledger.domain.rollback import left_to_undo, refuse_irreversible, undo_steps
+from ledger.domain.states import RolloutState
 from ledger.domain.variables import Values, own_values, used
 from migrations.model.attempt import Adoption, Mode
 
@@ -68,7 +69,7 @@ def plan_rollout(
     `IrreversibleMigrations`, `InvalidWaves` or
     `InvalidLimit`.
     """
-    _check_limits(request)
+    _check_limits(request.options)
     _check_migrations(request)
     _check_databases(request, records, busy)
     variables = used(request.variables, request.migrations)
@@ -88,7 +89,49 @@ def plan_rollout(
         variables=variables,
         **dict(request.options),
     )
-    named = _waves(request.rollout, cut, values)
+    return _with_digest(planned, _waves(request.rollout, cut, values))
+
+
+def plan_undo(
+    undone: RolloutState,
+    rollout: str,
+    options: PlanOptions,
+    migrations: Mapping[str, MigrationRef],
+    fleet_position: int,
+    before: Sequence[RolloutState] = (),
+) -> tuple[Event, ...]:
+    """The plan of `rollout`, which takes `undone` back exactly where it ran and is still in force.
+
+    Its earlier rollbacks are `before`. Databases that the fleet let go of are in it, too: that they
+    cannot go back has to be seen. Raises `IrreversibleMigrations`, `InvalidWaves` or
+    `InvalidLimit`.
+    """
+    _check_limits(options)
+    plan, databases = undone.plan, left_to_undo(undone, before)
+    cut = waves.cut(options.wave_spec, databases)
+    planned = RolloutPlanned(
+        rollout=rollout,
+        mode=Mode.ROLLBACK,
+        bundle=plan.bundle,
+        steps=undo_steps(plan, migrations),
+        selection="",
+        fleet_position=fleet_position,
+        databases=len(databases),
+        waves=len(cut),
+        adoption=plan.adoption,
+        variables=plan.variables,
+        undoes=undone.rollout,
+        **dict(options),
+    )
+    values = {
+        one: DatabaseValues(database=one, values=own)
+        for one in databases
+        if (own := undone.database(one).values)
+    }
+    return _with_digest(planned, _waves(rollout, cut, values))
+
+
+def _with_digest(planned: RolloutPlanned, named: Sequence[WavePlanned]) -> tuple[Event, ...]:
     return (planned.model_copy(update={"digest": digest((planned, *named))}), *named)
 
 
@@ -121,8 +164,7 @@ def _steps(request: PlanInput) -> tuple[Step, ...]:
     )
 
 
-def _check_limits(request: PlanInput) -> None:
-    options = request.options
+def _check_limits(options: PlanOptions) -> None:
     if not 1 <= options.in_flight <= IN_FLIGHT_MOST:
         raise InvalidLimit(
             "the in-flight limit", options.in_flight, f"it must be from 1 to {IN_FLIGHT_MOST}"

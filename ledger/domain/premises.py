@@ -41,15 +41,14 @@ from dataclasses import dataclass
 from ledger.contracts.events import (
     OutcomeResolved,
     RetryRequested,
-    RollbackStarted,
     RolloutAborted,
     RolloutCompleted,
     RolloutHalted,
     RolloutPaused,
     RolloutPlanned,
     RolloutResumed,
-    RolloutRolledBack,
     RolloutStarted,
+    UndoStarted,
 )
 from ledger.contracts.reports import Event
 from ledger.domain import budget
@@ -62,9 +61,8 @@ TURNS: tuple[type[Event], ...] = (
     RolloutResumed,
     RolloutHalted,
     RetryRequested,
-    RollbackStarted,
+    UndoStarted,
     RolloutCompleted,
-    RolloutRolledBack,
     RolloutAborted,
     OutcomeResolved,
 )

@@ -7,10 +7,13 @@ until `next_wake`. In this order:
 1. whatever its status, orders that went unanswered past their deadline time out, and databases in
    an unknown state are looked at;
 2. with reports that contradict each other about what became of a database, it halts; running, with
-   the budget spent, it halts before any further order, and goes back if its plan says so; while the
-   last word on a failure that would spend it is missing, it orders nothing;
-3. running, it opens waves, orders within the in-flight limit, closes waves, completes;
-4. rolling back, it orders back every database that was ever ordered, then says so.
+   the budget spent, it halts before any further order, and has itself undone if its plan says so;
+   while the last word on a failure that would spend it is missing, it orders nothing;
+3. running, it opens waves, orders within the in-flight limit, closes waves, completes.
+
+One that goes back orders no database at which what it undoes is still at work: two orders on one
+database would only meet at its lock. And it does not complete over a database that could not go
+back: it halts, so that a person tries again, or accepts it by resuming.
 
 An order that expired unstarted is replaced by a new attempt in the same place and is no failure.
 One that an agent gave back (expired, refused for a clock, taken back) is made again a few times,
@@ -26,10 +29,9 @@ from typing import NamedTuple
 from ledger.contracts.events import (
     AttemptTimedOut,
     DatabaseLeftOut,
-    RollbackStarted,
     RolloutCompleted,
     RolloutHalted,
-    RolloutRolledBack,
+    UndoStarted,
     WaveCompleted,
     WaveOpened,
     WhenSpent,
@@ -39,8 +41,8 @@ from ledger.domain.builder import is_fresh
 from ledger.domain.orders import Decision, DecisionContext, Policy, decided, inspection, order
 from ledger.domain.premises import may_be_spent
 from ledger.domain.refusals import listed
-from ledger.domain.rollback import goes_back_next
-from ledger.domain.states import ORDERING, DatabaseState, DatabaseStatus, RolloutState, Status
+from ledger.domain.rollback import next_undo
+from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status
 from ledger.domain.wording import number_of
 
 EVIDENCE_AT_MOST = 100
@@ -54,28 +56,27 @@ def progress(state: RolloutState, situation: DecisionContext) -> tuple[Decision,
     """The events that follow now, each with its derived id; none when nothing follows."""
     owed = _owed(state, situation)
     events = list(_settle(state, situation, owed.concerned))
-    if state.status in ORDERING and state.doubted:
-        events.append(_doubt(state))
-    elif state.status is Status.RUNNING:
-        if budget.spent(state.counted, state.total, state.plan.budget):
+    if state.status is Status.RUNNING:
+        if state.doubted:
+            events.append(_doubt(state))
+        elif budget.spent(state.counted, state.total, state.plan.budget):
             events += _halt(state)
         elif not may_be_spent(state):
             events += _forward(state, situation, owed)
-    elif state.status is Status.ROLLING_BACK:
-        events += _backward(state, situation, owed)
     return tuple(events)
 
 
-def overdue(state: RolloutState, now: datetime) -> tuple[DatabaseState, ...]:
-    """The databases whose order went unanswered past its deadline."""
-    return tuple(database for database in _active(state) if _is_overdue(database, now))
-
-
-def next_wake(state: RolloutState, now: datetime, policy: Policy | None = None) -> datetime | None:
+def next_wake(
+    state: RolloutState,
+    now: datetime,
+    policy: Policy | None = None,
+    beside: Sequence[RolloutState] = (),
+) -> datetime | None:
     """When to ask `progress` again without a report; `None` when time alone changes nothing.
 
     What is due already and still there waits for something else than time (a paused rollout, a
-    suspended database), so it asks for another look after `LOOK_AGAIN_S` and not at once.
+    suspended database), so it asks for another look after `LOOK_AGAIN_S` and not at once. `beside`
+    is as in `DecisionContext`.
     """
     grace = timedelta(seconds=(policy or Policy()).expiry_grace_s)
     moments = [
@@ -83,20 +84,22 @@ def next_wake(state: RolloutState, now: datetime, policy: Policy | None = None) 
         for database in _active(state)
         if (moment := _wakes(state, database, grace)) is not None
     ]
-    if state.status in ORDERING:
+    if state.status is Status.RUNNING:
         # What is due and still there waits for a place, which comes with a report.
         moments += [one.again_at for one in _again(state) if one.put_off(now) and one.again_at]
+        held = (one.expires_at + grace for one in _at_work(beside, now, grace) if one.expires_at)
+        moments += [moment for moment in held if moment > now]
     soon = now + timedelta(seconds=LOOK_AGAIN_S)
     return min((moment if moment > now else soon for moment in moments), default=None)
 
 
 def _wakes(state: RolloutState, database: DatabaseState, grace: timedelta) -> datetime | None:
     if database.status is DatabaseStatus.UNKNOWN:
-        return database.look_at if _is_looked_at(state, database) else None
+        return database.look_at
     if not database.open:
         return None
     expires, deadline = database.expires_at, database.deadline_at
-    if database.started or expires is None or state.status not in ORDERING:
+    if database.started or expires is None or state.status is not Status.RUNNING:
         return deadline
     return expires + grace if deadline is None else min(expires + grace, deadline)
 
@@ -147,7 +150,7 @@ def _settle(
         yield decided(state, event, str(database.command))
     for database in concerned:
         due = database.look_at is not None and database.look_at <= situation.now
-        if not due or not _is_looked_at(state, database):
+        if not due or database.status is not DatabaseStatus.UNKNOWN:
             continue
         record = situation.records(database.database)
         if record is not None and record.active:
@@ -178,8 +181,9 @@ def _halt(state: RolloutState) -> list[Decision]:
     )
     events = [decided(state, halted, str(state.version))]
     if plan.when_spent is WhenSpent.ROLLBACK:
-        back = RollbackStarted(rollout=state.rollout, why=f"the failure budget is spent: {why}")
-        events.append(decided(state, back, "policy"))
+        reason = f"the failure budget is spent: {why}"
+        undo = UndoStarted(rollout=state.rollout, by=next_undo(state), why=reason)
+        events.append(decided(state, undo, "policy"))
     return events
 
 
@@ -202,14 +206,9 @@ def _forward(state: RolloutState, situation: DecisionContext, owed: _Owed) -> li
         and not (state.active or state.again)
         and all(known.completed for known in state.waves)
     ):
-        events.append(_completed(state))
+        stuck = state.goes_back and state.counted
+        events.append(_could_not_go_back(state) if stuck else _completed(state))
     return events
-
-
-def _backward(state: RolloutState, situation: DecisionContext, owed: _Owed) -> list[Decision]:
-    events = _order_all(state, situation, state.wave, owed)
-    unfinished = state.active or state.again or state.undo_cursor < len(state.undo)
-    return events if events or unfinished else [_went_back(state)]
 
 
 def _order_all(
@@ -219,14 +218,14 @@ def _order_all(
     events = [
         _order_or_leave_out(state, database, situation)
         for database in owed.concerned
-        if _is_expired(state, database, situation) or _is_given_up(state, database, situation)
+        if _is_expired(state, database, situation) or _is_given_up(database, situation)
     ]
-    in_doubt = sum(_holds_place(state, database) for database in owed.concerned)
+    in_doubt = sum(database.active for database in owed.concerned)
     put_off = sum(database.put_off(situation.now) for database in _again(state))
     free = state.plan.in_flight - owed.others - in_doubt - put_off
     policy = situation.policy
     most = policy.most_events if state.active else policy.first_orders
-    for database in _next_ones(state, wave, situation.now):
+    for database in _next_ones(state, wave, situation):
         if free <= 0 or len(events) >= most:
             break
         chosen = _order_or_leave_out(state, database, situation)
@@ -249,9 +248,27 @@ def _order_or_leave_out(
     return decided(state, event, f"{database.database}/{state.version}")
 
 
-def _next_ones(state: RolloutState, wave: int, now: datetime) -> Iterator[DatabaseState]:
-    yield from (database for database in _again(state) if not database.put_off(now))
-    yield from _undone_next(state) if state.rolling else _fresh(state, wave)
+def _next_ones(
+    state: RolloutState, wave: int, situation: DecisionContext
+) -> Iterator[DatabaseState]:
+    now, grace = situation.now, timedelta(seconds=situation.policy.expiry_grace_s)
+    held = {one.database for one in _at_work(situation.beside, now, grace)}
+    for database in _again(state):
+        if not database.put_off(now) and database.database not in held:
+            yield database
+    yield from (database for database in _fresh(state, wave) if database.database not in held)
+
+
+def _at_work(
+    beside: Sequence[RolloutState], now: datetime, grace: timedelta
+) -> Iterator[DatabaseState]:
+    """Databases where what is undone is still at work, or may begin."""
+    for other in beside:
+        for database in _active(other):
+            expires = database.expires_at
+            over = not database.started and expires is not None and expires + grace <= now
+            if database.open and not over:
+                yield database
 
 
 def _fresh(state: RolloutState, wave: int) -> Iterator[DatabaseState]:
@@ -266,13 +283,6 @@ def _fresh(state: RolloutState, wave: int) -> Iterator[DatabaseState]:
         offset = 0
 
 
-def _undone_next(state: RolloutState) -> Iterator[DatabaseState]:
-    for index in range(state.undo_cursor, len(state.undo)):
-        database = state.database(state.undo[index])
-        if goes_back_next(database) and not database.again:
-            yield database
-
-
 def _active(state: RolloutState) -> Iterator[DatabaseState]:
     return (state.database(name) for name in state.active)
 
@@ -281,27 +291,12 @@ def _again(state: RolloutState) -> Iterator[DatabaseState]:
     return (state.database(name) for name in state.again)
 
 
-def _holds_place(state: RolloutState, database: DatabaseState) -> bool:
-    """Whether it counts against the in-flight limit: something may still be running there."""
-    return database.open or _is_in_doubt(state, database)
-
-
-def _is_in_doubt(state: RolloutState, database: DatabaseState) -> bool:
-    """Unknown or blocked, in the direction in which the rollout goes now."""
-    return database.status in _DOUBTFUL and database.going_back is state.rolling
-
-
-def _is_looked_at(state: RolloutState, database: DatabaseState) -> bool:
-    """Unknown, and no rollback is coming that would find out by itself."""
-    return database.status is DatabaseStatus.UNKNOWN and _is_in_doubt(state, database)
-
-
 def _is_overdue(database: DatabaseState, now: datetime) -> bool:
     return database.open and database.deadline_at is not None and database.deadline_at <= now
 
 
 def _may_expire(state: RolloutState, database: DatabaseState) -> bool:
-    return database.open and not database.started and state.status in ORDERING
+    return database.open and not database.started and state.status is Status.RUNNING
 
 
 def _expiry(database: DatabaseState, policy: Policy) -> datetime | None:
@@ -315,9 +310,9 @@ def _is_expired(state: RolloutState, database: DatabaseState, situation: Decisio
     return _may_expire(state, database) and expiry is not None and expiry <= situation.now
 
 
-def _is_given_up(state: RolloutState, database: DatabaseState, situation: DecisionContext) -> bool:
+def _is_given_up(database: DatabaseState, situation: DecisionContext) -> bool:
     """In doubt, and the fleet let go of it: nobody will find out, and nothing waits for it."""
-    if not _is_in_doubt(state, database):
+    if database.status not in _DOUBTFUL:
         return False
     record = situation.records(database.database)
     return record is None or not record.active
@@ -337,20 +332,13 @@ def _completed(state: RolloutState) -> Decision:
     return decided(state, event, "")
 
 
-def _went_back(state: RolloutState) -> Decision:
-    if failed := state.count(DatabaseStatus.ROLLBACK_FAILED):
-        names = sorted(state.failures)
-        stuck = [n for n in names if state.database(n).status is DatabaseStatus.ROLLBACK_FAILED]
-        positions = sorted(state.database(name).settled_position for name in stuck)
-        databases = number_of(len(state.undo), "database")
-        halted = RolloutHalted(
-            rollout=state.rollout,
-            why=f"rollback failed on {failed} of {databases}: {listed(stuck)}",
-            evidence=tuple(positions[:EVIDENCE_AT_MOST]),
-        )
-        return decided(state, halted, str(state.version))
-    undone = sum(state.database(name).undone for name in state.undo)
-    event = RolloutRolledBack(
-        rollout=state.rollout, rolled_back=undone, untouched=len(state.undo) - undone
+def _could_not_go_back(state: RolloutState) -> Decision:
+    stuck = [name for name in sorted(state.failures) if state.database(name).counts]
+    positions = sorted(state.database(name).settled_position for name in stuck)
+    databases = number_of(state.total, "database")
+    halted = RolloutHalted(
+        rollout=state.rollout,
+        why=f"rollback failed on {len(stuck)} of {databases}: {listed(stuck)}",
+        evidence=tuple(positions[:EVIDENCE_AT_MOST]),
     )
-    return decided(state, event, "")
+    return decided(state, halted, str(state.version))

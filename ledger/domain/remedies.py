@@ -21,7 +21,7 @@ def another_attempt(
     record = records.get(database.database)
     if record is None or record.retired:
         return None
-    if not (may_retry(state, database) or was_left_out(database)):
+    if not (may_retry(database) or was_left_out(database)):
         return None
     if not record.active:
         return f"ledger fleet reinstate {database.database} --reason …"
@@ -30,4 +30,6 @@ def another_attempt(
     if state.status is Status.PAUSED:
         return f"ledger rollout resume {state.rollout}"
     # A rollout that ended tries nothing again; what it left undone is planned anew.
-    return "ledger up" if state.plan.mode is Mode.UP and not state.rolling else None
+    if state.goes_back:
+        return f"ledger rollout rollback {state.plan.undoes}"
+    return "ledger up" if state.plan.mode is Mode.UP and not state.undone_by else None

@@ -21,7 +21,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from ledger.contracts.envelope import consequence_id
-from ledger.contracts.events import InspectionOrdered, MigrationOrdered, Ordered, RollbackOrdered
+from ledger.contracts.events import InspectionOrdered, MigrationOrdered
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
@@ -39,7 +39,7 @@ from ledger.contracts.reports import (
 )
 from migrations.model.attempt import Mode, Verdict
 
-ORDERS: tuple[type[Event], ...] = (MigrationOrdered, RollbackOrdered, InspectionOrdered)
+ORDERS: tuple[type[Event], ...] = (MigrationOrdered, InspectionOrdered)
 """The events that ask something of an agent."""
 UP, DOWN = "up", "down"
 TELLING = (Verdict.DONE, Verdict.FAILED)
@@ -57,6 +57,8 @@ class Asked(NamedTuple):
     adopts: bool = False
     identified: bool = False
     """Whether the order says who the database is, so that no answer has to."""
+    pool: str = ""
+    """Whose agents were asked."""
 
     @property
     def direction(self) -> str:
@@ -67,7 +69,7 @@ class Asked(NamedTuple):
 def asked_by(event: Event) -> Asked | None:
     """What this event asks of an agent; `None` if it is no order."""
     match event:
-        case Ordered() as order:
+        case MigrationOrdered() as order:
             return Asked(
                 order.command,
                 order.database,
@@ -76,9 +78,10 @@ def asked_by(event: Event) -> Asked | None:
                 tuple(step.version for step in order.steps),
                 order.adoption is not None,
                 order.expected.identity is not None,
+                order.pool,
             )
         case InspectionOrdered() as look:
-            return Asked(look.command, look.database, look.attempt)
+            return Asked(look.command, look.database, look.attempt, pool=look.pool)
         case _:
             return None
 

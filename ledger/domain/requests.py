@@ -8,11 +8,11 @@ Planning one is in `ledger.domain.planning`. Which request is allowed when:
 | running      |       | yes   |        | yes   | yes     | yes      | yes   |
 | paused       |       |       | yes    |       | yes     | yes      | yes   |
 | halted       |       |       | yes    | yes   | yes     | yes      | yes   |
-| rolling back |       |       |        | yes   | yes     |          | yes   |
-| … halted     |       |       |        | yes   | yes     |          | yes   |
 | completed    |       |       |        |       |         | yes      |       |
 | aborted      |       |       |        |       | yes     | yes      |       |
-| rolled back  |       |       |        |       |         |          |       |
+
+A rollback is a rollout of its own, of which all of this may be asked but a rollback. While one has
+not ended, its rollout gets no second one.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from collections.abc import Mapping, Sequence
 from ledger.contracts.events import (
     OutcomeResolved,
     RetryRequested,
-    RollbackStarted,
     RolloutAborted,
     RolloutPaused,
     RolloutResumed,
     RolloutStarted,
+    UndoStarted,
 )
 from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import Event
@@ -42,8 +42,15 @@ from ledger.domain.refusals import (
     UnknownMigration,
     WrongStatus,
 )
-from ledger.domain.rollback import refuse_irreversible
-from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status
+from ledger.domain.rollback import (
+    NothingToUndo,
+    UndoHasNoRollback,
+    UndoUnderWay,
+    left_to_undo,
+    next_undo,
+    refuse_irreversible,
+)
+from ledger.domain.states import ENDED, DatabaseState, DatabaseStatus, RolloutState, Status
 from migrations.model.attempt import FailureClass, Mode
 
 __all__ = [
@@ -58,7 +65,7 @@ __all__ = [
     "start",
 ]
 
-RETRIED = frozenset({Status.RUNNING, Status.HALTED, Status.ROLLING_BACK})
+RETRIED = frozenset({Status.RUNNING, Status.HALTED})
 """While a rollout has one of these, single databases of it may be tried again."""
 
 
@@ -89,7 +96,7 @@ def pause(state: RolloutState) -> tuple[Event, ...]:
 
 def resume(state: RolloutState) -> tuple[Event, ...]:
     """Order again after a pause or a halt; a halt's failures are accepted. Raises `WrongStatus`."""
-    if state.status not in (Status.PAUSED, Status.HALTED) or state.rolling:
+    if state.status not in (Status.PAUSED, Status.HALTED):
         raise _wrong(state, "resume")
     return (RolloutResumed(rollout=state.rollout),)
 
@@ -99,27 +106,39 @@ def abort(state: RolloutState, *, cancel: bool = False) -> tuple[Event, ...]:
 
     Raises `WrongStatus`.
     """
-    if state.status in (Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED):
+    if state.status in ENDED:
         raise _wrong(state, "abort")
     return (RolloutAborted(rollout=state.rollout, cancel=cancel),)
 
 
 def rollback(
-    state: RolloutState, migrations: Mapping[str, MigrationRef], why: str = "requested"
-) -> tuple[Event, ...]:
+    state: RolloutState,
+    migrations: Mapping[str, MigrationRef],
+    before: Sequence[RolloutState] = (),
+    why: str = "requested",
+) -> tuple[UndoStarted]:
     """Undo what the rollout applied, on every database that was ever ordered.
 
-    Of an adoption, the journals' entries are taken back and nothing runs.
-    Raises `DownHasNoRollback`, `WrongStatus` or `IrreversibleMigrations`.
+    `before` are its earlier rollbacks. The plan of this one, `ledger.domain.planning.plan_undo`, is
+    recorded with it. Of an adoption, the journals' entries are taken back and nothing runs. Raises
+    `UndoHasNoRollback`, `DownHasNoRollback`, `WrongStatus`, `UndoUnderWay`, `NothingToUndo` or
+    `IrreversibleMigrations`.
     """
+    if state.plan.undoes is not None:
+        raise UndoHasNoRollback(state.rollout, state.plan.undoes)
     if state.plan.mode is Mode.DOWN:
         raise DownHasNoRollback
-    if state.rolling or state.status in (Status.PLANNED, Status.ROLLED_BACK):
+    if state.status is Status.PLANNED:
         raise _wrong(state, "roll back")
+    for undo in before:
+        if undo.status not in ENDED:
+            raise UndoUnderWay(state.rollout, undo.rollout, undo.status.value)
     if state.plan.mode is not Mode.ADOPT:
         refs = [migrations[step.version] for step in state.plan.steps]
         refuse_irreversible(f"rolling back {state.rollout}", refs)
-    return (RollbackStarted(rollout=state.rollout, why=why),)
+    if not left_to_undo(state, before):
+        raise NothingToUndo(state.rollout, [undo.rollout for undo in before], state.status in ENDED)
+    return (UndoStarted(rollout=state.rollout, by=next_undo(state), why=why),)
 
 
 def retry(
@@ -127,7 +146,7 @@ def retry(
     databases: Sequence[str] | None,
     records: Mapping[str, DatabaseRecord],
 ) -> tuple[Event, ...]:
-    """Try again on these databases, or on all that failed, are unknown or could not go back.
+    """Try again on these databases, or on all that failed or are unknown.
 
     A halted rollout resumes with it. Named databases may also be those that the fleet left out.
     Raises `WrongStatus`, `NotInRollout`, `NothingToRetry` or `UnavailableDatabases`.
@@ -154,7 +173,7 @@ def resolve(
 
     Raises `WrongStatus`, `NotInRollout`, `UnknownMigration` or `NothingToResolve`.
     """
-    if state.status in (Status.PLANNED, Status.COMPLETED, Status.ROLLED_BACK):
+    if state.status in (Status.PLANNED, Status.COMPLETED):
         raise _wrong(state, "resolve a database of")
     if database not in state:
         raise NotInRollout(state.rollout, [database])
@@ -170,18 +189,17 @@ def resolve(
 
 
 def _wrong(state: RolloutState, request: str) -> WrongStatus:
-    status = "halted in its rollback" if _halted_back(state) else state.status.value
-    return WrongStatus(request, state.rollout, status.replace("_", " "), _instead(state))
+    return WrongStatus(request, state.rollout, state.status.value, _instead(state))
 
 
 def _instead(state: RolloutState) -> str:
     """What a person can do with the rollout as it is."""
     rollout = state.rollout
-    if _halted_back(state):
-        return (
-            f"fix what failed and run `ledger rollout retry {rollout}`, "
-            f"or leave it with `ledger rollout abort {rollout}`"
-        )
+    if state.undone_by:
+        by = state.undone_by[-1]
+        return f"{by} takes it back, and `ledger rollout status {by}` says how far that is"
+    if state.goes_back:
+        return _instead_of_undo(state)
     return {
         Status.PLANNED: f"end it with `ledger rollout abort {rollout}`, and start another",
         Status.RUNNING: (
@@ -193,15 +211,10 @@ def _instead(state: RolloutState) -> str:
             f"go on with `ledger rollout resume {rollout}` or `retry`, "
             f"or back with `ledger rollout rollback {rollout}`"
         ),
-        Status.ROLLING_BACK: (
-            f"watch it with `ledger rollout watch {rollout}`, "
-            f"or stop it with `ledger rollout abort {rollout}`"
-        ),
         Status.COMPLETED: (
             "run `ledger up` for what is left (databases that have it are skipped), "
             f"or `ledger rollout rollback {rollout}`"
         ),
-        Status.ROLLED_BACK: "plan a new one with `ledger plan`",
         Status.ABORTED: (
             f"undo it with `ledger rollout rollback {rollout}`, "
             "or plan a new one with `ledger plan`"
@@ -209,14 +222,29 @@ def _instead(state: RolloutState) -> str:
     }[state.status]
 
 
-def _halted_back(state: RolloutState) -> bool:
-    return state.status is Status.HALTED and state.rolling
+def _instead_of_undo(state: RolloutState) -> str:
+    """The same with one that takes another one back."""
+    rollout, again = state.rollout, f"`ledger rollout rollback {state.plan.undoes}`"
+    return {
+        Status.PLANNED: f"end it with `ledger rollout abort {rollout}`, and run {again}",
+        Status.RUNNING: (
+            f"watch it with `ledger rollout watch {rollout}`, "
+            f"or `ledger rollout pause {rollout}` first"
+        ),
+        Status.PAUSED: f"resume it with `ledger rollout resume {rollout}`",
+        Status.HALTED: (
+            f"fix what failed and run `ledger rollout retry {rollout}`, "
+            f"or leave it with `ledger rollout abort {rollout}`"
+        ),
+        Status.COMPLETED: f"{again} takes back what is left, if anything is",
+        Status.ABORTED: f"{again} takes back what is left",
+    }[state.status]
 
 
 def _retried(state: RolloutState) -> list[str]:
     """All that failed, then the unknown, then those whose next attempt is put off."""
     candidates = [*state.failures, *state.active, *state.again]
-    return [database for database in candidates if may_retry(state, state.database(database))]
+    return [database for database in candidates if may_retry(state.database(database))]
 
 
 def _retried_by_name(state: RolloutState, databases: Sequence[str]) -> list[str]:
@@ -227,23 +255,20 @@ def _retried_by_name(state: RolloutState, databases: Sequence[str]) -> list[str]
     settled = {
         database.database: database.status.value
         for database in known
-        if not may_retry(state, database) and not was_left_out(database)
+        if not may_retry(database) and not was_left_out(database)
     }
     if settled:
         raise NothingToRetry(state.rollout, settled)
     return [database.database for database in known]
 
 
-def may_retry(state: RolloutState, database: DatabaseState) -> bool:
+def may_retry(database: DatabaseState) -> bool:
     """Whether a new attempt may be asked for, without naming the database.
 
     One that is put off may be hurried: its count begins anew.
     """
     if database.again and database.again_at is not None:
         return True
-    if state.rolling:
-        unknown = database.status is DatabaseStatus.UNKNOWN and database.going_back
-        return unknown or database.status is DatabaseStatus.ROLLBACK_FAILED
     return database.status in (DatabaseStatus.FAILED, DatabaseStatus.UNKNOWN)
 
 

@@ -1,27 +1,85 @@
-"""Which databases go back, in which order, with which steps, and what cannot go back.
+"""Taking a rollout back, by another one: which databases, in which order, with which steps.
 
-Every database that was ever ordered goes back, whatever the ledger believes of it: its journal says
-what this rollout applied there, and "nothing to undo" is an answer. The last wave goes first, and
-within a wave what was ordered last. A database still at work is ordered back when its attempt has
-ended or timed out: two orders on one database would only meet at its lock.
+A rollback is exact: it goes to every database that was ever ordered, whatever the ledger believes
+of it, for its journal says what was applied there, and "nothing to undo" is an answer; and to no
+other. The last wave goes first, and within a wave what was ordered last. What an earlier rollback
+has settled is left out, so that another one goes on where one was aborted, or failed.
+
+Its id follows from the rollout that it undoes: whoever starts it, a person or the halted rollout's
+own policy, begins the same stream, and the log lets only the first one do so.
+
+Unless a person says otherwise, it goes as that rollout went, with two differences: all in one wave,
+and no failure stops it, because what can be taken back is not left in force for what cannot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ledger.contracts.events import RolloutPlanned
+from ledger.contracts.events import Budget, PlanOptions, RolloutPlanned, WhenSpent
 from ledger.contracts.registry import MigrationRef, Step
-from ledger.domain.refusals import IrreversibleMigrations
-from ledger.domain.states import DatabaseState
+from ledger.domain.refusals import IrreversibleMigrations, RequestRefusal, listed
+from ledger.domain.states import DatabaseStatus, RolloutState
+from ledger.domain.waves import REST
 from migrations.model.attempt import Mode
 
+ALL_AT_ONCE = {"wave_spec": REST, "budget": Budget(percent=100.0), "when_spent": WhenSpent.HALT}
+"""Which options of the rollout that it undoes a rollback does not take over."""
+_DONE = frozenset({DatabaseStatus.APPLIED, DatabaseStatus.SKIPPED})
+_BY = "undo-"
 
-def undo_order(databases: Iterable[DatabaseState]) -> tuple[str, ...]:
-    """The databases ever ordered, newest first."""
-    ordered = [state for state in databases if state.attempt > 0]
-    ordered.sort(key=lambda state: (-state.wave, -state.ordered_position))
-    return tuple(state.database for state in ordered)
+
+class UndoHasNoRollback(RequestRefusal):
+    """What takes another rollout back is not taken back itself."""
+
+    def __init__(self, rollout: str, undoes: str) -> None:
+        super().__init__(
+            f"rollout {rollout} takes {undoes} back, and a rollback has no rollback: run "
+            "`ledger up` to bring the migrations back; `ledger rollout pause` and `abort` stop it"
+        )
+
+
+class UndoUnderWay(RequestRefusal):
+    """The rollout is being taken back already."""
+
+    def __init__(self, rollout: str, by: str, status: str) -> None:
+        super().__init__(
+            f"rollout {rollout} is being taken back already by {by}, which is {status}; see "
+            f"`ledger rollout status {by}`, or end it with `ledger rollout abort {by}` first"
+        )
+
+
+class NothingToUndo(RequestRefusal):
+    """No database is left on which the rollout could be taken back."""
+
+    def __init__(self, rollout: str, before: Sequence[str], ended: bool) -> None:
+        if before:
+            why = f"{listed(before)} took it back on every database where it ran"
+        elif ended:
+            why = "it has ordered no database"
+        else:
+            why = f"it has ordered no database; end it with `ledger rollout abort {rollout}`"
+        super().__init__(f"nothing is left to undo of rollout {rollout}: {why}")
+
+
+def next_undo(state: RolloutState) -> str:
+    """The id of the next rollout that undoes this one: `undo-7c1e`, then `undo-2-7c1e`."""
+    number = len(state.undone_by) + 1
+    return f"{_BY}{state.rollout}" if number == 1 else f"{_BY}{number}-{state.rollout}"
+
+
+def undo_options(plan: RolloutPlanned) -> PlanOptions:
+    """How the way back goes when nobody says otherwise."""
+    chosen = {name: getattr(plan, name) for name in PlanOptions.model_fields}
+    return PlanOptions.model_validate(chosen | ALL_AT_ONCE)
+
+
+def left_to_undo(state: RolloutState, before: Iterable[RolloutState] = ()) -> tuple[str, ...]:
+    """The databases ever ordered that no rollback `before` has settled, newest first."""
+    settled = {one.database for undo in before for one in undo.databases() if one.status in _DONE}
+    ordered = [one for one in state.databases() if one.attempt and one.database not in settled]
+    ordered.sort(key=lambda one: (-one.wave, -one.ordered_position))
+    return tuple(one.database for one in ordered)
 
 
 def undo_steps(plan: RolloutPlanned, migrations: Mapping[str, MigrationRef]) -> tuple[Step, ...]:
@@ -45,8 +103,3 @@ def refuse_irreversible(what: str, migrations: Sequence[MigrationRef]) -> None:
     if stuck:
         broken = [one.down_problem for one in stuck if one.down_problem]
         raise IrreversibleMigrations(what, [one.label for one in stuck], broken)
-
-
-def goes_back_next(state: DatabaseState) -> bool:
-    """Whether the database may be ordered back now: never was, and nothing runs there."""
-    return state.mode is not Mode.ROLLBACK and not state.open

@@ -6,18 +6,24 @@ The rollout:
 planned ─▶ running ⇄ paused
               │ ▲
  budget spent ▼ │ resume, retry
-            halted ──▶ rolling_back ──▶ rolled_back
-              │             │  ▲
-              │    a rollback│  │retry
-              │       failed ▼  │
-              │           halted (rolling)
-              ▼
-           aborted            running ──▶ completed
+            halted             running ──▶ completed ──▶ (undone by another)
+              │
+              ▼ abort, undone by another
+           aborted ──▶ (undone by another)
 ```
 
-A rollback may be requested from running, paused, halted, completed and aborted; abort from every
-state that has not ended. Resuming a halted rollout forgives the failures known by then: they stay
-failed, and the budget counts new ones from there.
+Abort is possible in every state that has not ended. Resuming a halted rollout forgives the failures
+known by then: they stay failed, and the budget counts new ones from there.
+
+A rollout is taken back by another one, which `undoes` it and has this life, too: waves, limits, a
+budget of its own; it can be paused, and cannot be undone (`ledger.domain.rollback`). Its start ends
+the one that it undoes, in the same append:
+
+```
+R:       running, paused, halted ─UndoStarted─▶ aborted      (completed, aborted: stays what it was)
+                                      │ one append
+undo-R:                        planned, started ─▶ running ─▶ …
+```
 
 A database in it:
 
@@ -27,13 +33,19 @@ pending ─▶ ordered ─▶ running ─▶ applied | skipped | failed | blocke
    │ expired  │          │ deadline passed without an answer
    └──────────┤          ▼
    │          └───────▶ unknown ── its journal is asked ──▶ applied | skipped | pending (again)
-   │
-   ├── retry ◀── failed, skipped (left out), unknown
+   │                       ▲
+   ├── retry ◀── failed, skipped (left out), unknown        aborted: failed | pending
    └── resolve ◀── blocked, unknown
-
-ordered | running | applied | failed | skipped | unknown | blocked          (whoever was ordered)
-        └─▶ rolling_back ─▶ rolled_back | rollback_failed | blocked | unknown
+                           │
+   unfinished ─────────────┘ aborted: its journal is asked
 ```
+
+Who waits for an attempt is `pending` only if nothing of the rollout can be in its journal; one that
+was worked on and cut short is `unfinished`, and no view leaves it out. When the rollout is aborted,
+no attempt comes any more: its journal is asked, and what it has is told.
+
+In a rollout that goes back, applied means that something was undone, skipped that nothing was to
+be, and a database that the fleet left out has failed: it still has what was to be undone.
 
 Why an order that expired is no failure: expiry limits starting, so nothing ran. It is made again
 at growing distances, and fails when too many in a row came to nothing (`ledger.domain.patience`).
@@ -66,16 +78,14 @@ from ledger.contracts.events import (
     OutcomeResolved,
     ReportContradicted,
     RetryRequested,
-    RollbackOrdered,
-    RollbackStarted,
     RolloutAborted,
     RolloutCompleted,
     RolloutHalted,
     RolloutPaused,
     RolloutPlanned,
     RolloutResumed,
-    RolloutRolledBack,
     RolloutStarted,
+    UndoStarted,
     WaveCompleted,
     WaveOpened,
     WavePlanned,
@@ -99,7 +109,14 @@ from ledger.contracts.reports import (
 )
 from ledger.domain import attempts, outcomes
 from ledger.domain.builder import RolloutBuilder
-from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status, Wave
+from ledger.domain.states import (
+    ENDED,
+    DatabaseState,
+    DatabaseStatus,
+    RolloutState,
+    Status,
+    Wave,
+)
 
 __all__ = ["BrokenStream", "DatabaseState", "DatabaseStatus", "RolloutState", "Status", "Wave"]
 
@@ -196,7 +213,7 @@ def _paused(draft: RolloutBuilder, recorded: Recorded, event: RolloutPaused) -> 
 def _resumed(draft: RolloutBuilder, recorded: Recorded, event: RolloutResumed) -> None:
     if draft.status is Status.HALTED:
         draft.forgive()
-    draft.status = Status.ROLLING_BACK if draft.rolling else Status.RUNNING
+    draft.status = Status.RUNNING
     draft.why = ""
 
 
@@ -205,22 +222,18 @@ def _halted(draft: RolloutBuilder, recorded: Recorded, event: RolloutHalted) -> 
     draft.why = event.why
 
 
-def _rollback_started(draft: RolloutBuilder, recorded: Recorded, event: RollbackStarted) -> None:
-    draft.status = Status.ROLLING_BACK
-    draft.why = event.why
-    draft.start_rollback()
+def _undo_started(draft: RolloutBuilder, recorded: Recorded, event: UndoStarted) -> None:
+    draft.undone_by = (*draft.undone_by, event.by)
+    if draft.status not in ENDED:
+        draft.abort(recorded.recorded_at)
 
 
 def _completed(draft: RolloutBuilder, recorded: Recorded, event: RolloutCompleted) -> None:
     draft.status = Status.COMPLETED
 
 
-def _rolled_back(draft: RolloutBuilder, recorded: Recorded, event: RolloutRolledBack) -> None:
-    draft.status = Status.ROLLED_BACK
-
-
 def _aborted(draft: RolloutBuilder, recorded: Recorded, event: RolloutAborted) -> None:
-    draft.status = Status.ABORTED
+    draft.abort(recorded.recorded_at)
     draft.cancel = event.cancel
 
 
@@ -235,16 +248,14 @@ _APPLY: dict[type[Event], Callable[[RolloutBuilder, Recorded, Any], None]] = {
     RolloutStarted: _started,
     WaveOpened: _wave_opened,
     MigrationOrdered: attempts.ordered,
-    RollbackOrdered: attempts.ordered,
     DatabaseLeftOut: attempts.left_out,
     WaveCompleted: _wave_completed,
     RolloutPaused: _paused,
     RolloutResumed: _resumed,
     RolloutHalted: _halted,
     RetryRequested: attempts.retry_requested,
-    RollbackStarted: _rollback_started,
+    UndoStarted: _undo_started,
     RolloutCompleted: _completed,
-    RolloutRolledBack: _rolled_back,
     RolloutAborted: _aborted,
     AttemptTimedOut: attempts.timed_out,
     OutcomeResolved: attempts.resolved,

@@ -24,22 +24,21 @@ class Status(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     HALTED = "halted"
-    ROLLING_BACK = "rolling_back"
     COMPLETED = "completed"
-    ROLLED_BACK = "rolled_back"
     ABORTED = "aborted"
 
 
-ENDED = frozenset({Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED})
-"""A rollout in one of these orders nothing more by itself."""
-ORDERING = frozenset({Status.RUNNING, Status.ROLLING_BACK})
-"""Only in these are databases ordered."""
+ENDED = frozenset({Status.COMPLETED, Status.ABORTED})
+"""A rollout in one of these orders nothing more."""
 
 
 class DatabaseStatus(StrEnum):
-    """How far a rollout is on one database. In a `down` rollout, `applied` means: undone."""
+    """How far a rollout is on one database. In one that goes back, `applied` means: undone."""
 
     PENDING = "pending"
+    """Never worked on: nothing of this rollout's is in its journal."""
+    UNFINISHED = "unfinished"
+    """Worked on and cut short, or perhaps: its journal knows what it has; an attempt follows."""
     ORDERED = "ordered"
     RUNNING = "running"
     APPLIED = "applied"
@@ -50,9 +49,6 @@ class DatabaseStatus(StrEnum):
     """Nothing was to be done there, or the fleet left the database out."""
     UNKNOWN = "unknown"
     """An order went unanswered past its deadline; the journal is asked."""
-    ROLLING_BACK = "rolling_back"
-    ROLLED_BACK = "rolled_back"
-    ROLLBACK_FAILED = "rollback_failed"
 
     __hash__ = str.__hash__
     """A fold counts by status; an enum's own hash is a call, and not that of its text."""
@@ -60,17 +56,9 @@ class DatabaseStatus(StrEnum):
 
 # Looked up once: a member of an enum costs more than what it is compared with.
 _UNKNOWN, _BLOCKED = DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED
-_FAILED, _ROLLBACK = DatabaseStatus.FAILED, Mode.ROLLBACK
+_FAILED = DatabaseStatus.FAILED
 
-SETTLED = frozenset(
-    {
-        DatabaseStatus.APPLIED,
-        DatabaseStatus.FAILED,
-        DatabaseStatus.SKIPPED,
-        DatabaseStatus.ROLLED_BACK,
-        DatabaseStatus.ROLLBACK_FAILED,
-    }
-)
+SETTLED = frozenset({DatabaseStatus.APPLIED, DatabaseStatus.FAILED, DatabaseStatus.SKIPPED})
 """A database in one of these is finished with, unless a person asks for more."""
 
 
@@ -78,11 +66,13 @@ class _DatabaseFields(NamedTuple):
     """One database of a rollout. A named tuple: cheap to copy, which a fold does per event.
 
     `ordered_position` is the log position of its latest order, `settled_position` that of what
-    settled it. `changed` are the versions that this rollout has in force there, oldest first.
+    settled it. `changed` are the versions that this rollout has in force there, oldest first, or,
+    going back, those that it has undone.
     `open` says that its latest order is unanswered, `again` that it waits for a new attempt,
     `answered` that the latest attempt has its last word. `head` is the journal's head in that word.
     `fruitless` counts the attempts in a row that came to nothing (`ledger.domain.patience`): the
     next one is due at `again_at`, and was put off at `waits_since`.
+    `begun` says that an attempt may have left something in its journal, done or half done.
     `inspections` counts all looks at it, `looks` those since it became unknown.
     """
 
@@ -101,13 +91,12 @@ class _DatabaseFields(NamedTuple):
     last_try: bool = False
     started: bool = False
     answered: bool = False
+    begun: bool = False
     ordered_position: int = 0
     ordered_at: datetime | None = None
     expires_at: datetime | None = None
     deadline_at: datetime | None = None
     changed: tuple[str, ...] = ()
-    undone: bool = False
-    """Whether rolling back changed something there."""
     head: str | None = None
     failure: Failure | None = None
     settled_position: int = 0
@@ -137,6 +126,19 @@ class DatabaseState(_DatabaseFields):
             values[_INDEX[name]] = value
         return tuple.__new__(DatabaseState, values)
 
+    def in_doubt(self, now: datetime) -> DatabaseState:
+        """The same database, whose journal is to be asked from `now` on what became of it."""
+        return self._replace(
+            status=_UNKNOWN,
+            open=False,
+            again=False,
+            again_at=None,
+            waits_since=None,
+            inspection=None,
+            looks=0,
+            look_at=now,
+        )
+
     @property
     def active(self) -> bool:
         """Whether nobody can say yet how its latest attempt ended."""
@@ -145,11 +147,6 @@ class DatabaseState(_DatabaseFields):
     def put_off(self, now: datetime) -> bool:
         """Whether its next attempt is not due yet, because the ones before came to nothing."""
         return self.again and self.again_at is not None and self.again_at > now
-
-    @property
-    def going_back(self) -> bool:
-        """Whether its latest order was to undo."""
-        return self.mode is _ROLLBACK
 
     @property
     def counts(self) -> bool:
@@ -183,13 +180,12 @@ class RolloutState:
     """A rollout at one position of the log.
 
     `version` is the decisions stream's version, to append at; `position` the last one folded.
-    `rolling` says that it goes back, also while halted in doing so. Databases are kept per chunk,
-    and what `progress` needs is kept beside them, so that it never walks the fleet: `counts` per
-    wave and status, `active` (an outcome is owed), `again` (a new attempt is owed), `failures`,
-    `counted` (failures that the budget pays for), `failing` (databases whose attempt has reported a
-    failure and not ended), `ordered` (databases ever ordered).
-    `cursor` is the place in the open wave before which nothing is pending for the first time,
-    `undo` the order in which databases go back and `undo_cursor` the place reached in it.
+    `undone_by` are the rollouts that took it back, or take it back now, the latest last. Databases
+    are kept per chunk, and what `progress` needs is kept beside them, so that it never walks the
+    fleet: `counts` per wave and status, `active` (an outcome is owed), `again` (a new attempt is
+    owed), `failures`, `counted` (failures that the budget pays for), `failing` (databases whose
+    attempt has reported a failure and not ended), `ordered` (databases ever ordered).
+    `cursor` is the place in the open wave before which nothing is pending for the first time.
     `doubted` are the databases of which two reports claim two effects, with the position of the
     second, since a person last let the rollout go on.
     """
@@ -199,7 +195,7 @@ class RolloutState:
     version: int
     position: int
     planned_at: datetime
-    rolling: bool = False
+    undone_by: tuple[str, ...] = ()
     cancel: bool = False
     why: str = ""
     wave: int = -1
@@ -214,14 +210,17 @@ class RolloutState:
     failing: int = 0
     ordered: int = 0
     cursor: tuple[int, int] = (0, 0)
-    undo: tuple[str, ...] = ()
-    undo_cursor: int = 0
     doubted: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def rollout(self) -> str:
         """The rollout's id."""
         return self.plan.rollout
+
+    @property
+    def goes_back(self) -> bool:
+        """Whether it takes back what another rollout applied."""
+        return self.plan.undoes is not None
 
     @property
     def stream(self) -> str:
@@ -254,8 +253,3 @@ class RolloutState:
     def unsettled(self, wave: int) -> int:
         """How many databases of a wave have no outcome yet."""
         return self.waves[wave].size - sum(self.count(status, wave) for status in SETTLED)
-
-    def open_commands(self) -> tuple[UUID, ...]:
-        """The commands of unanswered orders: what a cancelling abort asks to stop."""
-        found = (self.database(database) for database in self.active)
-        return tuple(state.command for state in found if state.open and state.command)

@@ -20,7 +20,14 @@ from uuid import UUID
 from ledger.contracts.heartbeat import Busy, Heartbeat
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.premises import may_be_spent
-from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus, RolloutState, Status
+from ledger.domain.states import (
+    ENDED,
+    SETTLED,
+    DatabaseState,
+    DatabaseStatus,
+    RolloutState,
+    Status,
+)
 from ledger.domain.wording import IN_QUEUE, number_of
 from migrations.model.attempt import FailureClass
 from migrations.model.clocks import APART_S, span
@@ -43,6 +50,7 @@ class Reason(StrEnum):
     NO_BROKER = "no_broker"
     NO_AGENT = "no_agent"
     CLOCK = "clock"
+    REFUSED = "refused"
     PUT_OFF = "put_off"
     HELD_UP = "held_up"
     QUEUED = "queued"
@@ -57,6 +65,8 @@ class Reason(StrEnum):
 
 LEADER_SILENT_AFTER_S = 15.0
 """A leader without a sign of life for this long does not lead in fact; it gives one every two."""
+SAID_MAX_CHARS = 300
+"""Of what an agent says, in one line."""
 TAKE_OVER = "ledger serve --take-over"
 """What leads on when the leader is silent."""
 
@@ -121,13 +131,15 @@ class Seen:
 class Surroundings:
     """What the ledger knows beside the rollout. `broker` is `None` where no broker is used.
 
-    `records` is the fleet by id.
+    `records` is the fleet by id; `undone` is what the rollout takes back, while it may wait for
+    that.
     """
 
     leader: LeadingProcess | None
     broker: bool | None
     agents: Sequence[Seen]
     records: Mapping[str, DatabaseRecord]
+    undone: RolloutState | None = None
 
     def alive(self) -> list[Seen]:
         """The agents heard of lately."""
@@ -180,10 +192,11 @@ def waiting(state: RolloutState, surroundings: Surroundings) -> Iterator[WaitRea
 
 def is_unfinished(state: RolloutState, database: DatabaseState) -> bool:
     """Whether the rollout still owes this database an outcome."""
-    if state.status in (Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED):
+    if state.undone_by:
+        # What nobody can account for is for the rollout that takes it back to find out.
+        return database.open
+    if state.status in ENDED:
         return database.active
-    if state.rolling:
-        return database.attempt > 0 and not (database.going_back and database.status in SETTLED)
     return database.status not in SETTLED
 
 
@@ -195,6 +208,7 @@ def _explain(state: RolloutState, database: DatabaseState, view: _View) -> WaitR
             _stopped(state, database)
             or _absent(state, database, view)
             or _put_off(state, database)
+            or _finishing(database, view)
             or _turn(state, database)
         )
     if silent := _silent_leader(database, view):
@@ -203,7 +217,8 @@ def _explain(state: RolloutState, database: DatabaseState, view: _View) -> WaitR
     busy = view.busy.get(database.inspection or database.command or UUID(int=0))
     if busy is not None:
         return _at_work(state, database, busy)
-    return _absent(state, database, view) or _unanswered(state, database)
+    absent = _absent(state, database, view) or _refusing(database, view)
+    return absent or _unanswered(state, database)
 
 
 def _blocked(state: RolloutState, database: DatabaseState) -> WaitReason:
@@ -226,8 +241,7 @@ def _stopped(state: RolloutState, database: DatabaseState) -> WaitReason | None:
             command = f"ledger rollout resume {rollout}"
             return _because(database, Reason.PAUSED, "the rollout is paused", command)
         case Status.HALTED:
-            verb = "retry" if state.rolling else "resume"
-            command = f"ledger rollout {verb} {rollout}"
+            command = f"ledger rollout resume {rollout}"
             return _because(database, Reason.HALTED, f"halted: {state.why}", command)
         case _:
             return None
@@ -249,6 +263,19 @@ def _absent(state: RolloutState, database: DatabaseState, view: _View) -> WaitRe
         return _because(database, Reason.NO_AGENT, text, f"ledger-agent run --pool {pool}")
     if agents and all(seen.is_apart for seen in agents):
         return _because(database, Reason.CLOCK, agents[0].clock)
+    return None
+
+
+def _refusing(database: DatabaseState, view: _View) -> WaitReason | None:
+    """Nobody took it, and an agent says that it put aside what came as an order."""
+    pool = database.pool or view.surroundings.pool_of(database.database)
+    if database.started or database.status is DatabaseStatus.UNKNOWN:
+        return None
+    for seen in view.pools.get(pool, ()):
+        if why := seen.heartbeat.refuses:
+            text = f"agent {seen.heartbeat.agent} puts orders aside: {why[:SAID_MAX_CHARS]}"
+            since = database.ordered_at
+            return _because(database, Reason.REFUSED, text, "ledger keys list", since=since)
     return None
 
 
@@ -282,7 +309,7 @@ def _turn(state: RolloutState, database: DatabaseState) -> WaitReason:
         failing = number_of(state.failing, "database")
         text = f"{failing} reported a failure that would spend the budget, and has not ended yet"
         return _because(database, Reason.VERDICT, text)
-    if not state.rolling and database.wave > max(state.wave, 0):
+    if database.wave > max(state.wave, 0):
         text = f"wave {database.wave + 1} is not open yet"
         return _because(database, Reason.WAVE, text)
     text = f"in-flight limit: {number_of(state.plan.in_flight, 'database')} at once"
@@ -293,12 +320,7 @@ def _turn(state: RolloutState, database: DatabaseState) -> WaitReason:
 
 def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> WaitReason:
     """What the agent that has it in its hands says."""
-    doing = f"migration {busy.migration}" if busy.migration else "its command"
-    if busy.statements:
-        doing += f", statement {busy.statement} of {busy.statements}"
-    if state.rolling and not database.going_back:
-        text = f"finishing {doing} before it goes back"
-        return _because(database, Reason.FINISHING, text, since=busy.since)
+    doing = _doing(busy)
     if busy.waits_for:
         text = f"{_held_up(busy)}; {doing}"
         since = busy.waiting_since or busy.since
@@ -306,6 +328,30 @@ def _at_work(state: RolloutState, database: DatabaseState, busy: Busy) -> WaitRe
     if busy.phase == "queued":
         return _because(database, Reason.QUEUED, IN_QUEUE, since=busy.since)
     return _because(database, Reason.RUNNING, f"{busy.phase}: {doing}", since=busy.since)
+
+
+def _finishing(database: DatabaseState, view: _View) -> WaitReason | None:
+    """What is undone is still at work there, or may begin."""
+    undone = view.surroundings.undone
+    if undone is None or database.database not in undone:
+        return None
+    forward = undone.database(database.database)
+    if not forward.open:
+        return None
+    busy = view.busy.get(forward.command or UUID(int=0))
+    if busy is not None:
+        text = f"finishing {_doing(busy)} before it goes back"
+        return _because(database, Reason.FINISHING, text, since=busy.since)
+    until = forward.deadline_at if forward.started else forward.expires_at
+    text = f"an order of {undone.rollout} is out there, and ends before the database goes back"
+    return _because(database, Reason.FINISHING, text, since=forward.ordered_at, until=until)
+
+
+def _doing(busy: Busy) -> str:
+    doing = f"migration {busy.migration}" if busy.migration else "its command"
+    if busy.statements:
+        doing += f", statement {busy.statement} of {busy.statements}"
+    return doing
 
 
 def _held_up(busy: Busy) -> str:

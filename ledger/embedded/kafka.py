@@ -171,9 +171,16 @@ class EmbeddedKafka:
         """Make an empty data folder for a new cluster."""
         cluster = base64.urlsafe_b64encode(SYSTEM_CHANCE.uuid().bytes).decode().rstrip("=")
         command = [
-            *(str(program), "-XX:TieredStopAtLevel=1", *LOGGING, "-cp", f"{jars}/*"),
-            *("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}"),
-            *("-c", str(self._properties_file)),
+            str(program),
+            "-XX:TieredStopAtLevel=1",
+            *LOGGING,
+            "-cp",
+            f"{jars}/*",
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster}",
+            "-c",
+            str(self._properties_file),
         ]
         with self.log.open("ab") as output:
             answer = subprocess.run(command, stdout=output, stderr=output, check=False)

@@ -179,9 +179,16 @@ class EmbeddedPostgres:
 
     def _run_initdb(self, programs: Path, password: Path, account: Account | None) -> None:
         command = [
-            *(str(programs / "initdb"), "-D", str(self.data), "-U", SUPERUSER),
-            *("--auth=scram-sha-256", f"--pwfile={password}", "--no-sync"),
-            *("--encoding=UTF8", "--no-locale"),
+            str(programs / "initdb"),
+            "-D",
+            str(self.data),
+            "-U",
+            SUPERUSER,
+            "--auth=scram-sha-256",
+            f"--pwfile={password}",
+            "--no-sync",
+            "--encoding=UTF8",
+            "--no-locale",
         ]
         if self._programs is None:
             # Releases before 17 do not have this provider.

@@ -12,6 +12,10 @@ events, clock ─▶ fold ─▶ progress ─▶ append (version, premise, term)
                   └─────────────────────┘ fold what was said, decide again
 ```
 
+A rollout whose own policy has it undone when it halts starts the one that undoes it in the append
+that says so: both are in the log, or neither, and their ids are derived, so that whoever leads next
+finds it done.
+
 It holds no state that a fold of the log would not give. What is asked of single databases outside
 a rollout is the inspector's (`ledger.leader.inspector`).
 """
@@ -22,24 +26,27 @@ import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from ledger.contracts.envelope import Encoded, Metadata, Recorded, encode
+from ledger.contracts.envelope import Encoded, Metadata, Recorded, consequence_id, encode
 from ledger.contracts.events import (
     MigrationOrdered,
-    RollbackOrdered,
-    RollbackStarted,
     RolloutPlanned,
+    RolloutStarted,
+    UndoStarted,
 )
 from ledger.domain.orders import Decision, DecisionContext
+from ledger.domain.planning import plan_undo
 from ledger.domain.premises import of_progress
 from ledger.domain.progress import next_wake, progress
-from ledger.domain.rollout import BrokenStream, RolloutState, Status, fold
+from ledger.domain.rollback import undo_options
+from ledger.domain.rollout import BrokenStream, RolloutState, fold
+from ledger.domain.states import ENDED
 from ledger.errors import Overtaken, VersionConflict
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.subscription import Follower
 from ledger.leader.wakeups import Alarm
 from ledger.store.bundles import BundleTexts
 from ledger.store.log.streams import read_both
-from ledger.store.port import Log
+from ledger.store.port import Batch, Log
 from ledger.telemetry import current_context, order_span
 from migrations.clock import Clock
 
@@ -83,6 +90,10 @@ class Conductor:
         for rollout, events in by_rollout.items():
             self._take(rollout, events)
         self._alarm.touch(by_rollout)
+        # Who takes one of these back waits for what is at work there.
+        self._alarm.touch(
+            name for name, state in self._rollouts.items() if state.plan.undoes in by_rollout
+        )
 
     def _take(self, rollout: str, events: Sequence[Recorded]) -> None:
         """Fold, or keep for later what belongs to a rollout that is to be loaded first."""
@@ -132,25 +143,80 @@ class Conductor:
             term=self._term,
             records=self._roster.get,
             migrations=await self._bundles.refs(state.plan.bundle),
+            beside=await self._beside(state),
         )
         decided = progress(state, situation)
-        self._alarm.set(rollout, next_wake(state, situation.now))
+        self._alarm.set(rollout, next_wake(state, situation.now, beside=situation.beside))
         if not decided:
             self._forget_if_settled(state)
             return
         try:
-            appended = await self._log.append(
-                state.stream,
-                [self._encode(rollout, one, situation.now) for one in decided],
-                expected_version=state.version,
-                term=self._term,
-                premise=of_progress(state, (one.event for one in decided), known),
-            )
+            reached = await self._record(state, decided, situation, known)
         except (VersionConflict, Overtaken):
             # Somebody was first: hear what was said, which touches the rollout again.
             await follower.reach((await self._log.head()).position)
             return
-        await follower.reach(appended.last_position)
+        await follower.reach(reached)
+
+    async def _record(
+        self,
+        state: RolloutState,
+        decided: Sequence[Decision],
+        situation: DecisionContext,
+        known: int,
+    ) -> int:
+        """Append what was decided, with the rollout that undoes this one, if it is to be.
+
+        The position reached. Raises what appending raises.
+        """
+        premise = of_progress(state, (one.event for one in decided), known)
+        events = [self._encode(state.rollout, one, situation.now) for one in decided]
+        undo = next((one.event for one in decided if isinstance(one.event, UndoStarted)), None)
+        if undo is not None:
+            first = Batch(state.stream, events, state.version, premise)
+            second = Batch(f"rollout-{undo.by}", self._undo(state, undo, situation, known), 0)
+            try:
+                both = await self._log.append_both(first, second, term=self._term)
+                return both[1].last_position
+            except VersionConflict as conflict:
+                if conflict.stream != second.stream:
+                    raise
+                # Somebody has written what is none into that stream: it halts all the same.
+                logger.error("stream %s is taken: rollout %s halts", second.stream, state.rollout)
+                events = [one for one in events if one.type != UndoStarted.__name__]
+        appended = await self._log.append(
+            state.stream,
+            events,
+            expected_version=state.version,
+            term=self._term,
+            premise=premise,
+        )
+        return appended.last_position
+
+    def _undo(
+        self, state: RolloutState, undo: UndoStarted, situation: DecisionContext, known: int
+    ) -> list[Encoded]:
+        """The rollout that takes this one back, planned and started."""
+        options = undo_options(state.plan)
+        planned = plan_undo(state, undo.by, options, situation.migrations, known)
+        origin = self._origins.get(state.rollout, Metadata())
+        metadata = self._metadata(origin, undo.by, situation.now)
+        metadata = metadata.model_copy(update={"reason": undo.why})
+        return [
+            encode(event, consequence_id(undo.by, event, str(number)), metadata)
+            for number, event in enumerate((*planned, RolloutStarted(rollout=undo.by)))
+        ]
+
+    async def _beside(self, state: RolloutState) -> tuple[RolloutState, ...]:
+        """What may be at work on the databases of one that undoes another, itself or its undos."""
+        undoes = state.plan.undoes
+        if undoes is None:
+            return ()
+        undone = await self._state(undoes)
+        others = [
+            one for one in self._rollouts.values() if one.plan.undoes == undoes and one is not state
+        ]
+        return (*others, undone) if undone is not None else tuple(others)
 
     async def _state(self, rollout: str) -> RolloutState | None:
         """The rollout's state; one that was forgotten is folded from the log again.
@@ -170,24 +236,29 @@ class Conductor:
         return self._rollouts.get(rollout)
 
     def _note_origin(self, rollout: str, recorded: Recorded) -> None:
-        if isinstance(recorded.event, RolloutPlanned | RollbackStarted):
+        if isinstance(recorded.event, RolloutPlanned):
             self._origins[rollout] = recorded.metadata
 
     def _forget_if_settled(self, state: RolloutState) -> None:
-        """An ended rollout that owes nothing needs no place in memory.
+        """An ended rollout that owes nothing needs no place in memory, unless it is undone now.
 
-        When it is heard of again (a rollback of a completed one), it is folded from the log.
+        When it is heard of again, it is folded from the log.
         """
-        ended = state.status in (Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED)
-        if ended and not state.active:
-            del self._rollouts[state.rollout]
-            self._alarm.set(state.rollout, None)
-            self._origins.pop(state.rollout, None)
+        if state.status not in ENDED or state.active:
+            return
+        if any(one.plan.undoes == state.rollout for one in self._rollouts.values()):
+            return
+        del self._rollouts[state.rollout]
+        self._alarm.set(state.rollout, None)
+        self._origins.pop(state.rollout, None)
+        undone = self._rollouts.get(state.plan.undoes or "")
+        if undone is not None:
+            self._forget_if_settled(undone)
 
     def _encode(self, rollout: str, decided: Decision, now: datetime) -> Encoded:
         origin = self._origins.get(rollout, Metadata())
         event = decided.event
-        if not isinstance(event, MigrationOrdered | RollbackOrdered):
+        if not isinstance(event, MigrationOrdered):
             return encode(event, decided.event_id, self._metadata(origin, rollout, now))
         with order_span(origin, rollout, event.database):
             traceparent, tracestate = current_context()

@@ -64,4 +64,9 @@ class Roster(Mapping[str, DatabaseRecord]):
         if known is not None:
             return known
         expected = record.expected
-        return Belief(expected.identity, expected.journal_head, None, record.unanswered)
+        return Belief(
+            expected.identity,
+            expected.journal_head,
+            unanswered=record.unanswered,
+            forged=expected.forged,
+        )

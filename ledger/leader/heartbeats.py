@@ -6,6 +6,7 @@ They explain waits and are never facts: no decision uses them.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -16,15 +17,20 @@ from unicodedata import category
 from ledger.bus.port import Bus, BusError, BusUnavailable, Received
 from ledger.contracts.envelope import UnknownMessage
 from ledger.contracts.heartbeat import Heartbeat
+from ledger.contracts.statements import HEARTBEAT
 from ledger.contracts.topics import HEARTBEATS, valid_pool
 from ledger.contracts.wire import decode_heartbeat
+from ledger.leader.signatures import Speakers
 from ledger.service.liveness import LEADER_BEAT
 from ledger.store.port import Beat, Signs
+from migrations.backoff import Backoff
+from migrations.chance import Chance
 from migrations.clock import Clock
+
+logger = logging.getLogger(__name__)
 
 POLL_S = 1.0
 BATCH = 1000
-TRY_AGAIN_S = 1.0
 STALE_S = 120.0
 """What is older by its agent's clock was left on the topic, or that clock is behind."""
 LISTEN_S = 1.5
@@ -41,6 +47,8 @@ BODY_MAX_CHARS = 512 * 1024
 """Of a sign of life: several times what the busiest agent says."""
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Kinds of characters that steer a terminal, turn the direction of a text, or end a line."""
+NAMED = 20
+"""Agents that are not believed and named in the log, each once: anybody can invent more."""
 AGENTS_KEPT = 10_000
 """Agents that are listened to at a time; more begin anew."""
 
@@ -76,13 +84,18 @@ class HeartbeatIntake:
         signs: Signs,
         broker_answers: Callable[[], bool],
         clock: Clock,
+        chance: Chance,
+        speakers: Speakers | None = None,
     ) -> None:
         self._bus = bus
+        self._speakers = speakers
+        self._unbelieved: set[str] = set()
         self._signs = signs
         self._broker_answers = broker_answers
         self._clock = clock
         self._living = Living()
         self._since_trim = 0
+        self._backoff = Backoff(clock, chance)
 
     async def run(self) -> None:
         """Take signs of life until cancelled; those of a lost broker simply stop coming.
@@ -94,7 +107,7 @@ class HeartbeatIntake:
                 await self._read()
             except BusUnavailable:
                 await self.keep([])
-                await self._clock.sleep(TRY_AGAIN_S)
+                await self._backoff.wait()
 
     async def keep(self, beats: Sequence[Beat]) -> None:
         """Keep these, and say that the leader lives and whether it reaches the broker."""
@@ -111,24 +124,40 @@ class HeartbeatIntake:
         try:
             while True:
                 received = await reader.poll(POLL_S, BATCH)
+                self._backoff.reset()
                 now = self._clock.now()
                 since = now - timedelta(seconds=STALE_S)
-                await self.keep(fresh(received, since, partial(self._living.hears, now=now)))
+                living = partial(self._living.hears, now=now)
+                await self.keep(fresh(received, since, living, self._believes))
         finally:
             # A broker that is gone must not turn being cancelled into trying again.
             with suppress(BusError):
                 await reader.close()
+
+    def _believes(self, message: Received, heartbeat: Heartbeat) -> bool:
+        """Whether an agent of its pool said this, as far as signatures tell."""
+        if self._speakers is None:
+            return True
+        why = self._speakers.why_unbelieved(message, HEARTBEAT, heartbeat.pool)
+        if why and heartbeat.agent not in self._unbelieved and len(self._unbelieved) < NAMED:
+            self._unbelieved.add(heartbeat.agent)
+            logger.warning(
+                "agent %s of pool %s is not believed: %s",
+                *(cleaned(heartbeat.agent)[:NAME_MAX_CHARS], cleaned(heartbeat.pool)[:63], why),
+            )
+        return not why
 
 
 def fresh(
     received: Sequence[Received],
     since: datetime,
     is_living: Callable[[Heartbeat], bool] = lambda _: False,
+    is_believed: Callable[[Received, Heartbeat], bool] = lambda *_: True,
 ) -> list[Beat]:
     """The signs of life in these messages that are not older than `since`, as they can be kept.
 
     One that is older by the clock of an agent that `is_living` all the same is kept, too. One that
-    cannot be read or kept is left out: it explains nothing here.
+    cannot be read or kept, or is not believed, is left out: it explains nothing here.
     """
     beats = []
     for message in received:
@@ -139,7 +168,7 @@ def fresh(
         if not _is_named(heartbeat) or heartbeat.at.tzinfo is None:
             continue
         body = json.dumps(cleaned(heartbeat.model_dump(mode="json")))
-        if len(body) > BODY_MAX_CHARS:
+        if len(body) > BODY_MAX_CHARS or not is_believed(message, heartbeat):
             continue
         if is_living(heartbeat) or heartbeat.at >= since:
             beats.append(Beat(heartbeat.agent, heartbeat.pool, body))

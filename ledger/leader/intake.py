@@ -7,15 +7,16 @@ leadership term, so a second intake or a deposed one can neither lose nor double
 Several ledgers may share a broker: what agents report to another one is passed over.
 
 Whoever may write to the topic can say anything. Only what answers an order of its own stream is
-taken for a fact (`ledger.domain.report_check`); the rest is kept by its place and hash, each by
+taken for a fact (`ledger.domain.report_check`), if somebody signed it who may speak for the order's
+pool (`ledger.leader.signatures`); the rest is kept by its place and hash, each by
 itself or counted (`ledger.leader.parking`), and stops nothing. A report with a known id and another
 body contradicts the log: it becomes ReportContradicted, and says whether the two leave the database
 in two different states.
 
 ```
-bytes ─▶ for us? ─▶ a report? ─▶ answers an order of its stream? ─▶ append, known ones left out
-           │ no        │ no            │ no                       └─ known otherwise: contradicted
-           ▼           └───────────────┴─▶ parked
+bytes ─▶ for us? ─▶ a report? ─▶ answers an order? ─▶ signed? ─▶ append, known ones left out
+           │ no        │ no          │ no                │ no  └─ known otherwise: contradicted
+           ▼           └─────────────┴───────────────────┴─▶ parked
         passed over
 ```
 """
@@ -37,20 +38,25 @@ from ledger.contracts.envelope import (
     Encoded,
     Metadata,
     UnknownMessage,
+    decode_metadata,
     encode,
     report_id,
 )
 from ledger.contracts.events import ReportContradicted
 from ledger.contracts.reports import ContentMissing, Event, Report
+from ledger.contracts.statements import REPORTS as SIGNED_REPORTS
 from ledger.contracts.topics import REPORTS
 from ledger.contracts.wire import addressee, decode_report
-from ledger.domain.report_check import claims_another_effect, why_unbelieved
+from ledger.domain.report_check import Asked, claims_another_effect, why_unbelieved
 from ledger.errors import DuplicateEventDiffers
 from ledger.leader.order_book import OrderBook
 from ledger.leader.parking import Parking
+from ledger.leader.signatures import Speakers
 from ledger.leader.subscription import Follower
 from ledger.store.log.decode import decode_again, holds_nul
 from ledger.store.port import ConsumerPosition, Log
+from migrations.backoff import Backoff
+from migrations.chance import Chance
 from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
@@ -59,7 +65,6 @@ POLL_S = 0.2
 BATCH = 500
 PACE_S = 0.02
 """Between two appends: reports of many agents share one. After a silence nobody waits."""
-TRY_AGAIN_S = 1.0
 PARKED_STREAM = "ledger"
 CONSUMER = "intake/"
 """With the partition's number behind it, the name under which its position is kept."""
@@ -86,7 +91,7 @@ class Intake:
 
     With `keeps_positions` the place in each partition is kept in the ledger; a bus that ends with
     its process has none worth keeping. `missing` hears of every request for texts, known or not.
-    `orders` knows what was asked.
+    `orders` knows what was asked, `speakers` who may answer; without them everybody on the bus may.
     """
 
     def __init__(
@@ -100,6 +105,8 @@ class Intake:
         missing: Callable[[ContentMissing], None],
         orders: OrderBook,
         clock: Clock,
+        chance: Chance,
+        speakers: Speakers | None = None,
     ) -> None:
         self._bus = bus
         self._ledger = ledger
@@ -109,11 +116,13 @@ class Intake:
         self._keeps_positions = keeps_positions
         self._missing = missing
         self._orders = orders
+        self._speakers = speakers
         self._parking = Parking(clock)
         self._reached: dict[int, int] = {}
         self._contradicted: OrderedDict[tuple[UUID, bool], int] = OrderedDict()
         self._drained = asyncio.Event()
         self._next_at = 0.0
+        self._backoff = Backoff(clock, chance)
 
     async def run(self, follower: Follower) -> None:
         """Take reports until cancelled; a broker that does not answer is tried again for ever.
@@ -125,7 +134,7 @@ class Intake:
                 await self._read(follower)
             except BusUnavailable as error:
                 logger.warning("reports cannot be read, agents keep them: %s", error)
-                await self._clock.sleep(TRY_AGAIN_S)
+                await self._backoff.wait()
 
     async def drained(self) -> None:
         """Return when there was nothing left to take."""
@@ -140,6 +149,7 @@ class Intake:
                 # Whoever asks while this looks must wait for the next look.
                 drained = self._drained
                 received = await self._gather(reader)
+                self._backoff.reset()
                 taken = _by_partition(received)
                 for partition, messages in taken.items():
                     await self._take(partition, messages)
@@ -204,12 +214,20 @@ class Intake:
         believed = []
         for one in opened:
             question = (decided_in(one.stream), one.report.command)
-            why = why_unbelieved(one.report, asked.get(question))
+            order = asked.get(question)
+            why = why_unbelieved(one.report, order) or self._why_unsigned(one, order)
             if why:
                 self._parking.put(one.message, why)
             else:
                 believed.append(one)
         return believed
+
+    def _why_unsigned(self, one: Opened, order: Asked | None) -> str:
+        """Why nobody who may speak for the order's pool signed this report, if so."""
+        if self._speakers is None or order is None:
+            return ""
+        told = decode_metadata(one.event.metadata).key or ""
+        return self._speakers.why_unbelieved(one.message, SIGNED_REPORTS, order.pool, told)
 
     def _open(self, message: Received) -> Opened | None:
         """The report in `message`; `None` when it is for another ledger, or was parked."""

@@ -2,7 +2,7 @@
 
 How many are under way, how long each took, and how often one stopped itself.
 
-A rollout is a run from RolloutStarted to its end; one that is taken back later is a run again.
+A rollout is a run from RolloutStarted to its end; what takes it back is a run of its own.
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ from typing import Final
 from ledger import telemetry
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
-    RollbackStarted,
     RolloutAborted,
     RolloutCompleted,
     RolloutHalted,
-    RolloutRolledBack,
     RolloutStarted,
+    UndoStarted,
 )
 from ledger.contracts.reports import Event
 
-STARTS: Final = (RolloutStarted, RollbackStarted)
 RESULTS: Final[dict[type[Event], str]] = {
     RolloutCompleted: "success",
-    RolloutRolledBack: "failure",
+    UndoStarted: "failure",
     RolloutAborted: "cancellation",
 }
 """How a rollout ended, in the words of the conventions."""
@@ -62,7 +60,7 @@ class Meter:
             return
         before = len(self._started)
         for one in history:
-            if isinstance(one.event, STARTS):
+            if isinstance(one.event, RolloutStarted):
                 self._started.setdefault(one.stream, one.recorded_at)
             elif type(one.event) in RESULTS:
                 self._started.pop(one.stream, None)
@@ -73,7 +71,7 @@ class Meter:
         if not self._measured:
             return
         for one in recorded:
-            if isinstance(one.event, STARTS):
+            if isinstance(one.event, RolloutStarted):
                 self._begin(one)
             elif type(one.event) in RESULTS:
                 self._end(one, RESULTS[type(one.event)])

@@ -31,13 +31,12 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.bus.port import Bus, BusUnavailable, Message
-from ledger.contracts.commands import CancelCommand, Order, command_of
+from ledger.contracts.commands import CancelCommand, Command, Order, command_of
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
     AttemptTimedOut,
     InspectionOrdered,
     MigrationOrdered,
-    RollbackOrdered,
     RolloutAborted,
 )
 from ledger.contracts.reports import (
@@ -51,7 +50,10 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.topics import CANCELS, CONTENT, HEARTBEATS, REPORTS
 from ledger.contracts.wire import encode_command, encode_content
+from ledger.signing.seal import Signer
 from ledger.store.bundles import BundleTexts
+from migrations.backoff import Backoff
+from migrations.chance import Chance
 from migrations.clock import Clock, happens_within
 
 logger = logging.getLogger(__name__)
@@ -62,8 +64,6 @@ FIRST_BATCH = 32
 """Commands of the first batch, each further one being twice as large: agents work meanwhile."""
 ALWAYS = frozenset({REPORTS, CONTENT, CANCELS, HEARTBEATS})
 """Topics that are there before the first order, so that a missing right shows at once."""
-TRY_AGAIN_S = 1.0
-"""How long to leave an unreachable broker alone."""
 
 
 @dataclass(slots=True)
@@ -95,12 +95,16 @@ class Relay:
         ledger: UUID,
         resend_s: float,
         clock: Clock,
+        chance: Chance,
+        signer: Signer | None = None,
     ) -> None:
         self._bus = bus
+        self._signer = signer
         self._bundles = bundles
         self._ledger = ledger
         self._resend_s = resend_s
         self._clock = clock
+        self._chance = chance
         self._unanswered: dict[UUID, Unanswered] = {}
         self._latest: dict[tuple[str, str, bool], UUID] = {}
         self._cancels: dict[UUID, Unanswered] = {}
@@ -132,14 +136,16 @@ class Relay:
 
     async def run(self) -> None:
         """Send until cancelled, through every outage. Raises `BusMisconfigured`."""
+        backoff = Backoff(self._clock, self._chance)
         while True:
             self._woken.clear()
             try:
                 await self._send_due()
                 self.unreachable_since, self._trouble = None, ""
+                backoff.reset()
             except BusUnavailable as error:
                 self.broken(error)
-                await self._clock.sleep(TRY_AGAIN_S)
+                await backoff.wait()
                 continue
             await self._wait()
 
@@ -155,7 +161,7 @@ class Relay:
 
     def _note(self, recorded: Recorded) -> None:
         match recorded.event:
-            case MigrationOrdered() | RollbackOrdered() | InspectionOrdered() as order:
+            case MigrationOrdered() | InspectionOrdered() as order:
                 self._take(order, recorded)
             case AttemptStarted() as started if started.command in self._unanswered:
                 self._unanswered[started.command].started = True
@@ -272,7 +278,7 @@ class Relay:
                 messages += encode_content(sha256, await self._bundles.text(sha256))
                 texts.add(sha256)
             messages += self._cancellation(one)
-            messages.append(encode_command(command_of(self._ledger, one.recorded)))
+            messages.append(self._message(command_of(self._ledger, one.recorded)))
         await self._publish(messages)
         self._sent_texts.update(dict.fromkeys(texts, now))
         for one in due:
@@ -305,8 +311,13 @@ class Relay:
             return []
         order = one.order
         cancel = CancelCommand(self._ledger, one.cancelled, order.database, order.pool)
-        message = encode_command(cancel)
+        message = self._message(cancel)
         return [message, replace(message, topic=CANCELS)]
+
+    def _message(self, command: Command) -> Message:
+        """The message that carries `command`, signed if this leader has a key."""
+        message = encode_command(command)
+        return message if self._signer is None else self._signer.command(command, message)
 
     async def _publish(self, messages: Sequence[Message]) -> None:
         missing = {message.topic for message in messages} - self._topics

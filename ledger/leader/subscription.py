@@ -72,8 +72,13 @@ class Follower:
             if isinstance(one.event, Unreadable):
                 logger.error(
                     "the event at position %d of the log (%s, recorded by %s) cannot be read: %s; "
-                    "nothing follows from it, and everything else goes on; find out who wrote it",
-                    *(one.position, one.event.type, one.recorded_by, one.event.why),
+                    "nothing follows from it, and everything else goes on; find out who wrote it, "
+                    "then set it aside with `ledger audit set-aside %d --reason WHY`",
+                    one.position,
+                    one.event.type,
+                    one.recorded_by,
+                    one.event.why,
+                    one.position,
                 )
         for subscriber in self._subscribers:
             subscriber.saw(recorded)

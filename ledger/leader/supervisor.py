@@ -18,15 +18,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
-from uuid import uuid5
 
 import asyncpg
 
 from ledger.bus.port import Bus, BusUnavailable
-from ledger.contracts.envelope import NAMESPACE, Metadata, encode
+from ledger.contracts.envelope import Metadata, Recorded, encode, leadership_id
 from ledger.contracts.events import LeadershipTaken
+from ledger.domain.keys import KEYS
 from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm, WrongClock
 from ledger.leader.conductor import Conductor
 from ledger.leader.fleet_cache import Roster
@@ -37,17 +37,20 @@ from ledger.leader.metrics import Meter
 from ledger.leader.order_book import OrderBook
 from ledger.leader.projector import Projector
 from ledger.leader.relay import Relay
+from ledger.leader.signatures import BusSigning, Speakers
 from ledger.leader.subscription import Follower
 from ledger.store.bundles import BundleTexts
 from ledger.store.connections import CONNECTION_LOST
+from ledger.store.log.decode import open_event
 from ledger.store.log.streams import read_both
 from ledger.store.port import LeadingTerm, LedgerStores
+from migrations.backoff import Backoff
+from migrations.chance import Chance
 from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
 STREAM = "ledger"
-TRY_AGAIN_S = 1.0
 
 
 class Supervisor:
@@ -62,32 +65,47 @@ class Supervisor:
         resend_s: float,
         keeps_positions: bool,
         clock: Clock,
+        chance: Chance,
+        signing: BusSigning | None = None,
     ) -> None:
         self._log = log = stores.log
+        self._signing = signing
         self._bus = bus
         self._leadership = leadership
         self._ledger = ledger = stores.id
         self._reads = stores.reads
         self._clock = clock
+        self._chance = chance
         bundles = BundleTexts(log, stores.texts)
         term = leadership.term
         self._roster = Roster(())
         self._conductor = Conductor(log, self._roster, bundles, term, clock)
         self._inspector = Inspector(log, self._roster, self._reads, term, clock)
-        self._relay = Relay(bus, bundles, ledger, resend_s, clock)
+        signer = signing.signer if signing else None
+        self._speakers = Speakers(every_pool=signer is not None) if signing else None
+        self._relay = Relay(bus, bundles, ledger, resend_s, clock, chance, signer)
         self._projector = Projector(self._reads, clock)
         self._meter = Meter()
         self._orders = OrderBook(log)
         self._intake = Intake(
-            *(bus, log, term),
+            bus,
+            log,
+            term,
             ledger=ledger,
             keeps_positions=keeps_positions,
             missing=self._relay.missing,
             orders=self._orders,
             clock=clock,
+            chance=chance,
+            speakers=self._speakers,
         )
         self._pulse = HeartbeatIntake(
-            bus, stores.signs, lambda: self._relay.unreachable_since is None, clock
+            bus,
+            stores.signs,
+            lambda: self._relay.unreachable_since is None,
+            clock,
+            chance,
+            self._speakers,
         )
         self._loaded = asyncio.Event()
 
@@ -148,21 +166,33 @@ class Supervisor:
             for subscriber in (self._conductor, self._inspector, self._orders, self._relay):
                 subscriber.saw(history)
             self._meter.remember(history)
+        speakers = (self._speakers,) if self._speakers else ()
+        for keys in speakers:
+            keys.saw([one async for one in self._keys(position)])
         subscribers = (
-            self._roster, self._conductor, self._inspector, self._orders, self._relay,
+            *speakers, self._roster, self._conductor, self._inspector, self._orders, self._relay,
             self._projector, self._meter,
         )  # fmt: skip
         return Follower(self._log, position, subscribers, self._clock)
 
+    async def _keys(self, upto: int) -> AsyncIterator[Recorded]:
+        """What was said of keys; what came since, the follower tells."""
+        async for raw in self._log.read_stream(KEYS):
+            if raw.position <= upto:
+                yield open_event(raw)
+
     async def _say_taken(self, name: str, host: str) -> None:
         term = self._leadership.term
-        event = LeadershipTaken(term=term, leader=name, host=host)
-        event_id = uuid5(NAMESPACE, f"leadership/{self._ledger}/{term}")
+        signer = self._signing.signer if self._signing else None
+        public_key = signer.public_key if signer else None
+        event = LeadershipTaken(term=term, leader=name, host=host, public_key=public_key)
+        event_id = leadership_id(self._ledger, term)
         encoded = encode(event, event_id, Metadata(occurred_at=self._clock.now()))
         await self._log.append(STREAM, [encoded], term=term)
 
     async def _work_the_bus(self, follower: Follower) -> None:
         """Wait for the broker, then send, take in and listen."""
+        backoff = Backoff(self._clock, self._chance)
         while True:
             try:
                 await self._bus.start()
@@ -170,7 +200,7 @@ class Supervisor:
             except BusUnavailable as error:
                 self._relay.broken(error)
                 await self._pulse.keep(())
-                await self._clock.sleep(TRY_AGAIN_S)
+                await backoff.wait()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._relay.run(), name="leader-relay")
             group.create_task(self._intake.run(follower), name="leader-intake")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import uuid5
 
-from ledger.domain.differences import Replayed
-from ledger.service.catch_up import as_near_as_may_be
+from ledger.contracts.envelope import NAMESPACE
+from ledger.contracts.events import EventSetAside
+from ledger.contracts.reports import Unreadable
+from ledger.contracts.streams import Stream
+from ledger.domain.differences import Replayed, UnreadableEvent
+from ledger.domain.refusals import OtherEvent, ReadableEvent, ReasonRequired
+from ledger.errors import NoSuchEvent
+from ledger.service.catch_up import as_near_as_may_be, brought_up
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.chain import Broken
+from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
-from ledger.store.port import Views
+from ledger.store.port import RecordedEvent, Views
+
+SHOWN_AT_MOST = 100
+"""Unreadable events that are shown with their reasons, the latest: each is read anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +38,21 @@ class ChainVerdict:
         return self.chain is not None
 
 
-class AuditService:
-    """Checks the record. Nothing is changed by it."""
+@dataclass(frozen=True, slots=True)
+class UnreadableFound:
+    """An event that nobody can read: where it stands, its own hash, and why it cannot be read."""
 
-    def __init__(self, log: EventLog, reads: Views) -> None:
+    event: UnreadableEvent
+    leaf: str
+    why: str
+
+
+class AuditService:
+    """Checks the record. Nothing of it is changed; what nobody can read can be set aside."""
+
+    def __init__(self, log: EventLog, reads: Views, encoder: RequestEncoder) -> None:
         self._log = log
+        self._encoder = encoder
         self._reads = reads
 
     async def verify(self) -> ChainVerdict:
@@ -50,3 +73,66 @@ class AuditService:
         await as_near_as_may_be(self._reads, self._log)
         async with self._log.connection() as connection:
             return await replay(connection)
+
+    async def unreadable(self) -> Sequence[UnreadableFound]:
+        """The latest events that cannot be read and that nobody has set aside, oldest first."""
+        await as_near_as_may_be(self._reads, self._log)
+        rows = await self._reads.unreadable(aside=False)
+        return [await self._shown(row) for row in reversed(rows[:SHOWN_AT_MOST])]
+
+    async def set_aside(self) -> Sequence[UnreadableEvent]:
+        """The latest events that a person has set aside, oldest first."""
+        await as_near_as_may_be(self._reads, self._log)
+        return (await self._reads.unreadable(aside=True))[::-1]
+
+    async def check_aside(
+        self, position: int, leaf: str, asked: RequestContext
+    ) -> tuple[UnreadableFound, bool]:
+        """The event that would be set aside, and whether it is already; nothing is recorded.
+
+        `leaf` is how its hash begins, as far as the caller knows it. Raises `NoSuchEvent`,
+        `OtherEvent`, `ReadableEvent`, `ReasonRequired` or `ReadModelsBehind`.
+        """
+        await brought_up(self._reads, self._log)
+        raw = await self._at(position)
+        if raw is None:
+            raise NoSuchEvent(position, (await self._log.head()).position)
+        if not raw.leaf.hex().startswith(leaf.lower()):
+            raise OtherEvent(position, raw.leaf.hex())
+        rows = await self._reads.unreadable(positions=[position])
+        if not rows or not isinstance(open_event(raw).event, Unreadable):
+            raise ReadableEvent(position, raw.type)
+        if not rows[0].aside and not (asked.reason or "").strip():
+            raise ReasonRequired("`ledger audit set-aside`", "silences what stands in the log")
+        return await self._shown(rows[0]), rows[0].aside
+
+    async def put_aside(self, position: int, leaf: str, asked: RequestContext) -> UnreadableFound:
+        """Set an event aside that nobody can read; one that is aside already stays so.
+
+        Raises as `check_aside`.
+        """
+        found, aside = await self.check_aside(position, leaf, asked)
+        if aside:
+            return found
+        event = EventSetAside(position=position, leaf=found.leaf)
+        # One id, whoever says it: two people who say it at once say it once.
+        event_id = uuid5(NAMESPACE, f"aside/{found.leaf}")
+        (encoded,) = self._encoder.encode((event,), asked, ids=(event_id,))
+        await self._log.append(Stream.LEDGER, [encoded])
+        await self._log.announce()
+        return found
+
+    async def _shown(self, row: UnreadableEvent) -> UnreadableFound:
+        raw = await self._at(row.position)
+        if raw is None:
+            return UnreadableFound(row, "", "it is not in the log; see `ledger audit verify`")
+        event = open_event(raw).event
+        # A newer program than the one that projects may be able to.
+        why = event.why if isinstance(event, Unreadable) else "whoever leads could not read it"
+        return UnreadableFound(row, raw.leaf.hex(), why)
+
+    async def _at(self, position: int) -> RecordedEvent | None:
+        if not 0 < position < 2**63:
+            return None
+        found = await self._log.tail(position - 1, 1)
+        return found[0] if found and found[0].position == position else None

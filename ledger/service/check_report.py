@@ -6,10 +6,12 @@ from collections.abc import Mapping
 
 from ledger.contracts.events import Purpose
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
+from ledger.domain.refusals import FenceUnread
 from ledger.service.fleet import CheckResult, CheckRow, FleetService
-from ledger.store.port import Views
+from ledger.store.port import Log, Views
 from ledger.store.views.rows import AppliedRow
 from migrations.clock import Clock
+from migrations.model.attempt import Epoch, ForgedFence
 
 APPLIED, REGRESSED = "applied", "regressed"
 LOOK_EVERY_S = 0.3
@@ -19,10 +21,11 @@ LOOK_EVERY_S = 0.3
 class CheckService:
     """What agents answered in a check, and what that means."""
 
-    def __init__(self, fleet: FleetService, reads: Views, clock: Clock) -> None:
+    def __init__(self, fleet: FleetService, reads: Views, log: Log, clock: Clock) -> None:
         self._clock = clock
         self._fleet = fleet
         self._reads = reads
+        self._log = log
 
     async def answers(self, check: str, timeout_s: float) -> CheckResult:
         """What has come when the check is finished, or after `timeout_s`. Raises `UnknownCheck`."""
@@ -43,6 +46,9 @@ class CheckService:
             if _was_in_force(one, looks):
                 applied.setdefault(one.database, []).append(one.version)
         doubles = twins(records.values(), answers)
+        # Asked after the answers: what a journal names was given before it was read.
+        head = await self._log.head()
+        issued = Epoch(head.term, head.position)
         found: dict[str, str] = {}
         for database, answer in answers.items():
             record = records.get(database)
@@ -51,10 +57,35 @@ class CheckService:
             role = record.connection.role if record is not None else None
             accepted = record is not None and record.labels.get(SHARED_LOGIN) == ACCEPTED
             twin = doubles.get(database)
-            wrong = problem(answer, known, twin, missing, role, shared_login=accepted)
+            ours = answer.owner in ("", str(head.ledger_id))
+            wrong = problem(
+                *(answer, known, twin, missing, role),
+                shared_login=accepted,
+                issued=issued if ours else None,
+            )
             if wrong is not None:
                 found[database] = wrong
         return found
+
+    async def fence(self, result: CheckResult, database: str) -> tuple[ForgedFence, Epoch]:
+        """Where the journal of a checked database ends, and how far this ledger has come.
+
+        Raises `FenceUnread`.
+        """
+        (row,) = (row for row in result.rows if row.database == database)
+        answer = row.look.answer
+        if answer is None:
+            raise FenceUnread(database, "no agent answered; does `ledger-agent run` work there?")
+        if answer.failure is not None or not answer.reachable:
+            raise FenceUnread(database, answer.failure.message if answer.failure else "not reached")
+        head = await self._log.head()
+        if answer.owner not in ("", str(head.ledger_id)):
+            raise FenceUnread(
+                database, f"it belongs to the fleet of ledger {answer.owner}; retire it there first"
+            )
+        if answer.epoch is None or answer.journal_head is None:
+            raise FenceUnread(database, "it has none; `ledger up` makes it")
+        return ForgedFence(answer.epoch, answer.journal_head), Epoch(head.term, head.position)
 
 
 def _was_in_force(one: AppliedRow, looks: Mapping[str, CheckRow]) -> bool:

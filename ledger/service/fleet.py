@@ -21,8 +21,8 @@ from ledger.errors import UnknownCheck, VersionConflict
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
 from ledger.store.log.streams import read_both
-from ledger.store.port import Log, Part
-from migrations.model.attempt import Adoption
+from ledger.store.port import Batch, Log
+from migrations.model.attempt import Adoption, Epoch, ForgedFence
 
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
@@ -182,6 +182,18 @@ class FleetService:
         """Raise what `reinstate` would refuse with now; nothing is recorded."""
         rules.reinstate(await self.state(), database, asked.reason)
 
+    async def check_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
+        """Raise what `reset_fence` would refuse with now; nothing is recorded."""
+        issued = await self._issued()
+        rules.reset_fence(await self.state(), database, found, issued, asked.reason)
+
+    async def reset_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
+        """Let orders in where a journal was `found` to end in an order that was never given."""
+        issued = await self._issued()
+        await self._change(
+            lambda fleet: rules.reset_fence(fleet, database, found, issued, asked.reason), asked
+        )
+
     async def retire(self, database: str, asked: RequestContext) -> None:
         """Let a database leave for good."""
         await self._change(lambda fleet: rules.retire(fleet, database), asked)
@@ -218,6 +230,11 @@ class FleetService:
         rows = tuple(_row(fleet[database], look) for database, look in state.looks.items())
         return CheckResult(check, state.is_finished(self._encoder.clock.now()), rows)
 
+    async def _issued(self) -> Epoch:
+        """How far this ledger has come: no order of it can have a higher term or position."""
+        head = await self._log.head()
+        return Epoch(head.term, head.position)
+
     async def _change_and_look(
         self, decide: Callable[[FleetState], Iterable[Event]], database: str, asked: RequestContext
     ) -> str | None:
@@ -232,8 +249,8 @@ class FleetService:
             if not changes:
                 return None
             looks = request_check(fleet, check, [database], Purpose.REINSTATE)
-            change = Part(FLEET, changes, fleet.version)
-            look = Part(f"check-{check}", self._encoder.encode(looks, asked), 0)
+            change = Batch(FLEET, changes, fleet.version)
+            look = Batch(f"check-{check}", self._encoder.encode(looks, asked), 0)
             try:
                 await self._log.append_both(change, look)
             except VersionConflict:
@@ -286,11 +303,11 @@ def _repointed(
 
 def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Connection:
     try:
-        return Connection.model_validate(known.model_dump() | dict(changes))
+        return Connection.at(**(known.parts | dict(changes)))
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         raise InvalidDatabase(
-            database, ".".join(map(str, problem["loc"])), f"is wrong: {message_of(problem)}"
+            database, str(problem["loc"][-1]), f"is wrong: {message_of(problem)}"
         ) from None
 
 
@@ -322,7 +339,7 @@ def _check_repeated(entries: Iterable[Described]) -> None:
                 one.database, "id", "stands twice in the file; remove one of them"
             )
         seen.add(one.database)
-        target = one.connection.target
+        target = one.connection.target.canonical
         other = places.setdefault(target, one.database)
         if other != one.database:
             raise AddressTaken(one.database, other, str(target))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.waiting import LeadingProcess
 from ledger.service.catch_up import as_near_as_may_be
@@ -53,8 +54,12 @@ class FleetOverview:
     bundle: str | None
     unfinished: tuple[str, ...]
     unreadable: tuple[int, ...]
-    """Positions of events that cannot be read, the latest first."""
+    """Positions of events that cannot be read and that nobody set aside, the latest first."""
+    set_aside: tuple[UnreadableEvent, ...]
+    """The events that a person has set aside, the latest first."""
     databases: tuple[DatabaseOverview, ...]
+    unsigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Agents heard of lately, with what is not signed there."""
 
 
 class StatusService:
@@ -115,8 +120,10 @@ class StatusService:
             leader=await self._lookout.leader(),
             bundle=bundle.bundle if bundle else None,
             unfinished=tuple(await self._reads.unfinished_rollouts()),
-            unreadable=tuple(await self._reads.unreadable()),
+            unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
+            set_aside=tuple(await self._reads.unreadable(aside=True)),
             databases=tuple(databases),
+            unsigned=await self._lookout.unsigned(),
         )
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pydantic import ValidationError
 
-from ledger.contracts.heartbeat import Heartbeat
+from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS, Heartbeat
 from ledger.domain.fleet import FleetState
 from ledger.domain.waiting import LeadingProcess, Seen, Surroundings
 from ledger.store.port import Signs
@@ -15,6 +15,7 @@ from ledger.store.port import Signs
 LEADER_BEAT = ""
 """Under this name, which no agent has, the leader itself says whether it reaches the broker."""
 RECENT_S = 60.0
+UNSIGNED = (UNSIGNED_ORDERS, UNSIGNED_REPORTS)
 
 
 class Liveness:
@@ -40,6 +41,16 @@ class Liveness:
             agents=agents,
             records=fleet.databases,
         )
+
+    async def unsigned(self) -> dict[str, tuple[str, ...]]:
+        """Agents heard of lately by name, with what is not signed there."""
+        found = {}
+        for beat in await self._signs.recent(RECENT_S):
+            heartbeat = _heartbeat(beat.body) if beat.agent != LEADER_BEAT else None
+            flags = [one for one in UNSIGNED if heartbeat and one in heartbeat.insecure]
+            if flags:
+                found[beat.agent] = tuple(flags)
+        return found
 
     async def leader(self) -> LeadingProcess | None:
         """Who leads now, or `None` when nobody does."""

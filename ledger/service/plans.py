@@ -22,35 +22,42 @@ from ledger.contracts.events import (
     MigrationOrdered,
     PlanOptions,
     RolloutPlanned,
+    UndoStarted,
     WavePlanned,
 )
 from ledger.contracts.registry import MigrationRef, Variable
 from ledger.contracts.reports import Event
-from ledger.domain import planning
+from ledger.domain import planning, requests
 from ledger.domain.pending import Goal, KnownVersions, Pending, what_is_pending
-from ledger.domain.plan_digest import refuse_outdated
-from ledger.domain.refusals import EmptySelection
+from ledger.domain.plan_digest import PlanOutdated, refuse_outdated
+from ledger.domain.refusals import BusyDatabases, EmptySelection
+from ledger.domain.rollback import left_to_undo
+from ledger.domain.rollout import RolloutState, fold
 from ledger.domain.selection import select
+from ledger.domain.states import ENDED
 from ledger.domain.variables import Values, described, earlier_values
-from ledger.errors import NoBundle
+from ledger.errors import NoBundle, NoSuchRollout
 from ledger.service.bundles import BundleService, Folder, Registered
 from ledger.service.catch_up import brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
+from ledger.store.log.streams import read_both
 from ledger.store.port import Log, Views
 from ledger.store.views.rows import AppliedRow
 from migrations.model.attempt import Adoption, Mode
 from migrations.model.phases import LAST_BY_DEFAULT, Phase
 
 _IN_FORCE = ("applied", "rollback_failed")
+TAKEN_OUT = "no migration runs: what was adopted is taken out of the journals"
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRequest:
     """What a person asks for: which migrations, on which databases, and how they go.
 
-    `direction` is `up`, `down` or `adopt`, and with the last `adoption` says what it rests on.
+    `direction` is `up`, `down` or `adopt`, and with the last `adoption` says what it rests on; or
+    `rollback` of the rollout that it `undoes`, which says all but the options.
     """
 
     direction: str
@@ -71,6 +78,7 @@ class PlanRequest:
     adoption: Adoption | None = None
     phase: Phase = LAST_BY_DEFAULT
     """Through which phase of each unit it goes up."""
+    undoes: str | None = None
 
     @property
     def wanted(self) -> Goal:
@@ -83,6 +91,14 @@ class PlanRequest:
             adoption=self.adoption,
             out_of_order=self.options.out_of_order,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What the rollout that is undone gets to hear, at the version that the plan was drawn at."""
+
+    event: UndoStarted
+    version: int
 
 
 @dataclass(frozen=True)
@@ -100,10 +116,11 @@ class Plan:
     pending: Pending
     events: tuple[Event, ...]
     position: int
+    ending: Ending | None = None
 
     @property
     def direction(self) -> str:
-        """`up`, `down` or `adopt`."""
+        """`up`, `down`, `adopt` or `rollback`."""
         return self.request.direction
 
     @cached_property
@@ -166,6 +183,8 @@ class Planner:
 
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; nothing is recorded."""
+        if request.undoes is not None:
+            return await self._draw_undo(request, request.undoes)
         # Before anything is read: what comes into the log from now on is seen by its position.
         position = await brought_up(self._reads, self._log)
         folder = None
@@ -193,6 +212,49 @@ class Planner:
         position = await brought_up(self._reads, self._log)
         now = await self._draw(plan.request, plan.rollout, plan.bundle, plan.folder, position)
         refuse_outdated(plan.events, now.events)
+
+    async def ending(self, plan: Plan) -> Ending:
+        """How what is undone ends now, if the plan is what was shown; under the planners' lock.
+
+        Raises `PlanOutdated`, or what drawing raises.
+        """
+        now = await self.plan(plan.request)
+        refuse_outdated(plan.events, now.events)
+        if now.ending is None or now.rollout != plan.rollout:
+            raise PlanOutdated(plan.digest or "", ["another rollback was started since"])
+        return now.ending
+
+    async def _draw_undo(self, request: PlanRequest, rollout: str) -> Plan:
+        """Fold the rollout with its earlier rollbacks: what of it is still in force, and where."""
+        undone = await self._folded(rollout)
+        if undone is None:
+            raise NoSuchRollout(rollout)
+        position = (await self._log.head()).position
+        earlier = [await self._folded(one) for one in undone.undone_by]
+        before = [one for one in earlier if one is not None]
+        bundle = await self._bundles.get(undone.plan.bundle)
+        refs = {ref.version: ref for ref in bundle.migrations}
+        (undo,) = requests.rollback(undone, refs, before, request.asked.reason or "requested")
+        events = planning.plan_undo(undone, undo.by, request.options, refs, position, before)
+        databases = left_to_undo(undone, before)
+        if undone.status in ENDED:
+            # Until then it holds its databases itself, and no other rollout can have them.
+            await brought_up(self._reads, self._log)
+            held = await self._reads.busy(databases)
+            if held:
+                raise BusyDatabases(held)
+        adopted = undone.plan.mode is Mode.ADOPT
+        pending = Pending(
+            migrations=tuple(refs[step.version] for step in undone.plan.steps),
+            databases=databases,
+            notes=(TAKEN_OUT,) if adopted else (),
+            already_everywhere=0,
+        )
+        ending = Ending(undo, undone.version)
+        return Plan(request, undo.by, bundle, None, pending, events, position, ending)
+
+    async def _folded(self, rollout: str) -> RolloutState | None:
+        return fold(None, await read_both(self._log, f"rollout-{rollout}"))
 
     async def _draw(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from ledger.contracts.actor import Actor
 from ledger.contracts.envelope import Encoded, Metadata, encode
@@ -38,9 +39,14 @@ class RequestEncoder:
     chance: Chance
 
     def encode(
-        self, events: Sequence[Event], asked: RequestContext, *, correlation: str | None = None
+        self,
+        events: Sequence[Event],
+        asked: RequestContext,
+        *,
+        correlation: str | None = None,
+        ids: Sequence[UUID] | None = None,
     ) -> list[Encoded]:
-        """The events of one request, with new ids and the caller's trace context."""
+        """The events of one request, with new ids unless they have some, and the caller's trace."""
         traceparent, tracestate = current_context()
         metadata = Metadata(
             actor=asked.actor,
@@ -51,7 +57,8 @@ class RequestEncoder:
             tracestate=tracestate,
             occurred_at=self.clock.now(),
         )
-        return [encode(event, self.chance.ordered_uuid(), metadata) for event in events]
+        given = ids if ids is not None else [self.chance.ordered_uuid() for _ in events]
+        return [encode(event, one, metadata) for event, one in zip(events, given, strict=True)]
 
     def new_id(self) -> str:
         """A short id for a rollout or a check, easy to type."""

@@ -11,38 +11,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ledger.contracts.events import RolloutPlanned
-from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import Event
 from ledger.domain import fleet, requests
 from ledger.domain.fleet import DatabaseRecord, FleetState
 from ledger.domain.premises import of_request
-from ledger.domain.refusals import BusyDatabases
 from ledger.domain.rollout import RolloutState, fold
-from ledger.domain.states import ENDED
 from ledger.errors import NoSuchRollout, Overtaken
-from ledger.service.bundles import BundleService
-from ledger.service.catch_up import brought_up
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
-from ledger.store.port import Log, RecordedEvent, Views
+from ledger.store.port import Log, RecordedEvent
 
 Decide = Callable[[RolloutState], tuple[Event, ...]]
-
-
-class _EndedMeanwhile(Exception):
-    """A rollout that was to go back as one that is under way has ended."""
 
 
 class Requests:
     """Asks, and records what the answer is. Methods raise the refusals of `ledger.domain`."""
 
-    def __init__(
-        self, log: Log, reads: Views, bundles: BundleService, encoder: RequestEncoder
-    ) -> None:
+    def __init__(self, log: Log, encoder: RequestEncoder) -> None:
         self._log = log
         self._encoder = encoder
-        self._reads = reads
-        self._bundles = bundles
 
     async def turned(self, rollout: str) -> tuple[RolloutState, int]:
         """The rollout without its databases, as it is at the position that comes with it."""
@@ -82,27 +69,6 @@ class Requests:
             if await self._recorded(state, known, events, asked, dry=dry):
                 return
 
-    async def roll_back(self, rollout: str, asked: RequestContext, *, dry: bool) -> None:
-        """Ask for the way back; of a rollout that has ended, if its databases are free."""
-        state, _ = await self.turned(rollout)
-        refs = await self._refs(state.plan.bundle)
-        why = asked.reason or "requested"
-
-        def under_way(now: RolloutState) -> tuple[Event, ...]:
-            if now.status in ENDED:
-                raise _EndedMeanwhile
-            return requests.rollback(now, refs, why)
-
-        try:
-            await self.ask(rollout, under_way, asked, dry=dry)
-        except _EndedMeanwhile:
-            # Until here it held its databases itself, and no other rollout could have them.
-            async with self._log.exclusive():
-                await self._refuse_busy(rollout)
-                await self.ask(
-                    rollout, lambda now: requests.rollback(now, refs, why), asked, dry=dry
-                )
-
     async def _recorded(
         self,
         state: RolloutState,
@@ -137,17 +103,6 @@ class Requests:
     async def _records(self, databases: Sequence[str]) -> Mapping[str, DatabaseRecord]:
         events = map(open_event, await self._log.records(databases))
         return fleet.fold(FleetState(), events).databases
-
-    async def _refuse_busy(self, rollout: str) -> None:
-        """Raise `BusyDatabases` when another unfinished rollout holds a database of this one."""
-        await brought_up(self._reads, self._log)
-        held = await self._reads.busy_beside(rollout)
-        if held:
-            raise BusyDatabases(held)
-
-    async def _refs(self, digest: str) -> Mapping[str, MigrationRef]:
-        bundle = await self._bundles.get(digest)
-        return {ref.version: ref for ref in bundle.migrations}
 
 
 def _folded(rollout: str, events: Sequence[RecordedEvent]) -> RolloutState:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 
-from ledger.contracts.events import RolloutStarted
+from ledger.contracts.events import PlanOptions, RolloutStarted
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
+from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState, fold
-from ledger.domain.states import ENDED
-from ledger.errors import NoSuchRollout, SeveralRollouts
+from ledger.domain.states import ENDED, DatabaseStatus
+from ledger.domain.waiting import Surroundings
+from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
@@ -19,8 +23,8 @@ from ledger.service.plans import Plan, Planner, PlanRequest
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
 from ledger.service.status import RolloutStatus, RolloutSummary, status_of, summary_of
-from ledger.store.log.streams import BothStreams, read_both
-from ledger.store.port import PAGE, Log, Views
+from ledger.store.log.streams import BothStreams
+from ledger.store.port import PAGE, Batch, Log, Views
 
 WATCH_EVERY_S = 0.5
 LOOK_AROUND_EVERY = 4
@@ -49,7 +53,7 @@ class RolloutService:
         self._bundles = bundles
         self._lookout = lookout
         self._planner = Planner(log, reads, fleet, bundles, encoder)
-        self._requests = Requests(log, reads, bundles, encoder)
+        self._requests = Requests(log, encoder)
 
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; `start` takes it, and nothing else."""
@@ -63,6 +67,8 @@ class RolloutService:
         """
         if not plan.events:
             raise EmptySelection(plan.request.select)
+        if plan.ending is not None:
+            return await self._start_undo(plan)
         registered = await self._planner.register(plan)
         # Its own registration changes nothing of a plan that it follows at once.
         known = plan.position + (registered.position == plan.position + 1)
@@ -93,9 +99,43 @@ class RolloutService:
             rollout, lambda state: requests.abort(state, cancel=cancel), asked, dry=dry
         )
 
-    async def rollback(self, rollout: str, asked: RequestContext, *, dry: bool = False) -> None:
-        """Undo what it applied, on every database that was ever ordered."""
-        await self._requests.roll_back(rollout, asked, dry=dry)
+    async def plan_rollback(
+        self, rollout: str, asked: RequestContext, options: PlanOptions | None = None
+    ) -> Plan:
+        """How it would be taken back now, by a rollout of its own; `start` takes it.
+
+        While it is running it orders on, and what is shown is outdated soon: pause it first.
+        """
+        if options is None:
+            options = undo_options((await self.course(rollout)).plan)
+        request = PlanRequest("rollback", None, options, asked=asked, undoes=rollout)
+        return await self._planner.plan(request)
+
+    async def _start_undo(self, plan: Plan) -> str:
+        """End the one and start the other, in one append.
+
+        The one is undone as it was when that was shown: it may have ended since, or heard of
+        databases, but another order of it makes another plan.
+        """
+        asked, started = plan.request.asked, RolloutStarted(rollout=plan.rollout)
+        async with self._log.exclusive():
+            while True:
+                ending = await self._planner.ending(plan)
+                undone = ending.event.rollout
+                ended = self._encoder.encode([ending.event], asked, correlation=undone)
+                events = self._encoder.encode(
+                    (*plan.events, started), asked, correlation=plan.rollout
+                )
+                first = Batch(f"rollout-{undone}", ended, ending.version)
+                second = Batch(f"rollout-{plan.rollout}", events, 0)
+                try:
+                    await self._log.append_both(first, second)
+                    break
+                except VersionConflict as conflict:
+                    if conflict.stream == second.stream:
+                        raise
+        await self._log.announce()
+        return plan.rollout
 
     async def retry(
         self, rollout: str, databases: Sequence[str], asked: RequestContext, *, dry: bool = False
@@ -140,21 +180,16 @@ class RolloutService:
 
     async def status(self, rollout: str) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for."""
-        state = await self._state(rollout)
-        return status_of(state, await self._lookout.look(await self._fleet.state()))
+        surroundings = await self._lookout.look(await self._fleet.state())
+        return await _Course(self._log, rollout).status(surroundings)
 
     async def watch(self, rollout: str) -> AsyncIterator[RolloutStatus]:
         """Its status again and again; the caller decides when to stop."""
-        streams = BothStreams(self._log, f"rollout-{rollout}")
-        fleet = await self._fleet.state()
-        state: RolloutState | None = None
+        course, fleet = _Course(self._log, rollout), await self._fleet.state()
         for look in count():
-            state = fold(state, await streams.newer())
-            if state is None:
-                raise NoSuchRollout(rollout)
             if look % LOOK_AROUND_EVERY == 0:
                 surroundings = await self._lookout.look(fleet)
-            yield status_of(state, surroundings)
+            yield await course.status(surroundings)
             await self._encoder.clock.sleep(WATCH_EVERY_S)
 
     async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
@@ -194,8 +229,29 @@ class RolloutService:
         streams = await self._log.turned_since(position)
         return [stream.removeprefix("rollout-") for stream in streams]
 
-    async def _state(self, rollout: str) -> RolloutState:
-        state = fold(None, await read_both(self._log, f"rollout-{rollout}"))
-        if state is None:
-            raise NoSuchRollout(rollout)
-        return state
+
+class _Course:
+    """One rollout, folded on at every look, with the one that it undoes while it waits for that."""
+
+    def __init__(self, log: Log, rollout: str) -> None:
+        self._log = log
+        self._rollout = rollout
+        self._streams = BothStreams(log, f"rollout-{rollout}")
+        self._state: RolloutState | None = None
+        self._undone: _Course | None = None
+
+    async def look(self) -> RolloutState:
+        """What it is now. Raises `NoSuchRollout`."""
+        self._state = fold(self._state, await self._streams.newer())
+        if self._state is None:
+            raise NoSuchRollout(self._rollout)
+        return self._state
+
+    async def status(self, surroundings: Surroundings) -> RolloutStatus:
+        """The same, with what each unfinished database waits for."""
+        state = await self.look()
+        if state.plan.undoes is not None and state.count(DatabaseStatus.PENDING):
+            self._undone = self._undone or _Course(self._log, state.plan.undoes)
+            with suppress(NoSuchRollout):
+                surroundings = replace(surroundings, undone=await self._undone.look())
+        return status_of(state, surroundings)

@@ -69,6 +69,9 @@ class RolloutStatus:
     databases: tuple[DatabaseLine, ...]
     digest: str | None = None
     """Of its plan."""
+    undoes: str | None = None
+    undone_by: str | None = None
+    """The latest rollout that took it back, or takes it back now."""
 
     def document(self) -> dict[str, Any]:
         """The rollout without its databases, for the JSON forms."""
@@ -77,6 +80,8 @@ class RolloutStatus:
             "status": self.status,
             "mode": self.mode,
             "digest": self.digest,
+            "undoes": self.undoes,
+            "undone_by": self.undone_by,
             "why": self.why,
             "counts": dict(self.counts),
             "waves": [
@@ -116,6 +121,8 @@ class RolloutSummary:
     reason: str | None
     ticket: str | None
     why: str | None
+    undoes: str | None = None
+    undone_by: str | None = None
 
     def count(self, *states: str) -> int:
         """How many databases are in one of these states."""
@@ -145,6 +152,8 @@ def summary_of(row: RolloutRow) -> RolloutSummary:
         reason=row.reason,
         ticket=row.ticket,
         why=row.why,
+        undoes=row.undoes,
+        undone_by=row.undone_by,
     )
 
 
@@ -170,6 +179,8 @@ def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
             for one in state.databases()
         ),
         digest=state.plan.digest,
+        undoes=state.plan.undoes,
+        undone_by=state.undone_by[-1] if state.undone_by else None,
     )
 
 

@@ -7,7 +7,7 @@ from ledger.bus.security import KafkaSection, KafkaSettings
 from ledger.settings.address import masked
 from ledger.settings.errors import SettingsError
 from ledger.settings.model import RolloutSection, Settings, Transport
-from ledger.settings.sections import AgentSection, SharedSettings
+from ledger.settings.sections import AgentSection, SharedSettings, SigningSection
 from ledger.settings.sources import (
     LoadedSettings,
     Origin,
@@ -18,6 +18,7 @@ from ledger.settings.sources import (
     variable,
     variables,
 )
+from ledger.settings.trust import TrustedKey
 
 __all__ = [
     "AgentSection",
@@ -29,7 +30,9 @@ __all__ = [
     "Settings",
     "SettingsError",
     "SharedSettings",
+    "SigningSection",
     "Transport",
+    "TrustedKey",
     "load",
     "load_shared",
     "masked",

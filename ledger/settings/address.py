@@ -59,7 +59,9 @@ def check_address(
     # A service file may name any server; only the address itself overrides what it says of TLS.
     service = "service" in query or bool(environ.get("PGSERVICE"))
     mode = query.get("sslmode") or (environ.get("PGSSLMODE") if not service else None)
-    here = not service and all(_is_here(host) for host in hosts)
+    here = not service and all(
+        not host or host.startswith("/") or is_loopback(host) for host in hosts
+    )
     if mode == VERIFIED or here or insecure:
         return
     raise SettingsError(
@@ -98,7 +100,3 @@ def _parted(place: str) -> tuple[str, str]:
         return host, rest[1:]
     host, _, port = place.partition(":")
     return host, port
-
-
-def _is_here(host: str) -> bool:
-    return not host or host.startswith("/") or is_loopback(host)

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr
 from ledger.contracts.registry import Variable
 from ledger.settings.address import check_address
 from ledger.settings.errors import SettingsError
-from ledger.settings.sections import SettingsSection, SharedSettings
+from ledger.settings.sections import SettingsSection, SharedSettings, SigningSection
 from migrations.model.migration import TIMEOUT_MAX_S
 
 
@@ -71,6 +71,7 @@ class Settings(SharedSettings):
     resend_s: float = Field(
         30.0, gt=0, description="seconds until an unanswered order is published again"
     )
+    signing: SigningSection = Field(default_factory=SigningSection)
     rollout: RolloutSection = Field(default_factory=RolloutSection)
     variables: dict[str, str | LabelVariable] = Field(
         default_factory=dict,

@@ -29,27 +29,27 @@ _HOST_PATTERN = re.compile(
     r"(?:[a-z0-9_*-]|\{database\})+(?:\.(?:[a-z0-9_*-]|\{database\})+)*", re.IGNORECASE
 )
 NEVER = (
-    *("LEDGER", "PG", "AWS_", "AZURE_", "ARM_", "GOOGLE_", "GCP_", "GCLOUD_", "CLOUDSDK_"),
-    *("OTEL_", "KAFKA_", "KUBERNETES_", "KUBE", "DOCKER_", "VAULT_", "CONSUL_", "NOMAD_"),
-    *("GITHUB_", "GITLAB_", "GH_", "CI_", "BUILDKITE_", "JENKINS_", "NPM_", "PIP_", "TWINE_"),
-    *("SSH_", "SSL_", "GPG_", "LD_", "DYLD_", "PYTHON", "VIRTUAL_ENV", "XDG_", "DBUS_"),
-    *("SYSTEMD_", "CREDENTIALS_DIRECTORY", "SUDO_", "DATABASE_URL", "REDIS_", "SENTRY_"),
-)
+    "LEDGER", "PG", "AWS_", "AZURE_", "ARM_", "GOOGLE_", "GCP_", "GCLOUD_", "CLOUDSDK_",
+    "OTEL_", "KAFKA_", "KUBERNETES_", "KUBE", "DOCKER_", "VAULT_", "CONSUL_", "NOMAD_",
+    "GITHUB_", "GITLAB_", "GH_", "CI_", "BUILDKITE_", "JENKINS_", "NPM_", "PIP_", "TWINE_",
+    "SSH_", "SSL_", "GPG_", "LD_", "DYLD_", "PYTHON", "VIRTUAL_ENV", "XDG_", "DBUS_",
+    "SYSTEMD_", "CREDENTIALS_DIRECTORY", "SUDO_", "DATABASE_URL", "REDIS_", "SENTRY_",
+)  # fmt: skip
 """What variables begin with that hold no tenant's password, whatever a rule says."""
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Who would be shown a secret: a registered database, with its id."""
+    """Who would be shown a secret: a registered database, with the id that it has in the fleet."""
 
     host: str
     port: int
     user: str
-    dbname: str
     database: str
+    id: str
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}/{self.dbname} as {self.user}"
+        return f"{self.host}:{self.port}/{self.database} as {self.user}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class SecretRule:
         """Whether the rule lets its secret go there."""
         return (
             self.port in (None, there.port)
-            and _host_fits(self.host, there.host, there.database)
-            and _fits(self.user, there.user, there.database)
-            and _fits(self.database, there.dbname, there.database)
+            and _host_fits(self.host, there.host, there.id)
+            and _fits(self.user, there.user, there.id)
+            and _fits(self.database, there.database, there.id)
         )
 
 

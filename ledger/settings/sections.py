@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -22,13 +22,15 @@ from ledger.bus.security import KafkaSection, KafkaSettings
 from ledger.contracts.topics import valid_pool
 from ledger.settings.errors import SettingsError
 from ledger.settings.secret_rules import SecretRule, parse_rule, parse_rules
+from ledger.settings.trust import TrustedKey, parse_trust
 from migrations.model.migration import Language
 
 PREFIX = "LEDGER_"
 CONCURRENCY = 16
 """Databases at once: waiting on round trips, two cores are busy with about this many."""
-PER_HOST = 8
-"""Databases at once on one server, so that a rollout does not take all of its connections."""
+PER_HOST = 16
+"""Databases at once on one server: a sixth of the connections that it has by default. With half as
+many, a server that is far away is idle most of the time."""
 GRACE_S = 30.0
 """What most orchestrators wait between their two signals."""
 CONTENT_CACHE_BYTES = 64 * 1024 * 1024
@@ -55,9 +57,18 @@ def _rules(value: object) -> object:
     return value
 
 
+def _trusted(value: object) -> object:
+    """Variables hold keys with commas; files hold them as a list of texts."""
+    words = _words(value)
+    if isinstance(words, list | tuple):
+        return tuple(parse_trust(one) if isinstance(one, str) else one for one in words)
+    return words
+
+
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
 Programs = Annotated[tuple[Language, ...], NoDecode, BeforeValidator(_words)]
 SecretRules = Annotated[tuple[SecretRule, ...], NoDecode, BeforeValidator(_rules)]
+TrustedKeys = Annotated[tuple[TrustedKey, ...], NoDecode, BeforeValidator(_trusted)]
 Seconds = Annotated[float, Field(ge=0)]
 
 
@@ -65,6 +76,16 @@ class SettingsSection(BaseModel):
     """A table of the settings file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SigningSection(SettingsSection):
+    """How a leader signs."""
+
+    key_file: Path | None = Field(
+        None,
+        description="file with the key that signs orders, as `ledger keys generate` makes it; "
+        "unsigned orders are sent, to a broker on this machine alone, if unset",
+    )
 
 
 class AgentSection(SettingsSection):
@@ -80,6 +101,15 @@ class AgentSection(SettingsSection):
         None,
         description="id of the one ledger whose orders are taken, as `ledger init` says it; "
         "the first one that is heard, if unset",
+    )
+    trust: TrustedKeys = Field(
+        (),
+        description="the ledger to obey and the key that signs its orders, `<ledger id>:<public "
+        "key>`; several by comma, while a key is replaced; unsigned orders are taken, from a "
+        "broker on this machine alone, if unset",
+    )
+    key_file: Path | None = Field(
+        None, description="file with the key that signs reports, as `ledger keys generate` makes it"
     )
     concurrency: int = Field(
         CONCURRENCY, ge=1, description="databases worked on at once, per agent"
@@ -117,6 +147,15 @@ class AgentSection(SettingsSection):
         CONTENT_CACHE_BYTES, ge=1024 * 1024, description="bytes of migration texts that are kept"
     )
 
+    @model_validator(mode="after")
+    def _serves_one_ledger(self) -> AgentSection:
+        """An agent obeys one ledger; what names several names nobody."""
+        if len({one.ledger for one in self.trust} | ({self.ledger} - {None})) > 1:
+            raise ValueError(
+                "trust and ledger name several ledgers, and an agent serves one; name one of them"
+            )
+        return self
+
 
 class SharedSettings(BaseSettings):
     """What both programs read; all that `ledger-agent` reads."""
@@ -143,9 +182,13 @@ class SharedSettings(BaseSettings):
     @property
     def broker(self) -> KafkaSettings | None:
         """How to reach the broker, as the bus takes it; `None` without one."""
+        return self.broker_for("")
+
+    def broker_for(self, unsigned: str) -> KafkaSettings | None:
+        """The same, for a program that has nothing signed: then `unsigned` says what to do."""
         if self.kafka.bootstrap is None:
             return None
-        return KafkaSettings(**dict(self.kafka), insecure_bus=self.insecure_bus)
+        return KafkaSettings(**dict(self.kafka), insecure_bus=self.insecure_bus, unsigned=unsigned)
 
     @property
     def agents_pool(self) -> str:

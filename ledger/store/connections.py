@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -45,12 +45,35 @@ CANNOT_CONNECT = (
 """What connecting raises, a wrong address included."""
 
 
-class LedgerConnection(asyncpg.Connection):
-    """A pooled connection that is handed back as it is.
+_ARRAYS = tuple(
+    {"oid": oid, "ns": "pg_catalog", "name": name, "kind": b"b", "elemtype": element}
+    | {"elemdelim": ",", "basetype": None, "range_subtype": None, "attrtypoids": None}
+    for name, oid, element in (
+        ("_bool", 1000, 16),
+        ("_bytea", 1001, 17),
+        ("_int2", 1005, 21),
+        ("_int4", 1007, 23),
+        ("_int8", 1016, 20),
+        ("_float8", 1022, 701),
+        ("_timestamptz", 1185, 1184),
+        ("_uuid", 2951, 2950),
+        ("_jsonb", 3807, 3802),
+    )
+)
+"""The arrays that our statements take, as the server describes them; the same on every server."""
 
-    asyncpg resets a session when it returns to the pool, one more round trip for each append. The
-    store leaves nothing behind in a session: no settings, no locks, no cursors.
+
+class LedgerConnection(asyncpg.Connection):
+    """A pooled connection that knows our types, and is handed back as it is.
+
+    asyncpg asks each new session for the arrays that it meets, six round trips and a large question
+    every time. And it resets a session when it returns to the pool, one more round trip for each
+    append. The store leaves nothing behind in a session: no settings, no locks, no cursors.
     """
+
+    def __init__(self, protocol: Any, *rest: Any) -> None:
+        super().__init__(protocol, *rest)
+        protocol.get_settings().register_data_types(_ARRAYS)
 
     def get_reset_query(self) -> str:
         """Nothing to reset."""

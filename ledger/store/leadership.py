@@ -45,6 +45,8 @@ from ledger.store.connections import (
 )
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
+from migrations.backoff import Backoff
+from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock, happens_within
 from migrations.errors import ClockApart
 from migrations.model.clocks import ComparedClock
@@ -68,7 +70,6 @@ ANSWER_WITHIN_S = 5.0
 CONNECT_WITHIN_S = 10.0
 TAKE_OVER_WITHIN_S = 10.0
 """How long a session may take to end that was told to."""
-TRY_AGAIN_S = 0.2
 
 
 async def current_leader(connection: Pool | Connection) -> LeadingProcess | None:
@@ -172,7 +173,13 @@ async def take(url: str, leader: str, host: str, clock: Clock = SYSTEM_CLOCK) ->
         return await _begun(connection, clock, leader, host)
 
 
-async def take_over(url: str, leader: str, host: str, clock: Clock = SYSTEM_CLOCK) -> Leadership:
+async def take_over(
+    url: str,
+    leader: str,
+    host: str,
+    clock: Clock = SYSTEM_CLOCK,
+    chance: Chance = SYSTEM_CHANCE,
+) -> Leadership:
     """As `take`, and where another leads that is silent, end its session first.
 
     That one may be at work still, or go on later: what it began is fenced by its term. Raises
@@ -184,7 +191,7 @@ async def take_over(url: str, leader: str, host: str, clock: Clock = SYSTEM_CLOC
             found = await current_leader(connection)
             if found is not None and not found.is_silent:
                 raise await _taken(connection)
-            await _end_leader(connection, clock)
+            await _end_leader(connection, clock, chance)
         return await _begun(connection, clock, leader, host)
 
 
@@ -233,7 +240,9 @@ async def _begun(
     return Leadership(connection, term, clock)
 
 
-async def _end_leader(connection: asyncpg.Connection[asyncpg.Record], clock: Clock) -> None:
+async def _end_leader(
+    connection: asyncpg.Connection[asyncpg.Record], clock: Clock, chance: Chance
+) -> None:
     """End the session that holds the lock, and take it. Raises LeadershipNotTaken."""
     session = await connection.fetchrow(QUERIES["leader_session"])
     if session is not None:
@@ -244,13 +253,14 @@ async def _end_leader(connection: asyncpg.Connection[asyncpg.Record], clock: Clo
             why = f"this role may not end the session of the silent leader (process {pid})"
             raise LeadershipNotTaken(why, pid, role) from None
     until = clock.monotonic() + TAKE_OVER_WITHIN_S
+    backoff = Backoff(clock, chance, first_s=0.1)
     while not await _locked(connection, compared(clock)):
         if clock.monotonic() > until:
             if session is None:
                 raise await _taken(connection)
             why = f"the session of the silent leader (process {pid}) was ended and goes on"
             raise LeadershipNotTaken(why, pid, role)
-        await clock.sleep(TRY_AGAIN_S)
+        await backoff.wait()
 
 
 async def _taken(connection: asyncpg.Connection[asyncpg.Record]) -> AnotherLeader:

@@ -24,6 +24,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from ledger.contracts.envelope import StoredEvent
+from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.premises import Premise
@@ -38,17 +39,6 @@ PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class NewEvent:
-    """An event to append, as bytes."""
-
-    event_id: UUID
-    type: str
-    schema_version: int
-    body: bytes
-    metadata: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class ConsumerPosition:
     """Where a consumer goes on reading; moves with the append, under the leadership term."""
 
@@ -57,12 +47,14 @@ class ConsumerPosition:
     term: int
 
 
-class Part(NamedTuple):
-    """What goes to one stream of two, and the version of it that was decided on."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events for one stream that are recorded together with those of another, or not at all."""
 
     stream: str
     events: Sequence[StoredEvent]
-    expected_version: int | None
+    expected_version: int
+    premise: Premise | None = None
 
 
 class Placed(NamedTuple):
@@ -156,8 +148,13 @@ class Log(Protocol):
         RequestUnfit, StaleTerm, TailMissing, LedgerIsStandby, LedgerUnreachable.
         """
 
-    async def append_both(self, first: Part, second: Part) -> None:
-        """Append to two streams, in this order, both or neither. Raises what `append` raises."""
+    async def append_both(
+        self, first: Batch, second: Batch, *, term: int | None = None
+    ) -> tuple[Appended, Appended]:
+        """Append to two streams, in this order, both or neither.
+
+        Without a `term` it is a person's request. Raises what `append` raises.
+        """
 
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """Hold the planners' lock until the block ends.
@@ -256,7 +253,7 @@ class Views(Protocol):
         """Rollouts that have not ended, oldest first."""
 
     async def unsettled_rollouts(self) -> list[str]:
-        """Rollouts that a leader must know: unfinished, or aborted while something ran."""
+        """Rollouts that a leader must know: those unfinished, at work, or undone now."""
 
     async def recent_checks(self) -> list[str]:
         """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
@@ -264,17 +261,19 @@ class Views(Protocol):
     async def unread(self, databases: Sequence[str]) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""
 
-    async def unreadable(self) -> list[int]:
-        """Positions of the events that could not be read, the latest first."""
+    async def unreadable(
+        self, *, aside: bool | None = None, positions: Sequence[int] | None = None
+    ) -> list[UnreadableEvent]:
+        """The latest events that could not be read, or those at these positions.
+
+        With `aside` only those that a person has set aside, or those that nobody has.
+        """
 
     async def busy(self, databases: Sequence[str]) -> dict[str, str]:
         """Which of these databases are part of an unfinished rollout, and of which (the oldest)."""
 
     async def beginning(self, beginning: str) -> list[str]:
         """The rollouts whose id begins so, newest first."""
-
-    async def busy_beside(self, rollout: str) -> dict[str, str]:
-        """Which of a rollout's databases are part of another unfinished one (the oldest)."""
 
     async def applied(
         self, databases: Sequence[str] | None = None, versions: Sequence[str] | None = None

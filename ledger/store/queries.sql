@@ -1,35 +1,53 @@
--- append: the only way into the log, described in schema/0001_log.sql
+-- name: append
+-- The only way into the log, described in schema/0001_log.sql
 SELECT ledger.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11);
 
--- append_one: the same for one event, with less ado
+-- name: append_one
+-- The same for one event, with less ado
 SELECT ledger.append($1, $2, $3, $4, $5, $6, $7, $8);
 
--- append_on_premise: the same for a decision, unless something that changes it came meanwhile
+-- name: append_on_premise
+-- The same for a decision, unless something that changes it came meanwhile
 SELECT ledger.append_on_premise($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
--- request: what a person asks for, described in schema/0003_requests.sql
+-- name: request
+-- What a person asks for, described in schema/0003_requests.sql
 SELECT ledger.request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12);
 
--- read_turns: what turned a rollout, up to a position; the list is a part of that of the index
+-- name: append_both
+-- Two decisions on two streams, of one leader, both or neither; the second call sees what the first
+-- has done
+SELECT json_build_array(
+    ledger.append_on_premise($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
+    ledger.append_on_premise($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24))::text;
+
+-- name: request_both
+-- The same for what a person asks for
+SELECT json_build_array(
+    ledger.request($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),
+    ledger.request($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24))::text;
+
+-- name: read_turns
+-- What turned a rollout, up to a position; the list is a part of that of the index
 -- log_turns, and has to stand here for the index to be found
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain
 FROM ledger.log
 WHERE stream = $1 AND position <= $2 AND type IN (
     'RolloutPlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RolloutHalted',
-    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
-    'RolloutAborted', 'OutcomeResolved')
+    'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted', 'OutcomeResolved')
 ORDER BY stream_version;
 
--- turned_since: the rollouts that were turned behind a position
+-- name: turned_since
+-- The rollouts that were turned behind a position
 SELECT stream FROM ledger.log
 WHERE position > $1 AND starts_with(stream, 'rollout-') AND type IN (
     'RolloutPlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed', 'RolloutHalted',
-    'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
-    'RolloutAborted', 'OutcomeResolved')
+    'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted', 'OutcomeResolved')
 GROUP BY stream ORDER BY max(position);
 
--- read_concerned: a rollout's turns and plan, and all about some databases, up to a position; of no
+-- name: read_concerned
+-- A rollout's turns and plan, and all about some databases, up to a position; of no
 -- databases, about all that once were in trouble
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain
@@ -39,8 +57,8 @@ FROM (
 WHERE position <= $2 AND (
     type IN (
         'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
-        'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted',
-        'RolloutRolledBack', 'RolloutAborted', 'OutcomeResolved')
+        'RolloutHalted', 'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted',
+        'OutcomeResolved')
     OR ledger.database_in(body) IN (
         SELECT convert_to(name, 'UTF8') FROM unnest($3::text[]) AS name
         UNION ALL
@@ -49,7 +67,8 @@ WHERE position <= $2 AND (
             type IN ('AttemptTimedOut', 'DatabaseLeftOut') OR ledger.may_fail(type, body))))
 ORDER BY position;
 
--- read_records: what the fleet stream says of these databases
+-- name: read_records
+-- What the fleet stream says of these databases
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain
 FROM ledger.log
@@ -57,13 +76,15 @@ WHERE stream = 'fleet' AND ledger.database_in(body) IN (
     SELECT convert_to(name, 'UTF8') FROM unnest($1::text[]) AS name)
 ORDER BY stream_version;
 
--- read_by_id: these events, wherever they stand
+-- name: read_by_id
+-- These events, wherever they stand
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain
 FROM ledger.log
 WHERE event_id = ANY ($1::uuid[]);
 
--- read_stream: events of one stream after a version, in order, of some types or of all
+-- name: read_stream
+-- Events of one stream after a version, in order, of some types or of all
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain
 FROM ledger.log
@@ -71,7 +92,8 @@ WHERE stream = $1 AND stream_version > $2 AND ($3::text[] IS NULL OR type = ANY 
 ORDER BY stream_version
 LIMIT $4;
 
--- tail: events behind a position, in order; positions have no gaps, so nothing is missed
+-- name: tail
+-- Events behind a position, in order; positions have no gaps, so nothing is missed
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain
 FROM ledger.log
@@ -79,55 +101,67 @@ WHERE position > $1
 ORDER BY position
 LIMIT $2;
 
--- announce: wake the leader, whose own connection listens; it would look by itself a little later
+-- name: announce
+-- Wake the leader, whose own connection listens; it would look by itself a little later
 SELECT pg_notify('migration_ledger_log', '');
 
--- head: where the log ends, whose it is, and who leads
+-- name: head
+-- Where the log ends, whose it is, and who leads
 SELECT position, ledger_id, schema_version, term, leader, leader_host, leader_since
 FROM ledger.head;
 
--- chain_end: what the head says and what the log holds, in one snapshot, before a verification
+-- name: chain_end
+-- What the head says and what the log holds, in one snapshot, before a verification
 SELECT head.ledger_id, head.position, (SELECT max(position) FROM ledger.log) AS last
 FROM ledger.head;
 
--- chain_rows: what the hashes cover and the hashes themselves, for a range of positions
+-- name: chain_rows
+-- What the hashes cover and the hashes themselves, for a range of positions
 SELECT position, stream, stream_version, uuid_send(event_id), type, schema_version,
     (extract(epoch FROM recorded_at) * 1000000)::bigint, recorded_by, metadata, body, leaf, chain
 FROM ledger.log
 WHERE position > $1 AND position <= $2
 ORDER BY position;
 
--- usable: whether this is a primary that holds a ledger
+-- name: usable
+-- Whether this is a primary that holds a ledger
 SELECT pg_is_in_recovery() AS standby, to_regclass('ledger.head') IS NOT NULL AS installed;
 
--- put_content: texts by their hash; known ones are left alone
+-- name: put_content
+-- Texts by their hash; known ones are left alone
 INSERT INTO ledger.content (sha256, body)
 SELECT DISTINCT sha256(body), body FROM unnest($1::bytea[]) AS body
 ON CONFLICT ON CONSTRAINT content_pkey DO NOTHING;
 
--- get_content: one text
+-- name: get_content
+-- One text
 SELECT body FROM ledger.content WHERE sha256 = $1;
 
--- try_leadership_lock: held by this session until it ends; and what time it is here
+-- name: try_leadership_lock
+-- Held by this session until it ends; and what time it is here
 SELECT ledger.try_leadership() AS locked, clock_timestamp() AS clock;
 
--- prove_leadership: the leader's sign of life, on the connection that holds its lock, under the name that
+-- name: prove_leadership
+-- The leader's sign of life, on the connection that holds its lock, under the name that
 -- no agent has, and what it says of the broker stays
 INSERT INTO ledger.heartbeat (agent, pool, seen_at, body)
 VALUES ('', '', clock_timestamp(), '{"broker": true}')
 ON CONFLICT ON CONSTRAINT heartbeat_pkey DO UPDATE SET seen_at = excluded.seen_at
 RETURNING seen_at;
 
--- leader_session: the session that holds the leader's lock
+-- name: leader_session
+-- The session that holds the leader's lock
 SELECT leader.pid, activity.usename
 FROM (SELECT ledger.leader_pid() AS pid) AS leader
 LEFT JOIN pg_stat_activity AS activity USING (pid)
 WHERE leader.pid IS NOT NULL;
 
--- release_leadership_lock: a clean end, seen at once by whoever wants to lead next
+-- name: release_leadership_lock
+-- A clean end, seen at once by whoever wants to lead next
 SELECT pg_advisory_unlock_all();
 
--- current_leader: whoever holds the leader's lock now, when it was last heard of, and for how many
+-- name: current_leader
+-- Whoever holds the leader's lock now, when it was last heard of, and for how many
 -- seconds it is silent and has led
 SELECT leader, leader_host, leader_since, greatest(leader_since, beat.seen_at) AS heard_at,
     extract(epoch FROM clock_timestamp() - greatest(leader_since, beat.seen_at))::double precision
@@ -136,27 +170,33 @@ SELECT leader, leader_host, leader_since, greatest(leader_since, beat.seen_at) A
 FROM ledger.head LEFT JOIN ledger.heartbeat AS beat ON beat.agent = ''
 WHERE leader IS NOT NULL AND ledger.leader_pid() IS NOT NULL;
 
--- begin_term: the next leadership term, for the session that holds the lock
+-- name: begin_term
+-- The next leadership term, for the session that holds the lock
 SELECT ledger.begin_term($1, $2);
 
--- move_position: how far a follower has come, without an append
+-- name: move_position
+-- How far a follower has come, without an append
 SELECT ledger.move_position($1, $2, $3);
 
--- positions: how far the followers whose names begin so have come
+-- name: positions
+-- How far the followers whose names begin so have come
 SELECT consumer, position FROM ledger.consumer_position WHERE starts_with(consumer, $1);
 
--- put_heartbeats: what agents say of themselves now
+-- name: put_heartbeats
+-- What agents say of themselves now
 INSERT INTO ledger.heartbeat (agent, pool, seen_at, body)
 SELECT agent, pool, clock_timestamp(), body
 FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS beat (agent, pool, body)
 ON CONFLICT ON CONSTRAINT heartbeat_pkey DO UPDATE
 SET pool = excluded.pool, seen_at = excluded.seen_at, body = excluded.body;
 
--- trim_heartbeats: only so many agents are kept, those heard last; the leader has no name
+-- name: trim_heartbeats
+-- Only so many agents are kept, those heard last; the leader has no name
 DELETE FROM ledger.heartbeat WHERE agent IN (
     SELECT agent FROM ledger.heartbeat WHERE agent <> '' ORDER BY seen_at DESC OFFSET $1);
 
--- recent_heartbeats: the agents heard of within so many seconds; when and how long ago, by one clock
+-- name: recent_heartbeats
+-- The agents heard of within so many seconds; when and how long ago, by one clock
 SELECT agent, pool, body, seen_at,
     extract(epoch FROM clock_timestamp() - seen_at)::double precision AS age_s
 FROM ledger.heartbeat

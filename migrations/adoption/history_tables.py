@@ -8,7 +8,7 @@ from migrations.adoption.tools import TABLES, HistoryKeeper, kept_by
 from migrations.errors import AdoptionRefused
 from migrations.model.attempt import Adoption
 from migrations.model.foreign_history import ForeignHistory, Tool
-from migrations.sql.literals import quote_ident
+from migrations.sql.literals import quote_where_needed
 from migrations.target.look import go_on_as_ourselves
 from migrations.target.session import Connection
 
@@ -113,7 +113,7 @@ async def _columns(
     await go_on_as_ourselves(connection)
     return {
         row["name"]: (
-            f"{_quoted(row['schema'])}.{_quoted(row['relation'])}",
+            f"{quote_where_needed(row['schema'])}.{quote_where_needed(row['relation'])}",
             frozenset(row["columns"]),
         )
         for row in rows
@@ -145,9 +145,3 @@ async def _read(connection: Connection, kept: HistoryKeeper, table: str) -> Fore
         await connection.execute("ROLLBACK TO SAVEPOINT history")
         problem = f"{table} may not be read; GRANT SELECT on it, and USAGE on its schema"
         return ForeignHistory(kept.tool, table, (), 0, problem)
-
-
-def _quoted(name: str) -> str:
-    """A name, in quotes only where PostgreSQL needs them."""
-    plain = name.isascii() and name.islower() and name.replace("_", "a").isalnum()
-    return name if plain and not name[0].isdigit() else quote_ident(name)

@@ -52,7 +52,7 @@ async def adopt(target: Target) -> Adopted:
 
 
 async def release(target: Target) -> Adopted | None:
-    """Take back what this rollout adopted here; `None` where it adopted nothing.
+    """Take back what was adopted here by the rollout that is undone; `None` where nothing was.
 
     The entries stay; later ones say that the migrations are not applied. Raises as `commit`.
     """
@@ -63,7 +63,7 @@ async def release(target: Target) -> Adopted | None:
     entries = [
         _entry(target, version, State.NOT_APPLIED, _TAKEN_BACK)
         for version, entry in adopted_in(target.entries).items()
-        if work.rollout and entry.rollout == work.rollout
+        if entry.rollout in work.taken_back
     ]
     if not entries:
         return None

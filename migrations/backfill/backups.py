@@ -23,7 +23,8 @@ from migrations.errors import DataRefused
 from migrations.model.attempt import Backup
 from migrations.model.migration import Batches, Conflict, Migration
 from migrations.model.work import Work
-from migrations.sql.literals import SqlValue, bind, named_statements, quote_ident, quote_literal
+from migrations.sql.literals import SqlValue, bind, quote_ident, quote_literal
+from migrations.sql.named_statements import named_statements
 from migrations.target.entries import NewEntry, State
 from migrations.target.refusals import JOURNAL_SCHEMA
 from migrations.target.session import Connection
@@ -34,7 +35,7 @@ CHANGED_SINCE = "ML001"
 DROPPED = "backup"
 """The direction of an entry that says that a backup is gone."""
 
-_SQL = named_statements("backfill/data.sql")
+_SQL = named_statements("migrations.backfill", "data.sql")
 _LEFT = "ledger_left"
 _NAME_MAX_BYTES = 63
 _NOT_PLAIN = re.compile(r"[^a-z0-9]+")
@@ -227,7 +228,12 @@ async def drop_backups(target: Target, versions: frozenset[str]) -> None:
             continue
         await target.record(
             NewEntry(
-                *(backup.version, DROPPED, 0, State.BACKUP_DROPPED, None, None),
+                backup.version,
+                DROPPED,
+                0,
+                State.BACKUP_DROPPED,
+                None,
+                None,
                 note=f"{backup.table}, {backup.bytes} bytes",
             ),
             first=drop_statements(target.work, backup.version),

@@ -1,8 +1,8 @@
 -- What data migrations keep and ask inside a tenant database: progress, backups, and the load.
 --
 -- The tables are made by the first data migration of a database. They hold what is under way and what
--- is still kept, so they are changed and emptied; what happened stands in the journal. Rules of the
--- file: as in journal.sql.
+-- is still kept, so they are changed and emptied; what happened stands in the journal. The rules
+-- of the file are those of journal.sql.
 
 -- name: install
 CREATE TABLE IF NOT EXISTS migration_ledger.progress (
@@ -73,12 +73,18 @@ SELECT c.oid::bigint AS oid, c.relkind::pg_catalog.text AS kind,
     ELSE c.reltuples::bigint END AS estimate
 FROM pg_catalog.pg_class AS c
     JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:table)
+WHERE c.oid OPERATOR(pg_catalog.=)
+    coalesce(pg_catalog.to_regclass(:exactly), pg_catalog.to_regclass(:table))
 
 -- name: columns
 SELECT a.attname::pg_catalog.text AS name, a.attnotnull AS required,
     pg_catalog.format('%I.%I', n.nspname, t.typname) AS type,
     pg_catalog.format_type(t.oid, NULL) AS type_called,
+    -- Why it could not be written back; asked as whoever restores.
+    CASE WHEN a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char" THEN 'it is generated'
+        WHEN a.attidentity OPERATOR(pg_catalog.=) 'a'::pg_catalog."char" THEN 'it is an identity, GENERATED ALWAYS'
+        WHEN NOT pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE')
+        THEN 'this user may not UPDATE it' END AS fixed,
     -- What `to_jsonb` does not turn into one text that the type reads again.
     t.typcategory OPERATOR(pg_catalog.=) ANY ('{A,C}'::pg_catalog."char"[])
         OR t.oid OPERATOR(pg_catalog.=) 'pg_catalog.jsonb'::pg_catalog.regtype AS nested

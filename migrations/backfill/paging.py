@@ -7,13 +7,15 @@ import asyncpg
 from migrations.backfill.keyset import Keyset
 from migrations.errors import DataRefused
 from migrations.model.migration import Batches
-from migrations.sql.literals import bind, named_statements
+from migrations.sql.literals import bind
+from migrations.sql.named_statements import named_statements
+from migrations.sql.written_names import quoted_path
 from migrations.target.session import Connection
 
 COUNTED_ROWS = 100_000
 """Up to here rows are counted (milliseconds); above, the server's own estimate is good enough."""
 
-_SQL = named_statements("backfill/data.sql")
+_SQL = named_statements("migrations.backfill", "data.sql")
 _TABLES = ("r", "p")
 
 
@@ -21,8 +23,10 @@ async def keyset_of(connection: Connection, batches: Batches) -> Keyset:
     """The table and its key, proven to be one. Raises DataRefused."""
     table = batches.table
     try:
-        found = await connection.fetch(bind(_SQL["table_facts"], {"table": table}))
-    except asyncpg.PostgresError:
+        # As it is written; else as SQL reads it without quotes.
+        names = {"exactly": quoted_path(table), "table": table}
+        found = await connection.fetch(bind(_SQL["table_facts"], names))
+    except (asyncpg.PostgresError, ValueError):
         found = []
     if not found or found[0]["kind"] not in _TABLES:
         raise DataRefused(
@@ -46,7 +50,9 @@ async def rows_estimated(connection: Connection, keyset: Keyset) -> int | None:
     )
     if counted <= COUNTED_ROWS:
         return counted
-    (row,) = await connection.fetch(bind(_SQL["table_facts"], {"table": keyset.table}))
+    (row,) = await connection.fetch(
+        bind(_SQL["table_facts"], {"exactly": keyset.table, "table": None})
+    )
     estimate: int | None = row["estimate"]
     return estimate if estimate is not None and estimate > 0 else None
 
@@ -57,6 +63,12 @@ def _check_columns(batches: Batches, columns: dict[str, asyncpg.Record]) -> None
             raise DataRefused(
                 f"{batches.table} has no column {name}; it has {', '.join(sorted(columns))}"
             )
+    fixed = [name for name in batches.backup if columns[name]["fixed"]]
+    if fixed:
+        raise DataRefused(
+            f"the column {fixed[0]} of {batches.table} cannot be restored from a backup: "
+            f"{columns[fixed[0]]['fixed']}; leave it out of backup=, or change that first"
+        )
     nullable = [name for name in batches.key if not columns[name]["required"]]
     if nullable:
         raise DataRefused(

@@ -29,17 +29,18 @@ from migrations.model.work import BatchProgress
 from migrations.running.plan import Execute, half_done
 from migrations.running.retry import failed_at
 from migrations.running.transactional import begin
-from migrations.sql.literals import SqlValue, bind, named_statements, quote_ident, quote_literal
+from migrations.sql.literals import SqlValue, bind, quote_ident, quote_literal
+from migrations.sql.named_statements import named_statements
 from migrations.target.entries import Entry, State, entry_for
 from migrations.target.journal import refuse_foreign
 from migrations.target.look import looking
-from migrations.target.session import is_connection_lost
+from migrations.target.session import UNFILTERED, is_connection_lost
 from migrations.target.target import Target
 
 AHEAD_ROWS = 100_000
 """Keys that one look ahead goes through: milliseconds on an index."""
 AHEAD_PAGES = 50
-_SQL = named_statements("backfill/data.sql")
+_SQL = named_statements("migrations.backfill", "data.sql")
 
 
 @dataclass(slots=True)
@@ -111,6 +112,7 @@ async def prepared(target: Target, run: Execute) -> BackfillRun:
     batches = run.section.batches
     if batches is None:
         raise AssertionError("the caller runs only sections with batches here")
+    await target.clear()
     # Tables of ours that a tenant has made before us would run his code.
     await refuse_foreign(target.connection, target.settings.role)
     # The table is found as a script finds it, and goes by its whole name from then on.
@@ -185,7 +187,9 @@ async def _check_restorable(course: BackfillRun) -> None:
     target, saved = course.target, course.saved
     if saved is None:
         raise AssertionError("a restore has the columns that it restores")
-    known = await target.connection.fetch(bind(_SQL["table_facts"], {"table": saved.table}))
+    known = await target.connection.fetch(
+        bind(_SQL["table_facts"], {"exactly": saved.table, "table": None})
+    )
     if not known:
         raise DataRefused(
             "the backup of this migration is gone, so it cannot be undone; write what should "
@@ -194,7 +198,7 @@ async def _check_restorable(course: BackfillRun) -> None:
     if course.batches.conflict is Conflict.REFUSE and course.run.resume is None:
         try:
             await begin(target, course.run.section.options)
-            await target.connection.execute(f"RESET ROLE;\n{saved.first_change()}")
+            await target.connection.execute(f"{UNFILTERED};\nRESET ROLE;\n{saved.first_change()}")
         except asyncpg.PostgresError as error:
             if is_connection_lost(target.connection, error):
                 raise
@@ -220,6 +224,12 @@ async def next_page(course: BackfillRun) -> Page | None:
             raise failed_at(error, course.whole) from None
         for end in ends:
             upto = tuple(end["upto"])
+            if upto == after:
+                raise DataRefused(
+                    f"the key {', '.join(course.source.columns)} of {course.batches.table} does "
+                    "not go on behind the last batch: its text does not tell two rows apart; name "
+                    "another key on the Data marker"
+                )
             course.ahead.append(Page(after, upto, end["place"] - place_before))
             after, place_before = upto, end["place"]
     return course.ahead.popleft() if course.ahead else None
@@ -231,7 +241,7 @@ def progress_of(course: BackfillRun) -> BatchProgress:
     done = course.rows - course.rows_before
     total = None if course.total is None else max(course.total, course.rows)
     left = None if total is None or not done else (total - course.rows) * elapsed / done
-    return BatchProgress(course.rows, total, course.count, elapsed, left)
+    return BatchProgress(course.rows, total, course.count, left)
 
 
 def course_sql(course: BackfillRun, name: str, **values: SqlValue) -> str:

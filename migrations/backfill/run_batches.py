@@ -37,13 +37,13 @@ from migrations.clock import elapsed_ms
 from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Program, Statement
 from migrations.running.plan import Execute
-from migrations.running.retry import RETRYABLE, failed_at, retrying
+from migrations.running.retry import failed_at, lost_at, may_pass, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.transactional import begin, commit, final_entry
 from migrations.running.verify_section import verify
 from migrations.sql.literals import bind
 from migrations.target.entries import NewEntry
-from migrations.target.session import is_connection_lost
+from migrations.target.session import UNFILTERED, is_connection_lost
 from migrations.target.target import Target
 
 STALE_AFTER_S = 5.0
@@ -87,7 +87,7 @@ async def _batch(course: BackfillRun, page: Page) -> None:
     if course.run.section.program is not None:
         return await _one_by_one(course, page)
     parts = _parts(course, page)
-    script = [target.opening(options), *(part.sql for part in parts)]
+    script = [target.opening(options, batch=True), UNFILTERED, *(part.sql for part in parts)]
     script += [_end(course, page), "COMMIT"]
     try:
         with _span(course):
@@ -98,9 +98,9 @@ async def _batch(course: BackfillRun, page: Page) -> None:
         raise failed_at(error, None) from None
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
-            raise
+            raise lost_at(error, course.whole) from None
         await target.rollback()
-        if isinstance(error, RETRYABLE):
+        if may_pass(error):
             raise failed_at(error, course.whole) from None
         await _one_by_one(course, page)
 
@@ -109,8 +109,9 @@ async def _one_by_one(course: BackfillRun, page: Page) -> None:
     """A batch piece by piece: around a program, or to learn which one the server refuses."""
     target = course.target
     at: Statement | None = None
-    await begin(target, course.run.section.options)
+    await begin(target, course.run.section.options, batch=True)
     try:
+        await target.connection.execute(UNFILTERED)
         for part in _parts(course, page):
             at = part.statement
             if part.program is not None:
@@ -121,7 +122,7 @@ async def _one_by_one(course: BackfillRun, page: Page) -> None:
         await target.run_script(f"{_end(course, page)};\nCOMMIT")
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
-            raise
+            raise lost_at(error, at or course.whole) from None
         raise failed_at(error, at or course.whole) from None
 
 
@@ -188,6 +189,7 @@ async def _finish(course: BackfillRun, started: float) -> NewEntry:
 
     async def once() -> None:
         await begin(course.target, run.section.options)
+        await course.target.connection.execute(UNFILTERED)
         await validate(course.target, course.batches.validate)
         if run.direction is Direction.UP:
             await verify(course.target, run.migration)

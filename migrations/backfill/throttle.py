@@ -11,7 +11,7 @@ import asyncpg
 from migrations.errors import DataRefused
 from migrations.model.migration import Pauses
 from migrations.running.retry import failed_at
-from migrations.sql.literals import named_statements
+from migrations.sql.named_statements import named_statements
 from migrations.target.look import looking
 from migrations.target.session import is_connection_lost
 from migrations.target.target import Target
@@ -19,7 +19,7 @@ from migrations.target.target import Target
 POLL_S = 1.0
 """Fine enough to let a burst pass, rare enough to cost nothing."""
 
-_SQL = named_statements("backfill/data.sql")
+_SQL = named_statements("migrations.backfill", "data.sql")
 _MONITOR = "grant pg_monitor to the migrating user, or take the pause out"
 
 

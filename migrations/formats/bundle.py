@@ -21,6 +21,7 @@ from migrations.formats.multi_folder import ONE_LIST, folders_of, in_one, prefix
 from migrations.formats.naming import SUFFIX, in_folder
 from migrations.formats.native import is_ours
 from migrations.formats.registry import FORMS_OF_OURS, GUESSED, MODULES, OURS, READERS
+from migrations.formats.section_lines import refuse_hidden_downs
 from migrations.gc_tuning import without_collector
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.phases import check_units
@@ -59,6 +60,7 @@ def _loaded(paths: Sequence[Path], format: str | None, reading: Reading) -> Bund
         ]
         migrations = in_one(list(zip(paths, loaded, strict=True)))
     check_units(migrations)
+    refuse_hidden_downs(migrations)
     for one in migrations:
         check_name(f"{one.version} {one.name}")
     return Bundle(tuple(migrations))

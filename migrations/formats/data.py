@@ -8,8 +8,9 @@
 
 A Data section stands in the place of Up. Its statements run once per batch and read the relation
 `batch`: the rows of the table that belong to the batch, with all their columns, as they are when
-the statement begins. `key` names the columns of a unique index, in the index's order. A name in
-capitals or with blanks is written as it is; quotes are not needed.
+the statement begins. `key` names the columns of a unique index, in the index's order. Names are
+written as they are, or in quotes as in SQL (`migrations.sql.written_names`); a table that is not
+found in its own spelling is looked for in lower case, too.
 
 With `backup`, these columns of each row are saved before the batch touches it, and a migration
 without Down gets one that restores them. `Down restore` does the same and then runs its own
@@ -35,6 +36,7 @@ from migrations.model.migration import Batches, Conflict, Options, Pauses, Secti
 from migrations.sql.own_schema import names_schema
 from migrations.sql.refusals import JOURNAL_REFUSAL
 from migrations.sql.statements import split
+from migrations.sql.written_names import names_in
 
 BATCH_ROWS = 1000
 """Short enough for locks that nobody notices, long enough to pay for a commit."""
@@ -45,6 +47,7 @@ _TIME_MAX_S = 36500 * 86400.0
 PAGING = ("table", "key", "batch", "pause_lag", "pause_active")
 SAVING = ("backup", "keep")
 RESTORE = ("restore", "conflict")
+_NAMED = ("key", "backup", "columns")
 RUNNING = ("lock_timeout", "statement_timeout", "role")
 _AUTOMATIC = "migration-ledger/restore/1"
 _BYTES = re.compile(r"([0-9]{1,9})(kB|MB|GB)")
@@ -185,16 +188,17 @@ def _batches(given: Mapping[str, str], marker: SectionMarker, file: str) -> Batc
             )
     if names_schema(given["table"]):
         raise MarkerError(file, marker.line, JOURNAL_REFUSAL.problem, JOURNAL_REFUSAL.remedy)
-    backup, keep = _names(given.get("backup", "")), given.get("keep")
+    names = {key: _names(given.get(key, ""), marker, file, key) for key in _NAMED}
+    backup, keep = names["backup"], given.get("keep")
     if keep is not None and not backup:
         raise MarkerError(
             file, marker.line, "keep without backup", "Write backup=column, or leave keep out"
         )
     return Batches(
         table=given["table"],
-        key=_names(given["key"]),
+        key=names["key"],
         size=_size(given, marker, file),
-        columns=_names(given.get("columns", "")),
+        columns=names["columns"],
         backup=backup,
         keep_s=None if keep is None else _time(keep, marker, file, "keep"),
         pauses=_pauses(given, marker, file),
@@ -265,8 +269,11 @@ def _time(value: str, marker: SectionMarker, file: str, key: str) -> float:
     return seconds
 
 
-def _names(value: str) -> tuple[str, ...]:
-    return tuple(name for name in value.split(",") if name)
+def _names(value: str, marker: SectionMarker, file: str, key: str) -> tuple[str, ...]:
+    try:
+        return names_in(value.strip(","), ",") if value.strip(",") else ()
+    except ValueError:
+        raise _wrong(marker, file, key) from None
 
 
 _EXAMPLES = {

@@ -44,8 +44,13 @@ _NAME = re.compile(r"([0-9]+)_(.*)\.sql", re.IGNORECASE | re.DOTALL)
 _COMMANDS = {
     command.lower(): command
     for command in (
-        *("Up", "Down", "StatementBegin", "StatementEnd"),
-        *("NO TRANSACTION", "ENVSUB ON", "ENVSUB OFF"),
+        "Up",
+        "Down",
+        "StatementBegin",
+        "StatementEnd",
+        "NO TRANSACTION",
+        "ENVSUB ON",
+        "ENVSUB OFF",
     )
 }
 _NAME_REMEDY = "Name it like 00001_add_users.sql: a number, an underscore, a description"

@@ -87,7 +87,7 @@ class HistoryTable:
         if not self.name:
             return schema
         found = () if self.schema else tables(statement.text)
-        called = next((name for name in found if _is(name, self.name)), self.called)
+        called = next((name for name in found if name.rpartition(".")[2] == self.name), self.called)
         return f"{schema} CREATE TABLE IF NOT EXISTS {called} ({self.columns});"
 
 
@@ -147,7 +147,3 @@ def _word(table: str) -> re.Pattern[str]:
     schema, _, name = table.rpartition(" ")
     before = rf"(?i:{schema})\s+" if schema else ""
     return re.compile(rf"(?<!\w){before}{re.escape(name)}(?!\w)")
-
-
-def _is(name: str, table: str) -> bool:
-    return name.rpartition(".")[2] == table

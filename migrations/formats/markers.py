@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 from migrations.errors import MarkerError
 from migrations.model.migration import TIMEOUT_MAX_S, Options
+from migrations.sql.written_names import words_in
 
 SECTIONS = ("Up", "Down", "Verify", "Data", "Gate", "Validate")
 COMMANDS = (*SECTIONS, "StatementBegin", "StatementEnd")
@@ -94,7 +95,7 @@ def _swallows_section(before: str, match: re.Match[str]) -> bool:
 
 def _checked(before: str, match: re.Match[str], file: str, line: int) -> list[str]:
     """The words of a marker. Raises MarkerError when it is not written as it must be."""
-    words = match.group(1).split()
+    words = words_in(match.group(1))
     exact = not before and match.group().startswith(_EXACT)
     if not words or words[0] not in COMMANDS or not exact:
         raise _badly_written(before, match, words[0] if words else "", file, line)

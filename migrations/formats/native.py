@@ -72,7 +72,7 @@ class SqlMigrate:
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a `.sql` file has a line that starts like `-- +migrate`."""
-        return any(is_sql(file.name) and _MARK.search(file.content) for file in files)
+        return _marked(files) and not _by_name(files)
 
     def claims(self, names: Sequence[str]) -> Sequence[str]:
         """Every `.sql` file of the folder itself, and programs among them, to refuse them."""
@@ -92,19 +92,32 @@ class SqlMigrate:
 
 
 class SqlMigrateByName(SqlMigrate):
-    """The same, where the whole name is the version; never guessed."""
+    """The same, where the whole name is the version.
+
+    Guessed where it is the only way: of several files none has a version. Where some have one, a
+    person says so, since a name that changes its meaning would be run again.
+    """
 
     name = "sql-migrate+names"
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
-        """False: a person asks for it."""
-        return False
+        """Whether several marked files have names and no versions."""
+        return _marked(files) and _by_name(files)
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
         refuse_programs(files, self.name)
         loaded = [_migration((_stem(file), ""), file, self.name, reading) for file in files]
         return sorted([HISTORY.noted(phased(migration)) for migration in loaded], key=_place)
+
+
+def _marked(files: Sequence[SourceFile]) -> bool:
+    return any(is_sql(file.name) and _MARK.search(file.content) for file in files)
+
+
+def _by_name(files: Sequence[SourceFile]) -> bool:
+    sql = [file for file in files if is_sql(file.name)]
+    return len(sql) > 1 and not any(version_and_name(_stem(file)) for file in sql)
 
 
 def _stem(file: SourceFile) -> str:
@@ -315,9 +328,12 @@ def _before_first_marker(file: str, line: int) -> LoadError:
 
 OURS = SqlMigrate()
 """Our own format, whose files may stand among those of another format."""
+BY_NAME = SqlMigrateByName()
 
 FORMATS: tuple[Format, ...] = (
-    *(OURS, HISTORY.kept_by(OURS)),
-    *(SqlMigrateByName(), HISTORY.kept_by(SqlMigrateByName())),
+    OURS,
+    HISTORY.kept_by(OURS),
+    BY_NAME,
+    HISTORY.kept_by(BY_NAME),
 )
 """Ways to read a folder in which every file is of this format."""

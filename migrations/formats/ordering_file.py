@@ -6,15 +6,28 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from migrations.errors import FileNameError, FolderError
+from migrations.errors import FolderError
 from migrations.formats.naming import SUFFIX, base_name
 from migrations.model.migration import Migration, SourceFile
 
 JOURNAL = "meta/_journal.json"
 
 
+def unnamed(files: Sequence[SourceFile], journal: SourceFile) -> list[SourceFile]:
+    """The files that the journal does not name: Drizzle runs none of them. Raises FolderError.
+
+    A journal that names nothing beside files is taken for one that was lost.
+    """
+    tags = set(_tags(journal))
+    if files and not tags:
+        raise FolderError(
+            journal.name, None, "names no migration, and there are files", "Generate it again"
+        )
+    return [file for file in files if base_name(file.name)[: -len(SUFFIX)] not in tags]
+
+
 def by_journal(loaded: Sequence[Migration], journal: SourceFile) -> list[Migration]:
-    """The migrations in the order of the journal. Raises LoadError when the two do not agree."""
+    """The migrations in the order of the journal. Raises FolderError for one without a file."""
     tags = _tags(journal)
     found = {base_name(one.files[0].name)[: -len(SUFFIX)]: one for one in loaded}
     for tag in tags:
@@ -24,14 +37,6 @@ def by_journal(loaded: Sequence[Migration], journal: SourceFile) -> list[Migrati
                 None,
                 f"names {tag}, and there is no {tag}.sql",
                 "Add the file, or take the entry out of the journal",
-            )
-    for tag, migration in found.items():
-        if tag not in tags:
-            raise FileNameError(
-                migration.files[0].name,
-                None,
-                f"is not in {journal.name}",
-                "Add it to the journal, or move it out of the folder",
             )
     return [found[tag] for tag in tags]
 

@@ -22,10 +22,10 @@ from migrations.model.version import version_key
 OURS = frozenset({"postgres", "postgresql", "pg", "pgsql", "psql"})
 OTHERS = frozenset(
     {
-        *("mysql", "mysql8", "mariadb", "sqlite", "sqlite3", "mssql", "sqlserver", "oracle"),
-        *("cockroach", "cockroachdb", "crdb", "clickhouse", "h2", "tidb", "spanner"),
+        "mysql", "mysql8", "mariadb", "sqlite", "sqlite3", "mssql", "sqlserver", "oracle",
+        "cockroach", "cockroachdb", "crdb", "clickhouse", "h2", "tidb", "spanner",
     }
-)
+)  # fmt: skip
 SQL_ONLY = re.compile(r"(.*)\.(up|down)\.sql", re.IGNORECASE | re.DOTALL)
 ANY_ENDING = re.compile(r"(.*)\.(up|down)\..+", re.IGNORECASE | re.DOTALL)
 """What the name of a half may end in."""
@@ -121,7 +121,12 @@ def _migration(
         )
     built = [build(replace(body(one), down=one is down), reading) for one in (up, down) if one]
     return Migration(
-        *(up.version, up.name, format, built[0].section, built[1].section if down else None, None),
+        up.version,
+        up.name,
+        format,
+        built[0].section,
+        built[1].section if down else None,
+        None,
         (up.file, down.file) if down else (up.file,),
         notes=tuple(note for one in built for note in one.notes),
         variables=tuple(sorted({name for one in built for name in one.variables})),

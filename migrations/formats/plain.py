@@ -49,7 +49,7 @@ from migrations.formats.naming import (
     refuse_programs,
 )
 from migrations.formats.native import is_ours
-from migrations.formats.ordering_file import JOURNAL, by_journal
+from migrations.formats.ordering_file import JOURNAL, by_journal, unnamed
 from migrations.formats.pairs import Half, body_of, half, named_server, paired
 from migrations.formats.section_lines import refuse_section_lines
 from migrations.formats.sections import Body
@@ -84,6 +84,9 @@ HISTORIES = (DIESEL, PRISMA)
 """Of the tools without marks, these have tables that files name."""
 
 
+_STRAY = "carries no version among folders that do"
+
+
 class Plain:
     """Reads one or two files per migration, by name."""
 
@@ -112,6 +115,10 @@ class Plain:
         journal = next((file for file in files if file.name.endswith(JOURNAL)), None)
         sql = [file for file in files if is_sql(file.name)]
         strays = [file for file in sql if _is_stray(file.name)] if _in_folders(sql) else []
+        left_alone = dict.fromkeys((file.name for file in strays), _STRAY)
+        if journal:
+            strays = unnamed(sql, journal)
+            left_alone = {file.name: f"is not in {journal.name}" for file in strays}
         kept = [file for file in sql if file not in strays]
         metadata = {posixpath.dirname(one.name): one for one in files if _is_metadata(one.name)}
         loaded = [
@@ -123,7 +130,7 @@ class Plain:
         loaded = ordered(loaded)
         noted = [_noted(migration) for migration in loaded]
         found = by_journal(noted, journal) if journal else noted
-        return _with_strays(_with_checkpoints(found), strays)
+        return _with_strays(_with_checkpoints(found), left_alone)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -254,14 +261,11 @@ def _is_stray(name: str) -> bool:
     return not _is_part(name) and version_in(stem) is None
 
 
-def _with_strays(loaded: Sequence[Migration], strays: Sequence[SourceFile]) -> list[Migration]:
-    """The migrations; the newest, which most plans name, says what was left alone."""
+def _with_strays(loaded: Sequence[Migration], left_alone: Mapping[str, str]) -> list[Migration]:
+    """The migrations; the newest, which most plans name, says what was left alone, and why."""
     if not loaded:
         return []
-    notes = [
-        f"{file.name}: carries no version among folders that do, and is left alone"
-        for file in strays
-    ]
+    notes = [f"{name}: {why}, and is left alone" for name, why in left_alone.items()]
     newest = replace(loaded[-1], notes=(*loaded[-1].notes, *notes))
     return [*loaded[:-1], newest]
 

@@ -27,8 +27,10 @@ FORMATS: tuple[Format, ...] = (
     *plain.FORMATS,
 )
 
-GUESSED: tuple[Format, ...] = tuple(format for format in FORMATS if "+" not in format.name)
-"""Those that a folder may be taken for; one with a suffix (`dbmate+table`) a person asks for."""
+GUESSED: tuple[Format, ...] = tuple(
+    format for format in FORMATS if format is native.BY_NAME or "+" not in format.name
+)
+"""Those that a folder may be taken for; with a table (`dbmate+table`) a person asks for it."""
 
 MODULES = PythonModules()
 """Python modules, which stand beside the files of any format with versions in their names."""

@@ -1,32 +1,47 @@
 """Lines that look as if a section of another tool's format began there.
 
     -- ==== UP ====   -- [down]   -- name: up   -- migrate down   /* up */   -- //@UNDO
+    -- !Downs   -- Down Migration (Rollback)   -- Rollback script   -- end of the up section
 
-In a plain file such a line is a mere comment, so that the SQL of both sections would run together.
-Which words make one was collected from the tools and from folders in use: a comment that takes a
-whole line and says up, down, undo, rollback or revert, whatever stands around it as decoration, or
-one that another tool reads. What stands inside a literal or a longer comment is none.
+Where it is a mere comment, the SQL of both sections would run together. Which words make one was
+collected from the tools and from folders in use: a comment that takes a whole line and says up,
+down, undo, rollback or revert, alone or with words of the trade, whatever stands around it as
+decoration, or one that another tool reads. What stands inside a literal or a longer comment is
+none.
+
+A plain file has no sections at all, so that any such line is refused. In a file of another format,
+whose tool takes the line as a comment too, it is refused where nothing else would bring the way
+back, and SQL follows that would take back what was just made.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 from migrations.errors import MarkerError
-from migrations.model.migration import SourceFile
+from migrations.model.migration import Migration, SourceFile
 from migrations.sql.grammar import enclosed
 
-_WAY = r"(?:up|down|undo|rollback|revert)"
-_SUBJECT = r"(?:migrat\w*|name)"
+_DOWN = r"(?:downs?|undo|roll[ \t-]?backs?|reverts?|reverse)"
+_WAY = rf"(?:ups?|{_DOWN})"
+_SUBJECT = (
+    r"(?:migrat\w*|name|scripts?|sections?|sql|steps?|part|statements?|begins?|starts?|ends?"
+    r"|below|above|of|the|this|for)"
+)
 _DECORATION = r"[^\w\n]*"
 _ALONE = re.compile(
     rf"^[ \t]*(?P<comment>--+|/\*){_DECORATION}"
-    rf"(?:{_SUBJECT}\b{_DECORATION})?{_WAY}\b{_DECORATION}(?:{_SUBJECT}\b{_DECORATION})?$",
+    rf"(?:{_SUBJECT}\b{_DECORATION})*{_WAY}\b{_DECORATION}"
+    rf"(?:(?:{_SUBJECT}|{_WAY})\b{_DECORATION})*$",
     re.IGNORECASE | re.MULTILINE,
 )
+_BACK = re.compile(rf"\b{_DOWN}\b|create above / drop below", re.IGNORECASE)
+_PROSE = re.compile(r"--+[ \t]*(?:undo|roll[ \t-]?backs?|reverts?|reverse)[ \t]*", re.IGNORECASE)
+"""A bare word that may be the heading of anything."""
 _OF_A_TOOL = re.compile(
     r"^[ \t]*(?P<comment>--+)[ \t]*(?:"
-    r"//[ \t]*@undo|@(?:up|down|undo)\b"
+    r"//[ \t]*@undo|@(?:up|down|undo)\b|!(?:ups|downs)\b"
     r"|\+[ \t]*[a-z]+[ \t]+(?:up|down)\b|migrat\w*[ \t]*:[ \t]*(?:up|down)\b"
     r"|rambler[ \t]+(?:up|down)\b|liquibase[ \t]+formatted\b|changeset[ \t]+\S+:\S+"
     r"|create above / drop below\b)",
@@ -36,22 +51,43 @@ _OF_A_TOOL = re.compile(
 
 def refuse_section_lines(file: SourceFile) -> None:
     """Raise MarkerError for the first line of a plain file that seems to begin a section."""
+    for line, shown in _section_lines(file):
+        raise MarkerError(
+            file.name,
+            line,
+            f"`{shown}` looks like the section marker of a tool, and plain SQL has no sections",
+            "Write `-- +migrate Up` and `-- +migrate Down`, or a file of its own for each; "
+            "a comment that is none of this is written in other words",
+        )
+
+
+def refuse_hidden_downs(loaded: Sequence[Migration]) -> None:
+    """Raise MarkerError for SQL below what looks like the way back of a migration without one."""
+    for migration in loaded:
+        if migration.down is None and migration.up.statements and len(migration.files) == 1:
+            _refuse_hidden_down(migration, migration.files[0])
+
+
+def _refuse_hidden_down(migration: Migration, file: SourceFile) -> None:
+    last = migration.up.statements[-1].line
+    for line, shown in _section_lines(file):
+        if line < last and _BACK.search(shown) and not _PROSE.fullmatch(shown):
+            raise MarkerError(
+                file.name,
+                line,
+                f"`{shown}` looks as if the way back began here, and the SQL below it would run "
+                "as part of the way up",
+                f"Write it as {migration.format} does, or in a file that is not loaded; "
+                "a comment that is none of this is written in other words",
+            )
+
+
+def _section_lines(file: SourceFile) -> Iterator[tuple[int, str]]:
+    """The lines that look like a section, each with its 1-based number."""
     text = file.content.decode(errors="replace")
     found = [*_ALONE.finditer(text), *_OF_A_TOOL.finditer(text)]
-    if not found:
-        return
-    inside = enclosed(text)
+    inside = enclosed(text) if found else []
     for match in sorted(found, key=re.Match[str].start):
         at = match.start("comment")
         if not any(start < at < end for start, end in inside):
-            raise _refused(file.name, text.count("\n", 0, at) + 1, match.group().strip()[:80])
-
-
-def _refused(file: str, line: int, shown: str) -> MarkerError:
-    return MarkerError(
-        file,
-        line,
-        f"`{shown}` looks like the section marker of a tool, and plain SQL has no sections",
-        "Write `-- +migrate Up` and `-- +migrate Down`, or a file of its own for each; "
-        "a comment that is none of this is written in other words",
-    )
+            yield text.count("\n", 0, at) + 1, match.group().strip()[:80]

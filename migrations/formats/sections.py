@@ -46,12 +46,16 @@ from migrations.sql.classify import enum_value_used
 from migrations.sql.psql_script import bare, included, open_transaction, referenced
 from migrations.sql.psql_shell import reaches_out
 from migrations.sql.refusals import script_refusal
+from migrations.sql.session_state import rests_on_session
 
 NO_OPTIONS = Options()
 ROLE_REMEDY = (
     "roles belong to the server, so the second database of the same server fails here; guard it "
     "with DO $$ … IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '…') THEN … $$"
 )
+
+
+_RESTRICTS = re.compile(r"^\\(?:un)?restrict[ \t]+[A-Za-z0-9]+[ \t]*(?=\r?$)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,13 @@ def assemble(
         raise AssertionError("the caller has checked that there is an Up section")
     version, name = named
     return Migration(
-        *(version, name, format, up, down, verify, (file,)),
+        version,
+        name,
+        format,
+        up,
+        down,
+        verify,
+        (file,),
         notes=tuple(note for one in built.values() for note in one.notes),
         variables=tuple(sorted({name for one in built.values() for name in one.variables})),
     )
@@ -144,22 +154,52 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
             first_line=body.line,
             verify=body.verify,
             foreign=not body.ours,
+            unclosed=not body.loose,
             pattern=body.placeholder,
         )
     except PsqlScriptError as error:
+        if _RESTRICTS.search(body.text):
+            return _unrestricted(body, checksum, reading)
         return _program(body, checksum, error, reading)
     options = body.options
     if reads.wrapper:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
         options = replace(options, transaction=True)
     added = None
-    if body.loose and options.transaction and not reads.wrapper:
+    if (body.loose or reads.control) and options.transaction and not reads.wrapper:
         added = enum_value_used(reads.statements)
     if added is not None:
         options = replace(options, transaction=False)
     section = Section(reads.statements, options, checksum, file=body.file)
+    if not (section.transactional or body.verify):
+        _refuse_session_state(body, section)
     notes = [*_notes(body, section, reads), *([_loosely(body, added)] if added else [])]
     return Built(section, reads.variables, tuple(notes))
+
+
+def _refuse_session_state(body: Body, section: Section) -> None:
+    """Raise ForbiddenSqlError for what would be gone if the section went on in another session."""
+    for statement in section.statements:
+        if what := rests_on_session(statement.text):
+            raise ForbiddenSqlError(
+                body.file,
+                statement.line,
+                f"{statement.summary}: {what} ends with the session, and a section that commits "
+                "statement by statement may go on in another one",
+                "Put what needs it into a migration of its own that runs in one transaction, or "
+                "use an ordinary table and drop it at the end",
+            )
+
+
+def _unrestricted(body: Body, checksum: str, reading: Reading) -> Built:
+    """The section without the lines by which today's pg_dump keeps psql's commands out of itself.
+
+    They say nothing to a reader that has no such commands. Raises LoadError.
+    """
+    first = body.line + body.text.count("\n", 0, next(_RESTRICTS.finditer(body.text)).start())
+    built = _built(replace(body, text=_RESTRICTS.sub("", body.text)), checksum, reading)
+    note = f"{body.file}:{first}: \\restrict and \\unrestrict of pg_dump are left out"
+    return replace(built, notes=(*built.notes, note))
 
 
 def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
@@ -218,6 +258,12 @@ def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
         yield (
             f"{body.file}:{first}: BEGIN, and COMMIT on line {last}, stand around the whole "
             "section and are left out: it has a transaction of its own"
+        )
+    if reads.control:
+        lines = ", ".join(map(str, reads.control))
+        yield (
+            f"{body.file}:{reads.control[0]}: BEGIN and COMMIT on line {lines} are left out: the "
+            "section has a transaction of its own, which commits all of it at once"
         )
     outside = [one for one in section.statements if one.kind is StatementKind.OUTSIDE]
     if outside and section.options.transaction:

@@ -103,22 +103,6 @@ def parse_plan(text: str, file: str) -> SqitchPlan:
     return plan
 
 
-def render(plan: SqitchPlan) -> str:
-    """The plan as text; what `parse_plan` reads as the same plan, apart from lines' numbers."""
-    lines = ["%syntax-version=1.0.0", f"%project={plan.project}", ""]
-    for index, change in enumerate(plan.changes):
-        lines += _tag_lines(plan, index)
-        needs = f" [{' '.join(need.written for need in change.needs)}]" if change.needs else ""
-        note = f" # {_escaped(change.note)}" if change.note else ""
-        who = f"{change.planned_at} {change.planner} <{change.email}>"
-        lines.append(f"{change.name}{needs} {who}{note}")
-    return "\n".join([*lines, *_tag_lines(plan, len(plan.changes)), ""])
-
-
-def _tag_lines(plan: SqitchPlan, place: int) -> list[str]:
-    return [f"@{tag} 2026-01-01T00:00:00Z x <x@x>" for tag, before in plan.tags if before == place]
-
-
 def _pragma(line: str, file: str, number: int) -> tuple[str, str]:
     found = _PRAGMA.fullmatch(line)
     if found is None:
@@ -191,8 +175,14 @@ def _with_tags(
                 "Tag the plan before reworking a change, or give the second one another name",
             )
         yield Change(
-            *(change.name, change.line, change.needs, between, change.planned_at),
-            *(change.planner, change.email, change.note),
+            change.name,
+            change.line,
+            change.needs,
+            between,
+            change.planned_at,
+            change.planner,
+            change.email,
+            change.note,
         )
 
 
@@ -238,7 +228,3 @@ def _is_there(
 
 def _unescaped(note: str) -> str:
     return re.sub(r"\\(.)", lambda found: {"n": "\n", "r": "\r"}.get(found[1], found[1]), note)
-
-
-def _escaped(note: str) -> str:
-    return note.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r")

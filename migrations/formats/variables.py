@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -45,6 +45,8 @@ class Reads(NamedTuple):
     left: tuple[str, ...] = ()
     wrapper: tuple[int, int] | None = None
     """Lines of the BEGIN and the COMMIT around all of it, which were left out."""
+    control: tuple[int, ...] = ()
+    """Lines of others that were left out."""
 
 
 def read(
@@ -55,6 +57,7 @@ def read(
     first_line: int = 1,
     verify: bool = False,
     foreign: bool = False,
+    unclosed: bool = False,
     pattern: re.Pattern[str] = PLACEHOLDER,
 ) -> Reads:
     """Fill the declared placeholders of `sql`, and split it as `statements.script` does.
@@ -69,14 +72,17 @@ def read(
         if verify:
             found = Script(split(text.filled, file=file, first_line=first_line, verify=True))
         else:
-            found = script(text.filled, file=file, first_line=first_line, foreign=foreign)
+            found = script(
+                text.filled, file=file, first_line=first_line, foreign=foreign, unclosed=unclosed
+            )
     except LoadError as error:
         raise _explained(error, text, file, first_line, pattern) from None
-    statements, wrapper = found.statements, found.wrapper
+    statements, wrapper, control = found
     if text.longer:
         statements = tuple(replace(one, line=text.line(one.line, first_line)) for one in statements)
         wrapper = wrapper and (text.line(wrapper[0], first_line), text.line(wrapper[1], first_line))
-    return Reads(statements, text.names, text.left, wrapper)
+        control = tuple(text.line(line, first_line) for line in control)
+    return Reads(statements, text.names, text.left, wrapper, control)
 
 
 class Filled(NamedTuple):
@@ -133,11 +139,6 @@ def fill(
 def undeclared(sql: str, values: Mapping[str, str]) -> tuple[str, ...]:
     """Names of the placeholders in a text that have no value, sorted."""
     return tuple(sorted({_name(match) for match in PLACEHOLDER.finditer(sql)} - set(values)))
-
-
-def merged(reads: Iterable[Reads | None]) -> tuple[str, ...]:
-    """The variables of several sections, each once, sorted."""
-    return tuple(sorted({name for one in reads if one is not None for name in one.variables}))
 
 
 def _name(match: re.Match[str]) -> str:

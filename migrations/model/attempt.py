@@ -4,7 +4,7 @@ Frozen dataclasses and enums without secrets: events of the ledger hold them as 
 hand them on, and the journal of a database keeps them (ops/decisions/0016-one-vocabulary.md).
 
 ```
-ordered      Mode · Adoption · Resolution · Limits · Expectation · Epoch
+ordered      Mode · Adoption · Resolution · Limits · Expectation · Epoch · ForgedFence
 answered     Verdict · Failure (a FailureClass) · Identity · AdoptedMigration
 looked at    DatabasePlace · Rights · Backup
 ```
@@ -65,11 +65,24 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class ForgedFence:
+    """The end of a journal that names an order which its ledger never gave, as a person saw it.
+
+    As long as the journal ends in exactly this entry, the entry's epoch keeps no order out.
+    """
+
+    epoch: Epoch
+    journal_head: str
+
+
+@dataclass(frozen=True, slots=True)
 class Expectation:
     """What the ledger believes of a target when it orders; `None` fields are not checked."""
 
     identity: Identity | None = None
     journal_head: str | None = None
+    forged: ForgedFence | None = None
+    """What a person has declared forged; nothing else is let in by it."""
 
 
 class Mode(StrEnum):
@@ -80,7 +93,7 @@ class Mode(StrEnum):
     DOWN = "down"
     """Undo the steps in order, whoever applied them; what is not applied is skipped."""
     ROLLBACK = "rollback"
-    """Undo, newest first, exactly what this rollout applied, half-done steps included."""
+    """Undo, newest first, exactly what one rollout applied, half-done steps included."""
     ADOPT = "adopt"
     """Take over what another tool, or a person, says is applied; no migration runs."""
 

@@ -71,7 +71,7 @@ def check_units(migrations: Sequence[Migration]) -> None:
     for one in migrations:
         if not one.phase:
             continue
-        first = units.setdefault(_unit_key(one), one)
+        first = units.setdefault(version_key(one.version.rpartition(".")[0]), one)
         if first.unit != one.unit:
             raise DuplicateVersionError(
                 one.files[0].name,
@@ -123,7 +123,3 @@ def held_back(label: str, phase: str) -> str:
     """What to say of a phase that does not go."""
     when = " when no program uses what it takes away" if phase == Phase.CONTRACT else ""
     return f"{label} is held back; apply it with --phase {phase}{when}"
-
-
-def _unit_key(migration: Migration) -> tuple[int, ...]:
-    return version_key(migration.version.rpartition(".")[0])

@@ -91,6 +91,8 @@ class Work:
     target: str = ""
     """Schema of the target inside the database; empty means the database's own default."""
     expectation: Expectation = field(default_factory=Expectation)
+    undoes: str = ""
+    """The rollout whose doings `ROLLBACK` takes back, beside what this one has begun."""
     owner: str = ""
     """Id of the ledger whose fleet the database belongs to; empty for `ledger db`."""
     reason: str = ""
@@ -110,6 +112,11 @@ class Work:
     """Leave to apply what comes, in the order of `migrations`, before something applied."""
     clock: ComparedClock | None = None
     """What the server's clock is compared with; without one it is believed."""
+
+    @property
+    def taken_back(self) -> frozenset[str]:
+        """The rollouts whose doings `ROLLBACK` takes back; what has no rollout is none of it."""
+        return frozenset((self.rollout, self.undoes)) - {""}
 
 
 class StepResult(StrEnum):
@@ -163,7 +170,6 @@ class BatchProgress:
     rows: int
     total: int | None
     batches: int
-    elapsed_s: float
     left_s: float | None
 
     @property

@@ -12,7 +12,8 @@ first: a command that is delivered again repeats its report instead of running a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
@@ -31,7 +32,6 @@ class Progress:
 
     direction: Direction
     checksum: str
-    rollout: str
     done: frozenset[int] = frozenset()
     intents: frozenset[int] = frozenset()
     """Begun, with the note that what they make was not there before; done or not."""
@@ -75,6 +75,11 @@ class Halt:
 StepDecision: TypeAlias = Known | Execute | Halt
 
 
+WITHOUT_EFFECT = "statement {} had no effect"
+"""What the entry of a failure notes, so that the intent before it is none any more."""
+_WITHOUT_EFFECT = re.compile(WITHOUT_EFFECT.format(r"(\d+)"))
+
+
 @dataclass(slots=True)
 class _History:
     """One migration's entries, boiled down."""
@@ -87,6 +92,15 @@ class _History:
     @property
     def applied(self) -> bool:
         return self.settled is not None and self.settled.state is State.APPLIED
+
+    def is_of(self, rollouts: Container[str]) -> bool:
+        """Whether it holds, or some of it is done, through one of these rollouts.
+
+        Half done may be what one of them began and another one began to clean up.
+        """
+        if self.settled is not None and self.applied and self.settled.rollout in rollouts:
+            return True
+        return any(step.rollout in rollouts for step in self.steps)
 
 
 def plan(work: Work, entries: Sequence[Entry]) -> tuple[StepDecision, ...]:
@@ -125,15 +139,11 @@ def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
     return {version: progress for version, progress in found.items() if progress is not None}
 
 
-def begun_or_applied(entries: Iterable[Entry], rollout: str) -> frozenset[str]:
-    """What holds, or is half done, through this rollout: what its rollback undoes."""
-    found = set()
-    for version, history in _histories(entries).items():
-        progress, settled = _progress(history), history.settled
-        begun = progress is not None and progress.rollout == rollout
-        if begun or (history.applied and settled is not None and settled.rollout == rollout):
-            found.add(version)
-    return frozenset(found)
+def begun_or_applied(entries: Iterable[Entry], rollouts: Container[str]) -> frozenset[str]:
+    """What holds, or is half done, through these rollouts: what a rollback undoes."""
+    return frozenset(
+        version for version, history in _histories(entries).items() if history.is_of(rollouts)
+    )
 
 
 def _in_order(
@@ -180,7 +190,7 @@ def _cut_at_stop(decisions: list[StepDecision]) -> tuple[StepDecision, ...]:
 
 def repeated(work: Work, migration: Migration, entries: Sequence[Entry]) -> Known | None:
     """The outcome that this very command already had for the migration."""
-    direction = _direction(work.mode)
+    direction = Direction.UP if work.mode is Mode.UP else Direction.DOWN
     for entry in entries:
         ours = entry.command == work.command_id and entry.migration == migration.version
         if ours and entry.step == 0 and entry.direction == direction:
@@ -256,15 +266,20 @@ def _down(migration: Migration, history: _History) -> StepDecision:
 
 
 def _rollback(work: Work, migration: Migration, history: _History) -> StepDecision | None:
-    progress = _progress(history)
-    settled = history.settled
-    begun_here = progress is not None and progress.rollout == work.rollout
-    applied_here = history.applied and settled is not None and settled.rollout == work.rollout
-    if history.doubtful is not None and history.doubtful.rollout == work.rollout:
+    ours = history.is_of(work.taken_back)
+    if history.doubtful is not None and (ours or history.doubtful.rollout in work.taken_back):
         return _doubt(migration, Direction.DOWN, history)
-    if not (begun_here or applied_here):
+    if not ours:
+        return _undone_before(work, history.settled)
+    return _undo(migration, history.settled if history.applied else None, _progress(history))
+
+
+def _undone_before(work: Work, settled: Entry | None) -> Known | None:
+    """What an earlier attempt of this rollback has undone is reported again."""
+    if settled is None or not work.undoes or settled.rollout != work.rollout:
         return None
-    return _undo(migration, settled if history.applied else None, progress)
+    undone = settled.state is State.ROLLED_BACK
+    return Known(outcome_of(settled, Direction.DOWN)) if undone else None
 
 
 def _undo(migration: Migration, settled: Entry | None, progress: Progress | None) -> StepDecision:
@@ -300,6 +315,8 @@ def _histories(entries: Iterable[Entry]) -> dict[str, _History]:
             histories[entry.migration] = _History(settled=entry)
         elif entry.step != 0:
             history.steps.append(entry)
+        elif found := _WITHOUT_EFFECT.fullmatch(entry.note):
+            history.steps = [step for step in history.steps if step.step != -int(found[1])]
         elif entry.failure is not None and entry.failure.kind == FailureClass.IN_DOUBT:
             history.doubtful = entry
     return histories
@@ -312,7 +329,6 @@ def _progress(history: _History) -> Progress | None:
     return Progress(
         Direction(last.direction),
         last.checksum,
-        last.rollout,
         done=frozenset(step.step for step in history.steps if step.state is State.STEP_DONE),
         intents=frozenset(-step.step for step in history.steps if step.state is State.INTENT),
     )
@@ -354,10 +370,6 @@ def _down_note(migration: Migration, entry: Entry) -> str:
 
 def _stop(migration: Migration, direction: Direction, kind: FailureClass, message: str) -> Halt:
     return Halt(migration, direction, Failure(kind, message))
-
-
-def _direction(mode: Mode) -> Direction:
-    return Direction.UP if mode is Mode.UP else Direction.DOWN
 
 
 _HALF_DONE_OTHER_TEXT = (

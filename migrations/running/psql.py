@@ -38,6 +38,7 @@ from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
 from migrations.running.retry import StatementFailed, failed_at
+from migrations.sql.literals import quote_ident
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.password_file import password_lines
@@ -47,6 +48,7 @@ from migrations.target.session import (
     VERIFIED_TLS,
     ConnectionSettings,
     milliseconds,
+    timeless,
 )
 from migrations.target.target import Target
 
@@ -289,8 +291,10 @@ def _options(target: Target, options: Options) -> list[str]:
         "lock_timeout": str(milliseconds(lock)),
         "statement_timeout": str(milliseconds(length)),
     }
+    if timeless(target.connection):
+        values["transaction_timeout"] = "0"
     if schema := target.work.target:
-        values["search_path"] = '"' + schema.replace('"', '""') + '"'
+        values["search_path"] = quote_ident(schema)
     if role := options.role or target.settings.role:
         values["role"] = role
     return [f"-c {name}={_escaped(value)}" for name, value in values.items()]

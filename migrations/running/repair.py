@@ -40,7 +40,12 @@ def _entry(word: Repair, known: Entry, migration: Migration | None) -> NewEntry 
         if known.direction == GONE:
             return None
         return NewEntry(
-            *(known.migration, GONE, 0, State.APPLIED, known.up_checksum, known.down_checksum),
+            known.migration,
+            GONE,
+            0,
+            State.APPLIED,
+            known.up_checksum,
+            known.down_checksum,
             note="its file is gone",
             reason=word.reason,
         )

@@ -1,24 +1,28 @@
-"""Trying again: the whole transaction, after lock timeouts, deadlocks and serialization failures.
+"""Trying again: the whole transaction, after what leaves nothing behind and may end well next time.
 
-Only these three leave nothing behind and can end differently next time (55P03, 40P01, 40001). The
-waits grow and are jittered, so that a fleet does not knock in step; a budget of tries and of
-seconds ends them.
+That are lock timeouts, deadlocks and serialization failures (55P03, 40P01, 40001), and conflicts
+over the catalogs: two sessions that GRANT, ALTER ROLE, COMMENT or CREATE … IF NOT EXISTS at one
+moment, in one database or, where the catalog is shared, on one server. A budget of tries and of
+seconds ends it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import asyncpg
 
+from migrations.backoff import Backoff
 from migrations.model.attempt import Failure
 from migrations.model.migration import Statement
 from migrations.sql import summary
-from migrations.sql.literals import quote_ident
+from migrations.sql.literals import quote_qualified
 from migrations.target.failure import from_error
 from migrations.target.holder import name_holder
 from migrations.target.journal import statement as sql
+from migrations.target.session import LostAt
 from migrations.target.target import Target
 
 RETRYABLE = (
@@ -26,11 +30,15 @@ RETRYABLE = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
 )
+IN_CATALOG = re.compile(r"tuple concurrently (updated|deleted)")
+"""What the server says, as an internal error and in English always, when two sessions change one
+row of a catalog, for which there is no lock to wait for (`simple_heap_update` in `heapam.c`)."""
+JUST_MADE = ("42P06", "42P07", "42710", "42723")
+"""There already: a schema, a relation, another object, a function."""
+IF_NOT_EXISTS = re.compile(r"\bIF\s+NOT\s+EXISTS\b", re.IGNORECASE)
 FIRST_WAIT_S = 0.2
 """Long enough for the readers that queued behind us to get through."""
 MAX_WAIT_S = 30.0
-_GROWTH = 2.0
-_JITTER = 0.5
 
 
 class StatementFailed(Exception):
@@ -41,6 +49,26 @@ class StatementFailed(Exception):
         self.failure = failure
         self.statement = statement
         self.cause = cause
+        self.without_effect = 0
+        """The number of the statement, if a probe says that nothing of it is there."""
+
+
+def may_pass(error: BaseException, statement: Statement | None = None) -> bool:
+    """Whether the same may end well when it is tried again, nothing of it being left behind."""
+    if isinstance(error, RETRYABLE):
+        return True
+    if not isinstance(error, asyncpg.PostgresError):
+        return False
+    match error.sqlstate:
+        case "XX000":
+            return IN_CATALOG.match(str(error)) is not None
+        case "23505":
+            return error.schema_name == "pg_catalog"
+        case state if state in JUST_MADE:
+            # IF NOT EXISTS looked, and somebody was faster between the look and the making.
+            return statement is not None and IF_NOT_EXISTS.search(statement.text) is not None
+        case _:
+            return False
 
 
 async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
@@ -49,31 +77,29 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
     `once` raises StatementFailed. The last one is raised again, with the blocker if there was one.
     """
     started = target.clock.monotonic()
-    wait = FIRST_WAIT_S
-    tries = 0
+    backoff = Backoff(target.clock, target.chance, FIRST_WAIT_S, MAX_WAIT_S)
     while True:
         try:
             return await once()
         except StatementFailed as failed:
             await target.rollback()
-            if not isinstance(failed.cause, RETRYABLE):
+            if not may_pass(failed.cause, failed.statement):
                 raise
             failed.failure = await _with_blocker(target, failed)
             elapsed = target.clock.monotonic() - started
-            tries += 1
-            if tries > target.limits.retry_budget or elapsed >= target.limits.retry_for_s:
+            if backoff.tries >= target.limits.retry_budget or elapsed >= target.limits.retry_for_s:
                 raise
-            # The jitter keeps databases apart.
-            pause = wait * target.chance.between(1 - _JITTER, 1 + _JITTER)
+            pause = backoff.next_s()
             target.observer.waiting(_reason(failed.failure), elapsed, pause)
         await target.clock.sleep(pause)
         target.observer.trying_again()
-        wait = min(wait * _GROWTH, MAX_WAIT_S)
 
 
 def _reason(failure: Failure) -> str:
     held = f", held by {failure.blocker}" if failure.blocker else ""
-    return f"to try again after SQLSTATE {failure.sqlstate}{held}"
+    raced = failure.sqlstate in ("XX000", "23505", *JUST_MADE)
+    why = ", another session changed the same of the catalog" if raced else ""
+    return f"to try again after SQLSTATE {failure.sqlstate}{why}{held}"
 
 
 async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
@@ -84,15 +110,19 @@ async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
     # A script outside of a transaction leaves its role set, and that role may see less than ours.
     # Its tables are found by its own path.
     await target.connection.execute("RESET ROLE;\nRESET search_path")
-    names = [_regclass(name) for name in tables]
+    names = list(map(quote_qualified, tables))
     who = await name_holder(target.connection, sql("locks_on_tables"), names)
     await target.connection.execute(sql("our_path"))
     return replace(failed.failure, blocker=who)
 
 
-def _regclass(name: str) -> str:
-    """A name as the grammar gives it, quoted for `to_regclass`."""
-    return ".".join(quote_ident(part) for part in name.split("."))
+def lost_at(error: BaseException, statement: Statement | None) -> LostAt:
+    """`error`, with which a session was lost, at the statement that ran then."""
+    if isinstance(error, LostAt):
+        return error
+    # The driver says that the line was cut, because of what the server said before.
+    said = error.__cause__
+    return LostAt(said if isinstance(said, asyncpg.PostgresError) else error, statement)
 
 
 def failed_at(error: BaseException, statement: Statement | None) -> StatementFailed:

@@ -10,11 +10,16 @@ kind is framed by two entries:
 Settings that a script makes for its session hold for the rest of it, though every statement starts
 from clean ones: they are made again before each statement that follows (`migrations.carried`).
 
+Which kind a statement is of, the grammar says of most. Of the others the server does, when it
+refuses them in a transaction: REINDEX and CLUSTER of what is partitioned, CALL of a procedure that
+commits, what extensions run alone. Nothing of it is left then, and it is run as the other kind.
+
 Statements of that kind without a probe (VACUUM, REINDEX, CLUSTER) change no definition and are run
-again. A valid index that was there before anybody meant to build it is an error, unless the
-statement says IF NOT EXISTS: then it counts, with a note, as it does for the server. For a
-concurrent index `lock_timeout` is 0: a timeout while it waits for old snapshots would
-leave an invalid index behind. The last transaction holds the Verify section and the final entry.
+again; so is a procedure that commits, which has to cope with what it did before a crash. A valid
+index that was there before anybody meant to build it is an error, unless the statement says IF NOT
+EXISTS: then it counts, with a note, as it does for the server. For a concurrent index
+`lock_timeout` is 0: a timeout while it waits for old snapshots would leave an invalid index behind.
+The last transaction holds the Verify section and the final entry.
 """
 
 from __future__ import annotations
@@ -37,9 +42,15 @@ from migrations.running.code import run_alone
 from migrations.running.plan import Execute
 from migrations.running.probe import IndexState, ProbeAnswer, drop_invalid, probe, probe_at_rest
 from migrations.running.psql import run_psql
-from migrations.running.retry import RETRYABLE, failed_at, retrying
+from migrations.running.retry import StatementFailed, failed_at, lost_at, may_pass, retrying
 from migrations.running.telemetry import statement_span
-from migrations.running.transactional import begin, commit, final_entry, run_statement
+from migrations.running.transactional import (
+    TAKES_NO_TRANSACTION,
+    begin,
+    commit,
+    final_entry,
+    run_statement,
+)
 from migrations.running.verify_section import verify
 from migrations.sql import summary
 from migrations.sql.session_settings import carried
@@ -59,13 +70,13 @@ async def run_stepwise(target: Target, run: Execute) -> NewEntry:
         count = await alone(target, run, run.section.program)
         return await _finish(target, run, started, count)
     done = run.resume.done if run.resume else frozenset[int]()
+    intended = run.resume.intents if run.resume else frozenset[int]()
     notes = [run.note]
     for number, statement in enumerate(run.section.statements, start=1):
         if number in done:
             continue
-        if statement.kind is StatementKind.TRANSACTIONAL:
-            await _ordinary(target, run, number, statement)
-        else:
+        outside = statement.kind is StatementKind.OUTSIDE or number in intended
+        if outside or not await _ordinary(target, run, number, statement):
             notes.append(await _outside(target, run, number, statement))
     run = replace(run, note="; ".join(filter(None, notes)))
     return await _finish(target, run, started, len(run.section.statements))
@@ -107,8 +118,11 @@ async def cleaned(target: Target, run: Execute) -> Execute:
     return replace(run, section=replace(run.section, statements=()), note=NOTHING_TOOK_EFFECT)
 
 
-async def _ordinary(target: Target, run: Execute, number: int, statement: Statement) -> None:
-    """One statement and its step entry in one transaction."""
+async def _ordinary(target: Target, run: Execute, number: int, statement: Statement) -> bool:
+    """One statement and its step entry in one transaction; `False` if the server takes it in none.
+
+    Raises StatementFailed.
+    """
     total = len(run.section.statements)
 
     async def once() -> None:
@@ -118,7 +132,13 @@ async def _ordinary(target: Target, run: Execute, number: int, statement: Statem
         await run_statement(target, run.migration, statement, number, total)
         await commit(target, _step_done(run, number, statement, elapsed_ms(target.clock, started)))
 
-    await retrying(target, once)
+    try:
+        await retrying(target, once)
+    except StatementFailed as failed:
+        if isinstance(failed.cause, TAKES_NO_TRANSACTION):
+            return False
+        raise
+    return True
 
 
 async def _outside(target: Target, run: Execute, number: int, statement: Statement) -> str:
@@ -217,11 +237,14 @@ async def _alone(target: Target, run: Execute, number: int, statement: Statement
             await target.connection.execute(statement.text)
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
-            raise
+            raise lost_at(error, statement) from None
         failed = failed_at(error, statement)
-        if index is not None and index.action == "create":
-            remedy = await _after_failed_build(target, index, error)
-            failed.failure = replace(failed.failure, message=failed.failure.message + remedy)
+        # A procedure that commits may have; what else runs alone has none when it fails.
+        remedy, effect = "", statement.kind is StatementKind.TRANSACTIONAL
+        if index is not None:
+            remedy, effect = await _after_failure(target, index, error)
+        failed.failure = replace(failed.failure, message=failed.failure.message + remedy)
+        failed.without_effect = 0 if effect else number
         raise failed from None
     if index is not None and index.action == "create":
         found = await probe(target, index)
@@ -229,17 +252,24 @@ async def _alone(target: Target, run: Execute, number: int, statement: Statement
             raise failed_at(IndexFailed(f"the index {index.name} is not valid{_FIX}"), statement)
 
 
-async def _after_failed_build(
+async def _after_failure(
     target: Target, index: ConcurrentIndex, error: asyncpg.PostgresError
-) -> str:
-    """Clean up before a retry; otherwise leave the evidence and say how to go on."""
+) -> tuple[str, bool]:
+    """How to go on after a statement about an index has failed, and whether it had an effect.
+
+    Before a retry what is broken is taken away; otherwise the evidence stays.
+    """
     found = await probe_at_rest(target, index)
-    if found.state is not IndexState.INVALID:
-        return ""
-    if isinstance(error, RETRYABLE):
+    if index.action == "drop":
+        remedy = _DROP_WHOLE if isinstance(error, asyncpg.FeatureNotSupportedError) else ""
+        return remedy, found.state is IndexState.INVALID
+    if found.state is IndexState.INVALID:
+        if not may_pass(error):
+            return f"; the build left the invalid index {found.name}{_FIX}", True
         await drop_invalid(target, found)
-        return ""
-    return f"; the build left the invalid index {found.name}{_FIX}"
+    if isinstance(error, asyncpg.FeatureNotSupportedError):
+        return _BY_PARTITION, False
+    return "", False
 
 
 async def _finish(target: Target, run: Execute, started: float, count: int) -> NewEntry:
@@ -274,6 +304,15 @@ def _there_before(found: ProbeAnswer) -> IndexFailed:
     )
 
 
+_BY_PARTITION = (
+    "; a partitioned table gets its index with CREATE INDEX … ON ONLY the table, which reads no "
+    "row; then build each partition's with CREATE INDEX CONCURRENTLY and tie it to the first with "
+    "ALTER INDEX … ATTACH PARTITION"
+)
+_DROP_WHOLE = (
+    "; an index of a partitioned table goes with DROP INDEX without CONCURRENTLY, which takes its "
+    "partitions' along: give it a short lock_timeout"
+)
 _FIX = (
     "; correct the data and order the migration again: the next attempt drops the invalid index "
     "first; before the statement itself can change, roll the migration back (a Down section may be "

@@ -2,8 +2,8 @@
 
     begin (fence) ─▶ statements ─▶ verify ─▶ entry (guards) ─▶ COMMIT
 
-Each statement is a round trip of its own, so that its end and its time are known; the first takes
-the beginning along, and entry and COMMIT are one.
+The beginning and the statements are sent in one breath (`migrations.target.together`), each a
+question of its own, so that its end and its time are known; entry and COMMIT are one.
 
 The journal has the entry exactly when the effect is there. In 150 kills there was no divergence
 with the entry in the same transaction, and 18 with the entry in a second one.
@@ -11,6 +11,7 @@ with the entry in the same transaction, and 18 with the entry in a second one.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 import asyncpg
@@ -20,14 +21,24 @@ from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
 from migrations.running.plan import Execute
-from migrations.running.retry import failed_at, retrying
+from migrations.running.retry import failed_at, lost_at, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.verify_section import verify
 from migrations.target.entries import NewEntry, State, entry_for
+from migrations.target.journal import statement as sql
 from migrations.target.refusals import transaction_ended
-from migrations.target.session import is_connection_lost
+from migrations.target.session import is_connection_lost, raise_if_worn
 from migrations.target.target import Target
+from migrations.target.together import asked_together
 
+TAKES_NO_TRANSACTION = (
+    asyncpg.ActiveSQLTransactionError,
+    asyncpg.InvalidTransactionTerminationError,
+)
+"""25001, for what must be alone, and 2D000, for a procedure that ends transactions itself."""
+RUN_ALONE = "; write notransaction on the section, so that each of its statements runs by itself"
+TOGETHER = 100
+"""Statements sent at once: beyond that a round trip is small beside what they take."""
 SETTLED = {Direction.UP: State.APPLIED, Direction.DOWN: State.ROLLED_BACK}
 """What the entry of a direction says when it is done."""
 
@@ -38,8 +49,7 @@ async def run_transactional(target: Target, run: Execute) -> NewEntry:
 
     async def once() -> None:
         started = target.clock.monotonic()
-        opening = await open_with_first(target, run)
-        count = await run_section(target, run, opening)
+        count = await run_section(target, run)
         if run.direction is Direction.UP:
             await verify(target, run.migration)
         entry = final_entry(run, elapsed_ms(target.clock, started), count)
@@ -50,71 +60,97 @@ async def run_transactional(target: Target, run: Execute) -> NewEntry:
     return written[-1]
 
 
-async def open_with_first(target: Target, run: Execute) -> str:
-    """Open the transaction, or return what opens it together with the first statement.
+async def run_section(target: Target, run: Execute) -> int:
+    """Open the transaction and run the statements, or the module in their place.
 
-    A role is set by itself: that it does not exist is no failure of the statement.
-    """
-    section = run.section
-    role = section.options.role or target.settings.role
-    if role or section.program is not None or not section.statements:
-        await begin(target, section.options)
-        return ""
-    return target.opening(section.options)
-
-
-async def run_section(target: Target, run: Execute, opening: str = "") -> int:
-    """Run the statements one by one in the open transaction, or the module in their place.
-
-    `opening` goes before the first one. How many there were. Raises StatementFailed.
+    How many there were. Raises StatementFailed.
     """
     if run.section.program is not None:
+        await begin(target, run.section.options)
         return await run_in_transaction(target, run, run.section.program)
+    statements = run.section.statements
+    numbered = list(enumerate(statements, start=1))
+    await _run_together(target, run, numbered[:TOGETHER], opening=True)
+    for at in range(TOGETHER, len(numbered), TOGETHER):
+        await _run_together(target, run, numbered[at : at + TOGETHER], opening=False)
+    return len(statements)
+
+
+async def _run_together(
+    target: Target, run: Execute, numbered: Sequence[tuple[int, Statement]], *, opening: bool
+) -> None:
+    """Run some statements of the section, sent in one breath; the first ones open the transaction.
+
+    Raises StatementFailed.
+    """
+    still_open = sql("still_open")
+    questions = [f"{still_open};\n{statement.text}" for _, statement in numbered]
+    if opening:
+        questions.insert(0, target.opening(run.section.options))
     total = len(run.section.statements)
-    for index, statement in enumerate(run.section.statements, start=1):
-        await run_statement(target, run.migration, statement, index, total, opening)
-        opening = ""
-    return total
+    async with asked_together(target.connection, questions) as answer:
+        if opening:
+            await _opened(target, answer())
+        for number, statement in numbered:
+            await _finished(target, run.migration, statement, number, total, answer())
 
 
 async def run_statement(
+    target: Target, migration: Migration, statement: Statement, index: int, total: int
+) -> None:
+    """Run one statement in the open transaction. Raises StatementFailed."""
+
+    async def executed() -> bool:
+        await target.connection.execute(statement.text)
+        return target.connection.is_in_transaction()
+
+    await _finished(target, migration, statement, index, total, executed())
+
+
+async def _finished(
     target: Target,
     migration: Migration,
     statement: Statement,
     index: int,
     total: int,
-    opening: str = "",
+    answer: Awaitable[bool],
 ) -> None:
-    """Run one statement in the open transaction, or in the one of `opening`.
+    """Wait for the end of one statement: whether the transaction is still open then.
 
     Raises StatementFailed.
     """
     started = target.clock.monotonic()
     try:
         with statement_span(target.settings, target.work.target, statement):
-            sql = f"{opening};\n{statement.text}" if opening else statement.text
-            await target.connection.execute(sql)
+            still_open = await answer
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
-            raise
-        # A failed transaction is still one; none at all means that something was committed before,
-        # or that the server's grammar refused the text before any of it ran.
-        unread = opening and isinstance(error, asyncpg.PostgresSyntaxError)
-        ended = not target.connection.is_in_transaction() and not unread
-        raise failed_at(transaction_ended() if ended else error, statement) from None
-    if not target.connection.is_in_transaction():
+            raise lost_at(error, statement) from None
+        raise_if_worn(error)
+        # A failed transaction is still one; none at all means that something was committed before.
+        ended = not target.connection.is_in_transaction()
+        failed = failed_at(transaction_ended() if ended else error, statement)
+        if isinstance(error, TAKES_NO_TRANSACTION):
+            failed.failure = replace(failed.failure, message=failed.failure.message + RUN_ALONE)
+        raise failed from None
+    if not still_open:
         raise failed_at(transaction_ended(), statement)
     duration_ms = elapsed_ms(target.clock, started)
     target.observer.statement_finished(migration, statement, index, total, duration_ms)
 
 
-async def begin(target: Target, options: Options) -> None:
+async def begin(target: Target, options: Options, *, batch: bool = False) -> None:
     """Open the guarded transaction. Raises StatementFailed, for example for an unknown role."""
+    await _opened(target, target.begin(options, batch=batch))
+
+
+async def _opened(target: Target, beginning: Awaitable[object]) -> None:
     try:
-        await target.begin(options)
+        await beginning
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
             raise
+        raise_if_worn(error)
         raise failed_at(error, None) from None
 
 

@@ -12,9 +12,9 @@ import asyncpg
 from migrations.errors import VerifyFailed
 from migrations.model.migration import Holds, Migration, Section, Statement
 from migrations.running.code import check
-from migrations.running.retry import failed_at
+from migrations.running.retry import failed_at, lost_at
 from migrations.running.telemetry import statement_span
-from migrations.target.session import Connection, is_connection_lost
+from migrations.target.session import UNFILTERED, Connection, is_connection_lost
 from migrations.target.target import Target
 
 _SAVE = "SAVEPOINT ledger_verify"
@@ -26,6 +26,7 @@ async def verify(target: Target, migration: Migration) -> None:
     if migration.verify is None:
         return
     section = migration.verify
+    await target.connection.execute(UNFILTERED)
     await check(target.connection, target.settings, target.work.target, section)
     if section.holds is Holds.NO_ERROR:
         await target.connection.execute(_SAVE)
@@ -42,7 +43,7 @@ async def _ask(target: Target, section: Section) -> None:
                 problem = await answer_problem(target.connection, statement, section.holds)
         except asyncpg.PostgresError as error:
             if is_connection_lost(target.connection, error):
-                raise
+                raise lost_at(error, statement) from None
             raise failed_at(error, statement) from None
         if problem:
             message = f"Verify, line {statement.line}: {problem}; the change does not hold"

@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
-from importlib.resources import files
 from uuid import UUID
 
 
@@ -23,8 +22,7 @@ class Expression(str):
 SqlValue = str | int | float | bool | UUID | datetime | None
 
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_]+)\b")
-_NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
-_COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 def quote_ident(name: str) -> str:
@@ -32,6 +30,19 @@ def quote_ident(name: str) -> str:
     if not name or "\0" in name:
         raise ValueError("a PostgreSQL name is neither empty nor contains NUL; correct the name")
     return '"' + name.replace('"', '""') + '"'
+
+
+def quote_qualified(name: str) -> str:
+    """`schema.table` or `table`, each part in double quotes; no part has a dot of its own."""
+    return ".".join(map(quote_ident, name.split(".")))
+
+
+def quote_where_needed(name: str) -> str:
+    """A name as people would write it: in quotes only where PostgreSQL wants them."""
+    # The grammar costs a tenth of a second, which hardly any importer of this module pays.
+    from migrations.sql.grammar import is_keyword
+
+    return name if _PLAIN.fullmatch(name) and not is_keyword(name) else quote_ident(name)
 
 
 def quote_literal(value: SqlValue) -> str:
@@ -66,11 +77,3 @@ def bind(template: str, values: Mapping[str, SqlValue]) -> str:
 def _split(template: str) -> tuple[str, ...]:
     """Text, name, text, name, … text."""
     return tuple(_PLACEHOLDER.split(template))
-
-
-def named_statements(file: str) -> dict[str, str]:
-    """The statements of a `.sql` file of this package, by the names in its `-- name:` lines."""
-    text = files("migrations").joinpath(file).read_text(encoding="utf-8")
-    _, *parts = _NAME.split(text)
-    bodies = (_COMMENT.sub("", body).strip() for body in parts[1::2])
-    return dict(zip(parts[0::2], bodies, strict=True))

@@ -16,7 +16,8 @@ from migrations.sql.grammar import GrammarError, parse
 
 _INCLUDES = re.compile(r"^[ \t]*\\(?:i|ir|include|include_relative)\b", re.MULTILINE)
 _COMMAND = re.compile(r"^[ \t]*\\(\S+)[^\n]*$", re.MULTILINE)
-_SEND = re.compile(r"\\(?:gexec|gset|gdesc|g|gx)\b[^\n]*")
+_GEXEC = re.compile(r"\\gexec\b")
+_SEND = re.compile(r"\\(?:gset|gdesc|g|gx)\b[^\n]*")
 _COPY_DATA = re.compile(
     r"^([ \t]*copy\b[^;]*?\bfrom\s+stdin\b[^;]*;)[^\n]*\n.*?^\\\.[ \t]*$",
     re.IGNORECASE | re.MULTILINE | re.DOTALL,
@@ -26,20 +27,33 @@ _PLAIN = re.compile(r"(?<![:\w]):([A-Za-z_]\w*)")
 _REFERENCE = re.compile(r"""(?<!:):(?:'(\w+)'|"(\w+)"|\{\?(\w+)\}|([A-Za-z_]\w*))""")
 _PSQLS_OWN = frozenset(
     {
-        *("AUTOCOMMIT", "ON_ERROR_STOP", "ON_ERROR_ROLLBACK", "SINGLELINE", "SINGLESTEP"),
-        *("FETCH_COUNT", "VERBOSITY", "QUIET", "ECHO", "ECHO_HIDDEN"),
+        "AUTOCOMMIT",
+        "ON_ERROR_STOP",
+        "ON_ERROR_ROLLBACK",
+        "SINGLELINE",
+        "SINGLESTEP",
+        "FETCH_COUNT",
+        "VERBOSITY",
+        "QUIET",
+        "ECHO",
+        "ECHO_HIDDEN",
     }
 )
 """Variables that choose how psql runs and reports: not for a person's values."""
 _ESCAPED = {"\\": r"\\", "'": r"\'", "\n": r"\n", "\r": r"\r"}
 _HARMLESS = frozenset(
     {
-        *("copy", "set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "timing", "!"),
-        *("gexec", "gset", "g", "gx", "gdesc", "restrict", "unrestrict", "prompt", "getenv"),
-        *("encoding", "o", "out", "errverbose", "cd", "setenv", "d", "dt", "."),
+        "copy", "set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "timing", "!",
+        "gset", "g", "gx", "gdesc", "restrict", "unrestrict", "prompt", "getenv",
+        "encoding", "o", "out", "errverbose", "cd", "setenv", "d", "dt", ".",
     }
-)
-"""Meta-commands that neither end a transaction nor choose what runs."""
+)  # fmt: skip
+r"""Meta-commands that neither end a transaction nor choose what runs.
+
+`\gexec` runs what a query returns, which nobody knows before; so does a bare `:name` whose value
+comes from elsewhere (`_BRINGING`).
+"""
+_BRINGING = re.compile(r"\\(?:gset|prompt|getenv)\b|^[ \t]*\\set\b[^\n]*`", re.MULTILINE)
 
 
 def included(text: str) -> int | None:
@@ -73,6 +87,8 @@ def open_transaction(program: Program) -> bool:
     sql = _COPY_DATA.sub(lambda found: found.group(1), program.text)
     commands = [found.group(1).lower() for found in _COMMAND.finditer(sql)]
     if any(command not in _HARMLESS for command in commands):
+        return False
+    if _GEXEC.search(sql) or (_BRINGING.search(sql) and bare(sql)):
         return False
     sql = _SEND.sub(";", _COMMAND.sub("", sql))
     sql = _QUOTED.sub(r"\1\2\1", sql)

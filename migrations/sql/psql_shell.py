@@ -37,13 +37,13 @@ _TARGET = re.compile(r"\b(?:from|to)\s+(\S+)", re.IGNORECASE)
 _STREAMS = frozenset({"stdin", "stdout", "pstdin", "pstdout"})
 _INSIDE = frozenset(
     {
-        *("set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "f", "H", "C", "T"),
-        *("timing", "encoding", "errverbose", "if", "elif", "else", "endif", "q", "r", "reset"),
-        *("gset", "gexec", "gdesc", "crosstabview", "bind", "bind_named", "parse", "close"),
-        *("close_prepared", "restrict", "unrestrict", "prompt", ".", ";", "\\", " ", "\t"),
-        *("p", "print", "conninfo", "lo_list", "z", "sf", "sv", "sf+", "sv+"),
+        "set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "f", "H", "C", "T",
+        "timing", "encoding", "errverbose", "if", "elif", "else", "endif", "q", "r", "reset",
+        "gset", "gexec", "gdesc", "crosstabview", "bind", "bind_named", "parse", "close",
+        "close_prepared", "restrict", "unrestrict", "prompt", ".", ";", "\\", " ", "\t",
+        "p", "print", "conninfo", "lo_list", "z", "sf", "sv", "sf+", "sv+",
     }
-)
+)  # fmt: skip
 """Commands whose every form stays inside the database and this script."""
 _DESCRIBES = re.compile(r"(?:d|l)[A-Za-z]{0,4}[S+x]*")
 

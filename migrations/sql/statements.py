@@ -24,10 +24,15 @@ _BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
 
 
 class Script(NamedTuple):
-    """A section in statements; `wrapper` are the lines of the BEGIN and COMMIT left out."""
+    """A section in statements.
+
+    `wrapper` are the lines of the BEGIN and COMMIT around all of it that were left out, `control`
+    those of others that were.
+    """
 
     statements: tuple[Statement, ...]
     wrapper: tuple[int, int] | None = None
+    control: tuple[int, ...] = ()
 
 
 def split(
@@ -42,20 +47,31 @@ def split(
     return _statements(sql, _parsed(sql, file, first_line), file, first_line, verify=verify)
 
 
-def script(sql: str, *, file: str, first_line: int = 1, foreign: bool = False) -> Script:
+def script(
+    sql: str, *, file: str, first_line: int = 1, foreign: bool = False, unclosed: bool = False
+) -> Script:
     """As `split`, and one BEGIN … COMMIT around all of it is left out. Raises as `split`.
 
     Settings of the session may stand before that BEGIN. `foreign` says that the text was written
-    for another tool (`migrations.sql.refusals`).
+    for another tool (`migrations.sql.refusals`). Then every plain BEGIN and COMMIT is left out:
+    what was to be committed in parts is committed at once. A BEGIN that nothing commits is refused
+    unless it may be `unclosed`, because the tool ends the transaction itself.
     """
     raw = _parsed(sql, file, first_line)
     begin = settings_before(raw)
-    if not _wrapped(raw[begin:]):
-        return Script(_statements(sql, raw, file, first_line, foreign=foreign))
     data = sql.encode()
-    first, last = (first_line + data.count(b"\n", 0, raw[end].start) for end in (begin, -1))
-    inside = [*raw[:begin], *raw[begin + 1 : -1]]
-    return Script(_statements(sql, inside, file, first_line, foreign=foreign), (first, last))
+    if _wrapped(raw[begin:]):
+        left_out = [raw[begin], raw[-1]]
+    elif foreign and _is_plain_control(raw, unclosed=unclosed):
+        left_out = [item for item in raw if item.field == "transaction_stmt"]
+    else:
+        return Script(_statements(sql, raw, file, first_line, foreign=foreign))
+    lines = [first_line + data.count(b"\n", 0, item.start) for item in left_out]
+    inside = [item for item in raw if item not in left_out]
+    statements = _statements(sql, inside, file, first_line, foreign=foreign)
+    if _wrapped(raw[begin:]):
+        return Script(statements, wrapper=(lines[0], lines[1]))
+    return Script(statements, control=tuple(lines))
 
 
 def settings_before(raw: list[RawStatement]) -> int:
@@ -75,6 +91,26 @@ def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:
         return parse(sql)
     except GrammarError as error:
         raise _explain(sql, error, file, first_line) from None
+
+
+def _is_plain_control(raw: list[RawStatement], *, unclosed: bool) -> bool:
+    """Whether there is BEGIN or COMMIT, nothing else that controls transactions, and no option.
+
+    What is said for the rest of a transaction (SET LOCAL, SET CONSTRAINTS) would hold for longer.
+    """
+    if any(
+        item.field == "constraints_set_stmt"
+        or (isinstance(item.node, tree.VariableSetStmt) and item.node.is_local)
+        for item in raw
+    ):
+        return False
+    control = [item.node for item in raw if item.field == "transaction_stmt"]
+    plain = all(
+        (node.kind in _BEGINS and not node.options)
+        or (node.kind == tree.TRANS_STMT_COMMIT and not node.chain)
+        for node in control
+    )
+    return bool(control) and plain and (unclosed or control[-1].kind not in _BEGINS)
 
 
 def _wrapped(raw: list[RawStatement]) -> bool:

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeAlias
 from uuid import UUID
 
 from migrations.model.attempt import Epoch, Failure
@@ -62,6 +64,10 @@ class State(StrEnum):
     """How another tool's table looked when its rows were taken over; `note` is JSON."""
     VISITED = "visited"
     """An attempt that had nothing to do, or nothing but reports; it moves the fence."""
+
+
+Key: TypeAlias = tuple[str, str, int]
+"""What a command has one entry of: migration, direction, step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,3 +196,13 @@ def failure_text(failure: Failure | None) -> str | None:
 def json_in_one_form(value: object) -> str:
     """A JSON value as the one text that is hashed, whatever way it was stored in between."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def said_by(command: UUID, entries: Iterable[Entry]) -> frozenset[Key]:
+    """What these entries hold of a command."""
+    return frozenset(key_of_entry(entry) for entry in entries if entry.command == command)
+
+
+def key_of_entry(entry: Entry | NewEntry) -> Key:
+    """What its command has no other entry of."""
+    return entry.migration, entry.direction, entry.step

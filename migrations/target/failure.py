@@ -22,10 +22,21 @@ MASK = '"***"'
 MESSAGE_MAX_CHARS = 2000
 """A failure travels in an event; more of a message helps nobody."""
 
+_POLICY_CHECK = "check_enable_rls"
+"""The server's function that refuses what a policy would filter; its message may be translated."""
+_POLICY_REMEDY = (
+    "; its row level security would leave rows out unsaid: let the role that migrations run as see "
+    "them all (ALTER ROLE … BYPASSRLS, or ALTER TABLE … NO FORCE ROW LEVEL SECURITY where it owns "
+    "the table), then order it again"
+)
+
 _MASKED_CLASSES = ("22", "23")
 _OBJECT_FIELDS = (
-    *("constraint_name", "table_name", "column_name", "data_type_name"),
-    *("schema_name",),
+    "constraint_name",
+    "table_name",
+    "column_name",
+    "data_type_name",
+    "schema_name",
 )
 _OBJECT_WORDS = "table|relation|column|constraint|index|schema|function|partition|domain|view"
 _NAMED = re.compile(rf'\b(?:{_OBJECT_WORDS}) "[^"]*"')
@@ -41,7 +52,10 @@ def from_error(error: BaseException) -> Failure:
         case asyncpg.PostgresError():
             state = str(error.sqlstate or "")
             kind = FailureClass.LOCK_TIMEOUT if state == "55P03" else FailureClass.SQL
-            return Failure(kind, masked_message(error), sqlstate=state or None)
+            message = masked_message(error)
+            if getattr(error, "server_source_function", None) == _POLICY_CHECK:
+                message += _POLICY_REMEDY
+            return Failure(kind, message, sqlstate=state or None)
         case asyncpg.InterfaceError():
             return Failure(
                 FailureClass.INTERNAL, "the driver refused a call; report this as a defect"

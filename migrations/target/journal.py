@@ -17,7 +17,8 @@ import asyncpg
 from migrations.errors import JournalChanged, JournalForged
 from migrations.model.attempt import Epoch, Failure, FailureClass
 from migrations.printable import escaped
-from migrations.sql.literals import Expression, SqlValue, bind, named_statements
+from migrations.sql.literals import Expression, SqlValue, bind
+from migrations.sql.named_statements import named_statements
 from migrations.target.binary_copy import (
     Row,
     copied,
@@ -115,7 +116,7 @@ SHAPE = ",".join(
 FAILURE_FIELDS = tuple(field.name for field in fields(Failure))
 """A newer program may have written more; its chain covers that, and we pass over it."""
 
-_SQL = named_statements("target/journal.sql")
+_SQL = named_statements("migrations.target", "journal.sql")
 
 
 @dataclass(frozen=True, slots=True)

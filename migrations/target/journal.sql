@@ -48,6 +48,8 @@ SET LOCAL search_path TO pg_catalog, pg_temp
 -- name: look_as_the_script
 -- As `look`, for questions whose names are to be found as a script finds them.
 BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;
+SET LOCAL row_security TO off;
+SET LOCAL extra_float_digits TO 1;
 SET LOCAL ROLE TO DEFAULT;
 SET LOCAL search_path TO DEFAULT
 
@@ -294,12 +296,21 @@ SELECT CASE
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
     pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
     pg_catalog.to_regnamespace('migration_ledger') IS NOT NULL AS schema_there,
+    (:target_problem) AS target_problem,
     CURRENT_TIMESTAMP AS clock
 
 -- name: held
 -- Whether the lock is held, without letting go of it.
 SELECT CASE WHEN pg_catalog.pg_advisory_unlock(:lock_key)
             THEN pg_catalog.pg_try_advisory_lock(:lock_key) ELSE false END
+
+-- name: target_problem
+-- Why the schema of the target is not where names would be found and made; NULL where it is.
+SELECT CASE WHEN n.oid IS NULL THEN 'missing'
+    WHEN NOT pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') THEN 'closed' END
+FROM pg_catalog.pg_roles AS r
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) :target
+WHERE r.rolname OPERATOR(pg_catalog.=) coalesce(:role, session_user::pg_catalog.text)
 
 -- name: facts
 -- Who answers. The path of a relation's file names the database's oid (`base/16384/1259`), for a
@@ -310,6 +321,7 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
     pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
     pg_catalog.to_regnamespace('migration_ledger') IS NOT NULL AS schema_there,
+    (:target_problem) AS target_problem,
     CURRENT_TIMESTAMP AS clock
 
 -- name: glance
@@ -318,7 +330,7 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.pg_is_in_recovery() AS in_recovery,
     (SELECT (pg_catalog.pg_control_system()).system_identifier) AS system_identifier,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
-    true AS installed, true AS schema_there,
+    true AS installed, true AS schema_there, (:target_problem) AS target_problem,
     CURRENT_TIMESTAMP AS clock,
     seq, head, command, rollout, migration, direction, step, state,
     up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
@@ -371,6 +383,50 @@ l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.
     SELECT pg_catalog.to_regclass(t)::pg_catalog.oid
     FROM pg_catalog.unnest($1::pg_catalog.text[]) AS t)
 
+-- name: worn
+-- In front of all but the first beginning of a session: fails where the session cannot be made like a new
+-- one. An advisory lock beside ours cannot be told from ours by what lets go of them, and settings of the
+-- database or the login that were changed are read when a session begins.
+SELECT CASE WHEN EXISTS (
+        SELECT FROM pg_catalog.pg_lock_status() AS l
+        WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()
+            AND l.locktype OPERATOR(pg_catalog.=) 'advisory'
+            AND NOT (l.objsubid OPERATOR(pg_catalog.=) 1::smallint
+                AND l.classid OPERATOR(pg_catalog.=) :lock_high::pg_catalog.oid
+                AND l.objid OPERATOR(pg_catalog.=) :lock_low::pg_catalog.oid))
+    OR pg_catalog.current_setting('migration_ledger.brought_along', true)
+        OPERATOR(pg_catalog.<>) (:brought_along)
+THEN pg_catalog.current_setting('migration_ledger.needs_a_new_session') END
+
+-- name: brought_along
+-- What the database and the login say of this session's settings, as one text.
+SELECT coalesce(pg_catalog.string_agg(s.setconfig::pg_catalog.text, ';'
+    ORDER BY s.setdatabase, s.setrole), 'nothing')
+FROM pg_catalog.pg_db_role_setting AS s
+WHERE s.setdatabase OPERATOR(pg_catalog.=) ANY (ARRAY[0, :database_oid]::pg_catalog.oid[])
+    AND s.setrole OPERATOR(pg_catalog.=) ANY (ARRAY[0::pg_catalog.oid,
+        pg_catalog.to_regrole(pg_catalog.quote_ident(session_user))::pg_catalog.oid])
+
+-- name: remembered
+-- For `worn`, where this session begins more than once.
+SELECT pg_catalog.set_config('migration_ledger.brought_along', (:brought_along), false)
+
+-- name: cleared
+-- What RESET ALL does not undo, but for prepared statements: a data migration has one of ours.
+CLOSE ALL;
+UNLISTEN *;
+DISCARD TEMP;
+DISCARD SEQUENCES
+
+-- name: clear
+-- For looks that find names as a script does.
+RESET SESSION AUTHORIZATION;
+:cleared
+RESET ALL;
+:timeless:remembered
+SET ROLE NONE;
+SET search_path TO pg_catalog, pg_temp
+
 -- name: begin
 -- Settings of a script before us are undone, in a transaction of their own: what a script's ROLLBACK AND
 -- CHAIN takes back is no part of it, so the rest finds its names as before, and comes to an entry without
@@ -378,17 +434,27 @@ l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.
 BEGIN;
 RESET SESSION AUTHORIZATION;
 RESET ROLE;
-RESET ALL;
+:cleared
+:reset
+:timeless:remembered
 COMMIT;
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL lock_timeout = :lock_timeout_ms;
 SET LOCAL statement_timeout = :statement_timeout_ms;
 SET LOCAL migration_ledger.transaction = :marker
 
+-- name: still_open
+-- In front of each statement of a script that is sent before the one before it has answered: fails outside
+-- of a transaction, and in a failed one. It takes no snapshot and looks up no name.
+SAVEPOINT migration_ledger;
+RELEASE SAVEPOINT migration_ledger
+
 -- name: alone
 RESET SESSION AUTHORIZATION;
 RESET ROLE;
+:cleared
 RESET ALL;
+:timeless:remembered
 SET lock_timeout = :lock_timeout_ms;
 SET statement_timeout = :statement_timeout_ms
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from migrations.backoff import Backoff
 from migrations.chance import Chance
 from migrations.clock import Clock
 from migrations.errors import LockUnavailable
@@ -26,7 +27,6 @@ POLL_FIRST_S = 0.02
 POLL_MAX_S = 1.0
 """Nobody notices one second at the end of a migration of minutes."""
 _GROWTH = 1.6
-_JITTER = 0.3
 
 _LOCK_DOMAIN = b"migration-ledger/lock/1/"
 
@@ -109,7 +109,7 @@ async def wait_for_lock(
 ) -> None:
     """Poll until the lock is ours. Raises LockUnavailable after `wait_s` seconds."""
     started = clock.monotonic()
-    pause = POLL_FIRST_S
+    backoff = Backoff(clock, chance, POLL_FIRST_S, POLL_MAX_S, _GROWTH)
     while not await try_lock(connection, key):
         waited = clock.monotonic() - started
         holder = await _holder(connection, key)
@@ -119,11 +119,9 @@ async def wait_for_lock(
                 "wait for it, or end its session",
                 blocker=holder,
             )
-        # The jitter keeps waiters apart.
-        sleep = min(pause * chance.between(1 - _JITTER, 1 + _JITTER), wait_s - waited)
+        sleep = min(backoff.next_s(), wait_s - waited)
         observer.waiting(f"the target's lock, held by {holder}", waited, sleep)
         await clock.sleep(sleep)
-        pause = min(pause * _GROWTH, POLL_MAX_S)
 
 
 async def _holder(connection: Connection, key: LockKey) -> str:

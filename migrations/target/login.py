@@ -8,6 +8,8 @@ messages of the login are read before the driver sees them:
     server ── R: clear text, MD5, GSS … ──▶ refused, connection cut
     server ── R: done, and all other messages ──▶ counted (`inflow`) ──▶ asyncpg
 
+Behind the login the same place lets several questions go out in one breath (`together`).
+
 The password is handed to this module by `logging_in` and not to the driver: a driver that builds
 its connections in another way has nothing that it could send.
 """
@@ -20,12 +22,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asyncpg import connect_utils, protocol
 
 from migrations.target.inflow import AnswerTooLarge, Inflow
 from migrations.target.scram import LoginRefused, Scram
+
+if TYPE_CHECKING:
+    from migrations.target.together import Together
 
 MESSAGE_MAX_BYTES = 64 * 1024
 """Of one message before the login is done; PostgreSQL's own are a few hundred bytes."""
@@ -129,6 +134,23 @@ def _password_message(body: bytes) -> bytes:
     return b"p" + struct.pack("!I", len(body) + 4) + body
 
 
+class _Outward:
+    """The transport as the driver sees it: what is to follow goes out with its next words."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        self.behind = b""
+
+    def write(self, data: Any) -> None:
+        """Send, and what is to follow with it, as one piece."""
+        if self.behind:
+            data, self.behind = b"".join((data, self.behind)), b""
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class _LoginProtocol(protocol.Protocol):
     """asyncpg's protocol behind our login; itself as soon as that is done."""
 
@@ -137,6 +159,8 @@ class _LoginProtocol(protocol.Protocol):
         self._connected = connected
         self._credentials = _credentials.get() or Credentials(None)
         self._line: Any = None
+        self._outward: Any = None
+        self._together: Together | None = None
         self._login: Login | None = None
         self._inflow = Inflow()
         self.excess: AnswerTooLarge | None = None
@@ -148,7 +172,8 @@ class _LoginProtocol(protocol.Protocol):
         tls = transport.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
         self._login = Login(self._credentials, certificate)
-        super().connection_made(transport)
+        self._outward = _Outward(transport)
+        super().connection_made(self._outward)
 
     def data_received(self, data: Any) -> None:
         """Answer what concerns the login; hand on the rest."""
@@ -178,7 +203,20 @@ class _LoginProtocol(protocol.Protocol):
             self.excess = excess
             self._line.abort()
             return
-        super().data_received(data)
+        if (together := self._together) is not None:
+            data = together.received(data)
+            self._together = None if together.done else together
+        if data:
+            super().data_received(data)
+
+    def follow_with(self, together: Together) -> None:
+        """Send these questions behind the driver's next one."""
+        self._together, self._outward.behind = together, together.messages
+
+    def take_back(self, together: Together) -> None:
+        """Forget these questions if the driver's own was never sent."""
+        if self._together is together and self._outward.behind:
+            self._together, self._outward.behind = None, b""
 
 
 class _Protocols:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from migrations.target.journal import statement
-from migrations.target.session import Connection
+from migrations.target.session import Connection, timeless
 
 
 @asynccontextmanager
@@ -19,7 +19,8 @@ async def looking(connection: Connection, *, as_the_script: bool = False) -> Asy
 
     Nothing is left of it in the session, settings included. Raises what the server raises.
     """
-    await connection.execute(statement("look_as_the_script" if as_the_script else "look"))
+    look = statement("look_as_the_script" if as_the_script else "look")
+    await connection.execute(timeless(connection) + look)
     try:
         yield
     finally:

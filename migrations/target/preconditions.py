@@ -5,11 +5,12 @@ from __future__ import annotations
 from uuid import UUID
 
 from migrations.errors import EpochBeyond, IdentityMismatch
-from migrations.model.attempt import Epoch, Expectation, Identity
+from migrations.model.attempt import Epoch, Expectation, ForgedFence, Identity
 from migrations.model.migration import Direction
 from migrations.model.work import OutsideChange
 from migrations.target.entries import ADOPT, WORDS, Entry, State
 from migrations.target.journal import Record
+from migrations.target.refusals import stale_epoch
 
 TERMS_AHEAD = 1_000_000
 """A ledger takes a term at each change of leader: a change every second for eleven days."""
@@ -17,12 +18,16 @@ POSITIONS_AHEAD = 10**12
 """An order is one event among those of its ledger: ten thousand a second for three years."""
 
 
-def check_epoch(record: Record, epoch: Epoch) -> None:
-    """Raise EpochBeyond where the journal's epoch cannot be of the ledger that orders now.
+def check_epoch(record: Record, epoch: Epoch, forged: ForgedFence | None = None) -> None:
+    """Raise StaleEpoch for an order that was overtaken, and EpochBeyond for a forged epoch.
 
-    Without this, one forged order or edited entry would let every later order look overtaken.
+    Beyond is what cannot be of the ledger that orders now: without this, one forged order or edited
+    entry would let every later order look overtaken. Where the journal ends in what a person has
+    declared `forged`, its epoch says nothing.
     """
     last = record.epoch
+    if forged == ForgedFence(last, record.head):
+        return
     if (
         last.term > epoch.term + TERMS_AHEAD
         or last.position > epoch.position + POSITIONS_AHEAD
@@ -31,9 +36,11 @@ def check_epoch(record: Record, epoch: Epoch) -> None:
         raise EpochBeyond(
             f"the journal names order {last.term}.{last.position}, and this one is "
             f"{epoch.term}.{epoch.position}: no ledger has issued that one, so somebody forged an "
-            "order or an entry; find out who, put the journal back from a backup, or take it away "
-            "with `ledger db remove-journal` and accept that with `ledger fleet reinstate`"
+            "order or an entry; find out who, then let orders in again with "
+            "`ledger fleet reset-fence`"
         )
+    if epoch < last:
+        raise stale_epoch(epoch)
 
 
 def check_expected(
@@ -78,8 +85,12 @@ def outside_changes(record: Record | None, known_head: str | None) -> tuple[Outs
     since = record.entries if known_head is None else _entries_since(record, known_head)
     return tuple(
         OutsideChange(
-            *(entry.migration, _direction(entry), entry.checksum),
-            *(entry.reason, entry.made_by, entry.finished_at),
+            entry.migration,
+            _direction(entry),
+            entry.checksum,
+            entry.reason,
+            entry.made_by,
+            entry.finished_at,
         )
         for entry in since or ()
         if entry.rollout == "" and entry.settles and entry.direction not in WORDS - {ADOPT}

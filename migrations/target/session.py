@@ -11,7 +11,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import ceil
 from typing import Any, TypeAlias
@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import asyncpg
 
-from migrations.errors import TooMuch, Unreachable
+from migrations.errors import PoolerRefused, TooMuch, Unreachable
+from migrations.model.migration import Statement
 from migrations.sql.literals import quote_ident
 from migrations.target.login import logging_in
 from migrations.target.password_file import ambient_password
@@ -44,10 +45,37 @@ SESSION_SETTINGS = {
     "tcp_keepalives_count": "3",
     # As long as the keepalives take to give up, for a peer that dies while an answer is under way.
     "tcp_user_timeout": "30000",
+    # A database or a login may bring along limits, and other meanings of the same text.
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "standard_conforming_strings": "on",
+    "backslash_quote": "safe_encoding",
+    "escape_string_warning": "on",
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
+    "xmloption": "content",
+    "xmlbinary": "base64",
+    "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+    "gin_fuzzy_search_limit": "0",
+    "exit_on_error": "off",
 }
-"""Sent with the start-up packet, so that they cost nothing and RESET ALL returns to them."""
+"""Sent with the start-up packet, so that they cost nothing and RESET ALL returns to them. The
+grammar that reads migrations assumes the server's own defaults, so does whoever wrote them; and
+text forms are kept: of keys, of saved rows."""
+
+UNFILTERED = "SET LOCAL row_security TO off"
+"""From here on the server refuses to read a table where a policy would leave rows out unsaid."""
+
+TRANSACTION_TIMEOUT_SINCE = 170000
+"""The first release with `transaction_timeout`, which older ones refuse to start with."""
 
 DRIVER_ERRORS = (
     OSError,
@@ -60,6 +88,19 @@ at the moment at which the session is used."""
 
 _CANNOT_BE_RETRIED = ("28", "3D", "42")
 """SQLSTATE classes that stay: authentication, no such database, no such setting or right."""
+
+
+class LostAt(Exception):
+    """A session was gone when this statement ran; `cause` is what the driver said of it."""
+
+    def __init__(self, cause: BaseException, statement: Statement | None) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+        self.statement = statement
+
+
+class SessionWorn(Exception):
+    """Scripts before have left in the session what only a new one does not have."""
 
 
 class Password:
@@ -149,10 +190,6 @@ class ConnectionSettings:
         """`host:port/database`, for messages; without user and secret."""
         return f"{self.host}:{self.port}/{self.database}"
 
-    def for_database(self, database: str) -> ConnectionSettings:
-        """The same server, another database."""
-        return replace(self, database=database)
-
 
 def milliseconds(seconds: float) -> int:
     """A limit as the server takes it, rounded up: 0 would mean no limit at all."""
@@ -169,7 +206,7 @@ async def open_session(
 ) -> Connection:
     """Connect. `search_path` is one schema, or empty for the database's default.
 
-    Raises Unreachable with a message that holds no secrets.
+    Raises Unreachable with a message that holds no secrets, and PoolerRefused.
     """
     server_settings = {
         **SESSION_SETTINGS,
@@ -194,6 +231,8 @@ async def open_session(
                 server_settings=server_settings,
             )
     except (*DRIVER_ERRORS, ValueError, LoginRefused) as error:
+        if "unsupported startup parameter" in str(error):
+            raise pooler_refused() from None
         raise _unreachable(settings, error) from None
 
 
@@ -214,14 +253,39 @@ def server_version(connection: Connection) -> int:
     return version.major * 10_000 + (version.micro or version.minor)
 
 
+def timeless(connection: Connection) -> str:
+    """What lets transactions take as long as they need, in front of other statements."""
+    if server_version(connection) < TRANSACTION_TIMEOUT_SINCE:
+        return ""
+    return "SET transaction_timeout TO 0;\n"
+
+
+def pooler_refused() -> PoolerRefused:
+    """The refusal of what is no server."""
+    return PoolerRefused(
+        "a connection pooler stands between us and PostgreSQL; register the server's own "
+        "host and port, because session locks and settings do not survive a pooler"
+    )
+
+
 def is_connection_lost(connection: Connection, error: BaseException) -> bool:
     """Whether `error` means that the session is gone, not that a statement was wrong."""
     gone = (
-        *(OSError, asyncpg.PostgresConnectionError, asyncpg.AdminShutdownError),
-        *(asyncpg.CrashShutdownError, asyncpg.CannotConnectNowError),
+        LostAt,
+        OSError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.AdminShutdownError,
+        asyncpg.CrashShutdownError,
+        asyncpg.CannotConnectNowError,
         asyncpg.InternalClientError,
     )
     return isinstance(error, gone) or connection.is_closed()
+
+
+def raise_if_worn(error: asyncpg.PostgresError) -> None:
+    """Raise SessionWorn if this is how the statement `worn` of `journal.sql` fails."""
+    if "migration_ledger.needs_a_new_session" in str(error):
+        raise SessionWorn from None
 
 
 def excess(connection: Connection) -> TooMuch | None:

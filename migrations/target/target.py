@@ -22,10 +22,8 @@ and step. The journal has an entry exactly when the effect is there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TypeAlias
-from uuid import UUID
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import asyncpg
 
@@ -39,12 +37,15 @@ from migrations.sql.literals import Expression, SqlValue, quote_ident
 from migrations.target import journal
 from migrations.target.entries import (
     Entry,
+    Key,
     NewEntry,
     Said,
     State,
     entry_about_target,
+    key_of_entry,
     next_head,
 )
+from migrations.target.fresh_session import SessionUse
 from migrations.target.journal import Record, entry_statement, entry_values, statement
 from migrations.target.lock import LockKey, still_held
 from migrations.target.refusals import (
@@ -54,10 +55,12 @@ from migrations.target.refusals import (
     stale_epoch,
     transaction_ended,
 )
-from migrations.target.session import Connection, ConnectionSettings, milliseconds, server_version
-
-Key: TypeAlias = tuple[str, str, int]
-"""What a command has one entry of: migration, direction, step."""
+from migrations.target.session import (
+    Connection,
+    ConnectionSettings,
+    milliseconds,
+    server_version,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,12 @@ class Target:
     outside: tuple[OutsideChange, ...] = ()
     said: frozenset[Key] = frozenset()
     """What the journal holds of this command."""
+    use: SessionUse = field(init=False)
     _marker: str = ""
     _meeting: _Meeting | None = None
+
+    def __post_init__(self) -> None:
+        self.use = SessionUse(self.connection, self.key)
 
     @property
     def met(self) -> bool:
@@ -112,14 +119,18 @@ class Target:
         self._meeting = _Meeting(install, self._columns(entry))
         self._move(entry)
 
-    async def begin(self, options: Options) -> None:
-        """Open the guarded transaction of a section."""
-        await self.connection.execute(self.opening(options))
+    async def begin(self, options: Options, *, batch: bool = False) -> None:
+        """Open the guarded transaction of a section. Raises SessionWorn."""
+        await self.use.open(self.opening(options, batch=batch))
 
-    def opening(self, options: Options) -> str:
-        """The statements that open a guarded transaction, for a script that goes on itself."""
+    def opening(self, options: Options, *, batch: bool = False) -> str:
+        """The statements that open a guarded transaction, for a script that goes on itself.
+
+        They fail in a session that is worn. A `batch` leaves prepared statements: one is ours.
+        """
         self._marker = self.chance.uuid().hex
-        sql = self._begin_sql(options)
+        sql = self._begin_sql(options, batch=batch)
+        self.use.begun = True
         if role := options.role or self.settings.role:
             sql += f";\nSET LOCAL ROLE {quote_ident(role)}"
         return sql
@@ -214,12 +225,19 @@ class Target:
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
         sql = statement(
             "alone",
+            **self.use.for_script(self.identity.database_oid),
             lock_timeout_ms=milliseconds(_chosen(lock_timeout_s, lock)),
             statement_timeout_ms=milliseconds(length),
         )
         if role := options.role or self.settings.role:
             sql += f";\nSET ROLE {quote_ident(role)}"
-        await self.connection.execute(sql)
+        await self.use.open(sql)
+
+    async def clear(self) -> None:
+        """Make a session that was used like a new one, for looks. Raises SessionWorn."""
+        if self.use.begun:
+            parts = self.use.for_script(self.identity.database_oid)
+            await self.use.open(statement("clear", **parts))
 
     async def rollback(self) -> None:
         """Leave the transaction, if there is one, and the script's role and search_path."""
@@ -248,7 +266,7 @@ class Target:
         """Which guard refused; asked outside of a transaction."""
         record = await self.read_journal()
         self.overtaken = record is not None and record.head != self.head
-        if record is not None and record.epoch > self.epoch:
+        if self.overtaken and record is not None and record.epoch > self.epoch:
             return stale_epoch(self.epoch)
         if not await still_held(self.connection, self.key):
             return LockLost("the script dropped the migrator's advisory lock; correct it")
@@ -307,9 +325,11 @@ class Target:
         """Go on behind an entry."""
         self.head = self._head_after(entry)
         self.seq += 1
-        self.said |= {_key(entry)}
+        self.said |= {key_of_entry(entry)}
 
-    def _begin_sql(self, options: Options, *, ours: bool = False, alone: bool = False) -> str:
+    def _begin_sql(
+        self, options: Options, *, ours: bool = False, alone: bool = False, batch: bool = False
+    ) -> str:
         """What opens a guarded transaction, with the first entry if that is still to be written.
 
         A transaction that is `ours` writes nothing but entries; in any other one the script's role
@@ -320,8 +340,11 @@ class Target:
         """
         lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
+        oid = self.identity.database_oid
+        fresh = self.use.for_entry() if ours else self.use.for_script(oid, batch=batch)
         begin = statement(
             "begin",
+            **fresh,
             lock_timeout_ms=milliseconds(lock),
             statement_timeout_ms=milliseconds(length),
             marker=self._marker,
@@ -355,7 +378,7 @@ class Target:
 
     def _columns(self, entry: NewEntry) -> dict[str, SqlValue]:
         work = self.work
-        key = _key(entry)
+        key = key_of_entry(entry)
         if key in self.said:
             raise RunError(
                 f"the journal has an entry of command {work.command_id} for {key} already; nothing "
@@ -374,15 +397,6 @@ class Target:
             "epoch_term": self.epoch.term,
             "epoch_position": self.epoch.position,
         }
-
-
-def said_by(command: UUID, entries: Iterable[Entry]) -> frozenset[Key]:
-    """What these entries hold of a command."""
-    return frozenset(_key(entry) for entry in entries if entry.command == command)
-
-
-def _key(entry: Entry | NewEntry) -> Key:
-    return entry.migration, entry.direction, entry.step
 
 
 def _chosen(own: float | None, general: float) -> float:

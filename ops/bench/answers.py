@@ -24,6 +24,7 @@ from ledger.contracts.wire import decode_command, encode_report
 from ledger.leader.supervisor import Supervisor
 from ledger.runtime import Ledger, stores_of
 from ledger.store.leadership import take
+from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Identity, Verdict
 
@@ -45,6 +46,7 @@ async def leading(ledger: Ledger, url: str) -> AsyncIterator[Agents]:
         bus,
         leadership,
         clock=SYSTEM_CLOCK,
+        chance=SYSTEM_CHANCE,
         resend_s=600.0,
         keeps_positions=False,
     )
@@ -103,19 +105,25 @@ class Agents:
         ]
 
 
+def _introduction(command: ApplyCommand) -> DatabaseIdentified:
+    """What is said of a database that the ledger does not know yet, and of no other."""
+    database = command.database
+    return DatabaseIdentified(
+        database=database,
+        command=command.command,
+        identity=Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5),
+        server_version=180000,
+        first_contact=True,
+    )
+
+
 def _reports(command: ApplyCommand) -> list[Report]:
     database, id_ = command.database, command.command
     attempt, mode = command.order.attempt, command.order.mode
-    identity = Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
+    introduced = [_introduction(command)] if command.order.expected.identity is None else []
     return [
         AttemptStarted(database=database, command=id_, attempt=attempt, mode=mode),
-        DatabaseIdentified(
-            database=database,
-            command=id_,
-            identity=identity,
-            server_version=180000,
-            first_contact=command.order.expected.identity is None,
-        ),
+        *introduced,
         *(
             MigrationApplied(
                 database=database,

@@ -268,7 +268,7 @@ async def _measured(server: Server, folder: Path, given: Given) -> Braked:
 
 def _entry(number: int, part: int) -> FleetFileEntry:
     name = f"tenant-{number:06}"
-    connection = Connection(host="db.internal", dbname=name, user="app")
+    connection = Connection.at(host="db.internal", database=name, user="app")
     return FleetFileEntry(name, POOL, connection, {"part": str(part)})
 
 

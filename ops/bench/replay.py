@@ -278,9 +278,9 @@ def _name(number: int) -> str:
 
 
 def _where(name: str) -> Connection:
-    return Connection(
+    return Connection.at(
         host="db-17.internal",
-        dbname=name,
+        database=name,
         user="migrator",
         password="file:secrets/{database}",  # noqa: S106  a reference
     )

@@ -1,4 +1,4 @@
-"""A fleet, a release in waves, a release that fails and undoes itself, and the record of it all.
+"""A fleet, a release in waves, a release that fails and is taken back, and the record of it all.
 
     python ops/demo/demo.py [--bus kafka|local] [--databases NUMBER]
 
@@ -126,7 +126,7 @@ def first_release(stage: Stage) -> None:
 
 
 def failing_release(stage: Stage) -> None:
-    """Data that nobody knew of stops a release, which undoes itself where it ran."""
+    """Data that nobody knew of stops a release, which is taken back where it ran."""
     stage.title("Another release, and some tenants' data is not what it expects")
     shutil.copytree(RELEASE, stage.folder / "release")
     for file in sorted(RELEASE.glob("*.sql")):

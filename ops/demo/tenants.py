@@ -19,12 +19,12 @@ import asyncpg
 import yaml
 
 NAMES = (
-    *("acme", "arbor", "aspen", "atlas", "birch", "bolt", "cedar", "cobalt"),
-    *("comet", "copper", "coral", "delta", "ember", "falcon", "fjord", "garnet"),
-    *("glacier", "harbor", "hazel", "indigo", "iris", "juniper", "kestrel", "larch"),
-    *("lotus", "maple", "meadow", "nimbus", "onyx", "opal", "orchid", "pebble"),
-    *("quartz", "raven", "ridge", "saffron", "summit", "tundra", "willow", "zephyr"),
-)
+    "acme", "arbor", "aspen", "atlas", "birch", "bolt", "cedar", "cobalt",
+    "comet", "copper", "coral", "delta", "ember", "falcon", "fjord", "garnet",
+    "glacier", "harbor", "hazel", "indigo", "iris", "juniper", "kestrel", "larch",
+    "lotus", "maple", "meadow", "nimbus", "onyx", "opal", "orchid", "pebble",
+    "quartz", "raven", "ridge", "saffron", "summit", "tundra", "willow", "zephyr",
+)  # fmt: skip
 TWICE = ("cobalt", "ember", "harbor", "lotus", "onyx", "summit")
 """Where the data is not what the second release expects; never the canary."""
 TEMPLATE = "tenant_template"

@@ -11,16 +11,15 @@ from ops.supply.packages import LICENCES, NotAsListed, Package, installed_packag
 
 ALLOWED = frozenset(
     {
-        *(
-            "0BSD",
-            "Apache-2.0",
-            "BSD-2-Clause",
-            "BSD-3-Clause",
-            "ISC",
-            "MIT",
-            "PSF-2.0",
-            "Unlicense",
-        ),
+        "0BSD",
+        "Apache-2.0",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "ISC",
+        "MIT",
+        "MIT-0",
+        "PSF-2.0",
+        "Unlicense",
         # Its terms end at its own files, which nobody here changes.
         "MPL-2.0",
     }

@@ -80,7 +80,7 @@ async def test_a_look_before_finds_a_table_by_its_own_name(migrated: Fleet) -> N
         await tenant.execute("ALTER TABLE goose_db_version RENAME TO old_history")
     named = ("--from", "goose", "--table", "old_history")
     answer = await migrated.ledger(
-        *("adopt", str(migrated.folder), "--dry-run", *named, "-o", "json"), code=4
+        "adopt", str(migrated.folder), "--dry-run", *named, "-o", "json", code=4
     )
     rows = {row["database"]: row for row in json.loads(answer.out)["items"]}
     assert "old_history of goose is not here" in rows["db00"]["problem"]
@@ -113,11 +113,12 @@ async def test_a_database_that_does_not_fit_halts_the_adoption(migrated: Fleet) 
 async def test_an_adoption_taken_back_leaves_the_schemas_alone(migrated: Fleet) -> None:
     rollout = await adopt(migrated)
     await migrated.ledger("rollout", "rollback", rollout, "--yes", "--reason", "wrong folder")
-    status = await migrated.status(rollout)
-    assert status.counts == {"rolled_back": 4}
+    assert (await migrated.status(rollout)).undone_by == f"undo-{rollout}"
+    status = await migrated.status(f"undo-{rollout}")
+    assert (status.status, status.counts) == ("completed", {"applied": 4})
     assert len(await migrated.with_effect(FIRST)) == 4
     orders = len(await migrated.events(MigrationOrdered))
-    assert orders == 4
+    assert orders == 4 + 4
     again = await adopt(migrated)
     assert (await migrated.status(again)).counts == {"applied": 4}
     await invariants.hold(migrated)
@@ -130,7 +131,14 @@ async def test_going_on_with_the_old_tool_stops_that_database_and_no_other(
     stubborn = migrated.tenants[2]
     await goose(stubborn, THIRD)
     await migrated.ledger(
-        *("up", "--folder", str(migrated.folder), "--yes", "--budget", "1", "--waves", "rest"),
+        "up",
+        "--folder",
+        str(migrated.folder),
+        "--yes",
+        "--budget",
+        "1",
+        "--waves",
+        "rest",
         code=3,
     )
     assert len(await migrated.with_effect(THIRD)) == 4
@@ -184,7 +192,7 @@ async def test_a_late_migration_and_a_vanished_one_are_named_with_the_choices(
     await fleet.ledger(*up, "--allow-out-of-order")
     assert len(await fleet.with_effect(SECOND)) == 2
     await fleet.ledger(
-        *("repair", FIRST, "--gone", "--reason", "squashed", "--yes", str(fleet.folder))
+        "repair", FIRST, "--gone", "--reason", "squashed", "--yes", str(fleet.folder)
     )
     after = await fleet.ledger("plan", "--folder", str(fleet.folder), "-o", "json")
     assert json.loads(after.out)["notes"] == ["2 of 2 databases have all of it already"]
@@ -204,7 +212,12 @@ async def test_a_changed_text_is_refused_until_it_is_accepted_with_a_reason(
     refused = await fleet.ledger(*up, code=4)
     assert "--accept-changed" in refused.err
     await fleet.ledger(
-        *("repair", FIRST, "--accept-changed", "--reason", "no effect", "--yes"),
+        "repair",
+        FIRST,
+        "--accept-changed",
+        "--reason",
+        "no effect",
+        "--yes",
         str(fleet.folder),
     )
     await fleet.ledger(*up)

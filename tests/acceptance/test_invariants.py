@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -117,6 +118,53 @@ def failed_without_a_word(facts: Facts) -> Facts:
     return replace(facts, rollouts=(replace(rollout, databases=lines),))
 
 
+def said(facts: Facts, **changes: object) -> Facts:
+    """What is shown of the first database of the rollout is another thing."""
+    (rollout,) = facts.shown.each
+    document = facts.shown.each[rollout]
+    first, *others = document["items"]
+    counts = Counter(row["status"] for row in (first | changes, *others))
+    wave = document["waves"][0] | {"counts": dict(counts)}
+    told = dict(document) | {"items": [first | changes, *others], "waves": [wave]}
+    return replace(facts, shown=replace(facts.shown, each={rollout: told}))
+
+
+def shown_as_untouched(facts: Facts) -> Facts:
+    """A database that was worked on and reads pending."""
+    return said(facts, status="pending")
+
+
+def hidden(facts: Facts) -> Facts:
+    """A database that was worked on and stands in no list for people."""
+    return said(facts, status="failed", problem="it failed")
+
+
+def unopened(facts: Facts) -> Facts:
+    """A wave that never opened and reads as done."""
+    facts = said(facts, status="pending")
+    (rollout,) = facts.shown.each
+    document = facts.shown.each[rollout]
+    told = dict(document) | {
+        "waves": [document["waves"][0] | {"opened": False, "counts": {"pending": 2}}],
+        "items": [row | {"status": "pending"} for row in document["items"]],
+    }
+    return replace(facts, shown=replace(facts.shown, each={rollout: told}))
+
+
+def miscounted(facts: Facts) -> Facts:
+    """A list of rollouts that says another number."""
+    (line,) = facts.shown.rollouts["items"]
+    told = dict(facts.shown.rollouts) | {"items": [line | {"applied": 1}]}
+    return replace(facts, shown=replace(facts.shown, rollouts=told))
+
+
+def lacking(facts: Facts) -> Facts:
+    """A database of which status says that it lacks what it has."""
+    first, *others = facts.shown.status["items"]
+    told = dict(facts.shown.status) | {"items": [first | {"missing": [FIRST]}, *others]}
+    return replace(facts, shown=replace(facts.shown, status=told))
+
+
 def first_changed(facts: Facts, change: Callable[[Found], Found]) -> Facts:
     """The facts with another first database."""
     first, *others = facts.databases
@@ -133,4 +181,9 @@ DAMAGES: dict[str, tuple[Callable[[Facts], Facts], str]] = {
     "waiting silently": (silent, "I5"),
     "applied and not there": (untouched_and_applied, "I5"),
     "failed without a word": (failed_without_a_word, "I5"),
+    "shown as untouched": (shown_as_untouched, "I6 db00, pending"),
+    "shown to nobody": (hidden, "I6 db00, failed"),
+    "a wave that never opened": (unopened, "I6 wave 1"),
+    "another number": (miscounted, "I6 the list"),
+    "said to lack": (lacking, "I6 `status`"),
 }

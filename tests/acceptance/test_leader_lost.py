@@ -112,6 +112,29 @@ async def test_who_leads_behind_a_black_hole_can_be_replaced_at_once(
     await invariants.hold(alone)
 
 
+async def test_watching_outlasts_a_ledgers_database_that_is_away_for_a_moment(
+    fleet: Fleet,
+) -> None:
+    parts = urlsplit(fleet.ledger_url)
+    fleet.migration(FIRST)
+    async with black_hole(parts.hostname or "localhost", parts.port or 5432) as hole:
+        await fleet.serve()
+        rollout = await fleet.start("--waves", "rest")
+        through = {"LEDGER_DATABASE_URL": _through(fleet.ledger_url, hole)}
+        watching = fleet.watch(rollout, **through)
+        await until(lambda: "is running" in watching.said(), "it watches")
+        hole.go_away()
+        await until(lambda: "The ledger's database is away" in watching.said(), "it says so")
+        fleet.agent()
+        await fleet.reached(rollout, "completed")
+        assert watching.exit_code is None
+        hole.come_back()
+        assert await watching.ended() == 0
+    assert "The ledger's database is back." in watching.said()
+    assert "Traceback" not in watching.said()
+    await invariants.hold(fleet)
+
+
 async def test_a_leader_behind_a_black_hole_stops_when_it_is_told_to(
     alone: Fleet, hole: BlackHole
 ) -> None:

@@ -6,7 +6,6 @@ import re
 
 from ledger.contracts.events import (
     MigrationOrdered,
-    RollbackOrdered,
     RolloutHalted,
     WaveCompleted,
     WaveOpened,
@@ -27,9 +26,7 @@ async def test_a_rollout_goes_through_the_fleet_wave_by_wave(fleet: Fleet) -> No
     fleet.migration(SECOND)
     await fleet.serve()
     fleet.agent()
-    answer = await fleet.ledger(
-        *("up", "--folder", str(fleet.folder), "--yes", "--waves", "1,2,rest")
-    )
+    answer = await fleet.ledger("up", "--folder", str(fleet.folder), "--yes", "--waves", "1,2,rest")
     assert "6 applied" in answer.out
     steps = [
         (type(one.event).__name__, one.event.wave)
@@ -66,14 +63,19 @@ async def test_a_spent_budget_takes_back_what_ran_and_touches_nothing_else(fleet
     await fleet.serve()
     fleet.agent()
     rollout = await fleet.start("--waves", "1,2,rest", "--when-spent", "rollback")
-    status = await fleet.reached(rollout, "rolled_back")
-    assert status.counts == {"rolled_back": 3, "pending": 3}
+    status = await fleet.reached(rollout, "aborted")
+    assert status.counts == {"applied": 2, "failed": 1, "pending": 3}
+    assert status.undone_by == f"undo-{rollout}"
+    undo = await fleet.reached(f"undo-{rollout}", "completed")
+    assert (undo.counts, undo.undoes) == ({"applied": 3}, rollout)
     # On the broken one the first migration was applied, so it has something to undo.
     assert await broken.value("SELECT array_agg(direction ORDER BY direction DESC) FROM ran") == [
         "up",
         "down",
     ]
-    assert len(await fleet.events(RollbackOrdered)) == 3
+    orders = [one.event for one in await fleet.events(MigrationOrdered)]
+    back = [one for one in orders if isinstance(one, MigrationOrdered) and one.undoes == rollout]
+    assert len(back) == 3
     for untouched in fleet.tenants[3:]:
         assert await untouched.value("SELECT count(*) FROM ran") == 0
         assert await untouched.value("SELECT to_regnamespace('migration_ledger') IS NULL")

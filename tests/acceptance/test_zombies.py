@@ -42,7 +42,7 @@ async def test_an_order_to_go_up_that_comes_after_its_rollback_is_refused(fleet:
     await fleet.reached(rollout, "completed")
     old = await _commands(fleet, 6)
     await fleet.ledger("rollout", "rollback", rollout, "--yes", "--reason", "not wanted")
-    await fleet.reached(rollout, "rolled_back")
+    await fleet.reached(f"undo-{rollout}", "completed")
     before = [await tenant.value("SELECT count(*) FROM ran") for tenant in fleet.tenants]
     assert before == [2] * 6
     # An agent that has seen none of it, so that only the databases can know better.

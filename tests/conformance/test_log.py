@@ -24,11 +24,12 @@ from ledger.errors import (
     VersionConflict,
 )
 from ledger.store.log.chain import Link
-from ledger.store.port import Beat, ConsumerPosition, Log, NewEvent, Part
+from ledger.store.port import Beat, ConsumerPosition, Log
 from tests.support.ledger_places import LEDGER_ID, LedgerPlace
 from tests.support.log_events import about, an_event, some_events
 from tests.support.manual_clock import ManualClock
 from tests.support.memory_log import MemoryLog
+from tests.support.raw_event import NewEvent
 
 
 @pytest.fixture
@@ -194,27 +195,6 @@ async def test_a_long_stream_is_read_to_its_end(log: Log) -> None:
     await log.append("rollout-1/reports", some_events(2500))
     versions = [event.stream_version async for event in log.read_stream("rollout-1/reports")]
     assert versions == list(range(1, 2501))
-
-
-async def test_both_streams_get_their_events(log: Log) -> None:
-    parts = (Part("fleet", some_events(1), 0), Part("check-1", some_events(2), 0))
-    await log.append_both(*parts)
-    await log.append_both(*parts)
-    assert [event.stream for event in await log.tail(1, 10)] == ["fleet", "check-1", "check-1"]
-
-
-async def test_what_one_stream_refuses_is_in_neither(log: Log) -> None:
-    with pytest.raises(VersionConflict):
-        await log.append_both(Part("fleet", some_events(1), 0), Part("check-1", some_events(1), 5))
-    assert (await log.head()).position == 1
-
-
-async def test_of_two_streams_a_known_call_returns_and_writes_nothing(log: Log) -> None:
-    parts = (Part("fleet", some_events(1), 0), Part("check-1", some_events(1), 0))
-    await log.append_both(*parts)
-    await log.append("fleet", some_events(1))
-    await log.append_both(*parts)
-    assert (await log.head()).position == 4
 
 
 async def test_a_type_that_is_not_known_is_refused(log: Log) -> None:

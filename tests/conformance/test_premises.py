@@ -8,9 +8,10 @@ import pytest
 
 from ledger.domain.premises import Premise
 from ledger.errors import Overtaken, StaleTerm, VersionConflict
-from ledger.store.port import Log, NewEvent
+from ledger.store.port import Log
 from tests.support.ledger_places import LedgerPlace
 from tests.support.log_events import about, an_event, some_events, verdict
+from tests.support.raw_event import NewEvent
 
 STREAM = "rollout-1"
 REPORTS = "rollout-1/reports"

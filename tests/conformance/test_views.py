@@ -36,8 +36,7 @@ async def lived(house: SimulatedHouse) -> None:
         await house.becomes(first, "completed")
         second = await house.start(USERS, GROUPS, BROKEN, select="id=db1", budget=Budget(count=0))
         await house.becomes(second, "halted")
-        await house.rollouts.rollback(second, WHY)
-        await house.becomes(second, "rolled_back")
+        await house.becomes(await house.undo(second), "completed")
         house.engine.named("db2").reachable = False
         third = await house.start(USERS, GROUPS, select="id=db2")
         await house.becomes(third, "halted")
@@ -113,8 +112,9 @@ async def answers(views: Views) -> dict[str, Any]:
         "checks": sorted(await views.recent_checks()),
         "unread": await views.unread(FLEET),
         "unreadable": await views.unreadable(),
+        "set aside": await views.unreadable(aside=True),
+        "not set aside": await views.unreadable(aside=False, positions=[1]),
         "busy": await views.busy(FLEET),
-        "busy beside": await views.busy_beside(oldest.rollout),
         "beginning": await views.beginning(""),
         "beginning so": await views.beginning(oldest.rollout[:3]),
         "applied": await views.applied(),
@@ -135,6 +135,6 @@ async def test_every_question_has_one_answer(told: tuple[Views, Views]) -> None:
 async def test_the_history_has_something_of_everything(told: tuple[Views, Views]) -> None:
     found = await answers(told[0])
     statuses = {one["status"] for one in found["rollouts"]}
-    assert statuses == {"completed", "rolled_back", "halted", "aborted"}
+    assert statuses == {"completed", "halted", "aborted"}
     empty = [name for name, answer in found.items() if not answer]
-    assert sorted(empty) == ["no versions", "none", "unreadable"]
+    assert sorted(empty) == ["no versions", "none", "not set aside", "set aside", "unreadable"]

@@ -7,6 +7,7 @@ import json
 import os
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -117,20 +118,26 @@ def test_an_agent_takes_no_such_name_either(unsafe: str) -> None:
 
 
 @pytest.mark.parametrize("unsafe", UNSAFE)
-@pytest.mark.parametrize("field", ["host", "dbname", "user", "role", "schema_name"])
+@pytest.mark.parametrize("field", ["host", "database", "user", "role", "schema"])
 def test_a_description_that_paints_is_not_registered(field: str, unsafe: str) -> None:
-    values = {"host": "db", "dbname": "acme", "user": "mig_acme", field: f"a{unsafe}b"}
+    values: dict[str, Any] = {"host": "db", "database": "acme", "user": "mig_acme"}
+    values[field] = f"a{unsafe}b"
 
     with pytest.raises(InvalidDatabase, match="control characters"):
-        check_connection("acme", Connection.model_validate(values))
+        check_connection("acme", Connection.at(**values))
 
 
 @pytest.mark.parametrize("unsafe", UNSAFE)
 def test_a_reference_that_paints_is_none(unsafe: str) -> None:
-    values = {"host": "db", "dbname": "acme", "user": "u", "password": f"file:a{unsafe}b"}
+    values: dict[str, Any] = {
+        "host": "db",
+        "database": "acme",
+        "user": "u",
+        "password": f"file:a{unsafe}b",
+    }
 
     with pytest.raises(LiteralPassword):
-        check_connection("acme", Connection.model_validate(values))
+        check_connection("acme", Connection.at(**values))
 
 
 @pytest.mark.parametrize("unsafe", UNSAFE)

@@ -14,9 +14,18 @@ from ledger import telemetry
 
 CANARY = b"agent\x00agent\x00CANARYpw"
 LIBRARIES = [
-    *("aiokafka", "aiokafka.conn", "aiokafka.client", "aiokafka.producer.sender"),
-    *("asyncpg", "asyncpg.pool", "asyncio", "urllib3.connectionpool", "opentelemetry.sdk"),
-    *("some.package.of.tomorrow", "kafka", "requests"),
+    "aiokafka",
+    "aiokafka.conn",
+    "aiokafka.client",
+    "aiokafka.producer.sender",
+    "asyncpg",
+    "asyncpg.pool",
+    "asyncio",
+    "urllib3.connectionpool",
+    "opentelemetry.sdk",
+    "some.package.of.tomorrow",
+    "kafka",
+    "requests",
 ]
 
 

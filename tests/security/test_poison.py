@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -15,14 +15,17 @@ from ledger.contracts.events import EVENTS, REQUESTED_BY_OPERATORS
 from ledger.contracts.registry import Connection
 from ledger.errors import RequestUnfit
 from ledger.service.request_context import RequestContext
-from ledger.store.log.log import EventLog, NewEvent
+from ledger.signing.key_files import generate
+from ledger.store.log.log import EventLog
 from tests.integration.leader.conftest import house, house_template
 from tests.integration.service.conftest import LogIn, log_in
 from tests.support.house import House
+from tests.support.raw_event import NewEvent
 
 __all__ = ["house", "house_template", "log_in"]
 
-CONNECTION = {"host": "db.internal", "port": 5432, "dbname": "evil", "user": "app"}
+TARGET = {"server": {"host": "db.internal", "port": 5432}, "database": "evil"}
+CONNECTION: dict[str, Any] = {"target": TARGET, "user": "app"}
 REGISTERED = {"database": "evil", "pool": "main", "connection": CONNECTION, "labels": {}}
 PLANNED: dict[str, Any] = {
     "rollout": "r",
@@ -68,9 +71,29 @@ def written(body: object) -> bytes:
     return json.dumps(body, separators=(",", ":")).encode()
 
 
+KEY = {
+    "key": "21fe31dfa154a261626bf854046fd227",
+    "public_key": "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+    "agent": "a1",
+    "pool": "main",
+    "replaces": None,
+}
+"""A good registration of a key, that of RFC 8032."""
+
+
+def key(**changes: object) -> Poison:
+    """A registration of a key, but for these changes."""
+    return Poison("KeyRegistered", written(KEY | changes), stream="keys", expected=0)
+
+
 def placed(**changes: object) -> bytes:
-    """A registration at another place."""
+    """A registration of another connection."""
     return said(connection=CONNECTION | changes)
+
+
+def aimed(**changes: object) -> bytes:
+    """A registration of another target."""
+    return placed(target=TARGET | changes)
 
 
 REGISTRATION = "DatabaseRegistered"
@@ -118,8 +141,23 @@ POISONS = {
     "a password under another name": Poison(REGISTRATION, placed(passwd="hunter2")),
     "an id with control characters": Poison(REGISTRATION, said(database="a\x1b[2J")),
     "an id with a line end": Poison(REGISTRATION, said(database="acme2\n")),
-    "a host with control characters": Poison(REGISTRATION, placed(host="h\x1b[2J")),
-    "no host": Poison(REGISTRATION, said(connection={"dbname": "a", "user": "b"})),
+    "a host with control characters": Poison(REGISTRATION, aimed(server={"host": "h\x1b[2J"})),
+    "a database with control characters": Poison(REGISTRATION, aimed(database="a\x1b[2J")),
+    "no target": Poison(REGISTRATION, said(connection={"user": "b"})),
+    "a target that is a name": Poison(REGISTRATION, placed(target="db.internal/evil")),
+    "no server": Poison(REGISTRATION, placed(target={"database": "a"})),
+    "a server that is a name": Poison(REGISTRATION, aimed(server="db.internal:5432")),
+    "no host": Poison(REGISTRATION, aimed(server={"port": 5432})),
+    "no database": Poison(REGISTRATION, placed(target={"server": {"host": "h"}})),
+    "a port that is none": Poison(REGISTRATION, aimed(server={"host": "h", "port": "many"})),
+    "a schema that is a number": Poison(REGISTRATION, aimed(schema=7)),
+    "a target with a part too many": Poison(REGISTRATION, aimed(dbname="x")),
+    "a server with a part too many": Poison(
+        REGISTRATION, aimed(server={"host": "h", "password": "hunter2"})
+    ),
+    "a connection in the words of a driver": Poison(
+        REGISTRATION, said(connection={"host": "h", "port": 5432, "dbname": "a", "user": "b"})
+    ),
     "a part missing": Poison("DatabaseRelabelled", b'{"database":"acme"}'),
     "a part too many": Poison("DatabaseSuspended", b'{"database":"acme","deep":{}}'),
     "another kind of part": Poison(REGISTRATION, said(labels=[])),
@@ -133,16 +171,46 @@ POISONS = {
     ),
     "another stream": Poison("DatabaseSuspended", b'{"database":"acme"}', stream="bundles"),
     "a rollback of no rollout": Poison(
-        "RollbackStarted", b'{"rollout":"r","why":""}', stream="rollout-r", expected=None
+        "UndoStarted", b'{"rollout":"r","by":"undo-r","why":""}', stream="rollout-r", expected=None
     ),
     "a rollback without a reason": Poison(
-        "RollbackStarted", b'{"rollout":"r"}', stream="rollout-r", expected=None
+        "UndoStarted", b'{"rollout":"r","by":"undo-r"}', stream="rollout-r", expected=None
+    ),
+    "a rollback by what is no name": Poison(
+        "UndoStarted",
+        written({"rollout": "r", "by": "\x1b[2J", "why": ""}),
+        stream="rollout-r",
+        expected=None,
+    ),
+    "a plan that undoes what is no name": Poison(
+        "RolloutPlanned", written(PLANNED | {"undoes": "a b"}), stream="rollout-r", expected=0
     ),
     "a rollout of a thousand million waves": Poison(
         "RolloutPlanned", written(PLANNED | {"waves": 10**9}), stream="rollout-r", expected=0
     ),
     "a plan in the middle of a stream": Poison(
         "RolloutPlanned", written(PLANNED), stream="rollout-r", expected=None
+    ),
+    "a key that is none": key(public_key="x"),
+    "a key of 33 bytes": key(public_key="A" * 44),
+    "a key that is called otherwise": key(key="0" * 32),
+    "a key with an id that is none": key(key="\x1b[2J"),
+    "a key of an agent without a name": key(agent=""),
+    "a key of an agent with control characters": key(agent="a\x1b[2J"),
+    "a key of a pool that can be none": key(pool="No Pool"),
+    "a key that replaces what is no key": key(replaces="x"),
+    "a key that is written otherwise": replace(
+        key(), body=written(KEY).replace(b'"key":"', b'"key": "', 1)
+    ),
+    "a key that is said last": replace(key(), body=written(dict(reversed(KEY.items())))),
+    "a key of much white space": replace(key(), body=written(KEY) + b" " * 300_000),
+    "a key in another stream": replace(key(), stream="fleet", expected=3),
+    "a key without the keys that were known": replace(key(), expected=None),
+    "a key that is revoked and was not registered": Poison(
+        "KeyRevoked", written({"key": KEY["key"]}), stream="keys", expected=0
+    ),
+    "a request that says which key signs it": Poison(
+        "DatabaseSuspended", b'{"database":"acme"}', metadata=written({"key": KEY["key"]})
     ),
     "a bundle without its migrations": Poison(
         "BundleRegistered", b'{"bundle":"b","source":""}', stream="bundles"
@@ -153,7 +221,7 @@ POISONS = {
 async def usable(house: House) -> None:
     """Everything that a person does goes on."""
     await house.ledger.fleet.add(
-        "later", "main", Connection(host="h", dbname="later", user="u"), {}, RequestContext()
+        "later", "main", Connection.at(host="h", database="later", user="u"), {}, RequestContext()
     )
     rollout = await house.start(select="id=bolt")
     async with house.leading(), house.actor() as actor:
@@ -189,7 +257,11 @@ async def raw(house: House, function: str, poison: Poison) -> None:
         f"SELECT ledger.{function}({premise}$1, NULL, ARRAY[$2::uuid], ARRAY[$3::text], "
         f"ARRAY[$4::integer], ARRAY[$5::bytea], ARRAY[$6::bytea], {rest})",
         poison.stream,
-        *(one.event_id, one.type, one.schema_version, one.body, one.metadata),
+        one.event_id,
+        one.type,
+        one.schema_version,
+        one.body,
+        one.metadata,
     )
 
 
@@ -201,6 +273,11 @@ async def raw(house: House, function: str, poison: Poison) -> None:
         "a newer version",
         "garbage in the metadata",
         "a database that never joined",
+        "a key that is none",
+        "a key that is called otherwise",
+        "a key that is written otherwise",
+        "a key of a pool that can be none",
+        "a key that is revoked and was not registered",
         "too deep",
         "a rollback of no rollout",
         "a bundle without its migrations",
@@ -217,18 +294,38 @@ async def test_people_can_still_ask_for_everything(house: House, log_in: LogIn) 
         fleet = theirs.ledger.fleet
         told = Actor(name="ada", source="system", host="h", program="ledger 1", run="")
         asked = RequestContext("because", "OPS-1", told)
-        where = Connection(host="h", dbname="d", user="u", password="env:TENANT")
+        where = Connection.at(host="h", database="d", user="u", password="env:TENANT")
         await fleet.add("delta", "main", where, {"tier": "gold"}, asked)
         await fleet.suspend("delta", asked)
         await fleet.reinstate("delta", asked)
         await fleet.repoint("delta", None, {"host": "elsewhere"}, asked)
         await fleet.check("id=acme", asked)
         await fleet.retire("delta", asked)
+        keys = theirs.ledger.keys
+        old = await keys.register(KEY["public_key"] or "", "a1", "others", asked)
+        await keys.rotate(old.key, generate().public_key, asked)
+        await keys.revoke(old.key, asked)
         rollout = await theirs.start(select="id=acme")
         await theirs.ledger.rollouts.pause(rollout, asked)
         await theirs.ledger.rollouts.resume(rollout, asked)
         await actor.applies(await actor.ordered("acme"))
         await house.becomes(rollout, "completed")
+
+
+async def test_a_key_that_is_revoked_comes_back_by_no_request(house: House, log_in: LogIn) -> None:
+    keys = house.ledger.keys
+    await keys.register(str(KEY["public_key"]), "a1", "main", RequestContext())
+    await keys.revoke(str(KEY["key"]), RequestContext("stolen"))
+    again = (key(), Poison("KeyRevoked", written({"key": KEY["key"]}), stream="keys"))
+    garbage = NewEvent(uuid4(), "KeyRevoked", 1, b"\xff{", b"{}")
+    await house.stores.log.append("keys", [garbage])
+    async with log_in("ledger_operator") as theirs:
+        log = EventLog(theirs.stores.pool)
+        for poison in again:
+            with pytest.raises(RequestUnfit, match="this key is revoked"):
+                await log.append("keys", [poison.event()], expected_version=3)
+        # What nobody can read keeps nobody from asking.
+        await theirs.ledger.keys.register(generate().public_key, "a2", "main", RequestContext())
 
 
 async def test_the_lists_of_the_database_are_those_of_the_contracts(house: House) -> None:

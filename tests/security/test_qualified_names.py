@@ -9,12 +9,21 @@ import postgast
 import pytest
 from google.protobuf.json_format import MessageToDict
 
-from migrations.sql.literals import Expression, SqlValue, bind, named_statements
+from migrations.sql.literals import Expression, SqlValue, bind
+from migrations.sql.named_statements import named_statements
 
-FILES = ("target/journal.sql", "backfill/data.sql")
+FILES = (("migrations.target", "journal.sql"), ("migrations.backfill", "data.sql"))
 PIECES = {"plain_storage": None, "guarded_head": "SELECT {}", "progress_changed": None}
 """Statements that are only parts of others, and how they become whole."""
 EXPRESSIONS = {"storage": "", "schema": "", "which": "true", "columns": "''"}
+EXPRESSIONS |= {
+    "cleared": "",
+    "timeless": "",
+    "reset": "",
+    "target_problem": "SELECT NULL::pg_catalog.text",
+    "remembered": "",
+    "brought_along": "''",
+}
 ALLOWED_RELATIONS = {"tenants", "ours", "place", "things", "journal", "users"}
 """Names of WITH clauses."""
 
@@ -27,8 +36,8 @@ class Values(dict[str, SqlValue]):
 
 
 def statements() -> Iterator[Any]:
-    for file in FILES:
-        for name, text in named_statements(file).items():
+    for package, file in FILES:
+        for name, text in named_statements(package, file).items():
             form = PIECES.get(name, "SELECT {}" if name.startswith("locks_on") else "{}")
             if form is not None:
                 yield pytest.param(form.format(bind(text, Values())), id=f"{file}:{name}")

@@ -30,16 +30,16 @@ RULES = (
 
 
 def asked(
-    reference: str | None, host: str = "localhost", database: str = "acme", **changes: object
+    reference: str | None, host: str = "localhost", name: str = "app", **changes: object
 ) -> Connection:
     values: dict[str, object] = {
         "host": host,
         "port": 5432,
-        "dbname": "app",
+        "database": name,
         "user": "mig_acme",
         "password": reference,
     }
-    return Connection(**values | changes)  # type: ignore[arg-type]
+    return Connection.at(**values | changes)  # type: ignore[arg-type]
 
 
 def sent(
@@ -66,8 +66,8 @@ def sent(
     [
         asked("env:TENANT_PW", "db1.tenants.internal"),
         asked("env:TENANT_PW", "DB1.eu.Tenants.Internal."),
-        asked("env:TENANT_acme", "10.1.2.3", dbname="app_acme", user="anybody"),
-        asked("env:TENANT_{database}", "::ffff:10.1.2.3", dbname="app_acme"),
+        asked("env:TENANT_acme", "10.1.2.3", name="app_acme", user="anybody"),
+        asked("env:TENANT_{database}", "::ffff:10.1.2.3", name="app_acme"),
     ],
 )
 def test_a_secret_goes_where_a_rule_says(connection: Connection) -> None:
@@ -85,10 +85,10 @@ def test_a_secret_goes_where_a_rule_says(connection: Connection) -> None:
         asked("env:TENANT_PW", "db.tenants.internal", user="postgres"),
         asked("env:TENANT_PW", "db.tenants.internal", user="x\nmig_a"),
         asked("env:TENANT_PW", "localhost"),
-        asked("env:TENANT_PW", "10.1.2.3", dbname="app_acme"),
-        asked("env:TENANT_acme", "10.2.0.1", dbname="app_acme"),
-        asked("env:TENANT_acme", "10.1.0.1.attacker.example", dbname="app_acme"),
-        asked("env:TENANT_acme", "10.1.2.3", dbname="app_bolt"),
+        asked("env:TENANT_PW", "10.1.2.3", name="app_acme"),
+        asked("env:TENANT_acme", "10.2.0.1", name="app_acme"),
+        asked("env:TENANT_acme", "10.1.0.1.attacker.example", name="app_acme"),
+        asked("env:TENANT_acme", "10.1.2.3", name="app_bolt"),
         asked("env:TENANT_PW", "attacker.example,db.tenants.internal"),
         asked("env:TENANT_PW", "attacker.example/.tenants.internal"),
         asked("env:TENANT_PW", "attacker.example\n.tenants.internal"),
@@ -99,7 +99,7 @@ def test_a_secret_goes_where_a_rule_says(connection: Connection) -> None:
         asked("env:OTHER_PW", "db.tenants.internal"),
         asked("env:tenant_pw", "db.tenants.internal"),
     ],
-    ids=lambda one: f"{one.password} {one.host!r} {one.port} {one.user!r} {one.dbname}",
+    ids=lambda one: f"{one.password} {one.target} {one.user!r}",
 )
 def test_a_secret_goes_nowhere_else(connection: Connection) -> None:
     environ = {"TENANT_PW": CANARY, "TENANT_acme": CANARY, "OTHER_PW": CANARY, "tenant_pw": CANARY}
@@ -125,10 +125,22 @@ def test_without_rules_no_password_leaves_this_machine(host: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("LEDGER_DATABASE_URL", "LEDGER_KAFKA_SASL_PASSWORD", "PGPASSWORD", "PGPASSFILE"),
-        *("AWS_SECRET_ACCESS_KEY", "OTEL_EXPORTER_OTLP_HEADERS", "AZURE_CLIENT_SECRET"),
-        *("GOOGLE_APPLICATION_CREDENTIALS", "GITHUB_TOKEN", "VAULT_TOKEN", "DATABASE_URL"),
-        *("HOME", "PATH", "ledger_database_url", "SECRET", "MY_TENANT_PW"),
+        "LEDGER_DATABASE_URL",
+        "LEDGER_KAFKA_SASL_PASSWORD",
+        "PGPASSWORD",
+        "PGPASSFILE",
+        "AWS_SECRET_ACCESS_KEY",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "AZURE_CLIENT_SECRET",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GITHUB_TOKEN",
+        "VAULT_TOKEN",
+        "DATABASE_URL",
+        "HOME",
+        "PATH",
+        "ledger_database_url",
+        "SECRET",
+        "MY_TENANT_PW",
     ],
 )
 @pytest.mark.parametrize("template", ["env:{name}", "env:{database}"])
@@ -145,13 +157,27 @@ def test_no_variable_of_others_is_read_whatever_the_id_of_the_database(
 @pytest.mark.parametrize(
     "rule",
     [
-        *("env:* -> loopback", "env:{database}_PW -> loopback", "env:*TENANT -> loopback"),
-        *("env:LEDGER_* -> loopback", "env:L* -> loopback", "env:PGPASSWORD -> loopback"),
-        *("env:P* -> loopback", "env:AW* -> loopback", "env:ledger_x -> loopback"),
-        *("env:TENANT_* -> *", "env:TENANT_* -> 10.0.0.*", "env:TENANT_* -> db-{database}"),
-        *("env:TENANT_* -> db.*", "env:TENANT_* -> http://x", "env:TENANT_* -> a b"),
-        *("env:TENANT_*", "-> loopback", "exec:ls -> loopback", "TENANT_* -> loopback"),
-        *("env:TENANT_* -> loopback, user a, user b", "env:TENANT_* -> loopback, role x"),
+        "env:* -> loopback",
+        "env:{database}_PW -> loopback",
+        "env:*TENANT -> loopback",
+        "env:LEDGER_* -> loopback",
+        "env:L* -> loopback",
+        "env:PGPASSWORD -> loopback",
+        "env:P* -> loopback",
+        "env:AW* -> loopback",
+        "env:ledger_x -> loopback",
+        "env:TENANT_* -> *",
+        "env:TENANT_* -> 10.0.0.*",
+        "env:TENANT_* -> db-{database}",
+        "env:TENANT_* -> db.*",
+        "env:TENANT_* -> http://x",
+        "env:TENANT_* -> a b",
+        "env:TENANT_*",
+        "-> loopback",
+        "exec:ls -> loopback",
+        "TENANT_* -> loopback",
+        "env:TENANT_* -> loopback, user a, user b",
+        "env:TENANT_* -> loopback, role x",
         "env:TENANT_* -> /run/*",
     ],
 )
@@ -248,8 +274,8 @@ async def _looked_at(
     """What the log says after an operator asked the leading process to look at his server."""
     agent = AgentSection(insecure_postgres=True, secrets=parse_rules(rules))
     settings = Settings(database_url=house.url, agent=agent)  # type: ignore[arg-type]
-    place = Connection(
-        host=host, port=port, dbname="x", user="me", password=reference, sslmode="disable"
+    place = Connection.at(
+        host=host, port=port, database="x", user="me", password=reference, sslmode="disable"
     )
     name = f"mine{port}"
     async with working(house.ledger, settings), log_in("ledger_operator") as operator:

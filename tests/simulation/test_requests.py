@@ -59,7 +59,7 @@ def test_of_planners_in_one_moment_one_gets_the_databases() -> None:
 def test_registrations_in_one_moment_all_find_their_place() -> None:
     async def story(house: SimulatedHouse) -> None:
         def join(name: str) -> Awaitable[object]:
-            place = Connection(host=HOST, dbname=name, user="app")
+            place = Connection.at(HOST, name, user="app")
             return house.fleet.add(name, "main", place, {}, WHY)
 
         await asyncio.gather(*[join(f"new{number}") for number in range(4)])

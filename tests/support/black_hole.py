@@ -23,10 +23,23 @@ class BlackHole:
     port: int = 0
     closed: bool = False
     open: asyncio.Event = field(default_factory=asyncio.Event)
+    gone: bool = False
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    """One for each client."""
 
     def swallow(self) -> None:
         """From now on nothing goes through, in any connection, old or new."""
         self.open.clear()
+
+    def go_away(self) -> None:
+        """Every connection is closed, and no new one is taken: a server that restarts."""
+        self.gone = True
+        for task in self.tasks:
+            task.cancel()
+
+    def come_back(self) -> None:
+        """New connections are taken again."""
+        self.gone = False
 
     def let_through(self) -> None:
         """What was kept goes on its way."""
@@ -34,7 +47,7 @@ class BlackHole:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client."""
-        if self.closed:
+        if self.closed or self.gone:
             return
         await self.open.wait()
         server_reader, server_writer = await asyncio.open_connection(self.host, self.server_port)
@@ -61,7 +74,7 @@ async def black_hole(host: str, server_port: int) -> AsyncIterator[BlackHole]:
     """A proxy in front of a server, open at first, until the block ends."""
     hole = BlackHole(host, server_port)
     hole.let_through()
-    tasks: set[asyncio.Task[None]] = set()
+    tasks = hole.tasks
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -123,8 +123,15 @@ class Fleet:
     async def start(self, *arguments: str, code: int = 0) -> str:
         """`ledger rollout start` without waiting; the rollout's id."""
         answer = await self.ledger(
-            *("rollout", "start", "--folder", str(self.folder), "--yes", "--no-wait"),
-            *("-o", "json", *arguments),
+            "rollout",
+            "start",
+            "--folder",
+            str(self.folder),
+            "--yes",
+            "--no-wait",
+            "-o",
+            "json",
+            *arguments,
             code=code,
         )
         return str(json.loads(answer.out)["rollout"])
@@ -134,6 +141,10 @@ class Fleet:
         process = self._process("serve", "ledger", ("serve", *arguments), more)
         await until(lambda: LEADING in process.said(), "it leads")
         return process
+
+    def watch(self, rollout: str, **more: str) -> Process:
+        """Start `ledger rollout watch`."""
+        return self._process("watch", "ledger", ("rollout", "watch", rollout), more)
 
     def agent(self, name: str = "agent", **more: str) -> Process:
         """Start an agent of the fleet's pool."""
@@ -189,7 +200,7 @@ class Fleet:
 
             async def look() -> RolloutStatus | None:
                 status = await ledger.rollouts.status(rollout)
-                busy = any(status.counts.get(one) for one in ("ordered", "running", "rolling_back"))
+                busy = any(status.counts.get(one) for one in ("ordered", "running"))
                 return status if status.status in statuses and not busy else None
 
             return await found(look, f"rollout {rollout} is {' or '.join(statuses)}", within_s)

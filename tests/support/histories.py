@@ -131,7 +131,8 @@ def planned(story: Story, a: int, b: int, c: int) -> list[Placed]:
     story.rollouts[rollout] = chosen
     plan = e.RolloutPlanned(
         rollout=rollout,
-        mode=Mode.DOWN if b % 4 == 0 else Mode.UP,
+        mode=(Mode.DOWN, Mode.UP, Mode.ROLLBACK, Mode.UP)[b % 4],
+        undoes="s0" if b % 4 == 2 else None,
         bundle="a" * 64,
         steps=tuple(Step(version=known, checksum=CHECKSUM) for known in VERSIONS[: 1 + c % 2]),
         selection="all",
@@ -160,9 +161,8 @@ def steered(story: Story, a: int, b: int, c: int) -> list[Placed]:
         e.RolloutPaused(rollout=rollout),
         e.RolloutResumed(rollout=rollout),
         e.RolloutHalted(rollout=rollout, why=f"{c} failed"),
-        e.RollbackStarted(rollout=rollout, why="asked"),
+        e.UndoStarted(rollout=rollout, by=f"undo-{rollout}", why="asked"),
         e.RolloutCompleted(rollout=rollout, applied=1, skipped=0, failed=0),
-        e.RolloutRolledBack(rollout=rollout, rolled_back=1, untouched=0),
         e.RolloutAborted(rollout=rollout, cancel=bool(c % 2)),
         e.WaveCompleted(rollout=rollout, wave=0),
     )
@@ -179,8 +179,7 @@ def ordered(story: Story, a: int, b: int, c: int) -> list[Placed]:
     attempt = story.number()
     command = command_id(rollout, database, mode.value, attempt)
     story.orders.append(Order(command, rollout, database, mode, attempt))
-    type_ = e.RollbackOrdered if mode is Mode.ROLLBACK else e.MigrationOrdered
-    event = type_(
+    event = e.MigrationOrdered(
         rollout=rollout,
         database=database,
         pool="main",
@@ -433,7 +432,9 @@ MOVES: tuple[Callable[[Story, int, int, int], list[Placed]], ...] = (
 
 def connection(number: int) -> Connection:
     """Where a database could be."""
-    return Connection(host=f"db-{number}.internal", dbname="app", user="migrator", password="env:P")
+    return Connection.at(
+        host=f"db-{number}.internal", database="app", user="migrator", password="env:P"
+    )
 
 
 def identity(number: int) -> Identity:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID, uuid4, uuid5
 
 from pydantic import SecretStr
 
@@ -38,6 +38,7 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.topics import CONTENT, REPORTS, commands_topic
 from ledger.contracts.wire import decode_chunk, decode_command, encode_report
+from ledger.leader.signatures import BusSigning
 from ledger.leader.supervisor import Supervisor
 from ledger.runtime import Ledger, open_ledger, stores_of
 from ledger.service.plans import PlanRequest
@@ -46,13 +47,12 @@ from ledger.settings import RolloutSection, Settings
 from ledger.store.leadership import Leadership, take
 from ledger.store.log.decode import open_event
 from ledger.store.stores import Stores
+from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
 
 PATIENCE_S = 15.0
 LOOK_EVERY_S = 0.02
-QUIET_S = 0.8
-"""Long enough for a follower, a conductor and a relay to say what they have to say."""
 POOL = "main"
 
 T = TypeVar("T")
@@ -89,7 +89,7 @@ class House:
     async def register(self, *databases: str, pool: str = POOL) -> None:
         """Let these databases join."""
         for database in databases:
-            connection = Connection(host="db.internal", dbname=database, user="app")
+            connection = Connection.at(host="db.internal", database=database, user="app")
             await self.ledger.fleet.add(database, pool, connection, {}, RequestContext())
 
     def migration(self, version: str, *, down: bool = True, comment: str = "") -> None:
@@ -103,6 +103,11 @@ class House:
         """Plan a rollout of the folder and start it; its id."""
         rollouts = self.ledger.rollouts
         return await rollouts.start(await rollouts.plan(self.request(**changes)))
+
+    async def roll_back(self, rollout: str, reason: str = "because") -> str:
+        """Have a rollout taken back, as it is now; the id of the one that does so."""
+        rollouts = self.ledger.rollouts
+        return await rollouts.start(await rollouts.plan_rollback(rollout, RequestContext(reason)))
 
     def request(self, **changes: object) -> PlanRequest:
         """What the command line would ask for; options by name, in people's words."""
@@ -120,6 +125,29 @@ class House:
             "asked": RequestContext("because"),
         }
         return PlanRequest(**asked | changes)  # type: ignore[arg-type]
+
+    async def unsent(self, actor: Actor, *, times: int = 1) -> list[Command]:
+        """What was due before now and had not come: absence without a sleep.
+
+        A change and a look are asked of a database of their own, and whoever leads decides and
+        sends in the order in which it was asked: when these have come, `times` times, everything
+        else that was to come has.
+        """
+        before = len(actor.heard)
+        own = f"sentinel-{uuid4().hex[:8]}"
+        await self.register(own)
+        await self.start(select=f"id={own}")
+        await self.ledger.fleet.check(f"id={own}", RequestContext())
+
+        async def came() -> list[Command] | None:
+            await actor.hear()
+            kinds = [type(one) for one in actor.heard if one.database == own]
+            there = min(kinds.count(ApplyCommand), kinds.count(InspectCommand)) >= times
+            return actor.heard if there else None
+
+        await found(came, f"{own} is ordered")
+        actor.heard = [one for one in actor.heard if one.database != own]
+        return actor.heard[before:]
 
     # --- what is in the log ---
 
@@ -160,6 +188,7 @@ class House:
         keeps_positions: bool = False,
         bus: Callable[[LocalBroker], Bus] = LocalBus,
         url: str | None = None,
+        signing: BusSigning | None = None,
     ) -> AsyncIterator[Leading]:
         """Lead until the block ends."""
         leadership = await take(url or self.url, "test", "here")
@@ -169,8 +198,10 @@ class House:
             own,
             leadership,
             clock=SYSTEM_CLOCK,
+            chance=SYSTEM_CHANCE,
             resend_s=resend_s,
             keeps_positions=keeps_positions,
+            signing=signing,
         )
         task = asyncio.create_task(leader.lead("test", "here"), name="leader")
         try:
@@ -233,13 +264,6 @@ class Actor:
         for message in await self.reader.poll(0.0, 10_000):
             self.texts.append(decode_chunk(message).sha256)
 
-    async def listen(self, seconds: float = QUIET_S) -> list[Command]:
-        """What comes in this time."""
-        before = len(self.heard)
-        await asyncio.sleep(seconds)
-        await self.hear()
-        return self.heard[before:]
-
     async def commands(self, number: int) -> list[Command]:
         """All commands so far, once there are so many."""
 
@@ -249,8 +273,10 @@ class Actor:
 
         return await found(look, f"{number} commands came")
 
-    async def ordered(self, database: str, mode: Mode = Mode.UP, attempt: int = 1) -> ApplyCommand:
-        """The command that changes this database, once it came."""
+    async def ordered(
+        self, database: str, mode: Mode = Mode.UP, attempt: int = 1, rollout: str | None = None
+    ) -> ApplyCommand:
+        """The command that changes this database, of this rollout or any, once it came."""
 
         async def look() -> ApplyCommand | None:
             await self.hear()
@@ -260,7 +286,11 @@ class Actor:
                     one.order.mode,
                     one.order.attempt,
                 )
-                if isinstance(one, ApplyCommand) and meant == (database, mode, attempt):
+                if (
+                    isinstance(one, ApplyCommand)
+                    and meant == (database, mode, attempt)
+                    and rollout in (None, one.order.rollout)
+                ):
                     return one
             return None
 

@@ -1,4 +1,4 @@
-"""The five invariants of every fault test, over the real log, journals and catalogs.
+"""The six invariants of every fault test, over the real log, journals and catalogs.
 
 - **I1** a database has a migration's effect exactly when its journal says so, or the table of the
   tool that was there before;
@@ -6,7 +6,9 @@
 - **I3** every journal row reached the log as exactly one event, and every event that claims an
   effect or a failure of a statement has its journal row, or a person's word;
 - **I4** positions are 1..N without holes, the chain verifies, and a replay gives the live tables;
-- **I5** each database of a rollout is where its journal says, or it is visible why it is not.
+- **I5** each database of a rollout is where its journal says, or it is visible why it is not;
+- **I6** what the commands show a person, as text and as JSON, is what the journals say
+  (`tests.support.shown`).
 
 `gather` reads everything, `violations` judges what was read and does nothing else.
 """
@@ -33,6 +35,7 @@ from ledger.contracts.reports import (
 from ledger.runtime import stores_of
 from ledger.service.status import DatabaseLine, RolloutStatus
 from tests.support.fleet import Fleet, Tenant, events_of
+from tests.support.shown import Shown, look, untruths
 
 READ_JOURNAL = """
     SELECT command, rollout, migration AS version, direction, state
@@ -41,13 +44,16 @@ READ_JOURNAL = """
 HAS_JOURNAL = "SELECT to_regclass('migration_ledger.journal') IS NOT NULL"
 HAS_GOOSE = "SELECT to_regclass('goose_db_version') IS NOT NULL"
 READ_GOOSE = "SELECT version_id::text AS version FROM goose_db_version WHERE is_applied"
+READ_TOUCHED = (
+    "SELECT DISTINCT rollout FROM migration_ledger.journal WHERE migration <> '' AND rollout <> ''"
+)
 READ_RAN = "SELECT version, direction, count(*) AS times FROM ran GROUP BY version, direction"
 RESOLVE, ADOPT, REPAIR = "resolve", "adopt", "repair"
 WORDS = (RESOLVE, ADOPT, REPAIR, "gone")
 """Directions of rows for which nothing ran."""
 STATES = {"up": "applied", "down": "rolled_back"}
-WELL = ("applied", "skipped", "rolled_back", "pending")
-ENDED = ("completed", "rolled_back", "aborted")
+WELL = ("applied", "skipped", "pending")
+ENDED = ("completed", "aborted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,8 @@ class Found:
     journal: tuple[JournalRow, ...]
     elsewhere: frozenset[str] = frozenset()
     """What another tool's table says is applied."""
+    touched: frozenset[str] = frozenset()
+    """The rollouts that have left something of a migration in the journal, done or half done."""
 
     def in_force(self) -> set[str]:
         """The migrations that are applied, by the journal."""
@@ -89,10 +97,11 @@ class Facts:
     broken: str
     differences: tuple[str, ...]
     rollouts: tuple[RolloutStatus, ...]
+    shown: Shown
 
 
 async def hold(fleet: Fleet) -> None:
-    """Check all five, and that something was there to be checked."""
+    """Check all six, and that something was there to be checked."""
     facts = await gather(fleet)
     assert facts.databases, "there is no database"
     assert facts.head == len(facts.events) > 0, "there is no event"
@@ -115,6 +124,7 @@ async def gather(fleet: Fleet) -> Facts:
             broken="" if audit.whole else f"position {audit.position}: {audit.why}",
             differences=tuple(str(one) for one in replayed.differences),
             rollouts=tuple([await ledger.rollouts.status(rollout) for rollout in planned]),
+            shown=await look(ledger, planned),
         )
 
 
@@ -126,15 +136,17 @@ async def _found(fleet: Fleet, tenant: Tenant) -> Found:
         )
         names = {row["relname"] for row in tables}
         ran = await connection.fetch(READ_RAN)
-        journal = []
+        journal, touched = [], []
         if await connection.fetchval(HAS_JOURNAL):
             journal = await connection.fetch(READ_JOURNAL)
+            touched = await connection.fetch(READ_TOUCHED)
         return Found(
             database=tenant.id,
             effects=frozenset(v for v, table in fleet.migrations.items() if table in names),
             ran={(row["version"], row["direction"]): row["times"] for row in ran},
             journal=tuple(JournalRow(**dict(row)) for row in journal),
             elsewhere=frozenset(await _elsewhere(connection)),
+            touched=frozenset(row["rollout"] for row in touched),
         )
     finally:
         await connection.close()
@@ -155,6 +167,7 @@ def violations(facts: Facts) -> list[str]:
         *_claimed(facts),
         *_whole(facts),
         *_converged(facts),
+        *(f"I6 {one}" for one in untruths(facts.shown, facts.databases)),
     ]
 
 
@@ -263,16 +276,26 @@ def _settled(
             yield f"{where}: nothing was adopted"
         case "applied" if rollout.mode == "down" and versions & found.in_force():
             yield f"{where}: still has {sorted(versions & found.in_force())}"
-        case "rolled_back" if {row.version for row in mine} & found.in_force():
-            yield f"{where}: still has {sorted(versions & found.in_force())}"
+        case "applied" | "skipped" if rollout.undoes and _through(found, rollout.undoes):
+            yield f"{where}: still has {sorted(_through(found, rollout.undoes))}"
         case "pending" if mine and rollout.status in ENDED:
             yield f"{where}: was worked on"
-        case "failed" | "rollback_failed" if not line.problem:
+        case "failed" if not line.problem:
             yield f"{where}: no problem is named"
-        case "ordered" | "running" | "rolling_back" | "unknown" | "blocked" if not line.waits_for:
+        case "ordered" | "running" | "unknown" | "blocked" if not line.waits_for:
             yield f"{where}: nothing says what it waits for"
         case _:
             return
+
+
+def _through(found: Found, rollout: str) -> set[str]:
+    """What is in force there through this rollout."""
+    settled = {row.version: row for row in found.journal if row.state != "failed"}
+    return {
+        version
+        for version, row in settled.items()
+        if row.state == "applied" and row.rollout == rollout
+    }
 
 
 def _claims(recorded: Recorded) -> list[tuple[str, str, str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import uuid4
 
-from ledger.store.port import NewEvent
+from tests.support.raw_event import NewEvent
 
 
 def an_event(body: bytes = b"{}", type_: str = "MigrationApplied") -> NewEvent:

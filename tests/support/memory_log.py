@@ -25,7 +25,7 @@ from ledger.errors import (
 )
 from ledger.store.log import chain
 from ledger.store.log.chain import Broken, ChainRow, Link
-from ledger.store.port import Appended, ConsumerPosition, Head, Part, Placed, RecordedEvent
+from ledger.store.port import Appended, Batch, ConsumerPosition, Head, Placed, RecordedEvent
 from migrations.clock import Clock
 
 OWNER = "postgres"
@@ -89,24 +89,26 @@ class MemoryLog:
             self._move(consumer)
             return Appended(0, 0, 0, ())
         self._fence(term)
-        if premise is not None:
-            self._hold(stream, events, premise)
-        appended = self._append(Part(stream, events, expected_version), skip_known)
+        self._hold(stream, events, premise)
+        appended = self._append(stream, events, expected_version, skip_known)
         self._move(consumer)
-        for listener in list(self._listeners):
-            listener()
+        self._tell()
         return appended
 
-    async def append_both(self, first: Part, second: Part) -> None:
+    async def append_both(
+        self, first: Batch, second: Batch, *, term: int | None = None
+    ) -> tuple[Appended, Appended]:
         """As `Log.append_both`."""
         await asyncio.sleep(0)
+        self._fence(term)
         before = len(self.events)
         try:
-            self._append(first, False)
-            self._append(second, False)
+            both = self._append_batch(first), self._append_batch(second)
         except StoreError:
             self._take_back(before)
             raise
+        self._tell()
+        return both
 
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
@@ -199,6 +201,10 @@ class MemoryLog:
         await asyncio.sleep(0)
         return chain.follow(map(_chain_row, self.events), chain.genesis(self.ledger_id))
 
+    def _tell(self) -> None:
+        for listener in list(self._listeners):
+            listener()
+
     def _fence(self, term: int | None) -> None:
         if term is not None and term != self.term:
             raise StaleTerm(term, self.term)
@@ -207,9 +213,9 @@ class MemoryLog:
         if consumer is not None:
             self._positions[consumer.consumer] = consumer.position
 
-    def _hold(self, stream: str, events: Sequence[StoredEvent], premise: Premise) -> None:
+    def _hold(self, stream: str, events: Sequence[StoredEvent], premise: Premise | None) -> None:
         """Refuse a decision that something has changed since; not a call that comes again."""
-        if any(event.event_id in self._known for event in events):
+        if premise is None or any(event.event_id in self._known for event in events):
             return
         reports, names = stream + REPORTS, {name.encode() for name in premise.databases}
         failed = set()
@@ -224,8 +230,13 @@ class MemoryLog:
         if premise.failures is not None and len(failed - {None}) > premise.failures:
             raise Overtaken(stream, premise.known)
 
-    def _append(self, part: Part, skip_known: bool) -> Appended:
-        stream, events, expected = part
+    def _append_batch(self, batch: Batch) -> Appended:
+        self._hold(batch.stream, batch.events, batch.premise)
+        return self._append(batch.stream, batch.events, batch.expected_version, skip_known=False)
+
+    def _append(
+        self, stream: str, events: Sequence[StoredEvent], expected: int | None, skip_known: bool
+    ) -> Appended:
         if not stream:
             raise StoreError("an append needs a stream; nothing was recorded")
         head = len(self.events)

@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded, encode
 from ledger.contracts.events import LedgerInitialised, Purpose
-from ledger.contracts.reports import Unreadable
+from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
@@ -38,7 +38,6 @@ AT_WORK = frozenset(
         DatabaseStatus.RUNNING,
         DatabaseStatus.UNKNOWN,
         DatabaseStatus.BLOCKED,
-        DatabaseStatus.ROLLING_BACK,
     }
 )
 
@@ -70,7 +69,6 @@ class MemoryViews:
         self._clock = clock
         self._projection = Projection()
         self._states: dict[str, RolloutState] = {}
-        self._unreadable: list[int] = []
         self._position = 0
 
     async def caught_up(self) -> int:
@@ -170,9 +168,17 @@ class MemoryViews:
             and not fleet[database].record.retired
         )
 
-    async def unreadable(self) -> list[int]:
+    async def unreadable(
+        self, *, aside: bool | None = None, positions: Sequence[int] | None = None
+    ) -> list[UnreadableEvent]:
         """As `Views.unreadable`."""
-        return self._unreadable[::-1]
+        rows = sorted(self._projection.unreadable.rows.items(), reverse=True)
+        return [
+            row
+            for position, row in rows
+            if (aside is None or row.aside == aside)
+            and (positions is None or position in positions)
+        ][:PAGE]
 
     async def busy(self, databases: Sequence[str]) -> dict[str, str]:
         """As `Views.busy`."""
@@ -186,11 +192,6 @@ class MemoryViews:
     async def beginning(self, beginning: str) -> list[str]:
         """As `Views.beginning`."""
         return [one for one in self._newest_first() if one.startswith(beginning)]
-
-    async def busy_beside(self, rollout: str) -> dict[str, str]:
-        """As `Views.busy_beside`."""
-        own = [known.database for known in self._states[rollout].databases()]
-        return {one: other for one, other in (await self.busy(own)).items() if other != rollout}
 
     async def applied(
         self, databases: Sequence[str] | None = None, versions: Sequence[str] | None = None
@@ -225,8 +226,6 @@ class MemoryViews:
         return found
 
     def _take(self, recorded: Recorded) -> None:
-        if isinstance(recorded.event, Unreadable):
-            self._unreadable.append(recorded.position)
         self._projection.take(recorded)
         rollout = rollout_of(recorded.stream)
         if rollout is None:
@@ -239,9 +238,13 @@ class MemoryViews:
             self._states[rollout] = state
 
     def _is_unsettled(self, state: RolloutState) -> bool:
-        if state.status is Status.ABORTED:
-            return any(known.status in AT_WORK for known in state.databases())
-        return state.status not in ENDED
+        if state.status not in ENDED or any(
+            other.plan.undoes == state.rollout and other.status not in ENDED
+            for other in self._states.values()
+        ):
+            return True
+        at_work = any(known.status in AT_WORK for known in state.databases())
+        return state.status is Status.ABORTED and at_work
 
     def _oldest_first(self) -> list[str]:
         rows = self._projection.rollouts
@@ -283,6 +286,8 @@ class MemoryViews:
             started_at=rows.started_at,
             ended_at=rows.ended_at,
             why=state.why or None,
+            undoes=plan.undoes,
+            undone_by=state.undone_by[-1] if state.undone_by else None,
             counts=counts,
         )
 

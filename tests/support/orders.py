@@ -85,7 +85,7 @@ def apply_command(
         "term": 1,
         "bundle": name_of(encode_manifest(refs)),
         "mode": Mode.UP,
-        "connection": Connection(host="h", dbname="acme", user="u"),
+        "connection": Connection.at(host="h", database="acme", user="u"),
         "expected": Expectation(),
         "limits": Limits(),
         "expires_at": MOMENT,
@@ -116,7 +116,7 @@ def inspect_command(
         "attempt": 1,
         "term": 1,
         "purpose": Purpose.CHECK,
-        "connection": Connection(host="h", dbname="acme", user="u"),
+        "connection": Connection.at(host="h", database="acme", user="u"),
         "expires_at": MOMENT,
     }
     order = InspectionOrdered.model_validate(given | changes)

@@ -22,10 +22,8 @@ from migrations.model.attempt import Mode, Verdict
 LATE = 2
 """How many reports may have come since the state that a decision was made on."""
 BEGAN = datetime(2026, 11, 23, 12, tzinfo=UTC)
-TO_ORDER = frozenset({DatabaseStatus.PENDING, DatabaseStatus.UNKNOWN, DatabaseStatus.ROLLING_BACK})
-TO_RETRY = frozenset(
-    {DatabaseStatus.FAILED, DatabaseStatus.ROLLBACK_FAILED, DatabaseStatus.UNKNOWN}
-)
+TO_ORDER = frozenset({DatabaseStatus.PENDING, DatabaseStatus.UNFINISHED, DatabaseStatus.UNKNOWN})
+TO_RETRY = frozenset({DatabaseStatus.FAILED, DatabaseStatus.UNKNOWN})
 IN_DOUBT = frozenset({DatabaseStatus.BLOCKED, DatabaseStatus.UNKNOWN})
 
 
@@ -50,7 +48,7 @@ def possible(rollout: str, placed: Iterable[tuple[str, r.Event]]) -> Iterator[tu
         if folded is not None:
             states.append(folded)
         match event:
-            case e.MigrationOrdered() | e.RollbackOrdered():
+            case e.MigrationOrdered():
                 modes[event.command] = event.mode
             case r.AttemptFinished():
                 modes.pop(event.command, None)
@@ -73,13 +71,11 @@ def _told(report: r.Event, modes: dict[UUID, Mode]) -> bool:
 def _decided(state: RolloutState, event: r.Event) -> bool:
     """Whether `progress` or a person could have decided this in that state."""
     match event:
-        case e.RollbackStarted():
-            return not state.rolling
-        case e.RolloutPaused() | e.RolloutHalted():
+        case e.UndoStarted():
+            return state.plan.undoes is None
+        case e.RolloutPaused() | e.RolloutHalted() | e.RolloutAborted():
             return state.status not in ENDED
-        case e.RolloutAborted():
-            return state.status not in ENDED and not state.rolling
-        case e.MigrationOrdered() | e.RollbackOrdered() | e.DatabaseLeftOut():
+        case e.MigrationOrdered() | e.DatabaseLeftOut():
             return _orderable(state, event)
         case e.RetryRequested(databases=(database,)):
             one = state.database(database)
@@ -97,21 +93,12 @@ def _decided(state: RolloutState, event: r.Event) -> bool:
             return isinstance(event, e.WavePlanned | e.RolloutStarted | e.WaveOpened)
 
 
-def _orderable(
-    state: RolloutState, event: e.MigrationOrdered | e.RollbackOrdered | e.DatabaseLeftOut
-) -> bool:
-    """Not ordered yet, waiting for an attempt, or not started in time; or first ordered back."""
+def _orderable(state: RolloutState, event: e.MigrationOrdered | e.DatabaseLeftOut) -> bool:
+    """Not ordered yet, waiting for an attempt, or not started in time."""
     one = state.database(event.database)
-    wanted = Mode.ROLLBACK if state.rolling else state.plan.mode
-    if not isinstance(event, e.DatabaseLeftOut) and event.mode is not wanted:
+    if not isinstance(event, e.DatabaseLeftOut) and event.mode is not state.plan.mode:
         return False
-    if state.rolling and not one.going_back:
-        return one.attempt > 0
-    return (
-        one.again
-        or (one.open and not one.started)
-        or one.status in TO_ORDER - {DatabaseStatus.ROLLING_BACK}
-    )
+    return one.again or (one.open and not one.started) or one.status in TO_ORDER
 
 
 def _recorded(position: int, stream: str, event: r.Event) -> Recorded:

@@ -12,7 +12,6 @@ from ledger.contracts.envelope import Metadata, Recorded, encode, report_id
 from ledger.contracts.events import (
     InspectionOrdered,
     MigrationOrdered,
-    RollbackOrdered,
 )
 from ledger.contracts.reports import (
     CommandRefused,
@@ -20,6 +19,7 @@ from ledger.contracts.reports import (
     Report,
 )
 from ledger.errors import Overtaken, VersionConflict
+from ledger.store.port import Batch
 from migrations.model.attempt import Failure, FailureClass
 from tests.support.house import (
     Actor,
@@ -28,7 +28,7 @@ from tests.support.house import (
 )
 
 Meanwhile = Callable[[], Awaitable[None]]
-ORDERS = (MigrationOrdered, RollbackOrdered, InspectionOrdered)
+ORDERS = (MigrationOrdered, InspectionOrdered)
 
 
 @dataclass
@@ -84,6 +84,22 @@ class Race:
                 self.done += met
 
         return append
+
+    def begin_both(self) -> Callable[..., Awaitable[Any]]:
+        """The same for what is appended to two streams."""
+
+        async def append_both(first: Batch, second: Batch, **given: Any) -> Any:
+            types = {event.type for event in (*first.events, *second.events)}
+            for type_ in types & self.before.keys():
+                await self.before.pop(type_)()
+            try:
+                log = self.house.stores.log
+                return await type(log).append_both(log, first, second, **given)
+            except (Overtaken, VersionConflict):
+                self.refused += sorted(types & {"UndoStarted"})
+                raise
+
+        return append_both
 
 
 def refusal(command: ApplyCommand) -> CommandRefused:

@@ -113,7 +113,7 @@ class SimulatedHouse:
         self.bundles = BundleService(log, self.stores.texts, encoder)
         lookout = Liveness(self.stores.signs, uses_broker=False)
         self.rollouts = RolloutService(log, reads, self.fleet, self.bundles, lookout, encoder)
-        self.checks = CheckService(self.fleet, reads, self.clock)
+        self.checks = CheckService(self.fleet, reads, log, self.clock)
         self._names = 0
 
     # --- what people do ---
@@ -121,7 +121,7 @@ class SimulatedHouse:
     async def register(self, *databases: str, pool: str = POOL) -> None:
         """Let these databases join, each with a database that answers."""
         for database in databases:
-            connection = Connection(host=HOST, dbname=database, user="app")
+            connection = Connection.at(HOST, database, user="app")
             await self.fleet.add(database, pool, connection, {}, WHY)
             made = MemoryDatabase(database, 16_384 + len(self.engine.databases))
             self.engine.databases[HOST, 5432, database] = made
@@ -149,6 +149,10 @@ class SimulatedHouse:
             asked=WHY,
         )
         return await self.rollouts.start(await self.rollouts.plan(request))
+
+    async def undo(self, rollout: str) -> str:
+        """Start the rollout that takes this one back; its id."""
+        return await self.rollouts.start(await self.rollouts.plan_rollback(rollout, WHY))
 
     # --- what comes of it ---
 
@@ -194,6 +198,7 @@ class SimulatedHouse:
             resend_s=resend_s,
             keeps_positions=True,
             clock=self.clock,
+            chance=self.chance,
         )
         task = asyncio.create_task(leader.lead(f"leader-{self._names}", "here"), name="leader")
         return SimulatedLeader(leadership, task)
@@ -209,7 +214,7 @@ class SimulatedHouse:
             per_host=concurrency,
             insecure_postgres=True,
         )
-        agent = Agent(LocalBus(self.broker), settings, self.clock, self.engine)
+        agent = Agent(LocalBus(self.broker), settings, self.clock, self.engine, self.chance)
         task = asyncio.create_task(agent.run(), name=f"agent-{self._names}")
         return SimulatedAgent(agent, task)
 

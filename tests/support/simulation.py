@@ -11,7 +11,8 @@ from uuid import UUID
 from ledger.contracts.events import (
     Budget,
     InspectionOrdered,
-    Ordered,
+    MigrationOrdered,
+    UndoStarted,
     WhenSpent,
 )
 from ledger.contracts.reports import (
@@ -28,7 +29,7 @@ from ledger.domain.fleet import FleetStatus
 from ledger.domain.refusals import RequestRefusal
 from ledger.domain.rollout import DatabaseStatus, Status
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
-from tests.support.spec import MIGRATIONS, ROLLOUT, given, planned
+from tests.support.spec import ROLLOUT, Story, given, planned
 
 Request = Callable[[], tuple[Event, ...]]
 
@@ -52,48 +53,78 @@ class World:
             )
         )
         self.journals: dict[str, set[str]] = {name: set() for wave in waves for name in wave}
-        self.inbox: list[Ordered | InspectionOrdered] = []
-        self.late: list[Event] = []
-        self.read = 0
+        self.inbox: list[tuple[Story, int, MigrationOrdered | InspectionOrdered]] = []
+        self.late: list[tuple[Story, Event]] = []
+        self.read: dict[str, int] = {}
+        self.orders = 0
+        self.fences: dict[str, int] = {}
+        """The latest order that a database let in: no earlier one gets in any more."""
+
+    @property
+    def stories(self) -> list[Story]:
+        """The rollout, and those that take it back."""
+        return [self.story, *self.story.undos]
+
+    @property
+    def course(self) -> Story:
+        """The one that has not ended, or the last one."""
+        return self.stories[-1]
 
     def step(self) -> None:
         """Something happens, then the ledger concludes, then everything is checked."""
         happening = self.chance.choice([self._agents, self._agents, self._time, self._people])
         (self._agents if self.calm else happening)()
         if self.calm:
-            self.story.now += timedelta(seconds=30)
-        self.story.conclude()
-        self._take_orders()
-        self._check()
+            self._pass(30)
+        self._conclude()
+        for story in self.stories:
+            self._take_orders(story)
+            self._check(story)
 
-    def _take_orders(self) -> None:
-        for recorded in self.story.log[self.read :]:
+    def _conclude(self) -> None:
+        for story in self.stories:
+            story.conclude()
+            if isinstance(story.log[-1].event, UndoStarted) and not story.undos:
+                story.undo().conclude()
+
+    def _take_orders(self, story: Story) -> None:
+        for recorded in story.log[self.read.get(story.rollout, 0) :]:
             event = recorded.event
-            if isinstance(event, (Ordered, InspectionOrdered)) and (
-                self.calm or self.chance.random() < 0.9
-            ):
-                self.inbox.append(event)
-        self.read = len(self.story.log)
+            if not isinstance(event, (MigrationOrdered, InspectionOrdered)):
+                continue
+            self.orders += 1
+            if self.calm or self.chance.random() < 0.9:
+                self.inbox.append((story, self.orders, event))
+        self.read[story.rollout] = len(story.log)
 
     def _time(self) -> None:
-        self.story.now += timedelta(seconds=self.chance.choice([1, 20, 75, 700]))
+        self._pass(self.chance.choice([1, 20, 75, 700]))
+
+    def _pass(self, seconds: int) -> None:
+        for story in self.stories:
+            story.now += timedelta(seconds=seconds)
 
     def _agents(self) -> None:
         self.chance.shuffle(self.inbox)
         for _ in range(min(len(self.inbox), 3)):
-            for report in self._answer(self.inbox.pop()):
+            story, number, order = self.inbox.pop()
+            for report in self._answer(number, order):
                 if self.calm or self.chance.random() < 0.8:
-                    self.story.append(report)
+                    story.append(report)
                 else:
-                    self.late.append(report)
+                    self.late.append((story, report))
         if self.late and (self.calm or self.chance.random() < 0.5):
-            self.story.append(self.late.pop(self.chance.randrange(len(self.late))))
+            story, report = self.late.pop(self.chance.randrange(len(self.late)))
+            story.append(report)
 
-    def _answer(self, order: Ordered | InspectionOrdered) -> list[Event]:
+    def _answer(self, number: int, order: MigrationOrdered | InspectionOrdered) -> list[Event]:
         if isinstance(order, InspectionOrdered):
             return [self._look(order.database, order.command)]
+        if number < self.fences.get(order.database, 0):
+            return [self._end(order, Verdict.REFUSED, "stale_epoch")]
         if order.expires_at < self.story.now:
             return [self._end(order, Verdict.EXPIRED)]
+        self.fences[order.database] = number
         reports: list[Event] = [
             AttemptStarted(
                 database=order.database,
@@ -106,7 +137,7 @@ class World:
             return reports
         return [*reports, *self._work(order)]
 
-    def _work(self, order: Ordered) -> list[Event]:
+    def _work(self, order: MigrationOrdered) -> list[Event]:
         journal = self.journals[order.database]
         reports: list[Event] = []
         for step in order.steps:
@@ -123,16 +154,18 @@ class World:
             elif step.version in journal:
                 journal.discard(step.version)
                 reports.append(MigrationRolledBack.model_validate(body))
-        return [*reports, self._end(order, Verdict.DONE)]
+        return [*reports, self._end(order, Verdict.DONE, changed=len(reports))]
 
-    def _end(self, order: Ordered, verdict: Verdict, kind: str = "") -> AttemptFinished:
+    def _end(
+        self, order: MigrationOrdered, verdict: Verdict, kind: str = "", changed: int = 0
+    ) -> AttemptFinished:
         return AttemptFinished(
             database=order.database,
             command=order.command,
             attempt=order.attempt,
             mode=order.mode,
             verdict=verdict,
-            changed=len(order.steps) if verdict is Verdict.DONE else 0,
+            changed=changed,
             journal_head="head",
             failure=Failure(kind=FailureClass(kind), message=kind) if kind else None,
         )
@@ -152,17 +185,22 @@ class World:
         )
 
     def _people(self) -> None:
-        state = self.story.state
+        state = self.course.state
         name = self.chance.choice(list(self.journals))
         asks: list[Request] = [
             lambda: requests.pause(state),
             lambda: requests.resume(state),
             lambda: requests.retry(state, None, self.story.records),
             lambda: requests.resolve(state, name, "1", applied=True),
-            lambda: requests.rollback(state, MIGRATIONS) if self.chance.random() < 0.1 else (),
+            self._go_back,
             self._suspend_or_reinstate(name),
         ]
         self.ask(self.chance.choice(asks))
+
+    def _go_back(self) -> tuple[Event, ...]:
+        if self.chance.random() < 0.1:
+            self.story.go_back()
+        return ()
 
     def _suspend_or_reinstate(self, name: str) -> Request:
         def change() -> tuple[Event, ...]:
@@ -173,15 +211,15 @@ class World:
         return change
 
     def _resolve(self, name: str) -> Request:
-        return lambda: requests.resolve(self.story.state, name, "1", applied=False)
+        return lambda: requests.resolve(self.course.state, name, "1", applied=False)
 
     def ask(self, request: Request) -> None:
         with suppress(RequestRefusal):
             for event in request():
-                self.story.append(event)
+                self.course.append(event)
 
-    def _check(self) -> None:
-        state = self.story.state
+    def _check(self, story: Story) -> None:
+        state = story.state
         open_ = [known for known in state.databases() if known.open]
         assert len(open_) <= self.in_flight
         assert set(state.active) == {known.database for known in state.databases() if known.active}
@@ -197,15 +235,15 @@ class World:
         for name in self.journals:
             self.story.fleet(name, FleetStatus.ACTIVE)
         for _ in range(PATIENCE):
-            state = self.story.state
-            if state.status in (Status.COMPLETED, Status.ROLLED_BACK):
+            state = self.course.state
+            if state.status is Status.COMPLETED:
                 return
             for known in list(state.databases()):
                 if known.status is DatabaseStatus.BLOCKED:
                     self.ask(self._resolve(known.database))
             if state.status is Status.PAUSED:
-                self.ask(lambda: requests.resume(self.story.state))
+                self.ask(lambda: requests.resume(self.course.state))
             if state.status is Status.HALTED:
-                self.ask(lambda: requests.retry(self.story.state, None, self.story.records))
-                self.ask(lambda: requests.resume(self.story.state))
+                self.ask(lambda: requests.retry(self.course.state, None, self.story.records))
+                self.ask(lambda: requests.resume(self.course.state))
             self.step()

@@ -21,15 +21,14 @@ from ledger.contracts.events import (
     AttemptTimedOut,
     Budget,
     DatabaseLeftOut,
-    RollbackStarted,
     RolloutAborted,
     RolloutCompleted,
     RolloutHalted,
     RolloutPaused,
     RolloutPlanned,
     RolloutResumed,
-    RolloutRolledBack,
     RolloutStarted,
+    UndoStarted,
     WaveCompleted,
     WaveOpened,
     WavePlanned,
@@ -45,6 +44,7 @@ from ledger.contracts.reports import (
     JournalEntry,
     MigrationApplied,
     MigrationFailed,
+    MigrationRolledBack,
 )
 from ledger.domain.orders import inspection, order
 from ledger.domain.rollout import DatabaseState, RolloutState
@@ -135,19 +135,14 @@ def halted(why: str) -> Saying:
     return _just(RolloutHalted(rollout=ROLLOUT, why=why))
 
 
-def rollback_started(why: str) -> Saying:
-    """It goes back."""
-    return _just(RollbackStarted(rollout=ROLLOUT, why=why))
+def undo_started(why: str, by: str = f"undo-{ROLLOUT}") -> Saying:
+    """Another rollout takes it back."""
+    return _just(UndoStarted(rollout=ROLLOUT, by=by, why=why))
 
 
 def completed(applied: int, skipped: int = 0, failed: int = 0) -> Saying:
     """It reached its end."""
     return _just(RolloutCompleted(rollout=ROLLOUT, applied=applied, skipped=skipped, failed=failed))
-
-
-def rolled_back(rolled_back: int, untouched: int = 0) -> Saying:
-    """It went back everywhere."""
-    return _just(RolloutRolledBack(rollout=ROLLOUT, rolled_back=rolled_back, untouched=untouched))
 
 
 def left_out(database: str, why: str) -> Saying:
@@ -156,7 +151,7 @@ def left_out(database: str, why: str) -> Saying:
 
 
 def ordered(*databases: str) -> Saying:
-    """These were ordered, in the direction in which the rollout goes."""
+    """These were ordered."""
 
     def say(story: Story) -> Iterable[Event]:
         for name in databases:
@@ -207,6 +202,18 @@ def step_applied(database: str, version: str) -> Saying:
 
     def say(story: Story) -> Iterable[Event]:
         yield MigrationApplied(
+            database=database, command=_command(story.database(database)), version=version,
+            checksum="x", duration_ms=1, statements=1,
+        )  # fmt: skip
+
+    return say
+
+
+def step_rolled_back(database: str, version: str) -> Saying:
+    """One migration of the database's command was undone."""
+
+    def say(story: Story) -> Iterable[Event]:
+        yield MigrationRolledBack(
             database=database, command=_command(story.database(database)), version=version,
             checksum="x", duration_ms=1, statements=1,
         )  # fmt: skip

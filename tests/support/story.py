@@ -9,14 +9,18 @@ from typing import TypeVar
 from uuid import UUID, uuid5
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded
+from ledger.contracts.events import RolloutStarted, UndoStarted
 from ledger.contracts.registry import Connection, ContentRef, MigrationRef
 from ledger.contracts.reports import (
     Event,
     Report,
 )
+from ledger.domain import requests
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.orders import DecisionContext
+from ledger.domain.planning import plan_undo
 from ledger.domain.progress import progress
+from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import DatabaseState, RolloutState, evolve, fold
 from migrations.model.attempt import Expectation, Identity
 
@@ -49,7 +53,7 @@ MIGRATIONS = {"1": migration("1"), "2": migration("2")}
 
 def record(database: str, pool: str = "main", **labels: str) -> DatabaseRecord:
     """A database as the fleet knows it."""
-    connection = Connection(host="db.internal", dbname=database, user="app")
+    connection = Connection.at(host="db.internal", database=database, user="app")
     identity = Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5)
     expected = Expectation(identity=identity, journal_head="head-0")
     return DatabaseRecord(database, pool, connection, labels, expected=expected)
@@ -69,6 +73,10 @@ class Story:
     told: RolloutState | None = None
     since: int = 0
     versions: dict[str, int] = field(default_factory=dict)
+    rollout: str = ROLLOUT
+    beside: list[Story] = field(default_factory=list)
+    """Of one that takes another back: that one, and what took it back before."""
+    undos: list[Story] = field(default_factory=list)
 
     @property
     def state(self) -> RolloutState:
@@ -79,7 +87,8 @@ class Story:
     @property
     def situation(self) -> DecisionContext:
         """What a decision would see now."""
-        return DecisionContext(self.now, TERM, self.records.get, self.migrations)
+        beside = tuple(one.state for one in self.beside)
+        return DecisionContext(self.now, TERM, self.records.get, self.migrations, beside=beside)
 
     def append(self, event: Event, event_id: UUID | None = None, reason: str = "") -> None:
         """Record one event at the next position, in the stream where it belongs."""
@@ -92,7 +101,7 @@ class Story:
 
     def _recorded(self, event: Event, event_id: UUID | None = None, reason: str = "") -> Recorded:
         decision = not isinstance(event, Report)
-        stream = f"rollout-{ROLLOUT}" if decision else f"rollout-{ROLLOUT}/reports"
+        stream = f"rollout-{self.rollout}" if decision else f"rollout-{self.rollout}/reports"
         self.versions[stream] = self.versions.get(stream, 0) + 1
         recorded = Recorded(
             position=len(self.log) + 1,
@@ -147,6 +156,27 @@ class Story:
         assert happened == [essence(said.event) for said in expected.log[self.since :]]
         return self
 
+    def go_back(self, **options: object) -> Story:
+        """A person has it taken back: the rollout that does so."""
+        before = [undo.state for undo in self.undos]
+        for event in requests.rollback(self.state, self.migrations, before):
+            self.append(event)
+        return self.undo(**options)
+
+    def undo(self, **options: object) -> Story:
+        """The rollout whose start this one has just heard of, planned and started."""
+        said = self.last(UndoStarted)
+        before = [undo.state for undo in self.undos]
+        undo = Story(self.now, self.records, self.migrations, rollout=said.by)
+        undo.beside = [self, *self.undos]
+        chosen = undo_options(self.state.plan).model_copy(update=options)
+        planned = plan_undo(self.state, said.by, chosen, self.migrations, len(self.log), before)
+        for event in (*planned, RolloutStarted(rollout=said.by)):
+            undo.append(event)
+        undo.since = len(undo.log)
+        self.undos.append(undo)
+        return undo
+
     def fleet(self, database: str, status: FleetStatus) -> Story:
         """The fleet changes a database's status."""
         self.records[database] = replace(self.records[database], status=status)
@@ -181,5 +211,5 @@ def given(*sayings: Saying, migrations: Mapping[str, MigrationRef] = MIGRATIONS)
 def essence(event: Event) -> tuple[object, ...]:
     """What an event is about, without ids, times and the like."""
     names = ("database", "databases", "wave", "attempt", "verdict", "version", "why", "applied",
-             "failed", "skipped", "rolled_back", "untouched", "cancel", "reachable")  # fmt: skip
+             "failed", "skipped", "by", "cancel", "reachable")  # fmt: skip
     return (type(event).__name__, *(getattr(event, name, None) for name in names))

@@ -26,6 +26,8 @@ DOCKERFILE = ROOT / "ops/docker/Dockerfile"
 
 MEMORY = "/tmp"  # noqa: S108 - where programs write, in a container of their own.
 
+DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
+
 VARIABLE = re.compile(r"\$\{(?P<name>\w+):-(?P<otherwise>[^}]*)\}")
 
 
@@ -49,8 +51,12 @@ def refused(file: Path) -> str:
     """What the Compose specification's own schema has against a file; nothing if it fits."""
     answer = subprocess.run(
         [
-            *(sys.executable, "-m", "check_jsonschema"),
-            *("--builtin-schema", "vendor.compose-spec", str(file)),
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--builtin-schema",
+            "vendor.compose-spec",
+            str(file),
         ],
         capture_output=True,
         text=True,
@@ -100,7 +106,15 @@ def test_only_the_broker_may_write_beside_its_programs(loaded: dict[str, Any]) -
     assert all(service["tmpfs"][0] == MEMORY for _, service in services)
 
 
-def test_every_image_from_elsewhere_can_be_pinned_by_its_digest() -> None:
+def test_every_image_from_elsewhere_is_named_by_its_digest(loaded: dict[str, Any]) -> None:
+    for service in loaded["services"].values():
+        bases = [service["image"], *service.get("build", {}).get("args", {}).values()]
+        assert all(DIGEST.search(base) for base in bases if base != "migration-ledger")
+    (base,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)", DOCKERFILE.read_text(), re.MULTILINE)
+    assert base == loaded["services"]["ledger"]["build"]["args"]["PYTHON_IMAGE"]
+
+
+def test_every_image_from_elsewhere_can_be_another() -> None:
     digest = "@sha256:" + "0" * 64
     pinned = given(POSTGRES_IMAGE=f"a{digest}", KAFKA_IMAGE=f"b{digest}", PYTHON_IMAGE=f"c{digest}")
     for service in pinned["services"].values():
@@ -136,10 +150,12 @@ def test_the_image_does_not_run_as_root_and_holds_only_what_the_list_names() -> 
 def test_it_has_two_postgresql_servers_a_broker_the_ledger_and_two_agents(
     loaded: dict[str, Any],
 ) -> None:
-    images = {name: service["image"] for name, service in loaded["services"].items()}
+    images = {
+        name: DIGEST.sub("", service["image"]) for name, service in loaded["services"].items()
+    }
     assert images == {
-        "database": "postgres:18",
-        "tenants": "postgres:18",
+        "database": "postgres:18.6",
+        "tenants": "postgres:18.6",
         "kafka": "apache/kafka:4.1.0",
         "schema": "migration-ledger",
         "fleet": "migration-ledger",
@@ -243,7 +259,7 @@ def test_the_tenants_that_the_server_gets_are_the_ones_that_are_registered(
     assert roles == closed == ("1", copies[1])
     made = [first, *(f"tenant_{number:02}" for number in numbers)]
     entries = read_fleet(mounted(loaded, "fleet", "fleet.yaml"), "default")
-    assert [one.connection.dbname for one in entries] == made
+    assert [one.connection.target.database for one in entries] == made
     logins = [(one.connection.user, one.connection.role) for one in entries]
     assert logins == [(f"mig_{name}", f"owner_{name}") for name in made]
 
@@ -252,15 +268,21 @@ def test_agents_reach_the_registered_tenants_and_have_their_password(
     loaded: dict[str, Any],
 ) -> None:
     for one in read_fleet(mounted(loaded, "fleet", "fleet.yaml"), "default"):
-        assert one.connection.host in loaded["services"]
+        assert one.connection.target.server.host in loaded["services"]
         assert one.connection.password == "env:TENANTS_PASSWORD"
         assert one.connection.sslmode == "disable"
         for agent in ("agent-1", "agent-2"):
             (rule,) = parse_rules(environment(loaded, agent)["LEDGER_AGENT_SECRETS"])
-            place = one.connection
+            target = one.connection.target
             assert rule.names("env", ("TENANTS_PASSWORD",), one.database)
             assert rule.reaches(
-                Destination(place.host, place.port, place.user, place.dbname, one.database)
+                Destination(
+                    target.server.host,
+                    target.server.port,
+                    one.connection.user,
+                    target.database,
+                    one.database,
+                )
             )
             assert environment(loaded, agent)["LEDGER_POOL"] == one.pool
             assert environment(loaded, agent)["LEDGER_AGENT_INSECURE_POSTGRES"] == "true"

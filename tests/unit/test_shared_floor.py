@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-FLOOR = ("ledger.bus", "ledger.contracts", "ledger.telemetry")
+FLOOR = ("ledger.bus", "ledger.contracts", "ledger.stopper", "ledger.telemetry")
 WORDS = {
     "migrations",
     "migrations.clock",

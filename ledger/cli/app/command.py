@@ -26,6 +26,7 @@ from ledger.cli.app.flags import Flags
 from ledger.cli.app.help_page import Arranged
 from ledger.cli.app.option_groups import flattened, gathered
 from ledger.cli.app.output import say
+from ledger.stopper import Stopper
 from migrations.log_lines import PrintableFormatter
 from migrations.printable import PROBLEM, escaped, is_safe
 
@@ -184,10 +185,7 @@ async def _stoppable(
     coroutine: Coroutine[Any, Any, ExitCode | None], span: AbstractContextManager[object]
 ) -> ExitCode | None:
     """Let SIGTERM do what Ctrl-C does: cancel, clean up, end."""
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    with span:
+    with Stopper(signals=(signal.SIGTERM,)), span:
         return await coroutine
 
 

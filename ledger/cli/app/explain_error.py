@@ -20,6 +20,7 @@ from ledger.domain.rollout import BrokenStream
 from ledger.embedded.errors import EmbeddedError
 from ledger.errors import LedgerError
 from ledger.settings.errors import SettingsError
+from ledger.signing.errors import KeyUnusable
 from migrations.errors import MigrationsError
 
 PACKAGES = Path(__file__).parents[3]
@@ -43,7 +44,7 @@ def explain(error: BaseException) -> Explanation:
             return _refusal(error)
         case LedgerError():
             return Explanation(str(error), ExitCode(error.exit_code))
-        case BusMisconfigured() | SettingsError():
+        case BusMisconfigured() | SettingsError() | KeyUnusable():
             return Explanation(str(error), ExitCode.USAGE)
         case MigrationsError() | EmbeddedError() | BusError() | UnknownMessage() | BrokenStream():
             return Explanation(str(error), ExitCode.FAILED)

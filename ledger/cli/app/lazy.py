@@ -23,6 +23,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "rollout.resolve": ("resolve",),
     "record.history": ("audit", "history", "events", "replay"),
     "setup.serve": ("init", "upgrade", "serve"),
+    "setup.keys": ("keys",),
     "setup.dev": ("dev",),
     "db.commands": ("db",),
     "setup.config": ("config", "version"),

@@ -153,15 +153,9 @@ class WaitOptions(OptionGroup):
 
 
 @dataclass(frozen=True, slots=True)
-class RolloutOptions(OptionGroup):
-    """Where migrations travel, how fast, and what stops them. Unset means the setting."""
+class PaceOptions(OptionGroup):
+    """How fast a rollout goes, and what stops it."""
 
-    select: SelectOption = ""
-    phase: PhaseOption = None
-    out_of_order: OutOfOrderOption = False
-    format: FormatOption = None
-    allow_psql: PsqlOption = False
-    var: VarOption = None
     waves: Annotated[
         str | None,
         typer.Option(
@@ -185,14 +179,6 @@ class RolloutOptions(OptionGroup):
         str | None,
         typer.Option(
             "--budget", metavar="N|N%", help="How many databases may fail.", rich_help_panel=HOW_FAR
-        ),
-    ] = None
-    when_spent: Annotated[
-        WhenSpentChoice | None,
-        typer.Option(
-            "--when-spent",
-            help="What happens when more fail than the budget allows.",
-            rich_help_panel=HOW_FAR,
         ),
     ] = None
     lock_timeout_s: Annotated[
@@ -235,5 +221,25 @@ class RolloutOptions(OptionGroup):
             min=1.0,
             help="An order without an answer by then counts as unknown.",
             rich_help_panel=TIMEOUTS,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutOptions(PaceOptions):
+    """Where migrations travel, how fast, and what stops them. Unset means the setting."""
+
+    select: SelectOption = ""
+    phase: PhaseOption = None
+    out_of_order: OutOfOrderOption = False
+    format: FormatOption = None
+    allow_psql: PsqlOption = False
+    var: VarOption = None
+    when_spent: Annotated[
+        WhenSpentChoice | None,
+        typer.Option(
+            "--when-spent",
+            help="What happens when more fail than the budget allows.",
+            rich_help_panel=HOW_FAR,
         ),
     ] = None

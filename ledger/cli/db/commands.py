@@ -227,6 +227,16 @@ async def verify(
     return ExitCode.OK if all(one.failure is None for one in found) else ExitCode.FAILED
 
 
+_NOTHING = {
+    "done": "Nothing to do.",
+    "refused": "Nothing was tried.",
+    "failed": "Nothing was finished.",
+    "expired": "Nothing was tried.",
+    "cancelled": "Nothing was finished.",
+}
+"""What there is to say without a step, by verdict."""
+
+
 def _conclude(outcome: Outcome, kind: str, output: Output) -> ExitCode:
     """Write the steps as data, say what failed, and find the exit code."""
     failure = outcome.failure
@@ -234,7 +244,7 @@ def _conclude(outcome: Outcome, kind: str, output: Output) -> ExitCode:
         kind,
         _steps(outcome.steps),
         ("migration", "direction", "result", "duration_ms", "note", "problem"),
-        empty="Nothing was tried." if failure else "Nothing to do.",
+        empty=_NOTHING[outcome.verdict.value],
         verdict=outcome.verdict,
         failure=failure_text(failure) if failure else None,
     )

@@ -12,6 +12,7 @@ from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.backups import backup_rows, backup_text
+from ledger.cli.fleet.status import say_unsigned
 
 if TYPE_CHECKING:
     from ledger.service.fleet import CheckRow
@@ -59,10 +60,12 @@ async def check(
             result = await session.ledger.checks.answers(check_id, timeout)
             leader = await session.ledger.leader()
         wrong = await session.ledger.checks.problems(result)
+        unsigned = await session.ledger.lookout.unsigned()
     rows = [_row(row, wrong.get(row.database)) for row in result.rows]
     Output(output).rows(
         "fleet.check", rows, COLUMNS, empty="No database matches.", finished=result.finished
     )
+    say_unsigned(unsigned)
     for row in result.rows:
         for backup in row.look.answer.backups if row.look.answer else ():
             say(f"{row.database}: {backup_text(backup)}")

@@ -12,7 +12,7 @@ from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confir
 from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
 from ledger.cli.app.options import DatabaseArgument, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
-from ledger.cli.fleet import check
+from ledger.cli.fleet import check, fence
 from ledger.cli.fleet.options import EXAMPLE_FILE, ConnectionOptions
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.add_typer(fleet_app, name="fleet", rich_help_panel="Fleet and rollouts")
     check.register(fleet_app)
+    fence.register(fleet_app)
 
 
 @command(
@@ -184,12 +185,15 @@ async def repoint(
 
     Only what is named changes. What the new place has lost is recorded.
     """
-    from ledger.cli.fleet.file import changes_of
+    from ledger.cli.fleet.file import WORDS, changes_of
 
     changes = changes_of(database, place.url, place.fields())
     async with opened(ctx) as session:
         await session.ledger.fleet.check_repoint(database, place.pool, changes, why.asked())
-        where = ", ".join(f"{name}={value}" for name, value in changes.items()) or "the same place"
+        where = (
+            ", ".join(f"{WORDS.get(name, name)}={value}" for name, value in changes.items())
+            or "the same place"
+        )
         confirm(session.ledger.name, [f"repoint 1 database, {database}, to {where}"], yes=yes)
         check = await session.ledger.fleet.repoint(database, place.pool, changes, why.asked())
     what = (
@@ -270,11 +274,11 @@ def _record(record: DatabaseRecord) -> dict[str, object]:
         "database": record.database,
         "pool": record.pool,
         "status": record.status,
-        "address": f"{connection.host}:{connection.port}/{connection.dbname}",
+        "address": f"{connection.target.server}/{connection.target.database}",
         "user": connection.user,
         "password": connection.password,
         "labels": dict(record.labels),
-        "connection": connection.model_dump(),
+        "connection": connection.model_dump(mode="json"),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ledger.contracts.registry import Connection
 from ledger.contracts.validation import message_of
@@ -20,27 +20,41 @@ from ledger.errors import FleetFileError, WrongArgument
 from ledger.settings.secret_rules import PLACEHOLDER
 
 ADDRESS_FORM = "the address is not one; write postgresql://user@host:port/dbname"
-_TEMPLATES = ("dbname", "user", "role")
+WORDS = {"database": "dbname"}
+"""What people write for a part of a connection, where that is another word: libpq's."""
+_TEMPLATES = ("database", "user", "role")
 """What may name the id of the database; a reference to a password is filled in by the agents."""
 _OTHER_PLACEHOLDER = re.compile(r"\{\w*\}")
-_URL_PARAMETERS = {"sslmode": "sslmode", "schema": "schema_name", "role": "role"}
+_URL_PARAMETERS = ("sslmode", "schema", "role")
 
 
 class _Template(BaseModel):
-    """What the databases of a pool have in common."""
+    """What the databases of a pool have in common.
+
+    In a file `database` is the id, so the name on the server goes by libpq's word for it. Written
+    out by their aliases, all are parts of a connection.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     host: str | None = None
     port: int | None = None
-    dbname: str | None = None
+    dbname: str | None = Field(None, serialization_alias="database")
     user: str | None = None
     password: str | None = None
     sslmode: str | None = None
-    schema_name: str | None = None
+    schema_: str | None = Field(None, alias="schema")
     role: str | None = None
     labels: dict[str, str] = {}
     shared_login: Literal["accepted"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_todays_words(cls, said: Any) -> Any:
+        """`schema_name` is what `schema` was called."""
+        if not isinstance(said, dict) or "schema_name" not in said or "schema" in said:
+            return said
+        return {"schema" if name == "schema_name" else name: said[name] for name in said}
 
     @property
     def all_labels(self) -> dict[str, str]:
@@ -96,9 +110,13 @@ def _entry(
 ) -> FleetFileEntry:
     pool = entry.pool or default_pool
     template = pools.get(pool, _Template())
-    common = template.model_dump(exclude_none=True, exclude={"labels", "shared_login"})
+    common = template.model_dump(
+        by_alias=True, exclude_none=True, exclude={"labels", "shared_login"}
+    )
     own = entry.model_dump(
-        exclude_none=True, exclude={"database", "pool", "labels", "shared_login"}
+        by_alias=True,
+        exclude_none=True,
+        exclude={"database", "pool", "labels", "shared_login"},
     )
     try:
         connection = _connection(entry.database, common | own)
@@ -114,7 +132,7 @@ def connection_of(database: str, url: str | None, given: Mapping[str, Any]) -> C
 
 
 def changes_of(database: str, url: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the options say, by the names of `Connection`; options win over the address."""
+    """What the options say, by the names of a connection's parts; options win over the address."""
     return _filled(database, (_from_url(database, url) if url else {}) | dict(given))
 
 
@@ -138,11 +156,11 @@ def changed_labels(words: Iterable[str], removed: Collection[str]) -> dict[str, 
 
 
 def _connection(database: str, fields: Mapping[str, Any]) -> Connection:
-    """`dbname` is the id of the database unless it is said."""
+    """A database has its id as its name on the server, unless another one is said."""
     for needed, option in (("host", "--host"), ("user", "--user")):
         if not fields.get(needed):
             raise WrongArgument(f"the {needed} is missing; say it with {option}, --url or a pool")
-    return Connection(**{"dbname": database, **_filled(database, fields)})
+    return Connection.at(**{"database": database, **_filled(database, fields)})
 
 
 def _filled(database: str, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +173,8 @@ def _filled(database: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         filled[name] = text.replace(PLACEHOLDER, database)
         if other := _OTHER_PLACEHOLDER.search(filled[name]):
             raise WrongArgument(
-                f"the {name} holds {other.group()}, and {PLACEHOLDER} is all that can stand there"
+                f"the {WORDS.get(name, name)} holds {other.group()}, and {PLACEHOLDER} is all that "
+                "can stand there"
             )
     return filled
 
@@ -174,9 +193,9 @@ def _from_url(database: str, url: str) -> dict[str, Any]:
         raise LiteralPassword(database)
     fields: dict[str, Any] = {"host": parts.hostname, "port": port}
     fields["user"] = unquote(parts.username) if parts.username else None
-    fields["dbname"] = unquote(parts.path.lstrip("/")) or None
+    fields["database"] = unquote(parts.path.lstrip("/")) or None
     for name, value in parse_qsl(parts.query):
         if name not in _URL_PARAMETERS:
             raise WrongArgument(f"the address may not carry {name}; use an option instead")
-        fields[_URL_PARAMETERS[name]] = value
+        fields[name] = value
     return {name: value for name, value in fields.items() if value is not None}

@@ -67,15 +67,15 @@ class ConnectionOptions(OptionGroup):
     ] = None
 
     def fields(self) -> dict[str, Any]:
-        """What was said, by the names of `Connection`."""
+        """What was said, by the names of a connection's parts."""
         named = {
             "host": self.host,
             "port": self.port,
-            "dbname": self.dbname,
+            "database": self.dbname,
             "user": self.user,
             "password": self.password,
             "sslmode": self.sslmode,
-            "schema_name": self.schema,
+            "schema": self.schema,
             "role": self.role,
         }
         return {name: value for name, value in named.items() if value is not None}

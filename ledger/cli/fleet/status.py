@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,6 +10,9 @@ import typer
 from ledger.cli.app.command import command, opened, tell_behind
 from ledger.cli.app.options import SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.record.audit import aside_row, aside_text
+from ledger.domain.wording import number_of
+from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.domain.waiting import LeadingProcess
@@ -52,14 +55,14 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         shown = ", ".join(map(str, overview.unreadable[:LACKS_SHOWN]))
         say(
             f"events that cannot be read: {len(overview.unreadable)}, the latest at {shown}; "
-            "nothing followed from them; `ledger events` shows who wrote them"
+            "nothing followed from them; `ledger audit unreadable` shows them and what to do"
         )
-    if overview.unreadable:
-        shown = ", ".join(map(str, overview.unreadable[:LACKS_SHOWN]))
-        say(
-            f"events that cannot be read: {len(overview.unreadable)}, the latest at {shown}; "
-            "nothing followed from them; `ledger events` shows who wrote them"
-        )
+    for row in overview.set_aside[:LACKS_SHOWN]:
+        say(escaped(aside_text(row)))
+    if len(overview.set_aside) > LACKS_SHOWN:
+        more = number_of(len(overview.set_aside) - LACKS_SHOWN, "event")
+        say(f"{more} more were set aside; `ledger audit unreadable` shows them")
+    say_unsigned(overview.unsigned)
     rows = [
         {
             "database": one.database,
@@ -85,7 +88,23 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         bundle=overview.bundle,
         unfinished=list(overview.unfinished),
         unreadable=list(overview.unreadable),
+        set_aside=[aside_row(row) for row in overview.set_aside],
+        unsigned={agent: list(what) for agent, what in overview.unsigned.items()},
     )
+
+
+def say_unsigned(agents: Mapping[str, Sequence[str]]) -> None:
+    """Name what is not signed, and the agents where it is not."""
+    by_what: dict[str, list[str]] = {}
+    for agent, what in agents.items():
+        by_what.setdefault(" and ".join(what), []).append(agent)
+    for unsigned, names in by_what.items():
+        shown = ", ".join(names[:LACKS_SHOWN])
+        more = f" and {len(names) - LACKS_SHOWN} more" if len(names) > LACKS_SHOWN else ""
+        say(
+            f"INSECURE: {unsigned}, for trying things only, at {shown}{more}; "
+            "see `ledger keys --help`"
+        )
 
 
 def _leading(leader: LeadingProcess | None) -> str:

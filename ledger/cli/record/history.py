@@ -1,4 +1,4 @@
-"""What was recorded: `ledger history`, `events`, `replay` and `audit verify`."""
+"""What was recorded: `ledger history`, `events` and `replay`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ import typer
 
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import CommandGroup
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.bundle.commands import DIGEST_SHOWN
+from ledger.cli.record import audit
 from ledger.domain.wording import failure_text
 
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Recorded
     from ledger.contracts.reports import Event
-    from ledger.domain.differences import Difference
     from migrations.model.attempt import Failure
 
 PANEL = "Record"
@@ -27,15 +26,12 @@ PAGE = 1000
 TOLD = (
     "rollout", "database", "bundle", "version", "direction", "mode", "wave", "attempt",
     "verdict", "changed", "recovered", "duration_ms", "databases", "waves", "applied", "skipped",
-    "failed",
-    "rolled_back", "term", "leader", "why",
+    "failed", "undoes", "by", "term", "leader", "position", "why",
 )  # fmt: skip
 """Fields of events that make up their line for people, in this order; JSON has the whole body."""
 
 UNNAMED = ("rollout", "database", "version", "why")
 """Fields that need no name beside their value."""
-
-audit_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Whether the record is whole.")
 
 AfterOption = Annotated[int, typer.Option("--after", min=0, help="Only above this position.")]
 LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most this many.")]
@@ -43,7 +39,7 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, help="At most this m
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    app.add_typer(audit_app, name="audit", rich_help_panel=PANEL)
+    audit.register(app, PANEL)
     command(
         app,
         "history",
@@ -117,7 +113,10 @@ async def replay(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) 
         found = await session.ledger.audit.replay()
     Output(output).rows(
         "replay",
-        [_difference(one) for one in found.differences],
+        [
+            {"table": one.table, "key": one.key, "difference": one.kind, "columns": one.columns}
+            for one in found.differences
+        ],
         ("table", "key", "difference", "columns"),
         empty=f"No difference: {sum(found.rows.values())} rows of {len(found.rows)} tables are "
         f"what the log says up to position {found.position}.",
@@ -128,30 +127,6 @@ async def replay(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) 
         more=found.more,
     )
     return ExitCode.OK if found.agrees else ExitCode.DIFFERENT
-
-
-@command(audit_app, "verify", examples=("ledger audit verify", "ledger audit verify -o json"))
-async def verify(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> ExitCode:
-    """Walk the whole log and check every hash; names the first bad position.
-
-    Whoever can change the log and its head together can re-hash unseen by this: keep the chain's
-    end that it prints elsewhere, and compare. Ends with 7 when the chain is broken.
-    """
-    async with opened(ctx) as session:
-        end = await session.ledger.audit.verify()
-    if end.chain is None:
-        Output(output).record(
-            "audit.verify",
-            {"whole": False, "position": end.position, "why": end.why},
-            f"broken at position {end.position}: {end.why}",
-        )
-        return ExitCode.DIFFERENT
-    Output(output).record(
-        "audit.verify",
-        {"whole": True, "position": end.position, "chain": end.chain.hex()},
-        f"whole: {end.position} events, the chain ends in {end.chain.hex()}",
-    )
-    return ExitCode.OK
 
 
 async def _timeline(
@@ -233,10 +208,6 @@ def _part(name: str, value: Any) -> str:
     if isinstance(value, list):
         return f"{name}={','.join(value)}" if len(value) == 1 else f"{name}={len(value)}"
     return str(value) if name in UNNAMED else f"{name}={value}"
-
-
-def _difference(one: Difference) -> dict[str, Any]:
-    return {"table": one.table, "key": one.key, "difference": one.kind, "columns": one.columns}
 
 
 def _more(found: Sequence[Recorded], limit: int) -> None:

@@ -205,7 +205,7 @@ async def _travel(
         confirm(session.ledger.name, _facts(preview, adoption), yes=yes)
         rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
-        return await stay(session, rollout, waiting, output, "completed")
+        return await stay(session, rollout, waiting, output)
 
 
 def _facts(preview: Plan, adoption: Adoption) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -14,12 +15,14 @@ from ledger.cli.app.help_page import CommandGroup
 from ledger.cli.app.options import (
     MIGRATIONS,
     FolderOption,
+    PaceOptions,
     ReasonOptions,
     RolloutArgument,
     RolloutOptions,
     WaitOptions,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.rollout.plan import facts, rollback_options
 from ledger.cli.rollout.progress import words
 from ledger.cli.rollout.start import BundleOption, ToOption, travel_with
 from ledger.cli.rollout.status import LISTED, listed, show_rollout
@@ -124,23 +127,54 @@ async def abort(
         await _told(session, chosen, output)
 
 
-@command(rollout_app, "rollback", examples=("ledger rollout rollback --reason 'errors at login'",))
+@command(
+    rollout_app,
+    "rollback",
+    examples=(
+        "ledger rollout rollback --reason 'errors at login'",
+        "ledger rollout rollback 7c1e --waves 1,rest --budget 0",
+    ),
+)
 async def rollback(
     ctx: typer.Context,
+    pace: PaceOptions,
     why: ReasonOptions,
     waiting: WaitOptions,
     rollout: RolloutArgument = None,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
-    """Take a rollout back exactly where it ran, newest first. Asks for the ledger's name."""
+    """Take a rollout back exactly where it ran, newest first, by a rollout of its own.
 
-    async def ask(session: Session, chosen: str, dry: bool) -> None:
-        await session.ledger.rollouts.rollback(chosen, why.asked(), dry=dry)
+    Unless told otherwise it goes as that rollout went, but in one wave, and no failure stops it. A
+    rollout that is still running is paused, shown, and ended when you agree. Asks for the ledger's
+    name.
+    """
+    async with opened(ctx) as session:
+        rollouts = session.ledger.rollouts
+        chosen = await chosen_rollout(session, rollout)
+        course = await rollouts.course(chosen)
+        options = rollback_options(pace, course.plan)
+        preview = await rollouts.plan_rollback(chosen, why.asked(), options)
+        if course.status == "running":
+            await _pause_first(session, chosen, why)
+            preview = await rollouts.plan_rollback(chosen, why.asked(), options)
+        confirm(session.ledger.name, facts(preview), yes=yes, typed=True)
+        undo = await rollouts.start(preview)
+        say(f"rollout {undo} started; it takes {chosen} back")
+        return await stay(session, undo, waiting, Output(output))
 
-    return await _change(
-        ctx, rollout, "roll back", ask, waiting, output, yes=yes, typed=True, wanted="rolled_back"
-    )
+
+async def _pause_first(session: Session, rollout: str, why: ReasonOptions) -> None:
+    """Let a running rollout order nothing more, so that what is shown is where it ran."""
+    from ledger.domain.refusals import WrongStatus
+
+    with suppress(WrongStatus):
+        await session.ledger.rollouts.pause(rollout, why.asked())
+        say(
+            f"rollout {rollout} is paused, so that it goes nowhere else meanwhile; "
+            f"`ledger rollout resume {rollout}` lets it go on instead"
+        )
 
 
 @command(
@@ -218,21 +252,19 @@ async def chosen_rollout(session: Session, rollout: str | None) -> str:
     return found
 
 
-async def _confirm(
-    session: Session, rollout: str, verb: str, *, yes: bool, typed: bool = False
-) -> None:
+async def _confirm(session: Session, rollout: str, verb: str, *, yes: bool) -> None:
     from ledger.domain.states import DatabaseStatus
     from ledger.domain.wording import number_of
 
     course = await session.ledger.rollouts.course(rollout)
     row = await session.ledger.rollouts.listed(rollout)
     known = [(state, row.count(state)) for state in DatabaseStatus]
-    counts = ", ".join(f"{count} {words(state)}" for state, count in known if count)
-    facts = [
+    counts = ", ".join(f"{count} {words(state, row.mode)}" for state, count in known if count)
+    known_facts = [
         f"{verb} rollout {rollout}, which is {words(course.status)}",
         f"{number_of(row.databases, 'database')} in {number_of(row.waves, 'wave')}: {counts}",
     ]
-    confirm(session.ledger.name, facts, yes=yes, typed=typed)
+    confirm(session.ledger.name, known_facts, yes=yes)
 
 
 async def _change(
@@ -244,17 +276,15 @@ async def _change(
     output: OutputFormat,
     *,
     yes: bool,
-    typed: bool = False,
-    wanted: str | None = None,
 ) -> ExitCode:
     """Refuse or confirm, ask the ledger, and stay until the rollout ends."""
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
         await ask(session, chosen, True)
-        await _confirm(session, chosen, verb, yes=yes, typed=typed)
+        await _confirm(session, chosen, verb, yes=yes)
         await ask(session, chosen, False)
         say(f"asked to {verb} rollout {chosen}")
-        return await stay(session, chosen, waiting, Output(output), wanted)
+        return await stay(session, chosen, waiting, Output(output))
 
 
 async def _told(session: Session, rollout: str, output: OutputFormat) -> None:

@@ -11,8 +11,8 @@ from ledger.cli.app.output import Output, say
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
-    from ledger.cli.app.options import ReasonOptions, RolloutOptions
-    from ledger.contracts.events import PlanOptions
+    from ledger.cli.app.options import PaceOptions, ReasonOptions, RolloutOptions
+    from ledger.contracts.events import PlanOptions, RolloutPlanned
     from ledger.contracts.registry import MigrationRef, Variable
     from ledger.service.plans import Plan, PlanRequest
     from ledger.settings import RolloutSection
@@ -67,10 +67,7 @@ def plan_options(travel: RolloutOptions, defaults: RolloutSection) -> PlanOption
     from ledger.contracts.events import PlanOptions
     from ledger.domain import budget
 
-    said = {field.name: getattr(travel, field.name) for field in fields(travel)}
-    chosen = defaults.model_dump() | {
-        name: value for name, value in said.items() if value is not None
-    }
+    chosen = defaults.model_dump() | _said(travel)
     return PlanOptions.model_validate(
         chosen
         | {
@@ -82,6 +79,27 @@ def plan_options(travel: RolloutOptions, defaults: RolloutSection) -> PlanOption
     )
 
 
+def rollback_options(pace: PaceOptions, plan: RolloutPlanned) -> PlanOptions:
+    """How the way back goes: what the flags say, else as the rollout went that is taken back."""
+    from ledger.contracts.events import PlanOptions
+    from ledger.domain import budget
+    from ledger.domain.rollback import undo_options
+
+    said, usual = _said(pace), undo_options(plan).model_dump()
+    if "waves" in said:
+        said["wave_spec"] = said.pop("waves")
+    if "budget" in said:
+        said["budget"] = budget.parse(said["budget"])
+    limits = usual["limits"] | {name: said.pop(name) for name in usual["limits"] if name in said}
+    return PlanOptions.model_validate(usual | said | {"limits": limits})
+
+
+def _said(options: PaceOptions) -> dict[str, Any]:
+    """What the flags say; those that say nothing are left out."""
+    said = {field.name: getattr(options, field.name) for field in fields(options)}
+    return {name: value for name, value in said.items() if value is not None}
+
+
 def facts(preview: Plan) -> list[str]:
     """What a person must know before agreeing."""
     from ledger.domain.wording import number_of
@@ -89,8 +107,10 @@ def facts(preview: Plan) -> list[str]:
     databases = number_of(len(preview.databases), "database")
     waves = number_of(len(preview.waves), "wave")
     sizes = ", ".join(str(len(wave)) for wave in preview.waves)
+    undoes = preview.request.undoes
+    what = preview.direction if undoes is None else f"take rollout {undoes} back"
     return [
-        f"{preview.direction} on {databases} in {waves} ({sizes})",
+        f"{what} on {databases} in {waves} ({sizes})",
         *(f"  {step.label}{_remarks(step)}" for step in preview.steps),
         *(f"variable {name} = {value}" for name, value in preview.variables.items()),
         *(f"note: {note}" for note in preview.notes[:LISTED]),

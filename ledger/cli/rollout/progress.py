@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
     from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
 
-SETTLED = ("applied", "skipped", "failed", "rolled_back", "rollback_failed")
+SETTLED = ("applied", "skipped", "failed")
 """States in which a database of a rollout needs nothing more."""
-GONE_BACK = ("rolled_back", "rollback_failed", "pending", "skipped")
-"""States in which a database needs nothing more while its rollout goes back."""
-BACKWARDS = ("rolling_back", "rolled_back")
-FAILED = ("failed", "rollback_failed", "blocked")
+ENDED = ("completed", "aborted")
+FAILED = ("failed", "blocked")
+BACKWARDS = {
+    "down": {"applied": "undone"},
+    "rollback": {"applied": "undone", "skipped": "with nothing to undo"},
+}
+"""What states are called in rollouts that go back."""
 LINES_EVERY_S = 2.0
 """How often plain lines tell the counts, unless a wave ends."""
 LASTING_S = 3.0
@@ -74,7 +77,9 @@ class News:
             helps = f"; try: {one.helps}" if one.helps else ""
             yield (one.database, one.wait), f"{one.database}: {one.waits_for}{helps}"
         why = f": {status.why}" if status.why else ""
-        yield ("rollout", status.status), f"rollout {status.rollout} is {words(status.status)}{why}"
+        beside = relation(status.undoes, status.undone_by)
+        sentence = f"rollout {status.rollout} is {words(status.status)}{why}{beside}"
+        yield ("rollout", status.rollout, status.status), sentence
 
     def _lasting(self, status: RolloutStatus) -> list[DatabaseLine]:
         """Databases that have waited for the same thing for a while; a mere queue is no news."""
@@ -98,7 +103,8 @@ class News:
 
 def _queues(one: DatabaseLine) -> bool:
     """Whether it only waits until others are through."""
-    return (one.status == "pending" and not one.helps) or one.waits_for == IN_QUEUE
+    queued = one.status in ("pending", "unfinished")
+    return (queued and not one.helps) or one.waits_for == IN_QUEUE
 
 
 class Lines:
@@ -142,34 +148,58 @@ class Bars:
                 name = f"wave {wave.wave + 1}" + (" (canary)" if wave.wave == 0 else "")
                 self._tasks[wave.wave] = self._bars.add_task(name, total=wave.size, note="")
             self._bars.update(
-                self._tasks[wave.wave], completed=settled(wave, status), note=notes(wave)
+                self._tasks[wave.wave],
+                total=concerned(wave, status),
+                completed=settled(wave),
+                note=notes(wave, status.mode) if wave.opened else "not opened",
             )
         for sentence in self._news.of(status):
             self._bars.console.print(sentence, markup=False)
 
 
-def settled(wave: WaveStatus, status: RolloutStatus) -> int:
-    """How many databases of the wave need nothing more, the way the rollout goes."""
-    done = GONE_BACK if status.status in BACKWARDS else SETTLED
-    return sum(wave.counts.get(state, 0) for state in done)
+def settled(wave: WaveStatus) -> int:
+    """How many databases of the wave need nothing more."""
+    return sum(wave.counts.get(state, 0) for state in SETTLED)
+
+
+def concerned(wave: WaveStatus, status: RolloutStatus) -> int:
+    """How many databases of the wave the rollout has to do with.
+
+    When it has ended, not those that were never ordered.
+    """
+    return wave.size - (wave.counts.get("pending", 0) if status.status in ENDED else 0)
 
 
 def counted(wave: WaveStatus, status: RolloutStatus) -> str:
-    """How far a wave is, in words."""
-    note = notes(wave)
-    return f"{settled(wave, status)} of {wave.size} done" + (f", {note}" if note else "")
+    """How far a wave is, in words; one that never opened has nothing done in it."""
+    note = notes(wave, status.mode)
+    if not wave.opened and not note:
+        goes_on = status.status not in ENDED
+        return f"not opened, {wave.size} to come" if goes_on else "never opened"
+    number = concerned(wave, status)
+    left = wave.size - number
+    parts = [f"{settled(wave)} of {number} done", note]
+    parts += [f"{left} untouched"] if left else []
+    return ", ".join(part for part in parts if part)
 
 
-def notes(wave: WaveStatus) -> str:
+def notes(wave: WaveStatus, mode: str = "") -> str:
     """What is not simply applied or still to come, and what runs."""
     quiet = ("applied", "pending")
     return ", ".join(
-        f"{count} {words(state)}"
+        f"{count} {words(state, mode)}"
         for state, count in wave.counts.items()
         if count and state not in quiet
     )
 
 
-def words(state: str) -> str:
-    """A state as people write it."""
-    return state.replace("_", " ")
+def words(state: str, mode: str = "") -> str:
+    """A state as people write it, of a rollout of this mode or a database in it."""
+    return BACKWARDS.get(mode, {}).get(state, state.replace("_", " "))
+
+
+def relation(undoes: str | None, undone_by: str | None) -> str:
+    """Which rollout it takes back, or which takes it back, to be said behind its status."""
+    if undone_by:
+        return f"; undone by {undone_by}"
+    return f"; undoes {undoes}" if undoes else ""

@@ -52,7 +52,9 @@ async def resolve(
         word = "applied" if applied else "not applied"
         resolving = partial(
             session.ledger.rollouts.resolve,
-            *(chosen, database, migration),
+            chosen,
+            database,
+            migration,
             applied=applied,
             asked=ReasonOptions(reason, ticket).asked(),
         )

@@ -168,7 +168,7 @@ async def down(
         confirm(session.ledger.name, facts(preview), yes=yes, typed=True)
         rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
-        return await stay(session, rollout, waiting, Output(output), "completed")
+        return await stay(session, rollout, waiting, Output(output))
 
 
 async def travel_with(
@@ -203,4 +203,4 @@ async def travel_with(
         confirm(session.ledger.name, facts(preview), yes=yes)
         rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
-        return await stay(session, rollout, waiting, output, "completed")
+        return await stay(session, rollout, waiting, output)

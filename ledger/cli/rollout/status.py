@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output, say
-from ledger.cli.rollout.progress import SETTLED, counted, words
+from ledger.cli.rollout.progress import SETTLED, counted, relation, words
 
 if TYPE_CHECKING:
     from ledger.service.status import DatabaseLine, RolloutStatus, RolloutSummary
@@ -25,7 +25,7 @@ def show_rollout(status: RolloutStatus, output: Output) -> None:
     shown = [one for one in status.databases if not people or _interesting(one)]
     output.rows(
         "rollout.status",
-        [_row(one) for one in shown],
+        [_row(one, status.mode) for one in shown],
         COLUMNS,
         empty="No database needs attention.",
         **status.document(),
@@ -35,12 +35,10 @@ def show_rollout(status: RolloutStatus, output: Output) -> None:
 def headlines(status: RolloutStatus) -> list[str]:
     """The rollout and its waves in a few lines."""
     why = f": {status.why}" if status.why else ""
-    lines = [f"rollout {status.rollout} is {words(status.status)}{why}"]
+    beside = relation(status.undoes, status.undone_by)
+    lines = [f"rollout {status.rollout} is {words(status.status)}{why}{beside}"]
     for wave in status.waves:
-        lines.append(
-            f"  wave {wave.wave + 1}: {counted(wave, status)}"
-            + ("" if wave.opened else ", not yet")
-        )
+        lines.append(f"  wave {wave.wave + 1}: {counted(wave, status)}")
     return lines
 
 
@@ -50,11 +48,11 @@ def _interesting(one: DatabaseLine) -> bool:
     return not well and (one.status != "pending" or bool(one.waits_for))
 
 
-def _row(one: DatabaseLine) -> dict[str, Any]:
+def _row(one: DatabaseLine, mode: str) -> dict[str, Any]:
     return {
         "database": one.database,
         "wave": one.wave + 1,
-        "status": words(one.status),
+        "status": words(one.status, mode),
         "attempt": one.attempt,
         "progress": one.progress,
         "problem": one.problem,
@@ -77,12 +75,14 @@ def listed(row: RolloutSummary) -> dict[str, Any]:
         "databases": row.databases,
         "waves": row.waves,
         "applied": row.count("applied"),
-        "failed": row.count("failed", "rollback_failed", "blocked", "unknown"),
+        "failed": row.count("failed", "blocked", "unknown"),
         "planned_at": row.planned_at,
         "started_at": row.started_at,
         "ended_at": row.ended_at,
         "by": row.planned_by,
         "reason": row.reason,
         "ticket": row.ticket,
-        "why": row.why,
+        "why": f"{row.why or ''}{relation(row.undoes, row.undone_by)}".removeprefix("; ") or None,
+        "undoes": row.undoes,
+        "undone_by": row.undone_by,
     }

@@ -6,7 +6,6 @@ Ctrl-C detaches and never aborts; whatever ends the stay, the person is told how
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ledger.cli.app.command import Session
@@ -14,26 +13,21 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import WaitOptions
 from ledger.cli.app.output import Output, say
-from ledger.cli.rollout.progress import BACKWARDS, display, words
+from ledger.cli.rollout.progress import ENDED, display, relation, words
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.service.status import RolloutStatus
 
-BUSY = ("ordered", "running", "rolling_back")
+BUSY = ("ordered", "running")
 """States in which an agent may be at work on a database."""
-ENDED = ("completed", "rolled_back", "aborted")
+TROUBLES = ("failed", "blocked", "unknown")
 STILL = ("halted", "paused")
 """A rollout in one of these stays as it is until a person speaks, once nothing runs any more."""
 
 
-async def stay(
-    session: Session, rollout: str, waiting: WaitOptions, output: Output, wanted: str | None = None
-) -> ExitCode:
-    """Stay with `rollout` until it ends or the person leaves.
-
-    `wanted` is the good ending: what the rollout is on its way to, unless it is named.
-    """
+async def stay(session: Session, rollout: str, waiting: WaitOptions, output: Output) -> ExitCode:
+    """Stay with `rollout`, and with what takes it back, until it ends or the person leaves."""
     if not waiting.wait:
         return await _only_recorded(session, rollout, output)
     patience = asyncio.timeout(waiting.timeout)
@@ -41,8 +35,8 @@ async def stay(
         async with patience, at_work(session):
             if not await session.ledger.leader():
                 return await _only_recorded(session, rollout, output)
-            before = await session.ledger.rollouts.status(rollout)
             status = await _watch(session, rollout)
+            undo = await _watch(session, status.undone_by) if status.undone_by else None
     except TimeoutError:
         # One that is not the person's own is a ledger that does not answer.
         if waiting.timeout is None or not patience.expired():
@@ -53,14 +47,19 @@ async def stay(
         _stay_calm()
         say(f"Detached; nothing is aborted. {await _how_to_go_on(session, rollout)}")
         return ExitCode.INTERRUPTED
-    conclude(status, output)
-    return ending(status, wanted or ("rolled_back" if before.status in BACKWARDS else "completed"))
+    conclude(status, output, undo)
+    return ending(status)
 
 
 async def _watch(session: Session, rollout: str) -> RolloutStatus:
-    """The last status: of a rollout that ended, or that stands still until a person speaks."""
+    """The last status: of a rollout that ended, or that stands still until a person speaks.
+
+    A ledger whose database is away for a moment is waited for.
+    """
+    from ledger.service.absence import looked_through
+
     with display() as shown:
-        async for status in session.ledger.rollouts.watch(rollout):
+        async for status in looked_through(lambda: session.ledger.rollouts.watch(rollout), say):
             shown.show(status)
             if status.status in ENDED or _stands_still(status):
                 break
@@ -71,31 +70,39 @@ def _stands_still(status: RolloutStatus) -> bool:
     return status.status in STILL and not any(status.counts.get(state) for state in BUSY)
 
 
-def conclude(status: RolloutStatus, output: Output) -> None:
-    """Write the last status as data, and say what can be done about a bad ending."""
-    counts = ", ".join(f"{count} {words(state)}" for state, count in status.counts.items() if count)
-    why = f" ({status.why})" if status.why else ""
-    output.record(
-        "rollout.status",
-        status.document(),
-        escaped(f"rollout {status.rollout} {words(status.status)}{why}: {counts}"),
-    )
-    if status.status == "halted":
-        rollout = status.rollout
+def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None = None) -> None:
+    """Write the last status as data, and say what can be done about a bad ending.
+
+    `undo` is that of the rollout that takes it back, where one does.
+    """
+    document, lines = status.document(), [_ended_so(status)]
+    if undo is not None:
+        document |= {"undo": undo.document()}
+        lines.append(_ended_so(undo))
+    output.record("rollout.status", document, "\n".join(map(escaped, lines)))
+    last = undo or status
+    if last.status == "halted":
+        rollout = last.rollout
+        back = "" if last.undoes else f", `ledger rollout rollback {rollout}`"
         say(
             f"See `ledger rollout status {rollout}`; then `ledger rollout retry {rollout}`, "
-            f"`ledger rollout resume {rollout}`, `ledger rollout rollback {rollout}` or "
-            f"`ledger rollout abort {rollout}`."
+            f"`ledger rollout resume {rollout}`{back} or `ledger rollout abort {rollout}`."
         )
 
 
-def ending(status: RolloutStatus, wanted: str) -> ExitCode:
-    """The exit code of a rollout that ended so, where `wanted` was the good ending."""
-    troubles: Collection[str] = ("failed", "rollback_failed", "blocked", "unknown")
-    if wanted == "rolled_back":
-        troubles = ("rollback_failed", "blocked", "unknown")
-    clean = not any(status.counts.get(state) for state in troubles)
-    return ExitCode.OK if status.status == wanted and clean else ExitCode.HALTED
+def _ended_so(status: RolloutStatus) -> str:
+    counts = ", ".join(
+        f"{count} {words(state, status.mode)}" for state, count in status.counts.items() if count
+    )
+    why = f" ({status.why})" if status.why else ""
+    beside = relation(status.undoes, status.undone_by)
+    return f"rollout {status.rollout} {words(status.status)}{why}{beside}: {counts}"
+
+
+def ending(status: RolloutStatus) -> ExitCode:
+    """The exit code of a rollout that ended so."""
+    clean = not status.undone_by and not any(status.counts.get(state) for state in TROUBLES)
+    return ExitCode.OK if status.status == "completed" and clean else ExitCode.HALTED
 
 
 async def _only_recorded(session: Session, rollout: str, output: Output) -> ExitCode:
@@ -117,12 +124,19 @@ async def _only_recorded(session: Session, rollout: str, output: Output) -> Exit
 async def _how_to_go_on(session: Session, rollout: str) -> str:
     """Whether the rollout goes on by itself, and the commands that a person who leaves it needs."""
     from ledger.domain.waiting import TAKE_OVER
+    from ledger.service.absence import AWAY
 
-    leader = await session.ledger.leader()
     commands = (
         f"Watch: `ledger rollout watch {rollout}`, pause: `ledger rollout pause {rollout}`, "
         f"abort: `ledger rollout abort {rollout}`."
     )
+    try:
+        leader = await session.ledger.leader()
+    except AWAY as lost:
+        return (
+            f"The ledger's database is away ({type(lost).__name__}), so nobody can say whether "
+            f"the rollout goes on. {commands}"
+        )
     if leader and leader.is_silent:
         return (
             f"Nothing goes on: {leader.name} leads and {leader.silence}. "

@@ -15,6 +15,7 @@ import typer
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.stopper import Stopper
 
 FOLDER = Path(".ledger-dev")
 """Where the servers keep everything, unless said otherwise."""
@@ -95,9 +96,6 @@ def _write_settings(folder: Path, variables: Mapping[str, str]) -> Path:
 
 async def _until_stopped() -> None:
     """Return at Ctrl-C or SIGTERM, which is how this command is meant to end."""
-    task = asyncio.current_task()
-    try:
-        await asyncio.Event().wait()
-    except asyncio.CancelledError:
-        if task is not None:
-            task.uncancel()
+    asked = asyncio.Event()
+    with Stopper(asked.set):
+        await asked.wait()

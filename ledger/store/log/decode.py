@@ -2,8 +2,10 @@
 
 The log is append-only, so what nobody can read stays in it for ever, and may not stop everybody for
 ever: in its place stands `Unreadable`, from which nothing follows, and everybody goes on behind it.
-Who leads says so in its log, and `ledger status` shows it. What the database refuses to record in
-the first place stands in schema/0001_log.sql (`ledger.check_request`).
+Who leads says so in its log and `ledger status` shows it, until a person sets it aside
+(`EventSetAside`). What can be read is never passed over, whoever says what
+(ops/decisions/0024-what-can-be-set-aside.md). What the database refuses to record in the first
+place stands in schema/0003_requests.sql (`ledger.check_request`).
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ again, and the same event ids return the first result.
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from itertools import count
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -23,18 +23,13 @@ from ledger.contracts.envelope import StoredEvent
 from ledger.domain.premises import Premise
 from ledger.errors import LedgerUnreachable, NotPermitted
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
+from ledger.store.log.calls import appended, columns_of, premise_of
 from ledger.store.log.chain import Broken, Link, follow, genesis
-from ledger.store.port import (
-    Appended,
-    Head,
-    Part,
-    Placed,
-)
-from ledger.store.port import ConsumerPosition as ConsumerPosition
-from ledger.store.port import NewEvent as NewEvent
-from ledger.store.port import RecordedEvent as RecordedEvent
+from ledger.store.port import Appended, Batch, ConsumerPosition, Head, RecordedEvent
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
+from migrations.backoff import Backoff
+from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock
 
 READ_BATCH = 1000
@@ -44,8 +39,8 @@ VERIFY_BATCH = 10_000
 LOCK_PLANNERS = "SELECT pg_advisory_lock(1818584167, 3)"
 UNLOCK_PLANNERS = "SELECT pg_advisory_unlock(1818584167, 3)"
 APPEND, APPEND_ONE = QUERIES["append"], QUERIES["append_one"]
-RETRY_WAITS_S = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
-"""Waits before an append is tried again on a lost connection: a failover takes seconds."""
+TRIES = 7
+"""How often an append is tried on lost connections: for some eight seconds."""
 
 
 class EventLog:
@@ -54,9 +49,12 @@ class EventLog:
     look_every_s = 0.2
     """One indexed read of the head per look."""
 
-    def __init__(self, pool: Pool, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self, pool: Pool, clock: Clock = SYSTEM_CLOCK, chance: Chance = SYSTEM_CHANCE
+    ) -> None:
         self._pool = pool
         self._clock = clock
+        self._chance = chance
         self._listeners: set[Callable[[], None]] = set()
         self._only_asks = False
         """Whether this session's role may not append, and asks for it instead."""
@@ -106,21 +104,6 @@ class EventLog:
                 self._only_asks = True
         return await self._ask(stream, events, expected_version, skip_known, premise)
 
-    async def append_both(self, first: Part, second: Part) -> None:
-        """As `Log.append_both`: two requests in one transaction, as only people make them."""
-        for wait_s in (*RETRY_WAITS_S, None):
-            try:
-                async with self.connection() as connection, connection.transaction():
-                    await connection.fetchval(QUERIES["request"], *_request(first))
-                    await connection.fetchval(QUERIES["request"], *_request(second))
-                return
-            except CONNECTION_LOST as lost:
-                if wait_s is None:
-                    raise LedgerUnreachable(type(lost).__name__) from lost
-                await self._clock.sleep(wait_s)
-            except asyncpg.PostgresError as error:
-                raise translated(error) from error
-
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
         """As `Log.exclusive`, by an advisory lock."""
@@ -150,22 +133,35 @@ class EventLog:
             return await self._append_on_premise(stream, events, expected_version, term, premise)
         if len(events) == 1 and consumer is None:
             return await self._append_one(stream, events[0], expected_version, term)
-        ids = [event.event_id for event in events]
+        columns = columns_of(events)
         answer = await self._call(
             APPEND,
             stream,
             expected_version,
-            ids,
-            [event.type for event in events],
-            [event.schema_version for event in events],
-            [event.body for event in events],
-            [event.metadata for event in events],
+            *columns,
             skip_known,
             consumer.term if consumer else term,
             consumer.consumer if consumer else None,
             consumer.position if consumer else None,
         )
-        return _appended(ids, answer)
+        return appended(columns[0], answer)
+
+    async def append_both(
+        self, first: Batch, second: Batch, *, term: int | None = None
+    ) -> tuple[Appended, Appended]:
+        """As `Log.append_both`: one call, one commit."""
+        arguments: list[object] = []
+        for batch in (first, second):
+            arguments += premise_of(batch.premise)
+            arguments += [batch.stream, batch.expected_version, *columns_of(batch.events)]
+            arguments.append(False if term is None else term)
+        query = QUERIES["request_both" if term is None else "append_both"]
+        answers = json.loads(await self._call(query, *arguments))
+        one, other = (
+            appended([event.event_id for event in batch.events], answer)
+            for batch, answer in zip((first, second), answers, strict=True)
+        )
+        return one, other
 
     async def read_stream(
         self, stream: str, from_version: int = 0, types: Sequence[str] | None = None
@@ -254,7 +250,7 @@ class EventLog:
             event.metadata,
             term,
         )
-        return _appended((event.event_id,), answer)
+        return appended((event.event_id,), answer)
 
     async def _append_on_premise(
         self,
@@ -264,23 +260,16 @@ class EventLog:
         term: int | None,
         premise: Premise,
     ) -> Appended:
-        ids = [event.event_id for event in events]
+        columns = columns_of(events)
         answer = await self._call(
             QUERIES["append_on_premise"],
-            premise.known,
-            premise.turns,
-            premise.failures,
-            premise.databases,
+            *premise_of(premise),
             stream,
             expected_version,
-            ids,
-            [event.type for event in events],
-            [event.schema_version for event in events],
-            [event.body for event in events],
-            [event.metadata for event in events],
+            *columns,
             term,
         )
-        return _appended(ids, answer)
+        return appended(columns[0], answer)
 
     async def _ask(
         self,
@@ -291,9 +280,16 @@ class EventLog:
         premise: Premise | None,
     ) -> Appended:
         """Have these recorded as requests: what a person may do."""
-        part = Part(stream, events, expected_version)
-        answer = await self._call(QUERIES["request"], *_request(part, skip_known, premise))
-        return _appended([event.event_id for event in events], answer)
+        columns = columns_of(events)
+        answer = await self._call(
+            QUERIES["request"],
+            *premise_of(premise),
+            stream,
+            expected_version,
+            *columns,
+            skip_known,
+        )
+        return appended(columns[0], answer)
 
     async def _append_nothing(self, consumer: ConsumerPosition | None) -> Appended:
         if consumer is not None:
@@ -302,22 +298,22 @@ class EventLog:
             )
         return Appended(0, 0, 0, ())
 
-    async def _call(self, query: str, *arguments: object) -> Sequence[Any]:
+    async def _call(self, query: str, *arguments: object) -> Any:
         """Call a function of the log; again, when the connection is lost before the answer."""
-        waits_s = iter(RETRY_WAITS_S)
+        backoff = Backoff(self._clock, self._chance, first_s=0.05, most_s=5.0, growth=2.5)
         while True:
             try:
                 answer = await self._pool.fetchval(query, *arguments)
-                for listener in self._listeners:
-                    listener()
-                return cast(Sequence[Any], answer)
+                break
             except CONNECTION_LOST as lost:
-                wait_s = next(waits_s, None)
-                if wait_s is None:
+                if backoff.tries + 1 == TRIES:
                     raise LedgerUnreachable(type(lost).__name__) from lost
-                await self._clock.sleep(wait_s)
+                await backoff.wait()
             except asyncpg.PostgresError as error:
                 raise translated(error) from error
+        for listener in self._listeners:
+            listener()
+        return answer
 
     async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
         try:
@@ -326,45 +322,3 @@ class EventLog:
             raise LedgerUnreachable(type(lost).__name__) from lost
         except asyncpg.PostgresError as error:
             raise translated(error) from error
-
-
-def _request(
-    part: Part, skip_known: bool = False, premise: Premise | None = None
-) -> tuple[object, ...]:
-    """The arguments of the statement `request`."""
-    return (
-        premise.known if premise else None,
-        premise.turns if premise else None,
-        premise.failures if premise else None,
-        premise.databases if premise else None,
-        part.stream,
-        part.expected_version,
-        [event.event_id for event in part.events],
-        [event.type for event in part.events],
-        [event.schema_version for event in part.events],
-        [event.body for event in part.events],
-        [event.metadata for event in part.events],
-        skip_known,
-    )
-
-
-def _appended(ids: Sequence[UUID], answer: Sequence[Any]) -> Appended:
-    """What `ledger.append` answered: the first place when all events were new, else every place."""
-    if isinstance(answer[0], int):
-        position, version = answer
-        return Appended(
-            first_position=position,
-            last_position=position + len(ids) - 1,
-            stream_version=version + len(ids) - 1,
-            recorded=tuple(map(Placed, ids, count(position), count(version))),
-        )
-    recorded = tuple(
-        Placed(event_id, position, version, bool(known))
-        for event_id, (position, version, known) in zip(ids, answer, strict=True)
-    )
-    return Appended(
-        first_position=min(place.position for place in recorded),
-        last_position=max(place.position for place in recorded),
-        stream_version=max(place.stream_version for place in recorded),
-        recorded=recorded,
-    )

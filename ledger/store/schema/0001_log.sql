@@ -71,8 +71,8 @@ WITH (autovacuum_analyze_threshold = 10000, autovacuum_vacuum_insert_threshold =
 CREATE INDEX log_turns ON ledger.log (stream, stream_version)
 WHERE type IN (
     'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
-    'RolloutHalted', 'RetryRequested', 'RollbackStarted', 'RolloutCompleted', 'RolloutRolledBack',
-    'RolloutAborted', 'OutcomeResolved');
+    'RolloutHalted', 'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted',
+    'OutcomeResolved');
 
 -- Every type that the log can hold, its newest version, and a regular expression for the streams that
 -- it may stand in.
@@ -101,26 +101,27 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('DatabaseRepointed', 1, '^(fleet)$'),
     ('DatabaseSuspended', 1, '^(fleet)$'),
     ('DatabaseReinstated', 1, '^(fleet)$'),
+    ('DatabaseFenceReset', 1, '^(fleet)$'),
     ('DatabaseRetired', 1, '^(fleet)$'),
     ('MigrationRegressed', 1, '^(fleet)$'),
     ('ChangeAccepted', 1, '^(bundles)$'),
     ('FileGone', 1, '^(bundles)$'),
     ('BundleRegistered', 1, '^(bundles)$'),
+    ('KeyRegistered', 1, '^(keys)$'),
+    ('KeyRevoked', 1, '^(keys)$'),
     ('RolloutPlanned', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('WavePlanned', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('WaveOpened', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('MigrationOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RollbackOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('DatabaseLeftOut', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('WaveCompleted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutPaused', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutResumed', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutHalted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RetryRequested', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RollbackStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
+    ('UndoStarted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutCompleted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
-    ('RolloutRolledBack', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('RolloutAborted', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('AttemptTimedOut', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('OutcomeResolved', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
@@ -142,6 +143,7 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('ReportContradicted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports|check-[A-Za-z0-9._-]{1,100}/reports)$'),
     ('MessageParked', 1, '^(ledger)$'),
     ('LedgerInitialised', 1, '^(ledger)$'),
+    ('EventSetAside', 1, '^(ledger)$'),
     ('LeadershipTaken', 1, '^(ledger)$');
 INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('DatabaseRegistered', 'ledger_operator'),
@@ -154,6 +156,8 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('DatabaseSuspended', 'ledger_service'),
     ('DatabaseReinstated', 'ledger_operator'),
     ('DatabaseReinstated', 'ledger_service'),
+    ('DatabaseFenceReset', 'ledger_operator'),
+    ('DatabaseFenceReset', 'ledger_service'),
     ('DatabaseRetired', 'ledger_operator'),
     ('DatabaseRetired', 'ledger_service'),
     ('MigrationRegressed', 'ledger_service'),
@@ -163,6 +167,10 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('FileGone', 'ledger_service'),
     ('BundleRegistered', 'ledger_operator'),
     ('BundleRegistered', 'ledger_service'),
+    ('KeyRegistered', 'ledger_operator'),
+    ('KeyRegistered', 'ledger_service'),
+    ('KeyRevoked', 'ledger_operator'),
+    ('KeyRevoked', 'ledger_service'),
     ('RolloutPlanned', 'ledger_operator'),
     ('RolloutPlanned', 'ledger_service'),
     ('WavePlanned', 'ledger_operator'),
@@ -171,7 +179,6 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('RolloutStarted', 'ledger_service'),
     ('WaveOpened', 'ledger_service'),
     ('MigrationOrdered', 'ledger_service'),
-    ('RollbackOrdered', 'ledger_service'),
     ('DatabaseLeftOut', 'ledger_service'),
     ('WaveCompleted', 'ledger_service'),
     ('RolloutPaused', 'ledger_operator'),
@@ -181,10 +188,9 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('RolloutHalted', 'ledger_service'),
     ('RetryRequested', 'ledger_operator'),
     ('RetryRequested', 'ledger_service'),
-    ('RollbackStarted', 'ledger_operator'),
-    ('RollbackStarted', 'ledger_service'),
+    ('UndoStarted', 'ledger_operator'),
+    ('UndoStarted', 'ledger_service'),
     ('RolloutCompleted', 'ledger_service'),
-    ('RolloutRolledBack', 'ledger_service'),
     ('RolloutAborted', 'ledger_operator'),
     ('RolloutAborted', 'ledger_service'),
     ('AttemptTimedOut', 'ledger_service'),
@@ -209,6 +215,8 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('ReportContradicted', 'ledger_service'),
     ('MessageParked', 'ledger_service'),
     ('LedgerInitialised', 'ledger_service'),
+    ('EventSetAside', 'ledger_operator'),
+    ('EventSetAside', 'ledger_service'),
     ('LeadershipTaken', 'ledger_service');
 
 -- Texts of migrations, stored once by their hash.

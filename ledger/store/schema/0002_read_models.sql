@@ -14,29 +14,37 @@ CREATE TABLE ledger.read_model_position (
 ) WITH (fillfactor = 50);
 INSERT INTO ledger.read_model_position (position) VALUES (0);
 
--- Events that could not be read when they were projected: nothing followed from them.
+-- Events that could not be read when they were projected: nothing followed from them. Those that a
+-- person has set aside say by which event, when, under which role, who that is, and why.
 CREATE TABLE ledger.unreadable_event (
     position bigint NOT NULL,
+    stream text NOT NULL,
     type text NOT NULL,
-    why text NOT NULL,
-    noted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    recorded_at timestamptz NOT NULL,
+    recorded_by text NOT NULL,
+    aside_position bigint,
+    aside_at timestamptz,
+    aside_by text,
+    aside_who text,
+    aside_reason text,
     CONSTRAINT unreadable_event_pkey PRIMARY KEY (position)
 );
 
 -- The fleet as it is registered, and what the ledger believes of each database. Identity and
 -- journal head are what the next order expects to find; they are NULL until they are learned.
--- `command`, `unanswered` and `doubted` are what `ledger.domain.fleet.DatabaseRecord` says of orders.
+-- `command`, `unanswered`, `doubted` and `forged` are those of `ledger.domain.belief.Belief`.
 CREATE TABLE ledger.fleet_database (
     database text NOT NULL,
     status text NOT NULL,
     pool text NOT NULL,
-    host text NOT NULL,
-    port integer NOT NULL,
-    dbname text NOT NULL,
+    -- The target: a schema of a database on a server.
+    target_host text NOT NULL,
+    target_port integer NOT NULL,
+    target_database text NOT NULL,
+    target_schema text NOT NULL,
     username text NOT NULL,
     password_reference text,
     sslmode text,
-    schema_name text NOT NULL,
     role text,
     labels jsonb NOT NULL,
     identity_uuid uuid,
@@ -46,6 +54,7 @@ CREATE TABLE ledger.fleet_database (
     command uuid,
     unanswered boolean NOT NULL,
     doubted boolean NOT NULL,
+    forged jsonb,
     server_version integer,
     last_contact_position bigint,
     last_contact_at timestamptz,
@@ -69,12 +78,11 @@ CREATE TABLE ledger.bundle (
     CONSTRAINT bundle_pkey PRIMARY KEY (bundle)
 );
 
--- A rollout as `ledger.domain.rollout` folds it, beside its plan. One that is halted while it goes
--- back is `rolling` still.
+-- A rollout as `ledger.domain.rollout` folds it, beside its plan; `undone_by` is the latest one that
+-- `undoes` it.
 CREATE TABLE ledger.rollout (
     rollout text NOT NULL,
     status text NOT NULL,
-    rolling boolean NOT NULL,
     mode text NOT NULL,
     bundle text NOT NULL,
     steps jsonb NOT NULL,
@@ -98,10 +106,11 @@ CREATE TABLE ledger.rollout (
     started_at timestamptz,
     ended_at timestamptz,
     why text,
+    undoes text,
+    undone_by text,
     CONSTRAINT rollout_pkey PRIMARY KEY (rollout),
     CONSTRAINT rollout_status_known CHECK (status IN (
-        'planned', 'running', 'paused', 'halted', 'rolling_back', 'completed', 'rolled_back',
-        'aborted'))
+        'planned', 'running', 'paused', 'halted', 'completed', 'aborted'))
 ) WITH (fillfactor = 80);
 CREATE INDEX rollout_planned_position_idx ON ledger.rollout (planned_position);
 
@@ -182,22 +191,19 @@ CREATE TABLE ledger.database_event (
 
 GRANT SELECT ON ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event
+    ledger.database_event, ledger.unreadable_event
     TO ledger_viewer, ledger_operator, ledger_service;
-GRANT SELECT ON ledger.unreadable_event TO ledger_viewer, ledger_operator, ledger_service;
-GRANT INSERT ON ledger.unreadable_event TO ledger_service;
 GRANT UPDATE ON ledger.read_model_position TO ledger_service;
 GRANT INSERT, UPDATE, DELETE ON ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event
+    ledger.database_event, ledger.unreadable_event
     TO ledger_service;
 
 -- +migrate Down
 
-DROP TABLE ledger.unreadable_event;
 DROP TABLE ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
     ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event;
+    ledger.database_event, ledger.unreadable_event;
 
 -- +migrate Verify
 -- +migrate StatementBegin

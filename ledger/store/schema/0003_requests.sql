@@ -30,20 +30,24 @@ INSERT INTO ledger.request_type (type, schema_version) VALUES
     ('DatabaseRepointed', 1),
     ('DatabaseSuspended', 1),
     ('DatabaseReinstated', 1),
+    ('DatabaseFenceReset', 1),
     ('DatabaseRetired', 1),
     ('BundleRegistered', 1),
     ('ChangeAccepted', 1),
     ('FileGone', 1),
+    ('KeyRegistered', 1),
+    ('KeyRevoked', 1),
     ('RolloutPlanned', 1),
     ('WavePlanned', 1),
     ('RolloutStarted', 1),
     ('RolloutPaused', 1),
     ('RolloutResumed', 1),
     ('RetryRequested', 1),
-    ('RollbackStarted', 1),
+    ('UndoStarted', 1),
     ('RolloutAborted', 1),
     ('OutcomeResolved', 1),
-    ('CheckRequested', 1);
+    ('CheckRequested', 1),
+    ('EventSetAside', 1);
 
 INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('DatabaseRegistered', 'database', '{string}', true),
@@ -57,6 +61,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('DatabaseRepointed', 'connection', '{object}', true),
     ('DatabaseSuspended', 'database', '{string}', true),
     ('DatabaseReinstated', 'database', '{string}', true),
+    ('DatabaseFenceReset', 'database', '{string}', true),
+    ('DatabaseFenceReset', 'epoch', '{object}', true),
+    ('DatabaseFenceReset', 'journal_head', '{string}', true),
     ('DatabaseRetired', 'database', '{string}', true),
     ('BundleRegistered', 'bundle', '{string}', true),
     ('BundleRegistered', 'migrations', '{array}', true),
@@ -67,6 +74,12 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('ChangeAccepted', 'known', '{string}', true),
     ('ChangeAccepted', 'given', '{string}', true),
     ('FileGone', 'version', '{string}', true),
+    ('KeyRegistered', 'key', '{string}', true),
+    ('KeyRegistered', 'public_key', '{string}', true),
+    ('KeyRegistered', 'agent', '{string}', true),
+    ('KeyRegistered', 'pool', '{string}', true),
+    ('KeyRegistered', 'replaces', '{"null",string}', false),
+    ('KeyRevoked', 'key', '{string}', true),
     ('RolloutPlanned', 'rollout', '{string}', true),
     ('RolloutPlanned', 'mode', '{string}', true),
     ('RolloutPlanned', 'bundle', '{string}', true),
@@ -86,6 +99,7 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('RolloutPlanned', 'out_of_order', '{boolean}', false),
     ('RolloutPlanned', 'variables', '{array}', false),
     ('RolloutPlanned', 'digest', '{"null",string}', false),
+    ('RolloutPlanned', 'undoes', '{"null",string}', false),
     ('WavePlanned', 'rollout', '{string}', true),
     ('WavePlanned', 'wave', '{number}', true),
     ('WavePlanned', 'chunk', '{number}', true),
@@ -96,8 +110,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('RolloutResumed', 'rollout', '{string}', true),
     ('RetryRequested', 'rollout', '{string}', true),
     ('RetryRequested', 'databases', '{array}', true),
-    ('RollbackStarted', 'rollout', '{string}', true),
-    ('RollbackStarted', 'why', '{string}', true),
+    ('UndoStarted', 'rollout', '{string}', true),
+    ('UndoStarted', 'by', '{string}', true),
+    ('UndoStarted', 'why', '{string}', true),
     ('RolloutAborted', 'rollout', '{string}', true),
     ('RolloutAborted', 'cancel', '{boolean}', true),
     ('OutcomeResolved', 'rollout', '{string}', true),
@@ -107,7 +122,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('CheckRequested', 'check', '{string}', true),
     ('CheckRequested', 'purpose', '{string}', true),
     ('CheckRequested', 'databases', '{array}', true),
-    ('CheckRequested', 'adoption', '{"null",object}', false);
+    ('CheckRequested', 'adoption', '{"null",object}', false),
+    ('EventSetAside', 'position', '{number}', true),
+    ('EventSetAside', 'leaf', '{string}', true);
 
 -- Who joined the fleet, found by the database's id.
 CREATE INDEX log_registrations ON ledger.log (ledger.database_in(body))
@@ -128,20 +145,30 @@ CREATE FUNCTION ledger.why_no_connection(p_connection jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE
         WHEN p_connection IS NULL THEN NULL
+        WHEN jsonb_typeof(p_connection #> '{target,server}') IS DISTINCT FROM 'object'
+            THEN 'a connection has a target, and that a server'
         WHEN EXISTS (
-            SELECT FROM unnest(ARRAY['host', 'dbname', 'user']) AS needed
-            WHERE jsonb_typeof(p_connection -> needed) IS DISTINCT FROM 'string'
-               OR p_connection ->> needed !~ '^[^[:cntrl:]]+$'
-               OR length(p_connection ->> needed) > 1000)
-            THEN 'host, dbname and user must be texts of one line'
-        WHEN coalesce(p_connection ->> 'port', '5432') !~ '^[0-9]{1,5}$'
+            SELECT FROM (VALUES
+                (p_connection #> '{target,server,host}'),
+                (p_connection #> '{target,database}'),
+                (p_connection -> 'user')) AS needed (part)
+            WHERE jsonb_typeof(part) IS DISTINCT FROM 'string'
+               OR part #>> '{}' !~ '^[^[:cntrl:]]+$'
+               OR length(part #>> '{}') > 1000)
+            THEN 'host, database and user must be texts of one line'
+        WHEN coalesce(p_connection #>> '{target,server,port}', '5432') !~ '^[0-9]{1,5}$'
             THEN 'the port must be a number'
         WHEN p_connection ->> 'password' !~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^[:cntrl:]]+)$'
             THEN 'a password must be a reference, env:NAME or file:PATH, and never the secret'
         WHEN EXISTS (
-            SELECT FROM jsonb_each(p_connection) AS part
-            WHERE part.key NOT IN ('host', 'port', 'dbname', 'user', 'password', 'sslmode',
-                    'schema_name', 'role')
+            SELECT FROM (
+                SELECT '' AS inside, * FROM jsonb_each(p_connection - 'target')
+                UNION ALL SELECT 'target', * FROM jsonb_each((p_connection -> 'target') - 'server')
+                UNION ALL SELECT 'server', * FROM jsonb_each(p_connection #> '{target,server}')
+            ) AS part
+            WHERE (part.inside, part.key) NOT IN (('server', 'host'), ('server', 'port'),
+                    ('target', 'database'), ('target', 'schema'),
+                    ('', 'user'), ('', 'password'), ('', 'sslmode'), ('', 'role'))
                OR jsonb_typeof(part.value) NOT IN ('string', 'number', 'null')
                OR part.key <> 'port' AND jsonb_typeof(part.value) = 'number')
             THEN 'a connection has other parts than ours have'
@@ -175,6 +202,7 @@ LANGUAGE sql STABLE AS $$
         WHEN jsonb_array_length(CASE jsonb_typeof(p_metadata -> 'insecure')
                 WHEN 'array' THEN p_metadata -> 'insecure' ELSE '[]' END) > 0
             THEN 'only agents say what is insecure'
+        WHEN jsonb_typeof(p_metadata -> 'key') = 'string' THEN 'only agents name a key'
     END
 $$;
 -- +migrate StatementEnd
@@ -201,12 +229,25 @@ RETURNS text LANGUAGE sql STABLE AS $$
         WHEN EXISTS (
             SELECT FROM jsonb_each(p_body) AS part
             WHERE jsonb_typeof(part.value) = 'number' AND part.key <> 'fleet_position'
-              AND (part.value)::numeric NOT BETWEEN 0 AND 1000000000)
+              AND (part.value)::numeric NOT BETWEEN 0
+                AND CASE part.key WHEN 'position' THEN 9223372036854775807 ELSE 1000000000 END)
             THEN 'a number in it is too large'
+        WHEN (p_body ->> 'position')::numeric % 1 <> 0 THEN 'its position is none'
+        WHEN p_body ->> 'journal_head' !~ '^[0-9a-f]{64}$' THEN 'its journal head is none'
+        WHEN p_body ? 'epoch' AND EXISTS (
+            SELECT FROM (VALUES ('term'), ('position')) AS part (name)
+            WHERE CASE jsonb_typeof(p_body -> 'epoch' -> name)
+                WHEN 'number' THEN (p_body -> 'epoch' -> name)::numeric % 1 <> 0
+                    OR (p_body -> 'epoch' -> name)::numeric
+                        NOT BETWEEN -9223372036854775808 AND 9223372036854775807
+                ELSE true END)
+            THEN 'its epoch is none'
         WHEN (p_body ->> 'wave')::numeric > 100000 OR (p_body ->> 'waves')::numeric > 100000
             THEN 'it has too many waves'
         WHEN p_body ->> 'database' !~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$'
             OR p_body ->> 'rollout' !~ '^[A-Za-z0-9._-]{1,100}$'
+            OR p_body ->> 'by' !~ '^[A-Za-z0-9._-]{1,100}$'
+            OR p_body ->> 'undoes' !~ '^[A-Za-z0-9._-]{1,100}$'
             OR p_body ->> 'check' !~ '^[A-Za-z0-9._-]{1,100}$'
             OR p_body ->> 'pool' !~ '^[a-z0-9][a-z0-9_-]{0,62}$'
             THEN 'a name in it is none'
@@ -222,6 +263,13 @@ RETURNS text LANGUAGE sql STABLE AS $$
                OR label.key !~ '^[A-Za-z][A-Za-z0-9._/-]{0,62}$'
                OR label.value #>> '{}' !~ '^[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}$')
             THEN 'a label in it is none'
+        WHEN p_body ->> 'key' !~ '^[0-9a-f]{32}$' OR p_body ->> 'replaces' !~ '^[0-9a-f]{32}$'
+            OR p_body ->> 'public_key' !~ '^[A-Za-z0-9+/]{43}=$'
+            OR p_body ->> 'agent' !~ '^[^[:cntrl:]]{1,200}$'
+            THEN 'a key in it is none'
+        WHEN p_body ? 'public_key' AND p_body ->> 'key' IS DISTINCT FROM
+                left(encode(sha256(decode(p_body ->> 'public_key', 'base64')), 'hex'), 32)
+            THEN 'its key is called otherwise'
         ELSE ledger.why_no_connection(p_body -> 'connection')
     END
     FROM ledger.request_type AS known WHERE known.type = p_type
@@ -238,10 +286,14 @@ CREATE FUNCTION ledger.why_no_subject(
 RETURNS text LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_database constant bytea := ledger.database_in(p_body);
+    -- Bodies about a key begin with it, so that none has to be read that somebody else wrote.
+    v_key constant bytea := convert_to(format('{"key":"%s"', p_said ->> 'key'), 'UTF8');
     v_stream constant text := CASE
         WHEN p_type LIKE 'Database%' THEN 'fleet'
         WHEN p_type IN ('BundleRegistered', 'ChangeAccepted', 'FileGone') THEN 'bundles'
+        WHEN p_type LIKE 'Key%' THEN 'keys'
         WHEN p_type = 'CheckRequested' THEN 'check-' || (p_said ->> 'check')
+        WHEN p_type = 'EventSetAside' THEN 'ledger'
         ELSE 'rollout-' || (p_said ->> 'rollout')
     END;
 BEGIN
@@ -273,6 +325,45 @@ BEGIN
         THEN
             RETURN 'this database is not registered';
         END IF;
+        -- A later order is never kept out by what an earlier one has left.
+        IF p_type = 'DatabaseFenceReset' AND EXISTS (
+            SELECT FROM ledger.head
+            WHERE (p_said -> 'epoch' ->> 'term')::numeric BETWEEN 0 AND head.term
+              AND (p_said -> 'epoch' ->> 'position')::numeric BETWEEN 0 AND head.position)
+        THEN
+            RETURN 'an order of this ledger may have that epoch, so it keeps no later one out';
+        END IF;
+    ELSIF p_type = 'EventSetAside' THEN
+        -- Whoever projects could not read it: nobody who may only ask takes away what can be read.
+        IF NOT EXISTS (
+            SELECT FROM ledger.unreadable_event AS unread
+            JOIN ledger.log AS one ON one.position = unread.position
+            WHERE unread.position = (p_said ->> 'position')::numeric::bigint
+              AND encode(one.leaf, 'hex') = p_said ->> 'leaf')
+        THEN
+            RETURN 'no event of this hash that cannot be read stands there';
+        END IF;
+    ELSIF p_stream = 'keys' THEN
+        IF p_expected_version IS NULL THEN
+            RETURN 'a request about keys says which keys it knew';
+        END IF;
+        IF substring(p_body FROM 1 FOR length(v_key)) IS DISTINCT FROM v_key THEN
+            RETURN 'its key is not written as we write it';
+        END IF;
+        IF EXISTS (
+            SELECT FROM ledger.log
+            WHERE stream = 'keys' AND type = 'KeyRevoked'
+              AND substring(body FROM 1 FOR length(v_key)) = v_key)
+        THEN
+            RETURN 'this key is revoked';
+        END IF;
+        IF p_type = 'KeyRevoked' AND NOT EXISTS (
+            SELECT FROM ledger.log
+            WHERE stream = 'keys' AND type = 'KeyRegistered'
+              AND substring(body FROM 1 FOR length(v_key)) = v_key)
+        THEN
+            RETURN 'this key is not registered';
+        END IF;
     ELSIF p_type IN ('RolloutPlanned', 'CheckRequested') THEN
         IF p_number > 1 OR p_expected_version IS DISTINCT FROM 0 THEN
             RETURN 'it begins a stream of its own';
@@ -290,8 +381,8 @@ $$;
 -- +migrate StatementEnd
 
 -- Refuses a request that no reader could read, or that speaks of what is not there. Limits in bytes:
--- a body of 16 MiB (a bundle of many thousand migrations), of 256 KiB about one database, metadata
--- of 64 KiB.
+-- a body of 16 MiB (a bundle of many thousand migrations), of 256 KiB about one database or key,
+-- metadata of 64 KiB.
 -- +migrate StatementBegin
 CREATE FUNCTION ledger.check_request(
     p_stream text, p_expected_version bigint, p_number integer, p_first text, p_type text,
@@ -304,7 +395,7 @@ DECLARE
     v_why text;
 BEGIN
     IF octet_length(p_body) > 16777216
-        OR p_type LIKE 'Database%' AND octet_length(p_body) > 262144
+        OR p_type ~ '^(Database|Key)' AND octet_length(p_body) > 262144
         OR octet_length(p_metadata) > 65536
     THEN
         v_why := 'it is too long';

@@ -6,9 +6,8 @@ read_model_position ──lock──▶ read the log behind it ──▶ load th
 ```
 
 All of it in one transaction, so any number of processes may call `advance`: one works, the others
-wait and then find nothing left to do. Nothing is kept in memory from one call to the next. An event
-that cannot be read changes no row; where it stands is written down (`ledger.unreadable_event`), and
-shown.
+wait and then find nothing left to do. Nothing is kept in memory from one call to the next. Of an
+event that cannot be read follows one row, which says where it stands (`ledger.unreadable_event`).
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from uuid import UUID
 import asyncpg
 
 from ledger.contracts.envelope import Metadata, Recorded
-from ledger.contracts.events import EVENTS, MigrationOrdered, RollbackOrdered
-from ledger.contracts.reports import Event, Report, Unreadable
+from ledger.contracts.events import EVENTS, MigrationOrdered
+from ledger.contracts.reports import Event, Report
 from ledger.store.connections import Connection
 from ledger.store.log.decode import read as read_body
 from ledger.store.log.decode import read_again, read_metadata
@@ -42,14 +41,6 @@ POSITION = "SELECT position FROM ledger.read_model_position"
 LOCK_POSITION = "SELECT position FROM ledger.read_model_position FOR UPDATE"
 MOVE_POSITION = "UPDATE ledger.read_model_position SET position = $1"
 HEAD = "SELECT position FROM ledger.head"
-NOTE_UNREADABLE = """
-    INSERT INTO ledger.unreadable_event (position, type, why) VALUES ($1, $2, $3)
-    ON CONFLICT DO NOTHING
-"""
-NOTE_UNREADABLE = """
-    INSERT INTO ledger.unreadable_event (position, type, why) VALUES ($1, $2, $3)
-    ON CONFLICT DO NOTHING
-"""
 READ_LOG = """
     SELECT position, stream, recorded_by, recorded_at, metadata, type, schema_version, body
     FROM ledger.log WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
@@ -59,10 +50,7 @@ RebuildProgress = Callable[[int, int], None]
 """Hears the position reached and the position to reach."""
 Named = Sequence[tuple[str, int]]
 """Databases and the positions of events that name them, in the order of the log."""
-UNREAD = frozenset(
-    {one for one in EVENTS.values() if issubclass(one, Report)}
-    | {MigrationOrdered, RollbackOrdered}
-)
+UNREAD = frozenset({one for one in EVENTS.values() if issubclass(one, Report)} | {MigrationOrdered})
 """Orders and reports are most of a log, and no row is made of their metadata."""
 UNSAID, UNNAMED, UNNUMBERED = Metadata(), UUID(int=0), 0
 """Stand for what was not read: no row is made of an event's id or number in its stream either."""
@@ -100,13 +88,6 @@ async def advance(connection: Connection, limit: int = BATCH) -> int:
             projection.take(recorded)
         await write(connection, LIVE, projection)
         await copy(connection, LIVE, DATABASE_EVENT, projection.named)
-        unreadable = [
-            (one.position, one.event.type, one.event.why)
-            for one in events
-            if isinstance(one.event, Unreadable)
-        ]
-        if unreadable:
-            await connection.executemany(NOTE_UNREADABLE, unreadable)
         reached = events[-1].position
         await connection.execute(MOVE_POSITION, reached)
         return reached

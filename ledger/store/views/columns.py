@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from itertools import compress
 from operator import attrgetter, is_not
 from typing import Any
@@ -20,18 +21,29 @@ from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
 from ledger.store.views.projection import RolloutRows
 from ledger.store.views.rows import FleetRow, LookRow
-from migrations.model.attempt import Identity
+from migrations.model.attempt import ForgedFence, Identity
 
 Columns = tuple[Any, ...]
 """The values of a row, in the order of its table."""
 
-_STATE = TypeAdapter(DatabaseState)
+
+@cache
+def _forged() -> TypeAdapter[ForgedFence]:
+    return TypeAdapter(ForgedFence)
+
+
 _OWN = frozenset({"database", "wave", "status", "command", "again"})
 """What has a column of its own; the rest of a state is `details`."""
 _OTHERS = tuple(name for name in DatabaseState._fields if name not in _OWN)
 _BEGINNING = tuple(map(DatabaseState._field_defaults.get, _OTHERS))
 """Such a value is one object wherever it comes from: nothing, no, zero, or what is empty."""
 _others = attrgetter(*_OTHERS)
+
+
+@cache
+def _states() -> TypeAdapter[DatabaseState]:
+    """Made when the first row is read: commands that read none need not wait for it."""
+    return TypeAdapter(DatabaseState)
 
 
 def of_state(rollout: str, state: DatabaseState) -> Columns:
@@ -53,24 +65,25 @@ def to_state(row: asyncpg.Record) -> DatabaseState:
         "command": row["command"],
         "again": row["again"],
     }
-    return _STATE.validate_json(to_json(json.loads(row["details"]) | own))
+    return _states().validate_json(to_json(json.loads(row["details"]) | own))
 
 
 def of_fleet(database: str, row: FleetRow) -> Columns:
     """A registered database."""
     record, belief = row.registered, row.belief
     connection, identity = record.connection, belief.identity
+    target = connection.target
     return (
         database,
         record.status,
         record.pool,
-        connection.host,
-        connection.port,
-        connection.dbname,
+        target.server.host,
+        target.server.port,
+        target.database,
+        target.schema,
         connection.user,
         connection.password,
         connection.sslmode,
-        connection.schema_name,
         connection.role,
         json.dumps(dict(record.labels)),
         identity.uuid if identity else None,
@@ -80,6 +93,7 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
         belief.command,
         belief.unanswered,
         belief.doubted,
+        to_json(belief.forged).decode() if belief.forged else None,
         *row[2:],
     )
 
@@ -96,20 +110,21 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
     record = DatabaseRecord(
         database=row["database"],
         pool=row["pool"],
-        connection=Connection(
-            host=row["host"],
-            port=row["port"],
-            dbname=row["dbname"],
+        connection=Connection.at(
+            host=row["target_host"],
+            port=row["target_port"],
+            database=row["target_database"],
+            schema=row["target_schema"],
             user=row["username"],
             password=row["password_reference"],
             sslmode=row["sslmode"],
-            schema_name=row["schema_name"],
             role=row["role"],
         ),
         labels=json.loads(row["labels"]),
         status=FleetStatus(row["status"]),
     )
-    told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"])
+    forged = _forged().validate_json(row["forged"]) if row["forged"] else None
+    told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"], forged)
     return FleetRow(record, Belief(identity, *told), *(row[name] for name in FleetRow._fields[2:]))
 
 
@@ -134,7 +149,6 @@ def of_rollout(rollout: str, rows: RolloutRows) -> Columns:
     return (
         rollout,
         draft.status,
-        draft.rolling,
         plan.mode,
         plan.bundle,
         _array(plan.steps),
@@ -158,6 +172,8 @@ def of_rollout(rollout: str, rows: RolloutRows) -> Columns:
         rows.started_at,
         rows.ended_at,
         draft.why or None,
+        plan.undoes,
+        draft.undone_by[-1] if draft.undone_by else None,
     )
 
 
@@ -172,7 +188,7 @@ def to_rollout(row: asyncpg.Record, plan: RolloutPlanned) -> RolloutRows:
         version=0,
         position=0,
         planned_at=row["planned_at"],
-        rolling=row["rolling"],
+        undone_by=(row["undone_by"],) if row["undone_by"] else (),
         why=row["why"] or "",
         wave=-1 if row["current_wave"] is None else row["current_wave"],
         waves=tuple(Wave() for _ in range(plan.waves)),

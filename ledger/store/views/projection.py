@@ -26,6 +26,7 @@ from ledger.domain import checks
 from ledger.domain.belief import NOTHING, TAUGHT, learn, tells_the_head
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.checks import Lookup
+from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FLEET, evolve_record
 from ledger.domain.rollout import BrokenStream, RolloutState, begin, take
 from ledger.domain.states import ENDED, DatabaseState
@@ -39,9 +40,11 @@ ABOUT_ONE = frozenset(kind for kind in e.EVENTS.values() if "database" in kind.m
 """Events that name one database."""
 NAMING_SEVERAL = (e.WavePlanned, e.RetryRequested, e.CheckRequested)
 """Events with a list of databases; RolloutPlanned only counts them."""
-SWEEPING = frozenset({e.RolloutResumed, e.RollbackStarted})
+SWEEPING = frozenset({e.RolloutResumed, e.RolloutAborted, e.UndoStarted})
 """What changes databases that it does not name: those that failed, those that wait for another."""
-ORDERS = frozenset({e.MigrationOrdered, e.RollbackOrdered})
+ORDERS = frozenset({e.MigrationOrdered})
+REGISTERED = ORDERS | {e.BundleRegistered, e.EventSetAside, r.Unreadable}
+"""What no rule of a rollout, a check or a migration folds, and all the same makes a row."""
 CONTACTS = frozenset({r.DatabaseIdentified, r.AttemptFinished, r.DatabaseInspected})
 # Types are looked up, not tested with isinstance: that costs more than most of these rules.
 
@@ -129,12 +132,15 @@ class Projection:
         self.orders = Shelf[UUID, OrderRow]()
         self.applied = Shelf[tuple[str, str], AppliedRow]()
         self.looks = Shelf[tuple[str, str], LookRow]()
+        self.unreadable = Shelf[int, UnreadableEvent]()
         self.named: list[tuple[str, int]] = []
         """(database, position) of the events that name a database."""
 
     def __len__(self) -> int:
         """How many rows are held."""
-        shelves = (self.fleet, self.bundles, self.orders, self.applied, self.looks)
+        shelves = (
+            self.fleet, self.bundles, self.orders, self.applied, self.looks, self.unreadable,
+        )  # fmt: skip
         databases = sum(rows.draft.total for rows in self.rollouts.values())
         return len(self.named) + databases + sum(len(shelf.rows) for shelf in shelves)
 
@@ -158,7 +164,7 @@ class Projection:
         if rule is not None:
             for word in rule(event):
                 self._hold(one, word, rollout, recorded)
-        elif kind in ORDERS or kind is e.BundleRegistered:
+        elif kind in REGISTERED:
             self._register(recorded)
 
     def _believe(self, database: str, recorded: Recorded) -> None:
@@ -189,14 +195,27 @@ class Projection:
         self.fleet.rows[database] = row
 
     def _register(self, recorded: Recorded) -> None:
-        """What is written once: an order, a bundle."""
+        """What is written once: an order, a bundle, what cannot be read, that it is set aside."""
         event = recorded.event
-        if isinstance(event, e.Ordered):
+        if isinstance(event, e.MigrationOrdered):
             where = (event.rollout, event.database, event.attempt)
             row = OrderRow(*where, recorded.position, recorded.recorded_by)
             self.orders.rows[event.command] = row
         elif isinstance(event, e.BundleRegistered):
             self.bundles.rows[event.bundle] = (event, recorded)
+        elif isinstance(event, r.Unreadable):
+            self.unreadable.rows[recorded.position] = UnreadableEvent(
+                recorded.position,
+                recorded.stream,
+                event.type,
+                recorded.recorded_at,
+                recorded.recorded_by,
+            )
+        elif isinstance(event, e.EventSetAside):
+            known = self.unreadable.rows.get(event.position)
+            # What can be read has no row: nobody takes it away by saying that it cannot.
+            if known is not None and not known.aside:
+                self.unreadable.rows[event.position] = _set_aside(known, recorded)
 
     def _travel(self, rollout: str, recorded: Recorded) -> None:
         rows = self.rollouts.get(rollout)
@@ -251,6 +270,17 @@ class Projection:
         )
 
 
+def _set_aside(row: UnreadableEvent, recorded: Recorded) -> UnreadableEvent:
+    said = recorded.metadata
+    return row._replace(
+        aside_position=recorded.position,
+        aside_at=recorded.recorded_at,
+        aside_by=recorded.recorded_by,
+        aside_who=said.actor.name if said.actor else None,
+        aside_reason=said.reason,
+    )
+
+
 class RowKeys:
     """The keys of the rows that some events may read or write."""
 
@@ -264,6 +294,7 @@ class RowKeys:
         self.orders: set[UUID] = set()
         self.applied: set[tuple[str, str]] = set()
         self.looks: set[tuple[str, str]] = set()
+        self.unreadable: set[int] = set()
 
 
 def keys_of(recorded: Iterable[Recorded]) -> RowKeys:
@@ -283,8 +314,10 @@ def keys_of(recorded: Iterable[Recorded]) -> RowKeys:
             keys.looks.update((stream, database) for database in databases)
         if isinstance(event, e.BundleRegistered):
             keys.bundles.add(event.bundle)
-        elif isinstance(event, e.Ordered):
+        elif isinstance(event, e.MigrationOrdered):
             keys.orders.add(event.command)
+        elif isinstance(event, e.EventSetAside):
+            keys.unreadable.add(event.position)
         for word in SPEAKING[type(event)](event) if type(event) in SPEAKING else ():
             keys.applied.add((databases[0], word.version))
             if word.command is not None:

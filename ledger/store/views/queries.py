@@ -13,19 +13,20 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from ledger.contracts.registry import MigrationRef, Step
+from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Pool
 from ledger.store.port import PAGE
-from ledger.store.queries import load
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, Mode
+from migrations.sql.named_statements import named_statements
 
-QUERIES = load("views/queries.sql")
+QUERIES = named_statements("ledger.store.views", "queries.sql", commented=True)
 PATIENCE_S = 5.0
 """How long a reader waits for the leader to project; it does so several times per second."""
 LOOK_EVERY_S = 0.1
@@ -109,7 +110,7 @@ class ReadModels:
         return [row["rollout"] for row in await self._fetch("unfinished")]
 
     async def unsettled_rollouts(self) -> list[str]:
-        """Rollouts that a leader must know: unfinished, or aborted while something ran."""
+        """Rollouts that a leader must know: those unfinished, at work, or undone now."""
         return [row["rollout"] for row in await self._fetch("unsettled")]
 
     async def recent_checks(self) -> list[str]:
@@ -121,9 +122,15 @@ class ReadModels:
         """Which of these were reinstated or repointed, their journal not being read since."""
         return frozenset(row["database"] for row in await self._fetch("unread", databases))
 
-    async def unreadable(self) -> list[int]:
-        """Positions of the events that could not be read, the latest first."""
-        return [row["position"] for row in await self._fetch("unreadable")]
+    async def unreadable(
+        self, *, aside: bool | None = None, positions: Sequence[int] | None = None
+    ) -> list[UnreadableEvent]:
+        """The latest events that could not be read, or those at these positions.
+
+        With `aside` only those that a person has set aside, or those that nobody has.
+        """
+        rows = await self._fetch("unreadable", aside, positions, PAGE)
+        return [UnreadableEvent(*row) for row in rows]
 
     async def busy(self, databases: Sequence[str]) -> dict[str, str]:
         """Which of these databases are part of an unfinished rollout, and of which (the oldest)."""
@@ -135,13 +142,6 @@ class ReadModels:
     async def beginning(self, beginning: str) -> list[str]:
         """The rollouts whose id begins so, newest first."""
         return [row["rollout"] for row in await self._fetch("beginning", beginning)]
-
-    async def busy_beside(self, rollout: str) -> dict[str, str]:
-        """Which of a rollout's databases are part of another unfinished one (the oldest)."""
-        found: dict[str, str] = {}
-        for row in await self._fetch("busy_beside", rollout):
-            found.setdefault(row["database"], row["rollout"])
-        return found
 
     async def applied(
         self, databases: Sequence[str] | None = None, versions: Sequence[str] | None = None

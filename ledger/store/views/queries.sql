@@ -1,52 +1,66 @@
 -- What status, lists and orders ask of the read models. An array of databases that is NULL means all.
 
--- position: how far the read models are
+-- name: position
+-- How far the read models are
 SELECT position FROM ledger.read_model_position
 
--- fleet: databases with what is believed of them
-SELECT database, status, pool, host, port, dbname, username, password_reference, sslmode,
-    schema_name, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
-    journal_head, command, unanswered, doubted, server_version, last_contact_position,
-    last_contact_at, registered_position, registered_at, registered_by
+-- name: fleet
+-- Databases with what is believed of them
+SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
+    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
+    last_contact_position, last_contact_at, registered_position, registered_at, registered_by
 FROM ledger.fleet_database
 WHERE $1::text[] IS NULL OR database = ANY ($1)
 ORDER BY database
 
--- latest_bundle: the bundle registered last
+-- name: latest_bundle
+-- The bundle registered last
 SELECT bundle, migrations::text AS migrations, source, git_commit, git_dirty, registered_position,
     registered_at, registered_by
 FROM ledger.bundle ORDER BY registered_position DESC LIMIT 1
 
--- rollouts: newest first; $1 statuses, $2 planned before this position, $3 how many, $4 ids
+-- name: rollouts
+-- Newest first; $1 statuses, $2 planned before this position, $3 how many, $4 ids
 SELECT rollout, status, mode, bundle, steps::text AS steps, selection, fleet_position, databases,
     waves, wave_spec, current_wave, in_flight, budget_count, budget_percent, when_spent, expiry_s,
-    deadline_s, planned_position, planned_at, planned_by, reason, ticket, started_at, ended_at, why
+    deadline_s, planned_position, planned_at, planned_by, reason, ticket, started_at, ended_at, why,
+    undoes, undone_by
 FROM ledger.rollout
 WHERE ($1::text[] IS NULL OR status = ANY ($1))
   AND ($2::bigint IS NULL OR planned_position < $2)
   AND ($4::text[] IS NULL OR rollout = ANY ($4))
 ORDER BY planned_position DESC LIMIT $3
 
--- rollout_counts: databases by wave and state
+-- name: rollout_counts
+-- Databases by wave and state
 SELECT rollout, wave, state, count(*) AS databases
 FROM ledger.rollout_database WHERE rollout = ANY ($1) GROUP BY rollout, wave, state
 ORDER BY rollout, wave, state
 
--- unfinished: rollouts that have not ended
+-- name: unfinished
+-- Rollouts that have not ended
 SELECT rollout FROM ledger.rollout
-WHERE status NOT IN ('completed', 'rolled_back', 'aborted') ORDER BY planned_position
+WHERE status NOT IN ('completed', 'aborted') ORDER BY planned_position
 
--- unsettled: rollouts that have not ended, or ended while something was still at work
+-- name: unsettled
+-- Rollouts that have not ended, ended while something was still at work, or are undone by one that
+-- has not ended
 SELECT rollout FROM ledger.rollout
-WHERE status NOT IN ('completed', 'rolled_back', 'aborted')
+WHERE status NOT IN ('completed', 'aborted')
    OR status = 'aborted' AND EXISTS (
        SELECT FROM ledger.rollout_database AS one
        WHERE one.rollout = rollout.rollout
-         AND one.state IN ('ordered', 'running', 'unknown', 'blocked', 'rolling_back')
+         AND one.state IN ('ordered', 'running', 'unknown', 'blocked')
+   )
+   OR EXISTS (
+       SELECT FROM ledger.rollout AS undo
+       WHERE undo.undoes = rollout.rollout AND undo.status NOT IN ('completed', 'aborted')
    )
 ORDER BY planned_position
 
--- recent_checks: checks of the last hour that wait for an answer; of a reinstated database until
+-- name: recent_checks
+-- Checks of the last hour that wait for an answer; of a reinstated database until
 -- its journal was read, however long that takes, and a day longer, for what follows from it
 SELECT look.stream FROM ledger.inspection AS look
 JOIN ledger.fleet_database AS fleet ON fleet.database = look.database
@@ -58,35 +72,38 @@ WHERE starts_with(look.stream, 'check-') AND CASE look.purpose
 END
 GROUP BY look.stream
 
--- unreadable: where events stand that could not be read
-SELECT position FROM ledger.unreadable_event ORDER BY position DESC LIMIT 1000;
+-- name: unreadable
+-- Events that could not be read, the latest first, and what set them aside: $1 whether they are set
+-- aside, $2 positions, $3 how many
+SELECT position, stream, type, recorded_at, recorded_by, aside_position, aside_at, aside_by,
+    aside_who, aside_reason
+FROM ledger.unreadable_event
+WHERE ($1::boolean IS NULL OR (aside_position IS NOT NULL) = $1)
+  AND ($2::bigint[] IS NULL OR position = ANY ($2))
+ORDER BY position DESC LIMIT $3
 
--- unread: which of these databases were reinstated or repointed and have not been read since
+-- name: unread
+-- Which of these databases were reinstated or repointed and have not been read since
 SELECT DISTINCT look.database FROM ledger.inspection AS look
 JOIN ledger.fleet_database AS fleet ON fleet.database = look.database
 WHERE look.purpose = 'reinstate' AND look.database = ANY ($1) AND fleet.status <> 'retired'
   AND NOT look.journal_read
 
--- busy: which of these databases belong to an unfinished rollout
+-- name: busy
+-- Which of these databases belong to an unfinished rollout
 SELECT planned.database, planned.rollout
 FROM ledger.rollout_database AS planned
 JOIN ledger.rollout AS rollout ON rollout.rollout = planned.rollout
 WHERE planned.database = ANY ($1)
-  AND rollout.status NOT IN ('completed', 'rolled_back', 'aborted')
+  AND rollout.status NOT IN ('completed', 'aborted')
 ORDER BY planned.database, rollout.planned_position
 
--- busy_beside: which databases of a rollout belong to another one that has not ended
-SELECT planned.database, planned.rollout
-FROM ledger.rollout AS rollout
-JOIN ledger.rollout_database AS planned ON planned.rollout = rollout.rollout
-JOIN ledger.rollout_database AS own ON own.database = planned.database AND own.rollout = $1
-WHERE rollout.rollout <> $1 AND rollout.status NOT IN ('completed', 'rolled_back', 'aborted')
-ORDER BY planned.database, rollout.planned_position
-
--- beginning: rollouts whose id begins so, newest first
+-- name: beginning
+-- Rollouts whose id begins so, newest first
 SELECT rollout FROM ledger.rollout WHERE starts_with(rollout, $1) ORDER BY planned_position DESC
 
--- applied: migrations on databases, and who ordered them; $1 databases, $2 versions
+-- name: applied
+-- Migrations on databases, and who ordered them; $1 databases, $2 versions
 SELECT database, version, state, checksum, rollout, command, ordered_position, ordered_by,
     position, at, duration_ms, outside
 FROM ledger.applied
@@ -94,7 +111,8 @@ WHERE ($1::text[] IS NULL OR database = ANY ($1))
   AND ($2::text[] IS NULL OR version = ANY ($2))
 ORDER BY database, version
 
--- database_versions: each database against the versions of a bundle, in the bundle's order ($2);
+-- name: database_versions
+-- Each database against the versions of a bundle, in the bundle's order ($2);
 -- a version whose rollback failed is in force still
 SELECT fleet.database,
     array_agg(wanted.version ORDER BY wanted.number)

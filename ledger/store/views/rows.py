@@ -76,6 +76,8 @@ class RolloutRow:
     started_at: datetime | None
     ended_at: datetime | None
     why: str | None
+    undoes: str | None
+    undone_by: str | None
     counts: Mapping[tuple[int, str], int]
 
     def count(self, *states: str) -> int:

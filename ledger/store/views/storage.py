@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from ledger.contracts.events import RolloutPlanned
-from ledger.domain.builder import FAILURES
+from ledger.domain.differences import UnreadableEvent
 from ledger.store.connections import Connection
 from ledger.store.log.decode import read_again
 from ledger.store.views.columns import (
@@ -34,13 +34,14 @@ from ledger.store.views.tables import (
     INSPECTION,
     ROLLOUT,
     ROLLOUT_DATABASE,
+    UNREADABLE_EVENT,
     Table,
 )
 
 PLAN = "SELECT type, schema_version, body FROM ledger.log WHERE position = $1"
 SWEPT = (
     f"SELECT {ROLLOUT_DATABASE.read} FROM {{schema}}.{ROLLOUT_DATABASE.name} AS t "  # noqa: S608
-    "WHERE t.rollout = $1 AND (t.again OR t.state = ANY ($2))"
+    "WHERE t.rollout = $1 AND (t.again OR t.state = 'failed')"
 )
 
 
@@ -57,6 +58,8 @@ async def load(connection: Connection, schema: str, projection: Projection, keys
         projection.applied.restore(row[:2], AppliedRow(*row))
     for row in await fetch(INSPECTION, keys.looks, projection.looks.rows):
         projection.looks.restore(row[:2], to_look(row))
+    for row in await fetch(UNREADABLE_EVENT, keys.unreadable, projection.unreadable.rows):
+        projection.unreadable.restore(row["position"], UnreadableEvent(*row))
     await _load_rollouts(connection, schema, projection, keys)
 
 
@@ -77,7 +80,7 @@ async def _load_rollouts(
             there = await fetch(ROLLOUT_DATABASE, wanted, known)
             if rollout in keys.swept:
                 sweep = SWEPT.format(schema=schema)
-                there += await connection.fetch(sweep, rollout, list(FAILURES))
+                there += await connection.fetch(sweep, rollout)
             rows.restore(to_state(row) for row in there)
 
 
@@ -118,12 +121,13 @@ _Change = tuple[Table, list[tuple[Any, Columns]], Collection[Any]]
 
 def _changes(projection: Projection) -> Iterator[_Change]:
     fleet, bundles, looks = projection.fleet, projection.bundles, projection.looks
-    orders, applied = projection.orders, projection.applied
+    orders, applied, unreadable = projection.orders, projection.applied, projection.unreadable
     yield FLEET_DATABASE, [(key, of_fleet(key, row)) for key, row in fleet.changed()], fleet.stored
     yield BUNDLE, [(key, of_bundle(*row)) for key, row in bundles.changed() if row], bundles.stored
     yield ATTEMPT, [(key, (key, *row)) for key, row in orders.changed()], orders.stored
     yield APPLIED, list(applied.changed()), applied.stored
     yield INSPECTION, [(key, of_look(key, row)) for key, row in looks.changed()], looks.stored
+    yield UNREADABLE_EVENT, list(unreadable.changed()), unreadable.stored
     for rollout, rows in projection.rollouts.items():
         if rows.changed:
             stored = {rollout} if rows.stored else ()

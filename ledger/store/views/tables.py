@@ -101,13 +101,13 @@ FLEET_DATABASE = Table(
     {
         "status": "text",
         "pool": "text",
-        "host": "text",
-        "port": "integer",
-        "dbname": "text",
+        "target_host": "text",
+        "target_port": "integer",
+        "target_database": "text",
+        "target_schema": "text",
         "username": "text",
         "password_reference": "text",
         "sslmode": "text",
-        "schema_name": "text",
         "role": "text",
         "labels": "jsonb",
         "identity_uuid": "uuid",
@@ -117,6 +117,7 @@ FLEET_DATABASE = Table(
         "command": "uuid",
         "unanswered": "boolean",
         "doubted": "boolean",
+        "forged": "jsonb",
         "server_version": "integer",
         "last_contact_position": "bigint",
         "last_contact_at": "timestamptz",
@@ -143,7 +144,6 @@ ROLLOUT = Table(
     {"rollout": "text"},
     {
         "status": "text",
-        "rolling": "boolean",
         "mode": "text",
         "bundle": "text",
         "steps": "jsonb",
@@ -167,6 +167,8 @@ ROLLOUT = Table(
         "started_at": "timestamptz",
         "ended_at": "timestamptz",
         "why": "text",
+        "undoes": "text",
+        "undone_by": "text",
     },
 )
 ROLLOUT_DATABASE = Table(
@@ -222,6 +224,21 @@ INSPECTION = Table(
         "journal_read": "boolean",
     },
 )
+UNREADABLE_EVENT = Table(
+    "unreadable_event",
+    {"position": "bigint"},
+    {
+        "stream": "text",
+        "type": "text",
+        "recorded_at": "timestamptz",
+        "recorded_by": "text",
+        "aside_position": "bigint",
+        "aside_at": "timestamptz",
+        "aside_by": "text",
+        "aside_who": "text",
+        "aside_reason": "text",
+    },
+)
 DATABASE_EVENT = Table("database_event", {"database": "text", "position": "bigint"}, {})
 
 TABLES: tuple[Table, ...] = (
@@ -232,6 +249,7 @@ TABLES: tuple[Table, ...] = (
     ATTEMPT,
     APPLIED,
     INSPECTION,
+    UNREADABLE_EVENT,
     DATABASE_EVENT,
 )
 FOLDED = TABLES[:-1]

@@ -14,14 +14,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from migrations.errors import CreateError
-from migrations.sql.grammar import GrammarError, parse
-from migrations.sql.literals import quote_ident
+from migrations.sql.literals import quote_where_needed
+from migrations.sql.written_names import names_in
 
 NAME_MAX_BYTES = 63
 """What PostgreSQL keeps of a name; the rest would be cut off without a word."""
 KEY = "id"
-_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _DIGITS = 8
+_COLUMN = re.compile(r'\s*("(?:[^"]|"")+"|[^:"]*)\s*(?::(.*))?', re.DOTALL)
+_OUT_OF_QUOTES = re.compile(r"\$[a-z]+\$|\$\{|--\s*\+\s*migrate", re.IGNORECASE)
+"""What ends a body, is filled with a variable, or is a marker, in quotes too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +62,28 @@ class Given:
 
     @property
     def table_name(self) -> str:
-        """The table without its schema."""
-        return self.table.rpartition(".")[2]
+        """The table without its schema and its quotes."""
+        return parts_of(self.table)[-1]
+
+    @property
+    def to_name(self) -> str:
+        """What `to` names, without its schema and its quotes."""
+        return parts_of(self.to)[-1]
+
+    @property
+    def schema_sql(self) -> str:
+        """The table's schema with the dot behind it, quoted where it must be; or empty."""
+        return "".join(f"{quoted(part)}." for part in parts_of(self.table)[:-1])
+
+    @property
+    def key_name(self) -> str:
+        """The key's column, without quotes."""
+        return only_name(self.key)
 
     @property
     def key_sql(self) -> str:
         """The key's column, quoted where it must be."""
-        return quoted(self.key)
+        return quoted(self.key_name)
 
 
 NOTHING_GIVEN = Given()
@@ -126,23 +143,40 @@ class Recipe:
 
 
 def column_of(text: str) -> Column:
-    """`name` or `name:type`, as it stands on the command line."""
-    name, _, type_ = text.partition(":")
-    return Column(name.strip(), " ".join(type_.split()))
+    """`name` or `name:type`, as it stands on the command line; a name may stand in quotes."""
+    found = _COLUMN.fullmatch(text)
+    name, type_ = found.groups(default="") if found else (text, "")
+    return Column(only_name(name), " ".join(type_.split()))
+
+
+def parts_of(name: str) -> tuple[str, ...]:
+    """Schema and table of a name as people write it, without quotes. Raises CreateError."""
+    try:
+        return names_in(name, ".")
+    except ValueError as error:
+        raise CreateError(str(error)) from None
+
+
+def only_name(name: str) -> str:
+    """One name without its quotes; dots belong to it."""
+    name = name.strip()
+    if len(name) > 2 and name[0] == name[-1] == '"':
+        return name[1:-1].replace('""', '"')
+    return name
 
 
 def quoted(name: str) -> str:
     """A name as people would write it: in quotes only where PostgreSQL wants them."""
-    if not name or "\0" in name or len(name.encode()) > NAME_MAX_BYTES:
+    if not name or len(name.encode()) > NAME_MAX_BYTES:
         raise CreateError(f"{name!r} is no name of at most {NAME_MAX_BYTES} bytes; correct it")
-    if _PLAIN.fullmatch(name) and _is_no_keyword(name):
-        return name
-    return quote_ident(name)
+    if not name.isprintable() or _OUT_OF_QUOTES.search(name):
+        raise CreateError(f"a file cannot hold the name {name!r} as it is; rename that first")
+    return quote_where_needed(name)
 
 
 def qualified(name: str) -> str:
     """`schema.table` or `table`, each part quoted where it must be."""
-    return ".".join(quoted(part) for part in name.split("."))
+    return ".".join(quoted(part) for part in parts_of(name))
 
 
 def named(*parts: str) -> str:
@@ -160,21 +194,6 @@ def bare(name: str) -> str:
     return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
-def literal(text: str) -> str:
-    """A text in single quotes."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def paged(given: Given) -> str:
-    """What a Data marker says of table and key. Raises CreateError for names with blanks."""
-    if any(character.isspace() for character in given.table + given.key):
-        raise CreateError("a table or key with blanks in its name cannot be named in a marker")
-    return f"table={given.table} key={given.key}"
-
-
-def _is_no_keyword(name: str) -> bool:
-    try:
-        parse(f"ALTER TABLE {name} ADD COLUMN {name} int; SELECT {name} FROM {name}")
-    except GrammarError:
-        return False
-    return True
+    """What a Data marker says of table and key."""
+    return f"table={given.table_sql} key={given.key_sql}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged
+from migrations.authoring.recipes import Given, Recipe, bare, named, paged
+from migrations.sql.literals import quote_literal
 
 
 def _write(given: Given) -> Mapping[str, str]:
@@ -32,7 +33,7 @@ ALTER TABLE {table}
 -- +migrate Verify
 SELECT count(*) = 1
 FROM pg_constraint
-WHERE conrelid = to_regclass({literal(table)}) AND conname = {literal(bare(check))};
+WHERE conrelid = to_regclass({quote_literal(table)}) AND conname = {quote_literal(bare(check))};
 """
 
 
@@ -84,7 +85,8 @@ ALTER TABLE {table}
 -- +migrate Verify
 SELECT attnotnull
 FROM pg_attribute
-WHERE attrelid = to_regclass({literal(table)}) AND attname = {literal(given.column.name)};
+WHERE attrelid = to_regclass({quote_literal(table)})
+  AND attname = {quote_literal(given.column.name)};
 """
 
 

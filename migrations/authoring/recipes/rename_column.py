@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged, quoted
+from migrations.authoring.recipes import (
+    Given,
+    Recipe,
+    bare,
+    named,
+    only_name,
+    paged,
+    quoted,
+)
+from migrations.authoring.recipes.swap import not_generated, nothing_hangs
+from migrations.sql.literals import quote_literal
 
 
 def _write(given: Given) -> Mapping[str, str]:
@@ -14,12 +24,11 @@ def _write(given: Given) -> Mapping[str, str]:
 def _names(given: Given) -> tuple[str, str]:
     """The trigger's name, and its function's with the schema of the table."""
     name = named(given.table_name, given.column.name, "renamed")
-    schema = given.table_sql.rpartition(".")[0]
-    return name, f"{schema}.{name}" if schema else name
+    return name, given.schema_sql + name
 
 
 def _sync(given: Given) -> str:
-    old, new = given.column.sql, quoted(given.to)
+    old, new = given.column.sql, quoted(only_name(given.to))
     name, function = _names(given)
     return f"""\
 CREATE FUNCTION {function}() RETURNS trigger
@@ -51,12 +60,14 @@ def _no_sync(given: Given) -> str:
 
 
 def _expand(given: Given) -> str:
-    table, new = given.table_sql, quoted(given.to)
-    trigger = literal(bare(_names(given)[0]))
+    table, new = given.table_sql, quoted(only_name(given.to))
+    trigger = quote_literal(bare(_names(given)[0]))
     return f"""\
 -- +migrate Up lock_timeout=2s
--- Old programs go on with the old name, new ones begin with the new one. Give the new column the
--- indexes and constraints of the old one in migrations of their own before the contract.
+-- Old programs go on with the old name, new ones begin with the new one. The new name is a second
+-- column only until the contract, which gives the new name to the old column with all that hangs on
+-- it: build no indexes or constraints on this one.
+{not_generated(table, (given.column.sql,))}
 ALTER TABLE {table}
     ADD COLUMN {new} {given.column.type};
 
@@ -69,13 +80,13 @@ ALTER TABLE {table}
 -- +migrate Verify
 SELECT tgenabled = 'O'
 FROM pg_trigger
-WHERE tgrelid = to_regclass({literal(table)}) AND tgname = {trigger};
+WHERE tgrelid = to_regclass({quote_literal(table)}) AND tgname = {trigger};
 """
 
 
 def _migrate(given: Given) -> str:
     table, key = given.table_sql, given.key_sql
-    old, new = given.column.sql, quoted(given.to)
+    old, new = given.column.sql, quoted(only_name(given.to))
     return f"""\
 -- +migrate Data {paged(given)} batch=1000 lock_timeout=2s
 -- Rows that were there before the trigger; it keeps both names alike from then on.
@@ -96,33 +107,42 @@ WHERE {new} IS DISTINCT FROM {old};
 
 
 def _contract(given: Given) -> str:
-    table, old, new = given.table_sql, given.column.sql, quoted(given.to)
+    table, old, new = given.table_sql, given.column.sql, quoted(only_name(given.to))
+    remedy = f"Put on {bare(old)} what has to stay, and take it off {bare(new)}"
     return f"""\
 -- +migrate Up lock_timeout=2s
--- When no program uses the old name any more. A default of the old column belongs on the new one
--- from here on, and not before: it would win over what an old program writes.
+-- When no program uses the old name any more. The old column gets the new name, so its keys,
+-- indexes, defaults, grants and all else that hangs on it stay. The second column goes, and nothing
+-- may hang on that one.
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
+{nothing_hangs(table, (new,), remedy)}
 {_no_sync(given)}
 ALTER TABLE {table}
-    DROP COLUMN {old};
+    DROP COLUMN {new};
+
+ALTER TABLE {table}
+    RENAME COLUMN {old} TO {new};
 
 -- +migrate Down lock_timeout=2s
 -- Writes the whole table while everybody waits.
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE {table}
-    ADD COLUMN {old} {given.column.type};
+    RENAME COLUMN {new} TO {old};
+
+ALTER TABLE {table}
+    ADD COLUMN {new} {given.column.type};
 
 UPDATE {table}
-SET {old} = {new};
+SET {new} = {old};
 
 {_sync(given)}
 -- +migrate Verify
 SELECT count(*) = 1
 FROM pg_attribute
-WHERE attrelid = to_regclass({literal(table)})
-  AND attname IN ({literal(given.column.name)}, {literal(given.to)})
+WHERE attrelid = to_regclass({quote_literal(table)})
+  AND attname IN ({quote_literal(given.column.name)}, {quote_literal(only_name(given.to))})
   AND NOT attisdropped;
 """
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, qualified
+from migrations.authoring.recipes import Given, Recipe, bare, named, qualified
+from migrations.sql.literals import quote_literal
 
 
 def _index(given: Given) -> Mapping[str, str]:
     columns = ", ".join(column.sql for column in given.columns)
     index = named(given.table_name, *(column.name for column in given.columns), "idx")
-    schema = given.table_sql.rpartition(".")[0]
-    full = f"{schema}.{index}" if schema else index
+    full = given.schema_sql + index
     return {
         "": f"""\
 -- +migrate Up lock_timeout=2s
 -- Writers go on while it is built. It cannot run in a transaction, so this file runs step by step;
 -- an index that was interrupted is found and built again. Add WHERE for a partial index, UNIQUE
--- for a unique one, USING gin for JSONB.
+-- for a unique one, USING gin for JSONB. On a partitioned table write CREATE INDEX … ON ONLY it,
+-- CREATE INDEX CONCURRENTLY for each partition, and ALTER INDEX … ATTACH PARTITION for each.
 CREATE INDEX CONCURRENTLY {index}
     ON {given.table_sql} ({columns});
 
@@ -27,7 +28,7 @@ DROP INDEX CONCURRENTLY {full};
 -- +migrate Verify
 SELECT indisvalid
 FROM pg_index
-WHERE indexrelid = to_regclass({literal(full)});
+WHERE indexrelid = to_regclass({quote_literal(full)});
 """
     }
 
@@ -49,8 +50,8 @@ ALTER TABLE {given.table_sql}
 -- +migrate Verify
 SELECT count(*) = 1
 FROM pg_attribute
-WHERE attrelid = to_regclass({literal(given.table_sql)})
-  AND attname = {literal(given.column.name)}
+WHERE attrelid = to_regclass({quote_literal(given.table_sql)})
+  AND attname = {quote_literal(given.column.name)}
   AND NOT attisdropped;
 """
     }
@@ -78,7 +79,7 @@ ALTER TABLE {given.table_sql}
 -- +migrate Verify
 SELECT convalidated
 FROM pg_constraint
-WHERE conrelid = to_regclass({literal(given.table_sql)}) AND conname = {literal(plain)};
+WHERE conrelid = to_regclass({quote_literal(given.table_sql)}) AND conname = {quote_literal(plain)};
 """
     }
 

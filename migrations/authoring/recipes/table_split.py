@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged, qualified
+from migrations.authoring.recipes import Given, Recipe, bare, named, paged, qualified
+from migrations.authoring.recipes.swap import not_generated, nothing_hangs
+from migrations.sql.literals import quote_literal
 
 
 def _write(given: Given) -> Mapping[str, str]:
@@ -34,22 +36,21 @@ class _Names:
     @property
     def there(self) -> str:
         """Trigger and function that follow writes to the old table."""
-        return named(self.given.table_name, "to", self.given.to.rpartition(".")[2])
+        return named(self.given.table_name, "to", self.given.to_name)
 
     @property
     def back(self) -> str:
         """Trigger and function that follow writes to the new table."""
-        return named(self.given.to.rpartition(".")[2], "to", self.given.table_name)
+        return named(self.given.to_name, "to", self.given.table_name)
 
     @property
     def view(self) -> str:
-        name = named(self.given.table_name, "with", self.given.to.rpartition(".")[2])
+        name = named(self.given.table_name, "with", self.given.to_name)
         return self.schema + name
 
     @property
     def schema(self) -> str:
-        schema = self.old.rpartition(".")[0]
-        return f"{schema}." if schema else ""
+        return self.given.schema_sql
 
     def listed(self, prefix: str = "") -> str:
         """The columns, each behind a prefix."""
@@ -144,6 +145,7 @@ def _expand(given: Given, names: _Names) -> str:
 -- Both tables are kept alike by triggers, whichever one a program writes to, so that old and new
 -- programs run side by side. When both write the same row at the same instant, one of them gets a
 -- deadlock and must try again. Whoever writes to one table needs the right to write to the other.
+{not_generated(old, [column.sql for column in given.columns])}
 CREATE TABLE {new} (
     {key} {given.key_type} PRIMARY KEY REFERENCES {old} ({key}) ON DELETE CASCADE,
     {columns}
@@ -163,8 +165,8 @@ DROP VIEW {names.view};
 -- +migrate Verify
 SELECT count(*) = 2
 FROM pg_trigger
-WHERE tgrelid IN (to_regclass({literal(old)}), to_regclass({literal(new)}))
-  AND tgname IN ({literal(bare(names.there))}, {literal(bare(names.back))});
+WHERE tgrelid IN (to_regclass({quote_literal(old)}), to_regclass({quote_literal(new)}))
+  AND tgname IN ({quote_literal(bare(names.there))}, {quote_literal(bare(names.back))});
 """
 
 
@@ -197,12 +199,15 @@ def _contract(given: Given, names: _Names) -> str:
     key, old, new = given.key_sql, names.old, names.new
     dropped = ",\n    ".join(f"DROP COLUMN {column.sql}" for column in given.columns)
     added = ",\n    ".join(f"ADD COLUMN {column.sql} {column.type}" for column in given.columns)
-    there = ", ".join(literal(column.name) for column in given.columns)
+    there = ", ".join(quote_literal(column.name) for column in given.columns)
+    remedy = f"Put on {bare(new)} what has to stay, and take it off {bare(old)}"
     return f"""\
 -- +migrate Up lock_timeout=2s
 -- When no program writes the columns where they were. The view stays for those that read them.
+-- Fails with the list if keys, defaults or whatever else still hangs on the columns.
 LOCK TABLE {old} IN ACCESS EXCLUSIVE MODE;
 
+{nothing_hangs(old, [column.sql for column in given.columns], remedy)}
 {_no_sync(names)}
 ALTER TABLE {old}
     {dropped};
@@ -224,7 +229,7 @@ WHERE kept.{key} = split.{key};
 -- +migrate Verify
 SELECT count(*) = 0
 FROM pg_attribute
-WHERE attrelid = to_regclass({literal(old)}) AND attname IN ({there}) AND NOT attisdropped;
+WHERE attrelid = to_regclass({quote_literal(old)}) AND attname IN ({there}) AND NOT attisdropped;
 """
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from migrations.authoring.recipes import Given, Recipe, bare, literal, named, paged
+from migrations.authoring.recipes import Given, Recipe, bare, named, paged
+from migrations.authoring.recipes.swap import Swap, not_generated
+from migrations.sql.literals import quote_literal
 
 
 def _write(given: Given) -> Mapping[str, str]:
@@ -17,9 +19,8 @@ def _fresh(given: Given) -> str:
 
 def _sync(given: Given) -> str:
     """The trigger that fills the new column, and its function."""
-    table, column, name = given.table_sql, given.column.sql, _sync_name(given)
-    schema = table.rpartition(".")[0]
-    function = f"{schema}.{name}" if schema else name
+    table, column = given.table_sql, given.column.sql
+    name, function = _sync_name(given), _function(given)
     return f"""\
 CREATE FUNCTION {function}() RETURNS trigger
 LANGUAGE plpgsql
@@ -37,23 +38,27 @@ FOR EACH ROW EXECUTE FUNCTION {function}();
 
 
 def _no_sync(given: Given) -> str:
-    table, name = given.table_sql, _sync_name(given)
-    schema = table.rpartition(".")[0]
-    function = f"{schema}.{name}" if schema else name
-    return f"DROP TRIGGER {name} ON {table};\nDROP FUNCTION {function}();\n"
+    name = _sync_name(given)
+    return f"DROP TRIGGER {name} ON {given.table_sql};\nDROP FUNCTION {_function(given)}();\n"
 
 
 def _sync_name(given: Given) -> str:
     return named(given.table_name, given.column.name, "sync")
 
 
+def _function(given: Given) -> str:
+    return given.schema_sql + _sync_name(given)
+
+
 def _expand(given: Given) -> str:
     table, fresh = given.table_sql, _fresh(given)
-    trigger = literal(bare(_sync_name(given)))
+    trigger = quote_literal(bare(_sync_name(given)))
     return f"""\
 -- +migrate Up lock_timeout=2s
--- The trigger comes with the column, so no write is missed. Give the new column the default of the
--- old one here, and its indexes and constraints in migrations of their own before the contract.
+-- The trigger comes with the column, so no write is missed. What hangs on the old column is carried
+-- over by the contract, but for its indexes: build those of the new column in migrations of their
+-- own before, with CREATE INDEX CONCURRENTLY. The contract says which are missing.
+{not_generated(table, (given.column.sql,))}
 ALTER TABLE {table}
     ADD COLUMN {fresh} {given.to};
 
@@ -66,7 +71,7 @@ ALTER TABLE {table}
 -- +migrate Verify
 SELECT tgenabled = 'O'
 FROM pg_trigger
-WHERE tgrelid = to_regclass({literal(table)}) AND tgname = {trigger};
+WHERE tgrelid = to_regclass({quote_literal(table)}) AND tgname = {trigger};
 """
 
 
@@ -95,39 +100,47 @@ WHERE {fresh} IS DISTINCT FROM {converted};
 
 def _contract(given: Given) -> str:
     table, column, fresh = given.table_sql, given.column.sql, _fresh(given)
+    proof = named(given.table_name, given.column.name, "swap_not_null")
+    back = named(given.column.name, "back")
+    swap, undo = Swap(table, column, fresh, proof), Swap(table, column, back, proof)
     return f"""\
--- +migrate Up lock_timeout=2s
--- One transaction under one strong, short lock: nobody sees the table without the column, or both.
--- NOT NULL, defaults and indexes of the old column go with it.
-LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
-
-{_no_sync(given)}
-ALTER TABLE {table}
-    DROP COLUMN {column};
-
-ALTER TABLE {table}
-    RENAME COLUMN {fresh} TO {column};
-
+-- +migrate Up lock_timeout=2s notransaction
+-- Each statement commits by itself. The first one changes nothing: it fails with the list of what
+-- hangs on the old column and is not carried over.
+{swap.refused()}
+-- Under a weak lock: the proof that the new column is NOT NULL, if the old one is.
+{swap.not_null_proof()}
+{swap.proven()}
+-- In one transaction under one strong, short lock: nobody sees the table without the column.
+{swap.swap(_no_sync(given))}
+-- Under a weak lock again: constraints that were carried over are held against the rows.
+{swap.validated()}
 -- +migrate Down lock_timeout=2s
--- Writes the whole table while everybody waits: on a large table take the change back by another
--- change of type instead.
+-- Writes the whole table, and builds its indexes, while everybody waits: on a large table take the
+-- change back by another change of type instead.
 LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;
 
 ALTER TABLE {table}
-    RENAME COLUMN {column} TO {fresh};
+    ADD COLUMN IF NOT EXISTS {fresh} {given.to},
+    ADD COLUMN {back} {given.column.type};
 
-ALTER TABLE {table}
-    ADD COLUMN {column} {given.column.type};
+{undo.refused(building=True)}
+DROP TRIGGER IF EXISTS {_sync_name(given)} ON {table};
+DROP FUNCTION IF EXISTS {_function(given)}();
 
 UPDATE {table}
-SET {column} = {fresh}::{given.column.type};
+SET {back} = {column}::{given.column.type}, {fresh} = {column}::{given.to};
 
+SET CONSTRAINTS ALL IMMEDIATE;
+
+{undo.swap()}
+{undo.validated()}
 {_sync(given)}
 -- +migrate Verify
 SELECT count(*) = 1
 FROM pg_attribute
-WHERE attrelid = to_regclass({literal(table)})
-  AND attname IN ({literal(given.column.name)}, {literal(bare(fresh))})
+WHERE attrelid = to_regclass({quote_literal(table)})
+  AND attname IN ({quote_literal(given.column.name)}, {quote_literal(bare(fresh))})
   AND NOT attisdropped;
 """
 

@@ -43,6 +43,12 @@ def rivals(agent_concurrency: int) -> list[Contender]:
     return [
         Contender("b", "ledger, one process", partial(ours.one_process, agent_concurrency)),
         Contender("c", "ledger over Kafka", partial(ours.over_kafka, agent_concurrency)),
+        Contender(
+            "s",
+            "ledger over Kafka, signed",
+            partial(ours.over_kafka, agent_concurrency, signed=True),
+        ),
+        Contender("u", "ledger up, all of it", partial(ours.whole_command, agent_concurrency)),
         *(
             Contender(
                 "d", f"{program.name}, xargs -P{programs.AT_ONCE}", partial(_program, program)

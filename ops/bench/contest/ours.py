@@ -30,6 +30,7 @@ from ledger.runtime import Ledger, install, open_ledger, stores_of, working
 from ledger.service.plans import PlanRequest
 from ledger.service.request_context import RequestContext
 from ledger.settings import AgentSection, KafkaSection, Settings
+from ledger.signing.key_files import generate, write
 from migrations.model.attempt import Limits
 from ops.bench.contest.course import Course, Migrate
 from ops.bench.contest.servers import Server, fresh_databases, ledger_database
@@ -50,7 +51,7 @@ READY_S = 60.0
 """How long an agent may take until it answers for one database."""
 LOOK_S = 0.1
 END_S = 20.0
-ENDS = ("completed", "rolled_back", "aborted", "halted")
+ENDS = ("completed", "aborted", "halted")
 COMPLETED = """
     SELECT extract(epoch FROM recorded_at)::float8 FROM ledger.log
     WHERE stream = $1 AND type = 'RolloutCompleted'
@@ -70,8 +71,13 @@ async def one_process(concurrency: int, course: Course) -> AsyncIterator[Migrate
 
 
 @asynccontextmanager
-async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]:
-    """A broker, `ledger serve` and one `ledger-agent run`, each a process of its own."""
+async def over_kafka(
+    concurrency: int, course: Course, *, signed: bool = False
+) -> AsyncIterator[Migrate]:
+    """A broker, `ledger serve` and one `ledger-agent run`, each a process of its own.
+
+    With `signed`, orders and reports are signed and checked.
+    """
     async with AsyncExitStack() as stack:
         broker = EmbeddedKafka(course.folder / "kafka")
         stack.callback(broker.reset)
@@ -80,9 +86,11 @@ async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]
         ledger, settings = await stack.enter_async_context(
             _new_ledger(course, concurrency, broker.bootstrap)
         )
+        leaders, agents = await _keys(ledger, course) if signed else ({}, {})
         variables = {
             "LEDGER_DATABASE_URL": settings.ledger_url,
             "LEDGER_KAFKA_BOOTSTRAP": broker.bootstrap,
+            **leaders,
         }
         stack.enter_context(_process(course, "ledger", ["serve"], variables))
         variables = {
@@ -91,10 +99,72 @@ async def over_kafka(concurrency: int, course: Course) -> AsyncIterator[Migrate]
             "LEDGER_AGENT_PER_HOST": str(concurrency),
             "LEDGER_AGENT_INSECURE_POSTGRES": "true",
             VARIABLE: course.server.password,
+            **agents,
         }
         stack.enter_context(_process(course, "ledger-agent", ["run"], variables))
         await _ready(ledger, course)
         yield _rollouts(ledger, course)
+
+
+async def _keys(ledger: Ledger, course: Course) -> tuple[dict[str, str], dict[str, str]]:
+    """What leader and agent are told of their keys."""
+    leaders, agents = generate(), generate()
+    course.folder.mkdir(parents=True, exist_ok=True)
+    files = course.folder / "leader.key", course.folder / "agent.key"
+    for key, file in zip((leaders, agents), files, strict=True):
+        write(key, file)
+    asked = RequestContext(reason="bench")
+    await ledger.keys.register(agents.public_key, "agent", "default", asked)
+    return {"LEDGER_SIGNING_KEY_FILE": str(files[0])}, {
+        "LEDGER_AGENT_TRUST": f"{ledger.id}:{leaders.public_key}",
+        "LEDGER_AGENT_KEY_FILE": str(files[1]),
+    }
+
+
+@asynccontextmanager
+async def whole_command(concurrency: int, course: Course) -> AsyncIterator[Migrate]:
+    """`ledger up` as a person starts it: the program's start, planning and the end are its time."""
+    async with _new_ledger(course, concurrency, None) as (ledger, settings):
+        await ledger.fleet.import_(
+            _entries(course.server, course.databases), RequestContext(reason="bench")
+        )
+        variables = {
+            "LEDGER_DATABASE_URL": settings.ledger_url,
+            "LEDGER_AGENT_CONCURRENCY": str(concurrency),
+            "LEDGER_AGENT_PER_HOST": str(concurrency),
+            "LEDGER_AGENT_INSECURE_POSTGRES": "true",
+            VARIABLE: course.server.password,
+        }
+
+        async def migrate(number: int) -> float:
+            folder = write_folder(course.folder / "migrations", "ours", number + 1)
+            width = ["--waves", "rest", "--in-flight", str(len(course.databases))]
+            arguments = ["up", "--folder", str(folder), *width, "--yes", "--reason", "bench"]
+            return await asyncio.to_thread(_ended, course, arguments, variables)
+
+        yield migrate
+
+
+def _ended(course: Course, arguments: list[str], variables: Mapping[str, str]) -> float:
+    """Run `ledger` to its end; the seconds it took. Raises SystemExit when it failed."""
+    start = time.perf_counter()
+    ended = subprocess.run(
+        [str(Path(sys.executable).parent / "ledger"), *arguments],
+        cwd=course.folder,
+        env={**_clean(), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    took = time.perf_counter() - start
+    if ended.returncode:
+        raise SystemExit(f"ledger failed:\n{(ended.stderr or ended.stdout)[-2000:]}")
+    return took
+
+
+def _clean() -> dict[str, str]:
+    """Our environment without what would set the ledger up."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
 
 
 async def warm_up(bootstrap: str) -> None:
@@ -158,10 +228,10 @@ def _entries(server: Server, databases: Sequence[str]) -> list[FleetFileEntry]:
         FleetFileEntry(
             name,
             "default",
-            Connection(
+            Connection.at(
                 host=server.host,
                 port=server.port,
-                dbname=name,
+                database=name,
                 user=server.user,
                 password=f"env:{VARIABLE}",
                 sslmode="disable",
@@ -241,13 +311,12 @@ def _process(
 ) -> Iterator[None]:
     """One of our programs beside this one, ended with SIGTERM; its words go to a file."""
     path = Path(sys.executable).parent / program
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     course.folder.mkdir(parents=True, exist_ok=True)
     with (course.folder / f"{program}.log").open("wb") as log:
         process = subprocess.Popen(
             [str(path), *arguments],
             cwd=course.folder,
-            env={**clean, **variables},
+            env={**_clean(), **variables},
             stdout=log,
             stderr=subprocess.STDOUT,
         )

@@ -13,6 +13,13 @@ from pathlib import Path
 
 from ops.bench.contest.servers import Server
 
+BUILT = Path(__file__).resolve().parents[3] / "build" / "bench"
+"""Where what is built for the benchmarks lies; git ignores it."""
+GOOSE = "github.com/pressly/goose/v3/cmd/goose@v3.26.0"
+GOOSE_TAGS = (
+    "no_clickhouse no_libsql no_mssql no_mysql no_sqlite3 no_vertica no_ydb no_duckdb no_turso"
+)
+"""Of the databases that it knows, PostgreSQL alone: the rest would be minutes of compiling."""
 AT_ONCE = 8
 """`xargs -P8`."""
 DATABASE = "{}"
@@ -40,10 +47,26 @@ class Program:
 
 
 def installed() -> list[Program]:
-    """Those of the programs that this machine has: beside Python, or on the PATH."""
-    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    """Those of the programs that this machine has: beside Python, on the PATH, or built here."""
+    beside = str(Path(sys.executable).parent)
+    places = os.pathsep.join([beside, os.environ.get("PATH", ""), str(BUILT)])
     found = {name: shutil.which(name, path=places) for name in ("dbmate", "goose")}
     return [Program(name, path) for name, path in found.items() if path]
+
+
+def build_goose() -> str:
+    """Build goose where it is missing and Go is there; what came of it, empty if nothing is new."""
+    if any(program.name == "goose" for program in installed()):
+        return ""
+    go = shutil.which("go")
+    if go is None:
+        return "goose is left out: neither it nor Go is on the PATH"
+    command = [go, "install", f"-tags={GOOSE_TAGS}", GOOSE]
+    environment = {**os.environ, "GOBIN": str(BUILT)}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if ended.returncode:
+        return f"goose is left out: it could not be built ({ended.stderr.strip()[-300:]})"
+    return f"goose was built with Go: {BUILT / 'goose'}"
 
 
 def run(program: Program, server: Server, databases: Sequence[str], folder: Path) -> float:

@@ -10,12 +10,13 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import asyncpg
 
 from ledger.embedded.postgres import SUPERUSER, EmbeddedPostgres
+from ops.bench.contest.line import HOST
 from ops.bench.contest.workload import CREATE_USERS
 
 TEMPLATE = "bench_template"
@@ -41,6 +42,10 @@ class Server:
     port: int
     user: str
     password: str
+
+    def behind(self, port: int) -> Server:
+        """The same server at the end of a line of ours."""
+        return replace(self, host=HOST, port=port)
 
     def url(self, database: str, *, password: bool = True) -> str:
         """A connection string, without the password for programs that take it elsewhere."""

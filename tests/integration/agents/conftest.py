@@ -304,10 +304,10 @@ def connection_of(url: str) -> Connection:
     """How the test server is reached; the password stands in a variable."""
     parts = urlsplit(url)
     query = dict(pair.split("=", 1) for pair in parts.query.split("&") if "=" in pair)
-    return Connection(
+    return Connection.at(
         host=query.get("host", parts.hostname or "localhost"),
         port=int(query.get("port", parts.port or 5432)),
-        dbname=parts.path.lstrip("/"),
+        database=parts.path.lstrip("/"),
         user=parts.username or "postgres",
         password=f"env:{PASSWORD_VARIABLE}" if parts.password else None,
         sslmode="disable",

@@ -16,6 +16,7 @@ from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus, LocalReader
 from ledger.bus.port import BusMisconfigured, Message, Received
 from ledger.contracts.envelope import Metadata
+from ledger.contracts.registry import Connection
 from ledger.contracts.reports import (
     CommandRefused,
     ContentMissing,
@@ -139,14 +140,23 @@ async def test_a_rollback_undoes_what_the_rollout_applied(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     up = inside_desk.apply(tenant_database, [ADD_NOTE])
-    back = inside_desk.apply(tenant_database, [ADD_NOTE], mode=Mode.ROLLBACK)
+    undo = {"mode": Mode.ROLLBACK, "rollout": f"undo-{inside_desk.rollout}"}
+    other = inside_desk.apply(tenant_database, [ADD_NOTE], **undo, undoes="another")
+    back = inside_desk.apply(tenant_database, [ADD_NOTE], **undo, undoes=inside_desk.rollout)
+    again = inside_desk.apply(tenant_database, [ADD_NOTE], **undo, undoes=inside_desk.rollout)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(up, files=[ADD_NOTE])
         await inside_desk.finished(up)
-        await inside_desk.send(back)
-        finished = await inside_desk.finished(back)
-    assert (finished.verdict, finished.changed) == (Verdict.DONE, 1)
-    assert "note" not in await columns(tenant_database)
+        await inside_desk.send(other)
+        finished = await inside_desk.finished(other)
+        assert (finished.verdict, finished.changed) == (Verdict.DONE, 0)
+        assert "note" in await columns(tenant_database)
+        for order in (back, again):
+            # The second attempt finds it undone by the first, and says so.
+            await inside_desk.send(order)
+            finished = await inside_desk.finished(order)
+            assert (finished.verdict, finished.changed) == (Verdict.DONE, 1)
+            assert "note" not in await columns(tenant_database)
 
 
 async def test_what_was_done_outside_of_a_ledger_is_reported_before_what_the_order_does(
@@ -322,7 +332,7 @@ async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     lost = inside_desk.apply(tenant_database, [ADD_NOTE])
-    nowhere = lost.connection.model_copy(update={"host": "127.0.0.1", "port": 1})
+    nowhere = Connection.at(**(lost.connection.parts | {"host": "127.0.0.1", "port": 1}))
     lost = changed(lost, connection=nowhere, database="t_lost")
     fine = inside_desk.apply(tenant_database, [ADD_NOTE])
     async with inside.agent(inside_desk.pool):
@@ -432,7 +442,7 @@ async def test_a_cancelled_command_whose_journal_cannot_be_read_says_so(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
     command = inside_desk.apply(tenant_database, [ADD_NOTE])
-    nowhere = command.connection.model_copy(update={"host": "127.0.0.1", "port": 1})
+    nowhere = Connection.at(**(command.connection.parts | {"host": "127.0.0.1", "port": 1}))
     command = changed(command, connection=nowhere)
     async with inside.agent(inside_desk.pool):
         await inside_desk.send(inside_desk.cancel(command))

@@ -41,7 +41,10 @@ async def process(bootstrap: str, pool: str, *flags: str) -> AsyncIterator[Proce
     program = "from agents.cli import main; main()"
     arguments = ["run", "--pool", pool, "--kafka", bootstrap, "--insecure-postgres", *flags]
     running = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", program, *arguments),
+        sys.executable,
+        "-c",
+        program,
+        *arguments,
         stderr=asyncio.subprocess.PIPE,
         env={key: value for key, value in os.environ.items() if not key.startswith("LEDGER_")},
     )

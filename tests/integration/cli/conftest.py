@@ -146,10 +146,10 @@ def variables_of(ledger: str, tenant: str) -> dict[str, str]:
 def entry_of(database: str, url: str) -> FleetFileEntry:
     """A tenant as `variables_of` lets it be reached."""
     parts = urlsplit(url)
-    connection = Connection(
+    connection = Connection.at(
         host=parts.hostname or "",
         port=parts.port or 5432,
-        dbname=parts.path[1:],
+        database=parts.path[1:],
         user=parts.username or "",
         password="env:TENANTS",
         sslmode="disable",

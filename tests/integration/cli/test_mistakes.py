@@ -38,7 +38,9 @@ async def test_a_rollout_that_is_over_is_refused_before_anything_is_asked(
 
     assert (await ledger("rollout", "rollback", rollout, "--yes")).code == ExitCode.OK
     again = await ledger("rollout", "rollback", rollout)
-    assert is_one_sentence(again, "it is rolled back", "ledger plan"), again.err
+    assert is_one_sentence(again, "nothing is left to undo", f"undo-{rollout} took it back"), again
+    undo = await ledger("rollout", "rollback", f"undo-{rollout}")
+    assert is_one_sentence(undo, "a rollback has no rollback", "ledger up"), undo.err
 
 
 MISTAKES: list[tuple[list[str], ExitCode, str]] = [

@@ -22,6 +22,7 @@ from migrations.clock import SYSTEM_CLOCK
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.cli.conftest import Fleet, entry_of, variables_of
 from tests.support.program import LedgerProgram
+from tests.support.raw_event import NewEvent
 
 SCHEMA = installing._schema()
 TAMPER = """
@@ -58,7 +59,7 @@ async def test_a_request_says_who_made_it_as_told_and_the_log_as_which_role(
         "LEDGER_DATABASE_URL": installed,
     }
     added = await ledger(
-        *("fleet", "add", "acme", "--url", "postgresql://app@db.example/acme"), **told
+        "fleet", "add", "acme", "--url", "postgresql://app@db.example/acme", **told
     )
     assert added.code == 0, added.err
     shown = await ledger("history", "-o", "json", LEDGER_DATABASE_URL=installed)
@@ -245,3 +246,43 @@ async def test_the_history_of_what_nobody_knows_is_refused(
     answer = await ledger("history", "nosuch")
     assert answer.code == ExitCode.REFUSED
     assert "nothing is called 'nosuch'" in answer.err
+
+
+async def test_an_unreadable_event_is_listed_with_the_command_that_sets_it_aside_and_then_as_aside(
+    ledger: LedgerProgram, installed: str
+) -> None:
+    pool = await open_pool(installed)
+    try:
+        garbled = NewEvent(uuid4(), "DatabaseSuspended", 1, b"garbage", b"{}")
+        position = (await EventLog(pool).append("fleet", [garbled])).first_position
+    finally:
+        await pool.close()
+    assert "ledger audit unreadable" in (await ledger("status")).err
+    listed = (await ledger("audit", "unreadable", "-o", "json")).json
+    (row,) = listed["items"]
+    assert (row["position"], row["event"], listed["set_aside"]) == (
+        position,
+        "DatabaseSuspended",
+        [],
+    )
+    words = row["try"].replace("WHY", "because").split()[1:]
+
+    unasked = await ledger(*words)
+    assert unasked.code == ExitCode.USAGE
+    assert (await ledger(*words, "--yes", "--hash", "00")).code == ExitCode.REFUSED
+    assert (await ledger("audit", "set-aside", "1", "--reason", "x", "--yes")).code == (
+        ExitCode.REFUSED
+    )
+    done = await ledger(*words, "--yes", "--hash", row["hash"][:12])
+    assert done.code == ExitCode.OK, done.err
+    again = await ledger("audit", "set-aside", str(position), "--yes", "-o", "json")
+    assert again.json["was_aside"] is True
+
+    listed = (await ledger("audit", "unreadable", "-o", "json")).json
+    assert listed["items"] == []
+    (aside,) = listed["set_aside"]
+    assert (aside["position"], aside["reason"], aside["by"]) == (position, "because", "postgres")
+    shown = await ledger("status")
+    assert "was set aside by" in shown.err
+    assert "because" in shown.err
+    assert (await ledger("audit", "verify", "-o", "json")).json["whole"] is True

@@ -131,8 +131,33 @@ async def test_a_spent_budget_takes_the_rollout_back_where_it_ran(
     (migrations / "3_no_seven.sql").write_text(NO_NEW_SEVEN)
     up = await ledger("up", "--yes", "--when-spent", "rollback", "-o", "json")
     assert up.code == ExitCode.HALTED
-    assert up.json["status"] == "rolled_back"
+    assert up.json["status"] == "aborted"
+    assert up.json["undone_by"] == f"undo-{up.json['rollout']}"
+    assert up.json["undo"]["status"] == "completed"
     assert all([await has_table(one, "parcels") for one in fleet.addresses.values()])
+
+
+async def test_a_rollback_is_shown_and_goes_in_the_waves_that_are_asked_for(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    rollout = (await ledger("up", "--yes", "-o", "json")).json["rollout"]
+    refused = await ledger("rollout", "rollback", rollout, "--waves", "1")
+    assert "3 of 4 databases are in no wave" in refused.err
+    back = await ledger("rollout", "rollback", rollout, "--waves", "1,rest", "--yes")
+    assert back.code == ExitCode.OK
+    assert f"take rollout {rollout} back on 4 databases in 2 waves (1, 3)" in back.err
+    undo = f"undo-{rollout}"
+    assert back.out.strip() == f"rollout {undo} completed; undoes {rollout}: 4 undone"
+    assert not any([await has_table(one, "parcels") for one in fleet.addresses.values()])
+
+    said = await ledger("rollout", "status", rollout)
+    assert f"rollout {rollout} is completed; undone by {undo}" in said.err
+    said = await ledger("rollout", "status", undo, "-o", "json")
+    assert (said.json["mode"], said.json["undoes"]) == ("rollback", rollout)
+    listed = (await ledger("rollout", "list", "-o", "json")).items
+    assert [one["undone_by"] for one in listed if one["rollout"] == rollout] == [undo]
+    watched = await ledger("rollout", "watch", rollout)
+    assert watched.code == ExitCode.HALTED
 
 
 async def test_ctrl_c_detaches_and_watch_carries_the_work_on(
@@ -214,8 +239,13 @@ async def test_a_check_tabulates_what_is_there_and_what_is_not(
     ledger: LedgerProgram, fleet: Fleet
 ) -> None:
     await ledger(
-        *("fleet", "add", "gone", "--url", "postgresql://ada@127.0.0.1:1/gone"),
-        *("--sslmode", "disable"),
+        "fleet",
+        "add",
+        "gone",
+        "--url",
+        "postgresql://ada@127.0.0.1:1/gone",
+        "--sslmode",
+        "disable",
     )
     check = await ledger("fleet", "check", "-o", "json")
     assert check.code == ExitCode.FAILED
@@ -231,8 +261,15 @@ async def test_a_check_tells_a_user_who_is_superuser(
 ) -> None:
     parts = urlsplit(await superuser_database())
     await ledger(
-        *("fleet", "add", "root", "--password", "env:TENANT_ROOT", "--sslmode", "disable"),
-        *("--url", f"postgresql://{parts.username}@{parts.hostname}:{parts.port}{parts.path}"),
+        "fleet",
+        "add",
+        "root",
+        "--password",
+        "env:TENANT_ROOT",
+        "--sslmode",
+        "disable",
+        "--url",
+        f"postgresql://{parts.username}@{parts.hostname}:{parts.port}{parts.path}",
     )
     allowed = {
         "TENANT_ROOT": unquote(parts.password or ""),

@@ -48,4 +48,5 @@ def race(house: House, monkeypatch: pytest.MonkeyPatch) -> Race:
     """Return a race on the house's log."""
     racing = Race(house)
     monkeypatch.setattr(house.stores.log, "append", racing.begin())
+    monkeypatch.setattr(house.stores.log, "append_both", racing.begin_both())
     return racing

@@ -14,15 +14,19 @@ from ledger.contracts.events import (
     MigrationOrdered,
     OutcomeResolved,
     RetryRequested,
-    RollbackStarted,
     RolloutAborted,
     RolloutCompleted,
     RolloutPaused,
+    RolloutPlanned,
     RolloutResumed,
+    UndoStarted,
 )
 from ledger.contracts.reports import AttemptFinished, Event, JournalEntry
+from ledger.domain.plan_digest import PlanOutdated
 from ledger.domain.refusals import BusyDatabases, NothingToRetry, WrongStatus
+from ledger.domain.rollback import UndoUnderWay
 from ledger.service.request_context import RequestContext
+from ledger.store.port import Batch
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.integration.store.conftest import cutting_proxy
 from tests.support.house import (
@@ -50,14 +54,13 @@ async def cancel(house: House, rollout: str) -> None:
 
 
 async def roll_back(house: House, rollout: str) -> None:
-    await house.ledger.rollouts.rollback(rollout, RequestContext("back"))
+    await house.roll_back(rollout)
 
 
 BRAKES: dict[str, tuple[Callable[[House, str], Awaitable[None]], type[Event]]] = {
     "pause": (pause, RolloutPaused),
     "abort": (abort, RolloutAborted),
     "abort --cancel": (cancel, RolloutAborted),
-    "rollback": (roll_back, RollbackStarted),
 }
 
 
@@ -72,11 +75,8 @@ async def test_a_request_is_recorded_at_the_first_try_and_no_order_follows_it(
         race.before["MigrationOrdered"] = lambda: ask(house, rollout)
         await actor.applies(await actor.ordered("acme"))
         await race.was_run("MigrationOrdered")
-        if turn is RollbackStarted:
-            await actor.ordered("acme", Mode.ROLLBACK, attempt=2)
-        else:
-            await actor.applies(await actor.ordered("bolt"))
-            await house.at_least(2, AttemptFinished)
+        await actor.applies(await actor.ordered("bolt"))
+        await house.at_least(2, AttemptFinished)
     assert race.refused == ["MigrationOrdered"]
     assert race.asked == 1
     assert sorted(names(await house.events(MigrationOrdered))) == ["acme", "bolt"]
@@ -231,7 +231,6 @@ async def test_news_of_others_does_not_delay_a_retry(house: House, race: Race) -
 PAIRS = {
     "two pauses": (pause, pause, RolloutPaused),
     "two aborts": (abort, cancel, RolloutAborted),
-    "two rollbacks": (roll_back, roll_back, RollbackStarted),
 }
 
 
@@ -307,10 +306,10 @@ async def test_one_that_ended_while_its_rollback_was_asked_for_goes_back_if_it_i
     async with house.leading(), house.actor() as actor:
         rollout = await house.start(select="id=acme")
         await actor.ordered("acme")
-        race.before["RollbackStarted"] = lambda: abort(house, rollout)
+        race.before["UndoStarted"] = lambda: abort(house, rollout)
         await roll_back(house, rollout)
-        assert race.refused == ["RollbackStarted"]
-        await house.at_least(1, RollbackStarted)
+        assert race.refused == ["UndoStarted"]
+        await house.at_least(1, UndoStarted)
 
 
 async def test_one_that_ended_and_whose_databases_are_taken_does_not_go_back(house: House) -> None:
@@ -321,7 +320,84 @@ async def test_one_that_ended_and_whose_databases_are_taken_does_not_go_back(hou
         other = await house.start(select="id=acme")
         with pytest.raises(BusyDatabases, match=other):
             await roll_back(house, rollout)
-    assert await house.events(RollbackStarted) == []
+    assert await house.events(UndoStarted) == []
+
+
+async def test_a_rollback_that_was_shown_is_refused_when_the_rollout_has_gone_on(
+    house: House,
+) -> None:
+    async with two_of_three(house) as (rollout, actor):
+        plan = await house.ledger.rollouts.plan_rollback(rollout, RequestContext("back"))
+        assert sorted(plan.databases) == ["acme", "bolt"]
+        await actor.applies(await actor.ordered("acme"))
+        await actor.ordered("crane")
+        with pytest.raises(PlanOutdated, match="databases joined: crane"):
+            await house.ledger.rollouts.start(plan)
+        assert await house.events(UndoStarted) == []
+        await pause(house, rollout)
+        plan = await house.ledger.rollouts.plan_rollback(rollout, RequestContext("back"))
+        undo = await house.ledger.rollouts.start(plan)
+    assert (undo, sorted(plan.databases)) == (f"undo-{rollout}", ["acme", "bolt", "crane"])
+
+
+async def test_of_many_who_roll_back_at_once_one_begins_and_the_others_are_told(
+    house: House,
+) -> None:
+    async with two_of_three(house) as (rollout, _):
+        await pause(house, rollout)
+        answers_ = await asyncio.gather(
+            *[house.roll_back(rollout) for _ in range(4)], return_exceptions=True
+        )
+    assert sorted(map(str, answers_))[-1] == f"undo-{rollout}"
+    assert sum(isinstance(answer, UndoUnderWay) for answer in answers_) == 3
+    assert len(await house.events(UndoStarted)) == 1
+
+
+async def test_news_of_databases_does_not_outdate_a_rollback(house: House, race: Race) -> None:
+    async with two_of_three(house) as (rollout, actor):
+        await pause(house, rollout)
+        plan = await house.ledger.rollouts.plan_rollback(rollout, RequestContext("back"))
+        await actor.applies(await actor.ordered("acme"))
+        await house.at_least(1, AttemptFinished)
+        await house.ledger.rollouts.start(plan)
+    assert len(await house.events(UndoStarted)) == 1
+
+
+async def test_while_a_rollback_is_asked_for_nothing_more_is_ordered_or_it_is_in_it(
+    house: House, race: Race
+) -> None:
+    async with two_of_three(house) as (rollout, actor):
+
+        async def order_crane() -> None:
+            await actor.applies(await actor.ordered("acme"))
+            await house.at_least(3, MigrationOrdered)
+
+        race.before["UndoStarted"] = order_crane
+        with pytest.raises(PlanOutdated):
+            await roll_back(house, rollout)
+        assert race.refused == ["UndoStarted"]
+        assert (await house.ledger.rollouts.course(rollout)).status == "running"
+
+
+async def test_a_rollback_whose_answer_is_lost_is_started_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_of_three(house) as (rollout, _):
+        await pause(house, rollout)
+    async with cutting_proxy(house.url) as proxy, house_at(proxy.url, house.folder) as away:
+        log = away.stores.log
+
+        async def append_both(first: Batch, second: Batch, **given: Any) -> Any:
+            proxy.deaf = True
+            return await type(log).append_both(log, first, second, **given)
+
+        monkeypatch.setattr(log, "append_both", append_both)
+        undo = await away.roll_back(rollout)
+    assert proxy.cut == 1
+    assert len(await house.events(UndoStarted)) == 1
+    planned = [one.event for one in await house.events(RolloutPlanned)]
+    assert [getattr(one, "undoes", None) for one in planned] == [None, rollout]
+    assert (await house.ledger.rollouts.course(undo)).status == "running"
 
 
 async def test_the_only_unfinished_rollout_is_known_before_anybody_projects(house: House) -> None:

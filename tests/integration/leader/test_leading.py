@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from random import Random
 from uuid import UUID
@@ -26,9 +27,11 @@ from ledger.contracts.events import (
     MigrationOrdered,
     MigrationRegressed,
     ReportContradicted,
-    RollbackStarted,
     RolloutCompleted,
     RolloutPaused,
+    RolloutPlanned,
+    UndoStarted,
+    WaveOpened,
 )
 from ledger.contracts.reports import (
     AttemptFinished,
@@ -38,14 +41,15 @@ from ledger.contracts.reports import (
     MigrationApplied,
 )
 from ledger.domain.refusals import BusyDatabases
+from ledger.domain.rollback import NothingToUndo, UndoHasNoRollback, UndoUnderWay
 from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm
 from ledger.leader.conductor import Conductor
 from ledger.service.request_context import RequestContext
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
-from ledger.store.port import Appended
+from ledger.store.port import Appended, Batch
 from migrations.model.attempt import Mode
-from tests.support.house import PATIENCE_S, QUIET_S, Actor, House, found, seen, started
+from tests.support.house import PATIENCE_S, Actor, House, found, seen, started
 from tests.support.orders import changed
 
 RAISE_TERM = "UPDATE ledger.head SET term = term + 1"
@@ -73,7 +77,7 @@ async def test_a_rollout_goes_wave_by_wave_and_ends(house: House) -> None:
     rollout = await house.start(waves="1,rest")
     async with house.leading(), house.actor() as actor:
         first = (await actor.commands(1))[0]
-        assert not await actor.listen()
+        assert not await house.unsent(actor)
         await complete(house, actor, rollout, first.database, "bolt", "crane")
     assert not (await house.ledger.audit.replay()).differences
 
@@ -96,8 +100,9 @@ async def test_a_conductor_that_an_operator_forestalls_decides_again(
     monkeypatch.setattr(EventLog, "append", late)
     async with house.leading() as leading, house.actor() as actor:
         await house.at_least(1, RolloutPaused)
-        assert not await actor.listen()
-        assert not await house.events(MigrationOrdered)
+        assert not await house.unsent(actor)
+        ordered = await house.events(MigrationOrdered)
+        assert f"rollout-{rollout}" not in {one.stream for one in ordered}
         assert not leading.task.done()
         await house.ledger.rollouts.resume(rollout, RequestContext("now"))
         await complete(house, actor, rollout, "acme", "bolt", "crane")
@@ -176,15 +181,133 @@ async def test_a_rollback_of_a_rollout_that_was_forgotten_is_folded_from_the_log
             return rollout not in leading.leader._conductor._rollouts or None
 
         await found(forgotten, "the conductor has forgotten it")
-        await house.ledger.rollouts.rollback(rollout, RequestContext("errors at login"))
+        undo = await house.roll_back(rollout, "errors at login")
         for database in ("acme", "bolt", "crane"):
-            back = await actor.ordered(database, Mode.ROLLBACK, attempt=2)
+            back = await actor.ordered(database, Mode.ROLLBACK)
             assert [step.version for step in back.order.steps] == ["2", "1"]
             await actor.applies(back)
-        await house.becomes(rollout, "rolled_back")
-        ordered = await house.events(RollbackStarted)
-        assert ordered[0].metadata.reason == "errors at login"
+        await house.becomes(undo, "completed")
+        (started,) = await house.events(UndoStarted)
+        assert started.metadata.reason == "errors at login"
+        await found(forgotten, "the conductor has forgotten it again")
+        assert undo not in leading.leader._conductor._rollouts
     assert not (await house.ledger.audit.replay()).differences
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+async def test_a_leader_that_dies_while_it_starts_a_rollback_leaves_the_next_one_to_start_it_once(
+    house: House, monkeypatch: pytest.MonkeyPatch, recorded: bool
+) -> None:
+    append_both = EventLog.append_both
+    died = False
+
+    async def die(log: EventLog, *batches: Batch, **how: object) -> object:
+        """Die before the append, or after it and before anybody hears of it."""
+        nonlocal died
+        if died:
+            return await append_both(log, *batches, **how)  # type: ignore[arg-type]
+        died = True
+        if recorded:
+            await append_both(log, *batches, **how)  # type: ignore[arg-type]
+        raise LedgerUnreachable("killed")
+
+    monkeypatch.setattr(EventLog, "append_both", die)
+    rollout = await house.start(waves="1,rest", when_spent="rollback")
+    async with house.actor() as actor:
+        async with house.leading() as leading:
+            await actor.fails(await actor.ordered("acme"))
+            assert isinstance(await leading.ended(), LedgerUnreachable)
+        assert len(await house.events(UndoStarted)) == recorded
+        async with house.leading():
+            await actor.applies(await actor.ordered("acme", Mode.ROLLBACK))
+            await house.becomes(f"undo-{rollout}", "completed")
+    assert len(await house.events(UndoStarted)) == 1
+    planned = [one.event for one in await house.events(RolloutPlanned)]
+    assert [getattr(one, "undoes", None) for one in planned] == [None, rollout]
+    modes = [getattr(one.event, "mode", None) for one in await house.events(MigrationOrdered)]
+    assert modes == [Mode.UP, Mode.ROLLBACK]
+    assert not (await house.ledger.audit.replay()).differences
+
+
+async def test_a_stream_that_somebody_took_keeps_no_rollout_from_halting(house: House) -> None:
+    rollout = await house.start(waves="1,rest", when_spent="rollback")
+    pause = RolloutPaused(rollout=f"undo-{rollout}")
+    odd = encode(pause, NAMESPACE, Metadata())
+    await house.stores.log.append(f"rollout-undo-{rollout}", [odd])
+    async with house.leading() as leading, house.actor() as actor:
+        await actor.fails(await actor.ordered("acme"))
+        await house.becomes(rollout, "halted")
+        assert not leading.task.done()
+    assert await house.events(UndoStarted) == []
+
+
+async def test_the_next_leader_knows_what_is_at_work_where_a_rollout_is_taken_back(
+    house: House,
+) -> None:
+    rollout = await house.start(select="id=acme")
+    async with house.actor() as actor:
+        async with house.leading():
+            forward = await actor.ordered("acme")
+            await actor.say(forward.stream, started(forward))
+            undo = await house.roll_back(rollout)
+            await house.at_least(2, WaveOpened)
+        async with house.leading() as leading:
+            await leading.leader.loaded()
+            # The forward order is sent again, and nothing else.
+            assert {one.stream for one in await house.unsent(actor)} <= {forward.stream}
+            await actor.applies(forward)
+            await actor.applies(await actor.ordered("acme", Mode.ROLLBACK))
+            await house.becomes(undo, "completed")
+    assert not (await house.ledger.audit.replay()).differences
+
+
+async def test_a_rollback_has_waves_and_can_be_paused_and_resumed(house: House) -> None:
+    rollout = await house.start()
+    async with house.leading(), house.actor() as actor:
+        await complete(house, actor, rollout, "acme", "bolt", "crane")
+        rollouts = house.ledger.rollouts
+        options = house.request(waves="1,rest", budget="0").options
+        plan = await rollouts.plan_rollback(rollout, RequestContext("back"), options)
+        undo = await rollouts.start(plan)
+        assert [len(wave) for wave in plan.waves] == [1, 2]
+        canary = await actor.ordered(plan.waves[0][0], Mode.ROLLBACK)
+        await rollouts.pause(undo, RequestContext("wait"))
+        await actor.applies(canary)
+        assert not await house.unsent(actor)
+        await rollouts.resume(undo, RequestContext("go on"))
+        for database in plan.waves[1]:
+            await actor.applies(await actor.ordered(database, Mode.ROLLBACK))
+        await house.becomes(undo, "completed")
+        with pytest.raises(NothingToUndo, match=f"{undo} took it back"):
+            await house.roll_back(rollout)
+        with pytest.raises(UndoHasNoRollback):
+            await house.roll_back(undo)
+    (listed, _) = await rollouts.list()
+    assert (listed.rollout, listed.undoes, listed.count("applied")) == (undo, rollout, 3)
+
+
+async def test_what_could_not_be_taken_back_is_taken_back_by_another_rollback(house: House) -> None:
+    rollout = await house.start()
+    async with house.leading(), house.actor() as actor:
+        await complete(house, actor, rollout, "acme", "bolt", "crane")
+        first = await house.roll_back(rollout)
+        await actor.fails(await actor.ordered("bolt", Mode.ROLLBACK))
+        for database in ("acme", "crane"):
+            await actor.applies(await actor.ordered(database, Mode.ROLLBACK))
+        await house.becomes(first, "halted")
+        with pytest.raises(UndoUnderWay, match=f"{first}, which is halted"):
+            await house.roll_back(rollout)
+        await house.ledger.rollouts.abort(first, RequestContext("enough"))
+        plan = await house.ledger.rollouts.plan_rollback(rollout, RequestContext("the rest"))
+        assert plan.databases == ("bolt",)
+        second = await house.ledger.rollouts.start(plan)
+        assert second == f"undo-2-{rollout}"
+        order = await actor.ordered("bolt", Mode.ROLLBACK, rollout=second)
+        assert order.order.undoes == rollout
+        await actor.applies(order)
+        await house.becomes(second, "completed")
+    status = await house.ledger.rollouts.status(rollout)
+    assert (status.status, status.undone_by) == ("completed", second)
 
 
 async def test_a_late_report_on_a_rollout_that_was_forgotten_changes_nothing_else(
@@ -204,7 +327,7 @@ async def test_a_late_report_on_a_rollout_that_was_forgotten_changes_nothing_els
         )
         await actor.say(command.stream, late)
         await leading.leader.drain()
-        await actor.listen()
+        await house.unsent(actor)
 
         async def forgotten() -> bool | None:
             return rollout not in leading.leader._conductor._rollouts or None
@@ -277,10 +400,10 @@ async def test_what_a_restored_database_lost_is_recorded(house: House, how: str)
         command = await actor.ordered("acme")
         assert command.order.rollout == again
         assert [step.version for step in command.order.steps] == ["2"]
-    async with house.leading() as leading:
+    async with house.leading() as leading, house.actor() as actor:
         # The next leader loads the same check: what it says is in the log already.
         await leading.leader.drain()
-        await asyncio.sleep(QUIET_S)
+        await house.unsent(actor)
         assert len(await house.events(MigrationRegressed)) == 1
 
 
@@ -330,7 +453,7 @@ async def test_a_look_says_nothing_of_what_was_applied_after_it_was_ordered(hous
         rollout = await house.start(select="id=acme")
         await complete(house, actor, rollout, "acme")
         await actor.say(look.stream, seen(look))
-        await actor.listen()
+        await house.unsent(actor)
         assert not await house.events(MigrationRegressed)
 
 
@@ -351,26 +474,23 @@ async def test_of_two_operators_who_start_at_the_same_moment_one_is_refused(hous
 async def test_a_conductor_at_rest_asks_the_domain_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.start(select="id=acme")
+    resting = await house.start(select="id=acme")
     advance = Conductor._advance
-    turns = 0
+    turns: Counter[str] = Counter()
 
     async def counted(conductor: Conductor, rollout: str, follower: object) -> None:
-        nonlocal turns
-        turns += 1
+        turns[rollout] += 1
         await advance(conductor, rollout, follower)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Conductor, "_advance", counted)
     async with house.leading(), house.actor() as actor:
         await actor.ordered("acme")
-
-        async def at_rest() -> bool | None:
-            before = turns
-            await asyncio.sleep(QUIET_S)
-            return turns == before or None
-
-        await found(at_rest, "the conductor is at rest")
-        assert turns > 0
+        # What was recorded of it before it comes to rest is seen with the first of these.
+        await house.unsent(actor)
+        before = turns.copy()
+        await house.unsent(actor)
+        assert turns.total() > before.total()
+        assert turns[resting] == before[resting] > 0
 
 
 async def test_leaders_that_are_cancelled_anywhere_lose_and_double_nothing(house: House) -> None:
@@ -408,7 +528,9 @@ async def test_an_event_that_cannot_be_read_is_said_loudly_and_stops_nobody(
         await complete(house, actor, rollout, "acme")
     assert f"position {written.first_position} of the log" in caplog.text
     await house.stores.reads.caught_up()
-    assert await house.stores.reads.unreadable() == [written.first_position]
+    assert [one.position for one in await house.stores.reads.unreadable()] == [
+        written.first_position
+    ]
 
 
 async def test_every_position_is_there_and_the_chain_verifies(house: House) -> None:

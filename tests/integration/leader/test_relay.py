@@ -19,7 +19,7 @@ from ledger.service.liveness import LEADER_BEAT
 from ledger.service.request_context import RequestContext
 from ledger.store.log.chain import leaf
 from migrations.model.attempt import Verdict
-from tests.support.house import POOL, QUIET_S, Actor, House, finished, found, seen, started
+from tests.support.house import POOL, Actor, House, finished, found, seen, started
 from tests.support.orders import chain_row
 from tests.support.wrong_clock import Watch
 
@@ -40,8 +40,7 @@ async def test_an_order_is_sent_again_after_the_resend_interval_and_never_after_
         await actor.applies(command)
         # Whoever could conclude this has told the relay of the answer before.
         await house.becomes(rollout, "completed")
-        await actor.listen(0.3)
-        assert not await actor.listen(QUIET_S)
+        assert not await house.unsent(actor, times=3)
 
 
 async def test_what_is_sent_is_what_the_log_has_hashed(house: House) -> None:
@@ -64,7 +63,7 @@ async def test_an_order_is_not_sent_again_before_its_time(house: House) -> None:
     await house.start(select="id=acme")
     async with house.leading(resend_s=60.0), house.actor() as actor:
         await actor.commands(1)
-        assert not await actor.listen(QUIET_S)
+        assert not await house.unsent(actor)
 
 
 async def test_a_leader_sends_every_unanswered_order_when_it_starts(house: House) -> None:
@@ -158,7 +157,7 @@ async def test_an_abort_that_cancels_tells_the_agents(house: House) -> None:
         assert cancel.takes_back(command)
         await actor.say(command.stream, finished(command, Verdict.CANCELLED))
         await leading.leader.drain()
-        assert not await actor.listen()
+        assert not await house.unsent(actor)
 
 
 async def test_an_abort_that_cancels_is_told_by_the_next_leader_too_before_the_order(
@@ -186,7 +185,7 @@ async def test_an_abort_that_does_not_cancel_lets_what_runs_finish(house: House)
     async with house.leading(), house.actor() as actor:
         command = await actor.ordered("acme")
         await house.ledger.rollouts.abort(rollout, RequestContext("stop"))
-        assert not await actor.listen()
+        assert not await house.unsent(actor)
         await actor.applies(command)
         await house.at_least(1, AttemptFinished)
 
@@ -205,7 +204,7 @@ async def test_a_look_that_expired_is_not_sent_any_more(house: House) -> None:
 
         await found(forgotten, "the relay has given it up")
         await actor.hear()
-        assert not await actor.listen(QUIET_S)
+        assert not await house.unsent(actor)
 
 
 class Shaky(LocalBus):

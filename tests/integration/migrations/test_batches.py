@@ -450,3 +450,32 @@ async def test_a_role_of_the_section_owns_what_it_writes(users: World) -> None:
         assert await users.value("SELECT DISTINCT made_by::text FROM seen") == "data_writer"
     finally:
         await users.execute_as_superuser("DROP OWNED BY data_writer; DROP ROLE data_writer")
+
+
+@pytest.mark.parametrize(
+    ("column", "why"),
+    [
+        ("no int GENERATED ALWAYS AS IDENTITY", "identity"),
+        ("no text GENERATED ALWAYS AS (id || 'x') STORED", "generated"),
+        ("no text", "UPDATE"),
+    ],
+)
+async def test_a_backup_that_could_not_be_restored_is_refused_before_anything_is_touched(
+    world: World, column: str, why: str
+) -> None:
+    await world.execute(f"CREATE TABLE inv (id int PRIMARY KEY, {column}, v text)")
+    await world.execute("INSERT INTO inv (id, v) SELECT i, 'a' FROM generate_series(1, 3) AS i")
+    if why == "UPDATE":
+        await world.execute_as_superuser(
+            "ALTER TABLE inv OWNER TO postgres; "
+            f'GRANT SELECT, UPDATE (v) ON inv TO "{world.settings.user}"'
+        )
+    text = "-- +migrate Data table=inv key=id batch=10 backup=v,no\n"
+    text += "UPDATE inv SET v = 'b' FROM batch WHERE inv.id = batch.id;\n"
+    one = load_files("sql-migrate", [SourceFile("1_d.sql", text.encode())])
+    outcome = await world.up(one)
+    assert outcome.failure is not None
+    assert "column no of inv cannot be restored" in outcome.failure.message
+    assert why in outcome.failure.message
+    assert await world.value("SELECT count(*) FROM inv WHERE v = 'b'") == 0
+    assert [state for *_, state in await world.journal()] == ["failed"]

@@ -8,7 +8,6 @@ import asyncpg
 
 from ledger.contracts.reports import BatchProgressed, MigrationApplied, MigrationRolledBack
 from ledger.runtime import working
-from ledger.service.request_context import RequestContext
 from tests.integration.service.test_programs import settings_of, tenant
 from tests.support.house import House
 
@@ -57,8 +56,8 @@ async def test_a_rollout_tells_how_far_its_data_is_and_takes_it_back(
         told = [one.event for one in await house.events(BatchProgressed)]
         rows = [event.rows for event in told if isinstance(event, BatchProgressed)]
         assert rows == sorted(set(rows))
-        await house.ledger.rollouts.rollback(rollout, RequestContext())
-        await house.becomes(rollout, "rolled_back")
+        undo = await house.roll_back(rollout)
+        await house.becomes(undo, "completed")
     assert len(await house.events(MigrationRolledBack)) == 1
     assert await value(tenant, SETTINGS) == before
     replayed = await house.ledger.audit.replay()

@@ -31,10 +31,10 @@ async def line(
     parts = urlsplit(url)
     monkeypatch.setenv(PASSWORD, parts.password or "")
     async with cut_line(url, b"'3'", b"COMMIT", cut=request.param, away=True) as line:
-        connection = Connection(
+        connection = Connection.at(
             host="127.0.0.1",
             port=line.port,
-            dbname=parts.path[1:],
+            database=parts.path[1:],
             user=parts.username or "",
             password=f"env:{PASSWORD}",
             sslmode="disable",
@@ -77,8 +77,8 @@ async def test_a_retry_goes_on_from_what_the_journal_says(
 async def test_a_rollback_takes_back_what_was_committed(house: House, line: CutLine) -> None:
     async with working(house.ledger, settings_of(house)):
         rollout = await lost(house, line)
-        await house.ledger.rollouts.rollback(rollout, RequestContext("not wanted"))
-        await house.becomes(rollout, "rolled_back")
+        undo = await house.roll_back(rollout)
+        await house.becomes(undo, "completed")
         again = await house.start(select="id=real")
         await house.becomes(again, "completed")
     assert await house.events(ReportContradicted) == []

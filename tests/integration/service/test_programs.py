@@ -52,10 +52,10 @@ async def tenant(
     (url,) = await tenant_databases(1)
     parts = urlsplit(url)
     monkeypatch.setenv(PASSWORD, parts.password or "")
-    connection = Connection(
+    connection = Connection.at(
         host=parts.hostname or "",
         port=parts.port or 5432,
-        dbname=parts.path[1:],
+        database=parts.path[1:],
         user=parts.username or "",
         password=f"env:{PASSWORD}",
         sslmode="disable",
@@ -105,8 +105,8 @@ async def test_an_agent_with_leave_runs_code_and_takes_it_back(
         assert await rows(tenant) == 3
         # The file is gone: what runs is the text that the ledger keeps under its hash.
         await asyncio.to_thread(module.unlink)
-        await house.ledger.rollouts.rollback(rollout, RequestContext("because"))
-        await house.becomes(rollout, "rolled_back")
+        undo = await house.roll_back(rollout)
+        await house.becomes(undo, "completed")
     assert await rows(tenant) is None
     assert len(await house.events(MigrationApplied)) == 1
     assert len(await house.events(MigrationRolledBack)) == 1
@@ -147,6 +147,6 @@ async def test_a_script_for_psql_runs_where_person_and_agent_allow_it_and_is_tak
         rollout = await house.start(select="id=real", psql=True)
         await house.becomes(rollout, "completed")
         assert await rows(tenant) == 3
-        await house.ledger.rollouts.rollback(rollout, RequestContext("because"))
-        await house.becomes(rollout, "rolled_back")
+        undo = await house.roll_back(rollout)
+        await house.becomes(undo, "completed")
     assert await rows(tenant) is None

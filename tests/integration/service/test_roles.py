@@ -29,14 +29,14 @@ async def test_an_operator_steers_a_rollout_that_a_leader_carries(
         acme = await actor.ordered("acme")
         await rollouts.pause(rollout, RequestContext("lunch"))
         await actor.applies(acme)
-        assert not await actor.listen()
+        assert not await house.unsent(actor)
         assert (await rollouts.status(rollout)).status == "paused"
         await rollouts.resume(rollout, RequestContext())
         for database in ("bolt", "crane"):
             await actor.applies(await actor.ordered(database))
         await operator.becomes(rollout, "completed")
-        assert [row.rollout for row in await rollouts.list()] == [rollout]
-        (planned,) = await house.events(RolloutPlanned)
+        assert rollout in [row.rollout for row in await rollouts.list()]
+        planned = (await house.events(RolloutPlanned))[0]
         assert "operator" in planned.recorded_by
 
 

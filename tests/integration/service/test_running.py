@@ -55,10 +55,10 @@ def settings_of(house: House) -> Settings:
 
 async def add(house: House, database: str, url: str, pool: str = "default") -> None:
     parts = urlsplit(url)
-    connection = Connection(
+    connection = Connection.at(
         host=parts.hostname or "",
         port=parts.port or 5432,
-        dbname=parts.path[1:],
+        database=parts.path[1:],
         user=parts.username or "",
         password=f"env:{PASSWORD}",
         sslmode="disable",
@@ -151,7 +151,8 @@ async def serving(house_url: str, folder: Path) -> AsyncIterator[asyncio.subproc
     """`ledger serve`, once it leads."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     process = await asyncio.create_subprocess_exec(
-        *(*PROGRAM, "serve"),
+        *PROGRAM,
+        "serve",
         cwd=folder,
         env=kept
         | {

@@ -158,10 +158,10 @@ async def planted(
                 reference = (
                     "env:TENANT_PLANTED_WRONG" if database == "locked" else "env:TENANT_PLANTED"
                 )
-                place = Connection(
+                place = Connection.at(
                     host=parts.hostname or "",
                     port=parts.port or 5432,
-                    dbname=parts.path[1:],
+                    database=parts.path[1:],
                     user=parts.username or "",
                     password=reference,
                     sslmode="disable",
@@ -195,7 +195,7 @@ async def live(planted: Planted) -> list[str]:
         await house.becomes(well, "completed")
         house.migration("3", comment=FAILS)
         sick = await house.start(select="id=sick", when_spent="rollback")
-        await house.becomes(sick, "rolled_back")
+        await house.becomes(f"undo-{sick}", "completed")
         locked = await house.start(select="id=locked")
         await house.becomes(locked, "halted")
     return [well, sick, locked]
@@ -205,7 +205,8 @@ async def printed(planted: Planted, *words: str, url: str | None = None) -> tupl
     """What a command writes, and its exit code."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("LEDGER_")}
     process = await asyncio.create_subprocess_exec(
-        *(*PROGRAM, *words),
+        *PROGRAM,
+        *words,
         cwd=planted.house.folder.parent,
         env=kept
         | {

@@ -7,12 +7,13 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
-from ledger.contracts.events import MigrationOrdered, RollbackOrdered, RolloutPlanned, WavePlanned
+from ledger.contracts.events import MigrationOrdered, RolloutPlanned, WavePlanned
 from ledger.contracts.registry import Connection, Variable
 from ledger.domain.refusals import MissingLabels, UndeclaredVariables
 from ledger.runtime import working
 from ledger.service.request_context import RequestContext
 from migrations.errors import VariableError
+from migrations.model.attempt import Mode
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.service.test_running import PASSWORD, settings_of
 from tests.support.house import House
@@ -48,10 +49,10 @@ async def regions(
     for region, url in urls.items():
         parts = urlsplit(url)
         monkeypatch.setenv(PASSWORD, parts.password or "")
-        connection = Connection(
+        connection = Connection.at(
             host=parts.hostname or "",
             port=parts.port or 5432,
-            dbname=parts.path[1:],
+            database=parts.path[1:],
             user=parts.username or "",
             password=f"env:{PASSWORD}",
             sslmode="disable",
@@ -98,11 +99,16 @@ async def test_a_rollback_uses_the_values_of_the_up_though_the_label_changed(
         await house.ledger.fleet.label(
             "in-eu", {"region": "moon"}, [], RequestContext(reason="moved")
         )
-        await house.ledger.rollouts.rollback(rollout, RequestContext(reason="because"))
-        await house.becomes(rollout, "rolled_back")
+        undo = await house.roll_back(rollout)
+        await house.becomes(undo, "completed")
 
     assert [await tables(regions[one]) for one in ("eu", "us")] == [set(), set()]
-    values = [one.event.variables for one in await house.events(RollbackOrdered)]  # type: ignore[attr-defined]
+    orders = [one.event for one in await house.events(MigrationOrdered)]
+    values = [
+        one.variables
+        for one in orders
+        if isinstance(one, MigrationOrdered) and one.mode is Mode.ROLLBACK
+    ]
     assert {dict(one)["region"] for one in values} == {"eu", "us"}
 
 

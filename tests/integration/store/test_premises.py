@@ -14,11 +14,12 @@ from ledger.contracts.reports import AttemptFinished
 from ledger.domain.premises import TURNS, Premise
 from ledger.errors import NotPermitted
 from ledger.store.connections import Pool
-from ledger.store.log.log import EventLog, NewEvent
+from ledger.store.log.log import EventLog
 from ledger.store.queries import QUERIES
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.integration.store.conftest import MemberPool
 from tests.support.log_events import about, an_event, some_events, verdict
+from tests.support.raw_event import NewEvent
 
 STREAM = "rollout-1"
 REPORTS = "rollout-1/reports"

@@ -13,9 +13,11 @@ from ledger.errors import NotPermitted
 from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
 from ledger.store.leadership import take
-from ledger.store.log.log import ConsumerPosition, EventLog, NewEvent
+from ledger.store.log.log import EventLog
+from ledger.store.port import ConsumerPosition
 from tests.integration.store.conftest import MemberPool
 from tests.support.log_events import an_event, some_events
+from tests.support.raw_event import NewEvent
 
 
 def a_request() -> NewEvent:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -54,13 +55,56 @@ def test_a_plain_broker_elsewhere_is_refused_and_the_flag_is_named() -> None:
     assert "--insecure-bus" in said.output
 
 
+ELSEWHERE = ("run", "--kafka", "10.0.0.7:9092", "--insecure-bus")
+TRUST = "0199aaaa-0000-7000-8000-000000000001:11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+
+
+def test_a_broker_elsewhere_needs_somebody_to_trust_and_a_key_whatever_is_insecure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = CliRunner().invoke(app, ELSEWHERE)
+    assert said.exit_code == AgentExitCode.USAGE
+    assert "set LEDGER_AGENT_TRUST" in said.output
+    monkeypatch.setenv("LEDGER_AGENT_TRUST", TRUST)
+    said = CliRunner().invoke(app, ELSEWHERE)
+    assert said.exit_code == AgentExitCode.USAGE
+    assert "set LEDGER_AGENT_KEY_FILE" in said.output
+
+
+def test_a_key_that_cannot_be_used_is_named_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEDGER_AGENT_KEY_FILE", str(tmp_path / "nothing.key"))
+    said = CliRunner().invoke(app, ["run", "--kafka", "127.0.0.1:1"])
+    assert said.exit_code == AgentExitCode.USAGE
+    assert "nothing.key (from LEDGER_AGENT_KEY_FILE) cannot be read" in said.output
+    said = CliRunner().invoke(app, ["check"])
+    assert said.exit_code == AgentExitCode.UNREACHABLE
+    assert "FAILED  reports: " in said.output
+
+
+def test_check_says_whom_the_agent_trusts(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = CliRunner().invoke(app, ["check"])
+    assert "orders: UNSIGNED" in said.output
+    assert "reports: UNSIGNED" in said.output
+    monkeypatch.setenv("LEDGER_AGENT_TRUST", TRUST)
+    said = CliRunner().invoke(app, ["check"])
+    assert "signed by 21fe31dfa154a261626bf854046fd227" in said.output
+
+
 def test_check_says_what_it_could_not_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENANT_PW", "canary")
     said = CliRunner().invoke(
         app,
         [
-            *("check", "--kafka", "127.0.0.1:1", "--insecure-postgres"),
-            *("--database", "postgresql://u@127.0.0.1:1/acme", "--password", "env:TENANT_PW"),
+            "check",
+            "--kafka",
+            "127.0.0.1:1",
+            "--insecure-postgres",
+            "--database",
+            "postgresql://u@127.0.0.1:1/acme",
+            "--password",
+            "env:TENANT_PW",
         ],
     )
     assert said.exit_code == AgentExitCode.UNREACHABLE

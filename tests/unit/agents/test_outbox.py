@@ -12,8 +12,13 @@ from agents import outbox
 from agents.outbox import Outbox
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.messages import Message
-from ledger.contracts.topics import REPORTS
+from ledger.contracts.statements import SIGNATURE
+from ledger.contracts.topics import PARKED, REPORTS
+from ledger.signing.key_files import generate
+from ledger.signing.seal import Signer
+from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
+from tests.support.turns import settled
 
 REPORT = Message(REPORTS, "rollout-1/reports", b"{}")
 
@@ -22,7 +27,7 @@ class Slow(LocalBus):
     """Takes each request only when it is let go on."""
 
     def __init__(self) -> None:
-        super().__init__(LocalBroker())
+        super().__init__(LocalBroker(SYSTEM_CLOCK))
         self.requests: asyncio.Queue[int] = asyncio.Queue()
         self.go_on = asyncio.Semaphore(0)
 
@@ -36,7 +41,7 @@ class Slow(LocalBus):
 async def running(bus: LocalBus) -> AsyncIterator[Outbox]:
     """An outbox at work."""
     await bus.ensure_topics([REPORTS])
-    reports = Outbox(bus, SYSTEM_CLOCK)
+    reports = Outbox(bus, SYSTEM_CLOCK, SYSTEM_CHANCE)
     sending = asyncio.create_task(reports.run())
     try:
         async with asyncio.timeout(5):
@@ -49,9 +54,9 @@ async def test_reports_gather_while_somebody_is_at_work_and_leave_at_once_when_n
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outbox, "LINGER_S", 3600.0)
-    async with running(LocalBus(LocalBroker())) as reports:
+    async with running(LocalBus(LocalBroker(SYSTEM_CLOCK))) as reports:
         reports.add([REPORT])
-        await asyncio.sleep(0.05)
+        await settled()
         assert reports.published == 0
         reports.hurry()
         await reports.flush()
@@ -72,9 +77,29 @@ async def test_reports_that_come_while_others_are_sent_gather_for_the_next_reque
         bus.go_on.release()
         assert await bus.requests.get() == 1
         bus.go_on.release()
-        await asyncio.sleep(0.05)
+        await settled()
         assert (reports.published, bus.requests.empty()) == (3, True)
         reports.hurry()
         assert await bus.requests.get() == 2
         bus.go_on.release()
         await reports.flush()
+
+
+async def test_reports_are_signed_where_they_leave_and_what_is_put_aside_is_not() -> None:
+    bus = LocalBus(LocalBroker(SYSTEM_CLOCK))
+    await bus.ensure_topics([REPORTS, PARKED])
+    reports = Outbox(bus, SYSTEM_CLOCK, SYSTEM_CHANCE, Signer(generate()), "a1")
+    sending = asyncio.create_task(reports.run())
+    aside = Message(PARKED, "acme", b"x", ((SIGNATURE, b"theirs"),))
+    try:
+        async with asyncio.timeout(5):
+            reports.add([REPORT, aside, REPORT])
+            await reports.flush()
+    finally:
+        sending.cancel()
+    reader = await bus.read(REPORTS, {})
+    sent = await reader.poll(1.0, 10)
+    assert [one.header(SIGNATURE) is not None for one in sent] == [True, True]
+    assert sent[0].header(SIGNATURE) == sent[1].header(SIGNATURE)
+    (kept,) = await (await bus.read(PARKED, {})).poll(1.0, 10)
+    assert kept.headers == aside.headers

@@ -27,7 +27,7 @@ def resolve(
     environ: Mapping[str, str] = os.environ,
 ) -> str | None:
     """What an agent without rules of its own reads for a database on this machine."""
-    place = Connection(host="localhost", dbname="d", user="u", password=reference)
+    place = Connection.at(host="localhost", database="d", user="u", password=reference)
     settings = AgentSettings(pool="p", secret_roots=tuple(roots))
     return secrets.resolve(place, database, settings, environ)
 
@@ -114,7 +114,7 @@ def test_any_reference_is_read_or_refused(reference: str, database: str) -> None
 
 
 def test_databases_need_verified_tls_unless_that_is_allowed() -> None:
-    connection = Connection(host="db", dbname="acme", user="u")
+    connection = Connection.at(host="db", database="acme", user="u")
     strict = connection_settings(connection, "acme", AgentSettings(pool="p"))
     assert (strict.sslmode, strict.allow_plaintext) == ("verify-full", False)
     loose = connection_settings(connection, "acme", AgentSettings(pool="p", insecure_postgres=True))
@@ -122,7 +122,7 @@ def test_databases_need_verified_tls_unless_that_is_allowed() -> None:
 
 
 def test_a_secret_is_not_part_of_the_settings_text() -> None:
-    connection = Connection(host="::1", dbname="acme", user="u", password="env:TENANT_PW")
+    connection = Connection.at(host="::1", database="acme", user="u", password="env:TENANT_PW")
     settings = connection_settings(
         connection, "acme", AgentSettings(pool="p"), {"TENANT_PW": SECRET}
     )

@@ -10,7 +10,7 @@ from agents.reporter import Reporter
 from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.messages import Received
-from tests.support.manual_clock import ManualClock
+from tests.support.manual_clock import ManualClock, SeededChance
 from tests.support.orders import inspect_command
 
 NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
@@ -23,7 +23,7 @@ class Work:
         self.clock = ManualClock(NOW)
         command = inspect_command(expires_at=NOW)
         self.job = Job(command, Received("t", 0, 0, "acme", b"", ()), NOW)
-        outbox = Outbox(LocalBus(LocalBroker()), self.clock)
+        outbox = Outbox(LocalBus(LocalBroker()), self.clock, SeededChance())
         settings = AgentSettings(pool="main")
         self.reporter = Reporter(self.job, settings, outbox, self.clock)
 

@@ -16,6 +16,7 @@ from ledger.contracts.messages import Received
 from ledger.contracts.registry import Connection, ContentRef, MigrationRef
 from tests.support.manual_clock import ManualClock
 from tests.support.orders import apply_command, cancel_command
+from tests.support.turns import settled
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -58,7 +59,7 @@ class Bench:
     async def let_go(self, database: str) -> None:
         """Let the work on `database` end."""
         self.running[database].set()
-        await asyncio.sleep(0.01)
+        await settled()
 
     async def _work(self, job: Job) -> None:
         database = job.command.database
@@ -77,7 +78,7 @@ async def test_a_database_is_never_worked_on_twice_at_once() -> None:
     for _ in range(3):
         bench.submit("acme")
     for done in range(1, 4):
-        await asyncio.sleep(0.01)
+        await settled()
         assert len(bench.begun) == done
         await bench.let_go("acme")
     assert len(bench.over) == 3
@@ -87,7 +88,7 @@ async def test_different_databases_run_side_by_side_up_to_the_limit() -> None:
     bench = Bench(concurrency=3, per_host=10)
     for number in range(6):
         bench.submit(f"db{number}")
-    await asyncio.sleep(0.01)
+    await settled()
     assert bench.begun == ["db0", "db1", "db2"]
     await bench.let_go("db1")
     assert bench.begun == ["db0", "db1", "db2", "db3"]
@@ -98,7 +99,7 @@ async def test_it_says_when_nobody_is_at_work_any_more() -> None:
     bench = Bench()
     bench.submit("acme")
     bench.submit("bolt")
-    await asyncio.sleep(0.01)
+    await settled()
     await bench.let_go("acme")
     assert bench.rests == []
     await bench.let_go("bolt")
@@ -109,7 +110,7 @@ async def test_a_busy_server_is_passed_over_for_another() -> None:
     bench = Bench(concurrency=4, per_host=1)
     for database, host in (("a", "one"), ("b", "one"), ("c", "two")):
         bench.submit(database, host)
-    await asyncio.sleep(0.01)
+    await settled()
     assert bench.begun == ["a", "c"]
     await bench.let_go("a")
     assert bench.begun == ["a", "c", "b"]
@@ -126,9 +127,9 @@ async def test_a_command_that_is_in_hand_is_not_taken_twice() -> None:
 async def test_cancelling_stops_what_runs_and_starts_the_next() -> None:
     bench = Bench()
     first, _ = bench.submit("acme"), bench.submit("acme")
-    await asyncio.sleep(0.01)
+    await settled()
     bench.cancel(first)
-    await asyncio.sleep(0.01)
+    await settled()
     assert bench.over == [first]
     assert first.stop is Stop.ORDERED
     assert bench.begun == ["acme", "acme"]
@@ -147,7 +148,7 @@ async def test_a_cancelled_command_is_marked_when_it_arrives_later() -> None:
 async def test_a_command_without_its_texts_waits_and_they_are_asked_for_once() -> None:
     bench = Bench()
     job = bench.submit("acme", texts=True)
-    await asyncio.sleep(0.01)
+    await settled()
     assert bench.begun == []
     assert job.waits_for == "migration texts"
     for _ in range(3):
@@ -162,7 +163,7 @@ async def test_a_command_whose_texts_never_come_is_started_to_be_refused_as_expi
     bench.submit("acme", texts=True)
     bench.clock.advance(7200)
     bench.scheduler.look_again()
-    await asyncio.sleep(0.01)
+    await settled()
     assert bench.begun == ["acme"]
     await stop(bench)
 
@@ -171,7 +172,7 @@ async def test_draining_starts_nothing_and_lets_what_runs_end() -> None:
     bench = Bench(concurrency=1)
     bench.submit("a")
     bench.submit("b")
-    await asyncio.sleep(0.01)
+    await settled()
     bench.scheduler.drain()
     await bench.let_go("a")
     async with asyncio.timeout(1):
@@ -223,7 +224,7 @@ def job_for(database: str, host: str, *, command: UUID | None = None, texts: boo
         (ref,) if texts else (),
         command=command or uuid4(),
         database=database,
-        connection=Connection(host=host, dbname=database, user="u"),
+        connection=Connection.at(host=host, database=database, user="u"),
         expires_at=NOW + timedelta(hours=1),
     )
     return Job(apply, Received("t", 0, 0, database, b"", ()), NOW)

@@ -115,3 +115,55 @@ def test_a_rule_that_cannot_be_meant_is_told_with_its_origin_and_an_example(
     monkeypatch.setenv("LEDGER_AGENT_SECRETS", "TENANT_PW=db")
     with pytest.raises(SettingsError, match=r"variable LEDGER_AGENT_SECRETS.*write env:TENANT_"):
         load_shared({})
+
+
+LEDGER = "0199aaaa-0000-7000-8000-000000000001"
+KEY = "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+OTHER = "PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw="
+
+
+def test_several_keys_of_one_ledger_are_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDGER_AGENT_TRUST", f"{LEDGER}:{KEY}, {LEDGER}:{OTHER}")
+    monkeypatch.setenv("LEDGER_AGENT_LEDGER", LEDGER)
+    trust = load_shared({}).agent.trust
+    assert [str(one) for one in trust] == [f"{LEDGER}:{KEY}", f"{LEDGER}:{OTHER}"]
+    assert len({one.key for one in trust}) == 2
+
+
+@pytest.mark.parametrize(
+    "trust",
+    [
+        KEY,
+        f":{KEY}",
+        f"{LEDGER}:",
+        f"{LEDGER}:{KEY[:-1]}",
+        f"{LEDGER}:{KEY}:{KEY}",
+        f"{LEDGER};{KEY}",
+        f"ledger:{KEY}",
+        f"{LEDGER}:{KEY},{LEDGER}:CANARY",
+        f"{LEDGER}:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+        f"{LEDGER}:{KEY},0199aaaa-0000-7000-8000-000000000002:{OTHER}",
+    ],
+)
+def test_whom_to_trust_is_said_as_it_is_meant(trust: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEDGER_AGENT_TRUST", trust)
+    with pytest.raises(SettingsError, match=r"^agent") as raised:
+        load_shared({})
+    assert "CANARY" not in str(raised.value)
+
+
+def test_trust_of_another_ledger_than_the_one_that_is_served_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LEDGER_AGENT_TRUST", f"{LEDGER}:{KEY}")
+    monkeypatch.setenv("LEDGER_AGENT_LEDGER", "0199aaaa-0000-7000-8000-000000000002")
+    with pytest.raises(SettingsError, match="an agent serves one"):
+        load_shared({})
+
+
+def test_what_is_not_signed_is_insecure_on_a_bus_that_others_reach() -> None:
+    assert AgentSettings(pool="p").insecure == ()
+    assert AgentSettings(pool="p", shared_bus=True).insecure == (
+        "unsigned orders",
+        "unsigned reports",
+    )

@@ -98,3 +98,19 @@ def test_no_setting_that_can_lose_messages_is_left_to_a_default() -> None:
     assert CONSUMER_OPTIONS["isolation_level"] == "read_uncommitted"
     assert GROUP_OPTIONS["max_poll_interval_ms"] >= 3_600_000
     assert "security_protocol" in security.client_options(KafkaSettings(bootstrap="localhost:1"))
+
+
+def test_what_is_not_signed_needs_a_broker_on_this_machine_whatever_is_insecure() -> None:
+    for host in ("broker:9092", "localhost.evil:9092", "localhost:9092,10.0.0.7:9092"):
+        settings = KafkaSettings(bootstrap=host, insecure_bus=True, unsigned="sign first")
+        with pytest.raises(BusMisconfigured, match="sign first"):
+            security.check(settings)
+        security.check(settings.model_copy(update={"unsigned": ""}))
+    security.check(KafkaSettings(bootstrap="localhost:9092,[::1]:9093", unsigned="sign first"))
+
+
+def test_a_cluster_elsewhere_behind_an_address_of_this_machine_is_elsewhere() -> None:
+    settings = KafkaSettings(bootstrap="localhost:9092", insecure_bus=True, unsigned="sign first")
+    security.check(settings)
+    with pytest.raises(BusMisconfigured, match="sign first"):
+        security.check_hosts(settings, ["localhost", "broker-1.internal"])

@@ -44,13 +44,15 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
     assert sorted(COMMANDS) == sorted(
         [
             "init", "upgrade", "serve", "dev", "version", "config show",
+            "keys generate", "keys register", "keys rotate", "keys revoke", "keys list",
             "fleet add", "fleet import", "fleet list", "fleet label", "fleet repoint",
-            "fleet suspend", "fleet reinstate", "fleet retire", "fleet check",
+            "fleet suspend", "fleet reinstate", "fleet reset-fence", "fleet retire", "fleet check",
             "bundle register", "bundle list", "bundle show", "create",
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",
             "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
             "history", "events", "replay", "audit verify",
+            "audit unreadable", "audit set-aside",
             "db up", "db down", "db status", "db verify",
             "adopt", "baseline", "repair",
             "db adopt", "db baseline", "db repair", "db export-history", "db remove-journal",
@@ -79,7 +81,8 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 
 LOOKING = frozenset({
     "version", "config show", "plan", "status", "history", "events", "replay", "audit verify",
-    "fleet list", "fleet check", "bundle list", "bundle show",
+    "audit unreadable",
+    "fleet list", "fleet check", "bundle list", "bundle show", "keys list",
     "rollout status", "rollout list", "db status", "db verify",
 })  # fmt: skip
 CARRYING_ON = frozenset({"serve", "rollout watch"})

@@ -8,6 +8,7 @@ import pytest
 
 from ledger.cli.fleet.file import FleetFileEntry, connection_of, labels_of, read_fleet
 from ledger.cli.fleet.options import EXAMPLE_FILE
+from ledger.contracts.registry import ServerAddress, TargetName
 from ledger.domain.refusals import LiteralPassword
 from ledger.errors import FleetFileError, WrongArgument
 
@@ -60,14 +61,26 @@ def test_what_a_database_says_wins_over_its_pool(tmp_path: Path) -> None:
         "databases: [{database: acme, host: b, labels: {tier: gold}}]\n"
     )
     (acme,) = read_fleet(file, "default")
-    assert (acme.connection.host, acme.connection.port) == ("b", 6000)
-    assert acme.connection.dbname == "acme"
+    assert acme.connection.target == TargetName(ServerAddress("b", 6000), "acme")
     assert acme.labels == {"area": "eu", "tier": "gold"}
+
+
+@pytest.mark.parametrize("word", ["schema", "schema_name"])
+def test_a_target_is_a_schema_of_a_database_on_a_server(tmp_path: Path, word: str) -> None:
+    """`schema_name` is what the key was called."""
+    file = (
+        "pools: {default: {host: a, user: x, schema: shop}}\n"
+        "databases: [{database: acme, dbname: saas}, {database: bolt, dbname: saas, schema: bolt}]"
+    )
+    found = read(tmp_path, file.replace("schema:", f"{word}:"))
+    targets = [one.connection.target for one in found.values()]
+    assert targets == [TargetName(ServerAddress("a"), "saas", name) for name in ("shop", "bolt")]
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("databases: [{database: acme, schema: a, schema_name: b}]", r"databases\.0\.schema_name"),
         ("databases: [", r"line \d+ is not YAML"),
         ("databases: [{database: acme, hots: a}]", r"at databases\.0\.hots"),
         ("- acme", "at the whole file"),
@@ -99,7 +112,7 @@ def test_a_wrong_value_is_not_repeated_because_it_may_be_a_secret(tmp_path: Path
 def test_an_address_says_everything_but_the_password() -> None:
     url = "postgresql://migrator@db1:6432/shop?sslmode=require&role=owner"
     connection = connection_of("acme", url, {"password": "env:ACME"})
-    assert (connection.host, connection.port, connection.dbname) == ("db1", 6432, "shop")
+    assert connection.target == TargetName(ServerAddress("db1", 6432), "shop")
     assert (connection.user, connection.sslmode, connection.role) == (
         "migrator",
         "require",
@@ -110,7 +123,7 @@ def test_an_address_says_everything_but_the_password() -> None:
 
 def test_options_win_over_the_address() -> None:
     connection = connection_of("acme", "postgresql://a@db1/shop", {"host": "db2"})
-    assert (connection.host, connection.user) == ("db2", "a")
+    assert (connection.target.server.host, connection.user) == ("db2", "a")
 
 
 def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:

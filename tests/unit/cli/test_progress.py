@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.output import Output, OutputFormat
 from ledger.cli.rollout.progress import LASTING_S, Lines, News
-from ledger.cli.rollout.watch import ending
+from ledger.cli.rollout.status import headlines, show_rollout
+from ledger.cli.rollout.watch import conclude, ending
 from ledger.domain.waiting import Reason
 from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
 from tests.support.manual_clock import ManualClock
@@ -22,6 +25,8 @@ def status(
     is_: str = "running",
     why: str = "",
     counts: dict[str, int] | None = None,
+    mode: str = "up",
+    undone_by: str | None = None,
 ) -> RolloutStatus:
     found = counts or {}
     size = sum(found.values()) or len(databases)
@@ -29,7 +34,8 @@ def status(
     return RolloutStatus(
         rollout="r1",
         status=is_,
-        mode="up",
+        mode=mode,
+        undone_by=undone_by,
         why=why,
         waves=(wave,),
         counts=found,
@@ -114,24 +120,92 @@ def test_lines_count_what_is_done_and_name_what_is_not_well(
 
 
 def test_going_back_counts_what_went_back(capsys: pytest.CaptureFixture[str]) -> None:
-    Lines().show(status(is_="rolling_back", counts={"applied": 3, "rolled_back": 2}))
-    assert capsys.readouterr().err.splitlines()[1] == ("wave 1 of 1: 2 of 5 done, 2 rolled back")
+    Lines().show(status(mode="rollback", counts={"pending": 3, "applied": 2, "skipped": 1}))
+    assert capsys.readouterr().err.splitlines()[1] == (
+        "wave 1 of 1: 3 of 6 done, 1 with nothing to undo"
+    )
+
+
+def with_waves(is_: str, *waves: WaveStatus) -> RolloutStatus:
+    total: Counter[str] = Counter()
+    for wave in waves:
+        total.update(wave.counts)
+    return replace(status(is_=is_, counts=dict(total)), waves=waves)
+
+
+CANARY = WaveStatus(0, 1, opened=True, completed=False, counts={"failed": 1})
+UNOPENED = WaveStatus(1, 20, opened=False, completed=False, counts={"pending": 20})
 
 
 @pytest.mark.parametrize(
-    ("is_", "counts", "wanted", "code"),
+    ("is_", "reads"),
     [
-        ("completed", {"applied": 4}, "completed", ExitCode.OK),
-        ("completed", {"applied": 3, "failed": 1}, "completed", ExitCode.HALTED),
-        ("halted", {"applied": 3, "failed": 1}, "completed", ExitCode.HALTED),
-        ("paused", {"applied": 3, "pending": 1}, "completed", ExitCode.HALTED),
-        ("aborted", {"applied": 3}, "completed", ExitCode.HALTED),
-        ("rolled_back", {"rolled_back": 3}, "completed", ExitCode.HALTED),
-        ("rolled_back", {"rolled_back": 3, "failed": 1}, "rolled_back", ExitCode.OK),
-        ("halted", {"rolled_back": 3, "rollback_failed": 1}, "rolled_back", ExitCode.HALTED),
+        ("running", "not opened, 20 to come"),
+        ("halted", "not opened, 20 to come"),
+        ("paused", "not opened, 20 to come"),
+        ("completed", "never opened"),
+        ("aborted", "never opened"),
     ],
 )
-def test_only_the_ending_that_was_wanted_without_troubles_ends_with_0(
-    is_: str, counts: dict[str, int], wanted: str, code: ExitCode
+def test_a_wave_that_never_opened_has_nothing_done_in_it(is_: str, reads: str) -> None:
+    lines = headlines(with_waves(is_, CANARY, UNOPENED))
+    assert lines[2] == f"  wave 2: {reads}"
+
+
+def test_what_an_aborted_rollout_left_unfinished_is_counted_as_such() -> None:
+    counts = {"applied": 2, "unknown": 1, "failed": 1, "pending": 1}
+    wave = WaveStatus(0, 5, opened=True, completed=False, counts=counts)
+    lines = headlines(with_waves("aborted", wave))
+    assert lines[1] == "  wave 1: 3 of 4 done, 1 unknown, 1 failed, 1 untouched"
+
+
+def test_an_unfinished_database_is_shown_to_people(capsys: pytest.CaptureFixture[str]) -> None:
+    line = DatabaseLine("acme", 0, "unfinished", 2)
+    show_rollout(status(line, is_="paused"), Output(OutputFormat.TABLE))
+    assert "acme" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("up", "rollout r1 completed: 3 applied, 1 skipped"),
+        ("down", "rollout r1 completed: 3 undone, 1 skipped"),
+        ("rollback", "rollout r1 completed: 3 undone, 1 with nothing to undo"),
+    ],
+)
+def test_its_end_is_told_in_the_words_of_the_way_it_went(
+    capsys: pytest.CaptureFixture[str], mode: str, said: str
 ) -> None:
-    assert ending(status(is_=is_, counts=counts), wanted) is code
+    done = status(is_="completed", mode=mode, counts={"applied": 3, "skipped": 1})
+    conclude(done, Output(OutputFormat.TABLE))
+    assert capsys.readouterr().out.strip() == said
+
+
+def test_the_end_of_what_was_undone_is_told_with_what_undid_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    undone = status(is_="aborted", counts={"applied": 2, "failed": 1}, undone_by="undo-r1")
+    undo = replace(status(is_="completed", mode="rollback", counts={"applied": 2}), undoes="r1")
+    conclude(undone, Output(OutputFormat.TABLE), undo)
+    assert capsys.readouterr().out.splitlines() == [
+        "rollout r1 aborted; undone by undo-r1: 2 applied, 1 failed",
+        "rollout r1 completed; undoes r1: 2 undone",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("is_", "counts", "undone_by", "code"),
+    [
+        ("completed", {"applied": 4}, None, ExitCode.OK),
+        ("completed", {"applied": 4}, "undo-r1", ExitCode.HALTED),
+        ("completed", {"applied": 3, "failed": 1}, None, ExitCode.HALTED),
+        ("halted", {"applied": 3, "failed": 1}, None, ExitCode.HALTED),
+        ("paused", {"applied": 3, "pending": 1}, None, ExitCode.HALTED),
+        ("aborted", {"applied": 3}, None, ExitCode.HALTED),
+        ("aborted", {"applied": 3, "failed": 1}, "undo-r1", ExitCode.HALTED),
+    ],
+)
+def test_only_a_whole_rollout_without_troubles_that_nobody_took_back_ends_with_0(
+    is_: str, counts: dict[str, int], undone_by: str | None, code: ExitCode
+) -> None:
+    assert ending(status(is_=is_, counts=counts, undone_by=undone_by)) is code

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from ledger.contracts.commands import ApplyCommand, InspectCommand, command_of
-from ledger.contracts.events import RollbackOrdered, RolloutAborted
-from migrations.model.attempt import Epoch
+from ledger.contracts.events import RolloutAborted
+from migrations.model.attempt import Epoch, Mode
 from tests.support.orders import apply_command, in_the_log, inspect_command
 
 LEDGER = UUID("0b7f3a52-6a0e-4a55-9f0f-3d5a7c1e2b40")
@@ -28,7 +28,7 @@ def test_a_command_is_its_order_fenced_by_term_and_position() -> None:
 
 def test_the_order_to_go_back_is_a_command_too() -> None:
     order = apply_command().order
-    back = RollbackOrdered.model_validate(order.model_dump())
+    back = order.model_copy(update={"mode": Mode.ROLLBACK, "undoes": "r0"})
     command = command_of(LEDGER, in_the_log(back, 7))
     assert isinstance(command, ApplyCommand)
     assert command.order == back

@@ -22,7 +22,6 @@ def test_every_class_that_says_who_its_author_is_is_in_the_registry() -> None:
     ours = {one for one in every_class() if one.__module__.startswith("ledger.")}
     assert {one for one in ours if one.AUTHOR is not None} == set(EVENTS.values())
     assert {one.__name__ for one in ours - set(EVENTS.values())} == {
-        "Ordered",
         "Report",
         "Unreadable",
     }
@@ -43,7 +42,7 @@ def test_what_agents_say_are_reports_in_streams_of_reports_and_nothing_else_is()
 
 
 def test_orders_and_what_happened_are_nothing_that_a_person_may_say() -> None:
-    never = {"MigrationOrdered", "RollbackOrdered", "InspectionOrdered", "RolloutHalted"}
+    never = {"MigrationOrdered", "InspectionOrdered", "RolloutHalted"}
     assert REQUESTED_BY_OPERATORS.isdisjoint(never)
     for name in REQUESTED_BY_OPERATORS:
         assert EVENT_TYPES[name].roles == ("ledger_operator", "ledger_service")

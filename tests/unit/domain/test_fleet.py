@@ -31,8 +31,8 @@ from ledger.domain.refusals import (
 )
 from tests.support.spec import START
 
-HERE = Connection(host="db.internal", dbname="acme", user="app", password="env:ACME_PASSWORD")
-THERE = HERE.model_copy(update={"host": "other.internal"})
+HERE = Connection.at(host="db.internal", database="acme", user="app", password="env:ACME_PASSWORD")
+THERE = Connection.at(**(HERE.parts | {"host": "other.internal"}))
 
 
 def after(*requests: Callable[[FleetState], tuple[Event, ...]]) -> FleetState:
@@ -149,19 +149,19 @@ def test_every_safe_word_is_an_id(database: str) -> None:
         ({"host": ""}, "host is empty"),
         ({"host": "postgres://u:hunter2@h/d"}, "looks like a connection string"),
         ({"host": "a b"}, "spaces"),
-        ({"dbname": ""}, "dbname is empty"),
+        ({"database": ""}, "dbname is empty"),
         ({"user": ""}, "user is empty"),
         ({"user": "a\0b"}, "control characters"),
-        ({"dbname": "ü" * 32}, "63 bytes"),
+        ({"database": "ü" * 32}, "63 bytes"),
         ({"role": ""}, "role is empty"),
-        ({"schema_name": "s" * 64}, "63 bytes"),
+        ({"schema": "s" * 64}, "63 bytes"),
         ({"port": 0}, "from 1 to 65535"),
         ({"sslmode": "maybe"}, "verify-full"),
     ],
 )
 def test_an_incomplete_connection_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidDatabase, match=message) as refused:
-        fleet.register(FleetState(), "acme", "main", HERE.model_copy(update=change))
+        fleet.register(FleetState(), "acme", "main", Connection.at(**(HERE.parts | change)))
     assert "hunter2" not in str(refused.value)
 
 
@@ -199,10 +199,11 @@ def test_references_and_no_password_are_accepted(password: str | None) -> None:
 
 def test_one_target_has_one_id() -> None:
     state = after(registered)
-    same = HERE.model_copy(update={"host": "DB.internal.", "user": "other"})
+    same = Connection.at(**(HERE.parts | {"host": "DB.internal.", "user": "other"}))
     with pytest.raises(AddressTaken, match="in the fleet as 'acme' already"):
         fleet.register(state, "acme2", "main", same)
-    assert fleet.register(state, "acme2", "main", HERE.model_copy(update={"schema_name": "two"}))
+    another = Connection.at(**(HERE.parts | {"schema": "two"}))
+    assert fleet.register(state, "acme2", "main", another)
 
 
 def test_a_database_cannot_move_to_where_another_one_is() -> None:

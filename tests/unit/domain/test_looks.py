@@ -21,7 +21,7 @@ LACKING = Rights(create_schema=False, create_in_target=True, superuser=False)
 
 
 def record(database: str, schema: str = "", known: Identity | None = None) -> DatabaseRecord:
-    connection = Connection(host=f"{database}.internal", dbname="app", user="m", schema_name=schema)
+    connection = Connection.at(host=f"{database}.internal", database="app", user="m", schema=schema)
     return DatabaseRecord(database, "main", connection, expected=Expectation(identity=known))
 
 

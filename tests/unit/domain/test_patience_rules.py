@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from ledger.contracts.events import Budget, MigrationOrdered, RollbackOrdered
+from ledger.contracts.events import Budget, MigrationOrdered
 from ledger.domain import requests
 from ledger.domain.patience import TRIES, WAIT_FIRST_S
 from ledger.domain.progress import next_wake
@@ -25,7 +25,6 @@ from tests.support.spec import (
     paused,
     planned,
     resumed,
-    rollback_started,
     wave_opened,
 )
 from tests.support.story import Saying
@@ -165,10 +164,10 @@ def test_a_paused_rollout_orders_nobody_again_until_it_goes_on() -> None:
 @pytest.mark.parametrize(("verdict", "kind"), FRUITLESS)
 def test_on_the_way_back_it_ends_as_a_failed_rollback(verdict: Verdict, kind: str) -> None:
     story = given(planned(["a"]), wave_opened(0), ordered("a"), applied("a"))
-    story.when(rollback_started("asked"))
-    assert len(answered_so_for_a_day(story, verdict, kind)) == TRIES
-    assert (story.status("a"), story.state.status) == ("rollback_failed", "halted")
-    assert story.state.why == "rollback failed on 1 of 1 database: a"
+    undo = story.go_back().when()
+    assert len(answered_so_for_a_day(undo, verdict, kind)) == TRIES
+    assert (undo.status("a"), undo.state.status) == ("failed", "halted")
+    assert undo.state.why == "rollback failed on 1 of 1 database: a"
 
 
 def test_the_way_back_begins_to_count_anew() -> None:
@@ -176,8 +175,9 @@ def test_the_way_back_begins_to_count_anew() -> None:
     for _ in range(TRIES - 1):
         story.say([came_to_nothing("a", Verdict.REFUSED, "clock"), ordered("a")])
     assert story.database("a").last_try
-    story.when(rollback_started("asked"), applied("a", "b"))
-    orders = [one.event for one in story.log if isinstance(one.event, RollbackOrdered)]
+    story.say([applied("a", "b")])
+    undo = story.go_back().when()
+    orders = [one.event for one in undo.log if isinstance(one.event, MigrationOrdered)]
     assert [one.last_try for one in orders] == [False, False]
 
 

@@ -73,11 +73,16 @@ def test_an_attempt_that_failed_and_never_ends_holds_its_rollout_no_longer_than_
     assert any(isinstance(one.event, MigrationOrdered) for one in story.log[story.since :])
 
 
-def test_what_a_rollback_or_a_rest_decides_bears_any_failure() -> None:
-    story = given(planned(FOUR), wave_opened(0), ordered("acme"), applied("acme"))
+def test_what_a_rest_decides_bears_any_failure() -> None:
+    story = given(planned(FOUR), wave_opened(0), ordered("acme"), begun("acme"))
     story.say([asked(lambda state: requests.abort(state))])
-    story.say([asked(lambda state: requests.rollback(state, story.migrations))])
+    story.now = story.database("acme").deadline_at or story.now
     assert premise(story).failures is None
+
+
+def test_what_a_rollback_decides_bears_as_many_failures_as_it_has_databases() -> None:
+    story = given(planned(FOUR), wave_opened(0), ordered("acme"), applied("acme"))
+    assert premise(story.go_back()).failures == 1
 
 
 def test_a_halt_bears_any_failure() -> None:
@@ -133,6 +138,7 @@ STORIES: dict[str, list[Saying]] = {
     "halted": [ordered("acme"), failed("acme")],
     "looked at": [ordered("acme"), timed_out("acme"), looked_at("acme")],
     "aborted": [ordered("acme"), asked(lambda state: requests.abort(state))],
+    "undone": [ordered("acme"), asked(lambda state: requests.rollback(state, Story().migrations))],
 }
 
 
@@ -145,7 +151,7 @@ def test_the_turns_alone_allow_and_refuse_what_the_whole_history_does(
     turns = [one for one in whole.log if isinstance(one.event, TURNS)]
     course = fold(None, turns)
     assert course is not None
-    assert (course.status, course.rolling) == (whole.state.status, whole.state.rolling)
+    assert (course.status, course.undone_by) == (whole.state.status, whole.state.undone_by)
     assert _answer(request_, course) == _answer(request_, whole.state)
 
 

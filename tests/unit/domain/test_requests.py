@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from ledger.contracts.reports import Event
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.refusals import (
@@ -48,20 +51,16 @@ def _told(status: Status) -> Story:
         case Status.RUNNING:
             return story.when()
         case Status.PAUSED:
-            return story.when(paused())
+            return story.when().when(paused())
         case Status.HALTED:
             return story.when().when(failed("a"))
-        case Status.ROLLING_BACK:
-            return story.when().when(asked(lambda state: requests.rollback(state, MIGRATIONS)))
         case Status.COMPLETED:
             return story.when().when(applied("a")).when(applied("b"))
-        case Status.ROLLED_BACK:
-            return story.when(asked(lambda state: requests.rollback(state, MIGRATIONS)))
         case Status.ABORTED:
-            return story.when(aborted())
+            return story.when().when(aborted())
 
 
-ASKS = {
+ASKS: dict[str, Callable[[Story], tuple[Event, ...]]] = {
     "start": lambda story: requests.start(story.state, {}),
     "pause": lambda story: requests.pause(story.state),
     "resume": lambda story: requests.resume(story.state),
@@ -73,9 +72,9 @@ ALLOWED = {
     "start": {Status.PLANNED},
     "pause": {Status.RUNNING},
     "resume": {Status.PAUSED, Status.HALTED},
-    "retry": {Status.RUNNING, Status.HALTED, Status.ROLLING_BACK},
-    "roll back": set(Status) - {Status.PLANNED, Status.ROLLING_BACK, Status.ROLLED_BACK},
-    "abort": set(Status) - {Status.COMPLETED, Status.ROLLED_BACK, Status.ABORTED},
+    "retry": {Status.RUNNING, Status.HALTED},
+    "roll back": set(Status) - {Status.PLANNED},
+    "abort": set(Status) - {Status.COMPLETED, Status.ABORTED},
 }
 
 
@@ -111,15 +110,39 @@ def test_a_rollback_of_what_cannot_be_undone_is_refused() -> None:
         requests.rollback(story.state, ONE_WAY)
 
 
-def test_a_halted_rollback_is_retried_and_neither_resumed_nor_rolled_back() -> None:
-    story = _told(Status.RUNNING).when(applied("a"))
-    story.when(asked(lambda state: requests.rollback(state, MIGRATIONS)), applied("b"))
-    story.when(failed("b")).when(applied("a"))
-    assert story.state.status is Status.HALTED
-    for request_ in ("resume", "roll back"):
-        with pytest.raises(WrongStatus, match=r"halted in its rollback; .*ledger rollout retry r1"):
-            ASKS[request_](story)
-    assert len(requests.retry(story.state, None, story.records)) == 2
+@pytest.mark.parametrize(
+    "status", [Status.RUNNING, Status.PAUSED, Status.HALTED, Status.COMPLETED, Status.ABORTED]
+)
+@pytest.mark.parametrize("request_", [one for one in ASKS if one != "roll back"])
+def test_a_rollback_is_asked_like_any_rollout_and_refuses_with_words_of_its_own(
+    request_: str, status: Status
+) -> None:
+    forward = _told(Status.COMPLETED)
+    undo = forward.go_back().when()
+    match status:
+        case Status.PAUSED:
+            undo.when(paused())
+        case Status.HALTED:
+            undo.when(failed("b")).when(applied("a"))
+        case Status.COMPLETED:
+            undo.when(applied("b")).when(applied("a"))
+        case Status.ABORTED:
+            undo.when(aborted())
+        case _:
+            pass
+    assert undo.state.status is status
+    if status not in ALLOWED[request_]:
+        with pytest.raises(WrongStatus, match=rf"cannot {request_} rollout undo-r1: .*`ledger "):
+            ASKS[request_](undo)
+    elif request_ != "retry" or status is Status.HALTED:
+        assert ASKS[request_](undo)
+
+
+def test_what_is_undone_says_where_that_is_seen() -> None:
+    story = _told(Status.HALTED)
+    story.go_back()
+    with pytest.raises(WrongStatus, match="undo-r1 takes it back, and `ledger rollout status undo"):
+        requests.resume(story.state)
 
 
 def test_a_retry_with_nothing_to_retry_is_refused() -> None:

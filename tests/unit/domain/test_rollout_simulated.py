@@ -6,6 +6,7 @@ retry and resolve. After each step the properties that no interleaving may break
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
@@ -13,18 +14,14 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from ledger.contracts.events import (
-    MigrationOrdered,
-    Ordered,
-    RollbackOrdered,
-)
-from ledger.domain import requests
+from ledger.contracts.events import MigrationOrdered
+from ledger.contracts.reports import Event
 from ledger.domain.progress import next_wake
 from ledger.domain.rollout import DatabaseStatus, Status, evolve, fold
 from ledger.domain.states import SETTLED
 from ledger.domain.waiting import LeadingProcess, Surroundings, waiting
 from tests.support.simulation import World
-from tests.support.spec import MIGRATIONS, START, Story
+from tests.support.spec import START, Story
 
 STEPS = 250
 
@@ -40,18 +37,17 @@ def test_a_rollout_under_chance_ends_or_says_what_it_waits_for(seed: int) -> Non
     world = World(Random(seed), [["a"], ["b", "c", "d"], [f"e{n}" for n in range(8)]], in_flight=3)
     for _ in range(STEPS):
         world.step()
-        state = world.story.state
-        if state.status in (Status.COMPLETED, Status.ROLLED_BACK):
+        story = world.course
+        state = story.state
+        if state.status is Status.COMPLETED:
             break
         owed = {known.database for known in state.databases() if known.status not in SETTLED}
-        if state.rolling:
-            owed = {name for name in owed if state.database(name).attempt}
-        assert owed <= explained(world.story)
+        assert owed <= explained(story)
         moves = any(known.open for known in state.databases()) or state.again
         if moves and state.status is Status.RUNNING:
-            assert next_wake(state, world.story.now) is not None or not state.active
+            assert next_wake(state, story.now) is not None or not state.active
     world.settle()
-    assert world.story.state.status in (Status.COMPLETED, Status.ROLLED_BACK)
+    assert world.course.state.status is Status.COMPLETED
 
 
 @pytest.mark.parametrize("seed", range(60, 90))
@@ -60,31 +56,45 @@ def test_after_its_end_every_database_has_a_final_state_and_the_journals_agree(s
     for _ in range(STEPS // 2):
         world.step()
     world.settle()
-    state = world.story.state
+    state = world.course.state
     for known in state.databases():
-        if state.status is Status.COMPLETED:
-            assert known.status in SETTLED
-        else:
-            assert known.status is DatabaseStatus.ROLLED_BACK or not known.attempt
-            assert not world.journals[known.database]
-        if known.status is DatabaseStatus.APPLIED:
+        assert known.status in SETTLED
+        if state.goes_back:
+            assert not world.journals[known.database] or known.status is DatabaseStatus.FAILED
+        elif known.status is DatabaseStatus.APPLIED:
             assert world.journals[known.database] == {"1", "2"}
 
 
 @pytest.mark.parametrize("seed", range(90, 120))
-def test_a_rollback_orders_exactly_the_databases_ever_ordered(seed: int) -> None:
+def test_a_rollback_goes_exactly_to_the_databases_ever_ordered(seed: int) -> None:
     world = World(Random(seed), [["a"], ["b", "c", "d"], ["e", "f"]], in_flight=2)
     for _ in range(seed - 80):
         world.step()
-    if not world.story.state.rolling:
-        world.ask(lambda: requests.rollback(world.story.state, MIGRATIONS))
-    forward = _ordered(world.story, MigrationOrdered)
+    if not world.story.undos:
+        world.ask(go_back(world))
+    forward = _ordered(world.story)
     world.settle()
-    if world.story.state.status is Status.ROLLED_BACK:
-        assert _ordered(world.story, RollbackOrdered) == forward
-        assert _ordered(world.story, MigrationOrdered) == forward
-    else:
-        assert not _ordered(world.story, RollbackOrdered)
+    assert _ordered(world.story) == forward or not world.story.undos
+    for undo in world.story.undos[:1]:
+        assert _ordered(undo) == forward == {one.database for one in undo.state.databases()}
+
+
+@pytest.mark.parametrize("seed", range(120, 150))
+def test_no_database_is_ordered_back_while_the_way_forward_is_at_work_there(seed: int) -> None:
+    world = World(Random(seed), [["a"], ["b", "c", "d"], ["e", "f"]], in_flight=3)
+    for _ in range(seed - 100):
+        world.step()
+    if not world.story.undos:
+        world.ask(go_back(world))
+    for _ in range(STEPS // 2):
+        before = {undo.rollout: len(undo.log) for undo in world.story.undos}
+        world.step()
+        busy = {one.database for one in world.story.state.databases() if one.open and one.started}
+        for undo in world.story.undos:
+            new = [one.event for one in undo.log[before.get(undo.rollout, 0) :]]
+            assert busy.isdisjoint(
+                event.database for event in new if isinstance(event, MigrationOrdered)
+            )
 
 
 @for_all(st.integers(0, 10_000), st.lists(st.integers(1, 40), min_size=1, max_size=8))
@@ -112,7 +122,7 @@ def test_no_database_is_ordered_while_its_order_is_open_and_unexpired(seed: int)
     state = None
     for recorded in world.story.log:
         event = recorded.event
-        if isinstance(event, Ordered):
+        if isinstance(event, MigrationOrdered):
             assert state is not None
             before = state.database(event.database)
             expires_at = before.expires_at
@@ -122,5 +132,17 @@ def test_no_database_is_ordered_while_its_order_is_open_and_unexpired(seed: int)
         state = evolve(state, recorded)
 
 
-def _ordered(story: Story, kind: type[Ordered]) -> set[str]:
-    return {known.event.database for known in story.log if isinstance(known.event, kind)}
+def go_back(world: World) -> Callable[[], tuple[Event, ...]]:
+    """A person's request to have the rollout taken back."""
+
+    def ask() -> tuple[Event, ...]:
+        world.story.go_back()
+        return ()
+
+    return ask
+
+
+def _ordered(story: Story) -> set[str]:
+    return {
+        known.event.database for known in story.log if isinstance(known.event, MigrationOrdered)
+    }

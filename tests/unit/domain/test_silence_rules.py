@@ -8,7 +8,7 @@ from datetime import timedelta
 from ledger.contracts.events import DatabaseLeftOut, MigrationOrdered
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
-from ledger.domain.progress import next_wake, overdue
+from ledger.domain.progress import next_wake
 from ledger.domain.rollout import Status
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.support.spec import (
@@ -51,7 +51,6 @@ def test_a_started_order_does_not_expire() -> None:
 def test_an_order_unanswered_past_its_deadline_is_unknown_and_its_journal_is_asked() -> None:
     story = given(planned(["a"]), wave_opened(0), ordered("a"), begun("a"))
     story.now += timedelta(seconds=DEADLINE_S)
-    assert [known.database for known in overdue(story.state, story.now)] == ["a"]
     story.later(0).then(timed_out("a"), looked_at("a"))
     assert story.status("a") == "unknown"
 

@@ -8,17 +8,14 @@ from datetime import timedelta
 import pytest
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
-from ledger.domain import requests
 from ledger.domain.waiting import LeadingProcess, Reason, Seen, Surroundings, WaitReason, waiting
 from migrations.model.attempt import Verdict
 from tests.support.spec import (
     DEADLINE_S,
-    MIGRATIONS,
     START,
     Story,
     aborted,
     applied,
-    asked,
     begun,
     failed,
     finished,
@@ -44,6 +41,7 @@ def reasons(
     silent_s: float = 0.0,
     ahead_s: float = 0.0,
     busy: dict[str, object] | None = None,
+    refuses: str = "",
 ) -> dict[str, WaitReason]:
     """What is said of each database; `busy` is what an agent says of database a."""
     works: tuple[Busy, ...] = ()
@@ -51,11 +49,13 @@ def reasons(
         command = story.database("a").command
         body = {"database": "a", "command": command, "since": START, "phase": "running", **busy}
         works = (Busy.model_validate(body),)
-    heartbeat = Heartbeat(
-        agent="a1", pool=pool, host="h", version="1", started_at=START, at=START, busy=works
+    about = {"agent": "a1", "pool": pool, "host": "h", "version": "1"}
+    heartbeat = Heartbeat.model_validate(
+        {**about, "started_at": START, "at": START, "busy": works, "refuses": refuses}
     )
     agents = [Seen(heartbeat, silent_s, ahead_s)]
-    around = Surroundings(leader, broker, agents, story.records)
+    undone = story.beside[0].state if story.beside else None
+    around = Surroundings(leader, broker, agents, story.records, undone)
     return {found.database: found for found in waiting(story.state, around)}
 
 
@@ -180,18 +180,32 @@ def test_an_unknown_database_says_when_its_journal_was_asked_and_will_be() -> No
 
 def test_what_finishes_before_it_goes_back_says_so() -> None:
     story = running().when(begun("a"))
-    story.when(asked(lambda state: requests.rollback(state, MIGRATIONS)))
-    found = reasons(story, busy={"migration": "1_change"})
+    undo = story.go_back().when()
+    command = story.database("a").command
+    found = reasons(undo, busy={"migration": "1_change", "command": command})
     assert set(found) == {"a"}
     assert found["a"].reason is Reason.FINISHING
+    assert found["a"].text == "finishing migration 1_change before it goes back"
+    found = reasons(undo)
+    assert found["a"].reason is Reason.FINISHING
+    assert found["a"].until == story.database("a").deadline_at
+    story.when(applied("a"))
+    assert reasons(undo.when())["a"].reason is Reason.NOT_TAKEN
 
 
 def test_a_rollback_explains_whoever_has_not_gone_back() -> None:
     story = running().when(applied("a")).when(applied("b"))
-    story.when(asked(lambda state: requests.rollback(state, MIGRATIONS)))
-    assert set(reasons(story)) == {"a", "b", "c"}
-    story.later(100).when(applied("c"))
-    assert set(reasons(story)) == {"a", "b"}
+    undo = story.go_back().when()
+    assert set(reasons(undo)) == {"a", "b", "c"}
+    assert set(reasons(story)) == {"c"}
+    undo.later(100).when(applied("b"))
+    assert set(reasons(undo)) == {"a", "c"}
+
+
+def test_what_is_undone_leaves_its_doubts_to_what_undoes_it() -> None:
+    story = running().when(in_doubt("a"))
+    story.go_back()
+    assert reasons(story) == {}
 
 
 def test_a_rollout_that_ended_owes_nothing_but_what_still_runs() -> None:
@@ -258,3 +272,14 @@ def test_who_was_taken_back_is_put_off_for_no_clock() -> None:
     story = given(planned(["a"]), wave_opened(0), ordered("a"))
     cancelled = finished("a", verdict=Verdict.CANCELLED, kind="cancelled", changed=0)
     assert reasons(story.when(cancelled).when(cancelled))["a"].reason is Reason.PUT_OFF
+
+
+def test_an_agent_that_puts_orders_aside_says_why_nobody_has_taken_one() -> None:
+    story = running().when(wave_opened(0), ordered("a"))
+    why = "it is signed by the key 1, which is not known here"
+    found = reasons(story, refuses=why)["a"]
+    assert (found.reason, found.command) == (Reason.REFUSED, "ledger keys list")
+    assert found.text == f"agent a1 puts orders aside: {why}"
+    assert reasons(story, refuses=why, pool="other")["a"].reason is not Reason.REFUSED
+    assert reasons(story, refuses=why, busy={})["a"].reason is Reason.RUNNING
+    assert len(reasons(story, refuses="x" * 9_999)["a"].text) < 400

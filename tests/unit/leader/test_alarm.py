@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ledger.leader.wakeups import Alarm
 from tests.support.manual_clock import ManualClock, simulate
+from tests.support.turns import settled
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ def test_what_is_touched_and_timed_is_due_once() -> None:
 async def test_a_touch_ends_the_sleep() -> None:
     alarm = Alarm(ManualClock(START))
     sleeping = asyncio.create_task(alarm.sleep())
-    await asyncio.sleep(0)
+    await settled()
     alarm.touch(["a"])
     async with asyncio.timeout(1):
         await sleeping
@@ -51,7 +52,7 @@ async def test_touching_nothing_lets_it_sleep_on() -> None:
     sleeping = asyncio.create_task(alarm.sleep())
     await asyncio.sleep(0)
     alarm.touch([])
-    await asyncio.sleep(0)
+    await settled()
     assert not sleeping.done()
     sleeping.cancel()
 

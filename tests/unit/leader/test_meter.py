@@ -14,12 +14,11 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from ledger import telemetry
 from ledger.contracts.envelope import Metadata, Recorded
 from ledger.contracts.events import (
-    RollbackStarted,
     RolloutAborted,
     RolloutCompleted,
     RolloutHalted,
-    RolloutRolledBack,
     RolloutStarted,
+    UndoStarted,
 )
 from ledger.contracts.reports import Event
 from ledger.leader import metrics
@@ -28,8 +27,7 @@ from ledger.leader.metrics import Meter
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 STARTED = RolloutStarted(rollout="r")
 COMPLETED = RolloutCompleted(rollout="r", applied=1, skipped=0, failed=0)
-GOING_BACK = RollbackStarted(rollout="r", why="requested")
-ROLLED_BACK = RolloutRolledBack(rollout="r", rolled_back=1, untouched=0)
+UNDONE = UndoStarted(rollout="r", by="undo-r", why="requested")
 ABORTED = RolloutAborted(rollout="r", cancel=False)
 STOPPED = RolloutHalted(rollout="r", why="budget", evidence=())
 
@@ -68,7 +66,7 @@ def points(reader: InMemoryMetricReader, name: str) -> list[Any]:
     ("end", "result"),
     [
         (COMPLETED, "success"),
-        (ROLLED_BACK, "failure"),
+        (UNDONE, "failure"),
         (ABORTED, "cancellation"),
     ],
 )
@@ -108,14 +106,15 @@ def test_an_end_that_the_leader_before_has_measured_is_not_measured_again(
     assert points(measurements, telemetry.RUN_DURATION) == []
 
 
-def test_a_rollout_that_is_taken_back_after_its_end_is_a_run_again(
+def test_what_takes_a_rollout_back_after_its_end_is_a_run_of_its_own(
     measurements: InMemoryMetricReader,
 ) -> None:
     hears = Meter(lambda: True)
     hears.saw([recorded(STARTED, 0), recorded(COMPLETED, 10)])
-    hears.saw([recorded(GOING_BACK, 100)])
-    hears.saw([recorded(ROLLED_BACK, 130)])
-    assert sorted(point.sum for point in points(measurements, telemetry.RUN_DURATION)) == [10, 30]
+    hears.saw([recorded(UNDONE, 100), recorded(STARTED, 100, "undo-r")])
+    hears.saw([recorded(COMPLETED, 130, "undo-r")])
+    (duration,) = points(measurements, telemetry.RUN_DURATION)
+    assert (duration.count, duration.sum) == (2, 10 + 30)
 
 
 def test_a_halt_is_an_error(measurements: InMemoryMetricReader) -> None:

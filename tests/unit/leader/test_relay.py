@@ -15,6 +15,7 @@ from ledger.contracts.registry import MigrationRef
 from ledger.contracts.topics import commands_topic
 from ledger.leader.relay import Relay
 from ledger.store.bundles import BundleTexts
+from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SystemClock
 from migrations.model.attempt import Mode
 from tests.support.spec import (
@@ -58,7 +59,9 @@ async def relaying(story: Story, now: datetime) -> AsyncIterator[tuple[Relay, Re
     """A relay that has seen the story, and a reader of the commands that it sends."""
     broker = LocalBroker()
     bus = LocalBus(broker)
-    relay = Relay(bus, cast(BundleTexts, Texts()), UUID(int=7), RESEND_S, Stopped(now))
+    relay = Relay(
+        bus, cast(BundleTexts, Texts()), UUID(int=7), RESEND_S, Stopped(now), SYSTEM_CHANCE
+    )
     relay.saw(story.log)
     await bus.ensure_topics([TOPIC])
     running = asyncio.create_task(relay.run())

@@ -164,7 +164,7 @@ def test_the_checksum_of_a_broken_down_is_still_that_of_its_bytes(tmp_path: Path
     [
         ("REINDEX INDEX CONCURRENTLY x;", "REINDEX CONCURRENTLY"),
         ("COPY t FROM stdin;\n1\n\\.\n", "COPY … FROM STDIN"),
-        ("COMMIT;", "COMMIT is transaction control"),
+        ("ROLLBACK;", "ROLLBACK is transaction control"),
     ],
 )
 def test_a_down_with_what_no_migration_may_hold_is_broken_too(

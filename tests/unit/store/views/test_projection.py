@@ -29,7 +29,7 @@ from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verd
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OLD, COMMAND = UUID(int=1), UUID(int=2)
 IDENTITY = Identity(uuid=UUID(int=2), system_identifier="7", database_oid=5)
-HERE = Connection(host="db-1", dbname="app", user="migrator", password="env:P")
+HERE = Connection.at(host="db-1", database="app", user="migrator", password="env:P")
 ACME = DatabaseRecord("acme", "main", HERE)
 ORDERED = Belief(command=COMMAND, unanswered=True)
 

@@ -1,0 +1,74 @@
+"""Looks on while the ledger's database is away for a moment, and says so.
+
+```
+look ─▶ look ─▶ lost ── said ──▶ wait 0.5 s, 1 s, … 5 s ─▶ begin anew ─▶ back, said ─▶ look
+                  ▲                        │ away still
+                  └────────────────────────┘ for longer than PATIENCE_S: it is raised
+```
+
+Only looking is done so: it changes nothing, so it may begin anew at any time. What a rollout does
+meanwhile, or does not do, is the leader's matter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from ledger.domain.wording import number_of
+from ledger.errors import LedgerIsStandby, LedgerUnreachable
+from ledger.store.connections import CONNECTION_LOST
+
+PATIENCE_S = 600.0
+"""How long in a row the database may be away: a failover, a restart, a minor upgrade."""
+WAIT_FIRST_S = 0.5
+WAIT_MOST_S = 5.0
+AWAY = (
+    LedgerUnreachable,
+    LedgerIsStandby,
+    asyncpg.InterfaceError,
+    asyncpg.TooManyConnectionsError,
+    *CONNECTION_LOST,
+)
+"""What is raised where the ledger's database is gone, is being started, or is full of clients."""
+
+Look = TypeVar("Look")
+
+
+async def looked_through(
+    begin: Callable[[], AsyncIterator[Look]],
+    say: Callable[[str], None],
+    *,
+    patience_s: float = PATIENCE_S,
+) -> AsyncIterator[Look]:
+    """Everything that `begin()` gives, begun anew whenever the database was away.
+
+    Raises what was lost when the database stays away.
+    """
+    loop = asyncio.get_running_loop()
+    away_since: float | None = None
+    wait_s = WAIT_FIRST_S
+    while True:
+        try:
+            async for look in begin():
+                if away_since is not None:
+                    say("The ledger's database is back.")
+                    away_since, wait_s = None, WAIT_FIRST_S
+                yield look
+            return
+        except AWAY as lost:
+            now = loop.time()
+            if away_since is None:
+                away_since = now
+                minutes = number_of(round(patience_s / 60), "minute")
+                say(
+                    f"The ledger's database is away ({type(lost).__name__}); what was shown last "
+                    f"may have changed since. Looking again for {minutes}; Ctrl-C detaches."
+                )
+            elif now - away_since >= patience_s:
+                raise
+        await asyncio.sleep(wait_s)
+        wait_s = min(wait_s * 2, WAIT_MOST_S)

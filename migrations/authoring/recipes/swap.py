@@ -1,0 +1,71 @@
+"""One column in the place of another, with all that hangs on it; the SQL stands in `swap.sql`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from migrations.authoring.recipes import bare
+from migrations.sql.literals import Expression, SqlValue, bind, quote_literal
+from migrations.sql.named_statements import named_statements
+
+_SQL = named_statements("migrations.authoring.recipes", "swap.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """`entering` takes place and name of `leaving`; names as SQL writes them."""
+
+    table: str
+    leaving: str
+    entering: str
+    proof: str = ""
+    """The name of the CHECK by which NOT NULL is proven."""
+
+    def refused(self, *, building: bool = False) -> str:
+        """Fails with the list of what cannot be carried over; unless `building`, also indexes."""
+        return self._written("refused", building=building)
+
+    def not_null_proof(self) -> str:
+        """Adds the CHECK, unread, if there is something to prove."""
+        return self._written("not_null_proof")
+
+    def proven(self) -> str:
+        """Reads the table for the CHECK, while others write."""
+        return self._written("proven")
+
+    def swap(self, also: str = "") -> str:
+        """Drops the one, renames the other; `also` are statements under the same lock."""
+        indented = "".join(f"    {line}\n" for line in also.splitlines())
+        return self._written("swap", also=Expression(indented.rstrip("\n")))
+
+    def validated(self) -> str:
+        """Reads the table for the constraints that came along, while others write."""
+        return self._written("validated")
+
+    def _written(self, name: str, **more: SqlValue) -> str:
+        values: dict[str, SqlValue] = {
+            "home": self.table,
+            "leaving": bare(self.leaving),
+            "entering": bare(self.entering),
+            "proof": bare(self.proof),
+            **more,
+        }
+        parts = {"find": _SQL["find"], "indexes": _SQL["indexes"]}
+        bound = {part: Expression(bind(text, values)) for part, text in parts.items()}
+        return bind(_SQL[name], values | bound) + ";\n"
+
+
+def nothing_hangs(table: str, columns: Sequence[str], remedy: str) -> str:
+    """Fails with the list of what would go with these columns, and with what is to be done."""
+    return _about(table, columns, "nothing_hangs", remedy)
+
+
+def not_generated(table: str, columns: Sequence[str]) -> str:
+    """Fails if one of these columns is computed by the server."""
+    return _about(table, columns, "not_generated", "")
+
+
+def _about(table: str, columns: Sequence[str], name: str, remedy: str) -> str:
+    going = Expression(", ".join(quote_literal(bare(column)) for column in columns))
+    return bind(_SQL[name], {"home": table, "going": going, "remedy": remedy}) + ";\n"

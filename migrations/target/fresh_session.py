@@ -1,0 +1,77 @@
+"""What a session that was used takes before it is like a new one.
+
+    used ──▶ worn? ──yes──▶ SessionWorn: the next migration begins in a session of its own
+              │ no
+              ▼
+        cursors, LISTEN, temporary objects, sequences' values, prepared statements, settings away
+
+So the result of a migration does not depend on what ran before it in the same session. All of it
+goes along with what begins the next one, and a session that begins once pays nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import asyncpg
+
+from migrations.sql.literals import Expression
+from migrations.target.journal import statement
+from migrations.target.lock import LockKey
+from migrations.target.session import Connection, raise_if_worn, timeless
+
+Freshening: TypeAlias = dict[str, Expression]
+"""Parts of `begin`, `alone` and `clear` in `journal.sql`."""
+
+
+@dataclass(slots=True)
+class SessionUse:
+    """How a session has been used so far, and what that means for the next beginning."""
+
+    connection: Connection
+    key: LockKey
+    again: bool = False
+    """Whether more than one script may begin in it."""
+    begun: bool = False
+    """Whether one has."""
+
+    async def open(self, sql: str) -> None:
+        """Send what begins with `for_script`. Raises SessionWorn."""
+        self.begun = True
+        try:
+            await self.connection.execute(sql)
+        except asyncpg.UndefinedObjectError as error:
+            raise_if_worn(error)
+            raise
+
+    def for_script(self, database_oid: int, *, batch: bool = False) -> Freshening:
+        """The parts for a beginning of a script, or of a `batch`.
+
+        A batch gets only what is cheap: one comes after the other, with a prepared statement of
+        ours.
+        """
+        brought = Expression(statement("brought_along", database_oid=database_oid))
+        cleared = []
+        if self.begun and not batch:
+            worn = statement("worn", brought_along=brought, **self.key.halves)
+            cleared += [worn, "DEALLOCATE ALL"]
+        if self.begun:
+            cleared.append(statement("cleared"))
+        remembered = [statement("remembered", brought_along=brought)] if self.again else []
+        return {
+            "cleared": Expression("".join(f"{one};\n" for one in cleared)),
+            "reset": Expression("RESET ALL;"),
+            "timeless": Expression(timeless(self.connection)),
+            "remembered": Expression("".join(f"{one};\n" for one in remembered)),
+        }
+
+    def for_entry(self) -> Freshening:
+        """The parts for an entry of ours; what is remembered for the next script outlives it."""
+        keeps = self.begun and self.again
+        return {
+            "cleared": Expression(""),
+            "reset": Expression("" if keeps else "RESET ALL;"),
+            "timeless": Expression(timeless(self.connection)),
+            "remembered": Expression(""),
+        }

@@ -1,0 +1,302 @@
+"""What every format owes, whatever its files look like.
+
+One folder in each of them says the same (`tests.support.format_samples`), and for any statements
+what is written in a format is read back, and no byte of it is lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrations.errors import ForbiddenSqlError, MarkerError
+from migrations.formats import AS_IT_IS
+from migrations.formats.bundle import load_files, load_folder
+from migrations.formats.registry import FORMATS, GUESSED, MODULES
+from migrations.model.migration import Migration, SourceFile
+from tests.support.format_samples import FOLDERS, written
+
+BY_NAME = {one.name: one for one in FORMATS}
+NEVER = ["README.md", "schema.rb", "notes.txt", "Makefile"]
+"""Files that are nobody's migrations."""
+
+
+def sample(format: str) -> list[SourceFile]:
+    """The files of its folder, by name."""
+    return [SourceFile(name, text.encode()) for name, text in sorted(FOLDERS[format].items())]
+
+
+def test_every_format_that_a_folder_may_be_taken_for_has_a_sample() -> None:
+    assert set(FOLDERS) == {one.name.partition("+")[0] for one in GUESSED}
+    assert len(BY_NAME) == len(FORMATS), "a name finds its parser again"
+
+
+@pytest.mark.parametrize("format", FOLDERS)
+def test_it_claims_its_files_and_none_that_is_no_migration(format: str) -> None:
+    names = [file.name for file in sample(format)]
+    claimed = BY_NAME[format].claims(sorted([*names, *NEVER]))
+    assert sorted(claimed) == names
+
+
+@pytest.mark.parametrize("format", FOLDERS)
+def test_its_folder_is_recognised_and_nobody_elses(tmp_path: Path, format: str) -> None:
+    assert {one.format for one in load_folder(written(tmp_path, FOLDERS[format])).migrations} == {
+        format
+    }
+    marks = {"sql-migrate", "goose", "dbmate", "sqitch"}
+    others = {other for other in marks - {format} if BY_NAME[other].detect(sample(format))}
+    assert others == set()
+
+
+@pytest.mark.parametrize("format", FOLDERS)
+def test_the_order_of_versions_does_not_depend_on_the_order_of_files(format: str) -> None:
+    files, reader = sample(format), BY_NAME[format]
+    loaded = reader.load(files, AS_IT_IS)
+    assert [(one.name or one.version).split("_")[-1] for one in loaded] == [
+        "table",
+        "shade",
+        "index",
+    ]
+    shuffled = random.Random(7).sample(files, len(files))
+    assert reader.load(shuffled, AS_IT_IS) == loaded
+
+
+@pytest.mark.parametrize("format", FOLDERS)
+def test_every_migration_is_made_again_from_its_own_files(format: str) -> None:
+    for one in BY_NAME[format].load(sample(format), AS_IT_IS):
+        assert load_files(format, one.files, version=one.version, name=one.name) == one
+
+
+@pytest.mark.parametrize("format", FOLDERS)
+def test_only_the_index_runs_outside_a_transaction(format: str) -> None:
+    loaded = BY_NAME[format].load(sample(format), AS_IT_IS)
+    assert [one.up.transactional for one in loaded] == [True, True, False]
+
+
+@pytest.mark.parametrize("format", FOLDERS)
+def test_a_function_keeps_the_semicolons_of_its_body(format: str) -> None:
+    _, shade, _ = BY_NAME[format].load(sample(format), AS_IT_IS)
+    (statement,) = shade.up.statements
+    assert statement.text.endswith("END;\n$$")
+
+
+@pytest.mark.parametrize("format", [name for name in BY_NAME if name.partition("+")[0] in FOLDERS])
+def test_a_variant_of_a_format_reads_the_same_texts(format: str) -> None:
+    plain = format.partition("+")[0]
+    files = sample(plain)
+    checksums = {one.up.checksum for one in BY_NAME[format].load(files, AS_IT_IS)}
+    assert checksums == {one.up.checksum for one in BY_NAME[plain].load(files, AS_IT_IS)}
+
+
+@pytest.mark.parametrize("format", FOLDERS)
+def test_modules_are_left_to_their_own_reader(format: str) -> None:
+    assert "7_module.py" not in BY_NAME[format].claims(["7_module.py"])
+    assert list(MODULES.claims(["7_module.py"])) == ["7_module.py"]
+
+
+ALONE: dict[str, tuple[str, str]] = {
+    "sql-migrate": ("001_a.sql", "-- +migrate Up\n"),
+    "goose": ("001_a.sql", "-- +goose Up\n"),
+    "dbmate": ("001_a.sql", "-- migrate:up\n"),
+    "golang-migrate": ("001_a.up.sql", ""),
+    "flyway": ("V1__a.sql", ""),
+    "plain": ("001_a/up.sql", ""),
+}
+"""A migration without a way back."""
+BACK = [
+    "-- Down",
+    "-- DOWN:",
+    "-- !Downs",
+    "-- Rollback script",
+    "-- Down Migration (Rollback)",
+    "---- create above / drop below ----",
+    "-- //@UNDO",
+    "/* down */",
+]
+
+
+def alone(path: Path, format: str, text: str) -> Path:
+    name, head = ALONE[format]
+    return written(path, {name: f"{head}CREATE TABLE t (id int);\n{text}"})
+
+
+@pytest.mark.parametrize("line", BACK)
+@pytest.mark.parametrize("format", ALONE)
+def test_no_way_back_is_run_on_the_way_up(tmp_path: Path, format: str, line: str) -> None:
+    with pytest.raises(MarkerError) as refused:
+        load_folder(alone(tmp_path, format, f"{line}\nDROP TABLE t;\n"), format)
+    assert line.strip("-/* ") in str(refused.value)
+    assert refused.value.line == 2 + bool(ALONE[format][1])
+
+
+@pytest.mark.parametrize("format", sorted(set(ALONE) - {"plain"}))
+@pytest.mark.parametrize(
+    "rest", ["-- Down\n", "-- rollback\nSELECT 1;\n", "SELECT '\n-- Down\n';\n"]
+)
+def test_a_comment_that_hides_nothing_is_one(tmp_path: Path, format: str, rest: str) -> None:
+    assert load_folder(alone(tmp_path, format, rest), format).migrations
+
+
+CONTROL = {
+    "two pairs": ("BEGIN;\nSELECT 1;\nCOMMIT;\nBEGIN;\nSELECT 2;\nEND;\n", [0, 2, 3, 5]),
+    "a pair around a part": ("SELECT 1;\nSTART TRANSACTION;\nSELECT 2;\nCOMMIT;\n", [1, 3]),
+    "a COMMIT without BEGIN": ("SELECT 1;\nSELECT 2;\nCOMMIT;\n", [2]),
+}
+REFUSED = [
+    "SELECT 1;\nROLLBACK;\n",
+    "BEGIN;\nSELECT 1;\nCOMMIT AND CHAIN;\nSELECT 2;\nCOMMIT;\n",
+    "SELECT 1;\nBEGIN ISOLATION LEVEL SERIALIZABLE;\nSELECT 2;\nCOMMIT;\n",
+    "BEGIN;\nSAVEPOINT a;\nSELECT 1;\nCOMMIT;\nSELECT 2;\n",
+    "BEGIN;\nSET LOCAL a.b = 1;\nCOMMIT;\nSELECT 2;\n",
+]
+FOREIGN = sorted(set(ALONE) - {"sql-migrate"})
+
+
+def bare(path: Path, format: str, text: str) -> Path:
+    name, head = ALONE[format]
+    return written(path, {name: f"{head}{text}"})
+
+
+@pytest.mark.parametrize("how", CONTROL)
+@pytest.mark.parametrize("format", FOREIGN)
+def test_transactions_of_a_script_are_left_out_with_a_note(
+    tmp_path: Path, format: str, how: str
+) -> None:
+    text, lines = CONTROL[how]
+    (one,) = load_folder(bare(tmp_path, format, text), format).migrations
+    assert [statement.text for statement in one.up.statements] == ["SELECT 1", "SELECT 2"]
+    first = 1 + bool(ALONE[format][1])
+    told = ", ".join(str(first + line) for line in lines)
+    assert any(f"BEGIN and COMMIT on line {told} are left out" in note for note in one.notes)
+
+
+@pytest.mark.parametrize("format", FOREIGN)
+def test_a_value_that_was_committed_before_its_use_still_is(tmp_path: Path, format: str) -> None:
+    text = "ALTER TYPE mood ADD VALUE 'b';\nCOMMIT;\nINSERT INTO t VALUES ('b');\n"
+    (one,) = load_folder(bare(tmp_path, format, text), format).migrations
+    assert not one.up.transactional
+
+
+@pytest.mark.parametrize("text", REFUSED)
+@pytest.mark.parametrize("format", ALONE)
+def test_what_cannot_be_left_out_is_refused(tmp_path: Path, format: str, text: str) -> None:
+    with pytest.raises(ForbiddenSqlError, match="is transaction control"):
+        load_folder(bare(tmp_path, format, text), format)
+
+
+@pytest.mark.parametrize(
+    ("format", "loads"), [("goose", True), ("dbmate", True), ("plain", False), ("flyway", True)]
+)
+def test_a_transaction_that_nothing_commits_is_for_tools_that_do_it_themselves(
+    tmp_path: Path, format: str, loads: bool
+) -> None:
+    folder = bare(tmp_path, format, "BEGIN;\nSELECT 1;\n")
+    if loads:
+        assert load_folder(folder, format).migrations
+    else:
+        with pytest.raises(ForbiddenSqlError, match="BEGIN is transaction control"):
+            load_folder(folder, format)
+
+
+words = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=12
+)
+
+
+@st.composite
+def statements(draw: st.DrawFn) -> str:
+    """One statement whose text could be taken for something else."""
+    word = draw(words)
+    quoted = word.replace("'", "''").replace("\\", "/").replace("+goose", "").replace("$", "")
+    body = f"'; {quoted} /* -- '"
+    return draw(
+        st.sampled_from(
+            [
+                f"SELECT {body}",
+                f"CREATE TABLE t (a text DEFAULT {body})",
+                f"DO $x$ BEGIN PERFORM {body}; END $x$",
+                f"SELECT /* a /* nested; */ comment */ {body}",
+                "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END",
+            ]
+        )
+    )
+
+
+scripts = st.lists(statements(), min_size=1, max_size=4)
+separators = st.sampled_from(
+    [";\n", " ;\n\n", ";\n-- a comment; with 'signs\n", ";\n/* more; */\n"]
+)
+
+Render = Callable[[str, str], list[SourceFile]]
+
+
+def _file(text: str, name: str = "001_a.sql") -> SourceFile:
+    return SourceFile(name, text.encode())
+
+
+RENDERED: dict[str, Render] = {
+    "sql-migrate": lambda up, down: [_file(f"-- +migrate Up\n{up}-- +migrate Down\n{down}")],
+    "goose": lambda up, down: [_file(f"-- +goose Up\n{up}-- +goose Down\n{down}")],
+    "dbmate": lambda up, down: [_file(f"-- migrate:up\n{up}-- migrate:down\n{down}")],
+    "golang-migrate": lambda up, down: [
+        _file(up, "001_a.up.sql"),
+        _file(down, "001_a.down.sql"),
+    ],
+    "flyway": lambda up, down: [_file(up, "V1__a.sql"), _file(down, "U1__a.sql")],
+    "plain": lambda up, down: [_file(up, "001_a/up.sql"), _file(down, "001_a/down.sql")],
+}
+
+
+def texts(migration: Migration) -> tuple[list[str], list[str]]:
+    assert migration.down is not None
+    return (
+        [statement.text for statement in migration.up.statements],
+        [statement.text for statement in migration.down.statements],
+    )
+
+
+def clean(text: str) -> bool:
+    """Whether no line of it begins like a marker, which would end a section, quoted or not."""
+    starts = tuple("-+")
+    return not any(line.lstrip().startswith(starts) for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("format", RENDERED)
+@given(up=scripts, down=scripts, separator=separators)
+def test_what_is_written_is_read_back_statement_by_statement(
+    format: str, up: list[str], down: list[str], separator: str
+) -> None:
+    kept = [[one for one in script if clean(one)] or ["SELECT 1"] for script in (up, down)]
+    files = RENDERED[format](*("".join(one + separator for one in script) for script in kept))
+    assert texts(load_files(format, files)) == (kept[0], kept[1])
+
+
+@pytest.mark.parametrize("format", RENDERED)
+@given(up=scripts, down=scripts, separator=separators)
+def test_the_checksum_is_that_of_the_sections_bytes_and_nothing_else(
+    format: str, up: list[str], down: list[str], separator: str
+) -> None:
+    kept = [[one for one in script if clean(one)] or ["SELECT 1"] for script in (up, down)]
+    ups, downs = ("".join(one + separator for one in script) for script in kept)
+    migration = load_files(format, RENDERED[format](ups, downs))
+    assert migration.up.checksum == hashlib.sha256(ups.encode()).hexdigest()
+    assert migration.down is not None
+    assert migration.down.checksum == hashlib.sha256(downs.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("format", RENDERED)
+@given(up=scripts, separator=separators)
+def test_loading_the_same_files_again_gives_the_same_migration(
+    format: str, up: list[str], separator: str
+) -> None:
+    script = [one for one in up if clean(one)] or ["SELECT 1"]
+    files = RENDERED[format]("".join(one + separator for one in script), "SELECT 2;\n")
+    first = load_files(format, files)
+    again = load_files(format, first.files, version=first.version, name=first.name)
+    assert again == first

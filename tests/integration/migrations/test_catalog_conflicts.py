@@ -1,0 +1,80 @@
+"""Conflicts over the catalogs, which nobody can wait for: tried again, and told."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from migrations.model.attempt import Limits, Mode, Verdict
+from tests.integration.migrations.world import World, migration, until
+
+PATIENT = Limits(lock_timeout_s=20, retry_budget=3, retry_for_s=20, advisory_wait_s=1)
+STANDS = """
+    SELECT 1 FROM pg_stat_activity WHERE application_name = 'migration-ledger'
+    AND datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+RACES = {
+    "rights on a table": ("GRANT INSERT ON t TO public", "GRANT SELECT ON t TO public", "XX000"),
+    "a function replaced": (
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 2'",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 3'",
+        "XX000",
+    ),
+    "a schema made": ("CREATE SCHEMA s", "CREATE SCHEMA IF NOT EXISTS s", "23505"),
+    "a table made": ("CREATE TABLE u (id int)", "CREATE TABLE IF NOT EXISTS u (id int)", "23505"),
+    "a new function made": (
+        "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OR REPLACE FUNCTION g() RETURNS int LANGUAGE sql AS 'SELECT 2'",
+        "23505",
+    ),
+}
+BEFORE = """
+    CREATE TABLE t (id int);
+    CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1';
+"""
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+@pytest.mark.parametrize("race", RACES)
+async def test_who_loses_a_race_in_the_catalog_tries_again(
+    world: World, race: str, stepwise: bool
+) -> None:
+    theirs, ours, state = RACES[race]
+    await world.up(migration("000", BEFORE))
+    other = await asyncpg.connect(world.url)
+    await other.execute(f"BEGIN; {theirs}")
+    work = world.do(world.work(Mode.UP, migration("001", ours, stepwise=stepwise)), PATIENT)
+    running = asyncio.create_task(work)
+    await until(lambda: world.fetch(STANDS))
+    await other.execute("COMMIT")
+    await other.close()
+    outcome = await running
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    assert any(f"SQLSTATE {state}, another session changed" in wait for wait in world.hearing.waits)
+
+
+async def test_a_duplicate_in_a_tenants_own_table_is_a_failure_at_once(world: World) -> None:
+    await world.execute("CREATE TABLE mine (id int PRIMARY KEY); INSERT INTO mine VALUES (1)")
+    outcome = await world.up(migration("001", "INSERT INTO mine VALUES (1)"))
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "23505"
+    assert world.hearing.waits == []
+
+
+async def test_an_internal_error_of_another_kind_is_a_failure_at_once(world: World) -> None:
+    raised = "DO $$ BEGIN RAISE 'no tuple concurrently updated' USING ERRCODE = 'XX000'; END $$"
+    outcome = await world.up(migration("001", raised))
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "XX000"
+    assert world.hearing.waits == []
+
+
+async def test_what_is_there_and_was_not_to_be_is_a_failure_at_once(world: World) -> None:
+    await world.execute("CREATE TABLE there (id int)")
+    outcome = await world.up(migration("001", "CREATE TABLE there (id int)"))
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "42P07"
+    assert world.hearing.waits == []
