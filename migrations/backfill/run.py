@@ -164,7 +164,14 @@ async def _find_place(course: BackfillRun) -> None:
         course.after = key_of(row["last_key"])
         course.rows, course.count, course.total = row["rows"], row["batches"], row["total"]
     else:
-        course.total = await rows_estimated(course.target.connection, course.source)
+        connection = course.target.connection
+        try:
+            async with looking(connection):
+                course.total = await rows_estimated(connection, course.source)
+        except asyncpg.PostgresError as error:
+            if is_connection_lost(connection, error):
+                raise
+            raise failed_at(error, course.whole) from None
     course.rows_before = course.rows
 
 
