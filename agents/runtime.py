@@ -95,13 +95,18 @@ class Agent:
         trust = Trust(settings.trust)
         allegiance = Allegiance(trust.ledger or settings.ledger)
         self._inbox = Inbox(
-            *(self._scheduler, self._outbox, limit, clock, chance, allegiance),
+            self._scheduler,
+            self._outbox,
+            limit,
+            clock,
+            chance,
+            allegiance,
             trust=trust,
             pool=settings.pool,
         )
         version = metadata.version("migration-ledger")
         self._pulse = HeartbeatSender(
-            *(bus, settings, version, self._scheduler, clock, signer), self._inbox.refuses
+            bus, settings, version, self._scheduler, clock, signer, self._inbox.refuses
         )
         self._member: GroupMember | None = None
         self._reader: Reader | None = None

@@ -67,7 +67,7 @@ class LocalBroker:
         self.clock = clock
         self._topics: dict[str, list[Partition]] = {}
         self._groups: dict[tuple[str, str], Group] = {}
-        self._listeners: dict[str, set[asyncio.Event]] = {}
+        self._listeners: dict[str, dict[asyncio.Event, None]] = {}
 
     def create(self, topic: str, partitions: int) -> None:
         """Make `topic`, unless it is there."""
@@ -98,11 +98,11 @@ class LocalBroker:
 
     def listen(self, topic: str, event: asyncio.Event) -> None:
         """Set `event` whenever something arrives on `topic`."""
-        self._listeners.setdefault(topic, set()).add(event)
+        self._listeners.setdefault(topic, {})[event] = None
 
     def ignore(self, topic: str, event: asyncio.Event) -> None:
         """Leave `event` alone from now on."""
-        self._listeners.get(topic, set()).discard(event)
+        self._listeners.get(topic, {}).pop(event, None)
 
     def group(self, topic: str, name: str) -> Group:
         """The group of that name on `topic`."""

@@ -143,7 +143,9 @@ class HeartbeatIntake:
             self._unbelieved.add(heartbeat.agent)
             logger.warning(
                 "agent %s of pool %s is not believed: %s",
-                *(cleaned(heartbeat.agent)[:NAME_MAX_CHARS], cleaned(heartbeat.pool)[:63], why),
+                cleaned(heartbeat.agent)[:NAME_MAX_CHARS],
+                cleaned(heartbeat.pool)[:63],
+                why,
             )
         return not why
 

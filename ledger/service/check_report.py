@@ -59,7 +59,11 @@ class CheckService:
             twin = doubles.get(database)
             ours = answer.owner in ("", str(head.ledger_id))
             wrong = problem(
-                *(answer, known, twin, missing, role),
+                answer,
+                known,
+                twin,
+                missing,
+                role,
                 shared_login=accepted,
                 issued=issued if ours else None,
             )

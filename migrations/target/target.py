@@ -111,8 +111,7 @@ class Target:
 
     def tell_identity(self, *, first_contact: bool) -> None:
         """Tell the observer who this is."""
-        version = server_version(self.connection)
-        self.observer.identified(self.identity, version, first_contact)
+        self.observer.identified(self.identity, server_version(self.connection), first_contact)
 
     def meet_along(self, entry: NewEntry, install: str) -> None:
         """Let the journal and its first entry go along with the first transaction that commits."""
@@ -174,8 +173,7 @@ class Target:
         `first` are statements that the same transaction begins with.
         """
         self._marker = self.chance.uuid().hex
-        begin = self._begin_sql(Options(), ours=True)
-        parts = (begin, first, self._record_sql(entry), "COMMIT")
+        parts = (self._begin_sql(Options(), ours=True), first, self._record_sql(entry), "COMMIT")
         await self._write(";\n".join(part for part in parts if part), entry)
 
     async def record_all(self, entries: Sequence[NewEntry]) -> None:
@@ -203,8 +201,7 @@ class Target:
     async def written_elsewhere(self, entry: NewEntry) -> bool:
         """Whether the journal ends with `entry`; if so, this session goes on behind it."""
         record = await journal.read(self.connection, self.work.target)
-        head = self._head_after(entry)
-        if record is None or record.head != head:
+        if record is None or record.head != self._head_after(entry):
             return False
         self._move(entry)
         return True

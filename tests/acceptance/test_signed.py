@@ -100,7 +100,7 @@ async def test_keys_are_replaced_without_a_gap(fleet: Fleet) -> None:
     names = ("leader", "leader2", "agent", "agent2")
     old, new, agents, agents2 = [await key(fleet, name) for name in names]
     await fleet.ledger(
-        *("keys", "register", agents["public_key"], "--agent", "a1", "--pool", fleet.pool, "--yes")
+        "keys", "register", agents["public_key"], "--agent", "a1", "--pool", fleet.pool, "--yes"
     )
     leader = await fleet.serve(LEDGER_SIGNING_KEY_FILE=old["file"])
     trust = (await rows(fleet))[old["key"]]["trust"]

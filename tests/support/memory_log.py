@@ -46,13 +46,13 @@ class MemoryLog:
         self.events: list[RecordedEvent] = []
         self.term = 0
         self.leader: tuple[str, str] | None = None
-        self.announced: set[Callable[[], None]] = set()
+        self.announced: dict[Callable[[], None], None] = {}
         self._clock = clock
         self._led_since = clock.now()
         self._known: dict[UUID, RecordedEvent] = {}
         self._streams: dict[str, list[RecordedEvent]] = {}
         self._positions: dict[str, int] = {}
-        self._listeners: set[Callable[[], None]] = set()
+        self._listeners: dict[Callable[[], None], None] = {}
         self._planners = asyncio.Lock()
 
     def begin_term(self, leader: str, host: str) -> int:
@@ -63,11 +63,11 @@ class MemoryLog:
     @contextmanager
     def telling(self, listener: Callable[[], None]) -> Iterator[None]:
         """As `Log.telling`."""
-        self._listeners.add(listener)
+        self._listeners[listener] = None
         try:
             yield
         finally:
-            self._listeners.discard(listener)
+            self._listeners.pop(listener, None)
 
     async def append(
         self,
@@ -273,10 +273,8 @@ class MemoryLog:
             position = None
             if known is not None:
                 position = known.position
-                given[event.event_id] = (
-                    *(known.stream, known.type, known.schema_version),
-                    known.body,
-                )
+                recorded = (known.stream, known.type, known.schema_version, known.body)
+                given[event.event_id] = recorded
             if given.setdefault(event.event_id, content) != content:
                 raise DuplicateEventDiffers(str(event.event_id), position)
 

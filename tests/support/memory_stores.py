@@ -338,7 +338,7 @@ class MemoryLeadership:
         self.why: StoreError = LeadershipLost()
         self._log = log
         self._lost = asyncio.Event()
-        self._announced: set[Callable[[], None]] = set()
+        self._announced: list[Callable[[], None]] = []
 
     async def wait_lost(self) -> None:
         """As `LeadingTerm.wait_lost`."""
@@ -346,12 +346,13 @@ class MemoryLeadership:
 
     async def listen(self, announced: Callable[[], None]) -> None:
         """As `LeadingTerm.listen`."""
-        self._announced.add(announced)
-        self._log.announced.add(announced)
+        self._announced.append(announced)
+        self._log.announced[announced] = None
 
     def lose(self) -> None:
         """The connection is gone, for whatever reason: another may lead."""
-        self._log.announced -= self._announced
+        for announced in self._announced:
+            self._log.announced.pop(announced, None)
         if self._log.term == self.term:
             self._log.leader = None
         self._lost.set()

@@ -19,9 +19,18 @@ ADAPTERS = frozenset({"migrations/clock.py", "migrations/chance.py"})
 
 READS = frozenset(
     {
-        *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today"),
-        *("datetime.date.today", "asyncio.sleep", "uuid.uuid1", "uuid.uuid4", "os.urandom"),
-        *("secrets.choice", "secrets.randbelow", "secrets.randbits", "secrets.SystemRandom"),
+        "asyncio.sleep",
+        "datetime.date.today",
+        "datetime.datetime.now",
+        "datetime.datetime.today",
+        "datetime.datetime.utcnow",
+        "os.urandom",
+        "secrets.SystemRandom",
+        "secrets.choice",
+        "secrets.randbelow",
+        "secrets.randbits",
+        "uuid.uuid1",
+        "uuid.uuid4",
     }
 )
 WHOLE = ("time", "random", "uuid_utils", "uuid_utils.compat")
