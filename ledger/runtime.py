@@ -24,7 +24,7 @@ from uuid import UUID
 
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.actor import Actor
-from ledger.domain.waiting import LeadingProcess as CurrentLeader
+from ledger.domain.surroundings import LeadingProcess as CurrentLeader
 from ledger.errors import AnotherLeader, NotPermitted
 from ledger.service import installation
 from ledger.service.audit import AuditService

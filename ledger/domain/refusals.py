@@ -141,45 +141,6 @@ class RetiredDatabase(RequestRefusal):
         self.database = database
 
 
-class InvalidKey(InvalidArgument):
-    """What was given is no public key, or cannot be registered like this."""
-
-
-class UnknownKey(RequestRefusal):
-    """No key is called so, or more than one is."""
-
-    def __init__(self, key: str, found: int) -> None:
-        super().__init__(
-            f"{found} keys begin with {key!r}; write more of the id that `ledger keys list` shows"
-            if found
-            else f"no key is called {key!r}; write what `ledger keys list` shows, or its first "
-            "eight digits at least"
-        )
-        self.key = key
-
-
-class KeyTaken(RequestRefusal):
-    """The key is registered for another agent."""
-
-    def __init__(self, key: str, agent: str) -> None:
-        super().__init__(
-            f"the key {key} is registered for the agent {agent!r}, and no two agents share one; "
-            "make another with `ledger keys generate`"
-        )
-        self.key = key
-        self.agent = agent
-
-
-class RevokedKey(RequestRefusal):
-    """The key was revoked, and cannot come back."""
-
-    def __init__(self, key: str) -> None:
-        super().__init__(
-            f"the key {key} is revoked, which is for good; make another with `ledger keys generate`"
-        )
-        self.key = key
-
-
 class ReasonRequired(RequestRefusal):
     """The request changes what the ledger believes of a database, so it must say why."""
 
@@ -207,26 +168,6 @@ class FenceUnread(RequestRefusal):
 
     def __init__(self, database: str, why: str) -> None:
         super().__init__(f"the journal of {database} could not be read: {why}")
-
-
-class ReadableEvent(RequestRefusal):
-    """An event that can be read is to be set aside: what was recorded stays in force."""
-
-    def __init__(self, position: int, kind: str) -> None:
-        super().__init__(
-            f"the event at position {position} ({kind}) can be read, so it stays in force; only "
-            "what nobody can read is set aside, and `ledger audit unreadable` lists that"
-        )
-
-
-class OtherEvent(RequestRefusal):
-    """Another event stands at a position than the one that was looked at."""
-
-    def __init__(self, position: int, leaf: str) -> None:
-        super().__init__(
-            f"the hash of the event at position {position} is {leaf}: it is not the one that was "
-            "meant; look at `ledger audit unreadable` again"
-        )
 
 
 class InvalidSelection(InvalidArgument):
@@ -445,41 +386,3 @@ class NothingToResolve(RequestRefusal):
             f"database {database!r} is {status} in rollout {rollout}, not in doubt; "
             f"`ledger rollout status {rollout}` says what would help it"
         )
-
-
-class UndeclaredVariables(RequestRefusal):
-    """Migrations have placeholders that no declared variable stands for."""
-
-    def __init__(self, names: Sequence[str], migrations: Sequence[str]) -> None:
-        super().__init__(
-            f"{listed(migrations)} need variables that are not declared: {listed(names)}; "
-            f"give them with --var {names[0]}=VALUE, or under [variables] in ledger.toml"
-        )
-        self.names = tuple(names)
-        self.migrations = tuple(migrations)
-
-
-class MissingLabels(RequestRefusal):
-    """Databases lack a label that a variable takes its value from."""
-
-    def __init__(self, variable: str, label: str, databases: Sequence[str]) -> None:
-        super().__init__(
-            f"variable {variable} takes its value from the label {label!r}, which is missing on "
-            f"{listed(databases)}; set it with `ledger fleet label`, or leave them out with "
-            "--select"
-        )
-        self.variable = variable
-        self.label = label
-        self.databases = tuple(databases)
-
-
-class DifferentValues(RequestRefusal):
-    """What is to be taken back was applied with different values of a variable."""
-
-    def __init__(self, database: str, variable: str) -> None:
-        super().__init__(
-            f"on {database!r} these migrations were applied with different values of variable "
-            f"{variable}, and one order has one value; take fewer of them back at a time"
-        )
-        self.database = database
-        self.variable = variable

@@ -10,8 +10,8 @@ from ledger.contracts.envelope import NAMESPACE
 from ledger.contracts.events import EventSetAside
 from ledger.contracts.reports import Unreadable
 from ledger.contracts.streams import Stream
-from ledger.domain.differences import Replayed, UnreadableEvent
-from ledger.domain.refusals import OtherEvent, ReadableEvent, ReasonRequired
+from ledger.domain.differences import OtherEvent, ReadableEvent, Replayed, UnreadableEvent
+from ledger.domain.refusals import ReasonRequired
 from ledger.errors import NoSuchEvent
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.request_context import RequestContext, RequestEncoder

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FleetStatus
-from ledger.domain.waiting import LeadingProcess
+from ledger.domain.surroundings import LeadingProcess
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness

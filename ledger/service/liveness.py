@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS, Heartbeat
 from ledger.domain.fleet import FleetState
-from ledger.domain.waiting import LeadingProcess, Seen, Surroundings
+from ledger.domain.surroundings import LeadingProcess, Seen, Surroundings
 from ledger.store.port import Signs
 
 LEADER_BEAT = ""

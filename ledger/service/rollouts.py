@@ -13,7 +13,7 @@ from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState, fold
 from ledger.domain.states import ENDED, DatabaseStatus
-from ledger.domain.waiting import Surroundings
+from ledger.domain.surroundings import Surroundings
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up

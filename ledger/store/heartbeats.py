@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ledger.domain.waiting import LeadingProcess
+from ledger.domain.surroundings import LeadingProcess
 from ledger.store.connections import Pool
 from ledger.store.leadership import current_leader
 from ledger.store.port import Beat

@@ -26,7 +26,7 @@ from contextlib import asynccontextmanager, suppress
 
 import asyncpg
 
-from ledger.domain.waiting import LeadingProcess
+from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import (
     AnotherLeader,
     LeadershipLost,

@@ -28,7 +28,7 @@ from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.premises import Premise
-from ledger.domain.waiting import LeadingProcess
+from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import StoreError
 from ledger.store.log.chain import Broken, Link
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow

@@ -28,13 +28,10 @@ from ledger.contracts.reports import AttemptFinished, MigrationApplied
 from ledger.contracts.statements import HEARTBEAT, REPORTS, SIGNATURE, TOGETHER
 from ledger.contracts.topics import HEARTBEATS
 from ledger.contracts.wire import encode_heartbeat, encode_report
+from ledger.domain.keys import InvalidKey, KeyTaken, RevokedKey, UnknownKey
 from ledger.domain.refusals import (
-    InvalidKey,
-    KeyTaken,
     ReasonRequired,
     RequestRefusal,
-    RevokedKey,
-    UnknownKey,
 )
 from ledger.leader.signatures import BusSigning
 from ledger.service.request_context import RequestContext

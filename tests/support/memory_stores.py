@@ -19,7 +19,7 @@ from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
 from ledger.domain.states import ENDED, DatabaseStatus, Status
-from ledger.domain.waiting import LeadingProcess
+from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import AnotherLeader, ContentNotFound, LeadershipLost, StoreError
 from ledger.leader.conductor import rollout_of
 from ledger.store.log.decode import open_event

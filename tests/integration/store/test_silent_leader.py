@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 import asyncpg
 import pytest
 
-from ledger.domain.waiting import LEADER_SILENT_AFTER_S, LeadingProcess
+from ledger.domain.surroundings import LEADER_SILENT_AFTER_S, LeadingProcess
 from ledger.errors import (
     AnotherLeader,
     LeadershipLost,

@@ -17,6 +17,7 @@ FILES = [
     ("ledger.store.views", "queries.sql"),
     ("migrations.target", "journal.sql"),
     ("migrations.backfill", "data.sql"),
+    ("migrations.authoring.recipes", "swap.sql"),
 ]
 TEXT = """\
 -- What the file is about.
