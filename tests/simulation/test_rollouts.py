@@ -9,7 +9,9 @@ from ledger.contracts.events import (
     MigrationOrdered,
     RolloutCompleted,
     RolloutHalted,
+    UndoStarted,
     WaveOpened,
+    WhenSpent,
 )
 from ledger.contracts.reports import AttemptFinished, MigrationApplied, MigrationFailed
 from ledger.store.log.chain import Link
@@ -215,3 +217,37 @@ def test_every_attempt_has_one_last_word() -> None:
     house = told(travelled)
     words = [one.event for one in house.events(AttemptFinished)]
     assert [getattr(one, "verdict", None) for one in words] == [Verdict.DONE] * 10
+
+
+def test_a_spent_budget_takes_the_rollout_back_in_the_append_that_says_so() -> None:
+    async def story(house: SimulatedHouse) -> None:
+        house.engine.named("db05").tables.add("users")
+        async with house.at_work():
+            rollout = await house.start(
+                USERS, wave_spec="3,rest", when_spent=WhenSpent.ROLLBACK, in_flight=1
+            )
+            halted = await house.until(rollout, lambda status: status.undone_by is not None)
+            assert halted.undone_by is not None
+            await house.becomes(halted.undone_by, "completed")
+
+    house = told(story)
+    (started,) = house.events(UndoStarted)
+    behind = house.events()[started.position]
+    assert (behind.stream, type(behind.event).__name__) == (
+        f"rollout-{started.event.model_dump()['by']}",
+        "RolloutPlanned",
+    )
+    assert house.tables(FLEET) == {one: {"users"} if one == "db05" else set() for one in FLEET}
+
+
+def test_what_a_person_takes_back_comes_back_under_another_leader_too() -> None:
+    async def story(house: SimulatedHouse) -> None:
+        async with house.at_work():
+            rollout = await house.start(USERS, GROUPS)
+            await house.becomes(rollout, "completed")
+        undo = await house.undo(rollout)
+        async with house.at_work():
+            assert (await house.becomes(undo, "completed")).counts == {"applied": 10}
+
+    house = told(story)
+    assert house.tables(FLEET) == {one: set() for one in FLEET}
