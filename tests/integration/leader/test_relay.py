@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -203,6 +203,7 @@ async def test_a_look_that_expired_is_not_sent_any_more(house: House) -> None:
             return not leading.leader._relay._unanswered or None
 
         await found(forgotten, "the relay has given it up")
+        clock.wrong = timedelta(0)
         await actor.hear()
         assert not await house.unsent(actor)
 
