@@ -106,7 +106,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     async with open_stores(settings.ledger_url, SYSTEM_CLOCK) as stores:
         log, reads = stores.log, stores.reads
         encoder = RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
-        fleet = FleetService(log, encoder)
+        fleet = FleetService(log, reads, encoder)
         bundles = BundleService(log, stores.texts, encoder, settings.declared)
         lookout = Liveness(stores.signs, uses_broker=settings.transport is Transport.KAFKA)
         rollouts = RolloutService(log, reads, fleet, bundles, lookout, encoder)

@@ -13,9 +13,10 @@ YOUNG_OBJECTS = 50_000
 def settle_memory() -> None:
     """What is loaded by now stays for good: the collector need not walk through it again and again.
 
-    For programs that run for long, once they have started. Seen in the ledger: 90 ms for each full
-    walk, in which nothing else runs, and one every few hundred databases.
+    For programs that have started. Seen in a leader: 90 ms for each full walk, in which nothing
+    else runs, and one every few hundred databases.
     """
+    gc.enable()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 

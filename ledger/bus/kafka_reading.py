@@ -84,7 +84,7 @@ class KafkaReader:
 
     async def open(self) -> AIOKafkaConsumer:
         """Connect. Raises `BusUnavailable`."""
-        consumer = AIOKafkaConsumer(group_id=None, **self._options, **CONSUMER_OPTIONS)
+        consumer = self._make()
         self._consumer = consumer
         try:
             async with asyncio.timeout(OPEN_S):
@@ -119,6 +119,9 @@ class KafkaReader:
         if self._polling is not None:
             await asyncio.wait([self._polling], timeout=CLOSE_S)
         await self._let_go()
+
+    def _make(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(group_id=None, **self._options, **CONSUMER_OPTIONS)
 
     async def _poll(self, timeout_s: float, limit: int) -> list[Received]:
         try:

@@ -4,9 +4,13 @@ One `LocalBroker` is shared by all `LocalBus` objects of a process. It forgets e
 process ends, and nothing is lost by that: unanswered orders are sent again from the log.
 
 ```
-LocalBroker ── topic ── partitions: records from `start` on, bounded by RETAINED_BYTES
+LocalBroker ── topic ── partitions: records from `start` on
+            ├─ readers ── the next offset per partition
             └─ group ── members, each with some partitions; committed offsets per partition
 ```
+
+A record goes when every reader has taken it and every group has committed it, except for the last
+few, which whoever comes late may still want. What nobody takes is bounded, too.
 """
 
 from __future__ import annotations
@@ -16,19 +20,29 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from ledger.bus.port import BusMisconfigured, BusUnavailable, Message, Received
 from ledger.contracts.topics import partitions_of
 from migrations.clock import SYSTEM_CLOCK, Clock, happens_within
 
 RETAINED_BYTES = 64 * 1024 * 1024
-"""Per partition; older records are dropped, as a broker's retention would."""
+"""Of a topic, shared out to its partitions; older records go, as they would on a broker. What is
+lost by that is sent again: orders from the log, answers from the journals."""
+TAKEN_BYTES = 1024 * 1024
+"""As above, of what everybody has taken."""
+RECORD_BYTES = 500
+"""What a record takes beside its value and its headers, about."""
 
 
 @dataclass(slots=True)
 class Partition:
-    """The records of a partition; `start` is the offset of the first one that is left."""
+    """The records of a partition; `start` is the offset of the first one that is left.
 
+    `share` is its part of what its topic may hold.
+    """
+
+    share: float = 1.0
     start: int = 0
     records: deque[Received] = field(default_factory=deque)
     size: int = 0
@@ -41,15 +55,27 @@ class Partition:
     def append(self, record: Received) -> None:
         """Add `record`, drop what is too much."""
         self.records.append(record)
-        self.size += len(record.value)
-        while self.size > RETAINED_BYTES and len(self.records) > 1:
-            self.size -= len(self.records.popleft().value)
-            self.start += 1
+        self.size += _size(record)
+        self._drop(self.end - 1, RETAINED_BYTES * self.share)
+
+    def taken(self, upto: int) -> None:
+        """Everybody has what is before this offset: drop it, except for a little."""
+        self._drop(upto, TAKEN_BYTES * self.share)
 
     def since(self, offset: int, limit: int) -> list[Received]:
         """Up to `limit` records from `offset`; from the earliest when it is out of range."""
         first = offset - self.start if self.start <= offset <= self.end else 0
-        return [self.records[at] for at in range(first, min(first + limit, len(self.records)))]
+        return list(islice(self.records, first, first + limit))
+
+    def _drop(self, before: int, bytes_left: float) -> None:
+        while self.size > bytes_left and self.start < before:
+            self.size -= _size(self.records.popleft())
+            self.start += 1
+
+
+def _size(record: Received) -> int:
+    headers = sum(len(name) + len(value) for name, value in record.headers)
+    return RECORD_BYTES + len(record.value) + headers
 
 
 @dataclass(slots=True)
@@ -67,11 +93,12 @@ class LocalBroker:
         self.clock = clock
         self._topics: dict[str, list[Partition]] = {}
         self._groups: dict[tuple[str, str], Group] = {}
-        self._listeners: dict[str, dict[asyncio.Event, None]] = {}
+        self._readers: dict[str, dict[LocalReader, None]] = {}
 
     def create(self, topic: str, partitions: int) -> None:
         """Make `topic`, unless it is there."""
-        self._topics.setdefault(topic, [Partition() for _ in range(partitions)])
+        share = 1 / partitions
+        self._topics.setdefault(topic, [Partition(share) for _ in range(partitions)])
 
     def partitions(self, topic: str) -> list[Partition]:
         """The partitions of `topic`. Raises `BusUnavailable` when it does not exist."""
@@ -93,16 +120,33 @@ class LocalBroker:
                 message.topic, index, partition.end, message.key, message.value, message.headers
             )
         )
-        for event in self._listeners.get(message.topic, ()):
-            event.set()
+        for reader in self._readers.get(message.topic, ()):
+            reader.arrived()
 
-    def listen(self, topic: str, event: asyncio.Event) -> None:
-        """Set `event` whenever something arrives on `topic`."""
-        self._listeners.setdefault(topic, {})[event] = None
+    def listen(self, topic: str, reader: LocalReader) -> None:
+        """Tell `reader` whenever something arrives on `topic`."""
+        self._readers.setdefault(topic, {})[reader] = None
 
-    def ignore(self, topic: str, event: asyncio.Event) -> None:
-        """Leave `event` alone from now on."""
-        self._listeners.get(topic, {}).pop(event, None)
+    def ignore(self, topic: str, reader: LocalReader) -> None:
+        """Leave `reader` alone from now on."""
+        self._readers.get(topic, {}).pop(reader, None)
+
+    def forget_taken(self, topic: str, indexes: Iterable[int]) -> None:
+        """Drop, in these partitions, what all readers and groups of `topic` have finished with."""
+        partitions = self.partitions(topic)
+        for index in indexes:
+            offsets = [
+                reader.finished(index)
+                for reader in self._readers.get(topic, ())
+                if not isinstance(reader, LocalMember)
+            ]
+            offsets += [
+                group.committed.get(index, 0)
+                for (place, _), group in self._groups.items()
+                if place == topic
+            ]
+            if offsets and index < len(partitions):
+                partitions[index].taken(min(offsets))
 
     def group(self, topic: str, name: str) -> Group:
         """The group of that name on `topic`."""
@@ -127,7 +171,7 @@ class LocalReader:
         self._positions = dict(positions)
         self._arrived = asyncio.Event()
         self._closed = False
-        broker.listen(topic, self._arrived)
+        broker.listen(topic, self)
 
     async def poll(self, timeout_s: float, limit: int) -> Sequence[Received]:
         """As `ledger.bus.port.Reader.poll`."""
@@ -141,18 +185,33 @@ class LocalReader:
     async def close(self) -> None:
         """Stop reading."""
         self._closed = True
-        self._broker.ignore(self._topic, self._arrived)
+        self._broker.ignore(self._topic, self)
+
+    def arrived(self) -> None:
+        """There is something to read."""
+        self._arrived.set()
+
+    def finished(self, index: int) -> int:
+        """Before which offset of a partition it needs nothing any more."""
+        return self._positions.get(index, 0)
 
     def _take(self, limit: int) -> list[Received]:
         if self._closed:
             raise BusUnavailable("this reader is closed; open another one")
         found: list[Received] = []
         partitions = self._broker.partitions(self._topic)
-        for index in range(len(partitions)):
+        for index in self._readable(len(partitions)):
             found += partitions[index].since(self._positions.get(index, 0), limit - len(found))
         for record in found:
             self._positions[record.partition] = record.offset + 1
+        self._forget({record.partition for record in found})
         return found
+
+    def _readable(self, count: int) -> Iterable[int]:
+        return range(count)
+
+    def _forget(self, indexes: Iterable[int]) -> None:
+        self._broker.forget_taken(self._topic, indexes)
 
 
 class LocalMember(LocalReader):
@@ -176,9 +235,9 @@ class LocalMember(LocalReader):
 
     async def commit(self, positions: Mapping[int, int]) -> None:
         """Keep the next offsets of partitions that are still this member's."""
-        self._group.committed.update(
-            {index: offset for index, offset in positions.items() if index in self._owned}
-        )
+        owned = {index: offset for index, offset in positions.items() if index in self._owned}
+        self._group.committed.update(owned)
+        self._broker.forget_taken(self._topic, owned)
 
     def pause(self) -> None:
         """Deliver nothing until `resume`."""
@@ -195,6 +254,9 @@ class LocalMember(LocalReader):
             await super().close()
             self._group.members.remove(self)
             self._broker.share_out(self._topic, self._group)
+
+    def _forget(self, indexes: Iterable[int]) -> None:
+        """A member has finished with what it commits."""
 
     def _readable(self, count: int) -> Iterable[int]:
         return () if self._paused else tuple(self._owned)

@@ -6,7 +6,7 @@ bytes that were hashed, so an event is encoded once, by whoever writes it, and n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -165,13 +165,23 @@ _READERS: dict[str, EventReader] = {}
 
 def encode(event: Event, event_id: UUID, metadata: Metadata) -> Encoded:
     """Render `event` once; the bytes that come back are the ones to hash, store and send."""
-    return Encoded(
-        event_id=event_id,
-        type=type(event).__name__,
-        schema_version=event.SCHEMA_VERSION,
-        body=event.model_dump_json().encode(),
-        metadata=metadata.model_dump_json(exclude_none=True).encode(),
-    )
+    (encoded,) = encode_all([event], [event_id], metadata)
+    return encoded
+
+
+def encode_all(events: Iterable[Event], ids: Iterable[UUID], metadata: Metadata) -> list[Encoded]:
+    """As `encode`, for events with metadata in common, which are rendered once."""
+    said = metadata.model_dump_json(exclude_none=True).encode()
+    return [
+        Encoded(
+            event_id=event_id,
+            type=type(event).__name__,
+            schema_version=event.SCHEMA_VERSION,
+            body=event.model_dump_json().encode(),
+            metadata=said,
+        )
+        for event, event_id in zip(events, ids, strict=False)
+    ]
 
 
 def decode(type_: str, schema_version: int, body: bytes) -> Event:

@@ -14,9 +14,11 @@ MigrationRegressed on the fleet's stream (`ledger.domain.check_results.lost` say
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
+from typing import Protocol
 from uuid import UUID
 
 from ledger.contracts.envelope import Recorded, consequence_id, inspection_id
@@ -36,6 +38,8 @@ from migrations.model.attempt import Adoption
 
 IN_FLIGHT = 100
 """Databases looked at at once: a look is short and takes no lock."""
+CHUNK = 1000
+"""Databases that are copied together."""
 ATTEMPTS = 2
 """How often a database is asked before the check goes on without it."""
 
@@ -69,16 +73,74 @@ class Lookup:
         return self.answer is None and self.attempt >= ATTEMPTS and not self.is_open(now)
 
 
+class Looks(Mapping[str, Lookup]):
+    """The databases of a check, in chunks: changing some copies only the chunks they are in."""
+
+    def __init__(self, databases: Iterable[str]) -> None:
+        names = tuple(dict.fromkeys(databases))
+        self.names = names
+        self._chunks: tuple[Mapping[str, Lookup], ...] = tuple(
+            dict.fromkeys(names[start : start + CHUNK], Lookup())
+            for start in range(0, len(names), CHUNK)
+        )
+        self._where = {name: number // CHUNK for number, name in enumerate(names)}
+
+    def changed(self, looks: Mapping[str, Lookup]) -> Looks:
+        """The same with these in their places; this one stays as it is."""
+        chunks = list(self._chunks)
+        by_chunk: dict[int, dict[str, Lookup]] = {}
+        for database, look in looks.items():
+            number = self._where[database]
+            if number not in by_chunk:
+                by_chunk[number] = dict(chunks[number])
+            by_chunk[number][database] = look
+        for number, chunk in by_chunk.items():
+            chunks[number] = chunk
+        new = Looks.__new__(Looks)
+        new.names, new._where, new._chunks = self.names, self._where, tuple(chunks)
+        return new
+
+    def __getitem__(self, database: str) -> Lookup:
+        return self._chunks[self._where[database]][database]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 @dataclass(frozen=True, slots=True)
 class CheckState:
-    """A check at one position of the log; `version` is that of its own stream."""
+    """A check at one position of the log; `version` is that of its own stream.
+
+    Beside the databases stands what `progress` needs, so that it never walks the fleet: `owing` are
+    those that were asked and of which more may be wanted, `cursor` is the place before which all
+    were asked.
+    """
 
     check: str
     purpose: Purpose
     adoption: Adoption | None = None
-    looks: Mapping[str, Lookup] = field(default_factory=dict)
+    looks: Looks = field(default_factory=lambda: Looks(()))
     version: int = 0
     position: int = 0
+    owing: Mapping[str, None] = field(default_factory=dict)
+    cursor: int = 0
+
+    @property
+    def unasked(self) -> Iterator[str]:
+        """The databases that were never asked."""
+        names = self.looks.names
+        for index in range(self.cursor, len(names)):
+            if self.looks[names[index]].attempt == 0:
+                yield names[index]
+
+    def is_owing(self, look: Lookup) -> bool:
+        """Whether more may be wanted of a database that looks like this."""
+        if look.attempt == 0:
+            return False
+        return look.answer is None or (self.purpose is Purpose.REINSTATE and not look.is_read)
 
     @property
     def stream(self) -> str:
@@ -87,15 +149,21 @@ class CheckState:
 
     def is_finished(self, now: datetime) -> bool:
         """Whether every database answered, or was asked in vain."""
-        return all(look.answer is not None or look.is_silent(now) for look in self.looks.values())
+        return next(self.unasked, None) is None and all(
+            look.answer is not None or look.is_silent(now) for look in self._owed()
+        )
 
     def is_settled(self, records: Callable[[str], DatabaseRecord | None], now: datetime) -> bool:
         """Whether nothing more will be asked."""
         if self.purpose is not Purpose.REINSTATE:
             return self.is_finished(now)
         return all(
-            look.is_read or _has_left(records(database)) for database, look in self.looks.items()
+            self.looks[database].is_read or _has_left(records(database))
+            for database in (*self.owing, *self.unasked)
         )
+
+    def _owed(self) -> Iterator[Lookup]:
+        return (self.looks[database] for database in self.owing)
 
 
 def request_check(
@@ -123,25 +191,56 @@ def evolve(state: CheckState | None, recorded: Recorded) -> CheckState:
 
 
 def fold(state: CheckState | None, events: Iterable[Recorded]) -> CheckState:
-    """The check after these events; the map of databases is copied once, whatever their number.
+    """The check after these events; what they do not speak of is not walked.
 
     Raises `ValueError` when there is no state and the first event is no CheckRequested.
     """
-    looks = dict(state.looks) if state is not None else {}
+    own: dict[str, Lookup] = {}
     for recorded in events:
         if isinstance(recorded.event, CheckRequested):
-            looks = {database: Lookup() for database in recorded.event.databases}
             asked = recorded.event
-            state = CheckState(asked.check, asked.purpose, asked.adoption)
+            looks = Looks(asked.databases)
+            state, own = CheckState(asked.check, asked.purpose, asked.adoption, looks), {}
         if state is None:
             raise ValueError(f"stream {recorded.stream} does not start with CheckRequested")
-        take(looks, recorded)
-        own = recorded.stream == state.stream
-        version = recorded.stream_version if own else state.version
+        take(_Draft(own, state.looks), recorded)
+        version = recorded.stream_version if recorded.stream == state.stream else state.version
         state = replace(state, version=version, position=recorded.position)
     if state is None:
         raise ValueError("a check has at least its CheckRequested")
-    return replace(state, looks=looks)
+    return _with(state, own)
+
+
+def _with(state: CheckState, changed: Mapping[str, Lookup]) -> CheckState:
+    """The state with these looks, and all that follows from them."""
+    looks = state.looks.changed(changed)
+    owing = dict(state.owing)
+    for database, look in changed.items():
+        if state.is_owing(look):
+            owing[database] = None
+        else:
+            owing.pop(database, None)
+    cursor, names = state.cursor, looks.names
+    while cursor < len(names) and looks[names[cursor]].attempt:
+        cursor += 1
+    return replace(state, looks=looks, owing=owing, cursor=cursor)
+
+
+class _Draft:
+    """Looks that are being changed, over those that stay."""
+
+    def __init__(self, own: dict[str, Lookup], base: Mapping[str, Lookup]) -> None:
+        self._own = own
+        self._base = base
+
+    def __contains__(self, database: object) -> bool:
+        return database in self._own or database in self._base
+
+    def __getitem__(self, database: str) -> Lookup:
+        return self._own.get(database) or self._base[database]
+
+    def __setitem__(self, database: str, look: Lookup) -> None:
+        self._own[database] = look
 
 
 def progress(
@@ -149,14 +248,13 @@ def progress(
 ) -> tuple[Decision, ...]:
     """The next looks within the limit; suspended databases are looked at like all others."""
     now = situation.now
-    free = in_flight - sum(look.is_open(now) for look in state.looks.values())
+    free = in_flight - sum(state.looks[database].is_open(now) for database in state.owing)
+    again = (one for one in state.owing if _is_due(state, state.looks[one], now))
     events: list[Decision] = []
-    for database, look in state.looks.items():
+    for database in chain(again, state.unasked):
         if free <= 0:
             break
-        if not _is_due(state, look, now):
-            continue
-        ordered = _order(state, database, look, situation)
+        ordered = _order(state, database, state.looks[database], situation)
         if ordered is not None:
             events.append(ordered)
             free -= 1
@@ -165,7 +263,7 @@ def progress(
 
 def next_wake(state: CheckState, now: datetime) -> datetime | None:
     """When an unanswered look expires or is asked for again; `None` when nothing is waited for."""
-    looks = state.looks.values()
+    looks = (state.looks[database] for database in state.owing)
     moments = (look.expires_at if look.is_open(now) else _again_at(state, look) for look in looks)
     return min((moment for moment in moments if moment and moment > now), default=None)
 
@@ -193,8 +291,6 @@ def regressed(
 
 
 def _is_due(state: CheckState, look: Lookup, now: datetime) -> bool:
-    if look.attempt == 0:
-        return look.answer is None
     again_at = _again_at(state, look)
     return not look.is_open(now) and again_at is not None and again_at <= now
 
@@ -241,7 +337,17 @@ def _regressed(state: CheckState, database: str, version: str, command: UUID) ->
     return Decision(consequence_id(state.stream, event, f"{database}/{version}"), event)
 
 
-def take(looks: dict[str, Lookup], recorded: Recorded) -> None:
+class LooksByName(Protocol):
+    """Looks that can be changed."""
+
+    def __contains__(self, database: object, /) -> bool: ...
+
+    def __getitem__(self, database: str, /) -> Lookup: ...
+
+    def __setitem__(self, database: str, look: Lookup, /) -> None: ...
+
+
+def take(looks: LooksByName, recorded: Recorded) -> None:
     """Let these looks say what one more event says of them; others are not touched."""
     match recorded.event:
         case InspectionOrdered() as event if event.database in looks:

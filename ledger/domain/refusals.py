@@ -9,20 +9,11 @@ Refusal
 │   ├── InvalidWaves           a wave specification cannot be read or leaves databases out
 │   ├── InvalidBudget          a failure budget cannot be read
 │   ├── InvalidLimit           a number of a plan is out of its range
-│   ├── InvalidKey             what was given is no public key, or not of a pool
 │   └── UnknownTool            no tool of this name keeps a history that can be adopted
 ├── AlreadyRegistered      the id is taken by another database
 ├── AddressTaken           the target is in the fleet under another id
 ├── UnknownDatabase        no database has this id
 ├── RetiredDatabase        the id belonged to a database that left for good
-├── UnknownKey             no key, or more than one, is called so
-├── KeyTaken               the key is another agent's
-├── RevokedKey             the key was revoked, for good
-├── ReasonRequired         the request changes what is believed, so it must say why
-├── FenceHolds             a journal names an order that this ledger may have given
-├── FenceUnread            nobody could read what a journal says
-├── ReadableEvent          what can be read is not set aside
-├── OtherEvent             another event stands at that position
 ├── EmptySelection         no active database is selected
 ├── ChangedMigration       a version is registered with another up
 ├── NothingToRepair        no text has changed, or no file is gone

@@ -62,6 +62,17 @@ SETTLED = frozenset({DatabaseStatus.APPLIED, DatabaseStatus.FAILED, DatabaseStat
 """A database in one of these is finished with, unless a person asks for more."""
 
 
+TROUBLED = (
+    DatabaseStatus.FAILED,
+    DatabaseStatus.UNFINISHED,
+    DatabaseStatus.ORDERED,
+    DatabaseStatus.RUNNING,
+    DatabaseStatus.UNKNOWN,
+    DatabaseStatus.BLOCKED,
+)
+"""It failed, was cut short, or an outcome is owed: these are shown, and asked about, by name."""
+
+
 class _DatabaseFields(NamedTuple):
     """One database of a rollout. A named tuple: cheap to copy, which a fold does per event.
 
@@ -230,7 +241,7 @@ class RolloutState:
     @property
     def total(self) -> int:
         """How many databases its waves hold."""
-        return len(self.where)
+        return self.plan.databases
 
     def __contains__(self, database: str) -> bool:
         return database in self.where

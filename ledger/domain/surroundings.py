@@ -10,6 +10,7 @@ from math import inf
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.states import RolloutState
+from ledger.domain.wording import moment_text
 from migrations.model.clocks import APART_S, span
 
 SILENT_AFTER_S = 30.0
@@ -40,7 +41,7 @@ class LeadingProcess:
     @property
     def silence(self) -> str:
         """What to say of it when it is silent."""
-        since = f" since {self.heard_at.isoformat(timespec='seconds')}" if self.heard_at else ""
+        since = f" since {moment_text(self.heard_at)}" if self.heard_at else ""
         return (
             f"has not given a sign of life{since}: it is frozen, or cannot reach the ledger's "
             "database"

@@ -27,7 +27,7 @@ from ledger.domain.states import (
     Status,
 )
 from ledger.domain.surroundings import Seen, Surroundings
-from ledger.domain.wording import IN_QUEUE, number_of
+from ledger.domain.wording import IN_QUEUE, moment_text, number_of
 from migrations.model.attempt import FailureClass
 
 HEARD_AFTER_S = 10.0
@@ -279,7 +279,7 @@ def _held_up(busy: Busy) -> str:
 def _unanswered(state: RolloutState, database: DatabaseState) -> WaitReason:
     """It was ordered, agents are there, and none says that it works on it."""
     if database.status is DatabaseStatus.UNKNOWN:
-        asked = _clock(database.inspected_at) if database.inspected_at else "next"
+        asked = moment_text(database.inspected_at) if database.inspected_at else "next"
         why = f": {database.failure.message}" if database.failure else ""
         return _because(
             database,
@@ -321,7 +321,3 @@ def _because(
 
 def _time(moment: datetime) -> str:
     return f"{moment:%H:%M:%S}"
-
-
-def _clock(moment: datetime) -> str:
-    return moment.isoformat(timespec="seconds")

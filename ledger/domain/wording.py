@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Protocol
 
 IN_QUEUE = "an agent has it in its queue"
@@ -11,6 +12,11 @@ IN_QUEUE = "an agent has it in its queue"
 def number_of(count: int, noun: str) -> str:
     """`1 database`, `2 databases`; for the nouns of this program, which all add an s."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def moment_text(moment: datetime) -> str:
+    """A moment to the second, with its zone."""
+    return moment.isoformat(timespec="seconds")
 
 
 class Failed(Protocol):

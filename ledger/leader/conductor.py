@@ -42,11 +42,11 @@ from ledger.domain.rollout import BrokenStream, RolloutState, fold
 from ledger.domain.states import ENDED
 from ledger.errors import Overtaken, VersionConflict
 from ledger.leader.fleet_cache import Roster
+from ledger.leader.restoration import Restored, restore
 from ledger.leader.subscription import Follower
 from ledger.leader.wakeups import Alarm
 from ledger.store.bundles import BundleTexts
-from ledger.store.log.streams import read_both
-from ledger.store.port import Batch, Log
+from ledger.store.port import Batch, Log, Views
 from ledger.telemetry import current_context, order_span
 from migrations.clock import Clock
 
@@ -64,12 +64,14 @@ class Conductor:
     def __init__(
         self,
         log: Log,
+        reads: Views,
         roster: Roster,
         bundles: BundleTexts,
         term: int,
         clock: Clock,
     ) -> None:
         self._log = log
+        self._reads = reads
         self._roster = roster
         self._bundles = bundles
         self._term = term
@@ -94,6 +96,14 @@ class Conductor:
         self._alarm.touch(
             name for name, state in self._rollouts.items() if state.plan.undoes in by_rollout
         )
+
+    def take_up(self, restored: Restored) -> None:
+        """Go on with a rollout as it was read."""
+        rollout = restored.state.rollout
+        for one in restored.events:
+            self._note_origin(rollout, one)
+        self._rollouts[rollout] = restored.state
+        self._alarm.touch([rollout])
 
     def _take(self, rollout: str, events: Sequence[Recorded]) -> None:
         """Fold, or keep for later what belongs to a rollout that is to be loaded first."""
@@ -219,20 +229,23 @@ class Conductor:
         return (*others, undone) if undone is not None else tuple(others)
 
     async def _state(self, rollout: str) -> RolloutState | None:
-        """The rollout's state; one that was forgotten is folded from the log again.
+        """The rollout's state; one that was forgotten is read again.
 
         `None` for a stream that holds no plan: writing one may not keep a ledger from leading.
         """
         if rollout in self._unfolded:
-            history = await read_both(self._log, f"rollout-{rollout}")
+            # Whatever this process has not heard of it was there before, and is projected then.
+            await self._reads.caught_up()
+            async with self._reads.snapshot() as reads:
+                restored = await restore(self._log, reads, rollout)
             heard = self._unfolded.pop(rollout)
-            if not isinstance(history[0].event, RolloutPlanned):
-                logger.warning("stream %s holds no plan and is left alone", history[0].stream)
+            if restored is None:
+                logger.warning("stream rollout-%s holds no plan and is left alone", rollout)
                 return None
-            for one in history:
-                self._note_origin(rollout, one)
-            newer = [one for one in heard if one.position > history[-1].position]
-            self._fold(rollout, None, [*history, *newer])
+            self.take_up(restored)
+            newer = [one for one in heard if one.position > restored.state.position]
+            if newer:
+                self._fold(rollout, restored.state, newer)
         return self._rollouts.get(rollout)
 
     def _note_origin(self, rollout: str, recorded: Recorded) -> None:

@@ -6,6 +6,7 @@ carries what is expected of its target (`Expected`) and the conductor may not wa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ledger.contracts.envelope import Recorded
@@ -21,6 +22,12 @@ class Roster(Mapping[str, DatabaseRecord]):
     def __init__(self, records: Iterable[DatabaseRecord]) -> None:
         self._records = {record.database: record for record in records}
         self._beliefs: dict[str, Belief] = {}
+        self._pools = Counter(record.pool for record in self._records.values())
+
+    @property
+    def pools(self) -> set[str]:
+        """The pools that its databases are in; costs nothing by their number."""
+        return set(self._pools)
 
     def __getitem__(self, database: str) -> DatabaseRecord:
         return self._records[database]
@@ -36,6 +43,7 @@ class Roster(Mapping[str, DatabaseRecord]):
         rows = tuple(rows)
         self._beliefs = {row.registered.database: row.belief for row in rows}
         self._records = {row.registered.database: row.record for row in rows}
+        self._pools = Counter(record.pool for record in self._records.values())
 
     def saw(self, recorded: Sequence[Recorded]) -> None:
         """Take over what these events say of the fleet, and what they taught."""
@@ -57,6 +65,15 @@ class Roster(Mapping[str, DatabaseRecord]):
                 record = believed(record, learned)
             if record is not known:
                 self._records[database] = record
+                if known is None or known.pool != record.pool:
+                    self._moved(known, record)
+
+    def _moved(self, known: DatabaseRecord | None, record: DatabaseRecord) -> None:
+        self._pools[record.pool] += 1
+        if known is not None:
+            self._pools[known.pool] -= 1
+            if not self._pools[known.pool]:
+                del self._pools[known.pool]
 
     def _belief(self, record: DatabaseRecord) -> Belief:
         """What is believed; at first, what the record itself says."""

@@ -37,13 +37,14 @@ from ledger.leader.metrics import Meter
 from ledger.leader.order_book import OrderBook
 from ledger.leader.projector import Projector
 from ledger.leader.relay import Relay
+from ledger.leader.restoration import restore
 from ledger.leader.signatures import BusSigning, Speakers
 from ledger.leader.subscription import Follower
 from ledger.store.bundles import BundleTexts
 from ledger.store.connections import CONNECTION_LOST
 from ledger.store.log.decode import open_event
 from ledger.store.log.streams import read_both
-from ledger.store.port import LeadingTerm, LedgerStores
+from ledger.store.port import LeadingTerm, LedgerStores, Views
 from migrations.backoff import Backoff
 from migrations.chance import Chance
 from migrations.clock import Clock
@@ -79,7 +80,7 @@ class Supervisor:
         bundles = BundleTexts(log, stores.texts)
         term = leadership.term
         self._roster = Roster(())
-        self._conductor = Conductor(log, self._roster, bundles, term, clock)
+        self._conductor = Conductor(log, self._reads, self._roster, bundles, term, clock)
         self._inspector = Inspector(log, self._roster, self._reads, term, clock)
         signer = signing.signer if signing else None
         self._speakers = Speakers(every_pool=signer is not None) if signing else None
@@ -144,7 +145,7 @@ class Supervisor:
 
     def pools(self) -> set[str]:
         """The pools of the fleet as it is now; none before it is `loaded`."""
-        return {record.pool for record in self._roster.values()}
+        return self._roster.pools
 
     async def drain(self) -> None:
         """Return when every report that is on the bus now is in the log."""
@@ -153,19 +154,19 @@ class Supervisor:
     async def _load(self, name: str, host: str) -> Follower:
         """Say who leads, and load what is unsettled as if it were heard now."""
         await self._say_taken(name, host)
-        position = await self._reads.caught_up()
-        self._roster.load(await self._reads.fleet())
-        self._loaded.set()
-        rollouts = [f"rollout-{one}" for one in await self._reads.unsettled_rollouts()]
-        checks = [f"check-{one}" for one in await self._reads.recent_checks()]
-        for stream in (*rollouts, *checks):
-            # What came since, the follower tells.
-            history = [
-                one for one in await read_both(self._log, stream) if one.position <= position
-            ]
-            for subscriber in (self._conductor, self._inspector, self._orders, self._relay):
-                subscriber.saw(history)
-            self._meter.remember(history)
+        await self._reads.caught_up()
+        async with self._reads.snapshot() as reads:
+            position = await reads.position()
+            self._roster.load(await reads.fleet())
+            self._loaded.set()
+            for rollout in await reads.unsettled_rollouts():
+                await self._load_rollout(reads, rollout)
+            for check in await reads.recent_checks():
+                # What came since, the follower tells.
+                history = await read_both(self._log, f"check-{check}")
+                history = [one for one in history if one.position <= position]
+                for subscriber in (self._inspector, self._orders, self._relay):
+                    subscriber.saw(history)
         speakers = (self._speakers,) if self._speakers else ()
         for keys in speakers:
             keys.saw([one async for one in self._keys(position)])
@@ -174,6 +175,16 @@ class Supervisor:
             self._projector, self._meter,
         )  # fmt: skip
         return Follower(self._log, position, subscribers, self._clock)
+
+    async def _load_rollout(self, reads: Views, rollout: str) -> None:
+        restored = await restore(self._log, reads, rollout)
+        if restored is None:
+            logger.error("rollout %s is left alone: its stream makes no rollout", rollout)
+            return
+        self._conductor.take_up(restored)
+        for subscriber in (self._orders, self._relay):
+            subscriber.saw(restored.events)
+        self._meter.remember(restored.events)
 
     async def _keys(self, upto: int) -> AsyncIterator[Recorded]:
         """What was said of keys; what came since, the follower tells."""

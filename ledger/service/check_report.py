@@ -14,8 +14,6 @@ from migrations.clock import Clock
 from migrations.model.attempt import Epoch, ForgedFence
 
 APPLIED, REGRESSED = "applied", "regressed"
-LOOK_EVERY_S = 0.3
-"""How often the answers are counted while a check runs."""
 
 
 class CheckService:
@@ -29,17 +27,15 @@ class CheckService:
 
     async def answers(self, check: str, timeout_s: float) -> CheckResult:
         """What has come when the check is finished, or after `timeout_s`. Raises `UnknownCheck`."""
-        until = self._clock.monotonic() + timeout_s
-        while True:
-            result = await self._fleet.check_result(check)
-            if result.finished or self._clock.monotonic() >= until:
-                return result
-            await self._clock.sleep(LOOK_EVERY_S)
+        return await self._fleet.check_result(check, timeout_s)
 
     async def problems(self, result: CheckResult) -> Mapping[str, str]:
         """The databases with which something is wrong, and what; silent ones are not among them."""
-        records = {record.database: record for record in await self._reads.records()}
         answers = {row.database: row.look.answer for row in result.rows if row.look.answer}
+        seen = (answer.place or answer.identity for answer in answers.values())
+        places = {(one.system_identifier, one.database_oid) for one in seen if one is not None}
+        known_there = await self._reads.records_at(list(answers), places)
+        records = {record.database: record for record in known_there}
         looks = {row.database: row for row in result.rows}
         applied: dict[str, list[str]] = {}
         for one in await self._reads.applied(list(answers)):

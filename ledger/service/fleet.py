@@ -4,56 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from pydantic import ValidationError
 
-from ledger.contracts.events import DatabaseRegistered, Purpose
-from ledger.contracts.registry import Connection, TargetName
+from ledger.contracts.events import Purpose
+from ledger.contracts.registry import Connection
 from ledger.contracts.reports import Event
 from ledger.contracts.validation import message_of
 from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, Lookup, fold, request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
-from ledger.domain.refusals import AddressTaken, EmptySelection, InvalidDatabase
+from ledger.domain.refusals import EmptySelection, InvalidDatabase
 from ledger.domain.selection import parse
 from ledger.errors import UnknownCheck, VersionConflict
+from ledger.service.fleet_reader import FleetPage, FleetReader
+from ledger.service.registrations import Described, ImportResult, imported, joining, named, parts
 from ledger.service.request_context import RequestContext, RequestEncoder
-from ledger.store.log.decode import open_event
-from ledger.store.log.streams import read_both
-from ledger.store.port import Batch, Log
+from ledger.store.log.streams import BothStreams
+from ledger.store.port import Batch, Log, Views
 from migrations.model.attempt import Adoption, Epoch, ForgedFence
 
+LOOK_EVERY_S = 0.3
+"""How often the answers are counted while a check runs."""
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
-
-
-class Described(Protocol):
-    """One database of an import file."""
-
-    @property
-    def database(self) -> str:
-        """Its id."""
-
-    @property
-    def pool(self) -> str:
-        """Whose agents reach it."""
-
-    @property
-    def connection(self) -> Connection:
-        """Where it is."""
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """What it is called by in selections."""
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """Ids that an import registered, and those that were registered alike already."""
-
-    added: tuple[str, ...]
-    unchanged: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +54,32 @@ class CheckResult:
 class FleetService:
     """Requests about databases. Every method raises the refusals of `ledger.domain.fleet`."""
 
-    def __init__(self, log: Log, encoder: RequestEncoder) -> None:
+    def __init__(self, log: Log, reads: Views | None, encoder: RequestEncoder) -> None:
         self._log = log
         self._encoder = encoder
+        self._reader = FleetReader(log, reads)
 
     async def state(self) -> FleetState:
         """The fleet as the log says it is now."""
-        events = [open_event(raw) async for raw in self._log.read_stream(FLEET)]
-        return rules.fold(FleetState(), events)
+        return await self._reader.whole()
 
     async def list(self, selection: str = "") -> Sequence[DatabaseRecord]:
         """The databases that the selection means, suspended ones included, by id.
 
         Without a selection, retired ones are listed too.
         """
-        terms = parse(selection)
-        records = (await self.state()).databases.values()
-        chosen = [one for one in records if all(term.holds(one) for term in terms)]
-        return sorted(chosen, key=lambda record: record.database)
+        return (await self.page(selection)).databases
+
+    async def page(
+        self,
+        selection: str = "",
+        *,
+        retired: bool = True,
+        after: str = "",
+        limit: int | None = None,
+    ) -> FleetPage:
+        """As `list`: the next `limit` of them behind the id `after`, and how many there are."""
+        return await self._reader.page(selection, retired=retired, after=after, limit=limit)
 
     async def add(
         self,
@@ -107,28 +91,36 @@ class FleetService:
     ) -> None:
         """Register one database."""
         await self._change(
-            lambda fleet: rules.register(fleet, database, pool, connection, labels), asked
+            lambda fleet: rules.register(fleet, database, pool, connection, labels),
+            asked,
+            [database],
+            [connection.target.database],
         )
 
     async def check_retire(self, database: str) -> None:
         """Raise what `retire` would refuse with now; nothing is recorded."""
-        rules.retire(await self.state(), database)
+        rules.retire(await self._reader.some([database]), database)
 
     async def preview_import(self, entries: Sequence[Described]) -> ImportResult:
         """What `import_` would answer now; nothing is registered. Raises what it would raise."""
-        return _imported(entries, _register_all(await self.state(), entries))
+        fleet = await self._reader.some(*named(entries))
+        return imported(entries, joining(fleet, entries))
 
     async def import_(self, entries: Sequence[Described], asked: RequestContext) -> ImportResult:
-        """Register many databases, all or none."""
-        events: tuple[DatabaseRegistered, ...] = ()
-
-        def register_all(fleet: FleetState) -> Iterable[Event]:
-            nonlocal events
-            events = _register_all(fleet, entries)
-            return events
-
-        await self._change(register_all, asked)
-        return _imported(entries, events)
+        """Register many databases, all or none; of what is said of them, little is held at once."""
+        for attempt in range(TRIES):
+            fleet = await self._reader.some(*named(entries))
+            new = joining(fleet, entries)
+            if not new:
+                break
+            ids = [self._encoder.chance.ordered_uuid() for _ in new]
+            try:
+                await self._log.append_parts(partial(parts, fleet, new, self._encoder, asked, ids))
+                break
+            except VersionConflict:
+                if attempt == TRIES - 1:
+                    raise
+        return imported(entries, new)
 
     async def label(
         self,
@@ -138,13 +130,15 @@ class FleetService:
         asked: RequestContext,
     ) -> None:
         """Set these labels and take those away; the others stay."""
-        await self._change(lambda fleet: _relabelled(fleet, database, labels, remove), asked)
+        await self._change(
+            lambda fleet: _relabelled(fleet, database, labels, remove), asked, [database]
+        )
 
     async def check_label(
         self, database: str, labels: Mapping[str, str], remove: Collection[str]
     ) -> None:
         """Raise what `label` would refuse with now; nothing is recorded."""
-        _relabelled(await self.state(), database, labels, remove)
+        _relabelled(await self._reader.some([database]), database, labels, remove)
 
     async def repoint(
         self, database: str, pool: str | None, changes: Mapping[str, Any], asked: RequestContext
@@ -152,22 +146,26 @@ class FleetService:
         """Say where a database is now; its journal is read again. The id of that check, if any."""
 
         return await self._change_and_look(
-            lambda fleet: _repointed(fleet, database, pool, changes, asked), database, asked
+            lambda fleet: _repointed(fleet, database, pool, changes, asked),
+            database,
+            asked,
+            _names(changes),
         )
 
     async def check_repoint(
         self, database: str, pool: str | None, changes: Mapping[str, Any], asked: RequestContext
     ) -> None:
         """Raise what `repoint` would refuse with now; nothing is recorded."""
-        _repointed(await self.state(), database, pool, changes, asked)
+        fleet = await self._with_neighbours(database, _names(changes))
+        _repointed(fleet, database, pool, changes, asked)
 
     async def suspend(self, database: str, asked: RequestContext) -> None:
         """Leave a database out of new orders."""
-        await self._change(lambda fleet: rules.suspend(fleet, database), asked)
+        await self._change(lambda fleet: rules.suspend(fleet, database), asked, [database])
 
     async def check_suspend(self, database: str) -> None:
         """Raise what `suspend` would refuse with now; nothing is recorded."""
-        rules.suspend(await self.state(), database)
+        rules.suspend(await self._reader.some([database]), database)
 
     async def reinstate(self, database: str, asked: RequestContext) -> str:
         """Take a database as it is now; its journal is read again. The id of that check."""
@@ -180,23 +178,26 @@ class FleetService:
 
     async def check_reinstate(self, database: str, asked: RequestContext) -> None:
         """Raise what `reinstate` would refuse with now; nothing is recorded."""
-        rules.reinstate(await self.state(), database, asked.reason)
+        rules.reinstate(await self._reader.some([database]), database, asked.reason)
 
     async def check_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
         """Raise what `reset_fence` would refuse with now; nothing is recorded."""
         issued = await self._issued()
-        rules.reset_fence(await self.state(), database, found, issued, asked.reason)
+        fleet = await self._reader.some([database])
+        rules.reset_fence(fleet, database, found, issued, asked.reason)
 
     async def reset_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
         """Let orders in where a journal was `found` to end in an order that was never given."""
         issued = await self._issued()
         await self._change(
-            lambda fleet: rules.reset_fence(fleet, database, found, issued, asked.reason), asked
+            lambda fleet: rules.reset_fence(fleet, database, found, issued, asked.reason),
+            asked,
+            [database],
         )
 
     async def retire(self, database: str, asked: RequestContext) -> None:
         """Let a database leave for good."""
-        await self._change(lambda fleet: rules.retire(fleet, database), asked)
+        await self._change(lambda fleet: rules.retire(fleet, database), asked, [database])
 
     async def check(
         self,
@@ -209,26 +210,44 @@ class FleetService:
 
         `adoption` says for whose history they look, of those that other tools left.
         """
-        chosen = [one.database for one in await self.list(selection) if not one.retired]
+        fleet = await self.state()
+        terms = parse(selection)
+        chosen = sorted(
+            one.database
+            for one in fleet.databases.values()
+            if not one.retired and all(term.holds(one) for term in terms)
+        )
         if not chosen:
             raise EmptySelection(selection)
         check = self._encoder.new_id()
-        events = request_check(await self.state(), check, chosen, purpose, adoption)
+        events = request_check(fleet, check, chosen, purpose, adoption)
         await self._log.append(
             f"check-{check}", self._encoder.encode(events, asked), expected_version=0
         )
         await self._log.announce()
         return check
 
-    async def check_result(self, check: str) -> CheckResult:
-        """What was found so far. Raises `UnknownCheck`."""
-        events = await read_both(self._log, f"check-{check}")
-        if not events:
+    async def check_result(self, check: str, wait_s: float = 0.0) -> CheckResult:
+        """What was found when the check is finished, or after `wait_s`. Raises `UnknownCheck`."""
+        streams = BothStreams(self._log, f"check-{check}")
+        clock = self._encoder.clock
+        until = clock.monotonic() + wait_s
+        state: CheckState | None = None
+        while True:
+            news = await streams.newer()
+            if state is None and not news:
+                raise UnknownCheck(check)
+            if news:
+                state = fold(state, news)
+            finished = state is not None and state.is_finished(clock.now())
+            if finished or clock.monotonic() >= until:
+                break
+            await clock.sleep(LOOK_EVERY_S)
+        if state is None:
             raise UnknownCheck(check)
-        state: CheckState = fold(None, events)
-        fleet = (await self.state()).databases
+        fleet = (await self._reader.some(state.looks)).databases
         rows = tuple(_row(fleet[database], look) for database, look in state.looks.items())
-        return CheckResult(check, state.is_finished(self._encoder.clock.now()), rows)
+        return CheckResult(check, finished, rows)
 
     async def _issued(self) -> Epoch:
         """How far this ledger has come: no order of it can have a higher term or position."""
@@ -236,7 +255,11 @@ class FleetService:
         return Epoch(head.term, head.position)
 
     async def _change_and_look(
-        self, decide: Callable[[FleetState], Iterable[Event]], database: str, asked: RequestContext
+        self,
+        decide: Callable[[FleetState], Iterable[Event]],
+        database: str,
+        asked: RequestContext,
+        names: Sequence[str] = (),
     ) -> str | None:
         """Change what is believed of a database and have its journal read again, both or neither.
 
@@ -244,7 +267,7 @@ class FleetService:
         """
         check = self._encoder.new_id()
         for attempt in range(TRIES):
-            fleet = await self.state()
+            fleet = await self._with_neighbours(database, names)
             changes = self._encoder.encode(tuple(decide(fleet)), asked)
             if not changes:
                 return None
@@ -260,12 +283,27 @@ class FleetService:
                 return check
         raise AssertionError
 
+    async def _with_neighbours(self, database: str, names: Sequence[str]) -> FleetState:
+        """A database, and whoever may be where it is or is to be."""
+        fleet = await self._reader.some([database], names)
+        known = fleet.databases.get(database)
+        if known is not None and known.connection.target.database not in names:
+            fleet = await self._reader.some([database], [*names, known.connection.target.database])
+        return fleet
+
     async def _change(
-        self, decide: Callable[[FleetState], Iterable[Event]], asked: RequestContext
+        self,
+        decide: Callable[[FleetState], Iterable[Event]],
+        asked: RequestContext,
+        databases: Collection[str],
+        names: Collection[str] = (),
     ) -> bool:
-        """Decide on the fleet as it is and append; again when somebody else was first."""
+        """Decide on these databases as they are and append; again when somebody else was first.
+
+        Whoever has one of `names` on its server may be in the way, and is known, too.
+        """
         for attempt in range(TRIES):
-            fleet = await self.state()
+            fleet = await self._reader.some(databases, names)
             events = self._encoder.encode(tuple(decide(fleet)), asked)
             try:
                 await self._log.append(FLEET, events, expected_version=fleet.version)
@@ -275,6 +313,11 @@ class FleetService:
             else:
                 return bool(events)
         raise AssertionError
+
+
+def _names(changes: Mapping[str, Any]) -> list[str]:
+    wanted = changes.get("database")
+    return [wanted] if isinstance(wanted, str) else []
 
 
 def _row(record: DatabaseRecord, look: Lookup) -> CheckRow:
@@ -309,37 +352,3 @@ def _changed(database: str, known: Connection, changes: Mapping[str, Any]) -> Co
         raise InvalidDatabase(
             database, str(problem["loc"][-1]), f"is wrong: {message_of(problem)}"
         ) from None
-
-
-def _register_all(
-    fleet: FleetState, entries: Sequence[Described]
-) -> tuple[DatabaseRegistered, ...]:
-    """The events that let those of `entries` join that are not there alike."""
-    _check_repeated(entries)
-    return tuple(
-        event
-        for one in entries
-        for event in rules.register(fleet, one.database, one.pool, one.connection, one.labels)
-    )
-
-
-def _imported(entries: Sequence[Described], events: Sequence[DatabaseRegistered]) -> ImportResult:
-    new = {event.database for event in events}
-    added = tuple(one.database for one in entries if one.database in new)
-    return ImportResult(added, tuple(one.database for one in entries if one.database not in new))
-
-
-def _check_repeated(entries: Iterable[Described]) -> None:
-    """Raise for an id, or a target, that stands twice in one file."""
-    seen: set[str] = set()
-    places: dict[TargetName, str] = {}
-    for one in entries:
-        if one.database in seen:
-            raise InvalidDatabase(
-                one.database, "id", "stands twice in the file; remove one of them"
-            )
-        seen.add(one.database)
-        target = one.connection.target.canonical
-        other = places.setdefault(target, one.database)
-        if other != one.database:
-            raise AddressTaken(one.database, other, str(target))

@@ -58,6 +58,8 @@ class FleetOverview:
     set_aside: tuple[UnreadableEvent, ...]
     """The events that a person has set aside, the latest first."""
     databases: tuple[DatabaseOverview, ...]
+    total: int = 0
+    """How many databases were selected, those of other pages included."""
     unsigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Agents heard of lately, with what is not signed there."""
 
@@ -88,12 +90,8 @@ class StatusService:
         `ledger.domain.selection`.
         """
         await as_near_as_may_be(self._reads, self._log)
-        listed = await self._fleet.list(selection)
-        chosen = [
-            one.database
-            for one in listed
-            if (selection or not one.retired) and one.database > after
-        ][:limit]
+        page = await self._fleet.page(selection, retired=bool(selection), after=after, limit=limit)
+        chosen = [one.database for one in page.databases]
         bundle = await self._reads.latest_bundle()
         migrations = bundle.migrations if bundle else ()
         seen = await self._reads.database_versions([ref.version for ref in migrations], chosen)
@@ -123,6 +121,7 @@ class StatusService:
             unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
             set_aside=tuple(await self._reads.unreadable(aside=True)),
             databases=tuple(databases),
+            total=page.total,
             unsigned=await self._lookout.unsigned(),
         )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import ValidationError
 
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS, Heartbeat
-from ledger.domain.fleet import FleetState
+from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.surroundings import LeadingProcess, Seen, Surroundings
 from ledger.store.port import Signs
 
@@ -25,8 +26,8 @@ class Liveness:
         self._signs = signs
         self._uses_broker = uses_broker
 
-    async def look(self, fleet: FleetState) -> Surroundings:
-        """The surroundings as they are now."""
+    async def look(self, records: Mapping[str, DatabaseRecord]) -> Surroundings:
+        """The surroundings as they are now; `records` are the databases that are asked about."""
         beats = await self._signs.recent(RECENT_S)
         agents = []
         broker: bool | None = True if self._uses_broker else None
@@ -39,7 +40,7 @@ class Liveness:
             leader=await self.leader(),
             broker=broker,
             agents=agents,
-            records=fleet.databases,
+            records=records,
         )
 
     async def unsigned(self) -> dict[str, tuple[str, ...]]:

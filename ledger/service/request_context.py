@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ledger.contracts.actor import Actor
-from ledger.contracts.envelope import Encoded, Metadata, encode
+from ledger.contracts.envelope import Encoded, Metadata, encode_all
 from ledger.contracts.reports import Event
 from ledger.telemetry import current_context
 from migrations.chance import Chance
@@ -58,7 +58,7 @@ class RequestEncoder:
             occurred_at=self.clock.now(),
         )
         given = ids if ids is not None else [self.chance.ordered_uuid() for _ in events]
-        return [encode(event, one, metadata) for event, one in zip(events, given, strict=True)]
+        return encode_all(events, given, metadata)
 
     def new_id(self) -> str:
         """A short id for a rollout or a check, easy to type."""

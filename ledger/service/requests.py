@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import RolloutPlanned
 from ledger.contracts.reports import Event
-from ledger.domain import fleet, requests
-from ledger.domain.fleet import DatabaseRecord, FleetState
+from ledger.domain import requests
+from ledger.domain.builder import RolloutBuilder
+from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.premises import of_request
-from ledger.domain.rollout import RolloutState, fold
+from ledger.domain.rollout import RolloutState, fold, take
+from ledger.domain.states import TROUBLED, DatabaseState
 from ledger.errors import NoSuchRollout, Overtaken
+from ledger.service.fleet_reader import FleetReader
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
-from ledger.store.port import Log, RecordedEvent
+from ledger.store.port import Log, Views
 
 Decide = Callable[[RolloutState], tuple[Event, ...]]
 
@@ -27,15 +31,17 @@ Decide = Callable[[RolloutState], tuple[Event, ...]]
 class Requests:
     """Asks, and records what the answer is. Methods raise the refusals of `ledger.domain`."""
 
-    def __init__(self, log: Log, encoder: RequestEncoder) -> None:
+    def __init__(self, log: Log, reads: Views, encoder: RequestEncoder) -> None:
         self._log = log
         self._encoder = encoder
+        self._reads = reads
+        self._fleet = FleetReader(log, reads)
 
     async def turned(self, rollout: str) -> tuple[RolloutState, int]:
         """The rollout without its databases, as it is at the position that comes with it."""
         known = (await self._log.head()).position
         turns = await self._log.turns(f"rollout-{rollout}", known)
-        return _folded(rollout, turns), known
+        return _folded(rollout, [open_event(one) for one in turns]), known
 
     async def ask(
         self,
@@ -92,23 +98,49 @@ class Requests:
     async def _concerned(
         self, rollout: str, databases: Sequence[str] | None
     ) -> tuple[RolloutState, int]:
-        """The rollout with these databases as they are, or with all that were in trouble.
+        """The rollout with these databases as they are, or with all that are in trouble.
 
-        All others stand in it as if they had not been ordered.
+        They come from rows, and what was said since is folded upon them. All others are not in it,
+        except those of which something was said since.
         """
-        known = (await self._log.head()).position
-        events = await self._log.concerned(f"rollout-{rollout}", known, databases)
-        return _folded(rollout, events), known
+        stream = f"rollout-{rollout}"
+        async with self._reads.snapshot() as reads:
+            position = await reads.position()
+            known = (await self._log.head()).position
+            frame = await self._log.frame(stream, position, whole=False)
+            if not frame:
+                # Not one row of it was projected yet.
+                events = await self._log.concerned(stream, known, databases)
+                return _folded(rollout, [open_event(one) for one in events]), known
+            news = [open_event(one) for one in await self._log.news(stream, position, known)]
+            named = {getattr(one.event, "database", None) for one in news}.union(databases or ())
+            rows = await reads.rollout_databases_named(rollout, [one for one in named if one])
+            if databases is None:
+                rows += await _all_troubled(reads, rollout)
+        state = _folded(rollout, [open_event(one) for one in frame])
+        draft = RolloutBuilder(state)
+        draft.restore(rows)
+        for one in news:
+            take(draft, one)
+        return draft.freeze(), known
 
     async def _records(self, databases: Sequence[str]) -> Mapping[str, DatabaseRecord]:
-        events = map(open_event, await self._log.records(databases))
-        return fleet.fold(FleetState(), events).databases
+        return (await self._fleet.some(databases)).databases
 
 
-def _folded(rollout: str, events: Sequence[RecordedEvent]) -> RolloutState:
-    if not events or events[0].type != RolloutPlanned.__name__:
+async def _all_troubled(reads: Views, rollout: str) -> list[DatabaseState]:
+    found: list[DatabaseState] = []
+    after = (-1, "")
+    while page := await reads.rollout_databases(rollout, TROUBLED, troubled=True, after=after):
+        found += page
+        after = (page[-1].wave, page[-1].database)
+    return found
+
+
+def _folded(rollout: str, events: Sequence[Recorded]) -> RolloutState:
+    if not events or not isinstance(events[0].event, RolloutPlanned):
         raise NoSuchRollout(rollout)
-    state = fold(None, map(open_event, events))
+    state = fold(None, events)
     if state is None:
         raise NoSuchRollout(rollout)
     return state

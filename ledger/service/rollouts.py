@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from itertools import count
 
 from ledger.contracts.events import PlanOptions, RolloutStarted
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
-from ledger.domain.rollout import RolloutState, fold
-from ledger.domain.states import ENDED, DatabaseStatus
-from ledger.domain.surroundings import Surroundings
+from ledger.domain.rollout import RolloutState
+from ledger.domain.states import ENDED
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
@@ -22,13 +18,13 @@ from ledger.service.liveness import Liveness
 from ledger.service.plans import Plan, Planner, PlanRequest
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
-from ledger.service.status import RolloutStatus, RolloutSummary, status_of, summary_of
-from ledger.store.log.streams import BothStreams
+from ledger.service.rollout_reader import RolloutReader
+from ledger.service.status import RolloutStatus, RolloutSummary, summary_of
 from ledger.store.port import PAGE, Batch, Log, Views
 
 WATCH_EVERY_S = 0.5
-LOOK_AROUND_EVERY = 4
-"""Looks at the log per look at leader and agents, who say how they are every two seconds."""
+WATCHED = 500
+"""Databases that a look brings: those in trouble and at work, more than anybody can read."""
 
 
 class RolloutService:
@@ -53,7 +49,8 @@ class RolloutService:
         self._bundles = bundles
         self._lookout = lookout
         self._planner = Planner(log, reads, fleet, bundles, encoder)
-        self._requests = Requests(log, encoder)
+        self._requests = Requests(log, reads, encoder)
+        self._reader = RolloutReader(log, reads, lookout)
 
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; `start` takes it, and nothing else."""
@@ -178,18 +175,17 @@ class RolloutService:
             raise NoSuchRollout(rollout)
         return summary_of(row)
 
-    async def status(self, rollout: str) -> RolloutStatus:
-        """Where it is, and what each unfinished database waits for."""
-        surroundings = await self._lookout.look(await self._fleet.state())
-        return await _Course(self._log, rollout).status(surroundings)
+    async def status(self, rollout: str, limit: int | None = None) -> RolloutStatus:
+        """Where it is, and what each unfinished database waits for.
 
-    async def watch(self, rollout: str) -> AsyncIterator[RolloutStatus]:
-        """Its status again and again; the caller decides when to stop."""
-        course, fleet = _Course(self._log, rollout), await self._fleet.state()
-        for look in count():
-            if look % LOOK_AROUND_EVERY == 0:
-                surroundings = await self._lookout.look(fleet)
-            yield await course.status(surroundings)
+        With `limit`, at most so many of the databases that matter; `more` counts the others.
+        """
+        return await self._reader.status(rollout, limit)
+
+    async def watch(self, rollout: str, limit: int = WATCHED) -> AsyncIterator[RolloutStatus]:
+        """Its status again and again, as with `limit`; the caller decides when to stop."""
+        while True:
+            yield await self._reader.glance(rollout, limit)
             await self._encoder.clock.sleep(WATCH_EVERY_S)
 
     async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
@@ -228,30 +224,3 @@ class RolloutService:
         position = await self._reads.position()
         streams = await self._log.turned_since(position)
         return [stream.removeprefix("rollout-") for stream in streams]
-
-
-class _Course:
-    """One rollout, folded on at every look, with the one that it undoes while it waits for that."""
-
-    def __init__(self, log: Log, rollout: str) -> None:
-        self._log = log
-        self._rollout = rollout
-        self._streams = BothStreams(log, f"rollout-{rollout}")
-        self._state: RolloutState | None = None
-        self._undone: _Course | None = None
-
-    async def look(self) -> RolloutState:
-        """What it is now. Raises `NoSuchRollout`."""
-        self._state = fold(self._state, await self._streams.newer())
-        if self._state is None:
-            raise NoSuchRollout(self._rollout)
-        return self._state
-
-    async def status(self, surroundings: Surroundings) -> RolloutStatus:
-        """The same, with what each unfinished database waits for."""
-        state = await self.look()
-        if state.plan.undoes is not None and state.count(DatabaseStatus.PENDING):
-            self._undone = self._undone or _Course(self._log, state.plan.undoes)
-            with suppress(NoSuchRollout):
-                surroundings = replace(surroundings, undone=await self._undone.look())
-        return status_of(state, surroundings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -59,7 +59,7 @@ class DatabaseLine:
 
 @dataclass(frozen=True, slots=True)
 class RolloutStatus:
-    """A rollout with all its databases, wave by wave."""
+    """A rollout with its databases, wave by wave: all of them, or those that were wanted."""
 
     rollout: str
     status: str
@@ -70,6 +70,8 @@ class RolloutStatus:
     databases: tuple[DatabaseLine, ...]
     digest: str | None = None
     """Of its plan."""
+    more: int = 0
+    """Further databases that need attention, or wait; where only some are wanted."""
     undoes: str | None = None
     undone_by: str | None = None
     """The latest rollout that took it back, or takes it back now."""
@@ -160,14 +162,20 @@ def summary_of(row: RolloutRow) -> RolloutSummary:
 
 def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
     """The rollout's state with what each unfinished database waits for."""
-    waits = {one.database: one for one in waiting(state, surroundings)}
+    counts = {(wave, status.value): number for (wave, status), number in state.counts.items()}
+    return replace(headed(state, counts), databases=lines_of(state, surroundings))
+
+
+def headed(state: RolloutState, counts: Mapping[tuple[int, str], int]) -> RolloutStatus:
+    """The rollout and its waves, by the numbers of databases per (wave, status); no databases."""
     totals: Counter[str] = Counter()
     waves = []
     for number, wave in enumerate(state.waves):
-        counts = {one.value: state.count(one, number) for one in DatabaseStatus}
-        counts = {status: count for status, count in counts.items() if count}
-        totals.update(counts)
-        waves.append(WaveStatus(number, wave.size, wave.opened, wave.completed, counts))
+        found = {one.value: counts.get((number, one.value), 0) for one in DatabaseStatus}
+        found = {status: count for status, count in found.items() if count}
+        totals.update(found)
+        size = sum(found.values())
+        waves.append(WaveStatus(number, size, wave.opened, wave.completed, found))
     return RolloutStatus(
         rollout=state.rollout,
         status=state.status.value,
@@ -175,13 +183,19 @@ def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
         why=state.why,
         waves=tuple(waves),
         counts=dict(totals),
-        databases=tuple(
-            _line(state, one, waits.get(one.database), surroundings.records)
-            for one in state.databases()
-        ),
+        databases=(),
         digest=state.plan.digest,
         undoes=state.plan.undoes,
         undone_by=state.undone_by[-1] if state.undone_by else None,
+    )
+
+
+def lines_of(state: RolloutState, surroundings: Surroundings) -> tuple[DatabaseLine, ...]:
+    """Every database that `state` holds, and what it waits for if it is unfinished."""
+    waits = {one.database: one for one in waiting(state, surroundings)}
+    return tuple(
+        _line(state, one, waits.get(one.database), surroundings.records)
+        for one in state.databases()
     )
 
 

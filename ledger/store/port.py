@@ -16,7 +16,7 @@ The log:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +28,8 @@ from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.premises import Premise
+from ledger.domain.selection import Term
+from ledger.domain.states import DatabaseState
 from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import StoreError
 from ledger.store.log.chain import Broken, Link
@@ -156,6 +158,13 @@ class Log(Protocol):
         Without a `term` it is a person's request. Raises what `append` raises.
         """
 
+    async def append_parts(self, parts: Callable[[], Iterable[Batch]]) -> None:
+        """Append a person's request that is too large to be held at once: all parts or none.
+
+        `parts` is called for each try and says the same each time; of what it says, one part at a
+        time is held. Raises what `append` raises.
+        """
+
     def exclusive(self) -> AbstractAsyncContextManager[None]:
         """Hold the planners' lock until the block ends.
 
@@ -171,16 +180,33 @@ class Log(Protocol):
     async def turns(self, stream: str, upto: int) -> list[RecordedEvent]:
         """What turned a rollout, up to a position; costs nothing by its size."""
 
+    async def frame(self, stream: str, upto: int, *, whole: bool) -> list[RecordedEvent]:
+        """The same with what became of its waves; `whole`, also with the databases planned."""
+
     async def turned_since(self, position: int) -> list[str]:
         """The streams of rollouts that were turned behind a position, the latest turn last."""
 
     async def concerned(
         self, stream: str, upto: int, databases: Sequence[str] | None
     ) -> list[RecordedEvent]:
-        """The same, its plan, and all about these databases or, of `None`, those in trouble."""
+        """A rollout's turns and plan, and all about these databases or, of `None`, about those in
+        trouble.
+        """
 
-    async def records(self, databases: Sequence[str]) -> list[RecordedEvent]:
-        """What the fleet's stream says of these databases."""
+    async def news(self, stream: str, after: int, upto: int) -> list[RecordedEvent]:
+        """What a rollout's streams got behind a position, up to another."""
+
+    async def fleet_since(self, position: int) -> tuple[int, list[RecordedEvent]]:
+        """The version of the fleet's stream at a position, and what it says behind that."""
+
+    async def version_at(self, stream: str, position: int) -> int:
+        """A stream's version at a position; 0 when it had not begun."""
+
+    async def about(self, stream: str, databases: Sequence[tuple[str, int]]) -> list[RecordedEvent]:
+        """What a rollout's streams say of databases, of each since the position beside it.
+
+        It goes at least as far as the views do.
+        """
 
     async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
         """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
@@ -214,6 +240,9 @@ class TextStore(Protocol):
 class Views(Protocol):
     """What the log says, in rows: as far as it was projected, or up to its end."""
 
+    def snapshot(self) -> AbstractAsyncContextManager[Views]:
+        """The same as it is now, until the block ends: all answers are of one position."""
+
     async def caught_up(self) -> int:
         """Project everything that is in the log now; the position."""
 
@@ -229,8 +258,24 @@ class Views(Protocol):
     async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
         """These databases, or the whole fleet with its retired ones, by id."""
 
+    async def fleet_named(self, databases: Sequence[str], names: Sequence[str]) -> list[FleetRow]:
+        """Databases of these ids, or whose name on their server is one of those; in no order."""
+
+    async def fleet_page(
+        self, terms: Sequence[Term], *, retired: bool, after: str = "", limit: int = PAGE
+    ) -> list[FleetRow]:
+        """The next databases behind the id `after` for which all terms of a selection hold."""
+
+    async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
+        """For how many databases all terms of a selection hold."""
+
+    async def records_at(
+        self, databases: Sequence[str], places: Collection[tuple[str, int]]
+    ) -> list[DatabaseRecord]:
+        """Databases of these ids, or last known to be one of these: server's and object's id."""
+
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
-        """The same in the words of the domain, with what the next order expects."""
+        """As `fleet`, in the words of the domain, with what the next order expects."""
 
     async def expected(self, databases: Sequence[str]) -> dict[str, Expectation]:
         """What the next order of each of these registered databases expects to find."""
@@ -240,6 +285,32 @@ class Views(Protocol):
 
     async def rollout(self, rollout: str) -> RolloutRow | None:
         """One rollout with its databases counted."""
+
+    async def rollout_counts(self, rollout: str) -> dict[tuple[int, str], int]:
+        """How many databases of a rollout are in each (wave, state)."""
+
+    async def rollout_databases(
+        self,
+        rollout: str,
+        states: Sequence[str] | None = None,
+        *,
+        troubled: bool = False,
+        after: tuple[int, str] = (-1, ""),
+        limit: int = PAGE,
+    ) -> list[DatabaseState]:
+        """A page of a rollout's databases by wave and id, behind the place `after`.
+
+        Of those in these states and, with `troubled`, those that failed or wait for another
+        attempt; or of all.
+        """
+
+    async def rollout_databases_named(
+        self, rollout: str, databases: Sequence[str]
+    ) -> list[DatabaseState]:
+        """These databases of a rollout, as far as they are part of it; in no order."""
+
+    async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:
+        """How many databases of a rollout are in these states, failed, or wait for an attempt."""
 
     async def rollouts(
         self,

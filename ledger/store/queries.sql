@@ -38,6 +38,35 @@ WHERE stream = $1 AND position <= $2 AND type IN (
     'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted', 'OutcomeResolved')
 ORDER BY stream_version;
 
+-- name: read_frame
+-- The same with what became of its waves, and with $3 also who is in them, and which
+-- reports were contradicted: all of a rollout but its orders and what agents report
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM ledger.log
+WHERE stream IN ($1, $1 || '/reports') AND position <= $2
+  AND type IN (
+    'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
+    'RolloutHalted', 'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted',
+    'OutcomeResolved', 'WaveOpened', 'WaveCompleted', 'ReportContradicted')
+  AND ($3 OR type NOT IN ('WavePlanned', 'ReportContradicted'))
+ORDER BY position;
+
+-- name: version_at
+-- The version of a stream at a position
+SELECT stream_version FROM ledger.log
+WHERE stream = $1 AND position <= $2 ORDER BY stream_version DESC LIMIT 1;
+
+-- name: about
+-- What a rollout's streams say of databases ($2), of each since a position ($3)
+SELECT log.position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM unnest($2::text[], $3::bigint[]) AS asked (database, since)
+JOIN ledger.database_event AS named
+    ON named.database = asked.database AND named.position >= asked.since
+JOIN ledger.log AS log ON log.position = named.position
+WHERE stream IN ($1, $1 || '/reports')
+ORDER BY log.position;
 -- name: turned_since
 -- The rollouts that were turned behind a position
 SELECT stream FROM ledger.log
@@ -67,14 +96,20 @@ WHERE position <= $2 AND (
             type IN ('AttemptTimedOut', 'DatabaseLeftOut') OR ledger.may_fail(type, body))))
 ORDER BY position;
 
--- name: read_records
--- What the fleet stream says of these databases
+-- name: news
+-- What a rollout's streams got behind a position, up to another; by position alone, for what
+-- came since is little, and what the streams hold is not
 SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
     recorded_by, recorded_at, leaf, chain
-FROM ledger.log
-WHERE stream = 'fleet' AND ledger.database_in(body) IN (
-    SELECT convert_to(name, 'UTF8') FROM unnest($1::text[]) AS name)
-ORDER BY stream_version;
+FROM (SELECT * FROM ledger.log WHERE position > $2 AND position <= $3 OFFSET 0) AS news
+WHERE stream IN ($1, $1 || '/reports') ORDER BY position;
+
+-- name: fleet_since
+-- What the fleet's stream says behind a position; by position alone, which is little
+SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
+    recorded_by, recorded_at, leaf, chain
+FROM (SELECT * FROM ledger.log WHERE position > $1 OFFSET 0) AS news
+WHERE stream = 'fleet' ORDER BY stream_version;
 
 -- name: read_by_id
 -- These events, wherever they stand

@@ -19,7 +19,7 @@ from migrations.model.attempt import Failure
 from migrations.model.migration import Statement
 from migrations.sql import summary
 from migrations.sql.literals import quote_qualified
-from migrations.target.failure import from_error
+from migrations.target.failure import from_error, line_of
 from migrations.target.holder import name_holder
 from migrations.target.journal import statement as sql
 from migrations.target.session import LostAt
@@ -125,6 +125,12 @@ def lost_at(error: BaseException, statement: Statement | None) -> LostAt:
     return LostAt(said if isinstance(said, asyncpg.PostgresError) else error, statement)
 
 
-def failed_at(error: BaseException, statement: Statement | None) -> StatementFailed:
-    """`error` as the failure of `statement`."""
-    return StatementFailed(from_error(error), statement, error)
+def failed_at(
+    error: BaseException, statement: Statement | None, before: int = 0
+) -> StatementFailed:
+    """`error` as the failure of `statement`, which was sent behind so many other characters."""
+    if statement is None:
+        return StatementFailed(from_error(error), None, error)
+    failure = from_error(error, statement.text)
+    line = line_of(error, statement, before)
+    return StatementFailed(replace(failure, line=line), statement, error)

@@ -92,7 +92,8 @@ async def _run_together(
         if opening:
             await _opened(target, answer())
         for number, statement in numbered:
-            await _finished(target, run.migration, statement, number, total, answer())
+            before = len(still_open) + len(";\n")
+            await _finished(target, run.migration, statement, number, total, answer(), before)
 
 
 async def run_statement(
@@ -114,8 +115,11 @@ async def _finished(
     index: int,
     total: int,
     answer: Awaitable[bool],
+    before: int = 0,
 ) -> None:
     """Wait for the end of one statement: whether the transaction is still open then.
+
+    `before` are the characters that were sent before it in the same question.
 
     Raises StatementFailed.
     """
@@ -129,7 +133,7 @@ async def _finished(
         raise_if_worn(error)
         # A failed transaction is still one; none at all means that something was committed before.
         ended = not target.connection.is_in_transaction()
-        failed = failed_at(transaction_ended() if ended else error, statement)
+        failed = failed_at(transaction_ended() if ended else error, statement, before)
         if isinstance(error, TAKES_NO_TRANSACTION):
             failed.failure = replace(failed.failure, message=failed.failure.message + RUN_ALONE)
         raise failed from None

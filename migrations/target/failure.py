@@ -1,14 +1,22 @@
 """From an error to a `Failure`: what may be kept of it, and what must not leave the database.
 
-DETAIL, HINT and CONTEXT carry row values and are dropped. In SQLSTATE classes 22 (data exception)
-and 23 (integrity violation) the MESSAGE does too: there, whatever stands in double quotes is
-masked, unless the server names it as an object (its fields for constraint, table, column, type and
-schema) or the word before it says that a name follows.
+- In SQLSTATE classes 22 (data exception) and 23 (integrity violation) the message may hold values:
+  whatever stands in double quotes is masked, unless the server names it as an object (its fields
+  for constraint, table, column, type and schema) or the word before it says that a name follows.
+- What code raised (RAISE, ASSERT, other languages, foreign servers) is composed and may hold any
+  value: it is kept where the migration itself holds it, word by word.
+- In classes 0A, 2B, 3F, 42 and 55 DETAIL and HINT hold names of objects, which view, which
+  constraint, and are kept with the message.
+- From inside a body (there is a CONTEXT) names may be values: then only those are kept that stand
+  in the migration.
+
+Of CONTEXT only the function and its line are kept; for a DO block it is the line of the file.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from dataclasses import replace
 
 import asyncpg
@@ -17,10 +25,12 @@ from migrations.errors import RunError
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.sql import summary
+from migrations.sql.literals import quote_literal
 
 MASK = '"***"'
 MESSAGE_MAX_CHARS = 2000
 """A failure travels in an event; more of a message helps nobody."""
+RAISED = "its code raised an error, whose text stays in the server's log, as it may hold data"
 
 _POLICY_CHECK = "check_enable_rls"
 """The server's function that refuses what a policy would filter; its message may be translated."""
@@ -31,28 +41,38 @@ _POLICY_REMEDY = (
 )
 
 _MASKED_CLASSES = ("22", "23")
+_OF_NAMES_CLASSES = ("0A", "2B", "3F", "42", "55")
+_COMPOSED_CLASSES = ("P0", "38", "39", "HV")
+_RAISING = ("exec_stmt_raise", "exec_stmt_assert")
+"""Functions of PL/pgSQL's executor that raise what a script composed (`pl_exec.c`)."""
 _OBJECT_FIELDS = (
-    "constraint_name",
-    "table_name",
-    "column_name",
-    "data_type_name",
-    "schema_name",
+    "constraint_name", "table_name", "column_name", "data_type_name", "schema_name",
+)  # fmt: skip
+_OBJECT_WORDS = (
+    "table|relation|column|constraint|index|schema|function|partition|domain|view|role|encoding"
+    "|extension|language|sequence|database|parameter|collation|publication|trigger|policy"
 )
-_OBJECT_WORDS = "table|relation|column|constraint|index|schema|function|partition|domain|view"
 _NAMED = re.compile(rf'\b(?:{_OBJECT_WORDS}) "[^"]*"')
+_QUOTED = re.compile(r'"([^"]*)"')
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
+_WORD = re.compile(r"\w+")
 _RAW_BYTES = re.compile(r"(?:0x[0-9a-fA-F]{2}\s*)+")
 _HOLE = re.compile("\0(\\d+)\0")
+_BODY = re.compile(r"\bDO\b[^$']*(?:\$\w*\$|')", re.IGNORECASE)
+_AT = re.compile(r"^PL/pgSQL\W\S+ (?P<function>.+?) \w+ (?P<line>\d+)\b", re.MULTILINE)
+"""Where in a function it was, in any language: `PL/pgSQL function f() line 3 at …`."""
+_DO = "inline_code_block"
 
 
-def from_error(error: BaseException) -> Failure:
-    """What may be reported of `error`."""
+def from_error(error: BaseException, text: str = "") -> Failure:
+    """What may be reported of `error`, which SQL of the author's raised: `text`."""
     match error:
         case RunError():
             return Failure(error.kind, error.message, blocker=error.blocker)
         case asyncpg.PostgresError():
             state = str(error.sqlstate or "")
             kind = FailureClass.LOCK_TIMEOUT if state == "55P03" else FailureClass.SQL
-            message = masked_message(error)
+            message = masked_message(error, text)
             if getattr(error, "server_source_function", None) == _POLICY_CHECK:
                 message += _POLICY_REMEDY
             return Failure(kind, message, sqlstate=state or None)
@@ -77,7 +97,7 @@ def located(
         sqlstate=failure.sqlstate,
         statement=summary.normalized(statement.text),
         file=_file_of(migration, direction, statement),
-        line=statement.line,
+        line=failure.line or statement.line,
         blocker=failure.blocker,
     )
 
@@ -96,12 +116,60 @@ def _file_of(migration: Migration, direction: Direction, statement: Statement | 
     return (files[-1] if direction is Direction.DOWN else files[0]).name if files else None
 
 
-def masked_message(error: asyncpg.PostgresError) -> str:
-    """The server's message without tenant data."""
+def line_of(error: BaseException, statement: Statement, before: int = 0) -> int:
+    """The line of the file in which a statement failed, as far as the server says.
+
+    `before` are the characters that were sent before the statement, in the same question.
+    """
+    if not isinstance(error, asyncpg.PostgresError):
+        return statement.line
+    if inside := _AT.search(error.context or ""):
+        body = _BODY.match(statement.text) if inside["function"] == _DO else None
+        lines = statement.text.count("\n", 0, body.end()) + int(inside["line"]) - 1 if body else 0
+        return statement.line + min(lines, statement.text.count("\n"))
+    at = int(error.position or 0) - before
+    return statement.line + (statement.text.count("\n", 0, at - 1) if at > 0 else 0)
+
+
+def masked_message(error: asyncpg.PostgresError, text: str = "") -> str:
+    """What the server says, without tenant data; `text` is the author's SQL that it speaks of."""
+    state = str(error.sqlstate or "")
     message = str(error.args[0]) if error.args else ""
-    if str(error.sqlstate or "").startswith(_MASKED_CLASSES):
-        message = _mask(message, _object_names(error))
-    return message[:MESSAGE_MAX_CHARS]
+    inside = bool(error.context)
+    if state.startswith(_COMPOSED_CLASSES) or error.server_source_function in _RAISING:
+        said = message if message and quote_literal(message) in text else RAISED
+    elif state.startswith(_MASKED_CLASSES):
+        said = _mask(message, _object_names(error))
+    else:
+        parts: list[tuple[str, str | None]] = [("", message)]
+        if state.startswith(_OF_NAMES_CLASSES):
+            parts += [("; ", error.detail), ("; hint: ", error.hint)]
+        said = "".join(
+            lead + " ".join((_mask_unknown(part, text) if inside else part).split("\n"))
+            for lead, part in parts
+            if part
+        )
+    return (said[:MESSAGE_MAX_CHARS] + _where(error))[: MESSAGE_MAX_CHARS + 200]
+
+
+def _where(error: asyncpg.PostgresError) -> str:
+    """The function that failed, and its line; of a DO block the file's line says it."""
+    inside = _AT.search(error.context or "")
+    if inside is None or inside["function"] == _DO:
+        return ""
+    return f" (in {inside['function'][:120]}, line {inside['line']})"
+
+
+def _mask_unknown(message: str, text: str) -> str:
+    """Whatever stands in quotes and is no name of the author's is masked."""
+    words = frozenset(_WORD.findall(_LITERAL.sub("''", text)))
+    if message.count('"') % 2:
+        return _mask(message, [])
+    return _QUOTED.sub(lambda found: found[0] if _is_known(found[1], words) else MASK, message)
+
+
+def _is_known(name: str, words: Container[str]) -> bool:
+    return all(word in words for word in _WORD.findall(name))
 
 
 def _object_names(error: asyncpg.PostgresError) -> list[str]:

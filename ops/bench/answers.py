@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from uuid import UUID, uuid5
 
 from ledger.bus.local import LocalBroker, LocalBus
-from ledger.bus.port import Message
-from ledger.contracts.commands import ApplyCommand
+from ledger.bus.port import Message, Received
+from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.envelope import NAMESPACE, Metadata, encode, report_id
 from ledger.contracts.reports import (
     AttemptFinished,
     AttemptStarted,
     DatabaseIdentified,
+    DatabaseInspected,
     MigrationApplied,
+    MigrationRolledBack,
     Report,
 )
 from ledger.contracts.topics import commands_topic
@@ -26,7 +29,7 @@ from ledger.runtime import Ledger, stores_of
 from ledger.store.leadership import take
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
-from migrations.model.attempt import Identity, Verdict
+from migrations.model.attempt import Identity, Mode, Rights, Verdict
 
 POOL = "bench"
 TICK_S = 0.02
@@ -66,13 +69,18 @@ async def leading(ledger: Ledger, url: str) -> AsyncIterator[Agents]:
 
 
 class Agents:
-    """Answer every order with success, so many databases per second in the order of arrival."""
+    """Answer every order with success, so many databases per second in the order of arrival.
+
+    Looks are answered at once. `cpu_s` is the processor time that this took.
+    """
 
     def __init__(self, broker: LocalBroker, ledger: UUID) -> None:
         self._bus = LocalBus(broker)
         self._ledger = ledger
-        self.per_second = 0
+        self.per_second = 0.0
+        self.cpu_s = 0.0
         self._waiting: deque[ApplyCommand] = deque()
+        self._taken: dict[int, int] = {}
 
     async def run(self) -> None:
         """Answer until cancelled."""
@@ -81,39 +89,73 @@ class Agents:
         allowance, last = 0.0, loop.time()
         while True:
             await asyncio.sleep(TICK_S)
-            for message in await member.poll(0.0, 10_000):
-                command = decode_command(message)
-                if isinstance(command, ApplyCommand):
-                    self._waiting.append(command)
-            now = loop.time()
+            messages = await member.poll(0.0, 10_000)
+            began, now = time.thread_time(), loop.time()
             gained = (now - last) * self.per_second
             allowance, last = min(allowance + gained, self.per_second * MOST_BEHIND_S), now
-            answered: list[Message] = []
+            answered = self._take(messages)
             while self._waiting and allowance >= 1:
                 allowance -= 1
-                answered += self._answer(self._waiting.popleft())
+                command = self._waiting.popleft()
+                answered += self._said(command, _reports(command))
+            self.cpu_s += time.thread_time() - began
             await self._bus.publish(answered)
+            if messages:
+                await member.commit(self._taken)
 
-    def _answer(self, command: ApplyCommand) -> list[Message]:
-        reports = f"{command.stream}/reports"
+    def _take(self, messages: Sequence[Received]) -> list[Message]:
+        """Queue what changes a database; the answers to those that only look."""
+        answered: list[Message] = []
+        for message in messages:
+            self._taken[message.partition] = message.offset + 1
+            command = decode_command(message)
+            if isinstance(command, ApplyCommand):
+                self._waiting.append(command)
+            elif isinstance(command, InspectCommand):
+                answered += self._said(command, [_look(command)])
+        return answered
+
+    def _said(
+        self, command: ApplyCommand | InspectCommand, reports: Sequence[Report]
+    ) -> list[Message]:
+        stream = f"{command.stream}/reports"
         said = Metadata(agent="bench-1")
         return [
             encode_report(
-                self._ledger, reports, encode(one, report_id(one), said), "bench-1", Metadata()
+                self._ledger, stream, encode(one, report_id(one), said), "bench-1", Metadata()
             )
-            for one in _reports(command)
+            for one in reports
         ]
+
+
+def _identity(database: str) -> Identity:
+    """Of one database of one server, whose ids end in a number."""
+    oid = int(database.rpartition("-")[2]) + 1
+    return Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=oid)
 
 
 def _introduction(command: ApplyCommand) -> DatabaseIdentified:
     """What is said of a database that the ledger does not know yet, and of no other."""
-    database = command.database
     return DatabaseIdentified(
-        database=database,
+        database=command.database,
         command=command.command,
-        identity=Identity(uuid=uuid5(NAMESPACE, database), system_identifier="7", database_oid=5),
+        identity=_identity(command.database),
         server_version=180000,
         first_contact=True,
+    )
+
+
+def _look(command: InspectCommand) -> DatabaseInspected:
+    """What is said of a database in which nothing is wrong."""
+    return DatabaseInspected(
+        database=command.database,
+        command=command.command,
+        reachable=True,
+        tls=True,
+        server_version=180000,
+        in_recovery=False,
+        identity=_identity(command.database),
+        rights=Rights(create_schema=True, create_in_target=True, superuser=False),
     )
 
 
@@ -121,11 +163,12 @@ def _reports(command: ApplyCommand) -> list[Report]:
     database, id_ = command.database, command.command
     attempt, mode = command.order.attempt, command.order.mode
     introduced = [_introduction(command)] if command.order.expected.identity is None else []
+    done = MigrationApplied if mode is Mode.UP else MigrationRolledBack
     return [
         AttemptStarted(database=database, command=id_, attempt=attempt, mode=mode),
         *introduced,
         *(
-            MigrationApplied(
+            done(
                 database=database,
                 command=id_,
                 version=step.version,

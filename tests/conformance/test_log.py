@@ -24,7 +24,7 @@ from ledger.errors import (
     VersionConflict,
 )
 from ledger.store.log.chain import Link
-from ledger.store.port import Beat, ConsumerPosition, Log
+from ledger.store.port import Batch, Beat, ConsumerPosition, Log
 from tests.support.ledger_places import LEDGER_ID, LedgerPlace
 from tests.support.log_events import about, an_event, some_events
 from tests.support.manual_clock import ManualClock
@@ -296,11 +296,57 @@ async def test_turned_rollouts_are_found_the_latest_turn_last(log: Log) -> None:
     assert [one.position for one in await log.turns("rollout-1", 5)] == [2]
 
 
-async def test_what_the_fleet_says_of_a_database_is_found(log: Log) -> None:
-    said = [about("a", "DatabaseRegistered"), about("ab", "DatabaseRegistered")]
-    await log.append("fleet", [*said, about("a", "DatabaseRetired")])
+async def test_what_the_fleet_said_behind_a_position_is_found_with_its_version_there(
+    log: Log,
+) -> None:
+    assert await log.fleet_since(0) == (0, [])
+    said = [about("a", "DatabaseRegistered"), about("b", "DatabaseRegistered")]
+    await log.append("fleet", said)
     await log.append("rollout-1/reports", [about("a")])
-    assert [one.position for one in await log.records(["a", "c"])] == [2, 4]
+    await log.append("fleet", [about("a", "DatabaseRetired")])
+    for position, version, found in ((0, 0, [2, 3, 5]), (3, 2, [5]), (4, 2, [5]), (5, 3, [])):
+        known, news = await log.fleet_since(position)
+        assert (known, [one.position for one in news]) == (version, found)
+    assert await log.version_at("fleet", 4) == 2
+    assert await log.version_at("rollout-1/reports", 3) == 0
+    assert await log.version_at("rollout-1/reports", 9) == 1
+
+
+async def test_a_frame_is_what_turned_a_rollout_and_became_of_its_waves(log: Log) -> None:
+    for stream, type_ in (
+        ("rollout-1", "RolloutPlanned"),
+        ("rollout-1", "WavePlanned"),
+        ("rollout-1", "WaveOpened"),
+        ("rollout-1", "MigrationOrdered"),
+        ("rollout-2", "RolloutPlanned"),
+        ("rollout-1/reports", "AttemptFinished"),
+        ("rollout-1/reports", "ReportContradicted"),
+        ("rollout-1", "WaveCompleted"),
+        ("rollout-1", "RolloutCompleted"),
+    ):
+        await log.append(stream, [an_event(type_=type_)])
+
+    async def frame(upto: int, *, whole: bool) -> list[int]:
+        return [one.position for one in await log.frame("rollout-1", upto, whole=whole)]
+
+    assert await frame(99, whole=False) == [2, 4, 9, 10]
+    assert await frame(99, whole=True) == [2, 3, 4, 8, 9, 10]
+    assert await frame(8, whole=True) == [2, 3, 4, 8]
+    assert [one.position for one in await log.news("rollout-1", 4, 9)] == [5, 7, 8, 9]
+
+
+async def test_parts_are_appended_all_or_none_and_asked_for_one_at_a_time(log: Log) -> None:
+    first, second = Batch("fleet", some_events(2), 0), Batch("fleet", some_events(1), 2)
+    told = list[int]()
+    with log.telling(lambda: told.append(1)):
+        with pytest.raises(VersionConflict):
+            await log.append_parts(lambda: iter([first, Batch("fleet", some_events(1), 7)]))
+        assert (await log.head()).position == 1
+        await log.append_parts(lambda: iter([first, second]))
+        await log.append_parts(lambda: iter([first, second]))
+    assert (await log.head()).position == 4
+    assert [one.stream_version async for one in log.read_stream("fleet")] == [1, 2, 3]
+    assert told
 
 
 async def test_events_are_found_by_their_ids(log: Log) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from ledger.contracts.events import Budget
+from ledger.domain.selection import parse
 from ledger.store.port import RecordedEvent, Views
 from tests.support.engine_places import migration, table
 from tests.support.ledger_places import LedgerPlace
@@ -24,6 +25,8 @@ from tests.support.simulated_house import WHY, SimulatedHouse
 USERS, GROUPS = table("001", "users"), table("002", "groups")
 BROKEN = migration("003", "SELECT 1/0", down="SELECT 1")
 FLEET = tuple(f"db{number}" for number in range(6))
+SOME = parse("id in (db1,db5),pool!=other")
+OTHERS = parse("id notin (db1,db5),tier!=gold")
 VERSIONS = ["001", "002", "003"]
 
 
@@ -90,6 +93,13 @@ def plain(value: Any) -> Any:
     return sorted(items, key=str) if isinstance(value, (set, frozenset)) else items
 
 
+async def places(views: Views) -> list[tuple[str, int]]:
+    """Where two of the databases were last known to be."""
+    rows = await views.fleet(["db0", "db1"])
+    known = [row.belief.identity for row in rows]
+    return [(one.system_identifier, one.database_oid) for one in known if one is not None]
+
+
 async def answers(views: Views) -> dict[str, Any]:
     """Everything that can be asked."""
     rollouts = await views.rollouts()
@@ -100,6 +110,15 @@ async def answers(views: Views) -> dict[str, Any]:
         "fleet": await views.fleet(),
         "some of the fleet": await views.fleet(["db3", "db9", "db1"]),
         "records": await views.records(),
+        "named": sorted(await views.fleet_named(["db3", "db9"], ["db1", "db7"])),
+        "a page of the fleet": await views.fleet_page((), retired=False, after="db0", limit=2),
+        "some on a page": await views.fleet_page(SOME, retired=True, limit=9),
+        "others on a page": await views.fleet_page(OTHERS, retired=False),
+        "counted": await views.fleet_count((), retired=True),
+        "some counted": await views.fleet_count(SOME, retired=False),
+        "records at": sorted(
+            await views.records_at(["db3"], await places(views)), key=lambda one: one.database
+        ),
         "expected": await views.expected(["db0", "db1", "db5"]),
         "latest bundle": await views.latest_bundle(),
         "rollouts": rollouts,
@@ -107,6 +126,19 @@ async def answers(views: Views) -> dict[str, Any]:
         "a page": await views.rollouts(before=newest.planned_position, limit=1),
         "one": await views.rollout(oldest.rollout),
         "none": await views.rollout("nothing"),
+        "rollout databases": [await views.rollout_databases(one.rollout) for one in rollouts],
+        "a page of them": await views.rollout_databases(oldest.rollout, after=(0, "db1"), limit=2),
+        "applied there": await views.rollout_databases(oldest.rollout, ["applied"], limit=1),
+        "in trouble": [
+            await views.rollout_databases(one.rollout, ["unknown"], troubled=True)
+            for one in rollouts
+        ],
+        "named there": sorted(
+            await views.rollout_databases_named(oldest.rollout, ["db1", "db4", "db9"])
+        ),
+        "nobody there": await views.rollout_databases("nothing"),
+        "counts": await views.rollout_counts(oldest.rollout),
+        "troubled": [await views.count_troubled(one.rollout, ["failed"]) for one in rollouts],
         "unfinished": await views.unfinished_rollouts(),
         "unsettled": await views.unsettled_rollouts(),
         "checks": sorted(await views.recent_checks()),
@@ -123,7 +155,12 @@ async def answers(views: Views) -> dict[str, Any]:
         "some versions": await views.database_versions(["002"], ["db1", "db5"]),
         "no versions": await views.database_versions([]),
     }
-    return {name: plain(one) for name, one in found.items()}
+    answered = {name: plain(one) for name, one in found.items()}
+    async with views.snapshot() as still:
+        assert await still.position() == answered["position"]
+        assert plain(await still.fleet()) == answered["fleet"]
+        assert plain(await still.rollouts()) == answered["rollouts"]
+    return answered
 
 
 async def test_every_question_has_one_answer(told: tuple[Views, Views]) -> None:
@@ -137,4 +174,11 @@ async def test_the_history_has_something_of_everything(told: tuple[Views, Views]
     statuses = {one["status"] for one in found["rollouts"]}
     assert statuses == {"completed", "halted", "aborted"}
     empty = [name for name, answer in found.items() if not answer]
-    assert sorted(empty) == ["no versions", "none", "not set aside", "set aside", "unreadable"]
+    assert sorted(empty) == [
+        "no versions",
+        "nobody there",
+        "none",
+        "not set aside",
+        "set aside",
+        "unreadable",
+    ]

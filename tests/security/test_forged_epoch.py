@@ -14,7 +14,11 @@ import pytest
 from ledger.contracts.events import DatabaseFenceReset
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished
-from ledger.domain.refusals import FenceHolds, FenceUnread, ReasonRequired
+from ledger.domain.refusals import (
+    FenceHolds,
+    FenceUnread,
+    ReasonRequired,
+)
 from ledger.errors import RequestUnfit
 from ledger.runtime import working
 from ledger.service.request_context import RequestContext

@@ -19,6 +19,7 @@ from agents.trust import Trust
 from ledger.bus.local import LocalBus
 from ledger.bus.port import Message, Reader, Received
 from ledger.contracts.commands import ApplyCommand, CancelCommand, Command, InspectCommand
+from ledger.contracts.registry import Connection
 from ledger.contracts.reports import DatabaseInspected
 from ledger.contracts.statements import LOOK, REPORTS, SIGNATURE
 from ledger.contracts.topics import CANCELS, PARKED, commands_topic
@@ -146,7 +147,8 @@ async def parked(reader: Reader, number: int) -> list[str]:
 async def elsewhere(desk: Desk, url: str) -> AsyncIterator[tuple[Listener, ApplyCommand]]:
     """A server of the attacker's, and an order that leads to it."""
     async with listening(always(CLEAR)) as listener:
-        there = connection_of(url).model_copy(update={"host": "127.0.0.1", "port": listener.port})
+        place = {"host": "127.0.0.1", "port": listener.port}
+        there = Connection.at(**connection_of(url).parts | place)
         yield listener, desk.apply(url, [SLEEP], connection=there)
 
 
@@ -240,7 +242,8 @@ async def test_a_look_that_nobody_trusted_signed_connects_to_nothing(
     strange = desk.inspect(tenant_database)
     aside = await desk.bus.read(PARKED, {})
     async with listening(always(CLEAR)) as listener:
-        there = strange.connection.model_copy(update={"host": "127.0.0.1", "port": listener.port})
+        place = {"host": "127.0.0.1", "port": listener.port}
+        there = Connection.at(**strange.connection.parts | place)
         order = strange.order.model_copy(update={"connection": there, "command": uuid4()})
         recorded = replace(strange.recorded, event=order, event_id=uuid4(), encoded=None)
         strange = InspectCommand(desk.ledger, recorded, order)

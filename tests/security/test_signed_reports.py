@@ -29,10 +29,7 @@ from ledger.contracts.statements import HEARTBEAT, REPORTS, SIGNATURE, TOGETHER
 from ledger.contracts.topics import HEARTBEATS
 from ledger.contracts.wire import encode_heartbeat, encode_report
 from ledger.domain.keys import InvalidKey, KeyTaken, RevokedKey, UnknownKey
-from ledger.domain.refusals import (
-    ReasonRequired,
-    RequestRefusal,
-)
+from ledger.domain.refusals import ReasonRequired, RequestRefusal
 from ledger.leader.signatures import BusSigning
 from ledger.service.request_context import RequestContext
 from ledger.signing.key_files import PrivateKey, generate

@@ -7,8 +7,10 @@ computed by `ledger.store.log.chain`, so the hashes are the database's, byte for
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from math import inf
 from uuid import UUID
 
 from ledger.contracts.envelope import StoredEvent
@@ -33,6 +35,8 @@ TURNING = frozenset(turn.__name__ for turn in TURNS)
 REPORTS = "/reports"
 TROUBLE = frozenset({"AttemptTimedOut", "DatabaseLeftOut"})
 NAME = b'"database":"'
+OF_WAVES = frozenset({"WaveOpened", "WaveCompleted"})
+OF_THE_WHOLE = frozenset({"WavePlanned", "ReportContradicted"})
 
 
 class MemoryLog:
@@ -110,6 +114,18 @@ class MemoryLog:
         self._tell()
         return both
 
+    async def append_parts(self, parts: Callable[[], Iterable[Batch]]) -> None:
+        """As `Log.append_parts`."""
+        await asyncio.sleep(0)
+        before = len(self.events)
+        try:
+            for part in parts():
+                self._append_batch(part)
+        except BaseException:
+            self._take_back(before)
+            raise
+        self._tell()
+
     @asynccontextmanager
     async def exclusive(self) -> AsyncIterator[None]:
         """As `Log.exclusive`."""
@@ -130,6 +146,12 @@ class MemoryLog:
         await asyncio.sleep(0)
         found = self._streams.get(stream, [])
         return [one for one in found if one.position <= upto and one.type in TURNING]
+
+    async def frame(self, stream: str, upto: int, *, whole: bool) -> list[RecordedEvent]:
+        """As `Log.frame`."""
+        await asyncio.sleep(0)
+        wanted = TURNING | OF_WAVES | (OF_THE_WHOLE if whole else frozenset())
+        return [one for one in self._both(stream) if one.position <= upto and one.type in wanted]
 
     async def turned_since(self, position: int) -> list[str]:
         """As `Log.turned_since`."""
@@ -162,11 +184,30 @@ class MemoryLog:
             if one.position <= upto and (one.type in wanted or database_in(one.body) in names)
         ]
 
-    async def records(self, databases: Sequence[str]) -> list[RecordedEvent]:
-        """As `Log.records`."""
+    async def news(self, stream: str, after: int, upto: int) -> list[RecordedEvent]:
+        """As `Log.news`."""
         await asyncio.sleep(0)
-        names = {name.encode() for name in databases}
-        return [one for one in self._streams.get("fleet", []) if database_in(one.body) in names]
+        return [one for one in self._both(stream) if after < one.position <= upto]
+
+    async def fleet_since(self, position: int) -> tuple[int, list[RecordedEvent]]:
+        """As `Log.fleet_since`."""
+        version = await self.version_at("fleet", position)
+        return version, self._streams.get("fleet", [])[version:]
+
+    async def version_at(self, stream: str, position: int) -> int:
+        """As `Log.version_at`."""
+        await asyncio.sleep(0)
+        return sum(one.position <= position for one in self._streams.get(stream, []))
+
+    async def about(self, stream: str, databases: Sequence[tuple[str, int]]) -> list[RecordedEvent]:
+        """As `Log.about`."""
+        await asyncio.sleep(0)
+        since = dict(databases)
+        return [
+            one
+            for one in self._both(stream)
+            if any(one.position >= since.get(name, inf) for name in named_in(one.body))
+        ]
 
     async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
         """As `Log.tail`."""
@@ -318,6 +359,14 @@ def database_in(body: bytes) -> bytes | None:
     _, found, rest = body.partition(NAME)
     name, ended, _ = rest.partition(b'"')
     return name if found and ended else None
+
+
+def named_in(body: bytes) -> set[str]:
+    """The databases that an event names: one, or a list of them."""
+    said = json.loads(body)
+    one, several = said.get("database"), said.get("databases")
+    names = [one["database"] if isinstance(one, dict) else one for one in several or ()]
+    return {*names, one} - {None}
 
 
 def may_fail(type_: str, body: bytes) -> bool:

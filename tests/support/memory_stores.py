@@ -7,7 +7,9 @@ queries said again in Python.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from copy import copy
 from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID, uuid5
@@ -18,13 +20,14 @@ from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
-from ledger.domain.states import ENDED, DatabaseStatus, Status
+from ledger.domain.selection import Term
+from ledger.domain.states import ENDED, DatabaseState, DatabaseStatus, Status
 from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import AnotherLeader, ContentNotFound, LeadershipLost, StoreError
 from ledger.leader.conductor import rollout_of
 from ledger.store.log.decode import open_event
 from ledger.store.port import PAGE, Beat
-from ledger.store.views.projection import Projection
+from ledger.store.views.projection import Projection, Shelf
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
 from migrations.clock import Clock
 from migrations.model.attempt import Expectation
@@ -71,6 +74,19 @@ class MemoryViews:
         self._states: dict[str, RolloutState] = {}
         self._position = 0
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[MemoryViews]:
+        """As `Views.snapshot`: rows are never changed, so what holds them is copied."""
+        await asyncio.sleep(0)
+        still = MemoryViews(self._log, self._clock)
+        still._position, still._states = self._position, dict(self._states)
+        for name, shelf in vars(still._projection).items():
+            if isinstance(shelf, Shelf):
+                shelf.rows.update(getattr(self._projection, name).rows)
+        rollouts = self._projection.rollouts.items()
+        still._projection.rollouts = {rollout: copy(rows) for rollout, rows in rollouts}
+        yield still
+
     async def caught_up(self) -> int:
         """As `Views.caught_up`."""
         await asyncio.sleep(0)
@@ -92,6 +108,48 @@ class MemoryViews:
         rows = sorted(self._projection.fleet.rows.items())
         return [row for name, row in rows if databases is None or name in databases]
 
+    async def fleet_named(self, databases: Sequence[str], names: Sequence[str]) -> list[FleetRow]:
+        """As `Views.fleet_named`."""
+        return [
+            row
+            for row in await self.fleet()
+            if row.registered.database in databases
+            or row.registered.connection.target.database in names
+        ]
+
+    async def fleet_page(
+        self, terms: Sequence[Term], *, retired: bool, after: str = "", limit: int = PAGE
+    ) -> list[FleetRow]:
+        """As `Views.fleet_page`."""
+        held = self._meant(await self.fleet(), terms, retired)
+        return [row for row in held if row.registered.database > after][:limit]
+
+    async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
+        """As `Views.fleet_count`."""
+        return len(self._meant(await self.fleet(), terms, retired))
+
+    def _meant(
+        self, rows: Iterable[FleetRow], terms: Sequence[Term], retired: bool
+    ) -> list[FleetRow]:
+        return [
+            row
+            for row in rows
+            if (retired or not row.registered.retired)
+            and all(term.holds(row.registered) for term in terms)
+        ]
+
+    async def records_at(
+        self, databases: Sequence[str], places: Collection[tuple[str, int]]
+    ) -> list[DatabaseRecord]:
+        """As `Views.records_at`."""
+        found = []
+        for row in await self.fleet():
+            known = row.belief.identity
+            place = (known.system_identifier, known.database_oid) if known else None
+            if row.registered.database in databases or place in places:
+                found.append(row.record)
+        return found
+
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
         """As `Views.records`."""
         return [row.record for row in await self.fleet(databases)]
@@ -112,6 +170,47 @@ class MemoryViews:
     async def rollout(self, rollout: str) -> RolloutRow | None:
         """As `Views.rollout`."""
         return self._row(rollout) if rollout in self._states else None
+
+    async def rollout_counts(self, rollout: str) -> dict[tuple[int, str], int]:
+        """As `Views.rollout_counts`."""
+        counts: dict[tuple[int, str], int] = {}
+        for one in self._databases(rollout):
+            key = (one.wave, one.status.value)
+            counts[key] = counts.get(key, 0) + 1
+        return counts
+
+    async def rollout_databases(
+        self,
+        rollout: str,
+        states: Sequence[str] | None = None,
+        *,
+        troubled: bool = False,
+        after: tuple[int, str] = (-1, ""),
+        limit: int = PAGE,
+    ) -> list[DatabaseState]:
+        """As `Views.rollout_databases`."""
+        found = [
+            one
+            for one in self._databases(rollout)
+            if (one.wave, one.database) > after
+            and (states is None or one.status in states or (troubled and _is_troubled(one)))
+        ]
+        return sorted(found, key=lambda one: (one.wave, one.database))[:limit]
+
+    async def rollout_databases_named(
+        self, rollout: str, databases: Sequence[str]
+    ) -> list[DatabaseState]:
+        """As `Views.rollout_databases_named`."""
+        return [one for one in self._databases(rollout) if one.database in databases]
+
+    async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:
+        """As `Views.count_troubled`."""
+        found = self._databases(rollout)
+        return sum(one.status in states or _is_troubled(one) for one in found)
+
+    def _databases(self, rollout: str) -> list[DatabaseState]:
+        state = self._states.get(rollout)
+        return list(state.databases()) if state is not None else []
 
     async def rollouts(
         self,
@@ -290,6 +389,10 @@ class MemoryViews:
             undone_by=state.undone_by[-1] if state.undone_by else None,
             counts=counts,
         )
+
+
+def _is_troubled(state: DatabaseState) -> bool:
+    return state.again or state.failure is not None
 
 
 class MemorySigns:

@@ -109,7 +109,7 @@ class SimulatedHouse:
         self.engine = MemoryEngine(self.clock, self.chance)
         encoder = RequestEncoder(self.clock, self.chance)
         log, reads = self.stores.log, self.stores.reads
-        self.fleet = FleetService(log, encoder)
+        self.fleet = FleetService(log, reads, encoder)
         self.bundles = BundleService(log, self.stores.texts, encoder)
         lookout = Liveness(self.stores.signs, uses_broker=False)
         self.rollouts = RolloutService(log, reads, self.fleet, self.bundles, lookout, encoder)

@@ -27,6 +27,7 @@ from ledger.cli.app.help_page import Arranged
 from ledger.cli.app.option_groups import flattened, gathered
 from ledger.cli.app.output import say
 from ledger.stopper import Stopper
+from migrations.gc_tuning import settle_memory
 from migrations.log_lines import PrintableFormatter
 from migrations.printable import PROBLEM, escaped, is_safe
 
@@ -163,6 +164,7 @@ def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> 
     """Run the coroutine to its end, inside the root span of everything that it causes."""
     from ledger.telemetry import command_span, configure, set_log_levels
 
+    settle_memory()
     set_log_levels(logging.WARNING)
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PrintableFormatter())

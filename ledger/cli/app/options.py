@@ -67,6 +67,16 @@ VarOption = Annotated[
         rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
+PageOption = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        metavar="N",
+        min=1,
+        help="At most so many databases. Default: a page for people, all for programs.",
+        rich_help_panel=WHICH_DATABASES,
+    ),
+]
 SelectOption = Annotated[
     str,
     typer.Option(

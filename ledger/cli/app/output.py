@@ -26,6 +26,9 @@ SHAPE_VERSION = 1
 UNLIMITED_WIDTH = 10_000
 """Columns of a line that goes to a file or a pipe: nothing is cut off there."""
 
+PAGE = 100
+"""Rows of a long list that people see unless they want more."""
+
 OutputRow = Mapping[str, Any]
 
 
@@ -59,6 +62,15 @@ class Output:
     def for_people(self) -> bool:
         """Whether a person reads it: then less may be more."""
         return self.format is OutputFormat.TABLE
+
+    def at_most(self, limit: int | None) -> int | None:
+        """How many rows of a long list are wanted: people read a page, programs all."""
+        return PAGE if limit is None and self.for_people else limit
+
+    def tell_left_out(self, shown: int, total: int) -> None:
+        """Say that there are more rows than those that a person was shown."""
+        if self.for_people and total > shown > 0:
+            say(f"{shown:,} of {total:,} are shown; `-o json` has all of them")
 
     def rows(
         self, kind: str, rows: Sequence[OutputRow], columns: Sequence[str], empty: str, **more: Any

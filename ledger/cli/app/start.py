@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 INTERRUPTED = 130
@@ -10,6 +11,8 @@ INTERRUPTED = 130
 
 def main() -> None:
     """The console script."""
+    # Modules stay: nothing is to be collected until the command runs (migrations/gc_tuning.py).
+    gc.disable()
     try:
         from ledger.cli.app.main import main as program
 

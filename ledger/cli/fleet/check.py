@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -62,9 +63,14 @@ async def check(
         wrong = await session.ledger.checks.problems(result)
         unsigned = await session.ledger.lookout.unsigned()
     rows = [_row(row, wrong.get(row.database)) for row in result.rows]
-    Output(output).rows(
-        "fleet.check", rows, COLUMNS, empty="No database matches.", finished=result.finished
-    )
+    form = Output(output)
+    if limit := form.at_most(None):
+        # Of a large fleet people see those first that need them.
+        shown = sorted(rows, key=_is_fine)[:limit] if len(rows) > limit else rows
+    else:
+        shown = rows
+    form.rows("fleet.check", shown, COLUMNS, empty="No database matches.", finished=result.finished)
+    form.tell_left_out(len(shown), len(rows))
     say_unsigned(unsigned)
     for row in result.rows:
         for backup in row.look.answer.backups if row.look.answer else ():
@@ -77,8 +83,12 @@ async def check(
         silent = number_of(waiting, "database")
         say(f"{silent} did not answer; does `ledger-agent run` work in that pool?")
         return ExitCode.TIMEOUT
-    fine = all(row["reachable"] and not row["problem"] for row in rows)
+    fine = all(map(_is_fine, rows))
     return ExitCode.OK if fine else ExitCode.FAILED
+
+
+def _is_fine(row: Mapping[str, Any]) -> bool:
+    return bool(row["reachable"]) and not row["problem"]
 
 
 def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
 from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
-from ledger.cli.app.options import DatabaseArgument, ReasonOptions, SelectOption
+from ledger.cli.app.options import DatabaseArgument, PageOption, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.fleet import check, fence
 from ledger.cli.fleet.options import EXAMPLE_FILE, ConnectionOptions
@@ -119,19 +119,24 @@ async def import_(
     examples=("ledger fleet list -s tier=gold", "ledger fleet list -o json"),
 )
 async def list_(
-    ctx: typer.Context, select: SelectOption = "", output: OutputOption = OutputFormat.TABLE
+    ctx: typer.Context,
+    select: SelectOption = "",
+    limit: PageOption = None,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """List the databases of the fleet; passwords are references and are shown as such."""
     async with opened(ctx) as session:
-        found = await session.ledger.fleet.list(select)
-    Output(output).rows(
+        form = Output(output)
+        found = await session.ledger.fleet.page(select, limit=form.at_most(limit))
+    form.rows(
         "fleet.list",
-        [_record(one) for one in found],
+        [_record(one) for one in found.databases],
         ("database", "pool", "status", "address", "user", "password", "labels"),
         empty=f"No database matches {select}; `ledger fleet list` shows all of them."
         if select
         else "No database is registered; `ledger fleet add` or `ledger fleet import` does that.",
     )
+    form.tell_left_out(len(found.databases), found.total)
 
 
 @command(

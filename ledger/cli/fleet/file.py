@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ledger.cli.fleet.yaml_items import read_items
 from ledger.contracts.registry import Connection
 from ledger.contracts.validation import message_of
 from ledger.domain.check_results import SHARED_LOGIN
@@ -19,7 +20,10 @@ from ledger.domain.refusals import LiteralPassword
 from ledger.errors import FleetFileError, WrongArgument
 from ledger.settings.secret_rules import PLACEHOLDER
 
+DATABASES = "databases"
+"""The part of the file with a list that may be long."""
 ADDRESS_FORM = "the address is not one; write postgresql://user@host:port/dbname"
+_M = TypeVar("_M", bound=BaseModel)
 WORDS = {"database": "dbname"}
 """What people write for a part of a connection, where that is another word: libpq's."""
 _TEMPLATES = ("database", "user", "role")
@@ -63,12 +67,17 @@ class _Template(BaseModel):
         return self.labels | accepted
 
 
+_NO_TEMPLATE = _Template()
+
+
 class _Entry(_Template):
     database: str
     pool: str | None = None
 
 
 class _File(BaseModel):
+    """The file without its databases, which are read one by one."""
+
     model_config = ConfigDict(extra="forbid")
 
     pools: dict[str, _Template] = {}
@@ -88,42 +97,84 @@ class FleetFileEntry:
 def read_fleet(file: Path, default_pool: str) -> list[FleetFileEntry]:
     """The databases of a YAML file, in its order. Raises `FleetFileError`."""
     try:
-        content = _File.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FleetFileError(
             f"{file} cannot be read ({type(error).__name__}); name a readable YAML file, "
             "`ledger fleet import --help` shows one"
         ) from None
+    reading = _Reading(file, default_pool)
+    try:
+        is_mapping = read_items(text, DATABASES, reading.take, reading.note)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise FleetFileError(f"{file}{line} is not YAML") from None
-    except ValidationError as error:
-        problem = error.errors(include_input=False, include_url=False)[0]
-        where = ".".join(str(part) for part in problem["loc"]) or "the whole file"
-        raise FleetFileError(f"{file}, at {where}: {message_of(problem)}") from None
-    return [_entry(file, entry, content.pools, default_pool) for entry in content.databases]
+    return reading.entries(is_mapping)
 
 
-def _entry(
-    file: Path, entry: _Entry, pools: Mapping[str, _Template], default_pool: str
-) -> FleetFileEntry:
-    pool = entry.pool or default_pool
-    template = pools.get(pool, _Template())
-    common = template.model_dump(
-        by_alias=True, exclude_none=True, exclude={"labels", "shared_login"}
-    )
-    own = entry.model_dump(
-        by_alias=True,
-        exclude_none=True,
-        exclude={"database", "pool", "labels", "shared_login"},
-    )
-    try:
-        connection = _connection(entry.database, common | own)
-    except WrongArgument as error:
-        raise FleetFileError(f"{file}, database {entry.database}: {error}") from None
-    labels = template.all_labels | entry.all_labels
-    return FleetFileEntry(entry.database, pool, connection, labels)
+class _Reading:
+    """What a file has said so far. Pools are mostly said before the databases that use them."""
+
+    def __init__(self, file: Path, default_pool: str) -> None:
+        self._file = file
+        self._default_pool = default_pool
+        self._rest: dict[str, Any] = {}
+        self._pools: Mapping[str, _Template] | None = None
+        self._items: list[_Entry] = []
+        self._entries: list[FleetFileEntry] = []
+        self._count = 0
+
+    def take(self, item: Any) -> None:
+        """One of the databases."""
+        where = ("databases", self._count)
+        entry = self._valid(lambda: _Entry.model_validate(item), where)
+        self._count += 1
+        if self._pools is None:
+            self._items.append(entry)
+        else:
+            self._entries.append(self._filled(entry, self._pools))
+
+    def note(self, key: str, value: Any) -> None:
+        """Anything else that stands in the file."""
+        self._rest[key] = value
+        if key == "pools":
+            file = {**self._rest, DATABASES: []}
+            self._pools = self._valid(lambda: _File.model_validate(file), ()).pools
+
+    def entries(self, is_mapping: bool) -> list[FleetFileEntry]:
+        """All databases, with what their pools say."""
+        whole = self._rest if is_mapping else None
+        pools = self._valid(lambda: _File.model_validate(whole), ()).pools
+        self._entries += [self._filled(one, pools) for one in self._items]
+        return self._entries
+
+    def _valid(self, validated: Callable[[], _M], where: tuple[str | int, ...]) -> _M:
+        try:
+            return validated()
+        except ValidationError as error:
+            problem = error.errors(include_input=False, include_url=False)[0]
+            loc = (*where, *problem["loc"])
+            place = ".".join(str(part) for part in loc) or "the whole file"
+            raise FleetFileError(f"{self._file}, at {place}: {message_of(problem)}") from None
+
+    def _filled(self, entry: _Entry, pools: Mapping[str, _Template]) -> FleetFileEntry:
+        pool = entry.pool or self._default_pool
+        template = pools.get(pool, _NO_TEMPLATE)
+        common = template.model_dump(
+            by_alias=True, exclude_none=True, exclude={"labels", "shared_login"}
+        )
+        own = entry.model_dump(
+            by_alias=True,
+            exclude_none=True,
+            exclude={"database", "pool", "labels", "shared_login"},
+        )
+        try:
+            connection = _connection(entry.database, common | own)
+        except WrongArgument as error:
+            raise FleetFileError(f"{self._file}, database {entry.database}: {error}") from None
+        labels = template.all_labels | entry.all_labels
+        return FleetFileEntry(entry.database, pool, connection, labels)
 
 
 def connection_of(database: str, url: str | None, given: Mapping[str, Any]) -> Connection:

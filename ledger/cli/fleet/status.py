@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ledger.cli.app.command import command, opened, tell_behind
-from ledger.cli.app.options import SelectOption
+from ledger.cli.app.options import PageOption, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.record.audit import aside_row, aside_text
 from ledger.domain.wording import number_of
@@ -30,13 +30,17 @@ def register(app: typer.Typer) -> None:
 
 
 async def status(
-    ctx: typer.Context, select: SelectOption = "", output: OutputOption = OutputFormat.TABLE
+    ctx: typer.Context,
+    select: SelectOption = "",
+    limit: PageOption = None,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
     async with opened(ctx) as session:
-        overview = await session.ledger.status.overview(select)
+        form = Output(output)
+        overview = await session.ledger.status.overview(select, limit=form.at_most(limit))
         await tell_behind(session)
-    show_overview(session.ledger.name, overview, Output(output))
+    show_overview(session.ledger.name, overview, form)
 
 
 def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
@@ -91,6 +95,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         set_aside=[aside_row(row) for row in overview.set_aside],
         unsigned={agent: list(what) for agent, what in overview.unsigned.items()},
     )
+    output.tell_left_out(len(overview.databases), overview.total)
 
 
 def say_unsigned(agents: Mapping[str, Sequence[str]]) -> None:

@@ -25,7 +25,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.rollout.plan import facts, rollback_options
 from ledger.cli.rollout.progress import words
 from ledger.cli.rollout.start import BundleOption, ToOption, travel_with
-from ledger.cli.rollout.status import LISTED, listed, show_rollout
+from ledger.cli.rollout.status import LISTED, SHOWN, listed, show_rollout
 from ledger.cli.rollout.watch import stay
 
 rollout_app = typer.Typer(
@@ -209,7 +209,9 @@ async def status(
     """Show where a rollout is, and for each unfinished database what it waits for."""
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
-        show_rollout(await session.ledger.rollouts.status(chosen), Output(output))
+        form = Output(output)
+        limit = SHOWN if form.for_people else None
+        show_rollout(await session.ledger.rollouts.status(chosen, limit), form)
 
 
 @command(rollout_app, "list", examples=("ledger rollout list",))
@@ -294,5 +296,5 @@ async def _told(session: Session, rollout: str, output: OutputFormat) -> None:
     if output is OutputFormat.TABLE:
         Output(output).record("rollout.status", {}, text)
     else:
-        status = await session.ledger.rollouts.status(rollout)
+        status = await session.ledger.rollouts.status(rollout, limit=0)
         Output(output).record("rollout.status", status.document(), text)

@@ -10,6 +10,10 @@ from ledger.cli.rollout.progress import SETTLED, counted, relation, words
 if TYPE_CHECKING:
     from ledger.service.status import DatabaseLine, RolloutStatus, RolloutSummary
 
+SHOWN = 50
+"""Databases that people see; the JSON forms have all."""
+FINISHING = "finishing"
+"""Of a rollback: what is undone is still at work there (`ledger.domain.waiting`)."""
 LISTED = (
     "rollout", "status", "mode", "databases", "applied", "failed", "planned_at", "by", "why",
 )  # fmt: skip
@@ -30,6 +34,8 @@ def show_rollout(status: RolloutStatus, output: Output) -> None:
         empty="No database needs attention.",
         **status.document(),
     )
+    if people and status.more:
+        say(f"and {status.more:,} more; `-o json` has all of them")
 
 
 def headlines(status: RolloutStatus) -> list[str]:
@@ -45,7 +51,8 @@ def headlines(status: RolloutStatus) -> list[str]:
 def _interesting(one: DatabaseLine) -> bool:
     """Whether people need to see it: what is settled well, and what waits its turn, they do not."""
     well = one.status in SETTLED and not one.problem
-    return not well and (one.status != "pending" or bool(one.waits_for))
+    its_turn = one.status == "pending" and not one.helps and one.reason != FINISHING
+    return not well and not its_turn
 
 
 def _row(one: DatabaseLine, mode: str) -> dict[str, Any]:

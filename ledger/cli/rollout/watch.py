@@ -113,7 +113,7 @@ def ending(status: RolloutStatus) -> ExitCode:
 async def _only_recorded(session: Session, rollout: str, output: Output) -> ExitCode:
     """What there is to say when nobody here works or waits."""
     leader = await session.ledger.leader()
-    status = await session.ledger.rollouts.status(rollout)
+    status = await session.ledger.rollouts.status(rollout, limit=0)
     output.record(
         "rollout.status",
         status.document(),

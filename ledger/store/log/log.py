@@ -12,9 +12,9 @@ again, and the same event ids return the first result.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -25,12 +25,17 @@ from ledger.errors import LedgerUnreachable, NotPermitted
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
 from ledger.store.log.calls import appended, columns_of, premise_of
 from ledger.store.log.chain import Broken, Link, follow, genesis
+from ledger.store.log.excerpts import Excerpts
 from ledger.store.port import Appended, Batch, ConsumerPosition, Head, RecordedEvent
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
 from migrations.backoff import Backoff
 from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock
+
+__all__ = ["EventLog", "RecordedEvent"]
+
+T = TypeVar("T")
 
 READ_BATCH = 1000
 """Events fetched at once when a stream is read: some hundred kilobytes."""
@@ -43,7 +48,7 @@ TRIES = 7
 """How often an append is tried on lost connections: for some eight seconds."""
 
 
-class EventLog:
+class EventLog(Excerpts):
     """The log behind a pool made by `ledger.store.connections.open_pool`."""
 
     look_every_s = 0.2
@@ -52,7 +57,7 @@ class EventLog:
     def __init__(
         self, pool: Pool, clock: Clock = SYSTEM_CLOCK, chance: Chance = SYSTEM_CHANCE
     ) -> None:
-        self._pool = pool
+        super().__init__(pool)
         self._clock = clock
         self._chance = chance
         self._listeners: set[Callable[[], None]] = set()
@@ -163,6 +168,23 @@ class EventLog:
         )
         return one, other
 
+    async def append_parts(self, parts: Callable[[], Iterable[Batch]]) -> None:
+        """As `Log.append_parts`: as many calls in one transaction, and made again together."""
+
+        async def append() -> None:
+            async with self.connection() as connection, connection.transaction():
+                for part in parts():
+                    await connection.fetchval(
+                        QUERIES["request"],
+                        *premise_of(part.premise),
+                        part.stream,
+                        part.expected_version,
+                        *columns_of(part.events),
+                        False,
+                    )
+
+        await self._answered(append)
+
     async def read_stream(
         self, stream: str, from_version: int = 0, types: Sequence[str] | None = None
     ) -> AsyncIterator[RecordedEvent]:
@@ -176,27 +198,6 @@ class EventLog:
             if len(rows) < READ_BATCH:
                 return
             from_version = rows[-1]["stream_version"]
-
-    async def turns(self, stream: str, upto: int) -> list[RecordedEvent]:
-        """What turned a rollout, up to a position; costs nothing by its size."""
-        rows = await self._fetch(QUERIES["read_turns"], stream, upto)
-        return [RecordedEvent(*row) for row in rows]
-
-    async def turned_since(self, position: int) -> list[str]:
-        """The streams of rollouts that were turned behind a position, the latest turn last."""
-        return [row["stream"] for row in await self._fetch(QUERIES["turned_since"], position)]
-
-    async def concerned(
-        self, stream: str, upto: int, databases: Sequence[str] | None
-    ) -> list[RecordedEvent]:
-        """The same, its plan, and all about these databases or, of `None`, those in trouble."""
-        rows = await self._fetch(QUERIES["read_concerned"], stream, upto, databases)
-        return [RecordedEvent(*row) for row in rows]
-
-    async def records(self, databases: Sequence[str]) -> list[RecordedEvent]:
-        """What the fleet's stream says of these databases."""
-        rows = await self._fetch(QUERIES["read_records"], databases)
-        return [RecordedEvent(*row) for row in rows]
 
     async def tail(self, after_position: int, limit: int) -> list[RecordedEvent]:
         """At most `limit` events behind `after_position`, in order; nothing is ever missed."""
@@ -299,11 +300,15 @@ class EventLog:
         return Appended(0, 0, 0, ())
 
     async def _call(self, query: str, *arguments: object) -> Any:
-        """Call a function of the log; again, when the connection is lost before the answer."""
+        """Call a function of the log."""
+        return await self._answered(lambda: self._pool.fetchval(query, *arguments))
+
+    async def _answered(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What `call` returns; it is made again, when the connection is lost before the answer."""
         backoff = Backoff(self._clock, self._chance, first_s=0.05, most_s=5.0, growth=2.5)
         while True:
             try:
-                answer = await self._pool.fetchval(query, *arguments)
+                answer = await call()
                 break
             except CONNECTION_LOST as lost:
                 if backoff.tries + 1 == TRIES:
@@ -314,11 +319,3 @@ class EventLog:
         for listener in self._listeners:
             listener()
         return answer
-
-    async def _fetch(self, query: str, *arguments: object) -> list[asyncpg.Record]:
-        try:
-            return await self._pool.fetch(query, *arguments)
-        except CONNECTION_LOST as lost:
-            raise LedgerUnreachable(type(lost).__name__) from lost
-        except asyncpg.PostgresError as error:
-            raise translated(error) from error

@@ -72,7 +72,7 @@ CREATE INDEX log_turns ON ledger.log (stream, stream_version)
 WHERE type IN (
     'RolloutPlanned', 'WavePlanned', 'RolloutStarted', 'RolloutPaused', 'RolloutResumed',
     'RolloutHalted', 'RetryRequested', 'UndoStarted', 'RolloutCompleted', 'RolloutAborted',
-    'OutcomeResolved');
+    'OutcomeResolved', 'WaveOpened', 'WaveCompleted', 'ReportContradicted');
 
 -- Every type that the log can hold, its newest version, and a regular expression for the streams that
 -- it may stand in.

@@ -65,6 +65,8 @@ CREATE TABLE ledger.fleet_database (
     CONSTRAINT fleet_database_status_known CHECK (status IN ('active', 'suspended', 'retired'))
 ) WITH (fillfactor = 80);
 CREATE INDEX fleet_database_labels_idx ON ledger.fleet_database USING gin (labels);
+-- Whose place another one may not have.
+CREATE INDEX fleet_database_target_database_idx ON ledger.fleet_database (target_database);
 
 CREATE TABLE ledger.bundle (
     bundle text NOT NULL,

@@ -6,7 +6,9 @@ first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -16,11 +18,13 @@ from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
+from ledger.domain.selection import Term
+from ledger.domain.states import DatabaseState
 from ledger.errors import ReadModelsBehind
-from ledger.store.connections import Pool
+from ledger.store.connections import Connection, Pool
 from ledger.store.port import PAGE
 from ledger.store.views import advance
-from ledger.store.views.columns import to_fleet
+from ledger.store.views.columns import to_fleet, to_state
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, Mode
@@ -38,13 +42,30 @@ _STEPS = TypeAdapter(tuple[Step, ...])
 class ReadModels:
     """Answers from the projected tables."""
 
-    def __init__(self, pool: Pool, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(self, pool: Pool | Connection, clock: Clock = SYSTEM_CLOCK) -> None:
         self._pool = pool
         self._clock = clock
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[ReadModels]:
+        """The same as it is now, until the block ends: all answers are of one position."""
+        async with (
+            self._connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield ReadModels(connection, self._clock)
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        if isinstance(self._pool, asyncpg.Pool):
+            async with self._pool.acquire() as connection:
+                yield connection
+        else:
+            yield self._pool
+
     async def caught_up(self) -> int:
         """Project everything that is in the log now; the position. Needs the service role."""
-        async with self._pool.acquire() as connection:
+        async with self._connection() as connection:
             return await advance.catch_up(connection)
 
     async def position(self) -> int:
@@ -63,7 +84,38 @@ class ReadModels:
 
     async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
         """These databases, or the whole fleet with its retired ones."""
-        return [to_fleet(row) for row in await self._fetch("fleet", databases)]
+        if databases is not None:
+            return [to_fleet(row) for row in await self._fetch("fleet", databases)]
+        found: list[FleetRow] = []
+        after = ""
+        while page := await self.fleet_page((), retired=True, after=after):
+            found += page
+            after = page[-1].registered.database
+        return found
+
+    async def fleet_named(self, databases: Sequence[str], names: Sequence[str]) -> list[FleetRow]:
+        """Databases of these ids, or whose name on their server is one of those."""
+        return [to_fleet(row) for row in await self._fetch("fleet_named", databases, names)]
+
+    async def records_at(
+        self, databases: Sequence[str], places: Collection[tuple[str, int]]
+    ) -> list[DatabaseRecord]:
+        """Databases of these ids, or last known to be one of these: server's and object's id."""
+        servers, oids = [server for server, _ in places], [oid for _, oid in places]
+        rows = await self._fetch("fleet_at", databases, servers, oids)
+        return [to_fleet(row).record for row in rows]
+
+    async def fleet_page(
+        self, terms: Sequence[Term], *, retired: bool, after: str = "", limit: int = PAGE
+    ) -> list[FleetRow]:
+        """The next databases behind the id `after` for which all terms of a selection hold."""
+        rows = await self._fetch("fleet_page", _terms(terms), retired, after, limit)
+        return [to_fleet(row) for row in rows]
+
+    async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
+        """For how many databases all terms of a selection hold."""
+        number: int = await self._pool.fetchval(QUERIES["fleet_count"], _terms(terms), retired)
+        return number
 
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
         """The same in the words of the domain, with what the next order expects."""
@@ -82,6 +134,40 @@ class ReadModels:
         """One rollout with its databases counted."""
         rows = await self._rollouts([rollout], None, None, 1)
         return rows[0] if rows else None
+
+    async def rollout_counts(self, rollout: str) -> dict[tuple[int, str], int]:
+        """How many databases of a rollout are in each (wave, state)."""
+        rows = await self._fetch("rollout_counts", [rollout])
+        return {(row["wave"], row["state"]): row["databases"] for row in rows}
+
+    async def rollout_databases(
+        self,
+        rollout: str,
+        states: Sequence[str] | None = None,
+        *,
+        troubled: bool = False,
+        after: tuple[int, str] = (-1, ""),
+        limit: int = PAGE,
+    ) -> list[DatabaseState]:
+        """A page of a rollout's databases by wave and id, behind the place `after`.
+
+        Of those in these states and, with `troubled`, those that failed or wait for another
+        attempt; or of all.
+        """
+        rows = await self._fetch("rollout_databases", rollout, states, troubled, *after, limit)
+        return [to_state(row) for row in rows]
+
+    async def rollout_databases_named(
+        self, rollout: str, databases: Sequence[str]
+    ) -> list[DatabaseState]:
+        """These databases of a rollout, as far as they are part of it."""
+        rows = await self._fetch("rollout_databases_named", rollout, databases)
+        return [to_state(row) for row in rows]
+
+    async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:
+        """How many databases of a rollout are in these states, failed, or wait for an attempt."""
+        number: int = await self._pool.fetchval(QUERIES["troubled"], rollout, states)
+        return number
 
     async def rollouts(
         self,
@@ -163,6 +249,12 @@ class ReadModels:
 
     async def _fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         return await self._pool.fetch(QUERIES[query], *arguments)
+
+
+def _terms(terms: Sequence[Term]) -> str:
+    return json.dumps(
+        [{"key": one.key, "values": sorted(one.values), "negated": one.negated} for one in terms]
+    )
 
 
 def _bundle_row(row: asyncpg.Record) -> BundleRow:

@@ -11,8 +11,54 @@ SELECT database, status, pool, target_host, target_port, target_database, target
     database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
     last_contact_position, last_contact_at, registered_position, registered_at, registered_by
 FROM ledger.fleet_database
-WHERE $1::text[] IS NULL OR database = ANY ($1)
+WHERE database = ANY ($1)
 ORDER BY database
+
+-- name: fleet_named
+-- Databases of these ids, or whose name on their server is one of those
+SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
+    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
+    last_contact_position, last_contact_at, registered_position, registered_at, registered_by
+FROM ledger.fleet_database
+WHERE database = ANY ($1) OR target_database = ANY ($2)
+
+-- name: fleet_at
+-- Databases of these ids, or that were last known to be one of these targets ($2, $3)
+SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
+    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
+    last_contact_position, last_contact_at, registered_position, registered_at, registered_by
+FROM ledger.fleet_database
+WHERE database = ANY ($1) OR (system_identifier, database_oid) IN (
+    SELECT system_identifier, database_oid
+    FROM unnest($2::text[], $3::bigint[]) AS place (system_identifier, database_oid))
+
+-- name: fleet_page
+-- The next $4 databases behind the id $3 that a selection means ($1, its terms as JSON),
+-- retired ones only with $2
+SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
+    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
+    last_contact_position, last_contact_at, registered_position, registered_at, registered_by
+FROM ledger.fleet_database
+WHERE ($2 OR status <> 'retired') AND database > $3 AND NOT EXISTS (
+    SELECT FROM jsonb_to_recordset($1::jsonb) AS term (key text, "values" text[], negated boolean)
+    WHERE term.negated = coalesce(
+        CASE term.key WHEN 'id' THEN database WHEN 'pool' THEN pool ELSE labels ->> term.key END
+            = ANY (term."values"),
+        false))
+ORDER BY database LIMIT $4
+
+-- name: fleet_count
+-- How many databases a selection means
+SELECT count(*) FROM ledger.fleet_database
+WHERE ($2 OR status <> 'retired') AND NOT EXISTS (
+    SELECT FROM jsonb_to_recordset($1::jsonb) AS term (key text, "values" text[], negated boolean)
+    WHERE term.negated = coalesce(
+        CASE term.key WHEN 'id' THEN database WHEN 'pool' THEN pool ELSE labels ->> term.key END
+            = ANY (term."values"),
+        false))
 
 -- name: latest_bundle
 -- The bundle registered last
@@ -37,6 +83,26 @@ ORDER BY planned_position DESC LIMIT $3
 SELECT rollout, wave, state, count(*) AS databases
 FROM ledger.rollout_database WHERE rollout = ANY ($1) GROUP BY rollout, wave, state
 ORDER BY rollout, wave, state
+
+-- name: rollout_databases
+-- Databases of a rollout ($1) in these states ($2; NULL: in any), and with $3 those
+-- that failed or wait for another attempt; behind a wave and a database ($4, $5), at most $6
+SELECT rollout, database, wave, state, command, again, details::text AS details
+FROM ledger.rollout_database
+WHERE rollout = $1
+  AND ($2::text[] IS NULL OR state = ANY ($2) OR $3 AND (again OR details ? 'failure'))
+  AND (wave, database) > ($4, $5)
+ORDER BY wave, database LIMIT $6
+
+-- name: rollout_databases_named
+-- These databases of a rollout
+SELECT rollout, database, wave, state, command, again, details::text AS details
+FROM ledger.rollout_database WHERE rollout = $1 AND database = ANY ($2)
+
+-- name: troubled
+-- How many databases of a rollout are in these states, failed, or wait for another attempt
+SELECT count(*) FROM ledger.rollout_database
+WHERE rollout = $1 AND (state = ANY ($2) OR again OR details ? 'failure')
 
 -- name: unfinished
 -- Rollouts that have not ended

@@ -244,7 +244,9 @@ async def test_an_expired_order_that_had_its_effect_before_is_answered_from_the_
         await inside_desk.send(changed(command, expires_at=past))
         again = await inside_desk.finished(command)
     assert (again.verdict, again.journal_head) == (Verdict.DONE, first.journal_head)
-    assert inside_desk.reports_on(command) == ["MigrationApplied", "AttemptFinished"]
+    # It had been started, which its second answer says again: what was cut short is not untouched.
+    told = ["AttemptStarted", "MigrationApplied", "AttemptFinished"]
+    assert inside_desk.reports_on(command) == told
 
 
 async def test_missing_texts_are_asked_for_and_waited_for(
@@ -415,8 +417,10 @@ async def test_a_cancelled_command_that_had_its_effect_before_is_answered_from_t
         await inside_desk.send(command)
         again = await inside_desk.finished(command)
     assert (again.verdict, again.journal_head) == (Verdict.DONE, first.journal_head)
-    assert inside_desk.reports_on(command) == ["MigrationApplied", "AttemptFinished"]
-    assert [one.metadata.recovered for one in inside_desk.heard] == [True, None]
+    # It had been started, which its second answer says again: what was cut short is not untouched.
+    told = ["AttemptStarted", "MigrationApplied", "AttemptFinished"]
+    assert inside_desk.reports_on(command) == told
+    assert [one.metadata.recovered for one in inside_desk.heard] == [None, True, None]
     assert {one.event_id: one.report for one in inside_desk.heard}.items() <= said.items()
 
 

@@ -118,9 +118,9 @@ async def register(address: str, entries: Sequence[FleetFileEntry]) -> None:
     """Write to the log alone, which the first schema has."""
     pool = await open_pool(address)
     try:
-        await FleetService(EventLog(pool), RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)).import_(
-            entries, RequestContext()
-        )
+        await FleetService(
+            EventLog(pool), None, RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
+        ).import_(entries, RequestContext())
     finally:
         await pool.close()
 

@@ -11,7 +11,6 @@ import pytest
 
 from ledger.contracts.events import BundleRegistered, RolloutPlanned, RolloutStarted, WavePlanned
 from ledger.contracts.registry import Variable
-from ledger.domain.fleet import FLEET
 from ledger.domain.plan_digest import PlanOutdated, canonical, digest
 from ledger.domain.refusals import BusyDatabases, ChangedMigration
 from ledger.service.request_context import RequestContext
@@ -22,27 +21,27 @@ WHY = RequestContext(reason="because")
 
 @pytest.fixture
 def calls(house: House, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """Return how often a folder was loaded, the fleet's stream read, and versions asked for."""
+    """Return how often a folder was loaded, the fleet read, and versions asked for."""
     import migrations.formats.bundle as bundles
 
     found: Counter[str] = Counter()
-    load, read = bundles.load_folder, house.stores.log.read_stream
+    load, read = bundles.load_folder, house.stores.log.fleet_since
     versions = house.stores.reads.database_versions
 
     def load_folder(*given: Any, **named: Any) -> Any:
         found["folder loaded"] += 1
         return load(*given, **named)
 
-    def read_stream(stream: str, *given: Any, **named: Any) -> Any:
-        found["fleet read"] += stream == FLEET
-        return read(stream, *given, **named)
+    async def fleet_since(position: int) -> Any:
+        found["fleet read"] += 1
+        return await read(position)
 
     async def database_versions(*given: Any) -> Any:
         found["versions asked"] += 1
         return await versions(*given)
 
     monkeypatch.setattr(bundles, "load_folder", load_folder)
-    monkeypatch.setattr(house.stores.log, "read_stream", read_stream)
+    monkeypatch.setattr(house.stores.log, "fleet_since", fleet_since)
     monkeypatch.setattr(house.stores.reads, "database_versions", database_versions)
     return found
 

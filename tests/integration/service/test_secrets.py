@@ -28,6 +28,7 @@ from pydantic import SecretStr
 from ledger import runtime, telemetry
 from ledger.bus.local import LocalBroker
 from ledger.cli.app.exits import ExitCode
+from ledger.contracts.events import UndoStarted
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import CONTENT, HEARTBEATS, REPORTS, commands_topic
 from ledger.runtime import working
@@ -195,6 +196,7 @@ async def live(planted: Planted) -> list[str]:
         await house.becomes(well, "completed")
         house.migration("3", comment=FAILS)
         sick = await house.start(select="id=sick", when_spent="rollback")
+        await house.at_least(1, UndoStarted)
         await house.becomes(f"undo-{sick}", "completed")
         locked = await house.start(select="id=locked")
         await house.becomes(locked, "halted")

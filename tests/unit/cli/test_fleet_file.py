@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ledger.cli.fleet.file import FleetFileEntry, connection_of, labels_of, read_fleet
 from ledger.cli.fleet.options import EXAMPLE_FILE
+from ledger.cli.fleet.yaml_items import read_items
 from ledger.contracts.registry import ServerAddress, TargetName
 from ledger.domain.refusals import LiteralPassword
 from ledger.errors import FleetFileError, WrongArgument
@@ -151,3 +153,35 @@ def test_labels_are_words_with_an_equals_sign() -> None:
     for wrong in ("tier", "=gold"):
         with pytest.raises(WrongArgument, match="NAME=VALUE"):
             labels_of([wrong])
+
+
+def test_databases_come_one_by_one_and_before_the_end_of_the_file_is_read() -> None:
+    taken: list[object] = []
+    text = "pools: {p: {host: h}}\ndatabases:\n- {database: a}\n- {database: b}\nbroken: [\n"
+    with pytest.raises(yaml.YAMLError):
+        read_items(text, "databases", taken.append, lambda key, value: None)
+    assert taken == [{"database": "a"}, {"database": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "databases"),
+    [
+        ("databases: []\n", []),
+        ("databases: [{database: a, host: h, user: u}]\npools: {default: {port: 7}}\n", ["a"]),
+        (
+            "pools: {default: &p {host: h, user: u}}\n"
+            "databases: [{<<: *p, database: a}, {<<: *p, database: b}]\n",
+            ["a", "b"],
+        ),
+    ],
+)
+def test_the_parts_of_a_file_come_in_any_order_with_anchors(
+    tmp_path: Path, text: str, databases: list[str]
+) -> None:
+    assert list(read(tmp_path, text)) == databases
+
+
+@pytest.mark.parametrize("text", ["", "databases: []\n---\ndatabases: []\n", "databases: *none\n"])
+def test_what_is_no_single_document_of_parts_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FleetFileError, match=r"fleet\.yaml"):
+        read(tmp_path, text)

@@ -237,3 +237,40 @@ def test_a_stream_that_does_not_start_with_a_request_is_no_check() -> None:
     recorded = Recorded(1, "check-k1", 1, NAMESPACE, answer, Metadata(), "tests", START)
     with pytest.raises(ValueError, match="does not start with CheckRequested"):
         checks.evolve(None, recorded)
+
+
+@pytest.mark.parametrize("size", [100, 5_000])
+def test_what_follows_from_one_answer_does_not_walk_the_whole_check(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"db{number:05}" for number in range(size)]
+    fleet = FleetState({name: record(name) for name in names})
+    (asked,) = checks.request_check(fleet, "k1", names)
+    check = Check()
+    check.log, check.state = 0, None
+    check.append(asked)
+    situation = DecisionContext(check.now, 1, fleet.databases.get, {})
+    for decided in checks.progress(check.told, situation):
+        check.append(decided.event)
+    looked, original = [0], checks.Looks.__getitem__
+
+    def counted(self: checks.Looks, database: str) -> checks.Lookup:
+        looked[0] += 1
+        return original(self, database)
+
+    monkeypatch.setattr(checks.Looks, "__getitem__", counted)
+    check.answer(names[0])
+    assert len(checks.progress(check.told, situation)) <= 1
+    checks.next_wake(check.told, check.now)
+    assert not check.told.is_finished(check.now)
+    assert looked[0] < 10 * checks.IN_FLIGHT
+
+
+def test_a_check_that_was_folded_stays_as_it_was() -> None:
+    check = Check()
+    before = check.told
+    check.look()
+    check.answer("a")
+    assert [look.attempt for look in before.looks.values()] == [0, 0, 0]
+    assert (before.cursor, dict(before.owing)) == (0, {})
+    assert list(check.told.owing) == ["b"]

