@@ -42,8 +42,8 @@ from ledger.settings import KafkaSettings, Settings, Transport
 from ledger.stopper import Stopper
 from ledger.store.leadership import Leadership, take, take_over
 from ledger.store.log.history import Timelines
-from ledger.store.port import Views
 from ledger.store.stores import Stores, open_stores
+from ledger.store.views.port import Views
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 

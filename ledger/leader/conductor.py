@@ -46,7 +46,8 @@ from ledger.leader.restoration import Restored, restore
 from ledger.leader.subscription import Follower
 from ledger.leader.wakeups import Alarm
 from ledger.store.bundles import BundleTexts
-from ledger.store.port import Batch, Log, Views
+from ledger.store.port import Batch, Log
+from ledger.store.views.port import Views
 from ledger.telemetry import current_context, order_span
 from migrations.clock import Clock
 

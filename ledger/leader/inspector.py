@@ -20,7 +20,8 @@ from ledger.errors import VersionConflict
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.subscription import Follower
 from ledger.leader.wakeups import Alarm
-from ledger.store.port import Log, Views
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 from migrations.clock import Clock
 
 APPLIED = "applied"

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from ledger.contracts.envelope import Recorded
-from ledger.store.port import Views
+from ledger.store.views.port import Views
 from migrations.clock import Clock
 
 PAUSE_S = 0.8

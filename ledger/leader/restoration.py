@@ -21,7 +21,8 @@ from ledger.domain.builder import RolloutBuilder
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus
 from ledger.store.log.decode import open_event
-from ledger.store.port import PAGE, Log, Views
+from ledger.store.port import Log
+from ledger.store.views.port import PAGE, Views
 
 PARTLY_DONE = SETTLED | {DatabaseStatus.UNFINISHED}
 

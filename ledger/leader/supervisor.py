@@ -44,7 +44,8 @@ from ledger.store.bundles import BundleTexts
 from ledger.store.connections import CONNECTION_LOST
 from ledger.store.log.decode import open_event
 from ledger.store.log.streams import read_both
-from ledger.store.port import LeadingTerm, LedgerStores, Views
+from ledger.store.port import LeadingTerm, LedgerStores
+from ledger.store.views.port import Views
 from migrations.backoff import Backoff
 from migrations.chance import Chance
 from migrations.clock import Clock

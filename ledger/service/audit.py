@@ -18,7 +18,8 @@ from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.chain import Broken
 from ledger.store.log.decode import open_event
 from ledger.store.log.log import EventLog
-from ledger.store.port import RecordedEvent, Views
+from ledger.store.port import RecordedEvent
+from ledger.store.views.port import Views
 
 SHOWN_AT_MOST = 100
 """Unreadable events that are shown with their reasons, the latest: each is read anew."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncpg
 
 from ledger.errors import ReadModelsBehind
-from ledger.store.port import Log, Views
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 
 
 async def brought_up(reads: Views, log: Log) -> int:

@@ -8,7 +8,8 @@ from ledger.contracts.events import Purpose
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
 from ledger.domain.refusals import FenceUnread
 from ledger.service.fleet import CheckResult, CheckRow, FleetService
-from ledger.store.port import Log, Views
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 from ledger.store.views.rows import AppliedRow
 from migrations.clock import Clock
 from migrations.model.attempt import Epoch, ForgedFence

@@ -23,7 +23,8 @@ from ledger.service.fleet_reader import FleetPage, FleetReader
 from ledger.service.registrations import Described, ImportResult, imported, joining, named, parts
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.streams import BothStreams
-from ledger.store.port import Batch, Log, Views
+from ledger.store.port import Batch, Log
+from ledger.store.views.port import Views
 from migrations.model.attempt import Adoption, Epoch, ForgedFence
 
 LOOK_EVERY_S = 0.3

@@ -19,7 +19,8 @@ from ledger.domain import fleet as rules
 from ledger.domain.fleet import DatabaseRecord, FleetState
 from ledger.domain.selection import parse
 from ledger.store.log.decode import open_event
-from ledger.store.port import Log, RecordedEvent, Views
+from ledger.store.port import Log, RecordedEvent
+from ledger.store.views.port import Views
 from ledger.store.views.rows import FleetRow
 
 

@@ -13,7 +13,8 @@ from ledger.domain.surroundings import LeadingProcess
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
-from ledger.store.port import Log, Views
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef

@@ -10,7 +10,8 @@ from ledger.errors import NoSuchRollout, NothingOfThatName
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.rollouts import RolloutService
 from ledger.store.log.history import PAGE, EventFilter, Timelines
-from ledger.store.port import Log, Views
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 
 REQUESTS = tuple(sorted(REQUESTED_BY_OPERATORS - {"WavePlanned"}))
 """Events that stand for a request; a plan's waves come along with the plan."""

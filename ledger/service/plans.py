@@ -43,7 +43,8 @@ from ledger.service.fleet import FleetService
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
 from ledger.store.log.streams import read_both
-from ledger.store.port import Log, Views
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 from ledger.store.views.rows import AppliedRow
 from migrations.model.attempt import Adoption, Mode
 from migrations.model.phases import LAST_BY_DEFAULT, Phase

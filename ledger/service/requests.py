@@ -23,7 +23,8 @@ from ledger.errors import NoSuchRollout, Overtaken
 from ledger.service.fleet_reader import FleetReader
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
-from ledger.store.port import Log, Views
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 
 Decide = Callable[[RolloutState], tuple[Event, ...]]
 

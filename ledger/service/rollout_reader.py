@@ -43,7 +43,8 @@ from ledger.service.status import (
 )
 from ledger.store.log.decode import open_event
 from ledger.store.log.streams import read_both
-from ledger.store.port import PAGE, Log, Views
+from ledger.store.port import Log
+from ledger.store.views.port import PAGE, Views
 
 SETTLED_FOR_NOW = ENDED | {Status.HALTED, Status.PAUSED}
 """A rollout in one of these is shown as it is and not a moment late: people act on it."""

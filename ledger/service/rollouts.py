@@ -20,7 +20,8 @@ from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
 from ledger.service.rollout_reader import RolloutReader
 from ledger.service.status import RolloutStatus, RolloutSummary, summary_of
-from ledger.store.port import PAGE, Batch, Log, Views
+from ledger.store.port import Batch, Log
+from ledger.store.views.port import PAGE, Views
 
 WATCH_EVERY_S = 0.5
 WATCHED = 500

@@ -364,9 +364,8 @@ def database_in(body: bytes) -> bytes | None:
 def named_in(body: bytes) -> set[str]:
     """The databases that an event names: one, or a list of them."""
     said = json.loads(body)
-    one, several = said.get("database"), said.get("databases")
-    names = [one["database"] if isinstance(one, dict) else one for one in several or ()]
-    return {*names, one} - {None}
+    several = said.get("databases")
+    return {said.get("database"), *(several if isinstance(several, list) else ())} - {None}
 
 
 def may_fail(type_: str, body: bytes) -> bool:

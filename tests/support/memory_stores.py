@@ -26,7 +26,8 @@ from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import AnotherLeader, ContentNotFound, LeadershipLost, StoreError
 from ledger.leader.conductor import rollout_of
 from ledger.store.log.decode import open_event
-from ledger.store.port import PAGE, Beat
+from ledger.store.port import Beat
+from ledger.store.views.port import PAGE
 from ledger.store.views.projection import Projection, Shelf
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
 from migrations.clock import Clock

@@ -22,9 +22,9 @@ from ledger.domain.selection import Term
 from ledger.domain.states import DatabaseState
 from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Connection, Pool
-from ledger.store.port import PAGE
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet, to_state
+from ledger.store.views.port import PAGE
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, Mode
