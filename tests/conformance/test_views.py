@@ -6,7 +6,7 @@ appended to each adapter's log, so both fold the same events at the same positio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from ledger.contracts.events import Budget
 from ledger.domain.selection import parse
 from ledger.store.port import RecordedEvent
 from ledger.store.views.port import Views
+from ledger.store.views.rows import RolloutRow
 from tests.support.engine_places import migration, table
 from tests.support.ledger_places import LedgerPlace
 from tests.support.manual_clock import simulate
@@ -101,16 +102,9 @@ async def places(views: Views) -> list[tuple[str, int]]:
     return [(one.system_identifier, one.database_oid) for one in known if one is not None]
 
 
-async def answers(views: Views) -> dict[str, Any]:
-    """Everything that can be asked."""
-    rollouts = await views.rollouts()
-    newest, oldest = rollouts[0], rollouts[-1]
-    found = {
-        "position": await views.position(),
-        "reached": await views.reached(1),
-        "fleet": await views.fleet(),
-        "some of the fleet": await views.fleet(["db3", "db9", "db1"]),
-        "records": await views.records(),
+async def parts_of_the_fleet(views: Views) -> dict[str, Any]:
+    """What can be asked of some of it."""
+    return {
         "named": sorted(
             await views.fleet_named(["db3", "db9"], ["db1", "db7"]),
             key=lambda one: one.registered.database,
@@ -123,13 +117,13 @@ async def answers(views: Views) -> dict[str, Any]:
         "records at": sorted(
             await views.records_at(["db3"], await places(views)), key=lambda one: one.database
         ),
-        "expected": await views.expected(["db0", "db1", "db5"]),
-        "latest bundle": await views.latest_bundle(),
-        "rollouts": rollouts,
-        "halted": await views.rollouts(["halted", "aborted"]),
-        "a page": await views.rollouts(before=newest.planned_position, limit=1),
-        "one": await views.rollout(oldest.rollout),
-        "none": await views.rollout("nothing"),
+    }
+
+
+async def parts_of_rollouts(views: Views, rollouts: Sequence[RolloutRow]) -> dict[str, Any]:
+    """What can be asked of their databases."""
+    oldest = rollouts[-1]
+    return {
         "rollout databases": [await views.rollout_databases(one.rollout) for one in rollouts],
         "a page of them": await views.rollout_databases(oldest.rollout, after=(0, "db1"), limit=2),
         "applied there": await views.rollout_databases(oldest.rollout, ["applied"], limit=1),
@@ -143,6 +137,26 @@ async def answers(views: Views) -> dict[str, Any]:
         "nobody there": await views.rollout_databases("nothing"),
         "counts": await views.rollout_counts(oldest.rollout),
         "troubled": [await views.count_troubled(one.rollout, ["failed"]) for one in rollouts],
+    }
+
+
+async def answers(views: Views) -> dict[str, Any]:
+    """Everything that can be asked."""
+    rollouts = await views.rollouts()
+    newest, oldest = rollouts[0], rollouts[-1]
+    found: dict[str, Any] = {
+        "position": await views.position(),
+        "reached": await views.reached(1),
+        "fleet": await views.fleet(),
+        "some of the fleet": await views.fleet(["db3", "db9", "db1"]),
+        "records": await views.records(),
+        "expected": await views.expected(["db0", "db1", "db5"]),
+        "latest bundle": await views.latest_bundle(),
+        "rollouts": rollouts,
+        "halted": await views.rollouts(["halted", "aborted"]),
+        "a page": await views.rollouts(before=newest.planned_position, limit=1),
+        "one": await views.rollout(oldest.rollout),
+        "none": await views.rollout("nothing"),
         "unfinished": await views.unfinished_rollouts(),
         "unsettled": await views.unsettled_rollouts(),
         "checks": sorted(await views.recent_checks()),
@@ -158,6 +172,8 @@ async def answers(views: Views) -> dict[str, Any]:
         "versions": await views.database_versions(VERSIONS),
         "some versions": await views.database_versions(["002"], ["db1", "db5"]),
         "no versions": await views.database_versions([]),
+        **await parts_of_the_fleet(views),
+        **await parts_of_rollouts(views, rollouts),
     }
     answered = {name: plain(one) for name, one in found.items()}
     async with views.snapshot() as still:
