@@ -17,7 +17,7 @@ HASHED  = $(PIP) --require-hashes --no-deps $(WHEELS) --requirement
 # What is installed is from the list, so nothing else is fetched for the checkout itself.
 ITSELF  = $(PIP) --no-deps --no-build-isolation --editable . && $(PYTHON) -m pip check
 TIMES  := $(VENV)/times
-TESTS  := unit conformance integration security acceptance
+TESTS  := unit simulation conformance integration security acceptance
 # Most tests wait for a server more than they compute; each worker has servers of its own. Acceptance
 # tests start whole sets of programs, whose clocks more than two at once would starve on two cores.
 WORKERS ?= 4

@@ -27,6 +27,9 @@ from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS
 from ledger.settings import SettingsError, SharedSettings, load_shared
 from ledger.signing.errors import KeyUnusable
 from ledger.stopper import Stopper
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
+from migrations.engine import PostgresEngine
 from migrations.gc_tuning import settle_memory
 from migrations.log_lines import PrintableFormatter
 from migrations.printable import escaped
@@ -195,8 +198,8 @@ def _broker(shared: SharedSettings) -> KafkaSettings | None:
 
 async def _run(shared: SharedSettings) -> AgentExitCode:
     settings = _agent_settings(shared)
-    bus = KafkaBus(_broker(shared) or KafkaSettings(), settings.name)
-    agent = Agent(bus, settings)
+    bus = KafkaBus(_broker(shared) or KafkaSettings(), settings.name, SYSTEM_CLOCK)
+    agent = Agent(bus, settings, SYSTEM_CLOCK, PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE))
     settle_memory()
     with Stopper(agent.stop, agent.stop) as stopper:
         logging.getLogger(__name__).info(
@@ -218,7 +221,7 @@ async def _run(shared: SharedSettings) -> AgentExitCode:
 async def _check(shared: SharedSettings, urls: list[str], password: str | None) -> AgentExitCode:
     settings = _agent_settings(shared)
     broker = _broker(shared)
-    bus = KafkaBus(broker, settings.name) if broker else None
+    bus = KafkaBus(broker, settings.name, SYSTEM_CLOCK) if broker else None
     fine = True
     try:
         async for finding in look(bus, settings, urls, password):

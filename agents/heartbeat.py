@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
@@ -15,6 +13,7 @@ from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.statements import HEARTBEAT
 from ledger.contracts.wire import encode_heartbeat
 from ledger.signing.seal import Signer
+from migrations.clock import Clock
 
 EVERY_S = 2.0
 BUSY_MAX = 500
@@ -30,7 +29,7 @@ class HeartbeatSender:
         settings: AgentSettings,
         version: str,
         scheduler: Scheduler,
-        clock: Callable[[], datetime],
+        clock: Clock,
         signer: Signer | None = None,
         refuses: Callable[[], str] = str,
     ) -> None:
@@ -41,7 +40,7 @@ class HeartbeatSender:
         self._version = version
         self._scheduler = scheduler
         self._clock = clock
-        self._started_at = clock()
+        self._started_at = clock.now()
 
     async def run(self) -> None:
         """Send until cancelled. Raises `BusMisconfigured`."""
@@ -49,7 +48,7 @@ class HeartbeatSender:
             # The outbox reports an outage; a heartbeat that is late is worth nothing.
             with suppress(BusUnavailable):
                 await self._bus.publish(self.messages())
-            await asyncio.sleep(EVERY_S)
+            await self._clock.sleep(EVERY_S)
 
     def messages(self) -> list[Message]:
         """What is sent: one message, signed if the agent has a key."""
@@ -67,7 +66,7 @@ class HeartbeatSender:
             host=socket.gethostname(),
             version=self._version,
             started_at=self._started_at,
-            at=self._clock(),
+            at=self._clock.now(),
             insecure=self._settings.insecure,
             refuses=self._refuses(),
             busy=tuple(job.busy() for job in jobs[:BUSY_MAX]),

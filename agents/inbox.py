@@ -11,10 +11,8 @@ that this agent does not serve is passed over too (`agents.allegiance`).
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from agents.allegiance import Allegiance
@@ -28,6 +26,8 @@ from ledger.contracts.envelope import UnknownMessage
 from ledger.contracts.messages import Received
 from ledger.contracts.wire import decode_command, encode_parked
 from migrations.backoff import Backoff
+from migrations.chance import Chance
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,8 @@ class Inbox:
         scheduler: Scheduler,
         outbox: Outbox,
         limit: int,
-        clock: Callable[[], datetime],
+        clock: Clock,
+        chance: Chance,
         allegiance: Allegiance,
         *,
         trust: Trust | None = None,
@@ -132,6 +133,7 @@ class Inbox:
         self._outbox = outbox
         self._limit = limit
         self._clock = clock
+        self._chance = chance
         self._unfinished = Unfinished()
         self._unacknowledged: deque[tuple[int, Received]] = deque()
         self._committed_at = 0.0
@@ -145,7 +147,7 @@ class Inbox:
 
     def refuses(self) -> str:
         """Why an order of its ledger was put aside, if one was of late."""
-        if self._refused is None or self._clock() - self._refused[1] > REFUSED_FOR:
+        if self._refused is None or self._clock.now() - self._refused[1] > REFUSED_FOR:
             return ""
         return self._refused[0]
 
@@ -158,7 +160,7 @@ class Inbox:
 
         Raises `BusMisconfigured`.
         """
-        backoff = Backoff()
+        backoff = Backoff(self._clock, self._chance)
         while True:
             try:
                 await self.turn(member)
@@ -176,13 +178,13 @@ class Inbox:
                 self._take(message)
         self._scheduler.look_again()
         self._note_published()
-        if asyncio.get_running_loop().time() - self._committed_at >= COMMIT_EVERY_S:
+        if self._clock.monotonic() - self._committed_at >= COMMIT_EVERY_S:
             await self.commit(member)
 
     async def commit(self, member: GroupMember) -> None:
         """Commit what has been answered since. Raises `BusUnavailable`."""
         self._note_published()
-        self._committed_at = asyncio.get_running_loop().time()
+        self._committed_at = self._clock.monotonic()
         positions = self._unfinished.to_commit()
         if positions:
             await member.commit(positions)
@@ -215,7 +217,7 @@ class Inbox:
             return
         why = self._why_refused(command, message)
         if why:
-            self._refused = why, self._clock()
+            self._refused = why, self._clock.now()
             self._park(message, why)
             return
         if isinstance(command, CancelCommand):
@@ -223,7 +225,7 @@ class Inbox:
             self._unfinished.finished(message)
             return
         self._allegiance.take_up(command.ledger)
-        taken = self._scheduler.submit(Job(command, message, self._clock()))
+        taken = self._scheduler.submit(Job(command, message, self._clock.now()))
         # The very message that is in hand already is finished with its job.
         if not taken and self._scheduler.message_of(command.command) != message:
             self._unfinished.finished(message)
@@ -250,7 +252,7 @@ class Inbox:
 
     def _park(self, message: Received, why: str) -> None:
         """Put `message` aside for people to look at, while there are few of them; else count it."""
-        if not self._parked.room(asyncio.get_running_loop().time()):
+        if not self._parked.room(self._clock.monotonic()):
             self._unfinished.finished(message)
             return
         logger.warning(

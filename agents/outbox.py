@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 
 from ledger.bus.port import Bus, BusMisconfigured, BusUnavailable
 from ledger.contracts.messages import Message
@@ -22,6 +21,8 @@ from ledger.contracts.statements import REPORTS as SIGNED_REPORTS
 from ledger.contracts.topics import PARKED, REPORTS
 from ledger.signing.seal import Signer
 from migrations.backoff import Backoff
+from migrations.chance import Chance
+from migrations.clock import Clock, happens_within
 
 logger = logging.getLogger(__name__)
 
@@ -37,14 +38,22 @@ BATCH = 500
 class Outbox:
     """The agent's one way to report."""
 
-    def __init__(self, bus: Bus, signer: Signer | None = None, agent: str = "") -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        chance: Chance,
+        signer: Signer | None = None,
+        agent: str = "",
+    ) -> None:
         self._bus = bus
+        self._clock = clock
         self._signer = signer
         self._agent = agent
         self._waiting: list[Message] = []
         self._added = 0
         self._something = asyncio.Event()
-        self._backoff = Backoff()
+        self._backoff = Backoff(clock, chance)
         self._moved = asyncio.Event()
         self._hurried = asyncio.Event()
         self.published = 0
@@ -65,12 +74,11 @@ class Outbox:
 
     async def run(self) -> None:
         """Send until cancelled. Raises `BusMisconfigured`."""
-        loop = asyncio.get_running_loop()
-        next_at = loop.time()
+        next_at = self._clock.monotonic()
         while True:
             await self._something.wait()
-            await self._gather(max(LINGER_S, next_at - loop.time()))
-            next_at = loop.time() + PACE_S
+            await self._gather(max(LINGER_S, next_at - self._clock.monotonic()))
+            next_at = self._clock.monotonic() + PACE_S
             await self._send_queued()
             if not self._waiting:
                 self._something.clear()
@@ -83,9 +91,7 @@ class Outbox:
             await self._moved.wait()
 
     async def _gather(self, for_s: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(for_s):
-                await self._hurried.wait()
+        await happens_within(self._clock, self._hurried, for_s)
         self._hurried.clear()
 
     async def _send_queued(self) -> None:

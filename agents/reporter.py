@@ -6,8 +6,8 @@ the same; who sent it, when, and whether it was read from the journal goes into 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from math import ceil
 
 from agents.job import Job, JobPhase
@@ -34,6 +34,7 @@ from ledger.contracts.reports import (
 from ledger.contracts.wire import encode_report
 from ledger.telemetry import current_context
 from migrations.backfill.progress import ProgressThrottle
+from migrations.clock import Clock
 from migrations.model.attempt import Failure, FailureClass, Identity, Verdict
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOutcome, StepResult
@@ -55,7 +56,7 @@ class Reporter:
         job: Job,
         settings: AgentSettings,
         outbox: Outbox,
-        clock: Callable[[], datetime],
+        clock: Clock,
         key: str | None = None,
     ) -> None:
         self._job = job
@@ -64,7 +65,7 @@ class Reporter:
         self._outbox = outbox
         self._clock = clock
         self._told: set[tuple[str, Direction]] = set()
-        self._pace = ProgressThrottle(clock())
+        self._pace = ProgressThrottle(clock.now())
 
     # --- the command ---
 
@@ -131,7 +132,7 @@ class Reporter:
             traceparent=traceparent,
             tracestate=tracestate,
             agent=self._settings.name,
-            occurred_at=self._clock(),
+            occurred_at=self._clock.now(),
             recovered=recovered or None,
             insecure=self._settings.insecure or None,
             key=self._key,
@@ -181,7 +182,7 @@ class Reporter:
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""
-        job, now = self._job, self._clock()
+        job, now = self._job, self._clock.now()
         job.phase, job.waits_for = JobPhase.WAITING, what
         since = now - timedelta(seconds=since_s)
         if job.waiting_since is None or abs(job.waiting_since - since) > SAME_WAIT:
@@ -195,7 +196,7 @@ class Reporter:
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """A migration begins."""
         section = migration.section(direction)
-        self._pace = ProgressThrottle(self._clock())
+        self._pace = ProgressThrottle(self._clock.now())
         self._running(migration.label, 0, len(section.statements) if section else 0)
 
     def statement_finished(
@@ -210,7 +211,7 @@ class Reporter:
         """A batch is committed: said when a second and a hundredth have passed since the last."""
         section = migration.section(direction)
         self._running(migration.label, 0, len(section.statements) if section else 0)
-        if self._pace.due(progress, self._clock()):
+        if self._pace.due(progress, self._clock.now()):
             self.say(
                 BatchProgressed(
                     database=self._job.command.database,

@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
 from importlib import metadata
 
 from agents.allegiance import Allegiance
@@ -41,6 +39,9 @@ from ledger.contracts.topics import (
     commands_topic,
 )
 from migrations.backoff import Backoff
+from migrations.chance import SYSTEM_CHANCE, Chance
+from migrations.clock import SYSTEM_CLOCK, Clock, happens_within
+from migrations.engine import Engine, PostgresEngine
 
 logger = logging.getLogger(__name__)
 
@@ -56,24 +57,30 @@ CANCELLATIONS_POLL_S = 1.0
 CANCELLATIONS_BATCH = 500
 
 
-def now() -> datetime:
-    """The time, for everything that is not pure."""
-    return datetime.now(UTC)
-
-
 class Agent:
-    """Consumes the commands of one pool. Raises `KeyUnusable` when its key cannot be used."""
+    """Consumes the commands of one pool, on the databases of an `engine`.
+
+    Raises `KeyUnusable` when its key cannot be used.
+    """
 
     def __init__(
-        self, bus: Bus, settings: AgentSettings, clock: Callable[[], datetime] = now
+        self,
+        bus: Bus,
+        settings: AgentSettings,
+        clock: Clock = SYSTEM_CLOCK,
+        engine: Engine | None = None,
+        chance: Chance = SYSTEM_CHANCE,
     ) -> None:
+        self._clock = clock
+        self._chance = chance
         self._bus = bus
         self._settings = settings
         self._texts = Texts(settings.content_cache_bytes, self._text_arrived)
         signer = signer_of(settings.key_file)
-        self._outbox = Outbox(bus, signer, settings.name)
+        self._outbox = Outbox(bus, clock, chance, signer, settings.name)
         key = signer.key if signer else None
-        self._worker = Worker(settings, self._outbox, clock, bus.system, key)
+        engine = engine or PostgresEngine(clock, chance)
+        self._worker = Worker(settings, self._outbox, clock, engine, bus.system, key)
         self._scheduler = Scheduler(
             settings.concurrency,
             settings.per_host,
@@ -92,6 +99,7 @@ class Agent:
             self._outbox,
             limit,
             clock,
+            chance,
             allegiance,
             trust=trust,
             pool=settings.pool,
@@ -156,7 +164,7 @@ class Agent:
 
     async def _started(self) -> bool:
         """Whether the agent got into its pool before it was asked to stop."""
-        backoff = Backoff()
+        backoff = Backoff(self._clock, self._chance)
         while not self._asked.is_set():
             try:
                 if self._member is None:
@@ -165,9 +173,7 @@ class Agent:
             except BusUnavailable as error:
                 if not backoff.tries:
                     logger.warning("waiting for the broker: %s", error)
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(backoff.next_s()):
-                        await self._asked.wait()
+                await happens_within(self._clock, self._asked, backoff.next_s())
         return False
 
     async def _drain(self, tasks: dict[str, asyncio.Task[None]]) -> None:
@@ -185,7 +191,7 @@ class Agent:
             )
         idle = asyncio.create_task(self._scheduler.idle(), name="agent-idle")
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.grace_s):
+            async with self._clock.timeout(self._settings.grace_s):
                 await _first(self._forced, idle)
         idle.cancel()
 
@@ -193,10 +199,10 @@ class Agent:
         """Cancel what still runs, send the last reports, commit, leave."""
         self._scheduler.stop_all()
         with suppress(TimeoutError):
-            async with asyncio.timeout(CANCEL_S):
+            async with self._clock.timeout(CANCEL_S):
                 await self._scheduler.idle()
         with suppress(TimeoutError):
-            async with asyncio.timeout(0.1 if self._outbox.failing else FLUSH_S):
+            async with self._clock.timeout(0.1 if self._outbox.failing else FLUSH_S):
                 await self._outbox.flush()
         for task in tasks.values():
             task.cancel()
@@ -210,7 +216,7 @@ class Agent:
 
     async def _read_texts(self, reader: Reader) -> None:
         """Take every text that comes by. Raises `BusMisconfigured`."""
-        backoff = Backoff()
+        backoff = Backoff(self._clock, self._chance)
         while True:
             try:
                 if self._read_again:
@@ -227,7 +233,7 @@ class Agent:
 
     async def _hear_cancellations(self, reader: Reader) -> None:
         """Stop what is cancelled, whoever owns its partition. Raises `BusMisconfigured`."""
-        backoff = Backoff()
+        backoff = Backoff(self._clock, self._chance)
         while True:
             try:
                 for message in await reader.poll(CANCELLATIONS_POLL_S, CANCELLATIONS_BATCH):

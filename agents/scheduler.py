@@ -16,7 +16,6 @@ import asyncio
 import logging
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -26,6 +25,7 @@ from agents.texts import Library
 from ledger.contracts.commands import ApplyCommand, CancelCommand
 from ledger.contracts.messages import Received
 from ledger.contracts.registry import ServerAddress
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Scheduler:
         ask_for_texts: Callable[[Job], None],
         over: Callable[[Job], None],
         at_rest: Callable[[], None],
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._concurrency = concurrency
         self._per_host = per_host
@@ -134,7 +134,7 @@ class Scheduler:
 
     def look_again(self) -> None:
         """See which jobs have their texts by now; ask for those that are late."""
-        now = self._clock()
+        now = self._clock.now()
         for job in list(self._lacking.values()):
             command = job.command
             if not isinstance(command, ApplyCommand):
@@ -156,7 +156,7 @@ class Scheduler:
         """Return when nothing runs."""
         while self._tasks:
             await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_COMPLETED)
-            await asyncio.sleep(0)
+            await self._clock.sleep(0)
 
     def stop_all(self) -> None:
         """Cancel what runs, because the agent ends."""

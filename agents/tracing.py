@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
 
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
@@ -13,6 +12,7 @@ from ledger import telemetry
 from ledger.bus.tracing import Attributes
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.topics import agents_group
+from migrations.clock import Clock
 from migrations.model.attempt import Verdict
 
 CONVENTIONAL = {
@@ -34,7 +34,7 @@ _processed = telemetry.meter().create_histogram(
 
 
 @contextmanager
-def process_span(job: Job, messaging: str) -> Iterator[Span]:
+def process_span(job: Job, messaging: str, clock: Clock) -> Iterator[Span]:
     """The span of one command: a child of, and linked to, the order's context in its headers.
 
     `messaging` names the system that carried the command. Where it is empty the command never left
@@ -43,13 +43,13 @@ def process_span(job: Job, messaging: str) -> Iterator[Span]:
     Without a provider there is no span, and the order's context goes on; a consumer's time is
     measured all the same. That the migration failed is no failure of processing its command.
     """
-    began = monotonic()
+    began = clock.monotonic()
     try:
         with _span_of(job, messaging) as span:
             yield span
     finally:
         if messaging:
-            _processed.record(monotonic() - began, _consumed(job, messaging))
+            _processed.record(clock.monotonic() - began, _consumed(job, messaging))
 
 
 @contextmanager

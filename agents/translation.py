@@ -11,7 +11,7 @@ from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import DatabaseInspected, JournalEntry
 from migrations.inspection import Inspection
 from migrations.model.attempt import Mode
-from migrations.model.clocks import Clock
+from migrations.model.clocks import ComparedClock
 from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Direction, Language, Migration
 from migrations.model.work import Repair, StepOutcome, Work
@@ -24,7 +24,7 @@ def work_of(
     migrations: tuple[Migration, ...],
     refs: Iterable[MigrationRef],
     programs: Iterable[Language] = (),
-    clock: Clock | None = None,
+    clock: ComparedClock | None = None,
     *,
     psql_shell: bool = False,
 ) -> Work:

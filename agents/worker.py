@@ -4,7 +4,7 @@
 AttemptStarted ─▶ expired? stale? texts wrong? secret refused? ──▶ CommandRefused, AttemptFinished
                         │ no
                         ▼
-                  migrations.runner.run ──▶ DatabaseIdentified, OutsideChangeFound …, Migration* …,
+                     Engine.run          ──▶ DatabaseIdentified, OutsideChangeFound …, Migration* …,
                                             AttemptFinished
 ```
 
@@ -22,9 +22,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 from uuid import UUID
 
 from agents.answers import BY_ORDER, CHANGED, NOT_BEGUN, Answer, Ended, answer, left_by, size
@@ -43,13 +41,13 @@ from ledger import telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
 from ledger.contracts.reports import DatabaseInspected
-from migrations import inspection, runner
-from migrations.adoption import inspect
+from migrations.clock import Clock
+from migrations.engine import Engine
 from migrations.errors import ClockApart, IdentityMismatch, StaleEpoch, TooLate
 from migrations.inspection import Inspection
 from migrations.model import work
 from migrations.model.attempt import Failure, FailureClass, Verdict
-from migrations.model.clocks import Clock
+from migrations.model.clocks import ComparedClock
 from migrations.model.work import Outcome
 from migrations.target.preconditions import check_expected, outside_changes
 from migrations.target.refusals import stale_epoch
@@ -86,7 +84,8 @@ class Worker:
         self,
         settings: AgentSettings,
         outbox: Outbox,
-        clock: Callable[[], datetime],
+        clock: Clock,
+        engine: Engine,
         messaging: str,
         key: str | None = None,
     ) -> None:
@@ -95,14 +94,15 @@ class Worker:
         self._settings = settings
         self._outbox = outbox
         self._clock = clock
-        self._checked = Clock(clock, f"the clock of agent {settings.name}")
+        self._engine = engine
+        self._checked = ComparedClock(clock.now, f"the clock of agent {settings.name}")
         self._epochs: OrderedDict[tuple[UUID, str], tuple[int, int]] = OrderedDict()
 
     async def work(self, job: Job) -> None:
         """Do `job` and report. What goes wrong is a report; only cancellation passes through."""
         reporter = self.reporter(job)
-        with process_span(job, self._messaging) as span:
-            began = self._clock()
+        with process_span(job, self._messaging, self._clock) as span:
+            began = self._clock.monotonic()
             try:
                 result = await self._do_or_stop(job, reporter)
             except Exception as error:
@@ -116,7 +116,7 @@ class Worker:
             span.set_attribute(telemetry.TASK_RESULT, CONVENTIONAL[result])
             if result is not Verdict.DONE:
                 telemetry.failed(span, result)
-            elapsed = (self._clock() - began).total_seconds()
+            elapsed = self._clock.monotonic() - began
             _duration.record(elapsed, {telemetry.TASK_RESULT: CONVENTIONAL[result]})
 
     def reporter(self, job: Job) -> Reporter:
@@ -156,7 +156,7 @@ class Worker:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
         reporter.started(command)
-        outcome = await runner.run(
+        outcome = await self._engine.run(
             connection,
             work_of(
                 command,
@@ -168,7 +168,7 @@ class Worker:
             ),
             command.order.limits,
             reporter,
-            may_begin=lambda: self._clock() < command.expires_at,
+            may_begin=lambda: self._clock.now() < command.expires_at,
         )
         if outcome.failure is not None and outcome.failure.kind == TooLate.kind:
             return await self._taken_back(command, reporter, _expired(command))
@@ -202,7 +202,7 @@ class Worker:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
         schema = command.connection.target.schema
-        found = await inspection.inspect_at_rest(connection, schema, reporter, self._checked)
+        found = await self._engine.inspect_at_rest(connection, schema, reporter, self._checked)
         left = left_by(command, found)
         said = answer(command, left, ended)
         head = _caught_up(command, left, reporter)
@@ -238,19 +238,19 @@ class Worker:
             reporter.inspected(_not_reached(command, refused.failure))
             return refused.verdict
         schema, late = command.connection.target.schema, self._late(command)
-        found = await inspection.inspect(connection, schema, self._checked)
+        found = await self._engine.inspect(connection, schema, self._checked)
         if late is not None and found.clocks is None:
             reporter.inspected(_not_reached(command, late))
             return Verdict.EXPIRED
         looks = command.order.purpose is Purpose.ADOPT and found.failure is None
         wanted = command.order.adoption
-        left = await inspect.histories_in(connection, schema, wanted) if looks else ()
+        left = await self._engine.histories(connection, schema, wanted) if looks else ()
         reporter.inspected(inspected(command, found, left))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
 
     def _untimely(self, command: ApplyCommand) -> Ended | None:
         """Why the command is too old, or comes from what is the future here; `None` if neither."""
-        if command.expires_at <= self._clock():
+        if command.expires_at <= self._clock.now():
             return _expired(command)
         try:
             self._checked.check_order(command.ordered_at)
@@ -260,7 +260,7 @@ class Worker:
 
     def _late(self, command: InspectCommand) -> Failure | None:
         """Why the look is too old; `None` when it is not."""
-        if command.expires_at > self._clock():
+        if command.expires_at > self._clock.now():
             return None
         return Failure(
             FailureClass.EXPIRED, f"to be started before {command.expires_at.isoformat()}"

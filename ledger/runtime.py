@@ -24,9 +24,7 @@ from uuid import UUID
 
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.actor import Actor
-from ledger.domain.surroundings import (
-    LeadingProcess as CurrentLeader,
-)
+from ledger.domain.surroundings import LeadingProcess as CurrentLeader
 from ledger.errors import AnotherLeader, NotPermitted
 from ledger.service import installation
 from ledger.service.audit import AuditService
@@ -38,14 +36,16 @@ from ledger.service.history import HistoryService
 from ledger.service.installation import Installation
 from ledger.service.keys import KeyService
 from ledger.service.liveness import Liveness
+from ledger.service.request_context import RequestEncoder
 from ledger.service.rollouts import RolloutService
 from ledger.settings import KafkaSettings, Settings, Transport
 from ledger.stopper import Stopper
-from ledger.store.content import ContentStore
 from ledger.store.leadership import Leadership, take, take_over
 from ledger.store.log.history import Timelines
 from ledger.store.stores import Stores, open_stores
-from ledger.store.views.queries import ReadModels
+from ledger.store.views.port import Views
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from agents.runtime import Agent
@@ -88,7 +88,7 @@ class Ledger:
 
 async def install(settings: Settings, actor: Actor | None = None) -> Installation:
     """Make a ledger in the database that the settings name; again is harmless."""
-    return await installation.install(settings.ledger_url, actor)
+    return await installation.install(settings.ledger_url, SYSTEM_CLOCK, SYSTEM_CHANCE, actor)
 
 
 async def upgrade(settings: Settings) -> Installation:
@@ -103,23 +103,24 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     Raises `SettingsError`, `LedgerUnreachable`, `LedgerIsStandby`, `NotInstalled` or
     `SchemaVersionMismatch`.
     """
-    async with open_stores(settings.ledger_url) as stores:
+    async with open_stores(settings.ledger_url, SYSTEM_CLOCK) as stores:
         log, reads = stores.log, stores.reads
-        fleet = FleetService(log, reads)
-        bundles = BundleService(log, ContentStore(stores.pool), reads, settings.declared)
-        lookout = Liveness(stores.pool, uses_broker=settings.transport is Transport.KAFKA)
-        rollouts = RolloutService(log, reads, fleet, bundles, lookout)
+        encoder = RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
+        fleet = FleetService(log, reads, encoder)
+        bundles = BundleService(log, stores.texts, reads, encoder, settings.declared)
+        lookout = Liveness(stores.signs, uses_broker=settings.transport is Transport.KAFKA)
+        rollouts = RolloutService(log, reads, fleet, bundles, lookout, encoder)
         yield Ledger(
             id=stores.id,
             name=settings.name,
             fleet=fleet,
             bundles=bundles,
             rollouts=rollouts,
-            checks=CheckService(fleet, reads, log),
+            checks=CheckService(fleet, reads, log, SYSTEM_CLOCK),
             status=StatusService(log, reads, fleet, lookout),
             history=HistoryService(log, reads, Timelines(stores.pool), rollouts),
-            keys=KeyService(log),
-            audit=AuditService(log, reads),
+            keys=KeyService(log, encoder),
+            audit=AuditService(log, reads, encoder),
             lookout=lookout,
             _stores=stores,
         )
@@ -139,7 +140,7 @@ async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
     name, host = own_name()
     signing = _signing(settings)
     try:
-        leadership = await take(settings.ledger_url, name, host)
+        leadership = await take(settings.ledger_url, name, host, SYSTEM_CLOCK)
     except (AnotherLeader, NotPermitted):
         yield
         return
@@ -161,7 +162,7 @@ async def serve(
     signing = _signing(settings)
     async with open_ledger(settings) as ledger:
         leading = take_over if replaces_silent else take
-        leadership = await leading(settings.ledger_url, name, host)
+        leadership = await leading(settings.ledger_url, name, host, SYSTEM_CLOCK)
         asked = asyncio.Event()
         with Stopper(asked.set):
             async with _led(ledger, settings, leadership, signing, name, host):
@@ -191,17 +192,17 @@ async def _led(
     from migrations.gc_tuning import settle_memory
 
     broker = _broker(settings)
-    local = LocalBroker()
-    bus: Bus = KafkaBus(broker, f"ledger-{name}") if broker else LocalBus(local)
+    local = LocalBroker(SYSTEM_CLOCK)
+    bus: Bus = KafkaBus(broker, f"ledger-{name}", SYSTEM_CLOCK) if broker else LocalBus(local)
     stores = stores_of(ledger)
     leader = Supervisor(
-        stores.pool,
-        stores.log,
+        stores,
         bus,
         leadership,
-        ledger=ledger.id,
         resend_s=settings.resend_s,
         keeps_positions=broker is not None,
+        clock=SYSTEM_CLOCK,
+        chance=SYSTEM_CHANCE,
         signing=signing,
     )
     staff = None if broker else LocalAgents(local, settings, ledger.id)
@@ -259,7 +260,7 @@ def _signing(settings: Settings) -> BusSigning | None:
     return BusSigning(Signer(read(file, "LEDGER_SIGNING_KEY_FILE")))
 
 
-async def _drained(reads: ReadModels, leader: Supervisor, leading: asyncio.Task[None]) -> None:
+async def _drained(reads: Views, leader: Supervisor, leading: asyncio.Task[None]) -> None:
     """Return when the last reports are in the log, and shown, or nobody is left to take them."""
 
     async def drain() -> None:
@@ -298,7 +299,7 @@ class LocalAgents:
                     for pool in sorted(wanted - self._agents.keys()):
                         agent = self._agents[pool] = self._agent(pool)
                         self._working.append(group.create_task(agent.run(), name=f"agent-{pool}"))
-                    await asyncio.sleep(HIRE_EVERY_S)
+                    await SYSTEM_CLOCK.sleep(HIRE_EVERY_S)
             except asyncio.CancelledError:
                 await self.stop()
                 raise
@@ -313,9 +314,12 @@ class LocalAgents:
     def _agent(self, pool: str) -> Agent:
         from agents.runtime import Agent
         from agents.settings import agent_settings, default_name
+        from migrations.engine import PostgresEngine
 
         # Nobody else is on this bus, whatever the settings say of agents elsewhere.
         alone = {"ledger": self._ledger, "trust": (), "key_file": None}
         section = self._settings.agent.model_copy(update=alone)
         name = f"{section.name or default_name()}-{pool}"
-        return Agent(LocalBus(self._broker), agent_settings(section, pool, name=name))
+        settings = agent_settings(section, pool, name=name)
+        engine = PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE)
+        return Agent(LocalBus(self._broker), settings, SYSTEM_CLOCK, engine)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 
 from migrations.adoption.marker import marker_in
 from migrations.adoption.still_in_use import refuse_in_use
+from migrations.chance import Chance
+from migrations.clock import Clock
 from migrations.errors import (
     GuardsReset,
     IdentityMismatch,
@@ -21,7 +23,7 @@ from migrations.errors import (
     TooLate,
 )
 from migrations.model.attempt import Identity, Limits, Mode
-from migrations.model.clocks import ANY_TIME, Clock
+from migrations.model.clocks import ANY_TIME, ComparedClock
 from migrations.model.work import Observer, Work
 from migrations.printable import escaped
 from migrations.sql.literals import Expression, SqlValue
@@ -78,6 +80,8 @@ async def acquire(
     observer: Observer,
     *,
     allow_outside: bool,
+    time: Clock,
+    chance: Chance,
     may_begin: Callable[[], bool] = lambda: True,
 ) -> Target:
     """The target, locked and checked. Raises Refused and LockUnavailable.
@@ -85,7 +89,9 @@ async def acquire(
     Clocks that are apart (`migrations.model.clocks`) are a ClockApart before anything else.
     """
     key = key_for(work.target)
-    facts, record = await _look(connection, settings.role, work, key, limits, observer)
+    facts, record = await _look(
+        connection, settings.role, work, key, limits, observer, time, chance
+    )
     _check(record, facts, work, allow_outside)
     said = said_by(work.command_id, record.entries) if record else frozenset[Key]()
     if not said and not may_begin():
@@ -94,8 +100,10 @@ async def acquire(
     if record is not None and work.mode is Mode.UP and marker_in(record.entries).table:
         async with looking(connection):
             await refuse_in_use(connection, record.entries, work.target)
-    uuid = record.database_uuid if record else await _database_uuid(connection, facts)
+    uuid = record.database_uuid if record else await _database_uuid(connection, facts, chance)
     target = Target(
+        clock=time,
+        chance=chance,
         connection=connection,
         settings=settings,
         work=work,
@@ -219,7 +227,7 @@ async def _facts(connection: Connection, target: str, role: str | None) -> Facts
 
 
 async def _lock_with_facts(
-    connection: Connection, key: LockKey, clock: Clock | None, target: str, role: str | None
+    connection: Connection, key: LockKey, clock: ComparedClock | None, target: str, role: str | None
 ) -> tuple[bool, Facts]:
     """Try the lock, and ask who answers and what time it is, in one round trip.
 
@@ -242,6 +250,8 @@ async def _look(
     key: LockKey,
     limits: Limits,
     observer: Observer,
+    time: Clock,
+    chance: Chance,
 ) -> tuple[Facts, Record | None]:
     """Lock, then read: what another migrator did before has to be seen.
 
@@ -263,7 +273,7 @@ async def _look(
     locked, facts = await _lock_with_facts(connection, key, clock, work.target, role)
     refuse_unsuitable(facts)
     if not locked:
-        await wait_for_lock(connection, key, limits.advisory_wait_s, observer)
+        await wait_for_lock(connection, key, limits.advisory_wait_s, observer, time, chance)
         facts = await _facts(connection, work.target, role)
     refuse_schema(facts, work.target)
     if facts.schema_there:
@@ -271,10 +281,10 @@ async def _look(
     return facts, await journal.read(connection, work.target) if facts.installed else None
 
 
-async def _database_uuid(connection: Connection, facts: Facts) -> UUID:
+async def _database_uuid(connection: Connection, facts: Facts, chance: Chance) -> UUID:
     """The UUID that another target gave the database, or a new one."""
     known = await journal.known_uuid(connection) if facts.installed else None
-    return known or uuid4()
+    return known or chance.uuid()
 
 
 def _check(record: Record | None, facts: Facts, work: Work, allow_outside: bool) -> None:

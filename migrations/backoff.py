@@ -5,9 +5,10 @@ Whoever tries again says how often, for how long, and after which errors; this s
 
 from __future__ import annotations
 
-import asyncio
-import random
 from dataclasses import dataclass
+
+from migrations.chance import Chance
+from migrations.clock import Clock
 
 FIRST_S = 0.5
 MOST_S = 2.0
@@ -20,6 +21,8 @@ SPREAD = 0.5
 class Backoff:
     """The waits of one thing that is tried again. `tries` counts those that came to nothing."""
 
+    clock: Clock
+    chance: Chance
     first_s: float = FIRST_S
     most_s: float = MOST_S
     growth: float = 2.0
@@ -30,12 +33,12 @@ class Backoff:
         # A power of many tries would not fit into a float, and the most is reached long before.
         wait_s = self.first_s * self.growth ** min(self.tries, 64)
         self.tries += 1
-        # Not cryptography: it only keeps those apart who wait for the same.
-        return min(wait_s, self.most_s) * random.uniform(1 - SPREAD, 1 + SPREAD)  # noqa: S311
+        # It keeps those apart who wait for the same.
+        return min(wait_s, self.most_s) * self.chance.between(1 - SPREAD, 1 + SPREAD)
 
     async def wait(self) -> None:
         """Wait before the next try."""
-        await asyncio.sleep(self.next_s())
+        await self.clock.sleep(self.next_s())
 
     def reset(self) -> None:
         """A try succeeded: the next wait is a first one."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from uuid import uuid4
 
+from migrations.chance import SYSTEM_CHANCE
 from migrations.inspection import glance
 from migrations.model.attempt import Backup, Epoch, Failure, FailureClass, Limits, Mode, Verdict
 from migrations.model.work import Outcome, Silence, Work
@@ -43,7 +43,7 @@ async def drop_backups(
         return (), refused
     # Without an owner the stored epoch stays as it is, whatever this one says.
     work = Work(
-        command_id=uuid4(),
+        command_id=SYSTEM_CHANCE.uuid(),
         rollout="",
         epoch=Epoch(0, 0),
         mode=Mode.DOWN,

@@ -23,6 +23,8 @@ from migrations.acquire import (
 )
 from migrations.adoption.still_in_use import refuse_in_use
 from migrations.backfill.backups import backups
+from migrations.chance import SYSTEM_CHANCE, Chance
+from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.errors import (
     ClockApart,
     PoolerRefused,
@@ -33,7 +35,7 @@ from migrations.errors import (
     Unreachable,
 )
 from migrations.model.attempt import Backup, DatabasePlace, Epoch, Failure, Identity, Rights
-from migrations.model.clocks import Clock
+from migrations.model.clocks import ComparedClock
 from migrations.model.work import Observer
 from migrations.target import journal
 from migrations.target.entries import Entry, State
@@ -95,14 +97,20 @@ class Inspection:
 
 
 async def inspect(
-    settings: ConnectionSettings, target: str = "", clock: Clock | None = None
+    settings: ConnectionSettings, target: str = "", clock: ComparedClock | None = None
 ) -> Inspection:
     """Look at a target; what goes wrong is in the answer, not raised."""
     return await _in_session(settings, target, partial(_look, clock=clock))
 
 
 async def inspect_at_rest(
-    settings: ConnectionSettings, target: str, observer: Observer, clock: Clock | None = None
+    settings: ConnectionSettings,
+    target: str,
+    observer: Observer,
+    clock: ComparedClock | None = None,
+    *,
+    time: Clock = SYSTEM_CLOCK,
+    chance: Chance = SYSTEM_CHANCE,
 ) -> Inspection:
     """As `inspect` while nobody is at work: whoever holds the target's lock is waited for.
 
@@ -117,7 +125,7 @@ async def inspect_at_rest(
             refuse_unsuitable(facts_of(connection, row))
         except Refused as error:
             return Inspection(reachable=True, failure=from_error(error))
-        await wait_for_lock(connection, key_for(target), inf, observer)
+        await wait_for_lock(connection, key_for(target), inf, observer, time, chance)
         return await _look(connection, target, role, clock=clock)
 
     return await _in_session(settings, target, look)
@@ -200,14 +208,14 @@ async def _in_use(connection: Connection, entries: Sequence[Entry], target: str)
 
 
 async def _look(
-    connection: Connection, target: str, role: str | None, clock: Clock | None = None
+    connection: Connection, target: str, role: str | None, clock: ComparedClock | None = None
 ) -> Inspection:
     async with looking(connection):
         return await _looked(connection, target, role, clock)
 
 
 async def _looked(
-    connection: Connection, target: str, role: str | None, clock: Clock | None
+    connection: Connection, target: str, role: str | None, clock: ComparedClock | None
 ) -> Inspection:
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
@@ -250,7 +258,7 @@ async def _looked(
     return await _with_backups(connection, target, _with_record(found, facts, record))
 
 
-def _apart(clock: Clock, server: datetime, asked_at: datetime) -> Failure | None:
+def _apart(clock: ComparedClock, server: datetime, asked_at: datetime) -> Failure | None:
     try:
         clock.check(server, asked_at)
     except ClockApart as error:

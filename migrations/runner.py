@@ -14,10 +14,9 @@ before it is reported.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import assert_never
 
 import asyncpg
@@ -27,6 +26,8 @@ from migrations.adoption.takeover import adopt, release
 from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import without_idle
 from migrations.backoff import Backoff
+from migrations.chance import SYSTEM_CHANCE, Chance
+from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.errors import Refused, RunError, TooLate, Unavailable, Unreachable
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
@@ -169,6 +170,8 @@ async def run(
     *,
     allow_outside: bool = False,
     may_begin: Callable[[], bool] = lambda: True,
+    clock: Clock = SYSTEM_CLOCK,
+    chance: Chance = SYSTEM_CHANCE,
 ) -> Outcome:
     """Do `work` on the target and say what came of it; failures are outcomes, not exceptions.
 
@@ -179,10 +182,22 @@ async def run(
     When the task is cancelled, the statement is cancelled on the server, the transaction rolled
     back, the failure journalled where that is possible within seconds, and CancelledError raised.
     """
-    attempt, reconnecting = _Attempt(), _Reconnecting(limits.retry_for_s)
+    attempt = _Attempt()
+    reconnecting = _Reconnecting.within(limits.retry_for_s, clock, chance)
+    once = partial(
+        _once,
+        settings=settings,
+        work=work,
+        limits=limits,
+        observer=observer,
+        allow_outside=allow_outside,
+        may_begin=may_begin,
+        clock=clock,
+        chance=chance,
+    )
     while True:
         try:
-            return await _once(attempt, settings, work, limits, observer, allow_outside, may_begin)
+            return await once(attempt)
         except SessionWorn:
             # The next migration begins in a session of its own.
             continue
@@ -195,7 +210,7 @@ async def run(
                 return attempt.outcome(Verdict.FAILED, from_error(reconnecting.over(lost)))
             told = reconnecting.told(lost)
         observer.waiting(told, reconnecting.waited_s, pause)
-        await asyncio.sleep(pause)
+        await clock.sleep(pause)
         observer.trying_again()
 
 
@@ -217,22 +232,27 @@ class _Reconnecting:
     """
 
     wait_for_s: float
-    backoff: Backoff = field(
-        default_factory=lambda: Backoff(FIRST_WAIT_S, LONGEST_WAIT_S, growth=_GROWTH)
-    )
+    clock: Clock
+    backoff: Backoff
     losses: int = 0
     since: float = 0.0
     """A monotonic time, as those below."""
     away_since: float | None = None
 
+    @classmethod
+    def within(cls, wait_for_s: float, clock: Clock, chance: Chance) -> _Reconnecting:
+        """One that waits for so long."""
+        backoff = Backoff(clock, chance, FIRST_WAIT_S, LONGEST_WAIT_S, growth=_GROWTH)
+        return cls(wait_for_s, clock, backoff)
+
     @property
     def waited_s(self) -> float:
         """Since the first loss in a row."""
-        return time.monotonic() - self.since
+        return self.clock.monotonic() - self.since
 
     def pause_s(self, lost: _ConnectionLost) -> float | None:
         """The seconds to wait before the next try; `None` when there is none."""
-        now = time.monotonic()
+        now = self.clock.monotonic()
         if lost.progressed:
             self.losses = 0
             self.backoff.reset()
@@ -265,12 +285,15 @@ class _Reconnecting:
 
 async def _once(
     attempt: _Attempt,
+    *,
     settings: ConnectionSettings,
     work: Work,
     limits: Limits,
     observer: Observer,
     allow_outside: bool,
     may_begin: Callable[[], bool],
+    clock: Clock,
+    chance: Chance,
 ) -> Outcome:
     """One session's worth of the command. Raises _ConnectionLost."""
     try:
@@ -296,6 +319,8 @@ async def _once(
             observer,
             allow_outside=allow_outside,
             may_begin=may_begin,
+            time=clock,
+            chance=chance,
         )
         attempt.meet(target, observer)
         return await _execute(attempt, target)

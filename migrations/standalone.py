@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from uuid import uuid4
 
+from migrations.chance import SYSTEM_CHANCE
 from migrations.inspection import Inspection, glance
 from migrations.model.attempt import Backup, Epoch, Failure, Limits, Mode, Verdict
 from migrations.model.baselines import gap, gaps, set_aside, standing_for
@@ -158,7 +158,7 @@ def _work(
 ) -> Work:
     # Without an owner the stored epoch stays as it is, whatever this one says.
     return Work(
-        command_id=uuid4(),
+        command_id=SYSTEM_CHANCE.uuid(),
         rollout="",
         epoch=Epoch(0, 0),
         mode=mode,

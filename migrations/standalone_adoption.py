@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from uuid import uuid4
 
 from migrations.adoption.history_tables import history_for
 from migrations.adoption.match import Match, match, up_to
+from migrations.chance import SYSTEM_CHANCE
 from migrations.errors import AdoptionRefused
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Adoption, Epoch, Limits, Mode, Resolution, Verdict
@@ -171,7 +171,7 @@ async def resolve(
 def _work(migrations: Sequence[Migration], target: str, reason: str) -> Work:
     # Without an owner the stored epoch stays as it is, whatever this one says.
     return Work(
-        command_id=uuid4(),
+        command_id=SYSTEM_CHANCE.uuid(),
         rollout="",
         epoch=Epoch(0, 0),
         mode=Mode.UP,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 from migrations.errors import AdoptionRefused, IdentityMismatch
 from migrations.model.attempt import Limits
 from migrations.model.work import Observer
@@ -76,7 +78,14 @@ async def remove_journal(
     )
     try:
         await connection.execute(statement("our_path"))
-        await wait_for_lock(connection, key_for(target), limits.advisory_wait_s, observer)
+        await wait_for_lock(
+            connection,
+            key_for(target),
+            limits.advisory_wait_s,
+            observer,
+            SYSTEM_CLOCK,
+            SYSTEM_CHANCE,
+        )
         kept = await _kept(connection)
         if kept is None:
             raise AdoptionRefused("there is no journal here; nothing to remove")

@@ -7,11 +7,11 @@ redelivery of the same command repeats the report and does not run the migration
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from migrations.backfill.run_batches import run_batches
+from migrations.clock import elapsed_ms
 from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Migration
@@ -22,7 +22,7 @@ from migrations.running.plan import Execute, Halt, repeated
 from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
 from migrations.running.telemetry import finish_step, step_span
-from migrations.running.transactional import elapsed_ms, run_transactional
+from migrations.running.transactional import run_transactional
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.failure import from_error, in_file, located
 from migrations.target.lock import try_lock
@@ -47,7 +47,7 @@ async def run_step(target: Target, run: Execute) -> StepOutcome:
     When cancelled, reports the outcome to the observer and raises CancelledError again.
     """
     target.observer.step_started(run.migration, run.direction)
-    started = time.monotonic()
+    started = target.clock.monotonic()
     with step_span(target.work, run.migration, run.direction) as span:
         try:
             outcome = await _run(target, run, started)
@@ -87,7 +87,7 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
             raise
         failure = in_file(from_error(error), run.migration, run.direction)
     await target.rollback()
-    duration = elapsed_ms(started)
+    duration = elapsed_ms(target.clock, started)
     return await _failed(target, run.migration, run.direction, failure, duration, note)
 
 
@@ -161,7 +161,7 @@ async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
 
     The cancellation may have come too late: if the entry is there, that is the outcome.
     """
-    duration = elapsed_ms(started)
+    duration = elapsed_ms(target.clock, started)
     cancelled = StepOutcome(
         run.migration.version,
         run.direction,
@@ -172,7 +172,7 @@ async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
         failure=_CANCELLED,
     )
     try:
-        async with asyncio.timeout(CANCEL_GRACE_S):
+        async with target.clock.timeout(CANCEL_GRACE_S):
             # The driver waits for its own cancel request before it sends this.
             await target.connection.execute("ROLLBACK")
             record = await target.read_journal()

@@ -34,6 +34,7 @@ from ledger.bus.kafka_topics import create_topics
 from ledger.bus.port import BusMisconfigured, BusUnavailable, Message
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.topics import partitions_of
+from migrations.clock import SYSTEM_CLOCK, Clock
 
 logger = logging.getLogger(__name__)
 
@@ -69,8 +70,14 @@ class KafkaBus:
     system = tracing.SYSTEM
 
     def __init__(
-        self, settings: KafkaSettings, client_id: str, publish_s: float = PUBLISH_S
+        self,
+        settings: KafkaSettings,
+        client_id: str,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        publish_s: float = PUBLISH_S,
     ) -> None:
+        self._clock = clock
         security.check(settings)
         self._settings = settings
         self._client = tracing.Client.of(client_id, settings.servers)
@@ -109,7 +116,7 @@ class KafkaBus:
         """Send all, then wait until all are acknowledged."""
         if not messages:
             return
-        async with tracing.sending(messages, self._client) as traced:
+        async with tracing.sending(messages, self._client, self._clock) as traced:
             producer = await self._connected()
             try:
                 async with asyncio.timeout(self._publish_s):
@@ -132,7 +139,7 @@ class KafkaBus:
     async def join(self, topic: str, group: str) -> KafkaMember:
         """Become a member of `group` on `topic`."""
         await self.ensure_topics([topic])
-        member = KafkaMember(self._options, topic, group)
+        member = KafkaMember(self._options, topic, group, self._clock)
         await self._opened(member)
         return member
 
@@ -140,7 +147,7 @@ class KafkaBus:
         """Read all of `topic`."""
         await self.ensure_topics([topic])
         found = await self._bounded(self._partitions([topic]), START_S)
-        reader = KafkaReader(self._options, topic, positions, found[topic])
+        reader = KafkaReader(self._options, topic, positions, found[topic], self._clock)
         await self._opened(reader)
         return reader
 
@@ -213,7 +220,7 @@ class KafkaBus:
                 if len(cluster.available_partitions_for_topic(topic) or ()) < partitions_of(topic)
             }
             if waiting:
-                await asyncio.sleep(NEW_TOPIC_S)
+                await self._clock.sleep(NEW_TOPIC_S)
 
     async def _create(self, topics: Iterable[str]) -> None:
         producer = await self._connected()

@@ -26,6 +26,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from ledger.bus import tracing
 from ledger.bus.port import BusUnavailable, Received
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -64,8 +65,14 @@ class KafkaReader:
     """Reads all partitions of a topic; the caller keeps the positions."""
 
     def __init__(
-        self, options: Mapping[str, Any], topic: str, positions: Mapping[int, int], partitions: int
+        self,
+        options: Mapping[str, Any],
+        topic: str,
+        positions: Mapping[int, int],
+        partitions: int,
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._options = dict(options)
         self._topic = topic
         self._positions = dict(positions)
@@ -119,7 +126,7 @@ class KafkaReader:
     async def _poll(self, timeout_s: float, limit: int) -> list[Received]:
         try:
             consumer = await self._ready(self._consumer or await self.open())
-            with tracing.receiving(self._topic, self._client) as received:
+            with tracing.receiving(self._topic, self._client, self._clock) as received:
                 batches = await consumer.getmany(
                     timeout_ms=int(timeout_s * 1000), max_records=limit
                 )
@@ -180,8 +187,8 @@ class _Anew(ConsumerRebalanceListener):  # type: ignore[misc]
 class KafkaMember(KafkaReader):
     """A member of a group on one topic."""
 
-    def __init__(self, options: Mapping[str, Any], topic: str, group: str) -> None:
-        super().__init__(options, topic, {}, 0)
+    def __init__(self, options: Mapping[str, Any], topic: str, group: str, clock: Clock) -> None:
+        super().__init__(options, topic, {}, 0, clock)
         self._client = replace(self._client, group=group)
         self._group = group
         self._began: dict[int, int] = {}
@@ -208,7 +215,7 @@ class KafkaMember(KafkaReader):
             # mistake of its caller.
             return
         try:
-            with tracing.settling(self._topic, self._client):
+            with tracing.settling(self._topic, self._client, self._clock):
                 async with asyncio.timeout(COMMIT_S):
                     await consumer.commit(mine)
             self._refusals = 0

@@ -24,6 +24,7 @@ from itertools import islice
 
 from ledger.bus.port import BusMisconfigured, BusUnavailable, Message, Received
 from ledger.contracts.topics import partitions_of
+from migrations.clock import SYSTEM_CLOCK, Clock, happens_within
 
 RETAINED_BYTES = 64 * 1024 * 1024
 """Of a topic, shared out to its partitions; older records go, as they would on a broker. What is
@@ -88,10 +89,11 @@ class Group:
 class LocalBroker:
     """What all buses of one process share."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.clock = clock
         self._topics: dict[str, list[Partition]] = {}
         self._groups: dict[tuple[str, str], Group] = {}
-        self._readers: dict[str, set[LocalReader]] = {}
+        self._readers: dict[str, dict[LocalReader, None]] = {}
 
     def create(self, topic: str, partitions: int) -> None:
         """Make `topic`, unless it is there."""
@@ -123,11 +125,11 @@ class LocalBroker:
 
     def listen(self, topic: str, reader: LocalReader) -> None:
         """Tell `reader` whenever something arrives on `topic`."""
-        self._readers.setdefault(topic, set()).add(reader)
+        self._readers.setdefault(topic, {})[reader] = None
 
     def ignore(self, topic: str, reader: LocalReader) -> None:
         """Leave `reader` alone from now on."""
-        self._readers.get(topic, set()).discard(reader)
+        self._readers.get(topic, {}).pop(reader, None)
 
     def forget_taken(self, topic: str, indexes: Iterable[int]) -> None:
         """Drop, in these partitions, what all readers and groups of `topic` have finished with."""
@@ -175,10 +177,7 @@ class LocalReader:
         """As `ledger.bus.port.Reader.poll`."""
         if not (found := self._take(limit)):
             self._arrived.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._arrived.wait()
-            except TimeoutError:
+            if not await happens_within(self._broker.clock, self._arrived, timeout_s):
                 return ()
             found = self._take(limit)
         return found

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from time import monotonic, time_ns
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
@@ -18,6 +17,7 @@ from opentelemetry.trace import Span, SpanKind
 from ledger import telemetry
 from ledger.contracts.messages import Message, Received
 from ledger.contracts.wire import TRACEPARENT
+from migrations.clock import Clock
 
 SYSTEM = "kafka"
 """What the conventions call the broker; only its adapter makes spans here."""
@@ -77,9 +77,11 @@ class Client:
 
 
 @asynccontextmanager
-async def sending(messages: Sequence[Message], client: Client) -> AsyncIterator[Sequence[Message]]:
+async def sending(
+    messages: Sequence[Message], client: Client, clock: Clock
+) -> AsyncIterator[Sequence[Message]]:
     """Trace the sending of `messages`; yields them as they are to be sent."""
-    began = monotonic()
+    began = clock.monotonic()
     topics = {message.topic: 0 for message in messages}
     for message in messages:
         topics[message.topic] += 1
@@ -96,19 +98,19 @@ async def sending(messages: Sequence[Message], client: Client) -> AsyncIterator[
             raise
     for topic, number in topics.items():
         _sent.add(number, _about(topic))
-        _record(topic, "send", began)
+        _record(topic, "send", clock.monotonic() - began)
 
 
 @contextmanager
-def receiving(topic: str, client: Client) -> Iterator[list[Received]]:
+def receiving(topic: str, client: Client, clock: Clock) -> Iterator[list[Received]]:
     """Trace a poll; what it delivers is put into the list that this yields."""
-    began, began_ns = monotonic(), time_ns()
+    began, began_at = clock.monotonic(), clock.now()
     delivered: list[Received] = []
     yield delivered
     if not delivered:
         return
     _consumed.add(len(delivered), _about(topic))
-    _record(topic, "poll", began)
+    _record(topic, "poll", clock.monotonic() - began)
     if telemetry.traced():
         origins = [telemetry.extract(message.headers) for message in delivered[:LINKS]]
         telemetry.tracer().start_span(
@@ -116,14 +118,14 @@ def receiving(topic: str, client: Client) -> Iterator[list[Received]]:
             kind=SpanKind.CLIENT,
             attributes=client.span_attributes(topic, "poll", "receive", len(delivered)),
             links=telemetry.links_to(origins),
-            start_time=began_ns,
+            start_time=round(began_at.timestamp() * 1_000_000_000),
         ).end()
 
 
 @contextmanager
-def settling(topic: str, client: Client) -> Iterator[None]:
+def settling(topic: str, client: Client, clock: Clock) -> Iterator[None]:
     """Trace a commit of positions; a refused one is marked with its error."""
-    began = monotonic()
+    began = clock.monotonic()
     if telemetry.traced():
         with (
             telemetry.tracer().start_as_current_span(
@@ -138,16 +140,16 @@ def settling(topic: str, client: Client) -> Iterator[None]:
             yield
     else:
         yield
-    _record(topic, "commit", began)
+    _record(topic, "commit", clock.monotonic() - began)
 
 
 def _about(topic: str) -> Attributes:
     return {telemetry.MESSAGING_SYSTEM: SYSTEM, telemetry.MESSAGING_DESTINATION: topic}
 
 
-def _record(topic: str, operation: str, began: float) -> None:
+def _record(topic: str, operation: str, took_s: float) -> None:
     attributes = _about(topic) | {telemetry.MESSAGING_OPERATION: operation}
-    _duration.record(monotonic() - began, attributes)
+    _duration.record(took_s, attributes)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from ledger.domain.refusals import RequestRefusal
+
 
 class DifferenceKind(StrEnum):
     """How a live row differs from the log."""
@@ -70,3 +72,23 @@ class UnreadableEvent(NamedTuple):
     def aside(self) -> bool:
         """Whether a person has set it aside."""
         return self.aside_position is not None
+
+
+class ReadableEvent(RequestRefusal):
+    """An event that can be read is to be set aside: what was recorded stays in force."""
+
+    def __init__(self, position: int, kind: str) -> None:
+        super().__init__(
+            f"the event at position {position} ({kind}) can be read, so it stays in force; only "
+            "what nobody can read is set aside, and `ledger audit unreadable` lists that"
+        )
+
+
+class OtherEvent(RequestRefusal):
+    """Another event stands at a position than the one that was looked at."""
+
+    def __init__(self, position: int, leaf: str) -> None:
+        super().__init__(
+            f"the hash of the event at position {position} is {leaf}: it is not the one that was "
+            "meant; look at `ledger audit unreadable` again"
+        )

@@ -29,13 +29,11 @@ from ledger.contracts.events import (
 from ledger.contracts.registry import Connection, TargetName
 from ledger.contracts.reports import Event
 from ledger.domain.description import check_connection, check_id, check_labels, check_pool
-from ledger.domain.record_refusals import (
-    FenceHolds,
-    ReasonRequired,
-)
 from ledger.domain.refusals import (
     AddressTaken,
     AlreadyRegistered,
+    FenceHolds,
+    ReasonRequired,
     RetiredDatabase,
     UnknownDatabase,
 )

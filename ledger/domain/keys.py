@@ -21,18 +21,51 @@ from ledger.contracts.events import KeyRegistered, KeyRevoked
 from ledger.contracts.public_keys import SHORT, key_bytes, key_id
 from ledger.contracts.reports import Event
 from ledger.contracts.topics import valid_pool
-from ledger.domain.record_refusals import (
-    InvalidKey,
-    KeyTaken,
-    ReasonRequired,
-    RevokedKey,
-    UnknownKey,
-)
+from ledger.domain.refusals import InvalidArgument, ReasonRequired, RequestRefusal
 from migrations.printable import is_safe
 
 KEYS = "keys"
 """The stream of these events."""
 NAME_MAX_CHARS = 200
+
+
+class InvalidKey(InvalidArgument):
+    """What was given is no public key, or cannot be registered like this."""
+
+
+class UnknownKey(RequestRefusal):
+    """No key is called so, or more than one is."""
+
+    def __init__(self, key: str, found: int) -> None:
+        super().__init__(
+            f"{found} keys begin with {key!r}; write more of the id that `ledger keys list` shows"
+            if found
+            else f"no key is called {key!r}; write what `ledger keys list` shows, or its first "
+            "eight digits at least"
+        )
+        self.key = key
+
+
+class KeyTaken(RequestRefusal):
+    """The key is registered for another agent."""
+
+    def __init__(self, key: str, agent: str) -> None:
+        super().__init__(
+            f"the key {key} is registered for the agent {agent!r}, and no two agents share one; "
+            "make another with `ledger keys generate`"
+        )
+        self.key = key
+        self.agent = agent
+
+
+class RevokedKey(RequestRefusal):
+    """The key was revoked, and cannot come back."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"the key {key} is revoked, which is for good; make another with `ledger keys generate`"
+        )
+        self.key = key
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ Refusal
 ├── AddressTaken           the target is in the fleet under another id
 ├── UnknownDatabase        no database has this id
 ├── RetiredDatabase        the id belonged to a database that left for good
-├── (those of keys, fences and events: `ledger.domain.record_refusals`)
 ├── (those of a folder's files: `ledger.domain.folder_refusals`)
 ├── EmptySelection         no active database is selected
 ├── OutOfOrder             a migration would run before one that is applied
@@ -130,6 +129,35 @@ class RetiredDatabase(RequestRefusal):
             "because its history stays; register it under a new id with `ledger fleet add`"
         )
         self.database = database
+
+
+class ReasonRequired(RequestRefusal):
+    """The request changes what the ledger believes of a database, so it must say why."""
+
+    def __init__(
+        self,
+        request: str,
+        what: str = "makes the ledger forget what it believed of the database",
+    ) -> None:
+        super().__init__(f"{request} {what}; say why with --reason")
+
+
+class FenceHolds(RequestRefusal):
+    """A journal ends in an order that this ledger may have given: it keeps no later one out."""
+
+    def __init__(self, database: str, order: str) -> None:
+        super().__init__(
+            f"nothing is wrong with the order that the journal of {database} names ({order}): this "
+            "ledger has come further, so no order is kept out by it; nothing was recorded; "
+            f"`ledger fleet check --select id={database}` shows what else may be wrong"
+        )
+
+
+class FenceUnread(RequestRefusal):
+    """What a journal says could not be read, so nobody knows whether something is wrong with it."""
+
+    def __init__(self, database: str, why: str) -> None:
+        super().__init__(f"the journal of {database} could not be read: {why}")
 
 
 class InvalidSelection(InvalidArgument):
@@ -328,41 +356,3 @@ class NothingToResolve(RequestRefusal):
             f"database {database!r} is {status} in rollout {rollout}, not in doubt; "
             f"`ledger rollout status {rollout}` says what would help it"
         )
-
-
-class UndeclaredVariables(RequestRefusal):
-    """Migrations have placeholders that no declared variable stands for."""
-
-    def __init__(self, names: Sequence[str], migrations: Sequence[str]) -> None:
-        super().__init__(
-            f"{listed(migrations)} need variables that are not declared: {listed(names)}; "
-            f"give them with --var {names[0]}=VALUE, or under [variables] in ledger.toml"
-        )
-        self.names = tuple(names)
-        self.migrations = tuple(migrations)
-
-
-class MissingLabels(RequestRefusal):
-    """Databases lack a label that a variable takes its value from."""
-
-    def __init__(self, variable: str, label: str, databases: Sequence[str]) -> None:
-        super().__init__(
-            f"variable {variable} takes its value from the label {label!r}, which is missing on "
-            f"{listed(databases)}; set it with `ledger fleet label`, or leave them out with "
-            "--select"
-        )
-        self.variable = variable
-        self.label = label
-        self.databases = tuple(databases)
-
-
-class DifferentValues(RequestRefusal):
-    """What is to be taken back was applied with different values of a variable."""
-
-    def __init__(self, database: str, variable: str) -> None:
-        super().__init__(
-            f"on {database!r} these migrations were applied with different values of variable "
-            f"{variable}, and one order has one value; take fewer of them back at a time"
-        )
-        self.database = database
-        self.variable = variable

@@ -1,4 +1,4 @@
-"""What the ledger knows beside a rollout: who leads, which agents were heard of, and the fleet."""
+"""What explains a wait from outside of a rollout: the leader, the agents, the broker, the fleet."""
 
 from __future__ import annotations
 

@@ -15,10 +15,48 @@ from collections.abc import Iterable, Mapping, Sequence
 from ledger.contracts.registry import DatabaseValues, MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.contracts.rollout_events import RolloutPlanned, WavePlanned
-from ledger.domain.refusals import DifferentValues, MissingLabels, UndeclaredVariables, listed
+from ledger.domain.refusals import RequestRefusal, listed
 
 Values = tuple[tuple[str, str], ...]
 """Names and values, sorted."""
+
+
+class UndeclaredVariables(RequestRefusal):
+    """Migrations have placeholders that no declared variable stands for."""
+
+    def __init__(self, names: Sequence[str], migrations: Sequence[str]) -> None:
+        super().__init__(
+            f"{listed(migrations)} need variables that are not declared: {listed(names)}; "
+            f"give them with --var {names[0]}=VALUE, or under [variables] in ledger.toml"
+        )
+        self.names = tuple(names)
+        self.migrations = tuple(migrations)
+
+
+class MissingLabels(RequestRefusal):
+    """Databases lack a label that a variable takes its value from."""
+
+    def __init__(self, variable: str, label: str, databases: Sequence[str]) -> None:
+        super().__init__(
+            f"variable {variable} takes its value from the label {label!r}, which is missing on "
+            f"{listed(databases)}; set it with `ledger fleet label`, or leave them out with "
+            "--select"
+        )
+        self.variable = variable
+        self.label = label
+        self.databases = tuple(databases)
+
+
+class DifferentValues(RequestRefusal):
+    """What is to be taken back was applied with different values of a variable."""
+
+    def __init__(self, database: str, variable: str) -> None:
+        super().__init__(
+            f"on {database!r} these migrations were applied with different values of variable "
+            f"{variable}, and one order has one value; take fewer of them back at a time"
+        )
+        self.database = database
+        self.variable = variable
 
 
 def samples(declared: Sequence[Variable]) -> dict[str, str]:

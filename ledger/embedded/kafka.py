@@ -13,11 +13,12 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from uuid import uuid4
 
 from ledger.embedded.errors import ServerFailed
 from ledger.embedded.jars import Announce, java, kafka_jars
 from ledger.embedded.process import LOOPBACK, POLL_S, ServerProcess, free_ports
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 
 START_TIMEOUT_S = 60.0
 """How long the broker may take until it serves (3 to 4 s on two free cores)."""
@@ -168,7 +169,7 @@ class EmbeddedKafka:
 
     def _format(self, program: Path, jars: Path) -> None:
         """Make an empty data folder for a new cluster."""
-        cluster = base64.urlsafe_b64encode(uuid4().bytes).decode().rstrip("=")
+        cluster = base64.urlsafe_b64encode(SYSTEM_CHANCE.uuid().bytes).decode().rstrip("=")
         command = [
             str(program),
             "-XX:TieredStopAtLevel=1",
@@ -189,7 +190,7 @@ class EmbeddedKafka:
 
     def _start(self, command: list[str]) -> None:
         known = self.log.stat().st_size
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = SYSTEM_CLOCK.monotonic() + START_TIMEOUT_S
         self._process.start(
             [*command, "kafka.Kafka", str(self._properties_file)],
             environment=os.environ,
@@ -197,7 +198,7 @@ class EmbeddedKafka:
         while not self._said_since(known, STARTED):
             if self.pid is None:
                 raise self._failed(f"it ended with exit code {self._process.exit_code}")
-            if time.monotonic() > deadline:
+            if SYSTEM_CLOCK.monotonic() > deadline:
                 self._process.kill()
                 raise self._failed(f"it does not serve after {START_TIMEOUT_S:.0f} s")
             time.sleep(POLL_S * 5)

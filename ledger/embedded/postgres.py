@@ -30,6 +30,7 @@ from urllib.parse import quote
 
 from ledger.embedded.errors import ExtraMissing, FolderUnusable, ServerFailed
 from ledger.embedded.process import LOOPBACK, POLL_S, Account, ServerProcess, free_ports
+from migrations.clock import SYSTEM_CLOCK
 
 SUPERUSER = "postgres"
 """The role that owns the server; its password is generated with the folder."""
@@ -209,10 +210,10 @@ class EmbeddedPostgres:
             raise ServerFailed("PostgreSQL", "initdb failed", self.log, self._process.last_words())
 
     def _start(self, programs: Path, account: Account | None) -> None:
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = SYSTEM_CLOCK.monotonic() + START_TIMEOUT_S
         self._launch(programs, account)
         while not self._ready():
-            if time.monotonic() > deadline:
+            if SYSTEM_CLOCK.monotonic() > deadline:
                 self._process.kill()
                 raise self._failed(f"it accepts no connections after {START_TIMEOUT_S:.0f} s")
             if self.pid is None and "still in use" not in self._process.last_words():

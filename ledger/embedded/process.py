@@ -16,7 +16,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import SystemRandom
+
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 
 LOOPBACK = "127.0.0.1"
 """Embedded servers listen here and nowhere else."""
@@ -51,7 +53,9 @@ def free_ports(count: int) -> list[int]:
     """
     with ExitStack() as stack:
         found: list[int] = []
-        for port in SystemRandom().sample(LISTENING_PORTS, len(LISTENING_PORTS)):
+        first = int(SYSTEM_CHANCE.between(0, len(LISTENING_PORTS)))
+        for step in range(len(LISTENING_PORTS)):
+            port = LISTENING_PORTS[(first + step) % len(LISTENING_PORTS)]
             with suppress(OSError):
                 stack.enter_context(socket.socket()).bind((LOOPBACK, port))
                 found.append(port)
@@ -139,10 +143,10 @@ class ServerProcess:
         if not self._pid_file.exists():
             return
         pid = int(self._pid_file.read_text() or "0")
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        deadline = SYSTEM_CLOCK.monotonic() + STOP_TIMEOUT_S
         with suppress(ProcessLookupError):
             while pid and self._mark in _command_line(pid):
-                late = time.monotonic() > deadline
+                late = SYSTEM_CLOCK.monotonic() > deadline
                 os.kill(pid, signal.SIGKILL if late else signal.SIGTERM)
                 time.sleep(POLL_S * 10)
         self._pid_file.unlink(missing_ok=True)

@@ -22,9 +22,8 @@ a rollout is the inspector's (`ledger.leader.inspector`).
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from ledger.contracts.envelope import Encoded, Metadata, Recorded, consequence_id, encode
@@ -47,10 +46,10 @@ from ledger.leader.restoration import Restored, restore
 from ledger.leader.subscription import Follower
 from ledger.leader.wakeups import Alarm
 from ledger.store.bundles import BundleTexts
-from ledger.store.log.calls import Batch
-from ledger.store.log.log import EventLog
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Batch, Log
+from ledger.store.views.port import Views
 from ledger.telemetry import current_context, order_span
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +64,12 @@ class Conductor:
 
     def __init__(
         self,
-        log: EventLog,
-        reads: ReadModels,
+        log: Log,
+        reads: Views,
         roster: Roster,
         bundles: BundleTexts,
         term: int,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._log = log
         self._reads = reads
@@ -135,7 +134,7 @@ class Conductor:
             due = self._alarm.due()
             for rollout in due:
                 await self._advance(rollout, follower)
-            await asyncio.sleep(self._rest(due))
+            await self._clock.sleep(self._rest(due))
             await self._alarm.sleep()
 
     def _rest(self, decided: Iterable[str]) -> float:
@@ -151,7 +150,7 @@ class Conductor:
             return
         known = max(state.position, follower.position)
         situation = DecisionContext(
-            now=self._clock(),
+            now=self._clock.now(),
             term=self._term,
             records=self._roster.get,
             migrations=await self._bundles.refs(state.plan.bundle),

@@ -22,9 +22,10 @@ from ledger.contracts.topics import HEARTBEATS, valid_pool
 from ledger.contracts.wire import decode_heartbeat
 from ledger.leader.signatures import Speakers
 from ledger.service.liveness import LEADER_BEAT
-from ledger.store.connections import Pool
-from ledger.store.heartbeats import Beat, put_heartbeats, trim_heartbeats
+from ledger.store.port import Beat, Signs
 from migrations.backoff import Backoff
+from migrations.chance import Chance
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -80,20 +81,21 @@ class HeartbeatIntake:
     def __init__(
         self,
         bus: Bus,
-        pool: Pool,
+        signs: Signs,
         broker_answers: Callable[[], bool],
-        clock: Callable[[], datetime],
+        clock: Clock,
+        chance: Chance,
         speakers: Speakers | None = None,
     ) -> None:
         self._bus = bus
         self._speakers = speakers
         self._unbelieved: set[str] = set()
-        self._pool = pool
+        self._signs = signs
         self._broker_answers = broker_answers
         self._clock = clock
         self._living = Living()
         self._since_trim = 0
-        self._backoff = Backoff()
+        self._backoff = Backoff(clock, chance)
 
     async def run(self) -> None:
         """Take signs of life until cancelled; those of a lost broker simply stop coming.
@@ -110,11 +112,11 @@ class HeartbeatIntake:
     async def keep(self, beats: Sequence[Beat]) -> None:
         """Keep these, and say that the leader lives and whether it reaches the broker."""
         own = json.dumps({"broker": self._broker_answers()})
-        await put_heartbeats(self._pool, [*beats, Beat(LEADER_BEAT, "", own)])
+        await self._signs.put([*beats, Beat(LEADER_BEAT, "", own)])
         self._since_trim += len(beats)
         if self._since_trim >= TRIM_AFTER:
             self._since_trim = 0
-            await trim_heartbeats(self._pool, HEARTBEATS_KEPT)
+            await self._signs.trim(HEARTBEATS_KEPT)
 
     async def _read(self) -> None:
         await self._bus.ensure_topics([HEARTBEATS])
@@ -123,7 +125,7 @@ class HeartbeatIntake:
             while True:
                 received = await reader.poll(POLL_S, BATCH)
                 self._backoff.reset()
-                now = self._clock()
+                now = self._clock.now()
                 since = now - timedelta(seconds=STALE_S)
                 living = partial(self._living.hears, now=now)
                 await self.keep(fresh(received, since, living, self._believes))

@@ -7,7 +7,7 @@ MigrationRegressed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -20,8 +20,9 @@ from ledger.errors import VersionConflict
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.subscription import Follower
 from ledger.leader.wakeups import Alarm
-from ledger.store.log.log import EventLog
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Log
+from ledger.store.views.port import Views
+from migrations.clock import Clock
 
 APPLIED = "applied"
 """The state, in the read model, of a migration that is in force."""
@@ -32,11 +33,11 @@ class Inspector:
 
     def __init__(
         self,
-        log: EventLog,
+        log: Log,
         roster: Roster,
-        reads: ReadModels,
+        reads: Views,
         term: int,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self._log = log
         self._roster = roster
@@ -74,7 +75,7 @@ class Inspector:
         if state is None:
             return
         situation = DecisionContext(
-            now=self._clock(), term=self._term, records=self._roster.get, migrations={}
+            now=self._clock.now(), term=self._term, records=self._roster.get, migrations={}
         )
         decided = progress(state, situation)
         self._alarm.set(check, next_wake(state, situation.now))

@@ -30,7 +30,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from time import monotonic
 from uuid import UUID, uuid5
 
 from ledger.bus.port import Bus, BusError, BusUnavailable, Reader, Received
@@ -54,11 +53,11 @@ from ledger.leader.order_book import OrderBook
 from ledger.leader.parking import Parking
 from ledger.leader.signatures import Speakers
 from ledger.leader.subscription import Follower
-from ledger.store.connections import Pool
 from ledger.store.log.decode import decode_again, holds_nul
-from ledger.store.log.log import ConsumerPosition, EventLog
-from ledger.store.log.positions import read_positions
+from ledger.store.port import ConsumerPosition, Log
 from migrations.backoff import Backoff
+from migrations.chance import Chance
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -98,20 +97,20 @@ class Intake:
     def __init__(
         self,
         bus: Bus,
-        pool: Pool,
-        log: EventLog,
+        log: Log,
         term: int,
         *,
         ledger: UUID,
         keeps_positions: bool,
         missing: Callable[[ContentMissing], None],
         orders: OrderBook,
+        clock: Clock,
+        chance: Chance,
         speakers: Speakers | None = None,
-        clock: Callable[[], float] = monotonic,
     ) -> None:
         self._bus = bus
         self._ledger = ledger
-        self._pool = pool
+        self._clock = clock
         self._log = log
         self._term = term
         self._keeps_positions = keeps_positions
@@ -123,7 +122,7 @@ class Intake:
         self._contradicted: OrderedDict[tuple[UUID, bool], int] = OrderedDict()
         self._drained = asyncio.Event()
         self._next_at = 0.0
-        self._backoff = Backoff()
+        self._backoff = Backoff(clock, chance)
 
     async def run(self, follower: Follower) -> None:
         """Take reports until cancelled; a broker that does not answer is tried again for ever.
@@ -169,18 +168,17 @@ class Intake:
         """What is there, at a pace that lets reports gather: appends cost more than events."""
         received = list(await reader.poll(POLL_S, BATCH))
         if received and len(received) < BATCH:
-            loop = asyncio.get_running_loop()
-            early_s = self._next_at - loop.time()
+            early_s = self._next_at - self._clock.monotonic()
             if early_s > 0:
-                await asyncio.sleep(early_s)
+                await self._clock.sleep(early_s)
                 received += await reader.poll(0.0, BATCH)
-            self._next_at = loop.time() + PACE_S
+            self._next_at = self._clock.monotonic() + PACE_S
         return received
 
     async def _positions(self) -> dict[int, int]:
         if not self._keeps_positions:
             return {}
-        saved = await read_positions(self._pool, CONSUMER)
+        saved = await self._log.positions(CONSUMER)
         return {int(name.removeprefix(CONSUMER)): offset for name, offset in saved.items()}
 
     async def _take(self, partition: int, messages: Sequence[Received]) -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 from ledger.contracts.envelope import Recorded, UnknownMessage
 from ledger.domain.report_check import Asked, asked_by, ids_of_orders
 from ledger.store.log.decode import decode_again
-from ledger.store.log.log import EventLog
+from ledger.store.port import Log
 
 KEPT = 50_000
 """Orders that are remembered: some megabytes."""
@@ -26,7 +26,7 @@ Question = tuple[str, UUID]
 class OrderBook:
     """Knows what was ordered in which stream."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: Log) -> None:
         self._log = log
         self._asked: OrderedDict[Question, Asked] = OrderedDict()
         self._versions: dict[tuple[str, ...], tuple[str, ...]] = {}

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid5
 
 from ledger.bus.port import Received
 from ledger.contracts.envelope import NAMESPACE, Encoded, Metadata, encode
 from ledger.contracts.events import MessageParked
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -50,16 +50,16 @@ class _Gathered:
 class Parking:
     """What is to be written down of messages that were not believed, by partition."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._minute = clock()
+        self._minute = clock.monotonic()
         self._left = EACH
         self._single: dict[int, list[Encoded]] = {}
         self._gathered: dict[int, _Gathered] = {}
 
     def put(self, message: Received, why: str) -> None:
         """`message` was not believed, and why."""
-        now = self._clock()
+        now = self._clock.monotonic()
         if now - self._minute >= MINUTE_S:
             self._minute, self._left = now, EACH
         why = why[:WHY_MAX_CHARS]
@@ -85,7 +85,7 @@ class Parking:
 
     def due(self) -> list[int]:
         """The partitions whose count is to be written down by now."""
-        now = self._clock()
+        now = self._clock.monotonic()
         return [
             partition
             for partition, gathered in self._gathered.items()

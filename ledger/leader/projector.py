@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from ledger.contracts.envelope import Recorded
-from ledger.store.views.queries import ReadModels
+from ledger.store.views.port import Views
+from migrations.clock import Clock
 
 PAUSE_S = 0.8
 """Between two rounds: what arrives meanwhile is written together, each row once."""
@@ -15,7 +16,8 @@ PAUSE_S = 0.8
 class Projector:
     """Projects whenever something was heard."""
 
-    def __init__(self, reads: ReadModels) -> None:
+    def __init__(self, reads: Views, clock: Clock) -> None:
+        self._clock = clock
         self._reads = reads
         self._heard = asyncio.Event()
 
@@ -29,4 +31,4 @@ class Projector:
             await self._heard.wait()
             self._heard.clear()
             await self._reads.caught_up()
-            await asyncio.sleep(PAUSE_S)
+            await self._clock.sleep(PAUSE_S)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -53,6 +53,8 @@ from ledger.contracts.wire import encode_command, encode_content
 from ledger.signing.seal import Signer
 from ledger.store.bundles import BundleTexts
 from migrations.backoff import Backoff
+from migrations.chance import Chance
+from migrations.clock import Clock, happens_within
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ ALWAYS = frozenset({REPORTS, CONTENT, CANCELS, HEARTBEATS})
 class Unanswered:
     """An order without an answer, and what became of it.
 
-    `sent_at` is the event loop's clock, `lacks_texts` what an agent said since, `cancelled` the
+    `sent_at` is a monotonic time, `lacks_texts` what an agent said since, `cancelled` the
     abort that takes the order back. `changes` are the steps that were reported, `answer` is how
     many of them the last word on it counts.
     """
@@ -92,7 +94,8 @@ class Relay:
         bundles: BundleTexts,
         ledger: UUID,
         resend_s: float,
-        clock: Callable[[], datetime],
+        clock: Clock,
+        chance: Chance,
         signer: Signer | None = None,
     ) -> None:
         self._bus = bus
@@ -101,6 +104,7 @@ class Relay:
         self._ledger = ledger
         self._resend_s = resend_s
         self._clock = clock
+        self._chance = chance
         self._unanswered: dict[UUID, Unanswered] = {}
         self._latest: dict[tuple[str, str, bool], UUID] = {}
         self._cancels: dict[UUID, Unanswered] = {}
@@ -132,7 +136,7 @@ class Relay:
 
     async def run(self) -> None:
         """Send until cancelled, through every outage. Raises `BusMisconfigured`."""
-        backoff = Backoff()
+        backoff = Backoff(self._clock, self._chance)
         while True:
             self._woken.clear()
             try:
@@ -148,7 +152,7 @@ class Relay:
     def broken(self, error: BusUnavailable) -> None:
         """A broker that comes back may be empty: topics and texts are taken for lost."""
         if self.unreachable_since is None:
-            self.unreachable_since = self._clock()
+            self.unreachable_since = self._clock.now()
         if str(error) != self._trouble:
             self._trouble = str(error)
             logger.warning("the broker cannot be used, orders wait in the log: %s", error)
@@ -220,11 +224,7 @@ class Relay:
                 self._cancels[command] = one
 
     async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(min(1.0, self._resend_s)):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+        await happens_within(self._clock, self._woken, min(1.0, self._resend_s))
 
     async def _send_due(self) -> None:
         if self._cancels:
@@ -239,13 +239,13 @@ class Relay:
             batch = due[start : start + size]
             await self._send([one for one in batch if one.order.command in self._unanswered])
             # A bus in this process never waits: let its agents take what is there.
-            await asyncio.sleep(0)
+            await self._clock.sleep(0)
             start, size = start + size, min(2 * size, BATCH)
 
     def _due(self) -> list[Unanswered]:
         """What was never sent, and what was sent too long ago."""
         self._give_up()
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         return [
             unanswered
             for command, unanswered in self._unanswered.items()
@@ -259,7 +259,7 @@ class Relay:
 
         Neither is what was answered: an agent would only say that it expired.
         """
-        now = self._clock()
+        now = self._clock.now()
         expired = [
             command
             for command, one in self._unanswered.items()
@@ -272,7 +272,7 @@ class Relay:
     async def _send(self, due: Sequence[Unanswered]) -> None:
         messages: list[Message] = []
         texts: set[str] = set()
-        now = asyncio.get_running_loop().time()
+        now = self._clock.monotonic()
         for one in due:
             for sha256 in self._due_texts(one, await self._texts_of(one.order), now) - texts:
                 messages += encode_content(sha256, await self._bundles.text(sha256))

@@ -21,8 +21,8 @@ from ledger.domain.builder import RolloutBuilder
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
-from ledger.store.views.queries import PAGE, ReadModels
+from ledger.store.port import Log
+from ledger.store.views.port import PAGE, Views
 
 PARTLY_DONE = SETTLED | {DatabaseStatus.UNFINISHED}
 
@@ -39,10 +39,10 @@ class Restored:
     events: Sequence[Recorded]
 
 
-async def restore(log: EventLog, reads: ReadModels, rollout: str) -> Restored | None:
+async def restore(log: Log, reads: Views, rollout: str) -> Restored | None:
     """The rollout as the rows say it is; `None` when there is none, or its stream makes none.
 
-    `reads` has to show one position for the whole call (`ledger.store.views.queries.snapshot`).
+    `reads` has to show one position for the whole call (`Views.snapshot`).
     """
     position = await reads.position()
     stream = f"rollout-{rollout}"
@@ -69,7 +69,7 @@ async def restore(log: EventLog, reads: ReadModels, rollout: str) -> Restored | 
     return Restored(draft.freeze(), [events[at] for at in sorted(events)])
 
 
-async def _databases(reads: ReadModels, rollout: str) -> AsyncIterator[DatabaseState]:
+async def _databases(reads: Views, rollout: str) -> AsyncIterator[DatabaseState]:
     after = (-1, "")
     while page := await reads.rollout_databases(rollout, after=after):
         for one in page:

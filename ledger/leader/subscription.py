@@ -1,7 +1,7 @@
 """Follows the log: one tail, decoded once, heard by everything that lives in the leading process.
 
 Appends of this process are told by the log's own object. Requests of other processes are announced;
-what they append besides is noticed at the next look, `LOOK_EVERY_S` later at most.
+what they append besides is noticed at the next look (`Log.look_every_s`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from typing import Protocol
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.reports import Unreadable
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
+from ledger.store.port import Log
+from migrations.clock import Clock, happens_within
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.2
-"""How long another process's event may go unnoticed; one indexed read of the head per look."""
 BATCH = 1000
 """Events read at once: some hundred kilobytes."""
 
@@ -34,8 +33,11 @@ class Subscriber(Protocol):
 class Follower:
     """Tails the log from `position` and tells its subscribers."""
 
-    def __init__(self, log: EventLog, position: int, subscribers: Sequence[Subscriber]) -> None:
+    def __init__(
+        self, log: Log, position: int, subscribers: Sequence[Subscriber], clock: Clock
+    ) -> None:
         self._log = log
+        self._clock = clock
         self._subscribers = subscribers
         self._poked = asyncio.Event()
         self._moved = asyncio.Condition()
@@ -63,7 +65,7 @@ class Follower:
                         self.position = raw[-1].position
                         self._moved.notify_all()
                 if len(raw) < BATCH:
-                    await self._wait()
+                    await happens_within(self._clock, self._poked, self._log.look_every_s)
 
     def _tell(self, recorded: Sequence[Recorded]) -> None:
         for one in recorded:
@@ -80,10 +82,3 @@ class Follower:
                 )
         for subscriber in self._subscribers:
             subscriber.saw(recorded)
-
-    async def _wait(self) -> None:
-        try:
-            async with asyncio.timeout(LOOK_EVERY_S):
-                await self._poked.wait()
-        except TimeoutError:
-            return

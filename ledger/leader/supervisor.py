@@ -20,7 +20,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 
@@ -41,16 +40,15 @@ from ledger.leader.relay import Relay
 from ledger.leader.restoration import restore
 from ledger.leader.signatures import BusSigning, Speakers
 from ledger.leader.subscription import Follower
-from ledger.service.request_context import utc_now
 from ledger.store.bundles import BundleTexts
-from ledger.store.connections import CONNECTION_LOST, Pool
-from ledger.store.content import ContentStore
-from ledger.store.leadership import Leadership
+from ledger.store.connections import CONNECTION_LOST
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import LeadingTerm, LedgerStores
+from ledger.store.views.port import Views
 from migrations.backoff import Backoff
+from migrations.chance import Chance
+from migrations.clock import Clock
 
 logger = logging.getLogger(__name__)
 
@@ -62,46 +60,54 @@ class Supervisor:
 
     def __init__(
         self,
-        pool: Pool,
-        log: EventLog,
+        stores: LedgerStores,
         bus: Bus,
-        leadership: Leadership,
+        leadership: LeadingTerm,
         *,
-        ledger: UUID,
         resend_s: float,
         keeps_positions: bool,
+        clock: Clock,
+        chance: Chance,
         signing: BusSigning | None = None,
     ) -> None:
-        self._log = log
+        self._log = log = stores.log
         self._signing = signing
         self._bus = bus
         self._leadership = leadership
-        self._ledger = ledger
-        self._reads = ReadModels(pool)
-        bundles = BundleTexts(log, ContentStore(pool))
+        self._ledger = ledger = stores.id
+        self._reads = stores.reads
+        self._clock = clock
+        self._chance = chance
+        bundles = BundleTexts(log, stores.texts)
         term = leadership.term
         self._roster = Roster(())
-        self._conductor = Conductor(log, self._reads, self._roster, bundles, term, utc_now)
-        self._inspector = Inspector(log, self._roster, self._reads, term, utc_now)
+        self._conductor = Conductor(log, self._reads, self._roster, bundles, term, clock)
+        self._inspector = Inspector(log, self._roster, self._reads, term, clock)
         signer = signing.signer if signing else None
         self._speakers = Speakers(every_pool=signer is not None) if signing else None
-        self._relay = Relay(bus, bundles, ledger, resend_s, utc_now, signer)
-        self._projector = Projector(self._reads)
+        self._relay = Relay(bus, bundles, ledger, resend_s, clock, chance, signer)
+        self._projector = Projector(self._reads, clock)
         self._meter = Meter()
         self._orders = OrderBook(log)
         self._intake = Intake(
             bus,
-            pool,
             log,
             term,
             ledger=ledger,
             keeps_positions=keeps_positions,
             missing=self._relay.missing,
             orders=self._orders,
+            clock=clock,
+            chance=chance,
             speakers=self._speakers,
         )
         self._pulse = HeartbeatIntake(
-            bus, pool, lambda: self._relay.unreachable_since is None, utc_now, self._speakers
+            bus,
+            stores.signs,
+            lambda: self._relay.unreachable_since is None,
+            clock,
+            chance,
+            self._speakers,
         )
         self._loaded = asyncio.Event()
 
@@ -169,9 +175,9 @@ class Supervisor:
             *speakers, self._roster, self._conductor, self._inspector, self._orders, self._relay,
             self._projector, self._meter,
         )  # fmt: skip
-        return Follower(self._log, position, subscribers)
+        return Follower(self._log, position, subscribers, self._clock)
 
-    async def _load_rollout(self, reads: ReadModels, rollout: str) -> None:
+    async def _load_rollout(self, reads: Views, rollout: str) -> None:
         restored = await restore(self._log, reads, rollout)
         if restored is None:
             logger.error("rollout %s is left alone: its stream makes no rollout", rollout)
@@ -193,12 +199,12 @@ class Supervisor:
         public_key = signer.public_key if signer else None
         event = LeadershipTaken(term=term, leader=name, host=host, public_key=public_key)
         event_id = leadership_id(self._ledger, term)
-        encoded = encode(event, event_id, Metadata(occurred_at=utc_now()))
+        encoded = encode(event, event_id, Metadata(occurred_at=self._clock.now()))
         await self._log.append(STREAM, [encoded], term=term)
 
     async def _work_the_bus(self, follower: Follower) -> None:
         """Wait for the broker, then send, take in and listen."""
-        backoff = Backoff()
+        backoff = Backoff(self._clock, self._chance)
         while True:
             try:
                 await self._bus.start()

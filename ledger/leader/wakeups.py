@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
+
+from migrations.clock import Clock, happens_within
 
 IDLE_S = 30.0
 """Longest sleep when no moment is set."""
@@ -13,7 +15,7 @@ IDLE_S = 30.0
 class Alarm:
     """Keeps, per name, whether it was touched and the moment it waits for."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._moments: dict[str, datetime] = {}
         self._touched: dict[str, None] = {}
@@ -34,7 +36,7 @@ class Alarm:
 
     def due(self) -> list[str]:
         """What is due, in the order of touching; touches are forgotten with it."""
-        now = self._clock()
+        now = self._clock.now()
         timed = {name: None for name, moment in self._moments.items() if moment <= now}
         due = list(self._touched | timed)
         self._touched.clear()
@@ -43,9 +45,6 @@ class Alarm:
 
     async def sleep(self) -> None:
         """Until something is touched or the next moment comes."""
-        left = [(moment - self._clock()).total_seconds() for moment in self._moments.values()]
-        try:
-            async with asyncio.timeout(min(max(min(left, default=IDLE_S), 0.0), IDLE_S)):
-                await self._woken.wait()
-        except TimeoutError:
-            return
+        left = [(moment - self._clock.now()).total_seconds() for moment in self._moments.values()]
+        wait_s = min(max(min(left, default=IDLE_S), 0.0), IDLE_S)
+        await happens_within(self._clock, self._woken, wait_s)

@@ -12,7 +12,6 @@ meanwhile, or does not do, is the leader's matter.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import TypeVar
 
@@ -21,6 +20,9 @@ import asyncpg
 from ledger.domain.wording import number_of
 from ledger.errors import LedgerIsStandby, LedgerUnreachable
 from ledger.store.connections import CONNECTION_LOST
+from migrations.backoff import Backoff
+from migrations.chance import Chance
+from migrations.clock import Clock
 
 PATIENCE_S = 600.0
 """How long in a row the database may be away: a failover, a restart, a minor upgrade."""
@@ -41,6 +43,8 @@ Look = TypeVar("Look")
 async def looked_through(
     begin: Callable[[], AsyncIterator[Look]],
     say: Callable[[str], None],
+    clock: Clock,
+    chance: Chance,
     *,
     patience_s: float = PATIENCE_S,
 ) -> AsyncIterator[Look]:
@@ -48,19 +52,19 @@ async def looked_through(
 
     Raises what was lost when the database stays away.
     """
-    loop = asyncio.get_running_loop()
     away_since: float | None = None
-    wait_s = WAIT_FIRST_S
+    backoff = Backoff(clock, chance, WAIT_FIRST_S, WAIT_MOST_S)
     while True:
         try:
             async for look in begin():
                 if away_since is not None:
                     say("The ledger's database is back.")
-                    away_since, wait_s = None, WAIT_FIRST_S
+                    away_since = None
+                    backoff.reset()
                 yield look
             return
         except AWAY as lost:
-            now = loop.time()
+            now = clock.monotonic()
             if away_since is None:
                 away_since = now
                 minutes = number_of(round(patience_s / 60), "minute")
@@ -70,5 +74,4 @@ async def looked_through(
                 )
             elif now - away_since >= patience_s:
                 raise
-        await asyncio.sleep(wait_s)
-        wait_s = min(wait_s * 2, WAIT_MOST_S)
+        await backoff.wait()

@@ -10,19 +10,16 @@ from ledger.contracts.envelope import NAMESPACE
 from ledger.contracts.events import EventSetAside
 from ledger.contracts.reports import Unreadable
 from ledger.contracts.streams import Stream
-from ledger.domain.differences import Replayed, UnreadableEvent
-from ledger.domain.record_refusals import (
-    OtherEvent,
-    ReadableEvent,
-    ReasonRequired,
-)
+from ledger.domain.differences import OtherEvent, ReadableEvent, Replayed, UnreadableEvent
+from ledger.domain.refusals import ReasonRequired
 from ledger.errors import NoSuchEvent
 from ledger.service.catch_up import as_near_as_may_be, brought_up
-from ledger.service.request_context import RequestContext, encode_request
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.chain import Broken
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog, RecordedEvent
-from ledger.store.views.queries import ReadModels
+from ledger.store.log.log import EventLog
+from ledger.store.port import RecordedEvent
+from ledger.store.views.port import Views
 
 SHOWN_AT_MOST = 100
 """Unreadable events that are shown with their reasons, the latest: each is read anew."""
@@ -54,8 +51,9 @@ class UnreadableFound:
 class AuditService:
     """Checks the record. Nothing of it is changed; what nobody can read can be set aside."""
 
-    def __init__(self, log: EventLog, reads: ReadModels) -> None:
+    def __init__(self, log: EventLog, reads: Views, encoder: RequestEncoder) -> None:
         self._log = log
+        self._encoder = encoder
         self._reads = reads
 
     async def verify(self) -> ChainVerdict:
@@ -120,7 +118,7 @@ class AuditService:
         event = EventSetAside(position=position, leaf=found.leaf)
         # One id, whoever says it: two people who say it at once say it once.
         event_id = uuid5(NAMESPACE, f"aside/{found.leaf}")
-        (encoded,) = encode_request((event,), asked, ids=(event_id,))
+        (encoded,) = self._encoder.encode((event,), asked, ids=(event_id,))
         await self._log.append(Stream.LEDGER, [encoded])
         await self._log.announce()
         return found

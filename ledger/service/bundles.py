@@ -14,15 +14,14 @@ from ledger.contracts.manifest import encode_manifest, name_of
 from ledger.contracts.registry import Accepted, ContentRef, MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.domain.folder_refusals import ChangedMigration, NothingToRepair
-from ledger.domain.record_refusals import ReasonRequired
+from ledger.domain.refusals import ReasonRequired
 from ledger.domain.variables import samples
 from ledger.errors import UnknownBundle, VersionConflict
 from ledger.service.catch_up import brought_up
-from ledger.service.request_context import RequestContext, encode_request
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.bundles import STREAM, BundleState, read_bundles
-from ledger.store.content import ContentStore
-from ledger.store.log.log import EventLog
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Log, TextStore
+from ledger.store.views.port import Views
 
 if TYPE_CHECKING:
     from migrations.formats.bundle import Bundle
@@ -73,13 +72,15 @@ class BundleService:
 
     def __init__(
         self,
-        log: EventLog,
-        content: ContentStore,
-        reads: ReadModels,
+        log: Log,
+        content: TextStore,
+        reads: Views,
+        encoder: RequestEncoder,
         variables: Sequence[Variable] = (),
     ) -> None:
         self._log = log
         self._reads = reads
+        self._encoder = encoder
         self._content = content
         self._variables = variables
 
@@ -130,7 +131,7 @@ class BundleService:
             await self._refuse_held(state, event.migrations)
             refuse_changed_since(state, event.migrations, folder.corrected)
             await self._content.put_many([encode_manifest(event.migrations), *folder.texts])
-            events = encode_request([event], asked)
+            events = self._encoder.encode([event], asked)
             try:
                 placed = await self._log.append(STREAM, events, expected_version=state.version)
             except VersionConflict:
@@ -176,7 +177,7 @@ class BundleService:
             await self._append(FileGone(version=version), asked, state)
 
     async def _append(self, event: Event, asked: RequestContext, state: BundleState) -> None:
-        events = encode_request([event], asked)
+        events = self._encoder.encode([event], asked)
         await self._log.append(STREAM, events, expected_version=state.version)
 
     async def get(self, digest: str) -> BundleRegistered:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from ledger.contracts.events import Purpose
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
-from ledger.domain.record_refusals import FenceUnread
+from ledger.domain.refusals import FenceUnread
 from ledger.service.fleet import CheckResult, CheckRow, FleetService
-from ledger.store.log.log import EventLog
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 from ledger.store.views.rows import AppliedRow
+from migrations.clock import Clock
 from migrations.model.attempt import Epoch, ForgedFence
 
 APPLIED, REGRESSED = "applied", "regressed"
@@ -19,7 +20,8 @@ APPLIED, REGRESSED = "applied", "regressed"
 class CheckService:
     """What agents answered in a check, and what that means."""
 
-    def __init__(self, fleet: FleetService, reads: ReadModels, log: EventLog) -> None:
+    def __init__(self, fleet: FleetService, reads: Views, log: Log, clock: Clock) -> None:
+        self._clock = clock
         self._fleet = fleet
         self._reads = reads
         self._log = log

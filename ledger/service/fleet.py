@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
-from uuid_utils.compat import uuid7
 
 from ledger.contracts.events import Purpose
 from ledger.contracts.registry import Connection
@@ -23,11 +21,10 @@ from ledger.domain.selection import parse
 from ledger.errors import UnknownCheck, VersionConflict
 from ledger.service.fleet_reader import FleetPage, FleetReader
 from ledger.service.registrations import Described, ImportResult, imported, joining, named, parts
-from ledger.service.request_context import RequestContext, encode_request, new_id, utc_now
-from ledger.store.log.append_many import Part, append_both, append_parts
-from ledger.store.log.log import EventLog
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.streams import BothStreams
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Batch, Log
+from ledger.store.views.port import Views
 from migrations.model.attempt import Adoption, Epoch, ForgedFence
 
 LOOK_EVERY_S = 0.3
@@ -58,8 +55,9 @@ class CheckResult:
 class FleetService:
     """Requests about databases. Every method raises the refusals of `ledger.domain.fleet`."""
 
-    def __init__(self, log: EventLog, reads: ReadModels | None = None) -> None:
+    def __init__(self, log: Log, reads: Views | None, encoder: RequestEncoder) -> None:
         self._log = log
+        self._encoder = encoder
         self._reader = FleetReader(log, reads)
 
     async def state(self) -> FleetState:
@@ -116,9 +114,9 @@ class FleetService:
             new = joining(fleet, entries)
             if not new:
                 break
-            batches = partial(parts, fleet, new, asked, [uuid7() for _ in new])
+            ids = [self._encoder.chance.ordered_uuid() for _ in new]
             try:
-                await append_parts(self._log, batches)
+                await self._log.append_parts(partial(parts, fleet, new, self._encoder, asked, ids))
                 break
             except VersionConflict:
                 if attempt == TRIES - 1:
@@ -222,17 +220,19 @@ class FleetService:
         )
         if not chosen:
             raise EmptySelection(selection)
-        check = new_id()
+        check = self._encoder.new_id()
         events = request_check(fleet, check, chosen, purpose, adoption)
-        await self._log.append(f"check-{check}", encode_request(events, asked), expected_version=0)
+        await self._log.append(
+            f"check-{check}", self._encoder.encode(events, asked), expected_version=0
+        )
         await self._log.announce()
         return check
 
     async def check_result(self, check: str, wait_s: float = 0.0) -> CheckResult:
         """What was found when the check is finished, or after `wait_s`. Raises `UnknownCheck`."""
         streams = BothStreams(self._log, f"check-{check}")
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait_s
+        clock = self._encoder.clock
+        until = clock.monotonic() + wait_s
         state: CheckState | None = None
         while True:
             news = await streams.newer()
@@ -240,10 +240,10 @@ class FleetService:
                 raise UnknownCheck(check)
             if news:
                 state = fold(state, news)
-            finished = state is not None and state.is_finished(utc_now())
-            if finished or loop.time() >= until:
+            finished = state is not None and state.is_finished(clock.now())
+            if finished or clock.monotonic() >= until:
                 break
-            await asyncio.sleep(LOOK_EVERY_S)
+            await clock.sleep(LOOK_EVERY_S)
         if state is None:
             raise UnknownCheck(check)
         fleet = (await self._reader.some(state.looks)).databases
@@ -266,17 +266,17 @@ class FleetService:
 
         The id of the check, or `None` when there was nothing to change.
         """
-        check = new_id()
+        check = self._encoder.new_id()
         for attempt in range(TRIES):
             fleet = await self._with_neighbours(database, names)
-            changes = encode_request(tuple(decide(fleet)), asked)
+            changes = self._encoder.encode(tuple(decide(fleet)), asked)
             if not changes:
                 return None
             looks = request_check(fleet, check, [database], Purpose.REINSTATE)
-            change = Part(FLEET, changes, fleet.version)
-            look = Part(f"check-{check}", encode_request(looks, asked), 0)
+            change = Batch(FLEET, changes, fleet.version)
+            look = Batch(f"check-{check}", self._encoder.encode(looks, asked), 0)
             try:
-                await append_both(self._log, change, look)
+                await self._log.append_both(change, look)
             except VersionConflict:
                 if attempt == TRIES - 1:
                     raise
@@ -305,7 +305,7 @@ class FleetService:
         """
         for attempt in range(TRIES):
             fleet = await self._reader.some(databases, names)
-            events = encode_request(tuple(decide(fleet)), asked)
+            events = self._encoder.encode(tuple(decide(fleet)), asked)
             try:
                 await self._log.append(FLEET, events, expected_version=fleet.version)
             except VersionConflict:

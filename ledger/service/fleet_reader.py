@@ -19,8 +19,8 @@ from ledger.domain import fleet as rules
 from ledger.domain.fleet import DatabaseRecord, FleetState
 from ledger.domain.selection import parse
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog, RecordedEvent
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Log, RecordedEvent
+from ledger.store.views.port import Views
 from ledger.store.views.rows import FleetRow
 
 
@@ -35,7 +35,7 @@ class FleetPage:
 class FleetReader:
     """Reads all of the fleet, or a part of it; without read models, from its stream alone."""
 
-    def __init__(self, log: EventLog, reads: ReadModels | None = None) -> None:
+    def __init__(self, log: Log, reads: Views | None = None) -> None:
         self._log = log
         self._reads = reads
 

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FleetStatus
-from ledger.domain.surroundings import (
-    LeadingProcess,
-)
+from ledger.domain.surroundings import LeadingProcess
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
-from ledger.store.log.log import EventLog
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
@@ -70,9 +68,7 @@ class FleetOverview:
 class StatusService:
     """Shows what is, from the read models."""
 
-    def __init__(
-        self, log: EventLog, reads: ReadModels, fleet: FleetService, lookout: Liveness
-    ) -> None:
+    def __init__(self, log: Log, reads: Views, fleet: FleetService, lookout: Liveness) -> None:
         self._log = log
         self._reads = reads
         self._fleet = fleet

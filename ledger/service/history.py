@@ -10,8 +10,8 @@ from ledger.errors import NoSuchRollout, NothingOfThatName
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.rollouts import RolloutService
 from ledger.store.log.history import PAGE, EventFilter, Timelines
-from ledger.store.log.log import EventLog
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 
 REQUESTS = tuple(sorted(REQUESTED_BY_OPERATORS - {"WavePlanned"}))
 """Events that stand for a request; a plan's waves come along with the plan."""
@@ -24,7 +24,7 @@ class HistoryService:
     """
 
     def __init__(
-        self, log: EventLog, reads: ReadModels, timelines: Timelines, rollouts: RolloutService
+        self, log: Log, reads: Views, timelines: Timelines, rollouts: RolloutService
     ) -> None:
         self._log = log
         self._reads = reads

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from uuid_utils.compat import uuid7
-
 from ledger.contracts.actor import Actor
 from ledger.contracts.envelope import Metadata
-from ledger.service.request_context import utc_now
 from ledger.store import install as schema
+from migrations.chance import Chance
+from migrations.clock import Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +21,15 @@ class Installation:
     created: bool
 
 
-async def install(url: str, actor: Actor | None = None) -> Installation:
+async def install(
+    url: str, clock: Clock, chance: Chance, actor: Actor | None = None
+) -> Installation:
     """Make a ledger in this database; again is harmless and returns the one that is there.
 
     Raises `DatabaseUnsuitable`, `LedgerUnreachable`, `LedgerIsStandby` or `SchemaVersionMismatch`.
     """
-    return _told(await schema.install(url, uuid7(), Metadata(actor=actor, occurred_at=utc_now())))
+    metadata = Metadata(actor=actor, occurred_at=clock.now())
+    return _told(await schema.install(url, chance.ordered_uuid(), metadata))
 
 
 async def upgrade(url: str) -> Installation:

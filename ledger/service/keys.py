@@ -11,9 +11,9 @@ from ledger.contracts.reports import Event
 from ledger.domain import keys as rules
 from ledger.domain.keys import KEYS, AgentKey, KeyRing
 from ledger.errors import VersionConflict
-from ledger.service.request_context import RequestContext, encode_request
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
+from ledger.store.port import Log
 
 TRIES = 5
 """How often a request is decided again because somebody else changed the keys meanwhile."""
@@ -22,8 +22,9 @@ TRIES = 5
 class KeyService:
     """Requests about keys. Every method raises the refusals of `ledger.domain.keys`."""
 
-    def __init__(self, log: EventLog) -> None:
+    def __init__(self, log: Log, encoder: RequestEncoder) -> None:
         self._log = log
+        self._encoder = encoder
 
     async def ring(self) -> KeyRing:
         """All keys that were ever registered, as the log says it now."""
@@ -90,7 +91,7 @@ class KeyService:
         """Decide on the keys as they are and append; again when somebody else was first."""
         for attempt in range(TRIES):
             ring = await self.ring()
-            events = encode_request(decide(ring), asked)
+            events = self._encoder.encode(decide(ring), asked)
             try:
                 await self._log.append(KEYS, events, expected_version=ring.version)
                 await self._log.announce()

@@ -11,9 +11,7 @@ from pydantic import ValidationError
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS, Heartbeat
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.surroundings import LeadingProcess, Seen, Surroundings
-from ledger.store.connections import Pool
-from ledger.store.heartbeats import recent_heartbeats
-from ledger.store.leadership import current_leader
+from ledger.store.port import Signs
 
 LEADER_BEAT = ""
 """Under this name, which no agent has, the leader itself says whether it reaches the broker."""
@@ -24,13 +22,13 @@ UNSIGNED = (UNSIGNED_ORDERS, UNSIGNED_REPORTS)
 class Liveness:
     """Looks around."""
 
-    def __init__(self, pool: Pool, *, uses_broker: bool) -> None:
-        self._pool = pool
+    def __init__(self, signs: Signs, *, uses_broker: bool) -> None:
+        self._signs = signs
         self._uses_broker = uses_broker
 
     async def look(self, records: Mapping[str, DatabaseRecord]) -> Surroundings:
         """The surroundings as they are now; `records` are the databases that are asked about."""
-        beats = await recent_heartbeats(self._pool, RECENT_S)
+        beats = await self._signs.recent(RECENT_S)
         agents = []
         broker: bool | None = True if self._uses_broker else None
         for beat in beats:
@@ -48,7 +46,7 @@ class Liveness:
     async def unsigned(self) -> dict[str, tuple[str, ...]]:
         """Agents heard of lately by name, with what is not signed there."""
         found = {}
-        for beat in await recent_heartbeats(self._pool, RECENT_S):
+        for beat in await self._signs.recent(RECENT_S):
             heartbeat = _heartbeat(beat.body) if beat.agent != LEADER_BEAT else None
             flags = [one for one in UNSIGNED if heartbeat and one in heartbeat.insecure]
             if flags:
@@ -57,7 +55,7 @@ class Liveness:
 
     async def leader(self) -> LeadingProcess | None:
         """Who leads now, or `None` when nobody does."""
-        return await current_leader(self._pool)
+        return await self._signs.leader()
 
 
 def _ahead_s(heartbeat: Heartbeat, seen_at: datetime | None) -> float:

@@ -40,11 +40,11 @@ from ledger.errors import NoBundle, NoSuchRollout
 from ledger.service.bundles import BundleService, Folder, Registered
 from ledger.service.catch_up import brought_up
 from ledger.service.fleet import FleetService
-from ledger.service.request_context import RequestContext, new_id
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 from ledger.store.views.rows import AppliedRow
 from migrations.model.attempt import Adoption, Mode
 from migrations.model.baselines import names_without_file
@@ -171,9 +171,15 @@ class Planner:
     """Draws plans. Methods raise the refusals of `ledger.domain.refusals`."""
 
     def __init__(
-        self, log: EventLog, reads: ReadModels, fleet: FleetService, bundles: BundleService
+        self,
+        log: Log,
+        reads: Views,
+        fleet: FleetService,
+        bundles: BundleService,
+        encoder: RequestEncoder,
     ) -> None:
         self._log = log
+        self._encoder = encoder
         self._reads = reads
         self._fleet = fleet
         self._bundles = bundles
@@ -190,7 +196,7 @@ class Planner:
                 request.folder, request.format, request.variables, psql=request.psql
             )
         bundle = folder.registration if folder else await self._registered_bundle(request)
-        return await self._draw(request, new_id(), bundle, folder, position)
+        return await self._draw(request, self._encoder.new_id(), bundle, folder, position)
 
     async def register(self, plan: Plan) -> Registered:
         """Record the plan's folder, as it was read; a bundle is there already."""

@@ -12,8 +12,8 @@ from ledger.contracts.registry import Connection, TargetName
 from ledger.domain import fleet as rules
 from ledger.domain.fleet import FLEET, FleetState
 from ledger.domain.refusals import AddressTaken, InvalidDatabase
-from ledger.service.request_context import RequestContext, encode_request
-from ledger.store.log.append_many import Part
+from ledger.service.request_context import RequestContext, RequestEncoder
+from ledger.store.port import Batch
 
 PART = 2_000
 """Databases registered in one call: a megabyte."""
@@ -64,14 +64,18 @@ def _registration(fleet: FleetState, one: Described) -> tuple[DatabaseRegistered
 
 
 def parts(
-    fleet: FleetState, new: Sequence[Described], asked: RequestContext, ids: Sequence[UUID]
-) -> Iterator[Part]:
+    fleet: FleetState,
+    new: Sequence[Described],
+    encoder: RequestEncoder,
+    asked: RequestContext,
+    ids: Sequence[UUID],
+) -> Iterator[Batch]:
     """The registrations of these, part by part; each is made when it is asked for."""
     for start in range(0, len(new), PART):
         some = new[start : start + PART]
         events = [event for one in some for event in _registration(fleet, one)]
-        encoded = encode_request(events, asked, ids=ids[start : start + PART])
-        yield Part(FLEET, encoded, fleet.version + start)
+        encoded = encoder.encode(events, asked, ids=ids[start : start + PART])
+        yield Batch(FLEET, encoded, fleet.version + start)
 
 
 def imported(entries: Sequence[Described], joined: Sequence[Described]) -> ImportResult:

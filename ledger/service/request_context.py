@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from uuid import UUID
-
-from uuid_utils.compat import uuid7
 
 from ledger.contracts.actor import Actor
 from ledger.contracts.envelope import Encoded, Metadata, encode_all
 from ledger.contracts.reports import Event
 from ledger.telemetry import current_context
+from migrations.chance import Chance
+from migrations.clock import Clock
 
 ID_ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
 """Digits and letters that are not mistaken for each other when read aloud."""
@@ -33,32 +31,35 @@ class RequestContext:
     actor: Actor | None = None
 
 
-def encode_request(
-    events: Sequence[Event],
-    asked: RequestContext,
-    *,
-    correlation: str | None = None,
-    ids: Iterable[UUID] | None = None,
-) -> list[Encoded]:
-    """The events of one request, with new ids or these, and the caller's trace context."""
-    traceparent, tracestate = current_context()
-    metadata = Metadata(
-        actor=asked.actor,
-        reason=asked.reason,
-        ticket=asked.ticket,
-        correlation=correlation,
-        traceparent=traceparent,
-        tracestate=tracestate,
-        occurred_at=utc_now(),
-    )
-    return encode_all(events, ids or (uuid7() for _ in events), metadata)
+@dataclass(frozen=True, slots=True)
+class RequestEncoder:
+    """Makes events of requests: gives them ids, and says when it was."""
 
+    clock: Clock
+    chance: Chance
 
-def new_id() -> str:
-    """A short id for a rollout or a check, easy to type."""
-    return "".join(secrets.choice(ID_ALPHABET) for _ in range(ID_LENGTH))
+    def encode(
+        self,
+        events: Sequence[Event],
+        asked: RequestContext,
+        *,
+        correlation: str | None = None,
+        ids: Sequence[UUID] | None = None,
+    ) -> list[Encoded]:
+        """The events of one request, with new ids unless they have some, and the caller's trace."""
+        traceparent, tracestate = current_context()
+        metadata = Metadata(
+            actor=asked.actor,
+            reason=asked.reason,
+            ticket=asked.ticket,
+            correlation=correlation,
+            traceparent=traceparent,
+            tracestate=tracestate,
+            occurred_at=self.clock.now(),
+        )
+        given = ids if ids is not None else [self.chance.ordered_uuid() for _ in events]
+        return encode_all(events, given, metadata)
 
-
-def utc_now() -> datetime:
-    """The ledger's own clock."""
-    return datetime.now(UTC)
+    def new_id(self) -> str:
+        """A short id for a rollout or a check, easy to type."""
+        return self.chance.text(ID_ALPHABET, ID_LENGTH)

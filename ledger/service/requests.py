@@ -21,10 +21,10 @@ from ledger.domain.rollout import RolloutState, fold, take
 from ledger.domain.states import TROUBLED, DatabaseState
 from ledger.errors import NoSuchRollout, Overtaken
 from ledger.service.fleet_reader import FleetReader
-from ledger.service.request_context import RequestContext, encode_request
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
-from ledger.store.views.queries import ReadModels
+from ledger.store.port import Log
+from ledger.store.views.port import Views
 
 Decide = Callable[[RolloutState], tuple[Event, ...]]
 
@@ -32,8 +32,9 @@ Decide = Callable[[RolloutState], tuple[Event, ...]]
 class Requests:
     """Asks, and records what the answer is. Methods raise the refusals of `ledger.domain`."""
 
-    def __init__(self, log: EventLog, reads: ReadModels) -> None:
+    def __init__(self, log: Log, reads: Views, encoder: RequestEncoder) -> None:
         self._log = log
+        self._encoder = encoder
         self._reads = reads
         self._fleet = FleetReader(log, reads)
 
@@ -87,7 +88,7 @@ class Requests:
         """Whether these are in the log now, or would be; not when they were overtaken."""
         if dry:
             return True
-        encoded = encode_request(events, asked, correlation=state.rollout)
+        encoded = self._encoder.encode(events, asked, correlation=state.rollout)
         try:
             await self._log.append(state.stream, encoded, premise=of_request(events, known))
         except Overtaken:
@@ -128,7 +129,7 @@ class Requests:
         return (await self._fleet.some(databases)).databases
 
 
-async def _all_troubled(reads: ReadModels, rollout: str) -> list[DatabaseState]:
+async def _all_troubled(reads: Views, rollout: str) -> list[DatabaseState]:
     found: list[DatabaseState] = []
     after = (-1, "")
     while page := await reads.rollout_databases(rollout, TROUBLED, troubled=True, after=after):

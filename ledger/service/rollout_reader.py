@@ -42,9 +42,9 @@ from ledger.service.status import (
     status_of,
 )
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
 from ledger.store.log.streams import read_both
-from ledger.store.views.queries import PAGE, ReadModels
+from ledger.store.port import Log
+from ledger.store.views.port import PAGE, Views
 
 SETTLED_FOR_NOW = ENDED | {Status.HALTED, Status.PAUSED}
 """A rollout in one of these is shown as it is and not a moment late: people act on it."""
@@ -59,7 +59,7 @@ Counts = Mapping[tuple[int, str], int]
 class RolloutReader:
     """Reads rollouts for people."""
 
-    def __init__(self, log: EventLog, reads: ReadModels, lookout: Liveness) -> None:
+    def __init__(self, log: Log, reads: Views, lookout: Liveness) -> None:
         self._log = log
         self._reads = reads
         self._lookout = lookout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from ledger.contracts.events import PlanOptions, RolloutStarted
@@ -17,14 +16,12 @@ from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
 from ledger.service.plans import Plan, Planner, PlanRequest
-from ledger.service.request_context import RequestContext, encode_request
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
 from ledger.service.rollout_reader import RolloutReader
 from ledger.service.status import RolloutStatus, RolloutSummary, summary_of
-from ledger.store.log.calls import Batch
-from ledger.store.log.log import EventLog
-from ledger.store.planner_lock import exclusive
-from ledger.store.views.queries import PAGE, ReadModels
+from ledger.store.port import Batch, Log
+from ledger.store.views.port import PAGE, Views
 
 WATCH_EVERY_S = 0.5
 WATCHED = 500
@@ -39,19 +36,21 @@ class RolloutService:
 
     def __init__(
         self,
-        log: EventLog,
-        reads: ReadModels,
+        log: Log,
+        reads: Views,
         fleet: FleetService,
         bundles: BundleService,
         lookout: Liveness,
+        encoder: RequestEncoder,
     ) -> None:
         self._log = log
+        self._encoder = encoder
         self._reads = reads
         self._fleet = fleet
         self._bundles = bundles
         self._lookout = lookout
-        self._planner = Planner(log, reads, fleet, bundles)
-        self._requests = Requests(log, reads)
+        self._planner = Planner(log, reads, fleet, bundles, encoder)
+        self._requests = Requests(log, reads, encoder)
         self._reader = RolloutReader(log, reads, lookout)
 
     async def plan(self, request: PlanRequest) -> Plan:
@@ -71,12 +70,12 @@ class RolloutService:
         registered = await self._planner.register(plan)
         # Its own registration changes nothing of a plan that it follows at once.
         known = plan.position + (registered.position == plan.position + 1)
-        events = encode_request(
+        events = self._encoder.encode(
             (*plan.events, RolloutStarted(rollout=plan.rollout)),
             plan.request.asked,
             correlation=plan.rollout,
         )
-        async with exclusive(self._log):
+        async with self._log.exclusive():
             await self._planner.refuse_outdated(plan, known)
             await self._log.append(f"rollout-{plan.rollout}", events, expected_version=0)
         await self._log.announce()
@@ -117,12 +116,14 @@ class RolloutService:
         databases, but another order of it makes another plan.
         """
         asked, started = plan.request.asked, RolloutStarted(rollout=plan.rollout)
-        async with exclusive(self._log):
+        async with self._log.exclusive():
             while True:
                 ending = await self._planner.ending(plan)
                 undone = ending.event.rollout
-                ended = encode_request([ending.event], asked, correlation=undone)
-                events = encode_request((*plan.events, started), asked, correlation=plan.rollout)
+                ended = self._encoder.encode([ending.event], asked, correlation=undone)
+                events = self._encoder.encode(
+                    (*plan.events, started), asked, correlation=plan.rollout
+                )
                 first = Batch(f"rollout-{undone}", ended, ending.version)
                 second = Batch(f"rollout-{plan.rollout}", events, 0)
                 try:
@@ -186,7 +187,7 @@ class RolloutService:
         """Its status again and again, as with `limit`; the caller decides when to stop."""
         while True:
             yield await self._reader.glance(rollout, limit)
-            await asyncio.sleep(WATCH_EVERY_S)
+            await self._encoder.clock.sleep(WATCH_EVERY_S)
 
     async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
         """Rollouts, newest first; `before` is the `planned_position` to go on from."""

@@ -11,14 +11,8 @@ from typing import Any
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.remedies import another_attempt
 from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
-from ledger.domain.surroundings import (
-    Surroundings,
-)
-from ledger.domain.waiting import (
-    Reason,
-    WaitReason,
-    waiting,
-)
+from ledger.domain.surroundings import Surroundings
+from ledger.domain.waiting import Reason, WaitReason, waiting
 from ledger.domain.wording import failure_text
 from ledger.store.views.rows import RolloutRow
 from migrations.backfill.progress import progress_text

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
 from ledger.contracts.registry import MigrationRef
 from ledger.errors import UnknownBundle
-from ledger.store.content import ContentStore
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
+from ledger.store.port import Log, TextStore
 
 STREAM = "bundles"
 """All bundles share one stream, so that its version decides who registers a version first."""
@@ -42,7 +41,7 @@ class BundleState:
 class BundleTexts:
     """Bundles as the relay needs them; what was read once is kept, for bundles never change."""
 
-    def __init__(self, log: EventLog, content: ContentStore) -> None:
+    def __init__(self, log: Log, content: TextStore) -> None:
         self._log = log
         self._content = content
         self._refs: dict[str, Mapping[str, MigrationRef]] = {}
@@ -62,7 +61,7 @@ class BundleTexts:
         return await self._content.get(sha256)
 
 
-async def read_bundles(log: EventLog) -> BundleState:
+async def read_bundles(log: Log) -> BundleState:
     """Fold the bundles' stream."""
     state = BundleState()
     async for raw in log.read_stream(STREAM):

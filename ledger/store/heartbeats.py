@@ -3,42 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import NamedTuple
 
+from ledger.domain.surroundings import LeadingProcess
 from ledger.store.connections import Pool
+from ledger.store.leadership import current_leader
+from ledger.store.port import Beat
 from ledger.store.queries import QUERIES
 
 
-class Beat(NamedTuple):
-    """An agent's latest word. `body` is JSON as text; it came at `seen_at`, `age_s` ago."""
+class SignTable:
+    """The table of signs of life: `ledger.store.port.Signs` in PostgreSQL."""
 
-    agent: str
-    pool: str
-    body: str
-    age_s: float = 0.0
-    seen_at: datetime | None = None
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
 
+    async def put(self, beats: Sequence[Beat]) -> None:
+        """As `Signs.put`."""
+        latest = {beat.agent: beat for beat in beats}.values()
+        await self._pool.execute(
+            QUERIES["put_heartbeats"],
+            [beat.agent for beat in latest],
+            [beat.pool for beat in latest],
+            [beat.body for beat in latest],
+        )
 
-async def put_heartbeats(pool: Pool, beats: Sequence[Beat]) -> None:
-    """Keep the latest word of each agent; a later beat in `beats` replaces an earlier one."""
-    latest = {beat.agent: beat for beat in beats}.values()
-    await pool.execute(
-        QUERIES["put_heartbeats"],
-        [beat.agent for beat in latest],
-        [beat.pool for beat in latest],
-        [beat.body for beat in latest],
-    )
+    async def trim(self, kept: int) -> None:
+        """As `Signs.trim`."""
+        await self._pool.execute(QUERIES["trim_heartbeats"], kept)
 
+    async def recent(self, within_s: float) -> list[Beat]:
+        """As `Signs.recent`."""
+        rows = await self._pool.fetch(QUERIES["recent_heartbeats"], within_s)
+        return [
+            Beat(one["agent"], one["pool"], one["body"], one["age_s"], one["seen_at"])
+            for one in rows
+        ]
 
-async def trim_heartbeats(pool: Pool, kept: int) -> None:
-    """Keep the latest word of so many agents, those that were heard last, and of the leader."""
-    await pool.execute(QUERIES["trim_heartbeats"], kept)
-
-
-async def recent_heartbeats(pool: Pool, within_s: float) -> list[Beat]:
-    """The agents heard of within the last `within_s` seconds, by name."""
-    rows = await pool.fetch(QUERIES["recent_heartbeats"], within_s)
-    return [
-        Beat(one["agent"], one["pool"], one["body"], one["age_s"], one["seen_at"]) for one in rows
-    ]
+    async def leader(self) -> LeadingProcess | None:
+        """As `Signs.leader`."""
+        return await current_leader(self._pool)

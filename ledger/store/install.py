@@ -19,7 +19,8 @@ from ledger.errors import (
     SchemaVersionMismatch,
 )
 from ledger.store.connections import Connection, Pool, open_pool
-from ledger.store.log.log import EventLog, Head
+from ledger.store.log.log import EventLog
+from ledger.store.port import Head
 from ledger.store.queries import QUERIES
 
 STREAM = "ledger"

@@ -23,13 +23,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 
 import asyncpg
 
-from ledger.domain.surroundings import (
-    LeadingProcess,
-)
+from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import (
     AnotherLeader,
     LeadershipLost,
@@ -49,8 +46,10 @@ from ledger.store.connections import (
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
 from migrations.backoff import Backoff
+from migrations.chance import SYSTEM_CHANCE, Chance
+from migrations.clock import SYSTEM_CLOCK, Clock, happens_within
 from migrations.errors import ClockApart
-from migrations.model.clocks import Clock
+from migrations.model.clocks import ComparedClock
 
 KEEPALIVE = {
     "tcp_keepalives_idle": "5",
@@ -73,11 +72,6 @@ TAKE_OVER_WITHIN_S = 10.0
 """How long a session may take to end that was told to."""
 
 
-def now() -> datetime:
-    """The time on this host."""
-    return datetime.now(UTC)
-
-
 async def current_leader(connection: Pool | Connection) -> LeadingProcess | None:
     """Who leads now; `None` when nobody holds the leader's lock, whoever led last."""
     row = await connection.fetchrow(QUERIES["current_leader"])
@@ -97,6 +91,7 @@ class Leadership:
         self.why: StoreError = LeadershipLost()
         self._connection = connection
         self._clock = clock
+        self._compared = compared(clock)
         self._lost = asyncio.Event()
         self._when_lost: Callable[[], None] | None = None
         connection.add_termination_listener(self._terminated)
@@ -111,10 +106,7 @@ class Leadership:
         The connection ended or does not answer any more, or this host's clock is not the ledger's.
         """
         while not self._lost.is_set():
-            try:
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    await self._lost.wait()
-            except TimeoutError:
+            if not await happens_within(self._clock, self._lost, LOOK_EVERY_S):
                 await self._look()
 
     async def listen(self, announced: Callable[[], None]) -> None:
@@ -143,12 +135,12 @@ class Leadership:
 
     async def _look(self) -> None:
         """Prove that we live, and see that the clocks agree."""
-        asked_at = self._clock.now()
+        asked_at = self._compared.now()
         try:
             seen_at = await self._connection.fetchval(
                 QUERIES["prove_leadership"], timeout=ANSWER_WITHIN_S
             )
-            self._clock.check(seen_at, asked_at)
+            self._compared.check(seen_at, asked_at)
         except (*CONNECTION_LOST, asyncpg.InterfaceError):
             self._lose()
         except ClockApart as error:
@@ -165,20 +157,28 @@ class Leadership:
                 self._when_lost()
 
 
-async def take(url: str, leader: str, host: str, clock: Callable[[], datetime] = now) -> Leadership:
+def compared(clock: Clock) -> ComparedClock:
+    """This host's clock, as messages call it."""
+    return ComparedClock(clock.now, "the clock of this host")
+
+
+async def take(url: str, leader: str, host: str, clock: Clock = SYSTEM_CLOCK) -> Leadership:
     """Lead from now on, as `leader` on `host`, under the next term.
 
     Raises LeadershipTaken, WrongClock, NotPermitted, LedgerUnreachable.
     """
     async with _connected(url) as connection:
-        own = Clock(clock, "the clock of this host")
-        if not await _locked(connection, own):
+        if not await _locked(connection, compared(clock)):
             raise await _taken(connection)
-        return await _begun(connection, own, leader, host)
+        return await _begun(connection, clock, leader, host)
 
 
 async def take_over(
-    url: str, leader: str, host: str, clock: Callable[[], datetime] = now
+    url: str,
+    leader: str,
+    host: str,
+    clock: Clock = SYSTEM_CLOCK,
+    chance: Chance = SYSTEM_CHANCE,
 ) -> Leadership:
     """As `take`, and where another leads that is silent, end its session first.
 
@@ -187,13 +187,12 @@ async def take_over(
     session does not end, and what `take` raises.
     """
     async with _connected(url) as connection:
-        own = Clock(clock, "the clock of this host")
-        if not await _locked(connection, own):
+        if not await _locked(connection, compared(clock)):
             found = await current_leader(connection)
             if found is not None and not found.is_silent:
                 raise await _taken(connection)
-            await _end_leader(connection, own)
-        return await _begun(connection, own, leader, host)
+            await _end_leader(connection, clock, chance)
+        return await _begun(connection, clock, leader, host)
 
 
 @asynccontextmanager
@@ -221,7 +220,7 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Recor
         raise
 
 
-async def _locked(connection: asyncpg.Connection[asyncpg.Record], own: Clock) -> bool:
+async def _locked(connection: asyncpg.Connection[asyncpg.Record], own: ComparedClock) -> bool:
     """Whether the lock is ours now. Raises WrongClock when it is, and our clock is wrong."""
     asked_at = own.now()
     row = await connection.fetchrow(QUERIES["try_leadership_lock"])
@@ -235,13 +234,15 @@ async def _locked(connection: asyncpg.Connection[asyncpg.Record], own: Clock) ->
 
 
 async def _begun(
-    connection: asyncpg.Connection[asyncpg.Record], own: Clock, leader: str, host: str
+    connection: asyncpg.Connection[asyncpg.Record], clock: Clock, leader: str, host: str
 ) -> Leadership:
     term = await connection.fetchval(QUERIES["begin_term"], leader, host)
-    return Leadership(connection, term, own)
+    return Leadership(connection, term, clock)
 
 
-async def _end_leader(connection: asyncpg.Connection[asyncpg.Record], own: Clock) -> None:
+async def _end_leader(
+    connection: asyncpg.Connection[asyncpg.Record], clock: Clock, chance: Chance
+) -> None:
     """End the session that holds the lock, and take it. Raises LeadershipNotTaken."""
     session = await connection.fetchrow(QUERIES["leader_session"])
     if session is not None:
@@ -251,11 +252,10 @@ async def _end_leader(connection: asyncpg.Connection[asyncpg.Record], own: Clock
         except asyncpg.InsufficientPrivilegeError:
             why = f"this role may not end the session of the silent leader (process {pid})"
             raise LeadershipNotTaken(why, pid, role) from None
-    loop = asyncio.get_running_loop()
-    until = loop.time() + TAKE_OVER_WITHIN_S
-    backoff = Backoff(first_s=0.1)
-    while not await _locked(connection, own):
-        if loop.time() > until:
+    until = clock.monotonic() + TAKE_OVER_WITHIN_S
+    backoff = Backoff(clock, chance, first_s=0.1)
+    while not await _locked(connection, compared(clock)):
+        if clock.monotonic() > until:
             if session is None:
                 raise await _taken(connection)
             why = f"the session of the silent leader (process {pid}) was ended and goes on"

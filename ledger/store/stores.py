@@ -1,4 +1,4 @@
-"""What stands under the services: one pool of connections, the log, and the read models."""
+"""What stands under the services: one pool of connections, and what is kept behind it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,27 @@ from uuid import UUID
 
 from ledger.store import install
 from ledger.store.connections import Pool, close_pool, open_pool
+from ledger.store.content import ContentStore
+from ledger.store.heartbeats import SignTable
 from ledger.store.log.log import EventLog
 from ledger.store.views.queries import ReadModels
+from migrations.clock import SYSTEM_CLOCK, Clock
 
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """A ledger's stores; `id` is the ledger's."""
+    """A ledger's stores in PostgreSQL (`ledger.store.port`); `id` is the ledger's."""
 
     id: UUID
     pool: Pool
     log: EventLog
+    texts: ContentStore
     reads: ReadModels
+    signs: SignTable
 
 
 @asynccontextmanager
-async def open_stores(url: str) -> AsyncIterator[Stores]:
+async def open_stores(url: str, clock: Clock = SYSTEM_CLOCK) -> AsyncIterator[Stores]:
     """The stores of the ledger in this database, until the block ends.
 
     Raises `LedgerUnreachable`, `LedgerIsStandby`, `NotInstalled` or `SchemaVersionMismatch`.
@@ -32,6 +37,13 @@ async def open_stores(url: str) -> AsyncIterator[Stores]:
     pool = await open_pool(url)
     try:
         head = await install.check(pool)
-        yield Stores(head.ledger_id, pool, EventLog(pool), ReadModels(pool))
+        yield Stores(
+            id=head.ledger_id,
+            pool=pool,
+            log=EventLog(pool, clock),
+            texts=ContentStore(pool),
+            reads=ReadModels(pool, clock),
+            signs=SignTable(pool),
+        )
     finally:
         await close_pool(pool)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from migrations.adoption.covered import settled
 from migrations.adoption.history_tables import histories
 from migrations.adoption.match import flyway_checksum, match
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 from migrations.errors import AdoptionRefused
 from migrations.model.attempt import Limits
 from migrations.model.foreign_history import Tool
@@ -111,7 +113,14 @@ async def export_history(
     )
     try:
         await connection.execute(journal.statement("our_path"))
-        await wait_for_lock(connection, key_for(target), limits.advisory_wait_s, observer)
+        await wait_for_lock(
+            connection,
+            key_for(target),
+            limits.advisory_wait_s,
+            observer,
+            SYSTEM_CLOCK,
+            SYSTEM_CHANCE,
+        )
         facts = await connection.fetch(journal.statement("facts", target_problem=None))
         await journal.refuse_foreign(connection, settings.role)
         record = await journal.read(connection, target) if facts[0]["installed"] else None

@@ -6,11 +6,9 @@ every batch moves in its own transaction.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from uuid import uuid4
 
 import asyncpg
 
@@ -60,10 +58,14 @@ class BackfillRun:
     count: int = 0
     total: int | None = None
     ahead: deque[Page] = field(default_factory=deque)
-    started: float = field(default_factory=time.monotonic)
     rows_before: int = 0
-    mover: str = field(default_factory=lambda: quote_ident(f"migration_ledger_{uuid4().hex}"))
+    started: float = field(init=False)
+    mover: str = field(init=False)
     """The session's prepared statement that writes how far it went."""
+
+    def __post_init__(self) -> None:
+        self.started = self.target.clock.monotonic()
+        self.mover = quote_ident(f"migration_ledger_{self.target.chance.uuid().hex}")
 
     @property
     def source(self) -> Keyset:
@@ -242,7 +244,7 @@ async def next_page(course: BackfillRun) -> Page | None:
 
 def progress_of(course: BackfillRun) -> BatchProgress:
     """How far it is, as it is reported."""
-    elapsed = time.monotonic() - course.started
+    elapsed = course.target.clock.monotonic() - course.started
     done = course.rows - course.rows_before
     total = None if course.total is None else max(course.total, course.rows)
     left = None if total is None or not done else (total - course.rows) * elapsed / done

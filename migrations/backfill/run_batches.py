@@ -15,7 +15,6 @@ or a trigger write new rows the new way before the data moves. Memory does not g
 
 from __future__ import annotations
 
-import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
@@ -34,6 +33,7 @@ from migrations.backfill.run import (
 )
 from migrations.backfill.throttle import Throttle
 from migrations.backfill.transform import transform
+from migrations.clock import elapsed_ms
 from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Program, Statement
 from migrations.running.plan import Execute
@@ -64,7 +64,7 @@ class _Part:
 
 async def run_batches(target: Target, run: Execute) -> NewEntry:
     """Run what is left of it; returns the final entry. Raises StatementFailed, RunError."""
-    started = time.monotonic()
+    started = target.clock.monotonic()
     course = await prepared(target, run)
     throttle = Throttle(target, course.batches.pauses)
     while True:
@@ -183,7 +183,8 @@ async def _finish(course: BackfillRun, started: float) -> NewEntry:
     """Validate, verify, clean up, and write the entry that says that all of it holds."""
     run = course.run
     done = f"{course.rows} rows in {course.count} batches"
-    entry = final_entry(run, started, len(run.section.statements))
+    duration_ms = elapsed_ms(course.target.clock, started)
+    entry = final_entry(run, duration_ms, len(run.section.statements))
     entry = replace(entry, note=f"{done}; {entry.note}" if entry.note else done)
 
     async def once() -> None:

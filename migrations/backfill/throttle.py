@@ -6,9 +6,6 @@ read is an error and not a free pass: without the right to see, everything looks
 
 from __future__ import annotations
 
-import asyncio
-import time
-
 import asyncpg
 
 from migrations.errors import DataRefused
@@ -40,14 +37,15 @@ class Throttle:
 
         Raises StatementFailed.
         """
-        if self._idle or time.monotonic() - self._looked < POLL_S:
+        clock = self._target.clock
+        if self._idle or clock.monotonic() - self._looked < POLL_S:
             return 0.0
-        started = time.monotonic()
+        started = clock.monotonic()
         while reason := await self._reason():
-            waited = time.monotonic() - started
+            waited = clock.monotonic() - started
             self._target.observer.waiting(reason, waited, POLL_S)
-            await asyncio.sleep(POLL_S)
-        self._looked = time.monotonic()
+            await clock.sleep(POLL_S)
+        self._looked = clock.monotonic()
         return self._looked - started
 
     async def _reason(self) -> str:

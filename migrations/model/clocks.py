@@ -21,7 +21,7 @@ _UNITS = (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 129_600))
 
 
 @dataclass(frozen=True, slots=True)
-class Clock:
+class ComparedClock:
     """The clock of whoever works; `whose` names it in messages: `the clock of agent a1`."""
 
     now: Callable[[], datetime]

@@ -24,7 +24,7 @@ from migrations.model.attempt import (
     Resolution,
     Verdict,
 )
-from migrations.model.clocks import Clock
+from migrations.model.clocks import ComparedClock
 from migrations.model.migration import Direction, Language, Migration, Statement
 
 BASELINE = "baseline"
@@ -110,7 +110,7 @@ class Work:
     """Versions whose backups go, besides those whose declared period is over."""
     out_of_order: bool = False
     """Leave to apply what comes, in the order of `migrations`, before something applied."""
-    clock: Clock | None = None
+    clock: ComparedClock | None = None
     """What the server's clock is compared with; without one it is believed."""
 
     @property

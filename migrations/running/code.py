@@ -28,8 +28,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from itertools import count
 from types import CodeType, ModuleType
-from uuid import uuid4
 
 import asyncpg
 
@@ -152,6 +152,7 @@ def _stage_of(target: Target, run: Execute, program: Program) -> Stage:
         program.file,
         _constants(program.text),
         in_transaction=True,
+        clock=target.clock,
         finished=lambda statement, number, ms: target.observer.statement_finished(
             migration, statement, number, number, ms
         ),
@@ -222,10 +223,14 @@ def _line_of(error: BaseException, program: Program) -> int | None:
     return line
 
 
+_NUMBERS = count()
+"""Of the modules that this process has run, so that none has the name of another."""
+
+
 @contextmanager
 def _executed(program: Program) -> Iterator[ModuleType]:
     """The module, executed; it can be found under its name while it runs (dataclasses look)."""
-    name = f"migration-{uuid4().hex}"
+    name = f"migration-{next(_NUMBERS)}"
     module = ModuleType(name)
     sys.modules[name] = module
     try:

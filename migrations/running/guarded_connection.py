@@ -12,7 +12,6 @@ which is why an agent runs code only when its own settings say so.
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 
 import asyncpg
 
+from migrations.clock import SYSTEM_CLOCK, Clock, elapsed_ms
 from migrations.errors import ForbiddenSqlError, LoadError, SqlSyntaxError
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Statement, StatementKind
@@ -61,6 +61,7 @@ class Stage:
     texts: frozenset[str]
     in_transaction: bool
     read_only: bool = False
+    clock: Clock = SYSTEM_CLOCK
     finished: Callable[[Statement, int, int], None] = lambda statement, number, ms: None
 
 
@@ -178,7 +179,7 @@ class GuardedConnection:
         """Run one statement under the rules. Raises what the driver raises."""
         self._refuse_late()
         self._refuse_misplaced(statement)
-        stage, started = self._stage, time.monotonic()
+        stage, started = self._stage, self._stage.clock.monotonic()
         try:
             with statement_span(stage.settings, stage.schema, statement):
                 answer = await call()
@@ -190,8 +191,7 @@ class GuardedConnection:
             raise self.failed.cause
         if counted:
             self.statements += 1
-            duration_ms = round((time.monotonic() - started) * 1000)
-            stage.finished(statement, self.statements, duration_ms)
+            stage.finished(statement, self.statements, elapsed_ms(stage.clock, started))
         return answer
 
     def _note(self, error: Exception, statement: Statement) -> None:

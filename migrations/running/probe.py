@@ -7,8 +7,6 @@ to build it, which is only written when it was not there before, and when no ses
 
 from __future__ import annotations
 
-import asyncio
-import time
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -66,16 +64,16 @@ async def probe_at_rest(target: Target, index: ConcurrentIndex) -> ProbeAnswer:
 
     Raises LockUnavailable when it goes on for longer than we wait.
     """
-    started = time.monotonic()
+    started = target.clock.monotonic()
     while (found := await probe(target, index)).state is IndexState.BUILDING:
-        waited = time.monotonic() - started
+        waited = target.clock.monotonic() - started
         if waited >= target.limits.advisory_wait_s:
             raise LockUnavailable(
                 f"another session is still building the index {found.name}; let it end, "
                 "then order the migration again"
             )
         target.observer.waiting(f"another session that builds {found.name}", waited, BUILDER_POLL_S)
-        await asyncio.sleep(BUILDER_POLL_S)
+        await target.clock.sleep(BUILDER_POLL_S)
     return found
 
 

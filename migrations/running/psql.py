@@ -29,10 +29,10 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
+from migrations.clock import Clock, elapsed_ms
 from migrations.errors import InDoubt
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
@@ -87,7 +87,7 @@ async def run_psql(target: Target, run: Execute, program: Program) -> int:
         return 1
     # A long script must not run under an epoch that only this process knows.
     await target.keep_epoch()
-    started = time.monotonic()
+    started = target.clock.monotonic()
     if open_transaction(program):
         await _in_one_transaction(target, run, program, started)
     else:
@@ -98,7 +98,7 @@ async def run_psql(target: Target, run: Execute, program: Program) -> int:
 async def _in_one_transaction(
     target: Target, run: Execute, program: Program, started: float
 ) -> None:
-    entry = _done(run, started)
+    entry = _done(target, run, started)
     closing = _CLOSING.format(untouched=target.untouched(), entry=target.entry_for_elsewhere(entry))
     code, said, _ = await _psql(target, run.section.options, program, closing)
     if await target.written_elsewhere(entry):
@@ -132,12 +132,12 @@ async def _as_it_goes(target: Target, run: Execute, program: Program, started: f
             f"{failure.message} (line {failure.line or '?'} of {program.file}); what stands before "
             "that may be committed"
         )
-    await target.record(_done(run, started))
+    await target.record(_done(target, run, started))
 
 
-def _done(run: Execute, started: float) -> NewEntry:
+def _done(target: Target, run: Execute, started: float) -> NewEntry:
     entry = entry_for(run.migration, run.direction, 1, State.STEP_DONE)
-    return replace(entry, statements=1, duration_ms=round((time.monotonic() - started) * 1000))
+    return replace(entry, statements=1, duration_ms=elapsed_ms(target.clock, started))
 
 
 async def _psql(
@@ -180,7 +180,7 @@ async def _psql(
             # Its own group, so that what it starts ends with it.
             start_new_session=True,
         )
-        return await _ended(process, connected, passwords)
+        return await _ended(process, connected, passwords, target.clock)
 
 
 def _write_password(settings: ConnectionSettings, folder: Path) -> Path | None:
@@ -202,7 +202,7 @@ def _write_password(settings: ConnectionSettings, folder: Path) -> Path | None:
     return file
 
 
-async def _forget_password(connected: Path, passwords: Path | None) -> None:
+async def _forget_password(connected: Path, passwords: Path | None, clock: Clock) -> None:
     """Remove the password as soon as psql has used it: when it opens its first script.
 
     That one is a pipe, and opening it fails for as long as nobody reads it.
@@ -213,7 +213,7 @@ async def _forget_password(connected: Path, passwords: Path | None) -> None:
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-            await asyncio.sleep(CONNECTED_EVERY_S)
+            await clock.sleep(CONNECTED_EVERY_S)
             continue
         if passwords is not None:
             os.unlink(passwords)
@@ -222,10 +222,11 @@ async def _forget_password(connected: Path, passwords: Path | None) -> None:
 
 
 async def _ended(
-    process: asyncio.subprocess.Process, connected: Path, passwords: Path | None
+    process: asyncio.subprocess.Process, connected: Path, passwords: Path | None, clock: Clock
 ) -> tuple[int, str, bool]:
     """Wait for the end, which is as `_psql` says; a cancellation ends the process first."""
-    forgetting = asyncio.create_task(_forget_password(connected, passwords), name="psql-password")
+    forget = _forget_password(connected, passwords, clock)
+    forgetting = asyncio.create_task(forget, name="psql-password")
     try:
         said = await _said(process)
         await process.wait()
@@ -233,7 +234,7 @@ async def _ended(
     except asyncio.CancelledError:
         _signal(process, signal.SIGINT)
         try:
-            async with asyncio.timeout(INTERRUPT_GRACE_S):
+            async with clock.timeout(INTERRUPT_GRACE_S):
                 await process.wait()
         except TimeoutError:
             _signal(process, signal.SIGKILL)

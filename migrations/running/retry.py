@@ -8,9 +8,7 @@ seconds ends it.
 
 from __future__ import annotations
 
-import asyncio
 import re
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -78,8 +76,8 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
 
     `once` raises StatementFailed. The last one is raised again, with the blocker if there was one.
     """
-    started = time.monotonic()
-    backoff = Backoff(FIRST_WAIT_S, MAX_WAIT_S)
+    started = target.clock.monotonic()
+    backoff = Backoff(target.clock, target.chance, FIRST_WAIT_S, MAX_WAIT_S)
     while True:
         try:
             return await once()
@@ -88,12 +86,12 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
             if not may_pass(failed.cause, failed.statement):
                 raise
             failed.failure = await _with_blocker(target, failed)
-            elapsed = time.monotonic() - started
+            elapsed = target.clock.monotonic() - started
             if backoff.tries >= target.limits.retry_budget or elapsed >= target.limits.retry_for_s:
                 raise
             pause = backoff.next_s()
             target.observer.waiting(_reason(failed.failure), elapsed, pause)
-        await asyncio.sleep(pause)
+        await target.clock.sleep(pause)
         target.observer.trying_again()
 
 

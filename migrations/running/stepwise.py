@@ -24,11 +24,11 @@ The last transaction holds the Verify section and the final entry.
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import asyncpg
 
+from migrations.clock import elapsed_ms
 from migrations.errors import IndexFailed, InDoubt
 from migrations.model.migration import (
     ConcurrentIndex,
@@ -48,7 +48,6 @@ from migrations.running.transactional import (
     TAKES_NO_TRANSACTION,
     begin,
     commit,
-    elapsed_ms,
     final_entry,
     run_statement,
 )
@@ -64,7 +63,7 @@ NOTHING_TOOK_EFFECT = "cleaned up; no statement had taken effect"
 
 async def run_stepwise(target: Target, run: Execute) -> NewEntry:
     """Run what is not done yet; returns the final entry. Raises StatementFailed, RunError."""
-    started = time.monotonic()
+    started = target.clock.monotonic()
     if run.section.program is not None:
         in_psql = run.section.program.language is Language.PSQL
         alone = run_psql if in_psql else run_alone
@@ -124,11 +123,11 @@ async def _ordinary(target: Target, run: Execute, number: int, statement: Statem
     total = len(run.section.statements)
 
     async def once() -> None:
-        started = time.monotonic()
+        started = target.clock.monotonic()
         await begin(target, run.section.options)
         await _carry(target, run.section, number)
         await run_statement(target, run.migration, statement, number, total)
-        await commit(target, _step_done(run, number, statement, started))
+        await commit(target, _step_done(run, number, statement, elapsed_ms(target.clock, started)))
 
     try:
         await retrying(target, once)
@@ -144,7 +143,7 @@ async def _outside(target: Target, run: Execute, number: int, statement: Stateme
 
     Returns what is to be noted of it.
     """
-    started = time.monotonic()
+    started = target.clock.monotonic()
     intended = run.resume is not None and number in run.resume.intents
     index = statement.concurrent_index
     # A long statement must not run under an epoch that only this process knows.
@@ -164,9 +163,10 @@ async def _outside(target: Target, run: Execute, number: int, statement: Stateme
             entry = entry_for(run.migration, run.direction, -number, State.INTENT)
             await target.record(replace(entry, statement=summary.normalized(statement.text)))
         await retrying(target, lambda: _alone(target, run, number, statement))
-    await target.record(_step_done(run, number, statement, started))
+    await target.record(_step_done(run, number, statement, elapsed_ms(target.clock, started)))
     total = len(run.section.statements)
-    target.observer.statement_finished(run.migration, statement, number, total, elapsed_ms(started))
+    duration_ms = elapsed_ms(target.clock, started)
+    target.observer.statement_finished(run.migration, statement, number, total, duration_ms)
     return note
 
 
@@ -277,7 +277,7 @@ async def _after_failure(
 
 async def _finish(target: Target, run: Execute, started: float, count: int) -> NewEntry:
     """Verify, and write the entry that says that all of it holds."""
-    entry = final_entry(run, started, count)
+    entry = final_entry(run, elapsed_ms(target.clock, started), count)
 
     async def once() -> None:
         await begin(target, run.section.options)
@@ -289,13 +289,13 @@ async def _finish(target: Target, run: Execute, started: float, count: int) -> N
     return entry
 
 
-def _step_done(run: Execute, number: int, statement: Statement, started: float) -> NewEntry:
+def _step_done(run: Execute, number: int, statement: Statement, duration_ms: int) -> NewEntry:
     entry = entry_for(run.migration, run.direction, number, State.STEP_DONE)
     return replace(
         entry,
         statements=1,
         statement=summary.normalized(statement.text),
-        duration_ms=elapsed_ms(started),
+        duration_ms=duration_ms,
     )
 
 

@@ -11,12 +11,12 @@ with the entry in the same transaction, and 18 with the entry in a second one.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 import asyncpg
 
+from migrations.clock import elapsed_ms
 from migrations.errors import Refused, RunError, TransactionEnded
 from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
@@ -48,11 +48,11 @@ async def run_transactional(target: Target, run: Execute) -> NewEntry:
     written: list[NewEntry] = []
 
     async def once() -> None:
-        started = time.monotonic()
+        started = target.clock.monotonic()
         count = await run_section(target, run)
         if run.direction is Direction.UP:
             await verify(target, run.migration)
-        entry = final_entry(run, started, count)
+        entry = final_entry(run, elapsed_ms(target.clock, started), count)
         await commit(target, entry)
         written.append(entry)
 
@@ -119,7 +119,7 @@ async def _finished(
 
     Raises StatementFailed.
     """
-    started = time.monotonic()
+    started = target.clock.monotonic()
     try:
         with statement_span(target.settings, target.work.target, statement):
             still_open = await answer
@@ -137,7 +137,8 @@ async def _finished(
         raise failed from None
     if not still_open:
         raise failed_at(transaction_ended(), statement)
-    target.observer.statement_finished(migration, statement, index, total, elapsed_ms(started))
+    duration_ms = elapsed_ms(target.clock, started)
+    target.observer.statement_finished(migration, statement, index, total, duration_ms)
 
 
 async def begin(target: Target, options: Options, *, batch: bool = False) -> None:
@@ -169,12 +170,7 @@ async def commit(target: Target, entry: NewEntry) -> None:
         raise failed_at(error, None) from None
 
 
-def final_entry(run: Execute, started: float, count: int) -> NewEntry:
-    """The entry that says that the direction is done; `started` is a monotonic time."""
+def final_entry(run: Execute, duration_ms: int, count: int) -> NewEntry:
+    """The entry that says that the direction is done."""
     entry = entry_for(run.migration, run.direction, 0, SETTLED[run.direction])
-    return replace(entry, statements=count, duration_ms=elapsed_ms(started), note=run.note)
-
-
-def elapsed_ms(started: float) -> int:
-    """Milliseconds since a monotonic time."""
-    return round((time.monotonic() - started) * 1000)
+    return replace(entry, statements=count, duration_ms=duration_ms, note=run.note)

@@ -8,12 +8,12 @@ epoch, checked inside every transaction.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import time
 from dataclasses import dataclass
 
 from migrations.backoff import Backoff
+from migrations.chance import Chance
+from migrations.clock import Clock
 from migrations.errors import LockUnavailable
 from migrations.model.attempt import Identity
 from migrations.model.clocks import ANY_TIME
@@ -100,13 +100,18 @@ async def still_held(connection: Connection, key: LockKey) -> bool:
 
 
 async def wait_for_lock(
-    connection: Connection, key: LockKey, wait_s: float, observer: Observer
+    connection: Connection,
+    key: LockKey,
+    wait_s: float,
+    observer: Observer,
+    clock: Clock,
+    chance: Chance,
 ) -> None:
     """Poll until the lock is ours. Raises LockUnavailable after `wait_s` seconds."""
-    started = time.monotonic()
-    backoff = Backoff(POLL_FIRST_S, POLL_MAX_S, _GROWTH)
+    started = clock.monotonic()
+    backoff = Backoff(clock, chance, POLL_FIRST_S, POLL_MAX_S, _GROWTH)
     while not await try_lock(connection, key):
-        waited = time.monotonic() - started
+        waited = clock.monotonic() - started
         holder = await _holder(connection, key)
         if waited >= wait_s:
             raise LockUnavailable(
@@ -116,7 +121,7 @@ async def wait_for_lock(
             )
         sleep = min(backoff.next_s(), wait_s - waited)
         observer.waiting(f"the target's lock, held by {holder}", waited, sleep)
-        await asyncio.sleep(sleep)
+        await clock.sleep(sleep)
 
 
 async def _holder(connection: Connection, key: LockKey) -> str:

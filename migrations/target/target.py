@@ -24,10 +24,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from uuid import uuid4
 
 import asyncpg
 
+from migrations.chance import Chance
+from migrations.clock import Clock
 from migrations.errors import GuardsReset, JournalNotOurs, LockLost, RunError, StaleEpoch
 from migrations.model.attempt import Epoch, Identity, Limits
 from migrations.model.migration import Options
@@ -71,6 +72,8 @@ class _Meeting:
 class Target:
     """What this session knows and may do; made by `migrations.acquire.arrive`."""
 
+    clock: Clock
+    chance: Chance
     connection: Connection
     settings: ConnectionSettings
     work: Work
@@ -105,8 +108,7 @@ class Target:
 
     def tell_identity(self, *, first_contact: bool) -> None:
         """Tell the observer who this is."""
-        version = server_version(self.connection)
-        self.observer.identified(self.identity, version, first_contact)
+        self.observer.identified(self.identity, server_version(self.connection), first_contact)
 
     def meet_along(self, entry: NewEntry, install: str) -> None:
         """Let the journal and its first entry go along with the first transaction that commits."""
@@ -122,7 +124,7 @@ class Target:
 
         They fail in a session that is worn. A `batch` leaves prepared statements: one is ours.
         """
-        self._marker = uuid4().hex
+        self._marker = self.chance.uuid().hex
         sql = self._begin_sql(options, batch=batch)
         self.use.begun = True
         if role := options.role or self.settings.role:
@@ -167,14 +169,13 @@ class Target:
 
         `first` are statements that the same transaction begins with.
         """
-        self._marker = uuid4().hex
-        begin = self._begin_sql(Options(), ours=True)
-        parts = (begin, first, self._record_sql(entry), "COMMIT")
+        self._marker = self.chance.uuid().hex
+        parts = (self._begin_sql(Options(), ours=True), first, self._record_sql(entry), "COMMIT")
         await self._write(";\n".join(part for part in parts if part), entry)
 
     async def record_all(self, entries: Sequence[NewEntry]) -> None:
         """Write entries in one transaction of their own, in one round trip. Raises as `commit`."""
-        self._marker = uuid4().hex
+        self._marker = self.chance.uuid().hex
         parts = [self._begin_sql(Options(), ours=True)]
         before = self.head, self.seq, self.said
         try:
@@ -197,8 +198,7 @@ class Target:
     async def written_elsewhere(self, entry: NewEntry) -> bool:
         """Whether the journal ends with `entry`; if so, this session goes on behind it."""
         record = await journal.read(self.connection, self.work.target)
-        head = self._head_after(entry)
-        if record is None or record.head != head:
+        if record is None or record.head != self._head_after(entry):
             return False
         self._move(entry)
         return True
@@ -207,7 +207,7 @@ class Target:
         """Commit the epoch of an attempt that wrote no entry. Raises as `commit`."""
         if self._meeting is not None:
             # The first entry says it.
-            self._marker = uuid4().hex
+            self._marker = self.chance.uuid().hex
             begin = self._begin_sql(Options(), ours=True, alone=True)
             await self._execute(f"{begin};\nCOMMIT")
         elif not self.epoch_kept:

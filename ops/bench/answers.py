@@ -27,6 +27,8 @@ from ledger.contracts.wire import decode_command, encode_report
 from ledger.leader.supervisor import Supervisor
 from ledger.runtime import Ledger, stores_of
 from ledger.store.leadership import take
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Identity, Mode, Rights, Verdict
 
 POOL = "bench"
@@ -43,11 +45,11 @@ async def leading(ledger: Ledger, url: str) -> AsyncIterator[Agents]:
     leadership = await take(url, "bench", "here")
     stores = stores_of(ledger)
     leader = Supervisor(
-        stores.pool,
-        stores.log,
+        stores,
         bus,
         leadership,
-        ledger=ledger.id,
+        clock=SYSTEM_CLOCK,
+        chance=SYSTEM_CHANCE,
         resend_s=600.0,
         keeps_positions=False,
     )

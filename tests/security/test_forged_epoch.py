@@ -14,7 +14,7 @@ import pytest
 from ledger.contracts.events import DatabaseFenceReset
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished
-from ledger.domain.record_refusals import (
+from ledger.domain.refusals import (
     FenceHolds,
     FenceUnread,
     ReasonRequired,

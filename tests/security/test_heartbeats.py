@@ -13,7 +13,7 @@ from ledger.contracts.topics import HEARTBEATS
 from ledger.contracts.wire import encode_heartbeat
 from ledger.leader import heartbeats
 from ledger.leader.heartbeats import fresh
-from ledger.store.heartbeats import Beat
+from ledger.store.port import Beat
 from tests.integration.leader.conftest import house, house_template
 from tests.support.house import House, found
 

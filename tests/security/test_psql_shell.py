@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from migrations.clock import Clock
 from migrations.errors import MigrationsError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
@@ -188,10 +189,10 @@ async def test_no_text_that_becomes_a_command_reads_the_password(
     seen: list[int | None] = []
     forget = running._forget_password
 
-    async def watched(connected: Path, passwords: Path | None) -> None:
+    async def watched(connected: Path, passwords: Path | None, clock: Clock) -> None:
         assert passwords is not None
         seen.append(mode_of(passwords))
-        await forget(connected, passwords)
+        await forget(connected, passwords, clock)
         seen.append(mode_of(passwords))
 
     monkeypatch.setattr(running, "_forget_password", watched)

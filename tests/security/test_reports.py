@@ -38,7 +38,6 @@ from ledger.contracts.reports import (
 from ledger.contracts.streams import Author
 from ledger.leader import intake, parking
 from ledger.service.request_context import RequestContext
-from ledger.store.log.positions import read_positions
 from migrations.model.attempt import AdoptedMigration, Failure, FailureClass, Mode, Verdict
 from tests.integration.leader.conftest import house, house_template
 from tests.support.house import Actor, House, answers, finished, found, identity_of, seen, started
@@ -220,7 +219,7 @@ async def test_strangers_messages_are_counted_and_the_log_stays_small(
             await leading.leader.drain()
             assert await house.position() - before <= parking.EACH
             # Nothing was lost that is only counted: whoever leads next would count it again.
-            assert sum((await read_positions(house.stores.pool, "intake/")).values()) < number
+            assert sum((await house.stores.log.positions("intake/")).values()) < number
         monkeypatch.setattr(parking, "SUMMARY_EVERY_S", 0.0)
         async with house.leading(keeps_positions=True) as leading:
             await actor.applies(command)
@@ -231,7 +230,7 @@ async def test_strangers_messages_are_counted_and_the_log_stays_small(
     counts = [one.count for one in parked if isinstance(one, MessageParked)]
     assert sum(counts) == number
     assert len(counts) <= parking.EACH + number // intake.BATCH + 1
-    positions = await read_positions(house.stores.pool, "intake/")
+    positions = await house.stores.log.positions("intake/")
     assert sum(positions.values()) == number + len(answers(command))
     assert not (await house.ledger.audit.replay()).differences
 

@@ -10,11 +10,8 @@ import pytest
 from ledger.contracts.actor import Actor
 from ledger.contracts.envelope import Metadata, encode
 from ledger.contracts.events import EventSetAside, RolloutPaused
-from ledger.domain.record_refusals import (
-    OtherEvent,
-    ReadableEvent,
-    ReasonRequired,
-)
+from ledger.domain.differences import OtherEvent, ReadableEvent
+from ledger.domain.refusals import ReasonRequired
 from ledger.errors import NoSuchEvent, ReadModelsBehind, RequestUnfit
 from ledger.service.request_context import RequestContext
 from ledger.store.views.advance import rebuild

@@ -28,21 +28,12 @@ from ledger.contracts.reports import AttemptFinished, MigrationApplied
 from ledger.contracts.statements import HEARTBEAT, REPORTS, SIGNATURE, TOGETHER
 from ledger.contracts.topics import HEARTBEATS
 from ledger.contracts.wire import encode_heartbeat, encode_report
-from ledger.domain.record_refusals import (
-    InvalidKey,
-    KeyTaken,
-    ReasonRequired,
-    RevokedKey,
-    UnknownKey,
-)
-from ledger.domain.refusals import (
-    RequestRefusal,
-)
+from ledger.domain.keys import InvalidKey, KeyTaken, RevokedKey, UnknownKey
+from ledger.domain.refusals import ReasonRequired, RequestRefusal
 from ledger.leader.signatures import BusSigning
 from ledger.service.request_context import RequestContext
 from ledger.signing.key_files import PrivateKey, generate
 from ledger.signing.seal import Signer
-from ledger.store.heartbeats import recent_heartbeats
 from tests.integration.leader.conftest import house, house_template
 from tests.support.house import POOL, Actor, House, answers, found
 
@@ -284,7 +275,7 @@ async def test_signs_of_life_that_are_not_signed_are_not_kept(
         await actor.send(alive("a1", AGENTS))
 
         async def kept() -> set[str] | None:
-            beats = await recent_heartbeats(house.stores.pool, 60.0)
+            beats = await house.stores.signs.recent(60.0)
             return {one.agent for one in beats} - {""} or None
 
         assert await found(kept, "a sign of life is kept") == {"a1"}

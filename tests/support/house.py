@@ -47,6 +47,8 @@ from ledger.settings import RolloutSection, Settings
 from ledger.store.leadership import Leadership, take
 from ledger.store.log.decode import open_event
 from ledger.store.stores import Stores
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
 
 PATIENCE_S = 15.0
@@ -192,11 +194,11 @@ class House:
         leadership = await take(url or self.url, "test", "here")
         own = bus(self.broker)
         leader = Supervisor(
-            self.stores.pool,
-            self.stores.log,
+            self.stores,
             own,
             leadership,
-            ledger=self.ledger.id,
+            clock=SYSTEM_CLOCK,
+            chance=SYSTEM_CHANCE,
             resend_s=resend_s,
             keeps_positions=keeps_positions,
             signing=signing,

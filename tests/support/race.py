@@ -19,7 +19,7 @@ from ledger.contracts.reports import (
     Report,
 )
 from ledger.errors import Overtaken, VersionConflict
-from ledger.store.log.calls import Batch
+from ledger.store.port import Batch
 from migrations.model.attempt import Failure, FailureClass
 from tests.support.house import (
     Actor,

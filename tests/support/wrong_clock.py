@@ -1,11 +1,29 @@
-"""`ledger-agent` on a host whose clock is wrong, by as many seconds as `WRONG_CLOCK_S` says."""
+"""Clocks that are wrong: one for a test, and `ledger-agent` on a host that has one.
+
+The program's is wrong by as many seconds as `WRONG_CLOCK_S` says.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 
+from migrations import clock
+from migrations.clock import SystemClock
+
 VARIABLE = "WRONG_CLOCK_S"
+
+
+@dataclass
+class Watch(SystemClock):
+    """A clock that is wrong by so much; what is measured by it is right."""
+
+    wrong: timedelta = timedelta()
+
+    def now(self) -> datetime:
+        """Now, and wrong."""
+        return super().now() + self.wrong
 
 
 class WrongTime(datetime):
@@ -19,7 +37,7 @@ class WrongTime(datetime):
 
 def main() -> None:
     """Run the program."""
-    from agents import cli, runtime
+    from agents import cli
 
-    setattr(runtime, "datetime", WrongTime)  # noqa: B010
+    setattr(clock, "datetime", WrongTime)  # noqa: B010
     cli.main()

@@ -14,6 +14,7 @@ import pytest
 FLOOR = ("ledger.bus", "ledger.contracts", "ledger.stopper", "ledger.telemetry")
 WORDS = {
     "migrations",
+    "migrations.clock",
     "migrations.errors",
     "migrations.model",
     "migrations.model.attempt",
@@ -52,5 +53,5 @@ def test_the_floor_loads_neither_the_agents_nor_a_database_driver(package: str) 
     assert package not in loaded_with(FLOOR)
 
 
-def test_of_the_migrations_package_the_floor_loads_the_words_of_an_attempt_and_no_more() -> None:
+def test_of_the_migrations_package_the_floor_loads_the_words_of_an_attempt_and_the_clock() -> None:
     assert {name for name in loaded_with(FLOOR) if name.startswith("migrations")} == WORDS

@@ -68,14 +68,13 @@ async def create(
     busy table: add-column, foreign-key, index-concurrently, not-null, rename-column, table-split,
     type-change.
     """
-    from datetime import UTC, datetime
-
     from migrations.authoring.create import create as write
+    from migrations.clock import SYSTEM_CLOCK
 
     paths = write(
         folder,
         name,
-        at=datetime.now(UTC),
+        at=SYSTEM_CLOCK.now(),
         author=author,
         description=description,
         wanted=sort.wanted(ingredients),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +15,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, said_of
 from ledger.cli.db.target import DatabaseOptions, connection_of
 from ledger.domain.wording import failure_text
+from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from migrations.model.attempt import Backup
@@ -100,7 +101,7 @@ def backup_text(one: Backup | Backup) -> str:
 
 
 def _age(since: datetime) -> str:
-    seconds = (datetime.now(UTC) - since).total_seconds()
+    seconds = (SYSTEM_CLOCK.now() - since).total_seconds()
     if seconds >= _DAY_S:
         return f"{seconds / _DAY_S:.0f} d"
     return f"{seconds / _HOUR_S:.0f} h" if seconds >= _HOUR_S else f"{seconds / 60:.0f} min"

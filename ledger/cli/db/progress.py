@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from ledger.cli.app.output import say
 from ledger.cli.db.target import DatabaseOptions, connection_of
 from migrations import standalone
 from migrations.backfill.progress import ProgressThrottle, progress_text
+from migrations.clock import SYSTEM_CLOCK
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.phases import held_back
 from migrations.model.work import BatchProgress, Silence
@@ -32,7 +32,7 @@ class Telling(Silence):
     """One line per migration, per wait, and per statement that took long; and how data moves."""
 
     def __init__(self) -> None:
-        self._pace = ProgressThrottle(datetime.now(UTC))
+        self._pace = ProgressThrottle(SYSTEM_CLOCK.now())
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Say what is waited for."""
@@ -41,7 +41,7 @@ class Telling(Silence):
 
     def step_started(self, migration: Migration, direction: Direction) -> None:
         """Say which migration begins."""
-        self._pace = ProgressThrottle(datetime.now(UTC))
+        self._pace = ProgressThrottle(SYSTEM_CLOCK.now())
         say(f"{direction} {migration.label}")
         if direction is Direction.UP:
             for note in migration.notes:
@@ -51,7 +51,7 @@ class Telling(Silence):
         self, migration: Migration, direction: Direction, progress: BatchProgress
     ) -> None:
         """Say how far a data migration is, now and then."""
-        if self._pace.due(progress, datetime.now(UTC)):
+        if self._pace.due(progress, SYSTEM_CLOCK.now()):
             say(f"  {progress_text(progress.rows, progress.total, progress.left_s)}")
 
     def statement_finished(

@@ -15,9 +15,7 @@ from ledger.domain.wording import number_of
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
-    from ledger.domain.surroundings import (
-        LeadingProcess,
-    )
+    from ledger.domain.surroundings import LeadingProcess
     from ledger.service.fleet_status import FleetOverview
 
 COLUMNS = ("database", "pool", "status", "newest", "missing", "last_contact_at", "rollout")

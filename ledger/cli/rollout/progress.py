@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from ledger.cli.app.output import console, say
 from ledger.domain.wording import IN_QUEUE
+from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def display() -> Iterator[Display]:
 class News:
     """Tells what was not said yet: failures, waits that last, and the rollout's own turns."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
         self._clock = clock
         self._said: set[tuple[str, ...]] = set()
         self._waiting_since: dict[tuple[str, str], float] = {}
@@ -83,7 +83,7 @@ class News:
 
     def _lasting(self, status: RolloutStatus) -> list[DatabaseLine]:
         """Databases that have waited for the same thing for a while; a mere queue is no news."""
-        now = self._clock()
+        now = self._clock.monotonic()
         before = self._waiting_since
         waiting = [one for one in status.databases if one.waits_for and not _queues(one)]
         keys = [(one.database, one.wait) for one in waiting]
@@ -119,7 +119,7 @@ class Lines:
         """Print what is new."""
         for sentence in self._news.of(status):
             say(sentence)
-        now = time.monotonic()
+        now = SYSTEM_CLOCK.monotonic()
         for wave in status.waves:
             if wave.opened and (now >= self._next or wave.completed):
                 self._wave(wave, status)

@@ -14,6 +14,8 @@ from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import WaitOptions
 from ledger.cli.app.output import Output, say
 from ledger.cli.rollout.progress import ENDED, display, relation, words
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
@@ -59,7 +61,10 @@ async def _watch(session: Session, rollout: str) -> RolloutStatus:
     from ledger.service.absence import looked_through
 
     with display() as shown:
-        async for status in looked_through(lambda: session.ledger.rollouts.watch(rollout), say):
+        looks = looked_through(
+            lambda: session.ledger.rollouts.watch(rollout), say, SYSTEM_CLOCK, SYSTEM_CHANCE
+        )
+        async for status in looks:
             shown.show(status)
             if status.status in ENDED or _stands_still(status):
                 break

@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from ledger.contracts.envelope import StoredEvent
 from ledger.domain.premises import Premise
+from ledger.store.port import Appended, Placed
 
 _Columns = tuple[list[UUID], list[str], list[int], list[bytes], list[bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Events for one stream that are recorded together with those of another, or not at all."""
-
-    stream: str
-    events: Sequence[StoredEvent]
-    expected_version: int
-    premise: Premise | None = None
-
-
-class Placed(NamedTuple):
-    """Where an event stands. `known`: it was in the log before this call."""
-
-    event_id: UUID
-    position: int
-    stream_version: int
-    known: bool = False
-
-
-class Appended(NamedTuple):
-    """Where the events of a call stand, in the order given; zeros when none was given."""
-
-    first_position: int
-    last_position: int
-    stream_version: int
-    recorded: tuple[Placed, ...]
 
 
 def premise_of(premise: Premise | None) -> tuple[object, object, object, object]:

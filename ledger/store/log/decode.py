@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from ledger.contracts.envelope import Metadata, Recorded, UnknownMessage, decode, decode_metadata
 from ledger.contracts.reports import Event, Unreadable
-from ledger.store.log.log import RecordedEvent
+from ledger.store.port import RecordedEvent
 
 KEPT = 2_000
 """Bodies, and metadata, that are remembered decoded: a few megabytes."""

@@ -6,33 +6,14 @@ None of them costs by what it does not return, or a scan inside the server at mo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import NamedTuple
-from uuid import UUID
 
 import asyncpg
 
 from ledger.errors import LedgerUnreachable
 from ledger.store.connections import CONNECTION_LOST, Pool
+from ledger.store.port import RecordedEvent
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
-
-
-class RecordedEvent(NamedTuple):
-    """An event as it stands in the log."""
-
-    position: int
-    stream: str
-    stream_version: int
-    event_id: UUID
-    type: str
-    schema_version: int
-    body: bytes
-    metadata: bytes
-    recorded_by: str
-    recorded_at: datetime
-    leaf: bytes
-    chain: bytes
 
 
 class Excerpts:

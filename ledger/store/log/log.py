@@ -1,4 +1,4 @@
-"""The event log: append to a stream, read a stream, tail from a position, verify.
+"""The event log in PostgreSQL: append to a stream, read a stream, tail from a position, verify.
 
 Appending is one call of `ledger.append` (schema/0001_log.sql), committed by itself. When the
 connection is lost before the answer, nobody knows whether it was committed: the same call is made
@@ -12,10 +12,8 @@ again, and the same event ids return the first result.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -25,53 +23,43 @@ from ledger.contracts.envelope import StoredEvent
 from ledger.domain.premises import Premise
 from ledger.errors import LedgerUnreachable, NotPermitted
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
-from ledger.store.log.calls import Appended, Batch, appended, columns_of, premise_of
+from ledger.store.log.calls import appended, columns_of, premise_of
 from ledger.store.log.chain import Broken, Link, follow, genesis
-from ledger.store.log.excerpts import Excerpts, RecordedEvent
+from ledger.store.log.excerpts import Excerpts
+from ledger.store.port import Appended, Batch, ConsumerPosition, Head, RecordedEvent
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
 from migrations.backoff import Backoff
-
-T = TypeVar("T")
+from migrations.chance import SYSTEM_CHANCE, Chance
+from migrations.clock import SYSTEM_CLOCK, Clock
 
 __all__ = ["EventLog", "RecordedEvent"]
+
+T = TypeVar("T")
 
 READ_BATCH = 1000
 """Events fetched at once when a stream is read: some hundred kilobytes."""
 VERIFY_BATCH = 10_000
 """Events fetched at once by `verify`: several megabytes."""
+LOCK_PLANNERS = "SELECT pg_advisory_lock(1818584167, 3)"
+UNLOCK_PLANNERS = "SELECT pg_advisory_unlock(1818584167, 3)"
 APPEND, APPEND_ONE = QUERIES["append"], QUERIES["append_one"]
 TRIES = 7
 """How often an append is tried on lost connections: for some eight seconds."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumerPosition:
-    """Where a consumer goes on reading; moves with the append, under the leadership term."""
-
-    consumer: str
-    position: int
-    term: int
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Where the log ends, whose it is, and who leads it under which term."""
-
-    position: int
-    ledger_id: UUID
-    schema_version: int
-    term: int
-    leader: str | None
-    leader_host: str | None
-    leader_since: datetime | None
-
-
 class EventLog(Excerpts):
     """The log behind a pool made by `ledger.store.connections.open_pool`."""
 
-    def __init__(self, pool: Pool) -> None:
+    look_every_s = 0.2
+    """One indexed read of the head per look."""
+
+    def __init__(
+        self, pool: Pool, clock: Clock = SYSTEM_CLOCK, chance: Chance = SYSTEM_CHANCE
+    ) -> None:
         super().__init__(pool)
+        self._clock = clock
+        self._chance = chance
         self._listeners: set[Callable[[], None]] = set()
         self._only_asks = False
         """Whether this session's role may not append, and asks for it instead."""
@@ -102,17 +90,7 @@ class EventLog(Excerpts):
         term: int | None = None,
         premise: Premise | None = None,
     ) -> Appended:
-        """Append `events` to `stream` and move `consumer`, both or neither.
-
-        `expected_version` is the stream's version that was decided on, 0 for a new stream. With
-        `skip_known`, events whose ids are in the log are left out; without, the batch must be all
-        new or all known, and a known one returns its first result. `term` fences a leader's call;
-        a consumer brings its own. A `premise` is what the decision rests on; it goes with neither
-        a consumer nor `skip_known`.
-
-        Raises VersionConflict, Overtaken, DuplicateEventDiffers, PartlyKnown, NotPermitted,
-        RequestUnfit, StaleTerm, TailMissing, LedgerIsStandby, LedgerUnreachable.
-        """
+        """As `Log.append`."""
         if not events:
             return await self._append_nothing(consumer)
         if term is not None or consumer is not None:
@@ -130,6 +108,21 @@ class EventLog(Excerpts):
                 # A person may not append, and need not be told so again.
                 self._only_asks = True
         return await self._ask(stream, events, expected_version, skip_known, premise)
+
+    @asynccontextmanager
+    async def exclusive(self) -> AsyncIterator[None]:
+        """As `Log.exclusive`, by an advisory lock."""
+        async with self.connection() as connection:
+            await connection.execute(LOCK_PLANNERS)
+            try:
+                yield
+            finally:
+                await connection.execute(UNLOCK_PLANNERS)
+
+    async def positions(self, prefix: str = "") -> dict[str, int]:
+        """As `Log.positions`."""
+        rows = await self._fetch(QUERIES["positions"], prefix)
+        return {row["consumer"]: row["position"] for row in rows}
 
     async def _append(
         self,
@@ -161,10 +154,7 @@ class EventLog(Excerpts):
     async def append_both(
         self, first: Batch, second: Batch, *, term: int | None = None
     ) -> tuple[Appended, Appended]:
-        """Append to two streams, in this order, both or neither; one call, one commit.
-
-        Without a `term` it is a person's request. Raises what `append` raises.
-        """
+        """As `Log.append_both`: one call, one commit."""
         arguments: list[object] = []
         for batch in (first, second):
             arguments += premise_of(batch.premise)
@@ -177,6 +167,23 @@ class EventLog(Excerpts):
             for batch, answer in zip((first, second), answers, strict=True)
         )
         return one, other
+
+    async def append_parts(self, parts: Callable[[], Iterable[Batch]]) -> None:
+        """As `Log.append_parts`: as many calls in one transaction, and made again together."""
+
+        async def append() -> None:
+            async with self.connection() as connection, connection.transaction():
+                for part in parts():
+                    await connection.fetchval(
+                        QUERIES["request"],
+                        *premise_of(part.premise),
+                        part.stream,
+                        part.expected_version,
+                        *columns_of(part.events),
+                        False,
+                    )
+
+        await self._answered(append)
 
     async def read_stream(
         self, stream: str, from_version: int = 0, types: Sequence[str] | None = None
@@ -293,25 +300,22 @@ class EventLog(Excerpts):
         return Appended(0, 0, 0, ())
 
     async def _call(self, query: str, *arguments: object) -> Any:
-        """Call a function of the log; again, when the connection is lost before the answer."""
-        answer = await answered(lambda: self._pool.fetchval(query, *arguments))
+        """Call a function of the log."""
+        return await self._answered(lambda: self._pool.fetchval(query, *arguments))
+
+    async def _answered(self, call: Callable[[], Awaitable[T]]) -> T:
+        """What `call` returns; it is made again, when the connection is lost before the answer."""
+        backoff = Backoff(self._clock, self._chance, first_s=0.05, most_s=5.0, growth=2.5)
+        while True:
+            try:
+                answer = await call()
+                break
+            except CONNECTION_LOST as lost:
+                if backoff.tries + 1 == TRIES:
+                    raise LedgerUnreachable(type(lost).__name__) from lost
+                await backoff.wait()
+            except asyncpg.PostgresError as error:
+                raise translated(error) from error
         for listener in self._listeners:
             listener()
         return answer
-
-
-async def answered(call: Callable[[], Awaitable[T]]) -> T:
-    """What `call` returns; it is made again, when the connection is lost before the answer.
-
-    Raises `LedgerUnreachable`, and refusals of the database in our own words.
-    """
-    backoff = Backoff(first_s=0.05, most_s=5.0, growth=2.5)
-    while True:
-        try:
-            return await call()
-        except CONNECTION_LOST as lost:
-            if backoff.tries + 1 == TRIES:
-                raise LedgerUnreachable(type(lost).__name__) from lost
-            await backoff.wait()
-        except asyncpg.PostgresError as error:
-            raise translated(error) from error

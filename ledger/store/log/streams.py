@@ -6,13 +6,13 @@ import heapq
 
 from ledger.contracts.envelope import Recorded
 from ledger.store.log.decode import open_event
-from ledger.store.log.log import EventLog
+from ledger.store.port import Log
 
 
 class BothStreams:
     """Reads a stream and its reports again and again, each event once."""
 
-    def __init__(self, log: EventLog, stream: str) -> None:
+    def __init__(self, log: Log, stream: str) -> None:
         self._log = log
         self._versions = {stream: 0, f"{stream}/reports": 0}
 
@@ -37,6 +37,6 @@ class BothStreams:
         return read
 
 
-async def read_both(log: EventLog, stream: str) -> list[Recorded]:
+async def read_both(log: Log, stream: str) -> list[Recorded]:
     """The events of `stream` and of its reports, by position."""
     return await BothStreams(log, stream).newer()

@@ -20,16 +20,20 @@ from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.selection import Term
 from ledger.domain.states import DatabaseState
+from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Connection, Pool
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet, to_state
+from ledger.store.views.port import PAGE
 from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, HeldText, RolloutRow
+from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, Mode
 from migrations.sql.named_statements import named_statements
 
 QUERIES = named_statements("ledger.store.views", "queries.sql", commented=True)
-PAGE = 1000
-"""Rows of one page."""
+PATIENCE_S = 5.0
+"""How long a reader waits for the leader to project; it does so several times per second."""
+LOOK_EVERY_S = 0.1
 
 _MIGRATIONS = TypeAdapter(tuple[MigrationRef, ...])
 _STEPS = TypeAdapter(tuple[Step, ...])
@@ -38,8 +42,9 @@ _STEPS = TypeAdapter(tuple[Step, ...])
 class ReadModels:
     """Answers from the projected tables."""
 
-    def __init__(self, pool: Pool | Connection) -> None:
+    def __init__(self, pool: Pool | Connection, clock: Clock = SYSTEM_CLOCK) -> None:
         self._pool = pool
+        self._clock = clock
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[ReadModels]:
@@ -48,7 +53,7 @@ class ReadModels:
             self._connection() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            yield ReadModels(connection)
+            yield ReadModels(connection, self._clock)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -67,6 +72,15 @@ class ReadModels:
         """Up to which position of the log the answers go."""
         position: int = await self._pool.fetchval(QUERIES["position"])
         return position
+
+    async def reached(self, position: int) -> int:
+        """As `Views.reached`."""
+        until = self._clock.monotonic() + PATIENCE_S
+        while (reached := await self.position()) < position:
+            if self._clock.monotonic() >= until:
+                raise ReadModelsBehind(reached, position)
+            await self._clock.sleep(LOOK_EVERY_S)
+        return reached
 
     async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
         """These databases, or the whole fleet with its retired ones."""

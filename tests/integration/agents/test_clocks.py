@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -22,21 +21,12 @@ from ledger.contracts.reports import (
 from migrations.model.attempt import Expectation, Verdict
 from tests.integration.agents.conftest import ADD_NOTE, BROKEN, Desk, File, Place, columns
 from tests.support.orders import changed, told_at
+from tests.support.wrong_clock import Watch
 
 HOUR = timedelta(hours=1)
 AHEAD = "is 2 h ahead of the database server's"
 BEHIND = "is 2 h behind the database server's"
 BEHIND_LEDGER = "is 2 h behind the ledger's"
-
-
-@dataclass
-class Watch:
-    """A clock that is wrong by so much."""
-
-    wrong: timedelta = timedelta()
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.wrong
 
 
 @asynccontextmanager

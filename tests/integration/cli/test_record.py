@@ -13,10 +13,12 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.fleet.file import FleetFileEntry
 from ledger.cli.fleet.options import EXAMPLE_FILE
 from ledger.service.fleet import FleetService
-from ledger.service.request_context import RequestContext
+from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store import install as installing
 from ledger.store.connections import open_pool
 from ledger.store.log.log import EventLog
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 from tests.fixtures.postgres import TenantDatabases
 from tests.integration.cli.conftest import Fleet, entry_of, variables_of
 from tests.support.program import LedgerProgram
@@ -116,7 +118,9 @@ async def register(address: str, entries: Sequence[FleetFileEntry]) -> None:
     """Write to the log alone, which the first schema has."""
     pool = await open_pool(address)
     try:
-        await FleetService(EventLog(pool)).import_(entries, RequestContext())
+        await FleetService(
+            EventLog(pool), None, RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
+        ).import_(entries, RequestContext())
     finally:
         await pool.close()
 

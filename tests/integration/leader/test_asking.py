@@ -26,7 +26,7 @@ from ledger.domain.plan_digest import PlanOutdated
 from ledger.domain.refusals import BusyDatabases, NothingToRetry, WrongStatus
 from ledger.domain.rollback import UndoUnderWay
 from ledger.service.request_context import RequestContext
-from ledger.store.log.calls import Batch
+from ledger.store.port import Batch
 from migrations.model.attempt import Failure, FailureClass, Mode, Verdict
 from tests.integration.store.conftest import cutting_proxy
 from tests.support.house import (

@@ -13,7 +13,6 @@ from ledger.contracts.envelope import Metadata, encode, report_id
 from ledger.contracts.events import MessageParked, ReportContradicted, RolloutCompleted
 from ledger.contracts.reports import AttemptFinished, AttemptStarted, MigrationApplied
 from ledger.contracts.topics import REPORTS
-from ledger.store.log.positions import read_positions
 from migrations.model.attempt import Verdict
 from tests.support.house import Actor, House, answers, failures, finished, started
 
@@ -63,7 +62,7 @@ async def test_a_known_id_with_another_body_is_kept_as_a_contradiction(
         assert isinstance(first.event, AttemptFinished)
         assert first.event.verdict is Verdict.DONE
         await house.becomes(rollout, "halted")
-        positions = await read_positions(house.stores.pool, "intake/")
+        positions = await house.stores.log.positions("intake/")
         assert sum(positions.values()) == len(answers(command)) + 1
         await actor.say(command.stream, other)
         await leading.leader.drain()
@@ -115,7 +114,7 @@ async def test_what_is_no_report_of_ours_is_parked_with_its_place_and_hash(house
         places = {(one.partition, one.offset) for one in parked if isinstance(one, MessageParked)}
         assert len(places) == len(parked)
         assert not [one for one in await house.events() if "elsewhere" in one.stream]
-        positions = await read_positions(house.stores.pool, "intake/")
+        positions = await house.stores.log.positions("intake/")
         assert sum(positions.values()) == len(messages) + len(answers(command))
         assert not (await house.ledger.audit.replay()).differences
 
@@ -129,7 +128,7 @@ async def test_what_agents_report_to_another_ledger_is_passed_over(house: House)
         await actor.send(*[actor.message(command.stream, one, uuid4()) for one in foreign])
         await leading.leader.drain()
         assert await house.position() == before
-        positions = await read_positions(house.stores.pool, "intake/")
+        positions = await house.stores.log.positions("intake/")
         assert sum(positions.values()) == len(foreign)
 
 

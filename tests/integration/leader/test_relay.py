@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -17,11 +17,11 @@ from ledger.contracts.reports import AttemptFinished, ContentMissing
 from ledger.contracts.topics import CONTENT, commands_topic
 from ledger.service.liveness import LEADER_BEAT
 from ledger.service.request_context import RequestContext
-from ledger.store.heartbeats import recent_heartbeats
 from ledger.store.log.chain import leaf
 from migrations.model.attempt import Verdict
 from tests.support.house import POOL, Actor, House, finished, found, seen, started
 from tests.support.orders import chain_row
+from tests.support.wrong_clock import Watch
 
 
 def ids(actor: Actor) -> list[object]:
@@ -191,18 +191,19 @@ async def test_an_abort_that_does_not_cancel_lets_what_runs_finish(house: House)
 
 
 async def test_a_look_that_expired_is_not_sent_any_more(house: House) -> None:
-    clock = [datetime.now(UTC)]
+    clock = Watch()
     await house.ledger.fleet.check("id=acme", RequestContext())
     async with house.leading(resend_s=0.3) as leading, house.actor() as actor:
         # Its own clock, which can be moved.
-        leading.leader._relay._clock = lambda: clock[0]
+        leading.leader._relay._clock = clock
         command = await actor.looked_at("acme")
-        clock[0] = command.expires_at
+        clock.wrong = command.expires_at - datetime.now(UTC)
 
         async def forgotten() -> bool | None:
             return not leading.leader._relay._unanswered or None
 
         await found(forgotten, "the relay has given it up")
+        clock.wrong = timedelta(0)
         await actor.hear()
         assert not await house.unsent(actor)
 
@@ -307,7 +308,7 @@ async def test_a_leader_without_its_broker_says_so(house: House) -> None:
     async with house.leading(bus=lambda broker: Shaky(broker, failures)):
 
         async def told() -> str | None:
-            beats = await recent_heartbeats(house.stores.pool, 10.0)
+            beats = await house.stores.signs.recent(10.0)
             return next((beat.body for beat in beats if beat.agent == LEADER_BEAT), None)
 
         assert '"broker": false' in await found(told, "the leader has said how it is")

@@ -11,6 +11,8 @@ import asyncpg
 import pytest
 
 from migrations.acquire import acquire
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 from migrations.errors import GuardsReset, LockLost, RunError, Unreachable
 from migrations.model.attempt import Limits, Mode, Verdict
 from migrations.model.migration import Options
@@ -42,7 +44,14 @@ async def arrived(world: World, work: Work) -> AsyncIterator[Target]:
     connection = await open_session(world.settings, application_name="migration-ledger")
     try:
         yield await acquire(
-            connection, world.settings, work, IMPATIENT, world.hearing, allow_outside=False
+            connection,
+            world.settings,
+            work,
+            IMPATIENT,
+            world.hearing,
+            allow_outside=False,
+            time=SYSTEM_CLOCK,
+            chance=SYSTEM_CHANCE,
         )
     finally:
         await close_session(connection)
@@ -307,6 +316,8 @@ async def test_the_lock_is_taken_twice_so_that_it_can_be_proven(world: World) ->
     other = await open_session(world.settings, application_name="t")
     assert not await lock.try_lock(other, key_for(""))
     await session.close()
-    await lock.wait_for_lock(other, key_for(""), IMPATIENT.advisory_wait_s, world.hearing)
+    await lock.wait_for_lock(
+        other, key_for(""), IMPATIENT.advisory_wait_s, world.hearing, SYSTEM_CLOCK, SYSTEM_CHANCE
+    )
     assert await other.fetchval(statement("held", lock_key=key_for("").value))
     await other.close()

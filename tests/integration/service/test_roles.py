@@ -10,9 +10,9 @@ from pydantic import SecretStr
 from ledger.contracts.events import LeadershipTaken, RolloutPlanned
 from ledger.errors import NotPermitted, ReadModelsBehind
 from ledger.runtime import working
-from ledger.service import catch_up
 from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
+from ledger.store.views import queries
 from tests.integration.service.conftest import LogIn
 from tests.support.house import House
 
@@ -43,7 +43,7 @@ async def test_an_operator_steers_a_rollout_that_a_leader_carries(
 async def test_an_operator_whom_nobody_projects_for_is_told_what_to_do(
     house: House, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catch_up, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(queries, "PATIENCE_S", 0.3)
     async with log_in("ledger_operator") as operator:
         with pytest.raises(ReadModelsBehind, match="start `ledger serve`"):
             await operator.start()

@@ -230,7 +230,7 @@ async def test_no_secret_and_no_row_of_a_tenant_is_in_any_table_log_span_or_topi
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broker = LocalBroker()
-    monkeypatch.setattr(runtime, "LocalBroker", lambda: broker)
+    monkeypatch.setattr(runtime, "LocalBroker", lambda clock: broker)
     rollouts = await live(planted)
     for topic in (commands_topic("default"), REPORTS, CONTENT, HEARTBEATS):
         records = [repr(one) for part in broker.partitions(topic) for one in part.records]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,10 +18,11 @@ from ledger.domain.refusals import AddressTaken
 from ledger.domain.rollout import fold
 from ledger.domain.waiting import Reason
 from ledger.leader.restoration import restore
+from ledger.service import fleet as fleet_service
 from ledger.service import registrations
 from ledger.service.request_context import RequestContext
-from ledger.store.log import append_many
 from ledger.store.log.streams import read_both
+from ledger.store.port import Batch
 from migrations.model.attempt import Mode
 from ops.bench.answers import POOL, Agents
 from tests.support.house import House, answers
@@ -170,15 +171,16 @@ async def test_an_import_says_little_at_a_time_and_all_or_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registrations, "PART", 10)
-    original, said = append_many._append, list[int]()
+    said = list[int]()
 
-    async def append(connection: Any, part: Any) -> None:
-        said.append(len(part.events))
-        if len(said) == 3:
-            raise RuntimeError("the power is gone")
-        await original(connection, part)
+    def parts(*asked: Any) -> Iterator[Batch]:
+        for part in registrations.parts(*asked):
+            said.append(len(part.events))
+            if len(said) == 3:
+                raise RuntimeError("the power is gone")
+            yield part
 
-    monkeypatch.setattr(append_many, "_append", append)
+    monkeypatch.setattr(fleet_service, "parts", parts)
     before = await house.position()
     with pytest.raises(RuntimeError):
         await house.ledger.fleet.import_(entries(0, 25), ASKED)

@@ -9,7 +9,7 @@ import pytest
 
 from ledger.contracts.events import MigrationOrdered, RolloutPlanned, WavePlanned
 from ledger.contracts.registry import Connection, Variable
-from ledger.domain.refusals import MissingLabels, UndeclaredVariables
+from ledger.domain.variables import MissingLabels, UndeclaredVariables
 from ledger.runtime import working
 from ledger.service.request_context import RequestContext
 from migrations.errors import VariableError

@@ -16,19 +16,8 @@ from ledger.store.connections import Pool, open_pool
 from ledger.store.install import install
 from ledger.store.log.log import EventLog
 from tests.fixtures.postgres import PostgresServer
-from tests.support.raw_event import NewEvent
 
 LEDGER_ID = UUID("0b7f3a52-6a0e-4a55-9f0f-3d5a7c1e2b40")
-
-
-def an_event(body: bytes = b"{}", type_: str = "MigrationApplied") -> NewEvent:
-    """An event with an id of its own."""
-    return NewEvent(uuid4(), type_, 1, body, b'{"agent":"a"}')
-
-
-def some_events(count: int) -> list[NewEvent]:
-    """Events that differ."""
-    return [an_event(b'{"number":%d}' % number) for number in range(count)]
 
 
 @pytest.fixture(scope="session")

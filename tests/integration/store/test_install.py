@@ -22,7 +22,8 @@ from ledger.store.connections import Pool, open_pool
 from ledger.store.install import check, install, program_version, upgrade
 from ledger.store.log.log import EventLog
 from tests.fixtures.postgres import FreshDatabase, PostgresServer
-from tests.integration.store.conftest import LEDGER_ID, some_events
+from tests.integration.store.conftest import LEDGER_ID
+from tests.support.log_events import some_events
 
 
 async def test_the_first_event_says_that_the_log_was_created(

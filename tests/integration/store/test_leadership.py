@@ -11,11 +11,11 @@ import pytest
 from ledger.errors import AnotherLeader, ContentNotFound, StaleTerm
 from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
-from ledger.store.heartbeats import Beat, put_heartbeats, recent_heartbeats
+from ledger.store.heartbeats import SignTable
 from ledger.store.leadership import current_leader, take
-from ledger.store.log.log import ConsumerPosition, EventLog
-from ledger.store.log.positions import move_position, read_positions
-from tests.integration.store.conftest import some_events
+from ledger.store.log.log import EventLog
+from ledger.store.port import Beat, ConsumerPosition
+from tests.support.log_events import some_events
 
 END_LEADER = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -110,9 +110,9 @@ async def test_a_deposed_leader_records_nothing(
             "rollout-1", some_events(count), consumer=ConsumerPosition("intake/0", 5, 1)
         )
     with pytest.raises(StaleTerm):
-        await move_position(log, ConsumerPosition("relay", 5, 1))
+        await log.append("", [], consumer=ConsumerPosition("relay", 5, 1))
     assert (await log.head()).position == 1
-    assert await read_positions(pool) == {}
+    assert await log.positions() == {}
     await log.append("rollout-1", some_events(count), term=2)
 
 
@@ -122,11 +122,11 @@ async def test_a_read_position_moves_with_the_append_or_not_at_all(
     await (await take(ledger_url, "first", "here")).release()
     events = some_events(3)
     await log.append("r/reports", events, consumer=ConsumerPosition("intake/0", 7, 1))
-    assert await read_positions(pool, "intake/") == {"intake/0": 7}
+    assert await log.positions("intake/") == {"intake/0": 7}
     await log.append(
         "r/reports", events, skip_known=True, consumer=ConsumerPosition("intake/0", 9, 1)
     )
-    assert await read_positions(pool, "intake/") == {"intake/0": 9}
+    assert await log.positions("intake/") == {"intake/0": 9}
     with pytest.raises(Exception, match="version"):
         await log.append(
             "r/reports",
@@ -134,17 +134,17 @@ async def test_a_read_position_moves_with_the_append_or_not_at_all(
             expected_version=1,
             consumer=ConsumerPosition("intake/0", 11, 1),
         )
-    assert await read_positions(pool, "intake/") == {"intake/0": 9}
+    assert await log.positions("intake/") == {"intake/0": 9}
 
 
 async def test_a_read_position_moves_without_an_append_and_backwards(
     ledger_url: str, pool: Pool, log: EventLog
 ) -> None:
     await (await take(ledger_url, "first", "here")).release()
-    await move_position(log, ConsumerPosition("relay", 40, 1))
-    await move_position(log, ConsumerPosition("intake/0", 12, 1))
+    await log.append("", [], consumer=ConsumerPosition("relay", 40, 1))
+    await log.append("", [], consumer=ConsumerPosition("intake/0", 12, 1))
     await log.append("r", [], consumer=ConsumerPosition("intake/0", 3, 1))
-    assert await read_positions(pool) == {"relay": 40, "intake/0": 3}
+    assert await log.positions() == {"relay": 40, "intake/0": 3}
 
 
 async def test_texts_are_kept_by_their_hash(pool: Pool) -> None:
@@ -167,12 +167,12 @@ async def test_a_text_under_a_wrong_hash_is_refused(
 
 async def test_the_latest_heartbeat_of_each_agent_is_kept(pool: Pool) -> None:
     beats = [Beat("b", "p", '{"n": 1}'), Beat("a", "p", '{"n": 2}'), Beat("a", "q", '{"n": 3}')]
-    await put_heartbeats(pool, beats)
-    await put_heartbeats(pool, [Beat("b", "p", '{"n": 4}')])
-    recent = await recent_heartbeats(pool, within_s=60)
+    await SignTable(pool).put(beats)
+    await SignTable(pool).put([Beat("b", "p", '{"n": 4}')])
+    recent = await SignTable(pool).recent(within_s=60)
     assert [(beat.agent, beat.pool, beat.body) for beat in recent] == [
         ("a", "q", '{"n": 3}'),
         ("b", "p", '{"n": 4}'),
     ]
     assert all(0.0 <= beat.age_s < 60.0 for beat in recent)
-    assert await recent_heartbeats(pool, within_s=0.0) == []
+    assert await SignTable(pool).recent(within_s=0.0) == []

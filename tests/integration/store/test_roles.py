@@ -13,9 +13,10 @@ from ledger.errors import NotPermitted
 from ledger.store.connections import Pool
 from ledger.store.content import ContentStore
 from ledger.store.leadership import take
-from ledger.store.log.log import ConsumerPosition, EventLog
-from ledger.store.log.positions import read_positions
-from tests.integration.store.conftest import MemberPool, an_event, some_events
+from ledger.store.log.log import EventLog
+from ledger.store.port import ConsumerPosition
+from tests.integration.store.conftest import MemberPool
+from tests.support.log_events import an_event, some_events
 from tests.support.raw_event import NewEvent
 
 
@@ -161,7 +162,7 @@ async def test_an_operator_cannot_move_a_read_position(
     for events in (requests, []):
         with pytest.raises(NotPermitted):
             await EventLog(theirs).append("r", events, consumer=ConsumerPosition("relay", 9, 0))
-    assert await read_positions(pool) == {}
+    assert await EventLog(pool).positions() == {}
 
 
 async def test_a_public_function_cannot_be_put_before_ours(

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from urllib.parse import quote, urlsplit
 
 import asyncpg
 import pytest
 
-from ledger.domain.surroundings import (
-    LEADER_SILENT_AFTER_S,
-    LeadingProcess,
-)
+from ledger.domain.surroundings import LEADER_SILENT_AFTER_S, LeadingProcess
 from ledger.errors import (
     AnotherLeader,
     LeadershipLost,
@@ -26,9 +23,11 @@ from ledger.errors import (
 from ledger.store.connections import Pool, close_pool, open_pool
 from ledger.store.leadership import Leadership, current_leader, take, take_over
 from ledger.store.log.log import EventLog
-from tests.integration.store.conftest import MemberPool, some_events
+from tests.integration.store.conftest import MemberPool
 from tests.support.black_hole import BlackHole, black_hole
+from tests.support.log_events import some_events
 from tests.support.processes import until
+from tests.support.wrong_clock import Watch
 
 SILENCED = """
     UPDATE ledger.head SET leader_since = leader_since - interval '1 hour';
@@ -38,16 +37,6 @@ SILENCED = """
 TWO_HOURS = timedelta(hours=2)
 SOON_S = 15.0
 """Within this a leader that has lost its database knows it; far more than it is to need."""
-
-
-class Watch:
-    """A clock that is wrong by so much."""
-
-    def __init__(self, wrong: timedelta) -> None:
-        self.wrong = wrong
-
-    def __call__(self) -> datetime:
-        return datetime.now(UTC) + self.wrong
 
 
 async def known(pool: Pool) -> LeadingProcess:

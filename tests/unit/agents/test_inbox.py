@@ -22,6 +22,9 @@ from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.messages import Message, Received
 from ledger.contracts.topics import REPORTS
 from ledger.contracts.wire import encode_command
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
+from tests.support.manual_clock import ManualClock
 from tests.unit.agents.test_scheduler import NOW, job_for
 
 LEDGER = UUID(int=1)
@@ -157,7 +160,7 @@ def _received(offset: int) -> Received:
 async def answered_while_no_report_is_published(turns: int) -> int:
     """How many commands an agent answers in so many turns."""
     answered: list[str] = []
-    outbox = Outbox(LocalBus(LocalBroker()))
+    outbox = Outbox(LocalBus(LocalBroker()), SYSTEM_CLOCK, SYSTEM_CHANCE)
 
     async def work(job: Job) -> None:
         job.ticket = outbox.add([Message(REPORTS, "rollout-r/reports", b"{}")])
@@ -172,9 +175,9 @@ async def answered_while_no_report_is_published(turns: int) -> int:
         lambda job: None,
         lambda job: box.over(job),
         outbox.hurry,
-        lambda: NOW,
+        ManualClock(NOW),
     )
-    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW, Allegiance(LEDGER))
+    box = Inbox(scheduler, outbox, LIMIT, ManualClock(NOW), SYSTEM_CHANCE, Allegiance(LEDGER))
     member = Partition()
     for _ in range(turns):
         await box.turn(member)
@@ -183,7 +186,7 @@ async def answered_while_no_report_is_published(turns: int) -> int:
 
 
 async def test_a_command_that_is_delivered_again_while_it_runs_is_not_passed_over() -> None:
-    outbox = Outbox(LocalBus(LocalBroker()))
+    outbox = Outbox(LocalBus(LocalBroker()), SYSTEM_CLOCK, SYSTEM_CHANCE)
     running = asyncio.Event()
 
     async def work(job: Job) -> None:
@@ -198,9 +201,9 @@ async def test_a_command_that_is_delivered_again_while_it_runs_is_not_passed_ove
         lambda job: None,
         lambda job: box.over(job),
         outbox.hurry,
-        lambda: NOW,
+        ManualClock(NOW),
     )
-    box = Inbox(scheduler, outbox, LIMIT, lambda: NOW, Allegiance(LEDGER))
+    box = Inbox(scheduler, outbox, LIMIT, ManualClock(NOW), SYSTEM_CHANCE, Allegiance(LEDGER))
     member = Again()
     await box.turn(member)
     await box.turn(member)

@@ -16,6 +16,8 @@ from ledger.contracts.statements import SIGNATURE
 from ledger.contracts.topics import PARKED, REPORTS
 from ledger.signing.key_files import generate
 from ledger.signing.seal import Signer
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 from tests.support.turns import settled
 
 REPORT = Message(REPORTS, "rollout-1/reports", b"{}")
@@ -25,7 +27,7 @@ class Slow(LocalBus):
     """Takes each request only when it is let go on."""
 
     def __init__(self) -> None:
-        super().__init__(LocalBroker())
+        super().__init__(LocalBroker(SYSTEM_CLOCK))
         self.requests: asyncio.Queue[int] = asyncio.Queue()
         self.go_on = asyncio.Semaphore(0)
 
@@ -39,7 +41,7 @@ class Slow(LocalBus):
 async def running(bus: LocalBus) -> AsyncIterator[Outbox]:
     """An outbox at work."""
     await bus.ensure_topics([REPORTS])
-    reports = Outbox(bus)
+    reports = Outbox(bus, SYSTEM_CLOCK, SYSTEM_CHANCE)
     sending = asyncio.create_task(reports.run())
     try:
         async with asyncio.timeout(5):
@@ -52,7 +54,7 @@ async def test_reports_gather_while_somebody_is_at_work_and_leave_at_once_when_n
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(outbox, "LINGER_S", 3600.0)
-    async with running(LocalBus(LocalBroker())) as reports:
+    async with running(LocalBus(LocalBroker(SYSTEM_CLOCK))) as reports:
         reports.add([REPORT])
         await settled()
         assert reports.published == 0
@@ -84,9 +86,9 @@ async def test_reports_that_come_while_others_are_sent_gather_for_the_next_reque
 
 
 async def test_reports_are_signed_where_they_leave_and_what_is_put_aside_is_not() -> None:
-    bus = LocalBus(LocalBroker())
+    bus = LocalBus(LocalBroker(SYSTEM_CLOCK))
     await bus.ensure_topics([REPORTS, PARKED])
-    reports = Outbox(bus, Signer(generate()), "a1")
+    reports = Outbox(bus, SYSTEM_CLOCK, SYSTEM_CHANCE, Signer(generate()), "a1")
     sending = asyncio.create_task(reports.run())
     aside = Message(PARKED, "acme", b"x", ((SIGNATURE, b"theirs"),))
     try:

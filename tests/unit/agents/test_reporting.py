@@ -10,6 +10,7 @@ from agents.reporter import Reporter
 from agents.settings import AgentSettings
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.messages import Received
+from tests.support.manual_clock import ManualClock, SeededChance
 from tests.support.orders import inspect_command
 
 NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
@@ -19,12 +20,12 @@ class Work:
     """A job in an agent's hands, who reports on it, and a clock."""
 
     def __init__(self) -> None:
-        self.now = NOW
+        self.clock = ManualClock(NOW)
         command = inspect_command(expires_at=NOW)
         self.job = Job(command, Received("t", 0, 0, "acme", b"", ()), NOW)
-        outbox = Outbox(LocalBus(LocalBroker()))
+        outbox = Outbox(LocalBus(LocalBroker()), self.clock, SeededChance())
         settings = AgentSettings(pool="main")
-        self.reporter = Reporter(self.job, settings, outbox, lambda: self.now)
+        self.reporter = Reporter(self.job, settings, outbox, self.clock)
 
 
 def test_a_wait_is_said_with_its_beginning_and_the_next_try() -> None:
@@ -39,7 +40,7 @@ def test_a_wait_is_said_with_its_beginning_and_the_next_try() -> None:
 def test_the_beginning_of_a_wait_stays_though_two_clocks_measure_it() -> None:
     work = Work()
     work.reporter.waiting("a lock", 0.0, 1.0)
-    work.now += timedelta(seconds=5)
+    work.clock.advance(5)
     work.reporter.waiting("a lock", 4.98, 1.0)
     assert work.job.busy().waiting_since == NOW
 

@@ -14,6 +14,7 @@ from agents.texts import Library, Texts
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.messages import Received
 from ledger.contracts.registry import Connection, ContentRef, MigrationRef
+from tests.support.manual_clock import ManualClock
 from tests.support.orders import apply_command, cancel_command
 from tests.support.turns import settled
 
@@ -32,7 +33,7 @@ class Bench:
         self.asked: list[UUID] = []
         self.rests: list[int] = []
         """How many jobs were over whenever the scheduler came to rest."""
-        self.now = NOW
+        self.clock = ManualClock(NOW)
         self.scheduler = Scheduler(
             concurrency,
             per_host,
@@ -41,7 +42,7 @@ class Bench:
             lambda job: self.asked.append(job.id),
             self.over.append,
             lambda: self.rests.append(len(self.over)),
-            lambda: self.now,
+            self.clock,
         )
 
     def submit(self, database: str, host: str = "h", *, texts: bool = False) -> Job:
@@ -151,7 +152,7 @@ async def test_a_command_without_its_texts_waits_and_they_are_asked_for_once() -
     assert bench.begun == []
     assert job.waits_for == "migration texts"
     for _ in range(3):
-        bench.now += timedelta(seconds=3)
+        bench.clock.advance(3)
         bench.scheduler.look_again()
     assert bench.asked == [job.id]
     await stop(bench)
@@ -160,7 +161,7 @@ async def test_a_command_without_its_texts_waits_and_they_are_asked_for_once() -
 async def test_a_command_whose_texts_never_come_is_started_to_be_refused_as_expired() -> None:
     bench = Bench()
     bench.submit("acme", texts=True)
-    bench.now += timedelta(hours=2)
+    bench.clock.advance(7200)
     bench.scheduler.look_again()
     await settled()
     assert bench.begun == ["acme"]
@@ -189,7 +190,7 @@ async def test_work_that_breaks_off_frees_its_database(caplog: pytest.LogCapture
         """Nobody asks."""
 
     scheduler = Scheduler(
-        1, 1, Library(Texts(1)), work, lambda _: None, over.append, rest, lambda: NOW
+        1, 1, Library(Texts(1)), work, lambda _: None, over.append, rest, ManualClock(NOW)
     )
     jobs = [job_for("acme", "h"), job_for("acme", "h")]
     for job in jobs:

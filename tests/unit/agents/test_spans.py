@@ -18,6 +18,7 @@ from ledger.bus.local import LocalBroker, LocalBus
 from ledger.bus.port import Bus
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.messages import Received
+from migrations.clock import SYSTEM_CLOCK
 from tests.support.orders import inspect_command
 
 NOW = datetime(2026, 1, 1, 9, tzinfo=UTC)
@@ -31,7 +32,9 @@ def span_of_a_command_from(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> Readabl
     monkeypatch.setattr(telemetry, "tracer", lambda: provider.get_tracer("test"))
     monkeypatch.setattr(telemetry, "traced", lambda: True)
     command = inspect_command(expires_at=NOW)
-    with process_span(Job(command, Received("t", 0, 0, "acme", b"", ()), NOW), bus.system):
+    with process_span(
+        Job(command, Received("t", 0, 0, "acme", b"", ()), NOW), bus.system, SYSTEM_CLOCK
+    ):
         pass
     (span,) = exporter.get_finished_spans()
     return span

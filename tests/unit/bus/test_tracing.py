@@ -13,6 +13,7 @@ from ledger.bus import tracing
 from ledger.bus.tracing import Client
 from ledger.contracts.envelope import Metadata
 from ledger.contracts.messages import Message, Received
+from migrations.clock import SYSTEM_CLOCK
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 CLIENT = Client.of("client", ["[::1]:9092", "elsewhere:1"], "agents.eu")
@@ -64,7 +65,7 @@ async def test_sending_is_one_producer_span_linked_to_what_the_messages_carry(
     spans: InMemorySpanExporter,
 ) -> None:
     carried = Message("t", "k", b"", (("traceparent", PARENT.encode()),))
-    async with tracing.sending([carried, Message("t", "k", b"")], CLIENT) as sent:
+    async with tracing.sending([carried, Message("t", "k", b"")], CLIENT, SYSTEM_CLOCK) as sent:
         assert sent[0] == carried
         assert [name for name, _ in sent[1].headers] == ["traceparent"]
     span = only(spans)
@@ -79,7 +80,7 @@ async def test_sending_is_one_producer_span_linked_to_what_the_messages_carry(
 
 async def test_sending_that_fails_says_with_what(spans: InMemorySpanExporter) -> None:
     with pytest.raises(OSError, match="down"):
-        async with tracing.sending([Message("t", "k", b"")], CLIENT):
+        async with tracing.sending([Message("t", "k", b"")], CLIENT, SYSTEM_CLOCK):
             raise OSError("down")
     span = only(spans)
     assert not span.status.is_ok
@@ -91,7 +92,7 @@ def test_a_poll_is_one_client_span_linked_to_what_it_delivered(
     spans: InMemorySpanExporter,
 ) -> None:
     headers = (("traceparent", PARENT.encode()),)
-    with tracing.receiving("t", CLIENT) as delivered:
+    with tracing.receiving("t", CLIENT, SYSTEM_CLOCK) as delivered:
         delivered += [Received("t", 0, at, "k", b"", headers) for at in range(2)]
     span = only(spans)
     assert (span.name, span.kind) == ("poll t", SpanKind.CLIENT)
@@ -103,15 +104,15 @@ def test_a_poll_is_one_client_span_linked_to_what_it_delivered(
 
 
 def test_a_poll_that_delivered_nothing_leaves_no_span(spans: InMemorySpanExporter) -> None:
-    with tracing.receiving("t", CLIENT):
+    with tracing.receiving("t", CLIENT, SYSTEM_CLOCK):
         pass
     assert spans.get_finished_spans() == ()
 
 
 def test_a_commit_that_is_refused_says_with_what(spans: InMemorySpanExporter) -> None:
-    with tracing.settling("t", CLIENT):
+    with tracing.settling("t", CLIENT, SYSTEM_CLOCK):
         pass
-    with pytest.raises(OSError, match="secret"), tracing.settling("t", CLIENT):
+    with pytest.raises(OSError, match="secret"), tracing.settling("t", CLIENT, SYSTEM_CLOCK):
         raise OSError("secret")
     kept, refused = spans.get_finished_spans()
     assert (kept.name, kept.kind, kept.status.is_unset) == ("commit t", SpanKind.CLIENT, True)

@@ -15,18 +15,9 @@ from ledger.cli.rollout.status import headlines, show_rollout
 from ledger.cli.rollout.watch import conclude, ending
 from ledger.domain.waiting import Reason
 from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
+from tests.support.manual_clock import ManualClock
 
 SINCE = datetime(2026, 1, 1, 9, tzinfo=UTC)
-
-
-class Clock:
-    """A clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def status(
@@ -61,7 +52,7 @@ def failed(problem: str, attempt: int = 1) -> DatabaseLine:
 
 
 def test_a_failure_is_told_once_per_attempt() -> None:
-    news = News(Clock())
+    news = News(ManualClock())
     assert news.of(status(failed("no table"))) == [
         "acme failed: no table",
         "rollout r1 is running",
@@ -71,50 +62,50 @@ def test_a_failure_is_told_once_per_attempt() -> None:
 
 
 def test_a_halt_is_told_with_its_reason() -> None:
-    assert News(Clock()).of(status(is_="halted", why="1 of 4 failed")) == [
+    assert News(ManualClock()).of(status(is_="halted", why="1 of 4 failed")) == [
         "rollout r1 is halted: 1 of 4 failed"
     ]
 
 
 def test_a_wait_is_told_when_it_lasts_with_the_command_that_helps() -> None:
-    clock = Clock()
+    clock = ManualClock()
     news = News(clock)
     lonely = status(waiting("no agent in pool eu", helps="ledger-agent run --pool eu"))
     assert news.of(lonely) == ["rollout r1 is running"]
-    clock.now = LASTING_S - 0.1
+    clock.passed_s = LASTING_S - 0.1
     assert news.of(lonely) == []
-    clock.now = LASTING_S
+    clock.passed_s = LASTING_S
     assert news.of(lonely) == ["acme: no agent in pool eu; try: ledger-agent run --pool eu"]
     assert news.of(lonely) == []
 
 
 def test_what_holds_a_database_up_is_told_once_though_the_next_try_changes() -> None:
-    clock = Clock()
+    clock = ManualClock()
     news = News(clock)
     told = []
     for second in range(int(2 * LASTING_S)):
-        clock.now = float(second)
+        clock.passed_s = float(second)
         line = waiting(f"a lock, next retry at 09:00:{second:02}")
         told += news.of(status(replace(line, reason=Reason.HELD_UP, since=SINCE)))
     assert len(told) == 2
 
 
 def test_a_wait_that_changes_begins_anew() -> None:
-    clock = Clock()
+    clock = ManualClock()
     news = News(clock)
     news.of(status(waiting("lock held by pid 7")))
-    clock.now = 2.0
+    clock.passed_s = 2.0
     news.of(status(waiting("running: migration 1")))
-    clock.now = 4.0
+    clock.passed_s = 4.0
     assert news.of(status(waiting("running: migration 1"))) == []
 
 
 def test_waiting_for_ones_turn_is_no_news() -> None:
-    clock = Clock()
+    clock = ManualClock()
     news = News(clock)
     queue = status(waiting("wave 2 is not open yet", status="pending"))
     news.of(queue)
-    clock.now = 100.0
+    clock.passed_s = 100.0
     assert news.of(queue) == []
 
 

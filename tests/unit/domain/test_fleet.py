@@ -20,14 +20,12 @@ from ledger.contracts.reports import Event
 from ledger.domain import fleet
 from ledger.domain.description import check_password
 from ledger.domain.fleet import DatabaseRecord, FleetState, FleetStatus
-from ledger.domain.record_refusals import (
-    ReasonRequired,
-)
 from ledger.domain.refusals import (
     AddressTaken,
     AlreadyRegistered,
     InvalidDatabase,
     LiteralPassword,
+    ReasonRequired,
     RetiredDatabase,
     UnknownDatabase,
 )

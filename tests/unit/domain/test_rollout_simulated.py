@@ -19,13 +19,8 @@ from ledger.contracts.reports import Event
 from ledger.domain.progress import next_wake
 from ledger.domain.rollout import DatabaseStatus, Status, evolve, fold
 from ledger.domain.states import SETTLED
-from ledger.domain.surroundings import (
-    LeadingProcess,
-    Surroundings,
-)
-from ledger.domain.waiting import (
-    waiting,
-)
+from ledger.domain.surroundings import LeadingProcess, Surroundings
+from ledger.domain.waiting import waiting
 from tests.support.simulation import World
 from tests.support.spec import START, Story
 

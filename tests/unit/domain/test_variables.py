@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from ledger.contracts.registry import MigrationRef, Variable
-from ledger.domain.refusals import DifferentValues, MissingLabels, UndeclaredVariables
-from ledger.domain.variables import ordered_values, own_values, together, used
+from ledger.domain.variables import (
+    DifferentValues,
+    MissingLabels,
+    UndeclaredVariables,
+    ordered_values,
+    own_values,
+    together,
+    used,
+)
 
 SCHEMA = Variable(name="schema", value="app")
 REGION = Variable(name="region", value="sample", label="region")

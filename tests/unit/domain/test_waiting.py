@@ -8,16 +8,8 @@ from datetime import timedelta
 import pytest
 
 from ledger.contracts.heartbeat import Busy, Heartbeat
-from ledger.domain.surroundings import (
-    LeadingProcess,
-    Seen,
-    Surroundings,
-)
-from ledger.domain.waiting import (
-    Reason,
-    WaitReason,
-    waiting,
-)
+from ledger.domain.surroundings import LeadingProcess, Seen, Surroundings
+from ledger.domain.waiting import Reason, WaitReason, waiting
 from migrations.model.attempt import Verdict
 from tests.support.spec import (
     DEADLINE_S,

@@ -15,6 +15,8 @@ from ledger.contracts.registry import MigrationRef
 from ledger.contracts.topics import commands_topic
 from ledger.leader.relay import Relay
 from ledger.store.bundles import BundleTexts
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SystemClock
 from migrations.model.attempt import Mode
 from tests.support.spec import (
     Story,
@@ -32,6 +34,16 @@ RESEND_S = 0.05
 TOPIC = commands_topic("main")
 
 
+class Stopped(SystemClock):
+    """A clock that stands still while people and machines go on."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def now(self) -> datetime:
+        return self.at
+
+
 class Texts:
     """The bundle of the stories; its texts are empty."""
 
@@ -47,7 +59,9 @@ async def relaying(story: Story, now: datetime) -> AsyncIterator[tuple[Relay, Re
     """A relay that has seen the story, and a reader of the commands that it sends."""
     broker = LocalBroker()
     bus = LocalBus(broker)
-    relay = Relay(bus, cast(BundleTexts, Texts()), UUID(int=7), RESEND_S, lambda: now)
+    relay = Relay(
+        bus, cast(BundleTexts, Texts()), UUID(int=7), RESEND_S, Stopped(now), SYSTEM_CHANCE
+    )
     relay.saw(story.log)
     await bus.ensure_topics([TOPIC])
     running = asyncio.create_task(relay.run())

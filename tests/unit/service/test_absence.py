@@ -11,6 +11,8 @@ import pytest
 from ledger.errors import LedgerUnreachable, NoSuchRollout
 from ledger.service import absence
 from ledger.service.absence import looked_through
+from migrations.chance import SYSTEM_CHANCE
+from migrations.clock import SYSTEM_CLOCK
 
 AWAY = [
     LedgerUnreachable("gone"),
@@ -47,7 +49,8 @@ def looks(*lives: tuple[int, Exception | None]) -> Callable[[], AsyncIterator[in
 async def seen(
     begin: Callable[[], AsyncIterator[int]], said: list[str], patience_s: float = 60.0
 ) -> list[int]:
-    return [look async for look in looked_through(begin, said.append, patience_s=patience_s)]
+    looks = looked_through(begin, said.append, SYSTEM_CLOCK, SYSTEM_CHANCE, patience_s=patience_s)
+    return [look async for look in looks]
 
 
 @pytest.mark.parametrize("error", AWAY, ids=lambda error: type(error).__name__)
@@ -89,7 +92,8 @@ async def test_a_person_may_leave_while_the_database_is_away(
 
     async def watch() -> None:
         begin = looks((1, LedgerUnreachable("gone")))
-        async for _ in looked_through(begin, lambda _: told.set()):
+        looked = looked_through(begin, lambda _: told.set(), SYSTEM_CLOCK, SYSTEM_CHANCE)
+        async for _ in looked:
             pass
 
     watching = asyncio.create_task(watch())

@@ -11,10 +11,7 @@ from ledger.contracts.events import Budget
 from ledger.domain import fleet, requests
 from ledger.domain.fleet import FleetState, FleetStatus
 from ledger.domain.rollout import Status
-from ledger.domain.surroundings import (
-    LeadingProcess,
-    Surroundings,
-)
+from ledger.domain.surroundings import LeadingProcess, Surroundings
 from ledger.service.status import DatabaseLine, status_of
 from tests.support.spec import (
     DEADLINE_S,

@@ -1,0 +1,145 @@
+"""The views: what services and the leader ask of the rows that the log was projected to.
+
+`ledger.store.views.queries` has them in PostgreSQL; those in memory are in
+`tests/support/memory_stores.py`; that both answer alike shows `tests/conformance/test_views.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from ledger.domain.differences import UnreadableEvent
+from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.pending import DatabaseVersions
+from ledger.domain.selection import Term
+from ledger.domain.states import DatabaseState
+from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, HeldText, RolloutRow
+from migrations.model.attempt import Expectation
+
+PAGE = 1000
+"""Rows of one page."""
+
+
+class Views(Protocol):
+    """What the log says, in rows: as far as it was projected, or up to its end."""
+
+    def snapshot(self) -> AbstractAsyncContextManager[Views]:
+        """The same as it is now, until the block ends: all answers are of one position."""
+
+    async def caught_up(self) -> int:
+        """Project everything that is in the log now; the position."""
+
+    async def position(self) -> int:
+        """Up to which position of the log the answers go."""
+
+    async def reached(self, position: int) -> int:
+        """Wait a little for whoever projects to come so far; how far it came.
+
+        Raises ReadModelsBehind when it did not.
+        """
+
+    async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
+        """These databases, or the whole fleet with its retired ones, by id."""
+
+    async def fleet_named(self, databases: Sequence[str], names: Sequence[str]) -> list[FleetRow]:
+        """Databases of these ids, or whose name on their server is one of those; in no order."""
+
+    async def fleet_page(
+        self, terms: Sequence[Term], *, retired: bool, after: str = "", limit: int = PAGE
+    ) -> list[FleetRow]:
+        """The next databases behind the id `after` for which all terms of a selection hold."""
+
+    async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
+        """For how many databases all terms of a selection hold."""
+
+    async def records_at(
+        self, databases: Sequence[str], places: Collection[tuple[str, int]]
+    ) -> list[DatabaseRecord]:
+        """Databases of these ids, or last known to be one of these: server's and object's id."""
+
+    async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
+        """As `fleet`, in the words of the domain, with what the next order expects."""
+
+    async def expected(self, databases: Sequence[str]) -> dict[str, Expectation]:
+        """What the next order of each of these registered databases expects to find."""
+
+    async def latest_bundle(self) -> BundleRow | None:
+        """The bundle registered last."""
+
+    async def rollout(self, rollout: str) -> RolloutRow | None:
+        """One rollout with its databases counted."""
+
+    async def rollout_counts(self, rollout: str) -> dict[tuple[int, str], int]:
+        """How many databases of a rollout are in each (wave, state)."""
+
+    async def rollout_databases(
+        self,
+        rollout: str,
+        states: Sequence[str] | None = None,
+        *,
+        troubled: bool = False,
+        after: tuple[int, str] = (-1, ""),
+        limit: int = PAGE,
+    ) -> list[DatabaseState]:
+        """A page of a rollout's databases by wave and id, behind the place `after`.
+
+        Of those in these states and, with `troubled`, those that failed or wait for another
+        attempt; or of all.
+        """
+
+    async def rollout_databases_named(
+        self, rollout: str, databases: Sequence[str]
+    ) -> list[DatabaseState]:
+        """These databases of a rollout, as far as they are part of it; in no order."""
+
+    async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:
+        """How many databases of a rollout are in these states, failed, or wait for an attempt."""
+
+    async def rollouts(
+        self,
+        statuses: Sequence[str] | None = None,
+        before: int | None = None,
+        limit: int = PAGE,
+    ) -> list[RolloutRow]:
+        """Rollouts, newest first; `before` is the `planned_position` to go on from."""
+
+    async def unfinished_rollouts(self) -> list[str]:
+        """Rollouts that have not ended, oldest first."""
+
+    async def unsettled_rollouts(self) -> list[str]:
+        """Rollouts that a leader must know: those unfinished, at work, or undone now."""
+
+    async def recent_checks(self) -> list[str]:
+        """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
+
+    async def unread(self, databases: Sequence[str]) -> frozenset[str]:
+        """Which of these were reinstated or repointed, their journal not being read since."""
+
+    async def unreadable(
+        self, *, aside: bool | None = None, positions: Sequence[int] | None = None
+    ) -> list[UnreadableEvent]:
+        """The latest events that could not be read, or those at these positions.
+
+        With `aside` only those that a person has set aside, or those that nobody has.
+        """
+
+    async def busy(self, databases: Sequence[str]) -> dict[str, str]:
+        """Which of these databases are part of an unfinished rollout, and of which (the oldest)."""
+
+    async def beginning(self, beginning: str) -> list[str]:
+        """The rollouts whose id begins so, newest first."""
+
+    async def applied(
+        self, databases: Sequence[str] | None = None, versions: Sequence[str] | None = None
+    ) -> list[AppliedRow]:
+        """What is known of these migrations on these databases."""
+
+    async def held_texts(self, versions: Sequence[str]) -> list[HeldText]:
+        """With which texts databases have these migrations, or may have them."""
+
+    async def database_versions(
+        self, versions: Sequence[str], databases: Sequence[str] | None = None
+    ) -> list[DatabaseVersions]:
+        """Each database against these versions: what is in force there and what is missing."""

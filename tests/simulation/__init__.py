@@ -1,0 +1,1 @@
+"""Whole systems in memory: what takes hours of the clock, in milliseconds."""
