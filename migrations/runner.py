@@ -4,7 +4,7 @@
        ▲                                                              │
        └──────────── connection lost: ask the journal again ◀─────────┘
 
-A server that is away, starting or full is waited for (`_Reconnecting`): nothing was tried there.
+A server that is away, starting or full is waited for (`Reconnection`): nothing was tried there.
 A lost connection is never a result. Whether a COMMIT that got no answer took effect is read from
 the journal over a new connection, and the plan made from it goes on. While the journal could not be
 asked again nobody knows its head, and the outcome says so. Every attempt that was not
@@ -25,10 +25,9 @@ from migrations.acquire import acquire
 from migrations.adoption.takeover import adopt, release
 from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import without_idle
-from migrations.backoff import Backoff
 from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock
-from migrations.errors import Refused, RunError, TooLate, Unavailable, Unreachable
+from migrations.errors import Refused, RunError, TooLate, Unreachable
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
 from migrations.model.migration import Direction, Language
@@ -41,7 +40,7 @@ from migrations.model.work import (
     StepResult,
     Work,
 )
-from migrations.printable import escaped
+from migrations.reconnection import ConnectionLost, Reconnection
 from migrations.running.code import refuse_programs
 from migrations.running.plan import Execute, Halt, Known, StepDecision, plan
 from migrations.running.repair import repair
@@ -73,13 +72,6 @@ _LIMITS = {
     "57P05": "idle_session_timeout",
 }
 """SQLSTATEs with which the server ends a session, and the settings that say so; ours are off."""
-
-CONNECT_TRIES = 4
-"""Sessions in a row that are lost, or refused for what hardly passes."""
-FIRST_WAIT_S = 0.2
-LONGEST_WAIT_S = 10.0
-"""Between two tries, so that a server which is back is noticed soon."""
-_GROWTH = 3.0
 
 
 @dataclass(slots=True)
@@ -127,7 +119,7 @@ class _Attempt:
     def without_session(
         self, connection: Connection, settings: ConnectionSettings, error: Exception, before: int
     ) -> Outcome:
-        """What it comes to that a session was lost. Raises _ConnectionLost if there may be another.
+        """What it comes to that a session was lost. Raises ConnectionLost if there may be another.
 
         `before` is how many had finished when it began.
         """
@@ -138,7 +130,7 @@ class _Attempt:
         if not isinstance(error, LostAt) and isinstance(said, asyncpg.PostgresError):
             self.lost_in = f" ({from_error(said).message}, SQLSTATE {said.sqlstate})"
         progressed = len(self.finished) > before
-        raise _ConnectionLost(_lost(settings, self.lost_in), progressed=progressed) from None
+        raise ConnectionLost(_lost(settings, self.lost_in), progressed=progressed) from None
 
     def meet(self, target: Target, observer: Observer) -> None:
         """Learn who was reached, and tell once what was done there outside of a ledger."""
@@ -183,7 +175,7 @@ async def run(
     back, the failure journalled where that is possible within seconds, and CancelledError raised.
     """
     attempt = _Attempt()
-    reconnecting = _Reconnecting.within(limits.retry_for_s, clock, chance)
+    reconnecting = Reconnection.within(limits.retry_for_s, clock, chance)
     once = partial(
         _once,
         settings=settings,
@@ -201,7 +193,7 @@ async def run(
         except SessionWorn:
             # The next migration begins in a session of its own.
             continue
-        except _ConnectionLost as lost:
+        except ConnectionLost as lost:
             pause = reconnecting.pause_s(lost)
             if not attempt.let_in and not may_begin():
                 late = f"the time in which this order may begin is over: {lost.error.message}"
@@ -212,75 +204,6 @@ async def run(
         observer.waiting(told, reconnecting.waited_s, pause)
         await clock.sleep(pause)
         observer.trying_again()
-
-
-class _ConnectionLost(Exception):
-    """The session is gone, or could not be had for a reason that may pass."""
-
-    def __init__(self, error: Unreachable, *, progressed: bool) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.progressed = progressed
-
-
-@dataclass(slots=True)
-class _Reconnecting:
-    """How long there is waited for a session, and when it is tried again.
-
-    A server that is away is waited for by time, since nothing was tried there; sessions that are
-    lost again and again are counted, because it may be the work that ends them.
-    """
-
-    wait_for_s: float
-    clock: Clock
-    backoff: Backoff
-    losses: int = 0
-    since: float = 0.0
-    """A monotonic time, as those below."""
-    away_since: float | None = None
-
-    @classmethod
-    def within(cls, wait_for_s: float, clock: Clock, chance: Chance) -> _Reconnecting:
-        """One that waits for so long."""
-        backoff = Backoff(clock, chance, FIRST_WAIT_S, LONGEST_WAIT_S, growth=_GROWTH)
-        return cls(wait_for_s, clock, backoff)
-
-    @property
-    def waited_s(self) -> float:
-        """Since the first loss in a row."""
-        return self.clock.monotonic() - self.since
-
-    def pause_s(self, lost: _ConnectionLost) -> float | None:
-        """The seconds to wait before the next try; `None` when there is none."""
-        now = self.clock.monotonic()
-        if lost.progressed:
-            self.losses = 0
-            self.backoff.reset()
-        if self.backoff.tries == 0:
-            self.since = now
-        if not isinstance(lost.error, Unavailable):
-            self.losses, self.away_since = self.losses + 1, None
-            pause = self.backoff.next_s()
-            return pause if self.losses < CONNECT_TRIES else None
-        if self.away_since is None:
-            self.away_since = now
-        left = self.wait_for_s - (now - self.away_since)
-        return min(self.backoff.next_s(), left) if left > 0 else None
-
-    def told(self, lost: _ConnectionLost) -> str:
-        """What is waited for."""
-        reason = lost.error.reason
-        return "to connect again" + (f", after {escaped(reason)}" if reason else "")
-
-    def over(self, lost: _ConnectionLost) -> Unreachable:
-        """What is said of it when there is no next try."""
-        if not isinstance(lost.error, Unavailable):
-            return lost.error
-        return Unavailable(
-            f"{lost.error.message}; it was waited for, {self.wait_for_s:g} s long: order it again "
-            "when the server is well",
-            reason=lost.error.reason,
-        )
 
 
 async def _once(
@@ -295,7 +218,7 @@ async def _once(
     clock: Clock,
     chance: Chance,
 ) -> Outcome:
-    """One session's worth of the command. Raises _ConnectionLost."""
+    """One session's worth of the command. Raises ConnectionLost."""
     try:
         connection = await open_session(
             settings,
@@ -305,7 +228,7 @@ async def _once(
         )
     except Unreachable as error:
         if error.transient:
-            raise _ConnectionLost(error, progressed=False) from None
+            raise ConnectionLost(error, progressed=False) from None
         return attempt.outcome(Verdict.FAILED, from_error(error))
     except Refused as error:
         return attempt.outcome(Verdict.REFUSED, from_error(error))

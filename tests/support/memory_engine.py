@@ -48,7 +48,7 @@ from migrations.model.clocks import ComparedClock
 from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import Observer, Outcome, StepOutcome, StepResult, Work
-from migrations.runner import CONNECT_TRIES, FIRST_WAIT_S
+from migrations.reconnection import CONNECT_TRIES, FIRST_WAIT_S
 from migrations.running.plan import Execute, Halt, Known, plan
 from migrations.target.entries import (
     RESOLVE,
