@@ -16,11 +16,11 @@ from migrations.adoption.still_in_use import refuse_in_use
 from migrations.chance import Chance
 from migrations.clock import Clock
 from migrations.errors import (
+    GuardsReset,
     IdentityMismatch,
     SchemaRefused,
     StandbyRefused,
     TooLate,
-    TransactionEnded,
 )
 from migrations.model.attempt import Identity, Limits, Mode
 from migrations.model.clocks import ANY_TIME, ComparedClock
@@ -153,7 +153,7 @@ async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
         first.append(statement("one_uuid", database_uuid=target.identity.uuid))
     try:
         await target.record(met, first=";\n".join(first))
-    except (TransactionEnded, asyncpg.DuplicateSchemaError, asyncpg.DuplicateTableError):
+    except (GuardsReset, asyncpg.DuplicateSchemaError, asyncpg.DuplicateTableError):
         await target.rollback()
         await journal.refuse_foreign(target.connection, target.settings.role)
         uuid = await journal.known_uuid(target.connection) or target.identity.uuid

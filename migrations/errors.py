@@ -31,12 +31,14 @@
         │   └── StillInUse        the tool that was adopted has gone on here
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
+        │   └── Unavailable       not now: the server restarts, fails over or is full
         ├── LockUnavailable       another migrator holds the target's lock
         ├── LockLost              the lock or the journal's head is not ours any more
         ├── JournalNotOurs        a long entry needs room that only the journal's owner can make
         ├── JournalTouched        a migration wrote to our journal, or altered it
         ├── RoleChanged           a migration is to change the role that it runs as
         ├── TransactionEnded      a script ended the transaction that guards it
+        ├── GuardsReset           a script reset what guards its transaction
         ├── DataRefused           a data migration does not fit the table, or its own checks
         ├── VerifyFailed          a Verify section found the change not to hold
         ├── IndexFailed           a concurrent index build did not leave a valid index
@@ -141,6 +143,8 @@ class FailureClass(StrEnum):
     """The secret's reference cannot be read here, or may not be."""
     UNREACHABLE = "unreachable"
     """No session can be had."""
+    UNAVAILABLE = "unavailable"
+    """The server was away, starting or full for as long as it was waited for."""
     POOLER = "pooler"
     """Something stands between the agent and the server."""
     IDENTITY = "identity"
@@ -155,6 +159,8 @@ class FailureClass(StrEnum):
     """Another text than the one that was ordered or applied."""
     OUT_OF_ORDER = "out_of_order"
     """It would come before something that is applied already."""
+    HALF_DONE = "half_done"
+    """Some of it is done in the other direction, which has to be finished first."""
     IRREVERSIBLE = "irreversible"
     """There is no way back from it."""
     ADOPTION = "adoption"
@@ -298,13 +304,29 @@ class ProgramRefused(Refused):
 
 
 class Unreachable(RunError):
-    """No session can be had; `transient` says whether trying again can help."""
+    """No session can be had; `transient` says whether trying again can help.
+
+    `reason` says why in a few words, for who waits.
+    """
 
     kind = FailureClass.UNREACHABLE
 
-    def __init__(self, message: str, *, transient: bool = False) -> None:
+    def __init__(self, message: str, *, transient: bool = False, reason: str = "") -> None:
         super().__init__(message)
         self.transient = transient
+        self.reason = reason
+
+
+class Unavailable(Unreachable):
+    """No session can be had now: the server restarts, fails over, is starting or is full.
+
+    It is waited for.
+    """
+
+    kind = FailureClass.UNAVAILABLE
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message, transient=True, reason=reason)
 
 
 class LockUnavailable(RunError):
@@ -341,6 +363,12 @@ class TransactionEnded(RunError):
     """A script ended the transaction that guards it, so that parts of it may be committed."""
 
     kind = FailureClass.IN_DOUBT
+
+
+class GuardsReset(RunError):
+    """A script reset what guards its transaction; all of it was rolled back."""
+
+    kind = FailureClass.SQL
 
 
 class DataRefused(RunError):

@@ -4,6 +4,7 @@
        ▲                                                              │
        └──────────── connection lost: ask the journal again ◀─────────┘
 
+A server that is away, starting or full is waited for (`_Reconnecting`): nothing was tried there.
 A lost connection is never a result. Whether a COMMIT that got no answer took effect is read from
 the journal over a new connection, and the plan made from it goes on. While the journal could not be
 asked again nobody knows its head, and the outcome says so. Every attempt that was not
@@ -24,10 +25,9 @@ from migrations.acquire import acquire
 from migrations.adoption.takeover import adopt, release
 from migrations.backfill.backups import drop_backups
 from migrations.backfill.run import without_idle
-from migrations.backoff import Backoff
 from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock
-from migrations.errors import Refused, RunError, Unreachable
+from migrations.errors import Refused, RunError, TooLate, Unreachable
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
 from migrations.model.migration import Direction, Language
@@ -42,6 +42,7 @@ from migrations.model.work import (
 )
 from migrations.running.code import refuse_programs
 from migrations.running.plan import Execute, Halt, Known, StepDecision, plan
+from migrations.running.reconnection import ConnectionLost, Reconnection
 from migrations.running.repair import repair
 from migrations.running.resolve import resolve
 from migrations.sql.session_state import wears_session
@@ -71,11 +72,6 @@ _LIMITS = {
     "57P05": "idle_session_timeout",
 }
 """SQLSTATEs with which the server ends a session, and the settings that say so; ours are off."""
-
-CONNECT_TRIES = 4
-"""In a row without success; a server that restarts is back within seconds, or not soon."""
-FIRST_WAIT_S = 0.2
-_GROWTH = 3.0
 
 
 @dataclass(slots=True)
@@ -123,7 +119,7 @@ class _Attempt:
     def without_session(
         self, connection: Connection, settings: ConnectionSettings, error: Exception, before: int
     ) -> Outcome:
-        """What it comes to that a session was lost. Raises _ConnectionLost if there may be another.
+        """What it comes to that a session was lost. Raises ConnectionLost if there may be another.
 
         `before` is how many had finished when it began.
         """
@@ -134,7 +130,7 @@ class _Attempt:
         if not isinstance(error, LostAt) and isinstance(said, asyncpg.PostgresError):
             self.lost_in = f" ({from_error(said).message}, SQLSTATE {said.sqlstate})"
         progressed = len(self.finished) > before
-        raise _ConnectionLost(_lost(settings, self.lost_in), progressed=progressed) from None
+        raise ConnectionLost(_lost(settings, self.lost_in), progressed=progressed) from None
 
     def meet(self, target: Target, observer: Observer) -> None:
         """Learn who was reached, and tell once what was done there outside of a ledger."""
@@ -178,7 +174,7 @@ async def run(
     When the task is cancelled, the statement is cancelled on the server, the transaction rolled
     back, the failure journalled where that is possible within seconds, and CancelledError raised.
     """
-    attempt = _Attempt()
+    attempt, reconnecting = _Attempt(), Reconnection(limits.retry_for_s, clock, chance)
     once = partial(
         _once,
         settings=settings,
@@ -190,32 +186,23 @@ async def run(
         clock=clock,
         chance=chance,
     )
-    backoff, lost_at = Backoff(clock, chance, FIRST_WAIT_S, growth=_GROWTH), 0.0
     while True:
         try:
             return await once(attempt)
         except SessionWorn:
             # The next migration begins in a session of its own.
             continue
-        except _ConnectionLost as lost:
-            if lost.progressed:
-                backoff.reset()
-            pause = backoff.next_s()
-            lost_at = clock.monotonic() if backoff.tries == 1 else lost_at
-            if backoff.tries >= CONNECT_TRIES:
-                return attempt.outcome(Verdict.FAILED, from_error(lost.error))
-        observer.waiting("to connect again", clock.monotonic() - lost_at, pause)
+        except ConnectionLost as lost:
+            pause = reconnecting.pause_s(lost)
+            if not attempt.let_in and not may_begin():
+                late = f"the time in which this order may begin is over: {lost.error.message}"
+                return attempt.outcome(Verdict.REFUSED, from_error(TooLate(late)))
+            if pause is None:
+                return attempt.outcome(Verdict.FAILED, from_error(reconnecting.over(lost)))
+            told = reconnecting.told(lost)
+        observer.waiting(told, reconnecting.waited_s, pause)
         await clock.sleep(pause)
         observer.trying_again()
-
-
-class _ConnectionLost(Exception):
-    """The session is gone, or could not be had for a reason that may pass."""
-
-    def __init__(self, error: Unreachable, *, progressed: bool) -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.progressed = progressed
 
 
 async def _once(
@@ -230,7 +217,7 @@ async def _once(
     clock: Clock,
     chance: Chance,
 ) -> Outcome:
-    """One session's worth of the command. Raises _ConnectionLost."""
+    """One session's worth of the command. Raises ConnectionLost."""
     try:
         connection = await open_session(
             settings,
@@ -240,7 +227,7 @@ async def _once(
         )
     except Unreachable as error:
         if error.transient:
-            raise _ConnectionLost(error, progressed=False) from None
+            raise ConnectionLost(error, progressed=False) from None
         return attempt.outcome(Verdict.FAILED, from_error(error))
     except Refused as error:
         return attempt.outcome(Verdict.REFUSED, from_error(error))

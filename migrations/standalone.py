@@ -14,14 +14,15 @@ from enum import StrEnum
 from migrations.chance import SYSTEM_CHANCE
 from migrations.inspection import Inspection, glance
 from migrations.model.attempt import Backup, Epoch, Failure, Limits, Mode, Verdict
-from migrations.model.baselines import set_aside
+from migrations.model.baselines import gap, gaps, set_aside, standing_for
 from migrations.model.migration import Language, Migration
 from migrations.model.ordering import late
 from migrations.model.phases import Phase
 from migrations.model.work import Observer, Outcome, Work
 from migrations.runner import run
-from migrations.running.plan import applied_versions, changed, half_done, is_text_of
+from migrations.running.plan import applied_versions, changed, half_done, in_doubt, is_text_of
 from migrations.target.entries import GONE, Entry
+from migrations.target.refusals import way_out
 from migrations.target.session import ConnectionSettings
 from migrations.verify_applied import Verification, verify
 
@@ -46,6 +47,8 @@ class Standing(StrEnum):
     """Applied with another up section than the file has now."""
     PENDING = "pending"
     HALF_DONE = "half done"
+    IN_DOUBT = "in doubt"
+    """Nothing can tell whether it is applied: a person has to say."""
     HELD_BACK = "held back"
     """Not applied, and a phase that goes only when it is asked for."""
     COVERED = "covered"
@@ -55,7 +58,8 @@ class Standing(StrEnum):
     MISSING = "missing"
     """Applied, and not among the files."""
     GONE = "gone"
-    """Applied, not among the files, and accepted as such by `ledger db repair`."""
+    """Applied, not among the files, and accepted as such: by `ledger db repair`, or by a baseline.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +170,17 @@ def _work(
 
 def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLine, ...]:
     applied = applied_versions(found.entries)
-    begun = half_done(found.entries)
+    begun, doubtful = half_done(found.entries), in_doubt(found.entries)
     messages = late(migrations, applied)
-    aside = set_aside(migrations, {*applied, *begun})
+    there = {*applied, *begun, *doubtful}
+    aside = set_aside(migrations, there)
+    messages |= {
+        version: gap(version, lacking) for version, lacking in gaps(migrations, there).items()
+    }
     lines = [
-        _covered(migration, aside[migration.version])
+        _doubtful(migration)
+        if migration.version in doubtful
+        else _covered(migration, aside[migration.version])
         if migration.version in aside
         else _line(
             migration, applied.get(migration.version), messages, begun=migration.version in begun
@@ -178,8 +188,17 @@ def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLi
         for migration in migrations
     ]
     known = {migration.version for migration in migrations}
-    lines += [_missing(entry) for version, entry in applied.items() if version not in known]
+    lines += [
+        _missing(entry, standing_for(migrations, version))
+        for version, entry in applied.items()
+        if version not in known
+    ]
     return tuple(lines)
+
+
+def _doubtful(migration: Migration) -> StatusLine:
+    problem = f"an earlier attempt left its state unknown; {way_out(migration.version)}"
+    return StatusLine(migration.version, migration.name, Standing.IN_DOUBT, problem=problem)
 
 
 def _covered(migration: Migration, reason: str) -> StatusLine:
@@ -210,8 +229,9 @@ def _line(
     )
 
 
-def _missing(entry: Entry) -> StatusLine:
-    gone = entry.direction == GONE
+def _missing(entry: Entry, baseline: str | None) -> StatusLine:
+    """An applied version without a file; none is missed that a `baseline` stands for."""
+    gone = entry.direction == GONE or baseline is not None
     return StatusLine(
         entry.migration,
         "",

@@ -1,4 +1,4 @@
-"""One database without a ledger: adopting, seeing what would be adopted, repairing.
+"""One database without a ledger: adopting, seeing what would be adopted, repairing, settling.
 
 What `ledger db` does with histories. Changes go through `migrations.runner` like all others, so a
 database that belongs to a ledger is refused here too unless that is allowed with a reason.
@@ -14,12 +14,12 @@ from migrations.adoption.match import Match, match, up_to
 from migrations.chance import SYSTEM_CHANCE
 from migrations.errors import AdoptionRefused
 from migrations.inspection import Inspection, inspect
-from migrations.model.attempt import Adoption, Epoch, Limits, Mode, Verdict
+from migrations.model.attempt import Adoption, Epoch, Limits, Mode, Resolution, Verdict
 from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Migration
 from migrations.model.work import BASELINE, Outcome, Repair, Silence, Work
 from migrations.runner import run
-from migrations.running.plan import applied_versions, is_text_of
+from migrations.running.plan import applied_versions, half_done, in_doubt, is_text_of
 from migrations.standalone import Outside
 from migrations.target.look import looking
 from migrations.target.session import ConnectionSettings, close_session, open_session
@@ -139,6 +139,32 @@ async def accept_gone(
         )
     word = Repair(version, (), reason, gone=True)
     work = replace(_work((), target, reason), repairs=(word,))
+    return await run(settings, work, limits, Silence(), allow_outside=outside is not None)
+
+
+async def resolve(
+    settings: ConnectionSettings,
+    migrations: Sequence[Migration],
+    word: Resolution,
+    limits: Limits,
+    *,
+    target: str = "",
+    outside: Outside | None = None,
+) -> Outcome:
+    """Write a person's word on a migration whose state is unknown, or that is half done.
+
+    Raises AdoptionRefused when it is neither.
+    """
+    found = await inspect(settings, target)
+    if found.failure is not None:
+        return _failed(found)
+    if word.version not in {*in_doubt(found.entries), *half_done(found.entries)}:
+        raise AdoptionRefused(
+            f"{word.version} is not in doubt here, and not half done; see `ledger db status`"
+        )
+    # What counts as applied is known by the checksum of its file; what is not would be run.
+    named = tuple(one for one in migrations if word.applied and one.version == word.version)
+    work = replace(_work(named, target, word.reason), resolutions=(word,))
     return await run(settings, work, limits, Silence(), allow_outside=outside is not None)
 
 

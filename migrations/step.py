@@ -16,8 +16,9 @@ from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Migration
 from migrations.model.work import StepOutcome, StepResult
+from migrations.running.history import WITHOUT_EFFECT
 from migrations.running.own_role import refuse_own_role
-from migrations.running.plan import WITHOUT_EFFECT, Execute, Halt, repeated
+from migrations.running.plan import Execute, Halt, repeated
 from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
 from migrations.running.telemetry import finish_step, step_span
@@ -25,6 +26,7 @@ from migrations.running.transactional import run_transactional
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.failure import from_error, in_file, located
 from migrations.target.lock import try_lock
+from migrations.target.refusals import way_out
 from migrations.target.session import DRIVER_ERRORS, is_connection_lost
 from migrations.target.target import Target
 
@@ -83,7 +85,7 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
     except DRIVER_ERRORS as error:
         if is_connection_lost(target.connection, error):
             raise
-        failure = from_error(error)
+        failure = in_file(from_error(error), run.migration, run.direction)
     await target.rollback()
     duration = elapsed_ms(target.clock, started)
     return await _failed(target, run.migration, run.direction, failure, duration, note)
@@ -118,6 +120,9 @@ async def _failed(
     note: str = "",
 ) -> StepOutcome:
     """Journal the failure, outside of any transaction, and say it."""
+    if failure.kind is FailureClass.IN_DOUBT:
+        way = way_out(migration.version, target.work.owner)
+        failure = replace(failure, message=f"{failure.message}; {way}")
     entry = entry_for(migration, direction, 0, State.FAILED)
     await target.look_whether_met()
     if failure.kind == LockLost.kind:

@@ -34,8 +34,8 @@ REFUSED = Verdict.REFUSED
 """Looked up once. Every other verdict is of an attempt that believed the journal that it read."""
 
 
-UNREAD = FailureClass.UNREACHABLE
-"""The failure kind of an answer for which no journal could be asked."""
+UNREAD = frozenset({FailureClass.UNREACHABLE, FailureClass.UNAVAILABLE})
+"""The failure kinds of an answer for which no journal could be asked."""
 
 
 class Belief(NamedTuple):
@@ -78,7 +78,7 @@ def tells_the_head(report: AttemptFinished) -> bool:
 
 def leaves_in_doubt(report: AttemptFinished) -> bool:
     """Whether the journal may have moved without this last word knowing how far."""
-    unread = report.failure is not None and report.failure.kind is UNREAD
+    unread = report.failure is not None and report.failure.kind in UNREAD
     return report.journal_head is None and (report.verdict is Verdict.FAILED or unread)
 
 

@@ -25,6 +25,7 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
 )
 from ledger.domain.attempts import wait_again
+from ledger.domain.belief import UNREAD
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.patience import due_at, given_up, passes, told
 from ledger.domain.states import DatabaseState, DatabaseStatus, Status
@@ -210,7 +211,7 @@ def _may_have_worked(state: DatabaseState, event: AttemptFinished) -> bool:
     if event.verdict is Verdict.REFUSED or event.verdict is Verdict.DONE:
         return False
     failure = event.failure
-    unread = failure is not None and failure.kind is FailureClass.UNREACHABLE
+    unread = failure is not None and failure.kind in UNREAD
     return state.started or (unread and event.journal_head is None)
 
 

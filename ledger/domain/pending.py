@@ -5,8 +5,9 @@
     what is asked for ───────────────────┘
 
 A repeatable migration whose text has changed is lacking again. What an applied baseline stands for
-is not lacking, and neither is a baseline where there is a history. Databases have the last word:
-their agents skip what the journals say is there.
+is not lacking, and neither is a baseline where there is a history that has all of it, or files that
+bring it; a gap is refused. Databases have the last word: their agents skip what the journals say is
+there.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from dataclasses import dataclass, field, replace
 
 from ledger.contracts.events import BundleRegistered
 from ledger.contracts.registry import MigrationRef
+from ledger.domain.folder_refusals import BaselineGap
 from ledger.domain.refusals import BeyondBaseline, OutOfOrder, UnknownBaseline
 from ledger.errors import NoSuchVersion
 from migrations.model.attempt import Adoption, Mode
-from migrations.model.baselines import set_aside
+from migrations.model.baselines import gaps, set_aside, standing_for
 from migrations.model.phases import LAST_BY_DEFAULT, Phase, held_back, may_follow, through
 from migrations.model.work import BASELINE
 
@@ -90,14 +92,18 @@ def what_is_pending(
     """What is left to do of the bundle on the selected databases.
 
     `vanished` was registered before and is not in the folder any more. Raises `NoSuchVersion`,
-    `OutOfOrder`, `UnknownBaseline`, `BeyondBaseline`.
+    `OutOfOrder`, `UnknownBaseline`, `BeyondBaseline`, `BaselineGap`.
     """
     match wanted.mode:
         case Mode.UP:
             standing = in_force(known, bundle.migrations)
             chosen, held = through(_up_to(bundle, wanted.to_version), wanted.phase)
+            _refuse_gaps(chosen, bundle.migrations, known)
             pending = pending_up(chosen, selected, standing, known.unread)
-            notes = (*_held_notes(held, selected, standing), *_vanished_notes(vanished, known))
+            missed = [
+                ref for ref in vanished if standing_for(bundle.migrations, ref.version) is None
+            ]
+            notes = (*_held_notes(held, selected, standing), *_vanished_notes(missed, known))
             pending = replace(pending, notes=(*pending.notes, *notes))
         case Mode.ADOPT:
             pending = pending_adopt(bundle.migrations, selected, known.versions, wanted.adoption)
@@ -106,6 +112,22 @@ def what_is_pending(
     if pending.late and not wanted.out_of_order:
         raise OutOfOrder(pending.late)
     return pending
+
+
+def _refuse_gaps(
+    chosen: Sequence[MigrationRef], migrations: Sequence[MigrationRef], known: KnownVersions
+) -> None:
+    """Raise `BaselineGap` for databases that lack some of what a chosen baseline stands for."""
+    planned = {ref.version: ref.label for ref in chosen if ref.replaces is not None}
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for one in known.versions if planned else ():
+        if one.database in known.unread:
+            continue
+        for version, lacking in gaps(migrations, one.applied).items():
+            if version in planned:
+                found.setdefault(planned[version], {})[one.database] = lacking
+    if found:
+        raise BaselineGap(found)
 
 
 def in_force(known: KnownVersions, migrations: Sequence[MigrationRef]) -> list[DatabaseVersions]:
@@ -118,7 +140,7 @@ def in_force(known: KnownVersions, migrations: Sequence[MigrationRef]) -> list[D
             for version in one.applied
             if version in own and not _has_changed(own[version], one.database, known.checksums)
         )
-        found.append(replace(one, applied=(*applied, *set_aside(migrations, applied))))
+        found.append(replace(one, applied=(*applied, *set_aside(migrations, one.applied))))
     return found
 
 

@@ -14,9 +14,8 @@ Refusal
 ├── AddressTaken           the target is in the fleet under another id
 ├── UnknownDatabase        no database has this id
 ├── RetiredDatabase        the id belonged to a database that left for good
+├── (those of a folder's files: `ledger.domain.folder_refusals`)
 ├── EmptySelection         no active database is selected
-├── ChangedMigration       a version is registered with another up
-├── NothingToRepair        no text has changed, or no file is gone
 ├── OutOfOrder             a migration would run before one that is applied
 ├── UnknownBaseline        the folder has no version up to which to mark
 ├── BeyondBaseline         databases have more than a baseline says
@@ -209,26 +208,6 @@ class InvalidLimit(InvalidArgument):
 
     def __init__(self, name: str, value: float, why: str) -> None:
         super().__init__(f"{name} is {value:g}, but {why}; choose another value")
-
-
-class ChangedMigration(RequestRefusal):
-    """A version is registered with another `up`."""
-
-    def __init__(self, label: str, version: str, known: str, given: str) -> None:
-        super().__init__(
-            f"migration {label} is registered with another up section "
-            f"(checksum {known[:12]}, given {given[:12]}); "
-            "restore the file and write the change as a new migration; or accept the new text with "
-            f"`ledger repair {version} --accept-changed --reason WHY`"
-        )
-        self.label = label
-
-
-class NothingToRepair(RequestRefusal):
-    """The text of a version has not changed, or its file is not gone."""
-
-    def __init__(self, version: str, why: str) -> None:
-        super().__init__(f"nothing to repair about {version}: {why}; see `ledger plan`")
 
 
 class OutOfOrder(RequestRefusal):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,15 @@ from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
 from ledger.contracts.manifest import encode_manifest, name_of
 from ledger.contracts.registry import Accepted, ContentRef, MigrationRef, Variable
 from ledger.contracts.reports import Event
-from ledger.domain.refusals import ChangedMigration, NothingToRepair, ReasonRequired
+from ledger.domain.folder_refusals import ChangedMigration, NothingToRepair
+from ledger.domain.refusals import ReasonRequired
 from ledger.domain.variables import samples
 from ledger.errors import UnknownBundle, VersionConflict
+from ledger.service.catch_up import brought_up
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.bundles import STREAM, BundleState, read_bundles
 from ledger.store.port import Log, TextStore
+from ledger.store.views.port import Views
 
 if TYPE_CHECKING:
     from migrations.formats.bundle import Bundle
@@ -50,6 +53,18 @@ class Folder:
     """Every text of its files, once."""
     vanished: tuple[MigrationRef, ...]
     """What was registered before, is not in it, and was not accepted as gone."""
+    corrected: Mapping[str, str] = field(default_factory=dict)
+    """Versions with another text than was registered, which nobody has; and that text's checksum.
+    """
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever confirms its plan should know of it."""
+        return tuple(
+            f"{ref.label} has another text than the one that was registered, which no database has"
+            for ref in self.registration.migrations
+            if ref.version in self.corrected
+        )
 
 
 class BundleService:
@@ -59,10 +74,12 @@ class BundleService:
         self,
         log: Log,
         content: TextStore,
+        reads: Views,
         encoder: RequestEncoder,
         variables: Sequence[Variable] = (),
     ) -> None:
         self._log = log
+        self._reads = reads
         self._encoder = encoder
         self._content = content
         self._variables = variables
@@ -78,9 +95,7 @@ class BundleService:
         """The folder, and what registering it would record; nothing is. Raises as `register`."""
         bundle = await self._load(folder, format, variables, psql=psql)
         state = await read_bundles(self._log)
-        found = await self._found(folder, bundle, state)
-        refuse_changed(state, found.registration.migrations)
-        return found
+        return await self._found(folder, bundle, state)
 
     async def register(
         self,
@@ -96,21 +111,25 @@ class BundleService:
         `variables` are what its placeholders stand for; those of the settings, if it is `None`.
         `psql` is a person's leave to take scripts that only psql understands.
         Raises `migrations.errors.LoadError` for what cannot be read, and `ChangedMigration` when a
-        version is known with another `up`.
+        version is known with another `up` that a database has or may have.
         """
         bundle = await self._load(folder, format, variables, psql=psql)
         state = await read_bundles(self._log)
         return await self.record(await self._found(folder, bundle, state), asked)
 
     async def record(self, folder: Folder, asked: RequestContext) -> Registered:
-        """Store a folder that was read before, as it was then. Raises `ChangedMigration`."""
+        """Store a folder that was read before, as it was then.
+
+        Raises `ChangedMigration`, also for a text that somebody else has registered since.
+        """
         event = folder.registration
         for attempt in range(TRIES):
             state = await read_bundles(self._log)
             known = state.bundles.get(event.bundle)
             if known is not None:
                 return Registered(known.bundle, new=False, bundle=known)
-            refuse_changed(state, event.migrations)
+            await self._refuse_held(state, event.migrations)
+            refuse_changed_since(state, event.migrations, folder.corrected)
             await self._content.put_many([encode_manifest(event.migrations), *folder.texts])
             events = self._encoder.encode([event], asked)
             try:
@@ -191,7 +210,27 @@ class BundleService:
 
     async def _found(self, folder: Path, bundle: Bundle, state: BundleState) -> Folder:
         event = await self._event(accepting(state, bundle.migrations), folder)
-        return Folder(event, _texts(bundle), _vanished(state, event))
+        await self._refuse_held(state, event.migrations)
+        others = changed(state, event.migrations)
+        corrected = {ref.version: known.up_checksum for ref, known in others}
+        return Folder(event, _texts(bundle), _vanished(state, event), corrected)
+
+    async def _refuse_held(self, state: BundleState, migrations: Sequence[MigrationRef]) -> None:
+        """Raise `ChangedMigration` for another text of what a database has or may have.
+
+        What failed everywhere, was rolled back, or was never run, nobody has: it may be corrected.
+        """
+        found = {ref.version: (ref, known) for ref, known in changed(state, migrations)}
+        if not found:
+            return
+        await brought_up(self._reads, self._log)
+        holders: dict[str, list[str]] = {}
+        for held in await self._reads.held_texts(list(found)):
+            if held.checksum != found[held.version][0].up_checksum:
+                holders.setdefault(held.version, []).append(held.holder)
+        for version, by in holders.items():
+            ref, known = found[version]
+            raise ChangedMigration(ref.label, version, known.up_checksum, ref.up_checksum, by)
 
     async def _event(self, migrations: tuple[MigrationRef, ...], path: Path) -> BundleRegistered:
         from migrations.formats.multi_folder import folders_of
@@ -290,13 +329,24 @@ def accepting(state: BundleState, migrations: Sequence[Migration]) -> tuple[Migr
     )
 
 
-def refuse_changed(state: BundleState, migrations: Iterable[MigrationRef]) -> None:
-    """Raise `ChangedMigration` when a version is registered with another `up`."""
+def changed(
+    state: BundleState, migrations: Iterable[MigrationRef]
+) -> Iterator[tuple[MigrationRef, MigrationRef]]:
+    """What is registered with another `up` that no person accepted, and what is registered."""
     for ref in migrations:
         known = state.versions.get(ref.version)
-        changed = known is not None and known.up_checksum != ref.up_checksum
-        accepted = known is not None and known.up_checksum in {one.checksum for one in ref.accepts}
-        if known is not None and changed and not ref.repeatable and not accepted:
+        if known is None or ref.repeatable or known.up_checksum == ref.up_checksum:
+            continue
+        if known.up_checksum not in {one.checksum for one in ref.accepts}:
+            yield ref, known
+
+
+def refuse_changed_since(
+    state: BundleState, migrations: Iterable[MigrationRef], corrected: Mapping[str, str]
+) -> None:
+    """Raise `ChangedMigration` unless the texts that are replaced are those that were seen."""
+    for ref, known in changed(state, migrations):
+        if corrected.get(ref.version) != known.up_checksum:
             raise ChangedMigration(ref.label, ref.version, known.up_checksum, ref.up_checksum)
 
 

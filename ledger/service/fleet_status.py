@@ -95,7 +95,10 @@ class StatusService:
         chosen = [one.database for one in page.databases]
         bundle = await self._reads.latest_bundle()
         migrations = bundle.migrations if bundle else ()
-        seen = await self._reads.database_versions([ref.version for ref in migrations], chosen)
+        from migrations.model.baselines import names_without_file
+
+        versions = [*names_without_file(migrations), *(ref.version for ref in migrations)]
+        seen = await self._reads.database_versions(versions, chosen)
         known = {one.database: one for one in seen}
         busy = await self._reads.busy(chosen)
         unread = await self._reads.unread(chosen)
@@ -139,4 +142,7 @@ def standing(
     if known is None:
         return None, ()
     covered = set_aside(migrations, known.applied) if known.applied else {}
-    return known.latest, tuple(version for version in known.missing if version not in covered)
+    own = {ref.version for ref in migrations}
+    return known.latest, tuple(
+        version for version in known.missing if version in own and version not in covered
+    )

@@ -47,6 +47,7 @@ from ledger.store.port import Log
 from ledger.store.views.port import Views
 from ledger.store.views.rows import AppliedRow
 from migrations.model.attempt import Adoption, Mode
+from migrations.model.baselines import names_without_file
 from migrations.model.phases import LAST_BY_DEFAULT, Phase
 
 _IN_FORCE = ("applied", "rollback_failed")
@@ -152,7 +153,8 @@ class Plan:
     def notes(self) -> tuple[str, ...]:
         """What whoever confirms it should know, with what loading the files has noted."""
         written = [note for ref in self.steps for note in ref.notes]
-        return (*self.pending.notes, *(written if self.direction == "up" else ()))
+        folder = self.folder.notes if self.folder else ()
+        return (*self.pending.notes, *folder, *(written if self.direction == "up" else ()))
 
     @property
     def already_everywhere(self) -> int:
@@ -298,7 +300,7 @@ class Planner:
     ) -> KnownVersions:
         """What the ledger knows of these databases; texts and journals matter going up."""
         versions = await self._reads.database_versions(
-            [ref.version for ref in migrations], selected
+            [*names_without_file(migrations), *(ref.version for ref in migrations)], selected
         )
         if mode is not Mode.UP:
             return KnownVersions(versions)

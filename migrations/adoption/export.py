@@ -121,7 +121,7 @@ async def export_history(
             SYSTEM_CLOCK,
             SYSTEM_CHANCE,
         )
-        facts = await connection.fetch(journal.statement("facts"))
+        facts = await connection.fetch(journal.statement("facts", target_problem=None))
         await journal.refuse_foreign(connection, settings.role)
         record = await journal.read(connection, target) if facts[0]["installed"] else None
         if record is None:

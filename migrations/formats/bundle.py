@@ -7,6 +7,7 @@ migration and whose name carries no version is an error, never skipped.
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -211,7 +212,7 @@ def _read(folder: Path, name: str) -> SourceFile:
             )
         # Whatever was put in its place meanwhile is neither followed nor waited for.
         with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-            return SourceFile(name, file.read())
+            return SourceFile(name, file.read().removeprefix(codecs.BOM_UTF8))
     except OSError as error:
         raise FolderError(
             name,

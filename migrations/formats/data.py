@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 
 from migrations.backfill.keyset import PAGE, mentions_page
 from migrations.errors import MarkerError
+from migrations.formats.checksum import counted
 from migrations.formats.markers import SectionMarker, nearest, options_of, seconds_of
 from migrations.formats.sections import Body, Built
 from migrations.model.migration import Batches, Conflict, Options, Pauses, Section, Statement
@@ -104,7 +105,7 @@ def data_section(built: Built, body: Body, found: Declared) -> Built:
         )
     for statement in section.statements:
         _check_statement(statement, body.file)
-    hashed = _identity(batches).encode() + b"\n" + body.hashed
+    hashed = _identity(batches).encode() + b"\n" + counted(body.hashed)
     checksum = hashlib.sha256(hashed).hexdigest()
     return replace(
         built,

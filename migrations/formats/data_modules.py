@@ -18,9 +18,9 @@ of the backup. What is not declared as `backup` cannot be set when there is one.
 from __future__ import annotations
 
 import ast
-import hashlib
 
 from migrations.errors import LoadError, ModuleError
+from migrations.formats.checksum import module_checksum
 from migrations.formats.data import Declared, automatic_down, declared, note_of, with_checks
 from migrations.formats.modules import Module, takes
 from migrations.formats.sections import Body
@@ -56,7 +56,7 @@ def data_migration(
         )
     if "up" in module.functions:
         raise _wrong(module, "up", "up and transform in one module", "Write them as two migrations")
-    checksum = hashlib.sha256(file.content).hexdigest()
+    checksum = module_checksum(file.content)
     found = declared(marker, file.name, columns=True)
     up = _in_batches(module, found, TRANSFORM, checksum)
     up = with_checks(up, _constant(module, "GATE"), _constant(module, "VALIDATE"))

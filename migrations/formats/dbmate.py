@@ -17,7 +17,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from dataclasses import dataclass, replace
 
 from migrations.errors import FileNameError, MarkerError
 from migrations.formats import Reading, only
+from migrations.formats.checksum import checksum
 from migrations.formats.encoding import text_of
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
@@ -142,7 +142,7 @@ def _built(parts: Sequence[_Part], file: str, reading: Reading) -> Built:
         Section(
             () if broken else statements,
             options,
-            hashlib.sha256(hashed).hexdigest(),
+            checksum(hashed),
             broken=broken,
         ),
         tuple(sorted({name for one in built for name in one.variables})),

@@ -1,7 +1,7 @@
 """Bytes to text, refusing what would be misread later.
 
-NUL is refused because the parser would not see anything after it, a byte order mark because it is a
-syntax error with a misleading message.
+NUL is refused because the parser would not see anything after it. A byte order mark says nothing
+and is left out.
 """
 
 from __future__ import annotations
@@ -14,19 +14,12 @@ from migrations.model.migration import SourceFile
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def text_of(file: SourceFile, *, marked: bool = False) -> str:
-    """The text of a file, byte for byte. Raises EncodingError with the place of the first fault.
+def text_of(file: SourceFile) -> str:
+    """The text of a file, byte for byte but for a byte order mark.
 
-    `marked` leaves out a byte order mark, where the tool that the file was written for does so.
+    Raises EncodingError with the place of the first fault.
     """
-    content = file.content.removeprefix(codecs.BOM_UTF8) if marked else file.content
-    if content.startswith(codecs.BOM_UTF8):
-        raise EncodingError(
-            file.name,
-            1,
-            "the file starts with a byte order mark (EF BB BF)",
-            "Save it as UTF-8 without a byte order mark",
-        )
+    content = file.content.removeprefix(codecs.BOM_UTF8)
     if content.startswith(_UTF16):
         raise EncodingError(file.name, 1, "the file is UTF-16, not UTF-8", "Save it as UTF-8")
     if (at := content.find(b"\0")) >= 0:
@@ -47,10 +40,10 @@ def text_of(file: SourceFile, *, marked: bool = False) -> str:
         ) from None
 
 
-def text_or_fault(file: SourceFile, *, marked: bool = False) -> tuple[str, EncodingError | None]:
+def text_or_fault(file: SourceFile) -> tuple[str, EncodingError | None]:
     """The text of a file, or an empty one and what is wrong with its bytes."""
     try:
-        return text_of(file, marked=marked), None
+        return text_of(file), None
     except EncodingError as error:
         return "", error
 

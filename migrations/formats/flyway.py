@@ -13,7 +13,7 @@
   PostgreSQL's files where there are several kinds of servers.
 - Every file is one section. In `<file>.conf`, `executeInTransaction=false` lets it commit statement
   by statement and `placeholderReplacement=false` leaves placeholders alone; others are refused.
-- A byte order mark is left out, as Flyway does; checksums are over the file's own bytes.
+- Checksums are over the file's own text, before it is filled.
 - `${name}` stands for a declared variable. Of Flyway's own, `${flyway:filename}` and
   `${flyway:table}` are known; the others depend on where and when Flyway runs, and are refused
   unless they are declared.
@@ -42,6 +42,7 @@ from migrations.formats.naming import description
 from migrations.formats.native import is_ours
 from migrations.formats.sections import Body, Built, build
 from migrations.formats.variables import fill, undeclared
+from migrations.model.baselines import replacing
 from migrations.model.migration import Migration, Options, SourceFile
 from migrations.model.version import version_key
 from migrations.sql.grammar import GrammarError, parse
@@ -204,7 +205,7 @@ def _refuse_callback(file: SourceFile, of: str) -> None:
     if of in _IDLE:
         return
     try:
-        statements = parse(text_of(file, marked=True))
+        statements = parse(text_of(file))
     except GrammarError:
         statements = []
     else:
@@ -284,7 +285,7 @@ def _built(one: _Named, settings: Mapping[str, SourceFile], reading: Reading) ->
     """The section of one file. Raises LoadError."""
     file, down = one.file, one.kind == "U"
     said = settings_of(settings[file.name]) if file.name in settings else {}
-    text, fault = text_or_fault(file, marked=True)
+    text, fault = text_or_fault(file)
     options = Options(transaction=said.get("executeintransaction", True))
     body = Body.of_file(file, text, options, down=down, fault=fault)
     if not said.get("placeholderreplacement", True):
@@ -325,10 +326,10 @@ def _with_baselines(
         [*versions, *baselines], key=lambda one: (version_key(one.version), one in baselines)
     )
     return [
-        replace(one, replaces=tuple(before.version for before in found[:index]))
+        replace(one, replaces=replacing(found, one, [one.version.removeprefix("B")]))
         if one in baselines
         else one
-        for index, one in enumerate(found)
+        for one in found
     ]
 
 

@@ -4,6 +4,7 @@
     -- +migrate Down   (same options)
     -- +migrate Verify (same options without notransaction)
     -- +migrate Data, Gate, Validate: `migrations.formats.data`
+    -- +migrate Baseline through=VERSION: `migrations.formats.baseline_marker`
     -- +migrate StatementBegin
     -- +migrate StatementEnd
 
@@ -24,7 +25,7 @@ from migrations.errors import MarkerError
 from migrations.model.migration import TIMEOUT_MAX_S, Options
 from migrations.sql.written_names import words_in
 
-SECTIONS = ("Up", "Down", "Verify", "Data", "Gate", "Validate")
+SECTIONS = ("Up", "Down", "Verify", "Data", "Gate", "Validate", "Baseline")
 COMMANDS = (*SECTIONS, "StatementBegin", "StatementEnd")
 _OPTIONS = ("notransaction", "lock_timeout", "statement_timeout", "role")
 _EXACT = "-- +migrate "

@@ -7,9 +7,9 @@ comes before it, ours included.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from migrations.errors import FormatError
+from migrations.formats.baseline_marker import with_baselines
 from migrations.formats.naming import ordered
 from migrations.model.migration import Migration
 from migrations.model.version import version_and_name, version_key
@@ -23,8 +23,9 @@ def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[
     """
     if not modules or not loaded:
         return [*loaded, *modules]
-    baselines = [one for one in loaded if one.replaces is not None]
+    baselines = [one for one in (*loaded, *modules) if one.replaces is not None]
     versioned = [one for one in loaded if not one.repeatable and one not in baselines]
+    own = [one for one in modules if one not in baselines]
     keys = [version_key(migration.version) for migration in versioned]
     named = all(version_and_name(migration.version) for migration in versioned)
     if keys != sorted(keys) or not named:
@@ -36,23 +37,7 @@ def together(loaded: Sequence[Migration], modules: Sequence[Migration]) -> list[
             "Write it in that format, or keep it in a folder of its own",
         )
     repeatable = [migration for migration in loaded if migration.repeatable]
-    return [*_with_baselines(ordered([*versioned, *modules]), baselines), *repeatable]
-
-
-def _with_baselines(
-    versioned: Sequence[Migration], baselines: Sequence[Migration]
-) -> list[Migration]:
-    """Everything in running order, each baseline behind its version."""
-    found = sorted(
-        [*versioned, *baselines],
-        key=lambda one: (version_key(one.version), one.replaces is not None),
-    )
-    return [
-        one
-        if one.replaces is None
-        else replace(one, replaces=tuple(before.version for before in found[:index]))
-        for index, one in enumerate(found)
-    ]
+    return [*with_baselines(ordered([*versioned, *own]), baselines), *repeatable]
 
 
 def _kind(migration: Migration) -> str:

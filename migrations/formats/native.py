@@ -13,8 +13,9 @@ One file is one migration; `version_name.sql` names it. Rules:
   column of every row; a DO block must not raise (use ASSERT). Nothing else may stand there.
 - Lines end with a newline alone, as sql-migrate reads them, whatever ends them in the file.
 - Data in the place of Up moves data in batches: `migrations.formats.data`.
-- A section's checksum is the SHA-256 of its bytes between its marker line and the next marker line
-  of a section (or the end), exactly as they stand in the file.
+- A section's checksum is the SHA-256 of its text between its marker line and the next marker line
+  of a section (or the end), without what is no change: `migrations.formats.checksum`.
+- Baseline in the place of Up stands for older files: `migrations.formats.baseline_marker`.
 - Files in subfolders are not searched. A migration in a language that we do not run is refused.
 - sql-migrate itself knows a file by its whole name: `8_a.sql` and `8_b.sql` are two, and a name
   needs no number. Here that is an error, unless the folder is read with the format
@@ -31,6 +32,13 @@ from dataclasses import dataclass, replace
 
 from migrations.errors import FileNameError, LoadError, MarkerError
 from migrations.formats import Format, Reading, only
+from migrations.formats.baseline_marker import (
+    MARKER,
+    as_up,
+    baseline,
+    through_of,
+    with_baselines,
+)
 from migrations.formats.data import (
     automatic_down,
     check_sections,
@@ -82,7 +90,10 @@ class SqlMigrate:
         """One migration per file. Raises LoadError."""
         refuse_programs(files, self.name)
         loaded = [_migration(_named(file), file, self.name, reading) for file in files]
-        return ordered([HISTORY.noted(phased(migration)) for migration in loaded], _BY_NAME)
+        noted = [HISTORY.noted(phased(migration)) for migration in loaded]
+        baselines = [one for one in noted if one.replaces is not None]
+        versioned = [one for one in noted if one.replaces is None]
+        return with_baselines(ordered(versioned, _BY_NAME), baselines)
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -108,6 +119,14 @@ class SqlMigrateByName(SqlMigrate):
         """One migration per file. Raises LoadError."""
         refuse_programs(files, self.name)
         loaded = [_migration((_stem(file), ""), file, self.name, reading) for file in files]
+        for one in loaded:
+            if one.replaces is not None:
+                raise MarkerError(
+                    one.files[0].name,
+                    1,
+                    "a baseline in a folder whose whole names are the versions",
+                    "Give its files versions, so that there is a version to go through",
+                )
         return sorted([HISTORY.noted(phased(migration)) for migration in loaded], key=_place)
 
 
@@ -163,8 +182,40 @@ def _migration(
 ) -> Migration:
     text = text_of(file)
     parts = _parts(text, file.name)
+    given = {name: part.marker for name, part in parts.items()}
+    through = through_of(given, file.name)
+    if through is not None:
+        parts = _up_of_baseline(parts, file.name)
+        return baseline(_of_parts(named, file, text, format, parts, reading), through)
+    check_sections(given, file.name)
+    return _of_parts(named, file, text, format, parts, reading)
+
+
+def _up_of_baseline(parts: dict[str, _Part], file: str) -> dict[str, _Part]:
+    """The sections with the baseline's as Up, or without it above an Up. Raises MarkerError."""
+    first = parts.pop(MARKER)
+    if "Up" not in parts:
+        return {"Up": replace(first, marker=as_up(first.marker)), **parts}
+    if any(line.strip() and not line.startswith("--") for line in first.text.splitlines()):
+        raise MarkerError(
+            file,
+            first.marker.line,
+            "statements in Baseline, and an Up section besides",
+            "Leave one of the two markers out",
+        )
+    options_of(as_up(first.marker), file)
+    return parts
+
+
+def _of_parts(
+    named: tuple[str, str],
+    file: SourceFile,
+    text: str,
+    format: str,
+    parts: dict[str, _Part],
+    reading: Reading,
+) -> Migration:
     _check_others(text, file.name, parts)
-    check_sections({name: part.marker for name, part in parts.items()}, file.name)
     if "Data" in parts:
         return assemble(named, format, file, _in_batches(parts, file.name, reading))
     if "Up" not in parts:

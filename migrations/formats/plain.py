@@ -33,6 +33,7 @@ from dataclasses import replace
 
 from migrations.errors import FileNameError
 from migrations.formats import Reading, only
+from migrations.formats.baseline_marker import is_baseline
 from migrations.formats.diesel_metadata import METADATA, runs_in_transaction
 from migrations.formats.golang_migrate import GolangMigrate
 from migrations.formats.history_table import HistoryTable, WithHistoryTable
@@ -141,9 +142,10 @@ class Plain:
 
 
 def _begins_plainly(sql: Sequence[SourceFile], ours: Sequence[SourceFile]) -> bool:
-    """Whether the first file with a version is none of `ours`."""
+    """Whether the first file with a version is none of `ours`; baselines are not counted."""
     own = {file.name for file in ours}
-    versions = [(version, file.name in own) for file in sql if (version := _version(file.name))]
+    written = [file for file in sql if file.name not in own or not is_baseline(file)]
+    versions = [(version, file.name in own) for file in written if (version := _version(file.name))]
     return bool(versions) and not min(versions)[1]
 
 

@@ -8,16 +8,17 @@ One module is one migration; `20260102030405_name.py` names it, and a `.py` file
 in its name is no migration. A module that moves data in batches has `transform(rows, conn)` in the
 place of `up` (`migrations.formats.data_modules`). The module is read here and never run
 (`migrations.formats.modules`); `migrations.running.code` runs it. The checksum of every section is
-the SHA-256 of the whole file: a helper or a constant changes what runs as much as `up` does.
+the SHA-256 of the whole file, but for the ends of lines (`migrations.formats.checksum`): a helper
+or a constant changes what runs as much as `up` does.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from migrations.errors import FileNameError, ModuleError
 from migrations.formats import Reading, only
+from migrations.formats.checksum import module_checksum
 from migrations.formats.data_modules import data_migration, is_data_module
 from migrations.formats.modules import Module, read_module, takes
 from migrations.formats.naming import base_name, ordered
@@ -62,7 +63,7 @@ def _migration(file: SourceFile, format: str) -> Migration:
     if named is None:
         raise FileNameError(file.name, None, "the file name carries no version", NAME_REMEDY)
     module = read_module(file)
-    checksum = hashlib.sha256(file.content).hexdigest()
+    checksum = module_checksum(file.content)
     if is_data_module(module):
         return data_migration(module, named, file, _section(module, "verify", checksum))
     up = _section(module, "up", checksum)

@@ -11,12 +11,12 @@ other.
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the
 same server has already, a psql script. The checksum is the caller's: it is taken from the file's
-own bytes, never from what became of them here.
+own bytes, never from what became of them here, and leaves out what is no change
+(`migrations.formats.checksum`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -31,6 +31,7 @@ from migrations.errors import (
 )
 from migrations.formats import Reading
 from migrations.formats.bound_values import is_one_token
+from migrations.formats.checksum import checksum as checksum_of
 from migrations.formats.variables import PLACEHOLDER, Reads, fill, read
 from migrations.model.migration import (
     Language,
@@ -108,7 +109,7 @@ class Built:
 
 def build(body: Body, reading: Reading) -> Built:
     """The section that `body` makes; a down is broken rather than refused. Raises LoadError."""
-    checksum = hashlib.sha256(body.hashed).hexdigest()
+    checksum = checksum_of(body.hashed)
     try:
         return _built(body, checksum, reading)
     except (SqlSyntaxError, ForbiddenSqlError, VariableError, EncodingError) as error:

@@ -14,19 +14,19 @@
   or uses a value that the script has just added to an enum.
 - Variables of psql (`:name`, `:'name'`) are filled from declared variables; what else only psql
   understands goes the way of `migrations.formats.sections`.
-- A script's checksum is that of its bytes; a byte order mark is left out, as psql does. What the
+- A script's checksum is that of its file, before it is filled. What the
   plan does not name is left alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
 from migrations.errors import FolderError, ForbiddenSqlError, LoadError, PsqlScriptError
 from migrations.formats import Reading
+from migrations.formats.checksum import checksum
 from migrations.formats.encoding import text_of, text_or_fault
 from migrations.formats.history_table import WithHistoryTable
 from migrations.formats.psql_variables import interpolated
@@ -202,7 +202,7 @@ def _refuse_unclear(scripts: Sequence[SourceFile | None]) -> None:
 
 def _built(file: SourceFile, reading: Reading, *, down: bool = False) -> Built:
     """A script as a section. Raises LoadError."""
-    text, fault = text_or_fault(file, marked=True)
+    text, fault = text_or_fault(file)
     script = interpolated(text, reading.variables)
     body = Body.of_file(file, script.text, loose=True, down=down, fault=fault)
     try:
@@ -232,7 +232,7 @@ def _verifying(file: SourceFile, reading: Reading) -> Built:
 
     Raises LoadError.
     """
-    script = interpolated(text_of(file, marked=True), reading.variables)
+    script = interpolated(text_of(file), reading.variables)
     bare = SourceFile(file.name, _unwrapped(script.text).encode())
     built = _built(bare, replace(reading, variables=script.values, programs=False))
     for statement in built.section.statements:
@@ -243,8 +243,7 @@ def _verifying(file: SourceFile, reading: Reading) -> Built:
                 f"{statement.summary} cannot be taken back, so it cannot verify anything",
                 "Leave it out: what a verify script does is undone",
             )
-    checksum = hashlib.sha256(file.content).hexdigest()
-    section = replace(built.section, checksum=checksum, holds=Holds.NO_ERROR)
+    section = replace(built.section, checksum=checksum(file.content), holds=Holds.NO_ERROR)
     names = {name for name in built.variables if name in reading.variables} | set(script.used)
     return Built(section, tuple(sorted(names)), built.notes)
 

@@ -12,34 +12,19 @@ first: a command that is delivered again repeats its report instead of running a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from migrations.model.attempt import Failure, FailureClass, Mode
-from migrations.model.baselines import set_aside
+from migrations.model.baselines import gap, gaps, set_aside
 from migrations.model.migration import Direction, Migration, Section
 from migrations.model.ordering import late
 from migrations.model.work import StepOutcome, StepResult, Work
-from migrations.target.entries import GONE, REPAIR, RESOLVE, Entry, State
+from migrations.running.history import History, Progress, progress_of
+from migrations.running.history import histories as histories_of
+from migrations.target.entries import RESOLVE, Entry, State
 from migrations.target.journal import latest_by_version
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What is half done of a stepwise migration: statements by their number from 1."""
-
-    direction: Direction
-    checksum: str
-    done: frozenset[int] = frozenset()
-    intents: frozenset[int] = frozenset()
-    """Begun, with the note that what they make was not there before; done or not."""
-
-    @property
-    def open(self) -> frozenset[int]:
-        """Begun and not known to be done."""
-        return self.intents - self.done
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,48 +60,21 @@ class Halt:
 StepDecision: TypeAlias = Known | Execute | Halt
 
 
-WITHOUT_EFFECT = "statement {} had no effect"
-"""What the entry of a failure notes, so that the intent before it is none any more."""
-_WITHOUT_EFFECT = re.compile(WITHOUT_EFFECT.format(r"(\d+)"))
-
-
-@dataclass(slots=True)
-class _History:
-    """One migration's entries, boiled down."""
-
-    settled: Entry | None = None
-    doubtful: Entry | None = None
-    """A failure that left the state unknown, not settled since."""
-    steps: list[Entry] = field(default_factory=list)
-
-    @property
-    def applied(self) -> bool:
-        return self.settled is not None and self.settled.state is State.APPLIED
-
-    def is_of(self, rollouts: Container[str]) -> bool:
-        """Whether it holds, or some of it is done, through one of these rollouts.
-
-        Half done may be what one of them began and another one began to clean up.
-        """
-        if self.settled is not None and self.applied and self.settled.rollout in rollouts:
-            return True
-        return any(step.rollout in rollouts for step in self.steps)
-
-
 def plan(work: Work, entries: Sequence[Entry]) -> tuple[StepDecision, ...]:
     """What each migration of `work` needs, in the order of `work`.
 
     A plan that stops anywhere runs nothing: it is then the reports up to there, and the stop.
     """
-    histories = _histories(entries)
-    aside = _aside(work, histories)
+    histories = histories_of(entries)
+    aside, open_gaps = _aside(work, histories), _gaps(work, histories)
     decisions: list[StepDecision] = []
     for migration in work.migrations:
-        history = histories.get(migration.version, _History())
+        history = histories.get(migration.version, History())
         reason = aside.get(migration.version)
         decision = (
             repeated(work, migration, entries)
             or (_skipped(migration, Direction.UP, reason) if reason else None)
+            or open_gaps.get(migration.version)
             or _decide(work, migration, history)
         )
         if decision is not None:
@@ -134,20 +92,26 @@ def applied_versions(entries: Iterable[Entry]) -> dict[str, Entry]:
 
 def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
     """The migrations of which some statements are done and others not."""
-    histories = _histories(entries)
-    found = {version: _progress(history) for version, history in histories.items()}
+    histories = histories_of(entries)
+    found = {version: progress_of(history) for version, history in histories.items()}
     return {version: progress for version, progress in found.items() if progress is not None}
+
+
+def in_doubt(entries: Iterable[Entry]) -> frozenset[str]:
+    """The migrations whose state is unknown until a person says it."""
+    found = histories_of(entries).items()
+    return frozenset(version for version, one in found if one.doubtful is not None)
 
 
 def begun_or_applied(entries: Iterable[Entry], rollouts: Container[str]) -> frozenset[str]:
     """What holds, or is half done, through these rollouts: what a rollback undoes."""
     return frozenset(
-        version for version, history in _histories(entries).items() if history.is_of(rollouts)
+        version for version, history in histories_of(entries).items() if history.is_of(rollouts)
     )
 
 
 def _in_order(
-    work: Work, decisions: Sequence[StepDecision], histories: Mapping[str, _History]
+    work: Work, decisions: Sequence[StepDecision], histories: Mapping[str, History]
 ) -> list[StepDecision]:
     """The decisions, with a stop for what would run late; what is half done is finished."""
     aside = _aside(work, histories)
@@ -165,15 +129,33 @@ def _in_order(
     return [checked(decision) for decision in decisions]
 
 
-def _aside(work: Work, histories: Mapping[str, _History]) -> dict[str, str]:
+def _aside(work: Work, histories: Mapping[str, History]) -> dict[str, str]:
     """What need not run here because of a baseline, with the reason."""
     if work.mode is not Mode.UP:
         return {}
-    there = {version for version, one in histories.items() if version and _is_there(one)}
-    return set_aside(work.migrations, there)
+    # An order has only those files of its folder that some database lacks.
+    return set_aside(work.migrations, _there(histories), whole=not work.rollout)
 
 
-def _is_there(history: _History) -> bool:
+def _gaps(work: Work, histories: Mapping[str, History]) -> dict[str, Halt]:
+    """A stop for each baseline that stands for what is neither here nor among the files."""
+    if work.mode is not Mode.UP:
+        return {}
+    found = gaps(work.migrations, _there(histories), whole=not work.rollout)
+    return {
+        one.version: _stop(
+            one, Direction.UP, FailureClass.OUT_OF_ORDER, gap(one.version, found[one.version])
+        )
+        for one in work.migrations
+        if one.version in found
+    }
+
+
+def _there(histories: Mapping[str, History]) -> set[str]:
+    return {version for version, one in histories.items() if version and _is_there(one)}
+
+
+def _is_there(history: History) -> bool:
     return history.applied or bool(history.steps) or history.doubtful is not None
 
 
@@ -198,7 +180,7 @@ def repeated(work: Work, migration: Migration, entries: Sequence[Entry]) -> Know
     return None
 
 
-def _decide(work: Work, migration: Migration, history: _History) -> StepDecision | None:
+def _decide(work: Work, migration: Migration, history: History) -> StepDecision | None:
     match work.mode:
         case Mode.UP:
             return _up(work, migration, history)
@@ -210,20 +192,31 @@ def _decide(work: Work, migration: Migration, history: _History) -> StepDecision
             return None
 
 
-def _up(work: Work, migration: Migration, history: _History) -> StepDecision:
-    progress = _progress(history)
+def _up(work: Work, migration: Migration, history: History) -> StepDecision:
+    progress = progress_of(history)
     settled = history.settled
     if doubt := _doubt(migration, Direction.UP, history):
         return doubt
     if progress is not None and progress.direction is Direction.DOWN:
-        return _stop(migration, Direction.UP, FailureClass.IN_DOUBT, _HALF_UNDONE)
+        return _stop(migration, Direction.UP, FailureClass.HALF_DONE, _HALF_UNDONE)
     if settled is not None and history.applied:
         if migration.repeatable and settled.up_checksum != migration.up.checksum:
             return Execute(migration, Direction.UP, migration.up, note="its text has changed")
         return _already_applied(work, migration, settled)
     if progress is not None and progress.checksum != migration.up.checksum:
         return _stop(migration, Direction.UP, FailureClass.CHECKSUM, _HALF_DONE_OTHER_TEXT)
-    return Execute(migration, Direction.UP, migration.up, resume=progress)
+    return Execute(
+        migration, Direction.UP, migration.up, resume=progress, note=_corrected(migration, history)
+    )
+
+
+def _corrected(migration: Migration, history: History) -> str:
+    """What to say of a text in the place of one that was tried here and is not in force."""
+    tried = history.failed or history.settled
+    if tried is None or is_text_of(tried, migration):
+        return ""
+    what = "failed" if tried.state is State.FAILED else "was rolled back"
+    return f"another text of it {what} here before"
 
 
 def _already_applied(work: Work, migration: Migration, entry: Entry) -> StepDecision:
@@ -256,8 +249,8 @@ def is_text_of(entry: Entry, migration: Migration) -> bool:
     return entry.up_checksum == migration.up.checksum
 
 
-def _down(migration: Migration, history: _History) -> StepDecision:
-    progress = _progress(history)
+def _down(migration: Migration, history: History) -> StepDecision:
+    progress = progress_of(history)
     if doubt := _doubt(migration, Direction.DOWN, history):
         return doubt
     if progress is None and not history.applied:
@@ -265,13 +258,13 @@ def _down(migration: Migration, history: _History) -> StepDecision:
     return _undo(migration, history.settled, progress)
 
 
-def _rollback(work: Work, migration: Migration, history: _History) -> StepDecision | None:
+def _rollback(work: Work, migration: Migration, history: History) -> StepDecision | None:
     ours = history.is_of(work.taken_back)
     if history.doubtful is not None and (ours or history.doubtful.rollout in work.taken_back):
         return _doubt(migration, Direction.DOWN, history)
     if not ours:
         return _undone_before(work, history.settled)
-    return _undo(migration, history.settled if history.applied else None, _progress(history))
+    return _undo(migration, history.settled if history.applied else None, progress_of(history))
 
 
 def _undone_before(work: Work, settled: Entry | None) -> Known | None:
@@ -297,41 +290,10 @@ def _undo(migration: Migration, settled: Entry | None, progress: Progress | None
     return Execute(migration, Direction.DOWN, section, resume=progress, note=note.lstrip("; "))
 
 
-def _doubt(migration: Migration, direction: Direction, history: _History) -> Halt | None:
+def _doubt(migration: Migration, direction: Direction, history: History) -> Halt | None:
     if history.doubtful is None:
         return None
     return _stop(migration, direction, FailureClass.IN_DOUBT, _UNSETTLED)
-
-
-def _histories(entries: Iterable[Entry]) -> dict[str, _History]:
-    histories: dict[str, _History] = {}
-    for entry in entries:
-        history = histories.setdefault(entry.migration, _History())
-        if entry.settles:
-            before = histories[entry.migration].settled
-            if before is not None and entry.direction in (REPAIR, GONE):
-                # It was not applied by this: who applied it takes it back.
-                entry = replace(entry, rollout=before.rollout)
-            histories[entry.migration] = _History(settled=entry)
-        elif entry.step != 0:
-            history.steps.append(entry)
-        elif found := _WITHOUT_EFFECT.fullmatch(entry.note):
-            history.steps = [step for step in history.steps if step.step != -int(found[1])]
-        elif entry.failure is not None and entry.failure.kind == FailureClass.IN_DOUBT:
-            history.doubtful = entry
-    return histories
-
-
-def _progress(history: _History) -> Progress | None:
-    if not history.steps:
-        return None
-    last = history.steps[-1]
-    return Progress(
-        Direction(last.direction),
-        last.checksum,
-        done=frozenset(step.step for step in history.steps if step.state is State.STEP_DONE),
-        intents=frozenset(-step.step for step in history.steps if step.state is State.INTENT),
-    )
 
 
 def outcome_of(entry: Entry, direction: Direction) -> StepOutcome:
@@ -378,7 +340,4 @@ _HALF_DONE_OTHER_TEXT = (
 )
 _HALF_UNDONE = "the migration is half rolled back; finish the rollback, then apply it again"
 _NO_DOWN = "the migration has no down section, so it cannot be undone; write a new one instead"
-_UNSETTLED = (
-    "an earlier attempt left the state of this migration unknown; look at the database, then say "
-    "`ledger resolve DATABASE MIGRATION --applied` or `--not-applied`"
-)
+_UNSETTLED = "an earlier attempt left the state of this migration unknown"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from migrations.errors import InDoubt
+from migrations.errors import LockUnavailable
 from migrations.model.migration import ConcurrentIndex
 from migrations.sql.literals import quote_ident, quote_qualified
 from migrations.target.journal import statement as sql
@@ -60,12 +60,15 @@ async def probe(target: Target, index: ConcurrentIndex) -> ProbeAnswer:
 
 
 async def probe_at_rest(target: Target, index: ConcurrentIndex) -> ProbeAnswer:
-    """Probe, and wait for a builder that outlived its client. Raises InDoubt when it goes on."""
+    """Probe, and wait for a builder that outlived its client.
+
+    Raises LockUnavailable when it goes on for longer than we wait.
+    """
     started = target.clock.monotonic()
     while (found := await probe(target, index)).state is IndexState.BUILDING:
         waited = target.clock.monotonic() - started
         if waited >= target.limits.advisory_wait_s:
-            raise InDoubt(
+            raise LockUnavailable(
                 f"another session is still building the index {found.name}; let it end, "
                 "then order the migration again"
             )

@@ -100,14 +100,13 @@ async def _in_one_transaction(
 ) -> None:
     entry = _done(target, run, started)
     closing = _CLOSING.format(untouched=target.untouched(), entry=target.entry_for_elsewhere(entry))
-    code, said = await _psql(target, run.section.options, program, closing)
+    code, said, _ = await _psql(target, run.section.options, program, closing)
     if await target.written_elsewhere(entry):
         return
     if code == 0:
         raise InDoubt(
             f"psql ended {program.file} without an error and without the entry that ends it; take "
-            "what ends it early or switches ON_ERROR_STOP off out of the script, look at the "
-            "database, then settle the migration with `ledger resolve`"
+            "what ends it early or switches ON_ERROR_STOP off out of the script"
         )
     if is_touched(said):
         raise failed_at(journal_touched(), None)
@@ -116,18 +115,22 @@ async def _in_one_transaction(
 
 async def _as_it_goes(target: Target, run: Execute, program: Program, started: float) -> None:
     if run.resume is not None:
-        raise InDoubt(
-            f"{program.file} was begun before and nobody knows how far it came; look at the "
-            "database, then settle the migration with `ledger resolve`"
-        )
+        raise InDoubt(f"{program.file} was begun before and nobody knows how far it came")
     await target.record(entry_for(run.migration, run.direction, -1, State.INTENT))
-    code, said = await _psql(target, run.section.options, program)
+    try:
+        code, said, connected = await _psql(target, run.section.options, program)
+    except StatementFailed as failed:
+        failed.without_effect = 1
+        raise
+    if not connected:
+        unconnected = _failed(program, said)
+        unconnected.without_effect = 1
+        raise unconnected
     if code != 0:
         failure = _failed(program, said).failure
         raise InDoubt(
             f"{failure.message} (line {failure.line or '?'} of {program.file}); what stands before "
-            "that may be committed: look at the database, then settle the migration with "
-            "`ledger resolve`"
+            "that may be committed"
         )
     await target.record(_done(target, run, started))
 
@@ -139,8 +142,11 @@ def _done(target: Target, run: Execute, started: float) -> NewEntry:
 
 async def _psql(
     target: Target, options: Options, program: Program, closing: str = ""
-) -> tuple[int, str]:
-    """The exit code of psql and what it said of errors; with a closing it is one transaction."""
+) -> tuple[int, str, bool]:
+    """The exit code of psql, what it said of errors, and whether it had a session.
+
+    With a closing it is one transaction. Raises StatementFailed where psql cannot be started.
+    """
     psql = shutil.which("psql")
     if psql is None:
         message = "psql is not installed here; install PostgreSQL's client programs where this runs"
@@ -217,13 +223,14 @@ async def _forget_password(connected: Path, passwords: Path | None, clock: Clock
 
 async def _ended(
     process: asyncio.subprocess.Process, connected: Path, passwords: Path | None, clock: Clock
-) -> tuple[int, str]:
-    """Wait for the end; a cancellation ends the process first."""
+) -> tuple[int, str, bool]:
+    """Wait for the end, which is as `_psql` says; a cancellation ends the process first."""
     forget = _forget_password(connected, passwords, clock)
     forgetting = asyncio.create_task(forget, name="psql-password")
     try:
         said = await _said(process)
         await process.wait()
+        had_session = forgetting.done()
     except asyncio.CancelledError:
         _signal(process, signal.SIGINT)
         try:
@@ -236,7 +243,7 @@ async def _ended(
     finally:
         forgetting.cancel()
         await asyncio.gather(forgetting, return_exceptions=True)
-    return process.returncode or 0, said.decode(errors="replace")
+    return process.returncode or 0, said.decode(errors="replace"), had_session
 
 
 async def _said(process: asyncio.subprocess.Process) -> bytes:

@@ -90,10 +90,7 @@ async def cleaned(target: Target, run: Execute) -> Execute:
     if run.clean is None:
         return run
     if run.clean.checksum != run.migration.up.checksum:
-        raise InDoubt(
-            "the migration is half done with another text of its up section; look at the "
-            "database, then settle it with `ledger resolve`"
-        )
+        raise InDoubt("the migration is half done with another text of its up section")
     if run.migration.up.batches is not None:
         # Some batches are committed, others are not: the way back looks at each row anyway.
         return run
@@ -154,7 +151,13 @@ async def _outside(target: Target, run: Execute, number: int, statement: Stateme
     there, note = False, ""
     if index is not None:
         await _settings_of(target, run.section, number, index)
-        there, note = await _holds_already(target, run, statement, index, intended)
+        try:
+            there, note = await _holds_already(target, run, statement, index, intended)
+        except asyncpg.PostgresError as error:
+            if is_connection_lost(target.connection, error):
+                raise
+            # Its name alone, for one, may be what the server cannot take.
+            raise failed_at(error, statement) from None
     if not there:
         if not intended:
             entry = entry_for(run.migration, run.direction, -number, State.INTENT)

@@ -17,7 +17,7 @@ from dataclasses import replace
 import asyncpg
 
 from migrations.clock import elapsed_ms
-from migrations.errors import Refused, RunError
+from migrations.errors import Refused, RunError, TransactionEnded
 from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
 from migrations.running.plan import Execute
@@ -88,7 +88,7 @@ async def _run_together(
     if opening:
         questions.insert(0, target.opening(run.section.options))
     total = len(run.section.statements)
-    async with asked_together(target.connection, questions) as answer:
+    async with asked_together(target.connection, questions, opening=opening) as answer:
         if opening:
             await _opened(target, answer())
         for number, statement in numbered:
@@ -100,12 +100,8 @@ async def run_statement(
     target: Target, migration: Migration, statement: Statement, index: int, total: int
 ) -> None:
     """Run one statement in the open transaction. Raises StatementFailed."""
-
-    async def executed() -> bool:
-        await target.connection.execute(statement.text)
-        return target.connection.is_in_transaction()
-
-    await _finished(target, migration, statement, index, total, executed())
+    async with asked_together(target.connection, [statement.text]) as answer:
+        await _finished(target, migration, statement, index, total, answer())
 
 
 async def _finished(
@@ -127,6 +123,8 @@ async def _finished(
     try:
         with statement_span(target.settings, target.work.target, statement):
             still_open = await answer
+    except TransactionEnded as error:
+        raise failed_at(error, statement) from None
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
             raise lost_at(error, statement) from None

@@ -16,10 +16,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from migrations.model.attempt import Epoch, Failure
@@ -38,6 +38,12 @@ WORDS = frozenset({RESOLVE, ADOPT, REPAIR, GONE})
 
 BEFORE_ALL = Epoch(0, 0)
 """An epoch that no order has."""
+
+_TAKES_ALL = ("UTF8", "SQL_ASCII")
+_SINGLE_BYTE = ("LATIN", "WIN125")
+"""Encodings that Python has under the same name, or as a code page, and converts alike."""
+_SAID = frozenset({"message", "statement", "file", "blocker"})
+"""Fields of a failure that hold words of others."""
 
 _LENGTH_BYTES = 8
 _GENESIS_DOMAIN = b"migration-ledger/journal/2"
@@ -132,6 +138,35 @@ def entry_for(migration: Migration, direction: str, step: int, state: State) -> 
     """An entry about `migration` with the checksums of its two sections."""
     down = migration.down.checksum if migration.down else None
     return NewEntry(migration.version, direction, step, state, migration.up.checksum, down)
+
+
+def in_encoding(entry: NewEntry, encoding: str) -> NewEntry:
+    """The entry with escapes for what a server's `encoding` lacks, so that it can be written there.
+
+    The migration's version stays: it is what later entries are compared with.
+    """
+    if encoding in _TAKES_ALL:
+        return entry
+    name = encoding.replace("WIN", "cp") if encoding.startswith(_SINGLE_BYTE) else "ascii"
+
+    def storable(text: str) -> str:
+        return text.encode(name, "backslashreplace").decode(name)
+
+    failure: Any = entry.failure
+    if failure is not None:
+        said = {
+            key: storable(text)
+            for key, text in asdict(failure).items()
+            if key in _SAID and isinstance(text, str)
+        }
+        failure = replace(failure, **said)
+    return replace(
+        entry,
+        statement=entry.statement and storable(entry.statement),
+        note=storable(entry.note),
+        reason=storable(entry.reason),
+        failure=failure,
+    )
 
 
 def entry_about_target(state: State) -> NewEntry:

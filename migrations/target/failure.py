@@ -40,6 +40,10 @@ _POLICY_REMEDY = (
     "the table), then order it again"
 )
 
+_LACKING_REMEDY = (
+    "; that is the character {0}: take it out of the migration, or move the database to UTF8"
+)
+
 _MASKED_CLASSES = ("22", "23")
 _OF_NAMES_CLASSES = ("0A", "2B", "3F", "42", "55")
 _COMPOSED_CLASSES = ("P0", "38", "39", "HV")
@@ -73,6 +77,8 @@ def from_error(error: BaseException, text: str = "") -> Failure:
             state = str(error.sqlstate or "")
             kind = FailureClass.LOCK_TIMEOUT if state == "55P03" else FailureClass.SQL
             message = masked_message(error, text)
+            if lacking := _lacking(error, text):
+                message += _LACKING_REMEDY.format(lacking)
             if getattr(error, "server_source_function", None) == _POLICY_CHECK:
                 message += _POLICY_REMEDY
             return Failure(kind, message, sqlstate=state or None)
@@ -127,8 +133,20 @@ def line_of(error: BaseException, statement: Statement, before: int = 0) -> int:
         body = _BODY.match(statement.text) if inside["function"] == _DO else None
         lines = statement.text.count("\n", 0, body.end()) + int(inside["line"]) - 1 if body else 0
         return statement.line + min(lines, statement.text.count("\n"))
+    if lacking := _lacking(error, statement.text):
+        return statement.line + statement.text.count("\n", 0, statement.text.index(lacking))
     at = int(error.position or 0) - before
     return statement.line + (statement.text.count("\n", 0, at - 1) if at > 0 else 0)
+
+
+def _lacking(error: asyncpg.PostgresError, text: str) -> str:
+    """The character that the database's encoding lacks, if the author's own `text` has it."""
+    found = _RAW_BYTES.search(str(error.args[0])) if error.args else None
+    if error.sqlstate != "22P05" or found is None:
+        return ""
+    raw = bytes.fromhex(found.group().replace("0x", ""))
+    character = raw.decode(errors="ignore")
+    return character if character in text else ""
 
 
 def masked_message(error: asyncpg.PostgresError, text: str = "") -> str:

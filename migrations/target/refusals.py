@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from migrations.errors import JournalTouched, StaleEpoch, TransactionEnded
+from migrations.errors import GuardsReset, JournalTouched, StaleEpoch, TransactionEnded
 from migrations.model.attempt import Epoch
 
 JOURNAL_SCHEMA = "migration_ledger"
@@ -19,11 +19,25 @@ def stale_epoch(epoch: Epoch) -> StaleEpoch:
 def transaction_ended() -> TransactionEnded:
     """The refusal of a script that ended the transaction it ran in."""
     return TransactionEnded(
-        "the script ended the transaction that guards it, or reset its settings, so that parts of "
-        "it may be committed; take COMMIT, ROLLBACK and RESET ALL out of it, look at the "
-        "database, and settle the migration "
-        "with `ledger resolve`"
+        "the script ended the transaction that guards it, so that parts of it may be committed; "
+        "take COMMIT and ROLLBACK out of it"
     )
+
+
+def guards_reset() -> GuardsReset:
+    """The refusal of a script after which its transaction is not known for the guarded one."""
+    return GuardsReset(
+        "the script reset the settings that guard its transaction, or rolled it back; nothing of "
+        "it is committed; take RESET ALL, set_config() of our own settings and ROLLBACK out of it"
+    )
+
+
+def way_out(version: str, owner: str = "") -> str:
+    """How a person settles what is in doubt; `owner` is the ledger that asked for the work."""
+    one = f"`ledger db resolve {version} --applied --reason WHY`"
+    of_a_fleet = f"`ledger resolve DATABASE {version} --applied --reason WHY`"
+    command = of_a_fleet if owner else one
+    return f"look at the database, then say what you see there with {command}, or --not-applied"
 
 
 def is_touched(message: str) -> bool:

@@ -23,6 +23,7 @@ from migrations.errors import PoolerRefused, TooMuch, Unreachable
 from migrations.model.migration import Statement
 from migrations.sql.literals import quote_ident
 from migrations.target.login import logging_in
+from migrations.target.no_session import no_session
 from migrations.target.password_file import ambient_password
 from migrations.target.scram import LoginRefused
 
@@ -85,9 +86,6 @@ DRIVER_ERRORS = (
 )
 """What a call of the driver raises. The last one is what it says when the server's farewell comes
 at the moment at which the session is used."""
-
-_CANNOT_BE_RETRIED = ("28", "3D", "42")
-"""SQLSTATE classes that stay: authentication, no such database, no such setting or right."""
 
 
 class LostAt(Exception):
@@ -233,7 +231,7 @@ async def open_session(
     except (*DRIVER_ERRORS, ValueError, LoginRefused) as error:
         if "unsupported startup parameter" in str(error):
             raise pooler_refused() from None
-        raise _unreachable(settings, error) from None
+        raise no_session(settings.place, error, CONNECT_TIMEOUT_S) from None
 
 
 async def close_session(connection: Connection) -> None:
@@ -269,7 +267,12 @@ def pooler_refused() -> PoolerRefused:
 
 
 def is_connection_lost(connection: Connection, error: BaseException) -> bool:
-    """Whether `error` means that the session is gone, not that a statement was wrong."""
+    """Whether `error` means that the session is gone, not that a statement was wrong.
+
+    A statement may fail because another server, that it wanted to reach, is gone: that is an ERROR.
+    """
+    if getattr(error, "severity_en", None) == "ERROR":
+        return connection.is_closed()
     gone = (
         LostAt,
         OSError,
@@ -332,51 +335,3 @@ def _tls_context(root: str | None, certificate: str | None, key: str | None) -> 
     if certificate:
         context.load_cert_chain(certificate, key)
     return context
-
-
-def _unreachable(settings: ConnectionSettings, error: Exception) -> Unreachable:
-    place = settings.place
-    match error:
-        case LoginRefused():
-            return Unreachable(f"{place}: {error}")
-        case asyncpg.PostgresConnectionError() | asyncpg.InternalClientError():
-            # What the driver itself says of a connection that ended before the server had answered.
-            return _closed(place)
-        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return _closed(place)
-        case asyncpg.PostgresError():
-            state = str(error.sqlstate)
-            said = f"{place} refused the session (SQLSTATE {state}: {_first_line(error)})"
-            return Unreachable(
-                f"{said}; check the reference, the user's rights and pg_hba.conf",
-                transient=not state.startswith(_CANNOT_BE_RETRIED),
-            )
-        case ssl.SSLError():
-            return Unreachable(
-                f"{place}: TLS failed ({error.reason or 'no reason given'}); check sslrootcert "
-                "and the name in the server's certificate"
-            )
-        case ConnectionError() if "rejected SSL" in str(error):
-            return Unreachable(
-                f"{place} does not offer TLS; switch it on there, or allow plain text for "
-                "development (LEDGER_AGENT_INSECURE_POSTGRES=true, or --insecure with `ledger db`)"
-            )
-        case TimeoutError():
-            said = f"{place} did not answer within {CONNECT_TIMEOUT_S:.0f} s"
-            return Unreachable(f"{said}; check host, port and network", transient=True)
-        case OSError():
-            reason = error.strerror or type(error).__name__
-            said = f"{place} cannot be reached ({reason})"
-            return Unreachable(f"{said}; check host, port and network", transient=True)
-        case _:
-            said = f"{place} cannot be used ({type(error).__name__})"
-            return Unreachable(f"{said}; check that it is PostgreSQL and that TLS is offered")
-
-
-def _closed(place: str) -> Unreachable:
-    said = f"{place} cannot be reached (the connection was reset)"
-    return Unreachable(f"{said}; check the server, and what stands before it", transient=True)
-
-
-def _first_line(error: asyncpg.PostgresError) -> str:
-    return str(error.args[0]).split("\n", 1)[0] if error.args else "no message"

@@ -29,7 +29,7 @@ import asyncpg
 
 from migrations.chance import Chance
 from migrations.clock import Clock
-from migrations.errors import JournalNotOurs, LockLost, RunError, StaleEpoch, TransactionEnded
+from migrations.errors import GuardsReset, JournalNotOurs, LockLost, RunError, StaleEpoch
 from migrations.model.attempt import Epoch, Identity, Limits
 from migrations.model.migration import Options
 from migrations.model.work import Observer, OutsideChange, Work
@@ -42,6 +42,7 @@ from migrations.target.entries import (
     Said,
     State,
     entry_about_target,
+    in_encoding,
     key_of_entry,
     next_head,
 )
@@ -50,17 +51,13 @@ from migrations.target.journal import Record, entry_statement, entry_values, sta
 from migrations.target.lock import LockKey, still_held
 from migrations.target.refusals import (
     JOURNAL_SCHEMA,
+    guards_reset,
     is_touched,
     journal_touched,
     stale_epoch,
     transaction_ended,
 )
-from migrations.target.session import (
-    Connection,
-    ConnectionSettings,
-    milliseconds,
-    server_version,
-)
+from migrations.target.session import Connection, ConnectionSettings, milliseconds, server_version
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +145,7 @@ class Target:
         await self._execute(script)
 
     async def commit(self, entry: NewEntry) -> None:
-        """Write the entry and commit. Raises LockLost, StaleEpoch or TransactionEnded.
+        """Write the entry and commit. Raises LockLost, StaleEpoch, GuardsReset, TransactionEnded.
 
         Deferred constraints speak here too, as the server's own errors. When the connection is lost
         in this call, the outcome is unknown until the journal is read again.
@@ -259,7 +256,7 @@ class Target:
             if record is not None and record.head == self._meeting.columns["head"]:
                 self._is_met()
 
-    async def broken_guard(self) -> LockLost | StaleEpoch | TransactionEnded:
+    async def broken_guard(self) -> LockLost | StaleEpoch | GuardsReset:
         """Which guard refused; asked outside of a transaction."""
         record = await self.read_journal()
         self.overtaken = record is not None and record.head != self.head
@@ -269,7 +266,7 @@ class Target:
             return LockLost("the script dropped the migrator's advisory lock; correct it")
         if self.overtaken:
             return LockLost("another migrator wrote the journal meanwhile; try again")
-        return transaction_ended()
+        return guards_reset()
 
     async def _write(self, sql: str, entry: NewEntry) -> None:
         await self._execute(sql)
@@ -312,7 +309,7 @@ class Target:
         gone = isinstance(error, asyncpg.UndefinedTableError) and JOURNAL_SCHEMA in str(error)
         if is_touched(str(error)) or (gone and self.met):
             return journal_touched()
-        return transaction_ended() if gone else error
+        return guards_reset() if gone else error
 
     def _is_met(self) -> None:
         self._meeting = None
@@ -368,13 +365,15 @@ class Target:
 
     def _head_after(self, entry: NewEntry) -> str:
         said = Said(self.work.command_id, self.work.rollout, self.owner, self.epoch)
-        return next_head(self.head, said, replace(entry, reason=self._reason(entry)))
+        return next_head(self.head, said, self._storable(entry))
 
-    def _reason(self, entry: NewEntry) -> str:
-        return entry.reason or self.work.reason
+    def _storable(self, entry: NewEntry) -> NewEntry:
+        """The entry as it is written: with its reason, in the characters that this database has."""
+        entry = replace(entry, reason=entry.reason or self.work.reason)
+        return in_encoding(entry, self.connection.get_settings().server_encoding)
 
     def _columns(self, entry: NewEntry) -> dict[str, SqlValue]:
-        work = self.work
+        work, entry = self.work, self._storable(entry)
         key = key_of_entry(entry)
         if key in self.said:
             raise RunError(
@@ -388,7 +387,7 @@ class Target:
             "head": self._head_after(entry),
             "command": work.command_id,
             "rollout": work.rollout,
-            "reason": self._reason(entry) or None,
+            "reason": entry.reason or None,
             "database_uuid": self.identity.uuid,
             "owner": self.owner,
             "epoch_term": self.epoch.term,

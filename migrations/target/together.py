@@ -22,6 +22,7 @@ from typing import Any, Protocol, TypeAlias
 
 import asyncpg
 
+from migrations.target.refusals import transaction_ended
 from migrations.target.session import Connection
 
 Answer: TypeAlias = Callable[[], Awaitable[bool]]
@@ -30,6 +31,8 @@ Answer: TypeAlias = Callable[[], Awaitable[bool]]
 _LENGTH = struct.Struct("!I")
 _HEADER_BYTES = 5
 _OPEN = b"T"
+_COMMITS = (b"COMMIT\0", b"PREPARE TRANSACTION\0")
+"""What the server says of a statement after which no transaction is the one that we opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class End:
     failed: bool
     transaction_open: bool
     """And not failed."""
+    committed: bool = False
+    """Whether a COMMIT, or a PREPARE TRANSACTION, was among its statements and took effect."""
 
 
 class Together:
@@ -52,7 +57,7 @@ class Together:
         self.done = False
         self._ended = ended
         self._left = len(behind) + 1
-        self._failed = False
+        self._failed = self._committed = False
         self._rest = b""
 
     def received(self, data: bytes) -> bytes:
@@ -76,11 +81,15 @@ class Together:
         if kind == b"Z":
             self._left -= 1
             # Behind a failed one nothing is told: it did not run.
-            self._ended(End(self._failed, message[_HEADER_BYTES:] == _OPEN))
+            is_open = message[_HEADER_BYTES:] == _OPEN
+            self._ended(End(self._failed, is_open, self._committed))
+            self._committed = False
             return not self._left
         if kind == b"E":
             first, self._failed = not self._failed, True
             return first
+        if kind == b"C" and message[_HEADER_BYTES:] in _COMMITS and not self._failed:
+            self._committed = True
         return True
 
 
@@ -95,13 +104,19 @@ class _Line(Protocol):
 
 
 @asynccontextmanager
-async def asked_together(connection: Connection, questions: Sequence[str]) -> AsyncIterator[Answer]:
+async def asked_together(
+    connection: Connection, questions: Sequence[str], *, opening: bool = False
+) -> AsyncIterator[Answer]:
     """Send all the questions; the block waits for the answers, one after the other.
 
-    An answer raises what the server says of that question, when all behind it are through. Who
-    leaves the block before the last answer cancels what still runs.
+    With `opening` the first one opens the transaction, and may commit before it does.
+
+    An answer raises what the server says of that question, when all behind it are through, and
+    TransactionEnded where it has committed. Who leaves the block before the last answer cancels
+    what still runs.
     """
     loop = asyncio.get_running_loop()
+    may_commit = iter([opening])
     ends: list[asyncio.Future[End]] = [loop.create_future() for _ in questions]
     heard, awaited = iter(ends), iter(ends)
     line: _Line = connection._protocol  # type: ignore[attr-defined]
@@ -112,6 +127,10 @@ async def asked_together(connection: Connection, questions: Sequence[str]) -> As
     async def answer() -> bool:
         end = next(awaited)
         await asyncio.wait((call, end), return_when=asyncio.FIRST_COMPLETED)
+        if not next(may_commit, False) and end.done() and end.result().committed:
+            with suppress(asyncpg.PostgresError):
+                await call
+            raise transaction_ended()
         if not end.done() or end.result().failed:
             await call
         if not end.result().transaction_open:

@@ -102,7 +102,6 @@ OURS = (
     Case("psql command", {"1_a.sql": UP + "\\d t\n"}, "1_a.sql:3", "\\d", "Leave it out"),
     Case("inline data", {"1_a.sql": UP + "COPY t FROM stdin;\n1\n\\.\n"}, "1_a.sql:3", "COPY", "INSERT"),
     Case("undeclared placeholder", {"1_a.sql": UP + "CREATE TABLE ${schema}.u (a int);\n"}, "1_a.sql:3", "schema", "--var"),
-    Case("byte order mark", {"1_a.sql": b"\xef\xbb\xbf" + UP.encode()}, "1_a.sql:1", "byte order mark", "UTF-8"),
     Case("UTF-16", {"1_a.sql": UP.encode("utf-16")}, "1_a.sql:1", "UTF-16", "UTF-8"),
     Case("Latin-1", {"1_a.sql": UP.encode() + b"-- caf\xe9\n"}, "1_a.sql:3", "0xE9", "UTF-8"),
     Case("NUL", {"1_a.sql": UP.encode() + b"SELECT '\0';\n"}, "1_a.sql:3", "NUL", "Remove it"),

@@ -29,13 +29,14 @@ from ledger.store.log.decode import open_event
 from ledger.store.port import Beat
 from ledger.store.views.port import PAGE
 from ledger.store.views.projection import Projection, Shelf
-from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
+from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, HeldText, RolloutRow
 from migrations.clock import Clock
-from migrations.model.attempt import Expectation
+from migrations.model.attempt import Expectation, Mode
 from tests.support.memory_log import MemoryLog
 
 LEDGER = UUID("0b7f3a52-6a0e-4a55-9f0f-3d5a7c1e2b40")
 IN_FORCE = ("applied", "rollback_failed")
+MAY_BE_THERE = (*IN_FORCE, "unknown", "regressed")
 AT_WORK = frozenset(
     {
         DatabaseStatus.ORDERED,
@@ -303,6 +304,25 @@ class MemoryViews:
             if (databases is None or database in databases)
             and (versions is None or version in versions)
         ]
+
+    async def held_texts(self, versions: Sequence[str]) -> list[HeldText]:
+        """As `Views.held_texts`."""
+        fleet = self._projection.fleet.rows
+        held = {
+            HeldText(row.version, row.checksum, row.database)
+            for row in await self.applied(versions=versions)
+            if row.state in MAY_BE_THERE
+            and row.database in fleet
+            and not fleet[row.database].registered.retired
+        }
+        for rollout, state in self._states.items():
+            goes_on = state.status not in ENDED or any(
+                one.status in AT_WORK for one in state.databases()
+            )
+            if state.plan.mode == Mode.UP and goes_on:
+                steps = [step for step in state.plan.steps if step.version in versions]
+                held |= {HeldText(one.version, one.checksum, f"rollout {rollout}") for one in steps}
+        return sorted(held, key=lambda one: (one.version, one.holder))
 
     async def database_versions(
         self, versions: Sequence[str], databases: Sequence[str] | None = None

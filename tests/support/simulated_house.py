@@ -110,7 +110,7 @@ class SimulatedHouse:
         encoder = RequestEncoder(self.clock, self.chance)
         log, reads = self.stores.log, self.stores.reads
         self.fleet = FleetService(log, reads, encoder)
-        self.bundles = BundleService(log, self.stores.texts, encoder)
+        self.bundles = BundleService(log, self.stores.texts, reads, encoder)
         lookout = Liveness(self.stores.signs, uses_broker=False)
         self.rollouts = RolloutService(log, reads, self.fleet, self.bundles, lookout, encoder)
         self.checks = CheckService(self.fleet, reads, log, self.clock)

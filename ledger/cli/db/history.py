@@ -175,7 +175,7 @@ async def repair(
         target=place.schema,
         outside=outside,
     )
-    return _concluded(outcome, "db.repair", {"version": version}, f"{version}: accepted {what}",
+    return concluded(outcome, "db.repair", {"version": version}, f"{version}: accepted {what}",
                       Output(output))  # fmt: skip
 
 
@@ -242,9 +242,10 @@ async def _adopt(
     return ExitCode.OK
 
 
-def _concluded(
+def concluded(
     outcome: Outcome, kind: str, data: dict[str, Any], said: str, output: Output
 ) -> ExitCode:
+    """Write what was recorded, or say why it was not, and find the exit code."""
     if outcome.failure is not None:
         return _failed(outcome)
     output.record(kind, data, said)

@@ -15,7 +15,7 @@ from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.selection import Term
 from ledger.domain.states import DatabaseState
-from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
+from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, HeldText, RolloutRow
 from migrations.model.attempt import Expectation
 
 PAGE = 1000
@@ -135,6 +135,9 @@ class Views(Protocol):
         self, databases: Sequence[str] | None = None, versions: Sequence[str] | None = None
     ) -> list[AppliedRow]:
         """What is known of these migrations on these databases."""
+
+    async def held_texts(self, versions: Sequence[str]) -> list[HeldText]:
+        """Who has these migrations, or may have them, with which texts."""
 
     async def database_versions(
         self, versions: Sequence[str], databases: Sequence[str] | None = None

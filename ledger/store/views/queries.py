@@ -25,7 +25,7 @@ from ledger.store.connections import Connection, Pool
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet, to_state
 from ledger.store.views.port import PAGE
-from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, RolloutRow
+from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, HeldText, RolloutRow
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, Mode
 from migrations.sql.named_statements import named_statements
@@ -234,6 +234,10 @@ class ReadModels:
     ) -> list[AppliedRow]:
         """What is known of these migrations on these databases."""
         return [AppliedRow(*row) for row in await self._fetch("applied", databases, versions)]
+
+    async def held_texts(self, versions: Sequence[str]) -> list[HeldText]:
+        """Who has these migrations, or may have them, with which texts."""
+        return [HeldText(*row) for row in await self._fetch("held_texts", versions)]
 
     async def database_versions(
         self, versions: Sequence[str], databases: Sequence[str] | None = None

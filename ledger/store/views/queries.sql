@@ -177,6 +177,25 @@ WHERE ($1::text[] IS NULL OR database = ANY ($1))
   AND ($2::text[] IS NULL OR version = ANY ($2))
 ORDER BY database, version
 
+-- name: held_texts
+-- With which texts databases have these migrations ($1), or may have them: what is applied or in
+-- doubt, and what a rollout that goes up may still run
+SELECT applied.version, applied.checksum, applied.database AS holder
+FROM ledger.applied AS applied
+JOIN ledger.fleet_database AS fleet ON fleet.database = applied.database
+WHERE applied.version = ANY ($1) AND fleet.status <> 'retired'
+  AND applied.state IN ('applied', 'rollback_failed', 'unknown', 'regressed')
+UNION
+SELECT step.version, step.checksum, 'rollout ' || rollout.rollout
+FROM ledger.rollout AS rollout,
+    jsonb_to_recordset(rollout.steps) AS step (version text, checksum text)
+WHERE step.version = ANY ($1) AND rollout.mode = 'up'
+  AND (rollout.status NOT IN ('completed', 'aborted') OR EXISTS (
+      SELECT FROM ledger.rollout_database AS one
+      WHERE one.rollout = rollout.rollout
+        AND one.state IN ('ordered', 'running', 'unknown', 'blocked')))
+ORDER BY version, holder
+
 -- name: database_versions
 -- Each database against the versions of a bundle, in the bundle's order ($2);
 -- a version whose rollback failed is in force still

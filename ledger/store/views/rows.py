@@ -95,6 +95,14 @@ class OrderRow(NamedTuple):
     ordered_by: str
 
 
+class HeldText(NamedTuple):
+    """That a database, or a rollout for its databases, has a migration's text or may have it."""
+
+    version: str
+    checksum: str | None
+    holder: str
+
+
 class AppliedRow(NamedTuple):
     """The latest that is known of one migration on one database.
 

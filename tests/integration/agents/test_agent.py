@@ -333,7 +333,8 @@ async def test_a_literal_password_is_refused_and_shown_nowhere(
 async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone(
     inside: Place, inside_desk: Desk, tenant_database: str
 ) -> None:
-    lost = inside_desk.apply(tenant_database, [ADD_NOTE])
+    limits = Limits(retry_for_s=0.5)
+    lost = inside_desk.apply(tenant_database, [ADD_NOTE], limits=limits)
     nowhere = Connection.at(**(lost.connection.parts | {"host": "127.0.0.1", "port": 1}))
     lost = changed(lost, connection=nowhere, database="t_lost")
     fine = inside_desk.apply(tenant_database, [ADD_NOTE])
@@ -342,7 +343,7 @@ async def test_a_database_that_does_not_answer_fails_and_leaves_the_others_alone
         assert (await inside_desk.finished(fine)).verdict is Verdict.DONE
         finished = await inside_desk.finished(lost)
     assert finished.failure is not None
-    assert (finished.verdict, finished.failure.kind) == (Verdict.FAILED, "unreachable")
+    assert (finished.verdict, finished.failure.kind) == (Verdict.FAILED, "unavailable")
 
 
 async def test_a_table_that_another_role_holds_is_reported_as_a_lock_timeout_and_no_defect(
@@ -454,7 +455,7 @@ async def test_a_cancelled_command_whose_journal_cannot_be_read_says_so(
         finished = await inside_desk.finished(command)
     assert finished.verdict is Verdict.FAILED
     assert finished.failure is not None
-    assert finished.failure.kind == "unreachable"
+    assert finished.failure.kind == "unavailable"
     assert "cancelled before it began" in finished.failure.message
 
 

@@ -218,3 +218,41 @@ async def test_a_phase_is_not_verified_any_more_when_its_contract_is_applied(
         verified = await ledger("db", "verify", "-o", "json", DATABASE_URL=database)
         assert verified.code == ExitCode.OK
         assert [one["migration"] for one in verified.json["items"]] == asked
+
+
+HALF = """\
+-- +migrate Up notransaction
+CREATE TABLE half (id int);
+SELECT 1 / (count(*) - 0) FROM half;
+"""
+
+
+@pytest.mark.parametrize(
+    ("word", "standing"), [("--applied", "applied"), ("--not-applied", "pending")]
+)
+async def test_a_persons_word_settles_a_migration_and_is_kept(
+    ledger: LedgerProgram, migrations: Path, database: str, word: str, standing: str
+) -> None:
+    (migrations / "3_half.sql").write_text(HALF)
+    assert (await ledger("db", "up", DATABASE_URL=database)).code == ExitCode.FAILED
+    resolve = ("db", "resolve", "3")
+    for missing, said in [
+        (("--reason", "seen"), "--applied or --not-applied"),
+        ((word,), "--reason"),
+    ]:
+        answer = await ledger(*resolve, *missing, DATABASE_URL=database)
+        assert answer.code == ExitCode.USAGE
+        assert said in answer.err
+    answer = await ledger(*resolve, word, "--reason", "seen", "-o", "json", DATABASE_URL=database)
+    assert (answer.code, answer.json["kind"]) == (ExitCode.OK, "db.resolve")
+    after = await ledger("db", "status", "-o", "json", DATABASE_URL=database)
+    assert standings(after)["3"] == standing
+    again = await ledger(*resolve, word, "--reason", "seen", DATABASE_URL=database)
+    assert again.code != ExitCode.OK
+    assert "not in doubt" in again.err
+    connection = await asyncpg.connect(database)
+    kept = await connection.fetchval(
+        "SELECT reason FROM migration_ledger.journal WHERE direction = 'resolve'"
+    )
+    await connection.close()
+    assert kept == "seen"

@@ -62,7 +62,7 @@ async def test_a_look_at_nothing_says_why(world: World) -> None:
     found = await inspect(replace(world.settings, port=1))
     assert not found.reachable
     assert found.failure is not None
-    assert found.failure.kind == "unreachable"
+    assert found.failure.kind == "unavailable"
 
 
 async def test_a_plain_owner_of_a_database_can_migrate_it(world: World) -> None:

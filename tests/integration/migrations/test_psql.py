@@ -126,6 +126,29 @@ async def test_a_script_that_commits_by_itself_is_in_doubt_after_its_failure(wor
     assert again.failure.kind == "in_doubt"
 
 
+async def test_a_script_whose_psql_found_no_session_is_not_in_doubt(world: World) -> None:
+    name = world.settings.user
+    await world.execute_as_superuser(f'ALTER ROLE "{name}" CONNECTION LIMIT 1')
+    outcome = await world.up(script(STEPS), programs=ALLOWED)
+    assert outcome.failure is not None
+    assert outcome.failure.kind != "in_doubt", outcome.failure
+    await world.execute_as_superuser(f'ALTER ROLE "{name}" CONNECTION LIMIT -1')
+    again = await world.up(script(STEPS), programs=ALLOWED)
+    assert again.verdict is Verdict.DONE, again.failure
+
+
+async def test_a_script_for_which_there_is_no_psql_is_not_in_doubt(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with monkeypatch.context() as without:
+        without.setenv("PATH", str(tmp_path))
+        outcome = await world.up(script(STEPS), programs=ALLOWED)
+    assert outcome.failure is not None
+    assert outcome.failure.kind == "program"
+    again = await world.up(script(STEPS), programs=ALLOWED)
+    assert again.verdict is Verdict.DONE, again.failure
+
+
 async def test_a_script_that_commits_by_itself_can_succeed(world: World) -> None:
     outcome = await world.up(script(STEPS), programs=ALLOWED)
     assert outcome.verdict is Verdict.DONE

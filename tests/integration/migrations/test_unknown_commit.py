@@ -138,7 +138,7 @@ async def test_while_the_journal_cannot_be_asked_nobody_knows_its_head(
     assert line.is_cut()
     assert (outcome.verdict, outcome.journal_head) == (Verdict.FAILED, None)
     assert outcome.failure is not None
-    assert outcome.failure.kind == "unreachable"
+    assert outcome.failure.kind == "unavailable"
 
     again = await world.up(*columns(), expectation=Expectation(before.identity, None))
     assert again.verdict is Verdict.DONE, again.failure

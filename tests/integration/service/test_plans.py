@@ -11,8 +11,9 @@ import pytest
 
 from ledger.contracts.events import BundleRegistered, RolloutPlanned, RolloutStarted, WavePlanned
 from ledger.contracts.registry import Variable
+from ledger.domain.folder_refusals import ChangedMigration
 from ledger.domain.plan_digest import PlanOutdated, canonical, digest
-from ledger.domain.refusals import BusyDatabases, ChangedMigration
+from ledger.domain.refusals import BusyDatabases
 from ledger.service.request_context import RequestContext
 from tests.support.house import House
 

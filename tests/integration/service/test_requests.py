@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from ledger.contracts.events import BundleRegistered, DatabaseSuspended
-from ledger.domain.refusals import ChangedMigration, EmptySelection, OutOfOrder
+from ledger.domain.folder_refusals import ChangedMigration
+from ledger.domain.refusals import EmptySelection, OutOfOrder
 from ledger.errors import NoSuchRollout, SeveralRollouts
 from ledger.service.request_context import RequestContext
 from tests.support.house import House
@@ -73,7 +74,7 @@ async def test_a_folder_that_two_register_at_once_is_one_bundle(house: House) ->
 
 
 async def test_a_changed_up_is_refused_and_its_text_is_not_kept(house: House) -> None:
-    await house.ledger.bundles.register(house.folder, RequestContext())
+    await house.start()
     before = await house.stores.pool.fetchval(CONTENT)
     house.migration("1", comment="SELECT 1;")
     with pytest.raises(ChangedMigration):

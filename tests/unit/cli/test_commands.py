@@ -56,7 +56,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "db up", "db down", "db status", "db verify",
             "adopt", "baseline", "repair",
             "db adopt", "db baseline", "db repair", "db export-history", "db remove-journal",
-            "db drop-backups",
+            "db drop-backups", "db resolve",
         ]
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from ledger.service.bundles import migration_ref
 from migrations.errors import EncodingError, LoadError, SqlSyntaxError, VariableError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files, load_folder
+from migrations.formats.checksum import checksum
 from migrations.model.migration import Migration
 from tests.support.orders import apply_command
 from tests.unit.agents.test_content import messages
@@ -111,7 +112,7 @@ def test_a_down_that_is_no_text_stops_nothing_but_the_way_back(
     migration = loaded(tmp_path, {})
     assert migration.down is not None
     assert migration.down.broken.startswith(f"{file}:{line}: {problem}")
-    assert migration.down.checksum == hashlib.sha256(content).hexdigest()
+    assert migration.down.checksum == checksum(content)
     assert load_files(format, migration.files, version=migration.version) == migration
 
 
@@ -153,7 +154,7 @@ def test_a_declared_variable_mends_the_down(tmp_path: Path) -> None:
     assert migration.variables == ("name",)
 
 
-def test_the_checksum_of_a_broken_down_is_still_that_of_its_bytes(tmp_path: Path) -> None:
+def test_the_checksum_of_a_broken_down_is_still_that_of_its_text(tmp_path: Path) -> None:
     migration = loaded(tmp_path, FOLDERS["golang-migrate"])
     assert migration.down is not None
     assert migration.down.checksum == hashlib.sha256(BROKEN.encode()).hexdigest()

@@ -30,7 +30,7 @@ def test_a_file_becomes_a_migration_with_its_two_sections() -> None:
     assert (migration.version, migration.name) == ("20230102030405", "a")
     assert (texts(migration), texts(migration, down=True)) == (["SELECT 1"], ["SELECT 2"])
     assert migration.up.statements[0].line == 4
-    assert migration.up.checksum == hashlib.sha256(b"SELECT 1;\n\n").hexdigest()
+    assert migration.up.checksum == hashlib.sha256(b"SELECT 1;\n").hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 
 from migrations.errors import (
     DuplicateVersionError,
-    EncodingError,
     FileNameError,
     FormatError,
     LoadError,
@@ -86,11 +85,11 @@ def test_an_empty_up_is_a_migration_that_does_nothing(up: str) -> None:
     assert load(up + "-- +goose Down\n").up.statements == ()
 
 
-def test_lines_end_as_goose_ends_them_and_the_checksum_is_that_of_the_bytes() -> None:
+def test_lines_end_as_goose_ends_them_and_the_checksum_does_not_know_them() -> None:
     body = "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS $$\r\nSELECT 1 $$;\r\n"
     migration = load(f"-- +goose Up\r\n{body}".encode())
     assert "\r" not in migration.up.statements[0].text
-    assert migration.up.checksum == hashlib.sha256(body.encode()).hexdigest()
+    assert migration.up.checksum == hashlib.sha256(body.replace("\r", "").encode()).hexdigest()
 
 
 def test_begin_and_commit_around_everything_are_left_out_with_a_note() -> None:
@@ -167,9 +166,8 @@ def test_what_takes_a_transaction_back_is_refused_where_it_stands() -> None:
     assert str(refused.value).startswith("00001_a.sql:4: ROLLBACK is transaction control")
 
 
-def test_a_byte_order_mark_is_refused() -> None:
-    with pytest.raises(EncodingError, match="byte order mark"):
-        load(b"\xef\xbb\xbf" + UP.encode())
+def test_a_byte_order_mark_is_left_out() -> None:
+    assert load(b"\xef\xbb\xbf" + UP.encode()).up == load(UP.encode()).up
 
 
 def test_helpers_without_version_and_annotation_are_left_alone_but_not_lost_migrations() -> None:
