@@ -46,6 +46,8 @@ _LACKING_REMEDY = (
 
 _MASKED_CLASSES = ("22", "23")
 _OF_NAMES_CLASSES = ("0A", "2B", "3F", "42", "55")
+_OURS = "ML"
+"""The class of what our own statements raise, in words of ours."""
 _COMPOSED_CLASSES = ("P0", "38", "39", "HV")
 _RAISING = ("exec_stmt_raise", "exec_stmt_assert")
 """Functions of PL/pgSQL's executor that raise what a script composed (`pl_exec.c`)."""
@@ -154,7 +156,8 @@ def masked_message(error: asyncpg.PostgresError, text: str = "") -> str:
     state = str(error.sqlstate or "")
     message = str(error.args[0]) if error.args else ""
     inside = bool(error.context)
-    if state.startswith(_COMPOSED_CLASSES) or error.server_source_function in _RAISING:
+    composed = state.startswith(_COMPOSED_CLASSES) or error.server_source_function in _RAISING
+    if composed and not state.startswith(_OURS):
         said = message if message and quote_literal(message) in text else RAISED
     elif state.startswith(_MASKED_CLASSES):
         said = _mask(message, _object_names(error))

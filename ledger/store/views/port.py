@@ -137,7 +137,7 @@ class Views(Protocol):
         """What is known of these migrations on these databases."""
 
     async def held_texts(self, versions: Sequence[str]) -> list[HeldText]:
-        """Who has these migrations, or may have them, with which texts."""
+        """With which texts databases have these migrations, or may have them."""
 
     async def database_versions(
         self, versions: Sequence[str], databases: Sequence[str] | None = None

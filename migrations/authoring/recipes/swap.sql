@@ -8,7 +8,8 @@
 -- foreign keys in both directions, checks, NOT NULL, default, identity, sequence, statistics, comments,
 -- grants, replica identity and CLUSTER are made again on it. An index takes long to build, so its
 -- counterpart has to be there before; what cannot be made again from its definition alone is refused
--- with the list, before anything is touched. The code 2BP01 says that a list of names follows.
+-- with the list, before anything is touched. The code ML002 says that a list of
+-- names follows: messages of this class hold no values, and are told as they are.
 
 -- name: find
     SELECT * INTO STRICT leaving FROM pg_attribute WHERE attrelid = home AND attname = :leaving;
@@ -102,7 +103,7 @@ BEGIN
         WHERE NOT :building AND counterpart IS NULL AND contype IS DISTINCT FROM 'x'
     ) AS found;
     IF problems IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'dependent_objects_still_exist',
+        RAISE EXCEPTION USING ERRCODE = 'ML002',
             MESSAGE = format('nothing was changed: these hang on column %I of %s, and this migration '
                 'cannot carry them over: %s', leaving.attname, home, problems);
     END IF;
@@ -142,7 +143,7 @@ BEGIN
         WHERE what IS NOT NULL
     ) AS found;
     IF problems IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'dependent_objects_still_exist',
+        RAISE EXCEPTION USING ERRCODE = 'ML002',
             MESSAGE = format('nothing was changed: these would go with a column of %s: %s. %s',
                 home, problems, :remedy);
     END IF;
@@ -157,7 +158,7 @@ BEGIN
         SELECT FROM pg_attribute
         WHERE attrelid = :home::regclass AND attname IN (:going) AND attgenerated <> '')
     THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+        RAISE EXCEPTION USING ERRCODE = 'ML003',
             MESSAGE = 'nothing was changed: a generated column cannot be kept alike by a trigger; '
                 'make another generated column instead';
     END IF;

@@ -189,7 +189,7 @@ async def test_a_type_change_names_what_it_cannot_carry_over_before_it_touches_a
     await world.execute(statement)
     expanded = await catalog(world)
     failure = await refused(world, migrations)
-    assert failure.sqlstate == "2BP01"
+    assert failure.sqlstate == "ML002"
     assert name in failure.message
     assert await catalog(world) == expanded
 
