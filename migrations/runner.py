@@ -4,7 +4,7 @@
        ▲                                                              │
        └──────────── connection lost: ask the journal again ◀─────────┘
 
-A server that is away, starting or full is waited for (`Reconnection`): nothing was tried there.
+A server that is away, starting or full is waited for (`_Reconnecting`): nothing was tried there.
 A lost connection is never a result. Whether a COMMIT that got no answer took effect is read from
 the journal over a new connection, and the plan made from it goes on. While the journal could not be
 asked again nobody knows its head, and the outcome says so. Every attempt that was not
@@ -40,9 +40,9 @@ from migrations.model.work import (
     StepResult,
     Work,
 )
-from migrations.reconnection import ConnectionLost, Reconnection
 from migrations.running.code import refuse_programs
 from migrations.running.plan import Execute, Halt, Known, StepDecision, plan
+from migrations.running.reconnection import ConnectionLost, Reconnection
 from migrations.running.repair import repair
 from migrations.running.resolve import resolve
 from migrations.sql.session_state import wears_session
@@ -174,8 +174,7 @@ async def run(
     When the task is cancelled, the statement is cancelled on the server, the transaction rolled
     back, the failure journalled where that is possible within seconds, and CancelledError raised.
     """
-    attempt = _Attempt()
-    reconnecting = Reconnection.within(limits.retry_for_s, clock, chance)
+    attempt, reconnecting = _Attempt(), Reconnection(limits.retry_for_s, clock, chance)
     once = partial(
         _once,
         settings=settings,

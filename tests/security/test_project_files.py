@@ -25,7 +25,9 @@ VALUES: dict[str, object] = {
     "agent.ssl_key": "/srv/attacker.pem",
     "agent.name": "impostor",
     "agent.key_file": "/srv/attacker.key",
-    "agent.trust": ["00000000-0000-0000-0000-000000000001:AAAA"],
+    "agent.trust": [
+        "00000000-0000-0000-0000-000000000001:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+    ],
     "signing.key_file": "/srv/attacker.key",
     "agent.ledger": "00000000-0000-0000-0000-000000000001",
     "agent.concurrency": 1,

@@ -30,6 +30,7 @@ from migrations.errors import (
     Refused,
     RunError,
     TooLate,
+    Unavailable,
     Unreachable,
 )
 from migrations.inspection import Inspection, with_entries
@@ -48,8 +49,8 @@ from migrations.model.clocks import ComparedClock
 from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import Observer, Outcome, StepOutcome, StepResult, Work
-from migrations.reconnection import CONNECT_TRIES, FIRST_WAIT_S
 from migrations.running.plan import Execute, Halt, Known, plan
+from migrations.running.reconnection import ConnectionLost, Reconnection
 from migrations.target.entries import (
     RESOLVE,
     Entry,
@@ -130,6 +131,13 @@ class SqlFailed(Exception):
         self.statement = statement
 
 
+def _away(settings: ConnectionSettings) -> Unavailable:
+    return Unavailable(
+        f"{settings.place} cannot be reached (nobody answers); check host, port and network",
+        reason="nobody answers",
+    )
+
+
 class MemoryEngine:
     """All databases there are; one that was never asked for is there when it is."""
 
@@ -161,7 +169,9 @@ class MemoryEngine:
     ) -> Outcome:
         """As `Engine.run`."""
         try:
-            database = await self._connected(settings, observer)
+            database = await self._connected(settings, limits, observer, may_begin)
+        except TooLate as late:
+            return Outcome(Verdict.REFUSED, (), None, None, from_error(late))
         except Unreachable as error:
             return Outcome(Verdict.FAILED, (), None, None, from_error(error))
         run = MemoryRun(self, database, work, observer)
@@ -180,8 +190,7 @@ class MemoryEngine:
         await self.clock.sleep(0)
         database = self.database(settings)
         if not database.reachable:
-            error = Unreachable(f"{settings.place}: nobody answers; look again", transient=True)
-            return Inspection(reachable=False, failure=from_error(error))
+            return Inspection(reachable=False, failure=from_error(_away(settings)))
         found = Inspection(
             reachable=True,
             server_version=SERVER_VERSION,
@@ -219,20 +228,30 @@ class MemoryEngine:
         """As `Engine.histories`: no other tool was ever here."""
         return ()
 
-    async def _connected(self, settings: ConnectionSettings, observer: Observer) -> MemoryDatabase:
-        """The database, after as many tries as the runner makes."""
-        database, pause, waited = self.database(settings), FIRST_WAIT_S, 0.0
-        for _ in range(CONNECT_TRIES - 1):
+    async def _connected(
+        self,
+        settings: ConnectionSettings,
+        limits: Limits,
+        observer: Observer,
+        may_begin: Callable[[], bool],
+    ) -> MemoryDatabase:
+        """The database, which is waited for as the runner waits. Raises TooLate, Unavailable."""
+        database = self.database(settings)
+        reconnection = Reconnection(limits.retry_for_s, self.clock, self.chance)
+        while True:
             await self.clock.sleep(0)
             if database.reachable:
                 return database
-            observer.waiting("to connect again", waited, pause)
+            lost = ConnectionLost(_away(settings), progressed=False)
+            pause = reconnection.pause_s(lost)
+            if not may_begin():
+                late = "the time in which this order may begin is over"
+                raise TooLate(f"{late}: {lost.error.message}")
+            if pause is None:
+                raise reconnection.over(lost)
+            observer.waiting(reconnection.told(lost), reconnection.waited_s, pause)
             await self.clock.sleep(pause)
             observer.trying_again()
-            waited, pause = waited + pause, pause * 3
-        if database.reachable:
-            return database
-        raise Unreachable(f"{settings.place}: nobody answers; order it again", transient=True)
 
     @asynccontextmanager
     async def _session(self) -> AsyncIterator[None]:

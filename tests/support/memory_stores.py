@@ -36,6 +36,7 @@ from tests.support.memory_log import MemoryLog
 
 LEDGER = UUID("0b7f3a52-6a0e-4a55-9f0f-3d5a7c1e2b40")
 IN_FORCE = ("applied", "rollback_failed")
+MAY_BE_THERE = (*IN_FORCE, "unknown", "regressed")
 AT_WORK = frozenset(
     {
         DatabaseStatus.ORDERED,
@@ -306,20 +307,21 @@ class MemoryViews:
 
     async def held_texts(self, versions: Sequence[str]) -> list[HeldText]:
         """As `Views.held_texts`."""
-        has = ("applied", "rollback_failed", "unknown", "regressed")
+        fleet = self._projection.fleet.rows
         held = {
             HeldText(row.version, row.checksum, row.database)
             for row in await self.applied(versions=versions)
-            if row.state in has and not (await self.fleet([row.database]))[0].record.retired
+            if row.state in MAY_BE_THERE
+            and row.database in fleet
+            and not fleet[row.database].registered.retired
         }
         for rollout, state in self._states.items():
-            active = any(one.active for one in state.databases())
-            if state.plan.mode is Mode.UP and (state.status not in ENDED or active):
-                held |= {
-                    HeldText(step.version, step.checksum, f"rollout {rollout}")
-                    for step in state.plan.steps
-                    if step.version in versions
-                }
+            goes_on = state.status not in ENDED or any(
+                one.status in AT_WORK for one in state.databases()
+            )
+            if state.plan.mode == Mode.UP and goes_on:
+                steps = [step for step in state.plan.steps if step.version in versions]
+                held |= {HeldText(one.version, one.checksum, f"rollout {rollout}") for one in steps}
         return sorted(held, key=lambda one: (one.version, one.holder))
 
     async def database_versions(

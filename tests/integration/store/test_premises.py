@@ -92,7 +92,8 @@ async def test_the_index_the_queries_and_the_domain_name_the_same_turns(
 ) -> None:
     indexed = await owner.fetchval("SELECT pg_get_indexdef('ledger.log_turns'::regclass)")
     turns = {turn.__name__ for turn in TURNS}
-    assert _quoted(indexed) == turns | {"WavePlanned"}
+    frame = turns | {"WavePlanned", "WaveOpened", "WaveCompleted", "ReportContradicted"}
+    assert _quoted(indexed) == _quoted(QUERIES["read_frame"]) == frame
     assert _quoted(QUERIES["read_turns"]) == turns
     assert _quoted(QUERIES["turned_since"]) == turns
 

@@ -1,8 +1,8 @@
-"""How long there is waited for a session, and when it is tried again."""
+"""When a run that has lost its session, or could not have one, connects again."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from migrations.backoff import Backoff
 from migrations.chance import Chance
@@ -37,17 +37,17 @@ class Reconnection:
 
     wait_for_s: float
     clock: Clock
-    backoff: Backoff
+    chance: Chance
+    backoff: Backoff = field(init=False)
     losses: int = 0
     since: float = 0.0
     """A monotonic time, as those below."""
     away_since: float | None = None
 
-    @classmethod
-    def within(cls, wait_for_s: float, clock: Clock, chance: Chance) -> Reconnection:
-        """One that waits for so long."""
-        backoff = Backoff(clock, chance, FIRST_WAIT_S, LONGEST_WAIT_S, growth=_GROWTH)
-        return cls(wait_for_s, clock, backoff)
+    def __post_init__(self) -> None:
+        self.backoff = Backoff(
+            self.clock, self.chance, FIRST_WAIT_S, LONGEST_WAIT_S, growth=_GROWTH
+        )
 
     @property
     def waited_s(self) -> float:
