@@ -102,8 +102,14 @@ def migrations(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def database(fresh_database: Callable[[], Awaitable[str]]) -> str:
-    """The address of an empty database."""
+async def database(
+    fresh_database: Callable[[], Awaitable[str]], superuser_database: Callable[[], Awaitable[str]]
+) -> str:
+    """The address of an empty database, on a server that has the ledger's roles.
+
+    An ordinary login cannot make those; a superuser's first ledger does.
+    """
+    await install(await superuser_database(), uuid4())
     return await fresh_database()
 
 
