@@ -198,7 +198,7 @@ async def test_an_index_that_another_role_is_building_is_not_taken_for_a_broken_
         await writer.execute("COMMIT")
         await task
     assert outcome.failure is not None
-    assert outcome.failure.kind == "in_doubt", outcome.failure
+    assert outcome.failure.kind == "lock_timeout", outcome.failure
     assert "another session is still building the index public.users_id" in outcome.failure.message
 
 

@@ -126,6 +126,7 @@ async def test_a_valid_index_that_was_there_before_is_as_good_if_the_statement_s
     outcome = await world.up(IF_NOT_EXISTS)
     assert outcome.verdict is Verdict.DONE
     assert outcome.steps[0].note == (
+        "another text of it failed here before; "
         "the index public.users_id was there before, whatever it is on"
     )
     assert ("002", "up", -1, "intent") not in await world.journal()

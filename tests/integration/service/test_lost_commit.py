@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -47,7 +48,12 @@ async def lost(house: House, line: CutLine) -> str:
     """A rollout that halted because nobody could ask what its last COMMIT did."""
     await house.becomes(await house.start(select="id=real"), "completed")
     house.migration("3")
-    rollout = await house.start(select="id=real")
+    asked = house.request(select="id=real")
+    # A server that is away is waited for, and no test waits for minutes.
+    limits = replace(asked.options.limits, retry_for_s=1.0)
+    asked = replace(asked, options=asked.options.model_copy(update={"limits": limits}))
+    rollouts = house.ledger.rollouts
+    rollout = await rollouts.start(await rollouts.plan(asked))
     await house.becomes(rollout, "halted")
     assert line.is_cut()
     last = (await house.events(AttemptFinished))[-1].event
