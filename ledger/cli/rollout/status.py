@@ -29,7 +29,8 @@ def show_rollout(status: RolloutStatus, output: Output) -> None:
     shown = [one for one in status.databases if not people or _interesting(one)]
     output.rows(
         "rollout.status",
-        [_row(one, status.mode) for one in shown],
+        # Programs read the states as they are counted; people, what they mean.
+        [_row(one, status.mode if people else "") for one in shown],
         COLUMNS,
         empty="No database needs attention.",
         **status.document(),
