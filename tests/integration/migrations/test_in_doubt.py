@@ -56,12 +56,12 @@ def failed_plainly(outcome: Outcome, line: int) -> str:
 async def test_a_character_that_the_database_lacks_is_named_with_its_line_and_may_be_corrected(
     elsewhere: World, before: str, stepwise: bool
 ) -> None:
-    text = f"{before}COMMENT ON SCHEMA public IS\n'price in 🙂'"
+    text = f"{before}SELECT\n'price in 🙂'"
     outcome = await elsewhere.up(migration("1", text, stepwise=stepwise))
     message = failed_plainly(outcome, 3 + bool(before))
     assert "🙂" in message
     assert 'encoding "UTF8" has no equivalent in encoding' in message
-    right = migration("1", f"{before}COMMENT ON SCHEMA public IS 'price'", stepwise=stepwise)
+    right = migration("1", f"{before}SELECT 'price'", stepwise=stepwise)
     again = await elsewhere.up(right)
     if stepwise and before:
         # Its first statement is committed, with the text as it was.
