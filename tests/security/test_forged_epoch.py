@@ -203,7 +203,9 @@ async def test_an_entry_behind_the_one_that_was_named_keeps_its_epoch(tenant: Te
 async def test_a_reset_outlasts_a_reinstatement(tenant: Tenant) -> None:
     await forge(tenant.url, FORGED["the largest"], rollout="another", migration="900")
     await tenant.reset()
-    await tenant.house.ledger.fleet.reinstate("real", ASKED)
+    check = await tenant.house.ledger.fleet.reinstate("real", ASKED)
+    # What its journal says is known before anything is planned from it.
+    assert (await tenant.house.ledger.checks.answers(check, 15.0)).finished
     assert await tenant.roll_out() == "completed"
 
 
