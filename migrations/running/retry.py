@@ -15,7 +15,7 @@ from dataclasses import replace
 import asyncpg
 
 from migrations.backoff import Backoff
-from migrations.model.attempt import Failure
+from migrations.model.attempt import Failure, Limits
 from migrations.model.migration import Statement
 from migrations.sql import summary
 from migrations.sql.literals import quote_qualified
@@ -36,6 +36,8 @@ row of a catalog, for which there is no lock to wait for (`simple_heap_update` i
 JUST_MADE = ("42P06", "42P07", "42710", "42723")
 """There already: a schema, a relation, another object, a function."""
 IF_NOT_EXISTS = re.compile(r"\bIF\s+NOT\s+EXISTS\b", re.IGNORECASE)
+MADE_TRIES = 2
+"""How often what somebody may just have made is tried again: then it stays in the way."""
 FIRST_WAIT_S = 0.2
 """Long enough for the readers that queued behind us to get through."""
 MAX_WAIT_S = 30.0
@@ -87,12 +89,18 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
                 raise
             failed.failure = await _with_blocker(target, failed)
             elapsed = target.clock.monotonic() - started
-            if backoff.tries >= target.limits.retry_budget or elapsed >= target.limits.retry_for_s:
+            most = _most_tries(failed.cause, target.limits)
+            if backoff.tries >= most or elapsed >= target.limits.retry_for_s:
                 raise
             pause = backoff.next_s()
             target.observer.waiting(_reason(failed.failure), elapsed, pause)
         await target.clock.sleep(pause)
         target.observer.trying_again()
+
+
+def _most_tries(error: BaseException, limits: Limits) -> int:
+    made = isinstance(error, asyncpg.PostgresError) and error.sqlstate in JUST_MADE
+    return min(MADE_TRIES, limits.retry_budget) if made else limits.retry_budget
 
 
 def _reason(failure: Failure) -> str:

@@ -73,7 +73,7 @@ def _component(package: Package) -> Component:
     return Component(
         name=package.name,
         version=package.version,
-        type=ComponentType.LIBRARY,
+        type=ComponentType("library"),
         bom_ref=f"{package.name}@{package.version}",
         scope=SCOPES[package.part],
         purl=PackageURL("pypi", name=package.name, version=package.version),

@@ -72,6 +72,18 @@ async def test_an_internal_error_of_another_kind_is_a_failure_at_once(world: Wor
     assert world.hearing.waits == []
 
 
+async def test_what_stays_in_the_way_of_if_not_exists_is_tried_again_twice_and_no_more(
+    world: World,
+) -> None:
+    await world.execute("CREATE TYPE orders AS ENUM ()")
+    patient = Limits(lock_timeout_s=1, retry_budget=10, retry_for_s=300, advisory_wait_s=1)
+    taken = migration("001", "CREATE TABLE IF NOT EXISTS orders (id int)")
+    outcome = await world.do(world.work(Mode.UP, taken), patient)
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "42710"
+    assert len(world.hearing.waits) == 2
+
+
 async def test_what_is_there_and_was_not_to_be_is_a_failure_at_once(world: World) -> None:
     await world.execute("CREATE TABLE there (id int)")
     outcome = await world.up(migration("001", "CREATE TABLE there (id int)"))
