@@ -13,16 +13,17 @@ rows ── its databases, page by page ─────────┴─▶ Rol
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ledger.contracts.envelope import Recorded
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
 from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus
+from ledger.service.rollout_state import databases_of
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log
-from ledger.store.views.port import PAGE, Views
+from ledger.store.views.port import Views
 
 PARTLY_DONE = SETTLED | {DatabaseStatus.UNFINISHED}
 
@@ -55,7 +56,7 @@ async def restore(log: Log, reads: Views, rollout: str) -> Restored | None:
         return None
     draft = RolloutBuilder(state)
     owing: list[DatabaseState] = []
-    async for one in _databases(reads, rollout):
+    async for one in databases_of(reads, rollout):
         if draft.get(one.database) is not None:
             draft.put(one)
         if _may_owe(state, one):
@@ -67,16 +68,6 @@ async def restore(log: Log, reads: Views, rollout: str) -> Restored | None:
     told = [open_event(one) for one in about if one.position <= position]
     events = {one.position: one for one in (*frame, *told)}
     return Restored(draft.freeze(), [events[at] for at in sorted(events)])
-
-
-async def _databases(reads: Views, rollout: str) -> AsyncIterator[DatabaseState]:
-    after = (-1, "")
-    while page := await reads.rollout_databases(rollout, after=after):
-        for one in page:
-            yield one
-        if len(page) < PAGE:
-            return
-        after = (page[-1].wave, page[-1].database)
 
 
 def _may_owe(state: RolloutState, database: DatabaseState) -> bool:

@@ -32,7 +32,6 @@ from ledger.domain.pending import Goal, KnownVersions, Pending, what_is_pending
 from ledger.domain.plan_digest import PlanOutdated, refuse_outdated
 from ledger.domain.refusals import BusyDatabases, EmptySelection
 from ledger.domain.rollback import left_to_undo
-from ledger.domain.rollout import RolloutState, fold
 from ledger.domain.selection import select
 from ledger.domain.states import ENDED
 from ledger.domain.variables import Values, described, earlier_values
@@ -41,8 +40,8 @@ from ledger.service.bundles import BundleService, Folder, Registered
 from ledger.service.catch_up import brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.request_context import RequestContext, RequestEncoder
+from ledger.service.rollout_state import whole
 from ledger.store.log.decode import open_event
-from ledger.store.log.streams import read_both
 from ledger.store.port import Log
 from ledger.store.views.port import Views
 from ledger.store.views.rows import AppliedRow
@@ -228,12 +227,12 @@ class Planner:
         return now.ending
 
     async def _draw_undo(self, request: PlanRequest, rollout: str) -> Plan:
-        """Fold the rollout with its earlier rollbacks: what of it is still in force, and where."""
-        undone = await self._folded(rollout)
+        """Read the rollout with its earlier rollbacks: what of it is still in force, and where."""
+        undone = await whole(self._log, self._reads, rollout)
         if undone is None:
             raise NoSuchRollout(rollout)
         position = (await self._log.head()).position
-        earlier = [await self._folded(one) for one in undone.undone_by]
+        earlier = [await whole(self._log, self._reads, one) for one in undone.undone_by]
         before = [one for one in earlier if one is not None]
         bundle = await self._bundles.get(undone.plan.bundle)
         refs = {ref.version: ref for ref in bundle.migrations}
@@ -255,9 +254,6 @@ class Planner:
         )
         ending = Ending(undo, undone.version)
         return Plan(request, undo.by, bundle, None, pending, events, position, ending)
-
-    async def _folded(self, rollout: str) -> RolloutState | None:
-        return fold(None, await read_both(self._log, f"rollout-{rollout}"))
 
     async def _draw(
         self,

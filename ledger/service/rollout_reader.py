@@ -34,6 +34,7 @@ from ledger.domain.waiting import Reason
 from ledger.errors import NoSuchRollout, ReadModelsBehind
 from ledger.service.catch_up import brought_up
 from ledger.service.liveness import Liveness
+from ledger.service.rollout_state import whole
 from ledger.service.status import (
     DatabaseLine,
     RolloutStatus,
@@ -42,7 +43,6 @@ from ledger.service.status import (
     status_of,
 )
 from ledger.store.log.decode import open_event
-from ledger.store.log.streams import read_both
 from ledger.store.port import Log
 from ledger.store.views.port import PAGE, Views
 
@@ -183,14 +183,14 @@ class RolloutReader:
 
     async def _folded(self, rollout: str, limit: int | None) -> RolloutStatus:
         """From the whole log: nobody leads who projects, and this role may not."""
-        state = await self._whole(rollout)
+        state = await whole(self._log, self._reads, rollout)
         if state is None:
             raise NoSuchRollout(rollout)
         records = await self._reads.records(list(state.where))
         around = await self._lookout.look({one.database: one for one in records})
         undoes = _waits_for(state, {(wave, one): n for (wave, one), n in state.counts.items()})
         if undoes is not None:
-            around = replace(around, undone=await self._whole(undoes))
+            around = replace(around, undone=await whole(self._log, self._reads, undoes))
         status = status_of(state, around)
         if limit is None:
             return status
@@ -201,9 +201,6 @@ class RolloutReader:
             if one.status in wanted or one.problem or one.reason is Reason.FINISHING
         ]
         return replace(status, databases=tuple(found[:limit]), more=max(len(found) - limit, 0))
-
-    async def _whole(self, rollout: str) -> RolloutState | None:
-        return fold(None, await read_both(self._log, f"rollout-{rollout}"))
 
 
 def _waiting_too(state: RolloutState, around: Surroundings) -> tuple[str, ...]:

@@ -15,12 +15,13 @@ from ledger.contracts.events import MigrationOrdered
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished, MigrationFailed
 from ledger.domain.refusals import AddressTaken
-from ledger.domain.rollout import fold
+from ledger.domain.rollout import RolloutState, fold
 from ledger.domain.waiting import Reason
 from ledger.leader.restoration import restore
 from ledger.service import fleet as fleet_service
 from ledger.service import registrations
 from ledger.service.request_context import RequestContext
+from ledger.service.rollout_state import whole
 from ledger.store.log.streams import read_both
 from ledger.store.port import Batch
 from migrations.model.attempt import Mode
@@ -231,9 +232,9 @@ async def test_a_rollback_and_what_it_undoes_are_restored_and_shown_with_each_ot
         await same(house, rollout)
         await same(house, undo)
         page = await rollouts.status(undo, limit=SHOWN)
-        whole = await rollouts.status(undo)
+        complete = await rollouts.status(undo)
         glance = await anext(rollouts.watch(undo))
-        for status in (page, whole, glance):
+        for status in (page, complete, glance):
             reasons = {one.database: one.reason for one in status.databases}
             for database in ("tenant-0001", "tenant-0002", "tenant-0003"):
                 assert reasons[database] is Reason.FINISHING
@@ -247,16 +248,24 @@ async def test_a_rollback_and_what_it_undoes_are_restored_and_shown_with_each_ot
 
 
 async def same(house: House, rollout: str) -> None:
-    """A rollout read from rows is the one that its whole history folds to."""
+    """A rollout read from rows is the one that its whole history folds to, however old they are."""
+    now = await whole(house.stores.log, house.stores.reads, rollout)
+    assert now is not None
+    await folds_to(house, rollout, now)
     await house.stores.reads.caught_up()
     async with house.stores.reads.snapshot() as reads:
         position = await reads.position()
         restored = await restore(house.stores.log, reads, rollout)
-    history = await read_both(house.stores.log, f"rollout-{rollout}")
-    folded = fold(None, [one for one in history if one.position <= position])
     assert restored is not None
+    assert restored.state.position == position
+    await folds_to(house, rollout, restored.state)
+
+
+async def folds_to(house: House, rollout: str, state: RolloutState) -> None:
+    """Its history, up to where the state says that it is, folds to it."""
+    history = await read_both(house.stores.log, f"rollout-{rollout}")
+    folded = fold(None, [one for one in history if one.position <= state.position])
     assert folded is not None
-    state = restored.state
     assert list(state.databases()) == list(folded.databases())
     for name in (
         "status", "version", "waves", "wave", "counts", "counted", "failing", "ordered", "cursor",
