@@ -21,6 +21,8 @@ ROW_COST_BYTES = 64
 
 _HEADER = struct.Struct("!cI")
 _TEXTS = b"ENAS"
+_ENDS_THE_SESSION = (b"VFATAL", b"VPANIC")
+"""The field of an error that no server translates (protocol: Error and Notice Message Fields)."""
 _COLLECTED_AFTER = b"2"
 """Bound: rows of the extended protocol are kept, those of a script are dropped as they come."""
 
@@ -37,6 +39,9 @@ class Inflow:
         self._skip = 0
         self._collected = False
         self._bytes = 0
+        self._error: bytes | None = None
+        self.farewell = False
+        """Whether the server has ended the session: behind a FATAL error nothing is answered."""
 
     def received(self, data: bytes) -> None:
         """Count what has come. Raises AnswerTooLarge."""
@@ -45,6 +50,8 @@ class Inflow:
             if self._skip:
                 step = min(self._skip, end - at)
                 self._skip -= step
+                if self._error is not None:
+                    self._read_error(data[at : at + step])
                 at += step
                 continue
             missing = _HEADER.size - len(self._head)
@@ -62,6 +69,7 @@ class Inflow:
                 f"the server sent {what} of {length:,} bytes, and {limit:,} are taken"
             )
         self._skip = max(length - 4, 0)
+        self._error = b"" if kind == b"E" else None
         if kind == b"Z":
             self._collected, self._bytes = False, 0
         elif kind == _COLLECTED_AFTER:
@@ -72,3 +80,10 @@ class Inflow:
                 raise AnswerTooLarge(
                     f"the answer to one question has more than {ANSWER_MAX_BYTES:,} bytes of rows"
                 )
+
+    def _read_error(self, piece: bytes) -> None:
+        self._error = (self._error or b"") + piece
+        if not self._skip:
+            fields = self._error.split(b"\0")
+            self.farewell = self.farewell or any(field in _ENDS_THE_SESSION for field in fields)
+            self._error = None

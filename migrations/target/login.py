@@ -208,6 +208,9 @@ class _LoginProtocol(protocol.Protocol):
             self._together = None if together.done else together
         if data:
             super().data_received(data)
+        if self._inflow.farewell:
+            # A proxy may keep the line open, and the driver would wait for an answer for ever.
+            self._line.abort()
 
     def follow_with(self, together: Together) -> None:
         """Send these questions behind the driver's next one."""

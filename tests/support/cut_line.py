@@ -25,6 +25,8 @@ class Cut(StrEnum):
 FAREWELL = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
 GOOD_BYE = b"E" + struct.pack("!i", len(FAREWELL) + 4) + FAREWELL
 """What a backend that is terminated sends, whether somebody asks or not."""
+READY = b"Z\0\0\0\5"
+"""How ReadyForQuery begins; one byte follows, which says whether a transaction is open."""
 
 
 @dataclass(eq=False)
@@ -65,7 +67,7 @@ class CutLine:
                         await asyncio.wait([answers])
                         if self.cut is not Cut.BEFORE:
                             up_writer.write(data)
-                            answer = await up_reader.read(262_144)
+                            answer = await _answer(up_reader)
                         if self.cut is Cut.FAREWELL:
                             writer.write(answer + GOOD_BYE)
                             await reader.read()
@@ -75,6 +77,14 @@ class CutLine:
             answers.cancel()
             for one in (writer, up_writer):
                 one.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    """All that the server says until it is ready again; servers send it in one piece or in many."""
+    answer = b""
+    while not answer[-6:].startswith(READY) and (data := await reader.read(262_144)):
+        answer += data
+    return answer
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
