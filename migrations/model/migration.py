@@ -49,7 +49,7 @@ class ConcurrentIndex:
     name: str
     schema: str | None
     table: str | None
-    """Table the index is built on, as written (`schema.table` or `table`); `None` for a drop."""
+    """Table the index is built on, `schema.table` or `table`, quoted; `None` for a drop."""
     if_not_exists: bool = False
     """Whether an index of that name may be there already."""
 

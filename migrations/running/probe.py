@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 from migrations.errors import LockUnavailable
 from migrations.model.migration import ConcurrentIndex
-from migrations.sql.literals import quote_ident, quote_qualified
+from migrations.sql.literals import quote_ident
 from migrations.target.journal import statement as sql
 from migrations.target.target import Target
 
@@ -43,8 +43,7 @@ class ProbeAnswer:
 async def probe(target: Target, index: ConcurrentIndex) -> ProbeAnswer:
     """Look for the index where its statement makes or drops it."""
     if index.table:
-        table = quote_qualified(index.table)
-        query = sql("index_by_table", index=index.name, table=table)
+        query = sql("index_by_table", index=index.name, table=index.table)
     else:
         parts = [part for part in (index.schema, index.name) if part]
         query = sql("index_by_name", name=".".join(quote_ident(part) for part in parts))

@@ -14,7 +14,7 @@ from typing import Any
 
 from migrations.model.migration import ConcurrentIndex, Statement, StatementKind
 from migrations.sql.grammar import RawStatement, definition_names, parse, tree
-from migrations.sql.literals import quote_literal
+from migrations.sql.literals import quote_ident, quote_literal
 
 
 def kind_of(statement: RawStatement) -> StatementKind:
@@ -30,7 +30,8 @@ def concurrent_index(statement: RawStatement) -> ConcurrentIndex | None:
     match statement.node:
         case tree.IndexStmt(concurrent=True) as index:
             schema = index.relation.schemaname or None
-            table = qualified(index.relation)
+            names = filter(None, (schema, index.relation.relname))
+            table = ".".join(map(quote_ident, names))
             return ConcurrentIndex("create", index.idxname, schema, table, index.if_not_exists)
         case tree.DropStmt(concurrent=True) as drop if drop.objects:
             *schema_parts, name = definition_names(drop.objects[0].list.items)

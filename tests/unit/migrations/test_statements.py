@@ -177,7 +177,7 @@ def test_a_concurrent_index_is_known_by_name_schema_and_table() -> None:
     )
     found = [statement.concurrent_index for statement in split(script, file="f.sql")]
     assert found == [
-        ConcurrentIndex("create", "i", "s", "s.t", if_not_exists=True),
+        ConcurrentIndex("create", "i", "s", '"s"."t"', if_not_exists=True),
         ConcurrentIndex("drop", "i", "s", None),
         ConcurrentIndex("drop", "j", None, None),
         None,
