@@ -80,7 +80,7 @@ class Supervisor:
         self._chance = chance
         bundles = BundleTexts(log, stores.texts)
         term = leadership.term
-        self._roster = Roster(())
+        self._roster = Roster()
         self._conductor = Conductor(log, self._reads, self._roster, bundles, term, clock)
         self._inspector = Inspector(log, self._roster, self._reads, term, clock)
         signer = signing.signer if signing else None
@@ -158,7 +158,7 @@ class Supervisor:
         await self._reads.caught_up()
         async with self._reads.snapshot() as reads:
             position = await reads.position()
-            self._roster.load(await reads.fleet())
+            await self._load_fleet(reads)
             self._loaded.set()
             for rollout in await reads.unsettled_rollouts():
                 await self._load_rollout(reads, rollout)
@@ -176,6 +176,12 @@ class Supervisor:
             self._projector, self._meter,
         )  # fmt: skip
         return Follower(self._log, position, subscribers, self._clock)
+
+    async def _load_fleet(self, reads: Views) -> None:
+        after = ""
+        while page := await reads.fleet_entries(after):
+            self._roster.load(page)
+            after = page[-1].database
 
     async def _load_rollout(self, reads: Views, rollout: str) -> None:
         restored = await restore(self._log, reads, rollout)
