@@ -43,7 +43,6 @@ from ledger.leader.subscription import Follower
 from ledger.store.bundles import BundleTexts
 from ledger.store.connections import CONNECTION_LOST
 from ledger.store.log.decode import open_event
-from ledger.store.log.streams import read_both
 from ledger.store.port import LeadingTerm, LedgerStores
 from ledger.store.views.port import Views
 from migrations.backoff import Backoff
@@ -164,10 +163,9 @@ class Supervisor:
                 await self._load_rollout(reads, rollout)
             for check in await reads.recent_checks():
                 # What came since, the follower tells.
-                history = await read_both(self._log, f"check-{check}")
-                history = [one for one in history if one.position <= position]
-                for subscriber in (self._inspector, self._orders, self._relay):
-                    subscriber.saw(history)
+                events = await self._inspector.take_up(check, reads)
+                for subscriber in (self._orders, self._relay):
+                    subscriber.saw(events)
         speakers = (self._speakers,) if self._speakers else ()
         for keys in speakers:
             keys.saw([one async for one in self._keys(position)])

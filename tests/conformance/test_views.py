@@ -168,6 +168,7 @@ async def answers(views: Views) -> dict[str, Any]:
         "unfinished": await views.unfinished_rollouts(),
         "unsettled": await views.unsettled_rollouts(),
         "checks": sorted(await views.recent_checks()),
+        "looks": [await views.looks(one) for one in sorted(await views.recent_checks())],
         "unread": await views.unread(FLEET),
         "unreadable": await views.unreadable(),
         "set aside": await views.unreadable(aside=True),

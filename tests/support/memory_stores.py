@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID, uuid5
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded, encode
 from ledger.contracts.events import LedgerInitialised, Purpose
+from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
@@ -279,6 +281,16 @@ class MemoryViews:
             if wanted:
                 found[stream.removeprefix("check-")] = None
         return list(found)
+
+    async def looks(self, check: str, after: str = "", limit: int = PAGE) -> dict[str, Lookup]:
+        """As `Views.looks`."""
+        held = sorted(self._projection.looks.rows.items())
+        found = [
+            (database, replace(row.look, answer=None))
+            for (stream, database), row in held
+            if stream == f"check-{check}" and database > after
+        ]
+        return dict(found[:limit])
 
     async def unread(self, databases: Sequence[str]) -> frozenset[str]:
         """As `Views.unread`."""

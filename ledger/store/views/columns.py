@@ -267,7 +267,7 @@ def of_look(key: tuple[str, str], row: LookRow) -> Columns:
 
 
 def to_look(row: asyncpg.Record) -> LookRow:
-    """What such a row was made of, without the answer: the next event replaces that anyway."""
+    """What such a row was made of, without the answer, which is in the log."""
     look = Lookup(
         attempt=row["attempt"],
         command=row["command"],
@@ -275,6 +275,7 @@ def to_look(row: asyncpg.Record) -> LookRow:
         expires_at=row["expires_at"],
         answered_at=row["inspected_at"],
         answered_position=row["inspected_position"],
+        is_read=row["journal_read"],
     )
     return LookRow(row["purpose"], row["requested_at"], look)
 

@@ -15,6 +15,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from ledger.contracts.registry import MigrationRef, Step
+from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
@@ -23,7 +24,7 @@ from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Connection, Pool
 from ledger.store.views import advance
-from ledger.store.views.columns import to_fleet, to_state
+from ledger.store.views.columns import to_fleet, to_look, to_state
 from ledger.store.views.port import PAGE
 from ledger.store.views.rows import (
     AppliedRow,
@@ -226,6 +227,11 @@ class ReadModels:
         """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
         rows = await self._fetch("recent_checks")
         return [row["stream"].removeprefix("check-") for row in rows]
+
+    async def looks(self, check: str, after: str = "", limit: int = PAGE) -> dict[str, Lookup]:
+        """The next databases of a check behind the id `after`, and how far it is with each."""
+        rows = await self._fetch("looks", f"check-{check}", after, limit)
+        return {row["database"]: to_look(row).look for row in rows}
 
     async def unread(self, databases: Sequence[str]) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""

@@ -165,6 +165,12 @@ WHERE starts_with(look.stream, 'check-') AND CASE look.purpose
 END
 GROUP BY look.stream
 
+-- name: looks
+-- What a check (its stream, $1) has heard of the next $3 databases behind the id $2
+SELECT stream, database, purpose, requested_at, attempt, command, asked_position, expires_at,
+    inspected_position, inspected_at, journal_read
+FROM ledger.inspection WHERE stream = $1 AND database > $2 ORDER BY database LIMIT $3
+
 -- name: unreadable
 -- Events that could not be read, the latest first, and what set them aside: $1 whether they are set
 -- aside, $2 positions, $3 how many
