@@ -35,6 +35,7 @@ def ordered(draft: RolloutBuilder, recorded: Recorded, event: MigrationOrdered) 
             last_try=event.last_try,
             started=False,
             answered=False,
+            told=0,
             ordered_position=recorded.position,
             ordered_at=recorded.recorded_at,
             expires_at=event.expires_at,

@@ -80,9 +80,9 @@ class RolloutBuilder:
         return len(self._where)
 
     def get(self, database: str) -> DatabaseState | None:
-        """One database's state; `None` when it is no part of the rollout."""
+        """One database's state; `None` when it is no part of the rollout, or was let go of."""
         chunk = self._where.get(database)
-        return None if chunk is None else self._chunks[chunk][database]
+        return None if chunk is None else self._chunks[chunk].get(database)
 
     def restore(self, states: Iterable[DatabaseState]) -> None:
         """Take in databases as they were when they were kept elsewhere; those here already stay."""
@@ -128,6 +128,23 @@ class RolloutBuilder:
         self._counted += new.counts - old.counts
         self._failing += new.failing - old.failing
         self._ordered += (new.attempt > 0) - (old.attempt > 0)
+
+    def let_go(self) -> None:
+        """Keep nothing but the number of what was written and is done."""
+        for database in self.written:
+            state = self.get(database)
+            if state is not None and state.done:
+                del self._own[self._where[database]][database]
+
+    def settle(self, databases: Mapping[str, DatabaseStatus]) -> None:
+        """Let go of databases that were never written here, and are done in these statuses."""
+        for database, status in databases.items():
+            number = self._where[database]
+            if number not in self._own:
+                self._chunks[number] = self._own[number] = dict(self._chunks[number])
+            before = self._own[number].pop(database)
+            self._move(database, before.wave, before.status, status)
+        self._ordered += len(databases)
 
     def add_chunk(
         self,
@@ -203,7 +220,7 @@ class RolloutBuilder:
 
     def _is_fresh(self, database: str) -> bool:
         state = self.get(database)
-        return state is not None and is_fresh(state)
+        return state is not None and state.fresh
 
     def _move(
         self, database: str, wave: int, before: DatabaseStatus, after: DatabaseStatus
@@ -214,11 +231,6 @@ class RolloutBuilder:
         self._counts[wave, after] = self._counts.get((wave, after), 0) + 1
         if (before is _FAILED) is not (after is _FAILED):
             _set_member(self._failures, database, after is _FAILED)
-
-
-def is_fresh(state: DatabaseState) -> bool:
-    """Whether the database was never ordered, left out, or asked for again."""
-    return state.status is DatabaseStatus.PENDING and not state.attempt and not state.again
 
 
 def _set_member(members: dict[str, None], database: str, is_member: bool) -> None:

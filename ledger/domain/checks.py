@@ -49,6 +49,8 @@ class Lookup:
     """One database of a check: how often it was asked, where, until when, and what it answered.
 
     `asked_position` is that of the first time: what was recorded later is no matter of this check.
+    `is_read` says that the answer tells what the journal holds. Who only has to know that there is
+    an answer keeps none.
     """
 
     attempt: int = 0
@@ -58,19 +60,20 @@ class Lookup:
     answer: DatabaseInspected | None = None
     answered_at: datetime | None = None
     answered_position: int = 0
+    is_read: bool = False
 
     @property
-    def is_read(self) -> bool:
-        """Whether the answer says what the journal holds."""
-        return self.answer is not None and self.answer.reachable and self.answer.failure is None
+    def answered(self) -> bool:
+        """Whether there is an answer to the latest question."""
+        return self.answered_at is not None
 
     def is_open(self, now: datetime) -> bool:
         """Whether an answer may still come."""
-        return self.answer is None and self.expires_at is not None and self.expires_at > now
+        return not self.answered and self.expires_at is not None and self.expires_at > now
 
     def is_silent(self, now: datetime) -> bool:
         """Whether it was asked as often as it is, in vain."""
-        return self.answer is None and self.attempt >= ATTEMPTS and not self.is_open(now)
+        return not self.answered and self.attempt >= ATTEMPTS and not self.is_open(now)
 
 
 class Looks(Mapping[str, Lookup]):
@@ -140,7 +143,7 @@ class CheckState:
         """Whether more may be wanted of a database that looks like this."""
         if look.attempt == 0:
             return False
-        return look.answer is None or (self.purpose is Purpose.REINSTATE and not look.is_read)
+        return not look.answered or (self.purpose is Purpose.REINSTATE and not look.is_read)
 
     @property
     def stream(self) -> str:
@@ -150,7 +153,7 @@ class CheckState:
     def is_finished(self, now: datetime) -> bool:
         """Whether every database answered, or was asked in vain."""
         return next(self.unasked, None) is None and all(
-            look.answer is not None or look.is_silent(now) for look in self._owed()
+            look.answered or look.is_silent(now) for look in self._owed()
         )
 
     def is_settled(self, records: Callable[[str], DatabaseRecord | None], now: datetime) -> bool:
@@ -190,10 +193,12 @@ def evolve(state: CheckState | None, recorded: Recorded) -> CheckState:
     return fold(state, (recorded,))
 
 
-def fold(state: CheckState | None, events: Iterable[Recorded]) -> CheckState:
+def fold(state: CheckState | None, events: Iterable[Recorded], *, lean: bool = False) -> CheckState:
     """The check after these events; what they do not speak of is not walked.
 
-    Raises `ValueError` when there is no state and the first event is no CheckRequested.
+    With `lean`, no answer is kept, and of databases of which nothing is wanted any more, only where
+    they were asked and answered. Raises `ValueError` when there is no state and the first event is
+    no CheckRequested.
     """
     own: dict[str, Lookup] = {}
     for recorded in events:
@@ -208,11 +213,13 @@ def fold(state: CheckState | None, events: Iterable[Recorded]) -> CheckState:
         state = replace(state, version=version, position=recorded.position)
     if state is None:
         raise ValueError("a check has at least its CheckRequested")
-    return _with(state, own)
+    return restored(state, own, lean=lean)
 
 
-def _with(state: CheckState, changed: Mapping[str, Lookup]) -> CheckState:
-    """The state with these looks, and all that follows from them."""
+def restored(state: CheckState, changed: Mapping[str, Lookup], *, lean: bool) -> CheckState:
+    """The state with these looks, and all that follows from them; `lean` is as in `fold`."""
+    if lean:
+        changed = {one: _lean(look, state.is_owing(look)) for one, look in changed.items()}
     looks = state.looks.changed(changed)
     owing = dict(state.owing)
     for database, look in changed.items():
@@ -224,6 +231,12 @@ def _with(state: CheckState, changed: Mapping[str, Lookup]) -> CheckState:
     while cursor < len(names) and looks[names[cursor]].attempt:
         cursor += 1
     return replace(state, looks=looks, owing=owing, cursor=cursor)
+
+
+def _lean(look: Lookup, owing: bool) -> Lookup:
+    if owing or not look.attempt:
+        return look if look.answer is None else replace(look, answer=None)
+    return replace(look, command=None, expires_at=None, answer=None)
 
 
 class _Draft:
@@ -299,7 +312,7 @@ def _again_at(state: CheckState, look: Lookup) -> datetime | None:
     """When a look that was asked for is asked for again; `None` when it is not."""
     if look.expires_at is None:
         return None
-    if look.answer is None and look.attempt < ATTEMPTS:
+    if not look.answered and look.attempt < ATTEMPTS:
         return look.expires_at
     if state.purpose is not Purpose.REINSTATE or look.is_read:
         return None
@@ -360,6 +373,7 @@ def take(looks: LooksByName, recorded: Recorded) -> None:
                 expires_at=event.expires_at,
                 answer=None,
                 answered_at=None,
+                is_read=False,
             )
         case DatabaseInspected() as event if event.database in looks:
             looks[event.database] = replace(
@@ -367,6 +381,7 @@ def take(looks: LooksByName, recorded: Recorded) -> None:
                 answer=event,
                 answered_at=recorded.recorded_at,
                 answered_position=recorded.position,
+                is_read=event.reachable and event.failure is None,
             )
         case _:
             # The request made the state; an agent's other reports say nothing about a look.

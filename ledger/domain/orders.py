@@ -126,8 +126,9 @@ def inspection(
 def _words_before(database: DatabaseState, situation: DecisionContext) -> tuple[Resolution, ...]:
     """What people said of it in the rollout that is undone, and no attempt has carried there."""
     for other in situation.beside:
-        if database.database in other and (said := other.database(database.database).resolutions):
-            return said
+        known = other.get(database.database)
+        if known is not None and known.resolutions:
+            return known.resolutions
     return ()
 
 

@@ -106,6 +106,7 @@ def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFi
         again=False,
         started=True,
         answered=True,
+        told=event.changed,
         head=event.journal_head,
         settled_position=recorded.position,
         inspection=None,

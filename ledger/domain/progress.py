@@ -37,7 +37,6 @@ from ledger.contracts.events import (
     WhenSpent,
 )
 from ledger.domain import budget
-from ledger.domain.builder import is_fresh
 from ledger.domain.orders import Decision, DecisionContext, Policy, decided, inspection, order
 from ledger.domain.premises import may_be_spent
 from ledger.domain.refusals import listed
@@ -277,8 +276,8 @@ def _fresh(state: RolloutState, wave: int) -> Iterator[DatabaseState]:
     chunk, offset = state.cursor if wave == state.wave else (0, 0)
     for names in state.waves[wave].chunks[chunk:]:
         for name in names[offset:]:
-            database = state.database(name)
-            if is_fresh(database):
+            database = state.get(name)
+            if database is not None and database.fresh:
                 yield database
         offset = 0
 

@@ -41,6 +41,8 @@ from migrations.model.attempt import Mode, Verdict
 
 ORDERS: tuple[type[Event], ...] = (MigrationOrdered, InspectionOrdered)
 """The events that ask something of an agent."""
+ANSWERS = (AttemptFinished, DatabaseInspected)
+"""The last words on them."""
 UP, DOWN = "up", "down"
 TELLING = (Verdict.DONE, Verdict.FAILED)
 """Verdicts that say what became of a database, also without the head of its journal."""
@@ -84,6 +86,11 @@ def asked_by(event: Event) -> Asked | None:
             return Asked(look.command, look.database, look.attempt, pool=look.pool)
         case _:
             return None
+
+
+def decided_in(reports: str) -> str:
+    """The stream whose orders the reports in this one answer."""
+    return reports.removesuffix("/reports")
 
 
 def ids_of_orders(stream: str, command: UUID) -> tuple[UUID, ...]:

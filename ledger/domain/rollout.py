@@ -61,7 +61,9 @@ that is not the database's latest adds what is a fact whoever did it (a migratio
 rolled back) and settles nothing.
 
 `evolve` is the definition: one state and one event give the next state, and the given state never
-changes. `fold` gives the same for many events and copies each chunk of databases once.
+changes. `fold` gives the same for many events and copies each chunk of databases once. With `lean`,
+it lets go of databases that are done: who decides needs only their number. Few events change such a
+one all the same (`changed_by`): for these the rollout has to be read again, with that database.
 """
 
 from __future__ import annotations
@@ -137,17 +139,38 @@ def evolve(state: RolloutState | None, recorded: Recorded) -> RolloutState:
     return _fold(state, (recorded,), recorded)
 
 
-def fold(state: RolloutState | None, events: Iterable[Recorded]) -> RolloutState | None:
+def fold(
+    state: RolloutState | None, events: Iterable[Recorded], *, lean: bool = False
+) -> RolloutState | None:
     """The rollout after these events, in the order of their positions. Raises `BrokenStream`."""
     following = iter(events)
     first = next(following, None)
     if first is None:
         return state
-    return _fold(state, (first, *following), first)
+    return _fold(state, (first, *following), first, lean)
+
+
+def recalled(state: RolloutState, events: Iterable[Recorded]) -> bool:
+    """Whether these events may change a database that was let go of."""
+    return any(one in state and state.get(one) is None for one in changed_by(events))
+
+
+def changed_by(events: Iterable[Recorded]) -> frozenset[str]:
+    """The databases that these events may change, although they are done."""
+    named: set[str] = set()
+    for one in events:
+        event = one.event
+        if isinstance(event, RetryRequested):
+            named.update(event.databases)
+        elif isinstance(event, ReportContradicted):
+            named.update((event.database,) if event.effect else ())
+        elif type(event) in _RECALLING:
+            named.add(event.database)  # type: ignore[attr-defined]
+    return frozenset(named)
 
 
 def _fold(
-    state: RolloutState | None, events: tuple[Recorded, ...], first: Recorded
+    state: RolloutState | None, events: tuple[Recorded, ...], first: Recorded, lean: bool = False
 ) -> RolloutState:
     if state is None:
         state, events = begin(first), events[1:]
@@ -157,6 +180,8 @@ def _fold(
         if recorded.stream == state.stream:
             draft.version = recorded.stream_version
     draft.advance()
+    if lean:
+        draft.let_go()
     return draft.freeze()
 
 
@@ -276,3 +301,15 @@ _APPLY: dict[type[Event], Callable[[RolloutBuilder, Recorded, Any], None]] = {
     Unreadable: _unchanged,
     ReportContradicted: outcomes.contradicted,
 }
+_RECALLING: frozenset[type[Event]] = frozenset(
+    {
+        MigrationOrdered,
+        DatabaseLeftOut,
+        OutcomeResolved,
+        InspectionOrdered,
+        MigrationApplied,
+        MigrationRolledBack,
+        HistoryAdopted,
+    }
+)
+"""What changes a database that is done, and names one."""

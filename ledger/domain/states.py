@@ -56,10 +56,12 @@ class DatabaseStatus(StrEnum):
 
 # Looked up once: a member of an enum costs more than what it is compared with.
 _UNKNOWN, _BLOCKED = DatabaseStatus.UNKNOWN, DatabaseStatus.BLOCKED
-_FAILED = DatabaseStatus.FAILED
+_FAILED, _PENDING = DatabaseStatus.FAILED, DatabaseStatus.PENDING
 
 SETTLED = frozenset({DatabaseStatus.APPLIED, DatabaseStatus.FAILED, DatabaseStatus.SKIPPED})
 """A database in one of these is finished with, unless a person asks for more."""
+WELL = frozenset({DatabaseStatus.APPLIED, DatabaseStatus.SKIPPED})
+"""Settled without a failure, if it was not left out."""
 
 
 TROUBLED = (
@@ -83,6 +85,7 @@ class _DatabaseFields(NamedTuple):
     `answered` that the latest attempt has its last word. `head` is the journal's head in that word.
     `fruitless` counts the attempts in a row that came to nothing (`ledger.domain.patience`): the
     next one is due at `again_at`, and was put off at `waits_since`.
+    `told` is how many changes that last word counts, of which single reports may be missing.
     `begun` says that an attempt may have left something in its journal, done or half done.
     `inspections` counts all looks at it, `looks` those since it became unknown.
     """
@@ -102,6 +105,7 @@ class _DatabaseFields(NamedTuple):
     last_try: bool = False
     started: bool = False
     answered: bool = False
+    told: int = 0
     begun: bool = False
     ordered_position: int = 0
     ordered_at: datetime | None = None
@@ -160,6 +164,25 @@ class DatabaseState(_DatabaseFields):
         return self.again and self.again_at is not None and self.again_at > now
 
     @property
+    def fresh(self) -> bool:
+        """Whether it is as it was planned: never ordered, left out, or asked for again."""
+        return self.status is _PENDING and not self.attempt and not self.again
+
+    @property
+    def done(self) -> bool:
+        """Whether it went well and nothing is owed any more, not even a single report.
+
+        Then its number is all that a rollout's decisions need of it.
+        """
+        return (
+            self.status in WELL
+            and self.answered
+            and self.failure is None
+            and len(self.changed) >= self.told
+            and not (self.open or self.again)
+        )
+
+    @property
     def counts(self) -> bool:
         """Whether it is a failure that the budget pays for."""
         return self.status is _FAILED and not self.forgiven
@@ -199,6 +222,9 @@ class RolloutState:
     `cursor` is the place in the open wave before which nothing is pending for the first time.
     `doubted` are the databases of which two reports claim two effects, with the position of the
     second, since a person last let the rollout go on.
+
+    One that decides and does not show may let go of databases that are `done`: they are counted,
+    and part of it, and no chunk has them (`ledger.domain.rollout.fold`).
     """
 
     plan: RolloutPlanned
@@ -249,6 +275,11 @@ class RolloutState:
     def database(self, database: str) -> DatabaseState:
         """The state of one database; `KeyError` when it is no part of the rollout."""
         return self.chunks[self.where[database]][database]
+
+    def get(self, database: str) -> DatabaseState | None:
+        """The same; `None` when it is no part of the rollout, or was let go of."""
+        number = self.where.get(database)
+        return None if number is None else self.chunks[number].get(database)
 
     def databases(self) -> Iterator[DatabaseState]:
         """All databases, wave by wave."""

@@ -16,8 +16,9 @@ A rollout whose own policy has it undone when it halts starts the one that undoe
 that says so: both are in the log, or neither, and their ids are derived, so that whoever leads next
 finds it done.
 
-It holds no state that a fold of the log would not give. What is asked of single databases outside
-a rollout is the inspector's (`ledger.leader.inspector`).
+It holds no state that a fold of the log would not give, and less than that: of databases that are
+done only the number. When something is said of one all the same, its rollout is read again. What is
+asked of single databases outside a rollout is the inspector's (`ledger.leader.inspector`).
 """
 
 from __future__ import annotations
@@ -38,13 +39,14 @@ from ledger.domain.planning import plan_undo
 from ledger.domain.premises import of_progress
 from ledger.domain.progress import next_wake, progress
 from ledger.domain.rollback import undo_options
-from ledger.domain.rollout import BrokenStream, RolloutState, fold
+from ledger.domain.rollout import BrokenStream, RolloutState, changed_by, fold, recalled
 from ledger.domain.states import ENDED
 from ledger.errors import Overtaken, VersionConflict
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.restoration import Restored, restore
 from ledger.leader.subscription import Follower
 from ledger.leader.wakeups import Alarm
+from ledger.service.rollout_state import whole
 from ledger.store.bundles import BundleTexts
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import Views
@@ -111,7 +113,11 @@ class Conductor:
         state = self._rollouts.get(rollout)
         if rollout in self._unfolded:
             self._unfolded[rollout] += events
-        elif state is None and not isinstance(events[0].event, RolloutPlanned):
+        elif (
+            recalled(state, events)
+            if state is not None
+            else not isinstance(events[0].event, RolloutPlanned)
+        ):
             self._unfolded[rollout] = list(events)
         else:
             self._fold(rollout, state, events)
@@ -119,7 +125,7 @@ class Conductor:
     def _fold(self, rollout: str, state: RolloutState | None, events: Sequence[Recorded]) -> None:
         """Fold; a stream that makes no rollout is left alone, and keeps nobody from leading."""
         try:
-            folded = fold(state, events)
+            folded = fold(state, events, lean=True)
         except BrokenStream as broken:
             logger.error("rollout %s is left alone: %s", rollout, broken)
             self._rollouts.pop(rollout, None)
@@ -185,7 +191,8 @@ class Conductor:
         undo = next((one.event for one in decided if isinstance(one.event, UndoStarted)), None)
         if undo is not None:
             first = Batch(state.stream, events, state.version, premise)
-            second = Batch(f"rollout-{undo.by}", self._undo(state, undo, situation, known), 0)
+            back = await self._undo(state, undo, situation, known)
+            second = Batch(f"rollout-{undo.by}", back, 0)
             try:
                 both = await self._log.append_both(first, second, term=self._term)
                 return both[1].last_position
@@ -204,12 +211,18 @@ class Conductor:
         )
         return appended.last_position
 
-    def _undo(
+    async def _undo(
         self, state: RolloutState, undo: UndoStarted, situation: DecisionContext, known: int
     ) -> list[Encoded]:
-        """The rollout that takes this one back, planned and started."""
+        """The rollout that takes this one back, planned and started.
+
+        Raises `Overtaken` when the one that is undone was turned meanwhile.
+        """
+        undone = await whole(self._log, self._reads, state.rollout)
+        if undone is None or undone.version != state.version:
+            raise Overtaken(state.stream, known)
         options = undo_options(state.plan)
-        planned = plan_undo(state, undo.by, options, situation.migrations, known)
+        planned = plan_undo(undone, undo.by, options, situation.migrations, known)
         origin = self._origins.get(state.rollout, Metadata())
         metadata = self._metadata(origin, undo.by, situation.now)
         metadata = metadata.model_copy(update={"reason": undo.why})
@@ -230,24 +243,29 @@ class Conductor:
         return (*others, undone) if undone is not None else tuple(others)
 
     async def _state(self, rollout: str) -> RolloutState | None:
-        """The rollout's state; one that was forgotten is read again.
+        """The rollout's state; one that was forgotten, or of which a part was, is read again.
 
         `None` for a stream that holds no plan: writing one may not keep a ledger from leading.
         """
-        if rollout in self._unfolded:
-            # Whatever this process has not heard of it was there before, and is projected then.
-            await self._reads.caught_up()
-            async with self._reads.snapshot() as reads:
-                restored = await restore(self._log, reads, rollout)
-            heard = self._unfolded.pop(rollout)
-            if restored is None:
-                logger.warning("stream rollout-%s holds no plan and is left alone", rollout)
-                return None
-            self.take_up(restored)
-            newer = [one for one in heard if one.position > restored.state.position]
-            if newer:
-                self._fold(rollout, restored.state, newer)
+        while rollout in self._unfolded:
+            await self._read_again(rollout)
         return self._rollouts.get(rollout)
+
+    async def _read_again(self, rollout: str) -> None:
+        # Whatever this process has not heard of it was there before, and is projected then.
+        await self._reads.caught_up()
+        wanted = changed_by(self._unfolded[rollout])
+        async with self._reads.snapshot() as reads:
+            restored = await restore(self._log, reads, rollout, wanted)
+        heard = self._unfolded.pop(rollout)
+        if restored is None:
+            logger.warning("stream rollout-%s holds no plan and is left alone", rollout)
+            return
+        self.take_up(restored)
+        # What was heard meanwhile may change a database that is not here, either.
+        newer = [one for one in heard if one.position > restored.state.position]
+        if newer:
+            self._take(rollout, newer)
 
     def _note_origin(self, rollout: str, recorded: Recorded) -> None:
         if isinstance(recorded.event, RolloutPlanned):

@@ -47,7 +47,12 @@ from ledger.contracts.reports import ContentMissing, Event, Report
 from ledger.contracts.statements import REPORTS as SIGNED_REPORTS
 from ledger.contracts.topics import REPORTS
 from ledger.contracts.wire import addressee, decode_report
-from ledger.domain.report_check import Asked, claims_another_effect, why_unbelieved
+from ledger.domain.report_check import (
+    Asked,
+    claims_another_effect,
+    decided_in,
+    why_unbelieved,
+)
 from ledger.errors import DuplicateEventDiffers
 from ledger.leader.order_book import OrderBook
 from ledger.leader.parking import Parking
@@ -313,11 +318,6 @@ def _unfit(report: Report, event: Encoded) -> str:
     if holds_nul(event.body):
         return "a text in it holds a NUL, which no table can keep"
     return ""
-
-
-def decided_in(reports: str) -> str:
-    """The stream whose orders the reports in this one answer."""
-    return reports.removesuffix("/reports")
 
 
 def _contradiction(one: Opened, why: str, *, effect: bool) -> Encoded:

@@ -1,8 +1,8 @@
 """What was asked of agents, by command: heard from the log, and looked up in it when long ago.
 
-Reports come soon after their orders, so what is heard while it passes is nearly always enough. What
-was forgotten, or was ordered by an earlier leader, is found in the log by the id that its order
-must have; what is not there was never ordered.
+Reports come soon after their orders and before the last word on them, so what is heard while it
+passes, until that word, is nearly always enough. What was forgotten, or was ordered by an earlier
+leader, is found in the log by the id that its order must have; what is not there was never ordered.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from ledger.contracts.envelope import Recorded, UnknownMessage
-from ledger.domain.report_check import Asked, asked_by, ids_of_orders
+from ledger.domain.report_check import ANSWERS, Asked, asked_by, decided_in, ids_of_orders
 from ledger.store.log.decode import decode_again
 from ledger.store.port import Log
 
@@ -32,8 +32,10 @@ class OrderBook:
         self._versions: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def saw(self, recorded: Sequence[Recorded]) -> None:
-        """Remember the orders among these."""
+        """Remember the orders among these, until their answers."""
         for one in recorded:
+            if isinstance(one.event, ANSWERS):
+                self._asked.pop((decided_in(one.stream), one.event.command), None)
             asked = asked_by(one.event)
             if asked is not None:
                 self._keep((one.stream, asked.command), asked)

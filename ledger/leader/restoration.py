@@ -5,45 +5,47 @@ row (its waves, requests, contradictions) is in a few events. Orders that are ow
 read again, with what was said of them, for whoever sends them.
 
 ```
-log ── turns, waves, contradictions ─▶ fold ─┐
-rows ── its databases, page by page ─────────┴─▶ RolloutState at the rows' position
-     └─ who owes an answer ─▶ log ── orders and reports of those ─▶ Restored.events
+log ── turns, waves, contradictions ─▶ fold ──────────┐
+rows ── the names of those that are done ─────────────┤
+     └─ those that are neither done nor as planned ───┴─▶ RolloutState at the rows' position
+         └─ who owes an answer ─▶ log ── orders and reports of those ─▶ Restored.events
 ```
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 
 from ledger.contracts.envelope import Recorded
 from ledger.domain.builder import RolloutBuilder
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
-from ledger.domain.states import SETTLED, DatabaseState, DatabaseStatus
-from ledger.service.rollout_state import databases_of
+from ledger.domain.states import DatabaseState
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log
-from ledger.store.views.port import Views
-
-PARTLY_DONE = SETTLED | {DatabaseStatus.UNFINISHED}
+from ledger.store.views.port import PAGE, Views
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
     """A rollout at the rows' position, and what the log says of it beside its databases' past.
 
-    `events` are in the order of the log: what turned it, its waves, and all about the databases of
-    which something may still be owed since they were last ordered.
+    `state` has let go of the databases that are done. `events` are in the order of the log: what
+    turned it, its waves, and all about the databases of which something may still be owed since
+    they were last ordered.
     """
 
     state: RolloutState
     events: Sequence[Recorded]
 
 
-async def restore(log: Log, reads: Views, rollout: str) -> Restored | None:
+async def restore(
+    log: Log, reads: Views, rollout: str, wanted: Collection[str] = ()
+) -> Restored | None:
     """The rollout as the rows say it is; `None` when there is none, or its stream makes none.
 
-    `reads` has to show one position for the whole call (`Views.snapshot`).
+    Databases that are `wanted` are in it, done or not. `reads` has to show one position for the
+    whole call (`Views.snapshot`).
     """
     position = await reads.position()
     stream = f"rollout-{rollout}"
@@ -56,10 +58,11 @@ async def restore(log: Log, reads: Views, rollout: str) -> Restored | None:
         return None
     draft = RolloutBuilder(state)
     owing: list[DatabaseState] = []
-    async for one in databases_of(reads, rollout):
-        if draft.get(one.database) is not None:
-            draft.put(one)
-        if _may_owe(state, one):
+    done = await reads.rollout_done(rollout)
+    draft.settle({name: status for name, status in done.items() if name not in wanted})
+    async for one in _undone(reads, rollout, [name for name in done if name in wanted]):
+        draft.put(one)
+        if _may_owe(one):
             owing.append(one)
     draft.position = position
     draft.version = await log.version_at(stream, position)
@@ -70,13 +73,25 @@ async def restore(log: Log, reads: Views, rollout: str) -> Restored | None:
     return Restored(draft.freeze(), [events[at] for at in sorted(events)])
 
 
-def _may_owe(state: RolloutState, database: DatabaseState) -> bool:
+async def _undone(
+    reads: Views, rollout: str, wanted: Sequence[str]
+) -> AsyncIterator[DatabaseState]:
+    """The databases that are neither done nor as they were planned, and those `wanted`."""
+    for one in await reads.rollout_databases_named(rollout, wanted) if wanted else ():
+        yield one
+    after = (-1, "")
+    while page := await reads.rollout_undone(rollout, after=after):
+        for one in page:
+            yield one
+        if len(page) < PAGE:
+            return
+        after = (page[-1].wave, page[-1].database)
+
+
+def _may_owe(database: DatabaseState) -> bool:
     """Whether a report about its latest order may be missing in the log.
 
     A broker that came back empty may have lost single reports of an attempt whose last word is
-    there: then fewer changes are known than were ordered.
+    there: then fewer changes are known than it counts.
     """
-    if database.active:
-        return True
-    partly = database.status in PARTLY_DONE and database.attempt > 0
-    return partly and len(database.changed) < len(state.plan.steps)
+    return database.active or len(database.changed) < database.told

@@ -43,7 +43,6 @@ from ledger.leader.subscription import Follower
 from ledger.store.bundles import BundleTexts
 from ledger.store.connections import CONNECTION_LOST
 from ledger.store.log.decode import open_event
-from ledger.store.log.streams import read_both
 from ledger.store.port import LeadingTerm, LedgerStores
 from ledger.store.views.port import Views
 from migrations.backoff import Backoff
@@ -80,7 +79,7 @@ class Supervisor:
         self._chance = chance
         bundles = BundleTexts(log, stores.texts)
         term = leadership.term
-        self._roster = Roster(())
+        self._roster = Roster()
         self._conductor = Conductor(log, self._reads, self._roster, bundles, term, clock)
         self._inspector = Inspector(log, self._roster, self._reads, term, clock)
         signer = signing.signer if signing else None
@@ -158,16 +157,15 @@ class Supervisor:
         await self._reads.caught_up()
         async with self._reads.snapshot() as reads:
             position = await reads.position()
-            self._roster.load(await reads.fleet())
+            await self._load_fleet(reads)
             self._loaded.set()
             for rollout in await reads.unsettled_rollouts():
                 await self._load_rollout(reads, rollout)
             for check in await reads.recent_checks():
                 # What came since, the follower tells.
-                history = await read_both(self._log, f"check-{check}")
-                history = [one for one in history if one.position <= position]
-                for subscriber in (self._inspector, self._orders, self._relay):
-                    subscriber.saw(history)
+                events = await self._inspector.take_up(check, reads)
+                for subscriber in (self._orders, self._relay):
+                    subscriber.saw(events)
         speakers = (self._speakers,) if self._speakers else ()
         for keys in speakers:
             keys.saw([one async for one in self._keys(position)])
@@ -176,6 +174,12 @@ class Supervisor:
             self._projector, self._meter,
         )  # fmt: skip
         return Follower(self._log, position, subscribers, self._clock)
+
+    async def _load_fleet(self, reads: Views) -> None:
+        after = ""
+        while page := await reads.fleet_entries(after):
+            self._roster.load(page)
+            after = page[-1].database
 
     async def _load_rollout(self, reads: Views, rollout: str) -> None:
         restored = await restore(self._log, reads, rollout)

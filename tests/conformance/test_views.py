@@ -16,6 +16,7 @@ import pytest
 from ledger.contracts.events import Budget
 from ledger.domain.selection import parse
 from ledger.store.port import RecordedEvent
+from ledger.store.views.columns import belief_in, registered_in
 from ledger.store.views.port import Views
 from ledger.store.views.rows import RolloutRow
 from tests.support.engine_places import migration, table
@@ -135,6 +136,11 @@ async def parts_of_rollouts(views: Views, rollouts: Sequence[RolloutRow]) -> dic
             await views.rollout_databases_named(oldest.rollout, ["db1", "db4", "db9"])
         ),
         "nobody there": await views.rollout_databases("nothing"),
+        "done": [sorted((await views.rollout_done(one.rollout)).items()) for one in rollouts],
+        "not done": [await views.rollout_undone(one.rollout) for one in rollouts],
+        "one that is not": [
+            await views.rollout_undone(one.rollout, after=(0, ""), limit=1) for one in rollouts
+        ],
         "counts": await views.rollout_counts(oldest.rollout),
         "troubled": [await views.count_troubled(one.rollout, ["failed"]) for one in rollouts],
     }
@@ -148,6 +154,8 @@ async def answers(views: Views) -> dict[str, Any]:
         "position": await views.position(),
         "reached": await views.reached(1),
         "fleet": await views.fleet(),
+        "what a leader knows": list(map(registered_in, await views.fleet_entries("db0", limit=3))),
+        "what it believes": list(map(belief_in, await views.fleet_entries())),
         "some of the fleet": await views.fleet(["db3", "db9", "db1"]),
         "records": await views.records(),
         "expected": await views.expected(["db0", "db1", "db5"]),
@@ -160,6 +168,7 @@ async def answers(views: Views) -> dict[str, Any]:
         "unfinished": await views.unfinished_rollouts(),
         "unsettled": await views.unsettled_rollouts(),
         "checks": sorted(await views.recent_checks()),
+        "looks": [await views.looks(one) for one in sorted(await views.recent_checks())],
         "unread": await views.unread(FLEET),
         "unreadable": await views.unreadable(),
         "set aside": await views.unreadable(aside=True),

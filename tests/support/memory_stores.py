@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from uuid import UUID, uuid5
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded, encode
 from ledger.contracts.events import LedgerInitialised, Purpose
+from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
@@ -27,9 +29,17 @@ from ledger.errors import AnotherLeader, ContentNotFound, LeadershipLost, StoreE
 from ledger.leader.conductor import rollout_of
 from ledger.store.log.decode import open_event
 from ledger.store.port import Beat
+from ledger.store.views.columns import to_entry
 from ledger.store.views.port import PAGE
 from ledger.store.views.projection import Projection, Shelf
-from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, HeldText, RolloutRow
+from ledger.store.views.rows import (
+    AppliedRow,
+    BundleRow,
+    FleetEntry,
+    FleetRow,
+    HeldText,
+    RolloutRow,
+)
 from migrations.clock import Clock
 from migrations.model.attempt import Expectation, Mode
 from tests.support.memory_log import MemoryLog
@@ -109,6 +119,11 @@ class MemoryViews:
         """As `Views.fleet`."""
         rows = sorted(self._projection.fleet.rows.items())
         return [row for name, row in rows if databases is None or name in databases]
+
+    async def fleet_entries(self, after: str = "", limit: int = PAGE) -> list[FleetEntry]:
+        """As `Views.fleet_entries`."""
+        rows = [row for row in await self.fleet() if row.registered.database > after]
+        return [to_entry(row.registered, row.belief) for row in rows[:limit]]
 
     async def fleet_named(self, databases: Sequence[str], names: Sequence[str]) -> list[FleetRow]:
         """As `Views.fleet_named`."""
@@ -205,6 +220,17 @@ class MemoryViews:
         """As `Views.rollout_databases_named`."""
         return [one for one in self._databases(rollout) if one.database in databases]
 
+    async def rollout_done(self, rollout: str) -> dict[str, DatabaseStatus]:
+        """As `Views.rollout_done`."""
+        return {one.database: one.status for one in self._databases(rollout) if one.done}
+
+    async def rollout_undone(
+        self, rollout: str, *, after: tuple[int, str] = (-1, ""), limit: int = PAGE
+    ) -> list[DatabaseState]:
+        """As `Views.rollout_undone`."""
+        page = await self.rollout_databases(rollout, after=after, limit=10**9)
+        return [one for one in page if not (one.done or one.fresh)][:limit]
+
     async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:
         """As `Views.count_troubled`."""
         found = self._databases(rollout)
@@ -255,6 +281,16 @@ class MemoryViews:
             if wanted:
                 found[stream.removeprefix("check-")] = None
         return list(found)
+
+    async def looks(self, check: str, after: str = "", limit: int = PAGE) -> dict[str, Lookup]:
+        """As `Views.looks`."""
+        held = sorted(self._projection.looks.rows.items())
+        found = [
+            (database, replace(row.look, answer=None))
+            for (stream, database), row in held
+            if stream == f"check-{check}" and database > after
+        ]
+        return dict(found[:limit])
 
     async def unread(self, databases: Sequence[str]) -> frozenset[str]:
         """As `Views.unread`."""

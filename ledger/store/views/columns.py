@@ -23,7 +23,7 @@ from ledger.domain.checks import Lookup
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
 from ledger.store.views.projection import RolloutRows
-from ledger.store.views.rows import FleetRow, LookRow
+from ledger.store.views.rows import FleetEntry, FleetRow, LookRow
 from migrations.model.attempt import ForgedFence, Identity
 
 Columns = tuple[Any, ...]
@@ -42,6 +42,13 @@ _BEGINNING = tuple(map(DatabaseState._field_defaults.get, _OTHERS))
 """Such a value is one object wherever it comes from: nothing, no, zero, or what is empty."""
 _others = attrgetter(*_OTHERS)
 _CONNECTION = set(Connection.model_fields)
+
+
+_ENTRY = len(FleetEntry._fields)
+"""So many columns of a fleet's row say what its database is; the others, what was seen of it."""
+_BELIEF = FleetEntry._fields.index("identity_uuid")
+"""Where what is believed begins in an entry."""
+_server = lru_cache(10_000)(ServerAddress)
 
 
 @lru_cache(10_000)
@@ -85,12 +92,21 @@ def to_state(row: asyncpg.Record) -> DatabaseState:
 
 def of_fleet(database: str, row: FleetRow) -> Columns:
     """A registered database."""
-    record, belief = row.registered, row.belief
-    connection, identity = record.connection, belief.identity
-    target = connection.target
-    return (
-        database,
-        record.status,
+    return (*to_entry(row.registered, row.belief), *row[2:])
+
+
+def to_fleet(row: asyncpg.Record) -> FleetRow:
+    """What such a row was made of."""
+    entry = FleetEntry(*row[:_ENTRY])
+    return FleetRow(registered_in(entry), belief_in(entry), *row[_ENTRY:])
+
+
+def to_entry(record: DatabaseRecord, belief: Belief) -> FleetEntry:
+    """A registered database and what is believed of it, as they stand in columns."""
+    connection, target = record.connection, record.connection.target
+    return FleetEntry(
+        record.database,
+        record.status.value,
         record.pool,
         target.server.host,
         target.server.port,
@@ -101,6 +117,18 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
         connection.sslmode,
         connection.role,
         json.dumps(dict(record.labels)),
+        *_of_belief(belief),
+    )
+
+
+def taught(entry: FleetEntry, belief: Belief) -> FleetEntry:
+    """The same database, of which this is believed now."""
+    return FleetEntry._make((*entry[:_BELIEF], *_of_belief(belief)))
+
+
+def _of_belief(belief: Belief) -> Columns:
+    identity = belief.identity
+    return (
         identity.uuid if identity else None,
         identity.system_identifier if identity else None,
         identity.database_oid if identity else None,
@@ -109,41 +137,45 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
         belief.unanswered,
         belief.doubted,
         to_json(belief.forged).decode() if belief.forged else None,
-        *row[2:],
     )
 
 
-def to_fleet(row: asyncpg.Record) -> FleetRow:
-    """What such a row was made of."""
-    identity = None
-    if row["identity_uuid"] is not None:
-        identity = Identity(
-            uuid=row["identity_uuid"],
-            system_identifier=intern(row["system_identifier"]),
-            database_oid=row["database_oid"],
-        )
-    record = DatabaseRecord(
-        database=row["database"],
-        pool=intern(row["pool"]),
+def registered_in(entry: FleetEntry) -> DatabaseRecord:
+    """The registered database in such columns."""
+    return DatabaseRecord(
+        database=entry.database,
+        pool=intern(entry.pool),
         # Validated when it was recorded; a fleet has many, so what they share is there once.
         connection=Connection.model_construct(
             _CONNECTION,
             target=TargetName(
-                ServerAddress(intern(row["target_host"]), row["target_port"]),
-                row["target_database"],
-                row["target_schema"],
+                _server(entry.target_host, entry.target_port),
+                entry.target_database,
+                entry.target_schema,
             ),
-            user=row["username"],
-            password=row["password_reference"],
-            sslmode=row["sslmode"],
-            role=row["role"],
+            user=entry.username,
+            password=entry.password_reference,
+            sslmode=entry.sslmode,
+            role=entry.role,
         ),
-        labels=_labels(row["labels"]),
-        status=FleetStatus(row["status"]),
+        labels=_labels(entry.labels),
+        status=FleetStatus(entry.status),
     )
-    forged = _forged().validate_json(row["forged"]) if row["forged"] else None
-    told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"], forged)
-    return FleetRow(record, Belief(identity, *told), *(row[name] for name in FleetRow._fields[2:]))
+
+
+def belief_in(entry: FleetEntry) -> Belief:
+    """What is believed of the database in such columns."""
+    identity = None
+    if entry.identity_uuid is not None:
+        identity = Identity(
+            uuid=entry.identity_uuid,
+            system_identifier=intern(entry.system_identifier or ""),
+            database_oid=entry.database_oid or 0,
+        )
+    forged = _forged().validate_json(entry.forged) if entry.forged else None
+    return Belief(
+        identity, entry.journal_head, entry.command, entry.unanswered, entry.doubted, forged
+    )
 
 
 def of_bundle(event: BundleRegistered, recorded: Recorded) -> Columns:
@@ -235,7 +267,7 @@ def of_look(key: tuple[str, str], row: LookRow) -> Columns:
 
 
 def to_look(row: asyncpg.Record) -> LookRow:
-    """What such a row was made of, without the answer: the next event replaces that anyway."""
+    """What such a row was made of, without the answer, which is in the log."""
     look = Lookup(
         attempt=row["attempt"],
         command=row["command"],
@@ -243,6 +275,7 @@ def to_look(row: asyncpg.Record) -> LookRow:
         expires_at=row["expires_at"],
         answered_at=row["inspected_at"],
         answered_position=row["inspected_position"],
+        is_read=row["journal_read"],
     )
     return LookRow(row["purpose"], row["requested_at"], look)
 

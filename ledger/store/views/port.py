@@ -10,12 +10,20 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.selection import Term
-from ledger.domain.states import DatabaseState
-from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, HeldText, RolloutRow
+from ledger.domain.states import DatabaseState, DatabaseStatus
+from ledger.store.views.rows import (
+    AppliedRow,
+    BundleRow,
+    FleetEntry,
+    FleetRow,
+    HeldText,
+    RolloutRow,
+)
 from migrations.model.attempt import Expectation
 
 PAGE = 1000
@@ -42,6 +50,9 @@ class Views(Protocol):
 
     async def fleet(self, databases: Sequence[str] | None = None) -> list[FleetRow]:
         """These databases, or the whole fleet with its retired ones, by id."""
+
+    async def fleet_entries(self, after: str = "", limit: int = PAGE) -> list[FleetEntry]:
+        """The next databases behind the id `after`, retired ones too, in plain values."""
 
     async def fleet_named(self, databases: Sequence[str], names: Sequence[str]) -> list[FleetRow]:
         """Databases of these ids, or whose name on their server is one of those; in no order."""
@@ -94,6 +105,17 @@ class Views(Protocol):
     ) -> list[DatabaseState]:
         """These databases of a rollout, as far as they are part of it; in no order."""
 
+    async def rollout_done(self, rollout: str) -> dict[str, DatabaseStatus]:
+        """The databases of a rollout that are done (`DatabaseState.done`), and how they went."""
+
+    async def rollout_undone(
+        self, rollout: str, *, after: tuple[int, str] = (-1, ""), limit: int = PAGE
+    ) -> list[DatabaseState]:
+        """A page of those that are neither done nor as they were planned.
+
+        By wave and id, behind the place `after`.
+        """
+
     async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:
         """How many databases of a rollout are in these states, failed, or wait for an attempt."""
 
@@ -113,6 +135,12 @@ class Views(Protocol):
 
     async def recent_checks(self) -> list[str]:
         """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
+
+    async def looks(self, check: str, after: str = "", limit: int = PAGE) -> dict[str, Lookup]:
+        """The next databases of a check behind the id `after`, and how far it is with each.
+
+        By id, and without the answers.
+        """
 
     async def unread(self, databases: Sequence[str]) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""

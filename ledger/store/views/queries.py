@@ -15,17 +15,25 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from ledger.contracts.registry import MigrationRef, Step
+from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.selection import Term
-from ledger.domain.states import DatabaseState
+from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Connection, Pool
 from ledger.store.views import advance
-from ledger.store.views.columns import to_fleet, to_state
+from ledger.store.views.columns import to_fleet, to_look, to_state
 from ledger.store.views.port import PAGE
-from ledger.store.views.rows import AppliedRow, BundleRow, FleetRow, HeldText, RolloutRow
+from ledger.store.views.rows import (
+    AppliedRow,
+    BundleRow,
+    FleetEntry,
+    FleetRow,
+    HeldText,
+    RolloutRow,
+)
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, Mode
 from migrations.sql.named_statements import named_statements
@@ -92,6 +100,10 @@ class ReadModels:
             found += page
             after = page[-1].registered.database
         return found
+
+    async def fleet_entries(self, after: str = "", limit: int = PAGE) -> list[FleetEntry]:
+        """The next databases behind the id `after`, retired ones too, in plain values."""
+        return [FleetEntry(*row) for row in await self._fetch("fleet_entries", after, limit)]
 
     async def fleet_named(self, databases: Sequence[str], names: Sequence[str]) -> list[FleetRow]:
         """Databases of these ids, or whose name on their server is one of those."""
@@ -164,6 +176,18 @@ class ReadModels:
         rows = await self._fetch("rollout_databases_named", rollout, databases)
         return [to_state(row) for row in rows]
 
+    async def rollout_done(self, rollout: str) -> dict[str, DatabaseStatus]:
+        """The databases of a rollout that are done, and how they went."""
+        rows = await self._fetch("rollout_done", rollout)
+        return {row["database"]: DatabaseStatus(row["state"]) for row in rows}
+
+    async def rollout_undone(
+        self, rollout: str, *, after: tuple[int, str] = (-1, ""), limit: int = PAGE
+    ) -> list[DatabaseState]:
+        """A page of those that are neither done nor as they were planned, behind `after`."""
+        rows = await self._fetch("rollout_undone", rollout, *after, limit)
+        return [to_state(row) for row in rows]
+
     async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:
         """How many databases of a rollout are in these states, failed, or wait for an attempt."""
         number: int = await self._pool.fetchval(QUERIES["troubled"], rollout, states)
@@ -203,6 +227,11 @@ class ReadModels:
         """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
         rows = await self._fetch("recent_checks")
         return [row["stream"].removeprefix("check-") for row in rows]
+
+    async def looks(self, check: str, after: str = "", limit: int = PAGE) -> dict[str, Lookup]:
+        """The next databases of a check behind the id `after`, and how far it is with each."""
+        rows = await self._fetch("looks", f"check-{check}", after, limit)
+        return {row["database"]: to_look(row).look for row in rows}
 
     async def unread(self, databases: Sequence[str]) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""

@@ -14,6 +14,13 @@ FROM ledger.fleet_database
 WHERE database = ANY ($1)
 ORDER BY database
 
+-- name: fleet_entries
+-- What a leader knows of the next $2 databases behind the id $1
+SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
+    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged
+FROM ledger.fleet_database WHERE database > $1 ORDER BY database LIMIT $2
+
 -- name: fleet_named
 -- Databases of these ids, or whose name on their server is one of those
 SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
@@ -94,6 +101,26 @@ WHERE rollout = $1
   AND (wave, database) > ($4, $5)
 ORDER BY wave, database LIMIT $6
 
+-- name: rollout_done
+-- The databases of a rollout of which nothing is owed any more, as
+-- `ledger.domain.states.DatabaseState.done` says it
+SELECT database, state FROM ledger.rollout_database
+WHERE rollout = $1 AND state IN ('applied', 'skipped') AND NOT again AND details ? 'answered'
+  AND NOT details ?| ARRAY['failure', 'open'] AND jsonb_array_length(
+      coalesce(details -> 'changed', '[]')) >= coalesce((details ->> 'told')::integer, 0)
+
+-- name: rollout_undone
+-- The others ($1), behind a wave and a database ($2, $3), at most $4, without those that
+-- are as they were planned
+SELECT rollout, database, wave, state, command, again, details::text AS details
+FROM ledger.rollout_database
+WHERE rollout = $1 AND (wave, database) > ($2, $3)
+  AND NOT (state = 'pending' AND NOT again AND NOT details ? 'attempt')
+  AND NOT (state IN ('applied', 'skipped') AND NOT again AND details ? 'answered'
+      AND NOT details ?| ARRAY['failure', 'open'] AND jsonb_array_length(
+          coalesce(details -> 'changed', '[]')) >= coalesce((details ->> 'told')::integer, 0))
+ORDER BY wave, database LIMIT $4
+
 -- name: rollout_databases_named
 -- These databases of a rollout
 SELECT rollout, database, wave, state, command, again, details::text AS details
@@ -137,6 +164,12 @@ WHERE starts_with(look.stream, 'check-') AND CASE look.purpose
     ELSE look.inspected_at IS NULL AND look.requested_at > clock_timestamp() - interval '1 hour'
 END
 GROUP BY look.stream
+
+-- name: looks
+-- What a check (its stream, $1) has heard of the next $3 databases behind the id $2
+SELECT stream, database, purpose, requested_at, attempt, command, asked_position, expires_at,
+    inspected_position, inspected_at, journal_read
+FROM ledger.inspection WHERE stream = $1 AND database > $2 ORDER BY database LIMIT $3
 
 -- name: unreadable
 -- Events that could not be read, the latest first, and what set them aside: $1 whether they are set

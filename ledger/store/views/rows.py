@@ -15,6 +15,34 @@ from ledger.domain.fleet import DatabaseRecord
 from migrations.model.attempt import Mode
 
 
+class FleetEntry(NamedTuple):
+    """A registered database and what is believed of it, in the plain values of its columns.
+
+    It costs next to nothing to read and to keep: `ledger.store.views.columns` says what it means.
+    """
+
+    database: str
+    status: str
+    pool: str
+    target_host: str
+    target_port: int
+    target_database: str
+    target_schema: str
+    username: str
+    password_reference: str | None
+    sslmode: str | None
+    role: str | None
+    labels: str
+    identity_uuid: UUID | None
+    system_identifier: str | None
+    database_oid: int | None
+    journal_head: str | None
+    command: UUID | None
+    unanswered: bool
+    doubted: bool
+    forged: str | None
+
+
 class FleetRow(NamedTuple):
     """A registered database, what is believed of it, and what was last seen of it."""
 

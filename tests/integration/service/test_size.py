@@ -256,15 +256,20 @@ async def same(house: House, rollout: str) -> None:
     async with house.stores.reads.snapshot() as reads:
         position = await reads.position()
         restored = await restore(house.stores.log, reads, rollout)
+        done = await reads.rollout_done(rollout)
+        complete = await restore(house.stores.log, reads, rollout, done)
     assert restored is not None
+    assert complete is not None
     assert restored.state.position == position
-    await folds_to(house, rollout, restored.state)
+    await folds_to(house, rollout, restored.state, lean=True)
+    await folds_to(house, rollout, complete.state)
 
 
-async def folds_to(house: House, rollout: str, state: RolloutState) -> None:
+async def folds_to(house: House, rollout: str, state: RolloutState, *, lean: bool = False) -> None:
     """Its history, up to where the state says that it is, folds to it."""
     history = await read_both(house.stores.log, f"rollout-{rollout}")
-    folded = fold(None, [one for one in history if one.position <= state.position])
+    said = [one for one in history if one.position <= state.position]
+    folded = fold(None, said, lean=lean)
     assert folded is not None
     assert list(state.databases()) == list(folded.databases())
     for name in (

@@ -18,7 +18,7 @@ from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, Databa
 from ledger.domain.belief import Belief
 from ledger.domain.fleet import FLEET
 from ledger.leader.fleet_cache import Roster
-from ledger.store.views.rows import FleetRow
+from ledger.store.views.columns import to_entry
 from migrations.model.attempt import Expectation, Failure, FailureClass, Limits, Mode, Verdict
 from tests.support.house import identity_of
 from tests.support.story import BUNDLE, START, record
@@ -28,7 +28,10 @@ OLD, NEW = uuid4(), uuid4()
 
 
 def roster() -> Roster:
-    return Roster([KNOWN, record("bolt")])
+    known = Roster()
+    for one in (KNOWN, record("bolt")):
+        known.load([to_entry(one, Belief(one.expected.identity, one.expected.journal_head))])
+    return known
 
 
 def unanswered(fleet: Roster) -> list[str]:
@@ -105,9 +108,9 @@ def test_an_answer_to_an_older_order_moves_no_head() -> None:
 
 
 def test_after_a_restart_an_answer_to_an_older_order_moves_no_head_either() -> None:
-    fleet = Roster(())
+    fleet = Roster()
     belief = Belief(KNOWN.expected.identity, "head-0", NEW, unanswered=True)
-    fleet.load([FleetRow(KNOWN, belief, None, None, None, 1, START, "ada")])
+    fleet.load([to_entry(KNOWN, belief)])
     fleet.saw([finished(OLD, "head-1")])
     assert fleet["acme"].expected.journal_head == "head-0"
     fleet.saw([finished(NEW, "head-2")])

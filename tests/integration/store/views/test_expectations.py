@@ -67,7 +67,7 @@ async def test_the_roster_in_memory_expects_what_the_read_models_expect(
     for stream, event in story.tell([*BEGINNING, *moves]):
         await ledger.append(stream, event)
     await project(ledger, limit)
-    roster = Roster(())
+    roster = Roster()
     roster.saw([open_event(raw) for raw in await ledger.log.tail(before, 1000)])
 
     found = await expected(ledger)
@@ -93,8 +93,8 @@ async def test_a_roster_that_starts_in_the_middle_learns_what_one_from_the_begin
         await ledger.append(stream, event)
     await project(ledger, 1000)
     middle = (await ledger.log.head()).position
-    restarted, steady = Roster(()), Roster(())
-    restarted.load(await ledger.models.fleet())
+    restarted, steady = Roster(), Roster()
+    restarted.load(await ledger.models.fleet_entries())
     for stream, event in told[cut:]:
         await ledger.append(stream, event)
     restarted.saw([open_event(raw) for raw in await ledger.log.tail(middle, 1000)])
