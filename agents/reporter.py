@@ -189,6 +189,11 @@ class Reporter:
             job.waiting_since = since
         job.next_try_at = now + timedelta(seconds=retry_in_s) if retry_in_s else None
 
+    def going_on(self) -> None:
+        """Heartbeats say what runs."""
+        job = self._job
+        self._running(job.migration, job.statement, job.statements)
+
     def trying_again(self) -> None:
         """Heartbeats go on to say what was waited for, until a statement has run."""
         self._job.phase, self._job.next_try_at = JobPhase.RUNNING, None

@@ -245,7 +245,8 @@ async def _once(
             chance=chance,
         )
         attempt.meet(target, observer)
-        return await _execute(attempt, target)
+        async with target.lookout.watching():
+            return await _execute(attempt, target)
     except Refused as error:
         # After a session that worked and was lost, it cannot be said that nothing was tried.
         verdict = Verdict.FAILED if let_in else Verdict.REFUSED

@@ -272,8 +272,12 @@ def _held_up(busy: Busy) -> str:
     """What it waits for, since when, and when that is tried again."""
     if busy.waiting_since is None:
         return busy.waits_for
+    held_up = f"{busy.waits_for}, since {_time(busy.waiting_since)}"
+    if busy.next_try_at is None and busy.phase == "waiting":
+        # The statement itself waits.
+        return held_up
     again = f"next retry at {_time(busy.next_try_at)}" if busy.next_try_at else "trying again now"
-    return f"{busy.waits_for}, since {_time(busy.waiting_since)}, {again}"
+    return f"{held_up}, {again}"
 
 
 def _unanswered(state: RolloutState, database: DatabaseState) -> WaitReason:

@@ -190,8 +190,12 @@ class Observer(Protocol):
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: a lock with its holder, or the next retry.
 
-        For `since_s` seconds so far; it is looked at again in `retry_in_s`.
+        For `since_s` seconds so far; it is looked at again in `retry_in_s`. Without one the
+        statement itself waits.
         """
+
+    def going_on(self) -> None:
+        """What a statement has waited for is there, and it works."""
 
     def trying_again(self) -> None:
         """The pause is over and what was waited for is tried again; it may be there or not."""
@@ -223,6 +227,9 @@ class Silence:
         """Ignore."""
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
+        """Ignore."""
+
+    def going_on(self) -> None:
         """Ignore."""
 
     def trying_again(self) -> None:

@@ -53,7 +53,9 @@ from migrations.target.session import (
 from migrations.target.target import Target
 
 APPLICATION_NAME = "migration-ledger psql"
-"""What `pg_stat_activity` shows."""
+"""What `pg_stat_activity` shows; the schema behind it, where a target is one."""
+NAME_MAX_BYTES = 63
+LOCK_TIMED_OUT = "55P03"
 SAID_MAX_BYTES = 64 * 1024
 """Of psql's messages: the last one is the error that ended it."""
 INTERRUPT_GRACE_S = 3.0
@@ -110,7 +112,7 @@ async def _in_one_transaction(
         )
     if is_touched(said):
         raise failed_at(journal_touched(), None)
-    raise _failed(program, said)
+    raise _failed(target, program, said)
 
 
 async def _as_it_goes(target: Target, run: Execute, program: Program, started: float) -> None:
@@ -123,11 +125,11 @@ async def _as_it_goes(target: Target, run: Execute, program: Program, started: f
         failed.without_effect = 1
         raise
     if not connected:
-        unconnected = _failed(program, said)
+        unconnected = _failed(target, program, said)
         unconnected.without_effect = 1
         raise unconnected
     if code != 0:
-        failure = _failed(program, said).failure
+        failure = _failed(target, program, said).failure
         raise InDoubt(
             f"{failure.message} (line {failure.line or '?'} of {program.file}); what stands before "
             "that may be committed"
@@ -180,7 +182,11 @@ async def _psql(
             # Its own group, so that what it starts ends with it.
             start_new_session=True,
         )
-        return await _ended(process, connected, passwords, target.clock)
+        target.lookout.beside = _application_name(target)
+        try:
+            return await _ended(process, connected, passwords, target.clock)
+        finally:
+            target.lookout.beside = ""
 
 
 def _write_password(settings: ConnectionSettings, folder: Path) -> Path | None:
@@ -263,6 +269,12 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
         return
 
 
+def _application_name(target: Target) -> str:
+    """One per target, whose lock we hold: so the server's sessions tell who waits for it."""
+    name = f"{APPLICATION_NAME} {target.work.target}".strip()
+    return name.encode()[:NAME_MAX_BYTES].decode(errors="ignore")
+
+
 def _environment(
     target: Target, options: Options, home: Path, passwords: Path | None
 ) -> dict[str, str]:
@@ -275,7 +287,7 @@ def _environment(
         "PGPORT": str(settings.port),
         "PGDATABASE": settings.database,
         "PGUSER": settings.user,
-        "PGAPPNAME": APPLICATION_NAME,
+        "PGAPPNAME": _application_name(target),
         "PGCLIENTENCODING": "UTF8",
         "PGCONNECT_TIMEOUT": "10",
         "PGOPTIONS": " ".join(_options(target, options)),
@@ -291,6 +303,7 @@ def _options(target: Target, options: Options) -> list[str]:
     """The session's settings, as the start-up packet takes them."""
     limits = target.limits
     lock = limits.lock_timeout_s if options.lock_timeout_s is None else options.lock_timeout_s
+    target.lookout.lock_timeout_s = lock
     length = options.statement_timeout_s
     length = limits.statement_timeout_s if length is None else length
     values = {
@@ -322,7 +335,7 @@ def _encryption(settings: ConnectionSettings) -> dict[str, str]:
     return {"PGSSLMODE": settings.sslmode, **given}
 
 
-def _failed(program: Program, said: str) -> StatementFailed:
+def _failed(target: Target, program: Program, said: str) -> StatementFailed:
     """What psql said, as a failure of the script."""
     found = _SERVER_ERROR.search(said)
     if found is not None:
@@ -330,6 +343,8 @@ def _failed(program: Program, said: str) -> StatementFailed:
         if state.startswith(_MASKED_CLASSES):
             message = f"the server refused the data (SQLSTATE {state})"
         failure = Failure(FailureClass.SQL, message, sqlstate=state, file=program.file, line=line)
+        if state == LOCK_TIMED_OUT:
+            failure = replace(failure, blocker=target.lookout.seen())
     else:
         own = _OWN_ERROR.search(said)
         message = f"psql: {own[2][:_MESSAGE_MAX_CHARS]}" if own else "psql ended with an error"

@@ -17,11 +17,7 @@ import asyncpg
 from migrations.backoff import Backoff
 from migrations.model.attempt import Failure, Limits
 from migrations.model.migration import Statement
-from migrations.sql import summary
-from migrations.sql.literals import quote_qualified
 from migrations.target.failure import from_error, line_of
-from migrations.target.holder import name_holder
-from migrations.target.journal import statement as sql
 from migrations.target.session import LostAt
 from migrations.target.target import Target
 
@@ -80,22 +76,28 @@ async def retrying(target: Target, once: Callable[[], Awaitable[None]]) -> None:
     """
     started = target.clock.monotonic()
     backoff = Backoff(target.clock, target.chance, FIRST_WAIT_S, MAX_WAIT_S)
-    while True:
-        try:
-            return await once()
-        except StatementFailed as failed:
-            await target.rollback()
-            if not may_pass(failed.cause, failed.statement):
-                raise
-            failed.failure = await _with_blocker(target, failed)
-            elapsed = target.clock.monotonic() - started
-            most = _most_tries(failed.cause, target.limits)
-            if backoff.tries >= most or elapsed >= target.limits.retry_for_s:
-                raise
-            pause = backoff.next_s()
-            target.observer.waiting(_reason(failed.failure), elapsed, pause)
-        await target.clock.sleep(pause)
-        target.observer.trying_again()
+    try:
+        while True:
+            try:
+                return await once()
+            except StatementFailed as failed:
+                failed.failure = _with_blocker(target, failed)
+                timed_out = isinstance(failed.cause, asyncpg.LockNotAvailableError)
+                target.lookout.rest(then_closely=timed_out)
+                await target.rollback()
+                if not may_pass(failed.cause, failed.statement):
+                    raise
+                elapsed = target.clock.monotonic() - started
+                most = _most_tries(failed.cause, target.limits)
+                if backoff.tries >= most or elapsed >= target.limits.retry_for_s:
+                    raise
+                pause = backoff.next_s()
+                target.observer.waiting(_reason(failed.failure), elapsed, pause)
+            await target.clock.sleep(pause)
+            target.lookout.try_again()
+            target.observer.trying_again()
+    finally:
+        target.lookout.calm_down()
 
 
 def _most_tries(error: BaseException, limits: Limits) -> int:
@@ -110,18 +112,15 @@ def _reason(failure: Failure) -> str:
     return f"to try again after SQLSTATE {failure.sqlstate}{why}{held}"
 
 
-async def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
-    """Who holds the locks that the statement wanted; looked up after the fact, so best effort."""
-    tables = summary.tables(failed.statement.text) if failed.statement else ()
-    if not tables or not isinstance(failed.cause, asyncpg.LockNotAvailableError):
-        return failed.failure
-    # A script outside of a transaction leaves its role set, and that role may see less than ours.
-    # Its tables are found by its own path.
-    await target.connection.execute("RESET ROLE;\nRESET search_path")
-    names = list(map(quote_qualified, tables))
-    who = await name_holder(target.connection, sql("locks_on_tables"), names)
-    await target.connection.execute(sql("our_path"))
-    return replace(failed.failure, blocker=who)
+def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
+    """Who stood in the way of what took too long, where that was seen while it waited."""
+    match failed.cause:
+        case asyncpg.LockNotAvailableError():
+            return replace(failed.failure, blocker=target.lookout.seen())
+        case asyncpg.QueryCanceledError():
+            return replace(failed.failure, blocker=target.lookout.seen_now())
+        case _:
+            return failed.failure
 
 
 def lost_at(error: BaseException, statement: Statement | None) -> LostAt:

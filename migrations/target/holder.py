@@ -1,6 +1,6 @@
 """Who holds a lock that we want, in words that claim nothing that the server did not show.
 
-A role sees of other roles' sessions that they are there, and little else: without
+A role sees of other roles' sessions that they are there, whose they are, and little else: without
 `pg_read_all_stats` their state, their times and their kind are NULL. A prepared transaction holds
 locks without a session, a session may end between two looks, and a process of the server belongs
 to nobody. Every one of them is told as what it is, and none is a reason to fail.
@@ -8,73 +8,239 @@ to nobody. Every one of them is told as what it is, and none is a reason to fail
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from migrations.printable import escaped
-from migrations.sql.literals import Expression
 from migrations.target.journal import statement
 from migrations.target.session import Connection, is_connection_lost
 
+SHOWN_AT_MOST = 3
+"""Sessions in one sentence."""
+
+MODES = (
+    "AccessShareLock",
+    "RowShareLock",
+    "RowExclusiveLock",
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+)
+"""Weakest first, as `pg_locks` names them."""
+_AGAINST = {
+    "AccessShareLock": (7,),
+    "RowShareLock": (6, 7),
+    "RowExclusiveLock": (4, 5, 6, 7),
+    "ShareUpdateExclusiveLock": (3, 4, 5, 6, 7),
+    "ShareLock": (2, 3, 5, 6, 7),
+    "ShareRowExclusiveLock": (2, 3, 4, 5, 6, 7),
+    "ExclusiveLock": (1, 2, 3, 4, 5, 6, 7),
+    "AccessExclusiveLock": (0, 1, 2, 3, 4, 5, 6, 7),
+}
+"""Which modes each is in conflict with (documentation, 13.3: Conflicting Lock Modes)."""
+
 
 @dataclass(frozen=True, slots=True)
-class Holder:
-    """A row of the statement `holder`. Times are ages in seconds."""
+class LockSession:
+    """One who holds a lock or waits for it: columns of `holder` and `blockers`. Times are ages."""
 
     pid: int | None
-    """Missing for a prepared transaction."""
+    """Missing, or 0, for a prepared transaction."""
     seen: bool
     """Whether the server still listed the process."""
-    has_user: bool
-    """Whether it belongs to a role: to ours, or to one whose sessions may be hidden."""
+    role: str | None
+    """Missing for a process of the server."""
     application_name: str | None
     backend_type: str | None
     state: str | None
+    database: str | None
     session_s: float | None
     """Missing where the session is hidden from us."""
     transaction_s: float | None
     prepared: str | None
     """The name of the prepared transaction."""
+    prepared_by: str | None
     prepared_s: float | None
 
 
-async def name_holder(connection: Connection, which: str, *arguments: object) -> str | None:
-    """Who holds the locks that the condition `which` picks; `None` when nobody does any more.
+_Row: TypeAlias = Mapping[str, Any]
+_Found: TypeAlias = dict[tuple[int | None, str | None], tuple[LockSession, _Row | None]]
+"""Sessions and prepared transactions, each with the lock that says most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocking:
+    """What we wait for, who stands in the way, and for how long that has been so."""
+
+    what: str
+    by: str
+    waiting_s: float
+
+
+async def name_holder(connection: Connection, **lock: int) -> str | None:
+    """Who holds the target's lock, given by its halves; `None` when nobody does any more.
 
     Best effort: a server that refuses the look is told in the answer. Raises only what a lost
     connection raises.
     """
-    query = statement("holder", which=Expression(which))
     try:
-        row = await connection.fetchrow(query, *arguments)
+        row = await connection.fetchrow(statement("holder", **lock))
     except asyncpg.PostgresError as error:
         if is_connection_lost(connection, error):
             raise
-        return f"a session that could not be looked up (SQLSTATE {error.sqlstate})"
-    return None if row is None else describe(Holder(**dict(row)))
+        return unseen(error)
+    return None if row is None else describe(_session(dict(row)))
 
 
-def describe(holder: Holder) -> str:
-    """A holder in words; what the server did not show is left out, or named as hidden."""
-    if holder.pid is None:
-        return _prepared(holder)
-    name = f" ({escaped(holder.application_name)})" if holder.application_name else ""
-    who = f"pid {holder.pid}{name}"
-    if not holder.seen:
-        return f"{who}, which has ended meanwhile"
-    if holder.session_s is None:
-        whose = "another role's session" if holder.has_user else "a process of the server itself"
-        return f"{who}, {whose}; grant pg_read_all_stats to see it"
-    parts = [who, holder.state or holder.backend_type or "state unknown"]
-    if holder.transaction_s is not None:
-        parts.append(f"{holder.transaction_s:.0f} s")
+def unseen(error: asyncpg.PostgresError) -> str:
+    """Who it is where the server refuses the look."""
+    return f"a session that could not be looked up (SQLSTATE {error.sqlstate})"
+
+
+def blocking(rows: Iterable[_Row], database: str) -> Blocking | None:
+    """What the rows of `blockers` say; `None` where nobody stands in the way.
+
+    `database` is ours; another one is named. Who waits, too, is told behind whom it waits for.
+    """
+    rows = list(rows)
+    if not rows:
+        return None
+    first = rows[0]
+    holding: _Found = {}
+    queued: _Found = {}
+    for row in rows:
+        session = _session(row)
+        key = (session.pid, session.prepared)
+        if row["mode"] is None or not conflicting(row["wanted"], row["mode"]):
+            # What was held when the server was asked for the pids may be gone since.
+            if session.pid and key not in queued:
+                holding.setdefault(key, (session, None))
+        elif row["granted"]:
+            _strongest(holding, key, session, row)
+        else:
+            _strongest(queued, key, session, row)
+    for key in queued:
+        holding.pop(key, None)
+    told = [_holding(one, lock, database) for one, lock in holding.values()][:SHOWN_AT_MOST]
+    before = [_queued(one, lock, database) for one, lock in queued.values()]
+    told += before[: SHOWN_AT_MOST - len(told)]
+    left = len(holding) + len(queued) - len(told)
+    more = [f"{left} more"] if left > 0 else []
+    return Blocking(_wanted(first), "; ".join([*told, *more]), first["waiting_s"] or 0.0)
+
+
+def conflicting(wanted: str | None, held: str) -> bool:
+    """Whether one lock waits for the other; a mode that we do not know may be in conflict."""
+    if wanted not in _AGAINST or held not in MODES:
+        return True
+    return MODES.index(held) in _AGAINST[wanted]
+
+
+def describe(session: LockSession, database: str | None = None) -> str:
+    """A session in words; what the server did not show is left out, or named as hidden.
+
+    Its database is named if it is another than the one that is given.
+    """
+    if not session.pid:
+        return f"{_prepared(session)}; COMMIT PREPARED or ROLLBACK PREPARED ends it"
+    parts = [*_who(session, database), *_doing(session)]
+    return ", ".join(parts) + _hidden(session)
+
+
+def _holding(session: LockSession, row: _Row | None, database: str) -> str:
+    if not session.pid:
+        held = f", holds {_lock(row, 'mode')}" if row is not None else ""
+        return f"{_prepared(session)}{held}; COMMIT PREPARED or ROLLBACK PREPARED ends it"
+    parts = [*_who(session, database), *_doing(session)]
+    if row is not None:
+        parts.append(f"holds {_lock(row, 'mode')}")
+    return ", ".join(parts) + _hidden(session)
+
+
+def _queued(session: LockSession, row: _Row | None, database: str) -> str:
+    who = ", ".join([*_who(session, database), *_doing(session)])
+    waits = f", waits for {_lock(row, 'mode')}" if row is not None else ""
+    return f"in between {who}{waits}{_hidden(session)}"
+
+
+def _who(session: LockSession, database: str | None) -> list[str]:
+    name = f" ({escaped(session.application_name)})" if session.application_name else ""
+    who = [f"pid {session.pid}{name}"]
+    if session.role is not None:
+        who.append(f"user {escaped(session.role)}")
+    if database is not None and session.database not in (None, database):
+        who.append(f"in database {escaped(str(session.database))}")
+    return who
+
+
+def _doing(session: LockSession) -> list[str]:
+    if not session.seen:
+        return ["which has ended meanwhile"]
+    if session.session_s is None:
+        return [] if session.role is not None else ["a process of the server itself"]
+    parts = [session.state or session.backend_type or "state unknown"]
+    if session.transaction_s is not None:
+        parts.append(f"{session.transaction_s:.0f} s")
     else:
-        parts.append(f"session age {holder.session_s:.0f} s")
-    return ", ".join(parts)
+        parts.append(f"session age {session.session_s:.0f} s")
+    return parts
 
 
-def _prepared(holder: Holder) -> str:
-    name = f" '{escaped(holder.prepared)}'" if holder.prepared else ""
-    age = f", {holder.prepared_s:.0f} s" if holder.prepared_s is not None else ""
-    return f"the prepared transaction{name}{age}; COMMIT PREPARED or ROLLBACK PREPARED ends it"
+def _hidden(session: LockSession) -> str:
+    if not session.seen or session.session_s is not None:
+        return ""
+    return (
+        "; its state and age are hidden from our login: grant it pg_read_all_stats or pg_monitor "
+        "to see them"
+    )
+
+
+def _prepared(session: LockSession) -> str:
+    name = f" '{escaped(session.prepared)}'" if session.prepared else ""
+    by = f", user {escaped(session.prepared_by)}" if session.prepared_by else ""
+    age = f", {session.prepared_s:.0f} s" if session.prepared_s is not None else ""
+    return f"the prepared transaction{name}{by}{age}"
+
+
+def _wanted(row: _Row) -> str:
+    return _lock(row, "wanted") if row["locktype"] else "a lock"
+
+
+def _lock(row: _Row, mode: str) -> str:
+    """A lock as `pg_locks` names its mode, and what it is on."""
+    match row["locktype"]:
+        case "relation" | "extend" | "page":
+            on = f" on {escaped(row['relation'])}" if row["relation"] else ""
+        case "tuple":
+            on = f" on a row of {escaped(row['relation'])}" if row["relation"] else " on a row"
+        case "transactionid":
+            on = " on a transaction that has written the same rows"
+        case "virtualxid":
+            on = " on a transaction that began before"
+        case "advisory":
+            on = " on an advisory lock"
+        case kind:
+            on = f" on {kind}"
+    return f"{row[mode]}{on}"
+
+
+def _strongest(
+    found: _Found, key: tuple[int | None, str | None], session: LockSession, row: _Row
+) -> None:
+    _, before = found.get(key, (session, None))
+    known = before["mode"] if before is not None else None
+    if known is None or _strength(row["mode"]) > _strength(known):
+        found[key] = (session, row)
+
+
+def _strength(mode: str) -> int:
+    return MODES.index(mode) if mode in MODES else -1
+
+
+def _session(row: _Row) -> LockSession:
+    return LockSession(**{field.name: row[field.name] for field in fields(LockSession)})

@@ -349,19 +349,19 @@ FROM migration_ledger.journal WHERE target OPERATOR(pg_catalog.=) :target
 SELECT database_uuid FROM migration_ledger.journal LIMIT 1
 
 -- name: holder
--- One of those who hold these locks, the oldest transaction first. Only of this database: copies of one
--- database have the same object ids. Of another role's session a role without pg_read_all_stats sees
--- NULL in most columns, and of a process of the server everywhere; a lock without a pid is a prepared
--- transaction's, which is found by the lock on its own id. Everything is optional in `Holder`.
-SELECT l.pid, a.pid IS NOT NULL AS seen, a.usesysid IS NOT NULL AS has_user,
-    a.application_name, a.backend_type, a.state,
+-- Who holds the target's lock, of this database: the lock's numbers are the same in another. Of another
+-- role's session a role without pg_read_all_stats sees NULL in most columns, and of a process of the
+-- server everywhere; a lock without a pid is a prepared transaction's, which is found by the lock on its
+-- own id. Everything is optional in `LockSession`.
+SELECT l.pid, a.pid IS NOT NULL AS seen, a.usename AS role, a.application_name, a.backend_type, a.state,
+    a.datname AS database,
     pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.backend_start) AS session_s,
     pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.xact_start) AS transaction_s,
-    p.gid AS prepared,
+    p.gid AS prepared, p.owner AS prepared_by,
     pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) p.prepared) AS prepared_s
-FROM pg_catalog.pg_locks AS l
+FROM pg_catalog.pg_lock_status() AS l
     LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid OPERATOR(pg_catalog.=) l.pid
-    LEFT JOIN pg_catalog.pg_locks AS x ON l.pid IS NULL AND x.pid IS NULL
+    LEFT JOIN pg_catalog.pg_lock_status() AS x ON l.pid IS NULL AND x.pid IS NULL
         AND x.locktype OPERATOR(pg_catalog.=) 'transactionid'
         AND x.virtualtransaction OPERATOR(pg_catalog.=) l.virtualtransaction
     LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction OPERATOR(pg_catalog.=) x.transactionid
@@ -370,18 +370,57 @@ WHERE l.granted
     AND l.database OPERATOR(pg_catalog.=) (
         SELECT oid FROM pg_catalog.pg_database
         WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
-    AND :which
-ORDER BY coalesce(a.xact_start, p.prepared), a.pid LIMIT 1
-
--- name: locks_on_target
-l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_catalog.=) 1::smallint
+    AND l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.objsubid OPERATOR(pg_catalog.=) 1::smallint
     AND l.classid OPERATOR(pg_catalog.=) :lock_high::pg_catalog.oid
     AND l.objid OPERATOR(pg_catalog.=) :lock_low::pg_catalog.oid
+ORDER BY coalesce(a.xact_start, p.prepared), a.pid LIMIT 1
 
--- name: locks_on_tables
-l.locktype OPERATOR(pg_catalog.=) 'relation' AND l.relation OPERATOR(pg_catalog.=) ANY (
-    SELECT pg_catalog.to_regclass(t)::pg_catalog.oid
-    FROM pg_catalog.unnest($1::pg_catalog.text[]) AS t)
+-- name: blockers
+-- Asked by a second session: who stands in the way of ours, which waits, and of a program's beside it, as
+-- the server says, and in whose way those stand, a few steps on. A row for each lock of theirs, held or
+-- wanted, on what is waited for; which of them is in conflict is `conflicting` in Python. Pid 0 is a
+-- prepared transaction, as in `holder`.
+WITH RECURSIVE ours (pid) AS (
+    SELECT :pid::integer
+    UNION
+    SELECT a.pid FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.application_name OPERATOR(pg_catalog.=) :beside
+        AND a.usename OPERATOR(pg_catalog.=) session_user
+), chain (waiting, pid, depth) AS (
+    SELECT o.pid, b.pid, 1
+    FROM ours AS o, pg_catalog.unnest(pg_catalog.pg_blocking_pids(o.pid)) AS b (pid)
+    UNION
+    SELECT c.pid, b.pid, c.depth OPERATOR(pg_catalog.+) 1
+    FROM chain AS c, pg_catalog.unnest(pg_catalog.pg_blocking_pids(c.pid)) AS b (pid)
+    WHERE c.depth OPERATOR(pg_catalog.<) 4
+), locks AS MATERIALIZED (
+    SELECT l.*, pg_catalog.concat(l.locktype, '/', l.database, '/', l.relation, '/', l.page, '/', l.tuple,
+        '/', l.virtualxid, '/', l.transactionid, '/', l.classid, '/', l.objid, '/', l.objsubid) AS thing
+    FROM pg_catalog.pg_lock_status() AS l
+)
+SELECT c.depth, c.pid, w.locktype, w.mode AS wanted, h.mode, h.granted,
+    CASE WHEN n.nspname IS NULL THEN w.relation::pg_catalog.text
+        ELSE pg_catalog.format('%I.%I', n.nspname, r.relname) END AS relation,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) w.waitstart) AS waiting_s,
+    a.pid IS NOT NULL AS seen, a.usename AS role, a.application_name, a.backend_type, a.state,
+    a.datname AS database,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.backend_start) AS session_s,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) a.xact_start) AS transaction_s,
+    p.gid AS prepared, p.owner AS prepared_by,
+    pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) p.prepared) AS prepared_s
+FROM chain AS c
+    LEFT JOIN locks AS w ON w.pid OPERATOR(pg_catalog.=) c.waiting AND NOT w.granted
+    LEFT JOIN locks AS h ON h.thing OPERATOR(pg_catalog.=) w.thing
+        AND coalesce(h.pid, 0) OPERATOR(pg_catalog.=) c.pid
+    LEFT JOIN locks AS x ON h.pid IS NULL AND x.pid IS NULL
+        AND x.locktype OPERATOR(pg_catalog.=) 'transactionid'
+        AND x.virtualtransaction OPERATOR(pg_catalog.=) h.virtualtransaction
+    LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction OPERATOR(pg_catalog.=) x.transactionid
+    LEFT JOIN pg_catalog.pg_stat_activity AS a ON a.pid OPERATOR(pg_catalog.=) c.pid
+    LEFT JOIN pg_catalog.pg_class AS r ON r.oid OPERATOR(pg_catalog.=) w.relation
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) r.relnamespace
+WHERE c.pid OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.pid FROM ours AS o))
+ORDER BY c.depth, a.xact_start, c.pid, p.gid LIMIT 100
 
 -- name: worn
 -- In front of all but the first beginning of a session: fails where the session cannot be made like a new

@@ -125,5 +125,4 @@ async def wait_for_lock(
 
 
 async def _holder(connection: Connection, key: LockKey) -> str:
-    which = statement("locks_on_target", **key.halves)
-    return await name_holder(connection, which) or "a session that just ended"
+    return await name_holder(connection, **key.halves) or "a session that just ended"

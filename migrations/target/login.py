@@ -165,6 +165,8 @@ class _LoginProtocol(protocol.Protocol):
         self._inflow = Inflow()
         self.excess: AnswerTooLarge | None = None
         """Why the session was cut, if it said too much."""
+        self.heard = 0
+        """How often the server has said something (`migrations.target.lookout`)."""
 
     def connection_made(self, transport: Any) -> None:
         """Begin a login on this line, bound to the server's certificate if there is one."""
@@ -177,6 +179,7 @@ class _LoginProtocol(protocol.Protocol):
 
     def data_received(self, data: Any) -> None:
         """Answer what concerns the login; hand on the rest."""
+        self.heard += 1
         if self._login is None:
             self._hand_on(bytes(data))
             return

@@ -49,6 +49,7 @@ from migrations.target.entries import (
 from migrations.target.fresh_session import SessionUse
 from migrations.target.journal import Record, entry_statement, entry_values, statement
 from migrations.target.lock import LockKey, still_held
+from migrations.target.lookout import Lookout
 from migrations.target.refusals import (
     JOURNAL_SCHEMA,
     guards_reset,
@@ -95,11 +96,13 @@ class Target:
     said: frozenset[Key] = frozenset()
     """What the journal holds of this command."""
     use: SessionUse = field(init=False)
+    lookout: Lookout = field(init=False)
     _marker: str = ""
     _meeting: _Meeting | None = None
 
     def __post_init__(self) -> None:
         self.use = SessionUse(self.connection, self.key)
+        self.lookout = Lookout(self.clock, self.settings, self.observer, self.connection)
 
     @property
     def met(self) -> bool:
@@ -216,11 +219,12 @@ class Target:
     async def set_alone(self, options: Options, *, lock_timeout_s: float | None) -> None:
         """Clean settings, role and time limits for what runs outside of a transaction."""
         lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
+        lock = self.lookout.lock_timeout_s = _chosen(lock_timeout_s, lock)
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
         sql = statement(
             "alone",
             **self.use.for_script(self.identity.database_oid),
-            lock_timeout_ms=milliseconds(_chosen(lock_timeout_s, lock)),
+            lock_timeout_ms=milliseconds(lock),
             statement_timeout_ms=milliseconds(length),
         )
         if role := options.role or self.settings.role:
@@ -333,6 +337,7 @@ class Target:
         and the entry behind it asks for both, unless the first one stands `alone`.
         """
         lock = _chosen(options.lock_timeout_s, self.limits.lock_timeout_s)
+        self.lookout.lock_timeout_s = lock
         length = _chosen(options.statement_timeout_s, self.limits.statement_timeout_s)
         oid = self.identity.database_oid
         fresh = self.use.for_entry() if ours else self.use.for_script(oid, batch=batch)

@@ -15,7 +15,7 @@ from migrations.sql.named_statements import named_statements
 FILES = (("migrations.target", "journal.sql"), ("migrations.backfill", "data.sql"))
 PIECES = {"plain_storage": None, "guarded_head": "SELECT {}", "progress_changed": None}
 """Statements that are only parts of others, and how they become whole."""
-EXPRESSIONS = {"storage": "", "schema": "", "which": "true", "columns": "''"}
+EXPRESSIONS = {"storage": "", "schema": "", "columns": "''"}
 EXPRESSIONS |= {
     "cleared": "",
     "timeless": "",
@@ -24,7 +24,7 @@ EXPRESSIONS |= {
     "remembered": "",
     "brought_along": "''",
 }
-ALLOWED_RELATIONS = {"tenants", "ours", "place", "things", "journal", "users"}
+ALLOWED_RELATIONS = {"tenants", "ours", "place", "things", "journal", "users", "chain", "locks"}
 """Names of WITH clauses."""
 
 
@@ -38,7 +38,7 @@ class Values(dict[str, SqlValue]):
 def statements() -> Iterator[Any]:
     for package, file in FILES:
         for name, text in named_statements(package, file).items():
-            form = PIECES.get(name, "SELECT {}" if name.startswith("locks_on") else "{}")
+            form = PIECES.get(name, "{}")
             if form is not None:
                 yield pytest.param(form.format(bind(text, Values())), id=f"{file}:{name}")
 

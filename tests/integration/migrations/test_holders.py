@@ -18,7 +18,6 @@ from migrations.model.attempt import Limits, Mode, Verdict
 from migrations.model.migration import Migration
 from migrations.model.work import Outcome
 from migrations.target.holder import name_holder
-from migrations.target.journal import statement
 from migrations.target.lock import key_for
 from migrations.target.session import open_session
 from tests.fixtures.postgres import AsSuperuser, PostgresServer, TenantDatabases, embedded_postgres
@@ -30,7 +29,7 @@ VACUUM = migration("002", "VACUUM users", stepwise=True)
 PATIENT = Limits(lock_timeout_s=0.2, retry_budget=50, retry_for_s=60, advisory_wait_s=30)
 LOCK = "BEGIN; LOCK users IN ACCESS SHARE MODE"
 TARGET_LOCK = f"SELECT pg_advisory_lock({key_for('').value})"
-HIDDEN = "(psql), another role's session; grant pg_read_all_stats to see it"
+HIDDEN = "its state and age are hidden from our login: grant it pg_read_all_stats or pg_monitor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,10 @@ class Application:
     """The application's login: it may do what it likes with the tables, and is another role."""
 
     url: str
+
+    def as_told(self, session: asyncpg.Connection) -> str:
+        """How a session of it begins in a sentence."""
+        return f"pid {session.get_server_pid()} (psql), user {urlsplit(self.url).username}"
 
     @asynccontextmanager
     async def session(self, script: str) -> AsyncIterator[asyncpg.Connection]:
@@ -93,7 +96,8 @@ async def test_a_table_that_another_role_holds_is_waited_for_and_its_session_tol
     await world.up(users())
     async with application.session(LOCK) as session:
         running = asyncio.create_task(up_patiently(world, EMAIL))
-        await heard(world, f"held by pid {session.get_server_pid()} {HIDDEN}")
+        await heard(world, f"held by {application.as_told(session)}, holds AccessShareLock on ")
+        assert HIDDEN in world.hearing.waits[-1]
         await session.execute("COMMIT")
         outcome = await running
     assert outcome.verdict is Verdict.DONE, outcome.failure
@@ -105,7 +109,8 @@ async def test_a_table_that_another_role_holds_for_too_long_fails_as_a_lock_time
     await world.up(users())
     async with application.session(LOCK) as session:
         outcome = await world.up(EMAIL)
-    assert blocker(outcome) == f"pid {session.get_server_pid()} {HIDDEN}"
+    held = "holds AccessShareLock on public.users"
+    assert blocker(outcome) == f"{application.as_told(session)}, {held}; {HIDDEN} to see them"
 
 
 @pytest.mark.parametrize("role", ["", "the owner"])
@@ -119,9 +124,8 @@ async def test_who_may_read_all_statistics_is_told_what_the_other_session_does(
     holding = "BEGIN; LOCK users IN ACCESS EXCLUSIVE MODE"
     async with application.session(holding) as session:
         outcome = await world.up(replace(VACUUM, up=up))
-    assert blocker(outcome).startswith(
-        f"pid {session.get_server_pid()} (psql), idle in transaction, "
-    )
+    assert blocker(outcome).startswith(f"{application.as_told(session)}, idle in transaction, ")
+    assert blocker(outcome).endswith(" s, holds AccessExclusiveLock on public.users")
 
 
 async def test_the_targets_lock_that_another_role_holds_is_waited_for(
@@ -129,7 +133,7 @@ async def test_the_targets_lock_that_another_role_holds_is_waited_for(
 ) -> None:
     async with application.session(TARGET_LOCK) as session:
         running = asyncio.create_task(up_patiently(world, users()))
-        await heard(world, f"the target's lock, held by pid {session.get_server_pid()} {HIDDEN}")
+        await heard(world, f"the target's lock, held by {application.as_told(session)}; {HIDDEN}")
     assert (await running).verdict is Verdict.DONE
 
 
@@ -148,14 +152,15 @@ async def test_a_session_of_our_own_without_a_transaction_is_told_with_its_age(
     await own.execute(TARGET_LOCK)
     outcome = await world.up(users())
     await own.close()
-    assert f"pid {own.get_server_pid()} (mine), idle, session age " in blocker(outcome)
+    told = f"pid {own.get_server_pid()} (mine), user {world.settings.user}, idle, session age "
+    assert told in blocker(outcome)
 
 
 async def test_a_server_that_shows_no_locks_to_us_is_no_reason_to_give_up(
     world: World, application: Application
 ) -> None:
     await world.up(users())
-    await world.execute_as_superuser("REVOKE SELECT ON pg_locks FROM PUBLIC")
+    await world.execute_as_superuser("REVOKE EXECUTE ON FUNCTION pg_blocking_pids FROM PUBLIC")
     async with application.session(LOCK) as session:
         running = asyncio.create_task(up_patiently(world, EMAIL))
         await heard(world, "held by a session that could not be looked up (SQLSTATE 42501)")
@@ -173,14 +178,13 @@ async def test_a_session_of_a_copy_of_the_database_is_never_named(
     oid = "SELECT 'users'::regclass::oid"
     assert await look.value(oid) == await World(theirs).value(oid)
     neighbour = await asyncpg.connect(as_superuser(theirs))
-    await neighbour.execute(f"{LOCK}; {TARGET_LOCK}")
+    await neighbour.execute(TARGET_LOCK)
     asking = await open_session(look.settings, application_name="test")
-    tables = statement("locks_on_tables")
-    assert await name_holder(asking, tables, ["users"]) is None
-    assert await name_holder(asking, statement("locks_on_target", **key_for("").halves)) is None
+    halves = key_for("").halves
+    assert await name_holder(asking, **halves) is None
     own = await asyncpg.connect(ours)
-    await own.execute(LOCK)
-    assert f"pid {own.get_server_pid()}," in (await name_holder(asking, tables, ["users"]) or "")
+    await own.execute(TARGET_LOCK)
+    assert f"pid {own.get_server_pid()}," in (await name_holder(asking, **halves) or "")
     for connection in (asking, own, neighbour):
         await connection.close()
 
@@ -235,11 +239,95 @@ async def test_a_prepared_transaction_is_told_by_its_name(
     if restarted:
         await asyncio.to_thread(two_phase.restart)
     found = blocker(await world.up(EMAIL))
-    assert found.startswith("the prepared transaction 'order 5', "), found
+    assert found.startswith("the prepared transaction 'order 5', user postgres, "), found
+    assert " s, holds AccessShareLock on public.users; COMMIT PREPARED or " in found
     await superuser.execute("ROLLBACK PREPARED 'order 5'")
     taken = f"SELECT pg_advisory_xact_lock({key_for('').value})"
     await superuser.execute(f"BEGIN; {taken}; PREPARE TRANSACTION 'order 6'")
     found = blocker(await world.up(EMAIL))
-    assert found.startswith("the prepared transaction 'order 6', "), found
+    assert found.startswith("the prepared transaction 'order 6', user postgres, "), found
     await superuser.execute("ROLLBACK PREPARED 'order 6'")
     assert (await world.up(EMAIL)).verdict is Verdict.DONE
+
+
+GUILTY = "BEGIN; SET application_name TO 'guilty'; "
+
+
+@pytest.mark.parametrize(
+    ("held", "up", "stepwise", "told"),
+    [
+        pytest.param(
+            "UPDATE users SET id = 1", "CREATE TABLE child (id int REFERENCES users (id))", False,
+            "holds RowExclusiveLock on public.users", id="a reader beside the writer",
+        ),
+        pytest.param(
+            "LOCK users IN SHARE MODE", "UPDATE users SET id = 2", False,
+            "holds ShareLock on public.users", id="a mode",
+        ),
+        pytest.param(
+            "UPDATE users SET id = 1", "UPDATE users SET id = 2", False,
+            "holds ExclusiveLock on a transaction that has written the same rows",
+            id="a row",
+        ),
+        pytest.param(
+            "LOCK users IN SHARE MODE",
+            "DO $$ BEGIN EXECUTE 'ALTER TABLE ' || 'us' || 'ers ADD email text'; END $$", False,
+            "holds ShareLock on public.users", id="a table that no text names",
+        ),
+        pytest.param(
+            "UPDATE users SET id = 1", "DROP INDEX users_id", False,
+            "holds RowExclusiveLock on public.users", id="a table that only an index names",
+        ),
+        pytest.param(
+            "SELECT pg_advisory_xact_lock(5)", "SELECT pg_advisory_xact_lock(5)", False,
+            "holds ExclusiveLock on an advisory lock", id="an advisory lock",
+        ),
+        pytest.param(
+            "UPDATE users SET id = 1", "CREATE INDEX CONCURRENTLY more ON users (id)", True,
+            "holds ExclusiveLock on a transaction that began before",
+            id="CONCURRENTLY behind a writer",
+        ),
+        pytest.param(
+            "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT FROM pg_class",
+            "CREATE INDEX CONCURRENTLY more ON users (id)", True,
+            "holds ExclusiveLock on a transaction that began before",
+            id="CONCURRENTLY behind an old snapshot",
+        ),
+        pytest.param(
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY kept",
+            "REFRESH MATERIALIZED VIEW CONCURRENTLY kept", False,
+            "holds ExclusiveLock on public.kept", id="REFRESH",
+        ),
+        pytest.param(
+            "LOCK users IN SHARE ROW EXCLUSIVE MODE",
+            "ALTER TABLE users VALIDATE CONSTRAINT positive", False,
+            "holds ShareRowExclusiveLock on public.users", id="VALIDATE",
+        ),
+    ],
+)  # fmt: skip
+async def test_who_stands_in_the_way_is_told_as_the_server_says(
+    world: World, held: str, up: str, stepwise: bool, told: str
+) -> None:
+    """By pid, application, user, age and mode; a session beside it, which is older, never."""
+    await world.up(users())
+    await world.execute(
+        "CREATE UNIQUE INDEX users_id ON users (id); INSERT INTO users VALUES (7); "
+        "ALTER TABLE users ADD CONSTRAINT positive CHECK (id > 0) NOT VALID; "
+        "CREATE MATERIALIZED VIEW kept AS SELECT id FROM users; CREATE UNIQUE INDEX ON kept (id)"
+    )
+    harmless = await asyncpg.connect(world.url, server_settings={"application_name": "harmless"})
+    read = "kept" if up.startswith(("DO", "DROP")) else "users"
+    await harmless.execute(f"BEGIN; SELECT FROM {read}")
+    guilty = await asyncpg.connect(world.url)
+    await guilty.execute(GUILTY + held)
+    running = asyncio.create_task(up_patiently(world, migration("002", up, stepwise=stepwise)))
+    await heard(world, f"held by pid {guilty.get_server_pid()} (guilty), user ")
+    said = next(wait for wait in world.hearing.waits if "(guilty)" in wait)
+    assert f"user {world.settings.user}, idle in transaction, " in said
+    assert told in said
+    assert not any("harmless" in wait for wait in world.hearing.waits)
+    await guilty.execute("COMMIT")
+    outcome = await running
+    assert outcome.verdict is Verdict.DONE, outcome.failure
+    for connection in (harmless, guilty):
+        await connection.close()

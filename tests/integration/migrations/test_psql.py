@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from migrations.formats import Reading
@@ -164,6 +165,24 @@ async def test_error_stop_switched_off_does_not_pass_for_success(world: World) -
     outcome = await world.up(script(careless), programs=ALLOWED)
     assert outcome.verdict is Verdict.FAILED
     assert not await world.has("colours")
+
+
+async def test_a_script_that_waits_tells_for_whom(world: World) -> None:
+    """Its psql has a session of its own, and that is the one that waits."""
+    await world.execute("CREATE TABLE colours (id int)")
+    holder = await asyncpg.connect(world.url, server_settings={"application_name": "guilty"})
+    await holder.execute("BEGIN; LOCK colours IN SHARE MODE")
+    up = script("\\set n 1\nSET lock_timeout = 0;\nINSERT INTO colours VALUES (:n);\n")
+    running = asyncio.create_task(world.do(world.work(Mode.UP, up, programs=ALLOWED)))
+    expected = f"held by pid {holder.get_server_pid()} (guilty), user {world.settings.user}, "
+
+    async def told() -> bool:
+        return any(expected in wait for wait in world.hearing.waits)
+
+    await until(told)
+    assert "holds ShareLock on public.colours" in world.hearing.waits[-1]
+    await holder.close()
+    assert (await running).verdict is Verdict.DONE
 
 
 async def test_a_cancelled_script_ends_with_its_psql(world: World) -> None:

@@ -52,3 +52,12 @@ def test_while_it_is_tried_again_no_next_try_lies_in_the_past() -> None:
     busy = work.job.busy()
     assert (busy.phase, busy.waits_for, busy.next_try_at) == (JobPhase.RUNNING, "a lock", None)
     assert busy.waiting_since == NOW
+
+
+def test_when_a_statement_has_what_it_waited_for_nothing_is_said_to_be_waited_for() -> None:
+    work = Work()
+    work.reporter.waiting("ShareLock on a transaction that began before", 2.0, None)
+    assert work.job.busy().phase == JobPhase.WAITING
+    work.reporter.going_on()
+    busy = work.job.busy()
+    assert (busy.phase, busy.waits_for, busy.waiting_since) == (JobPhase.RUNNING, "", None)

@@ -107,6 +107,8 @@ def test_what_holds_it_up_is_named_since_when_and_until_the_next_try() -> None:
     assert again.text.startswith(
         "the target's lock, held by pid 7, since 09:00:00, trying again now; "
     )
+    inside = reasons(running(), busy={**held_up, "phase": "waiting"})["a"]
+    assert inside.text.startswith("the target's lock, held by pid 7, since 09:00:00; migration ")
 
 
 def test_texts_that_have_not_come_are_named() -> None:

@@ -1,0 +1,185 @@
+"""Who stands in our way while we wait: asked by a second session, because ours is waiting.
+
+    nothing heard for a second ──▶ ask ─┬─ nobody: let go of the session, ask again later
+                                        └─ somebody: told, with what it holds, until it is gone
+
+The answer is the server's own (`pg_blocking_pids`), while we wait: afterwards nobody can tell. So
+what has no lock timeout is told, too: CREATE INDEX CONCURRENTLY behind an old snapshot, VALIDATE,
+REFRESH, a deferred constraint at COMMIT, a psql script. A statement that is through within a
+second costs nothing. After a lock timeout the next tries are watched closely, however short.
+
+It is best effort: without a slot for a second session, or a right, nothing fails, and nobody is
+named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from migrations.clock import Clock, happens_within
+from migrations.errors import RunError
+from migrations.model.work import Observer
+from migrations.target.holder import Blocking, blocking, unseen
+from migrations.target.journal import statement
+from migrations.target.look import looking
+from migrations.target.session import (
+    DRIVER_ERRORS,
+    Connection,
+    ConnectionSettings,
+    close_session,
+    open_session,
+)
+
+APPLICATION_NAME = "migration-ledger lookout"
+"""What `pg_stat_activity` shows."""
+TICK_S = 0.5
+"""Between two glances at whether the server has said anything, which ask nobody."""
+FIRST_S = 1.0
+"""Nobody asks why a second passes; most statements are through by then."""
+RARELY_S = 30.0
+"""At most, between two looks at a statement that works and waits for nobody."""
+TOLD_EVERY_S = 10.0
+"""At most, between two looks at a wait."""
+CLOSELY = 4
+"""Looks within one lock timeout, after one that came."""
+CLOSEST_S = 0.05
+
+
+@dataclass(slots=True)
+class Lookout:
+    """Looks at one session from a second one; `settings` say how to get there."""
+
+    clock: Clock
+    settings: ConnectionSettings
+    observer: Observer
+    watched: Connection
+    beside: str = ""
+    """The application name of a program that works for us in a session of its own."""
+    lock_timeout_s: float = 0.0
+    """Of what runs now; 0 where there is none."""
+    _found: Blocking | None = None
+    _found_at: float = 0.0
+    _refused: str = ""
+    _told: bool = False
+    _close_s: float | None = None
+    _resting: bool = False
+    _heard: int = -1
+    _quiet_s: float = 0.0
+    _next_s: float = FIRST_S
+    _session: Connection | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Look out for as long as the block runs."""
+        task = asyncio.create_task(self._watch(), name="lookout")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self._close_session()
+
+    def seen(self) -> str | None:
+        """Who stood in the way of what a lock timeout has just ended, or why nobody can tell.
+
+        Whoever was seen earlier stood in the way of something else.
+        """
+        if self._found is not None and self._found_at >= (
+            self.clock.monotonic() - self.lock_timeout_s
+        ):
+            return self._found.by
+        return self._refused or None
+
+    def seen_now(self) -> str | None:
+        """Who stood in the way when it was looked last."""
+        return self._found.by if self._found is not None and self._told else None
+
+    def rest(self, *, then_closely: bool) -> None:
+        """Nothing is tried for a while; then, behind a lock timeout, look more closely."""
+        self._resting, self._told = True, False
+        if then_closely:
+            self._close_s = max(self.lock_timeout_s / CLOSELY, CLOSEST_S)
+        self._changed.set()
+
+    def try_again(self) -> None:
+        """The pause is over."""
+        self._resting, self._found = False, None
+        self._changed.set()
+
+    def calm_down(self) -> None:
+        """What was tried is through, or given up."""
+        self._resting, self._close_s = False, None
+
+    async def _watch(self) -> None:
+        while True:
+            changed = await happens_within(self.clock, self._changed, self._close_s or TICK_S)
+            self._changed.clear()
+            if self._resting and self._close_s is not None:
+                await self._open()
+            if changed or self._resting or not (self._close_s or self._due()):
+                continue
+            asked_at = self.clock.monotonic()
+            found = await self._look()
+            if not self._resting:
+                self._tell(found, asked_at)
+            if found is None and self._close_s is None:
+                await self._close_session()
+
+    def _due(self) -> bool:
+        """Whether the server has been silent for long enough since it was asked last."""
+        heard = getattr(getattr(self.watched, "_protocol", None), "heard", 0)
+        if heard != self._heard:
+            self._heard, self._quiet_s, self._next_s = heard, 0.0, FIRST_S
+            return self._told
+        self._quiet_s += TICK_S
+        if self._quiet_s < self._next_s:
+            return False
+        self._next_s += min(self._next_s, TOLD_EVERY_S if self._told else RARELY_S)
+        return True
+
+    def _tell(self, found: Blocking | None, asked_at: float) -> None:
+        if found is not None:
+            self._found, self._found_at, self._told = found, asked_at, True
+            self.observer.waiting(f"{found.what}, held by {found.by}", found.waiting_s, None)
+        elif self._told:
+            self._told = False
+            self.observer.going_on()
+
+    async def _open(self) -> Connection | None:
+        """A session to ask in; `None` where none can be had now."""
+        if self._session is None or self._session.is_closed():
+            try:
+                self._session = await open_session(
+                    self.settings, application_name=APPLICATION_NAME, read_only=True
+                )
+            except RunError:
+                self._session = None
+        return self._session
+
+    async def _look(self) -> Blocking | None:
+        """Who stands in the way now; `None` also where that cannot be seen."""
+        session = await self._open()
+        if session is None:
+            return None
+        pid, beside = self.watched.get_server_pid(), self.beside or None
+        try:
+            async with looking(session):
+                rows = await session.fetch(statement("blockers", pid=pid, beside=beside))
+        except DRIVER_ERRORS as error:
+            if isinstance(error, asyncpg.PostgresError):
+                self._refused = unseen(error)
+            await self._close_session()
+            return None
+        self._refused = ""
+        return blocking(map(dict, rows), self.settings.database)
+
+    async def _close_session(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await close_session(session)
