@@ -170,7 +170,8 @@ def _work(
 
 def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLine, ...]:
     applied = applied_versions(found.entries)
-    begun, doubtful = half_done(found.entries), in_doubt(found.entries)
+    begun = {one.version for one in found.half_done if not one.doubtful}
+    doubtful = in_doubt(found.entries)
     messages = late(migrations, applied)
     there = {*applied, *begun, *doubtful}
     aside = set_aside(migrations, there)

@@ -19,6 +19,7 @@ from migrations.model.attempt import (
     Epoch,
     Expectation,
     Failure,
+    HalfDone,
     Identity,
     Mode,
     Resolution,
@@ -157,6 +158,8 @@ class Outcome:
     """Changes outside of a ledger that the expected head did not know of."""
     adopted: Adopted | None = None
     """What was taken over from another tool, or out of the journal again."""
+    half_done: tuple[HalfDone, ...] | None = None
+    """What the journal leaves so; `None` where it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ async def parts_of_the_fleet(views: Views) -> dict[str, Any]:
         "a page of the fleet": await views.fleet_page((), retired=False, after="db0", limit=2),
         "some on a page": await views.fleet_page(SOME, retired=True, limit=9),
         "others on a page": await views.fleet_page(OTHERS, retired=False),
+        "half done": await views.half_done([f"db{number}" for number in range(10)]),
         "counted": await views.fleet_count((), retired=True),
         "some counted": await views.fleet_count(SOME, retired=False),
         "records at": sorted(

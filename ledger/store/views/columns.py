@@ -24,10 +24,15 @@ from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
 from ledger.store.views.projection import RolloutRows
 from ledger.store.views.rows import FleetRow, LookRow
-from migrations.model.attempt import ForgedFence, Identity
+from migrations.model.attempt import ForgedFence, HalfDone, Identity
 
 Columns = tuple[Any, ...]
 """The values of a row, in the order of its table."""
+
+
+@cache
+def _half_done() -> TypeAdapter[tuple[HalfDone, ...]]:
+    return TypeAdapter(tuple[HalfDone, ...])
 
 
 @cache
@@ -109,6 +114,7 @@ def of_fleet(database: str, row: FleetRow) -> Columns:
         belief.unanswered,
         belief.doubted,
         to_json(belief.forged).decode() if belief.forged else None,
+        to_json(belief.half_done).decode() if belief.half_done else None,
         *row[2:],
     )
 
@@ -142,8 +148,11 @@ def to_fleet(row: asyncpg.Record) -> FleetRow:
         status=FleetStatus(row["status"]),
     )
     forged = _forged().validate_json(row["forged"]) if row["forged"] else None
+    half_done = _half_done().validate_json(row["half_done"]) if row["half_done"] else ()
     told = (row["journal_head"], row["command"], row["unanswered"], row["doubted"], forged)
-    return FleetRow(record, Belief(identity, *told), *(row[name] for name in FleetRow._fields[2:]))
+    return FleetRow(
+        record, Belief(identity, *told, half_done), *(row[name] for name in FleetRow._fields[2:])
+    )
 
 
 def of_bundle(event: BundleRegistered, recorded: Recorded) -> Columns:
