@@ -119,9 +119,8 @@ def _with_another_text(database: str, one: HalfDone, ref: MigrationRef) -> str:
         if one.rollout and one.direction == Mode.UP
         else ""
     )
-    command = "up" if one.direction == Mode.UP else "down"
     return (
         f"{database}: {state(one, ref.label)}, with another text than the folder's; {back}restore "
-        f"the file (a Down section may be added) and run `ledger {command}` or `ledger down`, and "
-        "only then change it"
+        "the file (a Down section may be added) and run `ledger up` or `ledger down`, and only "
+        "then change it"
     )

@@ -7,7 +7,7 @@ appended to each adapter's log, so both fold the same events at the same positio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,9 +18,11 @@ from ledger.domain.selection import parse
 from ledger.store.port import RecordedEvent
 from ledger.store.views.port import Views
 from ledger.store.views.rows import RolloutRow
+from migrations.target.entries import State
 from tests.support.engine_places import migration, table
 from tests.support.ledger_places import LedgerPlace
 from tests.support.manual_clock import simulate
+from tests.support.memory_engine import MemoryDatabase
 from tests.support.memory_stores import MemoryViews
 from tests.support.simulated_house import WHY, SimulatedHouse
 
@@ -47,12 +49,19 @@ async def lived(house: SimulatedHouse) -> None:
         await house.becomes(third, "halted")
         await house.fleet.suspend("db3", WHY)
         await house.fleet.retire("db5", WHY)
+        begin_by_hand(house.engine.named("db4"))
         await house.checks.answers(await house.fleet.check("", WHY), 600.0)
         await house.fleet.reinstate("db3", WHY)
         await house.fleet.suspend("db2", WHY)
         await house.fleet.reinstate("db2", WHY)
         fourth = await house.start(GROUPS, select="id=db4")
         await house.rollouts.abort(fourth, WHY)
+
+
+def begin_by_hand(database: MemoryDatabase) -> None:
+    """Leave something half done there, which only a look can find."""
+    (journal,) = database.journals.values()
+    journal.append(replace(journal[-1], migration="9", step=-1, state=State.INTENT))
 
 
 @pytest.fixture(scope="module")

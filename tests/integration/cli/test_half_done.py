@@ -46,7 +46,8 @@ async def aborted(ledger: LedgerProgram, folder: Path, fleet: Fleet) -> str:
     await do(fleet.addresses["t1"], "INSERT INTO t SELECT 1, i FROM generate_series(1, 2) AS i")
     up = await ledger("up", "--yes", *T1)
     assert up.code != 0
-    (rollout,) = (one["rollout"] for one in (await ledger("rollout", "list", "-o", "json")).items)
+    (planned,) = (await ledger("rollout", "list", "-o", "json")).items
+    rollout = str(planned["rollout"])
     assert (await ledger("rollout", "abort", rollout, "--yes", "--reason", "why")).code == 0
     return rollout
 
