@@ -155,7 +155,7 @@ async def _in_session(
 ) -> Inspection:
     try:
         connection = await open_session(
-            settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
+            settings, application_name=APPLICATION_NAME, target=target, read_only=True
         )
     except PoolerRefused as error:
         return Inspection(reachable=True, failure=from_error(error))

@@ -26,6 +26,7 @@ from migrations.model.attempt import (
     Verdict,
 )
 from migrations.model.clocks import ComparedClock
+from migrations.model.folder_history import FolderHistory
 from migrations.model.migration import Direction, Language, Migration, Statement
 
 BASELINE = "baseline"
@@ -111,6 +112,8 @@ class Work:
     """Versions whose backups go, besides those whose declared period is over."""
     out_of_order: bool = False
     """Leave to apply what comes, in the order of `migrations`, before something applied."""
+    folder: FolderHistory | None = None
+    """The whole folder that `migrations` are from; where it is not known, nothing is compared."""
     clock: ComparedClock | None = None
     """What the server's clock is compared with; without one it is believed."""
 
