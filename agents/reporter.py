@@ -35,7 +35,7 @@ from ledger.contracts.wire import encode_report
 from ledger.telemetry import current_context
 from migrations.backfill.progress import ProgressThrottle
 from migrations.clock import Clock
-from migrations.model.attempt import Failure, FailureClass, Identity, Verdict
+from migrations.model.attempt import Failure, FailureClass, HalfDone, Identity, Verdict
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOutcome, StepResult
 
@@ -98,6 +98,7 @@ class Reporter:
         changed: int = 0,
         journal_head: str | None = None,
         failure: Failure | None = None,
+        half_done: tuple[HalfDone, ...] | None = None,
     ) -> None:
         """The last word on the command; a refusal is said as such first."""
         failure = shorten(failure)
@@ -113,6 +114,7 @@ class Reporter:
                 changed=changed,
                 journal_head=journal_head,
                 failure=failure,
+                half_done=half_done,
             )
         )
         self._job.answered = True

@@ -136,6 +136,7 @@ def inspected(
         histories=tuple(left),
         epoch=found.epoch,
         unfinished=_unfinished(found.entries),
+        half_done=found.half_done if found.reachable and found.failure is None else None,
     )
 
 

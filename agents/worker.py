@@ -186,6 +186,7 @@ class Worker:
             changed=sum(step.result in CHANGED for step in outcome.steps) + size(outcome.adopted),
             journal_head=outcome.journal_head,
             failure=outcome.failure,
+            half_done=outcome.half_done,
         )
         return verdict
 
@@ -228,6 +229,7 @@ class Worker:
             changed=said.changed,
             journal_head=head,
             failure=said.failure,
+            half_done=left.half_done if head is not None else None,
         )
         return said.verdict
 

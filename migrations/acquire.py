@@ -6,7 +6,7 @@ Nothing is written before every check has passed; the advisory lock ends with th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 import asyncpg
@@ -24,6 +24,7 @@ from migrations.errors import (
 )
 from migrations.model.attempt import Identity, Limits, Mode
 from migrations.model.clocks import ANY_TIME, ComparedClock
+from migrations.model.folder_history import schema_of
 from migrations.model.work import Observer, Work
 from migrations.printable import escaped
 from migrations.sql.literals import Expression, SqlValue
@@ -132,7 +133,8 @@ async def _meet(target: Target, facts: Facts) -> None:
 
     A whole database on its way up gets both with its first migration, in one transaction.
     """
-    met = entry_about_target(State.MET)
+    folder = target.work.folder
+    met = replace(entry_about_target(State.MET), note=folder.name if folder else "")
     if not (facts.installed or target.work.target) and target.work.mode is Mode.UP:
         target.meet_along(met, _install_statements(target, facts))
         return
@@ -169,8 +171,9 @@ def _install_statements(target: Target, facts: Facts) -> str:
 
 def facts_statement(name: str, target: str, role: str | None, /, **values: SqlValue) -> str:
     """A statement with the columns of `facts`, for one schema or the whole database."""
-    if target:
-        values["target_problem"] = Expression(statement("target_problem", target=target, role=role))
+    if schema := schema_of(target):
+        problem = statement("target_problem", target=schema, role=role)
+        values["target_problem"] = Expression(problem)
     else:
         values["target_problem"] = None
     return statement(name, **values)
@@ -178,14 +181,15 @@ def facts_statement(name: str, target: str, role: str | None, /, **values: SqlVa
 
 def refuse_schema(facts: Facts, target: str) -> None:
     """Raise SchemaRefused unless the target's schema is there and open."""
+    schema = escaped(schema_of(target))
     if facts.target_problem == "missing":
         raise SchemaRefused(
-            f"there is no schema {escaped(target)} in this database, and what a migration makes "
-            "would go elsewhere; create it there, or correct the target's schema"
+            f"there is no schema {schema} in this database, and what a migration makes would go "
+            "elsewhere; create it there, or correct the target's schema"
         )
     if facts.target_problem:
         raise SchemaRefused(
-            f"the schema {escaped(target)} is closed to the role that migrations run as; grant it "
+            f"the schema {schema} is closed to the role that migrations run as; grant it "
             "USAGE and CREATE on the schema"
         )
 

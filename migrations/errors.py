@@ -28,6 +28,7 @@
         │   ├── EpochBeyond       the journal names an order that no ledger ever issues
         │   ├── ClockApart        two clocks do not agree what time it is
         │   ├── TooLate           the time in which it may begin is over
+        │   ├── OtherHistory      folder and journal have nothing in common
         │   └── StillInUse        the tool that was adopted has gone on here
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
@@ -241,6 +242,12 @@ class SchemaRefused(Refused):
     """The target's schema is not there, or closed to the role that migrations run as."""
 
     kind = FailureClass.IDENTITY
+
+
+class OtherHistory(Refused):
+    """The folder has nothing in common with what is applied: another application, or database."""
+
+    kind = FailureClass.HISTORY
 
 
 class TooMuch(Refused):

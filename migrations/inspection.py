@@ -23,6 +23,7 @@ from migrations.acquire import (
 )
 from migrations.adoption.still_in_use import refuse_in_use
 from migrations.backfill.backups import backups
+from migrations.backfill.run import what_is_half_done
 from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.errors import (
@@ -34,9 +35,18 @@ from migrations.errors import (
     StillInUse,
     Unreachable,
 )
-from migrations.model.attempt import Backup, DatabasePlace, Epoch, Failure, Identity, Rights
+from migrations.model.attempt import (
+    Backup,
+    DatabasePlace,
+    Epoch,
+    Failure,
+    HalfDone,
+    Identity,
+    Rights,
+)
 from migrations.model.clocks import ComparedClock
 from migrations.model.work import Observer
+from migrations.running.plan import left_half_done
 from migrations.target import journal
 from migrations.target.entries import Entry, State
 from migrations.target.failure import from_error
@@ -85,6 +95,8 @@ class Inspection:
     """The journal itself, with its entries about the target."""
     backups: tuple[Backup, ...] = ()
     """What data migrations have saved there."""
+    half_done: tuple[HalfDone, ...] = ()
+    """What the journal leaves half done, or in doubt."""
     clocks: Failure | None = None
     """Why the server's clock cannot be believed, or ours, where one was given to compare with."""
     in_use: str = ""
@@ -143,7 +155,7 @@ async def _in_session(
 ) -> Inspection:
     try:
         connection = await open_session(
-            settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
+            settings, application_name=APPLICATION_NAME, target=target, read_only=True
         )
     except PoolerRefused as error:
         return Inspection(reachable=True, failure=from_error(error))
@@ -192,7 +204,7 @@ async def _glanced(connection: Connection, target: str, role: str | None) -> Ins
     except StandbyRefused:
         # Reading is what a standby is for.
         found = replace(found, in_recovery=True)
-    found = await _with_backups(connection, target, _with_record(found, facts, record))
+    found = await _with_remains(connection, target, _with_record(found, facts, record))
     return replace(found, in_use=await _in_use(connection, found.entries, target))
 
 
@@ -255,7 +267,7 @@ async def _looked(
         return replace(found, failure=replace(failure, message=failure.message + remedy))
     if record is None:
         return found
-    return await _with_backups(connection, target, _with_record(found, facts, record))
+    return await _with_remains(connection, target, _with_record(found, facts, record))
 
 
 def _apart(clock: ComparedClock, server: datetime, asked_at: datetime) -> Failure | None:
@@ -281,8 +293,9 @@ async def _may_create_as(role: str | None, connection: Connection) -> bool:
             await connection.execute(statement("back_to_the_look"))
 
 
-async def _with_backups(connection: Connection, target: str, found: Inspection) -> Inspection:
-    """Asked only where a data migration ever began, because it costs a round trip."""
+async def _with_remains(connection: Connection, target: str, found: Inspection) -> Inspection:
+    """What of it is half done, and what was saved; what costs a round trip only where it may be."""
+    found = replace(found, half_done=await what_is_half_done(connection, target, found.entries))
     if not any(entry.state is State.BATCHING for entry in found.entries):
         return found
     try:
@@ -295,9 +308,10 @@ async def _with_backups(connection: Connection, target: str, found: Inspection) 
 def with_entries(found: Inspection, entries: Sequence[Entry]) -> Inspection:
     """The same look at a journal that ends earlier: with these of its entries."""
     if found.record is None or not entries:
-        return replace(found, identity=None, journal_head=None, record=None, entries=())
+        found = replace(found, identity=None, journal_head=None, record=None, entries=())
+        return replace(found, half_done=())
     record = replace(found.record, entries=tuple(entries), epoch=entries[-1].epoch)
-    return _as_recorded(found, record)
+    return replace(_as_recorded(found, record), half_done=left_half_done(entries))
 
 
 def _with_record(found: Inspection, facts: Facts, record: Record) -> Inspection:

@@ -24,12 +24,12 @@ import asyncpg
 from migrations.acquire import acquire
 from migrations.adoption.takeover import adopt, release
 from migrations.backfill.backups import drop_backups
-from migrations.backfill.run import without_idle
+from migrations.backfill.run import what_is_half_done, without_idle
 from migrations.chance import SYSTEM_CHANCE, Chance
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.errors import Refused, RunError, TooLate, Unreachable
 from migrations.inspection import Inspection, inspect
-from migrations.model.attempt import Failure, Identity, Limits, Mode, Verdict
+from migrations.model.attempt import Failure, HalfDone, Identity, Limits, Mode, Verdict
 from migrations.model.migration import Direction, Language
 from migrations.model.work import (
     Adopted,
@@ -41,7 +41,8 @@ from migrations.model.work import (
     Work,
 )
 from migrations.running.code import refuse_programs
-from migrations.running.plan import Execute, Halt, Known, StepDecision, plan
+from migrations.running.other_history import refuse_other_history
+from migrations.running.plan import Execute, Halt, Known, StepDecision, left_half_done, plan
 from migrations.running.reconnection import ConnectionLost, Reconnection
 from migrations.running.repair import repair
 from migrations.running.resolve import resolve
@@ -86,6 +87,8 @@ class _Attempt:
     """Whether a session got to work, so that something may have been written."""
     outside: tuple[OutsideChange, ...] = ()
     adopted: Adopted | None = None
+    half_done: tuple[HalfDone, ...] | None = None
+    """Of the journal at its head, once it was asked."""
     cut: dict[str, Failure] = field(default_factory=dict)
     """By version: why the server ended the session of a migration, and would again."""
     lost_in: str = ""
@@ -149,9 +152,8 @@ class _Attempt:
 
     def outcome(self, verdict: Verdict, failure: Failure | None = None) -> Outcome:
         steps = tuple(self.finished)
-        return Outcome(
-            verdict, steps, self.identity, self.head, failure, self.outside, self.adopted
-        )
+        said = self.outside, self.adopted, self.half_done
+        return Outcome(verdict, steps, self.identity, self.head, failure, *said)
 
 
 async def run(
@@ -222,7 +224,7 @@ async def _once(
         connection = await open_session(
             settings,
             application_name=APPLICATION_NAME,
-            search_path=work.target,
+            target=work.target,
             lock_timeout_s=limits.lock_timeout_s,
         )
     except Unreachable as error:
@@ -267,12 +269,14 @@ async def _once(
 
 async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     """Plan from the journal and run, step by step, up to the first failure."""
+    refuse_other_history(target.work, target.entries)
     try:
         await resolve(target)
         await repair(target)
         await drop_backups(target, target.work.drops)
         if target.work.mode is Mode.ADOPT:
             attempt.adopted = await adopt(target)
+            attempt.half_done = await _left_half_done(target, failed=False)
             attempt.learn(target)
             return attempt.outcome(Verdict.DONE)
         if target.work.mode is Mode.ROLLBACK:
@@ -291,12 +295,23 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
             attempt.finish(outcome, target.observer)
             if outcome.result is StepResult.FAILED:
                 await target.keep_epoch()
+                attempt.half_done = await _left_half_done(target, failed=True)
                 attempt.learn(target)
                 return attempt.outcome(Verdict.FAILED, outcome.failure)
         await target.keep_epoch()
+        attempt.half_done = await _left_half_done(target, failed=False)
     finally:
         attempt.learn(target)
     return attempt.outcome(Verdict.DONE)
+
+
+async def _left_half_done(target: Target, *, failed: bool) -> tuple[HalfDone, ...]:
+    """What the journal leaves half done now; asked where something was, or has failed."""
+    if not failed and not left_half_done(target.entries):
+        return ()
+    record = await target.read_journal()
+    entries = record.entries if record is not None else ()
+    return await what_is_half_done(target.connection, target.work.target, entries)
 
 
 def _texts_of(run: Execute) -> Iterator[str]:

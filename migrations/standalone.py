@@ -12,16 +12,20 @@ from datetime import datetime
 from enum import StrEnum
 
 from migrations.chance import SYSTEM_CHANCE
+from migrations.errors import OtherHistory
 from migrations.inspection import Inspection, glance
 from migrations.model.attempt import Backup, Epoch, Failure, Limits, Mode, Verdict
 from migrations.model.baselines import gap, gaps, set_aside, standing_for
+from migrations.model.folder_history import FolderHistory, journal_key
 from migrations.model.migration import Language, Migration
 from migrations.model.ordering import late
 from migrations.model.phases import Phase
 from migrations.model.work import Observer, Outcome, Work
 from migrations.runner import run
+from migrations.running.other_history import is_of_one_history, name_in, refuse_folder
 from migrations.running.plan import applied_versions, changed, half_done, in_doubt, is_text_of
 from migrations.target.entries import GONE, Entry
+from migrations.target.failure import from_error
 from migrations.target.refusals import way_out
 from migrations.target.session import ConnectionSettings
 from migrations.verify_applied import Verification, verify
@@ -97,6 +101,27 @@ class Outside:
     reason: str
 
 
+async def journal_of(
+    settings: ConnectionSettings, schema: str, name: str, folder: FolderHistory | None = None
+) -> str:
+    """The key of the journal that the history of this name has in a database.
+
+    Its own, if there is one; the one that goes by the schema alone, if nothing is in that or it is
+    of this history; else one of its own, which does not exist yet.
+    """
+    own, plain = journal_key(schema, name), journal_key(schema)
+    if (await glance(settings, own)).record is not None:
+        return own
+    if folder is None:
+        return plain
+    found = await glance(settings, plain)
+    if found.record is None:
+        return plain
+    entries = found.record.entries
+    ours = name_in(entries) == folder.name or is_of_one_history(folder, entries)
+    return plain if ours or not applied_versions(entries) else own
+
+
 async def up(
     settings: ConnectionSettings,
     migrations: Sequence[Migration],
@@ -108,10 +133,11 @@ async def up(
     out_of_order: bool = False,
     programs: frozenset[Language] = frozenset(),
     psql_shell: bool = False,
+    folder: FolderHistory | None = None,
 ) -> Outcome:
     """Apply what is not applied yet, in the order given."""
     work = replace(_work(Mode.UP, migrations, target, outside), out_of_order=out_of_order)
-    work = replace(work, programs=programs, psql_shell=psql_shell)
+    work = replace(work, programs=programs, psql_shell=psql_shell, folder=folder)
     return await run(settings, work, limits, observer, allow_outside=outside is not None)
 
 
@@ -126,6 +152,7 @@ async def down(
     outside: Outside | None = None,
     programs: frozenset[Language] = frozenset(),
     psql_shell: bool = False,
+    folder: FolderHistory | None = None,
 ) -> Outcome:
     """Undo the newest `count` of the given migrations that are applied or half done."""
     found = await glance(settings, target)
@@ -135,19 +162,27 @@ async def down(
     # A repeatable one without a down section has nothing to go back to.
     back = [item for item in migrations if not item.repeatable or item.down is not None]
     newest = [item for item in reversed(back) if item.version in there][:count]
-    work = replace(
-        _work(Mode.DOWN, newest, target, outside), programs=programs, psql_shell=psql_shell
-    )
+    work = _work(Mode.DOWN, newest, target, outside)
+    work = replace(work, programs=programs, psql_shell=psql_shell, folder=folder)
     return await run(settings, work, limits, observer, allow_outside=outside is not None)
 
 
 async def status(
-    settings: ConnectionSettings, migrations: Sequence[Migration], *, target: str = ""
+    settings: ConnectionSettings,
+    migrations: Sequence[Migration],
+    *,
+    target: str = "",
+    folder: FolderHistory | None = None,
 ) -> FolderStatus:
     """How each migration stands; read-only."""
     found = await glance(settings, target)
     if found.failure is not None:
         return FolderStatus((), found.owner, found.failure)
+    try:
+        if folder is not None and found.record is not None:
+            refuse_folder(folder, found.record.entries)
+    except OtherHistory as error:
+        return FolderStatus((), found.owner, from_error(error))
     return FolderStatus(
         _lines(found, migrations), found.owner, backups=found.backups, in_use=found.in_use
     )
@@ -170,7 +205,8 @@ def _work(
 
 def _lines(found: Inspection, migrations: Sequence[Migration]) -> tuple[StatusLine, ...]:
     applied = applied_versions(found.entries)
-    begun, doubtful = half_done(found.entries), in_doubt(found.entries)
+    begun = {one.version for one in found.half_done if not one.doubtful}
+    doubtful = in_doubt(found.entries)
     messages = late(migrations, applied)
     there = {*applied, *begun, *doubtful}
     aside = set_aside(migrations, there)

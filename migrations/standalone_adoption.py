@@ -54,7 +54,7 @@ async def preview(
     if adoption.source == BASELINE:
         return Preview(None, up_to(migrations, adoption.through), known)
     connection = await open_session(
-        settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
+        settings, application_name=APPLICATION_NAME, target=target, read_only=True
     )
     try:
         async with looking(connection, as_the_script=True):

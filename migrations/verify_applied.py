@@ -56,7 +56,7 @@ async def verify(
         raise Unreachable(found.failure.message)
     applied = applied_versions(found.entries)
     connection = await open_session(
-        settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
+        settings, application_name=APPLICATION_NAME, target=target, read_only=True
     )
     try:
         over = outlived(migrations, applied)

@@ -21,6 +21,7 @@ from migrations.model.attempt import (
     DatabasePlace,
     Epoch,
     Failure,
+    HalfDone,
     Identity,
     Mode,
     Rights,
@@ -187,6 +188,8 @@ class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.A
     """The last word on a command: its verdict, and the journal's head after it.
 
     `changed` counts the steps that this rollout has in force there: applied, or undone.
+    `half_done` is all that the journal leaves so at that head, whoever began it; `None` where it
+    was not asked.
     """
 
     attempt: Count
@@ -195,6 +198,7 @@ class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.A
     changed: Count
     journal_head: str | None
     failure: Failure | None = None
+    half_done: tuple[HalfDone, ...] | None = None
 
 
 class JournalEntry(WireValue):
@@ -232,3 +236,5 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """Of the order that wrote the journal's last entry, as the journal says it."""
     unfinished: tuple[str, ...] = ()
     """Rollouts of which a migration was begun there, and neither finished nor taken back."""
+    half_done: tuple[HalfDone, ...] | None = None
+    """What the journal leaves half done, or in doubt; `None` where it could not be read."""

@@ -28,7 +28,14 @@ from ledger.contracts.events import (
     MigrationOrdered,
 )
 from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected, Event
-from migrations.model.attempt import Expectation, FailureClass, ForgedFence, Identity, Verdict
+from migrations.model.attempt import (
+    Expectation,
+    FailureClass,
+    ForgedFence,
+    HalfDone,
+    Identity,
+    Verdict,
+)
 
 REFUSED = Verdict.REFUSED
 """Looked up once. Every other verdict is of an attempt that believed the journal that it read."""
@@ -45,7 +52,7 @@ class Belief(NamedTuple):
     only its answer moves the journal's head, because an earlier one may speak of another journal.
     `unanswered` says that an order of ours may have moved the head, or be about to; `doubted` that
     one before the latest may have. `forged` is the end of the journal whose epoch a person has
-    declared to be no order's.
+    declared to be no order's. `half_done` is what its journal was last said to leave so.
     """
 
     identity: Identity | None = None
@@ -54,6 +61,7 @@ class Belief(NamedTuple):
     unanswered: bool = False
     doubted: bool = False
     forged: ForgedFence | None = None
+    half_done: tuple[HalfDone, ...] = ()
 
     @property
     def expected(self) -> Expectation:
@@ -95,8 +103,7 @@ def _fence_reset(belief: Belief, event: DatabaseFenceReset) -> Belief:
 
 def _ordered(belief: Belief, order: MigrationOrdered) -> Belief:
     """The answers of the orders before it, if they are missing, count no more."""
-    identity, head = belief.identity, belief.journal_head
-    return Belief(identity, head, order.command, True, belief.unanswered, belief.forged)
+    return belief._replace(command=order.command, unanswered=True, doubted=belief.unanswered)
 
 
 def _finished(belief: Belief, report: AttemptFinished) -> Belief:
@@ -109,7 +116,8 @@ def _finished(belief: Belief, report: AttemptFinished) -> Belief:
     if not tells_the_head(report):
         doubted = belief.doubted or leaves_in_doubt(report)
         return belief._replace(unanswered=doubted, doubted=doubted)
-    told = Belief(belief.identity, report.journal_head, belief.command)
+    half_done = belief.half_done if report.half_done is None else report.half_done
+    told = Belief(belief.identity, report.journal_head, belief.command, half_done=half_done)
     forged = belief.forged
     if forged is None or forged.journal_head != report.journal_head:
         return told
@@ -125,6 +133,7 @@ def _inspected(belief: Belief, report: DatabaseInspected) -> Belief:
     if not report.reachable:
         return belief
     return belief._replace(
+        half_done=belief.half_done if report.half_done is None else report.half_done,
         identity=belief.identity or report.identity,
         journal_head=report.journal_head if belief.journal_head is None else belief.journal_head,
     )

@@ -1,8 +1,8 @@
 """What a check says is wrong with a database, each with what to do. Pure.
 
 Of several problems the first is told: nothing could be read; it is another database; it is in the
-fleet twice; its journal names an order that was never given, or lost something; its user may not
-migrate, or may do more than that.
+fleet twice; its journal names an order that was never given, or lost something; something is half
+done there; its user may not migrate, or may do more than that.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from ledger.contracts.events import Purpose
 from ledger.contracts.reports import DatabaseInspected
 from ledger.domain.fleet import DatabaseRecord, is_beyond
+from ledger.domain.half_done import state, way_out
 from ledger.domain.outcomes import in_force
 from ledger.domain.refusals import listed
 from migrations.model.attempt import Epoch, Identity, Rights
@@ -69,11 +70,13 @@ def problem(
     *,
     shared_login: bool = False,
     issued: Epoch | None = None,
+    busy: str | None = None,
 ) -> str | None:
     """What is wrong with a database that answered, or `None`; migrations run there as `role`.
 
     `issued` is how far this ledger has come, where the journal is its own or nobody's. With
-    `shared_login` somebody has accepted that the login reaches further than this database.
+    `shared_login` somebody has accepted that the login reaches further than this database. `busy`
+    is the unfinished rollout that it is part of: what is half done there is that one's to finish.
     """
     if answer.failure is not None:
         return answer.failure.message
@@ -102,6 +105,10 @@ def problem(
             f"its journal lost {listed(sorted(missing))} (a restore?); accept it as it is with "
             f"`ledger fleet reinstate {answer.database} --reason WHY`"
         )
+    if answer.half_done and busy is None:
+        (first, *more) = answer.half_done
+        further = f"; so are {listed([one.version for one in more])}" if more else ""
+        return f"{state(first)}; {way_out(answer.database, first)}{further}"
     return _remedy(answer.rights, role) or (
         None if shared_login else _reaching(answer.rights, answer.database)
     )

@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from ledger.domain.refusals import RequestRefusal, listed
 
+SHOWN = 3
+"""How many databases a refusal tells of, each in a sentence."""
+
 
 class ChangedMigration(RequestRefusal):
     """A version is registered with another `up`, and that text is in force or in doubt somewhere.
@@ -59,3 +62,15 @@ class BaselineGap(RequestRefusal):
             "out with --select"
         )
         self.gaps = gaps
+
+
+class HalfDoneOtherwise(RequestRefusal):
+    """Databases have something half done that the plan could not go on with; `told` says each."""
+
+    def __init__(self, told: Sequence[str], stale: str) -> None:
+        more = f"; and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
+        super().__init__(
+            f"this cannot go on where something is half done. {'; '.join(told[:SHOWN])}{more}. "
+            f"Or leave these databases out with --select; {stale}"
+        )
+        self.told = tuple(told)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from ledger.contracts.events import BundleRegistered
 from ledger.contracts.registry import MigrationRef
 from ledger.domain.folder_refusals import BaselineGap
+from ledger.domain.half_done import HalfDoneThere, before_down, before_up
 from ledger.domain.refusals import BeyondBaseline, OutOfOrder, UnknownBaseline
 from ledger.errors import NoSuchVersion
 from migrations.model.attempt import Adoption, Mode
@@ -51,6 +52,8 @@ class KnownVersions:
     """With which text repeatable migrations were applied, by database and version."""
     unread: frozenset[str] = frozenset()
     """Databases whose journal is not known yet: new, reinstated or moved ones."""
+    half_done: HalfDoneThere = field(default_factory=dict)
+    """What is half done, or in doubt, by database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ def what_is_pending(
     """What is left to do of the bundle on the selected databases.
 
     `vanished` was registered before and is not in the folder any more. Raises `NoSuchVersion`,
-    `OutOfOrder`, `UnknownBaseline`, `BeyondBaseline`, `BaselineGap`.
+    `OutOfOrder`, `UnknownBaseline`, `BeyondBaseline`, `BaselineGap`, `HalfDoneOtherwise`.
     """
     match wanted.mode:
         case Mode.UP:
@@ -103,15 +106,29 @@ def what_is_pending(
             missed = [
                 ref for ref in vanished if standing_for(bundle.migrations, ref.version) is None
             ]
-            notes = (*_held_notes(held, selected, standing), *_vanished_notes(missed, known))
+            notes = (
+                *before_up(known.half_done, chosen, frozenset(pending.databases)),
+                *_held_notes(held, selected, standing),
+                *_vanished_notes(missed, known),
+            )
             pending = replace(pending, notes=(*pending.notes, *notes))
         case Mode.ADOPT:
             pending = pending_adopt(bundle.migrations, selected, known.versions, wanted.adoption)
         case _:
-            pending = pending_down(bundle.migrations, wanted.steps_down, selected, known.versions)
+            there = [with_half_done(one, known.half_done) for one in known.versions]
+            pending = pending_down(bundle.migrations, wanted.steps_down, selected, there)
+            notes = tuple(before_down(known.half_done, pending.migrations))
+            pending = replace(pending, notes=(*pending.notes, *notes))
     if pending.late and not wanted.out_of_order:
         raise OutOfOrder(pending.late)
     return pending
+
+
+def with_half_done(one: DatabaseVersions, half_done: HalfDoneThere) -> DatabaseVersions:
+    """The database with what is half done there among what it has: going down cleans that up."""
+    begun = [half.version for half in half_done.get(one.database, ()) if not half.doubtful]
+    further = tuple(version for version in begun if version not in one.applied)
+    return replace(one, applied=(*one.applied, *further)) if further else one
 
 
 def _refuse_gaps(

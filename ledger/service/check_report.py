@@ -46,6 +46,7 @@ class CheckService:
         # Asked after the answers: what a journal names was given before it was read.
         head = await self._log.head()
         issued = Epoch(head.term, head.position)
+        busy = await self._reads.busy(list(answers))
         found: dict[str, str] = {}
         for database, answer in answers.items():
             record = records.get(database)
@@ -63,6 +64,7 @@ class CheckService:
                 role,
                 shared_login=accepted,
                 issued=issued if ours else None,
+                busy=busy.get(database),
             )
             if wrong is not None:
                 found[database] = wrong

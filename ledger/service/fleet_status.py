@@ -15,6 +15,7 @@ from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
 from ledger.store.port import Log
 from ledger.store.views.port import Views
+from migrations.model.attempt import HalfDone
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
@@ -34,7 +35,8 @@ class DatabaseOverview:
     """A database against the bundle registered last.
 
     `newest` and `missing` are versions; `unread` says that it was reinstated or repointed and its
-    journal not read since; `rollout` is the oldest unfinished one that it is part of.
+    journal not read since; `rollout` is the oldest unfinished one that it is part of. `half_done`
+    is what its journal leaves half done or in doubt.
     """
 
     database: str
@@ -45,6 +47,7 @@ class DatabaseOverview:
     unread: bool
     last_contact_at: datetime | None
     rollout: str | None
+    half_done: tuple[HalfDone, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class FleetOverview:
     databases: tuple[DatabaseOverview, ...]
     total: int = 0
     """How many databases were selected, those of other pages included."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """What people call the bundle's migrations, by version."""
     unsigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Agents heard of lately, with what is not signed there."""
 
@@ -116,6 +121,7 @@ class StatusService:
                     unread=record.database in unread,
                     last_contact_at=row.last_contact_at,
                     rollout=busy.get(record.database),
+                    half_done=row.belief.half_done,
                 )
             )
         return FleetOverview(
@@ -126,6 +132,7 @@ class StatusService:
             set_aside=tuple(await self._reads.unreadable(aside=True)),
             databases=tuple(databases),
             total=page.total,
+            labels={ref.version: ref.label for ref in migrations},
             unsigned=await self._lookout.unsigned(),
         )
 

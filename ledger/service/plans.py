@@ -298,8 +298,9 @@ class Planner:
         versions = await self._reads.database_versions(
             [*names_without_file(migrations), *(ref.version for ref in migrations)], selected
         )
+        half_done = await self._reads.half_done(selected)
         if mode is not Mode.UP:
-            return KnownVersions(versions)
+            return KnownVersions(versions, half_done=half_done)
         repeatable = [ref.version for ref in migrations if ref.repeatable]
         rows = await self._reads.applied(selected, repeatable) if repeatable else []
         expected = await self._reads.expected(selected)
@@ -307,6 +308,7 @@ class Planner:
             versions,
             checksums={(row.database, row.version): row.checksum for row in rows},
             unread=frozenset(one for one, is_ in expected.items() if is_.journal_head is None),
+            half_done=half_done,
         )
 
     async def _registered_bundle(self, request: PlanRequest) -> BundleRegistered:

@@ -11,6 +11,7 @@ from ledger.contracts.registry import Variable
 from ledger.settings.address import check_address
 from ledger.settings.errors import SettingsError
 from ledger.settings.sections import SettingsSection, SharedSettings, SigningSection
+from migrations.model.folder_history import NAME
 from migrations.model.migration import TIMEOUT_MAX_S
 
 
@@ -22,7 +23,7 @@ class Transport(StrEnum):
     KAFKA = "kafka"
 
 
-OF_THE_PROJECT = frozenset({"name", "rollout", "variables"})
+OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle"})
 """What a `ledger.toml` in the working folder may set: it describes the project. All else decides
 what runs here, whom we trust or where secrets go; a folder that somebody else wrote may not."""
 
@@ -51,6 +52,17 @@ class RolloutSection(SettingsSection):
     )
 
 
+class BundleSection(SettingsSection):
+    """What a folder of migrations is called."""
+
+    name: str | None = Field(
+        None,
+        pattern=f"^{NAME}$",
+        description="name of the folder's history, which versions belong to: databases of one "
+        "ledger, or applications in one database, are told apart by it; as the folder, if unset",
+    )
+
+
 class LabelVariable(SettingsSection):
     """A variable that has another value in each database: that of the database's label."""
 
@@ -73,6 +85,7 @@ class Settings(SharedSettings):
     )
     signing: SigningSection = Field(default_factory=SigningSection)
     rollout: RolloutSection = Field(default_factory=RolloutSection)
+    bundle: BundleSection = Field(default_factory=BundleSection)
     variables: dict[str, str | LabelVariable] = Field(
         default_factory=dict,
         description="what placeholders in migrations stand for, by name; never a secret",

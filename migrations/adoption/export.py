@@ -108,7 +108,7 @@ async def export_history(
     connection = await open_session(
         settings,
         application_name=APPLICATION_NAME,
-        search_path=target,
+        target=target,
         lock_timeout_s=limits.lock_timeout_s,
     )
     try:

@@ -28,7 +28,7 @@ async def histories_in(
     """
     try:
         connection = await open_session(
-            settings, application_name=APPLICATION_NAME, search_path=target, read_only=True
+            settings, application_name=APPLICATION_NAME, target=target, read_only=True
         )
     except Unreachable:
         return ()

@@ -7,7 +7,7 @@ every batch moves in its own transaction.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
@@ -23,10 +23,10 @@ from migrations.backfill.backups import (
 from migrations.backfill.keyset import Key, Keyset, Page, Paged, key_of, key_text
 from migrations.backfill.paging import keyset_of, rows_estimated
 from migrations.errors import DataRefused
-from migrations.model.attempt import Mode
+from migrations.model.attempt import HalfDone, Mode
 from migrations.model.migration import Batches, Conflict, Direction, Statement, StatementKind
 from migrations.model.work import BatchProgress
-from migrations.running.plan import Execute, half_done
+from migrations.running.plan import Execute, half_done, left_half_done
 from migrations.running.retry import failed_at
 from migrations.running.transactional import begin
 from migrations.sql.literals import SqlValue, bind, quote_ident, quote_literal
@@ -34,7 +34,7 @@ from migrations.sql.named_statements import named_statements
 from migrations.target.entries import Entry, State, entry_for
 from migrations.target.journal import refuse_foreign
 from migrations.target.look import looking
-from migrations.target.session import UNFILTERED, is_connection_lost
+from migrations.target.session import UNFILTERED, Connection, is_connection_lost
 from migrations.target.target import Target
 
 AHEAD_ROWS = 100_000
@@ -98,13 +98,35 @@ async def without_idle(target: Target) -> Sequence[Entry]:
     }
     if not changed:
         return target.entries
-    rows = await target.connection.fetch(bind(_SQL["moved"], {"target": target.work.target}))
-    idle = changed - {row["migration"] for row in rows}
+    return await without_idle_of(target.connection, target.work.target, target.entries, changed)
+
+
+async def without_idle_of(
+    connection: Connection, target: str, entries: Sequence[Entry], versions: Collection[str]
+) -> Sequence[Entry]:
+    """A journal without those of these data migrations that committed no batch."""
+    rows = await connection.fetch(bind(_SQL["moved"], {"target": target}))
+    idle = set(versions) - {row["migration"] for row in rows}
     return [
         entry
-        for entry in target.entries
+        for entry in entries
         if entry.migration not in idle or entry.state is not State.BATCHING
     ]
+
+
+async def what_is_half_done(
+    connection: Connection, target: str, entries: Sequence[Entry]
+) -> tuple[HalfDone, ...]:
+    """What a journal leaves half done or in doubt; a batch that nobody committed is nothing.
+
+    Asks the server where a data migration was begun, and nothing otherwise.
+    """
+    found = left_half_done(entries)
+    batching = {entry.migration for entry in entries if entry.state is State.BATCHING}
+    batching &= {one.version for one in found if one.direction == Direction.UP}
+    if not batching:
+        return found
+    return left_half_done(await without_idle_of(connection, target, entries, batching))
 
 
 async def prepared(target: Target, run: Execute) -> BackfillRun:

@@ -6,7 +6,7 @@ hand them on, and the journal of a database keeps them (ops/decisions/0016-one-v
 ```
 ordered      Mode · Adoption · Resolution · Limits · Expectation · Epoch · ForgedFence
 answered     Verdict · Failure (a FailureClass) · Identity · AdoptedMigration
-looked at    DatabasePlace · Rights · Backup
+looked at    DatabasePlace · Rights · Backup · HalfDone
 ```
 
 What is said here is stored for ever: a field is added with a default, and never changes its sense.
@@ -206,6 +206,22 @@ class Rights:
     """As above."""
     reaches: tuple[str, ...] = ()
     """Other databases of the server where the user may do more than everybody; some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class HalfDone:
+    """A migration of which a journal says that some of it is done and some is not.
+
+    `direction` is where it was going, `checksum` that of the section that was begun, `rollout` is
+    empty where no ledger began it. `doubtful` says that not even that is known: a person has to
+    say whether it is applied.
+    """
+
+    version: str
+    direction: str
+    checksum: str
+    rollout: str = ""
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

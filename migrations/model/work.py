@@ -19,12 +19,14 @@ from migrations.model.attempt import (
     Epoch,
     Expectation,
     Failure,
+    HalfDone,
     Identity,
     Mode,
     Resolution,
     Verdict,
 )
 from migrations.model.clocks import ComparedClock
+from migrations.model.folder_history import FolderHistory
 from migrations.model.migration import Direction, Language, Migration, Statement
 
 BASELINE = "baseline"
@@ -110,6 +112,8 @@ class Work:
     """Versions whose backups go, besides those whose declared period is over."""
     out_of_order: bool = False
     """Leave to apply what comes, in the order of `migrations`, before something applied."""
+    folder: FolderHistory | None = None
+    """The whole folder that `migrations` are from; where it is not known, nothing is compared."""
     clock: ComparedClock | None = None
     """What the server's clock is compared with; without one it is believed."""
 
@@ -157,6 +161,8 @@ class Outcome:
     """Changes outside of a ledger that the expected head did not know of."""
     adopted: Adopted | None = None
     """What was taken over from another tool, or out of the journal again."""
+    half_done: tuple[HalfDone, ...] | None = None
+    """What the journal leaves so; `None` where it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)

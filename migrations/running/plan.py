@@ -16,7 +16,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from migrations.model.attempt import Failure, FailureClass, Mode
+from migrations.model.attempt import Failure, FailureClass, HalfDone, Mode
 from migrations.model.baselines import gap, gaps, set_aside
 from migrations.model.migration import Direction, Migration, Section
 from migrations.model.ordering import late
@@ -95,6 +95,22 @@ def half_done(entries: Iterable[Entry]) -> dict[str, Progress]:
     histories = histories_of(entries)
     found = {version: progress_of(history) for version, history in histories.items()}
     return {version: progress for version, progress in found.items() if progress is not None}
+
+
+def left_half_done(entries: Sequence[Entry]) -> tuple[HalfDone, ...]:
+    """What a journal leaves half done or in doubt, in its own order."""
+    if not any(entry.step or entry.failure for entry in entries):
+        return ()
+    found = []
+    for version, history in histories_of(entries).items():
+        progress, doubtful = progress_of(history), history.doubtful
+        if doubtful is not None:
+            said = doubtful.direction, doubtful.checksum, doubtful.rollout
+            found.append(HalfDone(version, *said, doubtful=True))
+        elif progress is not None:
+            begun_by = history.steps[-1].rollout
+            found.append(HalfDone(version, progress.direction, progress.checksum, begun_by))
+    return tuple(found)
 
 
 def in_doubt(entries: Iterable[Entry]) -> frozenset[str]:

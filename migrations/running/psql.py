@@ -38,7 +38,6 @@ from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
 from migrations.running.retry import StatementFailed, failed_at
-from migrations.sql.literals import quote_ident
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.password_file import password_lines
@@ -48,6 +47,7 @@ from migrations.target.session import (
     VERIFIED_TLS,
     ConnectionSettings,
     milliseconds,
+    search_path_of,
     timeless,
 )
 from migrations.target.target import Target
@@ -313,8 +313,8 @@ def _options(target: Target, options: Options) -> list[str]:
     }
     if timeless(target.connection):
         values["transaction_timeout"] = "0"
-    if schema := target.work.target:
-        values["search_path"] = quote_ident(schema)
+    if path := search_path_of(target.work.target):
+        values["search_path"] = path
     if role := options.role or target.settings.role:
         values["role"] = role
     return [f"-c {name}={_escaped(value)}" for name, value in values.items()]

@@ -16,6 +16,7 @@ import asyncpg
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
+from migrations.model.folder_history import schema_of
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import StepOutcome, StepResult, Work
 from migrations.sql import summary
@@ -53,7 +54,7 @@ def step_span(work: Work, migration: Migration, direction: Direction) -> Iterato
         DIRECTION: direction.value,
         ROLLOUT: work.rollout,
         COMMAND: str(work.command_id),
-        SCHEMA: work.target,
+        SCHEMA: schema_of(work.target),
     }
     with _TRACER.start_as_current_span(
         STEP_SPAN.format(version=migration.version, direction=direction.value),

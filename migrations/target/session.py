@@ -20,6 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import asyncpg
 
 from migrations.errors import PoolerRefused, TooMuch, Unreachable
+from migrations.model.folder_history import schema_of
 from migrations.model.migration import Statement
 from migrations.sql.literals import quote_ident
 from migrations.target.login import logging_in
@@ -198,19 +199,20 @@ async def open_session(
     settings: ConnectionSettings,
     *,
     application_name: str,
-    search_path: str = "",
+    target: str = "",
     lock_timeout_s: float = 0.0,
     read_only: bool = False,
 ) -> Connection:
-    """Connect. `search_path` is one schema, or empty for the database's default.
+    """Connect. `target` is a journal's key; its schema, if it has one, is where names are found.
 
     Raises Unreachable with a message that holds no secrets, and PoolerRefused.
     """
+    path = search_path_of(target)
     server_settings = {
         **SESSION_SETTINGS,
         "application_name": application_name,
         "lock_timeout": str(milliseconds(lock_timeout_s)),
-        **({"search_path": quote_ident(search_path)} if search_path else {}),
+        **({"search_path": path} if path else {}),
         **({"default_transaction_read_only": "on"} if read_only else {}),
     }
     encryption = _encryption(settings)
@@ -232,6 +234,12 @@ async def open_session(
         if "unsupported startup parameter" in str(error):
             raise pooler_refused() from None
         raise no_session(settings.place, error, CONNECT_TIMEOUT_S) from None
+
+
+def search_path_of(target: str) -> str:
+    """The search_path of a target's sessions; empty for the database's own."""
+    schema = schema_of(target)
+    return quote_ident(schema) if schema else ""
 
 
 async def close_session(connection: Connection) -> None:

@@ -7,7 +7,7 @@ appended to each adapter's log, so both fold the same events at the same positio
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,9 +19,11 @@ from ledger.store.port import RecordedEvent
 from ledger.store.views.columns import belief_in, registered_in
 from ledger.store.views.port import Views
 from ledger.store.views.rows import RolloutRow
+from migrations.target.entries import State
 from tests.support.engine_places import migration, table
 from tests.support.ledger_places import LedgerPlace
 from tests.support.manual_clock import simulate
+from tests.support.memory_engine import MemoryDatabase
 from tests.support.memory_stores import MemoryViews
 from tests.support.simulated_house import WHY, SimulatedHouse
 
@@ -48,12 +50,19 @@ async def lived(house: SimulatedHouse) -> None:
         await house.becomes(third, "halted")
         await house.fleet.suspend("db3", WHY)
         await house.fleet.retire("db5", WHY)
+        begin_by_hand(house.engine.named("db4"))
         await house.checks.answers(await house.fleet.check("", WHY), 600.0)
         await house.fleet.reinstate("db3", WHY)
         await house.fleet.suspend("db2", WHY)
         await house.fleet.reinstate("db2", WHY)
         fourth = await house.start(GROUPS, select="id=db4")
         await house.rollouts.abort(fourth, WHY)
+
+
+def begin_by_hand(database: MemoryDatabase) -> None:
+    """Leave something half done there, which only a look can find."""
+    (journal,) = database.journals.values()
+    journal.append(replace(journal[-1], migration="9", step=-1, state=State.INTENT))
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +122,7 @@ async def parts_of_the_fleet(views: Views) -> dict[str, Any]:
         "a page of the fleet": await views.fleet_page((), retired=False, after="db0", limit=2),
         "some on a page": await views.fleet_page(SOME, retired=True, limit=9),
         "others on a page": await views.fleet_page(OTHERS, retired=False),
+        "half done": await views.half_done([f"db{number}" for number in range(10)]),
         "counted": await views.fleet_count((), retired=True),
         "some counted": await views.fleet_count(SOME, retired=False),
         "records at": sorted(

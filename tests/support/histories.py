@@ -20,6 +20,7 @@ from migrations.model.attempt import (
     Expectation,
     Failure,
     FailureClass,
+    HalfDone,
     Identity,
     Limits,
     Mode,
@@ -322,6 +323,7 @@ def finished(order: Order, c: int) -> r.AttemptFinished:
         mode=order.mode,
         verdict=verdict,
         changed=c % 2,
+        half_done=(None, (), (HalfDone("1", "up", "c", "r1"),))[c % 3],
         journal_head=str(c) * 8 if c % 4 else None,
         failure=None if verdict is Verdict.DONE else failure,
     )

@@ -41,7 +41,7 @@ from ledger.store.views.rows import (
     RolloutRow,
 )
 from migrations.clock import Clock
-from migrations.model.attempt import Expectation, Mode
+from migrations.model.attempt import Expectation, HalfDone, Mode
 from tests.support.memory_log import MemoryLog
 
 LEDGER = UUID("0b7f3a52-6a0e-4a55-9f0f-3d5a7c1e2b40")
@@ -304,6 +304,14 @@ class MemoryViews:
             and database in fleet
             and not fleet[database].record.retired
         )
+
+    async def half_done(self, databases: Sequence[str]) -> dict[str, tuple[HalfDone, ...]]:
+        """As `Views.half_done`."""
+        return {
+            row.registered.database: row.belief.half_done
+            for row in await self.fleet(databases)
+            if row.belief.half_done and not row.registered.retired
+        }
 
     async def unreadable(
         self, *, aside: bool | None = None, positions: Sequence[int] | None = None

@@ -13,7 +13,7 @@ from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, said_of
-from ledger.cli.db.target import DatabaseOptions, connection_of
+from ledger.cli.db.target import DatabaseOptions, connection_of, journal_here
 from ledger.domain.wording import failure_text
 from migrations.clock import SYSTEM_CLOCK
 
@@ -61,7 +61,7 @@ async def drop_backups(
         settings,
         versions or (),
         patience.limits(ctx),
-        target=place.schema,
+        target=await journal_here(ctx, place),
         outside=outside,
     )
     Output(output).rows(

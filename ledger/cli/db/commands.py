@@ -24,7 +24,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import loaded_here
 from ledger.cli.db import backups, export, history, resolve
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside, said_of
-from ledger.cli.db.target import DatabaseOptions, connection_of
+from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
 from ledger.domain.wording import failure_text, number_of
 
 if TYPE_CHECKING:
@@ -81,21 +81,24 @@ async def up(
 
     outside, limits = permission.granted(), patience.limits(ctx)
     last = Phase(phase) if phase else LAST_BY_DEFAULT
-    migrations, held = through(loaded_here(ctx, folder, format, var, psql=allow_code), last)
-    settings = connection_of(place)
+    whole = loaded_here(ctx, folder, format, var, psql=allow_code)
+    migrations, held = through(whole, last)
+    settings, history_here = connection_of(place), history_of(ctx, folder, whole)
     confirm_outside(settings.place, "apply what it does not have yet", outside, yes=yes)
+    target = await journal_here(ctx, place, history_here)
     outcome = await standalone.up(
         settings,
         migrations,
         limits,
         Telling(),
-        target=place.schema,
+        target=target,
+        folder=history_here,
         outside=outside,
         programs=languages(allow_code),
         psql_shell=allow_shell,
         out_of_order=out_of_order,
     )
-    await say_held_back(place, held)
+    await say_held_back(place, held, target)
     return _conclude(outcome, "db.up", Output(output))
 
 
@@ -122,7 +125,7 @@ async def down(
 
     outside, limits = permission.granted(), patience.limits(ctx)
     migrations = loaded_here(ctx, folder, format, var, psql=allow_code)
-    settings = connection_of(place)
+    settings, history_here = connection_of(place), history_of(ctx, folder, migrations)
     facts = [f"take {number_of(steps, 'migration')} back", *said_of(outside)]
     confirm(settings.place, facts, yes=yes, what="Database")
     outcome = await standalone.down(
@@ -131,7 +134,8 @@ async def down(
         limits,
         Telling(),
         count=steps,
-        target=place.schema,
+        target=await journal_here(ctx, place, history_here),
+        folder=history_here,
         outside=outside,
         programs=languages(allow_code),
         psql_shell=allow_shell,
@@ -153,7 +157,11 @@ async def status(
 
     # Looking at a script runs nothing.
     migrations = loaded_here(ctx, folder, format, var, psql=True)
-    found = await standalone.status(connection_of(place), migrations, target=place.schema)
+    history_here = history_of(ctx, folder, migrations)
+    target = await journal_here(ctx, place, history_here)
+    found = await standalone.status(
+        connection_of(place), migrations, target=target, folder=history_here
+    )
     if found.failure is not None:
         say(f"ledger: {failure_text(found.failure)}")
         return ExitCode.FAILED
@@ -207,8 +215,9 @@ async def verify(
     from migrations import standalone
 
     migrations = loaded_here(ctx, folder, format, var, psql=True)
+    target = await journal_here(ctx, place, history_of(ctx, folder, migrations))
     found = await standalone.verify(
-        connection_of(place), migrations, target=place.schema, programs=languages(allow_code)
+        connection_of(place), migrations, target=target, programs=languages(allow_code)
     )
     Output(output).rows(
         "db.verify",

@@ -15,7 +15,7 @@ from ledger.cli.app.options import MIGRATIONS, FormatOption, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.history import loaded
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, said_of
-from ledger.cli.db.target import DatabaseOptions, connection_of
+from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
 from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
@@ -56,13 +56,14 @@ async def export_history(
     from migrations.adoption.export import export_history
     from migrations.adoption.history_tables import known_tool
 
+    migrations = loaded(ctx, directory, format, var)
     exported = await export_history(
         connection_of(place),
-        loaded(ctx, directory, format, var),
+        migrations,
         known_tool(to),
         patience.limits(ctx),
         Telling(),
-        target=place.schema,
+        target=await journal_here(ctx, place, history_of(ctx, directory, migrations)),
     )
     for note in exported.notes:
         say(f"note: {note}")

@@ -17,7 +17,7 @@ from ledger.cli.app.options import MIGRATIONS, FormatOption, VarOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import loaded_here
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside, said_of
-from ledger.cli.db.target import DatabaseOptions, connection_of
+from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
 from ledger.domain.wording import failure_text, number_of
 from ledger.errors import WrongArgument
 from migrations.model.attempt import FailureClass
@@ -87,7 +87,7 @@ async def adopt(
     source.refuse_nameless()
     adoption = Adoption(source.from_, source.through, source.table, source.accept_missing)
     return await _adopt(
-        ctx, place, permission, patience, adoption,
+        ctx, place, permission, patience, adoption, directory,
         loaded(ctx, directory, format, var), dry_run=dry_run, yes=yes, output=Output(output),
     )  # fmt: skip
 
@@ -116,7 +116,7 @@ async def baseline(
         raise WrongArgument("say up to which migration with --through VERSION")
     adoption = Adoption(BASELINE, through)
     return await _adopt(
-        ctx, place, permission, patience, adoption,
+        ctx, place, permission, patience, adoption, directory,
         loaded(ctx, directory, format, var), dry_run=dry_run, yes=yes, output=Output(output),
     )  # fmt: skip
 
@@ -172,7 +172,7 @@ async def repair(
         version,
         permission.reason or "",
         patience.limits(ctx),
-        target=place.schema,
+        target=await journal_here(ctx, place, history_of(ctx, directory, migrations)),
         outside=outside,
     )
     return concluded(outcome, "db.repair", {"version": version}, f"{version}: accepted {what}",
@@ -192,6 +192,7 @@ async def _adopt(
     permission: OutsideLedgerOptions,
     patience: TimeoutOptions,
     adoption: Adoption,
+    directory: Path,
     migrations: tuple[Migration, ...],
     *,
     dry_run: bool,
@@ -202,7 +203,8 @@ async def _adopt(
     from migrations import standalone_adoption
 
     outside, limits, settings = permission.granted(), patience.limits(ctx), connection_of(place)
-    found = await standalone_adoption.preview(settings, migrations, adoption, target=place.schema)
+    target = await journal_here(ctx, place, history_of(ctx, directory, migrations))
+    found = await standalone_adoption.preview(settings, migrations, adoption, target=target)
     table = found.history.table if found.history else None
     if table:
         say(f"{table} is the history of {found.history.tool if found.history else ''}")
@@ -233,7 +235,7 @@ async def _adopt(
         what="Database",
     )
     outcome = await standalone_adoption.adopt(
-        settings, migrations, adoption, limits, target=place.schema, outside=outside
+        settings, migrations, adoption, limits, target=target, outside=outside
     )
     adopted = outcome.adopted
     if adopted is None:

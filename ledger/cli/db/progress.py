@@ -17,11 +17,11 @@ LONG_MS = 500
 """A statement that took so long is worth a line of its own."""
 
 
-async def say_held_back(place: DatabaseOptions, held: Sequence[Migration]) -> None:
+async def say_held_back(place: DatabaseOptions, held: Sequence[Migration], target: str) -> None:
     """Say which phases did not go and are not applied."""
     if not held:
         return
-    found = await standalone.status(connection_of(place), held, target=place.schema)
+    found = await standalone.status(connection_of(place), held, target=target)
     applied = {line.version for line in found.lines if line.standing is standalone.Standing.APPLIED}
     for one in held:
         if one.version not in applied:

@@ -14,7 +14,7 @@ from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, VarOp
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.db.history import concluded, loaded
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside
-from ledger.cli.db.target import DatabaseOptions, connection_of
+from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
 from ledger.errors import WrongArgument
 
 
@@ -73,7 +73,7 @@ async def resolve(
         migrations,
         Resolution(migration, applied, reason),
         patience.limits(ctx),
-        target=place.schema,
+        target=await journal_here(ctx, place, history_of(ctx, folder, migrations)),
         outside=outside,
     )
     return concluded(

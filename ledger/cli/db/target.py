@@ -10,12 +10,17 @@ from urllib.parse import urlsplit
 
 import typer
 
+from ledger.cli.app.command import flags_of
 from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.cli.app.output import say
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from migrations.model.folder_history import FolderHistory
+    from migrations.model.migration import Migration
     from migrations.target.session import ConnectionSettings
 
 FORM = "write env:NAME, file:PATH, or postgresql://user@host:port/dbname"
@@ -60,6 +65,29 @@ def connection_of(place: DatabaseOptions) -> ConnectionSettings:
         return ConnectionSettings.from_url(url, allow_plaintext=place.insecure or local)
     except ValueError:
         raise WrongArgument(f"the address of the database cannot be read; {FORM}") from None
+
+
+def history_of(ctx: typer.Context, folder: Path, migrations: Sequence[Migration]) -> FolderHistory:
+    """Which history the whole folder is: as the settings name it, or as the folder is called."""
+    from migrations.formats.multi_folder import folders_of
+    from migrations.model.folder_history import FolderHistory, default_name
+
+    name = flags_of(ctx).load().settings.bundle.name
+    called = folders_of(folder)[0].resolve().name
+    return FolderHistory.of(name or default_name(called), migrations)
+
+
+async def journal_here(
+    ctx: typer.Context, place: DatabaseOptions, history: FolderHistory | None = None
+) -> str:
+    """The key of the journal that commands of this project work on in the database."""
+    from migrations.model.folder_history import journal_key
+    from migrations.standalone import journal_of
+
+    name = flags_of(ctx).load().settings.bundle.name
+    if name is None:
+        return journal_key(place.schema)
+    return await journal_of(connection_of(place), place.schema, name, history)
 
 
 def _address(reference: str) -> str:

@@ -16,9 +16,12 @@ from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.domain.surroundings import LeadingProcess
-    from ledger.service.fleet_status import FleetOverview
+    from ledger.service.fleet_status import DatabaseOverview, FleetOverview
+    from migrations.model.attempt import HalfDone
 
 COLUMNS = ("database", "pool", "status", "newest", "missing", "last_contact_at", "rollout")
+HALF_DONE_SHOWN = 12
+"""How many sentences about what is half done people see."""
 LACKS_SHOWN = 3
 """How many missing migrations people see per database; the JSON forms have all."""
 
@@ -55,6 +58,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
             f"{database}: its journal was not read yet since it was reinstated, so what it lost is "
             "not known; an agent reads it as soon as it can be reached"
         )
+    _say_half_done(overview)
     if overview.unreadable:
         shown = ", ".join(map(str, overview.unreadable[:LACKS_SHOWN]))
         say(
@@ -73,7 +77,8 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
             "pool": one.pool,
             "status": one.status,
             "newest": one.newest,
-            "missing": _shortened(one.missing) if output.for_people else list(one.missing),
+            "missing": _shortened(one) if output.for_people else list(one.missing),
+            "half_done": [_half_done_row(half) for half in one.half_done],
             "unread": one.unread,
             "last_contact_at": one.last_contact_at,
             "rollout": one.rollout,
@@ -122,7 +127,34 @@ def _leading(leader: LeadingProcess | None) -> str:
     return f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place"
 
 
-def _shortened(missing: Sequence[str]) -> str:
-    if len(missing) <= LACKS_SHOWN:
-        return ", ".join(missing)
-    return f"{len(missing)} of them"
+def _say_half_done(overview: FleetOverview) -> None:
+    """Name what is half done, where, and the command that leads out of it."""
+    from ledger.domain.half_done import told
+
+    labels = overview.labels
+    found = [
+        told(one.database, half, labels.get(half.version, ""), one.rollout)
+        for one in overview.databases
+        for half in one.half_done
+    ]
+    for sentence in found[:HALF_DONE_SHOWN]:
+        say(escaped(sentence))
+    if len(found) > HALF_DONE_SHOWN:
+        say(f"{len(found) - HALF_DONE_SHOWN} more are half done; the JSON forms have all")
+
+
+def _half_done_row(one: HalfDone) -> dict[str, object]:
+    return {
+        "version": one.version,
+        "direction": one.direction,
+        "rollout": one.rollout or None,
+        "in_doubt": one.doubtful,
+    }
+
+
+def _shortened(one: DatabaseOverview) -> str:
+    begun = [half.version for half in one.half_done]
+    said = ", ".join(f"{version} (half done)" for version in begun)
+    if len(one.missing) > LACKS_SHOWN:
+        return f"{len(one.missing)} of them" + (f", {said}" if said else "")
+    return ", ".join([*([said] if said else ()), *(v for v in one.missing if v not in begun)])

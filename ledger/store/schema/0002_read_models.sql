@@ -32,7 +32,8 @@ CREATE TABLE ledger.unreadable_event (
 
 -- The fleet as it is registered, and what the ledger believes of each database. Identity and
 -- journal head are what the next order expects to find; they are NULL until they are learned.
--- `command`, `unanswered`, `doubted` and `forged` are those of `ledger.domain.belief.Belief`.
+-- `command`, `unanswered`, `doubted`, `forged` and `half_done` are those of
+-- `ledger.domain.belief.Belief`.
 CREATE TABLE ledger.fleet_database (
     database text NOT NULL,
     status text NOT NULL,
@@ -55,6 +56,7 @@ CREATE TABLE ledger.fleet_database (
     unanswered boolean NOT NULL,
     doubted boolean NOT NULL,
     forged jsonb,
+    half_done jsonb,
     server_version integer,
     last_contact_position bigint,
     last_contact_at timestamptz,

@@ -24,10 +24,15 @@ from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
 from ledger.store.views.projection import RolloutRows
 from ledger.store.views.rows import FleetEntry, FleetRow, LookRow
-from migrations.model.attempt import ForgedFence, Identity
+from migrations.model.attempt import ForgedFence, HalfDone, Identity
 
 Columns = tuple[Any, ...]
 """The values of a row, in the order of its table."""
+
+
+@cache
+def _half_done() -> TypeAdapter[tuple[HalfDone, ...]]:
+    return TypeAdapter(tuple[HalfDone, ...])
 
 
 @cache
@@ -137,6 +142,7 @@ def _of_belief(belief: Belief) -> Columns:
         belief.unanswered,
         belief.doubted,
         to_json(belief.forged).decode() if belief.forged else None,
+        to_json(belief.half_done).decode() if belief.half_done else None,
     )
 
 
@@ -173,9 +179,9 @@ def belief_in(entry: FleetEntry) -> Belief:
             database_oid=entry.database_oid or 0,
         )
     forged = _forged().validate_json(entry.forged) if entry.forged else None
-    return Belief(
-        identity, entry.journal_head, entry.command, entry.unanswered, entry.doubted, forged
-    )
+    half_done = _half_done().validate_json(entry.half_done) if entry.half_done else ()
+    told = (entry.journal_head, entry.command, entry.unanswered, entry.doubted, forged)
+    return Belief(identity, *told, half_done)
 
 
 def of_bundle(event: BundleRegistered, recorded: Recorded) -> Columns:

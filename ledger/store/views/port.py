@@ -24,7 +24,7 @@ from ledger.store.views.rows import (
     HeldText,
     RolloutRow,
 )
-from migrations.model.attempt import Expectation
+from migrations.model.attempt import Expectation, HalfDone
 
 PAGE = 1000
 """Rows of one page."""
@@ -144,6 +144,12 @@ class Views(Protocol):
 
     async def unread(self, databases: Sequence[str]) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""
+
+    async def half_done(self, databases: Sequence[str]) -> dict[str, tuple[HalfDone, ...]]:
+        """What is half done, or in doubt, in those of these databases where anything is.
+
+        Retired ones are left out.
+        """
 
     async def unreadable(
         self, *, aside: bool | None = None, positions: Sequence[int] | None = None

@@ -35,7 +35,7 @@ from ledger.store.views.rows import (
     RolloutRow,
 )
 from migrations.clock import SYSTEM_CLOCK, Clock
-from migrations.model.attempt import Expectation, Mode
+from migrations.model.attempt import Expectation, HalfDone, Mode
 from migrations.sql.named_statements import named_statements
 
 QUERIES = named_statements("ledger.store.views", "queries.sql", commented=True)
@@ -45,6 +45,7 @@ LOOK_EVERY_S = 0.1
 
 _MIGRATIONS = TypeAdapter(tuple[MigrationRef, ...])
 _STEPS = TypeAdapter(tuple[Step, ...])
+_HALF_DONE = TypeAdapter(tuple[HalfDone, ...])
 
 
 class ReadModels:
@@ -236,6 +237,11 @@ class ReadModels:
     async def unread(self, databases: Sequence[str]) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""
         return frozenset(row["database"] for row in await self._fetch("unread", databases))
+
+    async def half_done(self, databases: Sequence[str]) -> dict[str, tuple[HalfDone, ...]]:
+        """What is half done, or in doubt, in those of these databases where anything is."""
+        rows = await self._fetch("half_done", databases)
+        return {row["database"]: _HALF_DONE.validate_json(row["half_done"]) for row in rows}
 
     async def unreadable(
         self, *, aside: bool | None = None, positions: Sequence[int] | None = None

@@ -8,8 +8,9 @@ SELECT position FROM ledger.read_model_position
 -- Databases with what is believed of them
 SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
     password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
-    last_contact_position, last_contact_at, registered_position, registered_at, registered_by
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+    half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
+    registered_position, registered_at, registered_by
 FROM ledger.fleet_database
 WHERE database = ANY ($1)
 ORDER BY database
@@ -18,15 +19,17 @@ ORDER BY database
 -- What a leader knows of the next $2 databases behind the id $1
 SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
     password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+    half_done::text AS half_done
 FROM ledger.fleet_database WHERE database > $1 ORDER BY database LIMIT $2
 
 -- name: fleet_named
 -- Databases of these ids, or whose name on their server is one of those
 SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
     password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
-    last_contact_position, last_contact_at, registered_position, registered_at, registered_by
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+    half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
+    registered_position, registered_at, registered_by
 FROM ledger.fleet_database
 WHERE database = ANY ($1) OR target_database = ANY ($2)
 
@@ -34,8 +37,9 @@ WHERE database = ANY ($1) OR target_database = ANY ($2)
 -- Databases of these ids, or that were last known to be one of these targets ($2, $3)
 SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
     password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
-    last_contact_position, last_contact_at, registered_position, registered_at, registered_by
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+    half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
+    registered_position, registered_at, registered_by
 FROM ledger.fleet_database
 WHERE database = ANY ($1) OR (system_identifier, database_oid) IN (
     SELECT system_identifier, database_oid
@@ -46,8 +50,9 @@ WHERE database = ANY ($1) OR (system_identifier, database_oid) IN (
 -- retired ones only with $2
 SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
     password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged, server_version,
-    last_contact_position, last_contact_at, registered_position, registered_at, registered_by
+    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+    half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
+    registered_position, registered_at, registered_by
 FROM ledger.fleet_database
 WHERE ($2 OR status <> 'retired') AND database > $3 AND NOT EXISTS (
     SELECT FROM jsonb_to_recordset($1::jsonb) AS term (key text, "values" text[], negated boolean)
@@ -180,6 +185,11 @@ FROM ledger.unreadable_event
 WHERE ($1::boolean IS NULL OR (aside_position IS NOT NULL) = $1)
   AND ($2::bigint[] IS NULL OR position = ANY ($2))
 ORDER BY position DESC LIMIT $3
+
+-- name: half_done
+-- What is half done, or in doubt, in these databases
+SELECT database, half_done::text AS half_done FROM ledger.fleet_database
+WHERE half_done IS NOT NULL AND status <> 'retired' AND database = ANY ($1) ORDER BY database
 
 -- name: unread
 -- Which of these databases were reinstated or repointed and have not been read since

@@ -41,6 +41,7 @@ class FleetEntry(NamedTuple):
     unanswered: bool
     doubted: bool
     forged: str | None
+    half_done: str | None
 
 
 class FleetRow(NamedTuple):

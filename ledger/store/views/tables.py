@@ -118,6 +118,7 @@ FLEET_DATABASE = Table(
         "unanswered": "boolean",
         "doubted": "boolean",
         "forged": "jsonb",
+        "half_done": "jsonb",
         "server_version": "integer",
         "last_contact_position": "bigint",
         "last_contact_at": "timestamptz",

@@ -24,7 +24,7 @@ from ledger.store.views.projection import (
 )
 from ledger.store.views.rows import AppliedRow, FleetRow, OrderRow
 from ledger.store.views.versions import SPEAKING
-from migrations.model.attempt import Failure, FailureClass, Identity, Mode, Verdict
+from migrations.model.attempt import Failure, FailureClass, HalfDone, Identity, Mode, Verdict
 
 AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 OLD, COMMAND = UUID(int=1), UUID(int=2)
@@ -110,6 +110,17 @@ def test_every_event_with_a_list_of_databases_names_them() -> None:
 
 def test_every_event_that_teaches_or_speaks_names_its_database() -> None:
     assert {*TAUGHT, *SPEAKING} <= ABOUT_ONE
+
+
+def test_what_a_journal_leaves_half_done_is_kept_until_it_says_otherwise() -> None:
+    half = (HalfDone("1", "up", "c", "r1"),)
+    known = believed(finished(Verdict.FAILED).model_copy(update={"half_done": half}), ORDERED)
+    assert known.half_done == half
+
+    unsaid = finished(Verdict.FAILED)
+    assert believed(unsaid, known._replace(command=COMMAND, unanswered=True)).half_done == half
+    over = finished(Verdict.DONE).model_copy(update={"half_done": ()})
+    assert believed(over, known).half_done == ()
 
 
 def test_a_reinstated_database_is_to_be_learned_again() -> None:

@@ -1,0 +1,66 @@
+"""Whether a folder and a journal are of one history; pure.
+
+They are when anything that is applied is in the folder with the text that was applied, or may be. A
+folder of which the journal has nothing is another application's, or the database is another one
+than was meant: nothing of it is run, and nothing of the journal is taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from migrations.errors import OtherHistory
+from migrations.model.attempt import Mode
+from migrations.model.folder_history import FolderHistory
+from migrations.model.work import Work
+from migrations.printable import escaped
+from migrations.running.plan import applied_versions
+from migrations.target.entries import RESOLVE, Entry, State
+
+_SHOWN = 3
+
+
+def refuse_other_history(work: Work, entries: Sequence[Entry]) -> None:
+    """Raise OtherHistory for a folder that has nothing in common with what is applied here."""
+    if work.folder is not None and work.mode in (Mode.UP, Mode.DOWN):
+        refuse_folder(work.folder, entries, frozenset(one.version for one in work.repairs))
+
+
+def refuse_folder(
+    folder: FolderHistory, entries: Sequence[Entry], accepted: frozenset[str] = frozenset()
+) -> None:
+    """The same of a folder by itself; `accepted` are versions of which any text may be applied."""
+    applied = applied_versions(entries)
+    if not applied or any(_is_of(folder, entry, accepted) for entry in applied.values()):
+        return
+    common, known_as = folder.versions & applied.keys(), name_in(entries)
+    if common and (known_as == folder.name or (not known_as and len(applied) == 1)):
+        # The one file that there is was edited: that is told of its migration.
+        return
+    raise OtherHistory(_message(folder, sorted(applied), known_as))
+
+
+def is_of_one_history(folder: FolderHistory, entries: Sequence[Entry]) -> bool:
+    """Whether something that is applied here is of this folder."""
+    return any(_is_of(folder, entry) for entry in applied_versions(entries).values())
+
+
+def name_in(entries: Sequence[Entry]) -> str:
+    """What the folder was called that this journal began with; empty where nobody noted it."""
+    return next((entry.note for entry in entries if entry.state is State.MET), "")
+
+
+def _is_of(folder: FolderHistory, entry: Entry, accepted: frozenset[str] = frozenset()) -> bool:
+    said = entry.direction == RESOLVE or entry.migration in accepted
+    return folder.has(entry.migration, None if said else entry.up_checksum)
+
+
+def _message(folder: FolderHistory, applied: Sequence[str], known_as: str) -> str:
+    more = f" and {len(applied) - _SHOWN} more" if len(applied) > _SHOWN else ""
+    history = f"the history {escaped(known_as)}" if known_as else "a history"
+    return (
+        f"this database has {history} ({escaped(', '.join(applied[:_SHOWN]))}{more}), and the "
+        f"folder {escaped(folder.name)} has nothing in common with it; check that this is the "
+        "database that you mean; a second application in one database keeps a history of its own "
+        "when its project names it: `[bundle]` with `name` in its ledger.toml"
+    )
