@@ -3,10 +3,9 @@
     text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
       └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
 
-A down section of another tool's folder that cannot be a migration is kept as broken, whether its
-SQL, its variables or the bytes of its file are at fault: the folder loads, as it does for its own
-tool, and only taking that migration back is refused. In our own format it is an error like any
-other.
+A down section that cannot be a migration is kept as broken, whether its SQL, its variables or its
+bytes are at fault: the folder loads, as it does for its own tool, and only taking that migration
+back is refused. A marker that cannot be read is an error of its file.
 
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the
