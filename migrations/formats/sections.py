@@ -160,7 +160,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
     except PsqlScriptError as error:
         if _RESTRICTS.search(body.text):
             return _unrestricted(body, checksum, reading)
-        return _program(body, checksum, error, reading)
+        return as_program(body, error, reading)
     options = body.options
     if reads.wrapper:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
@@ -202,7 +202,7 @@ def _unrestricted(body: Body, checksum: str, reading: Reading) -> Built:
     return replace(built, notes=(*built.notes, note))
 
 
-def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
+def as_program(body: Body, error: PsqlScriptError, reading: Reading) -> Built:
     """The text as a psql script, if a person allowed that. Raises PsqlScriptError.
 
     Placeholders are filled as anywhere; psql is given the variables that it knows by `:name`.
@@ -249,7 +249,8 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
         how += ", and only where LEDGER_AGENT_PSQL_SHELL allows it to leave the database"
     note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
     names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))
-    return Built(Section((), body.options, checksum, program), names, (note,))
+    section = Section((), body.options, checksum_of(body.hashed), program)
+    return Built(section, names, (note,))
 
 
 def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:
