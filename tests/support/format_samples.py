@@ -112,7 +112,9 @@ FOLDERS = {
         "1700000000001_shade.sql": (
             f"-- Up Migration\n{FUNCTION};\n-- Down Migration\nDROP FUNCTION shade;\n"
         ),
-        "1700000000010_index.sql": f"{INDEX}\n",
+        "1700000000010_index.sql": (
+            f"-- Up Migration\n{INDEX}\n-- Down Migration\nDROP INDEX colours_name;\n"
+        ),
     },
     "tern": {
         "001_table.sql": f"{TABLE}\n{TERN}\nDROP TABLE colours;\n",
