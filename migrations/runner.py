@@ -284,7 +284,7 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
         decisions = plan(target.work, await without_idle(target))
         refuse_programs(target.work.programs, decisions, shell=target.work.psql_shell)
         runs = [one for one in decisions if isinstance(one, Execute)]
-        target.use.again = len(runs) > 1 or not all(one.section.transactional for one in runs)
+        target.use.again = len(runs) > 1 or not all(map(_in_one_go, runs))
         worn = False
         for decision in decisions:
             if isinstance(decision, Execute):
@@ -312,6 +312,12 @@ async def _left_half_done(target: Target, *, failed: bool) -> tuple[HalfDone, ..
     record = await target.read_journal()
     entries = record.entries if record is not None else ()
     return await what_is_half_done(target.connection, target.work.target, entries)
+
+
+def _in_one_go(run: Execute) -> bool:
+    """Whether one transaction is all that the session is needed for."""
+    asked_after = run.direction is Direction.UP and run.migration.verified_after
+    return run.section.transactional and not asked_after
 
 
 def _texts_of(run: Execute) -> Iterator[str]:

@@ -38,6 +38,7 @@ CANCEL_GRACE_S = 5.0
 _CANCELLED = Failure(
     FailureClass.CANCELLED, "the migration was cancelled; what was not committed is rolled back"
 )
+_GO_ON = "correct the verify script or the data and apply it again, or roll the migration back"
 _RESULTS = {Direction.UP: StepResult.APPLIED, Direction.DOWN: StepResult.ROLLED_BACK}
 
 
@@ -78,6 +79,10 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
         failure = located(failed.failure, run.migration, run.direction, failed.statement)
         if failed.without_effect:
             note = WITHOUT_EFFECT.format(failed.without_effect)
+        if failed.committed:
+            await target.rollback()
+            said = f"{failure.message}; {await _taken_back(target, run)}"
+            failure = replace(failure, message=said)
     except Refused:
         raise
     except RunError as error:
@@ -91,11 +96,28 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
     return await _failed(target, run.migration, run.direction, failure, duration, note)
 
 
+async def _taken_back(target: Target, run: Execute) -> str:
+    """Run the down of a change that is committed and does not hold; what became of it."""
+    down = run.migration.down
+    if down is None or down.broken:
+        return "what it made stays, half done, since no script takes it back; " + _GO_ON
+    back = Execute(run.migration, Direction.DOWN, down, note="it did not hold")
+    try:
+        await _way_of(back)(target, back)
+    except StatementFailed as failed:
+        await target.rollback()
+        way = located(failed.failure, run.migration, Direction.DOWN, failed.statement)
+        place = f"{way.file}:{way.line}: " if way.file and way.line else ""
+        return f"what it made stays, half done: {place}{way.message}; {_GO_ON}"
+    return "the change was taken back"
+
+
 def _way_of(run: Execute) -> Callable[[Target, Execute], Awaitable[NewEntry]]:
     """How the section runs: in batches, in one transaction, or step by step."""
     if run.section.batches is not None:
         return run_batches
-    whole = run.section.transactional and run.resume is None
+    asked_after = run.direction is Direction.UP and run.migration.verified_after
+    whole = run.section.transactional and run.resume is None and not asked_after
     return run_transactional if whole else run_stepwise
 
 

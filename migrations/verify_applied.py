@@ -15,7 +15,7 @@ from migrations.model.phases import outlived
 from migrations.running.code import check, refuse_verify_programs
 from migrations.running.plan import applied_versions
 from migrations.running.retry import StatementFailed
-from migrations.running.verify_section import answer_problem
+from migrations.running.verify_section import SAVE, answer_problem
 from migrations.target.failure import from_error, located
 from migrations.target.session import (
     UNFILTERED,
@@ -27,6 +27,13 @@ from migrations.target.session import (
 
 APPLICATION_NAME = "migration-ledger verify"
 """What `pg_stat_activity` shows."""
+
+
+_PSQLS = Failure(
+    FailureClass.PROGRAM,
+    "its verify script is one for psql, which runs it right after the change; run it by hand to "
+    "ask again",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,8 @@ async def _verified(session: _Session, migration: Migration) -> Verification:
     section = migration.verify
     if section is None:
         return Verification(migration.version, migration.name, 0)
+    if section.program is not None and section.program.language is Language.PSQL:
+        return Verification(migration.version, migration.name, 1, _PSQLS)
     if section.program is not None:
         failure = await _held(session, section)
         return Verification(migration.version, migration.name, 1, failure)
@@ -93,7 +102,7 @@ async def _verified(session: _Session, migration: Migration) -> Verification:
         transaction = session.connection.transaction()
         await transaction.start()
         try:
-            await session.connection.execute("SET TRANSACTION READ WRITE")
+            await session.connection.execute(f"SET TRANSACTION READ WRITE; {SAVE}")
             failure = await _first_failure(session.connection, migration, section)
         finally:
             await transaction.rollback()

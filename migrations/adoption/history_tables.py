@@ -122,7 +122,7 @@ async def _columns(
 
 def _is_theirs(kept: HistoryKeeper, found: dict[str, tuple[str, frozenset[str]]]) -> bool:
     columns = found[kept.table][1]
-    if kept.tool in (Tool.RAILS, Tool.DBMATE) and columns != kept.columns:
+    if kept.tool in (Tool.RAILS, Tool.DBMATE, Tool.TERN) and columns != kept.columns:
         # Others call their table so too; a list of bare versions has one column.
         return False
     if not kept.columns <= columns:

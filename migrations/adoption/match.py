@@ -1,12 +1,15 @@
 """Which migrations of a folder the rows of another tool's table mean; pure.
 
-Tools go by different things: most by a version, compared number by number; sql-migrate by the
-file's name; Sqitch by the change's name, which a rework repeats; golang-migrate, and a baseline of
-Flyway, mean everything up to a version. Order is the folder's.
+Tools go by different things: most by a version, compared number by number; sql-migrate and
+node-pg-migrate by the file's name, Prisma by its folder's; Sqitch by the change's name, which a
+rework repeats; golang-migrate, tern, and a baseline of Flyway mean everything up to a version.
+Order is the folder's.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,6 +21,11 @@ from migrations.model.version import version_key
 
 _BOM = b"\xef\xbb\xbf"
 _SIGN = 1 << 31
+_BY_NAME = frozenset(
+    {Tool.SQL_MIGRATE, Tool.SQITCH, Tool.DJANGO, Tool.PRISMA, Tool.NODE_PG_MIGRATE}
+)
+"""Tools that go by the names of files, of their folders, or of changes."""
+_COMMITTED_HASH = re.compile(rb"^--! Hash:[ \t]*(\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,7 @@ def _by_rows(
             # A baseline of Flyway names a version that no file needs to have.
             if not (row.below and history.tool is Tool.FLYWAY):
                 unmatched.append(row)
-        elif not _differs(row, one):
+        elif not _differs(history.tool, row, one):
             taken.add(one.version)
         elif row.repeatable:
             notes.append(f"{row.label} has changed since it was run, so it will run again")
@@ -125,8 +133,10 @@ def _names(tool: Tool, migration: Migration) -> set[object]:
             return set(_files(migration))
         case Tool.SQITCH:
             return {migration.name or migration.version.partition("@")[0]}
-        case Tool.DJANGO:
-            return {migration.label, *(file.rpartition(".")[0] for file in _files(migration))}
+        case Tool.DJANGO | Tool.NODE_PG_MIGRATE | Tool.PRISMA:
+            names = [file.name.rpartition(".")[0] for file in migration.files]
+            parts = (part for name in names for part in name.split("/")[-2:])
+            return {migration.label, *parts}
         case Tool.FLYWAY if migration.repeatable:
             return set(_files(migration))
         case _:
@@ -134,7 +144,7 @@ def _names(tool: Tool, migration: Migration) -> set[object]:
 
 
 def _key(tool: Tool, row: ForeignRow) -> object:
-    named = tool in (Tool.SQL_MIGRATE, Tool.SQITCH, Tool.DJANGO) or row.repeatable
+    named = tool in _BY_NAME or row.repeatable
     return row.name if named else _number(row.version)
 
 
@@ -156,13 +166,21 @@ def _below(row: ForeignRow, migrations: Sequence[Migration]) -> set[str]:
     }
 
 
-def _differs(row: ForeignRow, migration: Migration) -> bool:
+def _differs(tool: Tool, row: ForeignRow, migration: Migration) -> bool:
     """Whether the tool's own checksum says so; most tools keep none."""
     if row.checksum is None or not migration.files:
         return False
-    known = {flyway_checksum(migration.files[0].content)}
-    if migration.filled:
-        known.add(flyway_checksum(migration.filled.encode()))
+    content = migration.files[0].content
+    texts = {content, content.replace(b"\r\n", b"\n"), migration.filled.encode() or content}
+    match tool:
+        case Tool.SQLX:
+            known: set[object] = {hashlib.sha384(text).hexdigest() for text in texts}
+        case Tool.PRISMA:
+            known = {hashlib.sha256(text).hexdigest() for text in texts}
+        case Tool.GRAPHILE_MIGRATE:
+            known = {one.decode(errors="replace") for one in _COMMITTED_HASH.findall(content)}
+        case _:
+            known = {flyway_checksum(text) for text in texts}
     return row.checksum not in known
 
 

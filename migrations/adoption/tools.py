@@ -118,6 +118,69 @@ def _sqitch(table: str, found: ToolRows) -> ForeignHistory:
     return ForeignHistory(Tool.SQITCH, table, rows, len(found), problem)
 
 
+def _sqlx(table: str, found: ToolRows) -> ForeignHistory:
+    """A row per migration, written before it runs where it takes no transaction."""
+    failed = [str(row["version"]) for row in found if not row["success"]]
+    rows = tuple(
+        ForeignRow(str(row["version"]), checksum=bytes(row["checksum"]).hex()) for row in found
+    )
+    problem = (
+        f"{table} says that version {failed[0]} failed half-way; put the schema right by hand, "
+        "then delete its row, or set `success` in it"
+        if failed
+        else ""
+    )
+    return ForeignHistory(Tool.SQLX, table, rows, len(found), problem)
+
+
+def _prisma(table: str, found: ToolRows) -> ForeignHistory:
+    """A row per attempt; one that was rolled back does not hold."""
+    held = [row for row in found if row["rolled_back_at"] is None]
+    failed = [row["migration_name"] for row in held if row["finished_at"] is None]
+    rows = tuple(
+        ForeignRow(row["migration_name"], row["migration_name"], checksum=row["checksum"])
+        for row in held
+    )
+    problem = (
+        f"{table} says that {failed[0]} failed; put the schema right by hand, then say so with "
+        f"`prisma migrate resolve`"
+        if failed
+        else ""
+    )
+    return ForeignHistory(Tool.PRISMA, table, rows, len(found), problem)
+
+
+def _node_pg_migrate(table: str, found: ToolRows) -> ForeignHistory:
+    rows = tuple(ForeignRow(row["name"], row["name"]) for row in found)
+    return ForeignHistory(Tool.NODE_PG_MIGRATE, table, rows, len(found))
+
+
+def _graphile_migrate(table: str, found: ToolRows) -> ForeignHistory:
+    """The name of a file there is its number alone, whatever its description is."""
+    rows = tuple(
+        ForeignRow(row["filename"].removesuffix(".sql"), checksum=row["hash"]) for row in found
+    )
+    return ForeignHistory(Tool.GRAPHILE_MIGRATE, table, rows, len(found))
+
+
+def _tern(table: str, found: ToolRows) -> ForeignHistory:
+    """One row, the newest version; 0 before the first one."""
+    rows = tuple(ForeignRow(str(row["version"]), below=True) for row in found if row["version"])
+    return ForeignHistory(Tool.TERN, table, rows, len(found))
+
+
+def _play(table: str, found: ToolRows) -> ForeignHistory:
+    rows = tuple(ForeignRow(str(row["id"])) for row in found)
+    failed = [str(row["id"]) for row in found if row["state"] != "applied"]
+    problem = (
+        f"{table} says that evolution {failed[0]} is not finished; put the schema right by hand, "
+        "then mark it as resolved in the application"
+        if failed
+        else ""
+    )
+    return ForeignHistory(Tool.PLAY, table, rows, len(found), problem)
+
+
 def _django(table: str, found: ToolRows) -> ForeignHistory:
     rows = tuple(ForeignRow(f"{row['app']}.{row['name']}", row["name"]) for row in found)
     return ForeignHistory(Tool.DJANGO, table, rows, len(found))
@@ -176,6 +239,56 @@ TABLES: tuple[HistoryKeeper, ...] = (
         frozenset({"change_id", "change", "project", "committed_at"}),
         "SELECT change, project FROM {table} ORDER BY committed_at, planned_at",
         _sqitch,
+    ),
+    HistoryKeeper(
+        Tool.SQLX,
+        "_sqlx_migrations",
+        frozenset({"version", "description", "success", "checksum"}),
+        "SELECT version, success, checksum FROM {table} ORDER BY version",
+        _sqlx,
+    ),
+    HistoryKeeper(
+        Tool.DIESEL,
+        "__diesel_schema_migrations",
+        frozenset({"version", "run_on"}),
+        _VERSIONS,
+        _versions(Tool.DIESEL),
+    ),
+    HistoryKeeper(
+        Tool.PRISMA,
+        "_prisma_migrations",
+        frozenset({"migration_name", "checksum", "finished_at", "rolled_back_at", "started_at"}),
+        "SELECT migration_name, checksum, finished_at, rolled_back_at FROM {table} "
+        "ORDER BY started_at, migration_name",
+        _prisma,
+    ),
+    HistoryKeeper(
+        Tool.NODE_PG_MIGRATE,
+        "pgmigrations",
+        frozenset({"id", "name", "run_on"}),
+        "SELECT name FROM {table} ORDER BY run_on, id",
+        _node_pg_migrate,
+    ),
+    HistoryKeeper(
+        Tool.GRAPHILE_MIGRATE,
+        "graphile_migrate.migrations",
+        frozenset({"hash", "previous_hash", "filename"}),
+        "SELECT filename, hash FROM {table} ORDER BY filename",
+        _graphile_migrate,
+    ),
+    HistoryKeeper(
+        Tool.TERN,
+        "schema_version",
+        frozenset({"version"}),
+        "SELECT version FROM {table}",
+        _tern,
+    ),
+    HistoryKeeper(
+        Tool.PLAY,
+        "play_evolutions",
+        frozenset({"id", "hash", "apply_script", "revert_script", "state"}),
+        "SELECT id, state FROM {table} ORDER BY id",
+        _play,
     ),
     HistoryKeeper(
         Tool.ALEMBIC,

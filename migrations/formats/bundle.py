@@ -21,8 +21,9 @@ from migrations.formats.merge import together
 from migrations.formats.multi_folder import ONE_LIST, folders_of, in_one, prefixes
 from migrations.formats.naming import SUFFIX, in_folder
 from migrations.formats.native import is_ours
-from migrations.formats.registry import FORMS_OF_OURS, GUESSED, MODULES, OURS, READERS
+from migrations.formats.registry import FORMS_OF_OURS, GUESSED, MODULES, OURS, PLAIN, READERS
 from migrations.formats.section_lines import refuse_hidden_downs
+from migrations.formats.unread import refuse_unread
 from migrations.gc_tuning import without_collector
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.phases import check_units
@@ -69,7 +70,10 @@ def _loaded(paths: Sequence[Path], format: str | None, reading: Reading) -> Bund
 
 def _reader(folder: _Folder, format: str | None) -> Format:
     known = READERS if format else GUESSED
-    return choose(known, format, folder.names, folder.read, folder.place, beside=OURS)
+    found = choose(known, format, folder.names, folder.read, folder.place, beside=OURS)
+    if format is None and found in (GUESSED[0], PLAIN):
+        refuse_unread(folder.names, folder.read)
+    return found
 
 
 def _migrations(folder: _Folder | _Joined, reader: Format, reading: Reading) -> list[Migration]:

@@ -98,6 +98,8 @@ def automatic_down(up: Declared) -> Section:
 def data_section(built: Built, body: Body, found: Declared) -> Built:
     """The section that runs in batches. Raises MarkerError for statements that cannot."""
     section, batches = built.section, found.batches
+    if section.broken:
+        return built
     line = found.marker.line
     if section.program is None and not section.statements and not batches.restore:
         raise MarkerError(
@@ -318,6 +320,8 @@ def _check_statement(statement: Statement, file: str) -> None:
 def _questions(body: Body | None, section: str) -> tuple[Statement, ...]:
     if body is None:
         return ()
+    if body.fault is not None:
+        raise body.fault
     statements = split(body.text, file=body.file, first_line=body.line, verify=True)
     if not statements:
         raise MarkerError(

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from migrations.errors import FileNameError, MarkerError
 from migrations.formats import Reading, only
 from migrations.formats.checksum import checksum
-from migrations.formats.encoding import text_of
+from migrations.formats.encoding import Legible, legible
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.formats.sections import Body, Built, assemble, build
@@ -98,7 +98,8 @@ def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))
     if found is None:
         raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
-    text = text_of(file)
+    read = legible(file)
+    text = read.text
     parts = list(_parts(text, file.name))
     ups = [part for part in parts if part.direction == "up"]
     downs = [part for part in reversed(parts) if part.direction == "down"]
@@ -106,8 +107,9 @@ def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
         raise MarkerError(file.name, 1, "no up section", "Write `-- migrate:up` above the SQL")
     if len(ups) > 1:
         _check_pairs(parts, file.name)
+    read.refuse_before(parts[0].line)
     built = {
-        name: _built(group, file.name, reading)
+        name: _built(group, file.name, read, reading)
         for name, group in (("Up", ups), ("Down", downs))
         if group
     }
@@ -116,12 +118,20 @@ def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
     return replace(migration, notes=(*migration.notes, *_words_left_alone(text, file.name)))
 
 
-def _built(parts: Sequence[_Part], file: str, reading: Reading) -> Built:
+def _built(parts: Sequence[_Part], file: str, read: Legible, reading: Reading) -> Built:
     """One section of one or more parts."""
     options = Options(transaction=all(part.transaction for part in parts))
     built = [
         build(
-            Body(part.text, file, part.text.encode(), part.line, options, down=part.is_down),
+            Body(
+                part.text,
+                file,
+                part.text.encode(),
+                part.line,
+                options,
+                down=part.is_down,
+                fault=read.fault(part.line, part.line + part.text.count("\n")),
+            ),
             reading,
         )
         for part in parts

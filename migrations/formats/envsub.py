@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 
 from migrations.errors import VariableError
-from migrations.formats.variables import NAME
+from migrations.formats.variables import NAME, not_declared
 
 MARKED = re.compile(rf"\0(?P<name>{NAME})\0")
 """A place to be filled, as `expanded` leaves it."""
@@ -44,12 +44,7 @@ def expanded(text: str, variables: Mapping[str, str], file: str, line: int) -> s
         if place["how"] and (name not in variables or empty):
             return str(place["default"])
         if name not in variables:
-            raise VariableError(
-                file,
-                line,
-                f"variable {name} is not declared",
-                f"Declare it with --var {name}=VALUE, or under [variables] in ledger.toml",
-            )
+            raise not_declared(name, file, line)
         return f"\0{name}\0"
 
     return _PLACE.sub(put, text)

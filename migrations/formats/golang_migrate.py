@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from migrations.errors import FileNameError
 from migrations.formats import Reading, only
-from migrations.formats.history_table import HistoryTable
+from migrations.formats.history_table import SQLX, HistoryTable, WithHistoryTable
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.formats.native import is_ours
 from migrations.formats.pairs import ANY_ENDING, Half, half, paired
@@ -75,7 +75,7 @@ class GolangMigrate:
         refuse_programs(files, self.name)
         halves = [found for file in files if (found := _half(file)) is not None]
         loaded = ordered(paired(halves, self.name, reading))
-        return [HISTORY.noted(migration) for migration in loaded]
+        return [SQLX.noted(HISTORY.noted(migration)) for migration in loaded]
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -97,5 +97,5 @@ def _named(stem: str) -> tuple[str, str] | None:
     return (found.group(1), found.group(2)) if found else None
 
 
-FORMATS = (GolangMigrate(), HISTORY.kept_by(GolangMigrate()))
-"""As it is, and with a look-alike of golang-migrate's own table."""
+FORMATS = (GolangMigrate(), WithHistoryTable(GolangMigrate(), (HISTORY, SQLX)))
+"""As it is, and with look-alikes of golang-migrate's own table, and of sqlx's for its pairs."""

@@ -23,9 +23,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from migrations.errors import FileNameError, MarkerError, VariableError
+from migrations.errors import EncodingError, FileNameError, MarkerError, VariableError
 from migrations.formats import Reading, only
-from migrations.formats.encoding import text_of
+from migrations.formats.encoding import Legible, legible
 from migrations.formats.envsub import MARKED, expanded
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import (
@@ -111,21 +111,23 @@ class _Texts:
     """The lines of a file as they run, and those that cannot be filled, with the reason."""
 
     lines: Sequence[str]
-    faults: Sequence[tuple[int, VariableError]]
+    faults: Sequence[tuple[int, VariableError | EncodingError]]
 
 
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))
     if found is None:
         raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
+    read = legible(file)
     lines = [
         _Line(text, number, _command(text, number, file.name))
-        for number, text in enumerate(text_of(file).split("\n"), start=1)
+        for number, text in enumerate(read.text.split("\n"), start=1)
     ]
     sections = _sections(lines, file.name)
+    read.refuse_before(min(part[0].number for part in sections.values()))
     commands = {line.command for line in lines}
     options = Options(transaction="NO TRANSACTION" not in commands)
-    texts = _texts(lines, reading.variables, file.name)
+    texts = _texts(lines, read, reading.variables, file.name)
     built = {
         name: build(_body(part, texts, options, file.name, len(lines)), reading)
         for name, part in sections.items()
@@ -245,10 +247,14 @@ def _unpaired(line: _Line, missing: str, where: str, file: str) -> MarkerError:
     )
 
 
-def _texts(lines: Sequence[_Line], variables: Mapping[str, str], file: str) -> _Texts:
+def _texts(
+    lines: Sequence[_Line], read: Legible, variables: Mapping[str, str], file: str
+) -> _Texts:
     """Each line as it runs: filled where ENVSUB is on, statements ended where they say so."""
     texts: list[str] = []
-    faults: list[tuple[int, VariableError]] = []
+    faults: list[tuple[int, VariableError | EncodingError]] = [
+        (fault.line or 0, fault) for fault in read.faults
+    ]
     filling = False
     for line in lines:
         text = line.text.removesuffix("\r")

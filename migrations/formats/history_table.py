@@ -16,7 +16,14 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from migrations.formats import Format, Reading
-from migrations.model.migration import Migration, Section, SourceFile, Statement
+from migrations.model.migration import (
+    Language,
+    Migration,
+    Program,
+    Section,
+    SourceFile,
+    Statement,
+)
 from migrations.sql.statements import split
 from migrations.sql.summary import tables
 
@@ -42,22 +49,18 @@ class HistoryTable:
 
     def noted(self, migration: Migration) -> Migration:
         """The migration, with a note if it names the table."""
-        statement = _first(migration, self.called)
-        if statement is None:
+        place = _first(migration, self.called)
+        if place is None:
             return migration
-        note = self._advice(migration, statement)
-        return replace(migration, notes=(*migration.notes, note))
+        return replace(migration, notes=(*migration.notes, self._advice(migration, place)))
 
     def made(self, migration: Migration) -> Migration:
         """The migration, which makes the table before it is named."""
-        statement = _first(migration, self.called)
-        if statement is None:
+        place = _first(migration, self.called)
+        if place is None:
             return migration
-        advice = self._advice(migration, statement)
-        note = (
-            f"{migration.files[0].name}:{statement.line}: names {self.called}; an empty one is "
-            "made first, where there is none"
-        )
+        advice = self._advice(migration, place)
+        note = f"{place}: names {self.called}; an empty one is made first, where there is none"
         down = self._before(migration.down) if migration.down else None
         up = self._before(migration.up)
         notes = (*(one for one in migration.notes if one != advice), note)
@@ -67,28 +70,35 @@ class HistoryTable:
         """The format that makes the table."""
         return WithHistoryTable(format, (self,))
 
-    def _advice(self, migration: Migration, statement: Statement) -> str:
+    def _advice(self, migration: Migration, place: str) -> str:
         return (
-            f"{migration.files[0].name}:{statement.line}: names {self.called}, in which the old "
-            "tool keeps its own history and we do not; where it is missing, read the folder with "
-            f"--format {migration.format}+table"
+            f"{place}: names {self.called}, in which the old tool keeps its own history and we do "
+            f"not; where it is missing, read the folder with --format {migration.format}+table"
         )
 
     def _before(self, section: Section) -> Section:
+        program = section.program
+        if program is not None and program.language is Language.PSQL:
+            if _line_in(program, self.called) is None:
+                return section
+            written = _qualified(self.name).search(program.text) if self.name else None
+            before = f"{program.before}{self._sql(written.group() if written else '')}\n"
+            return replace(section, program=replace(program, before=before))
         first = next((one for one in section.statements if _names(one, self.called)), None)
         if first is None or section.batches is not None:
             return section
-        made = split(self._sql(first), file="", first_line=first.line)
+        found = () if self.schema else tables(first.text)
+        called = next((name for name in found if name.rpartition(".")[2] == self.name), "")
+        made = split(self._sql(called), file="", first_line=first.line)
         return replace(section, statements=(*made, *section.statements))
 
-    def _sql(self, statement: Statement) -> str:
-        """What makes it where the statement looks for it."""
+    def _sql(self, called: str) -> str:
+        """What makes it where a statement, or a script, looks for it by this name."""
         schema = f"CREATE SCHEMA IF NOT EXISTS {self.schema};" if self.schema else ""
         if not self.name:
             return schema
-        found = () if self.schema else tables(statement.text)
-        called = next((name for name in found if name.rpartition(".")[2] == self.name), self.called)
-        return f"{schema} CREATE TABLE IF NOT EXISTS {called} ({self.columns});"
+        name = self.called if self.schema else called or self.called
+        return f"{schema} CREATE TABLE IF NOT EXISTS {name} ({self.columns});"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +139,26 @@ class WithHistoryTable:
         return replace(migration, format=self.name)
 
 
-def _first(migration: Migration, table: str) -> Statement | None:
-    sections = (section for section in (migration.up, migration.down) if section)
-    found = (one for section in sections for one in section.statements if _names(one, table))
-    return next(found, None)
+def _first(migration: Migration, table: str) -> str | None:
+    """The file and the line of the first statement that names it, or of a psql script's line."""
+    for section in (migration.up, migration.down):
+        if section is None:
+            continue
+        file = section.file or migration.files[0].name
+        for one in section.statements:
+            if _names(one, table):
+                return f"{file}:{one.line}"
+        program = section.program
+        if program is not None and program.language is Language.PSQL:
+            line = _line_in(program, table)
+            if line is not None:
+                return f"{program.file}:{line}"
+    return None
+
+
+def _line_in(program: Program, table: str) -> int | None:
+    found = _word(table).search(program.text)
+    return program.text.count("\n", 0, found.start()) + 1 if found else None
 
 
 def _names(statement: Statement, table: str) -> bool:
@@ -142,8 +168,23 @@ def _names(statement: Statement, table: str) -> bool:
 
 
 @cache
+def _qualified(table: str) -> re.Pattern[str]:
+    """What finds the name in a text that the grammar cannot read, with its schema as written."""
+    return re.compile(rf"""(?:(?:"[^"\n]+"|(?<![\w$])[A-Za-z_]\w*)\.)?"?\b{re.escape(table)}\b"?""")
+
+
+@cache
 def _word(table: str) -> re.Pattern[str]:
     """What finds the name; `schema` before it may be written in any case, with any blanks."""
     schema, _, name = table.rpartition(" ")
     before = rf"(?i:{schema})\s+" if schema else ""
     return re.compile(rf"(?<!\w){before}{re.escape(name)}(?!\w)")
+
+
+SQLX = HistoryTable(
+    "_sqlx_migrations",
+    "version bigint PRIMARY KEY, description text NOT NULL, "
+    "installed_on timestamptz NOT NULL DEFAULT now(), success boolean NOT NULL, "
+    "checksum bytea NOT NULL, execution_time bigint NOT NULL",
+)
+"""sqlx's, whose files bear no mark of their own: pairs, or plain ones."""

@@ -30,7 +30,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from migrations.errors import FileNameError, LoadError, MarkerError
+from migrations.errors import EncodingError, FileNameError, LoadError, MarkerError
 from migrations.formats import Format, Reading, only
 from migrations.formats.baseline_marker import (
     MARKER,
@@ -47,7 +47,7 @@ from migrations.formats.data import (
     is_declaration,
     with_checks,
 )
-from migrations.formats.encoding import text_of
+from migrations.formats.encoding import Legible, legible
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.markers import SECTIONS, SectionMarker, markers, options_of
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
@@ -171,24 +171,25 @@ def is_ours(file: SourceFile) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A section before it is parsed."""
+    """A section before it is parsed; `fault` is what is wrong with its bytes."""
 
     marker: SectionMarker
     text: str
+    fault: EncodingError | None = None
 
 
 def _migration(
     named: tuple[str, str], file: SourceFile, format: str, reading: Reading
 ) -> Migration:
-    text = text_of(file)
-    parts = _parts(text, file.name)
+    read = legible(file)
+    parts = _parts(read, file.name)
     given = {name: part.marker for name, part in parts.items()}
     through = through_of(given, file.name)
     if through is not None:
         parts = _up_of_baseline(parts, file.name)
-        return baseline(_of_parts(named, file, text, format, parts, reading), through)
+        return baseline(_of_parts(named, file, read.text, format, parts, reading), through)
     check_sections(given, file.name)
-    return _of_parts(named, file, text, format, parts, reading)
+    return _of_parts(named, file, read.text, format, parts, reading)
 
 
 def _up_of_baseline(parts: dict[str, _Part], file: str) -> dict[str, _Part]:
@@ -284,16 +285,20 @@ def _body(part: _Part, file: str, options: Options | None = None) -> Body:
         line=part.marker.line + 1,
         options=options_of(part.marker, file) if options is None else options,
         verify=part.marker.command == "Verify",
+        down=part.marker.command == "Down",
         ours=True,
+        fault=part.fault,
     )
 
 
-def _parts(text: str, file: str) -> dict[str, _Part]:
+def _parts(read: Legible, file: str) -> dict[str, _Part]:
     """The sections of a file by command. Raises MarkerError."""
+    text = read.text
     found = list(markers(text, file))
     _check_nesting(found, file)
     sections = [marker for marker in found if marker.command in SECTIONS]
     _check_preamble(text[: sections[0].start] if sections else text, file)
+    read.refuse_before(sections[0].line if sections else text.count("\n") + 2)
     parts: dict[str, _Part] = {}
     ends = [marker.start for marker in sections] + [len(text)]
     for marker, end in zip(sections, ends[1:], strict=True):
@@ -305,7 +310,9 @@ def _parts(text: str, file: str) -> dict[str, _Part]:
                 f"a second {marker.command} section (the first is on line {first})",
                 "Write one section of each kind per file",
             )
-        parts[marker.command] = _Part(marker, text[marker.end : end])
+        last = text.count("\n", 0, max(end - 1, 0)) + 1
+        fault = read.fault(marker.line, last)
+        parts[marker.command] = _Part(marker, text[marker.end : end], fault)
     return parts
 
 

@@ -36,7 +36,8 @@ from migrations.formats import Reading, only
 from migrations.formats.baseline_marker import is_baseline
 from migrations.formats.diesel_metadata import METADATA, runs_in_transaction
 from migrations.formats.golang_migrate import GolangMigrate
-from migrations.formats.history_table import HistoryTable, WithHistoryTable
+from migrations.formats.graphile import GraphileMigrate
+from migrations.formats.history_table import SQLX, HistoryTable, WithHistoryTable
 from migrations.formats.naming import (
     PARTS,
     SUFFIX,
@@ -50,10 +51,13 @@ from migrations.formats.naming import (
     refuse_programs,
 )
 from migrations.formats.native import is_ours
+from migrations.formats.node_pg_migrate import NodePgMigrate
 from migrations.formats.ordering_file import JOURNAL, by_journal, unnamed
 from migrations.formats.pairs import Half, body_of, half, named_server, paired
+from migrations.formats.play import PlayEvolutions
 from migrations.formats.section_lines import refuse_section_lines
 from migrations.formats.sections import Body
+from migrations.formats.tern import Tern
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.version import NAME_REMEDY, version_and_name, version_key
 
@@ -81,10 +85,12 @@ PRISMA = HistoryTable(
     "migration_name varchar(255) NOT NULL, logs text, rolled_back_at timestamptz, "
     "started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count integer NOT NULL DEFAULT 0",
 )
-HISTORIES = (DIESEL, PRISMA)
+HISTORIES = (DIESEL, PRISMA, SQLX)
 """Of the tools without marks, these have tables that files name."""
 
 
+_NARROWER = (GolangMigrate(), GraphileMigrate(), NodePgMigrate(), Tern(), PlayEvolutions())
+"""Formats whose files have names that would do here."""
 _STRAY = "carries no version among folders that do"
 
 
@@ -104,7 +110,7 @@ class Plain:
         """
         sql = [file for file in files if is_sql(file.name)]
         marked = [file for file in sql if _OTHER_TOOLS.search(file.content)]
-        if len(marked) == len(sql) or GolangMigrate().detect(sql):
+        if len(marked) == len(sql) or any(other.detect(sql) for other in _NARROWER):
             return False
         if any(_FLYWAY.match(base_name(file.name)) for file in sql):
             return False
@@ -287,4 +293,4 @@ def version_in(stem: str) -> tuple[str, str] | None:
 
 
 FORMATS = (Plain(), WithHistoryTable(Plain(), HISTORIES))
-"""As it is, and with look-alikes of Diesel's and Prisma's tables."""
+"""As it is, and with look-alikes of Diesel's, Prisma's and sqlx's tables."""

@@ -8,9 +8,13 @@ from migrations.formats import (
     flyway,
     golang_migrate,
     goose,
+    graphile,
     native,
+    node_pg_migrate,
     plain,
+    play,
     sqitch,
+    tern,
 )
 from migrations.formats.python import PythonModules
 
@@ -24,6 +28,10 @@ FORMATS: tuple[Format, ...] = (
     *goose.FORMATS,
     *dbmate.FORMATS,
     *golang_migrate.FORMATS,
+    *graphile.FORMATS,
+    *node_pg_migrate.FORMATS,
+    *tern.FORMATS,
+    *play.FORMATS,
     *plain.FORMATS,
 )
 
@@ -32,6 +40,8 @@ GUESSED: tuple[Format, ...] = tuple(
 )
 """Those that a folder may be taken for; with a table (`dbmate+table`) a person asks for it."""
 
+PLAIN = plain.FORMATS[0]
+"""What a folder without any tool's mark is."""
 MODULES = PythonModules()
 """Python modules, which stand beside the files of any format with versions in their names."""
 

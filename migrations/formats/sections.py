@@ -3,10 +3,9 @@
     text ─▶ placeholders filled ─▶ BEGIN … COMMIT around all of it left out ─▶ statements
       └── only psql understands it ─▶ refused, or (with leave) the whole text as a program
 
-A down section of another tool's folder that cannot be a migration is kept as broken, whether its
-SQL, its variables or the bytes of its file are at fault: the folder loads, as it does for its own
-tool, and only taking that migration back is refused. In our own format it is an error like any
-other.
+A down section that cannot be a migration is kept as broken, whether its SQL, its variables or its
+bytes are at fault: the folder loads, as it does for its own tool, and only taking that migration
+back is refused. A marker that cannot be read is an error of its file.
 
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the
@@ -161,7 +160,7 @@ def _built(body: Body, checksum: str, reading: Reading) -> Built:
     except PsqlScriptError as error:
         if _RESTRICTS.search(body.text):
             return _unrestricted(body, checksum, reading)
-        return _program(body, checksum, error, reading)
+        return as_program(body, error, reading)
     options = body.options
     if reads.wrapper:
         # Its author wanted one transaction; where a statement forbids that, it runs step by step.
@@ -203,7 +202,7 @@ def _unrestricted(body: Body, checksum: str, reading: Reading) -> Built:
     return replace(built, notes=(*built.notes, note))
 
 
-def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading) -> Built:
+def as_program(body: Body, error: PsqlScriptError, reading: Reading) -> Built:
     """The text as a psql script, if a person allowed that. Raises PsqlScriptError.
 
     Placeholders are filled as anywhere; psql is given the variables that it knows by `:name`.
@@ -250,7 +249,8 @@ def _program(body: Body, checksum: str, error: PsqlScriptError, reading: Reading
         how += ", and only where LEDGER_AGENT_PSQL_SHELL allows it to leave the database"
     note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
     names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))
-    return Built(Section((), body.options, checksum, program), names, (note,))
+    section = Section((), body.options, checksum_of(body.hashed), program)
+    return Built(section, names, (note,))
 
 
 def _notes(body: Body, section: Section, reads: Reads) -> Iterator[str]:

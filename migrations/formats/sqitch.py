@@ -8,10 +8,12 @@
     deploy/users@v1.0.sql       the same for an older instance of a change that was reworked
 
 - A migration's version is the change's name, with the tag for an older instance: `users@v1.0`.
-- BEGIN and COMMIT around a whole script are left out, as is the ROLLBACK that ends a verify script:
-  every migration runs in a transaction of its own. Without them Sqitch would commit statement by
-  statement; here the script is one transaction as well, unless a statement cannot run in one,
-  or uses a value that the script has just added to an enum.
+- BEGIN and COMMIT around a whole script are left out: every migration runs in a transaction of its
+  own. Without them Sqitch would commit statement by statement; here the script is one transaction
+  as well, unless a statement cannot run in one, or uses a value that the script has just added to
+  an enum.
+- A verify script runs when the change is committed, as with Sqitch; when it does not hold, the
+  revert script takes the change back.
 - Variables of psql (`:name`, `:'name'`) are filled from declared variables; what else only psql
   understands goes the way of `migrations.formats.sections`.
 - A script's checksum is that of its file, before it is filled. What the
@@ -24,29 +26,18 @@ import posixpath
 from collections.abc import Sequence
 from dataclasses import replace
 
-from migrations.errors import FolderError, ForbiddenSqlError, LoadError, PsqlScriptError
+from migrations.errors import FolderError
 from migrations.formats import Reading
-from migrations.formats.checksum import checksum
-from migrations.formats.encoding import text_of, text_or_fault
+from migrations.formats.encoding import text_of
 from migrations.formats.history_table import WithHistoryTable
-from migrations.formats.psql_variables import interpolated
-from migrations.formats.sections import Body, Built, build
 from migrations.formats.sqitch_conf import CONF, Layout, layout_of, variables_of
 from migrations.formats.sqitch_plan import Change, SqitchPlan, parse_plan
 from migrations.formats.sqitch_registry import REGISTRY
-from migrations.model.migration import Holds, Migration, SourceFile, StatementKind
-from migrations.sql.grammar import GrammarError, parse, tree
-from migrations.sql.psql_script import included
-from migrations.sql.statements import settings_before
+from migrations.formats.sqitch_script import script_section, verifying
+from migrations.model.migration import Migration, SourceFile
 
 _DEPLOY, _REVERT, _VERIFY = range(3)
-_TRANSACTION_REMEDY = (
-    "Leave it out, or keep one BEGIN and COMMIT around all of the script; what is to be committed "
-    "in between is a change of its own"
-)
 _MARKS = (b"%syntax-version", b"%project")
-_ENDS = (tree.TRANS_STMT_COMMIT, tree.TRANS_STMT_ROLLBACK)
-_BEGINS = (tree.TRANS_STMT_BEGIN, tree.TRANS_STMT_START)
 
 
 class Sqitch:
@@ -130,9 +121,9 @@ class Sqitch:
         if deploy is None:
             raise AssertionError("every change has a script that deploys")
         given = [_given(conf, kind, reading) for kind in range(3)]
-        up = _built(deploy, given[_DEPLOY])
-        down = _built(revert, given[_REVERT], down=True) if revert else None
-        holds = _verifying(verify, given[_VERIFY]) if verify else None
+        up = script_section(deploy, given[_DEPLOY])
+        down = script_section(revert, given[_REVERT], down=True) if revert else None
+        holds, said = verifying(verify, given[_VERIFY]) if verify else (None, ())
         parts = [built for built in (up, down, holds) if built is not None]
         used = {name for built in parts for name in built.variables}
         files = [file for file in scripts if file is not None]
@@ -147,7 +138,7 @@ class Sqitch:
             down=down.section if down else None,
             verify=holds.section if holds else None,
             files=tuple(files),
-            notes=(*notes, *(note for built in parts for note in built.notes)),
+            notes=(*notes, *(note for built in parts for note in built.notes), *said),
             variables=tuple(sorted(used & set(reading.variables))),
         )
 
@@ -198,74 +189,6 @@ def _refuse_unclear(scripts: Sequence[SourceFile | None]) -> None:
             "cannot be told apart from a script of the other kind",
             "Give the folder of verify scripts a name with `verify` in it, and no other",
         )
-
-
-def _built(file: SourceFile, reading: Reading, *, down: bool = False) -> Built:
-    """A script as a section. Raises LoadError."""
-    text, fault = text_or_fault(file)
-    script = interpolated(text, reading.variables)
-    body = Body.of_file(file, script.text, loose=True, down=down, fault=fault)
-    try:
-        built = build(body, replace(reading, variables=script.values))
-    except ForbiddenSqlError as error:
-        raise _in_words_of_sqitch(error, script.text) from None
-    names = {name for name in built.variables if name in reading.variables} | set(script.used)
-    notes = tuple(f"{file.name}: {note}" for note in script.notes)
-    return replace(built, variables=tuple(sorted(names)), notes=(*notes, *built.notes))
-
-
-def _in_words_of_sqitch(error: ForbiddenSqlError, text: str) -> ForbiddenSqlError:
-    """The error with a remedy that fits a project of Sqitch."""
-    line, problem, remedy = error.line, error.problem, error.remedy
-    if not isinstance(error, PsqlScriptError):
-        remedy = _TRANSACTION_REMEDY if problem.endswith("is transaction control") else remedy
-    elif found := included(text):
-        line, problem = found, "the script reads another file, which its checksum would not cover"
-        remedy = "Write the other file's text in its place"
-    elif "variable" in problem or "\\set" in problem:
-        remedy = f"Declare the variables that it uses with --var NAME=VALUE. {remedy}"
-    return type(error)(error.file, line, problem, remedy, error.column)
-
-
-def _verifying(file: SourceFile, reading: Reading) -> Built:
-    """A verify script: BEGIN and its end left out, and nothing that needs a place of its own.
-
-    Raises LoadError.
-    """
-    script = interpolated(text_of(file), reading.variables)
-    bare = SourceFile(file.name, _unwrapped(script.text).encode())
-    built = _built(bare, replace(reading, variables=script.values, programs=False))
-    for statement in built.section.statements:
-        if statement.kind is StatementKind.OUTSIDE:
-            raise ForbiddenSqlError(
-                file.name,
-                statement.line,
-                f"{statement.summary} cannot be taken back, so it cannot verify anything",
-                "Leave it out: what a verify script does is undone",
-            )
-    section = replace(built.section, checksum=checksum(file.content), holds=Holds.NO_ERROR)
-    names = {name for name in built.variables if name in reading.variables} | set(script.used)
-    return Built(section, tuple(sorted(names)), built.notes)
-
-
-def _unwrapped(text: str) -> str:
-    """The text without a BEGIN as its first and a COMMIT or ROLLBACK as its last statement."""
-    try:
-        raw = parse(text)
-    except (GrammarError, LoadError):
-        return text
-    begin = settings_before(raw)
-    ends = [raw[begin], raw[-1]] if len(raw) > begin + 1 else []
-    if [item.field for item in ends] != ["transaction_stmt"] * 2:
-        return text
-    if ends[0].node.kind not in _BEGINS or ends[1].node.kind not in _ENDS:
-        return text
-    data = text.encode()
-    for item in reversed(ends):
-        end = item.end + (data[item.end : item.end + 1] == b";")
-        kept = b"\n" * data.count(b"\n", item.start, end)
-        data = data[: item.start] + kept + data[end:]
-    return data.decode()
 
 
 FORMATS = (Sqitch(), WithHistoryTable(Sqitch(), REGISTRY))

@@ -1,11 +1,12 @@
 """Placeholders: the declared ones are filled, everything that only looks like one is left alone.
 
-    ${name}   {{name}}   {{ name }}   {{.name}}   {{ .name }}
+    ${name}   {{name}}   {{ name }}   {{.name}}   {{- .name -}}   {{ index .Options "name" }}
 
 Only declared names are replaced, letter by letter as the tools do it, wherever they stand: also in
 literals, comments and bodies of functions. `{{.OTP}}`, `${…}` or `$$` in a JSON literal are data
 unless somebody declares a variable of that name. An undeclared placeholder that stands where SQL
-cannot be read without it is refused by its name.
+cannot be read without it is refused by its name, and so is any other action of a template, as what
+it is. The dashes of Go's templates take the blanks beside them away, up to the line's end.
 
 A value is one literal or one name, or a part of one, never more (see `bound_values` beside this):
 what the statements are, and which tokens they have, is the same whatever the values are. Checksums
@@ -28,10 +29,26 @@ from migrations.sql.statements import Script, script, split
 
 NAME = r"[A-Za-z_][A-Za-z0-9_.:-]*"
 """What a variable may be called."""
-PLACEHOLDER = re.compile(
-    rf"\$\{{(?P<shell>{NAME})\}}|\{{\{{[ \t]*\.?(?P<braces>{NAME})[ \t]*\}}\}}"
+_OPENING = r"(?:\{\{(?!-[ \t])|(?:(?<=[^ \t\n])[ \t]*)?\{\{-(?=[ \t]))[ \t]*"
+_CLOSING = r"(?:[ \t]+-\}\}[ \t]*|[ \t]*\}\})"
+_FIELDS = rf"(?:\$?\.{NAME}|\$?\.|\$)"
+BRACES = (
+    rf"{_OPENING}(?:(?:\$?\.)?(?P<braces>{NAME})"
+    rf"|index[ \t]+{_FIELDS}[ \t]+(?:\"(?P<index>{NAME})\"|`(?P<raw>{NAME})`)){_CLOSING}"
 )
+"""The actions of Go's templates that stand for a value."""
+PLACEHOLDER = re.compile(rf"\$\{{(?P<shell>{NAME})\}}|{BRACES}")
 """What looks like a placeholder."""
+_TEMPLATES = (
+    (re.compile(r"\{\{.*?\}\}|\{\{"), "an action of a template that is not filled here"),
+    (re.compile(r"\{%.*?%\}|\{%"), "a tag of a template that is not filled here"),
+    (re.compile(r"<%.*?%>|<%"), "a tag of a template that is not filled here"),
+)
+_TEMPLATE_REMEDY = (
+    "Write what it makes; of templates only a value is filled, as in {{.name}} or "
+    '{{ index .Options "name" }}, from variables that are declared with --var name=VALUE'
+)
+_SHOWN_CHARS = 60
 
 
 class Reads(NamedTuple):
@@ -126,22 +143,23 @@ def fill(
     found = list(pattern.finditer(sql))
     if not found:
         return Filled(sql, (), (), ())
-    known = [match for match in found if _name(match) in values]
-    names = tuple(sorted({_name(match) for match in known}))
-    left = tuple(sorted({_name(match) for match in found} - set(names)))
+    known = [match for match in found if name_of(match) in values]
+    names = tuple(sorted({name_of(match) for match in known}))
+    left = tuple(sorted({name_of(match) for match in found} - set(names)))
     if not known:
         return Filled(sql, (), left, ())
-    filled = _joined(sql, known, [values[_name(match)] for match in known])
+    filled = _joined(sql, known, [values[name_of(match)] for match in known])
     _refuse_unbound(sql, known, values, file, first_line)
     return Filled(filled, names, left, tuple(_longer(sql, known, values)))
 
 
 def undeclared(sql: str, values: Mapping[str, str]) -> tuple[str, ...]:
     """Names of the placeholders in a text that have no value, sorted."""
-    return tuple(sorted({_name(match) for match in PLACEHOLDER.finditer(sql)} - set(values)))
+    return tuple(sorted({name_of(match) for match in PLACEHOLDER.finditer(sql)} - set(values)))
 
 
-def _name(match: re.Match[str]) -> str:
+def name_of(match: re.Match[str]) -> str:
+    """The variable that a placeholder names."""
     return next(group for group in match.groups() if group is not None)
 
 
@@ -161,7 +179,7 @@ def _longer(
     for match in known:
         line += sql.count("\n", at, match.start())
         at = match.start()
-        ends = values[_name(match)].count("\n")
+        ends = values[name_of(match)].count("\n")
         if ends:
             added += ends
             yield line + added, added
@@ -176,13 +194,13 @@ def _refuse_unbound(
 ) -> None:
     """Refuse the first value that is more than one literal or one name in its place."""
     places = [match.span() for match in known]
-    unbound = first_unbound(sql, places, [values[_name(match)] for match in known])
+    unbound = first_unbound(sql, places, [values[name_of(match)] for match in known])
     if unbound is not None:
         match = known[unbound]
         raise VariableError(
             file,
             first_line + sql.count("\n", 0, match.start()),
-            f"the value of variable {_name(match)} is more than one literal or one name",
+            f"the value of variable {name_of(match)} is more than one literal or one name",
             "Give it one number, one name or one quoted text, or what stays inside of the quotes "
             "around it, and write everything else in the file",
         )
@@ -198,12 +216,37 @@ def _explained(
         row = lines[error.line - first_line]
         for match in pattern.finditer(row):
             if match.start() <= error.column - 1 < match.end():
-                name = _name(match)
-                return VariableError(
-                    file,
-                    line,
-                    f"variable {name} is not declared",
-                    f"Declare it with --var {name}=VALUE, or under [variables] in ledger.toml",
-                    error.column,
-                )
+                return not_declared(name_of(match), file, line, error.column)
+        if action := template_at(row, error.column - 1):
+            return not_filled(action, file, line, error.column)
     return type(error)(error.file, line, error.problem, error.remedy, error.column)
+
+
+def not_declared(
+    name: str, file: str, line: int | None, column: int | None = None
+) -> VariableError:
+    """What to say of a placeholder without a value."""
+    return VariableError(
+        file,
+        line,
+        f"variable {name} is not declared",
+        f"Declare it with --var {name}=VALUE, or under [variables] in ledger.toml",
+        column,
+    )
+
+
+def not_filled(
+    action: tuple[str, str], file: str, line: int | None, column: int | None = None
+) -> VariableError:
+    """What to say of a part of a template that is no value: its text, and what it is."""
+    text, what = action
+    return VariableError(file, line, f"`{text[:_SHOWN_CHARS]}` is {what}", _TEMPLATE_REMEDY, column)
+
+
+def template_at(text: str, place: int = 0) -> tuple[str, str] | None:
+    """What of a template stands at a place of a text, and what it is; `None` for anything else."""
+    for pattern, what in _TEMPLATES:
+        for match in pattern.finditer(text):
+            if match.start() <= place < match.end():
+                return match.group(), what
+    return None

@@ -20,6 +20,13 @@ class Tool(StrEnum):
     FLYWAY = "flyway"
     SQL_MIGRATE = "sql-migrate"
     SQITCH = "sqitch"
+    SQLX = "sqlx"
+    DIESEL = "diesel"
+    PRISMA = "prisma"
+    NODE_PG_MIGRATE = "node-pg-migrate"
+    GRAPHILE_MIGRATE = "graphile-migrate"
+    TERN = "tern"
+    PLAY = "play"
     ALEMBIC = "alembic"
     DJANGO = "django"
 
@@ -40,7 +47,7 @@ class ForeignRow:
     name: str = ""
     below: bool = False
     repeatable: bool = False
-    checksum: int | None = None
+    checksum: int | str | None = None
 
     @property
     def label(self) -> str:

@@ -82,7 +82,8 @@ class Program:
     """What runs in the place of statements: a Python module's function, or a psql script.
 
     `text` is the whole source, `entry` the function (`up`, `down`, `verify`; empty for psql).
-    `variables` are the names and values, sorted, that psql is to know.
+    `variables` are the names and values, sorted, that psql is to know; `before` is SQL of ours
+    that psql runs first, in the same transaction if there is one.
     """
 
     language: Language
@@ -90,6 +91,7 @@ class Program:
     text: str
     entry: str = ""
     variables: tuple[tuple[str, str], ...] = ()
+    before: str = ""
 
 
 class Conflict(StrEnum):
@@ -141,7 +143,14 @@ class Holds(StrEnum):
     TRUE = "true"
     """Every SELECT returns rows, and `true` in the first column of each."""
     NO_ERROR = "no_error"
-    """No statement raises an error; what they change is taken back."""
+    """No statement raises an error; what they change is taken back.
+
+    Asked when the up is committed; when it does not hold, the down takes that back.
+    """
+
+
+VERIFY_SAVEPOINT = "ledger_verify"
+"""What a Verify section that holds without an error goes back to, at its end or between parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +216,11 @@ class Migration:
     """`expand`, `migrate` or `contract`; empty outside of a unit."""
     replaces: tuple[str, ...] | None = None
     """Of a baseline: the versions in whose place it runs where there is no history."""
+
+    @property
+    def verified_after(self) -> bool:
+        """Whether the Verify section is asked when the up is committed, and not before."""
+        return self.verify is not None and self.verify.holds is Holds.NO_ERROR
 
     @property
     def label(self) -> str:

@@ -61,9 +61,10 @@ def refuse_programs(
         if isinstance(decision, Execute):
             verify = decision.migration.verify if decision.direction is Direction.UP else None
             _refuse(allowed, decision.migration, (decision.section, verify))
-            program = decision.section.program
-            if program is not None and program.language is Language.PSQL and not shell:
-                _refuse_shell(decision.migration, program)
+            for section in filter(None, (decision.section, verify)):
+                program = section.program
+                if program is not None and program.language is Language.PSQL and not shell:
+                    _refuse_shell(decision.migration, program)
 
 
 def refuse_verify_programs(allowed: frozenset[Language], migrations: Iterable[Migration]) -> None:

@@ -137,6 +137,20 @@ async def _as_it_goes(target: Target, run: Execute, program: Program, started: f
     await target.record(_done(target, run, started))
 
 
+async def verify_in_psql(target: Target, options: Options, program: Program) -> None:
+    """Run a verify script, and take back what it does if it does not do so itself.
+
+    Raises StatementFailed when it ends with an error.
+    """
+    closing = "ROLLBACK;\n" if open_transaction(program) else ""
+    code, said, _ = await _psql(target, options, program, closing)
+    if code != 0:
+        failed = _failed(program, said)
+        message = f"Verify: {failed.failure.message}; the change does not hold"
+        failed.failure = replace(failed.failure, kind=FailureClass.VERIFY, message=message)
+        raise failed
+
+
 def _done(target: Target, run: Execute, started: float) -> NewEntry:
     entry = entry_for(run.migration, run.direction, 1, State.STEP_DONE)
     return replace(entry, statements=1, duration_ms=elapsed_ms(target.clock, started))

@@ -49,6 +49,8 @@ class StatementFailed(Exception):
         self.cause = cause
         self.without_effect = 0
         """The number of the statement, if a probe says that nothing of it is there."""
+        self.committed = False
+        """Whether the section is committed, and does not hold."""
 
 
 def may_pass(error: BaseException, statement: Statement | None = None) -> bool:

@@ -20,6 +20,9 @@ index that was there before anybody meant to build it is an error, unless the st
 EXISTS: then it counts, with a note, as it does for the server. For a concurrent index
 `lock_timeout` is 0: a timeout while it waits for old snapshots would leave an invalid index behind.
 The last transaction holds the Verify section and the final entry.
+
+A section that one transaction takes comes here when its Verify section is to be asked after the
+COMMIT (`Migration.verified_after`): it is one step, whatever the number of its statements.
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ from migrations.running.transactional import (
     begin,
     commit,
     final_entry,
+    run_section,
     run_statement,
 )
 from migrations.running.verify_section import verify
@@ -69,6 +73,8 @@ async def run_stepwise(target: Target, run: Execute) -> NewEntry:
         alone = run_psql if in_psql else run_alone
         count = await alone(target, run, run.section.program)
         return await _finish(target, run, started, count)
+    if run.section.transactional:
+        return await _finish(target, run, started, await _whole(target, run))
     done = run.resume.done if run.resume else frozenset[int]()
     intended = run.resume.intents if run.resume else frozenset[int]()
     notes = [run.note]
@@ -113,6 +119,26 @@ async def cleaned(target: Target, run: Execute) -> Execute:
     if effects:
         return run
     return replace(run, section=replace(run.section, statements=()), note=NOTHING_TOOK_EFFECT)
+
+
+async def _whole(target: Target, run: Execute) -> int:
+    """All of the section and its step entry in one transaction; how many statements that are.
+
+    Raises StatementFailed.
+    """
+    count = len(run.section.statements)
+    if run.resume is not None and 1 in run.resume.done:
+        return count
+
+    async def once() -> None:
+        started = target.clock.monotonic()
+        await run_section(target, run)
+        entry = entry_for(run.migration, run.direction, 1, State.STEP_DONE)
+        duration_ms = elapsed_ms(target.clock, started)
+        await commit(target, replace(entry, statements=count, duration_ms=duration_ms))
+
+    await retrying(target, once)
+    return count
 
 
 async def _ordinary(target: Target, run: Execute, number: int, statement: Statement) -> bool:
@@ -282,7 +308,11 @@ async def _finish(target: Target, run: Execute, started: float, count: int) -> N
     async def once() -> None:
         await begin(target, run.section.options)
         if run.direction is Direction.UP:
-            await verify(target, run.migration)
+            try:
+                await verify(target, run.migration)
+            except StatementFailed as failed:
+                failed.committed = run.migration.verified_after
+                raise
         await commit(target, entry)
 
     await retrying(target, once)

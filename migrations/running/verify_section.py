@@ -2,7 +2,8 @@
 
 The rule: every SELECT (also VALUES and TABLE) must return at least one row, and the first column of
 every row must be true. Everything else must not raise an error. Where a format has another rule
-(`Holds.NO_ERROR`), no statement may raise one, and what they changed is taken back.
+(`Holds.NO_ERROR`), no statement may raise one, and what they changed is taken back; such a section
+is asked in a transaction of its own, when the change is committed, and psql may have to run it.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ from __future__ import annotations
 import asyncpg
 
 from migrations.errors import VerifyFailed
-from migrations.model.migration import Holds, Migration, Section, Statement
+from migrations.model.migration import (
+    VERIFY_SAVEPOINT,
+    Holds,
+    Language,
+    Migration,
+    Section,
+    Statement,
+)
 from migrations.running.code import check
+from migrations.running.psql import verify_in_psql
 from migrations.running.retry import failed_at, lost_at
 from migrations.running.telemetry import statement_span
 from migrations.target.session import UNFILTERED, Connection, is_connection_lost
 from migrations.target.target import Target
 
-_SAVE = "SAVEPOINT ledger_verify"
-_TAKE_BACK = "ROLLBACK TO SAVEPOINT ledger_verify; RELEASE SAVEPOINT ledger_verify"
+SAVE = f"SAVEPOINT {VERIFY_SAVEPOINT}"
+_TAKE_BACK = f"ROLLBACK TO SAVEPOINT {VERIFY_SAVEPOINT}; RELEASE SAVEPOINT {VERIFY_SAVEPOINT}"
 
 
 async def verify(target: Target, migration: Migration) -> None:
@@ -26,10 +35,13 @@ async def verify(target: Target, migration: Migration) -> None:
     if migration.verify is None:
         return
     section = migration.verify
+    if section.program is not None and section.program.language is Language.PSQL:
+        await verify_in_psql(target, section.options, section.program)
+        return
     await target.connection.execute(UNFILTERED)
     await check(target.connection, target.settings, target.work.target, section)
     if section.holds is Holds.NO_ERROR:
-        await target.connection.execute(_SAVE)
+        await target.connection.execute(SAVE)
     await _ask(target, section)
     if section.holds is Holds.NO_ERROR:
         await target.connection.execute(_TAKE_BACK)

@@ -77,8 +77,9 @@ def bare(text: str) -> frozenset[str]:
 
 
 def prologue(program: Program) -> str:
-    """What makes the program's variables known to psql, as a script of its own."""
-    return "".join(f"\\set {name} '{_escaped(value)}'\n" for name, value in program.variables)
+    """What runs before the script, as one of its own: its variables, and what we make for it."""
+    known = [f"\\set {name} '{_escaped(value)}'\n" for name, value in program.variables]
+    return "".join((*known, program.before))
 
 
 def open_transaction(program: Program) -> bool:

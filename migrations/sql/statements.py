@@ -80,10 +80,19 @@ def settings_before(raw: list[RawStatement]) -> int:
     They mean the same inside of the transaction that begins behind them.
     """
     for index, item in enumerate(raw):
-        node = item.node
-        if not isinstance(node, tree.VariableSetStmt) or node.is_local or node.kind not in _SETS:
+        if not _sets_for_session(item):
             return index
     return len(raw)
+
+
+def is_session_setting(text: str) -> bool:
+    """Whether a statement sets something for the rest of its session."""
+    return all(map(_sets_for_session, parse(text)))
+
+
+def _sets_for_session(item: RawStatement) -> bool:
+    node = item.node
+    return isinstance(node, tree.VariableSetStmt) and not node.is_local and node.kind in _SETS
 
 
 def _parsed(sql: str, file: str, first_line: int) -> list[RawStatement]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 TABLE = "CREATE TABLE colours (id int PRIMARY KEY, name text NOT NULL);\n"
@@ -13,6 +14,23 @@ END;
 $$"""
 INDEX = "CREATE INDEX CONCURRENTLY colours_name ON colours (name);\n"
 WRAPPED = f"BEGIN;\n{TABLE}COMMIT;\n"
+TERN = "---- create above / drop below ----"
+
+
+def hash_of(previous: str, text: str) -> str:
+    """The hash that graphile-migrate gives a text behind the one with the hash `previous`."""
+    before = "" if previous == "-" else previous
+    hashed = f"{before}\n{text.strip()}".strip() + "\n"
+    return f"sha1:{hashlib.sha1(hashed.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def committed(previous: str, text: str) -> str:
+    """A text as graphile-migrate commits it."""
+    return f"--! Previous: {previous}\n--! Hash: {hash_of(previous, text)}\n\n{text.strip()}\n"
+
+
+TABLE_HASH = hash_of("-", WRAPPED)
+SHADE_HASH = hash_of(TABLE_HASH, FUNCTION)
 
 FOLDERS = {
     "goose": {
@@ -82,6 +100,35 @@ FOLDERS = {
             "-- +migrate Down notransaction\nDROP INDEX CONCURRENTLY colours_name;\n"
         ),
     },
+    "graphile-migrate": {
+        "committed/000001-table.sql": committed("-", WRAPPED),
+        "committed/000002-shade.sql": committed(TABLE_HASH, FUNCTION),
+        "committed/000010-index.sql": committed(SHADE_HASH, f"--! no-transaction\n{INDEX}"),
+    },
+    "node-pg-migrate": {
+        "1700000000000_table.sql": (
+            f"-- Up Migration\n{TABLE}\n-- Down Migration\nDROP TABLE colours;\n"
+        ),
+        "1700000000001_shade.sql": (
+            f"-- Up Migration\n{FUNCTION};\n-- Down Migration\nDROP FUNCTION shade;\n"
+        ),
+        "1700000000010_index.sql": (
+            f"-- Up Migration\n{INDEX}\n-- Down Migration\nDROP INDEX colours_name;\n"
+        ),
+    },
+    "tern": {
+        "001_table.sql": f"{TABLE}\n{TERN}\nDROP TABLE colours;\n",
+        "002_shade.sql": f"{FUNCTION};\n{TERN}\nDROP FUNCTION shade;\n",
+        "010_index.sql": (
+            f"---- tern: disable-tx ----\n{INDEX}\n{TERN}\n---- tern: disable-tx ----\n"
+            "DROP INDEX CONCURRENTLY colours_name;\n"
+        ),
+    },
+    "play": {
+        "1.sql": f"# Colours\n\n# --- !Ups\n{TABLE}\n# --- !Downs\nDROP TABLE colours;\n",
+        "2.sql": (f"-- !Ups\n{FUNCTION.replace(';', ';;')};\n-- !Downs\nDROP FUNCTION shade;\n"),
+        "10.sql": f"# --- !Ups\n{INDEX}\n# --- !Downs\nDROP INDEX colours_name;\n",
+    },
     "plain": {
         "20230101000000_table/up.sql": WRAPPED,
         "20230101000000_table/down.sql": "DROP TABLE colours;",
@@ -96,6 +143,6 @@ FOLDERS = {
 def written(path: Path, files: dict[str, str]) -> Path:
     """Write these files below `path`, which is returned."""
     for name, text in files.items():
-        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_text(text)
     return path

@@ -63,6 +63,31 @@ TABLES = {
     "change text, project text, committed_at timestamptz, planned_at timestamptz);"
     "INSERT INTO sqitch.changes VALUES ('a', 'm', 'app', now(), now()), "
     "('b', 'm', 'app', now() + interval '1 s', now())",
+    Tool.SQLX: "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text, "
+    "installed_on timestamptz DEFAULT now(), success boolean, checksum bytea, "
+    "execution_time bigint); INSERT INTO _sqlx_migrations (version, success, checksum) "
+    "VALUES (1, true, ''), (2, true, '')",
+    Tool.DIESEL: "CREATE TABLE __diesel_schema_migrations (version varchar(50) PRIMARY KEY, "
+    "run_on timestamp DEFAULT now()); INSERT INTO __diesel_schema_migrations VALUES ('001'), ('2')",
+    Tool.PRISMA: "CREATE TABLE _prisma_migrations (id text PRIMARY KEY, checksum text, "
+    "finished_at timestamptz, migration_name text, logs text, rolled_back_at timestamptz, "
+    "started_at timestamptz DEFAULT now(), applied_steps_count int); INSERT INTO "
+    "_prisma_migrations (id, checksum, finished_at, migration_name, rolled_back_at) VALUES "
+    "('a', '', now(), '001_m', NULL), ('b', '', now(), '002_m', NULL), "
+    "('c', '', NULL, '003_m', now())",
+    Tool.NODE_PG_MIGRATE: "CREATE TABLE pgmigrations (id serial PRIMARY KEY, name varchar(255), "
+    "run_on timestamp); INSERT INTO pgmigrations (name, run_on) VALUES ('001_m', now()), "
+    "('002_m', now())",
+    Tool.GRAPHILE_MIGRATE: "CREATE SCHEMA graphile_migrate; CREATE TABLE "
+    "graphile_migrate.migrations (hash text PRIMARY KEY, previous_hash text, filename text, "
+    "date timestamptz); INSERT INTO graphile_migrate.migrations VALUES "
+    "('sha1:a', NULL, '000001.sql', now()), ('sha1:b', 'sha1:a', '000002.sql', now())",
+    Tool.TERN: "CREATE TABLE schema_version (version integer NOT NULL); "
+    "INSERT INTO schema_version VALUES (2)",
+    Tool.PLAY: "CREATE TABLE play_evolutions (id int PRIMARY KEY, hash varchar(255), "
+    "applied_at timestamp, apply_script text, revert_script text, state varchar(255), "
+    "last_problem text); INSERT INTO play_evolutions (id, state) VALUES (1, 'applied'), "
+    "(2, 'applied')",
     Tool.ALEMBIC: "CREATE TABLE alembic_version (version_num varchar(32) PRIMARY KEY);"
     "INSERT INTO alembic_version VALUES ('4f2a9c')",
     Tool.DJANGO: "CREATE TABLE django_migrations (id bigint PRIMARY KEY, app varchar, name varchar,"

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from migrations.formats import Reading
 from migrations.formats.bundle import load_folder
 from migrations.model.attempt import Verdict
+from migrations.model.migration import Language
 from migrations.verify_applied import verify
 from tests.integration.migrations.world import World
 from tests.support.format_samples import FOLDERS, TABLE, written
@@ -26,6 +28,9 @@ async def test_a_folder_goes_up_and_down(world: World, tmp_path: Path, format: s
     assert len(checked) == len([one for one in migrations if one.verify])
     assert all(one.failure is None for one in checked)
     assert await world.value("SELECT count(*) FROM colours") == 0
+    if format == "graphile-migrate":
+        assert [one.down for one in migrations] == [None] * 3
+        return
     assert (await world.rollback(*migrations)).verdict is Verdict.DONE
     assert await world.value("SELECT count(*) FROM pg_class WHERE relname ~ 'colours'") == 0
     assert await world.value("SELECT count(*) FROM pg_proc WHERE proname = 'shade'") == 0
@@ -142,3 +147,24 @@ async def test_every_tool_with_a_table_of_its_own_has_a_look_alike(
     assert "an empty one is made" in migrations[0].notes[-1]
     assert len(migrations[0].notes) == len(advised.notes)
     assert (await world.up(*migrations)).verdict is Verdict.DONE
+
+
+PAIR = {
+    "1_a.up.sql": "\\set x 1\nGRANT SELECT ON public._sqlx_migrations TO public;\nSELECT :x;\n",
+    "1_a.down.sql": "REVOKE SELECT ON public._sqlx_migrations FROM public;\n",
+}
+
+
+@pytest.mark.usefixtures("psql")
+async def test_a_script_that_psql_runs_finds_a_look_alike_too(world: World, tmp_path: Path) -> None:
+    folder, reading = written(tmp_path, PAIR), Reading(programs=True)
+    (without,) = load_folder(folder, reading=reading).migrations
+    assert any(note.startswith("1_a.up.sql:2: names _sqlx_migrations") for note in without.notes)
+    outcome = await world.up(without, programs=frozenset({Language.PSQL}))
+    assert outcome.failure is not None
+    assert outcome.failure.sqlstate == "42P01"
+    assert outcome.failure.line == 2
+    (made,) = load_folder(folder, "golang-migrate+table", reading).migrations
+    assert (await world.up(made, programs=frozenset({Language.PSQL}))).verdict is Verdict.DONE
+    assert await world.value("SELECT count(*) FROM public._sqlx_migrations") == 0
+    assert (await world.rollback(made)).verdict is Verdict.DONE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from ledger.contracts.topics import CHUNK_BYTES
 from ledger.domain.refusals import IrreversibleMigrations
 from ledger.domain.rollback import refuse_irreversible
 from ledger.service.bundles import migration_ref
-from migrations.errors import EncodingError, LoadError, SqlSyntaxError, VariableError
+from migrations.errors import EncodingError, SqlSyntaxError, VariableError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files, load_folder
 from migrations.formats.checksum import checksum
 from migrations.model.migration import Migration
+from tests.support.format_samples import TERN
 from tests.support.orders import apply_command
 from tests.unit.agents.test_content import messages
 
@@ -34,8 +36,16 @@ FOLDERS = {
         "deploy/a.sql": UP,
         "revert/a.sql": BROKEN,
     },
+    "sql-migrate": {"1_a.sql": f"-- +migrate Up\n{UP}-- +migrate Down\n{BROKEN}"},
+    "node-pg-migrate": {"1_a.sql": f"-- Up Migration\n{UP}-- Down Migration\n{BROKEN}"},
+    "tern": {"1_a.sql": f"\n{UP}{TERN}\n{BROKEN}"},
+    "play": {"1.sql": f"# --- !Ups\n{UP}# --- !Downs\n{BROKEN}"},
 }
 PLACES = {
+    "sql-migrate": "1_a.sql:5:6",
+    "node-pg-migrate": "1_a.sql:5:6",
+    "tern": "1_a.sql:5:6",
+    "play": "1.sql:5:6",
     "goose": "1_a.sql:5:6",
     "dbmate": "1_a.sql:5:6",
     "golang-migrate": "1_a.down.sql:2:6",
@@ -70,9 +80,12 @@ def test_a_folder_with_a_broken_down_loads_and_names_the_statement(
 UNDECLARED = "variable name is not declared. Declare it with --var name=VALUE"
 UNENDED = "PostgreSQL's grammar says: unterminated quoted string"
 FAULTS = [
-    *((format, "DROP TABLE\n${name};\n", UNDECLARED) for format in FOLDERS),
+    *((format, "DROP TABLE\n${name};\n", UNDECLARED) for format in FOLDERS if format != "play"),
+    ("play", "DROP TABLE\n$evolutions{{{name}}};\n", UNDECLARED),
     *((format, "SELECT 1;\nSELECT 'a;\n", UNENDED) for format in FOLDERS),
 ]
+TOGETHER = ("goose", "dbmate", "sql-migrate", "node-pg-migrate", "tern", "play")
+"""Formats with both ways in one file."""
 SEPARATE = ("golang-migrate", "plain", "flyway", "sqitch")
 """Formats with a file of its own for each down."""
 BYTES = {
@@ -192,9 +205,41 @@ def test_a_broken_up_is_an_error_as_ever(tmp_path: Path) -> None:
         loaded(tmp_path, {"1_a.up.sql": BROKEN, "1_a.down.sql": "DROP TABLE t;"})
 
 
-def test_in_our_own_format_a_broken_down_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LoadError, match=r"1_a\.sql:5:6"):
-        loaded(tmp_path, {"1_a.sql": f"-- +migrate Up\n{UP}-- +migrate Down\n{BROKEN}"})
+DATA = (
+    "-- +migrate Data table=t key=id batch=5 backup=a\n"
+    "UPDATE t SET a = 1 FROM batch WHERE t.id = batch.id;\n"
+)
+
+
+@pytest.mark.parametrize("marker", ["Down", "Down restore"])
+def test_a_broken_way_back_of_a_data_migration_stops_nothing_else(
+    tmp_path: Path, marker: str
+) -> None:
+    migration = loaded(tmp_path, {"1_a.sql": f"{DATA}-- +migrate {marker}\n{BROKEN}"})
+    assert migration.up.batches is not None
+    assert migration.down is not None
+    assert "PostgreSQL's grammar says" in migration.down.broken
+    assert migration.down.batches is None
+    assert [note for note in migration.notes if "the down cannot run" in note]
+
+
+@pytest.mark.parametrize("fault", sorted(set(BYTES) - {"UTF-16"}))
+@pytest.mark.parametrize("format", TOGETHER)
+def test_bytes_in_one_section_break_that_section(tmp_path: Path, format: str, fault: str) -> None:
+    (file,) = FOLDERS[format]
+    content, problem, line = BYTES[fault]
+    problem = problem.split(" at byte")[0].partition("byte 16 ")[2] or problem.split(" at byte")[0]
+    text = FOLDERS[format][file]
+    (tmp_path / file).write_bytes(text.encode().replace(BROKEN.encode(), content))
+    migration = loaded(tmp_path, {})
+    assert migration.down is not None
+    first = int(PLACES[format].split(":")[1]) - 1
+    assert migration.down.broken.startswith(f"{file}:{first + line - 1}: ")
+    assert problem in migration.down.broken
+    assert load_files(format, migration.files, version=migration.version) == migration
+    (tmp_path / file).write_bytes(text.encode().replace(UP.encode(), content))
+    with pytest.raises(EncodingError, match=re.escape(problem)):
+        loaded(tmp_path, {})
 
 
 def test_one_broken_down_of_several_breaks_the_whole_down(tmp_path: Path) -> None:

@@ -416,3 +416,63 @@ def test_remedies_speak_of_sqitch(line: str, problem: str, remedy: str) -> None:
 def test_a_byte_order_mark_is_left_out() -> None:
     (only,) = loaded(project("a") | {"deploy/a.sql": f"\ufeff{TABLE}"})
     assert len(only.up.statements) == 1
+
+
+PARTS = (
+    "SET client_min_messages = warning;\nBEGIN;\nINSERT INTO t VALUES (1);\nROLLBACK;\n"
+    "BEGIN;\nSELECT 1 FROM t;\nCOMMIT;\nSELECT 2;\n"
+)
+
+
+def test_a_verify_script_of_several_transactions_is_taken_back_part_by_part() -> None:
+    (only,) = loaded(project("a") | {"verify/a.sql": PARTS})
+    assert only.verify is not None
+    back = "ROLLBACK TO SAVEPOINT ledger_verify"
+    setting = "SET client_min_messages = warning"
+    assert [(one.line, one.text) for one in only.verify.statements] == [
+        (1, setting),
+        (3, "INSERT INTO t VALUES (1)"),
+        (4, back),
+        (1, setting),
+        (6, "SELECT 1 FROM t"),
+        (7, back),
+        (1, setting),
+        (8, "SELECT 2"),
+    ]
+    assert any("verify/a.sql:4: the transactions of the verify script" in n for n in only.notes)
+    assert load_files("sqitch", only.files, version="a") == only
+
+
+FOR_PSQL = [
+    "\\gexec\nSELECT 1;\n",
+    "\\if true\nSELECT 1;\n\\endif\n",
+    "SELECT :unknown;\n",
+    "BEGIN;\nSAVEPOINT a;\nSELECT 1;\nROLLBACK;\n",
+    "COPY t FROM STDIN;\n1\n\\.\n",
+]
+
+
+@pytest.mark.parametrize("script", FOR_PSQL)
+def test_a_verify_script_for_psql_stops_nothing_and_runs_with_leave(script: str) -> None:
+    files = project("a") | {"verify/a.sql": script}
+    (only,) = loaded(files)
+    assert only.verify is None
+    note = only.notes[-1]
+    assert note.startswith("verify/a.sql:")
+    assert "so the verify script is left out; with --allow-psql, psql runs it" in note
+    sources = [SourceFile(name, text.encode()) for name, text in sorted(files.items())]
+    (allowed,) = by_name(FORMATS, "sqitch", "").load(sources, Reading(programs=True))
+    assert allowed.verify is not None
+    assert allowed.verify.program is not None
+    assert allowed.verify.program.text == script
+    assert allowed.verify.holds is Holds.NO_ERROR
+    assert any("psql runs the verify script" in note for note in allowed.notes)
+
+
+def test_a_verify_script_that_reads_others_is_left_out_with_or_without_leave() -> None:
+    files = project("a") | {"verify/a.sql": "\\ir other.sql\n"}
+    sources = [SourceFile(name, text.encode()) for name, text in sorted(files.items())]
+    for programs in (False, True):
+        (only,) = by_name(FORMATS, "sqitch", "").load(sources, Reading(programs=programs))
+        assert only.verify is None
+        assert any("the verify script is left out" in note for note in only.notes)

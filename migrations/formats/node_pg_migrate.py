@@ -1,0 +1,101 @@
+"""node-pg-migrate's SQL files: `1700000000000_name.sql` with `-- Up Migration` and a way back.
+
+    -- Up Migration
+    CREATE TABLE …
+    -- Down Migration
+    DROP TABLE …
+
+- The markers' case does not matter, nor what stands behind them on their line.
+- A file without markers is an up. Without Down the migration cannot be undone.
+- A Down without an Up is an error: node-pg-migrate would run both as the up.
+- The version is the number that the name begins with, be it a time, a date or a count.
+- Migrations in JavaScript and TypeScript are refused by their names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from migrations.errors import FileNameError, MarkerError
+from migrations.formats import Reading, only
+from migrations.formats.encoding import legible
+from migrations.formats.history_table import HistoryTable
+from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
+from migrations.formats.native import is_ours
+from migrations.formats.sections import assemble, build
+from migrations.formats.ways import DOWN, OTHER_TOOLS, UP, MarkerLine, ways
+from migrations.model.migration import Migration, SourceFile
+
+_MARKER = re.compile(
+    r"^[ \t]*--[ \t-]*(?P<way>up|down)[ \t]+migration\b[^\n]*$", re.IGNORECASE | re.MULTILINE
+)
+_NAME = re.compile(r"([0-9]+)[_. -](?!.*\.(?:up|down)\.sql$)(.+)\.sql", re.IGNORECASE | re.DOTALL)
+_NAME_REMEDY = "Name it like 1700000000000_add-users.sql: a number, an underscore, a description"
+
+HISTORY = HistoryTable(
+    "pgmigrations",
+    "id serial PRIMARY KEY, name varchar(255) NOT NULL, run_on timestamp NOT NULL DEFAULT now()",
+)
+
+
+class NodePgMigrate:
+    """Reads one file per migration."""
+
+    name = "node-pg-migrate"
+
+    def claims(self, names: Sequence[str]) -> Sequence[str]:
+        """The `.sql` files of the folder itself, and programs among them, to refuse them."""
+        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
+
+    def detect(self, files: Sequence[SourceFile]) -> bool:
+        """Whether a file bears the marker of an Up, and none the mark of another tool."""
+        sql = [file for file in files if is_sql(file.name) and not is_ours(file)]
+        if any(OTHER_TOOLS.search(file.content) for file in sql):
+            return False
+        named = [file for file in sql if _NAME.fullmatch(base_name(file.name))]
+        return any(UP in map(_way, _MARKER.finditer(_shown(file))) for file in named)
+
+    def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
+        """One migration per file. Raises LoadError."""
+        refuse_programs(files, self.name)
+        loaded = [_migration(file, self.name, reading) for file in files]
+        return ordered([HISTORY.noted(migration) for migration in loaded])
+
+    def rebuild(
+        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
+    ) -> Migration:
+        """The migration of one file. Raises LoadError."""
+        return only(self.load(files, reading), files)
+
+
+def _shown(file: SourceFile) -> str:
+    return file.content.decode(errors="replace")
+
+
+def _way(found: re.Match[str]) -> str:
+    return found["way"].capitalize()
+
+
+def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
+    named = _NAME.fullmatch(base_name(file.name))
+    if named is None:
+        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
+    read = legible(file)
+    marks = [MarkerLine.of(_way(found), found) for found in _MARKER.finditer(read.text)]
+    if not marks:
+        marks = [MarkerLine(UP, "", 0, 0)]
+    sections = ways(file, read, marks)
+    if UP not in sections:
+        raise MarkerError(
+            file.name,
+            sections[DOWN].line - 1,
+            f"`{marks[0].written}` without an Up, so that all of the file would run as the up",
+            "Write `-- Up Migration` above the SQL that goes up",
+        )
+    built = {way: build(body, reading) for way, body in sections.items()}
+    return assemble((named.group(1), named.group(2)), format, file, built)
+
+
+FORMATS = (NodePgMigrate(), HISTORY.kept_by(NodePgMigrate()))
+"""As it is, and with a look-alike of node-pg-migrate's own table."""

@@ -1,0 +1,114 @@
+"""Evolutions of the Play framework: `1.sql`, `2.sql` … with `# --- !Ups` and `# --- !Downs`.
+
+- A line that begins with `#` or `--` and holds `!Ups` or `!Downs` is a marker. What stands above
+  the first one is none of the migration.
+- Play cuts a script at each semicolon; `;;` stands for one inside of a statement and is read so.
+- Play commits statement by statement; here a script is one transaction, unless a statement cannot
+  run in one, or uses a value that the script has just added to an enum.
+- `$evolutions{{{name}}}` stands for a declared variable; with a `!` before it, it is text.
+- Without Downs the migration cannot be undone. The version is the number; order is by number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from migrations.errors import FileNameError, MarkerError
+from migrations.formats import Reading, only
+from migrations.formats.encoding import legible
+from migrations.formats.history_table import HistoryTable
+from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
+from migrations.formats.native import is_ours
+from migrations.formats.sections import Body, assemble, build
+from migrations.formats.variables import NAME, not_declared
+from migrations.formats.ways import DOWN, UP, MarkerLine, ways
+from migrations.model.migration import Migration, SourceFile
+from migrations.sql.grammar import enclosed
+
+_MARKER = re.compile(r"^[ \t]*(?:#|--)[^\n]*!(?P<way>Ups|Downs)[^\n]*$", re.MULTILINE)
+_NAME = re.compile(r"([0-9]+)\.sql", re.IGNORECASE)
+_NAME_REMEDY = "Name it like 12.sql: a number alone, the next one"
+_PLACEHOLDER = re.compile(rf"(?<!!)\$evolutions\{{\{{\{{(?P<name>{NAME})\}}\}}\}}")
+_MARKED = re.compile(rf"\0(?P<name>{NAME})\0")
+"""A place to be filled, in characters that no text holds."""
+_WAYS = {"Ups": UP, "Downs": DOWN}
+
+HISTORY = HistoryTable(
+    "play_evolutions",
+    "id integer PRIMARY KEY, hash varchar(255) NOT NULL, applied_at timestamp NOT NULL, "
+    "apply_script text, revert_script text, state varchar(255), last_problem text",
+)
+
+
+class PlayEvolutions:
+    """Reads one file per migration."""
+
+    name = "play"
+
+    def claims(self, names: Sequence[str]) -> Sequence[str]:
+        """The `.sql` files of the folder itself, and programs among them, to refuse them."""
+        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
+
+    def detect(self, files: Sequence[SourceFile]) -> bool:
+        """Whether a file with a number for a name bears a marker."""
+        named = [file for file in files if _NAME.fullmatch(base_name(file.name))]
+        return any(
+            _MARKER.search(file.content.decode(errors="replace"))
+            for file in named
+            if not is_ours(file)
+        )
+
+    def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
+        """One migration per file. Raises LoadError."""
+        refuse_programs(files, self.name)
+        loaded = [_migration(file, self.name, reading) for file in files]
+        return ordered([HISTORY.noted(migration) for migration in loaded])
+
+    def rebuild(
+        self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
+    ) -> Migration:
+        """The migration of one file. Raises LoadError."""
+        return only(self.load(files, reading), files)
+
+
+def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
+    named = _NAME.fullmatch(base_name(file.name))
+    if named is None:
+        raise FileNameError(file.name, None, "is no evolution of Play by its name", _NAME_REMEDY)
+    read = legible(file)
+    marks = [MarkerLine.of(_WAYS[found["way"]], found) for found in _MARKER.finditer(read.text)]
+    sections = ways(file, read, marks, comments=("--", "#"))
+    if UP not in sections:
+        raise MarkerError(
+            file.name, 1, "no section of Ups", "Write `-- !Ups` above the SQL that goes up"
+        )
+    built = {
+        way: build(_as_play(body, reading.variables), reading) for way, body in sections.items()
+    }
+    return assemble((named.group(1), ""), format, file, built)
+
+
+def _as_play(body: Body, values: Mapping[str, str]) -> Body:
+    """The section with its semicolons and placeholders as Play reads them."""
+    fault = body.fault
+    inside = enclosed(body.text)
+
+    def put(place: re.Match[str]) -> str:
+        nonlocal fault
+        name, at = place["name"], place.start()
+        if name in values:
+            return f"\0{name}\0"
+        if not any(start < at < end for start, end in inside):
+            line = body.line + body.text.count("\n", 0, at)
+            fault = fault or not_declared(name, body.file, line)
+        return place.group()
+
+    text = _PLACEHOLDER.sub(put, body.text).replace("!$evolutions{{{", "$evolutions{{{")
+    text = text.replace(";;", ";")
+    return replace(body, text=text, placeholder=_MARKED, loose=True, fault=fault)
+
+
+FORMATS = (PlayEvolutions(), HISTORY.kept_by(PlayEvolutions()))
+"""As it is, and with a look-alike of Play's own table."""
