@@ -198,7 +198,8 @@ class RolloutState:
     attempt has reported a failure and not ended), `ordered` (databases ever ordered).
     `cursor` is the place in the open wave before which nothing is pending for the first time.
     `doubted` are the databases of which two reports claim two effects, with the position of the
-    second, since a person last let the rollout go on.
+    second, since a person last let the rollout go on. `retried` are those that a person has had
+    tried again since it last halted, `retried_at` is where that ended the halt.
     """
 
     plan: RolloutPlanned
@@ -222,6 +223,8 @@ class RolloutState:
     ordered: int = 0
     cursor: tuple[int, int] = (0, 0)
     doubted: Mapping[str, int] = field(default_factory=dict)
+    retried: frozenset[str] = frozenset()
+    retried_at: int = 0
 
     @property
     def rollout(self) -> str:

@@ -85,6 +85,44 @@ class RolloutRow:
         return sum(number for (_, state), number in self.counts.items() if state in states)
 
 
+class CauseRow(NamedTuple):
+    """One cause, and the databases of a rollout that are in one state by it; some as `examples`.
+
+    The fields of its failure are `None` where nobody knows one. `accepted` are failures that a
+    person has let pass.
+    """
+
+    state: str
+    accepted: bool
+    kind: str | None
+    sqlstate: str | None
+    message: str | None
+    file: str | None
+    line: int | None
+    databases: int
+    examples: tuple[str, ...]
+
+
+class TollRow(NamedTuple):
+    """How many databases of a rollout were ever ordered, have failed at its budget's cost, and
+    have reported a failure without having ended.
+    """
+
+    ordered: int
+    counted: int
+    failing: int
+
+
+class QueueRow(NamedTuple):
+    """Databases of a rollout that are in one state, of one wave and pool; the first by id."""
+
+    state: str
+    wave: int
+    pool: str | None
+    databases: int
+    example: str
+
+
 class OrderRow(NamedTuple):
     """An order that was given, by its command: what is said of a migration later rests on it."""
 
