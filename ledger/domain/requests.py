@@ -145,11 +145,12 @@ def retry(
     state: RolloutState,
     databases: Sequence[str] | None,
     records: Mapping[str, DatabaseRecord],
-) -> tuple[Event, ...]:
+) -> tuple[RetryRequested]:
     """Try again on these databases, or on all that failed or are unknown.
 
     It ends a halt and forgives nobody: what failed besides counts as before. Named databases may
-    also be those that the fleet left out. Raises `WrongStatus`, `NotInRollout`, `NothingToRetry` or `UnavailableDatabases`.
+    also be those that the fleet left out. Raises `WrongStatus`, `NotInRollout`,
+    `NothingToRetry` or `UnavailableDatabases`.
     """
     if state.status not in RETRIED:
         raise _wrong(state, "retry")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from ledger.contracts.events import PlanOptions, RolloutStarted
+from ledger.contracts.events import PlanOptions, RolloutPlanned, RolloutStarted
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
@@ -22,6 +22,7 @@ from ledger.service.rollout_reader import RolloutReader
 from ledger.service.status import RolloutStatus, RolloutSummary, summary_of
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
+from ledger.store.views.rows import CauseRow, TollRow
 
 WATCH_EVERY_S = 0.5
 WATCHED = 500
@@ -137,9 +138,9 @@ class RolloutService:
 
     async def retry(
         self, rollout: str, databases: Sequence[str], asked: RequestContext, *, dry: bool = False
-    ) -> None:
-        """Try these databases again, or all that failed or are unknown."""
-        await self._requests.retry(rollout, databases, asked, dry=dry)
+    ) -> tuple[str, ...]:
+        """Try these databases again, or all that failed or are unknown; which those are."""
+        return await self._requests.retry(rollout, databases, asked, dry=dry)
 
     async def resolve(
         self,
@@ -175,6 +176,22 @@ class RolloutService:
         if row is None:
             raise NoSuchRollout(rollout)
         return summary_of(row)
+
+    async def causes(
+        self, rollout: str, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
+    ) -> Sequence[CauseRow]:
+        """What went wrong in it, by state and cause: of all databases, or of some; as `listed`."""
+        return await self._reads.rollout_causes(rollout, only=only, without=without)
+
+    async def toll(self, rollout: str) -> TollRow:
+        """What its failures have cost it so far; as `listed`."""
+        return await self._reads.rollout_toll(rollout)
+
+    async def labels(self, plan: RolloutPlanned) -> list[str]:
+        """Its migrations, in the order in which they run there."""
+        bundle = await self._bundles.get(plan.bundle)
+        labels = {ref.version: ref.label for ref in bundle.migrations}
+        return [labels.get(step.version, step.version) for step in plan.steps]
 
     async def status(self, rollout: str, limit: int | None = None) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -10,8 +9,9 @@ from typing import Any
 
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.remedies import another_attempt
-from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
+from ledger.domain.rollout import DatabaseState, RolloutState
 from ledger.domain.surroundings import Surroundings
+from ledger.domain.tally import Tally, tally
 from ledger.domain.waiting import Reason, WaitReason, waiting
 from ledger.domain.wording import failure_text
 from ledger.store.views.rows import RolloutRow
@@ -27,6 +27,11 @@ class WaveStatus:
     opened: bool
     completed: bool
     counts: Mapping[str, int]
+
+    @property
+    def tally(self) -> Tally:
+        """Its databases, counted."""
+        return Tally(self.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,11 @@ class RolloutStatus:
     undoes: str | None = None
     undone_by: str | None = None
     """The latest rollout that took it back, or takes it back now."""
+
+    @property
+    def tally(self) -> Tally:
+        """Its databases, counted."""
+        return Tally(self.counts)
 
     def document(self) -> dict[str, Any]:
         """The rollout without its databases, for the JSON forms."""
@@ -127,16 +137,14 @@ class RolloutSummary:
     undoes: str | None = None
     undone_by: str | None = None
 
-    def count(self, *states: str) -> int:
-        """How many databases are in one of these states."""
-        return sum(self.counts.get(state, 0) for state in states)
+    @property
+    def tally(self) -> Tally:
+        """Its databases, counted."""
+        return Tally(self.counts)
 
 
 def summary_of(row: RolloutRow) -> RolloutSummary:
     """What the list has of a rollout."""
-    counts: Counter[str] = Counter()
-    for (_, state), number in row.counts.items():
-        counts[state] += number
     return RolloutSummary(
         rollout=row.rollout,
         status=row.status,
@@ -146,7 +154,7 @@ def summary_of(row: RolloutRow) -> RolloutSummary:
         selection=row.selection,
         databases=row.databases,
         waves=row.waves,
-        counts=counts,
+        counts=tally(row.counts).counts,
         planned_position=row.planned_position,
         planned_at=row.planned_at,
         started_at=row.started_at,
@@ -168,21 +176,17 @@ def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
 
 def headed(state: RolloutState, counts: Mapping[tuple[int, str], int]) -> RolloutStatus:
     """The rollout and its waves, by the numbers of databases per (wave, status); no databases."""
-    totals: Counter[str] = Counter()
     waves = []
     for number, wave in enumerate(state.waves):
-        found = {one.value: counts.get((number, one.value), 0) for one in DatabaseStatus}
-        found = {status: count for status, count in found.items() if count}
-        totals.update(found)
-        size = sum(found.values())
-        waves.append(WaveStatus(number, size, wave.opened, wave.completed, found))
+        found = tally(counts, number)
+        waves.append(WaveStatus(number, found.total, wave.opened, wave.completed, found.counts))
     return RolloutStatus(
         rollout=state.rollout,
         status=state.status.value,
         mode=state.plan.mode.value,
         why=state.why,
         waves=tuple(waves),
-        counts=dict(totals),
+        counts=tally(counts).counts,
         databases=(),
         digest=state.plan.digest,
         undoes=state.plan.undoes,

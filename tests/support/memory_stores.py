@@ -250,7 +250,7 @@ class MemoryViews:
         limit: int = PAGE,
     ) -> list[CauseRow]:
         """As `Views.rollout_causes`."""
-        groups: dict[tuple[Any, ...], list[tuple[int, str]]] = {}
+        groups: dict[Any, list[tuple[int, str]]] = {}
         for one in self._databases(rollout):
             why = one.failure
             if (why is None and one.status not in IN_TROUBLE) or one.database in without:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output, say
-from ledger.cli.rollout.progress import SETTLED, counted, relation, words
+from ledger.cli.rollout.progress import counted, relation
+from ledger.domain.tally import IN_DOUBT, SETTLED, state_words
 
 if TYPE_CHECKING:
     from ledger.service.status import DatabaseLine, RolloutStatus, RolloutSummary
@@ -15,7 +16,7 @@ SHOWN = 50
 FINISHING = "finishing"
 """Of a rollback: what is undone is still at work there (`ledger.domain.waiting`)."""
 LISTED = (
-    "rollout", "status", "mode", "databases", "applied", "failed", "planned_at", "by", "why",
+    "rollout", "status", "mode", "databases", "so_far", "planned_at", "by", "why",
 )  # fmt: skip
 COLUMNS = ("database", "wave", "status", "attempt", "progress", "problem", "waits_for", "try")
 
@@ -43,7 +44,7 @@ def headlines(status: RolloutStatus) -> list[str]:
     """The rollout and its waves in a few lines."""
     why = f": {status.why}" if status.why else ""
     beside = relation(status.undoes, status.undone_by)
-    lines = [f"rollout {status.rollout} is {words(status.status)}{why}{beside}"]
+    lines = [f"rollout {status.rollout} is {state_words(status.status)}{why}{beside}"]
     for wave in status.waves:
         lines.append(f"  wave {wave.wave + 1}: {counted(wave, status)}")
     return lines
@@ -60,7 +61,7 @@ def _row(one: DatabaseLine, mode: str) -> dict[str, Any]:
     return {
         "database": one.database,
         "wave": one.wave + 1,
-        "status": words(one.status, mode),
+        "status": state_words(one.status, mode),
         "attempt": one.attempt,
         "progress": one.progress,
         "problem": one.problem,
@@ -75,15 +76,18 @@ def listed(row: RolloutSummary) -> dict[str, Any]:
     """One line of the list of rollouts."""
     return {
         "rollout": row.rollout,
-        "status": words(row.status),
+        "status": state_words(row.status),
         "mode": row.mode,
         "bundle": row.bundle,
         "migrations": list(row.versions),
         "selection": row.selection,
         "databases": row.databases,
         "waves": row.waves,
-        "applied": row.count("applied"),
-        "failed": row.count("failed", "blocked", "unknown"),
+        "so_far": row.tally.text(row.mode),
+        "applied": row.tally.of("applied"),
+        "failed": row.tally.of("failed"),
+        "in_doubt": row.tally.of(*IN_DOUBT),
+        "counts": dict(row.counts),
         "planned_at": row.planned_at,
         "started_at": row.started_at,
         "ended_at": row.ended_at,

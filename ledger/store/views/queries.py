@@ -182,7 +182,8 @@ class ReadModels:
 
     async def rollout_toll(self, rollout: str) -> TollRow:
         """What its failures have cost a rollout so far."""
-        return TollRow(*await self._pool.fetchrow(QUERIES["rollout_toll"], rollout))
+        (row,) = await self._fetch("rollout_toll", rollout)
+        return TollRow(*row)
 
     async def rollout_causes(
         self,

@@ -80,10 +80,6 @@ class RolloutRow:
     undone_by: str | None
     counts: Mapping[tuple[int, str], int]
 
-    def count(self, *states: str) -> int:
-        """How many databases are in one of these states."""
-        return sum(number for (_, state), number in self.counts.items() if state in states)
-
 
 class CauseRow(NamedTuple):
     """One cause, and the databases of a rollout that are in one state by it; some as `examples`.
@@ -101,6 +97,10 @@ class CauseRow(NamedTuple):
     line: int | None
     databases: int
     examples: tuple[str, ...]
+
+    @property
+    def blocker(self) -> None:
+        """Who held a lock differs from database to database."""
 
 
 class TollRow(NamedTuple):

@@ -54,7 +54,8 @@ def test_the_last_wave_completes_the_rollout() -> None:
 
 def test_a_failure_over_the_budget_halts_before_the_next_wave() -> None:
     given(planned(["acme"], ["bolt"]), wave_opened(0), ordered("acme")).when(failed("acme")).then(
-        failed("acme"), halted("1 of 1 database ordered so far failed (2 in the rollout), budget is 0")
+        failed("acme"),
+        halted("1 of 1 database ordered so far failed (2 in the rollout), budget is 0"),
     )
 
 
