@@ -73,6 +73,18 @@ class Unreadable(Event):
     why: str
 
 
+class ReportRepeated(Event):
+    """Stands where an agent told again, from a journal, what the log had already been told.
+
+    It is never written, only read; nothing happened a second time.
+    """
+
+    database: str
+    told: str
+    version: str
+    command: UUID
+
+
 class Report(Event):
     """An event that an agent writes about a command on one database."""
 
@@ -186,7 +198,8 @@ class OutsideChangeFound(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Autho
 class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """The last word on a command: its verdict, and the journal's head after it.
 
-    `changed` counts the steps that this rollout has in force there: applied, or undone.
+    `changed` counts the steps that this rollout has in force there: applied, or undone. Of a data
+    migration that has not ended, `rows` in `batches` are committed, by this attempt or before.
     """
 
     attempt: Count
@@ -195,6 +208,8 @@ class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.A
     changed: Count
     journal_head: str | None
     failure: Failure | None = None
+    rows: BigCount = 0
+    batches: Count = 0
 
 
 class JournalEntry(WireValue):

@@ -15,7 +15,7 @@ from ledger.domain.tally import Tally, tally
 from ledger.domain.waiting import Reason, WaitReason, waiting
 from ledger.domain.wording import failure_text
 from ledger.store.views.rows import RolloutRow
-from migrations.backfill.progress import progress_text
+from migrations.backfill.progress import committed_text, progress_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +219,23 @@ def _line(
         problem=failure_text(failure) if failure else "",
         waits_for=waits.text if waits else "",
         helps=helps or "",
-        progress=_progress(database),
+        progress=_progress(state, database),
         reason=waits.reason if waits else None,
         since=waits.since if waits else None,
         until=waits.until if waits else None,
     )
 
 
-def _progress(database: DatabaseState) -> str:
-    """`41 % · 410,000 of ~1,000,000 · 2 min left`; empty when no data migration runs there."""
+def _progress(state: RolloutState, database: DatabaseState) -> str:
+    """`41 % · 410,000 of ~1,000,000 · 2 min left` of a data migration that runs.
+
+    Of one that did not end, what of it is committed; nothing of one that was taken back since.
+    """
     said = database.progress
-    if said is None or not database.open or said.command != database.command:
+    rows, batches = database.committed
+    if said is not None and database.open and said.command == database.command:
+        return progress_text(said.rows, said.total, said.left_s)
+    if not batches or state.undone_by:
         return ""
-    return progress_text(said.rows, said.total, said.left_s)
+    total = said.total if said is not None and said.version not in database.changed else None
+    return committed_text(rows, batches, total)

@@ -260,7 +260,7 @@ class MemoryViews:
                 key = (one.status.value, one.forgiven, *cause)
                 groups.setdefault(key, []).append((one.wave, one.database))
         rows = [
-            CauseRow(*key, len(held), tuple(name for _, name in sorted(held)[:EXAMPLES]))
+            CauseRow._make((*key, len(held), tuple(name for _, name in sorted(held)[:EXAMPLES])))
             for key, held in groups.items()
         ]
         firsts = {key: min(name for _, name in held) for key, held in groups.items()}
