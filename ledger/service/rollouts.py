@@ -10,6 +10,7 @@ from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED
+from ledger.domain.tally import STATES
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
@@ -199,6 +200,42 @@ class RolloutService:
         With `limit`, at most so many of the databases that matter; `more` counts the others.
         """
         return await self._reader.status(rollout, limit)
+
+    async def summary(self, rollout: str) -> RolloutStatus:
+        """Where it is, with the databases that are not settled well in groups, by reason."""
+        return await self._reader.summary(rollout)
+
+    async def listing(
+        self,
+        rollout: str,
+        states: Sequence[str] = STATES,
+        *,
+        select: str = "",
+        limit: int | None = None,
+    ) -> RolloutStatus:
+        """Where it is, with its databases in these states, in the order of these states.
+
+        Of those that the selection means, retired ones too, or of all. Raises the refusals of
+        `ledger.domain.selection`.
+        """
+        among: Sequence[str] | None = None
+        if select:
+            page = await self._fleet.page(select)
+            among = [one.database for one in page.databases]
+        return await self._reader.listing(rollout, states, limit, among)
+
+    async def latest(self) -> str:
+        """The only unfinished rollout, else the last one that there was.
+
+        Raises `NoSuchRollout` or `SeveralRollouts`.
+        """
+        try:
+            return await self.current()
+        except NoSuchRollout:
+            listed = await self.list(limit=1)
+            if not listed:
+                raise
+            return listed[0].rollout
 
     async def watch(self, rollout: str, limit: int = WATCHED) -> AsyncIterator[RolloutStatus]:
         """Its status again and again, as with `limit`; the caller decides when to stop."""

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from ledger.contracts.envelope import Recorded
+from ledger.contracts.events import (
+    RolloutAborted,
+    RolloutCompleted,
+    RolloutStarted,
+    UndoStarted,
+)
+from ledger.domain import budget
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.remedies import another_attempt
 from ledger.domain.rollout import DatabaseState, RolloutState
@@ -63,6 +71,48 @@ class DatabaseLine:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseGroup:
+    """Databases of a rollout in one state for one reason; some are named.
+
+    `problem`, `waits_for` and `helps` are as in `DatabaseLine`, of the first one.
+    """
+
+    status: str
+    databases: int
+    examples: tuple[str, ...] = ()
+    problem: str = ""
+    waits_for: str = ""
+    helps: str = ""
+    accepted: bool = False
+    """Whether a person let these failures pass."""
+
+    def document(self) -> dict[str, Any]:
+        """The group for the JSON forms."""
+        return {
+            "status": self.status,
+            "databases": self.databases,
+            "examples": list(self.examples),
+            "accepted": self.accepted,
+            "problem": self.problem,
+            "waits_for": self.waits_for,
+            "try": self.helps,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutOrigin:
+    """Who asked for a rollout and why, and when it was what; `name` is whom a program told."""
+
+    by: str
+    name: str | None
+    reason: str | None
+    ticket: str | None
+    planned_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutStatus:
     """A rollout with its databases, wave by wave: all of them, or those that were wanted."""
 
@@ -80,6 +130,17 @@ class RolloutStatus:
     undoes: str | None = None
     undone_by: str | None = None
     """The latest rollout that took it back, or takes it back now."""
+    versions: tuple[str, ...] = ()
+    """Its migrations, in the order in which they run."""
+    in_flight: int = 0
+    """How many databases may be at work at once."""
+    allowed: int = 0
+    """How many failures its budget bears."""
+    used: int | None = None
+    """How many failures the budget has paid for, where that was counted."""
+    origin: RolloutOrigin | None = None
+    groups: tuple[DatabaseGroup, ...] | None = None
+    """All databases that are not settled well, by state and reason; where that was wanted."""
 
     @property
     def tally(self) -> Tally:
@@ -88,6 +149,7 @@ class RolloutStatus:
 
     def document(self) -> dict[str, Any]:
         """The rollout without its databases, for the JSON forms."""
+        groups = {"groups": [group.document() for group in self.groups or ()]}
         return {
             "rollout": self.rollout,
             "status": self.status,
@@ -96,6 +158,10 @@ class RolloutStatus:
             "undoes": self.undoes,
             "undone_by": self.undone_by,
             "why": self.why,
+            "migrations": list(self.versions),
+            **self._told_of_origin(),
+            "budget": {"allowed": self.allowed, "used": self.used},
+            "in_flight": {"limit": self.in_flight, "now": self.tally.in_flight},
             "counts": dict(self.counts),
             "waves": [
                 {
@@ -107,6 +173,19 @@ class RolloutStatus:
                 }
                 for wave in self.waves
             ],
+            **(groups if self.groups is not None else {}),
+        }
+
+    def _told_of_origin(self) -> dict[str, Any]:
+        origin = self.origin
+        return {
+            "by": origin.by if origin else None,
+            "who": origin.name if origin else None,
+            "reason": origin.reason if origin else None,
+            "ticket": origin.ticket if origin else None,
+            "planned_at": origin.planned_at if origin else None,
+            "started_at": origin.started_at if origin else None,
+            "ended_at": origin.ended_at if origin else None,
         }
 
 
@@ -191,6 +270,30 @@ def headed(state: RolloutState, counts: Mapping[tuple[int, str], int]) -> Rollou
         digest=state.plan.digest,
         undoes=state.plan.undoes,
         undone_by=state.undone_by[-1] if state.undone_by else None,
+        versions=tuple(step.version for step in state.plan.steps),
+        in_flight=state.plan.in_flight,
+        allowed=budget.allowed(state.total, state.plan.budget),
+    )
+
+
+def origin_of(events: Sequence[Recorded]) -> RolloutOrigin:
+    """Where a rollout comes from, by its plan and its turns."""
+    planned, said = events[0], events[0].metadata
+    started: datetime | None = None
+    ended: datetime | None = None
+    for one in events:
+        if isinstance(one.event, RolloutStarted):
+            started = one.recorded_at
+        elif isinstance(one.event, RolloutCompleted | RolloutAborted | UndoStarted):
+            ended = ended or one.recorded_at
+    return RolloutOrigin(
+        by=planned.recorded_by,
+        name=said.actor.name if said.actor else None,
+        reason=said.reason,
+        ticket=said.ticket,
+        planned_at=planned.recorded_at,
+        started_at=started,
+        ended_at=ended,
     )
 
 

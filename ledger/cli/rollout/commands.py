@@ -10,23 +10,25 @@ import typer
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import CommandGroup
+from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
 from ledger.cli.app.options import (
     MIGRATIONS,
     FolderOption,
     PaceOptions,
+    PageOption,
     ReasonOptions,
     RolloutArgument,
     RolloutOptions,
+    SelectOption,
     WaitOptions,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.rollout.plan import facts, rollback_options
 from ledger.cli.rollout.questions import abort_facts, resume_facts, retry_facts
 from ledger.cli.rollout.start import BundleOption, ToOption, travel_with
-from ledger.cli.rollout.status import LISTED, SHOWN, listed, show_rollout
+from ledger.cli.rollout.status import FAILED, LISTED, SHOWN, listed, show_groups, show_rollout
 from ledger.cli.rollout.watch import stay
-from ledger.domain.tally import state_words
+from ledger.domain.tally import STATES, state_words
 from ledger.domain.wording import number_of
 
 rollout_app = typer.Typer(
@@ -209,16 +211,56 @@ async def retry(
         return await stay(session, chosen, waiting, Output(output))
 
 
-@command(rollout_app, "status", examples=("ledger rollout status", "ledger rollout status 7c1e"))
+@command(
+    rollout_app,
+    "status",
+    examples=(
+        "ledger rollout status",
+        "ledger rollout status 7c1e --failed",
+        "ledger rollout status 7c1e --select tier=gold",
+    ),
+)
 async def status(
-    ctx: typer.Context, rollout: RolloutArgument = None, output: OutputOption = OutputFormat.TABLE
+    ctx: typer.Context,
+    rollout: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ROLLOUT]", help="Its id. Default: the only unfinished one, else the last one."
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List every database.", rich_help_panel=WHICH_DATABASES)
+    ] = False,
+    failed: Annotated[
+        bool,
+        typer.Option(
+            "--failed",
+            help="List those that failed, are blocked or unknown.",
+            rich_help_panel=WHICH_DATABASES,
+        ),
+    ] = False,
+    select: SelectOption = "",
+    limit: PageOption = None,
+    output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show where a rollout is, and for each unfinished database what it waits for."""
+    """Show where a rollout is, and for each unfinished database what it waits for.
+
+    Of more than 50 databases, problems come first, in groups of one cause, and the rest is counted;
+    `--failed`, `--all` and `--select` list them one by one.
+    """
     async with opened(ctx) as session:
-        chosen = await chosen_rollout(session, rollout)
-        form = Output(output)
-        limit = SHOWN if form.for_people else None
-        show_rollout(await session.ledger.rollouts.status(chosen, limit), form)
+        rollouts, form = session.ledger.rollouts, Output(output)
+        chosen = await (rollouts.latest() if rollout is None else rollouts.find(rollout))
+        if every or failed or select or (limit and form.for_people):
+            states = FAILED if failed else STATES
+            listing = await rollouts.listing(chosen, states, select=select, limit=limit)
+            show_rollout(listing, form, every=True)
+        elif not form.for_people:
+            show_rollout(await rollouts.status(chosen, limit), form)
+        elif (await rollouts.course(chosen)).total > SHOWN:
+            show_groups(await rollouts.summary(chosen), form)
+        else:
+            show_rollout(await rollouts.status(chosen, SHOWN), form)
 
 
 @command(rollout_app, "list", examples=("ledger rollout list",))
