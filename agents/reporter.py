@@ -33,7 +33,7 @@ from ledger.contracts.reports import (
 )
 from ledger.contracts.wire import encode_report
 from ledger.telemetry import current_context
-from migrations.backfill.progress import ProgressThrottle
+from migrations.backfill.progress import ProgressThrottle, committed_in
 from migrations.clock import Clock
 from migrations.model.attempt import Failure, FailureClass, HalfDone, Identity, Verdict
 from migrations.model.migration import Direction, Migration, Statement
@@ -95,6 +95,7 @@ class Reporter:
         command: ApplyCommand,
         verdict: Verdict,
         *,
+        steps: Sequence[StepOutcome] = (),
         changed: int = 0,
         journal_head: str | None = None,
         failure: Failure | None = None,
@@ -102,6 +103,7 @@ class Reporter:
     ) -> None:
         """The last word on the command; a refusal is said as such first."""
         failure = shorten(failure)
+        rows, batches = committed(steps)
         if verdict is Verdict.REFUSED and failure is not None:
             self.refused(command, failure)
         self.say(
@@ -115,6 +117,8 @@ class Reporter:
                 journal_head=journal_head,
                 failure=failure,
                 half_done=half_done,
+                rows=rows,
+                batches=batches,
             )
         )
         self._job.answered = True
@@ -303,6 +307,12 @@ def step_report(job: Job, outcome: StepOutcome) -> Report:
                 checksum=checksum,
                 failure=shorten(outcome.failure) or unexplained(),
             )
+
+
+def committed(steps: Sequence[StepOutcome]) -> tuple[int, int]:
+    """Rows and batches that are committed of the data migration that has not ended."""
+    unended = [step.note for step in steps if step.result is StepResult.FAILED]
+    return committed_in(unended[-1]) if unended else (0, 0)
 
 
 def latest(changes: Iterable[OutsideChange]) -> list[OutsideChange]:

@@ -183,6 +183,7 @@ class Worker:
         reporter.finished(
             command,
             verdict,
+            steps=outcome.steps,
             changed=sum(step.result in CHANGED for step in outcome.steps) + size(outcome.adopted),
             journal_head=outcome.journal_head,
             failure=outcome.failure,
@@ -226,6 +227,7 @@ class Worker:
         reporter.finished(
             command,
             said.verdict,
+            steps=said.steps,
             changed=said.changed,
             journal_head=head,
             failure=said.failure,

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from migrations.backfill.progress import committed_note
 from migrations.backfill.run_batches import run_batches
 from migrations.clock import elapsed_ms
 from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
@@ -48,6 +49,7 @@ async def run_step(target: Target, run: Execute) -> StepOutcome:
     When cancelled, reports the outcome to the observer and raises CancelledError again.
     """
     target.observer.step_started(run.migration, run.direction)
+    target.progress = None
     started = target.clock.monotonic()
     with step_span(target.work, run.migration, run.direction) as span:
         try:
@@ -64,6 +66,7 @@ async def run_step(target: Target, run: Execute) -> StepOutcome:
 async def stop_step(target: Target, stop: Halt) -> StepOutcome:
     """Journal and report a migration that must not run."""
     target.observer.step_started(stop.migration, stop.direction)
+    target.progress = None
     failure = in_file(stop.failure, stop.migration, stop.direction)
     return await _failed(target, stop.migration, stop.direction, failure, 0)
 
@@ -141,7 +144,11 @@ async def _failed(
     duration_ms: int,
     note: str = "",
 ) -> StepOutcome:
-    """Journal the failure, outside of any transaction, and say it."""
+    """Journal the failure, outside of any transaction, and say it.
+
+    Of a data migration, the entry says what is committed, so that it can be told again.
+    """
+    note = "; ".join(filter(None, (note, committed_note(target.progress))))
     if failure.kind is FailureClass.IN_DOUBT:
         way = way_out(migration.version, target.work.owner)
         failure = replace(failure, message=f"{failure.message}; {way}")
@@ -168,6 +175,7 @@ async def _failed(
         checksum=section.checksum if section else "",
         duration_ms=duration_ms,
         statements=0,
+        note=note,
         failure=failure,
     )
 
@@ -191,6 +199,7 @@ async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
         run.section.checksum,
         duration,
         0,
+        note=committed_note(target.progress),
         failure=_CANCELLED,
     )
     try:

@@ -74,6 +74,18 @@ class Unreadable(Event):
     why: str
 
 
+class ReportRepeated(Event):
+    """Stands where an agent told again, from a journal, what the log had already been told.
+
+    It is never written, only read; nothing happened a second time.
+    """
+
+    database: str
+    told: str
+    version: str
+    command: UUID
+
+
 class Report(Event):
     """An event that an agent writes about a command on one database."""
 
@@ -189,7 +201,8 @@ class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.A
 
     `changed` counts the steps that this rollout has in force there: applied, or undone.
     `half_done` is all that the journal leaves so at that head, whoever began it; `None` where it
-    was not asked.
+    was not asked. Of a data migration that has not ended, `rows` in `batches` are committed, by
+    this attempt or before.
     """
 
     attempt: Count
@@ -199,6 +212,8 @@ class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.A
     journal_head: str | None
     failure: Failure | None = None
     half_done: tuple[HalfDone, ...] | None = None
+    rows: BigCount = 0
+    batches: Count = 0
 
 
 class JournalEntry(WireValue):

@@ -81,7 +81,8 @@ def timed_out(draft: RolloutBuilder, recorded: Recorded, event: AttemptTimedOut)
 
 
 def retry_requested(draft: RolloutBuilder, recorded: Recorded, event: RetryRequested) -> None:
-    """These databases wait for a new attempt."""
+    """These databases wait for a new attempt; a halted rollout goes on, as far as they do."""
+    draft.retry(event.databases, recorded.position)
     for database in event.databases:
         state = draft.get(database)
         if state is not None and not state.open:

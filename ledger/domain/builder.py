@@ -47,6 +47,8 @@ class RolloutBuilder:
         self._ordered = base.ordered
         self._cursor = base.cursor
         self._doubted = dict(base.doubted)
+        self._retried = base.retried
+        self._retried_at = base.retried_at
 
     def freeze(self) -> RolloutState:
         """The state after everything that was written; the draft is not to be used after this."""
@@ -72,6 +74,8 @@ class RolloutBuilder:
             ordered=self._ordered,
             cursor=self._cursor,
             doubted=self._doubted,
+            retried=self._retried,
+            retried_at=self._retried_at,
         )
 
     @property
@@ -179,6 +183,21 @@ class RolloutBuilder:
     def doubt(self, database: str, position: int) -> None:
         """Note that somebody lies about this database, and where that is written."""
         self._doubted.setdefault(database, position)
+
+    def halt(self, why: str) -> None:
+        """Stop, and forget what was being tried again."""
+        self.status, self.why = Status.HALTED, why
+        self._retried, self._retried_at = frozenset(), 0
+
+    def retry(self, databases: Iterable[str], position: int) -> None:
+        """Try these again, which may end a halt; what is known of all others counts still."""
+        chosen = frozenset(databases)
+        if self.status is Status.HALTED:
+            self.status, self.why = Status.RUNNING, ""
+            self._retried_at = position
+        self._retried |= chosen
+        for database in chosen & self._doubted.keys():
+            del self._doubted[database]
 
     def forgive(self) -> None:
         """Let the failures known by now not be counted again, nor the lies."""

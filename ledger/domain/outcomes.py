@@ -110,6 +110,7 @@ def attempt_finished(draft: RolloutBuilder, recorded: Recorded, event: AttemptFi
         head=event.journal_head,
         settled_position=recorded.position,
         inspection=None,
+        committed=(event.rows, event.batches),
         failure=None if event.verdict is Verdict.DONE else failure,
     )
     match event.verdict:

@@ -52,7 +52,7 @@ from ledger.contracts.events import (
 )
 from ledger.contracts.reports import Event
 from ledger.domain import budget
-from ledger.domain.states import RolloutState, Status
+from ledger.domain.states import DatabaseStatus, RolloutState, Status
 
 TURNS: tuple[type[Event], ...] = (
     RolloutPlanned,
@@ -109,6 +109,29 @@ def of_request(events: Sequence[Event], known: int) -> Premise:
         turns=tuple(turn.__name__ for turn in TURNS),
         databases=databases,
     )
+
+
+def is_spent(state: RolloutState) -> bool:
+    """Whether more have failed than the budget allows, without those that a person accepted."""
+    return budget.spent(state.counted, state.total, state.plan.budget)
+
+
+def only_retries(state: RolloutState) -> bool:
+    """Whether it runs for nobody but those that a person has had tried again.
+
+    What is known of the others, failures or contradictions, would halt it otherwise, and nothing
+    new has joined that.
+    """
+    since = state.retried_at
+    if not since or not (is_spent(state) or state.doubted):
+        return False
+    if any(position > since for position in state.doubted.values()):
+        return False
+    failures = map(state.database, state.failures)
+    if any(one.counts and one.settled_position > since for one in failures):
+        return False
+    owed = (name for name in (*state.again, *state.active) if name in state.retried)
+    return any(state.database(name).status is not DatabaseStatus.BLOCKED for name in owed)
 
 
 def may_be_spent(state: RolloutState) -> bool:

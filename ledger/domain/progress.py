@@ -8,7 +8,9 @@ until `next_wake`. In this order:
    an unknown state are looked at;
 2. with reports that contradict each other about what became of a database, it halts; running, with
    the budget spent, it halts before any further order, and has itself undone if its plan says so;
-   while the last word on a failure that would spend it is missing, it orders nothing;
+   while the last word on a failure that would spend it is missing, it orders nothing; where a
+   person has had databases tried again although what is known of others is too much still, only
+   they are ordered, and it halts when none of them is left, or the first of them has failed;
 3. running, it opens waves, orders within the in-flight limit, closes waves, completes.
 
 One that goes back orders no database at which what it undoes is still at work: two orders on one
@@ -38,7 +40,7 @@ from ledger.contracts.events import (
 )
 from ledger.domain import budget
 from ledger.domain.orders import Decision, DecisionContext, Policy, decided, inspection, order
-from ledger.domain.premises import may_be_spent
+from ledger.domain.premises import is_spent, may_be_spent, only_retries
 from ledger.domain.refusals import listed
 from ledger.domain.rollback import next_undo
 from ledger.domain.states import DatabaseState, DatabaseStatus, RolloutState, Status
@@ -56,9 +58,12 @@ def progress(state: RolloutState, situation: DecisionContext) -> tuple[Decision,
     owed = _owed(state, situation)
     events = list(_settle(state, situation, owed.concerned))
     if state.status is Status.RUNNING:
-        if state.doubted:
+        if only_retries(state):
+            if not state.failing:
+                events += _order_all(state, situation, state.wave, owed, state.retried)
+        elif state.doubted:
             events.append(_doubt(state))
-        elif budget.spent(state.counted, state.total, state.plan.budget):
+        elif is_spent(state):
             events += _halt(state)
         elif not may_be_spent(state):
             events += _forward(state, situation, owed)
@@ -171,10 +176,7 @@ def _halt(state: RolloutState) -> list[Decision]:
     plan = state.plan
     failures = (state.database(database) for database in state.failures)
     evidence = sorted(failure.settled_position for failure in failures if failure.counts)
-    why = (
-        f"{state.counted} of {number_of(state.ordered, 'database')} failed, "
-        f"budget is {budget.describe(state.total, plan.budget)}"
-    )
+    why = f"{_failed(state)}, budget is {budget.describe(state.total, plan.budget)}"
     halted = RolloutHalted(
         rollout=state.rollout, why=why, evidence=tuple(evidence[:EVIDENCE_AT_MOST])
     )
@@ -184,6 +186,17 @@ def _halt(state: RolloutState) -> list[Decision]:
         undo = UndoStarted(rollout=state.rollout, by=next_undo(state), why=reason)
         events.append(decided(state, undo, "policy"))
     return events
+
+
+def _failed(state: RolloutState) -> str:
+    """How many failed, and of which number."""
+    if state.ordered < state.total:
+        ordered = f"{number_of(state.ordered, 'database')} ordered so far"
+        text = f"{state.counted} of {ordered} failed ({state.total} in the rollout)"
+    else:
+        text = f"{state.counted} of {number_of(state.total, 'database')} failed"
+    accepted = len(state.failures) - state.counted
+    return f"{text} beside {accepted} accepted before" if accepted else text
 
 
 def _forward(state: RolloutState, situation: DecisionContext, owed: _Owed) -> list[Decision]:
@@ -211,12 +224,20 @@ def _forward(state: RolloutState, situation: DecisionContext, owed: _Owed) -> li
 
 
 def _order_all(
-    state: RolloutState, situation: DecisionContext, wave: int, owed: _Owed
+    state: RolloutState,
+    situation: DecisionContext,
+    wave: int,
+    owed: _Owed,
+    only: frozenset[str] | None = None,
 ) -> list[Decision]:
-    """Orders for who expired, who waits for a new attempt, and who comes next, within the limit."""
+    """Orders for who expired, who waits for a new attempt, and who comes next, within the limit.
+
+    With `only`, those of them that are named there.
+    """
     events = [
         _order_or_leave_out(state, database, situation)
         for database in owed.concerned
+        if only is None or database.database in only
         if _is_expired(state, database, situation) or _is_given_up(database, situation)
     ]
     in_doubt = sum(database.active for database in owed.concerned)
@@ -224,7 +245,7 @@ def _order_all(
     free = state.plan.in_flight - owed.others - in_doubt - put_off
     policy = situation.policy
     most = policy.most_events if state.active else policy.first_orders
-    for database in _next_ones(state, wave, situation):
+    for database in _next_ones(state, wave, situation, only):
         if free <= 0 or len(events) >= most:
             break
         chosen = _order_or_leave_out(state, database, situation)
@@ -248,13 +269,17 @@ def _order_or_leave_out(
 
 
 def _next_ones(
-    state: RolloutState, wave: int, situation: DecisionContext
+    state: RolloutState, wave: int, situation: DecisionContext, only: frozenset[str] | None
 ) -> Iterator[DatabaseState]:
     now, grace = situation.now, timedelta(seconds=situation.policy.expiry_grace_s)
     held = {one.database for one in _at_work(situation.beside, now, grace)}
     for database in _again(state):
+        if only is not None and database.database not in only:
+            continue
         if not database.put_off(now) and database.database not in held:
             yield database
+    if only is not None:
+        return
     yield from (database for database in _fresh(state, wave) if database.database not in held)
 
 

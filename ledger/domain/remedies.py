@@ -21,7 +21,7 @@ def another_attempt(
     record = records.get(database.database)
     if record is None or record.retired:
         return None
-    if not (may_retry(database) or was_left_out(database)):
+    if not (may_retry(state, database) or was_left_out(database)):
         return None
     if not record.active:
         return f"ledger fleet reinstate {database.database} --reason …"

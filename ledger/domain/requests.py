@@ -145,11 +145,12 @@ def retry(
     state: RolloutState,
     databases: Sequence[str] | None,
     records: Mapping[str, DatabaseRecord],
-) -> tuple[Event, ...]:
+) -> tuple[RetryRequested]:
     """Try again on these databases, or on all that failed or are unknown.
 
-    A halted rollout resumes with it. Named databases may also be those that the fleet left out.
-    Raises `WrongStatus`, `NotInRollout`, `NothingToRetry` or `UnavailableDatabases`.
+    It ends a halt and forgives nobody: what failed besides counts as before. Named databases may
+    also be those that the fleet left out. Raises `WrongStatus`, `NotInRollout`,
+    `NothingToRetry` or `UnavailableDatabases`.
     """
     if state.status not in RETRIED:
         raise _wrong(state, "retry")
@@ -160,10 +161,7 @@ def retry(
     available = tuple(database for database in chosen if database not in unavailable)
     if not available:
         raise NothingToRetry(state.rollout, unavailable)
-    request = RetryRequested(rollout=state.rollout, databases=available)
-    if state.status is Status.HALTED:
-        return (request, RolloutResumed(rollout=state.rollout))
-    return (request,)
+    return (RetryRequested(rollout=state.rollout, databases=available),)
 
 
 def resolve(
@@ -244,7 +242,7 @@ def _instead_of_undo(state: RolloutState) -> str:
 def _retried(state: RolloutState) -> list[str]:
     """All that failed, then the unknown, then those whose next attempt is put off."""
     candidates = [*state.failures, *state.active, *state.again]
-    return [database for database in candidates if may_retry(state.database(database))]
+    return [database for database in candidates if may_retry(state, state.database(database))]
 
 
 def _retried_by_name(state: RolloutState, databases: Sequence[str]) -> list[str]:
@@ -255,19 +253,20 @@ def _retried_by_name(state: RolloutState, databases: Sequence[str]) -> list[str]
     settled = {
         database.database: database.status.value
         for database in known
-        if not may_retry(database) and not was_left_out(database)
+        if not may_retry(state, database) and not was_left_out(database)
     }
     if settled:
         raise NothingToRetry(state.rollout, settled)
     return [database.database for database in known]
 
 
-def may_retry(database: DatabaseState) -> bool:
+def may_retry(state: RolloutState, database: DatabaseState) -> bool:
     """Whether a new attempt may be asked for, without naming the database.
 
-    One that is put off may be hurried: its count begins anew.
+    One that is put off may be hurried: its count begins anew. In a halted rollout, whoever waits
+    for an attempt gets it so, without anything else being forgiven.
     """
-    if database.again and database.again_at is not None:
+    if database.again and (database.again_at is not None or state.status is Status.HALTED):
         return True
     return database.status in (DatabaseStatus.FAILED, DatabaseStatus.UNKNOWN)
 

@@ -13,7 +13,10 @@ planned ─▶ running ⇄ paused
 ```
 
 Abort is possible in every state that has not ended. Resuming a halted rollout forgives the failures
-known by then: they stay failed, and the budget counts new ones from there.
+known by then: they stay failed, and the budget counts new ones from there. A retry forgives nobody:
+those that it names are pending again, all others count as before. If what they spend is more than
+the budget allows still, nobody but those is ordered, and the rollout halts again once they have an
+outcome, or the first of them has failed (`ledger.domain.progress`).
 
 A rollout is taken back by another one, which `undoes` it and has this life, too: waves, limits, a
 budget of its own; it can be paused, and cannot be undone (`ledger.domain.rollback`). Its start ends
@@ -243,8 +246,7 @@ def _resumed(draft: RolloutBuilder, recorded: Recorded, event: RolloutResumed) -
 
 
 def _halted(draft: RolloutBuilder, recorded: Recorded, event: RolloutHalted) -> None:
-    draft.status = Status.HALTED
-    draft.why = event.why
+    draft.halt(event.why)
 
 
 def _undo_started(draft: RolloutBuilder, recorded: Recorded, event: UndoStarted) -> None:

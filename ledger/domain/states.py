@@ -122,6 +122,8 @@ class _DatabaseFields(NamedTuple):
     """What it has for itself of the variables, as planned."""
     progress: BatchProgressed | None = None
     """How far a data migration was, by whichever attempt said so last."""
+    committed: tuple[int, int] = (0, 0)
+    """Rows and batches of a data migration that the latest attempt has not brought to its end."""
     inspection: UUID | None = None
     inspections: int = 0
     looks: int = 0
@@ -221,7 +223,8 @@ class RolloutState:
     attempt has reported a failure and not ended), `ordered` (databases ever ordered).
     `cursor` is the place in the open wave before which nothing is pending for the first time.
     `doubted` are the databases of which two reports claim two effects, with the position of the
-    second, since a person last let the rollout go on.
+    second, since a person last let the rollout go on. `retried` are those that a person has had
+    tried again since it last halted, `retried_at` is where that ended the halt.
 
     One that decides and does not show may let go of databases that are `done`: they are counted,
     and part of it, and no chunk has them (`ledger.domain.rollout.fold`).
@@ -248,6 +251,8 @@ class RolloutState:
     ordered: int = 0
     cursor: tuple[int, int] = (0, 0)
     doubted: Mapping[str, int] = field(default_factory=dict)
+    retried: frozenset[str] = frozenset()
+    retried_at: int = 0
 
     @property
     def rollout(self) -> str:

@@ -17,7 +17,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from ledger.contracts.heartbeat import Busy
-from ledger.domain.premises import may_be_spent
+from ledger.domain.premises import is_spent, may_be_spent
 from ledger.domain.states import (
     ENDED,
     SETTLED,
@@ -54,6 +54,7 @@ class Reason(StrEnum):
     NOT_TAKEN = "not_taken"
     UNKNOWN = "unknown"
     VERDICT = "verdict"
+    RETRIES = "retries"
     WAVE = "wave"
     IN_FLIGHT = "in_flight"
     FINISHING = "finishing"
@@ -219,7 +220,12 @@ def _put_off(state: RolloutState, database: DatabaseState) -> WaitReason | None:
 
 def _turn(state: RolloutState, database: DatabaseState) -> WaitReason:
     """It is not ordered because others come first, or because it may be none's turn any more."""
-    if state.status is Status.RUNNING and may_be_spent(state):
+    running = state.status is Status.RUNNING
+    if running and state.retried_at and (is_spent(state) or state.doubted):
+        if database.database not in state.retried:
+            text = "only what was asked for is tried again; other failures stop the rollout still"
+            return _because(database, Reason.RETRIES, text)
+    elif running and may_be_spent(state):
         failing = number_of(state.failing, "database")
         text = f"{failing} reported a failure that would spend the budget, and has not ended yet"
         return _because(database, Reason.VERDICT, text)

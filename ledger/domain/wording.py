@@ -23,7 +23,7 @@ class Failed(Protocol):
     """What is known of a failure; without tenant data."""
 
     @property
-    def message(self) -> str:
+    def message(self) -> str | None:
         """What went wrong."""
 
     @property

@@ -8,6 +8,7 @@ from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import REQUESTED_BY_OPERATORS
 from ledger.errors import NoSuchRollout, NothingOfThatName
 from ledger.service.catch_up import as_near_as_may_be
+from ledger.service.repeats import without_repeats
 from ledger.service.rollouts import RolloutService
 from ledger.store.log.history import PAGE, EventFilter, Timelines
 from ledger.store.port import Log
@@ -20,7 +21,8 @@ REQUESTS = tuple(sorted(REQUESTED_BY_OPERATORS - {"WavePlanned"}))
 class HistoryService:
     """Timelines, oldest first, page by page: `after` is the last position of the page before.
 
-    An event that this version cannot read stands there as `Unreadable`.
+    An event that this version cannot read stands there as `Unreadable`, and what was told twice the
+    second time as `ReportRepeated`; the log itself, `events`, has it as it was recorded.
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class HistoryService:
         """
         await as_near_as_may_be(self._reads, self._log)
         if await self._reads.fleet([what]):
-            return await self._timelines.database(what, after, limit)
+            found = await self._timelines.database(what, after, limit)
+            return await without_repeats(self._log, found)
         try:
             rollout = await self._rollouts.find(what)
         except NoSuchRollout:
             raise NothingOfThatName(what) from None
-        return await self._timelines.rollout(rollout, after, limit)
+        found = await self._timelines.rollout(rollout, after, limit)
+        return await without_repeats(self._log, found)
 
     async def events(
         self,

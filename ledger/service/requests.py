@@ -67,14 +67,17 @@ class Requests:
 
     async def retry(
         self, rollout: str, databases: Sequence[str], asked: RequestContext, *, dry: bool
-    ) -> None:
-        """Ask for another try, also of whoever the fleet left out, if it takes part again."""
+    ) -> tuple[str, ...]:
+        """Ask for another try, also of whoever the fleet left out, if it takes part again.
+
+        Returns the databases that are tried.
+        """
         while True:
             state, known = await self._concerned(rollout, databases or None)
             records = await self._records(databases or [*state.failures, *state.active])
-            events = requests.retry(state, databases or None, records)
-            if await self._recorded(state, known, events, asked, dry=dry):
-                return
+            (event,) = requests.retry(state, databases or None, records)
+            if await self._recorded(state, known, [event], asked, dry=dry):
+                return event.databases
 
     async def _recorded(
         self,

@@ -34,17 +34,21 @@ from ledger.domain.waiting import Reason
 from ledger.errors import NoSuchRollout, ReadModelsBehind
 from ledger.service.catch_up import brought_up
 from ledger.service.liveness import Liveness
+from ledger.service.rollout_groups import LinesOf, grouped, groups_of
 from ledger.service.rollout_state import whole
 from ledger.service.status import (
     DatabaseLine,
+    RolloutOrigin,
     RolloutStatus,
     headed,
     lines_of,
+    origin_of,
     status_of,
 )
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log
 from ledger.store.views.port import PAGE, Views
+from ledger.store.views.rows import TollRow
 
 SETTLED_FOR_NOW = ENDED | {Status.HALTED, Status.PAUSED}
 """A rollout in one of these is shown as it is and not a moment late: people act on it."""
@@ -70,12 +74,76 @@ class RolloutReader:
         Those that matter are at work, in trouble, or wait for something that a command would help.
         Raises `NoSuchRollout`.
         """
-        state = await self._frame(rollout)
+        state, origin = await self._framed(rollout)
         try:
             await brought_up(self._reads, self._log)
         except ReadModelsBehind:
-            return await self._folded(rollout, limit)
-        counts = await self._reads.rollout_counts(rollout)
+            return replace(await self._folded(rollout, limit), origin=origin)
+        status = await self._read(state, limit)
+        toll = await self._reads.rollout_toll(rollout)
+        status = replace(status, origin=origin, used=toll.counted)
+        if limit is not None:
+            return status
+        groups = await groups_of(self._reads, state, await self._lines_of(state))
+        return replace(status, groups=groups)
+
+    async def summary(self, rollout: str) -> RolloutStatus:
+        """Where it is now, with the databases that are not settled well in groups.
+
+        Costs by the number of groups. Raises `NoSuchRollout`.
+        """
+        status = await self.status(rollout, limit=0)
+        if status.used is None:
+            # Read from the whole log, where nobody projects.
+            status = await self.status(rollout)
+            return replace(status, groups=grouped(status.databases), databases=())
+        state, _ = await self._framed(rollout)
+        groups = await groups_of(self._reads, state, await self._lines_of(state))
+        return replace(status, groups=groups)
+
+    async def listing(
+        self, rollout: str, states: Sequence[str], limit: int | None, among: Sequence[str] | None
+    ) -> RolloutStatus:
+        """Where it is now, with the databases in these states, in this order of states.
+
+        At most `limit`, and only those `among`, if they are named. Raises `NoSuchRollout`.
+        """
+        state, _ = await self._framed(rollout)
+        status = await self.status(rollout, limit=0)
+        lines_of_page = await self._lines_of(state)
+        lines: list[DatabaseLine] = []
+        most = sum(status.counts.values()) if limit is None else limit
+        if among is not None:
+            page = await self._named(rollout, among)
+            held = [one for one in page if one.status in states]
+            held.sort(key=lambda one: (states.index(one.status), one.wave, one.database))
+            lines += await lines_of_page(held[:most])
+            return replace(status, databases=tuple(lines), more=len(held) - len(lines))
+        for wanted in states:
+            after = (-1, "")
+            while len(lines) < most:
+                left = min(PAGE, most - len(lines))
+                page = await self._reads.rollout_databases(
+                    rollout, [wanted], after=after, limit=left
+                )
+                lines += await lines_of_page(page)
+                if len(page) < left:
+                    break
+                after = (page[-1].wave, page[-1].database)
+        return replace(status, databases=tuple(lines), more=status.tally.of(*states) - len(lines))
+
+    async def _lines_of(self, state: RolloutState) -> LinesOf:
+        """What makes lines of databases of this rollout; the whole is counted once."""
+        counts = await self._reads.rollout_counts(state.rollout)
+        toll = await self._reads.rollout_toll(state.rollout)
+
+        async def lines_of_page(page: Iterable[DatabaseState]) -> tuple[DatabaseLine, ...]:
+            return await self._lines(state, counts, page, toll)
+
+        return lines_of_page
+
+    async def _read(self, state: RolloutState, limit: int | None) -> RolloutStatus:
+        counts = await self._reads.rollout_counts(state.rollout)
         if limit is None:
             return replace(headed(state, counts), databases=await self._all(state, counts))
         if limit == 0:
@@ -97,12 +165,17 @@ class RolloutReader:
 
     async def _frame(self, rollout: str) -> RolloutState:
         """The rollout as it is, without its databases. Raises `NoSuchRollout`."""
+        return (await self._framed(rollout))[0]
+
+    async def _framed(self, rollout: str) -> tuple[RolloutState, RolloutOrigin]:
+        """The same, and where it comes from."""
         known = (await self._log.head()).position
         events = await self._log.frame(f"rollout-{rollout}", known, whole=False)
-        state = fold(None, map(open_event, events)) if events else None
+        opened = [open_event(one) for one in events]
+        state = fold(None, opened)
         if state is None:
             raise NoSuchRollout(rollout)
-        return state
+        return state, origin_of(opened)
 
     async def _some(
         self, state: RolloutState, counts: Counts, around: Surroundings, limit: int
@@ -158,23 +231,30 @@ class RolloutReader:
     async def _all(self, state: RolloutState, counts: Counts) -> tuple[DatabaseLine, ...]:
         """Every database, page by page: what is read for one page is gone before the next."""
         lines: list[DatabaseLine] = []
-        after = (-1, "")
+        after, toll = (-1, ""), await self._reads.rollout_toll(state.rollout)
         while page := await self._reads.rollout_databases(state.rollout, after=after):
-            lines += await self._lines(state, counts, page)
+            lines += await self._lines(state, counts, page, toll)
             after = (page[-1].wave, page[-1].database)
             if len(page) < PAGE:
                 break
         return tuple(lines)
 
     async def _lines(
-        self, state: RolloutState, counts: Counts, page: Iterable[DatabaseState]
+        self,
+        state: RolloutState,
+        counts: Counts,
+        page: Iterable[DatabaseState],
+        toll: TollRow | None = None,
     ) -> tuple[DatabaseLine, ...]:
+        """Lines of these databases; without `toll`, as if nothing had failed but among them."""
         page = tuple(page)
         if not page:
             return ()
         draft = RolloutBuilder(state)
         draft.restore(page)
         some = replace(draft.freeze(), counts=_by_status(counts))
+        if toll is not None:
+            some = replace(some, counted=toll.counted, failing=toll.failing, ordered=toll.ordered)
         names = [one.database for one in page]
         records = await self._reads.records(names)
         around = await self._lookout.look({one.database: one for one in records})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
-from ledger.contracts.events import PlanOptions, RolloutStarted
+from ledger.contracts.events import PlanOptions, RolloutPlanned, RolloutStarted
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED
+from ledger.domain.tally import STATES
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
@@ -22,6 +23,7 @@ from ledger.service.rollout_reader import RolloutReader
 from ledger.service.status import RolloutStatus, RolloutSummary, summary_of
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
+from ledger.store.views.rows import CauseRow, TollRow
 
 WATCH_EVERY_S = 0.5
 WATCHED = 500
@@ -137,9 +139,9 @@ class RolloutService:
 
     async def retry(
         self, rollout: str, databases: Sequence[str], asked: RequestContext, *, dry: bool = False
-    ) -> None:
-        """Try these databases again, or all that failed or are unknown."""
-        await self._requests.retry(rollout, databases, asked, dry=dry)
+    ) -> tuple[str, ...]:
+        """Try these databases again, or all that failed or are unknown; which those are."""
+        return await self._requests.retry(rollout, databases, asked, dry=dry)
 
     async def resolve(
         self,
@@ -176,12 +178,64 @@ class RolloutService:
             raise NoSuchRollout(rollout)
         return summary_of(row)
 
+    async def causes(
+        self, rollout: str, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
+    ) -> Sequence[CauseRow]:
+        """What went wrong in it, by state and cause: of all databases, or of some; as `listed`."""
+        return await self._reads.rollout_causes(rollout, only=only, without=without)
+
+    async def toll(self, rollout: str) -> TollRow:
+        """What its failures have cost it so far; as `listed`."""
+        return await self._reads.rollout_toll(rollout)
+
+    async def labels(self, plan: RolloutPlanned) -> list[str]:
+        """Its migrations, in the order in which they run there."""
+        bundle = await self._bundles.get(plan.bundle)
+        labels = {ref.version: ref.label for ref in bundle.migrations}
+        return [labels.get(step.version, step.version) for step in plan.steps]
+
     async def status(self, rollout: str, limit: int | None = None) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for.
 
         With `limit`, at most so many of the databases that matter; `more` counts the others.
         """
         return await self._reader.status(rollout, limit)
+
+    async def summary(self, rollout: str) -> RolloutStatus:
+        """Where it is, with the databases that are not settled well in groups, by reason."""
+        return await self._reader.summary(rollout)
+
+    async def listing(
+        self,
+        rollout: str,
+        states: Sequence[str] = STATES,
+        *,
+        select: str = "",
+        limit: int | None = None,
+    ) -> RolloutStatus:
+        """Where it is, with its databases in these states, in the order of these states.
+
+        Of those that the selection means, retired ones too, or of all. Raises the refusals of
+        `ledger.domain.selection`.
+        """
+        among: Sequence[str] | None = None
+        if select:
+            page = await self._fleet.page(select)
+            among = [one.database for one in page.databases]
+        return await self._reader.listing(rollout, states, limit, among)
+
+    async def latest(self) -> str:
+        """The only unfinished rollout, else the last one that there was.
+
+        Raises `NoSuchRollout` or `SeveralRollouts`.
+        """
+        try:
+            return await self.current()
+        except NoSuchRollout:
+            listed = await self.list(limit=1)
+            if not listed:
+                raise
+            return listed[0].rollout
 
     async def watch(self, rollout: str, limit: int = WATCHED) -> AsyncIterator[RolloutStatus]:
         """Its status again and again, as with `limit`; the caller decides when to stop."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from ledger.contracts.envelope import Recorded
+from ledger.contracts.events import (
+    RolloutAborted,
+    RolloutCompleted,
+    RolloutStarted,
+    UndoStarted,
+)
+from ledger.domain import budget
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.remedies import another_attempt
-from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
+from ledger.domain.rollout import DatabaseState, RolloutState
 from ledger.domain.surroundings import Surroundings
+from ledger.domain.tally import Tally, tally
 from ledger.domain.waiting import Reason, WaitReason, waiting
 from ledger.domain.wording import failure_text
 from ledger.store.views.rows import RolloutRow
-from migrations.backfill.progress import progress_text
+from migrations.backfill.progress import committed_text, progress_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,11 @@ class WaveStatus:
     opened: bool
     completed: bool
     counts: Mapping[str, int]
+
+    @property
+    def tally(self) -> Tally:
+        """Its databases, counted."""
+        return Tally(self.counts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,48 @@ class DatabaseLine:
 
 
 @dataclass(frozen=True, slots=True)
+class DatabaseGroup:
+    """Databases of a rollout in one state for one reason; some are named.
+
+    `problem`, `waits_for` and `helps` are as in `DatabaseLine`, of the first one.
+    """
+
+    status: str
+    databases: int
+    examples: tuple[str, ...] = ()
+    problem: str = ""
+    waits_for: str = ""
+    helps: str = ""
+    accepted: bool = False
+    """Whether a person let these failures pass."""
+
+    def document(self) -> dict[str, Any]:
+        """The group for the JSON forms."""
+        return {
+            "status": self.status,
+            "databases": self.databases,
+            "examples": list(self.examples),
+            "accepted": self.accepted,
+            "problem": self.problem,
+            "waits_for": self.waits_for,
+            "try": self.helps,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutOrigin:
+    """Who asked for a rollout and why, and when it was what; `name` is whom a program told."""
+
+    by: str
+    name: str | None
+    reason: str | None
+    ticket: str | None
+    planned_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutStatus:
     """A rollout with its databases, wave by wave: all of them, or those that were wanted."""
 
@@ -75,9 +130,26 @@ class RolloutStatus:
     undoes: str | None = None
     undone_by: str | None = None
     """The latest rollout that took it back, or takes it back now."""
+    versions: tuple[str, ...] = ()
+    """Its migrations, in the order in which they run."""
+    in_flight: int = 0
+    """How many databases may be at work at once."""
+    allowed: int = 0
+    """How many failures its budget bears."""
+    used: int | None = None
+    """How many failures the budget has paid for, where that was counted."""
+    origin: RolloutOrigin | None = None
+    groups: tuple[DatabaseGroup, ...] | None = None
+    """All databases that are not settled well, by state and reason; where that was wanted."""
+
+    @property
+    def tally(self) -> Tally:
+        """Its databases, counted."""
+        return Tally(self.counts)
 
     def document(self) -> dict[str, Any]:
         """The rollout without its databases, for the JSON forms."""
+        groups = {"groups": [group.document() for group in self.groups or ()]}
         return {
             "rollout": self.rollout,
             "status": self.status,
@@ -86,6 +158,10 @@ class RolloutStatus:
             "undoes": self.undoes,
             "undone_by": self.undone_by,
             "why": self.why,
+            "migrations": list(self.versions),
+            **self._told_of_origin(),
+            "budget": {"allowed": self.allowed, "used": self.used},
+            "in_flight": {"limit": self.in_flight, "now": self.tally.in_flight},
             "counts": dict(self.counts),
             "waves": [
                 {
@@ -97,6 +173,19 @@ class RolloutStatus:
                 }
                 for wave in self.waves
             ],
+            **(groups if self.groups is not None else {}),
+        }
+
+    def _told_of_origin(self) -> dict[str, Any]:
+        origin = self.origin
+        return {
+            "by": origin.by if origin else None,
+            "who": origin.name if origin else None,
+            "reason": origin.reason if origin else None,
+            "ticket": origin.ticket if origin else None,
+            "planned_at": origin.planned_at if origin else None,
+            "started_at": origin.started_at if origin else None,
+            "ended_at": origin.ended_at if origin else None,
         }
 
 
@@ -127,16 +216,14 @@ class RolloutSummary:
     undoes: str | None = None
     undone_by: str | None = None
 
-    def count(self, *states: str) -> int:
-        """How many databases are in one of these states."""
-        return sum(self.counts.get(state, 0) for state in states)
+    @property
+    def tally(self) -> Tally:
+        """Its databases, counted."""
+        return Tally(self.counts)
 
 
 def summary_of(row: RolloutRow) -> RolloutSummary:
     """What the list has of a rollout."""
-    counts: Counter[str] = Counter()
-    for (_, state), number in row.counts.items():
-        counts[state] += number
     return RolloutSummary(
         rollout=row.rollout,
         status=row.status,
@@ -146,7 +233,7 @@ def summary_of(row: RolloutRow) -> RolloutSummary:
         selection=row.selection,
         databases=row.databases,
         waves=row.waves,
-        counts=counts,
+        counts=tally(row.counts).counts,
         planned_position=row.planned_position,
         planned_at=row.planned_at,
         started_at=row.started_at,
@@ -168,25 +255,45 @@ def status_of(state: RolloutState, surroundings: Surroundings) -> RolloutStatus:
 
 def headed(state: RolloutState, counts: Mapping[tuple[int, str], int]) -> RolloutStatus:
     """The rollout and its waves, by the numbers of databases per (wave, status); no databases."""
-    totals: Counter[str] = Counter()
     waves = []
     for number, wave in enumerate(state.waves):
-        found = {one.value: counts.get((number, one.value), 0) for one in DatabaseStatus}
-        found = {status: count for status, count in found.items() if count}
-        totals.update(found)
-        size = sum(found.values())
-        waves.append(WaveStatus(number, size, wave.opened, wave.completed, found))
+        found = tally(counts, number)
+        waves.append(WaveStatus(number, found.total, wave.opened, wave.completed, found.counts))
     return RolloutStatus(
         rollout=state.rollout,
         status=state.status.value,
         mode=state.plan.mode.value,
         why=state.why,
         waves=tuple(waves),
-        counts=dict(totals),
+        counts=tally(counts).counts,
         databases=(),
         digest=state.plan.digest,
         undoes=state.plan.undoes,
         undone_by=state.undone_by[-1] if state.undone_by else None,
+        versions=tuple(step.version for step in state.plan.steps),
+        in_flight=state.plan.in_flight,
+        allowed=budget.allowed(state.total, state.plan.budget),
+    )
+
+
+def origin_of(events: Sequence[Recorded]) -> RolloutOrigin:
+    """Where a rollout comes from, by its plan and its turns."""
+    planned, said = events[0], events[0].metadata
+    started: datetime | None = None
+    ended: datetime | None = None
+    for one in events:
+        if isinstance(one.event, RolloutStarted):
+            started = one.recorded_at
+        elif isinstance(one.event, RolloutCompleted | RolloutAborted | UndoStarted):
+            ended = ended or one.recorded_at
+    return RolloutOrigin(
+        by=planned.recorded_by,
+        name=said.actor.name if said.actor else None,
+        reason=said.reason,
+        ticket=said.ticket,
+        planned_at=planned.recorded_at,
+        started_at=started,
+        ended_at=ended,
     )
 
 
@@ -215,16 +322,23 @@ def _line(
         problem=failure_text(failure) if failure else "",
         waits_for=waits.text if waits else "",
         helps=helps or "",
-        progress=_progress(database),
+        progress=_progress(state, database),
         reason=waits.reason if waits else None,
         since=waits.since if waits else None,
         until=waits.until if waits else None,
     )
 
 
-def _progress(database: DatabaseState) -> str:
-    """`41 % · 410,000 of ~1,000,000 · 2 min left`; empty when no data migration runs there."""
+def _progress(state: RolloutState, database: DatabaseState) -> str:
+    """`41 % · 410,000 of ~1,000,000 · 2 min left` of a data migration that runs.
+
+    Of one that did not end, what of it is committed; nothing of one that was taken back since.
+    """
     said = database.progress
-    if said is None or not database.open or said.command != database.command:
+    rows, batches = database.committed
+    if said is not None and database.open and said.command == database.command:
+        return progress_text(said.rows, said.total, said.left_s)
+    if not batches or state.undone_by:
         return ""
-    return progress_text(said.rows, said.total, said.left_s)
+    total = said.total if said is not None and said.version not in database.changed else None
+    return committed_text(rows, batches, total)

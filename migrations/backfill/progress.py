@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from migrations.model.work import BatchProgress
@@ -10,6 +11,9 @@ SAY_EVERY_S = 1.0
 """Nobody reads faster, and a migration that is done before needs no word."""
 SAY_EVERY_UNKNOWN_S = 10.0
 """Without an estimate there are no hundredths to count by."""
+COMMITTED = "{} rows in {} batches are committed"
+"""What the entry of a failed data migration notes: how far it is, whatever came after."""
+_COMMITTED = re.compile(COMMITTED.format(r"(\d+)", r"(\d+)"))
 _MINUTE_S = 60
 _HOUR_S = 3600
 _DAY_S = 86_400
@@ -31,6 +35,24 @@ class ProgressThrottle:
             return False
         self._last, self._said = now, done or 0.0
         return True
+
+
+def committed_note(progress: BatchProgress | None) -> str:
+    """What to note of how far a data migration was when it failed; nothing without a batch."""
+    return COMMITTED.format(progress.rows, progress.batches) if progress is not None else ""
+
+
+def committed_in(note: str) -> tuple[int, int]:
+    """Rows and batches that such a note says are committed; none where it says nothing."""
+    found = _COMMITTED.search(note)
+    return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def committed_text(rows: int, batches: int, total: int | None = None) -> str:
+    """`1,200 of ~3,000 rows committed, in 4 batches`."""
+    of = f" of ~{total:,}" if total else ""
+    number = "1 batch" if batches == 1 else f"{batches:,} batches"
+    return f"{rows:,}{of} rows committed, in {number}"
 
 
 def progress_text(rows: int, total: int | None, left_s: float | None) -> str:

@@ -195,6 +195,8 @@ async def _find_place(course: BackfillRun) -> None:
                 raise
             raise failed_at(error, course.whole) from None
     course.rows_before = course.rows
+    if course.count:
+        course.target.progress = progress_of(course)
 
 
 async def _prepare_mover(course: BackfillRun) -> None:

@@ -176,7 +176,8 @@ def _went_on(course: BackfillRun, page: Page) -> None:
     course.rows += page.rows
     course.count += 1
     target, run = course.target, course.run
-    target.observer.batch_finished(run.migration, run.direction, progress_of(course))
+    target.progress = progress_of(course)
+    target.observer.batch_finished(run.migration, run.direction, target.progress)
 
 
 async def _finish(course: BackfillRun, started: float) -> NewEntry:

@@ -145,7 +145,7 @@ async def verify_in_psql(target: Target, options: Options, program: Program) -> 
     closing = "ROLLBACK;\n" if open_transaction(program) else ""
     code, said, _ = await _psql(target, options, program, closing)
     if code != 0:
-        failed = _failed(program, said)
+        failed = _failed(target, program, said)
         message = f"Verify: {failed.failure.message}; the change does not hold"
         failed.failure = replace(failed.failure, kind=FailureClass.VERIFY, message=message)
         raise failed

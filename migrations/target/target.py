@@ -32,7 +32,7 @@ from migrations.clock import Clock
 from migrations.errors import GuardsReset, JournalNotOurs, LockLost, RunError, StaleEpoch
 from migrations.model.attempt import Epoch, Identity, Limits
 from migrations.model.migration import Options
-from migrations.model.work import Observer, OutsideChange, Work
+from migrations.model.work import BatchProgress, Observer, OutsideChange, Work
 from migrations.sql.literals import Expression, SqlValue, quote_ident
 from migrations.target import journal
 from migrations.target.entries import (
@@ -95,6 +95,8 @@ class Target:
     outside: tuple[OutsideChange, ...] = ()
     said: frozenset[Key] = frozenset()
     """What the journal holds of this command."""
+    progress: BatchProgress | None = None
+    """How far the data migration is committed that runs, or that ran last and did not end."""
     use: SessionUse = field(init=False)
     lookout: Lookout = field(init=False)
     _marker: str = ""

@@ -152,6 +152,15 @@ async def parts_of_rollouts(views: Views, rollouts: Sequence[RolloutRow]) -> dic
             await views.rollout_undone(one.rollout, after=(0, ""), limit=1) for one in rollouts
         ],
         "counts": await views.rollout_counts(oldest.rollout),
+        "toll": [await views.rollout_toll(one.rollout) for one in rollouts],
+        "causes": [await views.rollout_causes(one.rollout) for one in rollouts],
+        "some causes": [
+            await views.rollout_causes(one.rollout, only=["db1"], limit=1) for one in rollouts
+        ],
+        "other causes": [
+            await views.rollout_causes(one.rollout, without=["db1"]) for one in rollouts
+        ],
+        "queues": [await views.rollout_queues(one.rollout) for one in rollouts],
         "troubled": [await views.count_troubled(one.rollout, ["failed"]) for one in rollouts],
     }
 

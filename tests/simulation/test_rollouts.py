@@ -76,7 +76,9 @@ def test_failures_over_the_budget_halt_and_a_retry_goes_on_from_there() -> None:
             rollout = await house.start(USERS, wave_spec="4,rest", budget=Budget(count=1))
             halted = await house.becomes(rollout, "halted")
             assert halted.counts == {"applied": 2, "failed": 2, "pending": 6}
-            assert halted.why == "2 of 4 databases failed, budget is 1"
+            assert halted.why == (
+                "2 of 4 databases ordered so far failed (10 in the rollout), budget is 1"
+            )
             ordered = len(house.events(MigrationOrdered))
             await house.clock.sleep(2 * 3600.0)
             assert len(house.events(MigrationOrdered)) == ordered

@@ -13,6 +13,7 @@ from copy import copy
 from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import UUID, uuid5
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded, encode
@@ -32,13 +33,17 @@ from ledger.store.port import Beat
 from ledger.store.views.columns import to_entry
 from ledger.store.views.port import PAGE
 from ledger.store.views.projection import Projection, Shelf
+from ledger.store.views.queries import EXAMPLES
 from ledger.store.views.rows import (
     AppliedRow,
     BundleRow,
+    CauseRow,
     FleetEntry,
     FleetRow,
     HeldText,
+    QueueRow,
     RolloutRow,
+    TollRow,
 )
 from migrations.clock import Clock
 from migrations.model.attempt import Expectation, HalfDone, Mode
@@ -53,6 +58,17 @@ AT_WORK = frozenset(
         DatabaseStatus.RUNNING,
         DatabaseStatus.UNKNOWN,
         DatabaseStatus.BLOCKED,
+    }
+)
+
+
+IN_TROUBLE = frozenset({DatabaseStatus.FAILED, DatabaseStatus.BLOCKED, DatabaseStatus.UNKNOWN})
+QUEUED = frozenset(
+    {
+        DatabaseStatus.PENDING,
+        DatabaseStatus.UNFINISHED,
+        DatabaseStatus.ORDERED,
+        DatabaseStatus.RUNNING,
     }
 )
 
@@ -235,6 +251,51 @@ class MemoryViews:
         """As `Views.count_troubled`."""
         found = self._databases(rollout)
         return sum(one.status in states or _is_troubled(one) for one in found)
+
+    async def rollout_toll(self, rollout: str) -> TollRow:
+        """As `Views.rollout_toll`."""
+        found = self._databases(rollout)
+        return TollRow(
+            ordered=sum(one.attempt > 0 for one in found),
+            counted=sum(one.counts for one in found),
+            failing=sum(one.failing for one in found),
+        )
+
+    async def rollout_causes(
+        self,
+        rollout: str,
+        *,
+        only: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        limit: int = PAGE,
+    ) -> list[CauseRow]:
+        """As `Views.rollout_causes`."""
+        groups: dict[Any, list[tuple[int, str]]] = {}
+        for one in self._databases(rollout):
+            why = one.failure
+            if (why is None and one.status not in IN_TROUBLE) or one.database in without:
+                continue
+            if only is None or one.database in only:
+                cause = [getattr(why, name, None) for name in CauseRow._fields[2:7]]
+                key = (one.status.value, one.forgiven, *cause)
+                groups.setdefault(key, []).append((one.wave, one.database))
+        rows = [
+            CauseRow._make((*key, len(held), tuple(name for _, name in sorted(held)[:EXAMPLES])))
+            for key, held in groups.items()
+        ]
+        firsts = {key: min(name for _, name in held) for key, held in groups.items()}
+        return sorted(rows, key=lambda row: (-row.databases, firsts[row[:7]]))[:limit]
+
+    async def rollout_queues(self, rollout: str, limit: int = PAGE) -> list[QueueRow]:
+        """As `Views.rollout_queues`."""
+        groups: dict[tuple[str, int, str | None], list[str]] = {}
+        for one in self._databases(rollout):
+            if one.failure is None and one.status in QUEUED:
+                row = self._projection.fleet.rows.get(one.database)
+                pool = row.registered.pool if row else None
+                groups.setdefault((one.status.value, one.wave, pool), []).append(one.database)
+        found = sorted(groups.items(), key=lambda one: (*one[0][:2], one[0][2] or ""))
+        return [QueueRow(*key, len(held), min(held)) for key, held in found][:limit]
 
     def _databases(self, rollout: str) -> list[DatabaseState]:
         state = self._states.get(rollout)

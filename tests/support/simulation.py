@@ -191,6 +191,7 @@ class World:
             lambda: requests.pause(state),
             lambda: requests.resume(state),
             lambda: requests.retry(state, None, self.story.records),
+            lambda: requests.retry(state, [name], self.story.records),
             lambda: requests.resolve(state, name, "1", applied=True),
             self._go_back,
             self._suspend_or_reinstate(name),

@@ -92,6 +92,10 @@ class Output:
             case _:
                 assert_never(self.format)
 
+    def lines(self, lines: Sequence[str]) -> None:
+        """What only people read, line by line."""
+        typer.echo(escaped("\n".join(lines), lines=True))
+
     def record(self, kind: str, fields: OutputRow, text: str | None = None) -> None:
         """One thing; people read `text`, or the fields one below the other."""
         if not self.for_people:

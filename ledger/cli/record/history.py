@@ -25,8 +25,9 @@ PAGE = 1000
 """Events shown at once unless said otherwise."""
 TOLD = (
     "rollout", "database", "bundle", "version", "direction", "mode", "wave", "attempt",
-    "verdict", "changed", "recovered", "duration_ms", "databases", "waves", "applied", "skipped",
-    "failed", "undoes", "by", "term", "leader", "position", "why",
+    "verdict", "changed", "rows", "batches", "total", "recovered", "told", "duration_ms",
+    "databases", "waves", "applied", "skipped", "failed", "undoes", "by", "term", "leader",
+    "position", "why",
 )  # fmt: skip
 """Fields of events that make up their line for people, in this order; JSON has the whole body."""
 
@@ -193,6 +194,9 @@ def told(event: Event) -> str:
     body = event.model_dump(mode="json")
     if "database" in body:
         body.pop("rollout", None)
+    if not body.get("batches"):
+        # Where nothing went in batches, their numbers say nothing.
+        body = {name: value for name, value in body.items() if name not in ("rows", "batches")}
     parts = [_part(name, body[name]) for name in TOLD if body.get(name) not in (None, "", [])]
     failure: Failure | None = getattr(event, "failure", None)
     if failure is not None:

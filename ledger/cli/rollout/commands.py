@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated
 
@@ -11,22 +10,26 @@ import typer
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import CommandGroup
+from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
 from ledger.cli.app.options import (
     MIGRATIONS,
     FolderOption,
     PaceOptions,
+    PageOption,
     ReasonOptions,
     RolloutArgument,
     RolloutOptions,
+    SelectOption,
     WaitOptions,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.rollout.plan import facts, rollback_options
-from ledger.cli.rollout.progress import words
+from ledger.cli.rollout.questions import abort_facts, resume_facts, retry_facts
 from ledger.cli.rollout.start import BundleOption, ToOption, travel_with
-from ledger.cli.rollout.status import LISTED, SHOWN, listed, show_rollout
+from ledger.cli.rollout.status import FAILED, LISTED, SHOWN, listed, show_groups, show_rollout
 from ledger.cli.rollout.watch import stay
+from ledger.domain.tally import STATES, state_words
+from ledger.domain.wording import number_of
 
 rollout_app = typer.Typer(
     cls=CommandGroup,
@@ -97,10 +100,13 @@ async def resume(
 ) -> ExitCode:
     """Go on with a paused or halted rollout; failures known by now no longer count."""
 
-    async def ask(session: Session, chosen: str, dry: bool) -> None:
-        await session.ledger.rollouts.resume(chosen, why.asked(), dry=dry)
-
-    return await _change(ctx, rollout, "resume", ask, waiting, output, yes=yes)
+    async with opened(ctx) as session:
+        rollouts, chosen = session.ledger.rollouts, await chosen_rollout(session, rollout)
+        await rollouts.resume(chosen, why.asked(), dry=True)
+        confirm(session.ledger.name, await resume_facts(session, chosen), yes=yes)
+        await rollouts.resume(chosen, why.asked())
+        say(f"asked to resume rollout {chosen}")
+        return await stay(session, chosen, waiting, Output(output))
 
 
 @command(
@@ -122,7 +128,8 @@ async def abort(
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
         await session.ledger.rollouts.abort(chosen, why.asked(), cancel=cancel, dry=True)
-        await _confirm(session, chosen, "abort", yes=yes)
+        facts = await abort_facts(session, chosen, cancel=cancel)
+        confirm(session.ledger.name, facts, yes=yes)
         await session.ledger.rollouts.abort(chosen, why.asked(), cancel=cancel)
         await _told(session, chosen, output)
 
@@ -194,24 +201,66 @@ async def retry(
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
-    """Try failed databases of a rollout again."""
-
-    async def ask(session: Session, chosen: str, dry: bool) -> None:
-        await session.ledger.rollouts.retry(chosen, databases or (), why.asked(), dry=dry)
-
-    return await _change(ctx, rollout, "retry", ask, waiting, output, yes=yes)
-
-
-@command(rollout_app, "status", examples=("ledger rollout status", "ledger rollout status 7c1e"))
-async def status(
-    ctx: typer.Context, rollout: RolloutArgument = None, output: OutputOption = OutputFormat.TABLE
-) -> None:
-    """Show where a rollout is, and for each unfinished database what it waits for."""
+    """Try failed databases of a rollout again; no other failure is forgiven by that."""
     async with opened(ctx) as session:
-        chosen = await chosen_rollout(session, rollout)
-        form = Output(output)
-        limit = SHOWN if form.for_people else None
-        show_rollout(await session.ledger.rollouts.status(chosen, limit), form)
+        rollouts, chosen = session.ledger.rollouts, await chosen_rollout(session, rollout)
+        tried = await rollouts.retry(chosen, databases or (), why.asked(), dry=True)
+        confirm(session.ledger.name, await retry_facts(session, chosen, tried), yes=yes)
+        await rollouts.retry(chosen, tried, why.asked())
+        say(f"asked to retry {number_of(len(tried), 'database')} of rollout {chosen}")
+        return await stay(session, chosen, waiting, Output(output))
+
+
+@command(
+    rollout_app,
+    "status",
+    examples=(
+        "ledger rollout status",
+        "ledger rollout status 7c1e --failed",
+        "ledger rollout status 7c1e --select tier=gold",
+    ),
+)
+async def status(
+    ctx: typer.Context,
+    rollout: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ROLLOUT]", help="Its id. Default: the only unfinished one, else the last one."
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="List every database.", rich_help_panel=WHICH_DATABASES)
+    ] = False,
+    failed: Annotated[
+        bool,
+        typer.Option(
+            "--failed",
+            help="List those that failed, are blocked or unknown.",
+            rich_help_panel=WHICH_DATABASES,
+        ),
+    ] = False,
+    select: SelectOption = "",
+    limit: PageOption = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> None:
+    """Show where a rollout is, and for each unfinished database what it waits for.
+
+    Of more than 50 databases, problems come first, in groups of one cause, and the rest is counted;
+    `--failed`, `--all` and `--select` list them one by one.
+    """
+    async with opened(ctx) as session:
+        rollouts, form = session.ledger.rollouts, Output(output)
+        chosen = await (rollouts.latest() if rollout is None else rollouts.find(rollout))
+        if every or failed or select or (limit and form.for_people):
+            states = FAILED if failed else STATES
+            listing = await rollouts.listing(chosen, states, select=select, limit=limit)
+            show_rollout(listing, form, every=True)
+        elif not form.for_people:
+            show_rollout(await rollouts.status(chosen, limit), form)
+        elif (await rollouts.course(chosen)).total > SHOWN:
+            show_groups(await rollouts.summary(chosen), form)
+        else:
+            show_rollout(await rollouts.status(chosen, SHOWN), form)
 
 
 @command(rollout_app, "list", examples=("ledger rollout list",))
@@ -254,45 +303,10 @@ async def chosen_rollout(session: Session, rollout: str | None) -> str:
     return found
 
 
-async def _confirm(session: Session, rollout: str, verb: str, *, yes: bool) -> None:
-    from ledger.domain.states import DatabaseStatus
-    from ledger.domain.wording import number_of
-
-    course = await session.ledger.rollouts.course(rollout)
-    row = await session.ledger.rollouts.listed(rollout)
-    known = [(state, row.count(state)) for state in DatabaseStatus]
-    counts = ", ".join(f"{count} {words(state, row.mode)}" for state, count in known if count)
-    known_facts = [
-        f"{verb} rollout {rollout}, which is {words(course.status)}",
-        f"{number_of(row.databases, 'database')} in {number_of(row.waves, 'wave')}: {counts}",
-    ]
-    confirm(session.ledger.name, known_facts, yes=yes)
-
-
-async def _change(
-    ctx: typer.Context,
-    rollout: str | None,
-    verb: str,
-    ask: Callable[[Session, str, bool], Awaitable[None]],
-    waiting: WaitOptions,
-    output: OutputFormat,
-    *,
-    yes: bool,
-) -> ExitCode:
-    """Refuse or confirm, ask the ledger, and stay until the rollout ends."""
-    async with opened(ctx) as session:
-        chosen = await chosen_rollout(session, rollout)
-        await ask(session, chosen, True)
-        await _confirm(session, chosen, verb, yes=yes)
-        await ask(session, chosen, False)
-        say(f"asked to {verb} rollout {chosen}")
-        return await stay(session, chosen, waiting, Output(output))
-
-
 async def _told(session: Session, rollout: str, output: OutputFormat) -> None:
     """Say what it is now; what only the JSON form holds is read for that alone."""
     course = await session.ledger.rollouts.course(rollout)
-    text = f"rollout {rollout} is {words(course.status)}"
+    text = f"rollout {rollout} is {state_words(course.status)}"
     if output is OutputFormat.TABLE:
         Output(output).record("rollout.status", {}, text)
     else:

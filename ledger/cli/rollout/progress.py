@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from ledger.cli.app.output import console, say
+from ledger.domain.tally import SETTLED, state_words
 from ledger.domain.wording import IN_QUEUE
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.printable import escaped
@@ -17,15 +18,8 @@ if TYPE_CHECKING:
 
     from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
 
-SETTLED = ("applied", "skipped", "failed")
-"""States in which a database of a rollout needs nothing more."""
 ENDED = ("completed", "aborted")
 FAILED = ("failed", "blocked")
-BACKWARDS = {
-    "down": {"applied": "undone"},
-    "rollback": {"applied": "undone", "skipped": "with nothing to undo"},
-}
-"""What states are called in rollouts that go back."""
 LINES_EVERY_S = 2.0
 """How often plain lines tell the counts, unless a wave ends."""
 LASTING_S = 3.0
@@ -72,13 +66,13 @@ class News:
         for one in status.databases:
             if one.status in FAILED:
                 key = (one.database, one.status, str(one.attempt))
-                yield key, f"{one.database} {words(one.status)}: {one.problem}"
+                yield key, f"{one.database} {state_words(one.status)}: {one.problem}"
         for one in self._lasting(status)[:WAITS_SHOWN]:
             helps = f"; try: {one.helps}" if one.helps else ""
             yield (one.database, one.wait), f"{one.database}: {one.waits_for}{helps}"
         why = f": {status.why}" if status.why else ""
         beside = relation(status.undoes, status.undone_by)
-        sentence = f"rollout {status.rollout} is {words(status.status)}{why}{beside}"
+        sentence = f"rollout {status.rollout} is {state_words(status.status)}{why}{beside}"
         yield ("rollout", status.rollout, status.status), sentence
 
     def _lasting(self, status: RolloutStatus) -> list[DatabaseLine]:
@@ -159,7 +153,7 @@ class Bars:
 
 def settled(wave: WaveStatus) -> int:
     """How many databases of the wave need nothing more."""
-    return sum(wave.counts.get(state, 0) for state in SETTLED)
+    return wave.tally.of(*SETTLED)
 
 
 def concerned(wave: WaveStatus, status: RolloutStatus) -> int:
@@ -167,7 +161,7 @@ def concerned(wave: WaveStatus, status: RolloutStatus) -> int:
 
     When it has ended, not those that were never ordered.
     """
-    return wave.size - (wave.counts.get("pending", 0) if status.status in ENDED else 0)
+    return wave.size - (wave.tally.of("pending") if status.status in ENDED else 0)
 
 
 def counted(wave: WaveStatus, status: RolloutStatus) -> str:
@@ -185,17 +179,7 @@ def counted(wave: WaveStatus, status: RolloutStatus) -> str:
 
 def notes(wave: WaveStatus, mode: str = "") -> str:
     """What is not simply applied or still to come, and what runs."""
-    quiet = ("applied", "pending")
-    return ", ".join(
-        f"{count} {words(state, mode)}"
-        for state, count in wave.counts.items()
-        if count and state not in quiet
-    )
-
-
-def words(state: str, mode: str = "") -> str:
-    """A state as people write it, of a rollout of this mode or a database in it."""
-    return BACKWARDS.get(mode, {}).get(state, state.replace("_", " "))
+    return wave.tally.text(mode, leaving_out=("applied", "pending"))
 
 
 def relation(undoes: str | None, undone_by: str | None) -> str:

@@ -1,32 +1,45 @@
-"""Shows one rollout in full."""
+"""Shows one rollout in full: what needs somebody first, and the rest counted."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output, say
-from ledger.cli.rollout.progress import SETTLED, counted, relation, words
+from ledger.cli.rollout.progress import ENDED, counted, relation
+from ledger.domain.tally import IN_DOUBT, SETTLED, STATES, state_words
+from ledger.domain.wording import number_of
+from migrations.clock import SYSTEM_CLOCK, Clock
 
 if TYPE_CHECKING:
-    from ledger.service.status import DatabaseLine, RolloutStatus, RolloutSummary
+    from ledger.service.status import DatabaseGroup, DatabaseLine, RolloutStatus, RolloutSummary
 
 SHOWN = 50
-"""Databases that people see; the JSON forms have all."""
+"""Databases that people see one by one; of more they see groups, unless they ask for a list."""
+GROUPS_SHOWN = 15
+"""How many reasons are told before the rest is only counted."""
+WAVES_SHOWN = 8
+"""How many waves have a line of their own: those that moved, and the next one."""
+FAILED = ("failed", *IN_DOUBT)
 FINISHING = "finishing"
 """Of a rollback: what is undone is still at work there (`ledger.domain.waiting`)."""
 LISTED = (
-    "rollout", "status", "mode", "databases", "applied", "failed", "planned_at", "by", "why",
+    "rollout", "status", "mode", "databases", "so_far", "planned_at", "by", "why",
 )  # fmt: skip
 COLUMNS = ("database", "wave", "status", "attempt", "progress", "problem", "waits_for", "try")
 
 
-def show_rollout(status: RolloutStatus, output: Output) -> None:
-    """Write a rollout: every database that is not simply done, or all of them as JSON."""
+def show_rollout(status: RolloutStatus, output: Output, *, every: bool = False) -> None:
+    """Write a rollout: every database that is not simply done, or all of them as JSON.
+
+    With `every`, people see all that it holds.
+    """
     people = output.for_people
     if people:
-        for line in headlines(status):
-            say(line)
-    shown = [one for one in status.databases if not people or _interesting(one)]
+        output.lines(headlines(status))
+    shown = [one for one in status.databases if every or not people or _interesting(one)]
+    shown.sort(key=lambda one: STATES.index(one.status))
     output.rows(
         "rollout.status",
         # Programs read the states as they are counted; people, what they mean.
@@ -36,17 +49,108 @@ def show_rollout(status: RolloutStatus, output: Output) -> None:
         **status.document(),
     )
     if people and status.more:
-        say(f"and {status.more:,} more; `-o json` has all of them")
+        say(f"and {status.more:,} more; `--limit` shows more of them, `-o json` all")
 
 
-def headlines(status: RolloutStatus) -> list[str]:
+def show_groups(status: RolloutStatus, output: Output) -> None:
+    """Write a large rollout for a person: its numbers, then each problem, then each wait."""
+    lines = headlines(status)
+    groups = status.groups or ()
+    for group in groups[:GROUPS_SHOWN]:
+        lines += _group(group, status.mode)
+    if rest := groups[GROUPS_SHOWN:]:
+        number = number_of(sum(one.databases for one in rest), "database")
+        lines += ["", f"{number} more, of {number_of(len(rest), 'other reason')}"]
+    well = status.tally
+    if settled := well.text(status.mode, leaving_out=set(STATES) - {"applied", "skipped"}):
+        lines += ["", settled]
+    id_ = status.rollout
+    lines += [
+        "",
+        f"Lists: `ledger rollout status {id_} --failed`, `--all`, or `-s SELECTION`",
+    ]
+    output.lines(lines)
+
+
+def headlines(status: RolloutStatus, clock: Clock = SYSTEM_CLOCK) -> list[str]:
     """The rollout and its waves in a few lines."""
     why = f": {status.why}" if status.why else ""
     beside = relation(status.undoes, status.undone_by)
-    lines = [f"rollout {status.rollout} is {words(status.status)}{why}{beside}"]
-    for wave in status.waves:
-        lines.append(f"  wave {wave.wave + 1}: {counted(wave, status)}")
+    lines = [f"rollout {status.rollout} is {state_words(status.status)}{why}{beside}"]
+    lines += _origin(status, clock.now())
+    total = number_of(status.tally.total, "database")
+    if status.tally.total:
+        lines.append(f"  {total}: {status.tally.text(status.mode)}")
+    if status.used is not None and status.status not in ENDED:
+        flight = f"{status.tally.in_flight} of {status.in_flight}"
+        lines.append(f"  budget used: {status.used} of {status.allowed}; in flight: {flight}")
+    elif status.used is not None and status.used:
+        lines.append(f"  budget used: {status.used} of {status.allowed}")
+    lines += _waves(status)
     return lines
+
+
+def _origin(status: RolloutStatus, now: datetime) -> list[str]:
+    """Which migrations, who asked for them and why, since when and how long."""
+    origin = status.origin
+    if origin is None:
+        return []
+    names = ", ".join(status.versions[:GROUPS_SHOWN])
+    more = len(status.versions) - GROUPS_SHOWN
+    lines = [f"  {status.mode}: {names}{f' and {more} more' if more > 0 else ''}"]
+    who = f"{origin.name} (as {origin.by})" if origin.name else origin.by
+    why = f": {origin.reason}" if origin.reason else ""
+    ticket = f", ticket {origin.ticket}" if origin.ticket else ""
+    lines.append(f"  asked for by {who}{why}{ticket}")
+    since = origin.started_at or origin.planned_at
+    what = "started" if origin.started_at else "planned"
+    if origin.ended_at is None:
+        lasted = f"{lasting((now - since).total_seconds())} ago"
+    else:
+        lasted = f"took {lasting((origin.ended_at - since).total_seconds())}"
+    lines.append(f"  {what} {since:%Y-%m-%d %H:%M:%S} UTC, {lasted}")
+    return lines
+
+
+def _waves(status: RolloutStatus) -> list[str]:
+    """A line for each wave; of many, those that began and are not simply done, and the next."""
+    lines = [(wave, f"  wave {wave.wave + 1}: {counted(wave, status)}") for wave in status.waves]
+    if len(lines) <= WAVES_SHOWN:
+        return [line for _, line in lines]
+    moved = [line for wave, line in lines if wave.opened and not wave.completed]
+    done = sum(wave.completed for wave, _ in lines)
+    later = len(lines) - done - len(moved)
+    shown = [f"  waves: {done} of {len(lines)} completed, {later} not opened", *moved]
+    return shown[: WAVES_SHOWN + 1]
+
+
+def lasting(seconds: float) -> str:
+    """A duration as people say it, in its two largest units."""
+    left = max(int(seconds), 0)
+    parts: list[str] = []
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        number, left = divmod(left, length)
+        if number or (unit == "s" and not parts):
+            parts.append(f"{number} {unit}")
+    return " ".join(parts[:2])
+
+
+def _group(group: DatabaseGroup, mode: str) -> list[str]:
+    """One reason: how many, which, why, and what helps."""
+    state = state_words(group.status, mode) + (", accepted" if group.accepted else "")
+    lines = ["", f"{group.databases:,} {state}: {_named(group.examples, group.databases)}"]
+    if group.problem:
+        lines.append(f"    {group.problem}")
+    if group.waits_for:
+        lines.append(f"    waits: {group.waits_for}")
+    if group.helps:
+        lines.append(f"    try: {group.helps}")
+    return lines
+
+
+def _named(examples: Sequence[str], number: int) -> str:
+    more = number - len(examples)
+    return ", ".join(examples) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _interesting(one: DatabaseLine) -> bool:
@@ -60,7 +164,7 @@ def _row(one: DatabaseLine, mode: str) -> dict[str, Any]:
     return {
         "database": one.database,
         "wave": one.wave + 1,
-        "status": words(one.status, mode),
+        "status": state_words(one.status, mode),
         "attempt": one.attempt,
         "progress": one.progress,
         "problem": one.problem,
@@ -75,15 +179,18 @@ def listed(row: RolloutSummary) -> dict[str, Any]:
     """One line of the list of rollouts."""
     return {
         "rollout": row.rollout,
-        "status": words(row.status),
+        "status": state_words(row.status),
         "mode": row.mode,
         "bundle": row.bundle,
         "migrations": list(row.versions),
         "selection": row.selection,
         "databases": row.databases,
         "waves": row.waves,
-        "applied": row.count("applied"),
-        "failed": row.count("failed", "blocked", "unknown"),
+        "so_far": row.tally.text(row.mode),
+        "applied": row.tally.of("applied"),
+        "failed": row.tally.of("failed"),
+        "in_doubt": row.tally.of(*IN_DOUBT),
+        "counts": dict(row.counts),
         "planned_at": row.planned_at,
         "started_at": row.started_at,
         "ended_at": row.ended_at,

@@ -13,7 +13,8 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import WaitOptions
 from ledger.cli.app.output import Output, say
-from ledger.cli.rollout.progress import ENDED, display, relation, words
+from ledger.cli.rollout.progress import ENDED, display, relation
+from ledger.domain.tally import AT_WORK, IN_DOUBT, state_words
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 from migrations.printable import escaped
@@ -21,9 +22,7 @@ from migrations.printable import escaped
 if TYPE_CHECKING:
     from ledger.service.status import RolloutStatus
 
-BUSY = ("ordered", "running")
-"""States in which an agent may be at work on a database."""
-TROUBLES = ("failed", "blocked", "unknown")
+TROUBLES = ("failed", *IN_DOUBT)
 STILL = ("halted", "paused")
 """A rollout in one of these stays as it is until a person speaks, once nothing runs any more."""
 
@@ -72,7 +71,7 @@ async def _watch(session: Session, rollout: str) -> RolloutStatus:
 
 
 def _stands_still(status: RolloutStatus) -> bool:
-    return status.status in STILL and not any(status.counts.get(state) for state in BUSY)
+    return status.status in STILL and not status.tally.of(*AT_WORK)
 
 
 def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None = None) -> None:
@@ -96,17 +95,15 @@ def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None =
 
 
 def _ended_so(status: RolloutStatus) -> str:
-    counts = ", ".join(
-        f"{count} {words(state, status.mode)}" for state, count in status.counts.items() if count
-    )
+    counts = status.tally.text(status.mode)
     why = f" ({status.why})" if status.why else ""
     beside = relation(status.undoes, status.undone_by)
-    return f"rollout {status.rollout} {words(status.status)}{why}{beside}: {counts}"
+    return f"rollout {status.rollout} {state_words(status.status)}{why}{beside}: {counts}"
 
 
 def ending(status: RolloutStatus) -> ExitCode:
     """The exit code of a rollout that ended so."""
-    clean = not status.undone_by and not any(status.counts.get(state) for state in TROUBLES)
+    clean = not status.undone_by and not status.tally.of(*TROUBLES)
     return ExitCode.OK if status.status == "completed" and clean else ExitCode.HALTED
 
 
@@ -117,7 +114,7 @@ async def _only_recorded(session: Session, rollout: str, output: Output) -> Exit
     output.record(
         "rollout.status",
         status.document(),
-        f"rollout {rollout} is recorded, {words(status.status)}",
+        f"rollout {rollout} is recorded, {state_words(status.status)}",
     )
     if leader:
         say(await _how_to_go_on(session, rollout))

@@ -19,10 +19,13 @@ from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.store.views.rows import (
     AppliedRow,
     BundleRow,
+    CauseRow,
     FleetEntry,
     FleetRow,
     HeldText,
+    QueueRow,
     RolloutRow,
+    TollRow,
 )
 from migrations.model.attempt import Expectation, HalfDone
 
@@ -118,6 +121,25 @@ class Views(Protocol):
 
     async def count_troubled(self, rollout: str, states: Sequence[str]) -> int:
         """How many databases of a rollout are in these states, failed, or wait for an attempt."""
+
+    async def rollout_toll(self, rollout: str) -> TollRow:
+        """What its failures have cost a rollout so far."""
+
+    async def rollout_causes(
+        self,
+        rollout: str,
+        *,
+        only: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        limit: int = PAGE,
+    ) -> list[CauseRow]:
+        """What went wrong in a rollout, by state and cause, the largest group first.
+
+        Of all its databases, or only of these; and without those.
+        """
+
+    async def rollout_queues(self, rollout: str, limit: int = PAGE) -> list[QueueRow]:
+        """Its unfinished databases with which nothing is wrong, by state, wave and pool."""
 
     async def rollouts(
         self,

@@ -29,16 +29,21 @@ from ledger.store.views.port import PAGE
 from ledger.store.views.rows import (
     AppliedRow,
     BundleRow,
+    CauseRow,
     FleetEntry,
     FleetRow,
     HeldText,
+    QueueRow,
     RolloutRow,
+    TollRow,
 )
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, HalfDone, Mode
 from migrations.sql.named_statements import named_statements
 
 QUERIES = named_statements("ledger.store.views", "queries.sql", commented=True)
+EXAMPLES = 5
+"""How many databases are named of those that are counted together."""
 PATIENCE_S = 5.0
 """How long a reader waits for the leader to project; it does so several times per second."""
 LOOK_EVERY_S = 0.1
@@ -193,6 +198,27 @@ class ReadModels:
         """How many databases of a rollout are in these states, failed, or wait for an attempt."""
         number: int = await self._pool.fetchval(QUERIES["troubled"], rollout, states)
         return number
+
+    async def rollout_toll(self, rollout: str) -> TollRow:
+        """What its failures have cost a rollout so far."""
+        (row,) = await self._fetch("rollout_toll", rollout)
+        return TollRow(*row)
+
+    async def rollout_causes(
+        self,
+        rollout: str,
+        *,
+        only: Sequence[str] | None = None,
+        without: Sequence[str] = (),
+        limit: int = PAGE,
+    ) -> list[CauseRow]:
+        """What went wrong in a rollout, by state and cause, the largest group first."""
+        rows = await self._fetch("rollout_causes", rollout, only, without, EXAMPLES, limit)
+        return [CauseRow(**dict(row) | {"examples": tuple(row["examples"])}) for row in rows]
+
+    async def rollout_queues(self, rollout: str, limit: int = PAGE) -> list[QueueRow]:
+        """Its unfinished databases with which nothing is wrong, by state, wave and pool."""
+        return [QueueRow(*row) for row in await self._fetch("rollout_queues", rollout, limit)]
 
     async def rollouts(
         self,

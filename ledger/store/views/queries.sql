@@ -136,6 +136,35 @@ FROM ledger.rollout_database WHERE rollout = $1 AND database = ANY ($2)
 SELECT count(*) FROM ledger.rollout_database
 WHERE rollout = $1 AND (state = ANY ($2) OR again OR details ? 'failure')
 
+-- name: rollout_toll
+-- How many databases of a rollout were ordered, have failed at the budget's cost, and have reported
+-- a failure of an attempt that goes on
+SELECT count(*) FILTER (WHERE details ? 'attempt') AS ordered,
+    count(*) FILTER (WHERE state = 'failed' AND NOT details ? 'forgiven') AS counted,
+    count(*) FILTER (WHERE details ? 'open' AND details ? 'failure') AS failing
+FROM ledger.rollout_database WHERE rollout = $1
+
+-- name: rollout_causes
+-- What went wrong in a rollout, by state and cause: of these databases ($2; NULL: of all), but not
+-- of those ($3); at most $4 of each are named; at most $5
+SELECT state, details ? 'forgiven' AS accepted, details -> 'failure' ->> 'kind' AS kind,
+    details -> 'failure' ->> 'sqlstate' AS sqlstate, details -> 'failure' ->> 'message' AS message,
+    details -> 'failure' ->> 'file' AS file, (details -> 'failure' ->> 'line')::integer AS line,
+    count(*) AS databases, (array_agg(database ORDER BY wave, database))[1:$4] AS examples
+FROM ledger.rollout_database
+WHERE rollout = $1 AND (state IN ('failed', 'blocked', 'unknown') OR details ? 'failure')
+  AND ($2::text[] IS NULL OR database = ANY ($2)) AND NOT database = ANY ($3)
+GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY count(*) DESC, min(database) LIMIT $5
+
+-- name: rollout_queues
+-- Unfinished databases of a rollout with which nothing is wrong, by state, wave and pool; at most $2
+SELECT one.state, one.wave, fleet.pool, count(*) AS databases, min(one.database) AS example
+FROM ledger.rollout_database AS one
+LEFT JOIN ledger.fleet_database AS fleet ON fleet.database = one.database
+WHERE one.rollout = $1 AND NOT one.details ? 'failure'
+  AND one.state IN ('pending', 'unfinished', 'ordered', 'running')
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 LIMIT $2
+
 -- name: unfinished
 -- Rollouts that have not ended
 SELECT rollout FROM ledger.rollout

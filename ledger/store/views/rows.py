@@ -109,9 +109,47 @@ class RolloutRow:
     undone_by: str | None
     counts: Mapping[tuple[int, str], int]
 
-    def count(self, *states: str) -> int:
-        """How many databases are in one of these states."""
-        return sum(number for (_, state), number in self.counts.items() if state in states)
+
+class CauseRow(NamedTuple):
+    """One cause, and the databases of a rollout that are in one state by it; some as `examples`.
+
+    The fields of its failure are `None` where nobody knows one. `accepted` are failures that a
+    person has let pass.
+    """
+
+    state: str
+    accepted: bool
+    kind: str | None
+    sqlstate: str | None
+    message: str | None
+    file: str | None
+    line: int | None
+    databases: int
+    examples: tuple[str, ...]
+
+    @property
+    def blocker(self) -> None:
+        """Who held a lock differs from database to database."""
+
+
+class TollRow(NamedTuple):
+    """How many databases of a rollout were ever ordered, have failed at its budget's cost, and
+    have reported a failure without having ended.
+    """
+
+    ordered: int
+    counted: int
+    failing: int
+
+
+class QueueRow(NamedTuple):
+    """Databases of a rollout that are in one state, of one wave and pool; the first by id."""
+
+    state: str
+    wave: int
+    pool: str | None
+    databases: int
+    example: str
 
 
 class OrderRow(NamedTuple):

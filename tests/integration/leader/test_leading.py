@@ -283,7 +283,7 @@ async def test_a_rollback_has_waves_and_can_be_paused_and_resumed(house: House) 
         with pytest.raises(UndoHasNoRollback):
             await house.roll_back(undo)
     (listed,) = (one for one in await rollouts.list() if one.rollout == undo)
-    assert (listed.undoes, listed.count("applied")) == (rollout, 3)
+    assert (listed.undoes, listed.tally.of("applied")) == (rollout, 3)
 
 
 async def test_what_could_not_be_taken_back_is_taken_back_by_another_rollback(house: House) -> None:

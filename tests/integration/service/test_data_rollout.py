@@ -6,8 +6,15 @@ import asyncio
 
 import asyncpg
 
-from ledger.contracts.reports import BatchProgressed, MigrationApplied, MigrationRolledBack
+from ledger.cli.record.history import told
+from ledger.contracts.reports import (
+    AttemptFinished,
+    BatchProgressed,
+    MigrationApplied,
+    MigrationRolledBack,
+)
 from ledger.runtime import working
+from ledger.service.request_context import RequestContext
 from tests.integration.service.test_programs import settings_of, tenant
 from tests.support.house import House
 
@@ -33,6 +40,38 @@ def write(house: House) -> None:
     for other in house.folder.iterdir():
         other.unlink()
     (house.folder / "1_move.sql").write_text(f"{UP}{MOVE}{SLOWLY}")
+
+
+async def test_a_failed_data_migration_tells_what_of_it_is_committed(
+    house: House, tenant: str
+) -> None:
+    broken = "UPDATE users SET settings = (CASE WHEN users.id = 230 THEN 'x' ELSE '{}' END)::json\n"
+    text = f"{UP}{broken}FROM batch WHERE users.id = batch.id;\n"
+    await asyncio.to_thread(write, house)
+    await asyncio.to_thread((house.folder / "1_move.sql").write_text, text)
+    async with working(house.ledger, settings_of(house, ())):
+        rollout = await house.start(select="id=real")
+        await house.becomes(rollout, "halted")
+        (line,) = (await house.ledger.rollouts.status(rollout)).databases
+        assert (line.status, line.progress) == ("failed", "200 rows committed, in 4 batches")
+        (last,) = [one.event for one in await house.events(AttemptFinished)]
+        assert isinstance(last, AttemptFinished)
+        assert (last.changed, last.rows, last.batches) == (0, 200, 4)
+        history = await house.ledger.history.about("real")
+        (told_,) = [told(one.event) for one in history if isinstance(one.event, AttemptFinished)]
+        assert "verdict=failed changed=0 rows=200 batches=4" in told_
+        assert await value(tenant, "SELECT count(*) FROM users WHERE settings::text = '{}'") == 200
+
+        await house.ledger.rollouts.retry(rollout, [], RequestContext())
+        await house.becomes(rollout, "halted")
+        (line,) = (await house.ledger.rollouts.status(rollout)).databases
+        assert (line.attempt, line.progress) == (2, "200 rows committed, in 4 batches")
+        undo = await house.roll_back(rollout)
+        await house.becomes(undo, "completed")
+        (line,) = (await house.ledger.rollouts.status(rollout)).databases
+        assert (line.status, line.progress) == ("failed", ""), "it was taken back"
+    replayed = await house.ledger.audit.replay()
+    assert replayed.agrees, replayed.differences
 
 
 async def test_a_rollout_tells_how_far_its_data_is_and_takes_it_back(

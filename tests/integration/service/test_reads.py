@@ -61,7 +61,7 @@ async def test_rollouts_are_listed_newest_first_page_by_page(house: House) -> No
     (second,) = await house.ledger.rollouts.list(before=first.planned_position)
     assert (first.rollout, second.rollout) == (newer, older)
     assert (first.versions, first.counts) == (("1", "2"), {"pending": 1})
-    assert (first.count("pending", "failed"), first.count("failed")) == (1, 0)
+    assert (first.tally.of("pending", "failed"), first.tally.of("failed")) == (1, 0)
 
 
 async def test_a_timeline_is_of_a_database_of_a_rollout_or_of_requests(house: House) -> None:

@@ -60,7 +60,9 @@ def test_while_the_last_word_is_missing_that_would_spend_the_budget_nothing_is_o
     story = given(planned(FOUR), wave_opened(0), ordered("acme"), step_failed("acme"))
     assert progress(story.state, story.situation) == ()
     story.when(finished("acme", verdict=Verdict.FAILED))
-    assert story.last(RolloutHalted).why == "1 of 1 database failed, budget is 0"
+    assert story.last(RolloutHalted).why == (
+        "1 of 1 database ordered so far failed (4 in the rollout), budget is 0"
+    )
 
 
 def test_an_attempt_that_failed_and_never_ends_holds_its_rollout_no_longer_than_its_deadline() -> (

@@ -160,7 +160,9 @@ def test_a_paused_rollout_names_resume_and_what_runs_is_still_explained() -> Non
 def test_a_halted_rollout_says_why() -> None:
     found = reasons(running().when(failed("a")))
     assert set(found) == {"b", "c"}
-    assert found["b"].text == "halted: 1 of 1 database failed, budget is 0"
+    assert found["b"].text == (
+        "halted: 1 of 1 database ordered so far failed (3 in the rollout), budget is 0"
+    )
 
 
 def test_a_database_in_doubt_names_resolve_whatever_else_is_missing() -> None:

@@ -11,6 +11,7 @@ from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import Metadata, command_id
 from ledger.contracts.registry import Step
+from ledger.domain.tally import tally
 from ledger.store.log.history import EventFilter
 from ledger.store.views.advance import advance, rebuild
 from ledger.store.views.tables import TABLES
@@ -189,7 +190,7 @@ async def test_a_rollout_is_shown_with_its_databases_by_wave_and_state(ledger: L
     assert (rollout.reason, rollout.ticket) == ("faster search", "OPS-7")
     assert rollout.steps == (Step(version="1", checksum=CHECKSUM),)
     assert rollout.counts == {(0, "applied"): 1, (1, "failed"): 1, (1, "pending"): 1}
-    assert rollout.count("applied", "failed") == 2
+    assert tally(rollout.counts).of("applied", "failed") == 2
 
 
 async def test_rollouts_are_listed_newest_first_by_status_and_in_pages(ledger: Ledger) -> None:

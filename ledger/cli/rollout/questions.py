@@ -1,0 +1,130 @@
+"""What will happen to each database, said before a person agrees to steer a rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ledger.cli.app.command import Session
+from ledger.domain.tally import IN_DOUBT, state_words
+from ledger.domain.wording import failure_text, number_of
+
+if TYPE_CHECKING:
+    from ledger.domain.rollout import RolloutState
+    from ledger.service.status import RolloutSummary
+    from ledger.store.views.rows import CauseRow
+
+STILL, ACCEPTED = ", and count as before", ", and are accepted"
+CAUSES_SHOWN = 8
+"""How many causes a question names before it only counts the rest."""
+
+
+async def retry_facts(session: Session, rollout: str, tried: Sequence[str]) -> list[str]:
+    """What a retry of the databases `tried` will do, to them and to all others that failed."""
+    from ledger.domain import budget
+
+    rollouts = session.ledger.rollouts
+    course, row = await rollouts.course(rollout), await rollouts.listed(rollout)
+    chosen = await rollouts.causes(rollout, only=tried)
+    others = await rollouts.causes(rollout, without=tried)
+    facts = _beginning("retry", course, row)
+    facts += _named("tried again", chosen) or [f"tried again: {_names(tried, len(tried))}"]
+    facts += _left_alone(others, STILL)
+    if course.status != "halted":
+        return facts
+    counted = (await rollouts.toll(rollout)).counted - sum(map(_counts, chosen))
+    allowed = budget.allowed(course.total, course.plan.budget)
+    if counted > allowed:
+        more = number_of(counted, "failure")
+        facts.append(
+            f"nothing else is ordered, and it halts again after that: {more} left, the budget is "
+            f"{budget.describe(course.total, course.plan.budget)}; to let them pass: "
+            f"`ledger rollout resume {rollout}`"
+        )
+    elif pending := row.tally.of("pending"):
+        facts.append(f"goes on with {number_of(pending, 'pending database')}")
+    return facts
+
+
+async def resume_facts(session: Session, rollout: str) -> list[str]:
+    """What resuming does: of a halted rollout, it accepts what failed."""
+    rollouts = session.ledger.rollouts
+    course, row = await rollouts.course(rollout), await rollouts.listed(rollout)
+    facts = _beginning("resume", course, row)
+    counting = ACCEPTED if course.status == "halted" else STILL
+    facts += _left_alone(await rollouts.causes(rollout), counting)
+    if going := row.tally.of("pending", "unfinished"):
+        facts.append(f"ordered from now on: {number_of(going, 'database')}")
+    return facts
+
+
+async def abort_facts(session: Session, rollout: str, *, cancel: bool) -> list[str]:
+    """What ending a rollout where it stands leaves behind; with `cancel`, what runs is stopped."""
+    rollouts = session.ledger.rollouts
+    course, row = await rollouts.course(rollout), await rollouts.listed(rollout)
+    facts = _beginning("abort", course, row)
+    labels = await rollouts.labels(course.plan)
+    facts += [f"  {label}" for label in labels]
+    count = row.tally.of
+    if done := count("applied"):
+        what = "stay undone" if course.plan.undoes or row.mode == "down" else "keep what they got"
+        facts.append(f"{what}: {number_of(done, 'database')}")
+    if running := count("running", "ordered"):
+        verb = "are cancelled, their statements too" if cancel else "finish what they do"
+        facts.append(f"{verb}: {number_of(running, 'database')}")
+    facts += _left_alone(await rollouts.causes(rollout), "")
+    if cut := count("unfinished"):
+        facts.append(f"stay half done, their journals are asked: {number_of(cut, 'database')}")
+    if untouched := count("pending"):
+        facts.append(f"stay untouched: {number_of(untouched, 'database')}")
+    return facts
+
+
+def _beginning(verb: str, course: RolloutState, row: RolloutSummary) -> list[str]:
+    databases, waves = number_of(row.databases, "database"), number_of(row.waves, "wave")
+    return [
+        f"{verb} rollout {course.rollout}, which is {state_words(course.status)}",
+        f"{databases} in {waves}: {row.tally.text(row.mode)}",
+    ]
+
+
+def _left_alone(causes: Sequence[CauseRow], counting: str) -> list[str]:
+    """What becomes of those that failed, or are in doubt, and are not tried again."""
+    failed = [one for one in causes if one.state == "failed"]
+    doubtful = [one for one in causes if one.state in IN_DOUBT]
+    put_off = [one for one in causes if one.state in ("pending", "unfinished")]
+    return [
+        *_named(f"stay failed{counting}", [one for one in failed if not one.accepted]),
+        *_named("stay failed, accepted before", [one for one in failed if one.accepted]),
+        *_named("stay in doubt until their journals or `ledger resolve` say more", doubtful),
+        *_named("wait for another attempt", put_off),
+    ]
+
+
+def _named(what: str, causes: Sequence[CauseRow]) -> list[str]:
+    """`what` with its databases, and a line for each cause."""
+    if not causes:
+        return []
+    number = number_of(sum(one.databases for one in causes), "database")
+    lines = [f"{what}: {number}"]
+    lines += [f"  {_names(one.examples, one.databases)}{why(one)}" for one in causes[:CAUSES_SHOWN]]
+    if len(causes) > CAUSES_SHOWN:
+        rest = causes[CAUSES_SHOWN:]
+        lines.append(f"  {sum(one.databases for one in rest)} more, of other causes")
+    return lines
+
+
+def _names(names: Sequence[str], number: int) -> str:
+    from ledger.domain.refusals import listed
+
+    shown = listed(names)
+    return f"{shown} and {number - len(names)} more" if number > len(names) else shown
+
+
+def why(cause: CauseRow) -> str:
+    """What went wrong, behind a colon; nothing where nobody knows."""
+    return f": {failure_text(cause)}" if cause.message else ""
+
+
+def _counts(cause: CauseRow) -> int:
+    return cause.databases if cause.state == "failed" and not cause.accepted else 0

@@ -1,0 +1,106 @@
+"""Puts the databases of a rollout that are not settled well into groups: by state, and by reason.
+
+The server groups what it can tell apart; of each group one database is read, and what is said of
+that one is said of all. What is at work is read one by one, as far as anybody looks.
+
+```
+rows ─┬─ causes: state, failure ───────▶ one of each ─▶ problem, command that helps
+      ├─ queues: state, wave, pool ────▶ one of each ─▶ reason, command that helps ─▶ joined
+      └─ at work ──────────────────────▶ each ────────▶ reason ─────────────────────▶ joined
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+
+from ledger.domain.states import DatabaseState, RolloutState
+from ledger.domain.tally import AT_WORK, SETTLED, STATES
+from ledger.domain.wording import failure_text
+from ledger.service.status import DatabaseGroup, DatabaseLine
+from ledger.store.views.port import Views
+from ledger.store.views.rows import CauseRow
+
+LinesOf = Callable[[Iterable[DatabaseState]], Awaitable[tuple[DatabaseLine, ...]]]
+"""Makes lines of databases of one rollout."""
+AT_WORK_READ = 200
+"""Databases at work of which each is asked what it does; more than anybody reads."""
+NAMED = 5
+"""How many databases a group names."""
+
+
+async def groups_of(
+    reads: Views, state: RolloutState, lines_of: LinesOf
+) -> tuple[DatabaseGroup, ...]:
+    """The groups, what needs somebody first, then the largest."""
+    rollout = state.rollout
+    causes = await reads.rollout_causes(rollout)
+    queues = [one for one in await reads.rollout_queues(rollout) if one.state not in AT_WORK]
+    names = [one.examples[0] for one in causes] + [one.example for one in queues]
+    firsts = await reads.rollout_databases_named(rollout, names)
+    known = {one.database: one for one in await lines_of(firsts)}
+    at_work = [
+        one
+        for one in await reads.rollout_databases(rollout, AT_WORK, limit=AT_WORK_READ)
+        if one.failure is None
+    ]
+    waiting = [(known[one.example], one.databases) for one in queues if one.example in known]
+    waiting += [(line, 1) for line in await lines_of(at_work)]
+    found = [_of_cause(one, known.get(one.examples[0])) for one in causes]
+    return tuple(sorted([*found, *_joined(waiting)], key=_urgency))
+
+
+def grouped(lines: Iterable[DatabaseLine]) -> tuple[DatabaseGroup, ...]:
+    """The same of databases that are all at hand."""
+    found: dict[tuple[str, str, str, str], DatabaseGroup] = {}
+    for line in lines:
+        if line.status in SETTLED and not line.problem:
+            continue
+        helps = _for_all(line.helps, line.database, 2)
+        before = found.get((line.status, line.problem, line.waits_for, helps))
+        found[line.status, line.problem, line.waits_for, helps] = DatabaseGroup(
+            status=line.status,
+            databases=1 + (before.databases if before else 0),
+            examples=(*(before.examples if before else ()), line.database)[:NAMED],
+            problem=line.problem,
+            waits_for=line.waits_for,
+            helps=helps,
+        )
+    return tuple(sorted(found.values(), key=_urgency))
+
+
+def _of_cause(cause: CauseRow, first: DatabaseLine | None) -> DatabaseGroup:
+    return DatabaseGroup(
+        status=cause.state,
+        databases=cause.databases,
+        examples=cause.examples,
+        problem=failure_text(cause) if cause.message else "",
+        waits_for=first.waits_for if first else "",
+        helps=_for_all(first.helps, cause.examples[0], cause.databases) if first else "",
+        accepted=cause.accepted,
+    )
+
+
+def _joined(waiting: Sequence[tuple[DatabaseLine, int]]) -> list[DatabaseGroup]:
+    """One group for all that wait for the same; each line stands for so many databases."""
+    numbers: dict[tuple[str, str], int] = {}
+    for line, number in waiting:
+        key = (line.status, line.waits_for)
+        numbers[key] = numbers.get(key, 0) + number
+    return [
+        replace(one, databases=numbers[one.status, one.waits_for])
+        for one in grouped(line for line, _ in waiting)
+    ]
+
+
+def _for_all(command: str, database: str, number: int) -> str:
+    """The command that helps one of them, as it helps all of them."""
+    of_one = f" {database}"
+    if number > 1 and command.startswith("ledger rollout retry") and command.endswith(of_one):
+        return command.removesuffix(of_one)
+    return command
+
+
+def _urgency(group: DatabaseGroup) -> tuple[int, bool, int]:
+    return STATES.index(group.status), group.accepted, -group.databases

@@ -1,0 +1,105 @@
+"""Sixty databases: what a person sees first is what is wrong, and the rest is counted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ledger.contracts.commands import ApplyCommand
+from ledger.contracts.reports import MigrationFailed, Report
+from migrations.model.attempt import Failure, FailureClass, Verdict
+from tests.support.house import Actor, House, answers, finished, house_at, started
+from tests.support.program import LedgerProgram
+
+SEEN = Path(__file__).parents[2] / "golden" / "sixty-databases.txt"
+FLEET = [f"t{number:03}" for number in range(60)]
+DUPLICATE = Failure(
+    kind=FailureClass.SQL,
+    message='could not create unique index "one_name"',
+    sqlstate="23505",
+    file="3_change.sql",
+    line=2,
+)
+LATE = Failure(
+    kind=FailureClass.SQL, message="canceling statement due to statement timeout",
+    sqlstate="57014", file="3_change.sql", line=2,
+)  # fmt: skip
+BROKEN = {"t012": DUPLICATE, "t017": DUPLICATE, "t044": LATE}
+
+
+@pytest.fixture
+async def house(installed: str, tmp_path: Path) -> AsyncIterator[House]:
+    """Return a ledger with sixty databases, which exist as names only."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    async with house_at(installed, folder) as opened:
+        await opened.register(*FLEET)
+        yield opened
+
+
+def said(command: ApplyCommand) -> list[Report]:
+    """What an agent answers: well, or that the migration failed there."""
+    failure = BROKEN.get(command.database)
+    if failure is None:
+        return answers(command)
+    step = command.order.steps[0]
+    failed = MigrationFailed(
+        database=command.database, command=command.command, version=step.version, direction="up",
+        checksum=step.checksum, failure=failure,
+    )  # fmt: skip
+    return [started(command), failed, finished(command, Verdict.FAILED, failure=failure)]
+
+
+async def answer(house: House, actor: Actor, rollout: str, status: str) -> None:
+    """Answer every order until the rollout has this status."""
+    answered: set[object] = set()
+    while (await house.ledger.rollouts.status(rollout, 0)).status != status:
+        await actor.hear()
+        for one in actor.heard:
+            if isinstance(one, ApplyCommand) and one.command not in answered:
+                answered.add(one.command)
+                await actor.say(one.stream, *said(one))
+
+
+async def halted(house: House) -> str:
+    """A rollout that went to fifty databases, of which three failed."""
+    house.migration("3")
+    async with house.leading(), house.actor() as actor:
+        first = await house.start(waves="50,rest", budget="1", in_flight=60)
+        await answer(house, actor, first, "halted")
+    return first
+
+
+def steady(text: str, rollout: str) -> str:
+    """Without what differs from run to run."""
+    text = text.replace(rollout, "ROLLOUT").replace(rollout[:4], "ROLL")
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "MOMENT", text)
+    return re.sub(r"took .*|UTC, .* ago", "UTC, a while ago", text)
+
+
+async def test_what_a_person_sees(house: House, ledger: LedgerProgram) -> None:
+    rollout = await halted(house)
+    out: list[str] = []
+    for words in (
+        ["rollout", "status"],
+        ["rollout", "status", "--failed"],
+        ["rollout", "status", "-s", "id in (t001,t044,t055)"],
+        ["rollout", "status", "--all", "--limit", "8"],
+        ["rollout", "list"],
+        ["rollout", "retry", rollout, "t017"],
+        ["rollout", "retry"],
+        ["rollout", "resume"],
+        ["rollout", "abort"],
+        ["rollout", "rollback"],
+        ["status"],
+        ["fleet", "list"],
+        ["plan"],
+    ):
+        said_ = await ledger(*words)
+        out.append(f"$ ledger {' '.join(words)}   # {said_.code}\n{said_.out}{said_.err}")
+    seen = steady("\n".join(out), rollout)
+    (house.folder / "seen.txt").write_text(seen)
+    assert seen == SEEN.read_text(), f"compare {house.folder / 'seen.txt'} with {SEEN}"

@@ -1,0 +1,113 @@
+"""A retry forgives nobody, and a question says what will happen to each database that failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ledger.cli.app.exits import ExitCode
+from tests.integration.cli.conftest import Fleet
+from tests.integration.cli.test_rollout import NO_NEW_SEVEN, do
+from tests.support.program import Answer, LedgerProgram
+
+FAILED = (
+    '3_no_seven.sql:2: check constraint "no_seven" of relation "parcels" is violated by some row'
+)
+
+
+async def halted(ledger: LedgerProgram, migrations: Path, fleet: Fleet, *broken: str) -> str:
+    """A rollout over all four, at once, that halted over these; its id."""
+    await ledger("up", "--yes")
+    for one in broken:
+        await do(fleet.addresses[one], "INSERT INTO parcels VALUES (7)")
+    (migrations / "3_no_seven.sql").write_text(NO_NEW_SEVEN)
+    up = await ledger("up", "--yes", "--waves", "rest", "-o", "json")
+    assert up.code == ExitCode.HALTED
+    rollout: str = up.json["rollout"]
+    return rollout
+
+
+async def states(ledger: LedgerProgram, rollout: str) -> dict[str, Any]:
+    answer = await ledger("rollout", "status", rollout, "-o", "json")
+    found = {one["database"]: one["status"] for one in answer.items}
+    return found | {"rollout": answer.json["status"]}
+
+
+def question(answer: Answer) -> list[str]:
+    """What was said before the answer was given."""
+    lines = answer.err.splitlines()
+    return [line for line in lines if line.startswith("  ")]
+
+
+async def test_retry_of_one_database_leaves_the_other_failed_and_the_rollout_halted(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    rollout = await halted(ledger, migrations, fleet, "t1", "t2")
+    await do(fleet.addresses["t1"], "DELETE FROM parcels")
+
+    retry = await ledger("rollout", "retry", rollout, "t1", "--yes", "--reason", "t1 mended")
+    assert retry.code == ExitCode.HALTED
+    assert await states(ledger, rollout) == {
+        "t0": "applied",
+        "t1": "applied",
+        "t2": "failed",
+        "t3": "applied",
+        "rollout": "halted",
+    }
+    said = question(retry)
+    assert said[0] == f"  retry rollout {rollout}, which is halted"
+    assert said[1] == "  4 databases in 1 wave: 2 applied, 2 failed"
+    assert said[2:4] == ["  tried again: 1 database", f"    t1: {FAILED} (SQLSTATE 23514)"]
+    assert said[4:6] == [
+        "  stay failed, and count as before: 1 database",
+        f"    t2: {FAILED} (SQLSTATE 23514)",
+    ]
+    assert said[6] == (
+        "  nothing else is ordered, and it halts again after that: 1 failure left, the budget is "
+        f"0; to let them pass: `ledger rollout resume {rollout}`"
+    )
+    assert "1 of 4 databases failed, budget is 0" in retry.out
+    assert "3 applied, 1 failed" in retry.out
+
+    await do(fleet.addresses["t2"], "DELETE FROM parcels")
+    again = await ledger("rollout", "retry", rollout, "--yes")
+    assert again.code == 0
+    assert "4 applied" in again.out
+
+
+async def test_resume_names_whose_failures_it_accepts(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    rollout = await halted(ledger, migrations, fleet, "t1", "t2")
+    resumed = await ledger("rollout", "resume", rollout, "--yes")
+    assert resumed.code == ExitCode.HALTED, "two databases lack it"
+    assert question(resumed)[1:4] == [
+        "  4 databases in 1 wave: 2 applied, 2 failed",
+        "  stay failed, and are accepted: 2 databases",
+        f"    t1, t2: {FAILED} (SQLSTATE 23514)",
+    ]
+    assert (await states(ledger, rollout))["rollout"] == "completed"
+    listed = await ledger("rollout", "list", "-o", "json")
+    first = next(one for one in listed.items if one["rollout"] == rollout)
+    assert (first["applied"], first["failed"], first["in_doubt"]) == (2, 2, 0)
+
+
+async def test_abort_names_the_migrations_and_what_becomes_of_each_database(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await ledger("up", "--yes")
+    await do(fleet.addresses["t0"], "INSERT INTO parcels VALUES (7)")
+    (migrations / "3_no_seven.sql").write_text(NO_NEW_SEVEN)
+    rollout = (await ledger("up", "--yes", "--waves", "2,rest", "-o", "json")).json["rollout"]
+    aborted = await ledger("rollout", "abort", rollout, "--yes")
+    assert aborted.code == 0
+    assert question(aborted) == [
+        f"  abort rollout {rollout}, which is halted",
+        "  4 databases in 2 waves: 1 applied, 1 failed, 2 pending",
+        "    3_no_seven",
+        "  keep what they got: 1 database",
+        "  stay failed: 1 database",
+        f"    t0: {FAILED} (SQLSTATE 23514)",
+        "  stay untouched: 2 databases",
+    ]
+    assert (await ledger("rollout", "retry", rollout, "t0", "--yes")).code == ExitCode.REFUSED
