@@ -27,7 +27,7 @@ from ledger.bus.port import Bus, BusUnavailable
 from ledger.contracts.envelope import Metadata, Recorded, encode, leadership_id
 from ledger.contracts.events import LeadershipTaken
 from ledger.domain.keys import KEYS
-from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm, WrongClock
+from ledger.errors import LeadershipLost, StaleTerm, WrongClock
 from ledger.leader.conductor import Conductor
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.heartbeats import HeartbeatIntake
@@ -44,6 +44,7 @@ from ledger.store.bundles import BundleTexts
 from ledger.store.connections import CONNECTION_LOST
 from ledger.store.log.decode import open_event
 from ledger.store.log.streams import read_both
+from ledger.store.obstacles import unreachable
 from ledger.store.port import LeadingTerm, LedgerStores
 from ledger.store.views.port import Views
 from migrations.backoff import Backoff
@@ -240,7 +241,7 @@ def _told(error: BaseException) -> BaseException:
     """
     used = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
     if used or isinstance(error, CONNECTION_LOST):
-        return LedgerUnreachable(type(error).__name__)
+        return unreachable(error)
     return error
 
 

@@ -68,7 +68,7 @@ def no_session(place: str, error: Exception, timeout_s: float) -> Unreachable:
             said = f"{place} did not answer within {timeout_s:.0f} s"
             return Unavailable(f"{said}; check host, port and network", reason=reason)
         case OSError():
-            numbers = _numbers_of(error)
+            numbers = numbers_of(error)
             away = sorted(numbers & _AWAY)
             # The driver's own text names the address instead of the reason.
             known = [os.strerror(number) for number in away if number > 0]
@@ -82,7 +82,7 @@ def no_session(place: str, error: Exception, timeout_s: float) -> Unreachable:
             return Unreachable(f"{said}; check that it is PostgreSQL and that TLS is offered")
 
 
-def _numbers_of(error: OSError) -> frozenset[int]:
+def numbers_of(error: OSError) -> frozenset[int]:
     """What failed, as `errno` numbers; a host with several addresses has one error for all."""
     if error.errno is not None:
         return frozenset({error.errno})

@@ -25,7 +25,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.help_page import Arranged
 from ledger.cli.app.option_groups import flattened, gathered
-from ledger.cli.app.output import say
+from ledger.cli.app.output import OutputFormat, say, tell_error
 from ledger.stopper import Stopper
 from migrations.gc_tuning import settle_memory
 from migrations.log_lines import PrintableFormatter
@@ -154,7 +154,8 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
     @functools.wraps(function)
     def run(**given: Any) -> None:
         debug = flags_of(given["ctx"]).debug
-        raise typer.Exit(_guarded(lambda: _in_loop(function, given, traced), debug))
+        form = OutputFormat(given.get("output", OutputFormat.TABLE))
+        raise typer.Exit(_guarded(lambda: _in_loop(function, given, traced), debug, form))
 
     run.__signature__ = flattened(function)  # type: ignore[attr-defined]
     return run
@@ -191,22 +192,23 @@ async def _stoppable(
         return await coroutine
 
 
-def _guarded(work: Callable[[], ExitCode], debug: bool) -> ExitCode:
+def _guarded(work: Callable[[], ExitCode], debug: bool, form: OutputFormat) -> ExitCode:
     """What `work` returns, or the code of what it raised, after saying so."""
     try:
         return work()
     except typer.Exit as end:
         return ExitCode(end.exit_code)
     except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
-        say("interrupted")
+        if form is OutputFormat.TABLE:
+            say("interrupted")
+        else:
+            tell_error("interrupted", ExitCode.INTERRUPTED, form)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        return ExitCode.OK
     except Exception as error:
         if debug:
             say("".join(traceback.format_exception(error)))
         from ledger.cli.app.explain_error import explain
 
         explanation = explain(error)
-        say(f"ledger: {explanation.text}")
+        tell_error(explanation.text, explanation.code, form)
         return explanation.code
