@@ -72,14 +72,15 @@ def no_session(place: str, error: Exception, timeout_s: float) -> Unreachable:
             away = sorted(numbers & _AWAY)
             # The driver's own text names the address instead of the reason.
             known = [os.strerror(number) for number in away if number > 0]
-            reason = known[0] if known else error.strerror or type(error).__name__
+            reason = known[0] if known else error.strerror or "the network gives no reason"
             said = f"{place} cannot be reached ({reason}); check host, port and network"
             if away:
                 return Unavailable(said, reason=reason)
             return Unreachable(said, transient=True, reason=reason)
         case _:
-            said = f"{place} cannot be used ({type(error).__name__})"
-            return Unreachable(f"{said}; check that it is PostgreSQL and that TLS is offered")
+            return Unreachable(
+                f"{place} cannot be used; check that it is PostgreSQL and that TLS is offered"
+            )
 
 
 def numbers_of(error: OSError) -> frozenset[int]:

@@ -58,7 +58,34 @@ class LedgerCommand(Arranged, TyperCommand):
         """Read the arguments, with what had another name under its name of today."""
         for before, argument in zip(["", *args], args, strict=False):
             _refuse_unsafe(before, argument)
-        return super().parse_args(ctx, [_name_of_today(argument) for argument in args])
+        try:
+            return super().parse_args(ctx, [_name_of_today(argument) for argument in args])
+        except typer.BadParameter as wrong:
+            wrong.message = _in_words(wrong)
+            raise
+
+
+def _in_words(wrong: typer.BadParameter) -> str:
+    """What is wrong with a value, which is named; typer says what pydantic says."""
+    problems = getattr(wrong.__cause__, "errors", None)
+    if problems is None:
+        return wrong.message
+    problem = problems(include_url=False)[0]
+    value, limits = problem["input"], problem.get("ctx", {})
+    match problem["type"]:
+        case "int_parsing" | "int_from_float":
+            said = "is no whole number"
+        case "float_parsing" | "finite_number":
+            said = "is no number"
+        case "greater_than_equal":
+            said = f"is too small, it can be {limits['ge']:g} or more"
+        case "less_than_equal":
+            said = f"is too large, it can be at most {limits['le']:g}"
+        case "uuid_parsing":
+            said = "is no id; write it as `ledger status` shows it"
+        case _:
+            said = f"does not fit; {wrong.message}"
+    return f"{escaped(str(value))!r} {said}"
 
 
 def _refuse_unsafe(before: str, argument: str) -> None:

@@ -69,6 +69,25 @@ def test_programs_are_told_in_json_that_their_answer_was_lost() -> None:
     assert (code, told["kind"], told["exit_code"]) == (1, "error", 1)
 
 
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["up", "--nosuch"], "--nosuch"),
+        (["upp"], "upp"),
+        (["down", "many"], "'many' is no whole number"),
+        (["resolve", "t0"], "MIGRATION"),
+        (["fleet", "add", "\x1b[31m"], "control characters"),
+    ],
+)
+def test_what_is_no_command_line_is_told_programs_as_one_object(
+    words: list[str], named: str
+) -> None:
+    code, said = run(LEDGER, [*words, "-o", "json"], "")
+    told = json.loads(said)
+    assert (code, told["kind"], told["exit_code"]) == (ExitCode.USAGE, "error", ExitCode.USAGE)
+    assert named in told["error"]
+
+
 @pytest.mark.parametrize("words", [["config", "show"], ["--help"], ["version", "-o", "json"]])
 def test_a_reader_who_has_seen_enough_changes_no_exit_code(words: list[str]) -> None:
     reading, writing = os.pipe()

