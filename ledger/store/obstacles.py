@@ -203,6 +203,9 @@ SQLSTATES: Mapping[tuple[str, str], Obstacle] = {
     ("57P01", ""): Obstacle("ended the session: it stops, or somebody ended it", _WAITING),
     ("57", ""): Obstacle("ended the session", _WAITING),
     ("25P", ""): Obstacle("ended the session for a time-out of its own", "try again"),
+    ("08P01", ""): Obstacle(
+        "answers in no words of PostgreSQL", f"check host and port; {SETTINGS}"
+    ),
     ("08", ""): _CUT,
 }
 """By SQLSTATE, or by its beginning, and by the function of the server if that tells more."""
@@ -226,7 +229,6 @@ _ADDRESS = Obstacle(
     "write postgresql://user@host:port/database; with sslmode=verify-full also sslrootcert=FILE, "
     f"or have ~/.postgresql/root.crt; {SETTINGS}",
 )
-_STRANGER = Obstacle("answers in no words of PostgreSQL", f"check host and port; {SETTINGS}")
 
 
 def unreachable(error: BaseException, place: LedgerPlace | None = None) -> LedgerUnreachable:
@@ -282,6 +284,8 @@ def _obstacle(error: BaseException, place: LedgerPlace | None) -> Obstacle:
             return _NO_ROOT
         case ssl.SSLError():
             return _tls(error)
+        case asyncpg.ProtocolViolationError():
+            return SQLSTATES["08P01", ""]
         case asyncpg.PostgresConnectionError() | asyncpg.InternalClientError():
             # What the driver itself says of a connection that ended.
             return _CUT
@@ -290,7 +294,8 @@ def _obstacle(error: BaseException, place: LedgerPlace | None) -> Obstacle:
         case OSError():
             return _network(error)
         case asyncpg.InterfaceError() if not isinstance(error, ValueError):
-            return _STRANGER
+            # Of a connection that was closed before it was used, too.
+            return _CUT
         case _:
             return _ADDRESS
 

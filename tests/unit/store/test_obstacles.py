@@ -145,7 +145,8 @@ TABLE: list[tuple[BaseException, str, str]] = [
     (refused("08006"), "cut the connection", "try again"),
     (refused("XX000"), "refused (SQLSTATE XX000)", "see the log of the server"),
     (asyncpg.ConnectionDoesNotExistError(SECRET), "cut the connection", "try again"),
-    (asyncpg.InterfaceError(SECRET), "answers in no words of PostgreSQL", "check host and port"),
+    (asyncpg.InterfaceError(SECRET), "cut the connection", "try again"),
+    (refused("08P01"), "answers in no words of PostgreSQL", "check host and port"),
     (
         asyncpg.ClientConfigurationError(SECRET),
         "an address that cannot be used",
