@@ -24,6 +24,7 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS
+from ledger.outlet import Streams
 from ledger.settings import SettingsError, SharedSettings, load_shared
 from ledger.signing.errors import KeyUnusable
 from ledger.stopper import Stopper
@@ -99,7 +100,15 @@ Debug = Annotated[bool, typer.Option("--debug", help="Log more, with tracebacks.
 
 def main() -> None:
     """The console script. Nothing but a sentence reaches the user when something is wrong."""
-    app()
+    streams, code = Streams(), 0
+    try:
+        app()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    if lost := streams.lost():
+        code = code or AgentExitCode.FAILED
+        typer.echo(f"ledger-agent: {lost}", err=True)
+    sys.exit(code)
 
 
 def _show_version(asked: bool) -> None:

@@ -29,6 +29,7 @@ from ledger.settings.secret_rules import (
     Destination,
     is_never_a_tenants,
 )
+from migrations.printable import why_unreadable
 from migrations.target.session import VERIFIED_TLS, ConnectionSettings, Password
 
 MAX_SECRET_BYTES = 64 * 1024
@@ -195,7 +196,7 @@ def _read(file: Path, shown: str) -> str:
         secret = content.decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ReferenceRefused(
-            f"file:{shown} cannot be read ({type(error).__name__}); make it a readable text file"
+            f"file:{shown} cannot be read ({why_unreadable(error)}); make it a readable text file"
         ) from None
     if len(content) > MAX_SECRET_BYTES:
         raise ReferenceRefused(f"file:{shown} is too large for a password; check the path")

@@ -351,11 +351,12 @@ class LedgerUnusable(LedgerError):
 class LedgerUnreachable(LedgerUnusable):
     """Nothing answers, or the connection was lost and stays lost."""
 
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            f"the ledger's database cannot be reached ({why}); "
-            "check that it runs and that the settings name it: `ledger config show`"
-        )
+    def __init__(self, said: str, remedy: str, place: str = "") -> None:
+        at = f", {place}," if place else ""
+        super().__init__(f"the ledger's database{at} {said}; {remedy}")
+        self.said = said
+        self.remedy = remedy
+        self.place = place
 
 
 class LedgerIsStandby(LedgerUnusable):

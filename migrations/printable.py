@@ -39,6 +39,13 @@ def escaped_json(document: str) -> str:
     return _ESCAPED.sub(lambda found: _in_json(found[0]), document)
 
 
+def why_unreadable(error: OSError | UnicodeError) -> str:
+    """Why a file could not be read as a text, in a word or two."""
+    if isinstance(error, UnicodeError):
+        return "it is no text in UTF-8"
+    return error.strerror or "the system gives no reason"
+
+
 def _spelled(character: str, lines: bool) -> str:
     if lines and character == "\n":
         return character

@@ -21,12 +21,14 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.client import ConnectionGroup
 from aiokafka.errors import (
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     TopicAuthorizationFailedError,
 )
+from aiokafka.protocol.admin import ApiVersionRequest
 
 from ledger.bus import security, tracing
 from ledger.bus.kafka_reading import KafkaMember, KafkaReader, what
@@ -46,6 +48,8 @@ STOP_S = 5.0
 """Letting go of a connection, whatever the broker does."""
 REQUEST_S = 5.0
 """One request to one broker."""
+PROBE_S = 1.2
+"""What a probe waits for: an answer that takes longer is none, so that people hear of it soon."""
 NEW_TOPIC_S = 0.05
 """Between two looks at a topic that was just made."""
 
@@ -95,6 +99,30 @@ class KafkaBus:
     async def start(self) -> None:
         """Connect. Raises `BusUnavailable` or `BusMisconfigured`."""
         await self._connected()
+
+    async def probe(self) -> None:
+        """Ask every broker at once, on connections of their own; one answer is enough."""
+        asking: list[Coroutine[Any, Any, Any]] = []
+        if self._producer is not None:
+            client, group = self._producer.client, ConnectionGroup.COORDINATION
+            asking = [
+                client.send(broker.nodeId, ApiVersionRequest(), group=group)
+                for broker in client.cluster.brokers()
+            ]
+        asking = asking or [_knock(server) for server in self._settings.servers]
+        tasks = [asyncio.create_task(one, name="kafka-probe") for one in asking]
+        try:
+            async with asyncio.timeout(PROBE_S):
+                await _first_of(tasks)
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise BusUnavailable(
+                f"the broker at {self._settings.bootstrap} does not answer ({what(error)}); "
+                "check that it runs"
+            ) from None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def ensure_topics(self, topics: Sequence[str]) -> None:
         """Create what is missing, check what is there."""
@@ -241,6 +269,26 @@ class KafkaBus:
                 f"the broker at {self._settings.bootstrap} does not answer ({what(error)}); "
                 "check that it runs"
             ) from None
+
+
+async def _first_of(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Return when one has ended well. Raises what the last one raised when none does."""
+    waiting, error = set(tasks), None
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            error = task.exception()
+            if error is None:
+                return
+    if error is not None:
+        raise error
+
+
+async def _knock(server: str) -> None:
+    """Connect to `host:port` and let go again."""
+    host, _, port = server.rpartition(":")
+    _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+    writer.close()
 
 
 async def _send_all(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:

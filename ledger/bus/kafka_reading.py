@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,7 @@ OPEN_S = 60.0
 """Joining a group waits for members that died: their session time-out, and a rebalance."""
 COMMIT_S = 10.0
 CLOSE_S = 5.0
+_WORDS = re.compile(r"[A-Z][a-z]*")
 REFUSALS = 3
 """Commits refused in a row until the consumer is taken for stuck and replaced."""
 
@@ -284,6 +286,9 @@ def _received(record: ConsumerRecord) -> Received:
 
 
 def what(error: BaseException) -> str:
-    """The error with its name once; aiokafka's own texts begin with theirs."""
+    """What went wrong in words: aiokafka's own texts begin with the name of a class."""
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     name, text = type(error).__name__, str(error)
-    return text if text.startswith(name) else f"{name}: {text}" if text else name
+    text = text.removeprefix(name).removeprefix(":").strip()
+    return text or " ".join(_WORDS.findall(name.removesuffix("Error"))).lower()

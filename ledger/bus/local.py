@@ -275,6 +275,10 @@ class LocalBus:
     async def start(self) -> None:
         """Nothing to connect."""
 
+    async def probe(self) -> None:
+        """What is in this process answers."""
+        self._check_open()
+
     async def ensure_topics(self, topics: Sequence[str]) -> None:
         """Create what is missing. Raises `BusMisconfigured` for too few partitions."""
         self._check_open()

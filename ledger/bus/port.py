@@ -79,6 +79,12 @@ class Bus(Protocol):
     async def start(self) -> None:
         """Connect. Raises `BusUnavailable` or `BusMisconfigured`."""
 
+    async def probe(self) -> None:
+        """Ask whether the broker answers, for a second. Raises `BusUnavailable` when it does not.
+
+        Readers notice nothing of a broker that is gone: they wait for it by themselves.
+        """
+
     async def ensure_topics(self, topics: Sequence[str]) -> None:
         """Create what is missing with the right number of partitions; check what is there.
 

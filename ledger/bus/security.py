@@ -136,8 +136,8 @@ def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
             )
     except (OSError, ssl.SSLError) as error:
         raise BusMisconfigured(
-            f"the certificates for the broker cannot be used ({type(error).__name__}: "
-            f"{error.strerror or error}); check LEDGER_KAFKA_SSL_CAFILE, "
+            f"the certificates for the broker cannot be used "
+            f"({error.strerror or error}); check LEDGER_KAFKA_SSL_CAFILE, "
             "LEDGER_KAFKA_SSL_CERTFILE, LEDGER_KAFKA_SSL_KEYFILE and LEDGER_KAFKA_SSL_PASSWORD"
         ) from None
     return context

@@ -79,6 +79,8 @@ class Seen:
 class Surroundings:
     """What the ledger knows beside the rollout. `broker` is `None` where no broker is used.
 
+    It has answered, or not, for `broker_s`: agents are heard of again a while after it is back.
+
     `records` is the fleet by id; `undone` is what the rollout takes back, while it may wait for
     that.
     """
@@ -88,6 +90,7 @@ class Surroundings:
     agents: Sequence[Seen]
     records: Mapping[str, DatabaseRecord]
     undone: RolloutState | None = None
+    broker_s: float = inf
 
     def alive(self) -> list[Seen]:
         """The agents heard of lately."""

@@ -31,7 +31,8 @@ from ledger.domain.wording import IN_QUEUE, moment_text, number_of
 from migrations.model.attempt import FailureClass
 
 HEARD_AFTER_S = 10.0
-"""A leader that has just begun has not heard of every agent yet; after this long it has."""
+"""A leader that has just begun has not heard of every agent yet, nor has one whose broker has just
+come back; after this long it has."""
 
 
 class Reason(StrEnum):
@@ -129,6 +130,9 @@ def _explain(state: RolloutState, database: DatabaseState, view: _View) -> WaitR
     if silent := _silent_leader(database, view):
         # What agents say of themselves only a leader takes in: it is as old as the silence.
         return silent
+    if lost := _no_broker(database, view):
+        # Nor does anybody hear of it without the broker.
+        return lost
     busy = view.busy.get(database.inspection or database.command or UUID(int=0))
     if busy is not None:
         return _at_work(state, database, busy)
@@ -169,11 +173,11 @@ def _absent(state: RolloutState, database: DatabaseState, view: _View) -> WaitRe
         return _because(database, Reason.NO_LEADER, "no leader", "ledger serve")
     if silent := _silent_leader(database, view):
         return silent
-    if view.surroundings.broker is False:
-        text = "the broker cannot be reached; orders are published when it is back"
-        return _because(database, Reason.NO_BROKER, text, "ledger config show")
+    if lost := _no_broker(database, view):
+        return lost
     agents = view.pools.get(pool, ())
-    if not agents and view.surroundings.leader.led_s > HEARD_AFTER_S:
+    heard_s = min(view.surroundings.leader.led_s, view.surroundings.broker_s)
+    if not agents and heard_s > HEARD_AFTER_S:
         text = f"no agent in pool {pool}"
         return _because(database, Reason.NO_AGENT, text, f"ledger-agent run --pool {pool}")
     if agents and all(seen.is_apart for seen in agents):
@@ -200,6 +204,18 @@ def _silent_leader(database: DatabaseState, view: _View) -> WaitReason | None:
         return None
     text = f"{leader.name} leads and {leader.silence}"
     return _because(database, Reason.LEADER_SILENT, text, TAKE_OVER, since=leader.heard_at)
+
+
+def _no_broker(database: DatabaseState, view: _View) -> WaitReason | None:
+    leader = view.surroundings.leader
+    if leader is None or view.surroundings.broker is not False:
+        return None
+    text = "the broker cannot be reached; " + (
+        "what an agent has in hand goes on, and is reported when it is back"
+        if database.started
+        else "orders are published when it is back"
+    )
+    return _because(database, Reason.NO_BROKER, text, "ledger-agent check")
 
 
 def _put_off(state: RolloutState, database: DatabaseState) -> WaitReason | None:

@@ -76,13 +76,16 @@ class Living:
 
 
 class HeartbeatIntake:
-    """Keeps the latest sign of life of each agent."""
+    """Keeps the latest sign of life of each agent.
+
+    `broker` says whether the broker answers, and for how many seconds that has been so.
+    """
 
     def __init__(
         self,
         bus: Bus,
         signs: Signs,
-        broker_answers: Callable[[], bool],
+        broker: Callable[[], tuple[bool, float]],
         clock: Clock,
         chance: Chance,
         speakers: Speakers | None = None,
@@ -91,7 +94,7 @@ class HeartbeatIntake:
         self._speakers = speakers
         self._unbelieved: set[str] = set()
         self._signs = signs
-        self._broker_answers = broker_answers
+        self._broker = broker
         self._clock = clock
         self._living = Living()
         self._since_trim = 0
@@ -111,7 +114,8 @@ class HeartbeatIntake:
 
     async def keep(self, beats: Sequence[Beat]) -> None:
         """Keep these, and say that the leader lives and whether it reaches the broker."""
-        own = json.dumps({"broker": self._broker_answers()})
+        answers, for_s = self._broker()
+        own = json.dumps({"broker": answers, "for_s": round(for_s, 1)})
         await self._signs.put([*beats, Beat(LEADER_BEAT, "", own)])
         self._since_trim += len(beats)
         if self._since_trim >= TRIM_AFTER:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -27,7 +28,8 @@ from ledger.bus.port import Bus, BusUnavailable
 from ledger.contracts.envelope import Metadata, Recorded, encode, leadership_id
 from ledger.contracts.events import LeadershipTaken
 from ledger.domain.keys import KEYS
-from ledger.errors import LeadershipLost, LedgerUnreachable, StaleTerm, WrongClock
+from ledger.errors import LeadershipLost, StaleTerm, WrongClock
+from ledger.leader.broker_watch import BrokerWatch
 from ledger.leader.conductor import Conductor
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.heartbeats import HeartbeatIntake
@@ -43,6 +45,7 @@ from ledger.leader.subscription import Follower
 from ledger.store.bundles import BundleTexts
 from ledger.store.connections import CONNECTION_LOST
 from ledger.store.log.decode import open_event
+from ledger.store.obstacles import unreachable
 from ledger.store.port import LeadingTerm, LedgerStores
 from ledger.store.views.port import Views
 from migrations.backoff import Backoff
@@ -103,12 +106,20 @@ class Supervisor:
         self._pulse = HeartbeatIntake(
             bus,
             stores.signs,
-            lambda: self._relay.unreachable_since is None,
+            self._broker_answers,
             clock,
             chance,
             self._speakers,
         )
+        self._watch = BrokerWatch(bus, clock)
         self._loaded = asyncio.Event()
+
+    def _broker_answers(self) -> tuple[bool, float]:
+        """Whether the broker answers, as whoever sends and whoever asks it know, and since when."""
+        lost = self._relay.unreachable_since
+        if lost is not None:
+            return False, (self._clock.now() - lost).total_seconds()
+        return self._watch.answers, self._watch.for_s
 
     async def lead(self, name: str, host: str) -> None:
         """Lead until cancelled.
@@ -207,20 +218,25 @@ class Supervisor:
         await self._log.append(STREAM, [encoded], term=term)
 
     async def _work_the_bus(self, follower: Follower) -> None:
-        """Wait for the broker, then send, take in and listen."""
+        """Wait for the broker, then send, take in and listen; ask all the while if it answers."""
+        async with asyncio.TaskGroup() as group:
+            if self._bus.system:
+                watching = self._watch.run(partial(self._pulse.keep, ()))
+                group.create_task(watching, name="leader-broker-watch")
+            await self._bus_started()
+            group.create_task(self._relay.run(), name="leader-relay")
+            group.create_task(self._intake.run(follower), name="leader-intake")
+            group.create_task(self._pulse.run(), name="leader-pulse")
+
+    async def _bus_started(self) -> None:
         backoff = Backoff(self._clock, self._chance)
         while True:
             try:
-                await self._bus.start()
-                break
+                return await self._bus.start()
             except BusUnavailable as error:
                 self._relay.broken(error)
                 await self._pulse.keep(())
                 await backoff.wait()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._relay.run(), name="leader-relay")
-            group.create_task(self._intake.run(follower), name="leader-intake")
-            group.create_task(self._pulse.run(), name="leader-pulse")
 
     async def _watch_leadership(self) -> None:
         await self._leadership.wait_lost()
@@ -244,7 +260,7 @@ def _told(error: BaseException) -> BaseException:
     """
     used = isinstance(error, asyncpg.InterfaceError) and not isinstance(error, ValueError)
     if used or isinstance(error, CONNECTION_LOST):
-        return LedgerUnreachable(type(error).__name__)
+        return unreachable(error)
     return error
 
 

@@ -20,6 +20,7 @@ import asyncpg
 from ledger.domain.wording import number_of
 from ledger.errors import LedgerIsStandby, LedgerUnreachable
 from ledger.store.connections import CONNECTION_LOST
+from ledger.store.obstacles import said_of
 from migrations.backoff import Backoff
 from migrations.chance import Chance
 from migrations.clock import Clock
@@ -38,6 +39,11 @@ AWAY = (
 """What is raised where the ledger's database is gone, is being started, or is full of clients."""
 
 Look = TypeVar("Look")
+
+
+def told(lost: BaseException) -> str:
+    """That the database is away, and why; the beginning of a sentence."""
+    return f"The ledger's database is away, it {said_of(lost)}"
 
 
 async def looked_through(
@@ -69,7 +75,7 @@ async def looked_through(
                 away_since = now
                 minutes = number_of(round(patience_s / 60), "minute")
                 say(
-                    f"The ledger's database is away ({type(lost).__name__}); what was shown last "
+                    f"{told(lost)}; what was shown last "
                     f"may have changed since. Looking again for {minutes}; Ctrl-C detaches."
                 )
             elif now - away_since >= patience_s:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from math import inf
 
 from pydantic import ValidationError
 
@@ -31,9 +32,13 @@ class Liveness:
         beats = await self._signs.recent(RECENT_S)
         agents = []
         broker: bool | None = True if self._uses_broker else None
+        broker_s = inf
         for beat in beats:
-            if beat.agent == LEADER_BEAT:
-                broker = bool(json.loads(beat.body)["broker"]) if self._uses_broker else None
+            if beat.agent == LEADER_BEAT and self._uses_broker:
+                said = json.loads(beat.body)
+                broker, broker_s = bool(said["broker"]), float(said.get("for_s", inf)) + beat.age_s
+            elif beat.agent == LEADER_BEAT:
+                continue
             elif (heartbeat := _heartbeat(beat.body)) is not None:
                 agents.append(Seen(heartbeat, beat.age_s, _ahead_s(heartbeat, beat.seen_at)))
         return Surroundings(
@@ -41,6 +46,7 @@ class Liveness:
             broker=broker,
             agents=agents,
             records=records,
+            broker_s=broker_s,
         )
 
     async def unsigned(self) -> dict[str, tuple[str, ...]]:

@@ -8,9 +8,12 @@ password.
 
 from __future__ import annotations
 
+import difflib
+import getpass
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from ledger.bus.security import is_loopback
@@ -29,6 +32,87 @@ _UNREADABLE = (
     "the ledger's address cannot be read; write postgresql://user@host:5432/database, and in a "
     "password %2F for /, %23 for #, %3F for ?, %40 for @ and %3A for :"
 )
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "target_session_attrs": (
+        "any", "primary", "standby", "read-write", "read-only", "prefer-standby",
+    ),
+}  # fmt: skip
+"""Parameters of an address that take one of a few words."""
+FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile")
+"""Parameters of an address that name a file."""
+PARAMETERS = (
+    *CHOICES, *FILES, "host", "port", "dbname", "database", "user", "password", "service",
+    "sslpassword", "ssl_min_protocol_version", "ssl_max_protocol_version", "krbsrvname", "gsslib",
+    "application_name", "options",
+)  # fmt: skip
+"""Every parameter that the driver understands; it sends any other as a setting of the session."""
+ALIKE = 0.8
+"""So near to a parameter's name is a slip, and no setting of a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerPlace:
+    """Where an address leads, as far as it may be told: never a password.
+
+    `server` is `host:port`, or a socket's folder; `parameters` are the names of those it gives,
+    `files` the paths among them by name.
+    """
+
+    server: str
+    host: str
+    port: str
+    database: str
+    user: str
+    sslmode: str = ""
+    parameters: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def told(self) -> str:
+        """Which database it is, in a sentence."""
+        return f"{self.database} at {self.server}"
+
+
+def place_of(url: str, environ: Mapping[str, str] = os.environ) -> LedgerPlace | None:
+    """Where `url` leads; `None` for what is not proven clean, or left to a file of services."""
+    if _CLEAN.fullmatch(url) is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        host, port = _parted(parts.netloc.rpartition("@")[2])
+        query = _query(parts)
+    except ValueError:
+        return None
+    host = host or query.get("host", "")
+    if not host and ("service" in query or environ.get("PGSERVICE")):
+        return None
+    host = host or environ.get("PGHOST", "")
+    port = port or query.get("port", "") or environ.get("PGPORT", "") or "5432"
+    user = parts.username or query.get("user") or environ.get("PGUSER") or _own_name()
+    named = parts.path.lstrip("/") or query.get("dbname") or query.get("database")
+    if not host or host.startswith("/"):
+        server = f"the socket in {host or 'the usual folder'}, port {port}"
+    else:
+        server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return LedgerPlace(
+        server=server,
+        host=host or "localhost",
+        port=port,
+        database=named or environ.get("PGDATABASE") or user,
+        user=user,
+        sslmode=query.get("sslmode") or environ.get("PGSSLMODE", ""),
+        parameters=tuple(query),
+        files={name: query[name] for name in FILES if name in query},
+    )
+
+
+def _own_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "of this process"
 
 
 def masked(secret: str) -> str:
@@ -51,11 +135,13 @@ def check_address(
     try:
         parts = urlsplit(url)
         hosts = list(_hosts(parts, environ))
-        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        query = _query(parts)
     except ValueError:
         raise SettingsError(_UNREADABLE) from None
     if not url.startswith(("postgresql://", "postgres://")) or parts.fragment:
         raise SettingsError(_UNREADABLE)
+    if _CLEAN.fullmatch(url):
+        _check_parameters(query)
     # A service file may name any server; only the address itself overrides what it says of TLS.
     service = "service" in query or bool(environ.get("PGSERVICE"))
     mode = query.get("sslmode") or (environ.get("PGSSLMODE") if not service else None)
@@ -69,6 +155,32 @@ def check_address(
         "its address with ?sslmode=verify-full&sslrootcert=FILE, or allow it for development with "
         "LEDGER_INSECURE_DATABASE=true or --insecure-database"
     )
+
+
+def _query(parts: SplitResult) -> dict[str, str]:
+    """The parameters of an address. Raises ValueError for what is none, as the driver does."""
+    found = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    return {name: values[-1] for name, values in found.items()}
+
+
+def _check_parameters(query: Mapping[str, str]) -> None:
+    """Refuse a parameter that is written almost like one, and a word that it does not take.
+
+    Of an address that may hold a password in its parameters, none is named: only of a clean one.
+    """
+    for name, value in query.items():
+        meant = difflib.get_close_matches(name, PARAMETERS, n=1, cutoff=ALIKE)
+        if name not in PARAMETERS and meant:
+            raise SettingsError(
+                f"the ledger's address has a parameter {name!r}, which nobody knows; "
+                f"write {meant[0]}"
+            )
+        words = CHOICES.get(name, ())
+        if words and value.lower() not in words:
+            raise SettingsError(
+                f"{name} in the ledger's address is not what it can be; "
+                f"write one of {', '.join(words)}"
+            )
 
 
 def _hosts(parts: SplitResult, environ: Mapping[str, str]) -> Iterator[str]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
 
 from ledger.errors import LedgerIsStandby, LedgerUnreachable
+from ledger.settings.address import place_of
+from ledger.store.obstacles import CONNECT_WITHIN_S, unreachable
 from ledger.store.queries import QUERIES
 
 # Strings, because the classes take parameters only in the eyes of the type checker.
@@ -91,18 +95,36 @@ async def open_pool(url: str, *, max_size: int = MAX_CONNECTIONS) -> Pool:
             url,
             min_size=1,
             max_size=max_size,
+            timeout=CONNECT_WITHIN_S,
             command_timeout=COMMAND_TIMEOUT_S,
             connection_class=LedgerConnection,
             init=_refuse_standby,
             server_settings={"application_name": APPLICATION_NAME},
         )
     except CANNOT_CONNECT as error:
-        raise unreachable(error) from None
+        raise unreachable(error, place_of(url)) from None
 
 
-def unreachable(error: BaseException) -> LedgerUnreachable:
-    """What keeps us from the ledger. Raise it `from None`: the driver's texts quote addresses."""
-    return LedgerUnreachable(_why(error))
+@asynccontextmanager
+async def opened_pool(url: str, *, max_size: int = MAX_CONNECTIONS) -> AsyncIterator[Pool]:
+    """A pool as `open_pool` opens it, closed behind the block.
+
+    What is lost inside of the block is told with the place where that was. Errors of files are
+    nobody's but the file's: they alone have a name.
+    """
+    pool = await open_pool(url, max_size=max_size)
+    try:
+        yield pool
+    except LedgerUnreachable as lost:
+        if lost.place or (place := place_of(url)) is None:
+            raise
+        raise LedgerUnreachable(lost.said, lost.remedy, place.told) from lost
+    except CONNECTION_LOST as error:
+        if isinstance(error, OSError) and error.filename is not None:
+            raise
+        raise unreachable(error, place_of(url)) from error
+    finally:
+        await close_pool(pool)
 
 
 async def close_pool(pool: Pool) -> None:
@@ -112,22 +134,6 @@ async def close_pool(pool: Pool) -> None:
             await pool.close()
     except (*CONNECTION_LOST, asyncpg.InterfaceError):
         pool.terminate()
-
-
-def _why(error: BaseException) -> str:
-    """What is wrong, without the driver's text, which may quote the address."""
-    match error:
-        case asyncpg.ClientConfigurationError() | ValueError() | OverflowError():
-            return (
-                "its address is wrong: write postgresql://user@host:port/database; with "
-                "sslmode=verify-full also sslrootcert=FILE, or have ~/.postgresql/root.crt"
-            )
-        case asyncpg.InvalidPasswordError() | asyncpg.InvalidAuthorizationSpecificationError():
-            return "the server refuses this user or password"
-        case asyncpg.InvalidCatalogNameError():
-            return "the server has no database of this name; create it first"
-        case _:
-            return type(error).__name__
 
 
 async def _refuse_standby(connection: Connection) -> None:

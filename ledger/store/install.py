@@ -18,7 +18,7 @@ from ledger.errors import (
     NotInstalled,
     SchemaVersionMismatch,
 )
-from ledger.store.connections import Connection, Pool, open_pool
+from ledger.store.connections import Connection, Pool, opened_pool
 from ledger.store.log.log import EventLog
 from ledger.store.port import Head
 from ledger.store.queries import QUERIES
@@ -53,8 +53,7 @@ async def install(url: str, ledger_id: UUID, metadata: Metadata | None = None) -
     LedgerInitialised, the log's first event. Raises DatabaseUnsuitable, LedgerUnreachable,
     LedgerIsStandby, and SchemaVersionMismatch when the schema is newer than this program.
     """
-    pool = await open_pool(url, max_size=1)
-    try:
+    async with opened_pool(url, max_size=1) as pool:
         async with pool.acquire() as connection:
             await _check_server(connection)
             before = await _schema_version(connection)
@@ -67,8 +66,6 @@ async def install(url: str, ledger_id: UUID, metadata: Metadata | None = None) -
         event = encode(LedgerInitialised(ledger=head.ledger_id), event_id, metadata or Metadata())
         await log.append(STREAM, [event])
         return Installed(head.ledger_id, head.schema_version, created=before == 0)
-    finally:
-        await pool.close()
 
 
 async def upgrade(url: str) -> Installed:
@@ -77,8 +74,7 @@ async def upgrade(url: str) -> Installed:
     Raises NotInstalled, SchemaVersionMismatch when the schema is newer than this program,
     LedgerUnreachable, LedgerIsStandby.
     """
-    pool = await open_pool(url, max_size=1)
-    try:
+    async with opened_pool(url, max_size=1) as pool:
         async with pool.acquire() as connection:
             before = await _schema_version(connection)
         if before == 0:
@@ -87,8 +83,6 @@ async def upgrade(url: str) -> Installed:
         await pool.execute(SET_SCHEMA_VERSION, program_version())
         head = await EventLog(pool).head()
         return Installed(head.ledger_id, head.schema_version, created=False)
-    finally:
-        await pool.close()
 
 
 async def check(pool: Pool) -> Head:

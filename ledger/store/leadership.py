@@ -31,18 +31,18 @@ from ledger.errors import (
     AnotherLeader,
     LeadershipLost,
     LeadershipNotTaken,
-    LedgerUnreachable,
     StoreError,
     WrongClock,
 )
+from ledger.settings.address import place_of
 from ledger.store.connections import (
     APPLICATION_NAME,
     CANNOT_CONNECT,
     CONNECTION_LOST,
     Connection,
     Pool,
-    unreachable,
 )
+from ledger.store.obstacles import CONNECT_WITHIN_S, unreachable
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
 from migrations.backoff import Backoff
@@ -67,7 +67,6 @@ ANSWER_WITHIN_S = 5.0
 """A connection that does not answer for so long is lost; less than the server waits for us."""
 
 
-CONNECT_WITHIN_S = 10.0
 TAKE_OVER_WITHIN_S = 10.0
 """How long a session may take to end that was told to."""
 
@@ -206,12 +205,12 @@ async def _connected(url: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Recor
             command_timeout=CONNECT_WITHIN_S,
         )
     except CANNOT_CONNECT as error:
-        raise unreachable(error) from None
+        raise unreachable(error, place_of(url)) from None
     try:
         yield connection
     except CONNECTION_LOST as error:
         connection.terminate()
-        raise LedgerUnreachable(type(error).__name__) from error
+        raise unreachable(error, place_of(url)) from error
     except asyncpg.PostgresError as error:
         await connection.close()
         raise translated(error) from error

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ledger.store import install
-from ledger.store.connections import Pool, close_pool, open_pool
+from ledger.store.connections import Pool, opened_pool
 from ledger.store.content import ContentStore
 from ledger.store.heartbeats import SignTable
 from ledger.store.log.log import EventLog
@@ -34,8 +34,7 @@ async def open_stores(url: str, clock: Clock = SYSTEM_CLOCK) -> AsyncIterator[St
 
     Raises `LedgerUnreachable`, `LedgerIsStandby`, `NotInstalled` or `SchemaVersionMismatch`.
     """
-    pool = await open_pool(url)
-    try:
+    async with opened_pool(url) as pool:
         head = await install.check(pool)
         yield Stores(
             id=head.ledger_id,
@@ -45,5 +44,3 @@ async def open_stores(url: str, clock: Clock = SYSTEM_CLOCK) -> AsyncIterator[St
             reads=ReadModels(pool, clock),
             signs=SignTable(pool),
         )
-    finally:
-        await close_pool(pool)

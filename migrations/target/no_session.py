@@ -68,21 +68,22 @@ def no_session(place: str, error: Exception, timeout_s: float) -> Unreachable:
             said = f"{place} did not answer within {timeout_s:.0f} s"
             return Unavailable(f"{said}; check host, port and network", reason=reason)
         case OSError():
-            numbers = _numbers_of(error)
+            numbers = numbers_of(error)
             away = sorted(numbers & _AWAY)
             # The driver's own text names the address instead of the reason.
             known = [os.strerror(number) for number in away if number > 0]
-            reason = known[0] if known else error.strerror or type(error).__name__
+            reason = known[0] if known else error.strerror or "the network gives no reason"
             said = f"{place} cannot be reached ({reason}); check host, port and network"
             if away:
                 return Unavailable(said, reason=reason)
             return Unreachable(said, transient=True, reason=reason)
         case _:
-            said = f"{place} cannot be used ({type(error).__name__})"
-            return Unreachable(f"{said}; check that it is PostgreSQL and that TLS is offered")
+            return Unreachable(
+                f"{place} cannot be used; check that it is PostgreSQL and that TLS is offered"
+            )
 
 
-def _numbers_of(error: OSError) -> frozenset[int]:
+def numbers_of(error: OSError) -> frozenset[int]:
     """What failed, as `errno` numbers; a host with several addresses has one error for all."""
     if error.errno is not None:
         return frozenset({error.errno})

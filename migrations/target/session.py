@@ -22,6 +22,7 @@ import asyncpg
 from migrations.errors import PoolerRefused, TooMuch, Unreachable
 from migrations.model.folder_history import schema_of
 from migrations.model.migration import Statement
+from migrations.printable import why_unreadable
 from migrations.sql.literals import quote_ident
 from migrations.target.login import logging_in
 from migrations.target.no_session import no_session
@@ -331,7 +332,7 @@ def _verified(settings: ConnectionSettings) -> ssl.SSLContext:
         return _tls_context(settings.sslrootcert, settings.sslcert, settings.sslkey)
     except OSError as error:
         raise Unreachable(
-            f"{settings.place}: the TLS files cannot be read ({type(error).__name__}); "
+            f"{settings.place}: the TLS files cannot be read ({why_unreadable(error)}); "
             "check sslrootcert, sslcert and sslkey"
         ) from None
 

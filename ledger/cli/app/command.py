@@ -25,7 +25,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.help_page import Arranged
 from ledger.cli.app.option_groups import flattened, gathered
-from ledger.cli.app.output import say
+from ledger.cli.app.output import OutputFormat, say, tell_error
 from ledger.stopper import Stopper
 from migrations.gc_tuning import settle_memory
 from migrations.log_lines import PrintableFormatter
@@ -58,7 +58,34 @@ class LedgerCommand(Arranged, TyperCommand):
         """Read the arguments, with what had another name under its name of today."""
         for before, argument in zip(["", *args], args, strict=False):
             _refuse_unsafe(before, argument)
-        return super().parse_args(ctx, [_name_of_today(argument) for argument in args])
+        try:
+            return super().parse_args(ctx, [_name_of_today(argument) for argument in args])
+        except typer.BadParameter as wrong:
+            wrong.message = _in_words(wrong)
+            raise
+
+
+def _in_words(wrong: typer.BadParameter) -> str:
+    """What is wrong with a value, which is named; typer says what pydantic says."""
+    problems = getattr(wrong.__cause__, "errors", None)
+    if problems is None:
+        return wrong.message
+    problem = problems(include_url=False)[0]
+    value, limits = problem["input"], problem.get("ctx", {})
+    match problem["type"]:
+        case "int_parsing" | "int_from_float":
+            said = "is no whole number"
+        case "float_parsing" | "finite_number":
+            said = "is no number"
+        case "greater_than_equal":
+            said = f"is too small, it can be {limits['ge']:g} or more"
+        case "less_than_equal":
+            said = f"is too large, it can be at most {limits['le']:g}"
+        case "uuid_parsing":
+            said = "is no id; write it as `ledger status` shows it"
+        case _:
+            said = f"does not fit; {wrong.message}"
+    return f"{escaped(str(value))!r} {said}"
 
 
 def _refuse_unsafe(before: str, argument: str) -> None:
@@ -154,7 +181,8 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
     @functools.wraps(function)
     def run(**given: Any) -> None:
         debug = flags_of(given["ctx"]).debug
-        raise typer.Exit(_guarded(lambda: _in_loop(function, given, traced), debug))
+        form = OutputFormat(given.get("output", OutputFormat.TABLE))
+        raise typer.Exit(_guarded(lambda: _in_loop(function, given, traced), debug, form))
 
     run.__signature__ = flattened(function)  # type: ignore[attr-defined]
     return run
@@ -191,22 +219,23 @@ async def _stoppable(
         return await coroutine
 
 
-def _guarded(work: Callable[[], ExitCode], debug: bool) -> ExitCode:
+def _guarded(work: Callable[[], ExitCode], debug: bool, form: OutputFormat) -> ExitCode:
     """What `work` returns, or the code of what it raised, after saying so."""
     try:
         return work()
     except typer.Exit as end:
         return ExitCode(end.exit_code)
     except (KeyboardInterrupt, asyncio.CancelledError, typer.Abort):
-        say("interrupted")
+        if form is OutputFormat.TABLE:
+            say("interrupted")
+        else:
+            tell_error("interrupted", ExitCode.INTERRUPTED, form)
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        return ExitCode.OK
     except Exception as error:
         if debug:
             say("".join(traceback.format_exception(error)))
         from ledger.cli.app.explain_error import explain
 
         explanation = explain(error)
-        say(f"ledger: {explanation.text}")
+        tell_error(explanation.text, explanation.code, form)
         return explanation.code

@@ -1,11 +1,12 @@
 """Turns whatever went wrong into one sentence and an exit code.
 
 Texts of drivers and of the operating system may quote connection strings, so only our own errors
-speak for themselves; of everything else, only its kind and its place in our code are told.
+speak for themselves; of everything else, only its place in our code is told.
 """
 
 from __future__ import annotations
 
+import os
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +22,25 @@ from ledger.embedded.errors import EmbeddedError
 from ledger.errors import LedgerError
 from ledger.settings.errors import SettingsError
 from ledger.signing.errors import KeyUnusable
+from ledger.store.obstacles import unreachable
 from migrations.errors import MigrationsError
+from migrations.printable import escaped
 
 PACKAGES = Path(__file__).parents[3]
 """Where our three packages are; frames below it are ours to name."""
+DATABASE_ERRORS = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InternalClientError,
+    asyncpg.InterfaceError,
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+"""What is raised where the ledger's database is lost, or takes no session. Errors of files have a
+name, and what goes wrong with our own output nobody raises (`ledger.outlet`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +66,21 @@ def explain(error: BaseException) -> Explanation:
             return Explanation(str(error), ExitCode.FAILED)
         case asyncpg.InsufficientPrivilegeError():
             return Explanation(
-                "your database role may not do that in this ledger; connect as a member of "
-                "ledger_operator (see `ledger init --help`)",
+                "your role may not do that in this ledger; GRANT ledger_viewer TO it to look, "
+                "ledger_operator to ask, ledger_service to lead, or connect as another",
                 ExitCode.REFUSED,
             )
-        case asyncpg.PostgresConnectionError() | asyncpg.InterfaceError() | OSError():
+        case OSError() if error.filename is not None:
             return Explanation(
-                f"the ledger's database cannot be reached ({_kind(error)}); "
-                "check `ledger config show` and that the server is up",
-                ExitCode.UNREACHABLE,
+                f"{_shown(error.filename)} cannot be used ({error.strerror}); correct the path, "
+                "or the rights to it",
+                ExitCode.FAILED,
             )
-        case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.InvalidCatalogNameError():
-            return Explanation(
-                f"the ledger's database refuses the connection ({_kind(error)}); "
-                "check the user, the password and the name in LEDGER_DATABASE_URL",
-                ExitCode.UNREACHABLE,
-            )
-        case asyncpg.CannotConnectNowError() | asyncpg.OperatorInterventionError():
-            return Explanation(
-                f"the ledger's database is not taking work now ({_kind(error)}); try again",
-                ExitCode.UNREACHABLE,
-            )
+        case _ if isinstance(error, DATABASE_ERRORS):
+            return Explanation(str(unreachable(error)), ExitCode.UNREACHABLE)
         case _:
             return Explanation(
-                f"something unexpected happened ({_kind(error)} in {_place(error)}); "
+                f"something unexpected happened (in {_place(error)}{_state(error)}); "
                 "`ledger --debug …` shows the details",
                 ExitCode.FAILED,
             )
@@ -86,9 +93,13 @@ def _refusal(error: RequestRefusal) -> Explanation:
     return Explanation(f"refused: {error}", ExitCode.REFUSED)
 
 
-def _kind(error: BaseException) -> str:
+def _shown(name: object) -> str:
+    return escaped(os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else str(name))
+
+
+def _state(error: BaseException) -> str:
     state = getattr(error, "sqlstate", None)
-    return f"{type(error).__name__}, SQLSTATE {state}" if state else type(error).__name__
+    return f", SQLSTATE {state}" if state else ""
 
 
 def _place(error: BaseException) -> str:

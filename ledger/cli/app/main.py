@@ -11,9 +11,10 @@ from typing import Annotated
 
 import typer
 
-from ledger.cli.app.exits import epilog
+from ledger.cli.app.exits import ExitCode, epilog
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.lazy import Rooms
+from ledger.cli.app.output import OutputFormat, tell_error
 
 app = typer.Typer(
     cls=Rooms,
@@ -91,6 +92,22 @@ def options(
     ctx.obj = Flags(values, config_file, debug)
 
 
-def main() -> None:
-    """Run the command that the command line names."""
-    app()
+def main(for_program: bool = False) -> int:
+    """Run the command that the command line names, and return the exit code.
+
+    What cannot be a command line is told `for_program`, or as a person reads it.
+    """
+    program = typer.main.get_command(app)
+    try:
+        if not for_program:
+            program()
+        return int(program(standalone_mode=False) or ExitCode.OK)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except typer.Abort:
+        tell_error("interrupted", ExitCode.INTERRUPTED, OutputFormat.JSON)
+        return ExitCode.INTERRUPTED
+    except typer.TyperException as wrong:
+        message = " ".join(getattr(wrong, "format_message", wrong.__str__)().split())
+        tell_error(message, ExitCode.USAGE, OutputFormat.JSON)
+        return ExitCode.USAGE

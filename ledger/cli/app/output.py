@@ -133,6 +133,17 @@ def say(text: str) -> None:
     typer.echo(escaped(text, lines=True), err=True)
 
 
+def tell_error(text: str, code: int, form: OutputFormat) -> None:
+    """Say what went wrong, on stderr: a sentence, or one JSON object for programs."""
+    if form is OutputFormat.TABLE:
+        say(f"ledger: {text}")
+        return
+    from pydantic_core import to_json
+
+    error = {"version": SHAPE_VERSION, "kind": "error", "exit_code": int(code), "error": text}
+    typer.echo(escaped_json(to_json(error).decode()), err=True)
+
+
 def _document(document: Mapping[str, Any]) -> None:
     from pydantic_core import to_json
 

@@ -15,6 +15,7 @@ from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.cli.app.output import say
 from ledger.errors import WrongArgument
+from migrations.printable import why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +102,9 @@ def _address(reference: str) -> str:
         try:
             return Path(rest).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise WrongArgument(f"{rest} cannot be read ({type(error).__name__}); {FORM}") from None
+            raise WrongArgument(
+                f"{rest} cannot be read ({why_unreadable(error)}); {FORM}"
+            ) from None
     _warn_of_password(reference)
     return reference
 

@@ -19,6 +19,7 @@ from ledger.domain.check_results import SHARED_LOGIN
 from ledger.domain.refusals import LiteralPassword
 from ledger.errors import FleetFileError, WrongArgument
 from ledger.settings.secret_rules import PLACEHOLDER
+from migrations.printable import why_unreadable
 
 DATABASES = "databases"
 """The part of the file with a list that may be long."""
@@ -100,7 +101,7 @@ def read_fleet(file: Path, default_pool: str) -> list[FleetFileEntry]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise FleetFileError(
-            f"{file} cannot be read ({type(error).__name__}); name a readable YAML file, "
+            f"{file} cannot be read ({why_unreadable(error)}); name a readable YAML file, "
             "`ledger fleet import --help` shows one"
         ) from None
     reading = _Reading(file, default_pool)

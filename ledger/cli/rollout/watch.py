@@ -126,7 +126,7 @@ async def _only_recorded(session: Session, rollout: str, output: Output) -> Exit
 async def _how_to_go_on(session: Session, rollout: str) -> str:
     """Whether the rollout goes on by itself, and the commands that a person who leaves it needs."""
     from ledger.domain.waiting import TAKE_OVER
-    from ledger.service.absence import AWAY
+    from ledger.service.absence import AWAY, told
 
     commands = (
         f"Watch: `ledger rollout watch {rollout}`, pause: `ledger rollout pause {rollout}`, "
@@ -135,10 +135,7 @@ async def _how_to_go_on(session: Session, rollout: str) -> str:
     try:
         leader = await session.ledger.leader()
     except AWAY as lost:
-        return (
-            f"The ledger's database is away ({type(lost).__name__}), so nobody can say whether "
-            f"the rollout goes on. {commands}"
-        )
+        return f"{told(lost)}, so nobody can say whether the rollout goes on. {commands}"
     if leader and leader.is_silent:
         return (
             f"Nothing goes on: {leader.name} leads and {leader.silence}. "

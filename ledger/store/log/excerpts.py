@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from ledger.errors import LedgerUnreachable
 from ledger.store.connections import CONNECTION_LOST, Pool
+from ledger.store.obstacles import unreachable
 from ledger.store.port import RecordedEvent
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
@@ -71,6 +71,6 @@ class Excerpts:
         try:
             return await self._pool.fetch(query, *arguments)
         except CONNECTION_LOST as lost:
-            raise LedgerUnreachable(type(lost).__name__) from lost
+            raise unreachable(lost) from lost
         except asyncpg.PostgresError as error:
             raise translated(error) from error

@@ -26,6 +26,7 @@ from ledger.store.connections import CONNECTION_LOST, Connection, Pool
 from ledger.store.log.calls import appended, columns_of, premise_of
 from ledger.store.log.chain import Broken, Link, follow, genesis
 from ledger.store.log.excerpts import Excerpts
+from ledger.store.obstacles import unreachable
 from ledger.store.port import Appended, Batch, ConsumerPosition, Head, RecordedEvent
 from ledger.store.queries import QUERIES
 from ledger.store.refusals import translated
@@ -312,7 +313,7 @@ class EventLog(Excerpts):
                 break
             except CONNECTION_LOST as lost:
                 if backoff.tries + 1 == TRIES:
-                    raise LedgerUnreachable(type(lost).__name__) from lost
+                    raise unreachable(lost) from lost
                 await backoff.wait()
             except asyncpg.PostgresError as error:
                 raise translated(error) from error

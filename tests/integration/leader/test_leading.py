@@ -209,7 +209,7 @@ async def test_a_leader_that_dies_while_it_starts_a_rollback_leaves_the_next_one
         died = True
         if recorded:
             await append_both(log, *batches, **how)  # type: ignore[arg-type]
-        raise LedgerUnreachable("killed")
+        raise LedgerUnreachable("is away", "wait")
 
     monkeypatch.setattr(EventLog, "append_both", die)
     rollout = await house.start(waves="1,rest", when_spent="rollback")

@@ -130,7 +130,7 @@ async def test_an_intake_that_breaks_while_the_block_ends_does_not_hold_it_up(
 
     async def breaking(intake: Intake, partition: int, messages: object) -> None:
         if ending.is_set():
-            raise LedgerUnreachable("gone")
+            raise LedgerUnreachable("is gone", "wait")
         await take(intake, partition, messages)  # type: ignore[arg-type]
 
     ending = asyncio.Event()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import re
+
 import asyncpg
 import pytest
 
@@ -26,7 +29,7 @@ SECRET = "postgresql://ada:hunter2@db/ledger"
         (InvalidWaves("1,x", "'x' is no size"), ExitCode.USAGE),
         (LiteralPassword("acme"), ExitCode.USAGE),
         (NotInstalled(), ExitCode.UNREACHABLE),
-        (LedgerUnreachable("refused"), ExitCode.UNREACHABLE),
+        (LedgerUnreachable("is away", "wait"), ExitCode.UNREACHABLE),
         (ConnectionRefusedError(111, SECRET), ExitCode.UNREACHABLE),
         (asyncpg.ConnectionDoesNotExistError(SECRET), ExitCode.UNREACHABLE),
         (asyncpg.InvalidPasswordError(SECRET), ExitCode.UNREACHABLE),
@@ -50,12 +53,23 @@ def test_the_kind_of_an_error_decides_the_exit_code(error: Exception, code: Exit
         asyncpg.InvalidPasswordError(SECRET),
         asyncpg.UndefinedTableError(SECRET),
         ValueError(SECRET),
+        asyncpg.ConnectionDoesNotExistError(SECRET),
+        asyncpg.InterfaceError(SECRET),
+        asyncpg.TooManyConnectionsError(SECRET),
+        OSError(errno.EHOSTUNREACH, SECRET),
     ],
 )
 def test_texts_of_drivers_and_of_unexpected_errors_are_not_repeated(error: Exception) -> None:
     text = explain(error).text
     assert "hunter2" not in text
     assert "\n" not in text
+    assert not re.search(r"\w+(Error|Exception)\b", text), "a class name says nothing to anybody"
+
+
+def test_a_file_that_cannot_be_used_is_no_outage() -> None:
+    told = explain(PermissionError(errno.EACCES, "Permission denied", "/srv/\x1bmigrations"))
+    assert told.code is ExitCode.FAILED
+    assert told.text.startswith(r"/srv/\x1bmigrations cannot be used (Permission denied); correct")
 
 
 def test_an_unexpected_error_is_told_with_its_place_and_where_the_details_are() -> None:

@@ -11,11 +11,12 @@ import pytest
 from ledger.errors import LedgerUnreachable, NoSuchRollout
 from ledger.service import absence
 from ledger.service.absence import looked_through
+from ledger.store.obstacles import said_of
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 
 AWAY = [
-    LedgerUnreachable("gone"),
+    LedgerUnreachable("is gone", "wait"),
     ConnectionRefusedError(),
     TimeoutError(),
     asyncpg.InterfaceError("the connection is closed"),
@@ -58,14 +59,14 @@ async def test_looking_goes_on_when_the_database_is_back(error: Exception) -> No
     said: list[str] = []
     assert await seen(looks((2, error), (0, error), (3, None)), said) == [0, 1, 0, 1, 2]
     assert [line.split(";")[0] for line in said] == [
-        f"The ledger's database is away ({type(error).__name__})",
+        f"The ledger's database is away, it {said_of(error)}",
         "The ledger's database is back.",
     ]
 
 
 async def test_each_absence_is_said_once() -> None:
     said: list[str] = []
-    gone = LedgerUnreachable("gone")
+    gone = LedgerUnreachable("is gone", "wait")
     await seen(looks((1, gone), (0, gone), (0, gone), (1, gone), (1, None)), said)
     assert len(said) == 4
 
@@ -73,7 +74,7 @@ async def test_each_absence_is_said_once() -> None:
 async def test_what_stays_away_is_raised_in_the_end() -> None:
     said: list[str] = []
 
-    gone = LedgerUnreachable("gone")
+    gone = LedgerUnreachable("is gone", "wait")
     with pytest.raises(LedgerUnreachable):
         await seen(looks((0, gone), (0, gone)), said, patience_s=0.0)
     assert len(said) == 1
@@ -91,7 +92,7 @@ async def test_a_person_may_leave_while_the_database_is_away(
     told = asyncio.Event()
 
     async def watch() -> None:
-        begin = looks((1, LedgerUnreachable("gone")))
+        begin = looks((1, LedgerUnreachable("is gone", "wait")))
         looked = looked_through(begin, lambda _: told.set(), SYSTEM_CLOCK, SYSTEM_CHANCE)
         async for _ in looked:
             pass

@@ -1,0 +1,222 @@
+"""Wrong inputs, and the sentence that each gets: over all commands, as a person types them.
+
+A row is a command line, how it ends, and words of its sentence: those that say what is wrong, and
+those that say what to do. Nothing of it is recorded, and no class name, line of code or traceback
+is in any answer. With `-o json` the same is one object on stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.main import app
+from tests.integration.cli.conftest import Fleet
+from tests.support.programs import every_command
+
+FAILED, USAGE, REFUSED = ExitCode.FAILED, ExitCode.USAGE, ExitCode.REFUSED
+UNREACHABLE = ExitCode.UNREACHABLE
+WIDE = {"COLUMNS": "400"}
+INTERNAL = re.compile(
+    r"\w+(Error|Exception)\b|Traceback|pydantic|asyncpg|something unexpected|\bNone\b"
+)
+"""Words that no person is to read."""
+NOBODY = "postgresql://ada:hunter2@127.0.0.1:1/ledger"
+
+Row = tuple[str, ExitCode, str, str]
+
+PLANS: list[Row] = [
+    ("up --waves 0,-1,rest", USAGE, "0,-1,rest", "`1,10%,rest`"),
+    ("up --waves 1,2", USAGE, "1 of 4 databases is in no wave", "rest"),
+    ("up --waves ''", USAGE, "waves", "`1,10%,rest`"),
+    ("up --budget 150%", USAGE, "150%", "like `2%`"),
+    ("up --budget many", USAGE, "many", "like `2%`"),
+    ("up --budget -1", USAGE, "-1", "like `2%`"),
+    ("up --in-flight 0", USAGE, "--in-flight", "1 or more"),
+    ("up --lock-timeout never", USAGE, "--lock-timeout", "'never' is no number"),
+    ("up --select half=h9", REFUSED, "half=h9", "ledger fleet list"),
+    ("up --select half==", USAGE, "column 6", ""),
+    ("up --select 'half in'", USAGE, "", "("),
+    ("up --folder nosuch", FAILED, "nosuch", "ledger create"),
+    ("up --format nosuch", FAILED, "nosuch", "sql-migrate"),
+    ("up --phase sideways", USAGE, "sideways", "expand"),
+    ("up --to 99", REFUSED, "99", ""),
+    ("up --bundle ffff", REFUSED, "ffff", "ledger bundle list"),
+    ("up --var x", USAGE, "--var", "NAME=VALUE"),
+    ("up --when-spent cry", USAGE, "cry", "halt"),
+    ("up --nosuch", USAGE, "--nosuch", ""),
+    ("up", USAGE, "there is no terminal to ask at", "--yes"),
+    ("upp", USAGE, "upp", "up"),
+    ("plan --down -1", USAGE, "--down", ""),
+    ("plan --folder nosuch", FAILED, "nosuch", "ledger create"),
+    ("plan --select half=", USAGE, "half=", ""),
+    ("down 0", USAGE, "'0'", "1 or more"),
+    ("down many", USAGE, "'many'", "is no whole number"),
+    ("down --folder nosuch", FAILED, "nosuch", "ledger create"),
+    ("status --select id", USAGE, "id", "column"),
+    ("status --limit 0", USAGE, "--limit", ""),
+]
+FLEET: list[Row] = [
+    ("fleet add t0 --host h --user u", REFUSED, "'t0' is registered already", "ledger fleet"),
+    ("fleet add x --host h --user u --password p", USAGE, "password", "env:NAME"),
+    ("fleet add x", USAGE, "host", "--host"),
+    ("fleet add x --url nonsense", USAGE, "address", "postgresql://"),
+    ("fleet add x --host h --user u --port 0", USAGE, "--port", ""),
+    ("fleet add 'x y' --host h --user u", USAGE, "x y", ""),
+    ("fleet add x --host h --user u --label tier", USAGE, "tier", "="),
+    ("fleet import nosuch.yaml", USAGE, "nosuch.yaml", "YAML"),
+    ("fleet import empty.yaml", USAGE, "empty.yaml", ""),
+    ("fleet import bad.yaml", USAGE, "bad.yaml", ""),
+    ("fleet list --select tier==", USAGE, "column 6", ""),
+    ("fleet label t0", USAGE, "", "NAME=VALUE"),
+    ("fleet label nobody tier=gold", REFUSED, "nobody", "ledger fleet list"),
+    ("fleet suspend nobody", REFUSED, "nobody", "ledger fleet list"),
+    ("fleet retire nobody", REFUSED, "nobody", "ledger fleet list"),
+    ("fleet repoint nobody --host h", REFUSED, "nobody", "ledger fleet list"),
+    ("fleet reinstate t0", REFUSED, "", "--reason"),
+    ("fleet reinstate nobody --reason x", REFUSED, "nobody", "ledger fleet list"),
+    ("fleet reset-fence nobody --reason x", REFUSED, "nobody", "ledger fleet list"),
+    ("fleet check --select id=nobody", REFUSED, "nobody", ""),
+    ("fleet check --timeout soon", USAGE, "'soon'", "is no number"),
+    ("fleet", USAGE, "", ""),
+]
+RECORD: list[Row] = [
+    ("rollout status nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
+    ("rollout status", REFUSED, "no rollout is unfinished", "ledger rollout list"),
+    ("rollout watch nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
+    ("rollout watch --timeout -1", USAGE, "--timeout", ""),
+    ("rollout pause nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
+    ("rollout resume", REFUSED, "no rollout is unfinished", "ledger rollout list"),
+    ("rollout abort", REFUSED, "no rollout is unfinished", "ledger rollout list"),
+    ("rollout abort nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
+    ("rollout rollback nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
+    ("rollout retry", REFUSED, "no rollout is unfinished", "ledger rollout list"),
+    ("rollout strat", USAGE, "strat", "start"),
+    ("rollout start --folder nosuch", FAILED, "nosuch", "ledger create"),
+    ("resolve t0 1 --applied --reason x", REFUSED, "", "ledger rollout list"),
+    ("resolve t0 1 --reason x", USAGE, "", "--applied or --not-applied"),
+    ("resolve t0", USAGE, "Missing argument", ""),
+    ("history nosuch", REFUSED, "'nosuch'", "ledger fleet list"),
+    ("history --limit 0", USAGE, "--limit", ""),
+    ("events --type RolloutPaussed", USAGE, "RolloutPaussed", "RolloutPaused"),
+    ("events --after x", USAGE, "--after", ""),
+    ("audit set-aside 4711 --reason x", REFUSED, "4711", "ledger audit unreadable"),
+    ("audit set-aside one --reason x", USAGE, "'one'", "is no whole number"),
+    ("audit nosuch", USAGE, "nosuch", ""),
+    ("bundle register nosuch", FAILED, "nosuch", "ledger create"),
+    ("bundle show ffff", REFUSED, "ffff", "ledger bundle list"),
+    ("create", USAGE, "", ""),
+    ("create '' ", FAILED, "", ""),
+    ("adopt nosuch", FAILED, "nosuch", ""),
+    ("baseline", USAGE, "up to which migration", "--through VERSION"),
+    ("baseline nosuch --through 1 --reason x", FAILED, "nosuch", "ledger create"),
+    ("repair 1 --reason x", USAGE, "say what to accept", "--accept-changed or --gone"),
+    ("status -o yaml", USAGE, "yaml", "json"),
+    ("init", USAGE, "there is no terminal to ask at", "--yes"),
+    ("upgrade", USAGE, "there is no terminal to ask at", "--yes"),
+    ("keys register x --agent a --pool p", USAGE, "no public key", "ledger keys generate"),
+    ("keys revoke nosuch --reason x", REFUSED, "nosuch", "ledger keys list"),
+    ("keys generate", USAGE, "", ""),
+    ("config shw", USAGE, "shw", "show"),
+    ("--config nosuch.toml status", USAGE, "nosuch.toml", "--config"),
+    ("--kafka-bootstrap broker:9092 serve", USAGE, "broker", "--insecure-bus"),
+    ("db up", USAGE, "", ""),
+    ("db status --database nonsense", USAGE, "address", "postgresql://"),
+]
+OWN_DATABASE: list[Row] = [
+    (
+        NOBODY,
+        UNREACHABLE,
+        "ledger at 127.0.0.1:1, cannot be reached: nobody listens",
+        "config show",
+    ),
+    ("postgresql://ada@nosuch.invalid/x", USAGE, "nothing proves who answers", "verify-full"),
+    ("postgresql://ada@127.0.0.1:abc/x", USAGE, "cannot be read", "user@host:5432"),
+    ("postgresql://ada@127.0.0.1/x?sslrotcert=a", USAGE, "'sslrotcert'", "write sslrootcert"),
+    ("postgresql://ada@127.0.0.1/x?sslmode=verify", USAGE, "sslmode", "verify-full"),
+    ("postgresql://ada@127.0.0.1/x?sslmode", USAGE, "cannot be read", "user@host:5432"),
+    ("postgresql:///x?host=/nosuch", UNREACHABLE, "the socket in /nosuch", "start the server"),
+    (
+        "postgresql://ada@127.0.0.1/x?sslmode=verify-full&sslrootcert=/nosuch.pem",
+        UNREACHABLE,
+        "sslrootcert",
+        "/nosuch.pem",
+    ),
+    ("mysql://ada@127.0.0.1/x", USAGE, "cannot be read", "postgresql://"),
+    ("", USAGE, "", "LEDGER_DATABASE_URL"),
+]
+
+
+@pytest.fixture
+def typed(
+    fleet: Fleet, environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> CliRunner:
+    """Where these commands are typed: a ledger with four databases, and some files."""
+    (tmp_path / "empty.yaml").write_text("")
+    (tmp_path / "bad.yaml").write_text("databases:\n  - id: x\n    hots: y\n")
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations" / "1_a.sql").write_text("-- +migrate Up\nCREATE TABLE a ();\n")
+    monkeypatch.chdir(tmp_path)
+    for name in [*environment, *WIDE]:
+        monkeypatch.setenv(name, (environment | WIDE)[name])
+    return CliRunner()
+
+
+def wrong_in(typed: CliRunner, rows: list[Row]) -> list[str]:
+    """What is not as the table says it, row by row."""
+    found = []
+    for line, code, said, remedy in rows:
+        answer = typed.invoke(app, shlex.split(line))
+        told = " ".join(answer.output.split())
+        lacks = [part for part in (said, remedy) if part and part not in told]
+        if answer.exit_code != code or lacks or not told or INTERNAL.search(told):
+            found.append(f"{line}: {answer.exit_code}, lacks {lacks}: {told[-600:]}")
+    return found
+
+
+@pytest.mark.parametrize("rows", [PLANS, FLEET, RECORD], ids=["plans", "fleet", "record"])
+def test_each_wrong_input_gets_a_sentence_with_what_to_do_and_records_nothing(
+    typed: CliRunner, rows: list[Row]
+) -> None:
+    before = typed.invoke(app, ["events", "-o", "ndjson"]).output
+    assert not (wrong := wrong_in(typed, rows)), "\n".join(wrong)
+    assert typed.invoke(app, ["events", "-o", "ndjson"]).output == before
+
+
+@pytest.mark.parametrize("command", ["status", "serve", "history"])
+def test_each_wrong_address_of_the_ledger_is_told_with_what_is_wrong_in_it(
+    typed: CliRunner, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    wrong = []
+    for url, code, said, remedy in OWN_DATABASE:
+        monkeypatch.setenv("LEDGER_DATABASE_URL", url)
+        wrong += [f"{url}: {one}" for one in wrong_in(typed, [(command, code, said, remedy)])]
+        assert "hunter2" not in typed.invoke(app, [command]).output
+    assert not wrong, "\n".join(wrong)
+
+
+def test_programs_get_each_error_as_one_object_on_stderr(typed: CliRunner) -> None:
+    for line, code, *_ in [*PLANS, *FLEET, *RECORD]:
+        words = shlex.split(line)
+        if code == USAGE or words[0] == "create":
+            # What is no command line is told before a command is there to answer
+            # (tests/unit/cli/test_streams.py).
+            continue
+        answer = typed.invoke(app, [*words, "-o", "json"])
+        told = json.loads(answer.stderr.splitlines()[-1])
+        assert (told["kind"], told["exit_code"]) == ("error", code), line
+        assert answer.stdout == "", line
+
+
+def test_the_table_is_long_and_speaks_of_every_noun() -> None:
+    rows = [line for line, *_ in [*PLANS, *FLEET, *RECORD]]
+    assert len(rows) + len(OWN_DATABASE) >= 80
+    nouns = {path.split()[1] for path in every_command() if path.startswith("ledger ")}
+    quiet = {"version", "dev", "replay", "serve"}
+    assert nouns - {word for line in rows for word in line.split()} <= quiet
