@@ -12,8 +12,8 @@ from migrations.printable import PROBLEM, is_safe
 
 ID_LENGTH = 200
 """Longest id, in characters; it stands in keys, file names of secrets and span attributes."""
-RESERVED_LABELS = frozenset({"id", "pool"})
-"""Selections read these as the database's id and pool."""
+RESERVED_LABELS = frozenset({"id", "pool", "status"})
+"""Selections read these as the database's id, pool and status."""
 SSL_MODES = frozenset({"disable", "allow", "prefer", "require", "verify-ca", "verify-full"})
 """The values of libpq's `sslmode`."""
 NAME_BYTES = 63

@@ -1,13 +1,17 @@
-"""Which databases a request means: `--select` expressions over labels, id and pool.
+"""Which databases a request means: `--select` expressions over labels, id, pool and status.
 
 ```
 expression = "" | term { "," term }            every term must hold; empty selects the whole fleet
-term       = key "=" value | key "!=" value
+term       = key | "!" key                     it has the label, or has it not
+           | key "=" value | key "!=" value
            | key ["not"] "in" "(" value { "," value } ")"
+           | key "notin" "(" value { "," value } ")"
 ```
 
-`id` and `pool` are keys like labels. A database without the label differs from every value, so
-`region!=eu` includes it.
+`id`, `pool` and `status` are keys like labels. In a value `*` stands for any characters, and `?`
+for one. A database without the label differs from every value, so `region!=eu` includes it.
+
+What cannot be read is refused here; what no database has, in `ledger.domain.selection_words`.
 """
 
 from __future__ import annotations
@@ -15,12 +19,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NoReturn
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Final, NoReturn
 
-from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.description import RESERVED_LABELS
+from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.refusals import InvalidSelection
 
-_TOKEN = re.compile(r"\s*(?:(?P<word>[^\s,=!()]+)|(?P<mark>!=|=|,|\(|\)))")
+ANYTHING: Final = "*"
+"""The value of which all that there are is one."""
+STATUSES: Final = tuple(status.value for status in FleetStatus)
+_TOKEN = re.compile(r"\s*(?:(?P<word>[^\s,=!()]+)|(?P<mark>!=|=|!|,|\(|\)))")
+_MARKS = frozenset({"=", "!=", "!", ",", "(", ")"})
+_KEY = "a label, `id` or `pool`"
+_OPERATORS = {"=": False, "!=": True}
+"""What stands before one value, and whether it is meant to differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +47,27 @@ class Term:
 
     def holds(self, record: DatabaseRecord) -> bool:
         """Whether the database fulfils the condition."""
-        return (self._value(record) in self.values) is not self.negated
+        value = value_of(record, self.key)
+        found = value is not None and (value in self.values or _matches(self.values, value))
+        return found is not self.negated
 
-    def _value(self, record: DatabaseRecord) -> str | None:
-        if self.key == "id":
+
+def value_of(record: DatabaseRecord, key: str) -> str | None:
+    """What a database has under a key of selections."""
+    match key:
+        case "id":
             return record.database
-        if self.key == "pool":
+        case "pool":
             return record.pool
-        return record.labels.get(self.key)
+        case "status":
+            return record.status.value
+        case _:
+            return record.labels.get(key)
+
+
+def is_glob(value: str) -> bool:
+    """Whether a value stands for several."""
+    return "*" in value or "?" in value
 
 
 def parse(expression: str) -> tuple[Term, ...]:
@@ -48,19 +75,38 @@ def parse(expression: str) -> tuple[Term, ...]:
     return _Parser(expression).terms()
 
 
-def select(fleet: Iterable[DatabaseRecord], expression: str) -> tuple[str, ...]:
-    """Ids of the active databases that fulfil the expression, in the order of their ids.
+def meant(
+    fleet: Iterable[DatabaseRecord], terms: Iterable[Term], *, retired: bool
+) -> list[DatabaseRecord]:
+    """The databases for which all terms hold, by id; those that left the fleet with `retired`."""
+    wanted = tuple(terms)
+    found = [
+        record
+        for record in fleet
+        if (retired or not record.retired) and all(term.holds(record) for term in wanted)
+    ]
+    return sorted(found, key=lambda record: record.database)
 
-    Raises `InvalidSelection`.
-    """
-    terms = parse(expression)
-    return tuple(
-        sorted(
-            record.database
-            for record in fleet
-            if record.active and all(term.holds(record) for term in terms)
-        )
-    )
+
+def matches(glob: str, value: str) -> bool:
+    """Whether a value is one of those that another one with `*` or `?` stands for."""
+    return _matches(frozenset({glob}), value)
+
+
+def _matches(values: frozenset[str], value: str) -> bool:
+    globs = _globs(values)
+    return globs is not None and globs.fullmatch(value) is not None
+
+
+@lru_cache(maxsize=256)
+def _globs(values: frozenset[str]) -> re.Pattern[str] | None:
+    """All of the values that stand for several, as one pattern."""
+    patterns = [
+        re.escape(value).replace(r"\*", ".*").replace(r"\?", ".")
+        for value in sorted(values)
+        if is_glob(value)
+    ]
+    return re.compile("|".join(patterns), re.DOTALL) if patterns else None
 
 
 class _Parser:
@@ -86,38 +132,66 @@ class _Parser:
         while at < len(text):
             found = _TOKEN.match(text, at)
             if found is None:
-                column = at + len(text[at:]) - len(text[at:].lstrip())
-                self._refuse(column, f"{text[column]!r} is not expected here")
+                raise AssertionError
             tokens.append((found.end() - len(found[0].lstrip()), found[0].lstrip()))
             at = found.end()
         return tokens
 
     def _term(self) -> Term:
-        key = self._word("a label, `id` or `pool`")
+        if self._peek() == "!":
+            self._take("`!`")
+            return Term(self._label(), frozenset({ANYTHING}), negated=True)
+        at = self._next
+        key = self._word(_KEY)
+        if self._peek() in {None, ","}:
+            self._next = at
+            return Term(self._label(), frozenset({ANYTHING}))
         at, operator = self._take("`=`, `!=` or `in`")
-        if operator in {"=", "!="}:
-            return Term(key, frozenset({self._word("a value")}), negated=operator == "!=")
-        negated = operator == "not"
-        if negated:
+        if operator in _OPERATORS:
+            value = self._value(key, "a value")
+            return Term(key, frozenset({value}), negated=_OPERATORS[operator])
+        negated = operator in {"not", "notin"}
+        if operator == "not":
             at, operator = self._take("`in` after `not`")
-        if operator != "in":
-            self._refuse(at, f"`=`, `!=` or `in` is expected, not {operator!r}")
-        return Term(key, self._values(), negated)
+        if operator not in {"in", "notin"}:
+            more = "; `!` stands before a label" if operator == "!" else ""
+            self._refuse(at, f"`=`, `!=` or `in` is expected, not {operator!r}{more}")
+        return Term(key, self._values(key), negated)
 
-    def _values(self) -> frozenset[str]:
+    def _label(self) -> str:
+        """A label that is asked for by its name alone."""
+        at = self._place()
+        key = self._word(_KEY)
+        if key in RESERVED_LABELS:
+            self._refuse(at, f"every database has `{key}`; say which one, as in `{key}=…`")
+        return key
+
+    def _values(self, key: str) -> frozenset[str]:
         self._expect("(")
-        values = {self._word("a value")}
+        values = {self._value(key, "a value")}
         while True:
             at, mark = self._take("`,` or `)`")
             if mark == ")":
                 return frozenset(values)
             if mark != ",":
                 self._refuse(at, f"`,` or `)` is expected, not {mark!r}")
-            values.add(self._word("a value"))
+            values.add(self._value(key, "a value"))
+
+    def _value(self, key: str, what: str) -> str:
+        at = self._place()
+        value = self._word(what)
+        if key == "status" and not any(matches(value, one) or value == one for one in STATUSES):
+            nearest = get_close_matches(value, STATUSES, n=1, cutoff=0.0)[0]
+            self._refuse(
+                at,
+                f"{value!r} is no status; the nearest is {nearest}, "
+                f"and there are {', '.join(STATUSES)}",
+            )
+        return value
 
     def _word(self, what: str) -> str:
         at, token = self._take(what)
-        if token in {"=", "!=", ",", "(", ")"}:
+        if token in _MARKS:
             self._refuse(at, f"{what} is expected, not {token!r}")
         return token
 
@@ -126,9 +200,18 @@ class _Parser:
         if token != mark:
             self._refuse(at, f"`{mark}` is expected, not {token!r}")
 
+    def _peek(self) -> str | None:
+        return self._tokens[self._next][1] if self._next < len(self._tokens) else None
+
+    def _place(self) -> int:
+        """Where the next token begins."""
+        if self._next < len(self._tokens):
+            return self._tokens[self._next][0]
+        return len(self._expression.rstrip())
+
     def _take(self, what: str) -> tuple[int, str]:
         if self._next == len(self._tokens):
-            self._refuse(len(self._expression.rstrip()), f"{what} is expected, but the text ends")
+            self._refuse(self._place(), f"{what} is expected, but the text ends")
         token = self._tokens[self._next]
         self._next += 1
         return token

@@ -17,7 +17,7 @@ from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, Lookup, fold, request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
 from ledger.domain.refusals import EmptySelection, InvalidDatabase
-from ledger.domain.selection import parse
+from ledger.domain.selection_words import chosen
 from ledger.errors import UnknownCheck, VersionConflict
 from ledger.service.fleet_reader import FleetPage, FleetReader
 from ledger.service.registrations import Described, ImportResult, imported, joining, named, parts
@@ -212,16 +212,11 @@ class FleetService:
         `adoption` says for whose history they look, of those that other tools left.
         """
         fleet = await self.state()
-        terms = parse(selection)
-        chosen = sorted(
-            one.database
-            for one in fleet.databases.values()
-            if not one.retired and all(term.holds(one) for term in terms)
-        )
-        if not chosen:
+        found = [one.database for one in chosen(fleet.databases.values(), selection)]
+        if not found:
             raise EmptySelection(selection)
         check = self._encoder.new_id()
-        events = request_check(fleet, check, chosen, purpose, adoption)
+        events = request_check(fleet, check, found, purpose, adoption)
         await self._log.append(
             f"check-{check}", self._encoder.encode(events, asked), expected_version=0
         )

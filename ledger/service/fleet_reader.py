@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 from ledger.domain import fleet as rules
 from ledger.domain.fleet import DatabaseRecord, FleetState
-from ledger.domain.selection import parse
+from ledger.domain.refusals import NAMED_AT_MOST
+from ledger.domain.selection import Term, parse
+from ledger.domain.selection_words import chosen, half_wrong, ids_in, without_values, words
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log, RecordedEvent
 from ledger.store.views.port import Views
@@ -65,26 +67,36 @@ class FleetReader:
     ) -> FleetPage:
         """The next `limit` databases behind the id `after` that the selection means, or all.
 
-        Raises the refusals of `ledger.domain.selection`.
+        Raises `InvalidSelection` and `UnknownInSelection`.
         """
         terms = parse(selection)
         _, news = await self._news()
         if news or limit is None or self._reads is None:
             records = (await self.whole()).databases.values()
-            held = [
-                one
-                for one in records
-                if (retired or not one.retired) and all(term.holds(one) for term in terms)
-            ]
-            held.sort(key=lambda record: record.database)
+            held = chosen(records, selection, retired=retired)
             found = [one for one in held if one.database > after]
             return FleetPage(found[:limit], len(held))
+        await self._refuse_half_wrong(self._reads, selection, terms, retired)
         rows = await self._reads.fleet_page(terms, retired=retired, after=after, limit=limit)
         if not after and len(rows) < limit:
             total = len(rows)
         else:
             total = await self._reads.fleet_count(terms, retired=retired)
         return FleetPage([row.registered for row in rows], total)
+
+    async def _refuse_half_wrong(
+        self, reads: Views, selection: str, terms: Sequence[Term], retired: bool
+    ) -> None:
+        """As `chosen` does it, where the fleet is not held."""
+        asked = words(terms)
+        unheard = without_values(await reads.unheard(asked, retired=retired)) if asked else []
+        if unheard:
+            near = {
+                word: await reads.near(word, retired=retired) for word in unheard[:NAMED_AT_MOST]
+            }
+            known = await reads.fleet(ids_in(unheard[:NAMED_AT_MOST]))
+            by_id = {row.registered.database: row.registered for row in known}
+            raise half_wrong(selection, unheard, near, by_id)
 
     async def _news(self) -> tuple[int, list[RecordedEvent]]:
         """The version of the fleet's stream when the rows were projected, and what came since."""

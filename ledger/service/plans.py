@@ -32,7 +32,7 @@ from ledger.domain.pending import Goal, KnownVersions, Pending, what_is_pending
 from ledger.domain.plan_digest import PlanOutdated, refuse_outdated
 from ledger.domain.refusals import BusyDatabases, EmptySelection
 from ledger.domain.rollback import left_to_undo
-from ledger.domain.selection import select
+from ledger.domain.selection_words import select
 from ledger.domain.states import ENDED
 from ledger.domain.variables import Values, described, earlier_values
 from ledger.errors import NoBundle, NoSuchRollout

@@ -15,6 +15,7 @@ import pytest
 
 from ledger.contracts.events import Budget
 from ledger.domain.selection import parse
+from ledger.domain.selection_words import SelectedWord, words
 from ledger.store.port import RecordedEvent
 from ledger.store.views.columns import belief_in, registered_in
 from ledger.store.views.port import Views
@@ -32,6 +33,9 @@ BROKEN = migration("003", "SELECT 1/0", down="SELECT 1")
 FLEET = tuple(f"db{number}" for number in range(6))
 SOME = parse("id in (db1,db5),pool!=other")
 OTHERS = parse("id!=db1,tier!=gold")
+GLOBS = parse("id in (d*1,db?),id!=db_,status!=susp*,!tier,pool=*")
+EXISTS = parse("tier")
+WORDS = words(parse("id in (db1,db77,db5,d*,x*,d%),pool!=defualt,pool=*,tier,tier=gold,!none"))
 VERSIONS = ["001", "002", "003"]
 
 
@@ -55,6 +59,8 @@ async def lived(house: SimulatedHouse) -> None:
         await house.fleet.reinstate("db3", WHY)
         await house.fleet.suspend("db2", WHY)
         await house.fleet.reinstate("db2", WHY)
+        await house.fleet.label("db1", {"tier": "gold", "region": "eu"}, (), WHY)
+        await house.fleet.label("db4", {"tier": "sil_ver"}, (), WHY)
         fourth = await house.start(GROUPS, select="id=db4")
         await house.rollouts.abort(fourth, WHY)
 
@@ -125,6 +131,19 @@ async def parts_of_the_fleet(views: Views) -> dict[str, Any]:
         "half done": await views.half_done([f"db{number}" for number in range(10)]),
         "counted": await views.fleet_count((), retired=True),
         "some counted": await views.fleet_count(SOME, retired=False),
+        "by globs": await views.fleet_page(GLOBS, retired=True),
+        "by globs counted": await views.fleet_count(GLOBS, retired=False),
+        "by a label": await views.fleet_page(EXISTS, retired=True),
+        "unheard of": await views.unheard(WORDS, retired=False),
+        "unheard of with retired ones": await views.unheard(WORDS, retired=True),
+        "near ids": [
+            await views.near(SelectedWord("id", one), retired=retired)
+            for one in ("db", "db33", "DB1", "x5")
+            for retired in (False, True)
+        ],
+        "near pools": await views.near(SelectedWord("pool", "defualt"), retired=False),
+        "near labels": await views.near(SelectedWord("none"), retired=False),
+        "near values": await views.near(SelectedWord("tier", "golden"), retired=False),
         "records at": sorted(
             await views.records_at(["db3"], await places(views)), key=lambda one: one.database
         ),

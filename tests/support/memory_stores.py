@@ -24,6 +24,7 @@ from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
 from ledger.domain.selection import Term
+from ledger.domain.selection_words import SelectedWord, Vocabulary
 from ledger.domain.states import ENDED, DatabaseState, DatabaseStatus, Status
 from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import AnotherLeader, ContentNotFound, LeadershipLost, StoreError
@@ -160,6 +161,18 @@ class MemoryViews:
     async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
         """As `Views.fleet_count`."""
         return len(self._meant(await self.fleet(), terms, retired))
+
+    async def unheard(self, words: Sequence[SelectedWord], *, retired: bool) -> list[SelectedWord]:
+        """As `Views.unheard`."""
+        return self._vocabulary(retired).unheard(words)
+
+    async def near(self, word: SelectedWord, *, retired: bool) -> list[str]:
+        """As `Views.near`."""
+        return self._vocabulary(retired).near(word)
+
+    def _vocabulary(self, retired: bool) -> Vocabulary:
+        rows = self._projection.fleet.rows.values()
+        return Vocabulary((row.registered for row in rows), retired=retired)
 
     def _meant(
         self, rows: Iterable[FleetRow], terms: Sequence[Term], retired: bool

@@ -84,8 +84,8 @@ SelectOption = Annotated[
         "-s",
         metavar="SELECTION",
         help=(
-            "Only these databases: label=value, label!=value, label in (a,b), id=…, pool=…, "
-            "joined by comma. Default: the whole fleet."
+            "Only these databases: label=value, label!=value, label in (a,b), notin (a,b), label, "
+            "!label, id=t0*, pool=…, status=…, joined by comma. Default: the whole fleet."
         ),
         rich_help_panel=WHICH_DATABASES,
     ),

@@ -15,6 +15,7 @@ from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.selection import Term
+from ledger.domain.selection_words import SelectedWord
 from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.store.views.rows import (
     AppliedRow,
@@ -67,6 +68,12 @@ class Views(Protocol):
 
     async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
         """For how many databases all terms of a selection hold."""
+
+    async def unheard(self, words: Sequence[SelectedWord], *, retired: bool) -> list[SelectedWord]:
+        """Which of these words of a selection no database has; none where there is none at all."""
+
+    async def near(self, word: SelectedWord, *, retired: bool) -> list[str]:
+        """Values of a word's key, or labels, among which the nearest to it is to be found."""
 
     async def records_at(
         self, databases: Sequence[str], places: Collection[tuple[str, int]]

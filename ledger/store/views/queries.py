@@ -19,7 +19,8 @@ from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
-from ledger.domain.selection import Term
+from ledger.domain.selection import Term, is_glob
+from ledger.domain.selection_words import NEAR, TAIL, SelectedWord
 from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Connection, Pool
@@ -134,6 +135,22 @@ class ReadModels:
         """For how many databases all terms of a selection hold."""
         number: int = await self._pool.fetchval(QUERIES["fleet_count"], _terms(terms), retired)
         return number
+
+    async def unheard(self, words: Sequence[SelectedWord], *, retired: bool) -> list[SelectedWord]:
+        """As `Views.unheard`."""
+        values = [word.value for word in words]
+        globs = [_pattern(one) if one is not None and is_glob(one) else None for one in values]
+        keys = [word.key for word in words]
+        rows = await self._fetch("unheard", keys, values, globs, retired)
+        return [words[row["number"] - 1] for row in rows]
+
+    async def near(self, word: SelectedWord, *, retired: bool) -> list[str]:
+        """As `Views.near`."""
+        if word.value is None:
+            rows = await self._fetch("near_labels", retired)
+        else:
+            rows = await self._fetch("near_values", word.key, word.value, NEAR, TAIL, retired)
+        return [row["value"] for row in rows]
 
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
         """The same in the words of the domain, with what the next order expects."""
@@ -318,8 +335,22 @@ class ReadModels:
 
 def _terms(terms: Sequence[Term]) -> str:
     return json.dumps(
-        [{"key": one.key, "values": sorted(one.values), "negated": one.negated} for one in terms]
+        [
+            {
+                "key": one.key,
+                "values": sorted(one.values),
+                "globs": [_pattern(value) for value in sorted(one.values) if is_glob(value)],
+                "negated": one.negated,
+            }
+            for one in terms
+        ]
     )
+
+
+def _pattern(glob: str) -> str:
+    """A value that stands for several, as LIKE understands it."""
+    literal = glob.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return literal.replace("*", "%").replace("?", "_")
 
 
 def _bundle_row(row: asyncpg.Record) -> BundleRow:

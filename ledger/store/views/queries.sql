@@ -55,22 +55,69 @@ SELECT database, status, pool, target_host, target_port, target_database, target
     registered_position, registered_at, registered_by
 FROM ledger.fleet_database
 WHERE ($2 OR status <> 'retired') AND database > $3 AND NOT EXISTS (
-    SELECT FROM jsonb_to_recordset($1::jsonb) AS term (key text, "values" text[], negated boolean)
+    SELECT FROM jsonb_to_recordset($1::jsonb)
+        AS term (key text, "values" text[], globs text[], negated boolean)
+    CROSS JOIN LATERAL (
+        SELECT CASE term.key WHEN 'id' THEN database WHEN 'pool' THEN pool
+            WHEN 'status' THEN status ELSE labels ->> term.key END AS value) AS own
     WHERE term.negated = coalesce(
-        CASE term.key WHEN 'id' THEN database WHEN 'pool' THEN pool ELSE labels ->> term.key END
-            = ANY (term."values"),
-        false))
+        own.value = ANY (term."values") OR own.value LIKE ANY (term.globs), false))
 ORDER BY database LIMIT $4
 
 -- name: fleet_count
 -- How many databases a selection means
 SELECT count(*) FROM ledger.fleet_database
 WHERE ($2 OR status <> 'retired') AND NOT EXISTS (
-    SELECT FROM jsonb_to_recordset($1::jsonb) AS term (key text, "values" text[], negated boolean)
+    SELECT FROM jsonb_to_recordset($1::jsonb)
+        AS term (key text, "values" text[], globs text[], negated boolean)
+    CROSS JOIN LATERAL (
+        SELECT CASE term.key WHEN 'id' THEN database WHEN 'pool' THEN pool
+            WHEN 'status' THEN status ELSE labels ->> term.key END AS value) AS own
     WHERE term.negated = coalesce(
-        CASE term.key WHEN 'id' THEN database WHEN 'pool' THEN pool ELSE labels ->> term.key END
-            = ANY (term."values"),
-        false))
+        own.value = ANY (term."values") OR own.value LIKE ANY (term.globs), false))
+
+-- name: unheard
+-- The numbers of the words of a selection that no database has ($1 keys; $2 values, NULL for a label
+-- itself; $3 patterns for values that stand for several; $4 whether retired databases count)
+SELECT word.number
+FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS word (key, value, glob, number)
+WHERE EXISTS (SELECT FROM ledger.fleet_database WHERE $4 OR status <> 'retired') AND CASE
+    WHEN word.value IS NULL THEN NOT EXISTS (
+        SELECT FROM ledger.fleet_database
+        WHERE labels ? word.key AND ($4 OR status <> 'retired'))
+    WHEN word.glob IS NOT NULL THEN NOT EXISTS (
+        SELECT FROM ledger.fleet_database
+        WHERE ($4 OR status <> 'retired') AND CASE word.key WHEN 'id' THEN database
+            WHEN 'pool' THEN pool ELSE labels ->> word.key END LIKE word.glob)
+    WHEN word.key = 'id' THEN NOT EXISTS (
+        SELECT FROM ledger.fleet_database
+        WHERE database = word.value AND ($4 OR status <> 'retired'))
+    WHEN word.key = 'pool' THEN NOT EXISTS (
+        SELECT FROM ledger.fleet_database
+        WHERE pool = word.value AND ($4 OR status <> 'retired'))
+    ELSE NOT EXISTS (
+        SELECT FROM ledger.fleet_database
+        WHERE labels @> jsonb_build_object(word.key, word.value)
+          AND ($4 OR status <> 'retired'))
+END
+ORDER BY word.number
+
+-- name: near_labels
+-- All labels ($1 whether retired databases count)
+SELECT DISTINCT jsonb_object_keys(labels) COLLATE "C" AS value FROM ledger.fleet_database
+WHERE $1 OR status <> 'retired' ORDER BY value
+
+-- name: near_values
+-- What comes near to a value ($2) that no database has under a key ($1): $3 before and behind it,
+-- and as many of those that end alike in $4 characters; $5 whether retired databases count
+WITH had AS (
+    SELECT DISTINCT CASE $1::text WHEN 'id' THEN database WHEN 'pool' THEN pool
+        ELSE labels ->> $1::text END COLLATE "C" AS value
+    FROM ledger.fleet_database WHERE $5 OR status <> 'retired')
+(SELECT value FROM had WHERE value < $2 ORDER BY value DESC LIMIT $3)
+UNION (SELECT value FROM had WHERE value > $2 ORDER BY value LIMIT $3)
+UNION (SELECT value FROM had WHERE right(value, $4) = right($2, $4) ORDER BY value LIMIT $3)
+ORDER BY value
 
 -- name: latest_bundle
 -- The bundle registered last
