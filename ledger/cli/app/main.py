@@ -14,6 +14,7 @@ import typer
 from ledger.cli.app.exits import epilog
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.lazy import Rooms
+from ledger.cli.app.stream import settle_streams
 
 app = typer.Typer(
     cls=Rooms,
@@ -93,4 +94,5 @@ def options(
 
 def main() -> None:
     """Run the command that the command line names."""
+    settle_streams()
     app()
