@@ -14,13 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, assert_never
 
 import typer
 
 from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.stream import has_every_letter, is_coloured, width_of
-from ledger.cli.app.table import lines_of
+from ledger.cli.app.table import lines_of, paragraph
 from migrations.clock import SYSTEM_CLOCK
 from migrations.printable import escaped, escaped_json
 
@@ -73,6 +73,11 @@ class Output:
     def at_most(self, limit: int | None) -> int | None:
         """How many rows of a long list are wanted: people read a page, programs all."""
         return PAGE if limit is None and self.for_people else limit
+
+    def tell(self, text: str) -> None:
+        """A line that is a part of what a person reads as data; programs have it as fields."""
+        if self.for_people:
+            _write(text, sys.stdout)
 
     def tell_left_out(self, shown: int, total: int) -> None:
         """Say that there are more rows than those that a person was shown."""
@@ -133,7 +138,14 @@ def console(*, stderr: bool) -> Console:
 
 def say(text: str) -> None:
     """Tell the person at the terminal, on stderr."""
-    typer.echo(escaped(text, lines=True), err=True)
+    _write(text, sys.stderr)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Lines that a terminal need not break: between words, and never in what can be copied."""
+    for line in escaped(text, lines=True).split("\n"):
+        for part in paragraph(line, width_of(stream)):
+            typer.echo(part, file=stream)
 
 
 def _table(rows: Sequence[OutputRow], columns: Sequence[str], *, heading: bool) -> None:

@@ -8,18 +8,37 @@ can be copied. What goes to a file or a pipe has all the width it wants.
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
 PROSE = frozenset(
-    {"problem", "why", "reason", "try", "what", "note", "columns", "missing", "labels", "files"}
+    {
+        "problem",
+        "waits_for",
+        "why",
+        "reason",
+        "try",
+        "what",
+        "note",
+        "columns",
+        "missing",
+        "labels",
+        "files",
+        "databases",
+    }  # fmt: skip
 )
 """Columns of sentences and lists: they stand below their row where the table does not fit."""
 GAP = 2
 """Between two columns."""
 INDENT = "    "
+QUOTED = re.compile(r"`[^`]+`")
+UNBROKEN = "\x1f"
+"""Stands for a blank at which no line ends; what is shown is escaped, so it has none of its own."""
+COPIED = frozenset({"try"})
+"""Columns of commands: a line's end would make two of one."""
 LEAST = 20
-"""A line of prose has so many columns also in the narrowest terminal."""
+"""A line of prose has so many columns also in the narrowest terminal, and what is shorter is none."""
 
 
 def lines_of(
@@ -44,7 +63,8 @@ def _fitting(columns: Sequence[str], widths: Mapping[str, int], width: int) -> l
     kept = list(columns)
     while len(kept) > 1 and sum(widths[one] + GAP for one in kept) - GAP > width:
         # What would fill half a line reads better below than beside.
-        leaving = [one for one in kept[1:] if one in PROSE] or kept[1:]
+        prose = [one for one in kept[1:] if one in PROSE and widths[one] > LEAST]
+        leaving = prose or kept[1:]
         kept.remove(max(leaving, key=lambda one: widths[one]))
     return kept
 
@@ -61,7 +81,8 @@ def _body(
         yield _line(row, kept, widths)
         for column in below:
             if row[column] != "-":
-                yield from _paragraph(f"{_title(column).lower()}: {row[column]}", width)
+                text = f"{INDENT}{_title(column).lower()}: {row[column]}"
+                yield from [text] if column in COPIED else paragraph(text, width)
 
 
 def _line(row: Mapping[str, str], columns: Sequence[str], widths: Mapping[str, int]) -> str:
@@ -69,16 +90,25 @@ def _line(row: Mapping[str, str], columns: Sequence[str], widths: Mapping[str, i
     return "".join(parts).rstrip()
 
 
-def _paragraph(text: str, width: int) -> list[str]:
-    return textwrap.wrap(
-        text,
-        max(width, LEAST + len(INDENT)),
-        initial_indent=INDENT,
-        subsequent_indent=INDENT + "  ",
-        # What is one word is copied as one word.
+def paragraph(text: str, width: int) -> list[str]:
+    """A line as lines of this width, broken between words and indented as it is, or not at all.
+
+    What is one word is copied as one word, and what stands between backticks as one command.
+    """
+    if len(text) <= width:
+        return [text]
+    plain = text.lstrip(" ")
+    indent = " " * (len(text) - len(plain))
+    whole = QUOTED.sub(lambda found: found[0].replace(" ", UNBROKEN), plain)
+    lines = textwrap.wrap(
+        whole,
+        max(width, LEAST + len(indent)),
+        initial_indent=indent,
+        subsequent_indent=indent + "  ",
         break_long_words=False,
         break_on_hyphens=False,
     )
+    return [line.replace(UNBROKEN, " ") for line in lines]
 
 
 def _title(key: str) -> str:
