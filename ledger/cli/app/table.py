@@ -26,19 +26,21 @@ PROSE = frozenset(
         "labels",
         "files",
         "databases",
-    }  # fmt: skip
+    }
 )
 """Columns of sentences and lists: they stand below their row where the table does not fit."""
 GAP = 2
 """Between two columns."""
 INDENT = "    "
+STAYING = frozenset({"status", "event"})
+"""Columns that leave last: they say what the others are about."""
 QUOTED = re.compile(r"`[^`]+`")
 UNBROKEN = "\x1f"
 """Stands for a blank at which no line ends; what is shown is escaped, so it has none of its own."""
 COPIED = frozenset({"try"})
 """Columns of commands: a line's end would make two of one."""
 LEAST = 20
-"""A line of prose has so many columns also in the narrowest terminal, and what is shorter is none."""
+"""What is shorter is no prose; and a line of it has so many columns in the narrowest terminal."""
 
 
 def lines_of(
@@ -64,7 +66,8 @@ def _fitting(columns: Sequence[str], widths: Mapping[str, int], width: int) -> l
     while len(kept) > 1 and sum(widths[one] + GAP for one in kept) - GAP > width:
         # What would fill half a line reads better below than beside.
         prose = [one for one in kept[1:] if one in PROSE and widths[one] > LEAST]
-        leaving = prose or kept[1:]
+        others = [one for one in kept[1:] if one not in STAYING]
+        leaving = prose or others or kept[1:]
         kept.remove(max(leaving, key=lambda one: widths[one]))
     return kept
 
