@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 PROSE = frozenset(
     {
         "problem",
+        "from",
         "waits_for",
         "why",
         "reason",

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from ledger.service.history import Line, Search
 
 PANEL = "Record"
-COLUMNS = ("position", "recorded_at", "event", "what", "who", "by", "reason", "ticket")
+COLUMNS = (
+    "position", "recorded_at", "event", "what", "who", "from", "by", "reason", "ticket",
+)  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:

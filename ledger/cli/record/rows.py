@@ -40,6 +40,7 @@ def event_row(
         "what": told(recorded.event),
         "recorded_at": recorded.recorded_at,
         "who": _who(recorded, said, asked_by or recorded.recorded_by),
+        "from": said.actor.place if said.actor is not None else None,
         "by": recorded.recorded_by,
         # Of what was done outside of the ledger, the reason stands in the database's journal.
         "reason": said.reason or body.get("reason"),
@@ -75,14 +76,13 @@ def told(event: Event) -> str:
 
 
 def _who(recorded: Recorded, said: Metadata, role: str) -> str:
-    """Whoever asked, by name; with a mark where that is no more than a program was told."""
-    from ledger.contracts.actor import Knowledge, known_by
+    """Whoever asked, by name, and how that is known: told to a program, or proven by a login."""
+    from ledger.contracts.actor import known_by
 
     actor = said.actor
     if actor is None:
         return recorded.metadata.agent or ""
-    told_only = known_by(actor, role) is Knowledge.TOLD
-    return f"{actor.name} ({Knowledge.TOLD.value})" if told_only else actor.name
+    return f"{actor.name} ({known_by(actor, role).value})"
 
 
 def _part(name: str, value: Any) -> str:
