@@ -36,6 +36,7 @@ from ledger.service.history import HistoryService
 from ledger.service.installation import Installation
 from ledger.service.keys import KeyService
 from ledger.service.liveness import Liveness
+from ledger.service.migration_texts import MigrationTexts
 from ledger.service.request_context import RequestEncoder
 from ledger.service.rollouts import RolloutService
 from ledger.settings import KafkaSettings, Settings, Transport
@@ -76,6 +77,7 @@ class Ledger:
     checks: CheckService
     status: StatusService
     history: HistoryService
+    texts: MigrationTexts
     keys: KeyService
     audit: AuditService
     lookout: Liveness
@@ -118,7 +120,8 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
             rollouts=rollouts,
             checks=CheckService(fleet, reads, log, SYSTEM_CLOCK),
             status=StatusService(log, reads, fleet, lookout),
-            history=HistoryService(log, reads, Timelines(stores.pool), rollouts),
+            history=HistoryService(log, reads, Timelines(stores.pool), rollouts, SYSTEM_CLOCK),
+            texts=MigrationTexts(log, stores.texts, reads),
             keys=KeyService(log, encoder),
             audit=AuditService(log, reads, encoder),
             lookout=lookout,

@@ -33,7 +33,7 @@ class Actor(WireValue):
     """Whoever asked: `name` as told by `source`, on `host`, with `program` and its version.
 
     `source` is `system` for a user of the operating system, or the name of a CI service; then `run`
-    is the address of the run there.
+    is the address of the run there, and `job` what it calls the job.
     """
 
     name: str
@@ -42,6 +42,15 @@ class Actor(WireValue):
     host: str = ""
     program: str = ""
     run: str = ""
+    job: str = ""
+
+    @property
+    def place(self) -> str:
+        """From where it was asked: the job and the run, the host, and the program."""
+        service = self.source if self.source != "system" else ""
+        job = f"job {self.job}" if self.job else ""
+        host = f"on {self.host}" if self.host else ""
+        return ", ".join(part for part in (service, job, self.run, host, self.program) if part)
 
 
 def known_by(actor: Actor, recorded_by: str) -> Knowledge:

@@ -118,6 +118,9 @@ class Recorded:
     recorded_at: datetime
     encoded: StoredEvent | None = None
     """The exact bytes, where they were read from a log or a message."""
+    leaf: bytes | None = None
+    """Its own hash, where it was read from a log; with `chain`, the chain's value behind it."""
+    chain: bytes | None = None
 
     @property
     def stored(self) -> StoredEvent:

@@ -74,6 +74,26 @@ class UnreadableEvent(NamedTuple):
         return self.aside_position is not None
 
 
+class LogNotWhole(RequestRefusal):
+    """Read models are to be built from a log that is not what was recorded."""
+
+    def __init__(self, position: int, why: str) -> None:
+        super().__init__(
+            f"the log itself is broken at position {position}: {why}; what is built from it would "
+            "say so too, so nothing was changed; first restore it, then repair what follows from it"
+        )
+
+
+class RepairNotPermitted(RequestRefusal):
+    """A role is to build the read models that may not write them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this role may read the read models and not write them; connect as a member of "
+            "ledger_service"
+        )
+
+
 class ReadableEvent(RequestRefusal):
     """An event that can be read is to be set aside: what was recorded stays in force."""
 

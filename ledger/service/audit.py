@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
 from uuid import uuid5
 
 from ledger.contracts.envelope import NAMESPACE
 from ledger.contracts.events import EventSetAside
 from ledger.contracts.reports import Unreadable
 from ledger.contracts.streams import Stream
-from ledger.domain.differences import OtherEvent, ReadableEvent, Replayed, UnreadableEvent
+from ledger.domain.differences import (
+    LogNotWhole,
+    OtherEvent,
+    ReadableEvent,
+    RepairNotPermitted,
+    Replayed,
+    UnreadableEvent,
+)
 from ledger.domain.refusals import ReasonRequired
 from ledger.errors import NoSuchEvent
 from ledger.service.catch_up import as_near_as_may_be, brought_up
@@ -25,18 +33,77 @@ SHOWN_AT_MOST = 100
 """Unreadable events that are shown with their reasons, the latest: each is read anew."""
 
 
+class Comparison(StrEnum):
+    """How an end of the chain that somebody kept compares with the log."""
+
+    SAME = "same"
+    """Up to there the log is what it was."""
+    CHANGED = "changed"
+    """Something up to there is not what it was, and was hashed again."""
+    GONE = "gone"
+    """The log does not go so far any more."""
+    UNREACHED = "unreached"
+    """The chain breaks before it: nothing can be said."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptEnd:
+    """An end of the chain that was kept elsewhere: a position, and the chain's value there."""
+
+    position: int
+    chain: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedEnd:
+    """A kept end, what the log has in its place, and what that means."""
+
+    kept: KeptEnd
+    found: bytes | None
+    comparison: Comparison
+
+
 @dataclass(frozen=True, slots=True)
 class ChainVerdict:
-    """Where the chain ends, and its value there; or where it breaks first, and why."""
+    """Where the chain ends, and its value there; or where it breaks first, and why.
+
+    `compared` are the kept ends, by position, and `at` the chain's values that were asked for.
+    """
 
     position: int
     chain: bytes | None
     why: str = ""
+    compared: tuple[ComparedEnd, ...] = ()
+    at: Mapping[int, bytes] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
         """Whether every event is the one that was recorded."""
         return self.chain is not None
+
+    @property
+    def as_kept(self) -> bool:
+        """Whether it is whole, and every kept end was found."""
+        same = all(one.comparison is Comparison.SAME for one in self.compared)
+        return self.whole and same
+
+    @property
+    def changed_between(self) -> tuple[int, int] | None:
+        """The first and the last position among which the first change against a kept end lies."""
+        wrong = [one for one in self.compared if one.comparison is Comparison.CHANGED]
+        if not wrong:
+            return None
+        before = [one for one in self.compared if one.comparison is Comparison.SAME]
+        first = max((one.kept.position for one in before), default=0) + 1
+        return min(first, wrong[0].kept.position), wrong[0].kept.position
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair of the read models found before, and what differs after it."""
+
+    before: Replayed
+    after: Replayed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +123,25 @@ class AuditService:
         self._encoder = encoder
         self._reads = reads
 
-    async def verify(self) -> ChainVerdict:
-        """Walk the whole log and compute every hash again.
+    async def verify(self, kept: Sequence[KeptEnd] = (), at: Sequence[int] = ()) -> ChainVerdict:
+        """Walk the whole log, compute every hash again, and compare it with what was kept.
 
-        Whoever can change the log and its head together can re-hash unseen by this; only a copy
-        of the chain's end, kept elsewhere, shows it.
+        Whoever can change the log and its head together can re-hash it: only an end of the chain
+        that was kept elsewhere shows that. `at` are positions at which the chain's value is wanted.
+        Raises `NoSuchEvent` for one of those behind the log's end.
         """
-        end = await self._log.verify()
+        walked = await self._log.walk({*(one.position for one in kept), *at})
+        end, broken = walked.end, isinstance(walked.end, Broken)
+        if not broken and (behind := [one for one in at if one > end.position]):
+            raise NoSuchEvent(behind[0], end.position)
+        compared = tuple(
+            _compared(one, walked.values.get(one.position), broken=broken)
+            for one in sorted(kept, key=lambda one: one.position)
+        )
+        wanted = {place: walked.values[place] for place in sorted(at) if place in walked.values}
         if isinstance(end, Broken):
-            return ChainVerdict(end.position, None, end.why)
-        return ChainVerdict(end.position, end.chain)
+            return ChainVerdict(end.position, None, end.why, compared, wanted)
+        return ChainVerdict(end.position, end.chain, "", compared, wanted)
 
     async def replay(self) -> Replayed:
         """Fold the whole log beside the live read models; what differs."""
@@ -74,6 +150,34 @@ class AuditService:
         await as_near_as_may_be(self._reads, self._log)
         async with self._log.connection() as connection:
             return await replay(connection)
+
+    async def check_repair(self) -> Replayed:
+        """What a repair would put right; nothing is changed.
+
+        Raises `LogNotWhole` where the log itself is not to be trusted, and `RepairNotPermitted`
+        for a role that may not write the read models.
+        """
+        from ledger.store.views.replay import may_repair
+
+        async with self._log.connection() as connection:
+            if not await may_repair(connection):
+                raise RepairNotPermitted
+        end = await self._log.verify()
+        if isinstance(end, Broken):
+            raise LogNotWhole(end.position, end.why)
+        return await self.replay()
+
+    async def repair(self, found: Replayed) -> Repaired:
+        """Build the read models anew from the log, in one transaction, and compare once more.
+
+        Readers see the old rows until it is done, and whoever projects waits so long.
+        """
+        from ledger.store.views.advance import rebuild
+        from ledger.store.views.replay import replay
+
+        async with self._log.connection() as connection:
+            await rebuild(connection)
+            return Repaired(found, await replay(connection))
 
     async def unreadable(self) -> Sequence[UnreadableFound]:
         """The latest events that cannot be read and that nobody has set aside, oldest first."""
@@ -137,3 +241,10 @@ class AuditService:
             return None
         found = await self._log.tail(position - 1, 1)
         return found[0] if found and found[0].position == position else None
+
+
+def _compared(kept: KeptEnd, found: bytes | None, *, broken: bool) -> ComparedEnd:
+    if found is not None:
+        same = found == kept.chain
+        return ComparedEnd(kept, found, Comparison.SAME if same else Comparison.CHANGED)
+    return ComparedEnd(kept, None, Comparison.UNREACHED if broken else Comparison.GONE)

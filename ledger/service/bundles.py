@@ -180,13 +180,16 @@ class BundleService:
         events = self._encoder.encode([event], asked)
         await self._log.append(STREAM, events, expected_version=state.version)
 
-    async def get(self, digest: str) -> BundleRegistered:
-        """A bundle by its digest or an unambiguous beginning of it. Raises `UnknownBundle`."""
+    async def get(self, digest: str, *, latest: bool = False) -> BundleRegistered:
+        """A bundle by its digest or an unambiguous beginning of it, or the latest of those.
+
+        Raises `UnknownBundle`.
+        """
         state = await read_bundles(self._log)
         found = [bundle for known, bundle in state.bundles.items() if known.startswith(digest)]
-        if len(found) != 1:
+        if not found or (len(found) > 1 and not latest):
             raise UnknownBundle(digest)
-        return found[0]
+        return found[-1]
 
     async def all(self) -> list[BundleRegistered]:
         """Every bundle, oldest first."""

@@ -1,66 +1,244 @@
-"""What was recorded: about a database, in a rollout, at people's requests, or anything."""
+"""What was recorded, found by what people know: database, rollout, migration, bundle, ticket,
+person, time; and the log itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from ledger.contracts.envelope import Recorded
-from ledger.contracts.events import REQUESTED_BY_OPERATORS
-from ledger.errors import NoSuchRollout, NothingOfThatName
+from ledger.contracts.envelope import Metadata, Recorded
+from ledger.contracts.events import CheckRequested, RetryRequested, RolloutPlanned
+from ledger.errors import NoSuchRollout, NothingOfThatName, UnknownBundle
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.repeats import without_repeats
 from ledger.service.rollouts import RolloutService
-from ledger.store.log.history import PAGE, EventFilter, Timelines
+from ledger.store.log.history import LAST, PAGE, Asked, EventFilter, Timelines, streams_of
 from ledger.store.port import Log
 from ledger.store.views.port import Views
+from migrations.clock import Clock
 
-REQUESTS = tuple(sorted(REQUESTED_BY_OPERATORS - {"WavePlanned"}))
-"""Events that stand for a request; a plan's waves come along with the plan."""
+FOLLOW_EVERY_S = 0.5
+"""How often is looked for what is new, when the log is followed."""
+LIBRARY = ("bundles", "fleet")
+"""Streams that speak of migrations beside those of rollouts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is looked for; what is `None` does not matter.
+
+    `by` is a database role, or whoever asked by name. Without a database, a rollout, a migration
+    and a bundle, requests are looked for, each as one, whatever it changed.
+    """
+
+    database: str | None = None
+    rollout: str | None = None
+    migration: str | None = None
+    bundle: str | None = None
+    ticket: str | None = None
+    by: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: int = 0
+    before: int | None = None
+
+    @property
+    def is_for_requests(self) -> bool:
+        """Whether nothing is named of which there are events."""
+        return (self.database, self.rollout, self.migration, self.bundle) == (None,) * 4
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An event, or a request's first of `events`, the last of which stands at `last`.
+
+    `asked` says who wanted it, why, and for which ticket: of a rollout's reports, the rollout's
+    plan does. `databases` counts those of a request, where it names any.
+    """
+
+    recorded: Recorded
+    asked: Metadata
+    asked_by: str
+    last: int
+    events: int = 1
+    databases: int | None = None
 
 
 class HistoryService:
-    """Timelines, oldest first, page by page: `after` is the last position of the page before.
+    """Timelines, newest first unless it is said otherwise; pages go by position.
 
     An event that this version cannot read stands there as `Unreadable`, and what was told twice the
     second time as `ReportRepeated`; the log itself, `events`, has it as it was recorded.
     """
 
     def __init__(
-        self, log: Log, reads: Views, timelines: Timelines, rollouts: RolloutService
+        self,
+        log: Log,
+        reads: Views,
+        timelines: Timelines,
+        rollouts: RolloutService,
+        clock: Clock,
     ) -> None:
         self._log = log
         self._reads = reads
         self._timelines = timelines
         self._rollouts = rollouts
+        self._clock = clock
 
-    async def requests(self, after: int = 0, limit: int = PAGE) -> Sequence[Recorded]:
-        """What people asked of this ledger."""
-        return await self._timelines.events(EventFilter(types=REQUESTS), after, limit)
-
-    async def about(self, what: str, after: int = 0, limit: int = PAGE) -> Sequence[Recorded]:
-        """What happened to a database, or in a rollout that is named by a beginning of its id.
+    async def meant(self, what: str, search: Search) -> Search:
+        """The search for whatever is called so, in this order: a database, a rollout by a beginning
+        of its id, a migration, a bundle by a beginning of its digest, a ticket, a person or a role.
 
         Raises `NothingOfThatName` or `SeveralRollouts`.
         """
         await as_near_as_may_be(self._reads, self._log)
         if await self._reads.fleet([what]):
-            found = await self._timelines.database(what, after, limit)
-            return await without_repeats(self._log, found)
+            return replace(search, database=what)
         try:
-            rollout = await self._rollouts.find(what)
+            return replace(search, rollout=await self._rollouts.find(what))
         except NoSuchRollout:
-            raise NothingOfThatName(what) from None
-        found = await self._timelines.rollout(rollout, after, limit)
-        return await without_repeats(self._log, found)
+            pass
+        if await self._timelines.migrations_called(what):
+            return replace(search, migration=what)
+        if _is_digest(what) and await self._timelines.bundles_called(what):
+            return replace(search, bundle=what)
+        for found in (EventFilter(ticket=what), EventFilter(by=what)):
+            if await self._timelines.asked(found, limit=1):
+                return replace(search, ticket=found.ticket, by=found.by or search.by)
+        raise NothingOfThatName(what)
+
+    async def lines(
+        self, search: Search, limit: int = PAGE, *, oldest_first: bool = False
+    ) -> Sequence[Line]:
+        """What was found, newest first; with `oldest_first`, what came first, in its order.
+
+        Raises `NoSuchRollout`, `SeveralRollouts`, `UnknownBundle` or `NothingOfThatName` for what
+        is named and is not there.
+        """
+        await as_near_as_may_be(self._reads, self._log)
+        wanted = await self._filter(search)
+        after, before = await self._bounds(search)
+        if search.is_for_requests:
+            # Requests are few; the oldest are the end of the list.
+            most = PAGE * PAGE if oldest_first else limit
+            asked = await self._timelines.asked(wanted, before, most, after=after)
+            lines = [_line_of(one) for one in asked]
+            return lines[::-1][:limit] if oldest_first else lines
+        if oldest_first:
+            found = await self._timelines.events(wanted, after, limit, before=before)
+        else:
+            found = await self._timelines.latest(wanted, before, limit, after=after)
+        return await self._explained(await without_repeats(self._log, found))
 
     async def events(
         self,
-        after: int = 0,
+        search: Search,
         limit: int = PAGE,
         *,
         stream_prefix: str | None = None,
         types: Sequence[str] | None = None,
+        forward: bool = False,
     ) -> Sequence[Recorded]:
-        """The log itself: all of it, or events of these types in streams that begin so."""
-        wanted = EventFilter(stream_prefix, tuple(types) if types else None)
-        return await self._timelines.events(wanted, after, limit)
+        """Events of the log in its order: the last ones, or with `forward` those behind `after`."""
+        if search.database is not None:
+            await as_near_as_may_be(self._reads, self._log)
+        wanted = replace(
+            await self._filter(search),
+            stream_prefix=stream_prefix,
+            types=tuple(types) if types else None,
+        )
+        after, before = await self._bounds(search)
+        if forward:
+            return await self._timelines.events(wanted, after, limit, before=before)
+        return (await self._timelines.latest(wanted, before, limit, after=after))[::-1]
+
+    async def follow(
+        self,
+        search: Search,
+        *,
+        stream_prefix: str | None = None,
+        types: Sequence[str] | None = None,
+    ) -> AsyncIterator[Recorded]:
+        """What comes behind `search.after`, for ever."""
+        while True:
+            found = await self.events(
+                search, stream_prefix=stream_prefix, types=types, forward=True
+            )
+            for one in found:
+                search = replace(search, after=one.position)
+                yield one
+            if not found:
+                await self._clock.sleep(FOLLOW_EVERY_S)
+
+    async def end(self) -> int:
+        """Where the log ends."""
+        return (await self._log.head()).position
+
+    async def _filter(self, search: Search) -> EventFilter:
+        wanted = EventFilter(database=search.database, by=search.by, ticket=search.ticket)
+        if search.rollout is not None:
+            rollout = await self._rollouts.find(search.rollout)
+            wanted = replace(wanted, streams=streams_of([rollout]))
+        if search.bundle is not None:
+            wanted = replace(wanted, streams=await self._streams_of_bundle(search.bundle))
+        if search.migration is not None:
+            versions = await self._timelines.migrations_called(search.migration)
+            if not versions:
+                raise NothingOfThatName(search.migration)
+            carrying = await self._timelines.rollouts_carrying(versions[0])
+            streams = wanted.streams or (*LIBRARY, *streams_of(carrying))
+            wanted = replace(wanted, version=versions[0], streams=streams)
+        return wanted
+
+    async def _streams_of_bundle(self, beginning: str) -> tuple[str, ...]:
+        found = await self._timelines.bundles_called(beginning)
+        if len(found) != 1:
+            raise UnknownBundle(beginning)
+        return streams_of(await self._timelines.rollouts_of(found[0]))
+
+    async def _bounds(self, search: Search) -> tuple[int, int]:
+        """Between which positions is looked; a moment's own events are behind `since`."""
+        after, before = search.after, search.before or LAST
+        if search.since is not None:
+            after = max(after, await self._timelines.place_of(search.since))
+        if search.until is not None:
+            before = min(before, await self._timelines.place_of(search.until) + 1)
+        return after, before
+
+    async def _explained(self, found: Sequence[Recorded]) -> list[Line]:
+        """The lines of these events, with what the plan of their rollout says of why they are."""
+        unexplained = {
+            one.stream.removesuffix("/reports") for one in found if one.metadata.actor is None
+        }
+        plans = {
+            one.stream: one
+            for one in await self._timelines.begun(sorted(unexplained))
+            if isinstance(one.event, RolloutPlanned | CheckRequested)
+        }
+        return [_explained(one, plans.get(one.stream.removesuffix("/reports"))) for one in found]
+
+
+def _explained(recorded: Recorded, plan: Recorded | None) -> Line:
+    if plan is None or recorded.metadata.actor is not None:
+        plan = recorded
+    return Line(recorded, plan.metadata, plan.recorded_by, recorded.position)
+
+
+def _line_of(asked: Asked) -> Line:
+    first = asked.first
+    event = first.event
+    databases: int | None = None
+    match event:
+        case RolloutPlanned():
+            databases = event.databases
+        case RetryRequested() | CheckRequested():
+            databases = len(event.databases)
+        case _ if hasattr(event, "database"):
+            databases = asked.events
+    return Line(first, first.metadata, first.recorded_by, asked.last, asked.events, databases)
+
+
+def _is_digest(text: str) -> bool:
+    return len(text) >= 4 and set(text) <= set("0123456789abcdef")

@@ -16,7 +16,7 @@ The log:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,7 +27,7 @@ from ledger.contracts.envelope import StoredEvent
 from ledger.domain.premises import Premise
 from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import StoreError
-from ledger.store.log.chain import Broken, Link
+from ledger.store.log.chain import Broken, Link, Walked
 from ledger.store.views.port import Views
 
 
@@ -211,6 +211,9 @@ class Log(Protocol):
 
     async def verify(self) -> Link | Broken:
         """Walk the whole chain: its last link, or the first position where it breaks."""
+
+    async def walk(self, places: Collection[int]) -> Walked:
+        """The same, and the chain's value at these positions, as computed; 0 is before all."""
 
 
 class TextStore(Protocol):

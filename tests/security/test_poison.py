@@ -14,6 +14,7 @@ from ledger.contracts.actor import Actor
 from ledger.contracts.events import EVENTS, REQUESTED_BY_OPERATORS
 from ledger.contracts.registry import Connection
 from ledger.errors import RequestUnfit
+from ledger.service.history import Search
 from ledger.service.request_context import RequestContext
 from ledger.signing.key_files import generate
 from ledger.store.log.log import EventLog
@@ -229,7 +230,7 @@ async def usable(house: House) -> None:
         await house.becomes(rollout, "completed")
     assert not (await house.ledger.audit.replay()).differences
     assert (await house.ledger.rollouts.status(rollout)).status == "completed"
-    assert await house.ledger.history.about(rollout)
+    assert await house.ledger.history.lines(Search(rollout=rollout))
 
 
 @pytest.mark.parametrize("poison", POISONS.values(), ids=POISONS)

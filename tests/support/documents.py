@@ -7,11 +7,13 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import dedent
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ("ledger", "ledger-agent", "migration-ledger")
 
-_FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+"""Also in a list, where all of it is indented."""
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _VARIABLE = re.compile(r"\bLEDGER_[A-Z0-9_]*[A-Z0-9]\b")
@@ -86,7 +88,7 @@ class Document:
 
 def blocks(text: str) -> list[Block]:
     """The fenced blocks of a text, in order."""
-    return [Block(language, body) for language, body in _FENCED.findall(text)]
+    return [Block(language, dedent(body)) for language, body in _FENCED.findall(text)]
 
 
 def commands_in(line: str) -> Iterator[list[str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from math import inf
 from uuid import UUID
@@ -26,7 +26,7 @@ from ledger.errors import (
     VersionConflict,
 )
 from ledger.store.log import chain
-from ledger.store.log.chain import Broken, ChainRow, Link
+from ledger.store.log.chain import Broken, ChainRow, Link, Walked
 from ledger.store.port import Appended, Batch, ConsumerPosition, Head, Placed, RecordedEvent
 from migrations.clock import Clock
 
@@ -241,6 +241,15 @@ class MemoryLog:
         """As `Log.verify`."""
         await asyncio.sleep(0)
         return chain.follow(map(_chain_row, self.events), chain.genesis(self.ledger_id))
+
+    async def walk(self, places: Collection[int]) -> Walked:
+        """As `Log.walk`."""
+        await asyncio.sleep(0)
+        rows = [_chain_row(one) for one in self.events]
+        start = chain.genesis(self.ledger_id)
+        ends = {place: chain.follow(rows[:place], start) for place in places if place <= len(rows)}
+        values = {place: end.chain for place, end in ends.items() if isinstance(end, Link)}
+        return Walked(chain.follow(rows, start), values)
 
     def _tell(self) -> None:
         for listener in list(self._listeners):

@@ -261,7 +261,7 @@ def _shown(block: Block) -> None:
 NESTED = ("kafka", "rollout", "agent")
 OTHER_COMMANDS = re.compile(
     r"(make|uv tool install|pipx install|pip install|docker compose|git clone"
-    r"|python -m ops\.|\.venv/bin/(python|pytest|pip))\b|(export )?[A-Z_]+=|#"
+    r"|python -m ops\.|\.venv/bin/(python|pytest|pip)|timedatectl|chronyc)\b|(export )?[A-Z_]+=|#"
 )
 VERIFIED: dict[str, Callable[[Block], None]] = {
     "sh": _shell,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -23,6 +23,8 @@ class Service:
     persons: tuple[str, ...]
     run: tuple[str, ...]
     """Parts of the run's address, joined by slashes."""
+    job: tuple[str, ...]
+    """What the service calls the job, joined by slashes, as far as it says so."""
 
 
 SERVICES = (
@@ -31,18 +33,38 @@ SERVICES = (
         "GITHUB_ACTIONS",
         ("GITHUB_TRIGGERING_ACTOR", "GITHUB_ACTOR"),
         ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "=actions/runs", "GITHUB_RUN_ID"),
+        ("GITHUB_WORKFLOW", "GITHUB_JOB"),
     ),
-    Service("gitlab-ci", "GITLAB_CI", ("GITLAB_USER_LOGIN",), ("CI_JOB_URL",)),
-    Service("buildkite", "BUILDKITE", ("BUILDKITE_BUILD_CREATOR",), ("BUILDKITE_BUILD_URL",)),
-    Service("circleci", "CIRCLECI", ("CIRCLE_USERNAME",), ("CIRCLE_BUILD_URL",)),
-    Service("jenkins", "JENKINS_URL", ("BUILD_USER_ID", "BUILD_USER"), ("BUILD_URL",)),
+    Service(
+        "gitlab-ci",
+        "GITLAB_CI",
+        ("GITLAB_USER_LOGIN", "GITLAB_USER_NAME"),
+        ("CI_JOB_URL",),
+        ("CI_JOB_NAME",),
+    ),
+    Service(
+        "buildkite",
+        "BUILDKITE",
+        ("BUILDKITE_UNBLOCKER", "BUILDKITE_BUILD_CREATOR", "BUILDKITE_BUILD_AUTHOR"),
+        ("BUILDKITE_BUILD_URL",),
+        ("BUILDKITE_PIPELINE_SLUG", "BUILDKITE_LABEL"),
+    ),
+    Service("circleci", "CIRCLECI", ("CIRCLE_USERNAME",), ("CIRCLE_BUILD_URL",), ("CIRCLE_JOB",)),
+    Service(
+        "jenkins",
+        "JENKINS_URL",
+        ("BUILD_USER_ID", "BUILD_USER", "CHANGE_AUTHOR"),
+        ("BUILD_URL",),
+        ("JOB_NAME",),
+    ),
     Service(
         "azure-pipelines",
         "TF_BUILD",
         ("BUILD_REQUESTEDFOREMAIL", "BUILD_REQUESTEDFOR"),
         ("SYSTEM_COLLECTIONURI", "SYSTEM_TEAMPROJECT", "=_build", "BUILD_BUILDID"),
+        ("BUILD_DEFINITIONNAME", "SYSTEM_JOBDISPLAYNAME"),
     ),
-    Service("ci", "CI", (), ()),
+    Service("ci", "CI", (), (), ()),
 )
 """In this order; the last one is any service that says no more of itself."""
 
@@ -60,15 +82,17 @@ def actor(environ: Mapping[str, str] | None = None) -> Actor:
         source=service.name if service else "system",
         host=_part(socket.gethostname()),
         program=f"{PROGRAM} {metadata.version(PROGRAM)}",
-        run=_part(_run(service, told)) if service else "",
+        run=_part(_address(service.run, told)) if service else "",
+        job=_part("/".join(told[one] for one in service.job if told.get(one))) if service else "",
     )
 
 
 _NO = frozenset({"", "0", "false"})
 
 
-def _run(service: Service, told: Mapping[str, str]) -> str:
-    parts = [one[1:] if one.startswith("=") else told.get(one, "") for one in service.run]
+def _address(names: Sequence[str], told: Mapping[str, str]) -> str:
+    """The address that these variables make, or none where one is missing."""
+    parts = [one[1:] if one.startswith("=") else told.get(one, "") for one in names]
     return "/".join(part.strip("/") for part in parts) if all(parts) else ""
 
 

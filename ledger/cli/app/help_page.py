@@ -29,6 +29,7 @@ HISTORY: Final = "The other tool's history"
 CONNECTION: Final = "How it is reached"
 WRITTEN: Final = "What is written"
 RECIPE: Final = "A recipe"
+WHICH_EVENTS: Final = "Which events"
 
 ORDER: Final = (WHICH_DATABASES, WHICH_MIGRATIONS, HOW_FAR, TIMEOUTS, RECORD, OUTPUT)
 """From where to how it is shown; a heading of one command's own comes before all of them."""

@@ -15,6 +15,7 @@ from ledger.cli.app.exits import ExitCode, epilog
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.lazy import Rooms
 from ledger.cli.app.output import OutputFormat, tell_error
+from ledger.cli.app.stream import settle_streams
 
 app = typer.Typer(
     cls=Rooms,
@@ -97,6 +98,7 @@ def main(for_program: bool = False) -> int:
 
     What cannot be a command line is told `for_program`, or as a person reads it.
     """
+    settle_streams()
     program = typer.main.get_command(app)
     try:
         if not for_program:

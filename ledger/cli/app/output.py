@@ -1,21 +1,27 @@
-"""What commands say: data on stdout in one of three forms, everything else on stderr.
+"""What commands say: data on stdout in one of four forms, everything else on stderr.
 
 The JSON forms are an interface: each document carries `version`, which changes when a field is
-renamed or removed, and `kind`, which names its shape.
+renamed or removed, and `kind`, which names its shape. CSV has the same fields, one row for each
+thing, for spreadsheets: what these would take for a formula begins with an apostrophe.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, assert_never
 
 import typer
 
 from ledger.cli.app.help_page import OUTPUT
+from ledger.cli.app.stream import has_every_letter, is_coloured, width_of
+from ledger.cli.app.table import lines_of, paragraph
+from migrations.clock import SYSTEM_CLOCK
 from migrations.printable import escaped, escaped_json
 
 if TYPE_CHECKING:
@@ -23,8 +29,8 @@ if TYPE_CHECKING:
 
 SHAPE_VERSION = 1
 """Version of all JSON shapes."""
-UNLIMITED_WIDTH = 10_000
-"""Columns of a line that goes to a file or a pipe: nothing is cut off there."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of a formula."""
 
 PAGE = 100
 """Rows of a long list that people see unless they want more."""
@@ -38,6 +44,7 @@ class OutputFormat(StrEnum):
     TABLE = "table"
     JSON = "json"
     NDJSON = "ndjson"
+    CSV = "csv"
 
 
 OutputOption = Annotated[
@@ -45,7 +52,7 @@ OutputOption = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="table for people; json is one document, ndjson one document per line.",
+        help="table for people; json is one document, ndjson one per line, csv for spreadsheets.",
         show_default=True,
         rich_help_panel=OUTPUT,
     ),
@@ -67,28 +74,43 @@ class Output:
         """How many rows of a long list are wanted: people read a page, programs all."""
         return PAGE if limit is None and self.for_people else limit
 
+    def tell(self, text: str) -> None:
+        """A line that is a part of what a person reads as data; programs have it as fields."""
+        if self.for_people:
+            _write(text, sys.stdout)
+
     def tell_left_out(self, shown: int, total: int) -> None:
         """Say that there are more rows than those that a person was shown."""
         if self.for_people and total > shown > 0:
             say(f"{shown:,} of {total:,} are shown; `-o json` has all of them")
 
     def rows(
-        self, kind: str, rows: Sequence[OutputRow], columns: Sequence[str], empty: str, **more: Any
+        self,
+        kind: str,
+        rows: Sequence[OutputRow],
+        columns: Sequence[str],
+        empty: str,
+        *,
+        heading: bool = True,
+        **more: Any,
     ) -> None:
         """A list of alike things. `columns` are the keys that a table shows; `empty` is said on
-        stderr when there is nothing to show. `more` joins the JSON document.
+        stderr when there is nothing to show. `more` joins the JSON document. Rows that go on with
+        a list that was begun have no `heading`.
         """
         match self.format:
             case OutputFormat.TABLE:
                 if rows:
-                    self._table(rows, columns)
-                else:
+                    _table(rows, columns, heading=heading)
+                elif empty:
                     say(empty)
             case OutputFormat.JSON:
                 _document({"version": SHAPE_VERSION, "kind": kind, **more, "items": list(rows)})
             case OutputFormat.NDJSON:
                 for row in rows:
                     _document({"version": SHAPE_VERSION, "kind": kind, **row})
+            case OutputFormat.CSV:
+                _sheet(rows, columns, heading=heading)
             case _:
                 assert_never(self.format)
 
@@ -98,7 +120,9 @@ class Output:
 
     def record(self, kind: str, fields: OutputRow, text: str | None = None) -> None:
         """One thing; people read `text`, or the fields one below the other."""
-        if not self.for_people:
+        if self.format is OutputFormat.CSV:
+            _sheet([fields], list(fields), heading=True)
+        elif not self.for_people:
             _document({"version": SHAPE_VERSION, "kind": kind, **fields})
         elif text is not None:
             typer.echo(escaped(text, lines=True))
@@ -107,30 +131,65 @@ class Output:
             for key, value in fields.items():
                 typer.echo(f"{_title(key):<{width}}  {_shown(value)}")
 
-    def _table(self, rows: Sequence[OutputRow], columns: Sequence[str]) -> None:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(_title(column), overflow="fold")
-        for row in rows:
-            table.add_row(*(Text(_shown(row.get(column))) for column in columns))
-        console(stderr=False).print(table)
-
 
 def console(*, stderr: bool) -> Console:
     """A console for one of the streams; NO_COLOR is honoured, and pipes get whole lines."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else UNLIMITED_WIDTH
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    return Console(file=stream, width=width_of(stream), highlight=False, soft_wrap=False)
 
 
 def say(text: str) -> None:
     """Tell the person at the terminal, on stderr."""
-    typer.echo(escaped(text, lines=True), err=True)
+    _write(text, sys.stderr)
+
+
+def _write(text: str, stream: TextIO) -> None:
+    """Lines that a terminal need not break: between words, and never in what can be copied."""
+    for line in escaped(text, lines=True).split("\n"):
+        for part in paragraph(line, width_of(stream)):
+            typer.echo(part, file=stream)
+
+
+def _table(rows: Sequence[OutputRow], columns: Sequence[str], *, heading: bool) -> None:
+    now = SYSTEM_CLOCK.now()
+    shown = [{column: _shown(row.get(column), now) for column in columns} for row in rows]
+    title, lines = lines_of(columns, shown, width_of(sys.stdout))
+    if heading:
+        typer.echo(f"\x1b[1m{title}\x1b[0m" if is_coloured(sys.stdout) else title)
+    for line in lines:
+        typer.echo(line)
+
+
+def _sheet(rows: Sequence[OutputRow], columns: Sequence[str], *, heading: bool) -> None:
+    """Every field of the rows, the table's columns first; lists and objects as JSON."""
+    names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if heading:
+        writer.writerow(names)
+    for row in rows:
+        writer.writerow([_cell(row.get(name)) for name in names])
+
+
+def _cell(value: Any) -> str | int | float:
+    from pydantic_core import to_json
+
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return value
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case str():
+            return f"'{escaped(value)}" if value.startswith(FORMULA) else escaped(value)
+        case Mapping() | list() | tuple():
+            return escaped_json(to_json(value).decode())
+        case _:
+            return escaped(str(value))
 
 
 def tell_error(text: str, code: int, form: OutputFormat) -> None:
@@ -147,28 +206,47 @@ def tell_error(text: str, code: int, form: OutputFormat) -> None:
 def _document(document: Mapping[str, Any]) -> None:
     from pydantic_core import to_json
 
-    typer.echo(escaped_json(to_json(document).decode()))
+    text = escaped_json(to_json(document).decode())
+    if not has_every_letter(sys.stdout):
+        # What is written otherwise has to mean the same to whoever reads it as JSON.
+        text = json.dumps(json.loads(text), separators=(",", ":"))
+    typer.echo(text)
 
 
 def _title(key: str) -> str:
     return key.replace("_", " ").upper()
 
 
-def _shown(value: Any) -> str:
-    """A value as people read it; times are UTC, to the second."""
+def _shown(value: Any, now: datetime | None = None) -> str:
+    """A value as people read it; times are UTC, to the second, with how long ago that is."""
     match value:
         case None | "":
             return "-"
         case bool():
             return "yes" if value else "no"
         case Mapping():
-            return (
-                ", ".join(f"{escaped(str(key))}={_shown(part)}" for key, part in value.items())
-                or "-"
-            )
+            parts = (f"{escaped(str(key))}={_shown(part)}" for key, part in value.items())
+            return ", ".join(parts) or "-"
         case list() | tuple():
             return ", ".join(_shown(part) for part in value) or "-"
         case datetime():
-            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+            return moment_shown(value, now or SYSTEM_CLOCK.now())
         case _:
             return escaped(str(value))
+
+
+def moment_shown(moment: datetime, now: datetime) -> str:
+    """A moment in UTC, and how far it is from now: `2026-11-30 00:05:26Z (3 min ago)`."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z ({distance(moment, now)})"
+
+
+def distance(moment: datetime, now: datetime) -> str:
+    """How long ago a moment is, or in how long, in one unit."""
+    apart_s = (now - moment).total_seconds()
+    if abs(apart_s) < 1:
+        return "now"
+    for unit, seconds in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        if abs(apart_s) >= seconds:
+            count = int(abs(apart_s) // seconds)
+            return f"{count} {unit} ago" if apart_s > 0 else f"in {count} {unit}"
+    raise AssertionError

@@ -12,12 +12,14 @@ from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, announce
 from ledger.cli.app.help_page import WRITTEN, CommandGroup
 from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, ReasonOptions, VarOption
-from ledger.cli.app.output import Output, OutputFormat, OutputOption
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import declared
 from ledger.cli.bundle.create import KindOptions, RecipeOptions
+from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.contracts.events import BundleRegistered
+    from ledger.service.migration_texts import MigrationText
 
 DIGEST_SHOWN = 12
 """Hexadecimal digits of a digest that people see; any unambiguous beginning is understood."""
@@ -134,17 +136,37 @@ async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -
     )
 
 
-@command(bundle_app, "show", examples=("ledger bundle show 3f9a2c",), needs_arguments=True)
+@command(
+    bundle_app,
+    "show",
+    examples=("ledger bundle show 3f9a2c", "ledger bundle show --sql 20260401120000"),
+    needs_arguments=True,
+)
 async def show(
     ctx: typer.Context,
     bundle: Annotated[
-        str, typer.Argument(metavar="BUNDLE", help="Its digest, or an unambiguous beginning of it.")
-    ],
+        str | None,
+        typer.Argument(
+            metavar="[BUNDLE]",
+            help="Its digest, or an unambiguous beginning of it. Default: with --sql any that "
+            "has the migration, else the one registered last.",
+        ),
+    ] = None,
+    sql: Annotated[
+        str | None,
+        typer.Option("--sql", metavar="VERSION", help="Print the text of this migration instead."),
+    ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List the migrations of one bundle."""
+    """List the migrations of one bundle, or print the text of one as it was registered.
+
+    Where databases have a migration, it is the text that they have.
+    """
     async with opened(ctx) as session:
-        found = await session.ledger.bundles.get(bundle)
+        if sql is not None:
+            _show_text(await session.ledger.texts.find(sql, bundle), Output(output))
+            return
+        found = await session.ledger.bundles.get(bundle or "", latest=bundle is None)
     Output(output).rows(
         "bundle.show",
         [
@@ -164,6 +186,32 @@ async def show(
         empty="This bundle holds no migration.",
         bundle=found.bundle,
     )
+
+
+def _show_text(found: MigrationText, form: Output) -> None:
+    """Its files one below the other; what would move a cursor is shown, JSON has it as it is."""
+    from ledger.domain.refusals import listed
+
+    texts = [(name, text.decode(errors="backslashreplace")) for name, text in found.files]
+    fields = {
+        "bundle": found.bundle,
+        "migration": found.ref.version,
+        "name": found.ref.name,
+        "up_checksum": found.ref.up_checksum,
+        "files": [{"name": name, "text": text} for name, text in texts],
+        "holders": found.holders,
+        "others": found.others,
+    }
+    if form.for_people:
+        for name, text in texts:
+            typer.echo(f"-- {escaped(name)}")
+            # A tab is a part of SQL, of COPY's data for one, and moves nothing back.
+            plain = text.replace("\r\n", "\n").rstrip("\n").split("\t")
+            typer.echo("\t".join(escaped(part, lines=True) for part in plain))
+    else:
+        form.record("bundle.text", fields)
+    if found.others:
+        say(f"Another text of it is in {listed(found.others)}; name a BUNDLE to see that one.")
 
 
 def _summary(bundle: BundleRegistered) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
 
@@ -16,9 +18,12 @@ from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.domain.differences import UnreadableEvent
-    from ledger.service.audit import UnreadableFound
+    from ledger.service.audit import ChainVerdict, ComparedEnd, KeptEnd, UnreadableFound
 
 COLUMNS = ("position", "stream", "event", "recorded_at", "by", "why", "try")
+
+KEPT_END = re.compile(r"(?P<position>[0-9]{1,19}):(?P<chain>[0-9a-fA-F]{64})")
+LAST_POSITION = 2**63 - 1
 
 audit_app = typer.Typer(cls=CommandGroup, no_args_is_help=True, help="Whether the record is whole.")
 
@@ -28,28 +33,124 @@ def register(app: typer.Typer, panel: str) -> None:
     app.add_typer(audit_app, name="audit", rich_help_panel=panel)
 
 
-@command(audit_app, "verify", examples=("ledger audit verify", "ledger audit verify -o json"))
-async def verify(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -> ExitCode:
+@command(
+    audit_app,
+    "verify",
+    examples=(
+        "ledger audit verify",
+        f"ledger audit verify --expect 759:{'6d20e847' * 8}",
+        "ledger audit verify --at 759 -o json",
+    ),
+)
+async def verify(
+    ctx: typer.Context,
+    expect: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--expect",
+            metavar="POSITION:HASH",
+            help="An end of the chain that was kept elsewhere, to compare; may be repeated.",
+        ),
+    ] = None,
+    at: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--at",
+            metavar="POSITION",
+            min=0,
+            help="Show the chain's value there too; may be repeated.",
+        ),
+    ] = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> ExitCode:
     """Walk the whole log and check every hash; names the first bad position.
 
     Whoever can change the log and its head together can re-hash unseen by this: keep the chain's
-    end that it prints elsewhere, and compare. Ends with 7 when the chain is broken.
+    end that it prints elsewhere, and compare it later with --expect. Ends with 7 when the chain is
+    broken, or is not what was kept.
     """
+    kept = [_kept_end(text) for text in expect or ()]
     async with opened(ctx) as session:
-        end = await session.ledger.audit.verify()
-    if end.chain is None:
-        Output(output).record(
-            "audit.verify",
-            {"whole": False, "position": end.position, "why": end.why},
-            f"broken at position {end.position}: {end.why}",
+        end = await session.ledger.audit.verify(kept, at or ())
+    Output(output).record("audit.verify", _verdict(end), "\n".join(_verdict_lines(end, at or ())))
+    return ExitCode.OK if end.as_kept else ExitCode.DIFFERENT
+
+
+def _kept_end(text: str) -> KeptEnd:
+    """Raises `WrongArgument`."""
+    from ledger.errors import WrongArgument
+    from ledger.service.audit import KeptEnd
+
+    found = KEPT_END.fullmatch(text.strip())
+    if found is None or int(found["position"]) > LAST_POSITION:
+        raise WrongArgument(
+            f"--expect {text!r} is no end of a chain; write it as `ledger audit verify` printed "
+            "it, the position, a colon and the 64 hexadecimal digits: --expect 759:6d20e847…"
         )
-        return ExitCode.DIFFERENT
-    Output(output).record(
-        "audit.verify",
-        {"whole": True, "position": end.position, "chain": end.chain.hex()},
-        f"whole: {end.position} events, the chain ends in {end.chain.hex()}",
-    )
-    return ExitCode.OK
+    return KeptEnd(int(found["position"]), bytes.fromhex(found["chain"]))
+
+
+def _verdict(end: ChainVerdict) -> dict[str, Any]:
+    fields: dict[str, Any] = {"whole": end.whole, "position": end.position}
+    if end.chain is None:
+        fields["why"] = end.why
+    else:
+        fields["chain"] = end.chain.hex()
+    if end.compared:
+        fields["as_kept"] = end.as_kept
+        fields["expected"] = [
+            {
+                "position": one.kept.position,
+                "kept": one.kept.chain.hex(),
+                "found": one.found.hex() if one.found is not None else None,
+                "comparison": one.comparison,
+            }
+            for one in end.compared
+        ]
+        fields["changed_between"] = end.changed_between
+    if end.at:
+        fields["at"] = [{"position": at, "chain": chain.hex()} for at, chain in end.at.items()]
+    return fields
+
+
+def _verdict_lines(end: ChainVerdict, at: Sequence[int]) -> Iterator[str]:
+    if end.chain is None:
+        yield f"broken at position {end.position}: {end.why}"
+    else:
+        yield f"whole: {end.position} events, the chain ends in {end.chain.hex()}"
+    for place in sorted(set(at)):
+        chain = end.at.get(place)
+        where = chain.hex() if chain is not None else "not known, the chain breaks before it"
+        yield f"at position {place}: {where}"
+    for one in end.compared:
+        yield _comparison_line(one, end.position)
+    if end.changed_between is not None:
+        first, last = end.changed_between
+        yield (
+            f"changed and hashed again: something between positions {first} and {last}; "
+            f"`ledger events --after {first - 1} -o json` shows what stands there now"
+        )
+
+
+def _comparison_line(one: ComparedEnd, end: int) -> str:
+    from ledger.service.audit import Comparison
+
+    place, kept = f"position {one.kept.position}", one.kept.chain.hex()
+    match one.comparison:
+        case Comparison.SAME:
+            return f"{place}: as it was kept"
+        case Comparison.CHANGED:
+            found = one.found.hex() if one.found is not None else "nothing"
+            return f"{place}: NOT as it was kept: kept {kept}, found {found}"
+        case Comparison.GONE:
+            return (
+                f"{place}: NOT as it was kept: the log ends at {end}, so what stood behind is "
+                "gone (cut off, or an older copy was restored)"
+            )
+        case Comparison.UNREACHED:
+            return f"{place}: not compared, the chain breaks before it"
+        case _:
+            assert_never(one.comparison)
 
 
 @command(

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.cli.app.output import Output, say
+from ledger.cli.app.output import Output
 from ledger.errors import WrongArgument
 
 if TYPE_CHECKING:
@@ -126,15 +126,17 @@ def shown(digest: str | None) -> str:
 
 
 def show_plan(preview: Plan, output: Output) -> None:
-    """Write a plan: its waves as data, its migrations and notes beside them."""
+    """Write a plan: its migrations, its notes and its waves; all of it is data."""
     from ledger.domain.wording import number_of
 
     if output.for_people:
         for fact in facts(preview) if preview.databases else preview.notes[:LISTED]:
-            say(fact)
+            output.tell(fact)
         if preview.already_everywhere:
             done = number_of(preview.already_everywhere, "migration")
-            say(f"applied everywhere already: {done}")
+            output.tell(f"applied everywhere already: {done}")
+        if not preview.waves:
+            output.tell("Nothing to do.")
     steps = [_step(step) for step in preview.steps]
     output.rows(
         "plan",
@@ -143,7 +145,7 @@ def show_plan(preview: Plan, output: Output) -> None:
             for number, wave in enumerate(preview.waves, start=1)
         ],
         ("wave", "size", "databases"),
-        empty="Nothing to do.",
+        empty="",
         direction=preview.direction,
         digest=preview.digest,
         steps=steps,

@@ -11,7 +11,7 @@ Defined once and for all in ops/decisions/0001-the-log.md, with test vectors. In
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from struct import Struct
@@ -53,6 +53,17 @@ class Broken:
 
     position: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """Where a walk along the chain ended, and the chain's value at the places asked for.
+
+    A place has no value that lies behind the end of the walk, be that the log's or a break.
+    """
+
+    end: Link | Broken
+    values: Mapping[int, bytes]
 
 
 def genesis(ledger_id: UUID) -> Link:

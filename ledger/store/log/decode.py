@@ -58,6 +58,8 @@ def open_event(raw: RecordedEvent) -> Recorded:
         recorded_by=raw.recorded_by,
         recorded_at=raw.recorded_at,
         encoded=raw,
+        leaf=raw.leaf,
+        chain=raw.chain,
     )
 
 

@@ -12,7 +12,15 @@ again, and the same event ids return the first result.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 from uuid import UUID
@@ -24,7 +32,7 @@ from ledger.domain.premises import Premise
 from ledger.errors import LedgerUnreachable, NotPermitted
 from ledger.store.connections import CONNECTION_LOST, Connection, Pool
 from ledger.store.log.calls import appended, columns_of, premise_of
-from ledger.store.log.chain import Broken, Link, follow, genesis
+from ledger.store.log.chain import Broken, Link, Walked, follow, genesis
 from ledger.store.log.excerpts import Excerpts
 from ledger.store.obstacles import unreachable
 from ledger.store.port import Appended, Batch, ConsumerPosition, Head, RecordedEvent
@@ -226,17 +234,28 @@ class EventLog(Excerpts):
         A tail that was cut off shows against the head row. Who can change that row as well can cut
         or re-hash unseen by this; only a copy kept elsewhere shows it.
         """
+        return (await self.walk(())).end
+
+    async def walk(self, places: Collection[int]) -> Walked:
+        """As `Log.walk`; what was read for a place is what was hashed on the way to the end."""
         (end,) = await self._fetch(QUERIES["chain_end"])
         reached: Link | Broken = genesis(end["ledger_id"])
-        while isinstance(reached, Link) and reached.position < end["position"]:
-            upto = min(reached.position + VERIFY_BATCH, end["position"])
+        values: dict[int, bytes] = {}
+        stops = sorted({place for place in places if place <= end["position"]})
+        while isinstance(reached, Link):
+            if stops and stops[0] == reached.position:
+                values[stops.pop(0)] = reached.chain
+                continue
+            if reached.position == end["position"]:
+                break
+            upto = min(reached.position + VERIFY_BATCH, *stops[:1], end["position"])
             rows = await self._fetch(QUERIES["chain_rows"], reached.position, upto)
             reached = follow(rows, reached)  # type: ignore[arg-type]
             if isinstance(reached, Link) and reached.position < upto:
                 reached = Broken(reached.position + 1, "no event is here, nor behind it")
         if isinstance(reached, Link) and (end["last"] or 0) > end["position"]:
-            return Broken(end["position"] + 1, "the log goes on behind its head")
-        return reached
+            reached = Broken(end["position"] + 1, "the log goes on behind its head")
+        return Walked(reached, values)
 
     async def _append_one(
         self, stream: str, event: StoredEvent, expected_version: int | None, term: int | None

@@ -23,6 +23,10 @@ from ledger.store.views.tables import DATABASE_EVENT, FOLDED, SHADOW, Table
 SETTINGS = "SET LOCAL jit = off; SET LOCAL work_mem = '128MB'"
 """Compiling these few statements costs more than it saves; sorting in files costs twice."""
 LIVE_NAMES = "SELECT database, position FROM ledger.database_event ORDER BY position"
+MAY_WRITE = """
+    SELECT has_table_privilege('ledger.fleet_database', 'DELETE')
+        AND has_table_privilege('ledger.read_model_position', 'UPDATE')
+"""
 NAMES_AT_ONCE = 50_000
 """Live rows fetched at once: some megabytes."""
 SLICE = 1000
@@ -55,6 +59,11 @@ async def replay(connection: Connection, progress: RebuildProgress | None = None
             more = more or len(differences) > SHOWN_AT_MOST
             found += differences[:SHOWN_AT_MOST]
         return Replayed(position, head, rows, tuple(found), more)
+
+
+async def may_repair(connection: Connection) -> bool:
+    """Whether this session's role may write the read models."""
+    return bool(await connection.fetchval(MAY_WRITE))
 
 
 class ComparedNames:

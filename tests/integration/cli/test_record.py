@@ -192,7 +192,7 @@ async def test_a_fleet_is_described_moved_suspended_and_retired_by_events(
     assert [found[name]["status"] for name in ("t1", "t2")] == ["suspended", "retired"]
     await ledger("fleet", "reinstate", "t1", "--reason", "looked at", "--yes")
     history = await ledger("history", "t1", "-o", "json")
-    assert [one["event"] for one in history.items][:3] == [
+    assert [one["event"] for one in history.items][:-4:-1] == [
         "DatabaseRegistered",
         "DatabaseSuspended",
         "DatabaseReinstated",

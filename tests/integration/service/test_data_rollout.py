@@ -6,7 +6,7 @@ import asyncio
 
 import asyncpg
 
-from ledger.cli.record.history import told
+from ledger.cli.record.rows import told
 from ledger.contracts.reports import (
     AttemptFinished,
     BatchProgressed,
@@ -14,6 +14,7 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
 )
 from ledger.runtime import working
+from ledger.service.history import Search
 from ledger.service.request_context import RequestContext
 from tests.integration.service.test_programs import settings_of, tenant
 from tests.support.house import House
@@ -57,8 +58,9 @@ async def test_a_failed_data_migration_tells_what_of_it_is_committed(
         (last,) = [one.event for one in await house.events(AttemptFinished)]
         assert isinstance(last, AttemptFinished)
         assert (last.changed, last.rows, last.batches) == (0, 200, 4)
-        history = await house.ledger.history.about("real")
-        (told_,) = [told(one.event) for one in history if isinstance(one.event, AttemptFinished)]
+        history = await house.ledger.history.lines(Search(database="real"))
+        events = [line.recorded.event for line in history]
+        (told_,) = [told(one) for one in events if isinstance(one, AttemptFinished)]
         assert "verdict=failed changed=0 rows=200 batches=4" in told_
         assert await value(tenant, "SELECT count(*) FROM users WHERE settings::text = '{}'") == 200
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import asyncpg
 import pytest
 
 from ledger.contracts.envelope import Recorded
 from ledger.errors import NothingOfThatName
+from ledger.service.history import Search
 from ledger.service.request_context import RequestContext
 from tests.integration.service.conftest import LogIn
 from tests.support.house import House
@@ -67,23 +70,30 @@ async def test_rollouts_are_listed_newest_first_page_by_page(house: House) -> No
 async def test_a_timeline_is_of_a_database_of_a_rollout_or_of_requests(house: House) -> None:
     rollout = await house.start(select="id=acme")
     history = house.ledger.history
-    asked = [type(one.event).__name__ for one in await history.requests()]
-    assert asked[-2:] == ["RolloutPlanned", "RolloutStarted"]
-    assert "WavePlanned" not in asked
-    assert {database_of(one) for one in await history.about("bolt")} == {"bolt"}
-    of_rollout = await history.about(rollout[:4])
-    assert {one.stream for one in of_rollout} == {f"rollout-{rollout}"}
-    later = await history.about(rollout, of_rollout[0].position, 1)
-    assert later == of_rollout[1:2]
+    asked = await history.lines(Search())
+    # Newest first; planned and started is one request.
+    assert type(asked[0].recorded.event).__name__ == "RolloutPlanned"
+    assert (asked[0].events, asked[0].databases) == (2, 1)
+    of_bolt = await history.lines(await history.meant("bolt", Search()))
+    assert {database_of(one.recorded) for one in of_bolt} == {"bolt"}
+    meant = await history.meant(rollout[:4], Search())
+    of_rollout = await history.lines(meant)
+    assert {one.recorded.stream for one in of_rollout} == {f"rollout-{rollout}"}
+    earlier = await history.lines(replace(meant, before=of_rollout[0].last), 1)
+    assert earlier == of_rollout[1:2]
+    assert await history.lines(meant, oldest_first=True) == of_rollout[::-1]
     with pytest.raises(NothingOfThatName):
-        await history.about("nobody")
+        await history.meant("nobody", Search())
 
 
 async def test_the_log_is_read_from_a_position_by_stream_and_by_type(house: House) -> None:
     history = house.ledger.history
-    registered = await history.events(stream_prefix="fleet", types=["DatabaseRegistered"])
+    kind = ["DatabaseRegistered"]
+    registered = await history.events(Search(), stream_prefix="fleet", types=kind)
     assert [database_of(one) for one in registered] == ["acme", "bolt", "crane"]
-    assert await history.events(registered[0].position, 1, stream_prefix="fleet") == [registered[1]]
+    behind = Search(after=registered[0].position)
+    assert await history.events(behind, 1, stream_prefix="fleet", forward=True) == [registered[1]]
+    assert await history.events(behind, 1, stream_prefix="fleet") == [registered[2]]
 
 
 async def test_an_audit_says_where_the_chain_ends_or_where_it_breaks(house: House) -> None:

@@ -19,28 +19,52 @@ RUNS = {
             "GITHUB_SERVER_URL": "https://git.example",
             "GITHUB_REPOSITORY": "shop/db",
             "GITHUB_RUN_ID": "17",
+            "GITHUB_WORKFLOW": "release",
+            "GITHUB_JOB": "migrate",
         },
         "https://git.example/shop/db/actions/runs/17",
+        "release/migrate",
     ),
     "gitlab-ci": (
-        {"GITLAB_CI": "true", "GITLAB_USER_LOGIN": "bo", "CI_JOB_URL": "https://git.example/-/9"},
+        {
+            "GITLAB_CI": "true",
+            "GITLAB_USER_LOGIN": "bo",
+            "CI_JOB_URL": "https://git.example/-/9",
+            "CI_JOB_NAME": "migrate",
+        },
         "https://git.example/-/9",
+        "migrate",
     ),
     "buildkite": (
         {
             "BUILDKITE": "true",
             "BUILDKITE_BUILD_CREATOR": "bo",
             "BUILDKITE_BUILD_URL": "https://b/1",
+            "BUILDKITE_PIPELINE_SLUG": "db",
+            "BUILDKITE_LABEL": "migrate",
         },
         "https://b/1",
+        "db/migrate",
     ),
     "circleci": (
-        {"CIRCLECI": "true", "CIRCLE_USERNAME": "bo", "CIRCLE_BUILD_URL": "https://c/1"},
+        {
+            "CIRCLECI": "true",
+            "CIRCLE_USERNAME": "bo",
+            "CIRCLE_BUILD_URL": "https://c/1",
+            "CIRCLE_JOB": "migrate",
+        },
         "https://c/1",
+        "migrate",
     ),
     "jenkins": (
-        {"JENKINS_URL": "https://j/", "BUILD_USER_ID": "bo", "BUILD_URL": "https://j/job/3/"},
+        {
+            "JENKINS_URL": "https://j/",
+            "BUILD_USER_ID": "bo",
+            "BUILD_URL": "https://j/job/3/",
+            "JOB_NAME": "db/migrate",
+        },
         "https://j/job/3",
+        "db/migrate",
     ),
     "azure-pipelines": (
         {
@@ -49,19 +73,23 @@ RUNS = {
             "SYSTEM_COLLECTIONURI": "https://dev.example/org/",
             "SYSTEM_TEAMPROJECT": "shop",
             "BUILD_BUILDID": "5",
+            "SYSTEM_JOBDISPLAYNAME": "migrate",
         },
         "https://dev.example/org/shop/_build/5",
+        "migrate",
     ),
 }
 
 
-@pytest.mark.parametrize(("service", "told", "run"), [(k, *v) for k, v in RUNS.items()])
-def test_in_a_ci_service_its_person_and_its_run_are_named(
-    service: str, told: Mapping[str, str], run: str
+@pytest.mark.parametrize(("service", "told", "run", "job"), [(k, *v) for k, v in RUNS.items()])
+def test_in_a_ci_service_its_person_its_run_and_its_job_are_named(
+    service: str, told: Mapping[str, str], run: str, job: str
 ) -> None:
     found = actor({**told, "CI": "true"})
     assert (found.name, found.source, found.run.removesuffix("/")) == ("bo", service, run)
-    assert found.known is Knowledge.TOLD
+    assert (found.known, found.job) == (Knowledge.TOLD, job)
+    assert found.place.startswith(f"{service}, job {job}, {run}")
+    assert found.place.endswith(f", on {found.host}, {found.program}")
 
 
 def test_every_service_that_names_somebody_is_tried_here() -> None:

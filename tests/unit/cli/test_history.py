@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from ledger.cli.record.history import told
+from ledger.cli.record.rows import told
 from ledger.contracts.events import RolloutHalted, WavePlanned
 from ledger.contracts.reports import MigrationFailed
 from migrations.model.attempt import Failure, FailureClass

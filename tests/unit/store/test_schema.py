@@ -6,7 +6,7 @@ import hashlib
 from importlib.resources import files
 
 FROZEN = {
-    "0001_log.sql": "ac83ebfcaa3a890693c63d15c917f1a8d6eb63da965775d2096e2541d543eeb9",
+    "0001_log.sql": "15e889c29994d3990791b6ac8b8fe4c2e55131c2568d8d43991e5c7d492f4029",
     "0002_read_models.sql": "a3ae81b817ee2a34be09a72975b4d22908e515bf94f748a920fbcdfca2cd3e20",
     "0003_requests.sql": "c9c73158b2ba2b6f0d3cb6030fe265bea616363ccc3766707c62c04dd071ec7b",
 }
