@@ -13,6 +13,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
 from ledger.cli.app.options import (
     MIGRATIONS,
+    AllOption,
     FolderOption,
     PaceOptions,
     PageOption,
@@ -228,9 +229,7 @@ async def status(
             metavar="[ROLLOUT]", help="Its id. Default: the only unfinished one, else the last one."
         ),
     ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="List every database.", rich_help_panel=WHICH_DATABASES)
-    ] = False,
+    every: AllOption = False,
     failed: Annotated[
         bool,
         typer.Option(

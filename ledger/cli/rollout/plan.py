@@ -106,7 +106,9 @@ def facts(preview: Plan) -> list[str]:
 
     databases = number_of(len(preview.databases), "database")
     waves = number_of(len(preview.waves), "wave")
-    sizes = ", ".join(str(len(wave)) for wave in preview.waves)
+    sizes = ", ".join(f"{len(wave):,}" for wave in preview.waves[:LISTED])
+    more_waves = len(preview.waves) - LISTED
+    sizes += f" and {more_waves} more" if more_waves > 0 else ""
     undoes = preview.request.undoes
     what = preview.direction if undoes is None else f"take rollout {undoes} back"
     return [
@@ -125,8 +127,11 @@ def shown(digest: str | None) -> str:
     return (digest or "")[:SHOWN]
 
 
-def show_plan(preview: Plan, output: Output) -> None:
-    """Write a plan: its waves as data, its migrations and notes beside them."""
+def show_plan(preview: Plan, output: Output, *, every: bool = False) -> None:
+    """Write a plan: its waves as data, its migrations and notes beside them.
+
+    With `every`, people see each database by name.
+    """
     from ledger.domain.wording import number_of
 
     if output.for_people:
@@ -139,7 +144,7 @@ def show_plan(preview: Plan, output: Output) -> None:
     output.rows(
         "plan",
         [
-            {"wave": number, "size": len(wave), "databases": _named(wave, output)}
+            {"wave": number, "size": len(wave), "databases": _named(wave, output, every)}
             for number, wave in enumerate(preview.waves, start=1)
         ],
         ("wave", "size", "databases"),
@@ -153,8 +158,8 @@ def show_plan(preview: Plan, output: Output) -> None:
     )
 
 
-def _named(wave: Sequence[str], output: Output) -> list[str]:
-    if not output.for_people or len(wave) <= LISTED:
+def _named(wave: Sequence[str], output: Output, every: bool) -> list[str]:
+    if every or not output.for_people or len(wave) <= LISTED:
         return list(wave)
     return [*wave[:LISTED], f"and {len(wave) - LISTED} more"]
 

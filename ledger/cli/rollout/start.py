@@ -13,6 +13,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import HOW_FAR, WHICH_MIGRATIONS
 from ledger.cli.app.options import (
     MIGRATIONS,
+    AllOption,
     FolderOption,
     ReasonOptions,
     RolloutOptions,
@@ -88,6 +89,7 @@ async def plan(
             rich_help_panel=HOW_FAR,
         ),
     ] = 0,
+    every: AllOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
@@ -107,7 +109,7 @@ async def plan(
             steps_down=down or 1,
         )
         preview = await session.ledger.rollouts.plan(request)
-    show_plan(preview, Output(output))
+    show_plan(preview, Output(output), every=every)
 
 
 async def up(

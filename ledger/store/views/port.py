@@ -21,9 +21,12 @@ from ledger.store.views.rows import (
     CauseRow,
     FleetRow,
     HeldText,
+    PoolRow,
     QueueRow,
     RolloutRow,
+    StandingRow,
     TollRow,
+    TroubleRow,
 )
 from migrations.model.attempt import Expectation
 
@@ -62,6 +65,25 @@ class Views(Protocol):
 
     async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
         """For how many databases all terms of a selection hold."""
+
+    async def fleet_pools(self) -> list[PoolRow]:
+        """How many databases there are, by status and pool; retired ones, too."""
+
+    async def fleet_standings(self, versions: Sequence[str]) -> list[StandingRow]:
+        """What the databases that have not retired have of these versions, the most alike first."""
+
+    async def fleet_lacking(
+        self, versions: Sequence[str], after: str = "", limit: int = PAGE
+    ) -> list[str]:
+        """The next databases behind the id `after` that lack any of these versions."""
+
+    async def fleet_troubles(self, versions: Sequence[str]) -> list[TroubleRow]:
+        """Where these versions failed, were lost or are unknown, and why; the most first."""
+
+    async def troubled_by(
+        self, versions: Sequence[str], after: str = "", limit: int = PAGE
+    ) -> list[str]:
+        """The next databases behind the id `after` of which that is true."""
 
     async def records_at(
         self, databases: Sequence[str], places: Collection[tuple[str, int]]
@@ -142,7 +164,7 @@ class Views(Protocol):
     async def recent_checks(self) -> list[str]:
         """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
 
-    async def unread(self, databases: Sequence[str]) -> frozenset[str]:
+    async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""
 
     async def unreadable(
