@@ -70,6 +70,9 @@ async def status(
         overview = await service.overview(select, limit=1 if counted else most, among=among)
         await tell_behind(session)
     show_overview(session.ledger.name, overview, form, numbers, counted=counted)
+    if among is not None and form.for_people and len(among) == most:
+        of = f" of {numbers.lagging:,}" if behind and numbers is not None else ""
+        say(f"{len(among):,}{of} are shown; `--limit` or `--all` shows more")
 
 
 def show_overview(

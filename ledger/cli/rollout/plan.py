@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,8 +100,8 @@ def _said(options: PaceOptions) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def facts(preview: Plan) -> list[str]:
-    """What a person must know before agreeing."""
+def facts(preview: Plan, lost: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """What a person must know before agreeing; going back, what is `lost`, by version."""
     from ledger.domain.wording import number_of
 
     databases = number_of(len(preview.databases), "database")
@@ -113,11 +113,29 @@ def facts(preview: Plan) -> list[str]:
     what = preview.direction if undoes is None else f"take rollout {undoes} back"
     return [
         f"{what} on {databases} in {waves} ({sizes})",
-        *(f"  {step.label}{_remarks(step)}" for step in preview.steps),
+        *(f"  {step.label}{_remarks(step)}" for step in preview.steps if lost is None),
+        *_taken_back(preview, lost),
         *(f"variable {name} = {value}" for name, value in preview.variables.items()),
         *(f"note: {note}" for note in preview.notes[:LISTED]),
         f"plan {shown(preview.digest)}",
     ]
+
+
+def _taken_back(preview: Plan, lost: Mapping[str, Sequence[str]] | None) -> list[str]:
+    """What goes back, what that takes away for good, and where."""
+    if lost is None:
+        return []
+    lines = []
+    for step in preview.steps:
+        losses = lost.get(step.version, ())
+        behind = f": {', '.join(losses)}" if losses else ""
+        lines.append(f"  undoes {step.label}{behind}")
+    if any(lost.values()):
+        lines.append("what it drops, empties or deletes does not come back")
+    databases = preview.databases
+    more = len(databases) - LISTED
+    names = ", ".join(databases[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    return [*lines, f"on {names}"]
 
 
 def shown(digest: str | None) -> str:

@@ -148,8 +148,8 @@ async def down(
 ) -> ExitCode:
     """Take the newest N migrations of the folder back, wherever they are applied.
 
-    Asks for the ledger's name. To take back one rollout exactly where it ran, use
-    `ledger rollout rollback`.
+    Asks for the name of the rollout that does it. To take back one rollout exactly where it ran,
+    use `ledger rollout rollback`.
     """
     async with opened(ctx) as session:
         request = plan_request(
@@ -167,7 +167,9 @@ async def down(
             say("No selected database has any of these migrations; nothing to take back.")
             show_plan(preview, Output(output))
             return ExitCode.OK
-        confirm(session.ledger.name, facts(preview), yes=yes, typed=True)
+        known = facts(preview, await session.ledger.rollouts.lost(preview))
+        known.append(f"as rollout {preview.rollout}")
+        confirm(session.ledger.name, known, yes=yes, typed=preview.rollout)
         rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
         return await stay(session, rollout, waiting, Output(output))
