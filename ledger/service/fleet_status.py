@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FleetStatus
+from ledger.domain.pending import DatabaseVersions
 from ledger.domain.surroundings import LeadingProcess
+from ledger.domain.wording import failure_text
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
 from ledger.store.port import Log
-from ledger.store.views.port import Views
+from ledger.store.views.port import PAGE, Views
+from ledger.store.views.rows import PoolRow, TroubleRow
 from migrations.model.attempt import HalfDone
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
-    from ledger.domain.pending import DatabaseVersions
+
+UNREAD = "its journal was not read since it was reinstated, so what it lost is not known"
+NAMED = 5
+"""How many databases are named of those that are counted together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +76,54 @@ class FleetOverview:
     """Agents heard of lately, with what is not signed there."""
 
 
+@dataclass(frozen=True, slots=True)
+class FleetGroup:
+    """Databases of which the same can be said; some of them are named.
+
+    `missing` are versions that they lack; `problem` is why a migration failed there, if one did.
+    """
+
+    status: FleetStatus
+    databases: int
+    examples: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    problem: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """The group for the JSON forms."""
+        return {
+            "status": self.status,
+            "databases": self.databases,
+            "examples": list(self.examples),
+            "missing": list(self.missing),
+            "problem": self.problem,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class FleetNumbers:
+    """A fleet against the bundle registered last: how many have all of it, and what the rest lack.
+
+    Retired databases are none of these. `behind` lack something, whatever their status; `troubles`
+    are failures, and what was lost or is unknown, by cause.
+    """
+
+    total: int
+    current: int
+    suspended: int
+    behind: tuple[FleetGroup, ...]
+    troubles: tuple[FleetGroup, ...]
+
+    @property
+    def lagging(self) -> int:
+        """How many lack something."""
+        return sum(group.databases for group in self.behind)
+
+
+Asked = Callable[[str], Awaitable[tuple[list[str], Sequence[str]]]]
+"""The next page behind an id, and what of it is meant."""
+
+
 class StatusService:
     """Shows what is, from the read models."""
 
@@ -87,22 +141,116 @@ class StatusService:
             return Lag(missing, leader)
         return None
 
+    async def pools(self) -> Sequence[PoolRow]:
+        """How many databases there are, by status and pool; retired ones, too."""
+        await as_near_as_may_be(self._reads, self._log)
+        return await self._reads.fleet_pools()
+
+    async def numbers(self) -> FleetNumbers:
+        """The whole fleet, counted; costs by how much there is to tell apart."""
+        await as_near_as_may_be(self._reads, self._log)
+        migrations = await self._migrations()
+        versions = _versions(migrations)
+        behind: dict[tuple[FleetStatus, tuple[str, ...]], FleetGroup] = {}
+        total = suspended = 0
+        for row in await self._reads.fleet_standings(versions):
+            total += row.databases
+            status = FleetStatus(row.status)
+            suspended += row.databases if status is FleetStatus.SUSPENDED else 0
+            there = tuple(one for one in versions if one in row.applied)
+            lacking = tuple(one for one in versions if one not in row.applied)
+            known = DatabaseVersions(row.examples[0], there, lacking)
+            _, missing = standing(known, migrations)
+            if missing:
+                before = behind.get((status, missing))
+                examples = (*(before.examples if before else ()), *row.examples)[:NAMED]
+                number = row.databases + (before.databases if before else 0)
+                behind[status, missing] = FleetGroup(status, number, examples, missing)
+        lagging = sum(group.databases for group in behind.values())
+        return FleetNumbers(
+            total=total,
+            current=total - lagging,
+            suspended=suspended,
+            behind=tuple(sorted(behind.values(), key=lambda group: -group.databases)),
+            troubles=await self._troubles(versions),
+        )
+
+    async def _troubles(self, versions: Sequence[str]) -> tuple[FleetGroup, ...]:
+        found = list(map(_trouble, await self._reads.fleet_troubles(versions)))
+        if unread := sorted(await self._reads.unread(None)):
+            shown = tuple(unread[:NAMED])
+            found.append(FleetGroup(FleetStatus.ACTIVE, len(unread), shown, problem=UNREAD))
+        return tuple(found)
+
+    async def behind(self, selection: str = "", limit: int | None = None) -> list[str]:
+        """Databases that lack something, of those selected, at most `limit`, by id."""
+        migrations = await self._migrations()
+        versions = _versions(migrations)
+
+        async def lacking(after: str) -> tuple[list[str], Sequence[str]]:
+            page = await self._reads.fleet_lacking(versions, after)
+            known = await self._reads.database_versions(versions, page)
+            return page, [one.database for one in known if standing(one, migrations)[1]]
+
+        return await self._found(lacking, selection, limit)
+
+    async def troubled(self, selection: str = "", limit: int | None = None) -> list[str]:
+        """Those where something failed, was lost or is unknown, at most `limit`, by id."""
+        versions = _versions(await self._migrations())
+        unread = sorted(await self._reads.unread(None))
+
+        async def troubled(after: str) -> tuple[list[str], Sequence[str]]:
+            page = await self._reads.troubled_by(versions, after)
+            upto = page[-1] if len(page) == PAGE else None
+            more = [one for one in unread if after < one and (upto is None or one <= upto)]
+            return page, sorted({*page, *more})
+
+        return await self._found(troubled, selection, limit)
+
+    async def _found(self, asked: Asked, selection: str, limit: int | None) -> list[str]:
+        """What is found page by page, as far as it is wanted."""
+        wanted: set[str] | None = None
+        if selection:
+            page_ = await self._fleet.page(selection, retired=False)
+            wanted = {one.database for one in page_.databases}
+        found: list[str] = []
+        after = ""
+        while limit is None or len(found) < limit:
+            page, held = await asked(after)
+            found += [one for one in held if wanted is None or one in wanted]
+            if len(page) < PAGE:
+                break
+            after = page[-1]
+        return found[:limit]
+
+    async def _migrations(self) -> Sequence[MigrationRef]:
+        bundle = await self._reads.latest_bundle()
+        return bundle.migrations if bundle else ()
+
     async def overview(
-        self, selection: str = "", *, after: str = "", limit: int | None = None
+        self,
+        selection: str = "",
+        *,
+        after: str = "",
+        limit: int | None = None,
+        among: Sequence[str] | None = None,
     ) -> FleetOverview:
-        """The selected databases by id, or all that have not retired.
+        """The selected databases by id, or all that have not retired, or those `among` them.
 
         A page of them has the `limit` next ones behind the id `after`. Raises the refusals of
         `ledger.domain.selection`.
         """
         await as_near_as_may_be(self._reads, self._log)
-        page = await self._fleet.page(selection, retired=bool(selection), after=after, limit=limit)
-        chosen = [one.database for one in page.databases]
+        if among is None:
+            page = await self._fleet.page(
+                selection, retired=bool(selection), after=after, limit=limit
+            )
+            chosen, total = [one.database for one in page.databases], page.total
+        else:
+            chosen, total = list(among), len(among)
         bundle = await self._reads.latest_bundle()
         migrations = bundle.migrations if bundle else ()
-        from migrations.model.baselines import names_without_file
-
-        versions = [*names_without_file(migrations), *(ref.version for ref in migrations)]
+        versions = _versions(migrations)
         seen = await self._reads.database_versions(versions, chosen)
         known = {one.database: one for one in seen}
         busy = await self._reads.busy(chosen)
@@ -131,10 +279,24 @@ class StatusService:
             unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
             set_aside=tuple(await self._reads.unreadable(aside=True)),
             databases=tuple(databases),
-            total=page.total,
+            total=total,
             labels={ref.version: ref.label for ref in migrations},
             unsigned=await self._lookout.unsigned(),
         )
+
+
+def _versions(migrations: Sequence[MigrationRef]) -> list[str]:
+    """What databases may have of a bundle, in its order."""
+    from migrations.model.baselines import names_without_file
+
+    return [*names_without_file(migrations), *(ref.version for ref in migrations)]
+
+
+def _trouble(row: TroubleRow) -> FleetGroup:
+    why = failure_text(row) if row.message else row.state.replace("_", " ")
+    return FleetGroup(
+        FleetStatus.ACTIVE, row.databases, row.examples, problem=f"{row.version}: {why}"
+    )
 
 
 def standing(

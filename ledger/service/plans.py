@@ -124,6 +124,11 @@ class Plan:
         """`up`, `down`, `adopt` or `rollback`."""
         return self.request.direction
 
+    @property
+    def adopted(self) -> bool:
+        """Whether it takes an adoption back, for which no down section runs."""
+        return self.pending.notes == (TAKEN_OUT,)
+
     @cached_property
     def digest(self) -> str | None:
         """What the plan is known by; `None` when nothing is to do."""

@@ -24,6 +24,7 @@ from ledger.service.status import RolloutStatus, RolloutSummary, summary_of
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
 from ledger.store.views.rows import CauseRow, TollRow
+from migrations.model.attempt import Mode
 
 WATCH_EVERY_S = 0.5
 WATCHED = 500
@@ -187,6 +188,13 @@ class RolloutService:
     async def toll(self, rollout: str) -> TollRow:
         """What its failures have cost it so far; as `listed`."""
         return await self._reads.rollout_toll(rollout)
+
+    async def lost(self, plan: Plan) -> dict[str, list[str]]:
+        """What a plan that goes back takes away for good, by version, in words."""
+        if plan.direction not in (Mode.DOWN, Mode.ROLLBACK) or plan.adopted:
+            return {}
+        planned = next(one for one in plan.events if isinstance(one, RolloutPlanned))
+        return await self._bundles.lost_by_down(plan.steps, plan.folder, planned.variables)
 
     async def labels(self, plan: RolloutPlanned) -> list[str]:
         """Its migrations, in the order in which they run there."""

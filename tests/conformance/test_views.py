@@ -144,6 +144,12 @@ async def parts_of_the_fleet(views: Views) -> dict[str, Any]:
         "near pools": await views.near(SelectedWord("pool", "defualt"), retired=False),
         "near labels": await views.near(SelectedWord("none"), retired=False),
         "near values": await views.near(SelectedWord("tier", "golden"), retired=False),
+        "pools": await views.fleet_pools(),
+        "standings": await views.fleet_standings(VERSIONS),
+        "standings of nothing": await views.fleet_standings([]),
+        "lacking": await views.fleet_lacking(VERSIONS, after="db1", limit=2),
+        "troubles": await views.fleet_troubles(VERSIONS),
+        "troubled by": await views.troubled_by(VERSIONS, limit=5),
         "records at": sorted(
             await views.records_at(["db3"], await places(views)), key=lambda one: one.database
         ),
@@ -208,6 +214,7 @@ async def answers(views: Views) -> dict[str, Any]:
         "checks": sorted(await views.recent_checks()),
         "looks": [await views.looks(one) for one in sorted(await views.recent_checks())],
         "unread": await views.unread(FLEET),
+        "all unread": await views.unread(None),
         "unreadable": await views.unreadable(),
         "set aside": await views.unreadable(aside=True),
         "not set aside": await views.unreadable(aside=False, positions=[1]),

@@ -42,9 +42,12 @@ from ledger.store.views.rows import (
     FleetEntry,
     FleetRow,
     HeldText,
+    PoolRow,
     QueueRow,
     RolloutRow,
+    StandingRow,
     TollRow,
+    TroubleRow,
 )
 from migrations.clock import Clock
 from migrations.model.attempt import Expectation, HalfDone, Mode
@@ -63,6 +66,7 @@ AT_WORK = frozenset(
 )
 
 
+TROUBLES = ("failed", "rollback_failed", "unknown", "regressed")
 IN_TROUBLE = frozenset({DatabaseStatus.FAILED, DatabaseStatus.BLOCKED, DatabaseStatus.UNKNOWN})
 QUEUED = frozenset(
     {
@@ -182,6 +186,70 @@ class MemoryViews:
             for row in rows
             if (retired or not row.registered.retired)
             and all(term.holds(row.registered) for term in terms)
+        ]
+
+    async def fleet_pools(self) -> list[PoolRow]:
+        """As `Views.fleet_pools`."""
+        held: dict[tuple[str, str], list[str]] = {}
+        for row in await self.fleet():
+            known = row.registered
+            held.setdefault((known.status.value, known.pool), []).append(known.database)
+        return [
+            PoolRow(*key, len(names), tuple(names[:EXAMPLES]))
+            for key, names in sorted(held.items())
+        ]
+
+    async def fleet_standings(self, versions: Sequence[str]) -> list[StandingRow]:
+        """As `Views.fleet_standings`."""
+        held: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+        for known in await self.database_versions(versions) if versions else await self._lacking():
+            row = self._projection.fleet.rows[known.database]
+            key = (row.registered.status.value, tuple(sorted(known.applied)))
+            held.setdefault(key, []).append(known.database)
+        rows = [StandingRow(*key, len(held[key]), tuple(held[key][:EXAMPLES])) for key in held]
+        return sorted(rows, key=lambda row: (-row.databases, row.examples[0]))
+
+    async def _lacking(self) -> list[DatabaseVersions]:
+        rows = [row.registered for row in await self.fleet() if not row.registered.retired]
+        return [DatabaseVersions(one.database, (), ()) for one in rows]
+
+    async def fleet_lacking(
+        self, versions: Sequence[str], after: str = "", limit: int = PAGE
+    ) -> list[str]:
+        """As `Views.fleet_lacking`."""
+        known = await self.database_versions(versions)
+        return [one.database for one in known if one.missing and one.database > after][:limit]
+
+    async def fleet_troubles(self, versions: Sequence[str]) -> list[TroubleRow]:
+        """As `Views.fleet_troubles`."""
+        held: dict[Any, list[str]] = {}
+        for row in await self._troubled(versions):
+            state = self._states.get(row.rollout or "")
+            known = state.database(row.database) if state and row.database in state else None
+            why = known.failure if known is not None else None
+            cause = [getattr(why, name, None) for name in TroubleRow._fields[2:6]]
+            held.setdefault((row.version, row.state, *cause), []).append(row.database)
+        rows = [
+            TroubleRow._make((*key, len(names), tuple(sorted(names)[:EXAMPLES])))
+            for key, names in held.items()
+        ]
+        return sorted(rows, key=lambda row: (-row.databases, row.version, row.examples[0]))
+
+    async def troubled_by(
+        self, versions: Sequence[str], after: str = "", limit: int = PAGE
+    ) -> list[str]:
+        """As `Views.troubled_by`."""
+        names = {row.database for row in await self._troubled(versions)}
+        return sorted(name for name in names if name > after)[:limit]
+
+    async def _troubled(self, versions: Sequence[str]) -> list[AppliedRow]:
+        fleet = self._projection.fleet.rows
+        return [
+            row
+            for row in await self.applied(versions=versions)
+            if row.state in TROUBLES
+            and row.database in fleet
+            and not fleet[row.database].registered.retired
         ]
 
     async def records_at(
@@ -366,14 +434,14 @@ class MemoryViews:
         ]
         return dict(found[:limit])
 
-    async def unread(self, databases: Sequence[str]) -> frozenset[str]:
+    async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
         """As `Views.unread`."""
         fleet = self._projection.fleet.rows
         return frozenset(
             database
             for (_, database), row in self._projection.looks.rows.items()
             if row.purpose == Purpose.REINSTATE
-            and database in databases
+            and (databases is None or database in databases)
             and not row.look.is_read
             and database in fleet
             and not fleet[database].record.retired

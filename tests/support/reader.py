@@ -26,8 +26,7 @@ PATIENCE_S = 60.0
 PASSWORD = "not-a-secret"
 COLUMNS = 400
 """Wide enough for every line, so that what a document shows is found in one piece."""
-TYPED = (["rollout", "rollback"], ["down"])
-"""What asks for the ledger's name to be typed."""
+_NAME_ASKED = re.compile(rb"Type its name \(([^)]+)\) to go ahead")
 
 _FILE = re.compile(r"`([\w./]+\.(?:yaml|sql))`:?")
 _ENDS_WITH = re.compile(r"# ends with (\d+)$")
@@ -68,7 +67,6 @@ class Reader:
     folder: Path
     environment: dict[str, str]
     tenants: Tenants
-    ledger_name: str = "ledger"
     seen: list[str] = field(default_factory=list)
 
     async def follow(self, text: str) -> None:
@@ -97,8 +95,8 @@ class Reader:
         """Run one command at a terminal and answer what it asks."""
         terminal, program = os.openpty()
         fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
-        typed = any(words[1 : 1 + len(start)] == start for start in TYPED)
-        os.write(terminal, f"{self.ledger_name if typed else 'y'}\n".encode())
+        if words[1:2] != ["down"] and words[1:3] != ["rollout", "rollback"]:
+            os.write(terminal, b"y\n")
         process = await asyncio.create_subprocess_exec(
             *PROGRAM,
             *words[1:],
@@ -208,9 +206,14 @@ def _move_fleet(file: Path, tenants: Tenants) -> None:
 
 
 def _all_of(terminal: int) -> bytes:
-    """What is written to a terminal until its other side is closed."""
+    """What is written to a terminal until its other side is closed; a name is typed when asked."""
     output = b""
+    typed = False
     while True:
+        asked = None if typed else _NAME_ASKED.search(output)
+        if asked is not None:
+            typed = True
+            os.write(terminal, asked[1] + b"\n")
         try:
             chunk = os.read(terminal, 65_536)
         except OSError:

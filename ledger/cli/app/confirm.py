@@ -51,11 +51,12 @@ def announce(name: str, facts: Sequence[str], *, what: str = "Ledger") -> None:
 
 
 def confirm(
-    name: str, facts: Sequence[str], *, yes: bool, typed: bool = False, what: str = "Ledger"
+    name: str, facts: Sequence[str], *, yes: bool, typed: str = "", what: str = "Ledger"
 ) -> None:
     """Print what will be changed in which ledger (or other `what`), and ask.
 
-    `typed` asks for that name to be typed, for what takes changes back. Raises
+    `typed` is the name that has to be typed, for what takes changes back: of the very thing that is
+    at stake, and none that fingers type by themselves. Raises
     `NotConfirmed` when the answer is no, `QuestionWithoutTerminal` when nobody can be asked.
     """
     announce(name, facts, what=what)
@@ -64,7 +65,7 @@ def confirm(
     if not sys.stdin.isatty():
         raise QuestionWithoutTerminal()
     with _interruptible():
-        agreed = _typed(name) if typed else typer.confirm("Go ahead?", err=True)
+        agreed = _typed(typed) if typed else typer.confirm("Go ahead?", err=True)
     if not agreed:
         raise NotConfirmed()
 

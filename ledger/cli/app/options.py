@@ -77,6 +77,10 @@ PageOption = Annotated[
         rich_help_panel=WHICH_DATABASES,
     ),
 ]
+AllOption = Annotated[
+    bool,
+    typer.Option("--all", help="List every database.", rich_help_panel=WHICH_DATABASES),
+]
 SelectOption = Annotated[
     str,
     typer.Option(

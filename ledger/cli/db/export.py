@@ -108,7 +108,7 @@ async def remove_journal(
     kept = await kept_in(settings)
     if kept is not None:
         facts = [*_losses(kept), *said_of(outside)]
-        confirm(kept.database, facts, yes=yes, typed=True, what="Database")
+        confirm(kept.database, facts, yes=yes, typed=kept.database, what="Database")
     removed = await remove_journal(
         settings,
         patience.limits(ctx),

@@ -9,18 +9,21 @@ import typer
 
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.local_work import at_work
-from ledger.cli.app.options import ReasonOptions, SelectOption
+from ledger.cli.app.options import AllOption, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.backups import backup_rows, backup_text
+from ledger.cli.fleet.groups import SHOWN, show_checks
 from ledger.cli.fleet.status import say_unsigned
 
 if TYPE_CHECKING:
-    from ledger.service.fleet import CheckRow
+    from ledger.service.fleet import CheckResult, CheckRow
     from migrations.model.attempt import Rights
 
 PATIENCE_S = 60.0
 """How long agents may take before the command shows what it has."""
+BACKUPS_SHOWN = 5
 COLUMNS = ("database", "pool", "reachable", "tls", "server", "rights", "identity", "problem")
 
 
@@ -41,13 +44,23 @@ async def check(
         float,
         typer.Option("--timeout", metavar="SECONDS", min=0.0, help="Show what came until then."),
     ] = PATIENCE_S,
+    every: AllOption = False,
+    problems: Annotated[
+        bool,
+        typer.Option(
+            "--problems",
+            help="List those with which something is wrong.",
+            rich_help_panel=WHICH_DATABASES,
+        ),
+    ] = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Look at every database: reachable, TLS, rights, server version, identity, journal.
 
     Says also which are the same database under two addresses, are not the ones that the ledger
     knows, or lost migrations. Nothing is changed in them. Agents do the looking, for only they
-    hold the passwords.
+    hold the passwords. Of more than 50, problems are told by cause and the rest is counted;
+    `--problems` and `--all` list them.
     """
     from ledger.domain.waiting import TAKE_OVER
     from ledger.domain.wording import number_of
@@ -64,17 +77,18 @@ async def check(
         unsigned = await session.ledger.lookout.unsigned()
     rows = [_row(row, wrong.get(row.database)) for row in result.rows]
     form = Output(output)
-    if limit := form.at_most(None):
-        # Of a large fleet people see those first that need them.
-        shown = sorted(rows, key=_is_fine)[:limit] if len(rows) > limit else rows
+    shown = sorted(rows, key=_is_fine)
+    if form.for_people and problems:
+        shown = [row for row in shown if not _is_fine(row)]
+    if form.for_people and len(rows) > SHOWN and not (every or problems):
+        show_checks(rows, form)
     else:
-        shown = rows
-    form.rows("fleet.check", shown, COLUMNS, empty="No database matches.", finished=result.finished)
-    form.tell_left_out(len(shown), len(rows))
+        empty = (
+            "Nothing is wrong with any of them." if problems and rows else "No database matches."
+        )
+        form.rows("fleet.check", shown, COLUMNS, empty=empty, finished=result.finished)
     say_unsigned(unsigned)
-    for row in result.rows:
-        for backup in row.look.answer.backups if row.look.answer else ():
-            say(f"{row.database}: {backup_text(backup)}")
+    _tell_backups(result, everything=len(rows) <= SHOWN or every)
     if not result.finished and leader is not None and leader.is_silent:
         say(f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place.")
         return ExitCode.TIMEOUT
@@ -85,6 +99,18 @@ async def check(
         return ExitCode.TIMEOUT
     fine = all(map(_is_fine, rows))
     return ExitCode.OK if fine else ExitCode.FAILED
+
+
+def _tell_backups(result: CheckResult, *, everything: bool) -> None:
+    """What data migrations have saved; in a large fleet only how many there are."""
+    answers = ((row.database, row.look.answer) for row in result.rows)
+    found = [(name, one) for name, answer in answers if answer for one in answer.backups]
+    if everything or len(found) <= BACKUPS_SHOWN:
+        for name, backup in found:
+            say(f"{name}: {backup_text(backup)}")
+        return
+    due = sum(one.due for _, one in found)
+    say(f"{len(found):,} backups of data migrations, {due:,} past their period; `--all` lists them")
 
 
 def _is_fine(row: Mapping[str, Any]) -> bool:

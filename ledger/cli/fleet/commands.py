@@ -10,9 +10,16 @@ import typer
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
 from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
-from ledger.cli.app.options import DatabaseArgument, PageOption, ReasonOptions, SelectOption
+from ledger.cli.app.options import (
+    AllOption,
+    DatabaseArgument,
+    PageOption,
+    ReasonOptions,
+    SelectOption,
+)
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.fleet import check, fence
+from ledger.cli.fleet.groups import SHOWN, show_pools
 from ledger.cli.fleet.options import EXAMPLE_FILE, ConnectionOptions
 
 if TYPE_CHECKING:
@@ -121,13 +128,23 @@ async def import_(
 async def list_(
     ctx: typer.Context,
     select: SelectOption = "",
+    every: AllOption = False,
     limit: PageOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """List the databases of the fleet; passwords are references and are shown as such."""
+    """List the databases of the fleet; passwords are references and are shown as such.
+
+    More than 50 are counted, by status and pool, unless `--all` or `--select` asks for a list.
+    """
     async with opened(ctx) as session:
         form = Output(output)
-        found = await session.ledger.fleet.page(select, limit=form.at_most(limit))
+        if form.for_people and not (select or every or limit):
+            pools = await session.ledger.status.pools()
+            if sum(one.databases for one in pools) > SHOWN:
+                show_pools(pools, form)
+                return
+        most = None if every else form.at_most(limit)
+        found = await session.ledger.fleet.page(select, limit=most)
     form.rows(
         "fleet.list",
         [_record(one) for one in found.databases],

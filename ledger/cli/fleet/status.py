@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ledger.cli.app.command import command, opened, tell_behind
-from ledger.cli.app.options import PageOption, SelectOption
+from ledger.cli.app.help_page import WHICH_DATABASES
+from ledger.cli.app.options import AllOption, PageOption, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.fleet.groups import SHOWN, show_numbers, totals
 from ledger.cli.record.audit import aside_row, aside_text
 from ledger.domain.wording import number_of
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.domain.surroundings import LeadingProcess
-    from ledger.service.fleet_status import DatabaseOverview, FleetOverview
+    from ledger.service.fleet_status import DatabaseOverview, FleetNumbers, FleetOverview
     from migrations.model.attempt import HalfDone
 
 COLUMNS = ("database", "pool", "status", "newest", "missing", "last_contact_at", "rollout")
@@ -35,19 +37,59 @@ def register(app: typer.Typer) -> None:
 async def status(
     ctx: typer.Context,
     select: SelectOption = "",
+    every: AllOption = False,
+    behind: Annotated[
+        bool,
+        typer.Option(
+            "--behind", help="List those that lack something.", rich_help_panel=WHICH_DATABASES
+        ),
+    ] = False,
+    problems: Annotated[
+        bool,
+        typer.Option(
+            "--problems",
+            help="List those where a migration failed, was lost, or is unknown.",
+            rich_help_panel=WHICH_DATABASES,
+        ),
+    ] = False,
     limit: PageOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
-    """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
+    """Show the fleet: who leads, which rollouts are unfinished, and what each database has.
+
+    A fleet of more than 50 databases is counted, with problems first and by cause; `--all`,
+    `--behind`, `--problems` and `--select` list its databases one by one.
+    """
     async with opened(ctx) as session:
-        form = Output(output)
-        overview = await session.ledger.status.overview(select, limit=form.at_most(limit))
+        service, form = session.ledger.status, Output(output)
+        most = None if every else form.at_most(limit)
+        among: list[str] | None = None
+        numbers = None if select else await service.numbers()
+        if behind or problems:
+            asked = service.behind if behind else service.troubled
+            among = await asked(select, most)
+        lists = every or behind or problems or limit or not form.for_people
+        counted = numbers is not None and numbers.total > SHOWN and not lists
+        overview = await service.overview(select, limit=1 if counted else most, among=among)
         await tell_behind(session)
-    show_overview(session.ledger.name, overview, form)
+    show_overview(session.ledger.name, overview, form, numbers, counted=counted)
+    if among is not None and form.for_people and len(among) == most:
+        of = f" of {numbers.lagging:,}" if behind and numbers is not None else ""
+        say(f"{len(among):,}{of} are shown; `--limit` or `--all` shows more")
 
 
-def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
-    """Write the databases as data; who leads and what is under way stand beside them."""
+def show_overview(
+    name: str,
+    overview: FleetOverview,
+    output: Output,
+    numbers: FleetNumbers | None = None,
+    *,
+    counted: bool = False,
+) -> None:
+    """Write the databases as data; who leads and what is under way stand beside them.
+
+    With `counted`, a person sees their numbers instead.
+    """
     say(f"ledger {name}, {_leading(overview.leader)}")
     for rollout in overview.unfinished:
         say(f"rollout {rollout} is unfinished; see `ledger rollout status {rollout}`")
@@ -71,6 +113,17 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         more = number_of(len(overview.set_aside) - LACKS_SHOWN, "event")
         say(f"{more} more were set aside; `ledger audit unreadable` shows them")
     say_unsigned(overview.unsigned)
+    if counted and numbers is not None:
+        show_numbers(numbers, output)
+    else:
+        _show_databases(name, overview, output, numbers)
+
+
+def _show_databases(
+    name: str, overview: FleetOverview, output: Output, numbers: FleetNumbers | None
+) -> None:
+    if numbers is not None and output.for_people and numbers.total:
+        output.lines([totals(numbers)])
     rows = [
         {
             "database": one.database,
@@ -99,8 +152,22 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         unreadable=list(overview.unreadable),
         set_aside=[aside_row(row) for row in overview.set_aside],
         unsigned={agent: list(what) for agent, what in overview.unsigned.items()},
+        **_numbers(numbers),
     )
     output.tell_left_out(len(overview.databases), overview.total)
+
+
+def _numbers(numbers: FleetNumbers | None) -> dict[str, Any]:
+    """The fleet counted, for the JSON forms; nothing where a selection is shown."""
+    if numbers is None:
+        return {}
+    return {
+        "total": numbers.total,
+        "current": numbers.current,
+        "behind": numbers.lagging,
+        "suspended": numbers.suspended,
+        "groups": [group.document() for group in (*numbers.troubles, *numbers.behind)],
+    }
 
 
 def say_unsigned(agents: Mapping[str, Sequence[str]]) -> None:

@@ -13,6 +13,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import WHICH_DATABASES, CommandGroup
 from ledger.cli.app.options import (
     MIGRATIONS,
+    AllOption,
     FolderOption,
     PaceOptions,
     PageOption,
@@ -154,8 +155,8 @@ async def rollback(
     """Take a rollout back exactly where it ran, newest first, by a rollout of its own.
 
     Unless told otherwise it goes as that rollout went, but in one wave, and no failure stops it. A
-    rollout that is still running is paused, shown, and ended when you agree. Asks for the ledger's
-    name.
+    rollout that is still running is paused, shown, and ended when you agree. Asks for the name of
+    the rollout that is taken back.
     """
     async with opened(ctx) as session:
         rollouts = session.ledger.rollouts
@@ -166,7 +167,8 @@ async def rollback(
         if course.status == "running":
             await _pause_first(session, chosen, why)
             preview = await rollouts.plan_rollback(chosen, why.asked(), options)
-        confirm(session.ledger.name, facts(preview), yes=yes, typed=True)
+        known = facts(preview, await rollouts.lost(preview))
+        confirm(session.ledger.name, known, yes=yes, typed=chosen)
         undo = await rollouts.start(preview)
         say(f"rollout {undo} started; it takes {chosen} back")
         return await stay(session, undo, waiting, Output(output))
@@ -228,9 +230,7 @@ async def status(
             metavar="[ROLLOUT]", help="Its id. Default: the only unfinished one, else the last one."
         ),
     ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="List every database.", rich_help_panel=WHICH_DATABASES)
-    ] = False,
+    every: AllOption = False,
     failed: Annotated[
         bool,
         typer.Option(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,22 +100,42 @@ def _said(options: PaceOptions) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def facts(preview: Plan) -> list[str]:
-    """What a person must know before agreeing."""
+def facts(preview: Plan, lost: Mapping[str, Sequence[str]] | None = None) -> list[str]:
+    """What a person must know before agreeing; going back, what is `lost`, by version."""
     from ledger.domain.wording import number_of
 
     databases = number_of(len(preview.databases), "database")
     waves = number_of(len(preview.waves), "wave")
-    sizes = ", ".join(str(len(wave)) for wave in preview.waves)
+    sizes = ", ".join(f"{len(wave):,}" for wave in preview.waves[:LISTED])
+    more_waves = len(preview.waves) - LISTED
+    sizes += f" and {more_waves} more" if more_waves > 0 else ""
     undoes = preview.request.undoes
     what = preview.direction if undoes is None else f"take rollout {undoes} back"
     return [
         f"{what} on {databases} in {waves} ({sizes})",
-        *(f"  {step.label}{_remarks(step)}" for step in preview.steps),
+        *(f"  {step.label}{_remarks(step)}" for step in preview.steps if lost is None),
+        *_taken_back(preview, lost),
         *(f"variable {name} = {value}" for name, value in preview.variables.items()),
         *(f"note: {note}" for note in preview.notes[:LISTED]),
         f"plan {shown(preview.digest)}",
     ]
+
+
+def _taken_back(preview: Plan, lost: Mapping[str, Sequence[str]] | None) -> list[str]:
+    """What goes back, what that takes away for good, and where."""
+    if lost is None:
+        return []
+    lines = []
+    for step in preview.steps:
+        losses = lost.get(step.version, ())
+        behind = f": {', '.join(losses)}" if losses else ""
+        lines.append(f"  undoes {step.label}{behind}")
+    if any(lost.values()):
+        lines.append("what it drops, empties or deletes does not come back")
+    databases = preview.databases
+    more = len(databases) - LISTED
+    names = ", ".join(databases[:LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    return [*lines, f"on {names}"]
 
 
 def shown(digest: str | None) -> str:
@@ -125,8 +145,11 @@ def shown(digest: str | None) -> str:
     return (digest or "")[:SHOWN]
 
 
-def show_plan(preview: Plan, output: Output) -> None:
-    """Write a plan: its migrations, its notes and its waves; all of it is data."""
+def show_plan(preview: Plan, output: Output, *, every: bool = False) -> None:
+    """Write a plan: its migrations, its notes and its waves; all of it is data.
+
+    With `every`, people see each database by name.
+    """
     from ledger.domain.wording import number_of
 
     if output.for_people:
@@ -141,7 +164,7 @@ def show_plan(preview: Plan, output: Output) -> None:
     output.rows(
         "plan",
         [
-            {"wave": number, "size": len(wave), "databases": _named(wave, output)}
+            {"wave": number, "size": len(wave), "databases": _named(wave, output, every)}
             for number, wave in enumerate(preview.waves, start=1)
         ],
         ("wave", "size", "databases"),
@@ -155,8 +178,8 @@ def show_plan(preview: Plan, output: Output) -> None:
     )
 
 
-def _named(wave: Sequence[str], output: Output) -> list[str]:
-    if not output.for_people or len(wave) <= LISTED:
+def _named(wave: Sequence[str], output: Output, every: bool) -> list[str]:
+    if every or not output.for_people or len(wave) <= LISTED:
         return list(wave)
     return [*wave[:LISTED], f"and {len(wave) - LISTED} more"]
 

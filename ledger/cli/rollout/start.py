@@ -13,6 +13,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.help_page import HOW_FAR, WHICH_MIGRATIONS
 from ledger.cli.app.options import (
     MIGRATIONS,
+    AllOption,
     FolderOption,
     ReasonOptions,
     RolloutOptions,
@@ -88,6 +89,7 @@ async def plan(
             rich_help_panel=HOW_FAR,
         ),
     ] = 0,
+    every: AllOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
@@ -107,7 +109,7 @@ async def plan(
             steps_down=down or 1,
         )
         preview = await session.ledger.rollouts.plan(request)
-    show_plan(preview, Output(output))
+    show_plan(preview, Output(output), every=every)
 
 
 async def up(
@@ -146,8 +148,8 @@ async def down(
 ) -> ExitCode:
     """Take the newest N migrations of the folder back, wherever they are applied.
 
-    Asks for the ledger's name. To take back one rollout exactly where it ran, use
-    `ledger rollout rollback`.
+    Asks for the name of the rollout that does it. To take back one rollout exactly where it ran,
+    use `ledger rollout rollback`.
     """
     async with opened(ctx) as session:
         request = plan_request(
@@ -165,7 +167,9 @@ async def down(
             say("No selected database has any of these migrations; nothing to take back.")
             show_plan(preview, Output(output))
             return ExitCode.OK
-        confirm(session.ledger.name, facts(preview), yes=yes, typed=True)
+        known = facts(preview, await session.ledger.rollouts.lost(preview))
+        known.append(f"as rollout {preview.rollout}")
+        confirm(session.ledger.name, known, yes=yes, typed=preview.rollout)
         rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
         return await stay(session, rollout, waiting, Output(output))

@@ -24,9 +24,12 @@ from ledger.store.views.rows import (
     FleetEntry,
     FleetRow,
     HeldText,
+    PoolRow,
     QueueRow,
     RolloutRow,
+    StandingRow,
     TollRow,
+    TroubleRow,
 )
 from migrations.model.attempt import Expectation, HalfDone
 
@@ -74,6 +77,25 @@ class Views(Protocol):
 
     async def near(self, word: SelectedWord, *, retired: bool) -> list[str]:
         """Values of a word's key, or labels, among which the nearest to it is to be found."""
+
+    async def fleet_pools(self) -> list[PoolRow]:
+        """How many databases there are, by status and pool; retired ones, too."""
+
+    async def fleet_standings(self, versions: Sequence[str]) -> list[StandingRow]:
+        """What the databases that have not retired have of these versions, the most alike first."""
+
+    async def fleet_lacking(
+        self, versions: Sequence[str], after: str = "", limit: int = PAGE
+    ) -> list[str]:
+        """The next databases behind the id `after` that lack any of these versions."""
+
+    async def fleet_troubles(self, versions: Sequence[str]) -> list[TroubleRow]:
+        """Where these versions failed, were lost or are unknown, and why; the most first."""
+
+    async def troubled_by(
+        self, versions: Sequence[str], after: str = "", limit: int = PAGE
+    ) -> list[str]:
+        """The next databases behind the id `after` of which that is true."""
 
     async def records_at(
         self, databases: Sequence[str], places: Collection[tuple[str, int]]
@@ -171,7 +193,7 @@ class Views(Protocol):
         By id, and without the answers.
         """
 
-    async def unread(self, databases: Sequence[str]) -> frozenset[str]:
+    async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""
 
     async def half_done(self, databases: Sequence[str]) -> dict[str, tuple[HalfDone, ...]]:

@@ -34,9 +34,12 @@ from ledger.store.views.rows import (
     FleetEntry,
     FleetRow,
     HeldText,
+    PoolRow,
     QueueRow,
     RolloutRow,
+    StandingRow,
     TollRow,
+    TroubleRow,
 )
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, HalfDone, Mode
@@ -151,6 +154,33 @@ class ReadModels:
         else:
             rows = await self._fetch("near_values", word.key, word.value, NEAR, TAIL, retired)
         return [row["value"] for row in rows]
+
+    async def fleet_pools(self) -> list[PoolRow]:
+        """How many databases there are, by status and pool; retired ones, too."""
+        rows = await self._fetch("fleet_pools", EXAMPLES)
+        return [PoolRow._make((*row[:3], tuple(row["examples"]))) for row in rows]
+
+    async def fleet_standings(self, versions: Sequence[str]) -> list[StandingRow]:
+        """What the databases that have not retired have of these versions, the most alike first."""
+        rows = await self._fetch("fleet_standings", versions, EXAMPLES)
+        return [StandingRow(one[0], tuple(one[1]), one[2], tuple(one[3])) for one in rows]
+
+    async def fleet_lacking(
+        self, versions: Sequence[str], after: str = "", limit: int = PAGE
+    ) -> list[str]:
+        """The next databases behind the id `after` that lack any of these versions."""
+        return [row[0] for row in await self._fetch("fleet_lacking", versions, after, limit)]
+
+    async def fleet_troubles(self, versions: Sequence[str]) -> list[TroubleRow]:
+        """Where these versions failed, were lost or are unknown, and why; the most first."""
+        rows = await self._fetch("fleet_troubles", versions, EXAMPLES, PAGE)
+        return [TroubleRow._make((*row[:7], tuple(row["examples"]))) for row in rows]
+
+    async def troubled_by(
+        self, versions: Sequence[str], after: str = "", limit: int = PAGE
+    ) -> list[str]:
+        """The next databases behind the id `after` of which that is true."""
+        return [row[0] for row in await self._fetch("troubled_by", versions, after, limit)]
 
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
         """The same in the words of the domain, with what the next order expects."""
@@ -277,7 +307,7 @@ class ReadModels:
         rows = await self._fetch("looks", f"check-{check}", after, limit)
         return {row["database"]: to_look(row).look for row in rows}
 
-    async def unread(self, databases: Sequence[str]) -> frozenset[str]:
+    async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""
         return frozenset(row["database"] for row in await self._fetch("unread", databases))
 

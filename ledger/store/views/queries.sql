@@ -119,6 +119,55 @@ UNION (SELECT value FROM had WHERE value > $2 ORDER BY value LIMIT $3)
 UNION (SELECT value FROM had WHERE right(value, $4) = right($2, $4) ORDER BY value LIMIT $3)
 ORDER BY value
 
+-- name: fleet_pools
+-- How many databases there are, by status and pool, and at most $1 of each
+SELECT status, pool, count(*) AS databases, (array_agg(database ORDER BY database))[1:$1] AS examples
+FROM ledger.fleet_database GROUP BY status, pool ORDER BY status, pool
+
+-- name: fleet_standings
+-- Databases that have not retired by what they have of these versions ($1), and at most $2 of each;
+-- a version whose rollback failed is in force still
+WITH has AS (
+    SELECT database, array_agg(version ORDER BY version) AS versions FROM ledger.applied
+    WHERE version = ANY ($1) AND state IN ('applied', 'rollback_failed') GROUP BY database)
+SELECT fleet.status, coalesce(has.versions, '{}') AS applied, count(*) AS databases,
+    (array_agg(fleet.database ORDER BY fleet.database))[1:$2] AS examples
+FROM ledger.fleet_database AS fleet LEFT JOIN has ON has.database = fleet.database
+WHERE fleet.status <> 'retired'
+GROUP BY 1, 2 ORDER BY count(*) DESC, min(fleet.database)
+
+-- name: fleet_lacking
+-- The next $3 databases behind the id $2 that have not retired and lack any of these versions ($1)
+SELECT fleet.database FROM ledger.fleet_database AS fleet
+WHERE fleet.status <> 'retired' AND fleet.database > $2 AND cardinality($1::text[]) > (
+    SELECT count(*) FROM ledger.applied AS applied
+    WHERE applied.database = fleet.database AND applied.version = ANY ($1)
+      AND applied.state IN ('applied', 'rollback_failed'))
+ORDER BY fleet.database LIMIT $3
+
+-- name: fleet_troubles
+-- Where these versions ($1) failed, were lost or are unknown, and why, as far as the rollout that
+-- did it knows; at most $2 databases of each, at most $3
+SELECT applied.version, applied.state, one.details -> 'failure' ->> 'sqlstate' AS sqlstate,
+    one.details -> 'failure' ->> 'message' AS message, one.details -> 'failure' ->> 'file' AS file,
+    (one.details -> 'failure' ->> 'line')::integer AS line, count(*) AS databases,
+    (array_agg(applied.database ORDER BY applied.database))[1:$2] AS examples
+FROM ledger.applied AS applied
+JOIN ledger.fleet_database AS fleet ON fleet.database = applied.database
+LEFT JOIN ledger.rollout_database AS one
+    ON one.rollout = applied.rollout AND one.database = applied.database
+WHERE applied.version = ANY ($1) AND fleet.status <> 'retired'
+  AND applied.state IN ('failed', 'rollback_failed', 'unknown', 'regressed')
+GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY count(*) DESC, applied.version, min(applied.database) LIMIT $3
+
+-- name: troubled_by
+-- The next $3 databases behind the id $2 of which that is true
+SELECT DISTINCT applied.database FROM ledger.applied AS applied
+JOIN ledger.fleet_database AS fleet ON fleet.database = applied.database
+WHERE applied.version = ANY ($1) AND fleet.status <> 'retired' AND applied.database > $2
+  AND applied.state IN ('failed', 'rollback_failed', 'unknown', 'regressed')
+ORDER BY applied.database LIMIT $3
+
 -- name: latest_bundle
 -- The bundle registered last
 SELECT bundle, migrations::text AS migrations, source, git_commit, git_dirty, registered_position,
@@ -271,7 +320,8 @@ WHERE half_done IS NOT NULL AND status <> 'retired' AND database = ANY ($1) ORDE
 -- Which of these databases were reinstated or repointed and have not been read since
 SELECT DISTINCT look.database FROM ledger.inspection AS look
 JOIN ledger.fleet_database AS fleet ON fleet.database = look.database
-WHERE look.purpose = 'reinstate' AND look.database = ANY ($1) AND fleet.status <> 'retired'
+WHERE look.purpose = 'reinstate' AND ($1::text[] IS NULL OR look.database = ANY ($1))
+  AND fleet.status <> 'retired'
   AND NOT look.journal_read
 
 -- name: busy

@@ -152,6 +152,41 @@ class QueueRow(NamedTuple):
     example: str
 
 
+class StandingRow(NamedTuple):
+    """Databases with one status that have the same of some versions; some as `examples`."""
+
+    status: str
+    applied: tuple[str, ...]
+    databases: int
+    examples: tuple[str, ...]
+
+
+class TroubleRow(NamedTuple):
+    """Databases on which a migration ended in one state for one reason, as far as it is known."""
+
+    version: str
+    state: str
+    sqlstate: str | None
+    message: str | None
+    file: str | None
+    line: int | None
+    databases: int
+    examples: tuple[str, ...]
+
+    @property
+    def blocker(self) -> None:
+        """Who held a lock differs from database to database."""
+
+
+class PoolRow(NamedTuple):
+    """The databases of a pool with one status; some as `examples`."""
+
+    status: str
+    pool: str
+    databases: int
+    examples: tuple[str, ...]
+
+
 class OrderRow(NamedTuple):
     """An order that was given, by its command: what is said of a migration later rests on it."""
 

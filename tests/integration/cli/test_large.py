@@ -12,7 +12,7 @@ from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.reports import MigrationFailed, Report
 from migrations.model.attempt import Failure, FailureClass, Verdict
 from tests.support.house import Actor, House, answers, finished, house_at, started
-from tests.support.program import LedgerProgram
+from tests.support.program import Answer, LedgerProgram
 
 SEEN = Path(__file__).parents[2] / "golden" / "sixty-databases.txt"
 FLEET = [f"t{number:03}" for number in range(60)]
@@ -66,23 +66,29 @@ async def answer(house: House, actor: Actor, rollout: str, status: str) -> None:
 
 async def halted(house: House) -> str:
     """A rollout that went to fifty databases, of which three failed."""
-    house.migration("3")
     async with house.leading(), house.actor() as actor:
         first = await house.start(waves="50,rest", budget="1", in_flight=60)
         await answer(house, actor, first, "halted")
     return first
 
 
+def shown(words: list[str], told: Answer) -> str:
+    """What a terminal shows of a command and how it ended."""
+    return f"$ ledger {' '.join(words)}   # ends with {told.code}\n{told.out}{told.err}"
+
+
 def steady(text: str, rollout: str) -> str:
     """Without what differs from run to run."""
-    text = text.replace(rollout, "ROLLOUT").replace(rollout[:4], "ROLL")
+    text = text.replace(rollout, "ROLLOUT")
+    text = re.sub(r"\bpostgres\b", "LOGIN", re.sub(r"plan [0-9a-f]{12}", "plan DIGEST", text))
     text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "MOMENT", text)
     return re.sub(r"took .*|UTC, .* ago", "UTC, a while ago", text)
 
 
 async def test_what_a_person_sees(house: House, ledger: LedgerProgram) -> None:
+    house.migration("3")
+    out = [shown(["plan"], await ledger("plan"))]
     rollout = await halted(house)
-    out: list[str] = []
     for words in (
         ["rollout", "status"],
         ["rollout", "status", "--failed"],
@@ -95,11 +101,12 @@ async def test_what_a_person_sees(house: House, ledger: LedgerProgram) -> None:
         ["rollout", "abort"],
         ["rollout", "rollback"],
         ["status"],
+        ["status", "--behind", "--limit", "4"],
+        ["status", "--problems"],
         ["fleet", "list"],
-        ["plan"],
+        ["fleet", "list", "-s", "id=t017"],
     ):
-        said_ = await ledger(*words)
-        out.append(f"$ ledger {' '.join(words)}   # {said_.code}\n{said_.out}{said_.err}")
+        out.append(shown(words, await ledger(*words)))
     seen = steady("\n".join(out), rollout)
     (house.folder / "seen.txt").write_text(seen)
     assert seen == SEEN.read_text(), f"compare {house.folder / 'seen.txt'} with {SEEN}"

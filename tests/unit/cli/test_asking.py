@@ -53,13 +53,13 @@ def test_anything_else_changes_nothing(keyboard: int, answer: bytes) -> None:
         confirm("shop", FACTS, yes=False)
 
 
-def test_what_takes_changes_back_asks_for_the_ledgers_name(keyboard: int) -> None:
-    os.write(keyboard, b"shop\n")
-    confirm("shop", FACTS, yes=False, typed=True)
+def test_what_takes_changes_back_asks_for_the_name_of_what_is_at_stake(keyboard: int) -> None:
+    os.write(keyboard, b"7c1e2a9b\n")
+    confirm("shop", FACTS, yes=False, typed="7c1e2a9b")
 
 
-@pytest.mark.parametrize("answer", [b"y\n", b"Shop\n", b"shop2\n"])
+@pytest.mark.parametrize("answer", [b"y\n", b"shop\n", b"7C1E2A9B\n", b"7c1e\n"])
 def test_another_name_changes_nothing(keyboard: int, answer: bytes) -> None:
     os.write(keyboard, answer)
     with pytest.raises(NotConfirmed):
-        confirm("shop", FACTS, yes=False, typed=True)
+        confirm("shop", FACTS, yes=False, typed="7c1e2a9b")
