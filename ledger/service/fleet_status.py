@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FleetStatus
-from ledger.domain.surroundings import LeadingProcess
+from ledger.domain.surroundings import LeadingProcess, Seen
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
@@ -65,6 +65,24 @@ class FleetOverview:
     """Agents heard of lately, with what is not signed there."""
 
 
+@dataclass(frozen=True, slots=True)
+class AgentsOverview:
+    """The agents of the last day by pool and name, and how many databases each pool has.
+
+    `broker` says whether it answers, and is `None` where none is used.
+    """
+
+    leader: LeadingProcess | None
+    broker: bool | None
+    agents: tuple[Seen, ...]
+    pools: Mapping[str, int]
+
+    def lonely(self) -> dict[str, int]:
+        """Pools without a living agent, with their number of databases."""
+        alive = {one.heartbeat.pool for one in self.agents if one.is_alive}
+        return {pool: number for pool, number in self.pools.items() if pool not in alive}
+
+
 class StatusService:
     """Shows what is, from the read models."""
 
@@ -73,6 +91,14 @@ class StatusService:
         self._reads = reads
         self._fleet = fleet
         self._lookout = lookout
+
+    async def agents(self) -> AgentsOverview:
+        """Who works, and for whom."""
+        around = await self._lookout.agents()
+        by_pool = sorted(around.agents, key=lambda one: (one.heartbeat.pool, one.heartbeat.agent))
+        await as_near_as_may_be(self._reads, self._log)
+        pools = await self._reads.pools()
+        return AgentsOverview(around.leader, around.broker, tuple(by_pool), pools)
 
     async def lag(self) -> Lag | None:
         """What is missing in all that is shown, where nobody leads who would project it."""

@@ -114,6 +114,7 @@ async def parts_of_the_fleet(views: Views) -> dict[str, Any]:
         "others on a page": await views.fleet_page(OTHERS, retired=False),
         "counted": await views.fleet_count((), retired=True),
         "some counted": await views.fleet_count(SOME, retired=False),
+        "pools": await views.pools(),
         "records at": sorted(
             await views.records_at(["db3"], await places(views)), key=lambda one: one.database
         ),

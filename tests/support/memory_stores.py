@@ -130,6 +130,11 @@ class MemoryViews:
         """As `Views.fleet_count`."""
         return len(self._meant(await self.fleet(), terms, retired))
 
+    async def pools(self) -> dict[str, int]:
+        """As `Views.pools`."""
+        pools = [row.registered.pool for row in await self.fleet() if not row.registered.retired]
+        return {pool: pools.count(pool) for pool in sorted(pools)}
+
     def _meant(
         self, rows: Iterable[FleetRow], terms: Sequence[Term], retired: bool
     ) -> list[FleetRow]:

@@ -45,7 +45,7 @@ async def status(
 
 def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
     """Write the databases as data; who leads and what is under way stand beside them."""
-    say(f"ledger {name}, {_leading(overview.leader)}")
+    say(f"ledger {name}, {leading(overview.leader)}")
     for rollout in overview.unfinished:
         say(f"rollout {rollout} is unfinished; see `ledger rollout status {rollout}`")
     if overview.bundle is None:
@@ -112,7 +112,8 @@ def say_unsigned(agents: Mapping[str, Sequence[str]]) -> None:
         )
 
 
-def _leading(leader: LeadingProcess | None) -> str:
+def leading(leader: LeadingProcess | None) -> str:
+    """Who leads, and what to do if nobody does in fact."""
     from ledger.domain.waiting import TAKE_OVER
 
     if leader is None:

@@ -54,6 +54,9 @@ class Views(Protocol):
     async def fleet_count(self, terms: Sequence[Term], *, retired: bool) -> int:
         """For how many databases all terms of a selection hold."""
 
+    async def pools(self) -> dict[str, int]:
+        """The pools of the fleet, each with the number of its databases that are not retired."""
+
     async def records_at(
         self, databases: Sequence[str], places: Collection[tuple[str, int]]
     ) -> list[DatabaseRecord]:

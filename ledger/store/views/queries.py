@@ -117,6 +117,10 @@ class ReadModels:
         number: int = await self._pool.fetchval(QUERIES["fleet_count"], _terms(terms), retired)
         return number
 
+    async def pools(self) -> dict[str, int]:
+        """The pools of the fleet, each with the number of its databases that are not retired."""
+        return {row["pool"]: row["number"] for row in await self._pool.fetch(QUERIES["pools"])}
+
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
         """The same in the words of the domain, with what the next order expects."""
         return [row.record for row in await self.fleet(databases)]

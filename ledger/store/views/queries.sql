@@ -60,6 +60,11 @@ WHERE ($2 OR status <> 'retired') AND NOT EXISTS (
             = ANY (term."values"),
         false))
 
+-- name: pools
+-- How many databases each pool has
+SELECT pool, count(*) AS number FROM ledger.fleet_database
+WHERE status <> 'retired' GROUP BY pool ORDER BY pool
+
 -- name: latest_bundle
 -- The bundle registered last
 SELECT bundle, migrations::text AS migrations, source, git_commit, git_dirty, registered_position,
