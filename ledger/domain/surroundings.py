@@ -60,6 +60,11 @@ class Seen:
     ahead_s: float = 0.0
 
     @property
+    def is_alive(self) -> bool:
+        """Whether it was heard of lately."""
+        return self.age_s <= SILENT_AFTER_S
+
+    @property
     def is_apart(self) -> bool:
         """Whether the agent's clock is so wrong that it refuses work."""
         return abs(self.ahead_s) > APART_S
@@ -94,7 +99,7 @@ class Surroundings:
 
     def alive(self) -> list[Seen]:
         """The agents heard of lately."""
-        return [seen for seen in self.agents if seen.age_s <= SILENT_AFTER_S]
+        return [seen for seen in self.agents if seen.is_alive]
 
     def pool_of(self, database: str) -> str:
         """The pool that a database would be ordered in; empty when the fleet does not know it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.pending import DatabaseVersions
-from ledger.domain.surroundings import LeadingProcess
+from ledger.domain.surroundings import LeadingProcess, Seen
 from ledger.domain.wording import failure_text
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet import FleetService
@@ -120,6 +121,24 @@ class FleetNumbers:
         return sum(group.databases for group in self.behind)
 
 
+@dataclass(frozen=True, slots=True)
+class AgentsOverview:
+    """The agents of the last day by pool and name, and how many databases each pool has.
+
+    `broker` says whether it answers, and is `None` where none is used.
+    """
+
+    leader: LeadingProcess | None
+    broker: bool | None
+    agents: tuple[Seen, ...]
+    pools: Mapping[str, int]
+
+    def lonely(self) -> dict[str, int]:
+        """Pools without a living agent, with their number of databases."""
+        alive = {one.heartbeat.pool for one in self.agents if one.is_alive}
+        return {pool: number for pool, number in self.pools.items() if pool not in alive}
+
+
 Asked = Callable[[str], Awaitable[tuple[list[str], Sequence[str]]]]
 """The next page behind an id, and what of it is meant."""
 
@@ -132,6 +151,16 @@ class StatusService:
         self._reads = reads
         self._fleet = fleet
         self._lookout = lookout
+
+    async def agents(self) -> AgentsOverview:
+        """Who works, and for whom."""
+        around = await self._lookout.agents()
+        by_pool = sorted(around.agents, key=lambda one: (one.heartbeat.pool, one.heartbeat.agent))
+        pools: Counter[str] = Counter()
+        for row in await self.pools():
+            if row.status != FleetStatus.RETIRED:
+                pools[row.pool] += row.databases
+        return AgentsOverview(around.leader, around.broker, tuple(by_pool), pools)
 
     async def lag(self) -> Lag | None:
         """What is missing in all that is shown, where nobody leads who would project it."""

@@ -17,6 +17,7 @@ from ledger.store.port import Signs
 LEADER_BEAT = ""
 """Under this name, which no agent has, the leader itself says whether it reaches the broker."""
 RECENT_S = 60.0
+DAY_S = 86_400.0
 UNSIGNED = (UNSIGNED_ORDERS, UNSIGNED_REPORTS)
 
 
@@ -29,7 +30,14 @@ class Liveness:
 
     async def look(self, records: Mapping[str, DatabaseRecord]) -> Surroundings:
         """The surroundings as they are now; `records` are the databases that are asked about."""
-        beats = await self._signs.recent(RECENT_S)
+        return await self._around(records, RECENT_S)
+
+    async def agents(self) -> Surroundings:
+        """The surroundings with every agent of the last day, and no databases."""
+        return await self._around({}, DAY_S)
+
+    async def _around(self, records: Mapping[str, DatabaseRecord], within_s: float) -> Surroundings:
+        beats = await self._signs.recent(within_s)
         agents = []
         broker: bool | None = True if self._uses_broker else None
         broker_s = inf

@@ -90,7 +90,7 @@ def show_overview(
 
     With `counted`, a person sees their numbers instead.
     """
-    say(f"ledger {name}, {_leading(overview.leader)}")
+    say(f"ledger {name}, {leading(overview.leader)}")
     for rollout in overview.unfinished:
         say(f"rollout {rollout} is unfinished; see `ledger rollout status {rollout}`")
     if overview.bundle is None:
@@ -184,7 +184,8 @@ def say_unsigned(agents: Mapping[str, Sequence[str]]) -> None:
         )
 
 
-def _leading(leader: LeadingProcess | None) -> str:
+def leading(leader: LeadingProcess | None) -> str:
+    """Who leads, and what to do if nobody does in fact."""
     from ledger.domain.waiting import TAKE_OVER
 
     if leader is None:

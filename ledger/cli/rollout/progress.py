@@ -24,6 +24,10 @@ LINES_EVERY_S = 2.0
 """How often plain lines tell the counts, unless a wave ends."""
 LASTING_S = 3.0
 """A wait that is shorter needs no explanation."""
+FOR_ALL = ("no_broker", "no_leader", "leader_silent")
+"""Reasons that are the same for all databases (`ledger.domain.waiting`): told in one line."""
+AT_ONCE = ("no_broker",)
+"""Of these, what whoever leads has made sure of, so that it needs no time to be believed."""
 WAITS_SHOWN = 3
 """How many waiting databases are explained at a time; `ledger rollout status` shows all."""
 
@@ -67,9 +71,14 @@ class News:
             if one.status in FAILED:
                 key = (one.database, one.status, str(one.attempt))
                 yield key, f"{one.database} {state_words(one.status)}: {one.problem}"
-        for one in self._lasting(status)[:WAITS_SHOWN]:
-            helps = f"; try: {one.helps}" if one.helps else ""
-            yield (one.database, one.wait), f"{one.database}: {one.waits_for}{helps}"
+        lasting = self._lasting(status)
+        shared = {str(one.reason): one for one in lasting if one.reason in FOR_ALL}
+        # What was over may come again, and is news then.
+        self._said -= {(reason,) for reason in FOR_ALL if reason not in shared}
+        for reason, one in shared.items():
+            yield (reason,), f"{one.waits_for}{_helping(one)}"
+        for one in [one for one in lasting if one.reason not in FOR_ALL][:WAITS_SHOWN]:
+            yield (one.database, one.wait), f"{one.database}: {one.waits_for}{_helping(one)}"
         why = f": {status.why}" if status.why else ""
         beside = relation(status.undoes, status.undone_by)
         sentence = f"rollout {status.rollout} is {state_words(status.status)}{why}{beside}"
@@ -85,7 +94,7 @@ class News:
         return [
             one
             for one, key in zip(waiting, keys, strict=True)
-            if now - self._waiting_since[key] >= LASTING_S
+            if one.reason in AT_ONCE or now - self._waiting_since[key] >= LASTING_S
         ]
 
     def _new(self, key: tuple[str, ...]) -> bool:
@@ -93,6 +102,10 @@ class News:
             return False
         self._said.add(key)
         return True
+
+
+def _helping(one: DatabaseLine) -> str:
+    return f"; try: {one.helps}" if one.helps else ""
 
 
 def _queues(one: DatabaseLine) -> bool:

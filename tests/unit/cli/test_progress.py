@@ -79,6 +79,20 @@ def test_a_wait_is_told_when_it_lasts_with_the_command_that_helps() -> None:
     assert news.of(lonely) == []
 
 
+def test_what_keeps_all_databases_waiting_is_told_in_one_line_and_again_if_it_comes_back() -> None:
+    news = News(ManualClock())
+    lost = replace(
+        waiting("the broker cannot be reached", helps="ledger-agent check"),
+        reason=Reason.NO_BROKER,
+    )
+    gone = status(lost, replace(lost, database="bolt"), replace(lost, database="cyan"))
+    told = "the broker cannot be reached; try: ledger-agent check"
+    assert news.of(gone) == [told, "rollout r1 is running"]
+    assert news.of(gone) == []
+    assert news.of(status(waiting("", status="applied"))) == []
+    assert news.of(gone) == [told]
+
+
 def test_what_holds_a_database_up_is_told_once_though_the_next_try_changes() -> None:
     clock = ManualClock()
     news = News(clock)

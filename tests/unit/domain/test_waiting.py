@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from math import inf
 
 import pytest
 
@@ -43,6 +44,7 @@ def reasons(
     ahead_s: float = 0.0,
     busy: dict[str, object] | None = None,
     refuses: str = "",
+    broker_s: float = inf,
 ) -> dict[str, WaitReason]:
     """What is said of each database; `busy` is what an agent says of database a."""
     works: tuple[Busy, ...] = ()
@@ -56,7 +58,7 @@ def reasons(
     )
     agents = [Seen(heartbeat, silent_s, ahead_s)]
     undone = story.beside[0].state if story.beside else None
-    around = Surroundings(leader, broker, agents, story.records, undone)
+    around = Surroundings(leader, broker, agents, story.records, undone, broker_s)
     return {found.database: found for found in waiting(story.state, around)}
 
 
@@ -77,6 +79,21 @@ def test_without_a_leader_nothing_moves() -> None:
 
 def test_without_a_broker_nothing_is_published() -> None:
     assert reasons(running(), broker=False)["a"].reason is Reason.NO_BROKER
+
+
+def test_without_a_broker_nobody_hears_what_an_agent_has_in_hand() -> None:
+    story = running().when(begun("a"))
+    found = reasons(story, broker=False, busy={"migration": "1_change"})["a"]
+    assert (found.reason, found.command) == (Reason.NO_BROKER, "ledger-agent check")
+    assert found.text == (
+        "the broker cannot be reached; what an agent has in hand goes on, and is reported when it "
+        "is back"
+    )
+
+
+def test_a_broker_that_has_just_come_back_has_not_brought_word_of_the_agents_yet() -> None:
+    assert reasons(running(), pool="edge", broker_s=3.0)["a"].reason is Reason.NOT_TAKEN
+    assert reasons(running(), pool="edge", broker_s=11.0)["a"].reason is Reason.NO_AGENT
 
 
 def test_in_one_process_there_is_no_broker_to_miss() -> None:

@@ -1,0 +1,87 @@
+"""What people see of agents."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from ledger.cli.app.output import Output, OutputFormat
+from ledger.cli.fleet.agents import show_agents
+from ledger.contracts.heartbeat import Heartbeat
+from ledger.domain.surroundings import LeadingProcess, Seen
+from ledger.service.fleet_status import AgentsOverview
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+LEADER = LeadingProcess("ledger-1", "h", NOW)
+
+
+def seen(agent: str, pool: str = "eu", age_s: float = 1.0, **more: Any) -> Seen:
+    """An agent as it was heard of."""
+    said = {"agent": agent, "pool": pool, "host": "h1", "version": "1.2", "at": NOW}
+    return Seen(Heartbeat.model_validate({**said, "started_at": NOW, **more}), age_s)
+
+
+def busy(*databases: str) -> list[dict[str, Any]]:
+    """What it has in hand."""
+    return [
+        {"database": one, "command": uuid4(), "phase": "running", "since": NOW} for one in databases
+    ]
+
+
+def show(overview: AgentsOverview, form: OutputFormat = OutputFormat.TABLE) -> None:
+    """As the command does."""
+    show_agents("shop", overview, Output(form))
+
+
+def test_an_agent_is_shown_with_pool_version_last_sign_of_life_and_work_in_hand(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    agents = (seen("a1", busy=busy("t1", "t2", "t3", "t4")), seen("a2", "us", 3600.0))
+    show(AgentsOverview(LEADER, True, agents, {"eu": 4, "us": 1}))
+    shown = capsys.readouterr()
+    first, second = shown.out.splitlines()[1:]
+    for part in ("a1", "eu", "h1", "1.2", "1 s ago", "alive", "4", "t1 running", "1 more"):
+        assert part in first
+    for part in ("a2", "us", "60 min ago", "silent"):
+        assert part in second
+    assert "ledger shop, ledger-1 leads" in shown.err
+    assert "1 database of pool us has no agent; `ledger-agent run --pool us`" in shown.err
+
+
+def test_the_nearest_cause_is_what_an_agent_is_said_to_be(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    apart = Seen(seen("slow").heartbeat, 1.0, 120.0)
+    gone = Seen(seen("gone", refuses="unsigned").heartbeat, 60.0, 120.0)
+    show(AgentsOverview(LEADER, True, (gone, seen("no", refuses="unsigned"), apart), {}))
+    first, second, third = capsys.readouterr().out.splitlines()[1:]
+    assert "silent" in first
+    assert "puts orders aside: unsigned" in second
+    assert "the clock of agent slow on h1 is" in third
+
+
+def test_without_broker_or_leader_no_pool_is_said_to_have_no_agent(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    show(AgentsOverview(LEADER, False, (), {"eu": 1}))
+    show(AgentsOverview(None, True, (), {"eu": 1}))
+    show(AgentsOverview(LEADER, None, (), {"eu": 1}))
+    said = capsys.readouterr().err
+    assert "the broker cannot be reached" in said
+    assert "nobody leads" in said
+    assert "agents live in the process that leads" in said
+    assert "has no agent" not in said
+
+
+def test_programs_get_all_that_an_agent_told(capsys: pytest.CaptureFixture[str]) -> None:
+    agents = (seen("a1", busy=busy("t1", "t2", "t3", "t4")),)
+    show(AgentsOverview(LEADER, True, agents, {"eu": 4, "us": 1}), OutputFormat.JSON)
+    document = json.loads(capsys.readouterr().out)
+    assert document["pools_without_agent"] == ["us"]
+    (row,) = document["items"]
+    assert [one["database"] for one in row["in_hand"]] == ["t1", "t2", "t3", "t4"]
+    assert (row["last_sign_s"], row["at_work"]) == (1.0, 4)
