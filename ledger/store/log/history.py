@@ -6,6 +6,7 @@ where a database is named.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,13 @@ EVENTS_OF_DATABASE = """
     WHERE named.database = $5 AND named.position > $1
       AND ($3::text IS NULL OR starts_with(stream, $3)) AND ($4::text[] IS NULL OR type = ANY ($4))
     ORDER BY named.position LIMIT $2
+"""
+LATEST_OF_DATABASE = """
+    SELECT DISTINCT ON (type) log.position, stream, stream_version, event_id, type, schema_version,
+        body, metadata, recorded_by, recorded_at
+    FROM ledger.database_event AS named JOIN ledger.log AS log ON log.position = named.position
+    WHERE named.database = $1 AND type = ANY ($2)
+    ORDER BY type, log.position DESC
 """
 EVENTS_OF_STREAMS = """
     SELECT position, stream, stream_version, event_id, type, schema_version, body, metadata,
@@ -68,6 +76,10 @@ class Timelines:
         """A rollout's decisions and its reports, in the order of the log."""
         streams = [f"rollout-{rollout}", f"rollout-{rollout}/reports"]
         return await self._fetch(EVENTS_OF_STREAMS, after, limit, streams)
+
+    async def latest(self, database: str, types: Sequence[str]) -> list[Recorded]:
+        """The latest event of each of these types that names a database."""
+        return await self._fetch(LATEST_OF_DATABASE, database, list(types))
 
     async def events(
         self, wanted: EventFilter, after: int = 0, limit: int = PAGE
