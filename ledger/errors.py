@@ -2,7 +2,7 @@
 
 LedgerError                     something the person at the terminal can act upon
 ├── WrongArgument               the command line cannot mean anything
-├── FleetFileError              a file for `ledger fleet import` cannot be used
+├── FleetFileError              a file of databases cannot be used
 ├── QuestionWithoutTerminal     something must be confirmed, and nobody can be asked
 ├── NotConfirmed                the person said no
 ├── NoSuchThing                 what was named is not in the log
@@ -54,7 +54,7 @@ class WrongArgument(LedgerError):
 
 
 class FleetFileError(LedgerError):
-    """A file for `ledger fleet import` cannot be used."""
+    """A file of databases, for `ledger fleet apply` and others, cannot be used."""
 
     exit_code = 2
 

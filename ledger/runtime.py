@@ -30,6 +30,7 @@ from ledger.service import installation
 from ledger.service.audit import AuditService
 from ledger.service.bundles import BundleService
 from ledger.service.check_report import CheckService
+from ledger.service.database_report import DatabaseReports
 from ledger.service.fleet import FleetService
 from ledger.service.fleet_status import StatusService
 from ledger.service.history import HistoryService
@@ -76,6 +77,7 @@ class Ledger:
     rollouts: RolloutService
     checks: CheckService
     status: StatusService
+    databases: DatabaseReports
     history: HistoryService
     texts: MigrationTexts
     keys: KeyService
@@ -112,6 +114,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         bundles = BundleService(log, stores.texts, reads, encoder, settings.declared)
         lookout = Liveness(stores.signs, uses_broker=settings.transport is Transport.KAFKA)
         rollouts = RolloutService(log, reads, fleet, bundles, lookout, encoder)
+        status, timelines = StatusService(log, reads, fleet, lookout), Timelines(stores.pool)
         yield Ledger(
             id=stores.id,
             name=settings.name,
@@ -119,8 +122,9 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
             bundles=bundles,
             rollouts=rollouts,
             checks=CheckService(fleet, reads, log, SYSTEM_CLOCK),
-            status=StatusService(log, reads, fleet, lookout),
-            history=HistoryService(log, reads, Timelines(stores.pool), rollouts, SYSTEM_CLOCK),
+            status=status,
+            databases=DatabaseReports(log, reads, status, timelines),
+            history=HistoryService(log, reads, timelines, rollouts, SYSTEM_CLOCK),
             texts=MigrationTexts(log, stores.texts, reads),
             keys=KeyService(log, encoder),
             audit=AuditService(log, reads, encoder),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import valid_pool
@@ -26,6 +27,25 @@ _LABEL_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}")
 _REFERENCE = re.compile(
     r"env:[A-Za-z_{][A-Za-z0-9_{}]*|file:[^\s\x00-\x1f](?:[^\x00-\x1f]*[^\s\x00-\x1f])?"
 )
+
+
+def faults(
+    database: str, pool: str, connection: Connection, labels: Mapping[str, str]
+) -> list[InvalidDatabase]:
+    """Everything that is wrong with a description; each part is named with its first fault."""
+    found: list[InvalidDatabase] = []
+    checks: list[Callable[[], None]] = [
+        partial(check_id, database),
+        partial(check_pool, database, pool),
+        *(partial(check_labels, database, {key: labels[key]}) for key in labels),
+        *connection_checks(database, connection),
+    ]
+    for check in checks:
+        try:
+            check()
+        except InvalidDatabase as fault:
+            found.append(fault)
+    return found
 
 
 def check_id(database: str) -> None:
@@ -74,24 +94,34 @@ def check_labels(database: str, labels: Mapping[str, str]) -> None:
 
 def check_connection(database: str, connection: Connection) -> None:
     """Where the database is must be complete, and its secret only named."""
+    for check in connection_checks(database, connection):
+        check()
+
+
+def connection_checks(database: str, connection: Connection) -> Iterator[Callable[[], None]]:
+    """A check for each part of a connection."""
     target = connection.target
-    _check_host(database, target.server.host)
-    _check_name(database, "dbname", target.database, empty_allowed=False)
-    _check_name(database, "user", connection.user, empty_allowed=False)
-    _check_name(database, "schema", target.schema, empty_allowed=True)
+    yield partial(_check_host, database, target.server.host)
+    yield partial(_check_name, database, "dbname", target.database, empty_allowed=False)
+    yield partial(_check_name, database, "user", connection.user, empty_allowed=False)
+    yield partial(_check_name, database, "schema", target.schema, empty_allowed=True)
     if connection.role is not None:
-        _check_name(database, "role", connection.role, empty_allowed=False)
-    if not 1 <= target.server.port <= 65535:
+        yield partial(_check_name, database, "role", connection.role, empty_allowed=False)
+    yield partial(_check_port, database, target.server.port)
+    yield partial(_check_sslmode, database, connection.sslmode)
+    yield partial(check_password, database, connection.password)
+
+
+def _check_port(database: str, port: int) -> None:
+    if not 1 <= port <= 65535:
+        raise InvalidDatabase(database, "port", f"is {port}; write one from 1 to 65535")
+
+
+def _check_sslmode(database: str, sslmode: str | None) -> None:
+    if sslmode is not None and sslmode not in SSL_MODES:
         raise InvalidDatabase(
-            database, "port", f"is {target.server.port}; write one from 1 to 65535"
+            database, "sslmode", f"is {sslmode!r}; write one of {', '.join(sorted(SSL_MODES))}"
         )
-    if connection.sslmode is not None and connection.sslmode not in SSL_MODES:
-        raise InvalidDatabase(
-            database,
-            "sslmode",
-            f"is {connection.sslmode!r}; write one of {', '.join(sorted(SSL_MODES))}",
-        )
-    check_password(database, connection.password)
 
 
 def check_password(database: str, password: str | None) -> None:

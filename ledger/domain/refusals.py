@@ -69,6 +69,7 @@ class InvalidDatabase(InvalidArgument):
         super().__init__(f"database {database!r}: {field} {why}")
         self.database = database
         self.field = field
+        self.why = why
 
 
 class LiteralPassword(InvalidDatabase):
@@ -89,8 +90,9 @@ class AlreadyRegistered(RequestRefusal):
 
     def __init__(self, database: str, differs: Sequence[str]) -> None:
         super().__init__(
-            f"database {database!r} is registered already with another {listed(differs)}; "
-            "use `ledger fleet repoint` when it moved and `ledger fleet label` for its labels"
+            f"database {database!r} is registered already, and differs in {listed(differs)}; "
+            "`ledger fleet diff -f FILE` shows how, and `ledger fleet apply -f FILE` makes it as a "
+            "file says; or use `ledger fleet repoint` and `ledger fleet label`"
         )
         self.database = database
         self.differs = tuple(differs)

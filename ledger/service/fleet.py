@@ -16,11 +16,13 @@ from ledger.contracts.validation import message_of
 from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, Lookup, fold, request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
+from ledger.domain.fleet_changes import Described, FleetChanges, compare, relabelled
 from ledger.domain.refusals import EmptySelection, InvalidDatabase
 from ledger.domain.selection_words import chosen
 from ledger.errors import UnknownCheck, VersionConflict
 from ledger.service.fleet_reader import FleetPage, FleetReader
-from ledger.service.registrations import Described, ImportResult, imported, joining, named, parts
+from ledger.service.fleet_records import record_changes
+from ledger.service.registrations import ImportResult, imported, joining, named, parts
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.streams import BothStreams
 from ledger.store.port import Batch, Log
@@ -122,6 +124,44 @@ class FleetService:
                 if attempt == TRIES - 1:
                     raise
         return imported(entries, new)
+
+    async def compare(self, entries: Sequence[Described], *, prune: bool = False) -> FleetChanges:
+        """What makes the fleet as these entries describe it; with `prune`, all others leave."""
+        return compare(await self.state(), entries, prune=prune)
+
+    async def apply(
+        self,
+        shown: FleetChanges,
+        entries: Sequence[Described],
+        asked: RequestContext,
+        *,
+        prune: bool = False,
+    ) -> None:
+        """Record what `compare` gave and was shown. Raises `FleetMoved` if it is outdated."""
+        redraw = partial(self.compare, entries, prune=prune)
+        await record_changes(self._log, self._encoder, shown, redraw, asked)
+
+    async def compare_labels(
+        self, selection: str, labels: Mapping[str, str], remove: Collection[str]
+    ) -> FleetChanges:
+        """What sets these labels of the selected databases, and takes those away."""
+        fleet = await self.state()
+        found = [one.database for one in chosen(fleet.databases.values(), selection)]
+        if not found:
+            raise EmptySelection(selection)
+        return relabelled(fleet, found, labels, remove)
+
+    async def label_all(
+        self,
+        shown: FleetChanges,
+        selection: str,
+        labels: Mapping[str, str],
+        remove: Collection[str],
+        asked: RequestContext,
+    ) -> None:
+        """Record what `compare_labels` gave and was shown. Raises `FleetMoved`."""
+        redraw = partial(self.compare_labels, selection, labels, remove)
+        await record_changes(self._log, self._encoder, shown, redraw, asked)
 
     async def label(
         self,

@@ -2,41 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import UUID
 
 from ledger.contracts.events import DatabaseRegistered
-from ledger.contracts.registry import Connection, TargetName
+from ledger.contracts.registry import TargetName
 from ledger.domain import fleet as rules
 from ledger.domain.fleet import FLEET, FleetState
+from ledger.domain.fleet_changes import Described
 from ledger.domain.refusals import AddressTaken, InvalidDatabase
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.port import Batch
 
 PART = 2_000
 """Databases registered in one call: a megabyte."""
-
-
-class Described(Protocol):
-    """One database of an import file."""
-
-    @property
-    def database(self) -> str:
-        """Its id."""
-
-    @property
-    def pool(self) -> str:
-        """Whose agents reach it."""
-
-    @property
-    def connection(self) -> Connection:
-        """Where it is."""
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """What it is called by in selections."""
 
 
 @dataclass(frozen=True, slots=True)

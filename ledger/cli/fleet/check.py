@@ -126,7 +126,7 @@ def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:
         "pool": row.pool,
         "reachable": answer.reachable,
         "tls": answer.tls,
-        "server": _release(answer.server_version),
+        "server": release(answer.server_version),
         "server_version": answer.server_version,
         "standby": answer.in_recovery,
         "rights": _rights(answer.rights, row.role),
@@ -139,7 +139,7 @@ def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:
     }
 
 
-def _release(version: int | None) -> str | None:
+def release(version: int | None) -> str | None:
     """PostgreSQL's `server_version_num` as people write it: 180006 is 18.6."""
     return None if version is None else f"{version // 10_000}.{version % 10_000}"
 

@@ -18,9 +18,9 @@ from ledger.cli.app.options import (
     SelectOption,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption
-from ledger.cli.fleet import check, fence
+from ledger.cli.fleet import apply, check, fence, label, show
 from ledger.cli.fleet.groups import SHOWN, show_pools
-from ledger.cli.fleet.options import EXAMPLE_FILE, ConnectionOptions
+from ledger.cli.fleet.options import ConnectionOptions
 
 if TYPE_CHECKING:
     from ledger.domain.fleet import DatabaseRecord
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 fleet_app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
-    help="Databases: register, import, label, move, suspend, retire, check.",
+    help="Databases: as a file describes them, or one by one; label, move, retire, check.",
 )
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.add_typer(fleet_app, name="fleet", rich_help_panel="Fleet and rollouts")
+    apply.register(fleet_app)
+    label.register(fleet_app)
+    show.register(fleet_app)
     check.register(fleet_app)
     fence.register(fleet_app)
 
@@ -66,7 +69,8 @@ async def add(
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Register one database. Nothing connects to it yet: `ledger fleet check` does."""
-    from ledger.cli.fleet.file import FleetFileEntry, connection_of, labels_of
+    from ledger.cli.fleet.entries import FleetFileEntry
+    from ledger.cli.fleet.file import connection_of, labels_of
 
     connection = connection_of(database, place.url, place.fields())
     async with opened(ctx) as session:
@@ -81,25 +85,21 @@ async def add(
 @command(
     fleet_app,
     "import",
-    examples=(
-        "ledger fleet import fleet.yaml --reason 'first customers'",
-        "",
-        "A file:",
-        *EXAMPLE_FILE.splitlines(),
-    ),
+    examples=("ledger fleet import fleet.yaml --reason 'first customers'",),
     needs_arguments=True,
 )
 async def import_(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML; an example stands below.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="YAML, as `ledger fleet apply` reads it.")
+    ],
     why: ReasonOptions,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Register every database of a YAML file; what is registered alike already is left alone.
 
-    The file has a part `databases` and, if wanted, a part `pools` with what all databases of a
-    pool have in common.
+    What is registered otherwise is refused: `ledger fleet apply` makes it as the file says.
     """
     from ledger.cli.fleet.file import read_fleet
     from ledger.domain.wording import number_of
@@ -151,42 +151,9 @@ async def list_(
         ("database", "pool", "status", "address", "user", "password", "labels"),
         empty=f"No database matches {select}; `ledger fleet list` shows all of them."
         if select
-        else "No database is registered; `ledger fleet add` or `ledger fleet import` does that.",
+        else "No database is registered; `ledger fleet add` or `ledger fleet apply` does that.",
     )
     form.tell_left_out(len(found.databases), found.total)
-
-
-@command(
-    fleet_app,
-    "label",
-    examples=(
-        "ledger fleet label acme tier=gold region=eu",
-        "ledger fleet label acme --remove tier",
-    ),
-    needs_arguments=True,
-)
-async def label(
-    ctx: typer.Context,
-    database: DatabaseArgument,
-    why: ReasonOptions,
-    labels: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Labels to set.")
-    ] = None,
-    remove: Annotated[
-        list[str] | None, typer.Option("--remove", metavar="NAME", help="Label to take away.")
-    ] = None,
-    yes: UnaskedYesOption = False,
-    output: OutputOption = OutputFormat.TABLE,
-) -> None:
-    """Set and remove labels of one database; the others stay."""
-    from ledger.cli.fleet.file import changed_labels
-
-    wanted = changed_labels(labels or (), remove or ())
-    async with opened(ctx) as session:
-        await session.ledger.fleet.check_label(database, wanted, remove or ())
-        announce(session.ledger.name, [f"relabel 1 database, {database}"])
-        await session.ledger.fleet.label(database, wanted, remove or (), why.asked())
-    _done(output, "fleet.label", database, "relabelled")
 
 
 @command(
@@ -207,7 +174,8 @@ async def repoint(
 
     Only what is named changes. What the new place has lost is recorded.
     """
-    from ledger.cli.fleet.file import WORDS, changes_of
+    from ledger.cli.fleet.file import changes_of
+    from ledger.domain.fleet_changes import WORDS
 
     changes = changes_of(database, place.url, place.fields())
     async with opened(ctx) as session:

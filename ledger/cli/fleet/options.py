@@ -11,12 +11,14 @@ from ledger.cli.app.help_page import CONNECTION
 from ledger.cli.app.option_groups import OptionGroup
 
 EXAMPLE_FILE = """\
-pools: {default: {user: "mig_{database}", port: 5432, password: "file:secrets/{database}"}}
+pools:
+  default: {user: "mig_{database}", port: 5432, password: "file:secrets/{database}"}
+  eu: {host: db2.internal}
 databases:
 - {database: acme, host: db1.internal, dbname: acme, labels: {tier: gold}}
-- {database: bolt, host: db2.internal, dbname: bolt, pool: eu, user: mig_bolt, password: "env:BOLT"}
+- {database: bolt, dbname: bolt, pool: eu, user: mig_bolt, password: "env:BOLT"}
 """
-"""What `ledger fleet import` reads; shown by its help, and read by a test."""
+"""What `ledger fleet apply` reads; shown by its help, and read by a test."""
 
 
 @dataclass(frozen=True, slots=True)

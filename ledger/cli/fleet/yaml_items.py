@@ -1,12 +1,14 @@
 """Reads a large YAML file item by item: what is made of one item is gone before the next is read.
 
-The grammar is libyaml's where the installed PyYAML has it, which is ten times as fast; places of
+Everything knows the line on which it stands, so that whoever finds a fault can name the place. The
+grammar is libyaml's where the installed PyYAML has it, which is ten times as fast; places of
 errors are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -16,6 +18,34 @@ from yaml.events import DocumentStartEvent, MappingEndEvent, SequenceEndEvent
 from yaml.resolver import Resolver
 
 _Sink = Callable[[Any], None]
+DEEPEST = 6
+"""Parts within parts of such a file; what is deeper is no description of a fleet."""
+
+
+class PlacedKey(str):
+    """A key of a mapping, and the line on which it stands."""
+
+    __slots__ = ("line",)
+    line: int
+
+
+class PlacedMapping(dict[PlacedKey, Any]):
+    """A mapping of the file: where it begins, and its keys that stand in it a second time."""
+
+    __slots__ = ("line", "repeated")
+
+    def __init__(self, line: int) -> None:
+        super().__init__()
+        self.line = line
+        self.repeated: list[PlacedKey] = []
+
+
+@dataclass(frozen=True, slots=True)
+class OtherItem:
+    """What stands in the list, and is no mapping."""
+
+    line: int
+
 
 if yaml.__with_libyaml__:
     from yaml._yaml import CParser
@@ -49,11 +79,13 @@ else:
 def read_items(text: str, streamed: str, took: _Sink, other: Callable[[str, Any], None]) -> bool:
     """Read a mapping: `other` gets each key with its value, in the order of the file.
 
-    The list under the key `streamed` is empty there: `took` gets its items, one by one.
+    The list under the key `streamed` is empty there: `took` gets its items, one by one. Mappings
+    are `PlacedMapping`, their keys and those of `other` `PlacedKey`; an item that is no mapping is
+    an `OtherItem`.
 
     False, and nothing is told, when the document is no mapping. Raises `yaml.YAMLError`.
     """
-    loader = _Loader(text)
+    loader: Any = _Loader(text)
     try:
         loader.get_event()
         if not loader.check_event(DocumentStartEvent):
@@ -63,15 +95,17 @@ def read_items(text: str, streamed: str, took: _Sink, other: Callable[[str, Any]
             return False
         loader.get_event()
         while not loader.check_event(MappingEndEvent):
-            key = _value(loader)
+            key = _key(loader, loader.compose_node(None, None))
             if key == streamed and loader.check_event(yaml.SequenceStartEvent):
                 loader.get_event()
-                other(streamed, [])
+                other(key, [])
                 while not loader.check_event(SequenceEndEvent):
-                    took(_value(loader))
+                    node: Any = loader.compose_node(None, None)
+                    is_mapping = isinstance(node, yaml.MappingNode)
+                    took(_value(loader, node) if is_mapping else OtherItem(_line(node)))
                 loader.get_event()
             else:
-                other(str(key), _value(loader))
+                other(key, _value(loader, loader.compose_node(None, None)))
         loader.get_event()
         loader.get_event()
         if not loader.check_event(yaml.StreamEndEvent):
@@ -81,6 +115,44 @@ def read_items(text: str, streamed: str, took: _Sink, other: Callable[[str, Any]
         loader.dispose()
 
 
-def _value(loader: Any) -> Any:
-    """The next node of the document, as Python has it."""
-    return loader.construct_document(loader.compose_node(None, None))
+def _value(loader: Any, node: Any, depth: int = 0) -> Any:
+    """A node of the document, as Python has it."""
+    if depth > DEEPEST:
+        raise yaml.MarkedYAMLError(
+            problem="there are too many parts within parts", problem_mark=node.start_mark
+        )
+    match node:
+        case yaml.MappingNode():
+            return _mapping(loader, node, depth)
+        case yaml.SequenceNode():
+            return [_value(loader, one, depth + 1) for one in node.value]
+        case _:
+            return loader.construct_object(node, deep=True)
+
+
+def _mapping(loader: Any, node: yaml.MappingNode, depth: int) -> PlacedMapping:
+    made = PlacedMapping(_line(node))
+    if not hasattr(node, "is_flat"):
+        # What is merged into a mapping stands in it afterwards, and may be said again by itself.
+        own: set[str] = set()
+        for one, _ in node.value:
+            key = _key(loader, one)
+            if key in own:
+                made.repeated.append(key)
+            own.add(key)
+        loader.flatten_mapping(node)
+        node.is_flat = True  # type: ignore[attr-defined]
+    for one, value in node.value:
+        made[_key(loader, one)] = _value(loader, value, depth + 1)
+    return made
+
+
+def _key(loader: Any, node: Any) -> PlacedKey:
+    key = PlacedKey(node.value if isinstance(node, yaml.ScalarNode) else "")
+    key.line = _line(node)
+    return key
+
+
+def _line(node: Any) -> int:
+    """As people count."""
+    return int(node.start_mark.line) + 1

@@ -71,6 +71,12 @@ CARRYING = """
     WHERE steps @> jsonb_build_array(jsonb_build_object('version', $1::text))
     ORDER BY planned_position
 """
+LATEST_OF_DATABASE = f"""
+    SELECT DISTINCT ON (type) {COLUMNS} FROM ledger.database_event AS named
+    JOIN ledger.log AS log ON log.position = named.position
+    WHERE named.database = $1 AND type = ANY ($2)
+    ORDER BY type, log.position DESC
+"""  # noqa: S608
 OF_BUNDLE = "SELECT rollout FROM ledger.rollout WHERE bundle = $1 ORDER BY planned_position"
 REGISTERED = """
     SELECT DISTINCT ref ->> 'version' AS version
@@ -123,6 +129,10 @@ class Timelines:
     async def rollout(self, rollout: str, after: int = 0, limit: int = PAGE) -> list[Recorded]:
         """A rollout's decisions and its reports, in the order of the log."""
         return await self.events(EventFilter(streams=streams_of([rollout])), after, limit)
+
+    async def latest_of(self, database: str, types: Sequence[str]) -> list[Recorded]:
+        """The latest event of each of these types that names a database."""
+        return await self._opened(LATEST_OF_DATABASE, database, list(types))
 
     async def events(
         self, wanted: EventFilter, after: int = 0, limit: int = PAGE, *, before: int = LAST

@@ -45,7 +45,8 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
         [
             "init", "upgrade", "serve", "dev", "version", "config show",
             "keys generate", "keys register", "keys rotate", "keys revoke", "keys list",
-            "fleet add", "fleet import", "fleet list", "fleet label", "fleet repoint",
+            "fleet add", "fleet import", "fleet diff", "fleet apply", "fleet show",
+            "fleet list", "fleet label", "fleet repoint",
             "fleet suspend", "fleet reinstate", "fleet reset-fence", "fleet retire", "fleet check",
             "agents",
             "bundle register", "bundle list", "bundle show", "create",
@@ -83,7 +84,8 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 LOOKING = frozenset({
     "version", "config show", "plan", "status", "history", "events", "replay", "audit verify",
     "audit unreadable",
-    "fleet list", "fleet check", "agents", "bundle list", "bundle show", "keys list",
+    "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
+    "bundle list", "bundle show", "keys list",
     "rollout status", "rollout list", "db status", "db verify",
 })  # fmt: skip
 CARRYING_ON = frozenset({"serve", "rollout watch"})

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ledger.cli.fleet.file import FleetFileEntry, connection_of, labels_of, read_fleet
+from ledger.cli.fleet.entries import FleetFileEntry
+from ledger.cli.fleet.file import connection_of, labels_of, read_fleet
 from ledger.cli.fleet.options import EXAMPLE_FILE
 from ledger.cli.fleet.yaml_items import read_items
 from ledger.contracts.registry import ServerAddress, TargetName
@@ -82,15 +83,25 @@ def test_a_target_is_a_schema_of_a_database_on_a_server(tmp_path: Path, word: st
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("databases: [{database: acme, schema: a, schema_name: b}]", r"databases\.0\.schema_name"),
+        (
+            "databases: [{database: acme, schema: a, schema_name: b}]",
+            "`schema_name` is what `schema` was",
+        ),
+        ("databases:\n- {database: a, host: }}", r"line 2 is not YAML: "),
         ("databases: [", r"line \d+ is not YAML"),
-        ("databases: [{database: acme, hots: a}]", r"at databases\.0\.hots"),
+        (
+            "databases: [{database: acme, hots: a}]",
+            "line 1: `hots` is not a field",
+        ),
         ("- acme", "at the whole file"),
         ("databases: [{database: acme, user: x}]", "database acme: the host is missing"),
         ("databases: [{database: acme, host: a}]", "database acme: the user is missing"),
         ("databases: [{database: acme, host: a, user: x, shared_login: yes}]", "shared_login"),
         ("databases: [{database: acme, host: a, user: 'x_{tenant}'}]", r"user holds \{tenant\}"),
-        ("databases: [{database: acme, host: a, user: x, port: many}]", r"at databases\.0\.port"),
+        (
+            "databases: [{database: acme, host: a, user: x, port: many}]",
+            "`port` is no number",
+        ),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_the_place(
@@ -183,5 +194,74 @@ def test_the_parts_of_a_file_come_in_any_order_with_anchors(
 
 @pytest.mark.parametrize("text", ["", "databases: []\n---\ndatabases: []\n", "databases: *none\n"])
 def test_what_is_no_single_document_of_parts_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FleetFileError, match=r"fleet\.yaml"):
+        read(tmp_path, text)
+
+
+FAULTY = """\
+pool: {}
+pools:
+  default: {user: "mig_{database}", hots: db1}
+  eu: {host: db2.internal, user: m, password: hunter2}
+databases:
+- {database: acme, host: db1}
+- {database: bolt, host: db1, labels: {tier: 3, "no space": x}, port: "70000"}
+- {database: acme, host: db3}
+- {database: cyan, host: DB1., dbname: acme}
+- {database: dora, pool: ue}
+- {database: echo, pool: eu}
+- {database: fern, pool: eu, password: "env:FERN"}
+- {host: db1}
+- {database: 12, host: db1}
+- gina
+- {database: hugo, host: db1, user: [a], sslmode: sure, host: db2}
+- {database: ivan, host: "", password: hunter2}
+"""
+
+
+def test_all_faults_of_a_file_are_named_at_once_with_their_lines(tmp_path: Path) -> None:
+    with pytest.raises(FleetFileError) as refused:
+        read(tmp_path, FAULTY)
+    said = str(refused.value)
+    _, *lines = said.splitlines()
+    assert [line.strip()[:58] for line in lines] == [
+        "line 1: `pool` is not a part of the file; the nearest is `",
+        "line 3: `hots` is not a field of a pool; the nearest is `h",
+        "line 4: pool eu: password must be a reference, because the",
+        "line 7: database bolt: label 'no space' must be 1 to 63 le",
+        "line 7: database bolt: port is 70000; write one from 1 to ",
+        "line 7: label `tier` is a number; write its value in quote",
+        "line 8: database acme stands at line 6 already; remove one",
+        "line 9: database cyan is where acme (line 6) is, DB1.:5432",
+        "line 10: database dora: pool ue is not under `pools` (the ",
+        "line 13: a database has no id; write one as `database: acm",
+        "line 14: `database` is a number; write a text, in quotes i",
+        "line 15: a database is described by fields, like {database",
+        "line 16: `host` stands twice in one place; remove one of t",
+        "line 16: `user` is a list; write a text, in quotes if it l",
+        "line 16: database hugo: sslmode is 'sure'; write one of al",
+        "line 17: database ivan: host is empty; write a host name o",
+        "line 17: database ivan: password must be a reference, beca",
+    ]
+    assert "hunter2" not in said
+
+
+def test_faults_before_a_line_that_is_no_yaml_are_named_with_it(tmp_path: Path) -> None:
+    with pytest.raises(FleetFileError) as refused:
+        read(tmp_path, "databases:\n- {database: a, hots: b}\n- {database: [\n")
+    first, second = str(refused.value).splitlines()[1:]
+    assert "line 2: `hots`" in first
+    assert "is not YAML" in second
+
+
+def test_a_file_full_of_faults_names_the_first_hundred(tmp_path: Path) -> None:
+    entries = "".join(f"- {{database: d{number}}}\n" for number in range(120))
+    with pytest.raises(FleetFileError, match="and 140 more") as refused:
+        read(tmp_path, f"databases:\n{entries}")
+    assert len(str(refused.value).splitlines()) == 102
+
+
+@pytest.mark.parametrize("text", ["databases: &a [*a]\n", "databases: &a\n- {labels: *a}\n"])
+def test_a_part_within_itself_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(FleetFileError, match=r"fleet\.yaml"):
         read(tmp_path, text)

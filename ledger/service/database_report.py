@@ -1,0 +1,176 @@
+"""Everything that the ledger knows of one database, for whoever asks about that one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from ledger.contracts.envelope import Recorded
+from ledger.contracts.events import Purpose
+from ledger.contracts.reports import AttemptFinished, DatabaseInspected
+from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem
+from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.refusals import UnknownDatabase
+from ledger.service.catch_up import as_near_as_may_be
+from ledger.service.fleet_status import DatabaseOverview, StatusService
+from ledger.store.log.history import Timelines
+from ledger.store.port import Log
+from ledger.store.views.port import Views
+from ledger.store.views.rows import AppliedRow, FleetRow
+
+IN_FORCE = frozenset({"applied", "rollback_failed"})
+"""States of a migration that is in a database."""
+SETTLED = frozenset({"applied", "rolled_back", "not_applied"})
+"""States that need nobody."""
+STATES = {
+    "failed": "failed, and was undone as far as its kind allows",
+    "rollback_failed": "could not be taken back, and is in force",
+    "unknown": "has an outcome that is not known yet",
+    "regressed": "was applied, and the journal has lost it",
+}
+"""What the other states mean, behind the migration's version."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastAttempt:
+    """How the latest attempt in a database ended; `failure` without tenant data."""
+
+    rollout: str
+    mode: str
+    verdict: str
+    changed: int
+    at: datetime
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastLook:
+    """What was found when somebody looked; `problem` says what is wrong, with what to do."""
+
+    at: datetime
+    reachable: bool
+    tls: bool | None
+    journal_head: str | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseReport:
+    """One database: as it is registered, what it has, what happened last, what needs somebody."""
+
+    record: DatabaseRecord
+    server_version: int | None
+    registered_at: datetime
+    registered_by: str
+    overview: DatabaseOverview
+    applied: tuple[str, ...]
+    attempt: LastAttempt | None
+    look: LastLook | None
+    notes: tuple[str, ...]
+
+
+class DatabaseReports:
+    """Reports on single databases, from the read models and the log."""
+
+    def __init__(self, log: Log, reads: Views, status: StatusService, timelines: Timelines) -> None:
+        self._log = log
+        self._reads = reads
+        self._status = status
+        self._timelines = timelines
+
+    async def report(self, database: str) -> DatabaseReport:
+        """What is known of a database, also of one that left. Raises `UnknownDatabase`."""
+        await as_near_as_may_be(self._reads, self._log)
+        rows = await self._reads.fleet([database])
+        if not rows:
+            raise UnknownDatabase(database)
+        (overview,) = (await self._status.overview(f"id={database}")).databases
+        applied = await self._reads.applied([database])
+        types = (AttemptFinished.__name__, DatabaseInspected.__name__)
+        attempt, look, answer = None, None, None
+        for recorded in await self._timelines.latest_of(database, types):
+            if isinstance(recorded.event, AttemptFinished):
+                attempt = _attempt(recorded, recorded.event)
+            elif isinstance(recorded.event, DatabaseInspected):
+                answer = recorded.event
+                look = _look(rows[0], recorded, answer, applied)
+        return DatabaseReport(
+            record=rows[0].record,
+            server_version=rows[0].server_version,
+            registered_at=rows[0].registered_at,
+            registered_by=rows[0].registered_by,
+            overview=overview,
+            applied=tuple(one.version for one in applied if one.state in IN_FORCE),
+            attempt=attempt,
+            look=look,
+            notes=_notes(rows[0], overview, applied, answer),
+        )
+
+
+def _attempt(recorded: Recorded, end: AttemptFinished) -> LastAttempt:
+    return LastAttempt(
+        rollout=recorded.stream.removeprefix("rollout-").removesuffix("/reports"),
+        mode=end.mode.value,
+        verdict=end.verdict.value,
+        changed=end.changed,
+        at=recorded.recorded_at,
+        failure=end.failure.message if end.failure else None,
+    )
+
+
+def _look(
+    row: FleetRow, recorded: Recorded, answer: DatabaseInspected, applied: Sequence[AppliedRow]
+) -> LastLook:
+    return LastLook(
+        at=recorded.recorded_at,
+        reachable=answer.reachable,
+        tls=answer.tls,
+        journal_head=answer.journal_head,
+        problem=_problem(row, answer, applied, recorded.position),
+    )
+
+
+def _problem(
+    row: FleetRow, answer: DatabaseInspected, applied: Sequence[AppliedRow], looked: int
+) -> str | None:
+    """What was wrong there, by what was in force when somebody looked."""
+    record = row.record
+    before = [one.version for one in applied if one.state in IN_FORCE and one.position < looked]
+    known = record.expected.identity
+    return problem(
+        answer,
+        known,
+        None,
+        lost(Purpose.CHECK, answer, before, known),
+        record.connection.role,
+        shared_login=record.labels.get(SHARED_LOGIN) == ACCEPTED,
+    )
+
+
+def _notes(
+    row: FleetRow,
+    overview: DatabaseOverview,
+    applied: Sequence[AppliedRow],
+    answer: DatabaseInspected | None,
+) -> tuple[str, ...]:
+    """What is half done, in doubt or not as it should be, each with what to do."""
+    notes = []
+    database = overview.database
+    if overview.unread:
+        notes.append("its journal was not read since it was reinstated or moved; an agent does it")
+    if overview.rollout is not None:
+        why = f"`ledger rollout status {overview.rollout}` says what it waits for"
+        notes.append(f"it is part of rollout {overview.rollout}, which is unfinished; {why}")
+    if row.record.unanswered:
+        notes.append("an order to it has no answer yet, so its journal may be further than this")
+    for one in applied:
+        if one.state not in SETTLED:
+            notes.append(f"{one.version} {STATES.get(one.state, one.state)}")
+        elif one.outside and one.state in IN_FORCE:
+            notes.append(f"{one.version} was not applied by a rollout of this ledger")
+    for rollout in answer.unfinished if answer is not None else ():
+        notes.append(f"something of rollout {rollout} was begun in it and not finished")
+    if answer is None:
+        notes.append(f"nobody has looked at it; `ledger fleet check -s id={database}` does")
+    return tuple(notes)
