@@ -21,7 +21,7 @@ from ledger.embedded.errors import EmbeddedError
 from ledger.errors import LedgerError
 from ledger.settings.errors import SettingsError
 from ledger.signing.errors import KeyUnusable
-from migrations.errors import MigrationsError
+from migrations.errors import MigrationsError, VariableError, WrongCreation
 
 PACKAGES = Path(__file__).parents[3]
 """Where our three packages are; frames below it are ours to name."""
@@ -44,7 +44,9 @@ def explain(error: BaseException) -> Explanation:
             return _refusal(error)
         case LedgerError():
             return Explanation(str(error), ExitCode(error.exit_code))
-        case BusMisconfigured() | SettingsError() | KeyUnusable():
+        case (
+            BusMisconfigured() | SettingsError() | KeyUnusable() | WrongCreation() | VariableError()
+        ):
             return Explanation(str(error), ExitCode.USAGE)
         case MigrationsError() | EmbeddedError() | BusError() | UnknownMessage() | BrokenStream():
             return Explanation(str(error), ExitCode.FAILED)
