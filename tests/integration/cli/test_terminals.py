@@ -38,7 +38,7 @@ async def test_lists_fit_the_terminal_and_no_id_is_broken(
     lists = (*LISTS, ("rollout", "status", rollout["rollout"]))
 
     async def shown(columns: int) -> dict[tuple[str, ...], Screen]:
-        found = {}
+        found: dict[tuple[str, ...], Screen] = {}
         for words in lists:
             found[words] = await at_terminal(words, columns, tmp_path, environment)
         return found
