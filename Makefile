@@ -16,7 +16,9 @@ WHEELS ?= --only-binary :all:
 HASHED  = $(PIP) --require-hashes --no-deps $(WHEELS) --requirement
 # What is installed is from the list, so nothing else is fetched for the checkout itself.
 ITSELF  = $(PIP) --no-deps --no-build-isolation --editable . && $(PYTHON) -m pip check
-TIMES  := $(VENV)/times
+LOGS   := $(VENV)/logs
+# With VERBOSE=1 everything is shown as it comes, and not only what fails.
+VERBOSE ?=
 TESTS  := unit simulation conformance integration security acceptance
 # Most tests wait for a server more than they compute; each worker has servers of its own. Acceptance
 # tests start whole sets of programs, whose clocks more than two at once would starve on two cores.
@@ -52,26 +54,33 @@ licences: $(VENV)/.development
 sbom: $(VENV)/.development
 	@$(PYTHON) -m ops.supply.sbom
 
-# One part of the checks or tests: its title, its command. Says how long it took, here and at the end.
+# One part: its title, its command. One line says that it runs and how long it took; what it writes is
+# kept in $(LOGS) and shown when it fails, or as it comes with VERBOSE=1. Tests that were skipped are
+# listed, so that nobody misses them.
 define part
-	@echo; echo "── $(1)"; start=$$(date +%s); $(2) || exit 1; \
-	printf '%5d s  %s\n' $$(($$(date +%s) - start)) '$(1)' | tee -a $(TIMES)
+	@mkdir -p $(LOGS); log='$(LOGS)/$(subst $(space),-,$(1)).log'; start=$$(date +%s); \
+	if [ -n "$(VERBOSE)" ]; then echo '── $(1)'; { $(2); } || exit 1; printf '%-44s' ' '; \
+	else printf '%-44s' '$(1)'; \
+	    { $(2); } > "$$log" 2>&1 || { echo ' failed'; cat "$$log"; exit 1; }; fi; \
+	printf '%6d s\n' $$(($$(date +%s) - start)); \
+	if [ -f "$$log" ]; then sed -n 's/^SKIPPED/    skipped:/p' "$$log"; fi
 endef
 
-# A part that cannot run here: its title, why. It stands among the times, so that nobody misses it.
+# A part that cannot run here: its title, why. It stands among the others, so that nobody misses it.
 define left_out
-	@echo; printf '%7s  %s\n' '' '$(1): left out, $(2)' | tee -a $(TIMES)
+	@printf '%s\n' '$(1): left out, $(2)'
 endef
+
+space := $(subst ,, )
 
 test: check
 	$(if $(LEDGER_TEST_KAFKA),,$(call part,Apache Kafka in the cache,$(PYTHON) -c $(FETCH)))
 	$(foreach folder,$(TESTS),$(call part,$(folder) tests,$(call pytest,$(folder)) tests/$(folder))$(newline))
 	$(if $(LEDGER_TEST_PG),$(call left_out,$(OLDEST),LEDGER_TEST_PG names the server),$(call \
 	    part,$(OLDEST),LEDGER_TEST_PG_RELEASE=14 $(call pytest) $(ON_OLDEST)))
-	@echo; echo "── everything passed; how long each part took:"; cat $(TIMES)
+	@echo 'everything passed'
 
 check: $(VENV)/.development
-	@rm -f $(TIMES)
 	$(call part,lint,$(VENV)/bin/ruff check .)
 	$(call part,format,$(VENV)/bin/ruff format --check .)
 	$(call part,types,$(VENV)/bin/mypy ledger agents migrations tests ops)
@@ -94,16 +103,12 @@ endef
 
 # The demo needs less than the tests, and is there sooner.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(PYTHON)
-	@echo "Installing migration-ledger and the local servers into $(VENV) ..."
 	@sed '/^# Development/,$$d' constraints.txt > $(VENV)/demo.txt
-	@$(HASHED) $(VENV)/demo.txt
-	@$(ITSELF)
+	$(call part,installing with local servers,$(HASHED) $(VENV)/demo.txt && $(ITSELF))
 	@touch $@
 
 $(VENV)/.development: pyproject.toml constraints.txt | $(PYTHON)
-	@echo "Installing migration-ledger and its development tools into $(VENV) ..."
-	@$(HASHED) constraints.txt
-	@$(ITSELF)
+	$(call part,installing with development tools,$(HASHED) constraints.txt && $(ITSELF))
 	@touch $(VENV)/.demo $@
 
 # What is missing is said before anything else happens.
@@ -122,8 +127,9 @@ $(PYTHON):
 	    echo "Install it and run make again:"; \
 	    echo "  Debian, Ubuntu:  sudo apt install $$(basename $$found)-venv"; \
 	    exit 1; fi >&2; \
-	echo "Making a virtual environment in $(VENV) with $$($$found --version) ..."; \
-	$$found -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	start=$$(date +%s); printf '%-44s' "virtual environment, $$($$found --version)"; \
+	$$found -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; \
+	printf '%6d s\n' $$(($$(date +%s) - start))
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

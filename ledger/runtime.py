@@ -139,20 +139,21 @@ def stores_of(ledger: Ledger) -> Stores:
 
 
 @asynccontextmanager
-async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[None]:
+async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[Callable[[], None]]:
     """Lead and work in this process until the block ends.
 
-    If another process leads, or this role may not, only watch.
+    If another process leads, or this role may not, only watch. What is yielded has whatever runs
+    here cancelled, and taken back, instead of letting it finish.
     """
     name, host = own_name()
     signing = _signing(settings)
     try:
         leadership = await take(settings.ledger_url, name, host, SYSTEM_CLOCK)
     except (AnotherLeader, NotPermitted):
-        yield
+        yield lambda: None
         return
-    async with _led(ledger, settings, leadership, signing, name, host):
-        yield
+    async with _led(ledger, settings, leadership, signing, name, host) as staff:
+        yield staff.cut_short if staff else lambda: None
 
 
 async def serve(
@@ -191,8 +192,8 @@ async def _led(
     signing: BusSigning | None,
     name: str,
     host: str,
-) -> AsyncIterator[None]:
-    """Lead in the background; what goes wrong there ends the block."""
+) -> AsyncIterator[LocalAgents | None]:
+    """Lead in the background; what goes wrong there ends the block. Yields who works here."""
     from ledger.bus.kafka import KafkaBus
     from ledger.leader.shutdown import END_S, LOST_END_S, bounded_end, only_the_first
     from ledger.leader.supervisor import Supervisor
@@ -225,7 +226,7 @@ async def _led(
             leadership.when_lost(lambda: ending(LOST_END_S))
             hiring = group.create_task(staff.start(leader), name="staff") if staff else None
             try:
-                yield
+                yield staff
             finally:
                 if staff and hiring and not leading.done():
                     await staff.stop()
@@ -310,6 +311,12 @@ class LocalAgents:
             except asyncio.CancelledError:
                 await self.stop()
                 raise
+
+    def cut_short(self) -> None:
+        """Have every agent cancel what it has in hand."""
+        for agent in self._agents.values():
+            agent.stop()
+            agent.stop()
 
     async def stop(self) -> None:
         """Let every agent finish what it has in hand, within its grace period; again forces."""

@@ -14,6 +14,7 @@
     │   └── ForbiddenSqlError     valid SQL that a migration must not contain
     │       └── PsqlScriptError   what only psql understands
     ├── CreateError               a new migration file cannot be written
+    │   └── WrongCreation         what is to be written cannot be meant
     └── RunError                  work on a database cannot go on; carries what is reported
         ├── Refused               nothing was tried
         │   ├── PoolerRefused     something stands between us and the server
@@ -132,6 +133,10 @@ class PsqlScriptError(ForbiddenSqlError):
 
 class CreateError(MigrationsError):
     """A new migration file cannot be written; nothing was changed on disk."""
+
+
+class WrongCreation(CreateError):
+    """What is to be written cannot be meant: an unknown recipe, a value missing, a name taken."""
 
 
 class FailureClass(StrEnum):

@@ -6,11 +6,13 @@ is the folder's own; in an empty folder it is ours.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from migrations.authoring.plain_form import Taken, form_of, moment_of
 from migrations.authoring.recipes import NOTHING_GIVEN, Given
 from migrations.authoring.recipes.cookbook import recipe_called
 from migrations.authoring.templates import Files, Header
-from migrations.errors import CreateError
+from migrations.errors import CreateError, WrongCreation
 from migrations.formats.bundle import format_of
 from migrations.formats.naming import PARTS
 from migrations.formats.native import is_ours
@@ -85,13 +87,14 @@ def create(
     form = _form(folder, wanted)
     split = version_in if _format(folder, wanted).startswith("plain") else version_and_name
     _make(folder)
-    there = _names(folder)
-    taken = tuple(_taken(there, split))
-    version = _version(taken, moment)
-    header = Header(version, name, _one_line(author), f"{moment:%Y-%m-%d}", about)
-    files = form(header)
-    _refuse_clash(there, taken, header, files)
-    return tuple(templates.write_new(folder / file, text) for file, text in files.items())
+    with _alone_in(folder):
+        there = _names(folder)
+        taken = tuple(_taken(there, split))
+        version = _version(taken, moment)
+        header = Header(version, name, _one_line(author), f"{moment:%Y-%m-%d}", about)
+        files = form(header)
+        _refuse_clash(there, taken, header, files)
+        return tuple(templates.write_new(folder / file, text) for file, text in files.items())
 
 
 def _format(folder: Path, wanted: Wanted) -> str:
@@ -103,21 +106,21 @@ def _form(folder: Path, wanted: Wanted) -> Callable[[Header], Files]:
     """What writes the text. Raises CreateError."""
     if wanted.recipe is not None:
         if wanted.kind is not MigrationKind.SQL or wanted.format not in (None, "sql-migrate"):
-            raise CreateError("a recipe is SQL in our own format; leave --kind and --format out")
+            raise WrongCreation("a recipe is SQL in our own format; leave --kind and --format out")
         recipe = recipe_called(wanted.recipe)
         recipe.check(wanted.given)
         phases = recipe.write(wanted.given)
         return lambda header: templates.recipe(header, phases)
     if wanted.given != NOTHING_GIVEN:
-        raise CreateError("--table and its like belong to a recipe; name one with --recipe")
+        raise WrongCreation("--table and its like belong to a recipe; name one with --recipe")
     if wanted.kind is not MigrationKind.SQL:
         if wanted.format not in (None, "sql-migrate", "python"):
-            raise CreateError(f"--kind {wanted.kind} has a format of its own; leave --format out")
+            raise WrongCreation(f"--kind {wanted.kind} has a format of its own; leave --format out")
         return templates.python if wanted.kind is MigrationKind.PYTHON else templates.data
     format = _format(folder, wanted)
     if format not in templates.FORMATS:
         known = ", ".join(templates.FORMATS)
-        raise CreateError(
+        raise WrongCreation(
             f"no file is written in the format {format!r}; choose one of {known} or sqitch with "
             "--format"
         )
@@ -136,7 +139,7 @@ def _is_ours(path: Path) -> bool:
 def _refuse_strange(wanted: Wanted) -> None:
     """Raise CreateError for what no plan of Sqitch could name."""
     if wanted != Wanted(format=wanted.format):
-        raise CreateError(
+        raise WrongCreation(
             "the plan of a Sqitch project names SQL scripts only, and gives the order; leave "
             "--kind and --recipe out, or name another folder with -f"
         )
@@ -145,7 +148,7 @@ def _refuse_strange(wanted: Wanted) -> None:
 def _name_of(title: str) -> str:
     name = _NOT_IN_A_NAME.sub("_", title.lower()).strip("_")[:_NAME_MAX_CHARS].rstrip("_")
     if not name:
-        raise CreateError(
+        raise WrongCreation(
             f"{title!r} gives no file name. Use letters a to z and digits, like add_email_index"
         )
     return name
@@ -163,6 +166,17 @@ def _make(folder: Path) -> None:
         raise CreateError(
             f"the folder {folder} cannot be made ({error.strerror}). Name another folder"
         ) from None
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let nobody else choose a version here until the block ends, where the file system can."""
+    with ExitStack() as open_folder:
+        with suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            open_folder.callback(os.close, handle)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
 
 
 def _names(folder: Path) -> list[str]:
@@ -194,20 +208,28 @@ def _version(taken: Taken, moment: datetime) -> str:
     if not numbers or not all(
         number.isdecimal() and len(number) <= _COUNTED_MAX_DIGITS for number in numbers
     ):
-        return moment_of(taken, moment)
+        return _moment_after(taken, moment)
     newest = max(numbers, key=int)
     return str(int(newest) + 1).zfill(len(newest))
+
+
+def _moment_after(taken: Taken, moment: datetime) -> str:
+    """The moment as a version, or the next second that no migration has for its version."""
+    known = {version_key(version) for _, version, _ in taken}
+    while version_key(version := moment_of(taken, moment)) in known:
+        moment += timedelta(seconds=1)
+    return version
 
 
 def _refuse_clash(names: list[str], taken: Taken, header: Header, files: Files) -> None:
     folded = {name.casefold(): name for name in names}
     for file in files:
         if (there := folded.get(file.casefold())) is not None:
-            raise CreateError(f"{there} is there already. Choose another name, or edit that file")
+            raise WrongCreation(f"{there} is there already. Choose another name, or edit that file")
     for file, version, name in taken:
         if version_key(version) == version_key(header.version):
-            raise CreateError(f"{file} has version {header.version} already. Try again in a second")
+            raise WrongCreation(f"{file} has version {header.version} already. Choose another name")
         if name.casefold() == header.name:
-            raise CreateError(
+            raise WrongCreation(
                 f"{file} has this name already. Choose another name, or edit that file"
             )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from migrations.authoring.templates import Files, Header, folder_of_one, folder_of_two, pair, single
-from migrations.errors import CreateError
+from migrations.errors import WrongCreation
 from migrations.formats.naming import PARTS, base_name
 from migrations.formats.ordering_file import JOURNAL
 from migrations.model.version import version_key
@@ -30,7 +30,7 @@ Taken = Sequence[tuple[str, str, str]]
 def form_of(names: Sequence[str], taken: Taken) -> Callable[[Header], Files]:
     """What writes the files of a migration that follows the `taken` ones. Raises CreateError."""
     if JOURNAL in names:
-        raise CreateError(
+        raise WrongCreation(
             f"{JOURNAL} orders this folder, and Drizzle's own tool writes it; run `drizzle-kit "
             "generate --custom --name NAME`"
         )

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from migrations.authoring.templates import write_new
-from migrations.errors import CreateError
+from migrations.errors import CreateError, WrongCreation
 from migrations.formats.sqitch_conf import CONF, Layout, layout_of
 from migrations.formats.sqitch_plan import parse_plan
 
@@ -32,14 +32,16 @@ def create(folder: Path, name: str, moment: datetime, author: str, note: str) ->
     cannot be read.
     """
     if not _AUTHOR.fullmatch(author):
-        raise CreateError("Sqitch's plan names its author; write --author 'Ada <ada@example.com>'")
+        raise WrongCreation(
+            "Sqitch's plan names its author; write --author 'Ada <ada@example.com>'"
+        )
     layout = _layout(folder)
     plan = folder / layout.plan
     text = plan.read_text(encoding="utf-8")
     known = {change.name.casefold() for change in parse_plan(text, layout.plan).changes}
     scripts = [folder / layout.script(kind, name) for kind in range(len(_TEXTS))]
     if name in known or any(script.exists() for script in scripts):
-        raise CreateError(f"{layout.plan} has the change {name} already. Choose another name")
+        raise WrongCreation(f"{layout.plan} has the change {name} already. Choose another name")
     for script, template in zip(scripts, _TEXTS, strict=True):
         script.parent.mkdir(parents=True, exist_ok=True)
         write_new(script, template.format(name=name))

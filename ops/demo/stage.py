@@ -41,6 +41,7 @@ class Stage:
         self._colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         self._started = time.monotonic()
         self._step = 0
+        self._begun = self._started
         self._exported: dict[str, str] = {}
 
     def __enter__(self) -> Self:
@@ -68,8 +69,15 @@ class Stage:
 
     def title(self, text: str) -> None:
         """Begin a part."""
+        self.end_part()
         self._step += 1
+        self._begun = time.monotonic()
         self._print(f"\n{self._step}. {text}", BOLD)
+
+    def end_part(self) -> None:
+        """Say how long the part took that ends here, if one does."""
+        if self._step:
+            self._print(f"── {self._step}. took {time.monotonic() - self._begun:.0f} s", DIM)
 
     def say(self, text: str) -> None:
         """Tell what is seen, or what comes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 
-TOOLS = ("sh", "basename", "rm", "touch", "sed", "date")
+TOOLS = ("sh", "basename", "rm", "touch", "sed", "date", "mkdir", "cat", "cp")
 """What a bare machine has beside make."""
 
 NO_VENV = '#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; esac\nexit 0\n'
@@ -18,6 +19,17 @@ NO_VENV = '#!/bin/sh\ncase "$*" in *ensurepip*) exit 1;; esac\nexit 0\n'
 
 TOO_OLD = "#!/bin/sh\nexit 1\n"
 """A Python that fails the question for its version."""
+
+
+INSTALLER = """#!/bin/sh
+case "$*" in
+    *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python;;
+    *"-m pip install"*) echo "Collecting noise"; exit ${PIP_ENDS_WITH:-0};;
+    --version) echo "Python 3.12.1";;
+esac
+exit 0
+"""
+"""A Python whose installer says a lot, and fails when it is told to."""
 
 
 @pytest.fixture
@@ -70,6 +82,24 @@ def test_without_the_venv_module_it_names_the_package(machine: Path) -> None:
     assert answer.returncode != 0
     assert "sudo apt install python3.11-venv" in answer.stderr
     assert not (machine / ".venv").exists()
+
+
+def test_an_installation_is_one_line_with_its_time(machine: Path) -> None:
+    install(machine, "python3", INSTALLER)
+    answer = make(machine, "venv")
+    assert answer.returncode == 0, answer.stderr
+    made, installed = answer.stdout.splitlines()
+    assert re.fullmatch(r"virtual environment, Python 3\.12\.1 +\d+ s", made)
+    assert re.fullmatch(r"installing with development tools +\d+ s", installed)
+    assert make(machine, "venv").stdout.startswith("make: Nothing to be done")
+
+
+def test_what_the_installer_says_is_shown_when_it_fails_or_is_asked_for(machine: Path) -> None:
+    install(machine, "python3", INSTALLER)
+    failed = make(machine, "venv", PIP_ENDS_WITH="1")
+    assert failed.returncode != 0
+    assert re.search(r"installing with development tools +failed\nCollecting noise", failed.stdout)
+    assert "Collecting noise" in make(machine, "venv", VERBOSE="1").stdout
 
 
 def test_make_alone_says_what_there_is(machine: Path) -> None:

@@ -29,7 +29,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.NO_LEADER: "recorded, but nobody leads: start `ledger serve`",
     ExitCode.UNREACHABLE: "the ledger's database cannot be reached or used",
     ExitCode.DIFFERENT: "audit or replay found a difference",
-    ExitCode.TIMEOUT: "--timeout passed; the rollout goes on",
+    ExitCode.TIMEOUT: "--timeout passed; the rollout is not aborted by that",
     ExitCode.INTERRUPTED: "interrupted; the rollout is not aborted by that",
 }
 """What each code says, in the words of the help text."""

@@ -23,7 +23,7 @@ from ledger.errors import LedgerError
 from ledger.settings.errors import SettingsError
 from ledger.signing.errors import KeyUnusable
 from ledger.store.obstacles import unreachable
-from migrations.errors import MigrationsError
+from migrations.errors import MigrationsError, VariableError, WrongCreation
 from migrations.printable import escaped
 
 PACKAGES = Path(__file__).parents[3]
@@ -60,7 +60,9 @@ def explain(error: BaseException) -> Explanation:
             return _refusal(error)
         case LedgerError():
             return Explanation(str(error), ExitCode(error.exit_code))
-        case BusMisconfigured() | SettingsError() | KeyUnusable():
+        case (
+            BusMisconfigured() | SettingsError() | KeyUnusable() | WrongCreation() | VariableError()
+        ):
             return Explanation(str(error), ExitCode.USAGE)
         case MigrationsError() | EmbeddedError() | BusError() | UnknownMessage() | BrokenStream():
             return Explanation(str(error), ExitCode.FAILED)

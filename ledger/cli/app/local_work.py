@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from ledger.cli.app.command import Session
@@ -11,17 +11,28 @@ from ledger.cli.app.output import say
 
 
 @asynccontextmanager
-async def at_work(session: Session) -> AsyncIterator[None]:
-    """In one-process mode, lead and work until the block ends; else somebody else does."""
+async def at_work(
+    session: Session, out_of_time: Callable[[], bool] = lambda: False
+) -> AsyncIterator[Callable[[], None]]:
+    """In one-process mode, lead and work until the block ends; else somebody else does.
+
+    What is yielded has whatever runs here cancelled instead of letting it finish.
+
+    When the block is cancelled, what runs may finish; when that was because it is `out_of_time`,
+    what runs is cancelled and taken back at once, as by a second Ctrl-C.
+    """
     from ledger.runtime import working
     from ledger.settings import Transport
 
     if session.settings.transport is Transport.KAFKA:
-        yield
+        yield lambda: None
         return
-    async with working(session.ledger, session.settings):
+    async with working(session.ledger, session.settings) as cut_short:
         try:
-            yield
+            yield cut_short
         except asyncio.CancelledError:
+            if out_of_time():
+                cut_short()
+                raise
             say("Letting what runs finish; Ctrl-C again cuts it short.")
             raise

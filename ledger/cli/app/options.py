@@ -160,7 +160,8 @@ class WaitOptions(OptionGroup):
             "--timeout",
             metavar="SECONDS",
             min=0.0,
-            help="Stop waiting after this long; the rollout goes on.",
+            help="Stop waiting after this long. The rollout goes on where somebody else leads; "
+            "in one process, what runs is cancelled and waits for whoever leads next.",
             rich_help_panel=TIMEOUTS,
         ),
     ] = None

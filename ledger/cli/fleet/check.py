@@ -67,11 +67,13 @@ async def check(
 
     async with opened(ctx) as session:
         check_id = await session.ledger.fleet.check(select, why.asked())
-        async with at_work(session):
+        async with at_work(session) as cut_short:
             if not await session.ledger.leader():
                 say("Nobody leads, so nobody looks until `ledger serve` runs.")
                 return ExitCode.NO_LEADER
             result = await session.ledger.checks.answers(check_id, timeout)
+            if not result.finished:
+                cut_short()
             leader = await session.ledger.leader()
         wrong = await session.ledger.checks.problems(result)
         unsigned = await session.ledger.lookout.unsigned()

@@ -33,7 +33,7 @@ async def stay(session: Session, rollout: str, waiting: WaitOptions, output: Out
         return await _only_recorded(session, rollout, output)
     patience = asyncio.timeout(waiting.timeout)
     try:
-        async with patience, at_work(session):
+        async with patience, at_work(session, patience.expired):
             if not await session.ledger.leader():
                 return await _only_recorded(session, rollout, output)
             status = await _watch(session, rollout)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from migrations.errors import CreateError
+from migrations.errors import WrongCreation
 from migrations.sql.literals import quote_where_needed
 from migrations.sql.written_names import names_in
 
@@ -116,13 +116,13 @@ class Recipe:
         }
         missing = [f"--{name}" for name in self.needs if not has[name]]
         if missing:
-            raise CreateError(
+            raise WrongCreation(
                 f"the recipe {self.name} needs {', '.join(missing)}; for example: "
                 f"ledger create NAME --recipe {self.name} {self.example}"
             )
         foreign = [name for name, there in has.items() if there and not self._knows(name)]
         if foreign:
-            raise CreateError(f"the recipe {self.name} takes no --{foreign[0]}; leave it out")
+            raise WrongCreation(f"the recipe {self.name} takes no --{foreign[0]}; leave it out")
         self._check_columns(given)
 
     def _knows(self, name: str) -> bool:
@@ -130,14 +130,14 @@ class Recipe:
 
     def _check_columns(self, given: Given) -> None:
         if len(given.columns) > 1 and not self.several:
-            raise CreateError(f"the recipe {self.name} takes one --column")
+            raise WrongCreation(f"the recipe {self.name} takes one --column")
         names = [column.name for column in given.columns]
         if len(set(names)) < len(names):
-            raise CreateError("a --column stands there twice; name each column once")
+            raise WrongCreation("a --column stands there twice; name each column once")
         for column in given.columns:
             if bool(column.type) is not self.typed:
                 form = "NAME:TYPE" if self.typed else "NAME"
-                raise CreateError(
+                raise WrongCreation(
                     f"write --column as {form} for the recipe {self.name}, not {column.name!r}"
                 )
 
@@ -154,7 +154,7 @@ def parts_of(name: str) -> tuple[str, ...]:
     try:
         return names_in(name, ".")
     except ValueError as error:
-        raise CreateError(str(error)) from None
+        raise WrongCreation(str(error)) from None
 
 
 def only_name(name: str) -> str:
@@ -168,9 +168,9 @@ def only_name(name: str) -> str:
 def quoted(name: str) -> str:
     """A name as people would write it: in quotes only where PostgreSQL wants them."""
     if not name or len(name.encode()) > NAME_MAX_BYTES:
-        raise CreateError(f"{name!r} is no name of at most {NAME_MAX_BYTES} bytes; correct it")
+        raise WrongCreation(f"{name!r} is no name of at most {NAME_MAX_BYTES} bytes; correct it")
     if not name.isprintable() or _OUT_OF_QUOTES.search(name):
-        raise CreateError(f"a file cannot hold the name {name!r} as it is; rename that first")
+        raise WrongCreation(f"a file cannot hold the name {name!r} as it is; rename that first")
     return quote_where_needed(name)
 
 

@@ -10,7 +10,7 @@ from migrations.authoring.recipes import (
     table_split,
     type_change,
 )
-from migrations.errors import CreateError
+from migrations.errors import WrongCreation
 
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
@@ -31,5 +31,5 @@ def recipe_called(name: str) -> Recipe:
     if name not in RECIPES:
         known = "; ".join(f"{one.name}: {one.summary}" for one in RECIPES.values())
         problem = f"there is no recipe {name!r}" if name else "name a recipe with --recipe"
-        raise CreateError(f"{problem}. There are: {known}")
+        raise WrongCreation(f"{problem}. There are: {known}")
     return RECIPES[name]

@@ -180,11 +180,15 @@ async def test_ctrl_c_detaches_and_watch_carries_the_work_on(
 async def test_a_timeout_ends_the_wait_and_not_the_rollout(
     ledger: LedgerProgram, migrations: Path, fleet: Fleet
 ) -> None:
-    (migrations / "3_slow.sql").write_text(SLOW)
-    up = await ledger("up", "--yes", "--timeout", "1")
+    # Whoever waited for the statement, or for the grace that Ctrl-C gives, waits in vain here.
+    (migrations / "3_slow.sql").write_text(SLOW.replace("pg_sleep(2)", "pg_sleep(600)"))
+    up = await ledger("up", "--yes", "--timeout", "4", LEDGER_AGENT_GRACE_S="600")
     assert up.code == ExitCode.TIMEOUT
+    assert "The work stopped with this process" in up.err
+    assert "Ctrl-C" not in up.err
     status = await ledger("rollout", "status", "-o", "json")
     assert status.json["status"] == "running"
+    assert "failed" not in {one["status"] for one in status.items}
 
 
 async def test_without_waiting_the_rollout_is_recorded_and_nothing_is_touched(

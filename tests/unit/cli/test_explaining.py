@@ -14,7 +14,7 @@ from ledger.cli.app.explain_error import explain
 from ledger.domain.refusals import InvalidWaves, LiteralPassword, UnknownDatabase
 from ledger.errors import LedgerUnreachable, NotInstalled, UnknownCheck
 from ledger.settings import SettingsError
-from migrations.errors import CreateError
+from migrations.errors import CreateError, WrongCreation
 
 SECRET = "postgresql://ada:hunter2@db/ledger"
 
@@ -36,7 +36,8 @@ SECRET = "postgresql://ada:hunter2@db/ledger"
         (asyncpg.InvalidCatalogNameError(SECRET), ExitCode.UNREACHABLE),
         (asyncpg.AdminShutdownError(SECRET), ExitCode.UNREACHABLE),
         (asyncpg.InsufficientPrivilegeError(SECRET), ExitCode.REFUSED),
-        (CreateError("taken; try again"), ExitCode.FAILED),
+        (CreateError("no permission; give it"), ExitCode.FAILED),
+        (WrongCreation("taken; choose another"), ExitCode.USAGE),
         (BusUnavailable("no answer; try again"), ExitCode.FAILED),
         (ValueError(SECRET), ExitCode.FAILED),
         (ExceptionGroup("tasks", [UnknownDatabase("acme")]), ExitCode.REFUSED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -68,11 +69,24 @@ def test_a_missing_folder_is_made(tmp_path: Path) -> None:
     assert create(tmp_path / "db" / "migrations", "x", at=NOON).exists()
 
 
-def test_a_taken_version_is_refused(tmp_path: Path) -> None:
-    create(tmp_path, "first", at=NOON)
-    with pytest.raises(CreateError, match=r"first\.sql has version"):
-        create(tmp_path, "second", at=NOON)
-    assert len(list(tmp_path.iterdir())) == 1
+def test_files_of_one_second_get_one_version_after_the_other(tmp_path: Path) -> None:
+    names = [create(tmp_path, title, at=NOON).name for title in ("first", "second", "third")]
+    seconds = [NOON + timedelta(seconds=number) for number in range(3)]
+    assert [name.partition("_")[0] for name in names] == [f"{at:%Y%m%d%H%M%S}" for at in seconds]
+    assert sorted(names) == names
+
+
+def test_the_second_behind_the_end_of_a_minute_is_one_of_the_next(tmp_path: Path) -> None:
+    late = NOON.replace(second=59)
+    create(tmp_path, "first", at=late)
+    second = create(tmp_path, "second", at=late).name
+    assert second.startswith(f"{late + timedelta(seconds=1):%Y%m%d%H%M%S}_")
+
+
+def test_many_who_write_at_once_have_a_version_each(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as people:
+        paths = list(people.map(lambda n: create(tmp_path, f"m{n}", at=NOON), range(16)))
+    assert len({path.name.partition("_")[0] for path in paths}) == 16
 
 
 def test_a_taken_name_is_refused_and_the_file_is_left_alone(tmp_path: Path) -> None:
@@ -202,8 +216,10 @@ def test_a_folder_with_the_name_of_a_migration_is_a_clash(
     in_folder(tmp_path, there)
     with pytest.raises(CreateError, match="has this name already"):
         creating.create(tmp_path, "a", at=NOON)
-    with pytest.raises(CreateError, match="has version"):
-        creating.create(tmp_path, "b", at=datetime(2021, 2, 2, 15, 32, 40, tzinfo=UTC))
+    at = datetime(2021, 2, 2, 15, 32, 40, tzinfo=UTC)
+    first, *_ = creating.create(tmp_path, "b", at=at)
+    name = first.relative_to(tmp_path).parts[0]
+    assert name.replace("-", "").startswith("20210202153241")
 
 
 def test_drizzles_own_tool_writes_its_files(tmp_path: Path) -> None:
@@ -335,7 +351,7 @@ def test_what_cannot_be_written_is_refused_and_nothing_is(
 
 def test_a_name_that_differs_only_in_case_is_a_clash(tmp_path: Path) -> None:
     (tmp_path / "20260102123045_X.SQL").write_text("-- +migrate Up\nSELECT 1;\n")
-    with pytest.raises(CreateError, match="is there already"):
+    with pytest.raises(CreateError, match="has this name already"):
         create(tmp_path, "x", at=NOON)
 
 
