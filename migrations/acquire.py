@@ -27,6 +27,7 @@ from migrations.model.clocks import ANY_TIME, ComparedClock
 from migrations.model.folder_history import schema_of
 from migrations.model.work import Observer, Work
 from migrations.printable import escaped
+from migrations.running.other_history import refuse_other_history
 from migrations.sql.literals import Expression, SqlValue
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried_behind, text
@@ -94,6 +95,9 @@ async def acquire(
         connection, settings.role, work, key, limits, observer, time, chance
     )
     _check(record, facts, work, allow_outside)
+    if record is not None and (not work.owner or record.owner != work.owner):
+        # What a ledger applied itself, it has compared before it ordered.
+        refuse_other_history(work, record.entries)
     said = said_by(work.command_id, record.entries) if record else frozenset[Key]()
     if not said and not may_begin():
         # Asked under the lock: who answered for it before then found that it had not begun.

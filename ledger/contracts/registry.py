@@ -34,14 +34,16 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True)
 class TargetName:
-    """One target: a schema of a database on a server.
+    """One target: a schema of a database on a server, and in it one application's history.
 
-    `database` is its name on that server. An empty `schema` is the database's own default.
+    `database` is its name on that server. An empty `schema` is the database's own default, an empty
+    `history` the first one there; a further application is told from it by its name.
     """
 
     server: ServerAddress
     database: str
     schema: str = ""
+    history: str = ""
 
     @property
     def canonical(self) -> TargetName:
@@ -50,8 +52,9 @@ class TargetName:
         return replace(self, server=ServerAddress(host, self.server.port))
 
     def __str__(self) -> str:
-        schema = f" (schema {self.schema})" if self.schema else ""
-        return f"{self.server}/{self.database}{schema}"
+        named = {"schema": self.schema, "history": self.history}
+        said = ", ".join(f"{what} {name}" for what, name in named.items() if name)
+        return f"{self.server}/{self.database}" + (f" ({said})" if said else "")
 
 
 class Connection(WireValue):
@@ -74,11 +77,12 @@ class Connection(WireValue):
         database: str,
         port: int = DEFAULT_PORT,
         schema: str = "",
+        history: str = "",
         **login: str | None,
     ) -> Self:
         """The connection of which the parts are said one by one. Raises `ValidationError`."""
         server = {"host": host, "port": port}
-        target = {"server": server, "database": database, "schema": schema}
+        target = {"server": server, "database": database, "schema": schema, "history": history}
         return cls.model_validate({"target": target, **login})
 
     @property
@@ -90,6 +94,7 @@ class Connection(WireValue):
             "port": server.port,
             "database": target.database,
             "schema": target.schema,
+            "history": target.history,
             **self.model_dump(exclude={"target"}),
         }
 

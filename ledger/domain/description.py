@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ledger.contracts.registry import Connection
+from ledger.contracts.registry import Connection, TargetName
 from ledger.contracts.topics import valid_pool
 from ledger.domain.refusals import InvalidDatabase, LiteralPassword
+from migrations.model.folder_history import NAME
 from migrations.printable import PROBLEM, is_safe
 
 ID_LENGTH = 200
@@ -21,6 +22,7 @@ NAME_BYTES = 63
 
 # Starting with a letter or digit keeps `..` and options (`-x`) out of paths and command lines.
 _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{ID_LENGTH - 1}}}")
+_HISTORY = re.compile(NAME)
 _LABEL_KEY = re.compile(r"[A-Za-z][A-Za-z0-9._/-]{0,62}")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}")
 _REFERENCE = re.compile(
@@ -79,6 +81,7 @@ def check_connection(database: str, connection: Connection) -> None:
     _check_name(database, "dbname", target.database, empty_allowed=False)
     _check_name(database, "user", connection.user, empty_allowed=False)
     _check_name(database, "schema", target.schema, empty_allowed=True)
+    _check_history(database, target)
     if connection.role is not None:
         _check_name(database, "role", connection.role, empty_allowed=False)
     if not 1 <= target.server.port <= 65535:
@@ -92,6 +95,21 @@ def check_connection(database: str, connection: Connection) -> None:
             f"is {connection.sslmode!r}; write one of {', '.join(sorted(SSL_MODES))}",
         )
     check_password(database, connection.password)
+
+
+def _check_history(database: str, target: TargetName) -> None:
+    """The history's name stands in the key of its journal, before the schema."""
+    if target.history and not _HISTORY.fullmatch(target.history):
+        raise InvalidDatabase(
+            database,
+            "history",
+            "must be 1 to 40 letters, digits, `.`, `_` or `-`, and start with a letter or digit",
+        )
+    key = f"{target.history}@{target.schema}" if target.history else target.schema
+    if len(key.encode()) > NAME_BYTES:
+        raise InvalidDatabase(
+            database, "history", f"and schema are longer than {NAME_BYTES - 1} bytes; shorten it"
+        )
 
 
 def check_password(database: str, password: str | None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FleetStatus
+from ledger.domain.histories import Histories, bound_to, history_of
 from ledger.domain.surroundings import LeadingProcess
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet import FleetService
@@ -19,7 +20,9 @@ from migrations.model.attempt import HalfDone
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
+    from ledger.domain.fleet import DatabaseRecord
     from ledger.domain.pending import DatabaseVersions
+    from ledger.store.views.rows import BundleRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOverview:
-    """A database against the bundle registered last.
+    """A database against the bundle of its own history that was registered last.
 
     `newest` and `missing` are versions; `unread` says that it was reinstated or repointed and its
     journal not read since; `rollout` is the oldest unfinished one that it is part of. `half_done`
@@ -48,6 +51,8 @@ class DatabaseOverview:
     last_contact_at: datetime | None
     rollout: str | None
     half_done: tuple[HalfDone, ...] = ()
+    history: str | None = None
+    """What the history is called that it belongs to; newest and missing are of that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ class FleetOverview:
     databases: tuple[DatabaseOverview, ...]
     total: int = 0
     """How many databases were selected, those of other pages included."""
+    histories: tuple[str, ...] = ()
+    """What the registered histories are called, the one of the latest bundle first."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What people call the bundle's migrations, by version."""
     unsigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -98,19 +105,18 @@ class StatusService:
         await as_near_as_may_be(self._reads, self._log)
         page = await self._fleet.page(selection, retired=bool(selection), after=after, limit=limit)
         chosen = [one.database for one in page.databases]
-        bundle = await self._reads.latest_bundle()
-        migrations = bundle.migrations if bundle else ()
-        from migrations.model.baselines import names_without_file
-
-        versions = [*names_without_file(migrations), *(ref.version for ref in migrations)]
-        seen = await self._reads.database_versions(versions, chosen)
-        known = {one.database: one for one in seen}
+        bundles = await self._reads.latest_bundles()
+        owners = await self._owners(page.databases, bundles)
+        known = await self._versions(bundles, owners)
         busy = await self._reads.busy(chosen)
         unread = await self._reads.unread(chosen)
         databases = []
         for row in await self._reads.fleet(chosen):
             record = row.record
-            newest, missing = standing(known.get(record.database), migrations)
+            owner = owners.get(record.database)
+            newest, missing = standing(
+                known.get(record.database), owner.migrations if owner is not None else ()
+            )
             databases.append(
                 DatabaseOverview(
                     database=record.database,
@@ -122,19 +128,57 @@ class StatusService:
                     last_contact_at=row.last_contact_at,
                     rollout=busy.get(record.database),
                     half_done=row.belief.half_done,
+                    history=owner.name or owner.history if owner is not None else None,
                 )
             )
         return FleetOverview(
             leader=await self._lookout.leader(),
-            bundle=bundle.bundle if bundle else None,
+            bundle=bundles[0].bundle if bundles else None,
+            histories=tuple(one.name or one.history for one in bundles),
             unfinished=tuple(await self._reads.unfinished_rollouts()),
             unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
             set_aside=tuple(await self._reads.unreadable(aside=True)),
             databases=tuple(databases),
             total=page.total,
-            labels={ref.version: ref.label for ref in migrations},
+            labels={ref.version: ref.label for one in bundles[::-1] for ref in one.migrations},
             unsigned=await self._lookout.unsigned(),
         )
+
+    async def _owners(
+        self, records: Sequence[DatabaseRecord], bundles: Sequence[BundleRow]
+    ) -> dict[str, BundleRow]:
+        """The latest bundle of the history that each database belongs to, if it belongs to any."""
+        if not any(map(bound_to, records)) and len(bundles) == 1:
+            return {one.database: bundles[0] for one in records}
+        known = Histories()
+        for bundle in reversed(bundles):
+            known.note(bundle.history, bundle.name)
+        learned = await self._reads.histories([one.database for one in records])
+        by_key = {bundle.history: bundle for bundle in bundles}
+        found = {}
+        for one in records:
+            key = history_of(one, known, learned)
+            owner = by_key.get(key) if key is not None else None
+            if key is None and len(bundles) == 1:
+                owner = bundles[0]
+            if owner is not None:
+                found[one.database] = owner
+        return found
+
+    async def _versions(
+        self, bundles: Sequence[BundleRow], owners: Mapping[str, BundleRow]
+    ) -> dict[str, DatabaseVersions]:
+        """What each database has of its own history."""
+        from migrations.model.baselines import names_without_file
+
+        found: dict[str, DatabaseVersions] = {}
+        for bundle in bundles:
+            own = [database for database, owner in owners.items() if owner is bundle]
+            refs = bundle.migrations
+            versions = [*names_without_file(refs), *(ref.version for ref in refs)]
+            seen = await self._reads.database_versions(versions, own) if own else []
+            found.update({one.database: one for one in seen})
+        return found
 
 
 def standing(

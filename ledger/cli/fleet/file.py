@@ -29,7 +29,7 @@ WORDS = {"database": "dbname"}
 _TEMPLATES = ("database", "user", "role")
 """What may name the id of the database; a reference to a password is filled in by the agents."""
 _OTHER_PLACEHOLDER = re.compile(r"\{\w*\}")
-_URL_PARAMETERS = ("sslmode", "schema", "role")
+_URL_PARAMETERS = ("sslmode", "schema", "history", "role")
 
 
 class _Template(BaseModel):
@@ -48,6 +48,7 @@ class _Template(BaseModel):
     password: str | None = None
     sslmode: str | None = None
     schema_: str | None = Field(None, alias="schema")
+    history: str | None = None
     role: str | None = None
     labels: dict[str, str] = {}
     shared_login: Literal["accepted"] | None = None

@@ -58,6 +58,14 @@ class ConnectionOptions(OptionGroup):
     schema: Annotated[
         str | None, typer.Option("--schema", help="Schema that is the target inside the database.")
     ] = None
+    history: Annotated[
+        str | None,
+        typer.Option(
+            "--history",
+            metavar="NAME",
+            help="A further application's, in a database that has one: its history's name.",
+        ),
+    ] = None
     role: Annotated[
         str | None,
         typer.Option("--role", help="Role to SET before migrations run; it owns what they create."),
@@ -76,6 +84,7 @@ class ConnectionOptions(OptionGroup):
             "password": self.password,
             "sslmode": self.sslmode,
             "schema": self.schema,
+            "history": self.history,
             "role": self.role,
         }
         return {name: value for name, value in named.items() if value is not None}

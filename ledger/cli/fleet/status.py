@@ -78,6 +78,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
             "status": one.status,
             "newest": one.newest,
             "missing": _shortened(one) if output.for_people else list(one.missing),
+            "history": one.history,
             "half_done": [_half_done_row(half) for half in one.half_done],
             "unread": one.unread,
             "last_contact_at": one.last_contact_at,
@@ -88,7 +89,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
     output.rows(
         "status",
         rows,
-        COLUMNS,
+        (*COLUMNS, "history") if len(overview.histories) > 1 else COLUMNS,
         empty="No database matches; `ledger fleet add` registers one.",
         ledger=name,
         leader=overview.leader.name if overview.leader else None,

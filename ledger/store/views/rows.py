@@ -42,6 +42,8 @@ class BundleRow:
     source: str
     git_commit: str | None
     git_dirty: bool | None
+    history: str
+    name: str
     registered_position: int
     registered_at: datetime
     registered_by: str
