@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -61,7 +62,8 @@ class Connection(WireValue):
     """The target, and as whom it is worked on; how the secret is named, never the secret itself.
 
     `password` is a reference: `env:NAME` or `file:PATH`, in which `{database}` stands for the
-    database's id. `role` is set with SET ROLE before migrations run.
+    database's id. `role` is set with SET ROLE before migrations run. In `further_schemas` names are
+    looked up behind the target's own schema; nothing is made there.
     """
 
     target: TargetName
@@ -69,6 +71,7 @@ class Connection(WireValue):
     password: str | None = None
     sslmode: str | None = None
     role: str | None = None
+    further_schemas: tuple[str, ...] = ()
 
     @classmethod
     def at(
@@ -78,7 +81,7 @@ class Connection(WireValue):
         port: int = DEFAULT_PORT,
         schema: str = "",
         history: str = "",
-        **login: str | None,
+        **login: str | Sequence[str] | None,
     ) -> Self:
         """The connection of which the parts are said one by one. Raises `ValidationError`."""
         server = {"host": host, "port": port}

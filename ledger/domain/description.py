@@ -81,6 +81,7 @@ def check_connection(database: str, connection: Connection) -> None:
     _check_name(database, "dbname", target.database, empty_allowed=False)
     _check_name(database, "user", connection.user, empty_allowed=False)
     _check_name(database, "schema", target.schema, empty_allowed=True)
+    _check_further_schemas(database, connection)
     _check_history(database, target)
     if connection.role is not None:
         _check_name(database, "role", connection.role, empty_allowed=False)
@@ -95,6 +96,19 @@ def check_connection(database: str, connection: Connection) -> None:
             f"is {connection.sslmode!r}; write one of {', '.join(sorted(SSL_MODES))}",
         )
     check_password(database, connection.password)
+
+
+def _check_further_schemas(database: str, connection: Connection) -> None:
+    """Schemas stand behind one that is the target, each once."""
+    schemas = (connection.target.schema, *connection.further_schemas)
+    for name in connection.further_schemas:
+        _check_name(database, "schema", name, empty_allowed=False)
+    if connection.further_schemas and not connection.target.schema:
+        raise InvalidDatabase(
+            database, "schema", "begins with an empty name; write the target's own schema first"
+        )
+    if len(set(schemas)) < len(schemas):
+        raise InvalidDatabase(database, "schema", "has a name twice; write each once")
 
 
 def _check_history(database: str, target: TargetName) -> None:

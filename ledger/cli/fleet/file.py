@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ledger.cli.app.schemas import schemas_in
 from ledger.cli.fleet.yaml_items import read_items
 from ledger.contracts.registry import Connection
 from ledger.contracts.validation import message_of
@@ -47,7 +48,7 @@ class _Template(BaseModel):
     user: str | None = None
     password: str | None = None
     sslmode: str | None = None
-    schema_: str | None = Field(None, alias="schema")
+    schema_: str | list[str] | None = Field(None, alias="schema")
     history: str | None = None
     role: str | None = None
     labels: dict[str, str] = {}
@@ -218,6 +219,8 @@ def _connection(database: str, fields: Mapping[str, Any]) -> Connection:
 def _filled(database: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The id of the database in names that are templates. Raises `WrongArgument`."""
     filled = dict(fields)
+    if "schema" in filled and "further_schemas" not in filled:
+        filled["schema"], filled["further_schemas"] = schemas_in(filled["schema"])
     for name in _TEMPLATES:
         text = filled.get(name)
         if text is None:

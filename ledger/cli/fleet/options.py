@@ -56,7 +56,13 @@ class ConnectionOptions(OptionGroup):
         str | None, typer.Option("--sslmode", help="As libpq's: verify-full, if unsaid.")
     ] = None
     schema: Annotated[
-        str | None, typer.Option("--schema", help="Schema that is the target inside the database.")
+        str | None,
+        typer.Option(
+            "--schema",
+            metavar="NAME[,NAME]...",
+            help="Schema that is the target inside the database; names are looked up in further "
+            "ones, too.",
+        ),
     ] = None
     history: Annotated[
         str | None,

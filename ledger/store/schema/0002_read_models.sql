@@ -44,6 +44,8 @@ CREATE TABLE ledger.fleet_database (
     target_database text NOT NULL,
     target_schema text NOT NULL,
     target_history text NOT NULL,
+    -- Where names are looked up behind the target's own schema; a list.
+    further_schemas jsonb,
     username text NOT NULL,
     password_reference text,
     sslmode text,

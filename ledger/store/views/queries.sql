@@ -7,8 +7,9 @@ SELECT position FROM ledger.read_model_position
 -- name: fleet
 -- Databases with what is believed of them
 SELECT database, status, pool, target_host, target_port, target_database, target_schema,
-    target_history, username, password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+    target_history, further_schemas::text AS further_schemas, username, password_reference,
+    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, forged::text AS forged,
     half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
     registered_position, registered_at, registered_by
 FROM ledger.fleet_database
@@ -18,8 +19,9 @@ ORDER BY database
 -- name: fleet_named
 -- Databases of these ids, or whose name on their server is one of those
 SELECT database, status, pool, target_host, target_port, target_database, target_schema,
-    target_history, username, password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+    target_history, further_schemas::text AS further_schemas, username, password_reference,
+    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, forged::text AS forged,
     half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
     registered_position, registered_at, registered_by
 FROM ledger.fleet_database
@@ -28,8 +30,9 @@ WHERE database = ANY ($1) OR target_database = ANY ($2)
 -- name: fleet_at
 -- Databases of these ids, or that were last known to be one of these targets ($2, $3)
 SELECT database, status, pool, target_host, target_port, target_database, target_schema,
-    target_history, username, password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+    target_history, further_schemas::text AS further_schemas, username, password_reference,
+    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, forged::text AS forged,
     half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
     registered_position, registered_at, registered_by
 FROM ledger.fleet_database
@@ -41,8 +44,9 @@ WHERE database = ANY ($1) OR (system_identifier, database_oid) IN (
 -- The next $4 databases behind the id $3 that a selection means ($1, its terms as JSON),
 -- retired ones only with $2
 SELECT database, status, pool, target_host, target_port, target_database, target_schema,
-    target_history, username, password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+    target_history, further_schemas::text AS further_schemas, username, password_reference,
+    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, forged::text AS forged,
     half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
     registered_position, registered_at, registered_by
 FROM ledger.fleet_database

@@ -106,6 +106,7 @@ FLEET_DATABASE = Table(
         "target_database": "text",
         "target_schema": "text",
         "target_history": "text",
+        "further_schemas": "jsonb",
         "username": "text",
         "password_reference": "text",
         "sslmode": "text",

@@ -232,3 +232,34 @@ async def test_an_address_is_taken_once_for_each_history(
     wrong = await ledger("fleet", "add", "t9", "--host", "h", "--user", "x", "--history", "a@b")
     assert wrong.code != 0
     assert "history" in wrong.err
+
+
+async def test_a_tenants_schema_beside_extensions_and_public_is_migrated(
+    ledger: LedgerProgram, fleet: Fleet, tmp_path: Path
+) -> None:
+    connection = await asyncpg.connect(fleet.addresses["t0"])
+    await connection.execute(
+        "CREATE SCHEMA tenant_a; CREATE SCHEMA extensions; CREATE DOMAIN extensions.mail AS text"
+    )
+    await connection.close()
+    schemas = ("--schema", "tenant_a, extensions,public")
+    await register(ledger, "tenant", fleet.addresses["t0"], *schemas)
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    (folder / "1_mails.sql").write_text(
+        "-- +migrate Up\nCREATE TABLE mails (m mail);\n-- +migrate Down\nDROP TABLE mails;\n"
+    )
+    assert (await ledger("up", "--yes", "--select", "id=tenant")).code == 0
+    check = await ledger("fleet", "check", "--select", "id=tenant", "-o", "json")
+    assert "schema" not in (check.items[0]["problem"] or "")
+    assert (await ledger("replay")).code == 0
+    status = await ledger(
+        "db", "status", *schemas, "-o", "json", DATABASE_URL=fleet.addresses["t0"]
+    )
+    assert [one["standing"] for one in status.items] == ["applied"]
+    moved = await ledger(
+        "fleet", "repoint", "tenant", "--schema", "tenant_a,nosuch", "--reason", "r", "--yes"
+    )
+    assert moved.code == 0
+    check = await ledger("fleet", "check", "--select", "id=tenant", "-o", "json")
+    assert "no schema nosuch" in check.items[0]["problem"]

@@ -1,0 +1,28 @@
+"""The schemas of a target as people write them: `tenant_a`, or `tenant_a,extensions,public`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ledger.errors import WrongArgument
+
+
+def schemas_in(written: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """The target's own schema, where things are made, and those where names are looked up, too.
+
+    A list, or one text with commas; a name with a comma in it stands in quotes, as in SQL. Raises
+    `WrongArgument`.
+    """
+    from migrations.sql.written_names import names_in
+
+    if isinstance(written, str):
+        text = ",".join(part.strip() for part in written.split(","))
+        if not text:
+            return "", ()
+        try:
+            names: Sequence[str] = names_in(text, ",")
+        except ValueError as error:
+            raise WrongArgument(f"the schema is no list of names: {error}") from None
+    else:
+        names = written
+    return (names[0], tuple(names[1:])) if names else ("", ())
