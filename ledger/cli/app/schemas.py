@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ledger.errors import WrongArgument
+
+_COMMA = re.compile(r'\s*,\s*(?=(?:[^"]*"[^"]*")*[^"]*$)')
+"""One that is in no quotes, with the blanks around it."""
 
 
 def schemas_in(written: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:
@@ -16,7 +20,7 @@ def schemas_in(written: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:
     from migrations.sql.written_names import names_in
 
     if isinstance(written, str):
-        text = ",".join(part.strip() for part in written.split(","))
+        text = _COMMA.sub(",", written.strip())
         if not text:
             return "", ()
         try:
