@@ -11,6 +11,7 @@ from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.heartbeat import Busy
 from ledger.contracts.messages import Received
 from ledger.contracts.registry import MigrationRef, ServerAddress
+from migrations.model.folder_history import FolderHistory
 from migrations.model.migration import Migration
 
 
@@ -46,6 +47,8 @@ class Job:
     migrations: tuple[Migration, ...] = ()
     refs: tuple[MigrationRef, ...] = ()
     """What the bundle's manifest says of them."""
+    folder: FolderHistory | None = None
+    """The whole bundle, in a few words."""
     refusal: str = ""
     """Why its texts cannot be used, if they cannot."""
     asked_for_texts: int = 0

@@ -179,6 +179,7 @@ class Scheduler:
             return
         try:
             job.refs = self._library.refs(command)
+            job.folder = self._library.folder(command)
             job.migrations = self._library.load(command)
         except TextRefused as error:
             job.refusal = str(error)

@@ -65,6 +65,7 @@ def connection_settings(
         sslkey=_text(settings.ssl_key),
         allow_plaintext=settings.insecure_postgres,
         role=connection.role,
+        further_schemas=connection.further_schemas,
     )
 
 

@@ -12,6 +12,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from agents.errors import TextRefused
 from ledger.contracts.commands import ApplyCommand
@@ -25,6 +26,7 @@ from migrations.errors import LoadError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files
 from migrations.model.attempt import Mode
+from migrations.model.folder_history import FolderHistory
 from migrations.model.migration import Migration, SourceFile
 
 logger = logging.getLogger(__name__)
@@ -107,12 +109,19 @@ def _counted(kept: bytes) -> int:
     return len(kept) + ENTRY_BYTES
 
 
+class _Bundle(NamedTuple):
+    """What a manifest says: its migrations by version, and which history they are."""
+
+    refs: Mapping[str, MigrationRef]
+    folder: FolderHistory
+
+
 class Library:
     """The migrations that an order names, made from texts."""
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._manifests: OrderedDict[str, Mapping[str, MigrationRef]] = OrderedDict()
+        self._manifests: OrderedDict[str, _Bundle] = OrderedDict()
         self._parsed: OrderedDict[tuple[MigrationRef, TextVariables], Migration] = OrderedDict()
 
     def missing(self, command: ApplyCommand) -> bool:
@@ -136,20 +145,31 @@ class Library:
         """
         if not command.order.steps:
             return ()
-        known = self._manifest(command.order.bundle)
+        known = self._manifest(command.order.bundle).refs
         return tuple(_ref_of(step, known, command.order) for step in command.order.steps)
+
+    def folder(self, command: ApplyCommand) -> FolderHistory | None:
+        """What the whole bundle of `command` is. Raises `TextRefused`."""
+        return self._manifest(command.order.bundle).folder if command.order.steps else None
 
     def load(self, command: ApplyCommand) -> tuple[Migration, ...]:
         """The migrations of `command`, in its order. Raises `TextRefused`; none may be missing."""
         return tuple(self._one(ref, command.order.variables) for ref in self.refs(command))
 
-    def _manifest(self, bundle: str) -> Mapping[str, MigrationRef]:
+    def _manifest(self, bundle: str) -> _Bundle:
         if bundle not in self._manifests:
             try:
                 manifest = decode_manifest(self._texts.get(bundle))
             except UnknownMessage as unknown:
                 raise TextRefused(f"bundle {bundle[:SHOWN]} cannot be read: {unknown}") from None
-            self._manifests[bundle] = {ref.version: ref for ref in manifest.migrations}
+            self._manifests[bundle] = _Bundle(
+                {ref.version: ref for ref in manifest.migrations},
+                FolderHistory(
+                    manifest.history,
+                    frozenset((ref.version, ref.up_checksum) for ref in manifest.migrations),
+                    frozenset(v for ref in manifest.migrations for v in ref.replaces or ()),
+                ),
+            )
             if len(self._manifests) > MANIFESTS:
                 self._manifests.popitem(last=False)
         self._manifests.move_to_end(bundle)

@@ -12,6 +12,7 @@ from ledger.contracts.reports import DatabaseInspected, JournalEntry
 from migrations.inspection import Inspection
 from migrations.model.attempt import Mode
 from migrations.model.clocks import ComparedClock
+from migrations.model.folder_history import FolderHistory, journal_key
 from migrations.model.foreign_history import ForeignHistory
 from migrations.model.migration import Direction, Language, Migration
 from migrations.model.work import Repair, StepOutcome, Work
@@ -25,6 +26,7 @@ def work_of(
     refs: Iterable[MigrationRef],
     programs: Iterable[Language] = (),
     clock: ComparedClock | None = None,
+    folder: FolderHistory | None = None,
     *,
     psql_shell: bool = False,
 ) -> Work:
@@ -32,7 +34,7 @@ def work_of(
 
     `refs` are what the bundle says of them, with the texts that each may stand in for. `programs`
     are the languages that this agent's own settings let migrations run, `clock` is what the
-    server's is compared with.
+    server's is compared with, `folder` the whole bundle.
     """
     order = command.order
     return Work(
@@ -42,7 +44,7 @@ def work_of(
         epoch=command.epoch,
         mode=order.mode,
         migrations=migrations,
-        target=command.connection.target.schema,
+        target=journal_of(command),
         expectation=order.expected,
         owner=str(command.ledger),
         resolutions=order.resolutions,
@@ -53,8 +55,15 @@ def work_of(
         out_of_order=order.out_of_order,
         programs=frozenset(programs),
         clock=clock,
+        folder=folder,
         psql_shell=psql_shell,
     )
+
+
+def journal_of(command: ApplyCommand | InspectCommand) -> str:
+    """The key of the journal of the command's target."""
+    target = command.connection.target
+    return journal_key(target.schema, target.history)
 
 
 def journalled(command: ApplyCommand, found: Inspection) -> list[StepOutcome]:

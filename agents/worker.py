@@ -33,10 +33,7 @@ from agents.reporter import Reporter
 from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from agents.tracing import CONVENTIONAL, process_span
-from agents.translation import (
-    inspected,
-    work_of,
-)
+from agents.translation import inspected, journal_of, work_of
 from ledger import telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
@@ -164,6 +161,7 @@ class Worker:
                 job.refs,
                 self._settings.programs,
                 self._checked,
+                job.folder,
                 psql_shell=self._settings.psql_shell,
             ),
             command.order.limits,
@@ -203,8 +201,8 @@ class Worker:
         except AttemptRefused as refused:
             reporter.finished(command, refused.verdict, failure=refused.failure)
             return refused.verdict
-        schema = command.connection.target.schema
-        found = await self._engine.inspect_at_rest(connection, schema, reporter, self._checked)
+        target = journal_of(command)
+        found = await self._engine.inspect_at_rest(connection, target, reporter, self._checked)
         left = left_by(command, found)
         said = answer(command, left, ended)
         head = _caught_up(command, left, reporter)
@@ -241,14 +239,14 @@ class Worker:
         except AttemptRefused as refused:
             reporter.inspected(_not_reached(command, refused.failure))
             return refused.verdict
-        schema, late = command.connection.target.schema, self._late(command)
-        found = await self._engine.inspect(connection, schema, self._checked)
+        target, late = journal_of(command), self._late(command)
+        found = await self._engine.inspect(connection, target, self._checked)
         if late is not None and found.clocks is None:
             reporter.inspected(_not_reached(command, late))
             return Verdict.EXPIRED
         looks = command.order.purpose is Purpose.ADOPT and found.failure is None
         wanted = command.order.adoption
-        left = await self._engine.histories(connection, schema, wanted) if looks else ()
+        left = await self._engine.histories(connection, target, wanted) if looks else ()
         reporter.inspected(inspected(command, found, left))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
 

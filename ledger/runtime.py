@@ -111,7 +111,9 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         log, reads = stores.log, stores.reads
         encoder = RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
         fleet = FleetService(log, reads, encoder)
-        bundles = BundleService(log, stores.texts, reads, encoder, settings.declared)
+        bundles = BundleService(
+            log, stores.texts, reads, encoder, settings.declared, settings.bundle.name or ""
+        )
         lookout = Liveness(stores.signs, uses_broker=settings.transport is Transport.KAFKA)
         rollouts = RolloutService(log, reads, fleet, bundles, lookout, encoder)
         status, timelines = StatusService(log, reads, fleet, lookout), Timelines(stores.pool)

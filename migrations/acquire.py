@@ -24,9 +24,9 @@ from migrations.errors import (
 )
 from migrations.model.attempt import Identity, Limits, Mode
 from migrations.model.clocks import ANY_TIME, ComparedClock
-from migrations.model.folder_history import schema_of
 from migrations.model.work import Observer, Work
 from migrations.printable import escaped
+from migrations.running.other_history import refuse_other_history
 from migrations.sql.literals import Expression, SqlValue
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried_behind, text
@@ -39,6 +39,7 @@ from migrations.target.session import (
     Connection,
     ConnectionSettings,
     pooler_refused,
+    schemas_of,
     server_version,
     timeless,
 )
@@ -70,7 +71,7 @@ class Facts:
     schema_there: bool
     """The journal's, with or without one in it."""
     target_problem: str = ""
-    """Why the target's own schema cannot be used."""
+    """Why one of the target's schemas cannot be used, and which."""
 
 
 async def acquire(
@@ -90,10 +91,11 @@ async def acquire(
     Clocks that are apart (`migrations.model.clocks`) are a ClockApart before anything else.
     """
     key = key_for(work.target)
-    facts, record = await _look(
-        connection, settings.role, work, key, limits, observer, time, chance
-    )
+    facts, record = await _look(connection, settings, work, key, limits, observer, time, chance)
     _check(record, facts, work, allow_outside)
+    if record is not None and (not work.owner or record.owner != work.owner):
+        # What a ledger applied itself, it has compared before it ordered.
+        refuse_other_history(work, record.entries)
     said = said_by(work.command_id, record.entries) if record else frozenset[Key]()
     if not said and not may_begin():
         # Asked under the lock: who answered for it before then found that it had not begun.
@@ -169,25 +171,28 @@ def _install_statements(target: Target, facts: Facts) -> str:
     return install_statements(version, schema_there=facts.schema_there)
 
 
-def facts_statement(name: str, target: str, role: str | None, /, **values: SqlValue) -> str:
-    """A statement with the columns of `facts`, for one schema or the whole database."""
-    if schema := schema_of(target):
-        problem = statement("target_problem", target=schema, role=role)
-        values["target_problem"] = Expression(problem)
-    else:
-        values["target_problem"] = None
+def facts_statement(
+    name: str, target: str, settings: ConnectionSettings, /, **values: SqlValue
+) -> str:
+    """A statement with the columns of `facts`, for some schemas or the whole database."""
+    problems = [
+        f"({statement('target_problem', target=schema, role=settings.role)})"
+        for schema in schemas_of(target, settings)
+    ]
+    values["target_problem"] = Expression(f"coalesce({', '.join(problems)})") if problems else None
     return statement(name, **values)
 
 
-def refuse_schema(facts: Facts, target: str) -> None:
-    """Raise SchemaRefused unless the target's schema is there and open."""
-    schema = escaped(schema_of(target))
-    if facts.target_problem == "missing":
+def refuse_schema(facts: Facts) -> None:
+    """Raise SchemaRefused unless the target's schemas are there and open."""
+    problem, _, named = facts.target_problem.partition(" ")
+    schema = escaped(named)
+    if problem == "missing":
         raise SchemaRefused(
             f"there is no schema {schema} in this database, and what a migration makes would go "
             "elsewhere; create it there, or correct the target's schema"
         )
-    if facts.target_problem:
+    if problem:
         raise SchemaRefused(
             f"the schema {schema} is closed to the role that migrations run as; grant it "
             "USAGE and CREATE on the schema"
@@ -225,20 +230,25 @@ def _database_oid(path: str) -> int:
     return int(path.split("/")[-2])
 
 
-async def _facts(connection: Connection, target: str, role: str | None) -> Facts:
-    (row,) = await connection.fetch(facts_statement("facts", target, role))
+async def _facts(connection: Connection, target: str, settings: ConnectionSettings) -> Facts:
+    (row,) = await connection.fetch(facts_statement("facts", target, settings))
     return facts_of(connection, row)
 
 
 async def _lock_with_facts(
-    connection: Connection, key: LockKey, clock: ComparedClock | None, target: str, role: str | None
+    connection: Connection,
+    key: LockKey,
+    clock: ComparedClock | None,
+    target: str,
+    settings: ConnectionSettings,
 ) -> tuple[bool, Facts]:
     """Try the lock, and ask who answers and what time it is, in one round trip.
 
     Raises ClockApart.
     """
     told = connection.get_server_pid()
-    query = facts_statement("lock_with_facts", target, role, key_data_pid=told, lock_key=key.value)
+    values = {"key_data_pid": told, "lock_key": key.value}
+    query = facts_statement("lock_with_facts", target, settings, **values)
     asked_at = clock.now() if clock else None
     first = f"{timeless(connection)}{statement('our_path')}"
     (row,) = await queried_behind(connection, first, query, LOCK_WITH_FACTS)
@@ -249,7 +259,7 @@ async def _lock_with_facts(
 
 async def _look(
     connection: Connection,
-    role: str | None,
+    settings: ConnectionSettings,
     work: Work,
     key: LockKey,
     limits: Limits,
@@ -274,14 +284,14 @@ async def _look(
         else:
             place = known.system_identifier, known.database_oid
             return Facts(True, False, *place, installed=True, schema_there=True), record
-    locked, facts = await _lock_with_facts(connection, key, clock, work.target, role)
+    locked, facts = await _lock_with_facts(connection, key, clock, work.target, settings)
     refuse_unsuitable(facts)
     if not locked:
         await wait_for_lock(connection, key, limits.advisory_wait_s, observer, time, chance)
-        facts = await _facts(connection, work.target, role)
-    refuse_schema(facts, work.target)
+        facts = await _facts(connection, work.target, settings)
+    refuse_schema(facts)
     if facts.schema_there:
-        await journal.refuse_foreign(connection, role)
+        await journal.refuse_foreign(connection, settings.role)
     return facts, await journal.read(connection, work.target) if facts.installed else None
 
 

@@ -129,16 +129,16 @@ async def inspect_at_rest(
     What it finds is the last word on all work that had begun; `observer` hears of the wait.
     """
 
-    async def look(connection: Connection, target: str, role: str | None) -> Inspection:
+    async def look(connection: Connection, target: str, settings: ConnectionSettings) -> Inspection:
         await connection.execute(statement("our_path"))
-        (row,) = await connection.fetch(facts_statement("facts", target, role))
+        (row,) = await connection.fetch(facts_statement("facts", target, settings))
         try:
             # Behind a pooler or on a standby no lock says whether somebody is at work.
             refuse_unsuitable(facts_of(connection, row))
         except Refused as error:
             return Inspection(reachable=True, failure=from_error(error))
         await wait_for_lock(connection, key_for(target), inf, observer, time, chance)
-        return await _look(connection, target, role, clock=clock)
+        return await _look(connection, target, settings, clock=clock)
 
     return await _in_session(settings, target, look)
 
@@ -151,7 +151,7 @@ async def glance(settings: ConnectionSettings, target: str = "") -> Inspection:
 async def _in_session(
     settings: ConnectionSettings,
     target: str,
-    look: Callable[[Connection, str, str | None], Awaitable[Inspection]],
+    look: Callable[[Connection, str, ConnectionSettings], Awaitable[Inspection]],
 ) -> Inspection:
     try:
         connection = await open_session(
@@ -162,7 +162,7 @@ async def _in_session(
     except Unreachable as error:
         return Inspection(reachable=False, failure=from_error(error))
     try:
-        return await look(connection, target, settings.role)
+        return await look(connection, target, settings)
     except DRIVER_ERRORS as error:
         if not is_connection_lost(connection, error):
             return Inspection(reachable=False, failure=from_error(error))
@@ -174,30 +174,32 @@ async def _in_session(
         await close_session(connection)
 
 
-async def _glance(connection: Connection, target: str, role: str | None) -> Inspection:
+async def _glance(connection: Connection, target: str, settings: ConnectionSettings) -> Inspection:
     try:
         async with looking(connection):
-            found = await _glanced(connection, target, role)
+            found = await _glanced(connection, target, settings)
     except (asyncpg.PostgresError, Refused):
         # Named by the longer look.
         found = None
-    return found or await _look(connection, target, role)
+    return found or await _look(connection, target, settings)
 
 
-async def _glanced(connection: Connection, target: str, role: str | None) -> Inspection | None:
+async def _glanced(
+    connection: Connection, target: str, settings: ConnectionSettings
+) -> Inspection | None:
     """What a glance finds where the journal is proven ours; `None` where there is none.
 
     Raises what the server raises, also where the journal is not proven.
     """
     await connection.execute(statement("proven", columns=journal.SHAPE))
-    rows = await connection.fetch(facts_statement("glance", target, role, target=target))
+    rows = await connection.fetch(facts_statement("glance", target, settings, target=target))
     record = journal.record_of(rows, target)
     if record is None:
         return None
     facts = facts_of(connection, rows[0])
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
-        refuse_schema(facts, target)
+        refuse_schema(facts)
         refuse_unsuitable(facts)
     except (PoolerRefused, SchemaRefused) as error:
         return replace(found, failure=from_error(error))
@@ -220,19 +222,25 @@ async def _in_use(connection: Connection, entries: Sequence[Entry], target: str)
 
 
 async def _look(
-    connection: Connection, target: str, role: str | None, clock: ComparedClock | None = None
+    connection: Connection,
+    target: str,
+    settings: ConnectionSettings,
+    clock: ComparedClock | None = None,
 ) -> Inspection:
     async with looking(connection):
-        return await _looked(connection, target, role, clock)
+        return await _looked(connection, target, settings, clock)
 
 
 async def _looked(
-    connection: Connection, target: str, role: str | None, clock: ComparedClock | None
+    connection: Connection,
+    target: str,
+    settings: ConnectionSettings,
+    clock: ComparedClock | None,
 ) -> Inspection:
     found = Inspection(reachable=True, server_version=server_version(connection))
     try:
         asked_at = clock.now() if clock else None
-        (row,) = await connection.fetch(facts_statement("facts", target, role))
+        (row,) = await connection.fetch(facts_statement("facts", target, settings))
         if clock is not None and asked_at is not None:
             found = replace(found, clocks=_apart(clock, row["clock"], asked_at))
         facts = facts_of(connection, row)
@@ -241,7 +249,7 @@ async def _looked(
         (row,) = await connection.fetch(statement("rights"))
         rights = Rights(
             create_schema=row["create_schema"],
-            create_in_target=await _may_create_as(role, connection),
+            create_in_target=await _may_create_as(settings.role, connection),
             superuser=row["superuser"],
             create_role=row["create_role"],
             reaches=tuple(row["reaches"]),
@@ -253,9 +261,9 @@ async def _looked(
             place=DatabasePlace(facts.system_identifier, facts.database_oid),
             rights=rights,
         )
-        refuse_schema(facts, target)
+        refuse_schema(facts)
         if facts.schema_there:
-            await journal.refuse_foreign(connection, role)
+            await journal.refuse_foreign(connection, settings.role)
         record = await journal.read(connection, target) if facts.installed else None
     except Refused as error:
         return replace(found, failure=from_error(error))

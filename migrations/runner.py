@@ -41,7 +41,6 @@ from migrations.model.work import (
     Work,
 )
 from migrations.running.code import refuse_programs
-from migrations.running.other_history import refuse_other_history
 from migrations.running.plan import Execute, Halt, Known, StepDecision, left_half_done, plan
 from migrations.running.reconnection import ConnectionLost, Reconnection
 from migrations.running.repair import repair
@@ -269,7 +268,6 @@ async def _once(
 
 async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     """Plan from the journal and run, step by step, up to the first failure."""
-    refuse_other_history(target.work, target.entries)
     try:
         await resolve(target)
         await repair(target)

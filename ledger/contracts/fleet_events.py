@@ -99,3 +99,7 @@ class BundleRegistered(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     source: str
     git_commit: str | None = None
     git_dirty: bool | None = None
+    history: str = ""
+    """Key of the history that its versions belong to."""
+    name: str = ""
+    """What its project calls that history; empty where it does not."""

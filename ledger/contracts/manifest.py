@@ -29,11 +29,13 @@ class Manifest(WireValue):
 
     form: Literal["migration-ledger/manifest/1"]
     migrations: tuple[MigrationRef, ...]
+    history: str = ""
+    """What the folder's project calls its history."""
 
 
-def encode_manifest(migrations: Sequence[MigrationRef]) -> bytes:
+def encode_manifest(migrations: Sequence[MigrationRef], history: str = "") -> bytes:
     """The text whose SHA-256 names the bundle of these migrations."""
-    manifest = Manifest(form=FORM, migrations=tuple(migrations))
+    manifest = Manifest(form=FORM, migrations=tuple(migrations), history=history)
     return manifest.model_dump_json(exclude_defaults=True).encode()
 
 

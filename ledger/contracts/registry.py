@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Self
 
@@ -34,14 +35,16 @@ class ServerAddress:
 
 @dataclass(frozen=True, slots=True)
 class TargetName:
-    """One target: a schema of a database on a server.
+    """One target: a schema of a database on a server, and in it one application's history.
 
-    `database` is its name on that server. An empty `schema` is the database's own default.
+    `database` is its name on that server. An empty `schema` is the database's own default, an empty
+    `history` the first one there; a further application is told from it by its name.
     """
 
     server: ServerAddress
     database: str
     schema: str = ""
+    history: str = ""
 
     @property
     def canonical(self) -> TargetName:
@@ -50,15 +53,17 @@ class TargetName:
         return replace(self, server=ServerAddress(host, self.server.port))
 
     def __str__(self) -> str:
-        schema = f" (schema {self.schema})" if self.schema else ""
-        return f"{self.server}/{self.database}{schema}"
+        named = {"schema": self.schema, "history": self.history}
+        said = ", ".join(f"{what} {name}" for what, name in named.items() if name)
+        return f"{self.server}/{self.database}" + (f" ({said})" if said else "")
 
 
 class Connection(WireValue):
     """The target, and as whom it is worked on; how the secret is named, never the secret itself.
 
     `password` is a reference: `env:NAME` or `file:PATH`, in which `{database}` stands for the
-    database's id. `role` is set with SET ROLE before migrations run.
+    database's id. `role` is set with SET ROLE before migrations run. In `further_schemas` names are
+    looked up behind the target's own schema; nothing is made there.
     """
 
     target: TargetName
@@ -66,6 +71,7 @@ class Connection(WireValue):
     password: str | None = None
     sslmode: str | None = None
     role: str | None = None
+    further_schemas: tuple[str, ...] = ()
 
     @classmethod
     def at(
@@ -74,11 +80,12 @@ class Connection(WireValue):
         database: str,
         port: int = DEFAULT_PORT,
         schema: str = "",
-        **login: str | None,
+        history: str = "",
+        **login: str | Sequence[str] | None,
     ) -> Self:
         """The connection of which the parts are said one by one. Raises `ValidationError`."""
         server = {"host": host, "port": port}
-        target = {"server": server, "database": database, "schema": schema}
+        target = {"server": server, "database": database, "schema": schema, "history": history}
         return cls.model_validate({"target": target, **login})
 
     @property
@@ -90,6 +97,7 @@ class Connection(WireValue):
             "port": server.port,
             "database": target.database,
             "schema": target.schema,
+            "history": target.history,
             **self.model_dump(exclude={"target"}),
         }
 

@@ -48,7 +48,7 @@ def twins(
     records: Iterable[DatabaseRecord], answers: Mapping[str, DatabaseInspected]
 ) -> dict[str, str]:
     """The databases of `answers` that are the same target as another one, and that one's id."""
-    first: dict[tuple[str, int, str], str] = {}
+    first: dict[tuple[str, int, str, str], str] = {}
     found: dict[str, str] = {}
     for record in sorted(records, key=lambda one: one.database):
         target = None if record.retired else _target(record, answers.get(record.database))
@@ -155,15 +155,16 @@ def _reaching(rights: Rights | None, database: str) -> str | None:
 
 def _target(
     record: DatabaseRecord, answer: DatabaseInspected | None
-) -> tuple[str, int, str] | None:
+) -> tuple[str, int, str, str] | None:
     """Which target the server proved it to be: now, or when it was last met.
 
-    That is the server's system identifier, the database's object id, and the schema.
+    That is the server's system identifier, the database's object id, schema and history.
     """
     place = (answer.place or answer.identity) if answer else record.expected.identity
     if place is None:
         return None
-    return place.system_identifier, place.database_oid, record.connection.target.schema
+    target = record.connection.target
+    return place.system_identifier, place.database_oid, target.schema, target.history
 
 
 def _remedy(rights: Rights | None, role: str | None) -> str | None:

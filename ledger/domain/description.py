@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from ledger.contracts.registry import Connection
+from ledger.contracts.registry import Connection, TargetName
 from ledger.contracts.topics import valid_pool
 from ledger.domain.refusals import InvalidDatabase, LiteralPassword
+from migrations.model.folder_history import NAME
 from migrations.printable import PROBLEM, is_safe
 
 ID_LENGTH = 200
@@ -22,6 +23,7 @@ NAME_BYTES = 63
 
 # Starting with a letter or digit keeps `..` and options (`-x`) out of paths and command lines.
 _ID = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{ID_LENGTH - 1}}}")
+_HISTORY = re.compile(NAME)
 _LABEL_KEY = re.compile(r"[A-Za-z][A-Za-z0-9._/-]{0,62}")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,199}")
 _REFERENCE = re.compile(
@@ -105,6 +107,8 @@ def connection_checks(database: str, connection: Connection) -> Iterator[Callabl
     yield partial(_check_name, database, "dbname", target.database, empty_allowed=False)
     yield partial(_check_name, database, "user", connection.user, empty_allowed=False)
     yield partial(_check_name, database, "schema", target.schema, empty_allowed=True)
+    yield partial(_check_further_schemas, database, connection)
+    yield partial(_check_history, database, target)
     if connection.role is not None:
         yield partial(_check_name, database, "role", connection.role, empty_allowed=False)
     yield partial(_check_port, database, target.server.port)
@@ -121,6 +125,34 @@ def _check_sslmode(database: str, sslmode: str | None) -> None:
     if sslmode is not None and sslmode not in SSL_MODES:
         raise InvalidDatabase(
             database, "sslmode", f"is {sslmode!r}; write one of {', '.join(sorted(SSL_MODES))}"
+        )
+
+
+def _check_further_schemas(database: str, connection: Connection) -> None:
+    """Schemas stand behind one that is the target, each once."""
+    schemas = (connection.target.schema, *connection.further_schemas)
+    for name in connection.further_schemas:
+        _check_name(database, "schema", name, empty_allowed=False)
+    if connection.further_schemas and not connection.target.schema:
+        raise InvalidDatabase(
+            database, "schema", "begins with an empty name; write the target's own schema first"
+        )
+    if len(set(schemas)) < len(schemas):
+        raise InvalidDatabase(database, "schema", "has a name twice; write each once")
+
+
+def _check_history(database: str, target: TargetName) -> None:
+    """The history's name stands in the key of its journal, before the schema."""
+    if target.history and not _HISTORY.fullmatch(target.history):
+        raise InvalidDatabase(
+            database,
+            "history",
+            "must be 1 to 40 letters, digits, `.`, `_` or `-`, and start with a letter or digit",
+        )
+    key = f"{target.history}@{target.schema}" if target.history else target.schema
+    if len(key.encode()) > NAME_BYTES:
+        raise InvalidDatabase(
+            database, "history", f"and schema are longer than {NAME_BYTES - 1} bytes; shorten it"
         )
 
 

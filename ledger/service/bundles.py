@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,10 +14,12 @@ from ledger.contracts.manifest import encode_manifest, name_of
 from ledger.contracts.registry import Accepted, ContentRef, MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.domain.folder_refusals import ChangedMigration, NothingToRepair
+from ledger.domain.histories import Histories, WhichHistory
 from ledger.domain.refusals import ReasonRequired
 from ledger.domain.variables import samples
-from ledger.errors import UnknownBundle, VersionConflict
+from ledger.errors import NoBundle, UnknownBundle, VersionConflict
 from ledger.service.catch_up import brought_up
+from ledger.service.commit import ask_git
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.bundles import STREAM, BundleState, read_bundles
 from ledger.store.port import Log, TextStore
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from migrations.formats.bundle import Bundle
     from migrations.model.migration import Migration
 
-GIT_TIMEOUT_S = 5.0
-"""How long git may take to say which commit this is; a bundle registers without it."""
 TRIES = 5
 """How often a folder is registered again because somebody else registered one meanwhile."""
 
@@ -77,12 +77,15 @@ class BundleService:
         reads: Views,
         encoder: RequestEncoder,
         variables: Sequence[Variable] = (),
+        name: str = "",
     ) -> None:
         self._log = log
         self._reads = reads
         self._encoder = encoder
         self._content = content
         self._variables = variables
+        self._name = name
+        """What the project calls its history."""
 
     async def read(
         self,
@@ -128,9 +131,10 @@ class BundleService:
             known = state.bundles.get(event.bundle)
             if known is not None:
                 return Registered(known.bundle, new=False, bundle=known)
-            await self._refuse_held(state, event.migrations)
-            refuse_changed_since(state, event.migrations, folder.corrected)
-            await self._content.put_many([encode_manifest(event.migrations), *folder.texts])
+            await self._refuse_held(state, event)
+            refuse_changed_since(state, event, folder.corrected)
+            manifest = encode_manifest(event.migrations, event.name)
+            await self._content.put_many([manifest, *folder.texts])
             events = self._encoder.encode([event], asked)
             try:
                 placed = await self._log.append(STREAM, events, expected_version=state.version)
@@ -150,11 +154,12 @@ class BundleService:
         """
         _require_reason(asked, version)
         bundle = await self._load(folder, format, psql=True)
-        ref = next((migration_ref(m) for m in bundle.migrations if m.version == version), None)
+        refs = [migration_ref(one) for one in bundle.migrations]
+        ref = next((one for one in refs if one.version == version), None)
         if ref is None:
             raise NothingToRepair(version, "the folder has no such version")
         state = await read_bundles(self._log)
-        known = state.versions.get(version)
+        known = state.histories.refs(self._key(state, refs, folder)).get(version)
         if known is None:
             raise NothingToRepair(version, "it was never registered")
         if known.up_checksum == ref.up_checksum:
@@ -168,9 +173,11 @@ class BundleService:
         """Note that no folder has this version any more. Raises as `accept_changed`."""
         _require_reason(asked, version)
         state = await read_bundles(self._log)
-        if version not in state.versions:
-            raise NothingToRepair(version, "it was never registered")
         bundle = await self._load(folder, format, psql=True)
+        refs = [migration_ref(one) for one in bundle.migrations]
+        key = self._key(state, refs, folder, gone=(version,))
+        if version not in state.histories.refs(key):
+            raise NothingToRepair(version, "it was never registered")
         if any(migration.version == version for migration in bundle.migrations):
             raise NothingToRepair(version, "the folder has it")
         if version not in state.gone:
@@ -213,6 +220,25 @@ class BundleService:
             raise UnknownBundle(digest)
         return found[-1]
 
+    async def histories(self) -> Histories:
+        """Every history that is registered."""
+        return (await read_bundles(self._log)).histories
+
+    async def latest(self) -> BundleRegistered:
+        """The bundle registered last, of the history that the project names, if it names one.
+
+        Raises `NoBundle`, and `WhichHistory` where several are known and none is named.
+        """
+        state = await read_bundles(self._log)
+        histories = state.histories
+        if len(histories.by_key) > 1 and not self._name:
+            raise WhichHistory(one.called for one in histories.by_key.values())
+        key = histories.keys.get(self._name) if len(histories.by_key) > 1 else None
+        found = [one for one in state.bundles.values() if key in (None, one.history)]
+        if not found or (key is None and len(histories.by_key) > 1):
+            raise NoBundle
+        return found[-1]
+
     async def all(self) -> list[BundleRegistered]:
         """Every bundle, oldest first."""
         return list((await read_bundles(self._log)).bundles.values())
@@ -234,38 +260,60 @@ class BundleService:
         return await asyncio.to_thread(load_folder, folder, format, reading)
 
     async def _found(self, folder: Path, bundle: Bundle, state: BundleState) -> Folder:
-        event = await self._event(accepting(state, bundle.migrations), folder)
-        await self._refuse_held(state, event.migrations)
-        others = changed(state, event.migrations)
+        event = await self._event(accepting(state, bundle.migrations), folder, state)
+        await self._refuse_held(state, event)
+        others = changed(state, event)
         corrected = {ref.version: known.up_checksum for ref, known in others}
         return Folder(event, _texts(bundle), _vanished(state, event), corrected)
 
-    async def _refuse_held(self, state: BundleState, migrations: Sequence[MigrationRef]) -> None:
+    def _key(
+        self,
+        state: BundleState,
+        migrations: Sequence[MigrationRef],
+        path: Path,
+        gone: Collection[str] = (),
+    ) -> str:
+        """The key of the history that the folder is. Raises `NothingInCommon`."""
+        from migrations.formats.multi_folder import folders_of
+        from migrations.model.folder_history import default_name
+
+        called = default_name(folders_of(path)[0].resolve().name)
+        return state.histories.key_of(migrations, self._name, called, {*state.gone, *gone})
+
+    async def _refuse_held(self, state: BundleState, bundle: BundleRegistered) -> None:
         """Raise `ChangedMigration` for another text of what a database has or may have.
 
         What failed everywhere, was rolled back, or was never run, nobody has: it may be corrected.
         """
-        found = {ref.version: (ref, known) for ref, known in changed(state, migrations)}
+        found = {ref.version: (ref, known) for ref, known in changed(state, bundle)}
         if not found:
             return
         await brought_up(self._reads, self._log)
+        # Other histories have other texts of the same version.
+        texts = state.histories.by_key[bundle.history].texts
         holders: dict[str, list[str]] = {}
         for held in await self._reads.held_texts(list(found)):
+            if held.checksum is not None and (held.version, held.checksum) not in texts:
+                continue
             if held.checksum != found[held.version][0].up_checksum:
                 holders.setdefault(held.version, []).append(held.holder)
         for version, by in holders.items():
             ref, known = found[version]
             raise ChangedMigration(ref.label, version, known.up_checksum, ref.up_checksum, by)
 
-    async def _event(self, migrations: tuple[MigrationRef, ...], path: Path) -> BundleRegistered:
+    async def _event(
+        self, migrations: tuple[MigrationRef, ...], path: Path, state: BundleState
+    ) -> BundleRegistered:
         from migrations.formats.multi_folder import folders_of
 
         # Several folders are one history, and stand in one repository.
         folder = folders_of(path)[0]
-        commit = await _git(folder, "rev-parse", "HEAD")
-        dirty = await _git(folder, "status", "--porcelain", "--", ".") if commit else None
+        commit = await ask_git(folder, "rev-parse", "HEAD")
+        dirty = await ask_git(folder, "status", "--porcelain", "--", ".") if commit else None
         return BundleRegistered(
-            bundle=name_of(encode_manifest(migrations)),
+            bundle=name_of(encode_manifest(migrations, self._name)),
+            history=self._key(state, migrations, path),
+            name=self._name,
             migrations=migrations,
             source=folder.name,
             git_commit=commit.strip() if commit else None,
@@ -277,7 +325,7 @@ def _vanished(state: BundleState, bundle: BundleRegistered) -> tuple[MigrationRe
     here = {ref.version for ref in bundle.migrations}
     return tuple(
         ref
-        for version, ref in state.versions.items()
+        for version, ref in state.histories.refs(bundle.history).items()
         if version not in here and version not in state.gone
     )
 
@@ -383,11 +431,12 @@ def accepting(state: BundleState, migrations: Sequence[Migration]) -> tuple[Migr
 
 
 def changed(
-    state: BundleState, migrations: Iterable[MigrationRef]
+    state: BundleState, bundle: BundleRegistered
 ) -> Iterator[tuple[MigrationRef, MigrationRef]]:
     """What is registered with another `up` that no person accepted, and what is registered."""
-    for ref in migrations:
-        known = state.versions.get(ref.version)
+    registered = state.histories.refs(bundle.history)
+    for ref in bundle.migrations:
+        known = registered.get(ref.version)
         if known is None or ref.repeatable or known.up_checksum == ref.up_checksum:
             continue
         if known.up_checksum not in {one.checksum for one in ref.accepts}:
@@ -395,28 +444,9 @@ def changed(
 
 
 def refuse_changed_since(
-    state: BundleState, migrations: Iterable[MigrationRef], corrected: Mapping[str, str]
+    state: BundleState, bundle: BundleRegistered, corrected: Mapping[str, str]
 ) -> None:
     """Raise `ChangedMigration` unless the texts that are replaced are those that were seen."""
-    for ref, known in changed(state, migrations):
+    for ref, known in changed(state, bundle):
         if corrected.get(ref.version) != known.up_checksum:
             raise ChangedMigration(ref.label, ref.version, known.up_checksum, ref.up_checksum)
-
-
-async def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says about the folder, or `None` where there is no git or no repository."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            "git", "-C", str(folder), *arguments,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-        )  # fmt: skip
-    except OSError:
-        return None
-    try:
-        async with asyncio.timeout(GIT_TIMEOUT_S):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return None
-    return output.decode(errors="replace") if process.returncode == 0 else None

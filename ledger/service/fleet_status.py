@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FleetStatus
+from ledger.domain.histories import Histories, bound_to, history_of
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.surroundings import LeadingProcess, Seen
 from ledger.domain.wording import failure_text
@@ -23,6 +24,8 @@ from migrations.model.attempt import HalfDone
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
+    from ledger.domain.fleet import DatabaseRecord
+    from ledger.store.views.rows import BundleRow
 
 UNREAD = "its journal was not read since it was reinstated, so what it lost is not known"
 NAMED = 5
@@ -39,7 +42,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class DatabaseOverview:
-    """A database against the bundle registered last.
+    """A database against the bundle of its own history that was registered last.
 
     `newest` and `missing` are versions; `unread` says that it was reinstated or repointed and its
     journal not read since; `rollout` is the oldest unfinished one that it is part of. `half_done`
@@ -55,6 +58,8 @@ class DatabaseOverview:
     last_contact_at: datetime | None
     rollout: str | None
     half_done: tuple[HalfDone, ...] = ()
+    history: str | None = None
+    """What the history is called that it belongs to; newest and missing are of that one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,8 @@ class FleetOverview:
     databases: tuple[DatabaseOverview, ...]
     total: int = 0
     """How many databases were selected, those of other pages included."""
+    histories: tuple[str, ...] = ()
+    """What the registered histories are called, the one of the latest bundle first."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """What people call the bundle's migrations, by version."""
     unsigned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -176,33 +183,55 @@ class StatusService:
         return await self._reads.fleet_pools()
 
     async def numbers(self) -> FleetNumbers:
-        """The whole fleet, counted; costs by how much there is to tell apart."""
+        """The whole fleet, counted; costs by how much there is to tell apart.
+
+        By the number of databases, where they belong to several histories.
+        """
         await as_near_as_may_be(self._reads, self._log)
-        migrations = await self._migrations()
-        versions = _versions(migrations)
+        bundles = await self._reads.latest_bundles()
+        standings = self._alike(bundles) if await self._one_history(bundles) else self._each()
         behind: dict[tuple[FleetStatus, tuple[str, ...]], FleetGroup] = {}
         total = suspended = 0
-        for row in await self._reads.fleet_standings(versions):
-            total += row.databases
-            status = FleetStatus(row.status)
-            suspended += row.databases if status is FleetStatus.SUSPENDED else 0
-            there = tuple(one for one in versions if one in row.applied)
-            lacking = tuple(one for one in versions if one not in row.applied)
-            known = DatabaseVersions(row.examples[0], there, lacking)
-            _, missing = standing(known, migrations)
-            if missing:
-                before = behind.get((status, missing))
-                examples = (*(before.examples if before else ()), *row.examples)[:NAMED]
-                number = row.databases + (before.databases if before else 0)
-                behind[status, missing] = FleetGroup(status, number, examples, missing)
+        async for group in standings:
+            total += group.databases
+            suspended += group.databases if group.status is FleetStatus.SUSPENDED else 0
+            if group.missing:
+                before = behind.get((group.status, group.missing), replace(group, databases=0))
+                behind[group.status, group.missing] = replace(
+                    before,
+                    databases=before.databases + group.databases,
+                    examples=tuple(dict.fromkeys((*before.examples, *group.examples)))[:NAMED],
+                )
         lagging = sum(group.databases for group in behind.values())
         return FleetNumbers(
             total=total,
             current=total - lagging,
             suspended=suspended,
             behind=tuple(sorted(behind.values(), key=lambda group: -group.databases)),
-            troubles=await self._troubles(versions),
+            troubles=await self._troubles(_versions(bundles)),
         )
+
+    async def _one_history(self, bundles: Sequence[BundleRow]) -> bool:
+        return len(bundles) <= 1 and not await self._reads.bound()
+
+    async def _alike(self, bundles: Sequence[BundleRow]) -> AsyncIterator[FleetGroup]:
+        """Databases that have the same of the one history that there is."""
+        migrations = bundles[0].migrations if bundles else ()
+        versions = _versions(bundles)
+        for row in await self._reads.fleet_standings(versions):
+            there = tuple(one for one in versions if one in row.applied)
+            lacking = tuple(one for one in versions if one not in row.applied)
+            known = DatabaseVersions(row.examples[0], there, lacking)
+            _, missing = standing(known, migrations)
+            yield FleetGroup(FleetStatus(row.status), row.databases, row.examples, missing)
+
+    async def _each(self) -> AsyncIterator[FleetGroup]:
+        """Every database by itself, against its own history."""
+        after = ""
+        while page := (await self.overview(after=after, limit=PAGE)).databases:
+            for one in page:
+                yield FleetGroup(one.status, 1, (one.database,), one.missing)
+            after = page[-1].database
 
     async def _troubles(self, versions: Sequence[str]) -> tuple[FleetGroup, ...]:
         found = list(map(_trouble, await self._reads.fleet_troubles(versions)))
@@ -213,10 +242,15 @@ class StatusService:
 
     async def behind(self, selection: str = "", limit: int | None = None) -> list[str]:
         """Databases that lack something, of those selected, at most `limit`, by id."""
-        migrations = await self._migrations()
-        versions = _versions(migrations)
+        bundles = await self._reads.latest_bundles()
+        versions = _versions(bundles)
+        one_history = await self._one_history(bundles)
+        migrations = bundles[0].migrations if bundles else ()
 
         async def lacking(after: str) -> tuple[list[str], Sequence[str]]:
+            if not one_history:
+                seen = (await self.overview(after=after, limit=PAGE)).databases
+                return [one.database for one in seen], [one.database for one in seen if one.missing]
             page = await self._reads.fleet_lacking(versions, after)
             known = await self._reads.database_versions(versions, page)
             return page, [one.database for one in known if standing(one, migrations)[1]]
@@ -225,7 +259,7 @@ class StatusService:
 
     async def troubled(self, selection: str = "", limit: int | None = None) -> list[str]:
         """Those where something failed, was lost or is unknown, at most `limit`, by id."""
-        versions = _versions(await self._migrations())
+        versions = _versions(await self._reads.latest_bundles())
         unread = sorted(await self._reads.unread(None))
 
         async def troubled(after: str) -> tuple[list[str], Sequence[str]]:
@@ -252,10 +286,6 @@ class StatusService:
             after = page[-1]
         return found[:limit]
 
-    async def _migrations(self) -> Sequence[MigrationRef]:
-        bundle = await self._reads.latest_bundle()
-        return bundle.migrations if bundle else ()
-
     async def overview(
         self,
         selection: str = "",
@@ -270,24 +300,27 @@ class StatusService:
         `ledger.domain.selection`.
         """
         await as_near_as_may_be(self._reads, self._log)
+        records: Sequence[DatabaseRecord]
         if among is None:
             page = await self._fleet.page(
                 selection, retired=bool(selection), after=after, limit=limit
             )
-            chosen, total = [one.database for one in page.databases], page.total
+            records, total = page.databases, page.total
         else:
-            chosen, total = list(among), len(among)
-        bundle = await self._reads.latest_bundle()
-        migrations = bundle.migrations if bundle else ()
-        versions = _versions(migrations)
-        seen = await self._reads.database_versions(versions, chosen)
-        known = {one.database: one for one in seen}
+            records, total = await self._reads.records(list(among)), len(among)
+        chosen = [one.database for one in records]
+        bundles = await self._reads.latest_bundles()
+        owners = await self._owners(records, bundles)
+        known = await self._of_their_own(bundles, owners)
         busy = await self._reads.busy(chosen)
         unread = await self._reads.unread(chosen)
         databases = []
         for row in await self._reads.fleet(chosen):
             record = row.record
-            newest, missing = standing(known.get(record.database), migrations)
+            owner = owners.get(record.database)
+            newest, missing = standing(
+                known.get(record.database), owner.migrations if owner is not None else ()
+            )
             databases.append(
                 DatabaseOverview(
                     database=record.database,
@@ -299,26 +332,68 @@ class StatusService:
                     last_contact_at=row.last_contact_at,
                     rollout=busy.get(record.database),
                     half_done=row.belief.half_done,
+                    history=owner.name or owner.history if owner is not None else None,
                 )
             )
         return FleetOverview(
             leader=await self._lookout.leader(),
-            bundle=bundle.bundle if bundle else None,
+            bundle=bundles[0].bundle if bundles else None,
+            histories=tuple(one.name or one.history for one in bundles),
             unfinished=tuple(await self._reads.unfinished_rollouts()),
             unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
             set_aside=tuple(await self._reads.unreadable(aside=True)),
             databases=tuple(databases),
             total=total,
-            labels={ref.version: ref.label for ref in migrations},
+            labels={ref.version: ref.label for one in bundles[::-1] for ref in one.migrations},
             unsigned=await self._lookout.unsigned(),
         )
 
+    async def _owners(
+        self, records: Sequence[DatabaseRecord], bundles: Sequence[BundleRow]
+    ) -> dict[str, BundleRow]:
+        """The latest bundle of the history that each database belongs to, if it belongs to any."""
+        if not any(map(bound_to, records)) and len(bundles) == 1:
+            return {one.database: bundles[0] for one in records}
+        known = Histories()
+        for bundle in reversed(bundles):
+            known.note(bundle.history, bundle.name)
+        learned = await self._reads.histories([one.database for one in records])
+        by_key = {bundle.history: bundle for bundle in bundles}
+        found = {}
+        for one in records:
+            key = history_of(one, known, learned)
+            owner = by_key.get(key) if key is not None else None
+            if key is None and len(bundles) == 1:
+                owner = bundles[0]
+            if owner is not None:
+                found[one.database] = owner
+        return found
 
-def _versions(migrations: Sequence[MigrationRef]) -> list[str]:
-    """What databases may have of a bundle, in its order."""
+    async def _of_their_own(
+        self, bundles: Sequence[BundleRow], owners: Mapping[str, BundleRow]
+    ) -> dict[str, DatabaseVersions]:
+        """What each database has of its own history."""
+        found: dict[str, DatabaseVersions] = {}
+        for bundle in bundles:
+            own = [database for database, owner in owners.items() if owner is bundle]
+            seen = await self._reads.database_versions(_versions([bundle]), own) if own else []
+            found.update({one.database: one for one in seen})
+        return found
+
+
+def _versions(bundles: Sequence[BundleRow]) -> list[str]:
+    """What databases may have of these bundles, in their order."""
     from migrations.model.baselines import names_without_file
 
-    return [*names_without_file(migrations), *(ref.version for ref in migrations)]
+    found = [
+        version
+        for bundle in bundles
+        for version in (
+            *names_without_file(bundle.migrations),
+            *(ref.version for ref in bundle.migrations),
+        )
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _trouble(row: TroubleRow) -> FleetGroup:

@@ -28,6 +28,8 @@ from ledger.contracts.events import (
 from ledger.contracts.registry import MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.domain import planning, requests
+from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.histories import Belonging, ForeignJournal, OtherApplication, belonging
 from ledger.domain.pending import Goal, KnownVersions, Pending, what_is_pending
 from ledger.domain.plan_digest import PlanOutdated, refuse_outdated
 from ledger.domain.refusals import BusyDatabases, EmptySelection
@@ -35,7 +37,7 @@ from ledger.domain.rollback import left_to_undo
 from ledger.domain.selection_words import select
 from ledger.domain.states import ENDED
 from ledger.domain.variables import Values, described, earlier_values
-from ledger.errors import NoBundle, NoSuchRollout
+from ledger.errors import NoSuchRollout
 from ledger.service.bundles import BundleService, Folder, Registered
 from ledger.service.catch_up import brought_up
 from ledger.service.fleet import FleetService
@@ -273,10 +275,14 @@ class Planner:
         selected = select(fleet.databases.values(), request.select)
         if not selected:
             raise EmptySelection(request.select)
-        wanted = request.wanted
+        ours = await self._of_history(bundle, selected, fleet.databases, request)
+        selected, wanted = ours.databases, request.wanted
         vanished = folder.vanished if folder and wanted.mode is Mode.UP else ()
         known = await self._known((*bundle.migrations, *vanished), selected, wanted.mode)
+        if wanted.mode is not Mode.ADOPT:
+            await self._refuse_foreign_journals(bundle, known)
         pending = what_is_pending(bundle, wanted, selected, known, vanished)
+        pending = replace(pending, notes=(*ours.told, *pending.notes))
         plan = Plan(request, rollout, bundle, folder, pending, (), position)
         if not pending.databases:
             return plan
@@ -295,6 +301,45 @@ class Planner:
         )
         busy = await self._reads.busy(pending.databases)
         return replace(plan, events=planning.plan_rollout(planned, fleet.databases, busy))
+
+    async def _of_history(
+        self,
+        bundle: BundleRegistered,
+        selected: Sequence[str],
+        records: Mapping[str, DatabaseRecord],
+        request: PlanRequest,
+    ) -> Belonging:
+        """Who of the selected the bundle's history has. Raises `OtherApplication`."""
+        known = await self._bundles.histories()
+        known.take(bundle)
+        several = len(known.by_key) > 1
+        learned = await self._reads.histories(selected) if several else {}
+        found = belonging(
+            bundle.history, selected, records, known, learned, by_selection=bool(request.select)
+        )
+        if not found.databases:
+            raise OtherApplication(known.called(bundle.history), found.told)
+        return found
+
+    async def _refuse_foreign_journals(
+        self, bundle: BundleRegistered, known: KnownVersions
+    ) -> None:
+        """Raise `ForeignJournal` for what was applied by others and is none of the bundle's."""
+        empty = [
+            one.database
+            for one in known.versions
+            if not one.applied and one.database not in known.unread
+        ]
+        rows = [row for row in await self._reads.applied(empty) if row.state in _IN_FORCE]
+        if not rows or not bundle.migrations:
+            return
+        learned = await self._reads.histories([row.database for row in rows])
+        foreign: dict[str, list[str]] = {}
+        for row in rows:
+            if bundle.history not in learned.get(row.database, frozenset()):
+                foreign.setdefault(row.database, []).append(row.version)
+        if foreign:
+            raise ForeignJournal(bundle.name or bundle.history, foreign)
 
     async def _known(
         self, migrations: Sequence[MigrationRef], selected: Sequence[str], mode: Mode
@@ -319,10 +364,7 @@ class Planner:
     async def _registered_bundle(self, request: PlanRequest) -> BundleRegistered:
         if request.bundle is not None:
             return await self._bundles.get(request.bundle)
-        known = await self._bundles.all()
-        if not known:
-            raise NoBundle
-        return known[-1]
+        return await self._bundles.latest()
 
     async def _earlier(self, pending: Pending) -> dict[str, Values]:
         """What each database's migrations were run with, by the orders that applied them.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
 from ledger.contracts.registry import MigrationRef
+from ledger.domain.histories import Histories
 from ledger.errors import UnknownBundle
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log, TextStore
@@ -17,11 +18,11 @@ STREAM = "bundles"
 
 @dataclass(slots=True)
 class BundleState:
-    """Every registered bundle by digest, oldest first, and what each version's up hashes to."""
+    """Every registered bundle by digest, oldest first, and the histories that they are of."""
 
     version: int = 0
     bundles: dict[str, BundleRegistered] = field(default_factory=dict)
-    versions: dict[str, MigrationRef] = field(default_factory=dict)
+    histories: Histories = field(default_factory=Histories)
     accepted: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
     """Per version and new checksum: the texts it may stand in for, each with the reason why."""
     gone: set[str] = field(default_factory=set)
@@ -35,7 +36,7 @@ class BundleState:
     def take(self, registered: BundleRegistered) -> None:
         """Note one registration."""
         self.bundles[registered.bundle] = registered
-        self.versions.update({ref.version: ref for ref in registered.migrations})
+        self.histories.take(registered)
 
 
 class BundleTexts:

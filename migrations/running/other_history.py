@@ -15,7 +15,7 @@ from migrations.model.folder_history import FolderHistory
 from migrations.model.work import Work
 from migrations.printable import escaped
 from migrations.running.plan import applied_versions
-from migrations.target.entries import RESOLVE, Entry, State
+from migrations.target.entries import GONE, RESOLVE, Entry, State
 
 _SHOWN = 3
 
@@ -34,7 +34,8 @@ def refuse_folder(
     if not applied or any(_is_of(folder, entry, accepted) for entry in applied.values()):
         return
     common, known_as = folder.versions & applied.keys(), name_in(entries)
-    if common and (known_as == folder.name or (not known_as and len(applied) == 1)):
+    unknown = not (known_as and folder.name)
+    if common and (known_as == folder.name or (unknown and len(applied) == 1)):
         # The one file that there is was edited: that is told of its migration.
         return
     raise OtherHistory(_message(folder, sorted(applied), known_as))
@@ -51,6 +52,8 @@ def name_in(entries: Sequence[Entry]) -> str:
 
 
 def _is_of(folder: FolderHistory, entry: Entry, accepted: frozenset[str] = frozenset()) -> bool:
+    if entry.direction == GONE:
+        return True
     said = entry.direction == RESOLVE or entry.migration in accepted
     return folder.has(entry.migration, None if said else entry.up_checksum)
 
@@ -58,9 +61,10 @@ def _is_of(folder: FolderHistory, entry: Entry, accepted: frozenset[str] = froze
 def _message(folder: FolderHistory, applied: Sequence[str], known_as: str) -> str:
     more = f" and {len(applied) - _SHOWN} more" if len(applied) > _SHOWN else ""
     history = f"the history {escaped(known_as)}" if known_as else "a history"
+    called = f"folder {escaped(folder.name)}" if folder.name else "folder"
     return (
         f"this database has {history} ({escaped(', '.join(applied[:_SHOWN]))}{more}), and the "
-        f"folder {escaped(folder.name)} has nothing in common with it; check that this is the "
-        "database that you mean; a second application in one database keeps a history of its own "
-        "when its project names it: `[bundle]` with `name` in its ledger.toml"
+        f"{called} has nothing in common with it; check that this is the database that you mean; a "
+        "second application in one database keeps a history of its own when its project names it: "
+        "`[bundle]` with `name` in its ledger.toml"
     )

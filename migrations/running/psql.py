@@ -327,7 +327,7 @@ def _options(target: Target, options: Options) -> list[str]:
     }
     if timeless(target.connection):
         values["transaction_timeout"] = "0"
-    if path := search_path_of(target.work.target):
+    if path := search_path_of(target.work.target, target.settings):
         values["search_path"] = path
     if role := options.role or target.settings.role:
         values["role"] = role

@@ -305,9 +305,10 @@ SELECT CASE WHEN pg_catalog.pg_advisory_unlock(:lock_key)
             THEN pg_catalog.pg_try_advisory_lock(:lock_key) ELSE false END
 
 -- name: target_problem
--- Why the schema of the target is not where names would be found and made; NULL where it is.
-SELECT CASE WHEN n.oid IS NULL THEN 'missing'
-    WHEN NOT pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE') THEN 'closed' END
+-- Why names would not be found, or made, in a schema, with its name; NULL where they would.
+SELECT CASE WHEN n.oid IS NULL THEN pg_catalog.concat('missing ', :target)
+    WHEN NOT pg_catalog.has_schema_privilege(r.oid, n.oid, 'USAGE')
+    THEN pg_catalog.concat('closed ', :target) END
 FROM pg_catalog.pg_roles AS r
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) :target
 WHERE r.rolname OPERATOR(pg_catalog.=) coalesce(:role, session_user::pg_catalog.text)

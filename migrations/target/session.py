@@ -144,6 +144,8 @@ class ConnectionSettings:
     allow_plaintext: bool = False
     """For development: accept modes that do not prove who answers."""
     role: str | None = None
+    further_schemas: tuple[str, ...] = ()
+    """Where names are looked up behind the target's schema; nothing is made there."""
 
     @classmethod
     def from_url(
@@ -208,7 +210,7 @@ async def open_session(
 
     Raises Unreachable with a message that holds no secrets, and PoolerRefused.
     """
-    path = search_path_of(target)
+    path = search_path_of(target, settings)
     server_settings = {
         **SESSION_SETTINGS,
         "application_name": application_name,
@@ -237,10 +239,17 @@ async def open_session(
         raise no_session(settings.place, error, CONNECT_TIMEOUT_S) from None
 
 
-def search_path_of(target: str) -> str:
-    """The search_path of a target's sessions; empty for the database's own."""
+def schemas_of(target: str, settings: ConnectionSettings) -> tuple[str, ...]:
+    """The schemas in which a target's sessions look names up, its own first; none for whatever the
+    database says.
+    """
     schema = schema_of(target)
-    return quote_ident(schema) if schema else ""
+    return (schema, *settings.further_schemas) if schema else ()
+
+
+def search_path_of(target: str, settings: ConnectionSettings) -> str:
+    """The search_path of a target's sessions; empty for the database's own."""
+    return ", ".join(map(quote_ident, schemas_of(target, settings)))
 
 
 async def close_session(connection: Connection) -> None:

@@ -21,6 +21,7 @@ from ledger.contracts.events import LedgerInitialised, Purpose
 from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
+from ledger.domain.histories import bound_to
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.rollout import BrokenStream, RolloutState, fold
 from ledger.domain.selection import Term
@@ -272,14 +273,30 @@ class MemoryViews:
         """As `Views.expected`."""
         return {record.database: record.expected for record in await self.records(databases)}
 
-    async def latest_bundle(self) -> BundleRow | None:
-        """As `Views.latest_bundle`."""
+    async def latest_bundles(self) -> list[BundleRow]:
+        """As `Views.latest_bundles`."""
+        found: dict[str, BundleRow] = {}
         known = [row for row in self._projection.bundles.rows.values() if row is not None]
-        if not known:
-            return None
-        event, at = max(known, key=lambda row: row[1].position)
-        said = (event.bundle, event.migrations, event.source, event.git_commit, event.git_dirty)
-        return BundleRow(*said, at.position, at.recorded_at, at.recorded_by)
+        for event, at in sorted(known, key=lambda row: row[1].position):
+            said = (event.bundle, event.migrations, event.source, event.git_commit, event.git_dirty)
+            where = (at.position, at.recorded_at, at.recorded_by)
+            found[event.history] = BundleRow(*said, event.history, event.name, *where)
+        return sorted(found.values(), key=lambda row: -row.registered_position)
+
+    async def bound(self) -> bool:
+        """As `Views.bound`."""
+        rows = self._projection.fleet.rows.values()
+        return any(bound_to(row.registered) for row in rows if not row.registered.retired)
+
+    async def histories(self, databases: Sequence[str]) -> dict[str, frozenset[str]]:
+        """As `Views.histories`."""
+        found: dict[str, set[str]] = {}
+        for row in await self.applied(databases):
+            state = self._states.get(row.rollout or "")
+            bundle = self._projection.bundles.rows.get(state.plan.bundle) if state else None
+            if bundle is not None and row.state in MAY_BE_THERE:
+                found.setdefault(row.database, set()).add(bundle[0].history)
+        return {database: frozenset(keys) for database, keys in sorted(found.items())}
 
     async def rollout(self, rollout: str) -> RolloutRow | None:
         """As `Views.rollout`."""

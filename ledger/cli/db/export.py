@@ -113,7 +113,7 @@ async def remove_journal(
         settings,
         patience.limits(ctx),
         Telling(),
-        target=place.schema,
+        target=place.target_schema,
         outside=outside,
         force=force,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 from urllib.parse import urlsplit
@@ -14,6 +14,7 @@ from ledger.cli.app.command import flags_of
 from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.cli.app.output import say
+from ledger.cli.app.schemas import schemas_in
 from ledger.errors import WrongArgument
 from migrations.printable import why_unreadable
 
@@ -45,7 +46,12 @@ class DatabaseOptions(OptionGroup):
     ] = "env:DATABASE_URL"
     schema: Annotated[
         str,
-        typer.Option("--schema", help="Schema that is the target, if it is not the usual one."),
+        typer.Option(
+            "--schema",
+            metavar="NAME[,NAME]...",
+            help="Schema that is the target, if it is not the usual one; names are looked up in "
+            "further ones, too.",
+        ),
     ] = ""
     insecure: Annotated[
         bool,
@@ -53,6 +59,11 @@ class DatabaseOptions(OptionGroup):
             "--insecure", help="Allow a server without verified TLS that is not on this machine."
         ),
     ] = False
+
+    @property
+    def target_schema(self) -> str:
+        """The schema that is the target. Raises `WrongArgument`."""
+        return schemas_in(self.schema)[0]
 
 
 def connection_of(place: DatabaseOptions) -> ConnectionSettings:
@@ -63,9 +74,10 @@ def connection_of(place: DatabaseOptions) -> ConnectionSettings:
     url = _address(place.database)
     try:
         local = is_loopback(urlsplit(url).hostname or "localhost")
-        return ConnectionSettings.from_url(url, allow_plaintext=place.insecure or local)
+        settings = ConnectionSettings.from_url(url, allow_plaintext=place.insecure or local)
     except ValueError:
         raise WrongArgument(f"the address of the database cannot be read; {FORM}") from None
+    return replace(settings, further_schemas=schemas_in(place.schema)[1])
 
 
 def history_of(ctx: typer.Context, folder: Path, migrations: Sequence[Migration]) -> FolderHistory:
@@ -87,8 +99,8 @@ async def journal_here(
 
     name = flags_of(ctx).load().settings.bundle.name
     if name is None:
-        return journal_key(place.schema)
-    return await journal_of(connection_of(place), place.schema, name, history)
+        return journal_key(place.target_schema)
+    return await journal_of(connection_of(place), place.target_schema, name, history)
 
 
 def _address(reference: str) -> str:

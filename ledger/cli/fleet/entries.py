@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import yaml
 from pydantic import ValidationError
 
+from ledger.cli.app.schemas import schemas_in
 from ledger.cli.fleet.yaml_items import OtherItem, PlacedKey, PlacedMapping
 from ledger.contracts.registry import Connection, TargetName
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN
@@ -31,7 +32,7 @@ DATABASES, POOLS = "databases", "pools"
 """The parts of the file; the first is a list that may be long."""
 TOLD = 100
 """So many faults are told; more are only counted."""
-TEXTS = ("host", "dbname", "user", "password", "sslmode", "schema", "role")
+TEXTS = ("host", "dbname", "user", "password", "sslmode", "schema", "history", "role")
 OF_POOLS = (*TEXTS, "port", "labels", "shared_login")
 OF_DATABASES = ("database", "pool", *OF_POOLS)
 FORMER = {"schema_name": "schema"}
@@ -275,6 +276,8 @@ class FleetReading:
 def filled(database: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The id of the database in names that are templates. Raises `WrongArgument`."""
     made = dict(fields)
+    if "schema" in made and "further_schemas" not in made:
+        made["schema"], made["further_schemas"] = schemas_in(made["schema"])
     for name in _TEMPLATES:
         text = made.get(name)
         if text is None:
@@ -301,6 +304,8 @@ def _wrong(name: str, value: Any) -> str | None:
             if isinstance(value, str) and _PORT.fullmatch(value):
                 return None
             return "`port` is no number; write one from 1 to 65535"
+        case "schema" if isinstance(value, list) and all(isinstance(one, str) for one in value):
+            return None
         case "shared_login":
             return None if value == ACCEPTED else f"`shared_login` can only be `{ACCEPTED}`"
         case _:

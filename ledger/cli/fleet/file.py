@@ -17,7 +17,7 @@ from ledger.errors import FleetFileError, WrongArgument
 from migrations.printable import why_unreadable
 
 ADDRESS_FORM = "the address is not one; write postgresql://user@host:port/dbname"
-_URL_PARAMETERS = ("sslmode", "schema", "role")
+_URL_PARAMETERS = ("sslmode", "schema", "history", "role")
 
 
 def read_fleet(file: Path, default_pool: str) -> list[FleetFileEntry]:

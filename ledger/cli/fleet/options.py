@@ -58,7 +58,21 @@ class ConnectionOptions(OptionGroup):
         str | None, typer.Option("--sslmode", help="As libpq's: verify-full, if unsaid.")
     ] = None
     schema: Annotated[
-        str | None, typer.Option("--schema", help="Schema that is the target inside the database.")
+        str | None,
+        typer.Option(
+            "--schema",
+            metavar="NAME[,NAME]...",
+            help="Schema that is the target inside the database; names are looked up in further "
+            "ones, too.",
+        ),
+    ] = None
+    history: Annotated[
+        str | None,
+        typer.Option(
+            "--history",
+            metavar="NAME",
+            help="A further application's, in a database that has one: its history's name.",
+        ),
     ] = None
     role: Annotated[
         str | None,
@@ -78,6 +92,7 @@ class ConnectionOptions(OptionGroup):
             "password": self.password,
             "sslmode": self.sslmode,
             "schema": self.schema,
+            "history": self.history,
             "role": self.role,
         }
         return {name: value for name, value in named.items() if value is not None}

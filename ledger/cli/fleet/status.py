@@ -131,6 +131,7 @@ def _show_databases(
             "status": one.status,
             "newest": one.newest,
             "missing": _shortened(one) if output.for_people else list(one.missing),
+            "history": one.history,
             "half_done": [_half_done_row(half) for half in one.half_done],
             "unread": one.unread,
             "last_contact_at": one.last_contact_at,
@@ -141,7 +142,7 @@ def _show_databases(
     output.rows(
         "status",
         rows,
-        COLUMNS,
+        (*COLUMNS, "history") if len(overview.histories) > 1 else COLUMNS,
         empty="No database matches; `ledger fleet add` registers one.",
         ledger=name,
         leader=overview.leader.name if overview.leader else None,

@@ -43,6 +43,9 @@ CREATE TABLE ledger.fleet_database (
     target_port integer NOT NULL,
     target_database text NOT NULL,
     target_schema text NOT NULL,
+    target_history text NOT NULL,
+    -- Where names are looked up behind the target's own schema; a list.
+    further_schemas jsonb,
     username text NOT NULL,
     password_reference text,
     sslmode text,
@@ -76,6 +79,9 @@ CREATE TABLE ledger.bundle (
     source text NOT NULL,
     git_commit text,
     git_dirty boolean,
+    -- Key of the history that its versions belong to, and what the project calls that.
+    history text NOT NULL,
+    name text NOT NULL,
     registered_position bigint NOT NULL,
     registered_at timestamptz NOT NULL,
     registered_by text NOT NULL,

@@ -108,8 +108,14 @@ class Views(Protocol):
     async def expected(self, databases: Sequence[str]) -> dict[str, Expectation]:
         """What the next order of each of these registered databases expects to find."""
 
-    async def latest_bundle(self) -> BundleRow | None:
-        """The bundle registered last."""
+    async def latest_bundles(self) -> list[BundleRow]:
+        """The bundle registered last of each history, the latest first."""
+
+    async def bound(self) -> bool:
+        """Whether any database was registered, or is labelled, for a history by name."""
+
+    async def histories(self, databases: Sequence[str]) -> dict[str, frozenset[str]]:
+        """The histories, by key, that what rollouts have applied in these databases comes from."""
 
     async def rollout(self, rollout: str) -> RolloutRow | None:
         """One rollout with its databases counted."""

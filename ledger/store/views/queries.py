@@ -190,10 +190,18 @@ class ReadModels:
         """What the next order of each of these registered databases expects to find."""
         return {record.database: record.expected for record in await self.records(databases)}
 
-    async def latest_bundle(self) -> BundleRow | None:
-        """The bundle registered last."""
-        rows = await self._fetch("latest_bundle")
-        return _bundle_row(rows[0]) if rows else None
+    async def latest_bundles(self) -> list[BundleRow]:
+        """The bundle registered last of each history, the latest first."""
+        return [_bundle_row(row) for row in await self._fetch("latest_bundles")]
+
+    async def bound(self) -> bool:
+        """As `Views.bound`."""
+        return bool((await self._fetch("bound"))[0]["bound"])
+
+    async def histories(self, databases: Sequence[str]) -> dict[str, frozenset[str]]:
+        """The histories, by key, that what rollouts have applied in these databases comes from."""
+        rows = await self._fetch("histories", databases)
+        return {row["database"]: frozenset(row["histories"]) for row in rows}
 
     async def rollout(self, rollout: str) -> RolloutRow | None:
         """One rollout with its databases counted."""

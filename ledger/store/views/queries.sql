@@ -6,9 +6,10 @@ SELECT position FROM ledger.read_model_position
 
 -- name: fleet
 -- Databases with what is believed of them
-SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
-    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+SELECT database, status, pool, target_host, target_port, target_database, target_schema,
+    target_history, further_schemas::text AS further_schemas, username, password_reference,
+    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, forged::text AS forged,
     half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
     registered_position, registered_at, registered_by
 FROM ledger.fleet_database
@@ -17,17 +18,19 @@ ORDER BY database
 
 -- name: fleet_entries
 -- What a leader knows of the next $2 databases behind the id $1
-SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
-    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+SELECT database, status, pool, target_host, target_port, target_database, target_schema,
+    target_history, further_schemas::text AS further_schemas, username, password_reference,
+    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, forged::text AS forged,
     half_done::text AS half_done
 FROM ledger.fleet_database WHERE database > $1 ORDER BY database LIMIT $2
 
 -- name: fleet_named
 -- Databases of these ids, or whose name on their server is one of those
-SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
-    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+SELECT database, status, pool, target_host, target_port, target_database, target_schema,
+    target_history, further_schemas::text AS further_schemas, username, password_reference,
+    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, forged::text AS forged,
     half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
     registered_position, registered_at, registered_by
 FROM ledger.fleet_database
@@ -35,9 +38,10 @@ WHERE database = ANY ($1) OR target_database = ANY ($2)
 
 -- name: fleet_at
 -- Databases of these ids, or that were last known to be one of these targets ($2, $3)
-SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
-    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+SELECT database, status, pool, target_host, target_port, target_database, target_schema,
+    target_history, further_schemas::text AS further_schemas, username, password_reference,
+    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, forged::text AS forged,
     half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
     registered_position, registered_at, registered_by
 FROM ledger.fleet_database
@@ -48,9 +52,10 @@ WHERE database = ANY ($1) OR (system_identifier, database_oid) IN (
 -- name: fleet_page
 -- The next $4 databases behind the id $3 that a selection means ($1, its terms as JSON),
 -- retired ones only with $2
-SELECT database, status, pool, target_host, target_port, target_database, target_schema, username,
-    password_reference, sslmode, role, labels::text AS labels, identity_uuid, system_identifier,
-    database_oid, journal_head, command, unanswered, doubted, forged::text AS forged,
+SELECT database, status, pool, target_host, target_port, target_database, target_schema,
+    target_history, further_schemas::text AS further_schemas, username, password_reference,
+    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
+    journal_head, command, unanswered, doubted, forged::text AS forged,
     half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
     registered_position, registered_at, registered_by
 FROM ledger.fleet_database
@@ -168,11 +173,23 @@ WHERE applied.version = ANY ($1) AND fleet.status <> 'retired' AND applied.datab
   AND applied.state IN ('failed', 'rollback_failed', 'unknown', 'regressed')
 ORDER BY applied.database LIMIT $3
 
--- name: latest_bundle
--- The bundle registered last
-SELECT bundle, migrations::text AS migrations, source, git_commit, git_dirty, registered_position,
-    registered_at, registered_by
-FROM ledger.bundle ORDER BY registered_position DESC LIMIT 1
+-- name: latest_bundles
+-- The bundle registered last of each history, the latest first
+SELECT bundle, migrations::text AS migrations, source, git_commit, git_dirty, history, name,
+    registered_position, registered_at, registered_by
+FROM ledger.bundle WHERE registered_position IN (
+    SELECT max(registered_position) FROM ledger.bundle GROUP BY history)
+ORDER BY registered_position DESC
+
+-- name: histories
+-- The histories that what is applied in these databases comes from, as far as rollouts applied it
+SELECT applied.database, array_agg(DISTINCT bundle.history) AS histories
+FROM ledger.applied AS applied
+JOIN ledger.rollout AS rollout ON rollout.rollout = applied.rollout
+JOIN ledger.bundle AS bundle ON bundle.bundle = rollout.bundle
+WHERE applied.database = ANY ($1)
+  AND applied.state IN ('applied', 'rollback_failed', 'unknown', 'regressed')
+GROUP BY applied.database ORDER BY applied.database
 
 -- name: rollouts
 -- Newest first; $1 statuses, $2 planned before this position, $3 how many, $4 ids
@@ -310,6 +327,12 @@ FROM ledger.unreadable_event
 WHERE ($1::boolean IS NULL OR (aside_position IS NOT NULL) = $1)
   AND ($2::bigint[] IS NULL OR position = ANY ($2))
 ORDER BY position DESC LIMIT $3
+
+-- name: bound
+-- Whether any database was registered, or is labelled, for a history by name
+SELECT EXISTS (
+    SELECT FROM ledger.fleet_database
+    WHERE status <> 'retired' AND (target_history <> '' OR labels ? 'history')) AS bound
 
 -- name: half_done
 -- What is half done, or in doubt, in these databases

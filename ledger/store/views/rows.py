@@ -28,6 +28,8 @@ class FleetEntry(NamedTuple):
     target_port: int
     target_database: str
     target_schema: str
+    target_history: str
+    further_schemas: str | None
     username: str
     password_reference: str | None
     sslmode: str | None
@@ -71,6 +73,8 @@ class BundleRow:
     source: str
     git_commit: str | None
     git_dirty: bool | None
+    history: str
+    name: str
     registered_position: int
     registered_at: datetime
     registered_by: str

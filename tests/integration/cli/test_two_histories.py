@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import pytest
 
+from tests.integration.cli.conftest import Fleet
 from tests.support.program import Answer, LedgerProgram
 
 
@@ -19,7 +22,7 @@ async def tables(address: str) -> list[str]:
         )
     finally:
         await connection.close()
-    return [row[0] for row in rows]
+    return [row[0] for row in rows if row[0] != "users"]
 
 
 def write(folder: Path, **files: str) -> None:
@@ -113,3 +116,150 @@ async def test_a_name_that_is_none_is_refused(
     up = await ledger("db", "up", "-f", "app_a", DATABASE_URL=database)
     assert up.code != 0
     assert "bundle.name" in up.err
+
+
+async def register(ledger: LedgerProgram, database: str, address: str, *more: str) -> None:
+    parts = urlsplit(address)
+    added = await ledger(
+        "fleet", "add", database, "--host", parts.hostname or "", "--port", str(parts.port),
+        "--dbname", parts.path.lstrip("/"), "--user", unquote(parts.username or ""),
+        "--password", "env:TENANTS", "--sslmode", "disable", *more,
+    )  # fmt: skip
+    assert added.code == 0, added.err
+
+
+async def test_a_fleets_databases_are_held_against_their_own_history(
+    ledger: LedgerProgram, folders: None, fleet: Fleet
+) -> None:
+    """Nobody names or binds anything: what is applied tells whose a database is."""
+    of_a, of_b = ("--select", "id in (t0,t1)"), ("--select", "id=t2")
+    assert (await ledger("up", "-f", "app_a", "--yes", *of_a)).code == 0
+    up = await ledger("up", "-f", "app_b", "--yes", *of_b)
+    assert up.code == 0, up.err
+
+    status = await ledger("status", "-o", "json")
+    found = {one["database"]: one for one in status.items}
+    assert {name: one["history"] for name, one in found.items()} == {
+        "t0": "app_a",
+        "t1": "app_a",
+        "t2": "app_b",
+        "t3": None,
+    }
+    assert {name: (one["newest"], one["missing"]) for name, one in found.items()} == {
+        "t0": ("1", []),
+        "t1": ("1", []),
+        "t2": ("2", []),
+        "t3": (None, []),
+    }
+    for selection in ((), of_a):
+        plan = await ledger("plan", "-f", "app_b", "-o", "json", *selection)
+        named = json.dumps(plan.json.get("items", [])) if plan.code == 0 else ""
+        assert not any(name in named for name in ("t0", "t1", "t3"))
+    refused = await ledger("up", "-f", "app_b", "--yes", *of_a)
+    assert refused.code != 0
+    assert "belong to the history 'app_a'" in refused.err
+    refused = await ledger("down", "-f", "app_b", "--yes", *of_a)
+    assert refused.code != 0
+    assert await tables(fleet.addresses["t0"]) == ["a1"]
+    said = await ledger("plan", "-f", "app_a")
+    assert "t3 belongs to no history yet" in said.err
+    assert "ledger fleet label DATABASE history=app_a" in said.err
+
+    assert (await ledger("fleet", "label", "t3", "history=app_a")).code == 0
+    assert (await ledger("up", "-f", "app_a", "--yes")).code == 0
+    assert await tables(fleet.addresses["t3"]) == ["a1"]
+    assert await tables(fleet.addresses["t2"]) == ["b1", "b2"]
+
+
+async def test_a_folder_of_a_known_name_that_has_nothing_of_its_history_is_refused(
+    ledger: LedgerProgram, fleet: Fleet, tmp_path: Path
+) -> None:
+    write(tmp_path / "migrations", v1_init="a1")
+    assert (await ledger("up", "--yes")).code == 0
+    (tmp_path / "migrations" / "1_init.sql").unlink()
+    write(tmp_path / "migrations", v7_other="z1")
+    for command in (("plan",), ("up", "--yes"), ("bundle", "register", "migrations")):
+        answer = await ledger(*command)
+        assert answer.code != 0
+        assert "nothing in common with the history 'migrations'" in answer.err
+        assert "--gone" not in answer.err
+
+
+async def test_a_history_that_is_named_later_keeps_its_databases(
+    ledger: LedgerProgram, folders: None, fleet: Fleet, tmp_path: Path
+) -> None:
+    assert (await ledger("up", "-f", "app_a", "--yes")).code == 0
+    (tmp_path / "ledger.toml").write_text('[bundle]\nname = "shop"\n')
+    write(tmp_path / "app_a", v2_more="a2")
+    up = await ledger("up", "-f", "app_a", "--yes", "-o", "json")
+    assert up.code == 0, up.err
+    assert up.json["counts"] == {"applied": 4}
+    assert {one["history"] for one in (await ledger("status", "-o", "json")).items} == {"shop"}
+
+
+async def test_two_applications_of_a_fleet_share_one_database(
+    ledger: LedgerProgram, folders: None, fleet: Fleet, tmp_path: Path
+) -> None:
+    assert (await ledger("up", "-f", "app_a", "--yes", "--select", "id=t0")).code == 0
+    await register(ledger, "t0-shop", fleet.addresses["t0"], "--history", "shop")
+    (tmp_path / "ledger.toml").write_text('[bundle]\nname = "shop"\n')
+    plan = await ledger("plan", "-f", "app_b", "-o", "json")
+    assert [one["databases"] for one in plan.items] == [["t0-shop"]], plan.err
+    assert (await ledger("up", "-f", "app_b", "--yes")).code == 0
+    assert await tables(fleet.addresses["t0"]) == ["a1", "b1", "b2"]
+
+    status = {one["database"]: one for one in (await ledger("status", "-o", "json")).items}
+    assert (status["t0"]["history"], status["t0"]["newest"]) == ("app_a", "1")
+    assert (status["t0-shop"]["history"], status["t0-shop"]["newest"]) == ("shop", "2")
+    check = await ledger("fleet", "check", "-o", "json")
+    problems = [one["problem"] or "" for one in check.items]
+    assert not any("the same database" in problem for problem in problems)
+
+    assert (await ledger("down", "2", "-f", "app_b", "--yes")).code == 0
+    assert await tables(fleet.addresses["t0"]) == ["a1"]
+    assert (await ledger("replay")).code == 0
+
+
+async def test_an_address_is_taken_once_for_each_history(
+    ledger: LedgerProgram, fleet: Fleet
+) -> None:
+    parts = urlsplit(fleet.addresses["t0"])
+    again = await ledger(
+        "fleet", "add", "again", "--host", parts.hostname or "", "--port", str(parts.port),
+        "--dbname", parts.path.lstrip("/"), "--user", "x",
+    )  # fmt: skip
+    assert again.code != 0
+    wrong = await ledger("fleet", "add", "t9", "--host", "h", "--user", "x", "--history", "a@b")
+    assert wrong.code != 0
+    assert "history" in wrong.err
+
+
+async def test_a_tenants_schema_beside_extensions_and_public_is_migrated(
+    ledger: LedgerProgram, fleet: Fleet, tmp_path: Path
+) -> None:
+    connection = await asyncpg.connect(fleet.addresses["t0"])
+    await connection.execute(
+        "CREATE SCHEMA tenant_a; CREATE SCHEMA extensions; CREATE DOMAIN extensions.mail AS text"
+    )
+    await connection.close()
+    schemas = ("--schema", "tenant_a, extensions,public")
+    await register(ledger, "tenant", fleet.addresses["t0"], *schemas)
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    (folder / "1_mails.sql").write_text(
+        "-- +migrate Up\nCREATE TABLE mails (m mail);\n-- +migrate Down\nDROP TABLE mails;\n"
+    )
+    assert (await ledger("up", "--yes", "--select", "id=tenant")).code == 0
+    check = await ledger("fleet", "check", "--select", "id=tenant", "-o", "json")
+    assert "schema" not in (check.items[0]["problem"] or "")
+    assert (await ledger("replay")).code == 0
+    status = await ledger(
+        "db", "status", *schemas, "-o", "json", DATABASE_URL=fleet.addresses["t0"]
+    )
+    assert [one["standing"] for one in status.items] == ["applied"]
+    moved = await ledger(
+        "fleet", "repoint", "tenant", "--schema", "tenant_a,nosuch", "--reason", "r", "--yes"
+    )
+    assert moved.code == 0
+    check = await ledger("fleet", "check", "--select", "id=tenant", "-o", "json")
+    assert "no schema nosuch" in check.items[0]["problem"]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from migrations.inspection import glance, inspect
-from migrations.model.attempt import FailureClass, Verdict
-from tests.integration.migrations.world import World, migration
+from migrations.model.attempt import FailureClass, Mode, Verdict
+from migrations.runner import run
+from tests.integration.migrations.world import IMPATIENT, World, migration
 
 MAKES = migration("1", "SET search_path = nosuch, public;\nCREATE TABLE t (id int)")
 
@@ -47,3 +50,71 @@ async def test_a_schema_that_the_migrating_role_may_not_enter_is_refused(world: 
     assert outcome.failure is not None
     assert "closed to the role" in outcome.failure.message
     assert "USAGE" in outcome.failure.message
+
+
+TENANT_WITH_EXTENSIONS = """
+    CREATE SCHEMA tenant_a; CREATE SCHEMA extensions;
+    CREATE DOMAIN extensions.email AS text CHECK (VALUE LIKE '%@%');
+    CREATE TABLE public.plans (id int PRIMARY KEY)
+"""
+USES_ALL = migration(
+    "1", "CREATE TABLE users (id int PRIMARY KEY, mail email, plan int REFERENCES plans)"
+)
+FURTHER = ("extensions", "public")
+
+
+async def test_names_are_looked_up_in_further_schemas_and_made_in_the_first(world: World) -> None:
+    await world.execute(TENANT_WITH_EXTENSIONS)
+    settings = replace(world.settings, further_schemas=FURTHER)
+    work = world.work(Mode.UP, USES_ALL, target="tenant_a")
+    outcome = await run(settings, work, IMPATIENT, world.hearing)
+    assert outcome.failure is None
+    assert await world.fetch(
+        "SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'users'"
+    ) == [("tenant_a",)]
+    assert await world.value("SELECT DISTINCT target FROM migration_ledger.journal") == "tenant_a"
+    for look in (inspect, glance):
+        found = await look(settings, "tenant_a")
+        assert found.failure is None
+        assert found.entries
+    alone = await glance(world.settings, "tenant_a")
+    assert alone.journal_head == found.journal_head
+
+
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        (("extensions", "nosuch", "public"), "there is no schema nosuch"),
+        (("extensions", "Closed One"), "the schema Closed One is closed to the role"),
+    ],
+)
+async def test_a_further_schema_that_cannot_be_looked_into_is_refused_by_name(
+    world: World, further: tuple[str, ...], said: str
+) -> None:
+    await world.execute(TENANT_WITH_EXTENSIONS)
+    await world.execute_as_superuser('CREATE SCHEMA "Closed One"')
+    settings = replace(world.settings, further_schemas=further)
+    work = world.work(Mode.UP, USES_ALL, target="tenant_a")
+    outcome = await run(settings, work, IMPATIENT, world.hearing)
+    assert outcome.verdict is Verdict.REFUSED
+    assert outcome.failure is not None
+    assert said in outcome.failure.message
+    for look in (inspect, glance):
+        found = await look(settings, "tenant_a")
+        assert found.failure is not None
+        assert said in found.failure.message
+
+
+async def test_histories_of_one_schema_have_a_journal_each(world: World) -> None:
+    await world.execute("CREATE SCHEMA tenant_a")
+    one = migration("1", "CREATE TABLE a1 (id int)")
+    other = migration("1", "CREATE TABLE b1 (id int)")
+    for key, what in (("tenant_a", one), ("shop@tenant_a", other), ("shop@", other)):
+        assert (await world.up(what, target=key)).failure is None
+    assert await world.fetch(
+        "SELECT relnamespace::regnamespace::text || '.' || relname FROM pg_class "
+        "WHERE relname IN ('a1', 'b1') ORDER BY 1"
+    ) == [("public.b1",), ("tenant_a.a1",), ("tenant_a.b1",)]
+    assert await world.fetch(
+        "SELECT DISTINCT target::text FROM migration_ledger.journal ORDER BY 1"
+    ) == [("shop@",), ("shop@tenant_a",), ("tenant_a",)]

@@ -265,3 +265,36 @@ def test_a_file_full_of_faults_names_the_first_hundred(tmp_path: Path) -> None:
 def test_a_part_within_itself_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(FleetFileError, match=r"fleet\.yaml"):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "[tenant_a, extensions, public]",
+        '"tenant_a,extensions,public"',
+        '"tenant_a, extensions"',
+    ],
+)
+def test_several_schemas_are_the_targets_own_and_those_where_names_are_looked_up(
+    tmp_path: Path, written: str
+) -> None:
+    text = f"databases: [{{database: acme, host: a, user: x, schema: {written}}}]"
+    connection = read(tmp_path, text)["acme"].connection
+    assert connection.target.schema == "tenant_a"
+    assert connection.further_schemas in (("extensions", "public"), ("extensions",))
+
+
+def test_an_address_or_an_option_may_name_several_schemas() -> None:
+    url = "postgresql://a@db1/shop?schema=tenant_a,extensions&history=shop"
+    connection = connection_of("acme", url, {})
+    assert (connection.target.schema, connection.target.history) == ("tenant_a", "shop")
+    assert connection.further_schemas == ("extensions",)
+    again = connection_of("acme", url, {"schema": '"a, b",public'})
+    assert (again.target.schema, again.further_schemas) == ("a, b", ("public",))
+    assert connection_of("acme", url, {"schema": "alone"}).further_schemas == ()
+
+
+@pytest.mark.parametrize("written", ["a,,b", ",public", "a,"])
+def test_a_list_of_schemas_that_lacks_a_name_is_refused(written: str) -> None:
+    with pytest.raises(WrongArgument, match="lacks a name"):
+        connection_of("acme", "postgresql://a@db1/shop", {"schema": written})
