@@ -8,6 +8,8 @@ from migrations.errors import FormatError
 from migrations.formats import Format
 from migrations.model.migration import SourceFile
 
+_GOES_BEFORE = {"graphile-migrate": "plain"}
+"""By a format, another one for which scripts beside its own files could be taken."""
 Read = Callable[[Sequence[str]], list[SourceFile]]
 """Files by their names."""
 
@@ -32,6 +34,8 @@ def choose(
     found = [format for format in formats if format.detect(read(format.claims(names)))]
     if len(found) > 1 and beside in found:
         found.remove(beside)
+    aside = {_GOES_BEFORE.get(format.name) for format in found}
+    found = [format for format in found if format.name not in aside]
     if len(found) > 1:
         mixed = ", ".join(format.name for format in found)
         raise FormatError(

@@ -6,7 +6,9 @@
 - Play commits statement by statement; here a script is one transaction, unless a statement cannot
   run in one, or uses a value that the script has just added to an enum.
 - `$evolutions{{{name}}}` stands for a declared variable; with a `!` before it, it is text.
-- Without Downs the migration cannot be undone. The version is the number; order is by number.
+- Without Downs the migration cannot be undone. The version is the number; order is by number. A
+  name behind it (`12_users.sql`), which takes an application with a reader of its own, describes.
+- A file without a marker, or whose name begins with no number, is left alone, with a note.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from migrations.errors import FileNameError, MarkerError
+from migrations.errors import MarkerError
 from migrations.formats import Reading, only
 from migrations.formats.encoding import legible
 from migrations.formats.history_table import HistoryTable
@@ -28,8 +30,7 @@ from migrations.model.migration import Migration, SourceFile
 from migrations.sql.grammar import enclosed
 
 _MARKER = re.compile(r"^[ \t]*(?:#|--)[^\n]*!(?P<way>Ups|Downs)[^\n]*$", re.MULTILINE)
-_NAME = re.compile(r"([0-9]+)\.sql", re.IGNORECASE)
-_NAME_REMEDY = "Name it like 12.sql: a number alone, the next one"
+_NAME = re.compile(r"([0-9]+)(?:[_-](.+))?\.sql", re.IGNORECASE | re.DOTALL)
 _PLACEHOLDER = re.compile(rf"(?<!!)\$evolutions\{{\{{\{{(?P<name>{NAME})\}}\}}\}}")
 _MARKED = re.compile(rf"\0(?P<name>{NAME})\0")
 """A place to be filled, in characters that no text holds."""
@@ -53,18 +54,25 @@ class PlayEvolutions:
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a file with a number for a name bears a marker."""
-        named = [file for file in files if _NAME.fullmatch(base_name(file.name))]
         return any(
-            _MARKER.search(file.content.decode(errors="replace"))
-            for file in named
-            if not is_ours(file)
+            (found := _NAME.fullmatch(base_name(file.name))) and not found[2] and _is_marked(file)
+            for file in files
         )
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
         refuse_programs(files, self.name)
-        loaded = [_migration(file, self.name, reading) for file in files]
-        return ordered([HISTORY.noted(migration) for migration in loaded])
+        counted = [file for file in files if _NAME.fullmatch(base_name(file.name))]
+        counted = [file for file in counted if _is_marked(file)]
+        loaded = ordered([_migration(file, self.name, reading) for file in counted])
+        notes = tuple(
+            f"{file.name}: is no evolution of Play, and is left alone"
+            for file in files
+            if file not in counted
+        )
+        if loaded and notes:
+            loaded[-1] = replace(loaded[-1], notes=(*loaded[-1].notes, *notes))
+        return [HISTORY.noted(migration) for migration in loaded]
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
@@ -73,10 +81,15 @@ class PlayEvolutions:
         return only(self.load(files, reading), files)
 
 
+def _is_marked(file: SourceFile) -> bool:
+    marked = _MARKER.search(file.content.decode(errors="replace"))
+    return marked is not None and not is_ours(file)
+
+
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
     named = _NAME.fullmatch(base_name(file.name))
     if named is None:
-        raise FileNameError(file.name, None, "is no evolution of Play by its name", _NAME_REMEDY)
+        raise AssertionError("the caller has looked at the name")
     read = legible(file)
     marks = [MarkerLine.of(_WAYS[found["way"]], found) for found in _MARKER.finditer(read.text)]
     sections = ways(file, read, marks, comments=("--", "#"))
@@ -87,7 +100,7 @@ def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
     built = {
         way: build(_as_play(body, reading.variables), reading) for way, body in sections.items()
     }
-    return assemble((named.group(1), ""), format, file, built)
+    return assemble((named.group(1), named.group(2) or ""), format, file, built)
 
 
 def _as_play(body: Body, values: Mapping[str, str]) -> Body:

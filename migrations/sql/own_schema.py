@@ -133,7 +133,10 @@ def _program_acts(code: str, known: frozenset[str], depth: int = 0) -> bool:
     if found is None or depth == _DEEPEST:
         return True
     own = known | _OWN
-    mentions_own = any(one.value in (own if one.is_name else known) for one in found)
+    mentions_own = any(
+        one.value in (own if one.is_name else known) and not _is_column(found, index)
+        for index, one in enumerate(found)
+    )
     for statement in _statements(found):
         if _words_act(statement, own):
             return True
@@ -145,6 +148,11 @@ def _program_acts(code: str, known: frozenset[str], depth: int = 0) -> bool:
         if joined != code and _program_acts(joined, known, depth + 1) and inner:
             return True
     return False
+
+
+def _is_column(words: list[Word], index: int) -> bool:
+    """Whether the name there is that of a column: behind a dot, or behind AS."""
+    return words[index].is_name and index > 0 and words[index - 1].value in (".", "as")
 
 
 def _words_act(words: list[Word], own: frozenset[str]) -> bool:

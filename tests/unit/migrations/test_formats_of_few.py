@@ -210,7 +210,6 @@ def test_plays_placeholders_are_filled_and_its_escapes_are_text(tmp_path: Path) 
         ({"1.sql": "SELECT 1;\n-- !Ups\nSELECT 2;\n"}, "text before the first section"),
         ({"1.sql": "-- !Downs\nSELECT 2;\n"}, "no section of Ups"),
         ({"1.sql": "-- !Ups\nSELECT 1;\n-- !Ups\nSELECT 2;\n"}, "a second `-- !Ups`"),
-        ({"1.sql": "-- !Ups\n", "2_b.sql": "SELECT 1;"}, "no evolution of Play by its name"),
     ],
 )
 def test_what_play_would_leave_out_or_cannot_read_is_refused(
@@ -218,6 +217,22 @@ def test_what_play_would_leave_out_or_cannot_read_is_refused(
 ) -> None:
     with pytest.raises(LoadError, match=says):
         load(tmp_path, files)
+
+
+def test_what_play_does_not_read_is_left_alone_with_a_note(tmp_path: Path) -> None:
+    files = {"1.sql": "-- !Ups\nSELECT 1;", "2.sql": "SELECT 2;", "x.sql": "-- !Ups\nSELECT 3;"}
+    first, named = load(tmp_path, {**files, "12_named.sql": "# --- !Ups\nSELECT 4;\n"})
+    assert (first.version, named.version, named.name) == ("1", "12", "named")
+    assert named.notes == (
+        "2.sql: is no evolution of Play, and is left alone",
+        "x.sql: is no evolution of Play, and is left alone",
+    )
+
+
+def test_scripts_beside_what_is_committed_are_none_of_graphiles(tmp_path: Path) -> None:
+    files = {**chain("SELECT 1;"), "10-watch.sql": "DROP TABLE x;", "roles.sql": "SELECT 2;"}
+    (one,) = load(tmp_path, files)
+    assert one.format == "graphile-migrate"
 
 
 @pytest.mark.parametrize(
