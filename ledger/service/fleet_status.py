@@ -12,6 +12,7 @@ from ledger.domain.fleet import FleetStatus
 from ledger.domain.surroundings import LeadingProcess
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet import FleetService
+from ledger.service.fleet_reader import FleetReader
 from ledger.service.liveness import Liveness
 from ledger.store.port import Log
 from ledger.store.views.port import Views
@@ -19,6 +20,7 @@ from ledger.store.views.port import Views
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
     from ledger.domain.pending import DatabaseVersions
+    from ledger.store.views.rows import FleetRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,22 +93,50 @@ class StatusService:
         `ledger.domain.selection`.
         """
         await as_near_as_may_be(self._reads, self._log)
-        page = await self._fleet.page(selection, retired=bool(selection), after=after, limit=limit)
-        chosen = [one.database for one in page.databases]
         bundle = await self._reads.latest_bundle()
         migrations = bundle.migrations if bundle else ()
+        databases: list[DatabaseOverview] = []
+        if limit is None and not after:
+            async for rows in FleetReader(self._log, self._reads).pages(
+                selection, retired=bool(selection)
+            ):
+                databases += await self._seen(rows, migrations)
+            total = len(databases)
+        else:
+            page = await self._fleet.page(
+                selection, retired=bool(selection), after=after, limit=limit
+            )
+            chosen = [one.database for one in page.databases]
+            databases += await self._seen(await self._reads.fleet(chosen), migrations)
+            total = page.total
+        return FleetOverview(
+            leader=await self._lookout.leader(),
+            bundle=bundle.bundle if bundle else None,
+            unfinished=tuple(await self._reads.unfinished_rollouts()),
+            unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
+            set_aside=tuple(await self._reads.unreadable(aside=True)),
+            databases=tuple(databases),
+            total=total,
+            unsigned=await self._lookout.unsigned(),
+        )
+
+    async def _seen(
+        self, rows: Sequence[FleetRow], migrations: Sequence[MigrationRef]
+    ) -> list[DatabaseOverview]:
+        """What these databases have, lack and wait for."""
         from migrations.model.baselines import names_without_file
 
+        chosen = [row.registered.database for row in rows]
         versions = [*names_without_file(migrations), *(ref.version for ref in migrations)]
         seen = await self._reads.database_versions(versions, chosen)
         known = {one.database: one for one in seen}
         busy = await self._reads.busy(chosen)
         unread = await self._reads.unread(chosen)
-        databases = []
-        for row in await self._reads.fleet(chosen):
-            record = row.record
+        found = []
+        for row in rows:
+            record = row.registered
             newest, missing = standing(known.get(record.database), migrations)
-            databases.append(
+            found.append(
                 DatabaseOverview(
                     database=record.database,
                     pool=record.pool,
@@ -118,16 +148,7 @@ class StatusService:
                     rollout=busy.get(record.database),
                 )
             )
-        return FleetOverview(
-            leader=await self._lookout.leader(),
-            bundle=bundle.bundle if bundle else None,
-            unfinished=tuple(await self._reads.unfinished_rollouts()),
-            unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
-            set_aside=tuple(await self._reads.unreadable(aside=True)),
-            databases=tuple(databases),
-            total=page.total,
-            unsigned=await self._lookout.unsigned(),
-        )
+        return found
 
 
 def standing(

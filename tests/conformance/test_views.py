@@ -159,6 +159,7 @@ async def answers(views: Views) -> dict[str, Any]:
         "some of the fleet": await views.fleet(["db3", "db9", "db1"]),
         "records": await views.records(),
         "expected": await views.expected(["db0", "db1", "db5"]),
+        "unmet": await views.unmet(FLEET),
         "latest bundle": await views.latest_bundle(),
         "rollouts": rollouts,
         "halted": await views.rollouts(["halted", "aborted"]),

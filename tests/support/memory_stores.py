@@ -175,6 +175,11 @@ class MemoryViews:
         """As `Views.expected`."""
         return {record.database: record.expected for record in await self.records(databases)}
 
+    async def unmet(self, databases: Sequence[str]) -> frozenset[str]:
+        """As `Views.unmet`."""
+        rows = await self.fleet(databases)
+        return frozenset(row.registered.database for row in rows if row.belief.journal_head is None)
+
     async def latest_bundle(self) -> BundleRow | None:
         """As `Views.latest_bundle`."""
         known = [row for row in self._projection.bundles.rows.values() if row is not None]

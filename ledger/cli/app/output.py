@@ -7,10 +7,11 @@ renamed or removed, and `kind`, which names its shape.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
@@ -28,6 +29,8 @@ UNLIMITED_WIDTH = 10_000
 
 PAGE = 100
 """Rows of a long list that people see unless they want more."""
+TOGETHER = 500
+"""Items of a document that are written at once."""
 
 OutputRow = Mapping[str, Any]
 
@@ -73,19 +76,21 @@ class Output:
             say(f"{shown:,} of {total:,} are shown; `-o json` has all of them")
 
     def rows(
-        self, kind: str, rows: Sequence[OutputRow], columns: Sequence[str], empty: str, **more: Any
+        self, kind: str, rows: Iterable[OutputRow], columns: Sequence[str], empty: str, **more: Any
     ) -> None:
         """A list of alike things. `columns` are the keys that a table shows; `empty` is said on
         stderr when there is nothing to show. `more` joins the JSON document.
+
+        For programs, `rows` are written as they come, and none of them is kept.
         """
         match self.format:
             case OutputFormat.TABLE:
-                if rows:
-                    self._table(rows, columns)
+                if shown := list(rows):
+                    self._table(shown, columns)
                 else:
                     say(empty)
             case OutputFormat.JSON:
-                _document({"version": SHAPE_VERSION, "kind": kind, **more, "items": list(rows)})
+                _document_of({"version": SHAPE_VERSION, "kind": kind, **more}, rows)
             case OutputFormat.NDJSON:
                 for row in rows:
                     _document({"version": SHAPE_VERSION, "kind": kind, **row})
@@ -130,9 +135,23 @@ def say(text: str) -> None:
 
 
 def _document(document: Mapping[str, Any]) -> None:
+    typer.echo(_json(document))
+
+
+def _document_of(head: Mapping[str, Any], items: Iterable[OutputRow]) -> None:
+    """One document, with `items` as its last field, some of them at a time."""
+    typer.echo(f'{_json(head)[:-1]},"items":[', nl=False)
+    before, waiting = "", iter(items)
+    while some := [_json(one) for one in islice(waiting, TOGETHER)]:
+        typer.echo(before + ",".join(some), nl=False)
+        before = ","
+    typer.echo("]}")
+
+
+def _json(document: Mapping[str, Any]) -> str:
     from pydantic_core import to_json
 
-    typer.echo(escaped_json(to_json(document).decode()))
+    return escaped_json(to_json(document).decode())
 
 
 def _title(key: str) -> str:

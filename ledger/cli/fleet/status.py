@@ -67,7 +67,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
         more = number_of(len(overview.set_aside) - LACKS_SHOWN, "event")
         say(f"{more} more were set aside; `ledger audit unreadable` shows them")
     say_unsigned(overview.unsigned)
-    rows = [
+    rows = (
         {
             "database": one.database,
             "pool": one.pool,
@@ -79,7 +79,7 @@ def show_overview(name: str, overview: FleetOverview, output: Output) -> None:
             "rollout": one.rollout,
         }
         for one in overview.databases
-    ]
+    )
     output.rows(
         "status",
         rows,

@@ -26,11 +26,11 @@ def show_rollout(status: RolloutStatus, output: Output) -> None:
     if people:
         for line in headlines(status):
             say(line)
-    shown = [one for one in status.databases if not people or _interesting(one)]
+    shown = (one for one in status.databases if not people or _interesting(one))
     output.rows(
         "rollout.status",
         # Programs read the states as they are counted; people, what they mean.
-        [_row(one, status.mode if people else "") for one in shown],
+        (_row(one, status.mode if people else "") for one in shown),
         COLUMNS,
         empty="No database needs attention.",
         **status.document(),

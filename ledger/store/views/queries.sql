@@ -67,6 +67,10 @@ WHERE ($2 OR status <> 'retired') AND NOT EXISTS (
             = ANY (term."values"),
         false))
 
+-- name: unmet
+-- Which of these databases have a journal of which nothing is known
+SELECT database FROM ledger.fleet_database WHERE database = ANY ($1) AND journal_head IS NULL
+
 -- name: latest_bundle
 -- The bundle registered last
 SELECT bundle, migrations::text AS migrations, source, git_commit, git_dirty, registered_position,
