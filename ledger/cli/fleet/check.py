@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,7 +16,7 @@ from ledger.cli.db.backups import backup_rows, backup_text
 from ledger.cli.fleet.status import say_unsigned
 
 if TYPE_CHECKING:
-    from ledger.service.fleet import CheckRow
+    from ledger.service.check_rows import CheckResult, CheckRow
     from migrations.model.attempt import Rights
 
 PATIENCE_S = 60.0
@@ -62,29 +62,56 @@ async def check(
             leader = await session.ledger.leader()
         wrong = await session.ledger.checks.problems(result)
         unsigned = await session.ledger.lookout.unsigned()
-    rows = [_row(row, wrong.get(row.database)) for row in result.rows]
-    form = Output(output)
-    if limit := form.at_most(None):
-        # Of a large fleet people see those first that need them.
-        shown = sorted(rows, key=_is_fine)[:limit] if len(rows) > limit else rows
-    else:
-        shown = rows
-    form.rows("fleet.check", shown, COLUMNS, empty="No database matches.", finished=result.finished)
-    form.tell_left_out(len(shown), len(rows))
+    form, seen = Output(output), _Seen()
+    rows: Iterable[dict[str, Any]] = seen.all(result, wrong)
+    limit = form.at_most(None)
+    if limit is not None:
+        rows = _first(rows, limit)
+    form.rows("fleet.check", rows, COLUMNS, empty="No database matches.", finished=result.finished)
+    form.tell_left_out(min(limit or 0, seen.number), seen.number)
     say_unsigned(unsigned)
-    for row in result.rows:
-        for backup in row.look.answer.backups if row.look.answer else ():
-            say(f"{row.database}: {backup_text(backup)}")
+    for line in seen.backups:
+        say(line)
     if not result.finished and leader is not None and leader.is_silent:
         say(f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place.")
         return ExitCode.TIMEOUT
     if not result.finished:
-        waiting = sum(row["reachable"] is None for row in rows)
-        silent = number_of(waiting, "database")
+        silent = number_of(seen.silent, "database")
         say(f"{silent} did not answer; does `ledger-agent run` work in that pool?")
         return ExitCode.TIMEOUT
-    fine = all(map(_is_fine, rows))
-    return ExitCode.OK if fine else ExitCode.FAILED
+    return ExitCode.OK if seen.fine == seen.number else ExitCode.FAILED
+
+
+class _Seen:
+    """Counts the databases of a check while they are written: a large fleet's are not kept."""
+
+    def __init__(self) -> None:
+        self.number = self.fine = self.silent = 0
+        self.backups: list[str] = []
+
+    def all(self, result: CheckResult, wrong: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """A row for each, with what is wrong there."""
+        for row in result.rows:
+            line = _row(row, wrong.get(row.database))
+            self.number += 1
+            self.fine += _is_fine(line)
+            self.silent += line["reachable"] is None
+            for backup in row.look.answer.backups if row.look.answer else ():
+                self.backups.append(f"{row.database}: {backup_text(backup)}")
+            yield line
+
+
+def _first(rows: Iterable[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """All rows, or of a large fleet so many: those first that need somebody."""
+    number = 0
+    first: list[dict[str, Any]] = []
+    kept: dict[bool, list[dict[str, Any]]] = {False: [], True: []}
+    for row in rows:
+        number += 1
+        for place in (first, kept[_is_fine(row)]):
+            if len(place) < limit:
+                place.append(row)
+    return first if number <= limit else [*kept[False], *kept[True]][:limit]
 
 
 def _is_fine(row: Mapping[str, Any]) -> bool:
