@@ -150,14 +150,19 @@ def _refuse_gaps(
 def in_force(known: KnownVersions, migrations: Sequence[MigrationRef]) -> list[DatabaseVersions]:
     """What needs no run in each database: what stands there as it is written in the bundle."""
     own = {ref.version: ref for ref in migrations}
+    same: dict[tuple[str, ...], tuple[str, ...]] = {}
     found = []
     for one in known.versions:
-        applied = tuple(
-            version
-            for version in one.applied
-            if version in own and not _has_changed(own[version], one.database, known.checksums)
-        )
-        found.append(replace(one, applied=(*applied, *set_aside(migrations, one.applied))))
+        applied = same.get(one.applied) if not known.checksums else None
+        if applied is None:
+            applied = tuple(
+                version
+                for version in one.applied
+                if version in own and not _has_changed(own[version], one.database, known.checksums)
+            )
+            # In most databases the same is applied: then it is found, and kept, once.
+            applied = same[one.applied] = (*applied, *set_aside(migrations, one.applied))
+        found.append(DatabaseVersions(one.database, applied, one.missing))
     return found
 
 
@@ -181,7 +186,8 @@ def pending_up(
     The log's word does not count for the `unread` databases: their journal is not known since they
     were reinstated or moved, so everything is ordered and their agents find out.
     """
-    applied = {one.database: frozenset(one.applied) for one in known if one.database not in unread}
+    sets = {applied: frozenset(applied) for applied in {one.applied for one in known}}
+    applied = {one.database: sets[one.applied] for one in known if one.database not in unread}
     lacking = [
         database
         for database in selected

@@ -138,10 +138,13 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             # Before everything else: loading may wait for a database that does not answer.
             group.create_task(self._watch_leadership(), name="leader-leadership")
-            follower = await self._load(name, host)
+            taken = await self._say_taken(name, host)
+            follower = await self._load()
             await self._leadership.listen(follower.poke)
+            group.create_task(follower.run(), name="leader-follower")
+            # What was not projected yet is heard first, or what it answers would be sent again.
+            await follower.reach(taken)
             loops: dict[str, Coroutine[Any, Any, None]] = {
-                "follower": follower.run(),
                 "conductor": self._conductor.run(follower),
                 "inspector": self._inspector.run(follower),
                 "projector": self._projector.run(),
@@ -162,10 +165,11 @@ class Supervisor:
         """Return when every report that is on the bus now is in the log."""
         await self._intake.drained()
 
-    async def _load(self, name: str, host: str) -> Follower:
-        """Say who leads, and load what is unsettled as if it were heard now."""
-        await self._say_taken(name, host)
-        await self._reads.caught_up()
+    async def _load(self) -> Follower:
+        """Load what is unsettled as if it were heard now, as far as it was projected.
+
+        Projecting the rest takes many times as long as hearing it, and nobody leads meanwhile.
+        """
         async with self._reads.snapshot() as reads:
             position = await reads.position()
             await self._load_fleet(reads)
@@ -208,14 +212,15 @@ class Supervisor:
             if raw.position <= upto:
                 yield open_event(raw)
 
-    async def _say_taken(self, name: str, host: str) -> None:
+    async def _say_taken(self, name: str, host: str) -> int:
+        """Say who leads; the position at which that stands."""
         term = self._leadership.term
         signer = self._signing.signer if self._signing else None
         public_key = signer.public_key if signer else None
         event = LeadershipTaken(term=term, leader=name, host=host, public_key=public_key)
         event_id = leadership_id(self._ledger, term)
         encoded = encode(event, event_id, Metadata(occurred_at=self._clock.now()))
-        await self._log.append(STREAM, [encoded], term=term)
+        return (await self._log.append(STREAM, [encoded], term=term)).last_position
 
     async def _work_the_bus(self, follower: Follower) -> None:
         """Wait for the broker, then send, take in and listen; ask all the while if it answers."""

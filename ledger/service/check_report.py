@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from sys import intern
 
 from ledger.contracts.events import Purpose
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
+from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import FenceUnread
 from ledger.service.fleet import CheckResult, CheckRow, FleetService
 from ledger.store.port import Log
@@ -15,6 +18,10 @@ from migrations.clock import Clock
 from migrations.model.attempt import Epoch, ForgedFence
 
 APPLIED, REGRESSED = "applied", "regressed"
+TOGETHER = 200
+"""Databases of which the answers, and all that they have, are held at once."""
+Place = tuple[str, int]
+"""A server, and the object id of a database there."""
 
 
 class CheckService:
@@ -31,39 +38,65 @@ class CheckService:
         return await self._fleet.check_result(check, timeout_s)
 
     async def problems(self, result: CheckResult) -> Mapping[str, str]:
-        """The databases with which something is wrong, and what; silent ones are not among them."""
-        answers = {row.database: row.look.answer for row in result.rows if row.look.answer}
-        seen = (answer.place or answer.identity for answer in answers.values())
-        places = {(one.system_identifier, one.database_oid) for one in seen if one is not None}
-        known_there = await self._reads.records_at(list(answers), places)
-        records = {record.database: record for record in known_there}
-        looks = {row.database: row for row in result.rows}
+        """The databases with which something is wrong, and what; silent ones are not among them.
+
+        The answers are looked at a few at a time; once more those of databases that seem to be the
+        same as another one.
+        """
+        found: dict[str, str] = {}
+        at: dict[str, Place] = {}
+        others: dict[str, Place] = {}
+        for start in range(0, len(result.rows), TOGETHER):
+            rows = _answered(result.rows[start : start + TOGETHER])
+            places = {name: place for name, row in rows.items() if (place := _place(row))}
+            there = await self._reads.records_at(list(rows), set(places.values()))
+            records = {record.database: record for record in there}
+            at |= places
+            for record in there:
+                known = record.expected.identity
+                if record.database not in rows and known is not None:
+                    others[record.database] = (known.system_identifier, known.database_oid)
+            found |= await self._wrong(rows, records, {})
+        numbers = Counter((others | at).values())
+        doubled = frozenset(name for name, place in at.items() if numbers[place] > 1)
+        if doubled:
+            there = await self._reads.records_at(list(doubled), {at[name] for name in doubled})
+            records = {record.database: record for record in there}
+            rows = _answered(row for row in result.rows if row.database in records)
+            answers = {name: row.look.answer for name, row in rows.items() if row.look.answer}
+            doubles = twins(there, answers)
+            found |= await self._wrong({name: rows[name] for name in doubles}, records, doubles)
+        return found
+
+    async def _wrong(
+        self,
+        rows: Mapping[str, CheckRow],
+        records: Mapping[str, DatabaseRecord],
+        doubles: Mapping[str, str],
+    ) -> dict[str, str]:
+        """What is wrong with some databases that answered."""
         applied: dict[str, list[str]] = {}
-        for one in await self._reads.applied(list(answers)):
-            if _was_in_force(one, looks):
+        for one in await self._reads.applied(list(rows)):
+            if _was_in_force(one, rows):
                 applied.setdefault(one.database, []).append(one.version)
-        doubles = twins(records.values(), answers)
         # Asked after the answers: what a journal names was given before it was read.
         head = await self._log.head()
         issued = Epoch(head.term, head.position)
-        busy = await self._reads.busy(list(answers))
+        busy = await self._reads.busy(list(rows))
         found: dict[str, str] = {}
-        for database, answer in answers.items():
-            record = records.get(database)
+        for database, row in rows.items():
+            answer, record = row.look.answer, records.get(database)
+            if answer is None:
+                continue
             known = record.expected.identity if record is not None else None
-            missing = lost(Purpose.CHECK, answer, applied.get(database, ()), known)
-            role = record.connection.role if record is not None else None
-            accepted = record is not None and record.labels.get(SHARED_LOGIN) == ACCEPTED
-            twin = doubles.get(database)
-            ours = answer.owner in ("", str(head.ledger_id))
             wrong = problem(
                 answer,
                 known,
-                twin,
-                missing,
-                role,
-                shared_login=accepted,
-                issued=issued if ours else None,
+                doubles.get(database),
+                lost(Purpose.CHECK, answer, applied.get(database, ()), known),
+                record.connection.role if record is not None else None,
+                shared_login=record is not None and record.labels.get(SHARED_LOGIN) == ACCEPTED,
+                issued=issued if answer.owner in ("", str(head.ledger_id)) else None,
                 busy=busy.get(database),
             )
             if wrong is not None:
@@ -89,6 +122,17 @@ class CheckService:
         if answer.epoch is None or answer.journal_head is None:
             raise FenceUnread(database, "it has none; `ledger up` makes it")
         return ForgedFence(answer.epoch, answer.journal_head), Epoch(head.term, head.position)
+
+
+def _answered(rows: Iterable[CheckRow]) -> dict[str, CheckRow]:
+    return {row.database: row for row in rows if row.look.answer is not None}
+
+
+def _place(row: CheckRow) -> Place | None:
+    """Which database of which server answered, as far as that is known."""
+    answer = row.look.answer
+    place = (answer.place or answer.identity) if answer is not None else None
+    return None if place is None else (intern(place.system_identifier), place.database_oid)
 
 
 def _was_in_force(one: AppliedRow, looks: Mapping[str, CheckRow]) -> bool:

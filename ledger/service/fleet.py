@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,47 +10,31 @@ from pydantic import ValidationError
 
 from ledger.contracts.events import Purpose
 from ledger.contracts.registry import Connection
-from ledger.contracts.reports import Event
+from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.contracts.validation import message_of
 from ledger.domain import fleet as rules
-from ledger.domain.checks import CheckState, Lookup, fold, request_check
+from ledger.domain.checks import CheckState, fold, request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
 from ledger.domain.fleet_changes import Described, FleetChanges, compare, relabelled
 from ledger.domain.refusals import EmptySelection, InvalidDatabase
 from ledger.domain.selection_words import chosen
 from ledger.errors import UnknownCheck, VersionConflict
+from ledger.service.check_rows import CheckResult as CheckResult
+from ledger.service.check_rows import CheckRow as CheckRow
+from ledger.service.check_rows import CheckRows, FoldedRow
 from ledger.service.fleet_reader import FleetPage, FleetReader
 from ledger.service.fleet_records import record_changes
 from ledger.service.registrations import ImportResult, imported, joining, named, parts
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.log.streams import BothStreams
 from ledger.store.port import Batch, Log
-from ledger.store.views.port import Views
+from ledger.store.views.port import PAGE, Views
 from migrations.model.attempt import Adoption, Epoch, ForgedFence
 
 LOOK_EVERY_S = 0.3
 """How often the answers are counted while a check runs."""
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckRow:
-    """One database of a check; `look.answer` is `None` until an agent answered."""
-
-    database: str
-    pool: str
-    role: str | None
-    look: Lookup
-
-
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """What a check has found so far."""
-
-    check: str
-    finished: bool
-    rows: tuple[CheckRow, ...]
 
 
 class FleetService:
@@ -269,21 +252,38 @@ class FleetService:
         clock = self._encoder.clock
         until = clock.monotonic() + wait_s
         state: CheckState | None = None
+        answers: dict[str, tuple[int, bytes]] = {}
         while True:
             news = await streams.newer()
             if state is None and not news:
                 raise UnknownCheck(check)
             if news:
-                state = fold(state, news)
+                state = fold(state, news, lean=True)
+            for one in news:
+                if isinstance(one.event, DatabaseInspected):
+                    said = one.stored
+                    answers[one.event.database] = (said.schema_version, said.body)
             finished = state is not None and state.is_finished(clock.now())
             if finished or clock.monotonic() >= until:
                 break
             await clock.sleep(LOOK_EVERY_S)
         if state is None:
             raise UnknownCheck(check)
-        fleet = (await self._reader.some(state.looks)).databases
-        rows = tuple(_row(fleet[database], look) for database, look in state.looks.items())
-        return CheckResult(check, finished, rows)
+        return CheckResult(check, finished, CheckRows(await self._check_rows(state, answers)))
+
+    async def _check_rows(
+        self, state: CheckState, answers: Mapping[str, tuple[int, bytes]]
+    ) -> Sequence[FoldedRow]:
+        rows: list[FoldedRow] = []
+        names = state.looks.names
+        for start in range(0, len(names), PAGE):
+            some = names[start : start + PAGE]
+            fleet = (await self._reader.some(some)).databases
+            for name in some:
+                record = fleet[name]
+                role, pool = record.connection.role, record.pool
+                rows.append(FoldedRow(name, pool, role, state.looks[name], answers.get(name)))
+        return rows
 
     async def _issued(self) -> Epoch:
         """How far this ledger has come: no order of it can have a higher term or position."""
@@ -354,10 +354,6 @@ class FleetService:
 def _names(changes: Mapping[str, Any]) -> list[str]:
     wanted = changes.get("database")
     return [wanted] if isinstance(wanted, str) else []
-
-
-def _row(record: DatabaseRecord, look: Lookup) -> CheckRow:
-    return CheckRow(record.database, record.pool, record.connection.role, look)
 
 
 def _relabelled(

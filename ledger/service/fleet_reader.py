@@ -12,7 +12,7 @@ rows at a position ──┬─ the fleet's events behind it ──▶ FleetStat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 
 from ledger.domain import fleet as rules
@@ -22,7 +22,8 @@ from ledger.domain.selection import Term, parse
 from ledger.domain.selection_words import chosen, half_wrong, ids_in, without_values, words
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log, RecordedEvent
-from ledger.store.views.port import Views
+from ledger.store.views.columns import registered_in
+from ledger.store.views.port import PAGE, Views
 from ledger.store.views.rows import FleetRow
 
 
@@ -44,7 +45,12 @@ class FleetReader:
     async def whole(self) -> FleetState:
         """The whole fleet."""
         version, news = await self._news()
-        return _folded(version, news, await self._reads.fleet() if self._reads else ())
+        records: list[DatabaseRecord] = []
+        after = ""
+        while self._reads is not None and (page := await self._reads.fleet_entries(after)):
+            records += map(registered_in, page)
+            after = page[-1].database
+        return _folded(version, news, records)
 
     async def some(self, databases: Collection[str], names: Collection[str] = ()) -> FleetState:
         """The fleet as if it had these databases only, and those of these names on their servers.
@@ -60,7 +66,7 @@ class FleetReader:
         rows: Sequence[FleetRow] = ()
         if self._reads is not None:
             rows = await self._reads.fleet_named(list(wanted), list(names))
-        return _folded(version, news, rows)
+        return _folded(version, news, [row.registered for row in rows])
 
     async def page(
         self, selection: str, *, retired: bool, after: str = "", limit: int | None = None
@@ -98,13 +104,34 @@ class FleetReader:
             by_id = {row.registered.database: row.registered for row in known}
             raise half_wrong(selection, unheard, near, by_id)
 
+    async def pages(self, selection: str, *, retired: bool) -> AsyncIterator[Sequence[FleetRow]]:
+        """All databases that the selection means, by id and page by page, as they were projected.
+
+        Raises the refusals of `ledger.domain.selection`.
+        """
+        if self._reads is None:
+            return
+        terms, (_, news) = parse(selection), await self._news()
+        if news:
+            chosen = (await self.page(selection, retired=retired)).databases
+            for start in range(0, len(chosen), PAGE):
+                part = chosen[start : start + PAGE]
+                yield await self._reads.fleet([one.database for one in part])
+            return
+        after = ""
+        while rows := await self._reads.fleet_page(terms, retired=retired, after=after):
+            yield rows
+            after = rows[-1].registered.database
+
     async def _news(self) -> tuple[int, list[RecordedEvent]]:
         """The version of the fleet's stream when the rows were projected, and what came since."""
         return await self._log.fleet_since(await self._reads.position() if self._reads else 0)
 
 
-def _folded(version: int, news: Sequence[RecordedEvent], rows: Sequence[FleetRow]) -> FleetState:
-    databases = {row.registered.database: row.registered for row in rows}
+def _folded(
+    version: int, news: Sequence[RecordedEvent], records: Sequence[DatabaseRecord]
+) -> FleetState:
+    databases = {one.database: one for one in records}
     addresses = {
         one.connection.target.canonical: one.database
         for one in databases.values()

@@ -16,6 +16,7 @@ from ledger.domain.surroundings import LeadingProcess, Seen
 from ledger.domain.wording import failure_text
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet import FleetService
+from ledger.service.fleet_reader import FleetReader
 from ledger.service.liveness import Liveness
 from ledger.store.port import Log
 from ledger.store.views.port import PAGE, Views
@@ -25,7 +26,7 @@ from migrations.model.attempt import HalfDone
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
     from ledger.domain.fleet import DatabaseRecord
-    from ledger.store.views.rows import BundleRow
+    from ledger.store.views.rows import BundleRow, FleetRow
 
 UNREAD = "its journal was not read since it was reinstated, so what it lost is not known"
 NAMED = 5
@@ -300,28 +301,53 @@ class StatusService:
         `ledger.domain.selection`.
         """
         await as_near_as_may_be(self._reads, self._log)
-        records: Sequence[DatabaseRecord]
-        if among is None:
-            page = await self._fleet.page(
-                selection, retired=bool(selection), after=after, limit=limit
-            )
-            records, total = page.databases, page.total
-        else:
-            records, total = await self._reads.records(list(among)), len(among)
-        chosen = [one.database for one in records]
         bundles = await self._reads.latest_bundles()
-        owners = await self._owners(records, bundles)
+        databases: list[DatabaseOverview] = []
+        if among is None and limit is None and not after:
+            async for rows in FleetReader(self._log, self._reads).pages(
+                selection, retired=bool(selection)
+            ):
+                databases += await self._seen(rows, bundles)
+            total = len(databases)
+        else:
+            if among is None:
+                page = await self._fleet.page(
+                    selection, retired=bool(selection), after=after, limit=limit
+                )
+                chosen, total = [one.database for one in page.databases], page.total
+            else:
+                chosen, total = list(among), len(among)
+            databases += await self._seen(await self._reads.fleet(chosen), bundles)
+        return FleetOverview(
+            leader=await self._lookout.leader(),
+            bundle=bundles[0].bundle if bundles else None,
+            histories=tuple(one.name or one.history for one in bundles),
+            unfinished=tuple(await self._reads.unfinished_rollouts()),
+            unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
+            set_aside=tuple(await self._reads.unreadable(aside=True)),
+            databases=tuple(databases),
+            total=total,
+            labels={ref.version: ref.label for one in bundles[::-1] for ref in one.migrations},
+            unsigned=await self._lookout.unsigned(),
+        )
+
+    async def _seen(
+        self, rows: Sequence[FleetRow], bundles: Sequence[BundleRow]
+    ) -> list[DatabaseOverview]:
+        """What these databases have, lack and wait for."""
+        chosen = [row.registered.database for row in rows]
+        owners = await self._owners([row.registered for row in rows], bundles)
         known = await self._of_their_own(bundles, owners)
         busy = await self._reads.busy(chosen)
         unread = await self._reads.unread(chosen)
-        databases = []
-        for row in await self._reads.fleet(chosen):
-            record = row.record
+        found = []
+        for row in rows:
+            record = row.registered
             owner = owners.get(record.database)
             newest, missing = standing(
                 known.get(record.database), owner.migrations if owner is not None else ()
             )
-            databases.append(
+            found.append(
                 DatabaseOverview(
                     database=record.database,
                     pool=record.pool,
@@ -335,18 +361,7 @@ class StatusService:
                     history=owner.name or owner.history if owner is not None else None,
                 )
             )
-        return FleetOverview(
-            leader=await self._lookout.leader(),
-            bundle=bundles[0].bundle if bundles else None,
-            histories=tuple(one.name or one.history for one in bundles),
-            unfinished=tuple(await self._reads.unfinished_rollouts()),
-            unreadable=tuple(row.position for row in await self._reads.unreadable(aside=False)),
-            set_aside=tuple(await self._reads.unreadable(aside=True)),
-            databases=tuple(databases),
-            total=total,
-            labels={ref.version: ref.label for one in bundles[::-1] for ref in one.migrations},
-            unsigned=await self._lookout.unsigned(),
-        )
+        return found
 
     async def _owners(
         self, records: Sequence[DatabaseRecord], bundles: Sequence[BundleRow]

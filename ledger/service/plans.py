@@ -353,11 +353,10 @@ class Planner:
             return KnownVersions(versions, half_done=half_done)
         repeatable = [ref.version for ref in migrations if ref.repeatable]
         rows = await self._reads.applied(selected, repeatable) if repeatable else []
-        expected = await self._reads.expected(selected)
         return KnownVersions(
             versions,
             checksums={(row.database, row.version): row.checksum for row in rows},
-            unread=frozenset(one for one, is_ in expected.items() if is_.journal_head is None),
+            unread=await self._reads.unmet(selected),
             half_done=half_done,
         )
 

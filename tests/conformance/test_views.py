@@ -203,6 +203,7 @@ async def answers(views: Views) -> dict[str, Any]:
         "some of the fleet": await views.fleet(["db3", "db9", "db1"]),
         "records": await views.records(),
         "expected": await views.expected(["db0", "db1", "db5"]),
+        "unmet": await views.unmet(FLEET),
         "latest bundles": await views.latest_bundles(),
         "histories": await views.histories(FLEET),
         "rollouts": rollouts,

@@ -273,6 +273,11 @@ class MemoryViews:
         """As `Views.expected`."""
         return {record.database: record.expected for record in await self.records(databases)}
 
+    async def unmet(self, databases: Sequence[str]) -> frozenset[str]:
+        """As `Views.unmet`."""
+        rows = await self.fleet(databases)
+        return frozenset(row.registered.database for row in rows if row.belief.journal_head is None)
+
     async def latest_bundles(self) -> list[BundleRow]:
         """As `Views.latest_bundles`."""
         found: dict[str, BundleRow] = {}

@@ -10,10 +10,11 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, TextIO, assert_never
 
 import typer
@@ -34,6 +35,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 PAGE = 100
 """Rows of a long list that people see unless they want more."""
+TOGETHER = 500
+"""Items of a document that are written at once."""
 
 OutputRow = Mapping[str, Any]
 
@@ -87,7 +90,7 @@ class Output:
     def rows(
         self,
         kind: str,
-        rows: Sequence[OutputRow],
+        rows: Iterable[OutputRow],
         columns: Sequence[str],
         empty: str,
         *,
@@ -97,20 +100,22 @@ class Output:
         """A list of alike things. `columns` are the keys that a table shows; `empty` is said on
         stderr when there is nothing to show. `more` joins the JSON document. Rows that go on with
         a list that was begun have no `heading`.
+
+        As JSON, `rows` are written as they come, and none of them is kept.
         """
         match self.format:
             case OutputFormat.TABLE:
-                if rows:
-                    _table(rows, columns, heading=heading)
+                if shown := list(rows):
+                    _table(shown, columns, heading=heading)
                 elif empty:
                     say(empty)
             case OutputFormat.JSON:
-                _document({"version": SHAPE_VERSION, "kind": kind, **more, "items": list(rows)})
+                _document_of({"version": SHAPE_VERSION, "kind": kind, **more}, rows)
             case OutputFormat.NDJSON:
                 for row in rows:
                     _document({"version": SHAPE_VERSION, "kind": kind, **row})
             case OutputFormat.CSV:
-                _sheet(rows, columns, heading=heading)
+                _sheet(list(rows), columns, heading=heading)
             case _:
                 assert_never(self.format)
 
@@ -204,13 +209,27 @@ def tell_error(text: str, code: int, form: OutputFormat) -> None:
 
 
 def _document(document: Mapping[str, Any]) -> None:
+    typer.echo(_json(document))
+
+
+def _document_of(head: Mapping[str, Any], items: Iterable[OutputRow]) -> None:
+    """One document, with `items` as its last field, some of them at a time."""
+    typer.echo(f'{_json(head)[:-1]},"items":[', nl=False)
+    before, waiting = "", iter(items)
+    while some := [_json(one) for one in islice(waiting, TOGETHER)]:
+        typer.echo(before + ",".join(some), nl=False)
+        before = ","
+    typer.echo("]}")
+
+
+def _json(document: Mapping[str, Any]) -> str:
     from pydantic_core import to_json
 
     text = escaped_json(to_json(document).decode())
     if not has_every_letter(sys.stdout):
         # What is written otherwise has to mean the same to whoever reads it as JSON.
         text = json.dumps(json.loads(text), separators=(",", ":"))
-    typer.echo(text)
+    return text
 
 
 def _title(key: str) -> str:

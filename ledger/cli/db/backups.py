@@ -73,7 +73,7 @@ async def drop_backups(
     return ExitCode.REFUSED if outcome.verdict == "refused" else ExitCode.FAILED
 
 
-def backup_rows(backups: Iterable[Backup | Backup]) -> list[dict[str, Any]]:
+def backup_rows(backups: Iterable[Backup]) -> list[dict[str, Any]]:
     """Backups as data."""
     return [
         {
@@ -89,7 +89,7 @@ def backup_rows(backups: Iterable[Backup | Backup]) -> list[dict[str, Any]]:
     ]
 
 
-def backup_text(one: Backup | Backup) -> str:
+def backup_text(one: Backup) -> str:
     """One backup in a line: whose it is, how old and how large."""
     until = (
         f"kept until {one.keep_until:%Y-%m-%d}" if one.keep_until else "kept until it is dropped"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -18,8 +18,8 @@ from ledger.cli.fleet.groups import SHOWN, show_checks
 from ledger.cli.fleet.status import say_unsigned
 
 if TYPE_CHECKING:
-    from ledger.service.fleet import CheckResult, CheckRow
-    from migrations.model.attempt import Rights
+    from ledger.service.check_rows import CheckResult, CheckRow
+    from migrations.model.attempt import Backup, Rights
 
 PATIENCE_S = 60.0
 """How long agents may take before the command shows what it has."""
@@ -77,36 +77,49 @@ async def check(
             leader = await session.ledger.leader()
         wrong = await session.ledger.checks.problems(result)
         unsigned = await session.ledger.lookout.unsigned()
-    rows = [_row(row, wrong.get(row.database)) for row in result.rows]
-    form = Output(output)
-    shown = sorted(rows, key=_is_fine)
-    if form.for_people and problems:
-        shown = [row for row in shown if not _is_fine(row)]
-    if form.for_people and len(rows) > SHOWN and not (every or problems):
+    form, seen, large = Output(output), _Seen(), len(result.rows) > SHOWN
+    rows: Iterable[dict[str, Any]] = seen.all(result, wrong)
+    if form.for_people and large and not (every or problems):
         show_checks(rows, form)
     else:
-        empty = (
-            "Nothing is wrong with any of them." if problems and rows else "No database matches."
-        )
-        form.rows("fleet.check", shown, COLUMNS, empty=empty, finished=result.finished)
+        if form.for_people:
+            # Those first that need somebody.
+            rows = [row for row in sorted(rows, key=_is_fine) if not (problems and _is_fine(row))]
+        nothing = "Nothing is wrong with any of them." if problems else "No database matches."
+        form.rows("fleet.check", rows, COLUMNS, empty=nothing, finished=result.finished)
     say_unsigned(unsigned)
-    _tell_backups(result, everything=len(rows) <= SHOWN or every)
+    _tell_backups(seen.backups, everything=every or not large)
     if not result.finished and leader is not None and leader.is_silent:
         say(f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place.")
         return ExitCode.TIMEOUT
     if not result.finished:
-        waiting = sum(row["reachable"] is None for row in rows)
-        silent = number_of(waiting, "database")
+        silent = number_of(seen.silent, "database")
         say(f"{silent} did not answer; does `ledger-agent run` work in that pool?")
         return ExitCode.TIMEOUT
-    fine = all(map(_is_fine, rows))
-    return ExitCode.OK if fine else ExitCode.FAILED
+    return ExitCode.OK if seen.fine == seen.number else ExitCode.FAILED
 
 
-def _tell_backups(result: CheckResult, *, everything: bool) -> None:
+class _Seen:
+    """Counts the databases of a check while they are written: a large fleet's are not kept."""
+
+    def __init__(self) -> None:
+        self.number = self.fine = self.silent = 0
+        self.backups: list[tuple[str, Backup]] = []
+
+    def all(self, result: CheckResult, wrong: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        """A row for each, with what is wrong there."""
+        for row in result.rows:
+            line = _row(row, wrong.get(row.database))
+            self.number += 1
+            self.fine += _is_fine(line)
+            self.silent += line["reachable"] is None
+            for backup in row.look.answer.backups if row.look.answer else ():
+                self.backups.append((row.database, backup))
+            yield line
+
+
+def _tell_backups(found: Sequence[tuple[str, Backup]], *, everything: bool) -> None:
     """What data migrations have saved; in a large fleet only how many there are."""
-    answers = ((row.database, row.look.answer) for row in result.rows)
-    found = [(name, one) for name, answer in answers if answer for one in answer.backups]
     if everything or len(found) <= BACKUPS_SHOWN:
         for name, backup in found:
             say(f"{name}: {backup_text(backup)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ledger.cli.app.output import Output, OutputRow
@@ -61,17 +61,18 @@ def show_pools(pools: Sequence[PoolRow], output: Output) -> None:
     output.lines([*lines, "", "Lists: `ledger fleet list --all`, or `-s SELECTION`"])
 
 
-def show_checks(rows: Sequence[OutputRow], output: Output) -> None:
+def show_checks(rows: Iterable[OutputRow], output: Output) -> None:
     """Write what a look at many databases found: what is wrong by cause, the rest counted."""
     causes: dict[str, list[str]] = {}
     for row in rows:
         causes.setdefault(_cause(row), []).append(row["database"])
+    total = sum(map(len, causes.values()))
     fine = len(causes.pop("", ()))
     silent = len(causes.get(SILENT, ()))
-    wrong = len(rows) - fine - silent
+    wrong = total - fine - silent
     counts = [f"{fine:,} fine", f"{wrong:,} with a problem" if wrong else ""]
     counts.append(f"{silent:,} without an answer" if silent else "")
-    lines = [f"{_databases(len(rows))}: {', '.join(filter(None, counts))}"]
+    lines = [f"{_databases(total)}: {', '.join(filter(None, counts))}"]
     ordered = sorted(causes.items(), key=lambda one: (one[0] == SILENT, -len(one[1])))
     for cause, held in ordered[:GROUPS_SHOWN]:
         lines += ["", f"{len(held):,}: {names(held[:NAMED], len(held))}", f"    {cause}"]

@@ -124,7 +124,7 @@ def _show_databases(
 ) -> None:
     if numbers is not None and output.for_people and numbers.total:
         output.lines([totals(numbers)])
-    rows = [
+    rows = (
         {
             "database": one.database,
             "pool": one.pool,
@@ -138,7 +138,7 @@ def _show_databases(
             "rollout": one.rollout,
         }
         for one in overview.databases
-    ]
+    )
     output.rows(
         "status",
         rows,

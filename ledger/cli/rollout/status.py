@@ -43,7 +43,7 @@ def show_rollout(status: RolloutStatus, output: Output, *, every: bool = False) 
     output.rows(
         "rollout.status",
         # Programs read the states as they are counted; people, what they mean.
-        [_row(one, status.mode if people else "") for one in shown],
+        (_row(one, status.mode if people else "") for one in shown),
         COLUMNS,
         empty="No database needs attention.",
         **status.document(),

@@ -32,6 +32,8 @@ from migrations.gc_tuning import without_collector
 
 BATCH = 1000
 """Events of one live transaction: short enough that its locks and its bloat do not matter."""
+MOST = 5000
+"""The same when many wait: a busy leader would fall behind further and further, else."""
 FOLD_BATCH = 2000
 """Events read at once when the whole log is folded: some megabytes."""
 HELD_ROWS = 300_000
@@ -98,7 +100,7 @@ async def catch_up(connection: Connection) -> int:
     head: int = await connection.fetchval(HEAD) or 0
     position: int = await connection.fetchval(POSITION)
     while position < head:
-        position = await advance(connection)
+        position = await advance(connection, max(BATCH, min(head - position, MOST)))
     return position
 
 

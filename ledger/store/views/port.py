@@ -108,6 +108,9 @@ class Views(Protocol):
     async def expected(self, databases: Sequence[str]) -> dict[str, Expectation]:
         """What the next order of each of these registered databases expects to find."""
 
+    async def unmet(self, databases: Sequence[str]) -> frozenset[str]:
+        """Which of these registered databases have a journal of which nothing is known."""
+
     async def latest_bundles(self) -> list[BundleRow]:
         """The bundle registered last of each history, the latest first."""
 

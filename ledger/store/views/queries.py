@@ -51,6 +51,8 @@ EXAMPLES = 5
 PATIENCE_S = 5.0
 """How long a reader waits for the leader to project; it does so several times per second."""
 LOOK_EVERY_S = 0.1
+VALUES_AT_ONCE = 20_000
+"""Versions of databases that are read at once: a megabyte or two."""
 
 _MIGRATIONS = TypeAdapter(tuple[MigrationRef, ...])
 _STEPS = TypeAdapter(tuple[Step, ...])
@@ -189,6 +191,10 @@ class ReadModels:
     async def expected(self, databases: Sequence[str]) -> dict[str, Expectation]:
         """What the next order of each of these registered databases expects to find."""
         return {record.database: record.expected for record in await self.records(databases)}
+
+    async def unmet(self, databases: Sequence[str]) -> frozenset[str]:
+        """Which of these registered databases have a journal of which nothing is known."""
+        return frozenset(row["database"] for row in await self._fetch("unmet", databases))
 
     async def latest_bundles(self) -> list[BundleRow]:
         """The bundle registered last of each history, the latest first."""
@@ -358,14 +364,27 @@ class ReadModels:
     async def database_versions(
         self, versions: Sequence[str], databases: Sequence[str] | None = None
     ) -> list[DatabaseVersions]:
-        """Each database against these versions: what is in force there and what is missing."""
-        rows = await self._fetch("database_versions", databases, versions)
-        return [
-            DatabaseVersions(
-                row["database"], tuple(row["applied"] or ()), tuple(row["missing"] or ())
-            )
-            for row in rows
-        ]
+        """Each database against these versions: what is in force there and what is missing.
+
+        Many databases have the same: that is there once.
+        """
+        found: list[DatabaseVersions] = []
+        same: dict[tuple[str, ...], tuple[str, ...]] = {}
+        size = max(VALUES_AT_ONCE // max(len(versions), 1), 1)
+        parts = (
+            [databases]
+            if databases is None
+            else [databases[at : at + size] for at in range(0, len(databases), size)]
+        )
+        for part in parts:
+            for row in await self._fetch("database_versions", part, versions):
+                applied, missing = tuple(row["applied"] or ()), tuple(row["missing"] or ())
+                applied, missing = (
+                    same.setdefault(applied, applied),
+                    same.setdefault(missing, missing),
+                )
+                found.append(DatabaseVersions(row["database"], applied, missing))
+        return found
 
     async def _fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
         return await self._pool.fetch(QUERIES[query], *arguments)

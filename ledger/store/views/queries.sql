@@ -81,6 +81,10 @@ WHERE ($2 OR status <> 'retired') AND NOT EXISTS (
     WHERE term.negated = coalesce(
         own.value = ANY (term."values") OR own.value LIKE ANY (term.globs), false))
 
+-- name: unmet
+-- Which of these databases have a journal of which nothing is known
+SELECT database FROM ledger.fleet_database WHERE database = ANY ($1) AND journal_head IS NULL
+
 -- name: unheard
 -- The numbers of the words of a selection that no database has ($1 keys; $2 values, NULL for a label
 -- itself; $3 patterns for values that stand for several; $4 whether retired databases count)
