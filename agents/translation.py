@@ -136,6 +136,7 @@ def inspected(
         histories=tuple(left),
         epoch=found.epoch,
         unfinished=_unfinished(found.entries),
+        warnings=found.warnings,
     )
 
 

@@ -6,7 +6,7 @@ Nothing is written before every check has passed; the advisory lock ends with th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import asyncpg
@@ -30,7 +30,13 @@ from migrations.sql.literals import Expression, SqlValue
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried_behind, text
 from migrations.target.entries import Key, NewEntry, State, entry_about_target, genesis, said_by
-from migrations.target.journal import AnyRow, Record, install_statements, statement
+from migrations.target.journal import (
+    AnyRow,
+    Circumstances,
+    Record,
+    install_statements,
+    statement,
+)
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
 from migrations.target.look import looking
 from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
@@ -38,7 +44,6 @@ from migrations.target.session import (
     Connection,
     ConnectionSettings,
     pooler_refused,
-    server_version,
     timeless,
 )
 from migrations.target.target import Target
@@ -53,6 +58,9 @@ LOCK_WITH_FACTS = {
     "schema_there": boolean,
     "target_problem": text,
     "clock": moment,
+    "journal_owner": text,
+    "default_grants": text,
+    "event_triggers": boolean,
 }
 """The columns of the statement `lock_with_facts`, and how they are read."""
 
@@ -70,6 +78,7 @@ class Facts:
     """The journal's, with or without one in it."""
     target_problem: str = ""
     """Why the target's own schema cannot be used."""
+    around: Circumstances = field(default_factory=Circumstances)
 
 
 async def acquire(
@@ -119,6 +128,7 @@ async def acquire(
         epoch_kept=record is not None and (not work.owner or record.epoch == work.epoch),
         outside=outside_changes(record, work.expectation.journal_head),
         said=said,
+        to_be_owned_by=facts.around.owner,
     )
     if record is not None:
         target.tell_identity(first_contact=False)
@@ -134,7 +144,7 @@ async def _meet(target: Target, facts: Facts) -> None:
     """
     met = entry_about_target(State.MET)
     if not (facts.installed or target.work.target) and target.work.mode is Mode.UP:
-        target.meet_along(met, _install_statements(target, facts))
+        target.meet_along(met, _install_statements(facts))
         return
     if facts.installed:
         await target.record(met)
@@ -148,7 +158,7 @@ async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
 
     Two schemas of a database may be met at once, each with a UUID for it: the later one gives way.
     """
-    first = [_install_statements(target, facts)]
+    first = [_install_statements(facts)]
     if target.work.target:
         first.append(statement("one_uuid", database_uuid=target.identity.uuid))
     try:
@@ -162,9 +172,8 @@ async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
         await target.record(met)
 
 
-def _install_statements(target: Target, facts: Facts) -> str:
-    version = server_version(target.connection)
-    return install_statements(version, schema_there=facts.schema_there)
+def _install_statements(facts: Facts) -> str:
+    return install_statements(facts.around, schema_there=facts.schema_there)
 
 
 def facts_statement(name: str, target: str, role: str | None, /, **values: SqlValue) -> str:
@@ -173,7 +182,18 @@ def facts_statement(name: str, target: str, role: str | None, /, **values: SqlVa
         values["target_problem"] = Expression(statement("target_problem", target=target, role=role))
     else:
         values["target_problem"] = None
+    values |= _surroundings(role)
     return statement(name, **values)
+
+
+def _surroundings(role: str | None) -> dict[str, Expression]:
+    fitting = Expression(statement("fitting_role", role=role))
+    owner = statement("journal_owner", role=role, fitting_role=fitting)
+    return {
+        "journal_owner": Expression(owner),
+        "default_grants": Expression(statement("default_grants")),
+        "event_triggers": Expression(statement("event_triggers")),
+    }
 
 
 def refuse_schema(facts: Facts, target: str) -> None:
@@ -208,6 +228,7 @@ def facts_of(connection: Connection, row: AnyRow) -> Facts:
         installed=row["installed"],
         schema_there=row["schema_there"],
         target_problem=row["target_problem"] or "",
+        around=Circumstances(row["journal_owner"], row["default_grants"], row["event_triggers"]),
     )
 
 
@@ -264,7 +285,7 @@ async def _look(
             between = clock.bounds() if clock else ANY_TIME
             locking = lock_as_expected(connection, key, known, between)
             locking = f"{timeless(connection)}{statement('our_path')};\n{locking}"
-            record = await journal.read_behind(connection, locking)
+            record = await journal.read_behind(connection, locking, role)
         except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
             pass  # Not as expected, or no journal that may be read: see who answers.
         else:

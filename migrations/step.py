@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from migrations.backfill.run_batches import run_batches
 from migrations.clock import elapsed_ms
-from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
+from migrations.errors import LockLost, Refused, RunError
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Direction, Migration
 from migrations.model.work import StepOutcome, StepResult
@@ -30,8 +30,6 @@ from migrations.target.refusals import way_out
 from migrations.target.session import DRIVER_ERRORS, is_connection_lost
 from migrations.target.target import Target
 
-SHORT_CHARS = 600
-"""Of a message and of a statement, where the journal has no room for more."""
 CANCEL_GRACE_S = 5.0
 """For the rollback and the entry of a cancelled migration; after that the socket is cut."""
 
@@ -130,11 +128,7 @@ async def _failed(
         await try_lock(target.connection, target.key)
     entry = replace(entry, failure=failure, duration_ms=duration_ms, note=note)
     try:
-        try:
-            await target.record(entry)
-        except JournalNotOurs:
-            # The report has it whole.
-            await target.record(replace(entry, failure=_short(failure)))
+        await target.record(entry)
     except LockLost:
         # Another migrator has the target now; whatever it writes, nothing of ours is in effect.
         target.epoch_kept = True
@@ -148,12 +142,6 @@ async def _failed(
         statements=0,
         failure=failure,
     )
-
-
-def _short(failure: Failure) -> Failure:
-    """As much of a failure as every journal has room for."""
-    statement = failure.statement[:SHORT_CHARS] if failure.statement else None
-    return replace(failure, message=failure.message[:SHORT_CHARS], statement=statement)
 
 
 async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:

@@ -232,3 +232,5 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """Of the order that wrote the journal's last entry, as the journal says it."""
     unfinished: tuple[str, ...] = ()
     """Rollouts of which a migration was begun there, and neither finished nor taken back."""
+    warnings: tuple[str, ...] = ()
+    """What there reaches our tables and what we do, and stops nothing; each with what to do."""

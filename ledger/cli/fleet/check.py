@@ -51,6 +51,7 @@ async def check(
     """
     from ledger.domain.waiting import TAKE_OVER
     from ledger.domain.wording import number_of
+    from migrations.printable import escaped
 
     async with opened(ctx) as session:
         check_id = await session.ledger.fleet.check(select, why.asked())
@@ -75,6 +76,8 @@ async def check(
     for row in result.rows:
         for backup in row.look.answer.backups if row.look.answer else ():
             say(f"{row.database}: {backup_text(backup)}")
+        for warning in row.look.answer.warnings if row.look.answer else ():
+            say(f"{row.database}: warning: {escaped(warning)}")
     if not result.finished and leader is not None and leader.is_silent:
         say(f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place.")
         return ExitCode.TIMEOUT
@@ -109,6 +112,7 @@ def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:
         "journal_head": answer.journal_head,
         "owner": answer.owner,
         "backups": backup_rows(answer.backups),
+        "warnings": list(answer.warnings),
         "problem": problem,
     }
 
