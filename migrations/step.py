@@ -14,7 +14,7 @@ from migrations.backfill.run_batches import run_batches
 from migrations.clock import elapsed_ms
 from migrations.errors import LockLost, Refused, RunError
 from migrations.model.attempt import Failure, FailureClass
-from migrations.model.migration import Direction, Migration
+from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import StepOutcome, StepResult
 from migrations.running.history import WITHOUT_EFFECT
 from migrations.running.own_role import refuse_own_role
@@ -23,6 +23,7 @@ from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
 from migrations.running.telemetry import finish_step, step_span
 from migrations.running.transactional import run_transactional
+from migrations.sql.summary import tables
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.failure import from_error, in_file, located
 from migrations.target.lock import try_lock
@@ -37,6 +38,14 @@ _CANCELLED = Failure(
     FailureClass.CANCELLED, "the migration was cancelled; what was not committed is rolled back"
 )
 _RESULTS = {Direction.UP: StepResult.APPLIED, Direction.DOWN: StepResult.ROLLED_BACK}
+
+
+class Unrecorded(Exception):
+    """A failure that the journal has no entry of, so that it is no outcome of its migration."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 async def run_step(target: Target, run: Execute) -> StepOutcome:
@@ -74,19 +83,45 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
         return _done(run, entry)
     except StatementFailed as failed:
         failure = located(failed.failure, run.migration, run.direction, failed.statement)
+        failure = _placed(failure, run, failed)
         if failed.without_effect:
             note = WITHOUT_EFFECT.format(failed.without_effect)
     except Refused:
         raise
     except RunError as error:
-        failure = in_file(from_error(error), run.migration, run.direction)
+        failure = _placed(from_error(error), run)
     except DRIVER_ERRORS as error:
         if is_connection_lost(target.connection, error):
             raise
-        failure = in_file(from_error(error), run.migration, run.direction)
+        failure = _placed(from_error(error), run)
     await target.rollback()
     duration = elapsed_ms(target.clock, started)
     return await _failed(target, run.migration, run.direction, failure, duration, note)
+
+
+def _placed(failure: Failure, run: Execute, failed: StatementFailed | None = None) -> Failure:
+    """The failure with file and line, also where no statement of the author's failed itself.
+
+    What is said before the first statement stands at that one. What a deferred constraint says at
+    the end stands at the last statement that names its table, or at the last of all.
+    """
+    failure = in_file(failure, run.migration, run.direction)
+    statements = run.section.statements
+    if failure.line is not None or failure.file is None:
+        return failure
+    where = statements[0] if statements else None
+    if failed is not None and failed.beside is not None:
+        where = failed.beside
+    elif failed is not None and failed.at_the_end and statements:
+        table = getattr(failed.cause, "table_name", None)
+        naming = [one for one in statements if table and table in _tables(one)]
+        where = (naming or statements)[-1]
+    return replace(failure, line=where.line if where else 1)
+
+
+def _tables(statement: Statement) -> set[str]:
+    """The tables that a statement names, without their schemas."""
+    return {name.rpartition(".")[2].strip('"') for name in tables(statement.text)}
 
 
 def _way_of(run: Execute) -> Callable[[Target, Execute], Awaitable[NewEntry]]:
@@ -129,6 +164,11 @@ async def _failed(
     entry = replace(entry, failure=failure, duration_ms=duration_ms, note=note)
     try:
         await target.record(entry)
+    except DRIVER_ERRORS as error:
+        if is_connection_lost(target.connection, error):
+            raise
+        await target.rollback()
+        raise Unrecorded(_unrecorded(failure, from_error(error))) from None
     except LockLost:
         # Another migrator has the target now; whatever it writes, nothing of ours is in effect.
         target.epoch_kept = True
@@ -142,6 +182,14 @@ async def _failed(
         statements=0,
         failure=failure,
     )
+
+
+def _unrecorded(failure: Failure, why: Failure) -> Failure:
+    """The failure, and why the journal could not take it, if that is another reason."""
+    if failure.sqlstate == why.sqlstate and failure.message.startswith(why.message):
+        return failure
+    said = f"{failure.message}; nor could the journal take that: {why.message}"
+    return replace(failure, message=said)
 
 
 async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
@@ -168,6 +216,6 @@ async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
             if found is not None:
                 return found.outcome
             return await _failed(target, run.migration, run.direction, _CANCELLED, duration)
-    except (*DRIVER_ERRORS, RunError):
+    except (*DRIVER_ERRORS, RunError, Unrecorded):
         target.connection.terminate()
         return cancelled

@@ -120,6 +120,9 @@ def _file_of(migration: Migration, direction: Direction, statement: Statement | 
     for section in (migration.section(direction), migration.verify):
         if section and section.file and any(one is statement for one in section.statements):
             return section.file
+    section = migration.section(direction)
+    if statement is None and section and section.file:
+        return section.file
     files = migration.files
     return (files[-1] if direction is Direction.DOWN else files[0]).name if files else None
 

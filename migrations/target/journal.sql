@@ -147,7 +147,7 @@ WHERE l.rolname OPERATOR(pg_catalog.=) session_user
 
 -- name: journal_owner
 -- Whose the journal is to be where there is none, so that the next login of the same group goes on with
--- it: the group's for which its schema was made; the registered role's; or the one group's of ours that
+-- it. It is the group's for which its schema was made; the registered role's; or the one group's of ours that
 -- may make a schema here. NULL is the login itself.
 SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN (
     WITH tenants AS (

@@ -150,7 +150,8 @@ async def test_nothing_runs_where_our_transaction_could_not_begin(world: World) 
     outcome = await run(settings, world.work(Mode.UP, users()), IMPATIENT, world.hearing)
     assert outcome.failure is not None
     assert outcome.failure.sqlstate == "22023"
-    assert outcome.failure.line is None
+    assert (outcome.failure.file, outcome.failure.line) == ("001_m.sql", 2)
+    assert "before the first statement" in outcome.failure.message
     assert not await world.has("users")
 
 
