@@ -82,7 +82,8 @@ class Program:
     """What runs in the place of statements: a Python module's function, or a psql script.
 
     `text` is the whole source, `entry` the function (`up`, `down`, `verify`; empty for psql).
-    `variables` are the names and values, sorted, that psql is to know.
+    `variables` are the names and values, sorted, that psql is to know; `files` are what the script
+    reads, called by the places where it looks for them.
     """
 
     language: Language
@@ -90,6 +91,7 @@ class Program:
     text: str
     entry: str = ""
     variables: tuple[tuple[str, str], ...] = ()
+    files: tuple[SourceFile, ...] = ()
 
 
 class Conflict(StrEnum):

@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import posixpath
 import re
 import shutil
 import signal
@@ -40,6 +41,7 @@ from migrations.running.plan import Execute
 from migrations.running.retry import AT_THE_END, StatementFailed, failed_at
 from migrations.sql.literals import quote_ident
 from migrations.sql.psql_script import open_transaction, prologue
+from migrations.sql.psql_shell import checked
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.password_file import password_lines
 from migrations.target.refusals import is_touched, journal_touched
@@ -63,7 +65,7 @@ INTERRUPT_GRACE_S = 3.0
 
 CONNECTED_EVERY_S = 0.01
 """How often is looked whether psql has connected."""
-SETTING, SCRIPT, CLOSING = "setting.sql", "script.sql", "closing.sql"
+SETTING, SCRIPT, CLOSING = "setting.sql", "ledger script.sql", "closing.sql"
 """What psql is given, in this order: its variables, what the author wrote, and our entry."""
 CONFINED = Path(__file__).with_name("confined.py")
 
@@ -168,10 +170,13 @@ async def _psql(
         arguments += ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"]
         if closing:
             arguments.append("--single-transaction")
-        scripts = {SETTING: prologue(program), SCRIPT: program.text, CLOSING: closing}
+        text = checked(program.text, SCRIPT)
+        scripts = {SETTING: prologue(program), SCRIPT: text, CLOSING: closing}
+        here = _lay_out(folder, program)
         for script, content in scripts.items():
             if content:
-                file = folder / script
+                place = here / posixpath.dirname(program.file) if script == SCRIPT else folder
+                file = place / script
                 file.write_bytes(content.encode())
                 arguments.append(f"--file={file}")
         passwords = _write_password(target.settings, folder)
@@ -184,7 +189,7 @@ async def _psql(
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env=_environment(target, options, folder, passwords),
-            cwd=folder,
+            cwd=here,
             # Its own group, so that what it starts ends with it.
             start_new_session=True,
         )
@@ -193,6 +198,20 @@ async def _psql(
             return await _ended(process, connected, passwords, target.clock)
         finally:
             target.lookout.beside = ""
+
+
+def _lay_out(folder: Path, program: Program) -> Path:
+    """The folder that psql runs in, with the files that the script reads where it looks for them.
+
+    The script itself stands where it stands in its own folder, for what is relative to it.
+    """
+    here = folder / "files"
+    (here / posixpath.dirname(program.file)).mkdir(parents=True)
+    for one in program.files:
+        place = here / one.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(one.content)
+    return here
 
 
 def _write_password(settings: ConnectionSettings, folder: Path) -> Path | None:
@@ -365,8 +384,16 @@ def _located(failure: Failure, program: Program, file: str | None, line: str | N
     match Path(file or "").name:
         case name if name == SCRIPT and line is not None:
             return replace(failure, line=int(line))
+        case name if line is not None and (inner := _carried(program, file or "", name)):
+            return replace(failure, file=inner, line=int(line))
         case name if name == CLOSING:
             last = program.text.rstrip().count("\n") + 1
             return replace(failure, line=last, message=f"{failure.message} ({AT_THE_END})")
         case _:
             return replace(failure, line=1)
+
+
+def _carried(program: Program, path: str, name: str) -> str:
+    """The file beside the script that psql speaks of; empty if it is none."""
+    ends = (one.name for one in program.files if Path(one.name).name == name)
+    return next((one for one in ends if path == one or path.endswith(f"/{one}")), "")

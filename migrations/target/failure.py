@@ -123,7 +123,7 @@ def _file_of(migration: Migration, direction: Direction, statement: Statement | 
     section = migration.section(direction)
     if statement is None and section and section.file:
         return section.file
-    files = migration.files
+    files = [one for one in migration.files if not one.name.startswith("beside:")]
     return (files[-1] if direction is Direction.DOWN else files[0]).name if files else None
 
 
