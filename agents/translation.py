@@ -146,6 +146,7 @@ def inspected(
         epoch=found.epoch,
         unfinished=_unfinished(found.entries),
         half_done=found.half_done if found.reachable and found.failure is None else None,
+        warnings=found.warnings,
     )
 
 

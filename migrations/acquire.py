@@ -6,7 +6,7 @@ Nothing is written before every check has passed; the advisory lock ends with th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 import asyncpg
@@ -31,7 +31,13 @@ from migrations.sql.literals import Expression, SqlValue
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried_behind, text
 from migrations.target.entries import Key, NewEntry, State, entry_about_target, genesis, said_by
-from migrations.target.journal import AnyRow, Record, install_statements, statement
+from migrations.target.journal import (
+    AnyRow,
+    Circumstances,
+    Record,
+    install_statements,
+    statement,
+)
 from migrations.target.lock import LockKey, key_for, lock_as_expected, wait_for_lock
 from migrations.target.look import looking
 from migrations.target.preconditions import check_epoch, check_head, check_identity, outside_changes
@@ -40,7 +46,6 @@ from migrations.target.session import (
     ConnectionSettings,
     pooler_refused,
     schemas_of,
-    server_version,
     timeless,
 )
 from migrations.target.target import Target
@@ -55,6 +60,9 @@ LOCK_WITH_FACTS = {
     "schema_there": boolean,
     "target_problem": text,
     "clock": moment,
+    "journal_owner": text,
+    "default_grants": text,
+    "event_triggers": boolean,
 }
 """The columns of the statement `lock_with_facts`, and how they are read."""
 
@@ -72,6 +80,7 @@ class Facts:
     """The journal's, with or without one in it."""
     target_problem: str = ""
     """Why one of the target's schemas cannot be used, and which."""
+    around: Circumstances = field(default_factory=Circumstances)
 
 
 async def acquire(
@@ -122,6 +131,7 @@ async def acquire(
         epoch_kept=record is not None and (not work.owner or record.epoch == work.epoch),
         outside=outside_changes(record, work.expectation.journal_head),
         said=said,
+        to_be_owned_by=facts.around.owner,
     )
     if record is not None:
         target.tell_identity(first_contact=False)
@@ -138,7 +148,7 @@ async def _meet(target: Target, facts: Facts) -> None:
     folder = target.work.folder
     met = replace(entry_about_target(State.MET), note=folder.name if folder else "")
     if not (facts.installed or target.work.target) and target.work.mode is Mode.UP:
-        target.meet_along(met, _install_statements(target, facts))
+        target.meet_along(met, _install_statements(facts))
         return
     if facts.installed:
         await target.record(met)
@@ -152,7 +162,7 @@ async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
 
     Two schemas of a database may be met at once, each with a UUID for it: the later one gives way.
     """
-    first = [_install_statements(target, facts)]
+    first = [_install_statements(facts)]
     if target.work.target:
         first.append(statement("one_uuid", database_uuid=target.identity.uuid))
     try:
@@ -166,9 +176,8 @@ async def _install(target: Target, facts: Facts, met: NewEntry) -> None:
         await target.record(met)
 
 
-def _install_statements(target: Target, facts: Facts) -> str:
-    version = server_version(target.connection)
-    return install_statements(version, schema_there=facts.schema_there)
+def _install_statements(facts: Facts) -> str:
+    return install_statements(facts.around, schema_there=facts.schema_there)
 
 
 def facts_statement(
@@ -180,7 +189,18 @@ def facts_statement(
         for schema in schemas_of(target, settings)
     ]
     values["target_problem"] = Expression(f"coalesce({', '.join(problems)})") if problems else None
+    values |= _surroundings(settings.role)
     return statement(name, **values)
+
+
+def _surroundings(role: str | None) -> dict[str, Expression]:
+    fitting = Expression(statement("fitting_role", role=role))
+    owner = statement("journal_owner", role=role, fitting_role=fitting)
+    return {
+        "journal_owner": Expression(owner),
+        "default_grants": Expression(statement("default_grants")),
+        "event_triggers": Expression(statement("event_triggers")),
+    }
 
 
 def refuse_schema(facts: Facts) -> None:
@@ -217,6 +237,7 @@ def facts_of(connection: Connection, row: AnyRow) -> Facts:
         installed=row["installed"],
         schema_there=row["schema_there"],
         target_problem=row["target_problem"] or "",
+        around=Circumstances(row["journal_owner"], row["default_grants"], row["event_triggers"]),
     )
 
 
@@ -278,7 +299,7 @@ async def _look(
             between = clock.bounds() if clock else ANY_TIME
             locking = lock_as_expected(connection, key, known, between)
             locking = f"{timeless(connection)}{statement('our_path')};\n{locking}"
-            record = await journal.read_behind(connection, locking)
+            record = await journal.read_behind(connection, locking, settings.role)
         except (asyncpg.SyntaxOrAccessError, asyncpg.InvalidSchemaNameError):
             pass  # Not as expected, or no journal that may be read: see who answers.
         else:

@@ -36,7 +36,6 @@
         │   └── Unavailable       not now: the server restarts, fails over or is full
         ├── LockUnavailable       another migrator holds the target's lock
         ├── LockLost              the lock or the journal's head is not ours any more
-        ├── JournalNotOurs        a long entry needs room that only the journal's owner can make
         ├── JournalTouched        a migration wrote to our journal, or altered it
         ├── RoleChanged           a migration is to change the role that it runs as
         ├── TransactionEnded      a script ended the transaction that guards it
@@ -351,12 +350,6 @@ class LockLost(RunError):
     """The lock or the journal's head is not ours any more; the transaction was rolled back."""
 
     kind = FailureClass.LOCK_LOST
-
-
-class JournalNotOurs(RunError):
-    """A long entry needs room that only the journal's owner can make; nothing was written."""
-
-    kind = FailureClass.SQL
 
 
 class JournalTouched(RunError):

@@ -46,7 +46,9 @@ from migrations.model.attempt import (
 )
 from migrations.model.clocks import ComparedClock
 from migrations.model.work import Observer
+from migrations.printable import escaped
 from migrations.running.plan import left_half_done
+from migrations.sql.literals import Expression
 from migrations.target import journal
 from migrations.target.entries import Entry, State
 from migrations.target.failure import from_error
@@ -67,7 +69,7 @@ from migrations.target.session import (
 APPLICATION_NAME = "migration-ledger check"
 """What `pg_stat_activity` shows."""
 
-_REMEDY = "; grant the user CONNECT, USAGE on schema migration_ledger and SELECT on its tables"
+_REMEDY = "; grant the user the role that schema migration_ledger and its tables belong to"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ class Inspection:
     """What the journal leaves half done, or in doubt."""
     clocks: Failure | None = None
     """Why the server's clock cannot be believed, or ours, where one was given to compare with."""
+    warnings: tuple[str, ...] = ()
+    """What in the database reaches our tables and what we do there, and is no reason to stop."""
     in_use: str = ""
     """What to say when somebody goes on with the tool whose history was adopted; of `glance`."""
 
@@ -191,13 +195,19 @@ async def _glanced(
 
     Raises what the server raises, also where the journal is not proven.
     """
-    await connection.execute(statement("proven", columns=journal.SHAPE))
-    rows = await connection.fetch(facts_statement("glance", target, settings, target=target))
+    await connection.execute(journal.proven(settings.role))
+    published = _published(connection)
+    query = facts_statement("glance", target, settings, target=target, publications=published)
+    rows = await connection.fetch(query)
     record = journal.record_of(rows, target)
     if record is None:
         return None
     facts = facts_of(connection, rows[0])
-    found = Inspection(reachable=True, server_version=server_version(connection))
+    found = Inspection(
+        reachable=True,
+        server_version=server_version(connection),
+        warnings=_warnings(rows[0]["publications"], rows[0]["log_statement"]),
+    )
     try:
         refuse_schema(facts)
         refuse_unsuitable(facts)
@@ -246,7 +256,8 @@ async def _looked(
         facts = facts_of(connection, row)
         if not facts.direct:
             refuse_unsuitable(facts)
-        (row,) = await connection.fetch(statement("rights"))
+        query = statement("rights", publications=_published(connection))
+        (row,) = await connection.fetch(query)
         rights = Rights(
             create_schema=row["create_schema"],
             create_in_target=await _may_create_as(settings.role, connection),
@@ -260,6 +271,7 @@ async def _looked(
             in_recovery=facts.in_recovery,
             place=DatabasePlace(facts.system_identifier, facts.database_oid),
             rights=rights,
+            warnings=_warnings(row["publications"], row["log_statement"]),
         )
         refuse_schema(facts)
         if facts.schema_there:
@@ -276,6 +288,28 @@ async def _looked(
     if record is None:
         return found
     return await _with_remains(connection, target, _with_record(found, facts, record))
+
+
+def _published(connection: Connection) -> Expression:
+    return Expression(journal.publications(server_version(connection)))
+
+
+def _warnings(publications: str | None, log_statement: str) -> tuple[str, ...]:
+    found = []
+    if publications:
+        found.append(
+            f"what is published with {escaped(publications)} includes migration_ledger.journal, "
+            "and a subscriber stops at a table that it lacks: make the schema and its tables "
+            "there, or publish named tables or schemas instead; rows that data migrations save "
+            "are not sent"
+        )
+    if log_statement in ("mod", "all"):
+        found.append(
+            f"log_statement is {log_statement} here, so the server's log holds the text of "
+            "migrations and the keys of rows that they move; a superuser can quiet it for the "
+            "migrating login: ALTER ROLE … SET log_statement = 'ddl'"
+        )
+    return tuple(found)
 
 
 def _apart(clock: ComparedClock, server: datetime, asked_at: datetime) -> Failure | None:

@@ -46,7 +46,7 @@ from migrations.running.reconnection import ConnectionLost, Reconnection
 from migrations.running.repair import repair
 from migrations.running.resolve import resolve
 from migrations.sql.session_state import wears_session
-from migrations.step import run_step, stop_step
+from migrations.step import Unrecorded, run_step, stop_step
 from migrations.target.failure import from_error, in_file, located
 from migrations.target.session import (
     DRIVER_ERRORS,
@@ -252,8 +252,9 @@ async def _once(
         # After a session that worked and was lost, it cannot be said that nothing was tried.
         verdict = Verdict.FAILED if let_in else Verdict.REFUSED
         return attempt.outcome(verdict, from_error(error))
-    except RunError as error:
-        return attempt.outcome(Verdict.FAILED, from_error(error))
+    except (RunError, Unrecorded) as error:
+        known = error.failure if isinstance(error, Unrecorded) else from_error(error)
+        return attempt.outcome(Verdict.FAILED, known)
     except SessionWorn:
         raise
     except Exception as error:

@@ -92,6 +92,8 @@ class FolderStatus:
     backups: tuple[Backup, ...] = ()
     in_use: str = ""
     """Why nothing would be applied, when somebody goes on with the tool that was adopted."""
+    warnings: tuple[str, ...] = ()
+    """What in the database reaches our tables, and is no reason to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,11 @@ async def status(
     except OtherHistory as error:
         return FolderStatus((), found.owner, from_error(error))
     return FolderStatus(
-        _lines(found, migrations), found.owner, backups=found.backups, in_use=found.in_use
+        _lines(found, migrations),
+        found.owner,
+        backups=found.backups,
+        in_use=found.in_use,
+        warnings=found.warnings,
     )
 
 

@@ -13,9 +13,9 @@ from dataclasses import replace
 from migrations.backfill.progress import committed_note
 from migrations.backfill.run_batches import run_batches
 from migrations.clock import elapsed_ms
-from migrations.errors import JournalNotOurs, LockLost, Refused, RunError
+from migrations.errors import LockLost, Refused, RunError
 from migrations.model.attempt import Failure, FailureClass
-from migrations.model.migration import Direction, Migration
+from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import StepOutcome, StepResult
 from migrations.running.history import WITHOUT_EFFECT
 from migrations.running.own_role import refuse_own_role
@@ -24,6 +24,7 @@ from migrations.running.retry import StatementFailed
 from migrations.running.stepwise import cleaned, run_stepwise
 from migrations.running.telemetry import finish_step, step_span
 from migrations.running.transactional import run_transactional
+from migrations.sql.summary import tables
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.failure import from_error, in_file, located
 from migrations.target.lock import try_lock
@@ -31,8 +32,6 @@ from migrations.target.refusals import way_out
 from migrations.target.session import DRIVER_ERRORS, is_connection_lost
 from migrations.target.target import Target
 
-SHORT_CHARS = 600
-"""Of a message and of a statement, where the journal has no room for more."""
 CANCEL_GRACE_S = 5.0
 """For the rollback and the entry of a cancelled migration; after that the socket is cut."""
 
@@ -41,6 +40,14 @@ _CANCELLED = Failure(
 )
 _GO_ON = "correct the verify script or the data and apply it again, or roll the migration back"
 _RESULTS = {Direction.UP: StepResult.APPLIED, Direction.DOWN: StepResult.ROLLED_BACK}
+
+
+class Unrecorded(Exception):
+    """A failure that the journal has no entry of, so that it is no outcome of its migration."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
 
 
 async def run_step(target: Target, run: Execute) -> StepOutcome:
@@ -80,6 +87,7 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
         return _done(run, entry)
     except StatementFailed as failed:
         failure = located(failed.failure, run.migration, run.direction, failed.statement)
+        failure = _placed(failure, run, failed)
         if failed.without_effect:
             note = WITHOUT_EFFECT.format(failed.without_effect)
         if failed.committed:
@@ -89,11 +97,11 @@ async def _run(target: Target, run: Execute, started: float) -> StepOutcome:
     except Refused:
         raise
     except RunError as error:
-        failure = in_file(from_error(error), run.migration, run.direction)
+        failure = _placed(from_error(error), run)
     except DRIVER_ERRORS as error:
         if is_connection_lost(target.connection, error):
             raise
-        failure = in_file(from_error(error), run.migration, run.direction)
+        failure = _placed(from_error(error), run)
     await target.rollback()
     duration = elapsed_ms(target.clock, started)
     return await _failed(target, run.migration, run.direction, failure, duration, note)
@@ -113,6 +121,31 @@ async def _taken_back(target: Target, run: Execute) -> str:
         place = f"{way.file}:{way.line}: " if way.file and way.line else ""
         return f"what it made stays, half done: {place}{way.message}; {_GO_ON}"
     return "the change was taken back"
+
+
+def _placed(failure: Failure, run: Execute, failed: StatementFailed | None = None) -> Failure:
+    """The failure with file and line, also where no statement of the author's failed itself.
+
+    What is said before the first statement stands at that one. What a deferred constraint says at
+    the end stands at the last statement that names its table, or at the last of all.
+    """
+    failure = in_file(failure, run.migration, run.direction)
+    statements = run.section.statements
+    if failure.line is not None or failure.file is None:
+        return failure
+    where = statements[0] if statements else None
+    if failed is not None and failed.beside is not None:
+        where = failed.beside
+    elif failed is not None and failed.at_the_end and statements:
+        table = getattr(failed.cause, "table_name", None)
+        naming = [one for one in statements if table and table in _tables(one)]
+        where = (naming or statements)[-1]
+    return replace(failure, line=where.line if where else 1)
+
+
+def _tables(statement: Statement) -> set[str]:
+    """The tables that a statement names, without their schemas."""
+    return {name.rpartition(".")[2].strip('"') for name in tables(statement.text)}
 
 
 def _way_of(run: Execute) -> Callable[[Target, Execute], Awaitable[NewEntry]]:
@@ -159,11 +192,12 @@ async def _failed(
         await try_lock(target.connection, target.key)
     entry = replace(entry, failure=failure, duration_ms=duration_ms, note=note)
     try:
-        try:
-            await target.record(entry)
-        except JournalNotOurs:
-            # The report has it whole.
-            await target.record(replace(entry, failure=_short(failure)))
+        await target.record(entry)
+    except DRIVER_ERRORS as error:
+        if is_connection_lost(target.connection, error):
+            raise
+        await target.rollback()
+        raise Unrecorded(_unrecorded(failure, from_error(error))) from None
     except LockLost:
         # Another migrator has the target now; whatever it writes, nothing of ours is in effect.
         target.epoch_kept = True
@@ -180,10 +214,12 @@ async def _failed(
     )
 
 
-def _short(failure: Failure) -> Failure:
-    """As much of a failure as every journal has room for."""
-    statement = failure.statement[:SHORT_CHARS] if failure.statement else None
-    return replace(failure, message=failure.message[:SHORT_CHARS], statement=statement)
+def _unrecorded(failure: Failure, why: Failure) -> Failure:
+    """The failure, and why the journal could not take it, if that is another reason."""
+    if failure.sqlstate == why.sqlstate and failure.message.startswith(why.message):
+        return failure
+    said = f"{failure.message}; nor could the journal take that: {why.message}"
+    return replace(failure, message=said)
 
 
 async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
@@ -211,6 +247,6 @@ async def _abandon(target: Target, run: Execute, started: float) -> StepOutcome:
             if found is not None:
                 return found.outcome
             return await _failed(target, run.migration, run.direction, _CANCELLED, duration)
-    except (*DRIVER_ERRORS, RunError):
+    except (*DRIVER_ERRORS, RunError, Unrecorded):
         target.connection.terminate()
         return cancelled

@@ -253,3 +253,5 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """Rollouts of which a migration was begun there, and neither finished nor taken back."""
     half_done: tuple[HalfDone, ...] | None = None
     """What the journal leaves half done, or in doubt; `None` where it could not be read."""
+    warnings: tuple[str, ...] = ()
+    """What there reaches our tables and what we do, and stops nothing; each with what to do."""

@@ -26,6 +26,7 @@ from migrations.model.work import Work
 from migrations.sql.literals import SqlValue, bind, quote_ident, quote_literal
 from migrations.sql.named_statements import named_statements
 from migrations.target.entries import NewEntry, State
+from migrations.target.journal import statement
 from migrations.target.refusals import JOURNAL_SCHEMA
 from migrations.target.session import Connection
 from migrations.target.target import Target
@@ -67,10 +68,19 @@ class Saved:
         """The backup itself as a table with a key."""
         return Keyset(self.table, self.keyset.columns, self.keyset.types)
 
-    def create(self, work: Work, migration: Migration) -> str:
-        """Make the table, empty, and enter it."""
-        listed = self._listed()
-        entered = bind(
+    def create(self, *, unlogged: bool) -> str:
+        """Make the table, empty. No publication has one that is `unlogged`."""
+        kind = "UNLOGGED TABLE" if unlogged else "TABLE"
+        return (
+            f"CREATE {kind} {self.table} AS SELECT {self._listed()} FROM {self.keyset.table} "  # noqa: S608
+            f"WITH NO DATA;\nALTER TABLE {self.table} ADD COLUMN {_LEFT} pg_catalog.bytea, "
+            f"ADD PRIMARY KEY ({self.keyset.names}), SET (fillfactor = 50);\n"
+            f"REVOKE ALL ON {self.table} FROM PUBLIC"
+        )
+
+    def entered(self, work: Work, migration: Migration) -> str:
+        """Say that there is such a table."""
+        return bind(
             _SQL["backup_made"],
             {
                 **place(work, migration.version),
@@ -78,12 +88,6 @@ class Saved:
                 "source": self.keyset.table,
                 "columns": ", ".join(self.columns),
             },
-        )
-        return (
-            f"CREATE TABLE {self.table} AS SELECT {listed} FROM {self.keyset.table} "  # noqa: S608
-            f"WITH NO DATA;\nALTER TABLE {self.table} ADD COLUMN {_LEFT} bytea, "
-            f"ADD PRIMARY KEY ({self.keyset.names}), SET (fillfactor = 50);\n"
-            f"REVOKE ALL ON {self.table} FROM PUBLIC;\n{entered}"
         )
 
     def save(self, page: Page) -> str:
@@ -180,13 +184,6 @@ def place(work: Work, version: str) -> dict[str, SqlValue]:
     return {"target": work.target, "migration": version}
 
 
-async def make_private(connection: Connection, table: str) -> None:
-    """Take rights away that default privileges gave."""
-    for row in await connection.fetch(bind(_SQL["grants"], {"name": table})):
-        grantee = quote_ident(row["grantee"]) if row["grantee"] else "PUBLIC"
-        await connection.execute(f"REVOKE ALL ON {table} FROM {grantee}")
-
-
 async def backups(connection: Connection, target: str) -> tuple[Backup, ...]:
     """The backups that a target keeps, oldest first; none where no data migration ever ran."""
     try:
@@ -236,7 +233,13 @@ async def drop_backups(target: Target, versions: frozenset[str]) -> None:
                 None,
                 note=f"{backup.table}, {backup.bytes} bytes",
             ),
-            first=drop_statements(target.work, backup.version),
+            first=";\n".join(
+                (
+                    statement("for_ddl"),
+                    drop_statements(target.work, backup.version),
+                    statement("behind_ddl"),
+                )
+            ),
         )
 
 

@@ -149,9 +149,24 @@ FROM migration_ledger.backup AS b
         pg_catalog.to_regclass(pg_catalog.format('migration_ledger.%I', b.name))
 WHERE b.target OPERATOR(pg_catalog.=) :target ORDER BY b.made_at, b.migration
 
--- name: grants
--- Whoever else may read a table, by default privileges for example; NULL is everybody.
-SELECT DISTINCT CASE WHEN acl.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN NULL
-    ELSE pg_catalog.pg_get_userbyid(acl.grantee)::pg_catalog.text END AS grantee
-FROM pg_catalog.pg_class AS c, pg_catalog.aclexplode(c.relacl) AS acl
-WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:name) AND acl.grantee OPERATOR(pg_catalog.<>) c.relowner
+-- name: around
+-- What of the database has a say in the tables that a data migration makes here: whose they are to be,
+-- and which publications would send them to subscribers, who do not have them.
+SELECT (SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(n.nspowner))
+        FROM pg_catalog.pg_namespace AS n
+        WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
+            AND pg_catalog.pg_get_userbyid(n.nspowner) OPERATOR(pg_catalog.<>) session_user) AS owner,
+    (:default_grants) AS default_grants, (:event_triggers) AS event_triggers,
+    (:publications) AS publications
+
+-- name: emptied
+-- Whether a backup that is not logged has nothing of what was saved: a crash of the server, or a
+-- failover, empties it.
+SELECT c.relpersistence OPERATOR(pg_catalog.=) 'u'::pg_catalog."char" AND NOT EXISTS (SELECT FROM :table)
+    AND (EXISTS (SELECT FROM migration_ledger.backup
+                 WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration
+                     AND rows OPERATOR(pg_catalog.>) 0)
+        OR EXISTS (SELECT FROM migration_ledger.progress
+                   WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration
+                       AND direction OPERATOR(pg_catalog.=) 'up' AND rows OPERATOR(pg_catalog.>) 0))
+FROM pg_catalog.pg_class AS c WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass(:called)

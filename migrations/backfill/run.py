@@ -7,15 +7,14 @@ every batch moves in its own transaction.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import asyncpg
 
 from migrations.backfill.backups import (
     Saved,
     drop_statements,
-    make_private,
     place,
     refuse_left_over,
     saved_of,
@@ -29,17 +28,23 @@ from migrations.model.work import BatchProgress
 from migrations.running.plan import Execute, half_done, left_half_done
 from migrations.running.retry import failed_at
 from migrations.running.transactional import begin
-from migrations.sql.literals import SqlValue, bind, quote_ident, quote_literal
+from migrations.sql.literals import Expression, SqlValue, bind, quote_ident, quote_literal
 from migrations.sql.named_statements import named_statements
 from migrations.target.entries import Entry, State, entry_for
-from migrations.target.journal import refuse_foreign
+from migrations.target.journal import Circumstances, publications, refuse_foreign, statement
 from migrations.target.look import looking
-from migrations.target.session import UNFILTERED, Connection, is_connection_lost
+from migrations.target.session import UNFILTERED, Connection, is_connection_lost, server_version
 from migrations.target.target import Target
 
 AHEAD_ROWS = 100_000
 """Keys that one look ahead goes through: milliseconds on an index."""
 AHEAD_PAGES = 50
+OWN_TABLES = ("migration_ledger.progress", "migration_ledger.backup")
+"""Made by the first data migration of a database."""
+_EMPTIED = (
+    "the backup was lost when the server crashed or failed over, because it is not logged where a "
+    "publication would send it away; this migration cannot be taken back"
+)
 _SQL = named_statements("migrations.backfill", "data.sql")
 
 
@@ -146,9 +151,9 @@ async def prepared(target: Target, run: Execute) -> BackfillRun:
     if batches.restore:
         await _check_restorable(course)
     await _say_begun(course)
-    if saved is not None and not batches.restore:
-        await make_private(target.connection, saved.table)
     await _find_place(course)
+    if course.rows and not batches.restore:
+        await _give_up_lost_backup(course)
     await _prepare_mover(course)
     return course
 
@@ -162,14 +167,20 @@ async def _say_begun(course: BackfillRun) -> None:
     if mine in known:
         return
     first = ""
+    tables: tuple[str, ...] = OWN_TABLES
     if run.resume is None:
-        over = bind(_SQL["progress_over"], place(target.work, run.migration.version))
-        parts = [_SQL["install"], over]
+        around = await _around(target)
+        parts = [statement("for_ddl"), _SQL["install"]]
+        behind = [bind(_SQL["progress_over"], place(target.work, run.migration.version))]
         if run.direction is Direction.UP and run.migration.version in half_done(target.entries):
             # Begun before without a single batch: its backup is empty, and may be of other columns.
             parts.append(drop_statements(target.work, run.migration.version))
         if course.saved is not None and not course.batches.restore:
-            parts.append(course.saved.create(target.work, run.migration))
+            parts.append(course.saved.create(unlogged=around.publications is not None))
+            behind.append(course.saved.entered(target.work, run.migration))
+            tables += (course.saved.table,)
+        parts += [around.made_private(*tables) + _owned(around, tables) + statement("behind_ddl")]
+        parts += behind
         first = ";\n".join(parts)
     try:
         await target.record(begun, first=first)
@@ -177,6 +188,29 @@ async def _say_begun(course: BackfillRun) -> None:
         await target.rollback()
         table = course.saved.table if course.saved else ""
         raise refuse_left_over(table, run.migration.version) from None
+
+
+async def _around(target: Target) -> Circumstances:
+    """Asked once per data migration, before its tables are made."""
+    connection = target.connection
+    query = bind(
+        _SQL["around"],
+        {
+            "default_grants": Expression(statement("default_grants")),
+            "event_triggers": Expression(statement("event_triggers")),
+            "publications": Expression(publications(server_version(connection))),
+        },
+    )
+    (row,) = await connection.fetch(query)
+    found = Circumstances(**dict(row))
+    return found if target.met else replace(found, owner=target.to_be_owned_by)
+
+
+def _owned(around: Circumstances, tables: Iterable[str]) -> str:
+    """Statements that hand new tables to the journal's owner."""
+    if around.owner is None:
+        return ""
+    return "".join(f"ALTER TABLE {table} OWNER TO {around.owner};\n" for table in tables)
 
 
 async def _find_place(course: BackfillRun) -> None:
@@ -197,6 +231,24 @@ async def _find_place(course: BackfillRun) -> None:
     course.rows_before = course.rows
     if course.count:
         course.target.progress = progress_of(course)
+
+
+async def _give_up_lost_backup(course: BackfillRun) -> None:
+    """Go on without a backup that has lost what it held: half of one would bring back a mixture."""
+    target, run, saved = course.target, course.run, course.saved
+    if saved is None or not await _is_emptied(course, saved):
+        return
+    first = f"{statement('for_ddl')};\n{drop_statements(target.work, run.migration.version)}"
+    async with target.connection.transaction():
+        await target.connection.execute(first)
+    course.saved = None
+    course.run = replace(run, note="; ".join(filter(None, (run.note, _EMPTIED))))
+
+
+async def _is_emptied(course: BackfillRun, saved: Saved) -> bool:
+    """Whether rows were saved, and are gone."""
+    query = course_sql(course, "emptied", table=Expression(saved.table), called=saved.table)
+    return bool(await course.target.connection.fetchval(query))
 
 
 async def _prepare_mover(course: BackfillRun) -> None:
@@ -221,9 +273,10 @@ async def _check_restorable(course: BackfillRun) -> None:
     known = await target.connection.fetch(
         bind(_SQL["table_facts"], {"exactly": saved.table, "table": None})
     )
-    if not known:
+    lost = bool(known) and await _is_emptied(course, saved)
+    if not known or lost:
         raise DataRefused(
-            "the backup of this migration is gone, so it cannot be undone; write what should "
+            f"{_EMPTIED if lost else 'the backup of this migration is gone'}, so write what should "
             "happen now as a new migration"
         )
     if course.batches.conflict is Conflict.REFUSE and course.run.resume is None:

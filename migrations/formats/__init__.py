@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from migrations.errors import LoadError
+from migrations.formats.beside import NOTHING, Beside
 from migrations.model.migration import Migration, SourceFile
 
 
@@ -22,11 +23,13 @@ class Reading:
     """How a folder is to be read, beyond what its files say.
 
     `variables` are the declared values of placeholders, by name. `programs` is a person's leave to
-    accept files that run programs of the client, such as psql scripts with shell commands.
+    accept files that run programs of the client, such as psql scripts with shell commands. What
+    such scripts may read stands `beside` them.
     """
 
     variables: Mapping[str, str] = field(default_factory=dict)
     programs: bool = False
+    beside: Beside = NOTHING
 
 
 AS_IT_IS = Reading()

@@ -10,12 +10,13 @@ from __future__ import annotations
 import codecs
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from migrations.errors import FileNameError, FolderError
 from migrations.formats import AS_IT_IS, Format, Reading
+from migrations.formats.beside import LIST, MARK, Beside, allowed_in, carrying
 from migrations.formats.detect import by_name, choose
 from migrations.formats.merge import together
 from migrations.formats.multi_folder import ONE_LIST, folders_of, in_one, prefixes
@@ -77,6 +78,7 @@ def _reader(folder: _Folder, format: str | None) -> Format:
 
 
 def _migrations(folder: _Folder | _Joined, reader: Format, reading: Reading) -> list[Migration]:
+    reading = replace(reading, beside=folder.beside)
     modules = folder.modules()
     files = [] if reader is MODULES else folder.read(reader.claims(folder.names))
     if not files and not modules:
@@ -90,7 +92,7 @@ def _migrations(folder: _Folder | _Joined, reader: Format, reading: Reading) -> 
     own = [file for file in files if file.name in ours]
     rest = [file for file in files if file.name not in ours]
     loaded = together(reader.load(rest, reading) if rest else [], OURS.load(own, reading))
-    return together(loaded, MODULES.load(modules, reading))
+    return list(map(carrying, together(loaded, MODULES.load(modules, reading))))
 
 
 def load_files(
@@ -104,8 +106,12 @@ def load_files(
     """Build one migration again from its own files, as they were hashed. Raises LoadError."""
     for part in (version, name, *(file.name for file in files)):
         check_name(part)
-    place = files[0].name if files else format
-    return by_name(READERS, format, place).rebuild(version, name, files, reading)
+    own = [file for file in files if not file.name.startswith(MARK)]
+    carried = [file for file in files if file.name.startswith(MARK)]
+    if carried:
+        reading = replace(reading, beside=Beside.carried(carried))
+    place = own[0].name if own else format
+    return carrying(by_name(READERS, format, place).rebuild(version, name, own, reading))
 
 
 def format_of(path: Path) -> str:
@@ -122,9 +128,13 @@ class _Folder:
         self._path = path
         self._bytes: dict[str, SourceFile] = {}
         self.place = str(path)
-        self.names = sorted(_tree(path, ""))
-        for name in self.names:
+        there = sorted(_tree(path, ""))
+        for name in there:
             check_name(name)
+        listed = allowed_in(there, self._one(LIST)) if LIST in there else frozenset()
+        # What scripts read is no migration, whatever it is called.
+        self.names = [name for name in there if name not in listed and name != LIST]
+        self.beside = Beside(listed, frozenset(there), lambda name: self._one(name).content)
 
     def read(self, names: Sequence[str]) -> list[SourceFile]:
         """Files with their bytes, each read once. Raises LoadError."""
@@ -151,6 +161,7 @@ class _Joined:
             for name in folder.names
         }
         self.names = sorted(self._parts)
+        self.beside = _joined_beside(self._folders)
         self.place = os.pathsep.join(folder.place for folder in folders)
 
     def read(self, names: Sequence[str]) -> list[SourceFile]:
@@ -169,6 +180,21 @@ class _Joined:
             for prefix, folder in self._folders.items()
             for file in folder.modules()
         ]
+
+
+def _joined_beside(folders: Mapping[str, _Folder]) -> Beside:
+    def named(names: Callable[[_Folder], Iterable[str]]) -> frozenset[str]:
+        return frozenset(
+            f"{prefix}/{name}" for prefix, folder in folders.items() for name in names(folder)
+        )
+
+    def read(name: str) -> bytes:
+        prefix = next(one for one in folders if name.startswith(f"{one}/"))
+        return folders[prefix].beside.read(name.removeprefix(f"{prefix}/"))
+
+    return Beside(
+        named(lambda folder: folder.beside.allowed), named(lambda folder: folder.beside.there), read
+    )
 
 
 def _tree(path: Path, prefix: str) -> Iterator[str]:

@@ -29,6 +29,7 @@ from migrations.errors import (
     VariableError,
 )
 from migrations.formats import Reading
+from migrations.formats.beside import checksum_with, files_of
 from migrations.formats.bound_values import is_one_token
 from migrations.formats.checksum import checksum as checksum_of
 from migrations.formats.variables import PLACEHOLDER, Reads, fill, read
@@ -43,7 +44,8 @@ from migrations.model.migration import (
     StatementKind,
 )
 from migrations.sql.classify import enum_value_used
-from migrations.sql.psql_script import bare, included, open_transaction, referenced
+from migrations.sql.psql_files import expanded
+from migrations.sql.psql_script import bare, open_transaction, referenced
 from migrations.sql.psql_shell import reaches_out
 from migrations.sql.refusals import script_refusal
 from migrations.sql.session_state import rests_on_session
@@ -216,40 +218,37 @@ def as_program(body: Body, error: PsqlScriptError, reading: Reading) -> Built:
             "database without a ledger: `ledger db up --allow-code`)"
         )
         raise PsqlScriptError(error.file, error.line, error.problem, remedy, error.column) from None
-    if line := included(body.text):
-        raise PsqlScriptError(
-            body.file,
-            body.line + line - 1,
-            "the script reads another file, which the migration's checksum would not cover",
-            "Write the other file's text in its place",
-        ) from None
     filled = fill(
         body.text, reading.variables, file=body.file, first_line=body.line, pattern=body.placeholder
     )
-    if refused := script_refusal(filled.filled):
+    files = files_of(filled.filled, body.file, body.line, reading.beside)
+    # Blank lines in front make psql count lines as the file has them.
+    text = "\n" * (body.line - 1) + filled.filled
+    program = Program(Language.PSQL, body.file, text, files=files)
+    whole = expanded(program)
+    if refused := script_refusal(whole):
         raise ForbiddenSqlError(body.file, body.line, refused.problem, refused.remedy) from None
-    taken = referenced(filled.filled, reading.variables)
+    taken = referenced(whole, reading.variables)
     for name, value in taken:
-        if name in bare(filled.filled) and not is_one_token(value):
+        if name in bare(whole) and not is_one_token(value):
             raise VariableError(
                 body.file,
                 body.line,
                 f"the value of variable {name} is more than one literal or one name",
                 f"Write :'{name}' or :\"{name}\" in the script, or give it one word",
             ) from None
-    # Blank lines in front make psql count lines as the file has them.
-    text = "\n" * (body.line - 1) + filled.filled
-    program = Program(Language.PSQL, body.file, text, variables=taken)
+    program = replace(program, variables=taken)
+    checksum = checksum_with(checksum_of(body.hashed), files)
     how = (
         "in one transaction"
         if open_transaction(program)
         else "statement by statement, so that a crash in it leaves the migration in doubt"
     )
-    if reaches_out(body.text, taken):
+    if reaches_out(whole, taken, {one.name for one in files}):
         how += ", and only where LEDGER_AGENT_PSQL_SHELL allows it to leave the database"
     note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
     names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))
-    section = Section((), body.options, checksum_of(body.hashed), program)
+    section = Section((), body.options, checksum, program)
     return Built(section, names, (note,))
 
 

@@ -29,7 +29,7 @@ from migrations.model.migration import (
     StatementKind,
 )
 from migrations.sql.grammar import GrammarError, RawStatement, parse, tree
-from migrations.sql.psql_script import included
+from migrations.sql.psql_files import file_reads
 from migrations.sql.statements import is_session_setting
 
 _TRANSACTION_REMEDY = (
@@ -63,9 +63,12 @@ def _in_words_of_sqitch(error: ForbiddenSqlError, text: str) -> ForbiddenSqlErro
     line, problem, remedy = error.line, error.problem, error.remedy
     if not isinstance(error, PsqlScriptError):
         remedy = _TRANSACTION_REMEDY if problem.endswith("is transaction control") else remedy
-    elif found := included(text):
-        line, problem = found, "the script reads another file, which its checksum would not cover"
-        remedy = "Write the other file's text in its place"
+    elif "reads another file" in problem:
+        # With leave for psql: it says which, and what to do.
+        pass
+    elif found := [one.line for one in file_reads(text) if one.script]:
+        line, problem = found[0], "the script reads another file, which is no part of it"
+        remedy = "Write the other file's text in its place, or let psql run it (--allow-psql)"
     elif "variable" in problem or "\\set" in problem:
         remedy = f"Declare the variables that it uses with --var NAME=VALUE. {remedy}"
     return type(error)(error.file, line, problem, remedy, error.column)

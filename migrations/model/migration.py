@@ -83,7 +83,8 @@ class Program:
 
     `text` is the whole source, `entry` the function (`up`, `down`, `verify`; empty for psql).
     `variables` are the names and values, sorted, that psql is to know; `before` is SQL of ours
-    that psql runs first, in the same transaction if there is one.
+    that psql runs first, in the same transaction if there is one. `files` are what the script
+    reads, called by the places where it looks for them.
     """
 
     language: Language
@@ -92,6 +93,7 @@ class Program:
     entry: str = ""
     variables: tuple[tuple[str, str], ...] = ()
     before: str = ""
+    files: tuple[SourceFile, ...] = ()
 
 
 class Conflict(StrEnum):

@@ -7,6 +7,7 @@ from migrations.model.migration import Language
 from migrations.running.plan import Execute
 from migrations.running.retry import failed_at
 from migrations.sql.own_schema import script_acts_on_role, statement_acts_on_role
+from migrations.sql.psql_files import expanded
 from migrations.target.session import ConnectionSettings
 
 
@@ -25,7 +26,7 @@ def refuse_own_role(settings: ConnectionSettings, run: Execute) -> None:
         program = section.program
         # A module's statements are looked at when it sends them.
         of_psql = program is not None and program.language is Language.PSQL
-        if program is not None and of_psql and script_acts_on_role(program.text, logins):
+        if program is not None and of_psql and script_acts_on_role(expanded(program), logins):
             raise failed_at(_changed(), None)
 
 

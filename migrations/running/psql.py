@@ -24,6 +24,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import posixpath
 import re
 import shutil
 import signal
@@ -37,8 +38,9 @@ from migrations.errors import InDoubt
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
-from migrations.running.retry import StatementFailed, failed_at
+from migrations.running.retry import AT_THE_END, StatementFailed, failed_at
 from migrations.sql.psql_script import open_transaction, prologue
+from migrations.sql.psql_shell import checked
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.password_file import password_lines
 from migrations.target.refusals import is_touched, journal_touched
@@ -63,9 +65,12 @@ INTERRUPT_GRACE_S = 3.0
 
 CONNECTED_EVERY_S = 0.01
 """How often is looked whether psql has connected."""
+SETTING, SCRIPT, CLOSING = "setting.sql", "ledger script.sql", "closing.sql"
+"""What psql is given, in this order: its variables, what the author wrote, and our entry."""
 CONFINED = Path(__file__).with_name("confined.py")
 
 _CLOSING = """
+SET CONSTRAINTS ALL IMMEDIATE;
 SET SESSION AUTHORIZATION DEFAULT;
 SET ROLE NONE;
 SET LOCAL search_path TO pg_catalog, pg_temp;
@@ -73,9 +78,11 @@ SET LOCAL search_path TO pg_catalog, pg_temp;
 {entry};
 """
 _SERVER_ERROR = re.compile(
-    r"^psql:[^\n]*?:(\d+): (?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}): ([^\n]*)", re.MULTILINE
+    r"^psql:(?:([^\n]*?):(\d+): |\s*(?:error: )?)"
+    r"(?:ERROR|FATAL|PANIC):\s+([0-9A-Z]{5}): ([^\n]*)",
+    re.MULTILINE,
 )
-_OWN_ERROR = re.compile(r"^psql:(?:[^\n]*?:(\d+):)?\s*(?:error: )?([^\n]*)", re.MULTILINE)
+_OWN_ERROR = re.compile(r"^psql:(?:([^\n]*?):(\d+):)?\s*(?:error: )?([^\n]*)", re.MULTILINE)
 _MASKED_CLASSES = ("22", "23")
 _MESSAGE_MAX_CHARS = 500
 
@@ -177,11 +184,15 @@ async def _psql(
         arguments += ["--set=ON_ERROR_STOP=1", "--set=VERBOSITY=verbose"]
         if closing:
             arguments.append("--single-transaction")
-        scripts = (prologue(program), program.text, closing)
-        for number, script in enumerate(filter(None, scripts), start=1):
-            file = folder / f"{number}.sql"
-            file.write_bytes(script.encode())
-            arguments.append(f"--file={file}")
+        text = checked(program.text, SCRIPT)
+        scripts = {SETTING: prologue(program), SCRIPT: text, CLOSING: closing}
+        here = _lay_out(folder, program)
+        for script, content in scripts.items():
+            if content:
+                place = here / posixpath.dirname(program.file) if script == SCRIPT else folder
+                file = place / script
+                file.write_bytes(content.encode())
+                arguments.append(f"--file={file}")
         passwords = _write_password(target.settings, folder)
         confined = () if target.work.psql_shell else (sys.executable, "-I", "-S", str(CONFINED))
         process = await asyncio.create_subprocess_exec(
@@ -192,7 +203,7 @@ async def _psql(
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             env=_environment(target, options, folder, passwords),
-            cwd=folder,
+            cwd=here,
             # Its own group, so that what it starts ends with it.
             start_new_session=True,
         )
@@ -201,6 +212,20 @@ async def _psql(
             return await _ended(process, connected, passwords, target.clock)
         finally:
             target.lookout.beside = ""
+
+
+def _lay_out(folder: Path, program: Program) -> Path:
+    """The folder that psql runs in, with the files that the script reads where it looks for them.
+
+    The script itself stands where it stands in its own folder, for what is relative to it.
+    """
+    here = folder / "files"
+    (here / posixpath.dirname(program.file)).mkdir(parents=True)
+    for one in program.files:
+        place = here / one.name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(one.content)
+    return here
 
 
 def _write_password(settings: ConnectionSettings, folder: Path) -> Path | None:
@@ -353,15 +378,36 @@ def _failed(target: Target, program: Program, said: str) -> StatementFailed:
     """What psql said, as a failure of the script."""
     found = _SERVER_ERROR.search(said)
     if found is not None:
-        line, state, message = int(found[1]), found[2], found[3][:_MESSAGE_MAX_CHARS]
+        state, message = found[3], found[4][:_MESSAGE_MAX_CHARS]
         if state.startswith(_MASKED_CLASSES):
             message = f"the server refused the data (SQLSTATE {state})"
-        failure = Failure(FailureClass.SQL, message, sqlstate=state, file=program.file, line=line)
+        failure = Failure(FailureClass.SQL, message, sqlstate=state)
         if state == LOCK_TIMED_OUT:
             failure = replace(failure, blocker=target.lookout.seen())
     else:
-        own = _OWN_ERROR.search(said)
-        message = f"psql: {own[2][:_MESSAGE_MAX_CHARS]}" if own else "psql ended with an error"
-        line_number = int(own[1]) if own and own[1] else None
-        failure = Failure(FailureClass.SQL, message, file=program.file, line=line_number)
-    return StatementFailed(failure, None, RuntimeError(failure.message))
+        found = _OWN_ERROR.search(said)
+        message = f"psql: {found[3][:_MESSAGE_MAX_CHARS]}" if found else "psql ended with an error"
+        failure = Failure(FailureClass.SQL, message)
+    file, line = (found[1], found[2]) if found else (None, None)
+    return StatementFailed(_located(failure, program, file, line), None, RuntimeError(message))
+
+
+def _located(failure: Failure, program: Program, file: str | None, line: str | None) -> Failure:
+    """The failure where it was; behind the script's last line is what ours of it said."""
+    failure = replace(failure, file=program.file)
+    match Path(file or "").name:
+        case name if name == SCRIPT and line is not None:
+            return replace(failure, line=int(line))
+        case name if line is not None and (inner := _carried(program, file or "", name)):
+            return replace(failure, file=inner, line=int(line))
+        case name if name == CLOSING:
+            last = program.text.rstrip().count("\n") + 1
+            return replace(failure, line=last, message=f"{failure.message} ({AT_THE_END})")
+        case _:
+            return replace(failure, line=1)
+
+
+def _carried(program: Program, path: str, name: str) -> str:
+    """The file beside the script that psql speaks of; empty if it is none."""
+    ends = (one.name for one in program.files if Path(one.name).name == name)
+    return next((one for one in ends if path == one or path.endswith(f"/{one}")), "")

@@ -34,6 +34,7 @@ JUST_MADE = ("42P06", "42P07", "42710", "42723")
 IF_NOT_EXISTS = re.compile(r"\bIF\s+NOT\s+EXISTS\b", re.IGNORECASE)
 MADE_TRIES = 2
 """How often what somebody may just have made is tried again: then it stays in the way."""
+AT_THE_END = "at COMMIT, when deferred constraints are checked and our entry is written"
 FIRST_WAIT_S = 0.2
 """Long enough for the readers that queued behind us to get through."""
 MAX_WAIT_S = 30.0
@@ -51,6 +52,10 @@ class StatementFailed(Exception):
         """The number of the statement, if a probe says that nothing of it is there."""
         self.committed = False
         """Whether the section is committed, and does not hold."""
+        self.beside: Statement | None = None
+        """The author's statement that one of ours failed beside, where it is known."""
+        self.at_the_end = False
+        """Whether it was behind the last statement: deferred constraints, our entry, COMMIT."""
 
 
 def may_pass(error: BaseException, statement: Statement | None = None) -> bool:
@@ -123,6 +128,16 @@ def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
             return replace(failed.failure, blocker=target.lookout.seen_now())
         case _:
             return failed.failure
+
+
+def failed_at_the_end(error: BaseException, beside: Statement | None = None) -> StatementFailed:
+    """`error` as what came behind the last statement, or behind the one it is `beside`."""
+    failed = failed_at(error, None)
+    failed.beside, failed.at_the_end = beside, True
+    if isinstance(error, asyncpg.PostgresError):
+        message = f"{failed.failure.message} ({AT_THE_END})"
+        failed.failure = replace(failed.failure, message=message)
+    return failed
 
 
 def lost_at(error: BaseException, statement: Statement | None) -> LostAt:

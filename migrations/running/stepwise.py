@@ -82,8 +82,18 @@ async def run_stepwise(target: Target, run: Execute) -> NewEntry:
         if number in done:
             continue
         outside = statement.kind is StatementKind.OUTSIDE or number in intended
-        if outside or not await _ordinary(target, run, number, statement):
-            notes.append(await _outside(target, run, number, statement))
+        try:
+            if outside or not await _ordinary(target, run, number, statement):
+                notes.append(await _outside(target, run, number, statement))
+        except StatementFailed as failed:
+            failed.beside = failed.beside or statement
+            raise
+        except asyncpg.PostgresError as error:
+            if is_connection_lost(target.connection, error):
+                raise
+            ours = failed_at(error, None)
+            ours.beside = statement
+            raise ours from None
     run = replace(run, note="; ".join(filter(None, notes)))
     return await _finish(target, run, started, len(run.section.statements))
 
@@ -153,7 +163,8 @@ async def _ordinary(target: Target, run: Execute, number: int, statement: Statem
         await begin(target, run.section.options)
         await _carry(target, run.section, number)
         await run_statement(target, run.migration, statement, number, total)
-        await commit(target, _step_done(run, number, statement, elapsed_ms(target.clock, started)))
+        done = _step_done(run, number, statement, elapsed_ms(target.clock, started))
+        await commit(target, done, statement)
 
     try:
         await retrying(target, once)

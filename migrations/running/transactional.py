@@ -21,7 +21,7 @@ from migrations.errors import Refused, RunError, TransactionEnded
 from migrations.model.migration import Direction, Migration, Options, Statement
 from migrations.running.code import run_in_transaction
 from migrations.running.plan import Execute
-from migrations.running.retry import failed_at, lost_at, retrying
+from migrations.running.retry import failed_at, failed_at_the_end, lost_at, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.verify_section import verify
 from migrations.target.entries import NewEntry, State, entry_for
@@ -37,6 +37,11 @@ TAKES_NO_TRANSACTION = (
 )
 """25001, for what must be alone, and 2D000, for a procedure that ends transactions itself."""
 RUN_ALONE = "; write notransaction on the section, so that each of its statements runs by itself"
+MEETING = ", where the journal is made, in the schema migration_ledger"
+GRANT_CREATE = (
+    "; GRANT CREATE ON DATABASE to the migrating login, or make it beforehand: CREATE SCHEMA "
+    "migration_ledger AUTHORIZATION the login"
+)
 TOGETHER = 100
 """Statements sent at once: beyond that a round trip is small beside what they take."""
 SETTLED = {Direction.UP: State.APPLIED, Direction.DOWN: State.ROLLED_BACK}
@@ -153,21 +158,30 @@ async def _opened(target: Target, beginning: Awaitable[object]) -> None:
         if is_connection_lost(target.connection, error):
             raise
         raise_if_worn(error)
-        raise failed_at(error, None) from None
+        failed = failed_at(error, None)
+        remedy = "" if target.met else MEETING
+        if isinstance(error, asyncpg.InsufficientPrivilegeError) and not target.met:
+            remedy += GRANT_CREATE
+        message = f"{failed.failure.message} (before the first statement{remedy})"
+        failed.failure = replace(failed.failure, message=message)
+        raise failed from None
 
 
-async def commit(target: Target, entry: NewEntry) -> None:
-    """Write the entry and commit. Raises StatementFailed; a lost connection is raised as it is."""
+async def commit(target: Target, entry: NewEntry, beside: Statement | None = None) -> None:
+    """Write the entry and commit. Raises StatementFailed; a lost connection is raised as it is.
+
+    It stands behind the statement `beside`, or else behind all of the section.
+    """
     try:
         await target.commit(entry)
     except Refused:
         raise
     except RunError as error:
-        raise failed_at(error, None) from None
+        raise failed_at_the_end(error, beside) from None
     except asyncpg.PostgresError as error:
         if is_connection_lost(target.connection, error):
             raise
-        raise failed_at(error, None) from None
+        raise failed_at_the_end(error, beside) from None
 
 
 def final_entry(run: Execute, duration_ms: int, count: int) -> NewEntry:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from migrations.model.migration import Program, StatementKind
 from migrations.sql.classify import kind_of
 from migrations.sql.grammar import GrammarError, parse
+from migrations.sql.psql_files import expanded
 
-_INCLUDES = re.compile(r"^[ \t]*\\(?:i|ir|include|include_relative)\b", re.MULTILINE)
 _COMMAND = re.compile(r"^[ \t]*\\(\S+)[^\n]*$", re.MULTILINE)
 _GEXEC = re.compile(r"\\gexec\b")
 _SEND = re.compile(r"\\(?:gset|gdesc|g|gx)\b[^\n]*")
@@ -56,12 +56,6 @@ comes from elsewhere (`_BRINGING`).
 _BRINGING = re.compile(r"\\(?:gset|prompt|getenv)\b|^[ \t]*\\set\b[^\n]*`", re.MULTILINE)
 
 
-def included(text: str) -> int | None:
-    """The 1-based line of the first command that reads another script; `None` without one."""
-    found = _INCLUDES.search(text)
-    return text.count("\n", 0, found.start()) + 1 if found else None
-
-
 def referenced(text: str, declared: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The declared variables that the script may ask psql for, with their values, sorted.
 
@@ -85,7 +79,7 @@ def prologue(program: Program) -> str:
 def open_transaction(program: Program) -> bool:
     """Whether the whole script can run in one transaction that somebody else opens."""
     values = dict(program.variables)
-    sql = _COPY_DATA.sub(lambda found: found.group(1), program.text)
+    sql = _COPY_DATA.sub(lambda found: found.group(1), expanded(program))
     commands = [found.group(1).lower() for found in _COMMAND.finditer(sql)]
     if any(command not in _HARMLESS for command in commands):
         return False

@@ -14,7 +14,7 @@ nothing: where no shell is allowed, psql runs in `migrations.running.confined`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 _TOKEN = re.compile(
     r"--[^\n]*"
@@ -45,27 +45,38 @@ _INSIDE = frozenset(
     }
 )  # fmt: skip
 """Commands whose every form stays inside the database and this script."""
+INCLUDING = frozenset({"i", "include", "ir", "include_relative"})
 _DESCRIBES = re.compile(r"(?:d|l)[A-Za-z]{0,4}[S+x]*")
 
 
+_WHOLE_LINES = frozenset({"copy", "!"})
+"""Commands for which a backquote is a letter like any other."""
+_BACKQUOTED = re.compile(r"`([^`\n]*)`")
+_ENDING = (
+    '{{ echo "psql:{file}:{line}: error: a program in backquotes failed (exit status $?)" >&2; '
+    "kill $PPID; }}"
+)
 _FOREIGN = frozenset({"LAST_ERROR_MESSAGE", "DBNAME", "USER", "HOST", "PORT", "ENCODING"})
 """Variables of psql's own that say what others wrote."""
 
 
-def reaches_out(text: str, declared: Iterable[tuple[str, str]] = ()) -> tuple[int, str] | None:
+def reaches_out(
+    text: str, declared: Iterable[tuple[str, str]] = (), carried: Container[str] = ()
+) -> tuple[int, str] | None:
     """The 1-based line and the word that leaves the database, or may; `None` if none does.
 
-    `declared` are the variables that psql is given, with their values.
+    `declared` are the variables that psql is given, with their values; `carried` are the paths of
+    files that the script brought along, which it may read.
     """
     doubtful = {name for name, value in declared if "\\" in value} | _FOREIGN
     from_the_database = False
     plain: list[tuple[int, str]] = []
-    for at, word, rest in _words(text):
+    for at, word, rest in words(text):
         if word.startswith(":"):
             plain.append((at, word))
             continue
-        if "`" in rest or not _stays(word, rest):
-            shown = "`" if "`" in rest and _stays(word, "") else f"\\{word}"
+        if "`" in rest or not _stays(word, rest, carried):
+            shown = "`" if "`" in rest and _stays(word, "", carried) else f"\\{word}"
             return text.count("\n", 0, at) + 1, shown[:20]
         if word == "gset":
             from_the_database = True
@@ -77,7 +88,24 @@ def reaches_out(text: str, declared: Iterable[tuple[str, str]] = ()) -> tuple[in
     return None
 
 
-def _stays(command: str, rest: str) -> bool:
+def checked(text: str, file: str) -> str:
+    """The script, called `file`, in which a program in backquotes that fails ends psql.
+
+    psql itself takes what such a program wrote, nothing perhaps, and goes on. No line moves.
+    """
+    pieces, done = [], 0
+    for at, word, rest in words(text):
+        start = at + 1 + len(word)
+        if word not in _WHOLE_LINES and "`" in rest:
+            line = text.count("\n", 0, at) + 1
+            ending = _ENDING.format(file=file, line=line)
+            # What it says is no pattern: there is no backslash in it.
+            pieces += [text[done:start], _BACKQUOTED.sub(rf"`(\1) || {ending}`", rest)]
+            done = start + len(rest)
+    return "".join([*pieces, text[done:]])
+
+
+def _stays(command: str, rest: str, carried: Container[str]) -> bool:
     if command in ("g", "gx"):
         return not _GROUP.sub("", _QUOTED.sub("", rest)).strip() and "|" not in rest
     if command in ("o", "out"):
@@ -87,11 +115,18 @@ def _stays(command: str, rest: str) -> bool:
         while bare != (bare := _GROUP.sub(" ", bare)):
             pass
         target = _TARGET.search(bare)
+        if target is not None and target[1] == "''" and target[0][:4].lower() == "from":
+            quoted = [one for one in _QUOTED.findall(rest) if one.startswith("'")]
+            return any(one[1:-1] in carried for one in quoted) and len(quoted) == 1
+        if target is not None and target[0][:4].lower() == "from" and target[1] in carried:
+            return True
         return target is not None and target[1].lower() in _STREAMS
+    if command in INCLUDING:
+        return rest.strip().strip("'") in carried
     return command in _INSIDE or _DESCRIBES.fullmatch(command) is not None
 
 
-def _words(text: str) -> Iterator[tuple[int, str, str]]:
+def words(text: str) -> Iterator[tuple[int, str, str]]:
     """Commands, with what follows on the line, and `:name`; none in quotes, comments or data."""
     at, statement = 0, 0
     while found := _TOKEN.search(text, at):

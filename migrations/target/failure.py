@@ -120,7 +120,10 @@ def _file_of(migration: Migration, direction: Direction, statement: Statement | 
     for section in (migration.section(direction), migration.verify):
         if section and section.file and any(one is statement for one in section.statements):
             return section.file
-    files = migration.files
+    section = migration.section(direction)
+    if statement is None and section and section.file:
+        return section.file
+    files = [one for one in migration.files if not one.name.startswith("beside:")]
     return (files[-1] if direction is Direction.DOWN else files[0]).name if files else None
 
 

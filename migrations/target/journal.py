@@ -46,15 +46,8 @@ AnyRow: TypeAlias = "asyncpg.Record | Row"
 INSTALL_KEY = 7_091_223_640_115_482_001
 """Advisory lock around installing, one for all targets of a database; any constant will do."""
 
-STORAGE_CLAUSE_SINCE = 160000
-"""The first release whose CREATE TABLE takes STORAGE."""
-
 SHOWN_AT_MOST = 3
 """Reasons in one refusal."""
-
-PLAIN_MAX_BYTES = 6000
-"""Of an entry's texts, for one that is stored in a page: a row of 8160 bytes fits, and the other
-columns take less than 500."""
 
 COLUMNS = {
     "target": text,
@@ -139,6 +132,12 @@ def statement(name: str, /, **values: SqlValue) -> str:
     return bind(_SQL[name], values)
 
 
+def proven(role: str | None) -> str:
+    """What fails unless the journal is ours at a glance; migrations run as `role`."""
+    fitting = Expression(statement("fitting_role", role=role))
+    return statement("proven", columns=SHAPE, fitting_role=fitting)
+
+
 async def read(connection: Connection, target: str) -> Record | None:
     """The journal of a target; `None` when the target was never met.
 
@@ -151,12 +150,12 @@ async def read(connection: Connection, target: str) -> Record | None:
     return record_of((row for row in rows if row["target"] == target), target)
 
 
-async def read_behind(connection: Connection, first: str) -> Record | None:
+async def read_behind(connection: Connection, first: str, role: str | None) -> Record | None:
     """The journal of a whole database, with statements before it in the same round trip.
 
     Raises UndefinedObjectError where it is not proven ours at a glance; see `refuse_foreign`.
     """
-    first = f"{first};\n{statement('proven', columns=SHAPE)}"
+    first = f"{first};\n{proven(role)}"
     rows = await copied_behind(connection, first, "migration_ledger", "journal", COLUMNS)
     return record_of((row for row in rows if row["target"] == ""), "")
 
@@ -199,14 +198,16 @@ async def refuse_foreign(connection: Connection, role: str | None) -> None:
 
     `role` is the one that migrations run as. The session has our search_path.
     """
-    rows = await connection.fetch(statement("foreign", columns=SHAPE, role=role))
+    fitting = Expression(statement("fitting_role", role=role))
+    query = statement("foreign", columns=SHAPE, role=role, fitting_role=fitting)
+    rows = await connection.fetch(query)
     if rows:
         why = "; ".join(escaped(row["why"]) for row in rows[:SHOWN_AT_MOST])
         more = f"; and {len(rows) - SHOWN_AT_MOST} more" if len(rows) > SHOWN_AT_MOST else ""
         raise JournalForged(
             f"migration_ledger.journal is not ours ({why}{more}), so nothing was read from it and "
             "nothing written; find out who made that, take it away or drop the schema, and order "
-            "this again"
+            f"this again{_EARLIER_LOGIN if 'the schema belongs to' in why else ''}"
         )
 
 
@@ -216,26 +217,68 @@ async def known_uuid(connection: Connection) -> UUID | None:
     return found
 
 
-def install_statements(server_version: int, *, schema_there: bool) -> str:
-    """What makes the table; fails where there is one.
+_UNFILTERED = "DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
+_EARLIER_LOGIN = (
+    "; if it was made by an earlier login of yours, give schema and tables to the role that both "
+    "logins are in (ALTER SCHEMA … OWNER TO, ALTER TABLE … OWNER TO), and register that role"
+)
+PUBLISHED_BY_SCHEMA_SINCE = 150000
+"""The first release with publications of whole schemas."""
 
-    `server_version` is one number, 180006 for 18.6. A schema that is there has been proven ours.
-    """
-    plain = statement("plain_storage") if server_version >= STORAGE_CLAUSE_SINCE else ""
-    schema = "" if schema_there else statement("schema")
+
+def publications(server_version: int) -> str:
+    """The question which publications send what is made in our schema."""
+    by_schema = server_version >= PUBLISHED_BY_SCHEMA_SINCE
+    return statement("publications_by_schema" if by_schema else "publications")
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What of the database has a say in tables that are made in it."""
+
+    owner: str | None = None
+    """Whose the journal is to be, quoted; `None` for the login itself."""
+    default_grants: str | None = None
+    """To whom default privileges would give it, quoted; `None` where there are none."""
+    event_triggers: bool = False
+    publications: str | None = None
+    """Which ones would send it to their subscribers, quoted; asked where tables hold saved rows."""
+
+    def made_private(self, *tables: str, schema: str = "") -> str:
+        """Statements behind those that make tables: theirs are the owner's alone, and whole."""
+        parts = []
+        if self.default_grants is not None:
+            for thing in filter(None, (f"SCHEMA {schema}" if schema else "", *tables)):
+                if self.default_grants:
+                    parts.append(f"REVOKE ALL ON {thing} FROM {self.default_grants}")
+                # They may take rights from the owner, too.
+                parts.append(f"GRANT ALL ON {thing} TO {self.owner or 'CURRENT_USER'}")
+        if self.event_triggers:
+            # Some of them switch it on for every table that is made.
+            parts += [f"ALTER TABLE {one} {_UNFILTERED}" for one in tables]
+        return "".join(f"{part};\n" for part in parts)
+
+
+def install_statements(around: Circumstances, *, schema_there: bool) -> str:
+    """What makes the table; fails where there is one. A schema that is there was proven ours."""
+    schema = "" if schema_there else f"{statement('schema')}\n"
+    before = f"{statement('for_ddl')};\n" if around.event_triggers else ""
+    before += f"SET LOCAL ROLE {around.owner};\n" if around.owner else ""
+    private = around.made_private(
+        "migration_ledger.journal", schema="" if schema_there else "migration_ledger"
+    )
     return statement(
         "install",
         install_key=INSTALL_KEY,
-        storage=Expression(plain),
+        before=Expression(before),
         schema=Expression(schema),
+        private=Expression(private),
     )
 
 
 def entry_statement(columns: Mapping[str, SqlValue]) -> str:
     """What writes an entry, however long its texts are."""
-    entry = statement("entry", **columns)
-    size = sum(len(value.encode()) for value in columns.values() if isinstance(value, str))
-    return f"{statement('long_entries')};\n{entry}" if size > PLAIN_MAX_BYTES else entry
+    return statement("entry", **columns)
 
 
 def entry_values(entry: NewEntry) -> dict[str, SqlValue]:

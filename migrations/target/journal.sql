@@ -58,35 +58,37 @@ SET LOCAL search_path TO DEFAULT
 -- the first contacts of two targets of one database. Nothing is made IF NOT EXISTS: what is there
 -- already is another's, and is refused (`foreign`). The operator classes are named, and parallel
 -- builds are out, because looking for the default classes and planning for workers took a third of the
--- index (seen: 0.35 of 1.0 ms). A table whose columns are all stored plainly has no TOAST table, which
--- is two of five objects (seen: 0.5 ms); `long_entries` makes it when an entry needs it.
+-- index (seen: 0.35 of 1.0 ms). It has its TOAST table from the first (seen: 0.5 ms), because there is
+-- no DDL of ours on it later, at which somebody's event trigger could stop us. `:before` are role and
+-- path for DDL, `:private` is what default privileges and event triggers make needed.
 SELECT pg_catalog.pg_advisory_xact_lock(:install_key);
 SET LOCAL max_parallel_maintenance_workers = 0;
+:before
 :schema
 CREATE TABLE migration_ledger.journal (
     target pg_catalog.name,
     seq bigint,
     -- Missing when a guard did not hold; see `guarded_head`. The only NOT NULL: since PostgreSQL 18 each
     -- one is an object of its own (seen: 18 of them cost a tenth of installing).
-    head pg_catalog.text :storage NOT NULL,
+    head pg_catalog.text NOT NULL,
     command pg_catalog.uuid,
-    rollout pg_catalog.text :storage,
+    rollout pg_catalog.text,
     -- Empty, as is the direction, for an entry that is about the target: met, visited.
-    migration pg_catalog.text :storage,
-    direction pg_catalog.text :storage,
+    migration pg_catalog.text,
+    direction pg_catalog.text,
     -- 0: the migration as a whole; n: its statement n is done; -n: statement n is about to run.
     step integer,
-    state pg_catalog.text :storage,
-    up_checksum pg_catalog.text :storage,
-    down_checksum pg_catalog.text :storage,
+    state pg_catalog.text,
+    up_checksum pg_catalog.text,
+    down_checksum pg_catalog.text,
     statements integer,
-    statement pg_catalog.text :storage,
-    note pg_catalog.text :storage,
-    failure pg_catalog.jsonb :storage,
-    reason pg_catalog.text :storage,
+    statement pg_catalog.text,
+    note pg_catalog.text,
+    failure pg_catalog.jsonb,
+    reason pg_catalog.text,
     -- The database's, the same in all its entries.
     database_uuid pg_catalog.uuid,
-    owner pg_catalog.text :storage,
+    owner pg_catalog.text,
     epoch_term bigint,
     epoch_position bigint,
     xid pg_catalog.xid8,
@@ -100,32 +102,130 @@ CREATE TABLE migration_ledger.journal (
 -- a second one, (target, command, migration, direction, step), of which `Target` takes care now.
 CREATE UNIQUE INDEX journal_order ON migration_ledger.journal
     (target pg_catalog.name_ops, seq pg_catalog.int8_ops);
-SET LOCAL max_parallel_maintenance_workers TO DEFAULT
+:private
+SET LOCAL max_parallel_maintenance_workers TO DEFAULT;
+SET LOCAL ROLE NONE;
+SET LOCAL search_path TO pg_catalog, pg_temp
 
 -- name: schema
 -- Left out where a schema of ours is waiting for its journal.
 CREATE SCHEMA migration_ledger;
 
--- name: plain_storage
--- As a column's own clause since PostgreSQL 16; journals of older servers have their TOAST table at once.
-STORAGE PLAIN
+-- name: for_ddl
+-- In front of DDL of ours: event triggers of the database run with it, and find their names by the path
+-- that they were made for. Every name of ours is qualified.
+SET LOCAL search_path TO DEFAULT
 
--- name: long_entries
--- Before an entry that may not fit in a page: where there is no TOAST table yet, this makes one.
-ALTER TABLE migration_ledger.journal
-    ALTER COLUMN statement SET STORAGE EXTENDED,
-    ALTER COLUMN note SET STORAGE EXTENDED,
-    ALTER COLUMN failure SET STORAGE EXTENDED,
-    ALTER COLUMN reason SET STORAGE EXTENDED
+-- name: behind_ddl
+SET LOCAL search_path TO pg_catalog, pg_temp
+
+-- name: fitting_role
+-- The role that journal and backups may belong to, though it is one of the tenant's: the one that is
+-- registered, or that the login is set to, whoever logs in. Only where the login can do nothing that the
+-- role cannot, so that no code of the tenant's gains by running in its sessions; seeing statistics does
+-- not count.
+SELECT r.oid FROM pg_catalog.pg_roles AS l, pg_catalog.pg_roles AS r
+WHERE l.rolname OPERATOR(pg_catalog.=) session_user
+    AND r.rolname::pg_catalog.text OPERATOR(pg_catalog.=) coalesce(:role, (
+        SELECT pg_catalog.min(pg_catalog.substr(c.setting, 6))
+        FROM pg_catalog.pg_db_role_setting AS s,
+            pg_catalog.unnest(s.setconfig) AS c (setting)
+        WHERE s.setrole OPERATOR(pg_catalog.=) l.oid
+            AND s.setdatabase OPERATOR(pg_catalog.=) 0::pg_catalog.oid
+            AND pg_catalog.starts_with(c.setting, 'role=')))
+    AND r.oid OPERATOR(pg_catalog.<>) l.oid AND NOT r.rolsuper AND NOT l.rolsuper
+    AND pg_catalog.pg_has_role(l.oid, r.oid, 'USAGE')
+    AND (r.rolcreaterole OR NOT l.rolcreaterole) AND (r.rolcreatedb OR NOT l.rolcreatedb)
+    AND (r.rolreplication OR NOT l.rolreplication) AND (r.rolbypassrls OR NOT l.rolbypassrls)
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS more
+        WHERE more.oid OPERATOR(pg_catalog.<>) l.oid
+            AND more.rolname OPERATOR(pg_catalog.<>) ALL (
+                '{pg_monitor,pg_read_all_settings,pg_read_all_stats,pg_stat_scan_tables}'::pg_catalog.name[])
+            AND pg_catalog.pg_has_role(l.oid, more.oid, 'MEMBER')
+            AND NOT pg_catalog.pg_has_role(r.oid, more.oid, 'MEMBER'))
+
+-- name: journal_owner
+-- Whose the journal is to be where there is none, so that the next login of the same group goes on with
+-- it. It is the group's for which its schema was made; the registered role's; or the one group's of ours that
+-- may make a schema here. NULL is the login itself.
+SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN (
+    WITH tenants AS (
+        SELECT r.oid FROM pg_catalog.pg_roles AS r
+        WHERE r.rolname::pg_catalog.text OPERATOR(pg_catalog.=) :role OR r.oid OPERATOR(pg_catalog.=) (
+            SELECT datdba FROM pg_catalog.pg_database
+            WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+    ), place AS (
+        SELECT n.nspowner FROM pg_catalog.pg_namespace AS n
+        WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
+    ), ours AS (
+        SELECT g.oid, g.rolname, 1 AS rank FROM pg_catalog.pg_roles AS g, place AS p
+        WHERE g.oid OPERATOR(pg_catalog.=) p.nspowner
+            AND g.rolname OPERATOR(pg_catalog.<>) session_user
+        UNION ALL
+        SELECT g.oid, g.rolname, 2 FROM pg_catalog.pg_roles AS g
+        WHERE g.oid OPERATOR(pg_catalog.=) (:fitting_role) AND NOT EXISTS (SELECT FROM place AS p)
+        UNION ALL
+        SELECT g.oid, g.rolname, 3 FROM pg_catalog.pg_roles AS g
+        WHERE NOT g.rolcanlogin AND NOT pg_catalog.starts_with(g.rolname::pg_catalog.text, 'pg_')
+            AND NOT EXISTS (SELECT FROM place AS p)
+            AND NOT EXISTS (
+                SELECT FROM tenants AS t WHERE pg_catalog.pg_has_role(t.oid, g.oid, 'MEMBER'))
+    ), fits AS (
+        SELECT o.rank, pg_catalog.min(pg_catalog.quote_ident(o.rolname)) AS called
+        FROM ours AS o
+        WHERE pg_catalog.pg_has_role(session_user, o.oid, 'USAGE')
+            AND pg_catalog.pg_has_role(session_user, o.oid, CASE
+                WHEN pg_catalog.current_setting('server_version_num')::integer
+                    OPERATOR(pg_catalog.<) 160000 THEN 'MEMBER' ELSE 'SET' END)
+            AND (o.rank OPERATOR(pg_catalog.=) 1 OR pg_catalog.has_database_privilege(
+                o.oid, pg_catalog.current_database(), 'CREATE'))
+        GROUP BY o.rank HAVING pg_catalog.count(*) OPERATOR(pg_catalog.=) 1
+    )
+    SELECT f.called FROM fits AS f, pg_catalog.pg_roles AS l
+    WHERE l.rolname OPERATOR(pg_catalog.=) session_user AND NOT l.rolsuper
+    ORDER BY f.rank LIMIT 1) END
+
+-- name: default_grants
+-- To whom default privileges give what is made here, as REVOKE takes it; NULL where there are none.
+SELECT CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_default_acl) THEN coalesce((
+    SELECT pg_catalog.string_agg(DISTINCT CASE
+        WHEN acl.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'PUBLIC'
+        ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(acl.grantee)) END, ', ')
+    FROM pg_catalog.pg_default_acl AS d, pg_catalog.aclexplode(d.defaclacl) AS acl
+    WHERE d.defaclobjtype OPERATOR(pg_catalog.=) ANY ('{r,n}'::pg_catalog."char"[])), '') END
+
+-- name: event_triggers
+SELECT EXISTS (SELECT FROM pg_catalog.pg_event_trigger AS e
+    WHERE e.evtenabled OPERATOR(pg_catalog.<>) 'D'::pg_catalog."char")
+
+-- name: publications
+-- Those that send whatever is made in our schema.
+SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p.pubname), ', ' ORDER BY p.pubname)
+FROM pg_catalog.pg_publication AS p WHERE p.puballtables
+
+-- name: publications_by_schema
+-- As above, since PostgreSQL 15, which publishes schemas, too.
+SELECT pg_catalog.string_agg(pg_catalog.quote_ident(p.pubname), ', ' ORDER BY p.pubname)
+FROM pg_catalog.pg_publication AS p
+WHERE p.puballtables OR EXISTS (
+    SELECT FROM pg_catalog.pg_publication_namespace AS s
+    WHERE s.pnpubid OPERATOR(pg_catalog.=) p.oid AND s.pnnspid OPERATOR(pg_catalog.=)
+        pg_catalog.to_regnamespace('migration_ledger')::pg_catalog.oid)
 
 -- name: proven
 -- In front of reading the journal of a database that is known: goes on only if schema and journal belong
--- to this very login, nobody else may enter the schema, and the journal is as `install` makes it. Fails as
--- `lock_as_expected` does; then `foreign` is asked, which knows more cases and names what is wrong.
+-- to this very login, or to the fitting role, nobody else may enter the schema, and the journal is as
+-- `install` makes it. Fails as `lock_as_expected` does; then `foreign` is asked, which knows more cases and
+-- names what is wrong.
 SELECT CASE WHEN (
-    SELECT pg_catalog.nameeq(pg_catalog.pg_get_userbyid(c.relowner), session_user)
-        AND pg_catalog.nameeq(pg_catalog.pg_get_userbyid(n.nspowner), session_user)
-        AND n.nspacl IS NULL AND pg_catalog.chareq(c.relkind, 'r')
+    SELECT pg_catalog.oideq(c.relowner, n.nspowner)
+        AND CASE WHEN pg_catalog.nameeq(pg_catalog.pg_get_userbyid(c.relowner), session_user) THEN true
+            ELSE coalesce(pg_catalog.oideq(c.relowner, (:fitting_role)), false) END
+        AND (n.nspacl IS NULL OR NOT EXISTS (
+            SELECT FROM pg_catalog.aclexplode(n.nspacl) AS acl
+            WHERE pg_catalog.oidne(acl.grantee, n.nspowner)))
+        AND pg_catalog.chareq(c.relkind, 'r')
         AND NOT (c.relhasrules OR c.relhastriggers OR c.relrowsecurity OR c.relforcerowsecurity
                  OR c.relhassubclass OR c.relispartition)
         AND pg_catalog.int2eq(c.relchecks, 0::smallint)
@@ -147,9 +247,10 @@ THEN NULL ELSE pg_catalog.current_setting('migration_ledger.not_as_expected') EN
 
 -- name: foreign
 -- Why schema or journal are not ours, a line per reason; none where they are, or where nothing is there.
--- Ours are this login, superusers, and roles whose rights it has, unless the tenant has them too: the
--- database's owner, the role that migrations run as (`:role`), and what these two may become. Whatever
--- stands in the schema is looked at, because data migrations keep their tables there.
+-- Ours are this login, superusers, the fitting role, and roles whose rights it has, unless the tenant has
+-- them too: the database's owner, the role that migrations run as (`:role`), and what these two may become.
+-- Whatever stands in the schema is looked at, because data migrations keep their tables there. Row security
+-- that is not forced, and without a policy, says nothing to an owner.
 WITH tenants AS (
     SELECT r.oid FROM pg_catalog.pg_roles AS r
     WHERE NOT r.rolsuper AND (
@@ -162,6 +263,7 @@ WITH tenants AS (
     WHERE r.rolname OPERATOR(pg_catalog.=) session_user OR r.rolsuper
         OR (pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER') AND NOT EXISTS (
             SELECT FROM tenants AS t WHERE pg_catalog.pg_has_role(t.oid, r.oid, 'MEMBER')))
+        OR r.oid OPERATOR(pg_catalog.=) (:fitting_role)
 ), place AS (
     SELECT n.oid, n.nspowner, n.nspacl FROM pg_catalog.pg_namespace AS n
     WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
@@ -207,7 +309,7 @@ SELECT pg_catalog.format('%s has the rule %I', t.called, w.rulename)
 FROM things AS t JOIN pg_catalog.pg_rewrite AS w ON w.ev_class OPERATOR(pg_catalog.=) t.oid
 UNION ALL
 SELECT pg_catalog.format('%s has row security', t.called) FROM things AS t
-WHERE t.relrowsecurity OR t.relforcerowsecurity OR EXISTS (
+WHERE t.relforcerowsecurity OR EXISTS (
     SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid OPERATOR(pg_catalog.=) t.oid)
 UNION ALL
 SELECT pg_catalog.format('%s has the constraint %I', t.called, k.conname)
@@ -297,7 +399,9 @@ SELECT CASE
     pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
     pg_catalog.to_regnamespace('migration_ledger') IS NOT NULL AS schema_there,
     (:target_problem) AS target_problem,
-    CURRENT_TIMESTAMP AS clock
+    CURRENT_TIMESTAMP AS clock,
+    (:journal_owner) AS journal_owner, (:default_grants) AS default_grants,
+    (:event_triggers) AS event_triggers
 
 -- name: held
 -- Whether the lock is held, without letting go of it.
@@ -323,7 +427,9 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.to_regclass('migration_ledger.journal') IS NOT NULL AS installed,
     pg_catalog.to_regnamespace('migration_ledger') IS NOT NULL AS schema_there,
     (:target_problem) AS target_problem,
-    CURRENT_TIMESTAMP AS clock
+    CURRENT_TIMESTAMP AS clock,
+    (:journal_owner) AS journal_owner, (:default_grants) AS default_grants,
+    (:event_triggers) AS event_triggers
 
 -- name: glance
 -- What a look without a lock asks of a database that has a journal, in one question.
@@ -333,6 +439,8 @@ SELECT pg_catalog.pg_backend_pid() AS backend_pid,
     pg_catalog.pg_relation_filepath(1259) AS catalog_path,
     true AS installed, true AS schema_there, (:target_problem) AS target_problem,
     CURRENT_TIMESTAMP AS clock,
+    NULL AS journal_owner, NULL AS default_grants, false AS event_triggers,
+    (:publications) AS publications, pg_catalog.current_setting('log_statement') AS log_statement,
     seq, head, command, rollout, migration, direction, step, state,
     up_checksum, down_checksum, statements, note, failure, reason, database_uuid, owner,
     epoch_term, epoch_position, finished_at, duration_ms, made_by
@@ -609,6 +717,7 @@ SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'
     r.rolsuper AS superuser, r.rolcreaterole AS create_role,
     (SELECT ssl FROM pg_catalog.pg_stat_ssl
      WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS tls,
+    (:publications) AS publications, pg_catalog.current_setting('log_statement') AS log_statement,
     -- Other databases of this server where this login may do more than everybody.
     ARRAY(SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database AS d
           WHERE NOT d.datistemplate

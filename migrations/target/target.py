@@ -29,7 +29,7 @@ import asyncpg
 
 from migrations.chance import Chance
 from migrations.clock import Clock
-from migrations.errors import GuardsReset, JournalNotOurs, LockLost, RunError, StaleEpoch
+from migrations.errors import GuardsReset, LockLost, RunError, StaleEpoch
 from migrations.model.attempt import Epoch, Identity, Limits
 from migrations.model.migration import Options
 from migrations.model.work import BatchProgress, Observer, OutsideChange, Work
@@ -97,6 +97,8 @@ class Target:
     """What the journal holds of this command."""
     progress: BatchProgress | None = None
     """How far the data migration is committed that runs, or that ran last and did not end."""
+    to_be_owned_by: str | None = None
+    """The role, quoted, whose the journal will be where there is none yet; or the login's own."""
     use: SessionUse = field(init=False)
     lookout: Lookout = field(init=False)
     _marker: str = ""
@@ -298,14 +300,6 @@ class Target:
         except (asyncpg.UndefinedTableError, asyncpg.UndefinedObjectError) as error:
             await self.rollback()
             raise self._without_journal(error) from None
-        except asyncpg.InsufficientPrivilegeError as error:
-            await self.rollback()
-            if statement("long_entries") not in sql or "journal" not in str(error):
-                raise
-            raise JournalNotOurs(
-                "this entry is long, and only the owner of migration_ledger.journal can make room "
-                "for it; GRANT the owner's role to this user, then order it again"
-            ) from None
         self.epoch_kept = True
         if self._meeting is not None:
             self._is_met()

@@ -155,7 +155,9 @@ HERS = {
     "the schema": "ALTER SCHEMA migration_ledger OWNER TO {owner}",
     "another column": "ALTER TABLE migration_ledger.journal ADD COLUMN more text",
     "a default": "ALTER TABLE migration_ledger.journal ALTER COLUMN note SET DEFAULT 'x'",
-    "row security": "ALTER TABLE migration_ledger.journal ENABLE ROW LEVEL SECURITY",
+    "row security": "ALTER TABLE migration_ledger.journal FORCE ROW LEVEL SECURITY",
+    "a policy": "ALTER TABLE migration_ledger.journal ENABLE ROW LEVEL SECURITY; "
+    "CREATE POLICY p ON migration_ledger.journal USING (public.trap())",
     "a check": "ALTER TABLE migration_ledger.journal ADD CHECK (step < 100)",
     "an expression": "CREATE INDEX i ON migration_ledger.journal (lower(head))",
 }

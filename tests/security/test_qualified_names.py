@@ -13,18 +13,34 @@ from migrations.sql.literals import Expression, SqlValue, bind
 from migrations.sql.named_statements import named_statements
 
 FILES = (("migrations.target", "journal.sql"), ("migrations.backfill", "data.sql"))
-PIECES = {"plain_storage": None, "guarded_head": "SELECT {}", "progress_changed": None}
+PIECES = {"guarded_head": "SELECT {}", "progress_changed": None}
 """Statements that are only parts of others, and how they become whole."""
-EXPRESSIONS = {"storage": "", "schema": "", "columns": "''"}
+EXPRESSIONS = {"before": "", "private": "", "schema": "", "columns": "''"}
 EXPRESSIONS |= {
     "cleared": "",
     "timeless": "",
     "reset": "",
+    "fitting_role": "SELECT NULL::pg_catalog.oid",
+    "journal_owner": "SELECT NULL::pg_catalog.text",
+    "default_grants": "SELECT NULL::pg_catalog.text",
+    "event_triggers": "SELECT false",
+    "publications": "SELECT NULL::pg_catalog.text",
+    "table": "migration_ledger.backup_1",
     "target_problem": "SELECT NULL::pg_catalog.text",
     "remembered": "",
     "brought_along": "''",
 }
-ALLOWED_RELATIONS = {"tenants", "ours", "place", "things", "journal", "users", "chain", "locks"}
+ALLOWED_RELATIONS = {
+    "tenants",
+    "ours",
+    "place",
+    "things",
+    "journal",
+    "users",
+    "chain",
+    "locks",
+    "fits",
+}
 """Names of WITH clauses."""
 
 

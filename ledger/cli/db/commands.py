@@ -186,9 +186,12 @@ async def status(
         owner=found.owner or None,
         backups=backups.backup_rows(found.backups),
         in_use=found.in_use or None,
+        warnings=list(found.warnings),
     )
     if found.in_use:
         say(found.in_use)
+    for warning in found.warnings:
+        say(f"warning: {warning}")
     for backup in found.backups:
         say(backups.backup_text(backup))
     for line in found.lines:

@@ -64,6 +64,7 @@ async def check(
     """
     from ledger.domain.waiting import TAKE_OVER
     from ledger.domain.wording import number_of
+    from migrations.printable import escaped
 
     async with opened(ctx) as session:
         check_id = await session.ledger.fleet.check(select, why.asked())
@@ -89,6 +90,8 @@ async def check(
         form.rows("fleet.check", rows, COLUMNS, empty=nothing, finished=result.finished)
     say_unsigned(unsigned)
     _tell_backups(seen.backups, everything=every or not large)
+    for database, warning in seen.warnings:
+        say(f"{database}: warning: {escaped(warning)}")
     if not result.finished and leader is not None and leader.is_silent:
         say(f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place.")
         return ExitCode.TIMEOUT
@@ -105,6 +108,7 @@ class _Seen:
     def __init__(self) -> None:
         self.number = self.fine = self.silent = 0
         self.backups: list[tuple[str, Backup]] = []
+        self.warnings: list[tuple[str, str]] = []
 
     def all(self, result: CheckResult, wrong: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         """A row for each, with what is wrong there."""
@@ -115,6 +119,8 @@ class _Seen:
             self.silent += line["reachable"] is None
             for backup in row.look.answer.backups if row.look.answer else ():
                 self.backups.append((row.database, backup))
+            for warning in row.look.answer.warnings if row.look.answer else ():
+                self.warnings.append((row.database, warning))
             yield line
 
 
@@ -150,6 +156,7 @@ def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:
         "journal_head": answer.journal_head,
         "owner": answer.owner,
         "backups": backup_rows(answer.backups),
+        "warnings": list(answer.warnings),
         "problem": problem,
     }
 

@@ -88,6 +88,20 @@ async def test_more_statements_a_role_and_a_second_migration_wait_no_longer(
     assert await world.value(OWNED.format(role=role)) == TOGETHER
 
 
+async def test_a_journal_of_the_registered_role_is_read_in_as_few(
+    counted: tuple[World, Line],
+) -> None:
+    world, line = counted
+    settings = replace(world.settings, role=world.owner)
+    one, two = (migration(number, f"CREATE TABLE t{number} ()") for number in ("001", "002"))
+    first = await run(settings, world.work(Mode.UP, one), IMPATIENT, world.hearing)
+    later = world.work(Mode.UP, one, two, expectation=expecting(first))
+    assert (await run(settings, later, IMPATIENT, world.hearing)).verdict is Verdict.DONE
+    owner = "SELECT tableowner::text FROM pg_tables WHERE tablename = 'journal'"
+    assert await world.value(owner) == world.owner
+    assert max(session.round_trips for session in line.sessions) <= AT_MOST
+
+
 async def test_every_statement_is_heard_when_it_ends(counted: tuple[World, Line]) -> None:
     world, _ = counted
     await world.up(FIRST)
@@ -136,7 +150,8 @@ async def test_nothing_runs_where_our_transaction_could_not_begin(world: World) 
     outcome = await run(settings, world.work(Mode.UP, users()), IMPATIENT, world.hearing)
     assert outcome.failure is not None
     assert outcome.failure.sqlstate == "22023"
-    assert outcome.failure.line is None
+    assert (outcome.failure.file, outcome.failure.line) == ("001_m.sql", 2)
+    assert "before the first statement" in outcome.failure.message
     assert not await world.has("users")
 
 

@@ -169,7 +169,7 @@ def test_an_order_that_is_not_that_of_versions_cannot_be_merged(tmp_path: Path) 
         load_folder(several(base, tenant))
 
 
-SCRIPT = "CREATE TABLE t (id int);\n\\copy t from 'x.csv'\n"
+SCRIPT = "CREATE TABLE t (id int);\n\\copy t from '/data/x.csv'\n"
 
 
 def test_a_psql_script_is_a_program_where_a_person_allowed_it(tmp_path: Path) -> None:

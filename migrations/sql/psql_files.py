@@ -1,0 +1,116 @@
+r"""Which files a psql script reads, and what it is with the scripts that it includes. Pure.
+
+`\copy … from 'file'`, `\i`, `\ir` and `\lo_import` read what they name; in backquotes and behind
+`program` it is what `cat` and its like are given, and what stands behind `<`.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from migrations.model.migration import Program
+from migrations.sql.psql_shell import words
+
+MAX_DEPTH = 10
+"""Scripts that include scripts."""
+_INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
+"""Whether the path is relative to the script that names it."""
+_READERS = frozenset({"cat", "head", "tail", "base64", "zcat", "gunzip", "xz", "od", "tr"})
+_FROM = re.compile(r"\bfrom\s+(program\s+)?('(?:[^']|'')*'|\S+)", re.IGNORECASE)
+_GROUP = re.compile(r"\([^()']*(?:'[^']*'[^()']*)*\)")
+_BACKQUOTED = re.compile(r"`([^`\n]*)`")
+_STREAMS = frozenset({"stdin", "pstdin"})
+
+
+@dataclass(frozen=True, slots=True)
+class FileRead:
+    """One file that a script reads: `path` as written, `None` where it cannot be told."""
+
+    line: int
+    shown: str
+    path: str | None
+    relative: bool = False
+    """To the script that names it; else to where psql runs."""
+    script: bool = False
+    """Whether it is run, and not only read."""
+
+
+def file_reads(text: str) -> Iterator[FileRead]:
+    """What the script reads, in order. Absolute paths are the machine's own, and are told, too."""
+    for at, word, rest in words(text):
+        line = text.count("\n", 0, at) + 1
+        shown = f"\\{word}"
+        if word in _INCLUDES:
+            path = _plain(rest.strip())
+            yield FileRead(line, shown, path, relative=_INCLUDES[word], script=True)
+        elif word == "copy":
+            yield from _copied(line, rest)
+        elif word == "lo_import":
+            yield FileRead(line, shown, _plain(rest.strip().split(" ")[0]))
+        for found in _BACKQUOTED.finditer(rest):
+            yield from (FileRead(line, "`", path) for path in _given_to_programs(found[1]))
+
+
+def expanded(program: Program) -> str:
+    """The script with those that it includes in their places, to be looked at and not run."""
+    contents = {one.name: one.content for one in program.files}
+    return _expanded(program.text, posixpath.dirname(program.file), contents, MAX_DEPTH)
+
+
+def _expanded(text: str, folder: str, contents: dict[str, bytes], depth: int) -> str:
+    lines = text.split("\n")
+    for one in file_reads(text):
+        if not one.script or one.path is None or not depth:
+            continue
+        path = posixpath.join(folder, one.path) if one.relative else one.path
+        place = posixpath.normpath(path)
+        if place in contents:
+            inner = contents[place].decode(errors="replace")
+            lines[one.line - 1] = _expanded(inner, posixpath.dirname(place), contents, depth - 1)
+    return "\n".join(lines)
+
+
+def _copied(line: int, rest: str) -> Iterator[FileRead]:
+    bare = rest
+    while bare != (bare := _GROUP.sub(" ", bare)):
+        pass
+    found = _FROM.search(bare)
+    if found is None or found[2].lower() in _STREAMS:
+        return
+    if found[1]:
+        program = _plain(found[2]) or ""
+        yield from (FileRead(line, "\\copy", path) for path in _given_to_programs(program))
+    else:
+        # Nothing in it is a variable: \copy takes its line as it is.
+        yield FileRead(line, "\\copy", _unquoted(found[2].rstrip(";")))
+
+
+def _plain(word: str) -> str | None:
+    """A path that is written out; `None` for one with a variable or a command in it."""
+    path = _unquoted(word)
+    return None if not path or "`" in path or re.search(r"(?<!:):[\w'\"]", path) else path
+
+
+def _unquoted(word: str) -> str:
+    if len(word) > 1 and word[0] == word[-1] == "'":
+        return word[1:-1].replace("''", "'")
+    return word
+
+
+def _given_to_programs(command: str) -> Iterator[str]:
+    """The files that simple programs read, where they are written out."""
+    for part in re.split(r"[|;&]+", command):
+        try:
+            given = shlex.split(part)
+        except ValueError:
+            continue
+        for before, word in zip(["", *given], given, strict=False):
+            redirected = before == "<" or (word.startswith("<") and len(word) > 1)
+            argument = given[0] in _READERS and word != given[0] and not word.startswith("-")
+            path = word.removeprefix("<")
+            if (redirected or argument) and path and not re.search(r"[$:*?]|^[0-9]+$", path):
+                yield path

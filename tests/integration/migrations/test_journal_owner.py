@@ -1,0 +1,162 @@
+"""Whose the journal is: a group's, so that logins come and go, and no stranger's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from migrations import standalone
+from migrations.inspection import inspect
+from migrations.model.attempt import Mode, Verdict
+from migrations.model.migration import Migration
+from migrations.model.work import Outcome
+from migrations.runner import run
+from migrations.target.session import ConnectionSettings, Password
+from tests.integration.migrations.test_own_tables import MAKE, moved
+from tests.integration.migrations.world import IMPATIENT, World, migration, users
+
+OWNERS = """
+    SELECT DISTINCT r.rolname::text FROM pg_roles AS r WHERE r.oid IN (
+        SELECT nspowner FROM pg_namespace WHERE nspname = 'migration_ledger'
+        UNION SELECT relowner FROM pg_class
+        WHERE relnamespace = 'migration_ledger'::regnamespace)
+"""
+SECOND = migration("002", "CREATE TABLE b (id int)")
+
+
+@pytest.fixture
+async def logins(world: World) -> AsyncIterator[tuple[World, str, str, str]]:
+    """Two logins and a group, all without any right."""
+    name = world.settings.database
+    names = (f"{name}_one", f"{name}_two", f"{name}_group")
+    await world.execute_as_superuser(
+        "".join(
+            f'CREATE ROLE "{one}" {"NOLOGIN" if one.endswith("group") else "LOGIN"} '
+            "INHERIT PASSWORD 'p';"
+            for one in names
+        )
+    )
+    yield world, *names
+    quoted = ", ".join(f'"{one}"' for one in names)
+    await world.execute_as_superuser(f"DROP OWNED BY {quoted} CASCADE")
+    await world.execute_as_superuser(f"DROP ROLE IF EXISTS {quoted}")
+
+
+def as_login(world: World, name: str, role: str | None = None) -> ConnectionSettings:
+    return replace(world.settings, user=name, password=Password("p"), role=role)
+
+
+async def up(world: World, settings: ConnectionSettings, *all_of: Migration) -> Outcome:
+    return await run(settings, world.work(Mode.UP, *all_of), IMPATIENT, world.hearing)
+
+
+async def rotate(world: World, one: ConnectionSettings, two: ConnectionSettings) -> None:
+    """The first login migrates and is dropped, the second goes on."""
+    first = await up(world, one, users(), moved())
+    assert first.verdict is Verdict.DONE, first.failure
+    second = await up(world, two, users(), moved(), SECOND)
+    assert second.verdict is Verdict.DONE, second.failure
+    await world.execute_as_superuser(f'DROP ROLE "{one.user}"; CREATE ROLE "{one.user}"')
+    back = world.work(Mode.ROLLBACK, SECOND, moved())
+    undone = await run(two, back, IMPATIENT, world.hearing)
+    assert undone.verdict is Verdict.DONE, undone.failure
+    found = await inspect(two)
+    assert found.failure is None
+
+
+async def test_with_a_registered_role_the_journal_is_its_own_and_logins_rotate(
+    logins: tuple[World, str, str, str],
+) -> None:
+    world, one, two, _ = logins
+    await world.execute_as_superuser(f'GRANT "{world.owner}" TO "{one}", "{two}"')
+    await world.execute(f'SET ROLE "{world.owner}"; {MAKE}')
+    role = world.owner
+    await rotate(world, as_login(world, one, role), as_login(world, two, role))
+    assert await world.fetch(OWNERS) == [(role,)]
+
+
+async def test_a_role_that_the_logins_are_set_to_is_as_good_as_a_registered_one(
+    logins: tuple[World, str, str, str],
+) -> None:
+    world, one, two, _ = logins
+    await world.execute_as_superuser(
+        f'GRANT "{world.owner}" TO "{one}", "{two}"; '
+        f'ALTER ROLE "{one}" SET role = "{world.owner}"; '
+        f'ALTER ROLE "{two}" SET role = "{world.owner}"'
+    )
+    await world.execute(f'SET ROLE "{world.owner}"; {MAKE}')
+    await rotate(world, as_login(world, one), as_login(world, two))
+    assert await world.fetch(OWNERS) == [(world.owner,)]
+
+
+async def test_a_group_of_migrators_that_may_create_here_owns_the_journal(
+    logins: tuple[World, str, str, str],
+) -> None:
+    world, one, two, group = logins
+    await world.execute_as_superuser(
+        f'GRANT "{world.owner}", "{group}" TO "{one}", "{two}"; '
+        f'GRANT CREATE ON DATABASE "{world.settings.database}" TO "{group}"'
+    )
+    await world.execute(f'SET ROLE "{world.owner}"; {MAKE}')
+    role = world.owner
+    await rotate(world, as_login(world, one, role), as_login(world, two, role))
+    owners = await world.fetch(OWNERS)
+    assert owners == [(group,)]
+
+
+async def test_a_schema_that_was_made_for_a_group_has_its_journal_made_as_that_group(
+    logins: tuple[World, str, str, str],
+) -> None:
+    world, one, two, group = logins
+    await world.execute_as_superuser(
+        f'GRANT "{group}" TO "{one}", "{two}"; GRANT ALL ON SCHEMA public TO "{group}"; '
+        f'CREATE SCHEMA migration_ledger AUTHORIZATION "{group}"'
+    )
+    for login, versions in ((one, (users(),)), (two, (users(), SECOND))):
+        done = await up(world, as_login(world, login, group), *versions)
+        assert done.verdict is Verdict.DONE, done.failure
+    assert await world.fetch(OWNERS) == [(group,)]
+
+
+async def test_a_login_that_can_do_more_than_its_role_keeps_its_journal_to_itself(
+    logins: tuple[World, str, str, str],
+) -> None:
+    """Else a trigger of the tenant's on our table could use what only the login may."""
+    world, one, _, group = logins
+    await world.execute_as_superuser(f'GRANT "{world.owner}", "{group}" TO "{one}"')
+    done = await up(world, as_login(world, one, world.owner), users())
+    assert done.verdict is Verdict.DONE, done.failure
+    assert await world.fetch(OWNERS) == [(one,)]
+
+
+@pytest.mark.parametrize("more", ["member", "CREATEROLE", "BYPASSRLS", "not registered"])
+async def test_a_journal_of_the_tenants_is_refused_where_the_login_can_do_more_or_names_no_role(
+    logins: tuple[World, str, str, str], more: str
+) -> None:
+    world, one, two, group = logins
+    await world.execute_as_superuser(f'GRANT "{world.owner}" TO "{one}", "{two}"')
+    assert (await up(world, as_login(world, one, world.owner), users())).verdict is Verdict.DONE
+    if more == "member":
+        await world.execute_as_superuser(f'GRANT "{group}" TO "{two}"')
+    elif more.isupper():
+        await world.execute_as_superuser(f'ALTER ROLE "{two}" {more}')
+    role = None if more == "not registered" else world.owner
+    refused = await up(world, as_login(world, two, role), users(), SECOND)
+    assert refused.verdict is Verdict.REFUSED
+    assert refused.failure is not None
+    assert f"the schema belongs to {world.owner}" in refused.failure.message
+
+
+async def test_ledger_db_goes_on_with_the_next_login(logins: tuple[World, str, str, str]) -> None:
+    world, one, two, group = logins
+    database = world.settings.database
+    await world.execute_as_superuser(
+        f'GRANT "{group}" TO "{one}", "{two}"; GRANT ALL ON SCHEMA public TO "{group}"; '
+        f'GRANT CREATE ON DATABASE "{database}" TO "{group}"'
+    )
+    for login, versions in ((one, [users()]), (two, [users(), SECOND])):
+        done = await standalone.up(as_login(world, login), versions, IMPATIENT, world.hearing)
+        assert done.verdict is Verdict.DONE, done.failure
+    assert await world.fetch(OWNERS) == [(group,)]
