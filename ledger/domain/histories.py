@@ -151,15 +151,17 @@ def _shared(known: History, migrations: Sequence[MigrationRef]) -> int:
 
 
 def _continues(known: History, migrations: Sequence[MigrationRef], gone: Collection[str]) -> bool:
-    """Whether a folder of the same name goes on with a history, edited files included."""
-    if known.refs.keys() <= set(gone):
+    """Whether a folder of the same name goes on with a history.
+
+    It does with a text of it, or with a baseline for some of it. Without either, it does if it has
+    all its files, each of which was edited then.
+    """
+    if _shared(known, migrations):
         return True
-    return any(
-        (ref.version in known.refs and known.refs[ref.version].name == ref.name)
-        or (ref.version, ref.up_checksum) in known.texts
-        or known.refs.keys() & set(ref.replaces or ())
-        for ref in migrations
-    )
+    labels = {ref.label for ref in migrations}
+    there = {ref.label for version, ref in known.refs.items() if version not in gone}
+    replaced = {version for ref in migrations for version in ref.replaces or ()}
+    return there <= labels or bool(replaced & known.refs.keys())
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,11 @@ def journal_key(schema: str, history: str = "") -> str:
     return f"{history}@{schema}" if history or "@" in schema else schema
 
 
+def is_named(key: str) -> bool:
+    """Whether a journal's key has a history's name in it."""
+    return "@" in key and not key.startswith("@")
+
+
 def schema_of(key: str) -> str:
     """The schema in a journal's key; empty for the database's default."""
     return key.partition("@")[2] if "@" in key else key

@@ -33,12 +33,22 @@ def refuse_folder(
     applied = applied_versions(entries)
     if not applied or any(_is_of(folder, entry, accepted) for entry in applied.values()):
         return
-    common, known_as = folder.versions & applied.keys(), name_in(entries)
-    unknown = not (known_as and folder.name)
-    if common and (known_as == folder.name or (unknown and len(applied) == 1)):
-        # The one file that there is was edited: that is told of its migration.
+    known_as = name_in(entries)
+    same_name = known_as == folder.name or not (known_as and folder.name)
+    if same_name and applied.keys() <= folder.versions:
+        # Every file of it was edited: that is told of the first one.
         return
     raise OtherHistory(_message(folder, sorted(applied), known_as))
+
+
+def refuse_second_journal(folder: FolderHistory, entries: Sequence[Entry]) -> None:
+    """Raise OtherHistory for a folder whose history is in the journal that has no name already."""
+    if is_of_one_history(folder, entries):
+        raise OtherHistory(
+            "this folder's history is in this database already, in the journal that goes by no "
+            "name; register the database without --history, and bind it to the history with the "
+            "label `history`"
+        )
 
 
 def is_of_one_history(folder: FolderHistory, entries: Sequence[Entry]) -> bool:
