@@ -10,7 +10,7 @@ from migrations.formats.bundle import load_folder
 from migrations.inspection import glance, inspect
 from migrations.model.attempt import HalfDone, Mode
 from migrations.model.migration import Migration
-from tests.integration.migrations.world import World
+from tests.integration.migrations.world import World, smuggled, users
 
 WHOLE = "-- +migrate Up\nCREATE TABLE a (id int);\nSELECT 1/0;\n"
 STEPS = """\
@@ -99,3 +99,11 @@ async def test_what_is_half_rolled_back_says_so(world: World, tmp_path: Path) ->
     assert one.down is not None
     expected = (HalfDone("1", "down", one.down.checksum, "rollout-1"),)
     assert outcome.half_done == await said(world) == expected
+
+
+async def test_what_is_in_doubt_is_said_too(world: World) -> None:
+    outcome = await world.up(smuggled(users("1"), "CREATE TABLE users ()", "COMMIT"))
+    assert outcome.failure is not None
+    (one,) = outcome.half_done or ()
+    assert (one.version, one.direction, one.doubtful) == ("1", "up", True)
+    assert await said(world) == (one,)
