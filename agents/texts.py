@@ -167,7 +167,7 @@ class Library:
                 FolderHistory(
                     manifest.history,
                     frozenset((ref.version, ref.up_checksum) for ref in manifest.migrations),
-                    frozenset(v for ref in manifest.migrations for v in ref.replaces or ()),
+                    tuple(ref for ref in manifest.migrations if ref.replaces is not None),
                 ),
             )
             if len(self._manifests) > MANIFESTS:

@@ -161,7 +161,7 @@ class Worker:
                 job.refs,
                 self._settings.programs,
                 self._checked,
-                job.folder,
+                job.folder and replace(job.folder, name=command.order.history),
                 psql_shell=self._settings.psql_shell,
             ),
             command.order.limits,

@@ -24,9 +24,10 @@ from migrations.errors import (
 )
 from migrations.model.attempt import Identity, Limits, Mode
 from migrations.model.clocks import ANY_TIME, ComparedClock
+from migrations.model.folder_history import is_named, journal_key, schema_of
 from migrations.model.work import Observer, Work
 from migrations.printable import escaped
-from migrations.running.other_history import refuse_other_history
+from migrations.running.other_history import refuse_other_history, refuse_second_journal
 from migrations.sql.literals import Expression, SqlValue
 from migrations.target import journal
 from migrations.target.binary_copy import boolean, integer, moment, queried_behind, text
@@ -105,6 +106,9 @@ async def acquire(
     if record is not None and (not work.owner or record.owner != work.owner):
         # What a ledger applied itself, it has compared before it ordered.
         refuse_other_history(work, record.entries)
+    if record is None and facts.installed and work.folder is not None and is_named(work.target):
+        plain = await journal.read(connection, journal_key(schema_of(work.target)))
+        refuse_second_journal(work.folder, plain.entries if plain is not None else ())
     said = said_by(work.command_id, record.entries) if record else frozenset[Key]()
     if not said and not may_begin():
         # Asked under the lock: who answered for it before then found that it had not begun.

@@ -191,10 +191,8 @@ class FailureClass(StrEnum):
     """It was stopped by order."""
     IN_DOUBT = "in_doubt"
     """Nothing can tell whether a statement took effect: a person has to say."""
-    # --- said by the ledger ---
     LEFT_OUT = "left_out"
     """The fleet has suspended or retired the database."""
-    # --- in no case expected ---
     INTERNAL = "internal"
     """A defect of this program."""
     UNKNOWN = "unknown"

@@ -108,8 +108,8 @@ async def journal_of(
 ) -> str:
     """The key of the journal that the history of this name has in a database.
 
-    Its own, if there is one; the one that goes by the schema alone, if nothing is in that or it is
-    of this history; else one of its own, which does not exist yet.
+    Its own, if there is one; the one that goes by the schema alone, if it is of this history, or
+    nobody's yet; else one of its own, which does not exist yet.
     """
     own, plain = journal_key(schema, name), journal_key(schema)
     if (await glance(settings, own)).record is not None:
@@ -120,8 +120,10 @@ async def journal_of(
     if found.record is None:
         return plain
     entries = found.record.entries
-    ours = name_in(entries) == folder.name or is_of_one_history(folder, entries)
-    return plain if ours or not applied_versions(entries) else own
+    begun_as = name_in(entries)
+    ours = begun_as == name or is_of_one_history(folder, entries)
+    nobodys = not begun_as and not applied_versions(entries)
+    return plain if ours or nobodys else own
 
 
 async def up(

@@ -79,6 +79,8 @@ class RolloutPlanned(Event, PlanOptions, streams=(Stream.ROLLOUT,), author=Autho
     """Of this plan and its waves: what was shown, and what an approval binds."""
     undoes: str | None = None
     """The rollout whose doings it takes back, exactly where that one ran."""
+    history: str = ""
+    """What the history is called that its migrations belong to."""
 
 
 class WavePlanned(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
@@ -139,6 +141,8 @@ class MigrationOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     """What the migrations' placeholders stand for in this database, by name, sorted."""
     last_try: bool = False
     undoes: str | None = None
+    history: str = ""
+    """What the history is called that the migrations belong to."""
 
 
 class DatabaseLeftOut(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):

@@ -22,6 +22,7 @@ from ledger.contracts.events import BundleRegistered
 from ledger.contracts.registry import MigrationRef
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import RequestRefusal, listed
+from migrations.model.baselines import standing_for
 
 HISTORY_LABEL = "history"
 """The label that binds a database to a history."""
@@ -73,7 +74,7 @@ class WhichHistory(RequestRefusal):
 
 
 @dataclass(slots=True)
-class History:
+class KnownHistory:
     """What was registered of one history; `refs` has the latest of each version."""
 
     key: str
@@ -89,7 +90,7 @@ class History:
 class Histories:
     """All that are registered, by key, and by what they are or were called."""
 
-    by_key: dict[str, History] = field(default_factory=dict)
+    by_key: dict[str, KnownHistory] = field(default_factory=dict)
     keys: dict[str, str] = field(default_factory=dict)
 
     def take(self, registered: BundleRegistered) -> None:
@@ -98,9 +99,9 @@ class Histories:
         one.refs.update({ref.version: ref for ref in registered.migrations})
         one.texts.update((ref.version, ref.up_checksum) for ref in registered.migrations)
 
-    def note(self, key: str, name: str) -> History:
+    def note(self, key: str, name: str) -> KnownHistory:
         """Note what a history is called now."""
-        one = self.by_key.setdefault(key, History(key, key))
+        one = self.by_key.setdefault(key, KnownHistory(key, key))
         if name:
             one.called, one.named = name, True
             self.keys[name] = key
@@ -145,20 +146,25 @@ class Histories:
         return called
 
 
-def _shared(known: History, migrations: Sequence[MigrationRef]) -> int:
+def _shared(known: KnownHistory, migrations: Sequence[MigrationRef]) -> int:
     """How many of its texts a folder has."""
     return sum((ref.version, ref.up_checksum) in known.texts for ref in migrations)
 
 
-def _continues(known: History, migrations: Sequence[MigrationRef], gone: Collection[str]) -> bool:
-    """Whether a folder of the same name goes on with a history, edited files included."""
-    if known.refs.keys() <= set(gone):
+def _continues(
+    known: KnownHistory, migrations: Sequence[MigrationRef], gone: Collection[str]
+) -> bool:
+    """Whether a folder of the same name goes on with a history.
+
+    It does with a text of it, or with a baseline for some of it. Without either, it does if it has
+    all its files, each of which was edited then.
+    """
+    if _shared(known, migrations):
         return True
-    return any(
-        (ref.version in known.refs and known.refs[ref.version].name == ref.name)
-        or (ref.version, ref.up_checksum) in known.texts
-        or known.refs.keys() & set(ref.replaces or ())
-        for ref in migrations
+    labels = {ref.label for ref in migrations}
+    there = {ref.label for version, ref in known.refs.items() if version not in gone}
+    return there <= labels or any(
+        standing_for(migrations, version) is not None for version in known.refs
     )
 
 

@@ -100,6 +100,7 @@ def order(
         variables=ordered_values(plan.variables, database.values),
         last_try=database.fruitless + 1 >= situation.policy.tries,
         undoes=plan.undoes,
+        history=plan.history,
     )
     return decided(state, event, str(event.command))
 

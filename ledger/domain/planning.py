@@ -52,6 +52,8 @@ class PlanInput:
     adoption: Adoption | None = None
     variables: Sequence[Variable] = ()
     """Everything that is declared; the plan records what its migrations use."""
+    history: str = ""
+    """What the history is called that the migrations belong to."""
     earlier: Mapping[str, Values] = field(default_factory=dict)
     """Going down: the values that each database's migrations were applied with."""
 
@@ -87,6 +89,7 @@ def plan_rollout(
         waves=len(cut),
         adoption=request.adoption,
         variables=variables,
+        history=request.history,
         **dict(request.options),
     )
     return _with_digest(planned, _waves(request.rollout, cut, values))
@@ -121,6 +124,7 @@ def plan_undo(
         adoption=plan.adoption,
         variables=plan.variables,
         undoes=undone.rollout,
+        history=plan.history,
         **dict(options),
     )
     values = {

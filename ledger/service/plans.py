@@ -297,6 +297,7 @@ class Planner:
             fleet_position=position,
             adoption=request.adoption,
             variables=request.variables,
+            history=bundle.name or bundle.history,
             earlier=await self._earlier(pending) if wanted.mode is Mode.DOWN else {},
         )
         busy = await self._reads.busy(pending.databases)
@@ -330,8 +331,10 @@ class Planner:
             for one in known.versions
             if not one.applied and one.database not in known.unread
         ]
+        if not empty or not bundle.migrations:
+            return
         rows = [row for row in await self._reads.applied(empty) if row.state in _IN_FORCE]
-        if not rows or not bundle.migrations:
+        if not rows:
             return
         learned = await self._reads.histories([row.database for row in rows])
         foreign: dict[str, list[str]] = {}

@@ -4,7 +4,7 @@ The migrations of all folders are ordered by version as if they stood in one; th
 two of them is an error that names both files. Flyway's baselines and undo files may stand in other
 folders than what they belong to, so its folders are read as subfolders of one. Names of files begin
 with what tells folders apart (`base/001_a.sql`, `tenant/002_b.sql`), so that they stay unique. Two
-histories in one database are something else: each needs a schema of its own as its target.
+histories in one database are something else: each has a name (`migrations.model.folder_history`).
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from migrations.model.baselines import Ranked, standing_for
 from migrations.model.migration import Migration
 
 KEY_MAX_BYTES = 63
@@ -30,8 +31,7 @@ class FolderHistory:
 
     name: str
     texts: frozenset[tuple[str, str]]
-    stands_for: frozenset[str] = frozenset()
-    """Versions in whose place its baselines run."""
+    baselines: tuple[Ranked, ...] = ()
     versions: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,12 +45,12 @@ class FolderHistory:
         return cls(
             name,
             frozenset((one.version, one.up.checksum) for one in found),
-            frozenset(version for one in found for version in one.replaces or ()),
+            tuple(one for one in found if one.replaces is not None),
         )
 
     def has(self, version: str, checksum: str | None) -> bool:
         """Whether what was applied may be of this folder; a text that nobody knows may be."""
-        if version in self.stands_for:
+        if standing_for(self.baselines, version) is not None:
             return True
         return (version, checksum) in self.texts if checksum else version in self.versions
 
@@ -63,6 +63,11 @@ def default_name(folder: str) -> str:
 def journal_key(schema: str, history: str = "") -> str:
     """By what a journal tells its targets apart."""
     return f"{history}@{schema}" if history or "@" in schema else schema
+
+
+def is_named(key: str) -> bool:
+    """Whether a journal's key has a history's name in it."""
+    return "@" in key and not key.startswith("@")
 
 
 def schema_of(key: str) -> str:

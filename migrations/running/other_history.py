@@ -18,27 +18,44 @@ from migrations.running.plan import applied_versions
 from migrations.target.entries import GONE, RESOLVE, Entry, State
 
 _SHOWN = 3
+_ONE = "when its project names it: `[bundle]` with `name` in its ledger.toml"
+_FLEET = "when it is registered with `ledger fleet add --history NAME`"
 
 
 def refuse_other_history(work: Work, entries: Sequence[Entry]) -> None:
     """Raise OtherHistory for a folder that has nothing in common with what is applied here."""
     if work.folder is not None and work.mode in (Mode.UP, Mode.DOWN):
-        refuse_folder(work.folder, entries, frozenset(one.version for one in work.repairs))
+        accepted = frozenset(one.version for one in work.repairs)
+        refuse_folder(work.folder, entries, accepted, in_fleet=bool(work.owner))
 
 
 def refuse_folder(
-    folder: FolderHistory, entries: Sequence[Entry], accepted: frozenset[str] = frozenset()
+    folder: FolderHistory,
+    entries: Sequence[Entry],
+    accepted: frozenset[str] = frozenset(),
+    *,
+    in_fleet: bool = False,
 ) -> None:
     """The same of a folder by itself; `accepted` are versions of which any text may be applied."""
     applied = applied_versions(entries)
     if not applied or any(_is_of(folder, entry, accepted) for entry in applied.values()):
         return
-    common, known_as = folder.versions & applied.keys(), name_in(entries)
-    unknown = not (known_as and folder.name)
-    if common and (known_as == folder.name or (unknown and len(applied) == 1)):
-        # The one file that there is was edited: that is told of its migration.
+    known_as = name_in(entries)
+    same_name = known_as == folder.name or not (known_as and folder.name)
+    if same_name and applied.keys() <= folder.versions:
+        # Every file of it was edited: that is told of the first one.
         return
-    raise OtherHistory(_message(folder, sorted(applied), known_as))
+    raise OtherHistory(_message(folder, sorted(applied), known_as) + (_FLEET if in_fleet else _ONE))
+
+
+def refuse_second_journal(folder: FolderHistory, entries: Sequence[Entry]) -> None:
+    """Raise OtherHistory for a folder whose history is in the journal that has no name already."""
+    if is_of_one_history(folder, entries):
+        raise OtherHistory(
+            "this folder's history is in this database already, in the journal that goes by no "
+            "name; register the database without --history, and bind it to the history with the "
+            "label `history`"
+        )
 
 
 def is_of_one_history(folder: FolderHistory, entries: Sequence[Entry]) -> bool:
@@ -65,6 +82,5 @@ def _message(folder: FolderHistory, applied: Sequence[str], known_as: str) -> st
     return (
         f"this database has {history} ({escaped(', '.join(applied[:_SHOWN]))}{more}), and the "
         f"{called} has nothing in common with it; check that this is the database that you mean; a "
-        "second application in one database keeps a history of its own when its project names it: "
-        "`[bundle]` with `name` in its ledger.toml"
+        "second application in one database keeps a history of its own "
     )

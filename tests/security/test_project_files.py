@@ -50,6 +50,7 @@ VALUES: dict[str, object] = {
     "kafka.sasl_password": "x",
     "kafka.replication_factor": 1,
     "name": "shop",
+    "bundle.name": "shop",
     "variables": {"schema": "app"},
     "rollout.waves": "rest",
     "rollout.in_flight": 1,

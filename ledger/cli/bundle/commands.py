@@ -131,7 +131,7 @@ async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -
     Output(output).rows(
         "bundle.list",
         [_summary(bundle) for bundle in bundles],
-        ("short", "migrations", "newest", "source", "git_commit", "git_dirty"),
+        ("short", "history", "migrations", "newest", "source", "git_commit", "git_dirty"),
         empty="No bundle is registered; `ledger bundle register DIR` does that.",
     )
 
@@ -218,6 +218,7 @@ def _summary(bundle: BundleRegistered) -> dict[str, Any]:
     return {
         "bundle": bundle.bundle,
         "short": bundle.bundle[:DIGEST_SHOWN],
+        "history": bundle.name or bundle.history,
         "migrations": len(bundle.migrations),
         "newest": bundle.migrations[-1].label if bundle.migrations else None,
         "source": bundle.source,

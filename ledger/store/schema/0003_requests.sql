@@ -70,6 +70,8 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('BundleRegistered', 'source', '{string}', true),
     ('BundleRegistered', 'git_commit', '{"null",string}', false),
     ('BundleRegistered', 'git_dirty', '{boolean,"null"}', false),
+    ('BundleRegistered', 'history', '{string}', false),
+    ('BundleRegistered', 'name', '{string}', false),
     ('ChangeAccepted', 'version', '{string}', true),
     ('ChangeAccepted', 'known', '{string}', true),
     ('ChangeAccepted', 'given', '{string}', true),
@@ -100,6 +102,7 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('RolloutPlanned', 'variables', '{array}', false),
     ('RolloutPlanned', 'digest', '{"null",string}', false),
     ('RolloutPlanned', 'undoes', '{"null",string}', false),
+    ('RolloutPlanned', 'history', '{string}', false),
     ('WavePlanned', 'rollout', '{string}', true),
     ('WavePlanned', 'wave', '{number}', true),
     ('WavePlanned', 'chunk', '{number}', true),
@@ -160,14 +163,22 @@ LANGUAGE sql IMMUTABLE AS $$
             THEN 'the port must be a number'
         WHEN p_connection ->> 'password' !~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:[^[:cntrl:]]+)$'
             THEN 'a password must be a reference, env:NAME or file:PATH, and never the secret'
+        WHEN p_connection ? 'further_schemas' AND (
+                jsonb_typeof(p_connection -> 'further_schemas') <> 'array'
+                OR jsonb_path_exists(
+                    p_connection -> 'further_schemas', 'strict $[*] ? (@.type() <> "string")')
+                OR p_connection ->> 'further_schemas' ~ '[[:cntrl:]]'
+                OR length(p_connection ->> 'further_schemas') > 10000)
+            THEN 'further schemas must be a list of names'
         WHEN EXISTS (
             SELECT FROM (
-                SELECT '' AS inside, * FROM jsonb_each(p_connection - 'target')
+                SELECT '' AS inside, *
+                FROM jsonb_each(p_connection - 'target' - 'further_schemas')
                 UNION ALL SELECT 'target', * FROM jsonb_each((p_connection -> 'target') - 'server')
                 UNION ALL SELECT 'server', * FROM jsonb_each(p_connection #> '{target,server}')
             ) AS part
             WHERE (part.inside, part.key) NOT IN (('server', 'host'), ('server', 'port'),
-                    ('target', 'database'), ('target', 'schema'),
+                    ('target', 'database'), ('target', 'schema'), ('target', 'history'),
                     ('', 'user'), ('', 'password'), ('', 'sslmode'), ('', 'role'))
                OR jsonb_typeof(part.value) NOT IN ('string', 'number', 'null')
                OR part.key <> 'port' AND jsonb_typeof(part.value) = 'number')

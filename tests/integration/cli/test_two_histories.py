@@ -263,3 +263,30 @@ async def test_a_tenants_schema_beside_extensions_and_public_is_migrated(
     assert moved.code == 0
     check = await ledger("fleet", "check", "--select", "id=tenant", "-o", "json")
     assert "no schema nosuch" in check.items[0]["problem"]
+
+
+async def test_an_agent_refuses_a_database_that_another_application_has_migrated(
+    ledger: LedgerProgram, folders: None, fleet: Fleet
+) -> None:
+    for number in (0, 1):
+        address = fleet.addresses[f"t{number}"]
+        assert (await ledger("db", "up", "-f", "app_a", DATABASE_URL=address)).code == 0
+    for folder in ("app_b", "app_c"):
+        up = await ledger("up", "-f", folder, "--yes", "--select", "id=t0")
+        assert up.code != 0
+        assert "has nothing in common with it" in up.err
+        assert "ledger fleet add --history NAME" in up.err
+        assert "--accept-changed" not in up.err
+        rollouts = (await ledger("rollout", "list", "-o", "json")).items
+        await ledger("rollout", "abort", rollouts[0]["rollout"], "--yes", "--reason", "r")
+    assert await tables(fleet.addresses["t0"]) == ["a1"]
+
+    await ledger("fleet", "check", "--select", "id=t0")
+    plan = await ledger("plan", "-f", "app_c", "--select", "id=t0")
+    assert plan.code != 0
+    assert "t0 has 1" in plan.err
+
+    await register(ledger, "twice", fleet.addresses["t1"], "--history", "app_a")
+    up = await ledger("up", "-f", "app_a", "--yes", "--select", "id=twice")
+    assert up.code != 0
+    assert "in the journal that goes by no name" in up.err

@@ -8,7 +8,9 @@ import pytest
 
 from migrations.inspection import glance, inspect
 from migrations.model.attempt import FailureClass, Mode, Verdict
+from migrations.model.folder_history import FolderHistory
 from migrations.runner import run
+from migrations.standalone import journal_of
 from tests.integration.migrations.world import IMPATIENT, World, migration
 
 MAKES = migration("1", "SET search_path = nosuch, public;\nCREATE TABLE t (id int)")
@@ -118,3 +120,21 @@ async def test_histories_of_one_schema_have_a_journal_each(world: World) -> None
     assert await world.fetch(
         "SELECT DISTINCT target::text FROM migration_ledger.journal ORDER BY 1"
     ) == [("shop@",), ("shop@tenant_a",), ("tenant_a",)]
+
+
+async def test_a_named_history_keeps_the_journal_that_it_has_and_takes_nobody_elses(
+    world: World,
+) -> None:
+    one, other = migration("1", "CREATE TABLE a1 (id int)"), migration("1", "CREATE TABLE b1 ()")
+    shop, billing = FolderHistory.of("shop", [one]), FolderHistory.of("billing", [other])
+    assert await journal_of(world.settings, "", "shop", shop) == ""
+    await world.up(one, folder=shop)
+    assert await journal_of(world.settings, "", "shop", shop) == ""
+    assert await journal_of(world.settings, "", "renamed", shop) == ""
+    assert await journal_of(world.settings, "", "billing", billing) == "billing@"
+    await world.rollback(one)
+    assert await journal_of(world.settings, "", "shop", shop) == ""
+    assert await journal_of(world.settings, "", "billing", billing) == "billing@"
+    await world.up(other, target="billing@", folder=billing)
+    assert await journal_of(world.settings, "", "billing", billing) == "billing@"
+    assert await journal_of(world.settings, "", "billing") == "billing@"

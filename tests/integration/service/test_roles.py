@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from ledger.contracts.events import LeadershipTaken, RolloutPlanned
+from ledger.contracts.registry import Connection
 from ledger.errors import NotPermitted, ReadModelsBehind
 from ledger.runtime import working
 from ledger.service.request_context import RequestContext
@@ -105,3 +106,15 @@ async def test_a_viewer_reads_and_changes_nothing(house: House, log_in: LogIn) -
         viewer.migration("3")
         with pytest.raises(NotPermitted):
             await viewer.start(select="id=bolt")
+
+
+async def test_an_operator_registers_targets_with_further_schemas_and_a_history(
+    log_in: LogIn,
+) -> None:
+    connection = Connection.at(
+        "db1", "z", schema="a", history="shop", user="x", further_schemas=("extensions", "public")
+    )
+    async with log_in("ledger_operator") as theirs:
+        await theirs.ledger.fleet.add("z", "main", connection, {}, RequestContext("because"))
+        (found,) = await theirs.ledger.fleet.list("id=z")
+    assert found.connection == connection
