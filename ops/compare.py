@@ -47,7 +47,7 @@ HISTORIES = (
     "__diesel_schema_migrations",
     "_sqlx_migrations",
     "_prisma_migrations",
-    "pgmigrations",
+    "pgmigrations*",
     "schema_version",
     "play_evolutions",
 )
