@@ -47,8 +47,13 @@ HISTORIES = (
     "__diesel_schema_migrations",
     "_sqlx_migrations",
     "_prisma_migrations",
+    "pgmigrations*",
+    "schema_version",
+    "play_evolutions",
 )
-"""Tables in which tools keep their own history; of Sqitch it is a schema."""
+"""Tables in which tools keep their own history."""
+SCHEMAS = ("migration_ledger", "sqitch", "graphile_migrate")
+"""Schemas that are not compared: our journal's, and those of tools' histories."""
 SHOWN_LINES = 40
 """Of a difference; more helps nobody."""
 
@@ -177,7 +182,7 @@ def _same(way: str, asked: Asked, theirs: str, ours: str) -> bool:
 def _dump(asked: Asked, url: str) -> list[str]:
     """The lines of the schema that say something."""
     command = [str(_program("pg_dump")), "--schema-only", "--no-owner", "-d", url]
-    command += [f"--exclude-schema={name}" for name in ("migration_ledger", "sqitch")]
+    command += [f"--exclude-schema={name}" for name in SCHEMAS]
     command += [f"--exclude-table=*.{name}" for name in asked.left_out]
     text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [line for line in text.splitlines() if line and not line.startswith(("--", "\\"))]

@@ -38,6 +38,9 @@ _NAME_MAX_CHARS = 100
 _COUNTED_MAX_DIGITS = 7
 """A version of more digits is a date or a time, not a count."""
 
+_MILLISECOND_DIGITS = 13
+"""Of a version that is the time in milliseconds since 1970."""
+
 Split = Callable[[str], tuple[str, str] | None]
 """Version and description of a name, as the folder's format reads it."""
 
@@ -90,7 +93,7 @@ def create(
     with _alone_in(folder):
         there = _names(folder)
         taken = tuple(_taken(there, split))
-        version = _version(taken, moment)
+        version = _version(taken, moment, _format(folder, wanted))
         header = Header(version, name, _one_line(author), f"{moment:%Y-%m-%d}", about)
         files = form(header)
         _refuse_clash(there, taken, header, files)
@@ -202,9 +205,13 @@ def _taken(names: list[str], split: Split) -> Iterator[tuple[str, str, str]]:
             yield file, found[0], (name if phase in list(Phase) else found[1]).lstrip("_")
 
 
-def _version(taken: Taken, moment: datetime) -> str:
+def _version(taken: Taken, moment: datetime, format: str) -> str:
     """The next version, in the folder's own way of counting."""
     numbers = [version.lstrip("vV") for _, version, _ in taken]
+    if format == "node-pg-migrate" and all(len(one) == _MILLISECOND_DIGITS for one in numbers):
+        return str(int(moment.timestamp() * 1000))
+    if not numbers and format in templates.FIRST:
+        return templates.FIRST[format]
     if not numbers or not all(
         number.isdecimal() and len(number) <= _COUNTED_MAX_DIGITS for number in numbers
     ):

@@ -99,6 +99,18 @@ def _dbmate(header: Header) -> Files:
     return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_DBMATE}"}
 
 
+def _node_pg_migrate(header: Header) -> Files:
+    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_NODE_PG_MIGRATE}"}
+
+
+def _tern(header: Header) -> Files:
+    return {f"{header.version}_{header.name}.sql": f"{header.lines()}\n{_TERN}"}
+
+
+def _play(header: Header) -> Files:
+    return {f"{header.version}.sql": f"{header.lines()}\n{_PLAY}"}
+
+
 def _flyway(header: Header) -> Files:
     stem = f"{header.version.lstrip('vV')}__{header.name}"
     return {
@@ -127,8 +139,13 @@ FORMATS: Mapping[str, Callable[[Header], Files]] = {
     "golang-migrate": pair,
     "plain": pair,
     "flyway": _flyway,
+    "node-pg-migrate": _node_pg_migrate,
+    "tern": _tern,
+    "play": _play,
 }
 """Every format that a new SQL migration can be written in."""
+FIRST: Mapping[str, str] = {"tern": "001", "play": "1"}
+"""The version to begin with where the tool counts without a gap."""
 
 _SQL = """\
 -- +migrate Up lock_timeout=2s
@@ -189,6 +206,29 @@ _DBMATE = """\
 
 
 -- migrate:down
+-- Restores the schema exactly as it was. Delete this section if there is no way back.
+"""
+_NODE_PG_MIGRATE = """\
+-- Up Migration
+-- One transaction, unless a statement such as CREATE INDEX CONCURRENTLY cannot run in one.
+
+
+-- Down Migration
+-- Restores the schema exactly as it was. Delete this section if there is no way back.
+"""
+_TERN = """\
+-- Write the change here. A line `---- tern: disable-tx ----` lets it commit by the statement.
+
+
+---- create above / drop below ----
+-- Write what restores the schema exactly as it was. Delete this and the line above if nothing does.
+"""
+_PLAY = """\
+-- !Ups
+-- Write a semicolon inside of a statement, as in a function's body, twice.
+
+
+-- !Downs
 -- Restores the schema exactly as it was. Delete this section if there is no way back.
 """
 _UP_FILE = """\

@@ -7,7 +7,7 @@
     --! no-transaction          as the first line of the text: it commits statement by statement
 
 - The folder is the project's `migrations`, or `committed` in it. What is not committed
-  (`current.sql`) is left alone, with a note.
+  (`current.sql`) is left alone, with a note, and so are other scripts beside them.
 - The chain is checked as graphile-migrate checks it: a file that changed since it was committed, or
   does not follow the one before it, is refused, unless it says `--! AllowInvalidHash`. Newlines of
   a checkout do not count.
@@ -33,7 +33,7 @@ from migrations.formats.variables import not_declared
 from migrations.model.migration import Migration, Options, SourceFile
 from migrations.sql.grammar import colons
 
-_COMMITTED = "committed/"
+_COMMITTED, _CURRENT = "committed/", "current/"
 _HEADER = re.compile(r"--! ([A-Z][A-Za-z0-9_]*)(?::(.*))?")
 _MARK = re.compile(rb"\A(?:--! [A-Z][^\n]*\n)*--! (?:Previous|Hash): *(?:-|sha1:)", re.MULTILINE)
 _NAME = re.compile(r"([0-9]+)(?:-([-_A-Za-z0-9]*))?\.sql", re.IGNORECASE)
@@ -67,12 +67,9 @@ class GraphileMigrate:
     name = "graphile-migrate"
 
     def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """The committed files, and what is not committed beside them, to say so."""
-        committed = [name for name in names if name.startswith(_COMMITTED) and is_sql(name)]
-        if not committed:
-            return [name for name in names if "/" not in name and is_sql(name)]
-        current = [name for name in names if _is_current(name)]
-        return [*committed, *current]
+        """The committed files, and the `.sql` files beside them: some are not committed yet."""
+        places = ("", _COMMITTED, _CURRENT)
+        return [name for name in names if is_sql(name) and name[: name.rfind("/") + 1] in places]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a file begins with the headers of a committed one."""
@@ -81,7 +78,8 @@ class GraphileMigrate:
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per committed file. Raises LoadError."""
         current = [file for file in files if _is_current(file.name)]
-        committed = [_committed(file) for file in files if file not in current]
+        inside = [file for file in files if file.name.startswith(_COMMITTED)]
+        committed = [_committed(file) for file in inside or files if file not in current]
         found = {one.file.name: one for one in committed}
         loaded = ordered([_migration(one, self.name, reading) for one in committed])
         _check_chain([found[one.files[0].name] for one in loaded])
@@ -95,7 +93,7 @@ class GraphileMigrate:
 
 
 def _is_current(name: str) -> bool:
-    return is_sql(name) and (name == "current.sql" or name.startswith("current/"))
+    return name == "current.sql" or name.startswith(_CURRENT)
 
 
 @dataclass(frozen=True, slots=True)

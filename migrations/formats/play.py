@@ -3,6 +3,7 @@
 - A line that begins with `#` or `--` and holds `!Ups` or `!Downs` is a marker. What stands above
   the first one is none of the migration.
 - Play cuts a script at each semicolon; `;;` stands for one inside of a statement and is read so.
+  It takes the blanks around each line away, also in literals and in bodies of functions.
 - Play commits statement by statement; here a script is one transaction, unless a statement cannot
   run in one, or uses a value that the script has just added to an enum.
 - `$evolutions{{{name}}}` stands for a declared variable; with a `!` before it, it is text.
@@ -106,7 +107,8 @@ def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
 def _as_play(body: Body, values: Mapping[str, str]) -> Body:
     """The section with its semicolons and placeholders as Play reads them."""
     fault = body.fault
-    inside = enclosed(body.text)
+    trimmed = "\n".join(line.strip() for line in body.text.split("\n"))
+    inside = enclosed(trimmed)
 
     def put(place: re.Match[str]) -> str:
         nonlocal fault
@@ -114,11 +116,11 @@ def _as_play(body: Body, values: Mapping[str, str]) -> Body:
         if name in values:
             return f"\0{name}\0"
         if not any(start < at < end for start, end in inside):
-            line = body.line + body.text.count("\n", 0, at)
+            line = body.line + trimmed.count("\n", 0, at)
             fault = fault or not_declared(name, body.file, line)
         return place.group()
 
-    text = _PLACEHOLDER.sub(put, body.text).replace("!$evolutions{{{", "$evolutions{{{")
+    text = _PLACEHOLDER.sub(put, trimmed).replace("!$evolutions{{{", "$evolutions{{{")
     text = text.replace(";;", ";")
     return replace(body, text=text, placeholder=_MARKED, loose=True, fault=fault)
 

@@ -43,8 +43,9 @@ class Source(OptionGroup):
         typer.Option(
             "--from",
             metavar="TOOL",
-            help="goose, dbmate, golang-migrate, flyway, sqitch, sql-migrate, rails, alembic, "
-            "django; `auto` looks for the table of any.",
+            help="goose, dbmate, golang-migrate, flyway, sqitch, sql-migrate, sqlx, diesel, "
+            "prisma, node-pg-migrate, graphile-migrate, tern, play, rails, alembic, django; "
+            "`auto` looks for the table of any.",
         ),
     ] = "auto"
     table: Annotated[

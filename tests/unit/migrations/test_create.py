@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -15,6 +16,7 @@ from migrations.authoring.recipes.cookbook import RECIPES
 from migrations.errors import CreateError, LoadError, MarkerError
 from migrations.formats.bundle import load_files, load_folder
 from migrations.model.migration import SourceFile
+from tests.support.format_samples import committed
 
 NOON = datetime(2026, 1, 2, 12, 30, 45, tzinfo=UTC)
 
@@ -156,6 +158,9 @@ def test_the_version_goes_on_in_the_folders_own_way(
         ("golang-migrate", ["20260102123045_x.up.sql", "20260102123045_x.down.sql"]),
         ("plain", ["20260102123045_x.up.sql", "20260102123045_x.down.sql"]),
         ("flyway", ["V20260102123045__x.sql", "U20260102123045__x.sql"]),
+        ("node-pg-migrate", ["1767357045000_x.sql"]),
+        ("tern", ["001_x.sql"]),
+        ("play", ["1.sql"]),
     ],
 )
 def test_every_format_has_its_files_and_reads_them_when_they_are_filled_in(
@@ -164,9 +169,9 @@ def test_every_format_has_its_files_and_reads_them_when_they_are_filled_in(
     assert written(tmp_path, Wanted(format=format)) == names
     for name in names:
         path = tmp_path / name
-        path.write_text(path.read_text().replace("\n\n\n-- ", "\nSELECT 1;\n-- ") + "SELECT 2;\n")
+        path.write_text(path.read_text().replace("\n\n\n-", "\nSELECT 1;\n-") + "SELECT 2;\n")
     (migration,) = load_folder(tmp_path, format).migrations
-    assert migration.version == "20260102123045"
+    assert migration.version == re.sub(r"[^0-9]", "", names[0])
     assert migration.up.statements
     assert migration.down is not None
 
@@ -255,6 +260,10 @@ FOREIGN = {
     "golang-migrate": {"001_a.up.sql": UP, "001_a.down.sql": "DROP TABLE t;\n"},
     "flyway": {"V001__a.sql": UP, "R__r.sql": "SELECT 1;\n"},
     "sql-migrate": {"001_a.sql": f"-- +migrate Up\n{UP}"},
+    "node-pg-migrate": {"1700000000000_a.sql": f"-- Up Migration\n{UP}"},
+    "tern": {"001_a.sql": f"{UP}---- create above / drop below ----\nDROP TABLE t;\n"},
+    "play": {"1.sql": f"# --- !Ups\n{UP}"},
+    "graphile-migrate": {"committed/000001-a.sql": committed("-", UP)},
     "plain": {"001_a.sql": UP, "002_b.up.sql": UP, "002_b.down.sql": ""},
     "plain (folders)": {"20210202153240_a/migration.sql": UP},
     "plain (dates)": {"2023-01-26.0-a.sql": UP, "2023-01-26.1-b.sql": UP},

@@ -189,10 +189,10 @@ def test_a_changed_hash_may_be_meant_and_line_ends_are_no_change(tmp_path: Path)
 
 
 def test_plays_doubled_semicolons_are_semicolons_inside_of_a_statement(tmp_path: Path) -> None:
-    body = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1;; END;; $$;"
+    body = "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$\n BEGIN RETURN 1;; END;; $$;"
     (one,) = load(tmp_path, {"1.sql": f"# --- Users\n\n# --- !Ups\n{body}\n"})
     (statement,) = one.up.statements
-    assert statement.text.endswith("BEGIN RETURN 1; END; $$")
+    assert statement.text.endswith("AS $$\nBEGIN RETURN 1; END; $$")
     assert (one.format, one.version, one.down) == ("play", "1", None)
 
 
