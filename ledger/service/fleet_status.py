@@ -148,12 +148,13 @@ class StatusService:
         versions = _versions(migrations)
         behind: dict[tuple[FleetStatus, tuple[str, ...]], FleetGroup] = {}
         total = suspended = 0
-        for row in await self._reads.fleet_standings(versions):
+        gaps = await self._reads.fleet_gaps(versions)
+        for row in await self._reads.fleet_standings(gaps):
             total += row.databases
             status = FleetStatus(row.status)
             suspended += row.databases if status is FleetStatus.SUSPENDED else 0
-            there = tuple(one for one in versions if one in row.applied)
-            lacking = tuple(one for one in versions if one not in row.applied)
+            lacking = tuple(one for one in gaps if one not in row.applied)
+            there = tuple(one for one in versions if one not in lacking)
             known = DatabaseVersions(row.examples[0], there, lacking)
             _, missing = standing(known, migrations)
             if missing:
@@ -182,8 +183,10 @@ class StatusService:
         migrations = await self._migrations()
         versions = _versions(migrations)
 
+        gaps = await self._reads.fleet_gaps(versions)
+
         async def lacking(after: str) -> tuple[list[str], Sequence[str]]:
-            page = await self._reads.fleet_lacking(versions, after)
+            page = await self._reads.fleet_lacking(gaps, after)
             known = await self._reads.database_versions(versions, page)
             return page, [one.database for one in known if standing(one, migrations)[1]]
 

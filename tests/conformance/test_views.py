@@ -115,6 +115,7 @@ async def parts_of_the_fleet(views: Views) -> dict[str, Any]:
         "counted": await views.fleet_count((), retired=True),
         "some counted": await views.fleet_count(SOME, retired=False),
         "pools": await views.fleet_pools(),
+        "gaps": await views.fleet_gaps(VERSIONS),
         "standings": await views.fleet_standings(VERSIONS),
         "standings of nothing": await views.fleet_standings([]),
         "lacking": await views.fleet_lacking(VERSIONS, after="db1", limit=2),

@@ -182,10 +182,15 @@ class MemoryViews:
         held: dict[tuple[str, tuple[str, ...]], list[str]] = {}
         for known in await self.database_versions(versions) if versions else await self._lacking():
             row = self._projection.fleet.rows[known.database]
-            key = (row.registered.status.value, tuple(sorted(known.applied)))
+            key = (row.registered.status.value, known.applied)
             held.setdefault(key, []).append(known.database)
         rows = [StandingRow(*key, len(held[key]), tuple(held[key][:EXAMPLES])) for key in held]
         return sorted(rows, key=lambda row: (-row.databases, row.examples[0]))
+
+    async def fleet_gaps(self, versions: Sequence[str]) -> list[str]:
+        """As `Views.fleet_gaps`."""
+        known = await self.database_versions(versions)
+        return [version for version in versions if any(version in one.missing for one in known)]
 
     async def _lacking(self) -> list[DatabaseVersions]:
         rows = [row.registered for row in await self.fleet() if not row.registered.retired]
