@@ -17,7 +17,7 @@ from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
 from ledger.store.port import Log
 from ledger.store.views.port import PAGE, Views
-from ledger.store.views.rows import PoolRow, TroubleRow
+from ledger.store.views.rows import TroubleRow
 
 if TYPE_CHECKING:
     from ledger.contracts.registry import MigrationRef
@@ -96,6 +96,16 @@ class FleetGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolNumbers:
+    """The databases of a pool with one status; some as `examples`."""
+
+    status: str
+    pool: str
+    databases: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FleetNumbers:
     """A fleet against the bundle registered last: how many have all of it, and what the rest lack.
 
@@ -115,7 +125,7 @@ class FleetNumbers:
         return sum(group.databases for group in self.behind)
 
 
-Asked = Callable[[str], Awaitable[tuple[list[str], Sequence[str]]]]
+PageOf = Callable[[str], Awaitable[tuple[list[str], Sequence[str]]]]
 """The next page behind an id, and what of it is meant."""
 
 
@@ -136,10 +146,10 @@ class StatusService:
             return Lag(missing, leader)
         return None
 
-    async def pools(self) -> Sequence[PoolRow]:
+    async def pools(self) -> Sequence[PoolNumbers]:
         """How many databases there are, by status and pool; retired ones, too."""
         await as_near_as_may_be(self._reads, self._log)
-        return await self._reads.fleet_pools()
+        return [PoolNumbers(*row) for row in await self._reads.fleet_pools()]
 
     async def numbers(self) -> FleetNumbers:
         """The whole fleet, counted; costs by how much there is to tell apart."""
@@ -205,7 +215,7 @@ class StatusService:
 
         return await self._found(troubled, selection, limit)
 
-    async def _found(self, asked: Asked, selection: str, limit: int | None) -> list[str]:
+    async def _found(self, asked: PageOf, selection: str, limit: int | None) -> list[str]:
         """What is found page by page, as far as it is wanted."""
         wanted: set[str] | None = None
         if selection:

@@ -47,7 +47,7 @@ async def groups_of(
     ]
     waiting = [(known[one.example], one.databases) for one in queues if one.example in known]
     waiting += [(line, 1) for line in await lines_of(at_work)]
-    found = [_of_cause(one, known.get(one.examples[0])) for one in causes]
+    found = [of_cause(one, known.get(one.examples[0])) for one in causes]
     return tuple(sorted([*found, *_joined(waiting)], key=_urgency))
 
 
@@ -70,7 +70,8 @@ def grouped(lines: Iterable[DatabaseLine]) -> tuple[DatabaseGroup, ...]:
     return tuple(sorted(found.values(), key=_urgency))
 
 
-def _of_cause(cause: CauseRow, first: DatabaseLine | None) -> DatabaseGroup:
+def of_cause(cause: CauseRow, first: DatabaseLine | None = None) -> DatabaseGroup:
+    """The group of a cause; `first` is its first database, where that was read."""
     return DatabaseGroup(
         status=cause.state,
         databases=cause.databases,

@@ -93,9 +93,8 @@ class Target:
     """Whether somebody else has written since, so that `head` is not the journal's any more."""
     outside: tuple[OutsideChange, ...] = ()
     said: frozenset[Key] = frozenset()
-    """What the journal holds of this command."""
+    """What the journal holds of this command; `progress` is what a data migration has committed."""
     progress: BatchProgress | None = None
-    """How far the data migration is committed that runs, or that ran last and did not end."""
     use: SessionUse = field(init=False)
     _marker: str = ""
     _meeting: _Meeting | None = None

@@ -11,7 +11,7 @@ from ledger.cli.app.output import Output, OutputFormat
 from ledger.cli.fleet.groups import SILENT, show_checks, show_numbers, show_pools
 from ledger.cli.rollout.status import headlines, lasting, show_groups
 from ledger.domain.fleet import FleetStatus
-from ledger.service.fleet_status import FleetGroup, FleetNumbers
+from ledger.service.fleet_status import FleetGroup, FleetNumbers, PoolNumbers
 from ledger.service.rollout_groups import grouped
 from ledger.service.status import (
     DatabaseGroup,
@@ -20,7 +20,6 @@ from ledger.service.status import (
     RolloutStatus,
     WaveStatus,
 )
-from ledger.store.views.rows import PoolRow
 from tests.support.manual_clock import ManualClock
 
 PEOPLE = Output(OutputFormat.TABLE)
@@ -32,7 +31,7 @@ def rollout(*groups: DatabaseGroup, waves: int = 2, **changes: Any) -> RolloutSt
     done = WaveStatus(0, 50, opened=True, completed=True, counts={"applied": 50})
     now = WaveStatus(1, 50, opened=True, completed=False, counts={"failed": 8, "pending": 42})
     later = [WaveStatus(n, 0, opened=False, completed=False, counts={}) for n in range(2, waves)]
-    known = {
+    known: dict[str, Any] = {
         "rollout": "7c1e",
         "status": "halted",
         "mode": "up",
@@ -169,10 +168,10 @@ def test_a_list_of_a_large_fleet_is_counted_by_status_and_pool(
 ) -> None:
     show_pools(
         [
-            PoolRow("active", "eu", 40, ("a",)),
-            PoolRow("active", "us", 19, ("b",)),
-            PoolRow("retired", "us", 3, ("c",)),
-            PoolRow("suspended", "us", 1, ("d",)),
+            PoolNumbers("active", "eu", 40, ("a",)),
+            PoolNumbers("active", "us", 19, ("b",)),
+            PoolNumbers("retired", "us", 3, ("c",)),
+            PoolNumbers("suspended", "us", 1, ("d",)),
         ],
         PEOPLE,
     )
