@@ -147,6 +147,7 @@ class MemoryCounts:
     ) -> list[CauseRow]:
         """As `Views.rollout_causes`."""
         groups: dict[Any, list[tuple[int, str]]] = {}
+        committed: dict[Any, list[tuple[int, int]]] = {}
         for one in self._databases(rollout):
             why = one.failure
             if (why is None and one.status not in IN_TROUBLE) or one.database in without:
@@ -155,10 +156,12 @@ class MemoryCounts:
                 cause = [getattr(why, name, None) for name in CauseRow._fields[2:7]]
                 key = (one.status.value, one.forgiven, *cause)
                 groups.setdefault(key, []).append((one.wave, one.database))
-        rows = [
-            CauseRow._make((*key, len(held), tuple(name for _, name in sorted(held)[:EXAMPLES])))
-            for key, held in groups.items()
-        ]
+                committed.setdefault(key, []).append(one.committed)
+        rows = []
+        for key, held in groups.items():
+            names = tuple(name for _, name in sorted(held)[:EXAMPLES])
+            said = [sum(numbers) for numbers in zip(*committed[key], strict=True)]
+            rows.append(CauseRow._make((*key, len(held), names, *said)))
         firsts = {key: min(name for _, name in held) for key, held in groups.items()}
         return sorted(rows, key=lambda row: (-row.databases, firsts[row[:7]]))[:limit]
 
