@@ -27,7 +27,7 @@ async def retry_facts(session: Session, rollout: str, tried: Sequence[str]) -> l
     chosen = await rollouts.causes(rollout, only=tried)
     others = await rollouts.causes(rollout, without=tried)
     facts = _beginning("retry", course, row)
-    facts += _named("tried again", chosen) or [f"tried again: {_names(tried, len(tried))}"]
+    facts += _tried(tried, chosen)
     facts += _left_alone(others, STILL)
     if course.status != "halted":
         return facts
@@ -40,9 +40,22 @@ async def retry_facts(session: Session, rollout: str, tried: Sequence[str]) -> l
             f"{budget.describe(course.total, course.plan.budget)}; to let them pass: "
             f"`ledger rollout resume {rollout}`"
         )
+    elif counted and course.goes_back:
+        facts.append(f"halts again at its end: {number_of(counted, 'failure')} left")
     elif pending := row.tally.of("pending"):
         facts.append(f"goes on with {number_of(pending, 'pending database')}")
     return facts
+
+
+def _tried(tried: Sequence[str], chosen: Sequence[DatabaseGroup]) -> list[str]:
+    """Who is tried again: by what went wrong there, and those of which nothing is known."""
+    told = _named("tried again", chosen)
+    known = {name for one in chosen for name in one.examples}
+    others = len(tried) - sum(one.databases for one in chosen)
+    if others <= 0:
+        return told
+    names = _names([one for one in tried if one not in known][:others], others)
+    return [f"tried again: {number_of(len(tried), 'database')}", *told[1:], f"  {names}"]
 
 
 async def resume_facts(session: Session, rollout: str) -> list[str]:
