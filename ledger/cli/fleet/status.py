@@ -18,7 +18,7 @@ from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.domain.surroundings import LeadingProcess
-    from ledger.service.fleet_status import FleetNumbers, FleetOverview
+    from ledger.service.fleet_status import DatabaseOverview, FleetNumbers, FleetOverview
 
 COLUMNS = ("database", "pool", "status", "newest", "missing", "last_contact_at", "rollout")
 LACKS_SHOWN = 3
@@ -131,7 +131,7 @@ def _show_databases(
             "last_contact_at": one.last_contact_at,
             "rollout": one.rollout,
         }
-        for one in overview.databases
+        for one in _in_order(overview, output)
     ]
     output.rows(
         "status",
@@ -150,6 +150,13 @@ def _show_databases(
         **_numbers(numbers),
     )
     output.tell_left_out(len(overview.databases), overview.total)
+
+
+def _in_order(overview: FleetOverview, output: Output) -> Sequence[DatabaseOverview]:
+    """By id, as pages are; of a fleet that is all there, people see first what lacks something."""
+    if not output.for_people or len(overview.databases) < overview.total:
+        return overview.databases
+    return sorted(overview.databases, key=lambda one: (not one.missing, one.status != "suspended"))
 
 
 def _numbers(numbers: FleetNumbers | None) -> dict[str, Any]:
