@@ -167,7 +167,7 @@ class RolloutPaused(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
 
 
 class RolloutResumed(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
-    """A paused or halted rollout orders again."""
+    """A paused or halted rollout orders again; the failures behind a halt are accepted."""
 
     rollout: str
 
@@ -181,7 +181,10 @@ class RolloutHalted(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
 
 
 class RetryRequested(Event, streams=(Stream.ROLLOUT,), author=Author.PERSON):
-    """A person asked for a new attempt on these databases of the rollout."""
+    """A person asked for a new attempt on these databases of the rollout.
+
+    That ends a halt and forgives nobody: what failed besides counts as before.
+    """
 
     rollout: str
     databases: tuple[str, ...]

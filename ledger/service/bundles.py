@@ -187,27 +187,9 @@ class BundleService:
         events = self._encoder.encode([event], asked)
         await self._log.append(STREAM, events, expected_version=state.version)
 
-    async def lost_by_down(
-        self,
-        migrations: Sequence[MigrationRef],
-        folder: Folder | None,
-        variables: Sequence[Variable],
-    ) -> dict[str, list[str]]:
-        """What the down sections of these migrations take away for good, by version, in words.
-
-        Read from the folder, or from the texts that were stored.
-        """
-        texts = {hashlib.sha256(text).hexdigest(): text for text in folder.texts} if folder else {}
-        values = samples(variables)
-        found = {}
-        for ref in migrations:
-            files = []
-            for file in ref.files:
-                text = texts.get(file.sha256)
-                content = text if text is not None else await self._content.get(file.sha256)
-                files.append((file.name, content))
-            found[ref.version] = await asyncio.to_thread(_lost_by_down, ref, files, values)
-        return found
+    async def text(self, sha256: str) -> bytes:
+        """A text that was stored with a bundle. Raises `ContentNotFound`."""
+        return await self._content.get(sha256)
 
     async def get(self, digest: str, *, latest: bool = False) -> BundleRegistered:
         """A bundle by its digest or an unambiguous beginning of it, or the latest of those.
@@ -328,34 +310,6 @@ def _vanished(state: BundleState, bundle: BundleRegistered) -> tuple[MigrationRe
         for version, ref in state.histories.refs(bundle.history).items()
         if version not in here and version not in state.gone
     )
-
-
-def _lost_by_down(
-    ref: MigrationRef, files: Sequence[tuple[str, bytes]], values: Mapping[str, str]
-) -> list[str]:
-    from migrations.errors import LoadError
-    from migrations.formats import Reading
-    from migrations.formats.bundle import load_files
-    from migrations.model.migration import SourceFile
-    from migrations.sql.data_loss import lost_by
-
-    reading = Reading(values, programs=True)
-    try:
-        migration = load_files(
-            ref.format,
-            [SourceFile(*file) for file in files],
-            version=ref.version,
-            name=ref.name,
-            reading=reading,
-        )
-    except LoadError:
-        return ["its down section cannot be read here"]
-    down = migration.down
-    if down is None:
-        return ["has no down section"]
-    if down.program is not None:
-        return [f"runs {down.program.language.value}, whose effect is not looked into"]
-    return lost_by(statement.text for statement in down.statements)
 
 
 def _require_reason(asked: RequestContext, version: str) -> None:

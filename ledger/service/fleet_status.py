@@ -20,7 +20,7 @@ from ledger.service.fleet_reader import FleetReader
 from ledger.service.liveness import Liveness
 from ledger.store.port import Log
 from ledger.store.views.port import PAGE, Views
-from ledger.store.views.rows import PoolRow, TroubleRow
+from ledger.store.views.rows import TroubleRow
 from migrations.model.attempt import HalfDone
 
 if TYPE_CHECKING:
@@ -110,6 +110,16 @@ class FleetGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolNumbers:
+    """The databases of a pool with one status; some as `examples`."""
+
+    status: str
+    pool: str
+    databases: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FleetNumbers:
     """A fleet against the bundle registered last: how many have all of it, and what the rest lack.
 
@@ -147,7 +157,7 @@ class AgentsOverview:
         return {pool: number for pool, number in self.pools.items() if pool not in alive}
 
 
-Asked = Callable[[str], Awaitable[tuple[list[str], Sequence[str]]]]
+PageOf = Callable[[str], Awaitable[tuple[list[str], Sequence[str]]]]
 """The next page behind an id, and what of it is meant."""
 
 
@@ -178,10 +188,10 @@ class StatusService:
             return Lag(missing, leader)
         return None
 
-    async def pools(self) -> Sequence[PoolRow]:
+    async def pools(self) -> Sequence[PoolNumbers]:
         """How many databases there are, by status and pool; retired ones, too."""
         await as_near_as_may_be(self._reads, self._log)
-        return await self._reads.fleet_pools()
+        return [PoolNumbers(*row) for row in await self._reads.fleet_pools()]
 
     async def numbers(self) -> FleetNumbers:
         """The whole fleet, counted; costs by how much there is to tell apart.
@@ -219,9 +229,10 @@ class StatusService:
         """Databases that have the same of the one history that there is."""
         migrations = bundles[0].migrations if bundles else ()
         versions = _versions(bundles)
-        for row in await self._reads.fleet_standings(versions):
-            there = tuple(one for one in versions if one in row.applied)
-            lacking = tuple(one for one in versions if one not in row.applied)
+        gaps = await self._reads.fleet_gaps(versions)
+        for row in await self._reads.fleet_standings(gaps):
+            lacking = tuple(one for one in gaps if one not in row.applied)
+            there = tuple(one for one in versions if one not in lacking)
             known = DatabaseVersions(row.examples[0], there, lacking)
             _, missing = standing(known, migrations)
             yield FleetGroup(FleetStatus(row.status), row.databases, row.examples, missing)
@@ -247,12 +258,13 @@ class StatusService:
         versions = _versions(bundles)
         one_history = await self._one_history(bundles)
         migrations = bundles[0].migrations if bundles else ()
+        gaps = await self._reads.fleet_gaps(versions)
 
         async def lacking(after: str) -> tuple[list[str], Sequence[str]]:
             if not one_history:
                 seen = (await self.overview(after=after, limit=PAGE)).databases
                 return [one.database for one in seen], [one.database for one in seen if one.missing]
-            page = await self._reads.fleet_lacking(versions, after)
+            page = await self._reads.fleet_lacking(gaps, after)
             known = await self._reads.database_versions(versions, page)
             return page, [one.database for one in known if standing(one, migrations)[1]]
 
@@ -271,7 +283,7 @@ class StatusService:
 
         return await self._found(troubled, selection, limit)
 
-    async def _found(self, asked: Asked, selection: str, limit: int | None) -> list[str]:
+    async def _found(self, asked: PageOf, selection: str, limit: int | None) -> list[str]:
         """What is found page by page, as far as it is wanted."""
         wanted: set[str] | None = None
         if selection:

@@ -14,14 +14,14 @@ from ledger.contracts.reports import MigrationApplied, MigrationRolledBack, Repo
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log
 
-Change = MigrationApplied | MigrationRolledBack
+_Told = MigrationApplied | MigrationRolledBack
 
 
 async def without_repeats(log: Log, found: Sequence[Recorded]) -> Sequence[Recorded]:
     """The same events, with `ReportRepeated` in the place of what the log was told before."""
     told: dict[str, set[str]] = {}
     for one in found:
-        if one.metadata.recovered and isinstance(one.event, Change):
+        if one.metadata.recovered and isinstance(one.event, _Told):
             told.setdefault(one.stream, set()).add(one.event.database)
     if not told:
         return found
@@ -35,11 +35,11 @@ async def without_repeats(log: Log, found: Sequence[Recorded]) -> Sequence[Recor
 
 def _repeated(events: Sequence[Recorded]) -> set[int]:
     """The positions of the changes that were read from a journal and had been told."""
-    last: dict[tuple[str, str], type[Change]] = {}
+    last: dict[tuple[str, str], type[_Told]] = {}
     found = set()
     for one in events:
         event = one.event
-        if not isinstance(event, Change):
+        if not isinstance(event, _Told):
             continue
         place = (event.database, event.version)
         if one.metadata.recovered and last.get(place) is type(event):
@@ -50,7 +50,7 @@ def _repeated(events: Sequence[Recorded]) -> set[int]:
 
 def _again(recorded: Recorded) -> Recorded:
     event = recorded.event
-    if not isinstance(event, Change):
+    if not isinstance(event, _Told):
         return recorded
     repeated = ReportRepeated(
         database=event.database,

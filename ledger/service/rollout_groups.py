@@ -21,6 +21,7 @@ from ledger.domain.wording import failure_text
 from ledger.service.status import DatabaseGroup, DatabaseLine
 from ledger.store.views.port import Views
 from ledger.store.views.rows import CauseRow
+from migrations.backfill.progress import committed_text
 
 LinesOf = Callable[[Iterable[DatabaseState]], Awaitable[tuple[DatabaseLine, ...]]]
 """Makes lines of databases of one rollout."""
@@ -36,6 +37,8 @@ async def groups_of(
     """The groups, what needs somebody first, then the largest."""
     rollout = state.rollout
     causes = await reads.rollout_causes(rollout)
+    if state.undone_by:
+        causes = [one._replace(rows=0, batches=0) for one in causes]
     queues = [one for one in await reads.rollout_queues(rollout) if one.state not in AT_WORK]
     names = [one.examples[0] for one in causes] + [one.example for one in queues]
     firsts = await reads.rollout_databases_named(rollout, names)
@@ -47,7 +50,7 @@ async def groups_of(
     ]
     waiting = [(known[one.example], one.databases) for one in queues if one.example in known]
     waiting += [(line, 1) for line in await lines_of(at_work)]
-    found = [_of_cause(one, known.get(one.examples[0])) for one in causes]
+    found = [of_cause(one, known.get(one.examples[0])) for one in causes]
     return tuple(sorted([*found, *_joined(waiting)], key=_urgency))
 
 
@@ -66,11 +69,13 @@ def grouped(lines: Iterable[DatabaseLine]) -> tuple[DatabaseGroup, ...]:
             problem=line.problem,
             waits_for=line.waits_for,
             helps=helps,
+            progress=line.progress if before is None else "",
         )
     return tuple(sorted(found.values(), key=_urgency))
 
 
-def _of_cause(cause: CauseRow, first: DatabaseLine | None) -> DatabaseGroup:
+def of_cause(cause: CauseRow, first: DatabaseLine | None = None) -> DatabaseGroup:
+    """The group of a cause; `first` is its first database, where that was read."""
     return DatabaseGroup(
         status=cause.state,
         databases=cause.databases,
@@ -79,6 +84,7 @@ def _of_cause(cause: CauseRow, first: DatabaseLine | None) -> DatabaseGroup:
         waits_for=first.waits_for if first else "",
         helps=_for_all(first.helps, cause.examples[0], cause.databases) if first else "",
         accepted=cause.accepted,
+        progress=committed_text(cause.rows, cause.batches) if cause.batches else "",
     )
 
 

@@ -16,14 +16,15 @@ from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
+from ledger.service.losses import lost_by_down
 from ledger.service.plans import Plan, Planner, PlanRequest
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
+from ledger.service.rollout_groups import of_cause
 from ledger.service.rollout_reader import RolloutReader
-from ledger.service.status import RolloutStatus, RolloutSummary, summary_of
+from ledger.service.status import DatabaseGroup, RolloutStatus, RolloutSummary, summary_of
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
-from ledger.store.views.rows import CauseRow, TollRow
 from migrations.model.attempt import Mode
 
 WATCH_EVERY_S = 0.5
@@ -181,20 +182,21 @@ class RolloutService:
 
     async def causes(
         self, rollout: str, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
-    ) -> Sequence[CauseRow]:
+    ) -> Sequence[DatabaseGroup]:
         """What went wrong in it, by state and cause: of all databases, or of some; as `listed`."""
-        return await self._reads.rollout_causes(rollout, only=only, without=without)
+        rows = await self._reads.rollout_causes(rollout, only=only, without=without)
+        return [of_cause(row) for row in rows]
 
-    async def toll(self, rollout: str) -> TollRow:
-        """What its failures have cost it so far; as `listed`."""
-        return await self._reads.rollout_toll(rollout)
+    async def counted(self, rollout: str) -> int:
+        """How many failures its budget has paid for; as `listed`."""
+        return (await self._reads.rollout_toll(rollout)).counted
 
     async def lost(self, plan: Plan) -> dict[str, list[str]]:
         """What a plan that goes back takes away for good, by version, in words."""
         if plan.direction not in (Mode.DOWN, Mode.ROLLBACK) or plan.adopted:
             return {}
         planned = next(one for one in plan.events if isinstance(one, RolloutPlanned))
-        return await self._bundles.lost_by_down(plan.steps, plan.folder, planned.variables)
+        return await lost_by_down(plan, self._bundles.text, planned.variables)
 
     async def labels(self, plan: RolloutPlanned) -> list[str]:
         """Its migrations, in the order in which they run there."""

@@ -17,13 +17,15 @@ from ledger.contracts.events import (
 from ledger.domain import budget
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.remedies import another_attempt
-from ledger.domain.rollout import DatabaseState, RolloutState
+from ledger.domain.rollout import DatabaseState, DatabaseStatus, RolloutState
 from ledger.domain.surroundings import Surroundings
 from ledger.domain.tally import Tally, tally
 from ledger.domain.waiting import Reason, WaitReason, waiting
 from ledger.domain.wording import failure_text
 from ledger.store.views.rows import RolloutRow
 from migrations.backfill.progress import committed_text, progress_text
+
+_DONE = (DatabaseStatus.APPLIED, DatabaseStatus.SKIPPED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class DatabaseGroup:
     helps: str = ""
     accepted: bool = False
     """Whether a person let these failures pass."""
+    progress: str = ""
+    """What is committed of data migrations that did not end there, in all."""
 
     def document(self) -> dict[str, Any]:
         """The group for the JSON forms."""
@@ -94,6 +98,7 @@ class DatabaseGroup:
             "examples": list(self.examples),
             "accepted": self.accepted,
             "problem": self.problem,
+            "progress": self.progress,
             "waits_for": self.waits_for,
             "try": self.helps,
         }
@@ -338,7 +343,11 @@ def _progress(state: RolloutState, database: DatabaseState) -> str:
     rows, batches = database.committed
     if said is not None and database.open and said.command == database.command:
         return progress_text(said.rows, said.total, said.left_s)
-    if not batches or state.undone_by:
+    total = None
+    if said is not None and said.version not in database.changed:
+        # An attempt that was killed has said how far it was, and no last word.
+        rows, batches = max((rows, batches), (said.rows, said.batches))
+        total = said.total
+    if not batches or state.undone_by or database.status in _DONE:
         return ""
-    total = said.total if said is not None and said.version not in database.changed else None
     return committed_text(rows, batches, total)

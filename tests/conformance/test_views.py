@@ -145,6 +145,7 @@ async def parts_of_the_fleet(views: Views) -> dict[str, Any]:
         "near labels": await views.near(SelectedWord("none"), retired=False),
         "near values": await views.near(SelectedWord("tier", "golden"), retired=False),
         "pools": await views.fleet_pools(),
+        "gaps": await views.fleet_gaps(VERSIONS),
         "standings": await views.fleet_standings(VERSIONS),
         "standings of nothing": await views.fleet_standings([]),
         "lacking": await views.fleet_lacking(VERSIONS, after="db1", limit=2),

@@ -108,7 +108,7 @@ class Reader:
         )
         os.close(program)
         async with asyncio.timeout(PATIENCE_S):
-            output = await asyncio.to_thread(_all_of, terminal)
+            output = await asyncio.to_thread(all_of, terminal)
             await process.wait()
         os.close(terminal)
         lines = _CONTROL.sub("", output.decode()).replace("\r", "\n").splitlines()
@@ -205,7 +205,7 @@ def _move_fleet(file: Path, tenants: Tenants) -> None:
     file.write_text(yaml.safe_dump(fleet), encoding="utf-8")
 
 
-def _all_of(terminal: int) -> bytes:
+def all_of(terminal: int) -> bytes:
     """What is written to a terminal until its other side is closed; a name is typed when asked."""
     output = b""
     typed = False

@@ -10,8 +10,7 @@ from ledger.cli.app.output import Output, OutputRow
 from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
-    from ledger.service.fleet_status import FleetGroup, FleetNumbers
-    from ledger.store.views.rows import PoolRow
+    from ledger.service.fleet_status import FleetGroup, FleetNumbers, PoolNumbers
 
 SHOWN = 50
 """Databases that people see one by one; of more they see groups, unless they ask for a list."""
@@ -40,7 +39,7 @@ def show_numbers(numbers: FleetNumbers, output: Output) -> None:
     output.lines([*lines, "", f"Lists: {lists}"])
 
 
-def show_pools(pools: Sequence[PoolRow], output: Output) -> None:
+def show_pools(pools: Sequence[PoolNumbers], output: Output) -> None:
     """Write how many databases there are in each pool; those that are suspended by name."""
     held = [one for one in pools if one.status != "retired"]
     active = [one for one in held if one.status == "active"]

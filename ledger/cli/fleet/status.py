@@ -137,7 +137,7 @@ def _show_databases(
             "last_contact_at": one.last_contact_at,
             "rollout": one.rollout,
         }
-        for one in overview.databases
+        for one in _in_order(overview, output)
     )
     output.rows(
         "status",
@@ -156,6 +156,13 @@ def _show_databases(
         **_numbers(numbers),
     )
     output.tell_left_out(len(overview.databases), overview.total)
+
+
+def _in_order(overview: FleetOverview, output: Output) -> Sequence[DatabaseOverview]:
+    """By id, as pages are; of a fleet that is all there, people see first what lacks something."""
+    if not output.for_people or len(overview.databases) < overview.total:
+        return overview.databases
+    return sorted(overview.databases, key=lambda one: (not one.missing, one.status != "suspended"))
 
 
 def _numbers(numbers: FleetNumbers | None) -> dict[str, Any]:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from ledger.cli.app.command import Session
 from ledger.domain.tally import IN_DOUBT, state_words
-from ledger.domain.wording import failure_text, number_of
+from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
     from ledger.domain.rollout import RolloutState
-    from ledger.service.status import RolloutSummary
-    from ledger.store.views.rows import CauseRow
+    from ledger.service.status import DatabaseGroup, RolloutSummary
 
 STILL, ACCEPTED = ", and count as before", ", and are accepted"
 CAUSES_SHOWN = 8
@@ -28,11 +27,11 @@ async def retry_facts(session: Session, rollout: str, tried: Sequence[str]) -> l
     chosen = await rollouts.causes(rollout, only=tried)
     others = await rollouts.causes(rollout, without=tried)
     facts = _beginning("retry", course, row)
-    facts += _named("tried again", chosen) or [f"tried again: {_names(tried, len(tried))}"]
+    facts += _tried(tried, chosen)
     facts += _left_alone(others, STILL)
     if course.status != "halted":
         return facts
-    counted = (await rollouts.toll(rollout)).counted - sum(map(_counts, chosen))
+    counted = await rollouts.counted(rollout) - sum(map(_counts, chosen))
     allowed = budget.allowed(course.total, course.plan.budget)
     if counted > allowed:
         more = number_of(counted, "failure")
@@ -41,9 +40,22 @@ async def retry_facts(session: Session, rollout: str, tried: Sequence[str]) -> l
             f"{budget.describe(course.total, course.plan.budget)}; to let them pass: "
             f"`ledger rollout resume {rollout}`"
         )
+    elif counted and course.goes_back:
+        facts.append(f"halts again at its end: {number_of(counted, 'failure')} left")
     elif pending := row.tally.of("pending"):
         facts.append(f"goes on with {number_of(pending, 'pending database')}")
     return facts
+
+
+def _tried(tried: Sequence[str], chosen: Sequence[DatabaseGroup]) -> list[str]:
+    """Who is tried again: by what went wrong there, and those of which nothing is known."""
+    told = _named("tried again", chosen)
+    known = {name for one in chosen for name in one.examples}
+    others = len(tried) - sum(one.databases for one in chosen)
+    if others <= 0:
+        return told
+    names = _names([one for one in tried if one not in known][:others], others)
+    return [f"tried again: {number_of(len(tried), 'database')}", *told[1:], f"  {names}"]
 
 
 async def resume_facts(session: Session, rollout: str) -> list[str]:
@@ -88,11 +100,11 @@ def _beginning(verb: str, course: RolloutState, row: RolloutSummary) -> list[str
     ]
 
 
-def _left_alone(causes: Sequence[CauseRow], counting: str) -> list[str]:
+def _left_alone(causes: Sequence[DatabaseGroup], counting: str) -> list[str]:
     """What becomes of those that failed, or are in doubt, and are not tried again."""
-    failed = [one for one in causes if one.state == "failed"]
-    doubtful = [one for one in causes if one.state in IN_DOUBT]
-    put_off = [one for one in causes if one.state in ("pending", "unfinished")]
+    failed = [one for one in causes if one.status == "failed"]
+    doubtful = [one for one in causes if one.status in IN_DOUBT]
+    put_off = [one for one in causes if one.status in ("pending", "unfinished")]
     return [
         *_named(f"stay failed{counting}", [one for one in failed if not one.accepted]),
         *_named("stay failed, accepted before", [one for one in failed if one.accepted]),
@@ -101,7 +113,7 @@ def _left_alone(causes: Sequence[CauseRow], counting: str) -> list[str]:
     ]
 
 
-def _named(what: str, causes: Sequence[CauseRow]) -> list[str]:
+def _named(what: str, causes: Sequence[DatabaseGroup]) -> list[str]:
     """`what` with its databases, and a line for each cause."""
     if not causes:
         return []
@@ -121,10 +133,10 @@ def _names(names: Sequence[str], number: int) -> str:
     return f"{shown} and {number - len(names)} more" if number > len(names) else shown
 
 
-def why(cause: CauseRow) -> str:
+def why(cause: DatabaseGroup) -> str:
     """What went wrong, behind a colon; nothing where nobody knows."""
-    return f": {failure_text(cause)}" if cause.message else ""
+    return f": {cause.problem}" if cause.problem else ""
 
 
-def _counts(cause: CauseRow) -> int:
-    return cause.databases if cause.state == "failed" and not cause.accepted else 0
+def _counts(cause: DatabaseGroup) -> int:
+    return cause.databases if cause.status == "failed" and not cause.accepted else 0

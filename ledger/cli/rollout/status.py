@@ -141,6 +141,8 @@ def _group(group: DatabaseGroup, mode: str) -> list[str]:
     lines = ["", f"{group.databases:,} {state}: {_named(group.examples, group.databases)}"]
     if group.problem:
         lines.append(f"    {group.problem}")
+    if group.progress:
+        lines.append(f"    {group.progress}")
     if group.waits_for:
         lines.append(f"    waits: {group.waits_for}")
     if group.helps:

@@ -81,6 +81,9 @@ class Views(Protocol):
     async def fleet_pools(self) -> list[PoolRow]:
         """How many databases there are, by status and pool; retired ones, too."""
 
+    async def fleet_gaps(self, versions: Sequence[str]) -> list[str]:
+        """Which of these versions some database lacks that has not retired; in their order."""
+
     async def fleet_standings(self, versions: Sequence[str]) -> list[StandingRow]:
         """What the databases that have not retired have of these versions, the most alike first."""
 

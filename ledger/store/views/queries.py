@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import compress
 from typing import Any
 
 import asyncpg
@@ -162,10 +163,17 @@ class ReadModels:
         rows = await self._fetch("fleet_pools", EXAMPLES)
         return [PoolRow._make((*row[:3], tuple(row["examples"]))) for row in rows]
 
+    async def fleet_gaps(self, versions: Sequence[str]) -> list[str]:
+        """Which of these versions some database lacks that has not retired."""
+        return [row["version"] for row in await self._fetch("fleet_gaps", versions)]
+
     async def fleet_standings(self, versions: Sequence[str]) -> list[StandingRow]:
         """What the databases that have not retired have of these versions, the most alike first."""
         rows = await self._fetch("fleet_standings", versions, EXAMPLES)
-        return [StandingRow(one[0], tuple(one[1]), one[2], tuple(one[3])) for one in rows]
+        return [
+            StandingRow(status, tuple(compress(versions, map(int, bits))), number, tuple(examples))
+            for status, bits, number, examples in rows
+        ]
 
     async def fleet_lacking(
         self, versions: Sequence[str], after: str = "", limit: int = PAGE

@@ -133,13 +133,35 @@ ORDER BY value
 SELECT status, pool, count(*) AS databases, (array_agg(database ORDER BY database))[1:$1] AS examples
 FROM ledger.fleet_database GROUP BY status, pool ORDER BY status, pool
 
+-- name: fleet_gaps
+-- Which of these versions ($1) a database lacks that has not retired: counted by the index alone, for
+-- most versions are everywhere; a version whose rollback failed is in force still
+WITH alive AS (SELECT count(*) AS number FROM ledger.fleet_database WHERE status <> 'retired'),
+gone AS (
+    SELECT held.version, count(*) AS number FROM ledger.fleet_database AS fleet
+    JOIN ledger.applied AS held ON held.database = fleet.database
+    WHERE fleet.status = 'retired' AND held.version = ANY ($1)
+      AND held.state IN ('applied', 'rollback_failed')
+    GROUP BY held.version)
+SELECT wanted.version FROM unnest($1::text[]) WITH ORDINALITY AS wanted (version, number)
+CROSS JOIN alive LEFT JOIN gone ON gone.version = wanted.version
+WHERE alive.number + coalesce(gone.number, 0) > (
+    SELECT count(*) FROM ledger.applied AS held
+    WHERE held.version = wanted.version AND held.state IN ('applied', 'rollback_failed'))
+ORDER BY wanted.number
+
 -- name: fleet_standings
--- Databases that have not retired by what they have of these versions ($1), and at most $2 of each;
--- a version whose rollback failed is in force still
+-- Databases that have not retired by what they have of these versions ($1), as bits in their order,
+-- and at most $2 of each; bits need no sorting, and a fleet is large
 WITH has AS (
-    SELECT database, array_agg(version ORDER BY version) AS versions FROM ledger.applied
-    WHERE version = ANY ($1) AND state IN ('applied', 'rollback_failed') GROUP BY database)
-SELECT fleet.status, coalesce(has.versions, '{}') AS applied, count(*) AS databases,
+    SELECT applied.database, bit_or(
+        set_bit(repeat('0', cardinality($1::text[]))::bit varying, wanted.number::integer - 1, 1)
+    ) AS bits
+    FROM unnest($1::text[]) WITH ORDINALITY AS wanted (version, number)
+    JOIN ledger.applied AS applied ON applied.version = wanted.version
+        AND applied.state IN ('applied', 'rollback_failed')
+    GROUP BY applied.database)
+SELECT fleet.status, coalesce(has.bits::text, '') AS bits, count(*) AS databases,
     (array_agg(fleet.database ORDER BY fleet.database))[1:$2] AS examples
 FROM ledger.fleet_database AS fleet LEFT JOIN has ON has.database = fleet.database
 WHERE fleet.status <> 'retired'
@@ -267,7 +289,9 @@ FROM ledger.rollout_database WHERE rollout = $1
 SELECT state, details ? 'forgiven' AS accepted, details -> 'failure' ->> 'kind' AS kind,
     details -> 'failure' ->> 'sqlstate' AS sqlstate, details -> 'failure' ->> 'message' AS message,
     details -> 'failure' ->> 'file' AS file, (details -> 'failure' ->> 'line')::integer AS line,
-    count(*) AS databases, (array_agg(database ORDER BY wave, database))[1:$4] AS examples
+    count(*) AS databases, (array_agg(database ORDER BY wave, database))[1:$4] AS examples,
+    coalesce(sum((details -> 'committed' ->> 0)::bigint), 0)::bigint AS rows,
+    coalesce(sum((details -> 'committed' ->> 1)::bigint), 0)::bigint AS batches
 FROM ledger.rollout_database
 WHERE rollout = $1 AND (state IN ('failed', 'blocked', 'unknown') OR details ? 'failure')
   AND ($2::text[] IS NULL OR database = ANY ($2)) AND NOT database = ANY ($3)

@@ -118,7 +118,7 @@ class CauseRow(NamedTuple):
     """One cause, and the databases of a rollout that are in one state by it; some as `examples`.
 
     The fields of its failure are `None` where nobody knows one. `accepted` are failures that a
-    person has let pass.
+    person has let pass. Of data migrations that did not end, `rows` in `batches` are committed.
     """
 
     state: str
@@ -130,6 +130,8 @@ class CauseRow(NamedTuple):
     line: int | None
     databases: int
     examples: tuple[str, ...]
+    rows: int
+    batches: int
 
     @property
     def blocker(self) -> None:

@@ -55,6 +55,8 @@ async def test_a_failed_data_migration_tells_what_of_it_is_committed(
         await house.becomes(rollout, "halted")
         (line,) = (await house.ledger.rollouts.status(rollout)).databases
         assert (line.status, line.progress) == ("failed", "200 rows committed, in 4 batches")
+        (group,) = (await house.ledger.rollouts.summary(rollout)).groups or ()
+        assert (group.status, group.progress) == ("failed", "200 rows committed, in 4 batches")
         (last,) = [one.event for one in await house.events(AttemptFinished)]
         assert isinstance(last, AttemptFinished)
         assert (last.changed, last.rows, last.batches) == (0, 200, 4)

@@ -98,6 +98,10 @@ async def test_a_look_reads_what_it_shows_however_large_the_fleet_is(
     async def look(rollout: str) -> None:
         looks: dict[str, Callable[[], Awaitable[object]]] = {
             "rollout status": lambda: ledger.rollouts.status(rollout, limit=SHOWN),
+            "summary": lambda: ledger.rollouts.summary(rollout),
+            "failed": lambda: ledger.rollouts.listing(rollout, ["failed"], limit=SHOWN),
+            "numbers": lambda: ledger.status.numbers(),
+            "pools": lambda: ledger.status.pools(),
             "watch": lambda: anext(ledger.rollouts.watch(rollout)),
             "find": lambda: ledger.rollouts.find(rollout),
             "list": lambda: ledger.rollouts.list(),

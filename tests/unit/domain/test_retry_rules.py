@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from ledger.contracts.events import Budget, MigrationOrdered, RolloutHalted
+from ledger.contracts.events import Budget, MigrationOrdered, ReportContradicted, RolloutHalted
+from ledger.contracts.reports import Event
 from ledger.domain import requests
 from ledger.domain.fleet import FleetStatus
 from ledger.domain.rollout import Status, fold
@@ -193,3 +196,37 @@ def test_folded_in_batches_it_is_the_same(size: int) -> None:
     for at in range(0, len(log), size):
         state = fold(state, log[at : at + size])
     assert state == story.state
+
+
+def contradicted(database: str) -> Saying:
+    """Somebody reports another effect of the database's latest command."""
+
+    def say(story: Story) -> Iterable[Event]:
+        command = story.database(database).command
+        assert command is not None
+        yield ReportContradicted(
+            database=database, command=command, report_id=command, report_type="AttemptFinished",
+            body="", why="another effect", effect=True,
+        )  # fmt: skip
+
+    return say
+
+
+def test_a_retry_of_one_doubted_database_believes_no_word_on_another() -> None:
+    story = given(planned(["a", "b", "c"], ["x"])).when().when(applied("a"), applied("b"))
+    story.when(contradicted("a"), contradicted("b"))
+    assert story.state.status is HALTED
+    before = len(story.log)
+    story.when(retried(story, "a"))
+    assert (story.state.status, orders(story, before)) == (RUNNING, ["a"])
+    story.when(applied("a"))
+    assert story.state.status is HALTED
+    assert "became of b:" in story.state.why
+
+
+def test_a_contradiction_that_comes_meanwhile_halts_it_at_once() -> None:
+    story = given(planned(["a", "b", "c"], ["x"])).when().when(applied("c"))
+    story.when(failed("a"), failed("b")).when(retried(story, "a"))
+    story.when(contradicted("c"))
+    assert story.state.status is HALTED
+    assert "became of c:" in story.state.why
