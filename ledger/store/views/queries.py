@@ -22,6 +22,7 @@ from ledger.domain.selection import Term
 from ledger.domain.states import DatabaseState
 from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Connection, Pool
+from ledger.store.leadership import current_leader
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet, to_state
 from ledger.store.views.port import PAGE
@@ -33,6 +34,8 @@ from migrations.sql.named_statements import named_statements
 QUERIES = named_statements("ledger.store.views", "queries.sql", commented=True)
 PATIENCE_S = 5.0
 """How long a reader waits for the leader to project; it does so several times per second."""
+ALONE_S = 1.0
+"""How long where nobody leads: a leader that is being replaced is back within that."""
 LOOK_EVERY_S = 0.1
 
 _MIGRATIONS = TypeAdapter(tuple[MigrationRef, ...])
@@ -75,9 +78,13 @@ class ReadModels:
 
     async def reached(self, position: int) -> int:
         """As `Views.reached`."""
-        until = self._clock.monotonic() + PATIENCE_S
+        began = self._clock.monotonic()
         while (reached := await self.position()) < position:
-            if self._clock.monotonic() >= until:
+            leader = await current_leader(self._pool)
+            # Who leads projects; where nobody does, waiting changes nothing.
+            alone = leader is None or leader.is_silent
+            patience_s = min(ALONE_S, PATIENCE_S) if alone else PATIENCE_S
+            if self._clock.monotonic() - began >= patience_s:
                 raise ReadModelsBehind(reached, position)
             await self._clock.sleep(LOOK_EVERY_S)
         return reached
