@@ -214,8 +214,8 @@ def _canonical(path: str) -> str:
 async def _stoppable(
     coroutine: Coroutine[Any, Any, ExitCode | None], span: AbstractContextManager[object]
 ) -> ExitCode | None:
-    """Let SIGTERM do what Ctrl-C does: cancel, clean up, end."""
-    with Stopper(signals=(signal.SIGTERM,)), span:
+    """Let SIGTERM, and a terminal that is closed, do what Ctrl-C does: cancel, clean up, end."""
+    with Stopper(signals=(signal.SIGTERM, signal.SIGHUP)), span:
         return await coroutine
 
 
