@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -26,6 +27,8 @@ SHAPE_VERSION = 1
 UNLIMITED_WIDTH = 10_000
 """Columns of a line that goes to a file or a pipe: nothing is cut off there."""
 
+QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+"""Whether only errors and questions are said, beside the data."""
 PAGE = 100
 """Rows of a long list that people see unless they want more."""
 
@@ -103,6 +106,11 @@ class Output:
             for key, value in fields.items():
                 typer.echo(f"{_title(key):<{width}}  {_shown(value)}")
 
+    def text(self, text: str) -> None:
+        """A text of many lines for people; tabs and the ends of lines are as they are written."""
+        lines = text.replace("\r\n", "\n").split("\t")
+        typer.echo("\t".join(escaped(line, lines=True) for line in lines))
+
     def _table(self, rows: Sequence[OutputRow], columns: Sequence[str]) -> None:
         from rich.table import Table
         from rich.text import Text
@@ -124,15 +132,16 @@ def console(*, stderr: bool) -> Console:
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)
 
 
-def say(text: str) -> None:
-    """Tell the person at the terminal, on stderr."""
-    typer.echo(escaped(text, lines=True), err=True)
+def say(text: str, *, always: bool = False) -> None:
+    """Tell the person at the terminal, on stderr; with --quiet only what is `always` said."""
+    if always or not QUIET.get():
+        typer.echo(escaped(text, lines=True), err=True)
 
 
 def tell_error(text: str, code: int, form: OutputFormat) -> None:
     """Say what went wrong, on stderr: a sentence, or one JSON object for programs."""
     if form is OutputFormat.TABLE:
-        say(f"ledger: {text}")
+        say(f"ledger: {text}", always=True)
         return
     from pydantic_core import to_json
 

@@ -10,6 +10,7 @@ import typer
 from ledger.cli.app.command import command, opened, tell_behind
 from ledger.cli.app.options import PageOption, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.watching import WatchOptions, shown_again
 from ledger.cli.record.audit import aside_row, aside_text
 from ledger.domain.wording import number_of
 from migrations.printable import escaped
@@ -25,22 +26,28 @@ LACKS_SHOWN = 3
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
-    examples = ("ledger status", "ledger status -o json")
+    examples = ("ledger status", "ledger status -o json", "ledger status --watch")
     command(app, "status", panel="Every day", examples=examples)(status)
 
 
 async def status(
     ctx: typer.Context,
+    watching: WatchOptions,
     select: SelectOption = "",
     limit: PageOption = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show the fleet: who leads, which rollouts are unfinished, and what each database has."""
     async with opened(ctx) as session:
-        form = Output(output)
-        overview = await session.ledger.status.overview(select, limit=form.at_most(limit))
-        await tell_behind(session)
-    show_overview(session.ledger.name, overview, form)
+        form, fleet = Output(output), session.ledger.status
+
+        async def show(overview: FleetOverview) -> None:
+            await tell_behind(session)
+            show_overview(session.ledger.name, overview, form)
+
+        await shown_again(
+            lambda: fleet.overview(select, limit=form.at_most(limit)), show, watching, form
+        )
 
 
 def show_overview(name: str, overview: FleetOverview, output: Output) -> None:

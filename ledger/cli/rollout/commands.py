@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,11 +22,15 @@ from ledger.cli.app.options import (
     WaitOptions,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.watching import WatchOptions, shown_again
 from ledger.cli.rollout.plan import facts, rollback_options
 from ledger.cli.rollout.progress import words
-from ledger.cli.rollout.start import BundleOption, ToOption, travel_with
+from ledger.cli.rollout.start import BundleOption, DryRunOption, ToOption, travel_with
 from ledger.cli.rollout.status import LISTED, SHOWN, listed, show_rollout
-from ledger.cli.rollout.watch import stay
+from ledger.cli.rollout.watch import ending, is_over, stay
+
+if TYPE_CHECKING:
+    from ledger.service.status import RolloutStatus
 
 rollout_app = typer.Typer(
     cls=CommandGroup,
@@ -56,12 +60,22 @@ async def start(
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Plan a rollout, start it, and stay with it; `ledger up` is the short form."""
     return await travel_with(
-        ctx, travel, why, waiting, folder, bundle, to=to, yes=yes, output=Output(output)
+        ctx,
+        travel,
+        why,
+        waiting,
+        folder,
+        bundle,
+        to=to,
+        dry_run=dry_run,
+        yes=yes,
+        output=Output(output),
     )
 
 
@@ -202,16 +216,34 @@ async def retry(
     return await _change(ctx, rollout, "retry", ask, waiting, output, yes=yes)
 
 
-@command(rollout_app, "status", examples=("ledger rollout status", "ledger rollout status 7c1e"))
+@command(
+    rollout_app,
+    "status",
+    examples=("ledger rollout status", "ledger rollout status 7c1e", "ledger rollout status -w"),
+)
 async def status(
-    ctx: typer.Context, rollout: RolloutArgument = None, output: OutputOption = OutputFormat.TABLE
-) -> None:
-    """Show where a rollout is, and for each unfinished database what it waits for."""
+    ctx: typer.Context,
+    watching: WatchOptions,
+    rollout: RolloutArgument = None,
+    output: OutputOption = OutputFormat.TABLE,
+) -> ExitCode:
+    """Show where a rollout is, and for each unfinished database what it waits for.
+
+    With --watch until the rollout ends, or stands still until somebody speaks; then the exit code
+    says how it ended. Only a look: in one-process mode `ledger rollout watch` carries the work on.
+    """
     async with opened(ctx) as session:
         chosen = await chosen_rollout(session, rollout)
-        form = Output(output)
+        form, rollouts = Output(output), session.ledger.rollouts
         limit = SHOWN if form.for_people else None
-        show_rollout(await session.ledger.rollouts.status(chosen, limit), form)
+
+        async def show(found: RolloutStatus) -> None:
+            show_rollout(found, form)
+
+        last = await shown_again(
+            lambda: rollouts.status(chosen, limit), show, watching, form, is_last=is_over
+        )
+    return ending(last) if watching.watch and is_over(last) else ExitCode.OK
 
 
 @command(rollout_app, "list", examples=("ledger rollout list",))

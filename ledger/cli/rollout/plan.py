@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output, say
 from ledger.errors import WrongArgument
+from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.cli.app.options import PaceOptions, ReasonOptions, RolloutOptions
     from ledger.contracts.events import PlanOptions, RolloutPlanned
     from ledger.contracts.registry import MigrationRef, Variable
+    from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan, PlanRequest
     from ledger.settings import RolloutSection
     from migrations.model.attempt import Adoption
@@ -125,8 +127,11 @@ def shown(digest: str | None) -> str:
     return (digest or "")[:SHOWN]
 
 
-def show_plan(preview: Plan, output: Output) -> None:
-    """Write a plan: its waves as data, its migrations and notes beside them."""
+def show_plan(preview: Plan, output: Output, texts: Sequence[StepText] | None = None) -> None:
+    """Write a plan: its waves as data, its migrations and notes beside them.
+
+    With `texts`, people get the SQL of its steps in place of the waves, and programs both.
+    """
     from ledger.domain.wording import number_of
 
     if output.for_people:
@@ -135,7 +140,12 @@ def show_plan(preview: Plan, output: Output) -> None:
         if preview.already_everywhere:
             done = number_of(preview.already_everywhere, "migration")
             say(f"applied everywhere already: {done}")
+        if texts:
+            output.text(_script(texts))
+            return
     steps = [_step(step) for step in preview.steps]
+    for step, text in zip(steps, texts or (), strict=False):
+        step |= {"sql": text.sql, "file": text.file, "sql_of": text.database}
     output.rows(
         "plan",
         [
@@ -151,6 +161,15 @@ def show_plan(preview: Plan, output: Output) -> None:
         variables=dict(preview.variables),
         already_everywhere=preview.already_everywhere,
     )
+
+
+def _script(texts: Sequence[StepText]) -> str:
+    """The SQL of all steps, with what is no SQL in comments."""
+    parts = [f"-- as {escaped(texts[0].database)} gets it"]
+    for text in texts:
+        remark = f" ({escaped(text.remark)})" if text.remark else ""
+        parts.append(f"-- {escaped(text.migration)}, {escaped(text.file)}{remark}\n{text.sql}")
+    return "\n\n".join(part.rstrip() for part in parts)
 
 
 def _named(wave: Sequence[str], output: Output) -> list[str]:

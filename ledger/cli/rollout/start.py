@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import HOW_FAR, WHICH_MIGRATIONS
+from ledger.cli.app.help_page import HOW_FAR, OUTPUT, WHICH_MIGRATIONS
 from ledger.cli.app.options import (
     MIGRATIONS,
     FolderOption,
@@ -22,6 +22,9 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import declared
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
 from ledger.cli.rollout.watch import stay
+
+if TYPE_CHECKING:
+    from ledger.service.plans import Plan
 
 ToOption = Annotated[
     str | None,
@@ -41,6 +44,22 @@ BundleOption = Annotated[
         rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Show the plan and end: nothing is recorded, no database is touched.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+SqlOption = Annotated[
+    bool,
+    typer.Option(
+        "--sql",
+        help="Show the SQL that would run, as the first database gets it.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -54,6 +73,7 @@ def register(app: typer.Typer) -> None:
             "ledger plan",
             "ledger plan --select tier=gold --waves 1,25%,rest",
             "ledger plan --down 1",
+            "ledger plan --sql > release.sql",
         ),
     )(plan)
     command(
@@ -64,6 +84,7 @@ def register(app: typer.Typer) -> None:
             "ledger up",
             "ledger up --select tier=gold --reason 'spring release' --yes",
             "ledger up --to 20260401120000 --budget 2%",
+            "ledger up --dry-run",
         ),
     )(up)
     command(app, "down", panel=panel, examples=("ledger down", "ledger down 2 --select id=acme"))(
@@ -88,6 +109,7 @@ async def plan(
             rich_help_panel=HOW_FAR,
         ),
     ] = 0,
+    sql: SqlOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
@@ -107,7 +129,8 @@ async def plan(
             steps_down=down or 1,
         )
         preview = await session.ledger.rollouts.plan(request)
-    show_plan(preview, Output(output))
+        texts = await session.ledger.bundles.texts_of(preview) if sql else None
+    show_plan(preview, Output(output), texts)
 
 
 async def up(
@@ -118,6 +141,7 @@ async def up(
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -127,7 +151,16 @@ async def up(
     progress; Ctrl-C detaches and never aborts.
     """
     return await travel_with(
-        ctx, travel, why, waiting, Path(folder), bundle, to=to, yes=yes, output=Output(output)
+        ctx,
+        travel,
+        why,
+        waiting,
+        Path(folder),
+        bundle,
+        to=to,
+        dry_run=dry_run,
+        yes=yes,
+        output=Output(output),
     )
 
 
@@ -141,6 +174,7 @@ async def down(
     ] = 1,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -163,8 +197,8 @@ async def down(
         preview = await session.ledger.rollouts.plan(request)
         if not preview.databases:
             say("No selected database has any of these migrations; nothing to take back.")
-            show_plan(preview, Output(output))
-            return ExitCode.OK
+        if dry_run or not preview.databases:
+            return _only_shown(preview, Output(output))
         confirm(session.ledger.name, facts(preview), yes=yes, typed=True)
         rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
@@ -180,10 +214,11 @@ async def travel_with(
     bundle: str | None,
     *,
     to: str | None,
+    dry_run: bool,
     yes: bool,
     output: Output,
 ) -> ExitCode:
-    """Plan, ask, start, stay: what `up` and `rollout start` do."""
+    """Plan, ask, start, stay: what `up` and `rollout start` do; of a dry run only the first."""
     async with opened(ctx) as session:
         request = plan_request(
             travel,
@@ -198,9 +233,17 @@ async def travel_with(
         preview = await session.ledger.rollouts.plan(request)
         if not preview.databases:
             say("Every selected database has all of these migrations; nothing to do.")
-            show_plan(preview, output)
-            return ExitCode.OK
+        if dry_run or not preview.databases:
+            return _only_shown(preview, output)
         confirm(session.ledger.name, facts(preview), yes=yes)
         rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
         return await stay(session, rollout, waiting, output)
+
+
+def _only_shown(preview: Plan, output: Output) -> ExitCode:
+    """Show what nothing follows from."""
+    show_plan(preview, output)
+    if preview.databases:
+        say("A dry run: nothing was recorded, and no database was touched.")
+    return ExitCode.OK

@@ -66,13 +66,15 @@ async def _watch(session: Session, rollout: str) -> RolloutStatus:
         )
         async for status in looks:
             shown.show(status)
-            if status.status in ENDED or _stands_still(status):
+            if is_over(status):
                 break
     return status
 
 
-def _stands_still(status: RolloutStatus) -> bool:
-    return status.status in STILL and not any(status.counts.get(state) for state in BUSY)
+def is_over(status: RolloutStatus) -> bool:
+    """Whether it ended, or stands still until a person speaks."""
+    busy = any(status.counts.get(state) for state in BUSY)
+    return status.status in ENDED or (status.status in STILL and not busy)
 
 
 def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None = None) -> None:
