@@ -66,7 +66,8 @@ class Streams:
 def reader_is_gone() -> bool:
     """Whether nobody reads standard output any more: what only shows, and has no end, may end."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
-    return isinstance(raw, Outlet) and raw.lost is not None
+    lost = raw.lost if isinstance(raw, Outlet) else None
+    return lost is not None and lost.errno == errno.EPIPE
 
 
 def _is_own(stream: TextIO | None, original: TextIO | None) -> bool:

@@ -11,8 +11,10 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
 from typing import Any, Self
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C, and what service managers send."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C, what service managers send, and the terminal that is closed.
+
+Under `nohup` the last one goes on to be ignored."""
 
 
 class Stopper:
@@ -30,7 +32,8 @@ class Stopper:
     ) -> None:
         self._ask = ask or self._cancel
         self._force = force or self._cancel
-        self._signals = signals
+        ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        self._signals = [one for one in signals if one != signal.SIGHUP or not ignored]
         self._heard = 0
         self._before: dict[signal.Signals, Any] = {}
 

@@ -16,7 +16,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
@@ -25,7 +25,10 @@ from opentelemetry.propagators.textmap import Getter, Setter
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from ledger.collector import Collector
 from ledger.contracts.envelope import Metadata
+
+logger = logging.getLogger(__name__)
 
 Carrier = tuple[tuple[str, bytes], ...]
 
@@ -34,7 +37,7 @@ SCOPE: Final = "migration-ledger"
 
 OWN: Final = ("agents", "ledger", "migrations")
 """Whose loggers `--debug` opens."""
-DRIVERS: Final = ("aiokafka", "asyncio", "asyncpg")
+DRIVERS: Final = ("aiokafka", "asyncio", "asyncpg", "opentelemetry", "urllib3")
 """What they log of an outage, for each request and with a traceback, we say once, in a sentence.
 What they log at DEBUG holds passwords: aiokafka writes the bytes of a login."""
 
@@ -113,11 +116,11 @@ RUN_BUCKETS: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _ENDPOINTS = {
-    "TRACES": ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"),
-    "METRICS": ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"),
+    "TRACES": ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+    "METRICS": ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
 }
-FLUSH_MS = 5_000
-"""How long the end of a process waits for its last spans."""
+EXPORTERS = ("otlp", "none")
+"""What `OTEL_TRACES_EXPORTER` and `OTEL_METRICS_EXPORTER` may say."""
 
 
 def configure(
@@ -127,13 +130,23 @@ def configure(
 
     A provider that is set already is left alone. `OTEL_SDK_DISABLED=true` and
     `OTEL_TRACES_EXPORTER=none` (or `METRICS`) are respected; the exporters read all other
-    `OTEL_*` variables themselves. The SDK is imported only when it is needed.
+    `OTEL_*` variables themselves. The SDK is imported only when it is needed. A collector that is
+    away costs no time, and is told once (`ledger.collector`).
     """
+    wanted = {signal: _wanted(signal, environ) for signal in ("TRACES", "METRICS")}
+    if _is_sdk(trace.get_tracer_provider()):
+        wanted.pop("TRACES")
+    if _is_sdk(metrics.get_meter_provider()):
+        wanted.pop("METRICS")
     closers: list[Callable[[], None]] = []
-    if _wanted("TRACES", environ) and not _is_sdk(trace.get_tracer_provider()):
-        closers.append(_export_traces(service, version))
-    if _wanted("METRICS", environ) and not _is_sdk(metrics.get_meter_provider()):
-        closers.append(_export_metrics(service, version))
+    collectors: dict[str, Collector] = {}
+    for signal, endpoint in wanted.items():
+        if endpoint and endpoint not in collectors:
+            same = [name.lower() for name, other in wanted.items() if other == endpoint]
+            collectors[endpoint] = Collector(endpoint, " and ".join(same))
+        if endpoint:
+            export = _export_traces if signal == "TRACES" else _export_metrics
+            closers.append(export(service, version, collectors[endpoint]))
 
     def close() -> None:
         for closer in closers:
@@ -142,12 +155,19 @@ def configure(
     return close
 
 
-def _wanted(signal: str, environ: Mapping[str, str]) -> bool:
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        return False
-    if environ.get(f"OTEL_{signal}_EXPORTER", "otlp").strip().lower() == "none":
-        return False
-    return any(environ.get(name) for name in _ENDPOINTS[signal])
+def _wanted(signal: str, environ: Mapping[str, str]) -> str:
+    """Where this signal goes to; empty when it goes nowhere."""
+    endpoint = next(filter(None, (environ.get(name, "") for name in _ENDPOINTS[signal])), "")
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or not endpoint:
+        return ""
+    exporter = environ.get(f"OTEL_{signal}_EXPORTER", "otlp").strip().lower()
+    if exporter not in EXPORTERS:
+        logger.warning(
+            "OTEL_%s_EXPORTER=%s is not offered here, so nothing is exported; write otlp or none",
+            signal,
+            exporter,
+        )
+    return endpoint if exporter == "otlp" else ""
 
 
 def traced() -> bool:
@@ -166,39 +186,53 @@ def _is_sdk(provider: object) -> bool:
     return not module.startswith(("opentelemetry.trace", "opentelemetry.metrics"))
 
 
-def _export_traces(service: str, version: str) -> Callable[[], None]:
+def _export_traces(service: str, version: str, collector: Collector) -> Callable[[], None]:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
+
+    class Exporter(OTLPSpanExporter):
+        """Tells the collector whether it took what it was given."""
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            result = super().export(spans)
+            collector.took(result is SpanExportResult.SUCCESS)
+            return result
 
     resource = Resource.create({"service.name": service, "service.version": version})
-    provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    # What is left at the end is handed over below, or not at all.
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(Exporter()))
     trace.set_tracer_provider(provider)
-
-    def close() -> None:
-        provider.force_flush(FLUSH_MS)
-        provider.shutdown()
-
-    return close
+    return lambda: collector.hand_over(provider.shutdown)
 
 
-def _export_metrics(service: str, version: str) -> Callable[[], None]:
+def _export_metrics(service: str, version: str, collector: Collector) -> Callable[[], None]:
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
     from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+    from opentelemetry.sdk.metrics.export import (
+        MetricExportResult,
+        MetricsData,
+        PeriodicExportingMetricReader,
+    )
     from opentelemetry.sdk.resources import Resource
 
+    class Exporter(OTLPMetricExporter):
+        """Tells the collector whether it took what it was given."""
+
+        def export(
+            self, metrics_data: MetricsData, timeout_millis: float | None = 10_000, **more: Any
+        ) -> MetricExportResult:
+            result = super().export(metrics_data, timeout_millis, **more)
+            collector.took(result is MetricExportResult.SUCCESS)
+            return result
+
     resource = Resource.create({"service.name": service, "service.version": version})
-    reader = PeriodicExportingMetricReader(OTLPMetricExporter())
-    provider = MeterProvider(metric_readers=[reader], resource=resource)
+    reader = PeriodicExportingMetricReader(Exporter())
+    provider = MeterProvider(metric_readers=[reader], resource=resource, shutdown_on_exit=False)
     metrics.set_meter_provider(provider)
-
-    def close() -> None:
-        provider.shutdown(FLUSH_MS)
-
-    return close
+    return lambda: collector.hand_over(provider.shutdown)
 
 
 # --- context on its way --------------------------------------------------------------------------

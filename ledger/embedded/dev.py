@@ -39,7 +39,7 @@ class DevServers:
         self, folder: Path, *, kafka: bool = False, say: Announce = lambda sentence: None
     ) -> None:
         self.folder = folder.absolute()
-        self.postgres = EmbeddedPostgres(self.folder / "postgres")
+        self.postgres = EmbeddedPostgres(self.folder / "postgres", say=say)
         self.kafka = EmbeddedKafka(self.folder / "kafka", say=say) if kafka else None
         self._say = say
         self._folder_lock = ExitStack()
@@ -93,6 +93,17 @@ class DevServers:
                     self.kafka.stop()
                 self.postgres.stop()
                 self._leave_folder()
+
+    def ended(self) -> str:
+        """What to say of a server that has ended by itself; empty while all of them run."""
+        for server, name in ((self.kafka, "Apache Kafka"), (self.postgres, "PostgreSQL")):
+            if server is not None and server.pid is None:
+                return (
+                    f"{name} has ended, and nobody told it to; its log is {server.log}. All "
+                    "that was started here is stopped; `ledger dev` starts it again, and what it "
+                    "held is there"
+                )
+        return ""
 
     def reset(self) -> None:
         """Delete the data of both servers, whether they are asked for now or not.

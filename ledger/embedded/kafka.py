@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ledger.embedded.errors import ServerFailed
 from ledger.embedded.jars import Announce, java, kafka_jars
-from ledger.embedded.process import LOOPBACK, POLL_S, ServerProcess, free_ports
+from ledger.embedded.process import LOOPBACK, POLL_S, ServerProcess, kept_ports
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 
@@ -86,6 +86,7 @@ class EmbeddedKafka:
             return
         jars, program = kafka_jars(self._say), java()
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._process.end_leftover()
         self._choose_ports()
         self._properties_file.write_text(self._properties())
         if not self._data.exists():
@@ -125,7 +126,9 @@ class EmbeddedKafka:
         return self.folder / "server.properties"
 
     def _choose_ports(self) -> None:
-        first, second = free_ports(2)
+        if self.port and self._controller_port:
+            return
+        first, second = kept_ports(self.folder / "ports", 2, self._say)
         self.port = self.port or first
         self._controller_port = self._controller_port or second
 

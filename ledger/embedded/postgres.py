@@ -29,7 +29,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ledger.embedded.errors import ExtraMissing, FolderUnusable, ServerFailed
-from ledger.embedded.process import LOOPBACK, POLL_S, Account, ServerProcess, free_ports
+from ledger.embedded.jars import Announce
+from ledger.embedded.process import LOOPBACK, POLL_S, Account, ServerProcess, kept_ports
 from migrations.clock import SYSTEM_CLOCK
 
 SUPERUSER = "postgres"
@@ -80,8 +81,10 @@ class EmbeddedPostgres:
         durable: bool = True,
         settings: Mapping[str, str] | None = None,
         programs: Path | None = None,
+        say: Announce = lambda sentence: None,
     ) -> None:
         self._programs = programs
+        self._say = say
         self.folder = folder.absolute()
         self.host = LOOPBACK
         self.port = port or 0
@@ -127,7 +130,8 @@ class EmbeddedPostgres:
         self._make_folder(account)
         if not (self.data / "PG_VERSION").exists():
             self._initialise(programs, account)
-        self.port = self.port or free_ports(1)[0]
+        self._process.end_leftover()
+        self.port = self.port or kept_ports(self.folder / "ports", 1, self._say)[0]
         self._start(programs, account)
 
     def stop(self) -> None:

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +64,33 @@ def free_ports(count: int) -> list[int]:
         raise OSError(f"{len(found)} ports are free of {LISTENING_PORTS}, and {count} are needed")
 
 
+def kept_ports(file: Path, count: int, say: Callable[[str], None]) -> list[int]:
+    """The ports that `file` keeps, or `count` free ones, which it keeps from now on.
+
+    One that somebody else has taken meanwhile is replaced, and `say` tells so: who uses it has to
+    be told, too.
+    """
+    kept = [int(word) for word in _words(file) if word.isdecimal()][:count]
+    ports = kept if len(kept) == count and all(map(_is_free, kept)) else free_ports(count)
+    if kept and ports != kept:
+        say(f"Another program has a port of {file.parent}: this server has {ports[0]} from now on.")
+    file.write_text(" ".join(map(str, ports)))
+    return ports
+
+
+def _words(file: Path) -> list[str]:
+    return file.read_text().split() if file.exists() else []
+
+
+def _is_free(port: int) -> bool:
+    with suppress(OSError, OverflowError), socket.socket() as asking:
+        # As servers do it: what an ended one left behind is no hindrance.
+        asking.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        asking.bind((LOOPBACK, port))
+        return True
+    return False
+
+
 class ServerProcess:
     """Starts one program with its output in `log`, remembers its process id in `pid_file`.
 
@@ -111,6 +138,11 @@ class ServerProcess:
                 extra_groups=[] if account else None,
             )
         self._pid_file.write_text(str(self._child.pid))
+
+    def end_leftover(self) -> None:
+        """End what an earlier start in this folder left running."""
+        if self._child is None:
+            self._end_leftover()
 
     def stop(self, ask: signal.Signals) -> None:
         """Ask the server to stop with the signal `ask`; kill it when it does not."""

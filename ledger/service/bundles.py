@@ -20,12 +20,14 @@ from ledger.domain.variables import samples
 from ledger.errors import NoBundle, UnknownBundle, VersionConflict
 from ledger.service.catch_up import brought_up
 from ledger.service.commit import ask_git
+from ledger.service.plan_texts import StepText, texts_of
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.bundles import STREAM, BundleState, read_bundles
 from ledger.store.port import Log, TextStore
 from ledger.store.views.port import Views
 
 if TYPE_CHECKING:
+    from ledger.service.plans import Plan
     from migrations.formats.bundle import Bundle
     from migrations.model.migration import Migration
 
@@ -99,6 +101,10 @@ class BundleService:
         bundle = await self._load(folder, format, variables, psql=psql)
         state = await read_bundles(self._log)
         return await self._found(folder, bundle, state)
+
+    async def texts_of(self, plan: Plan) -> tuple[StepText, ...]:
+        """The SQL that this plan would run, as its first database gets it."""
+        return await texts_of(plan, self._content.get)
 
     async def register(
         self,

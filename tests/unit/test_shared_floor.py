@@ -11,7 +11,10 @@ import sys
 
 import pytest
 
-FLOOR = ("ledger.bus", "ledger.contracts", "ledger.stopper", "ledger.telemetry")
+FLOOR = (
+    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.outlet", "ledger.stopper",
+    "ledger.telemetry",
+)  # fmt: skip
 WORDS = {
     "migrations",
     "migrations.clock",

@@ -40,6 +40,20 @@ async def test_the_first_signal_asks_and_every_later_one_forces(
         assert await heard.after(second) == "forced"
 
 
+async def test_a_terminal_that_is_closed_asks_unless_it_was_to_be_ignored() -> None:
+    heard = Heard()
+    with Stopper(heard.ask, heard.force):
+        assert await heard.after(signal.SIGHUP) == "asked"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stopper(heard.ask, heard.force):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert await heard.after(signal.SIGTERM) == "asked"
+            assert heard.empty()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 async def test_without_anything_to_call_the_task_that_entered_is_cancelled() -> None:
     entered = asyncio.Event()
 

@@ -11,12 +11,13 @@ import functools
 import inspect
 import logging
 import signal
+import sys
 import traceback
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -25,21 +26,31 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.help_page import Arranged
 from ledger.cli.app.option_groups import flattened, gathered
-from ledger.cli.app.output import OutputFormat, say, tell_error
+from ledger.cli.app.output import QUIET, OutputFormat, say, tell_error
 from ledger.stopper import Stopper
+from migrations.clock import SYSTEM_CLOCK
 from migrations.gc_tuning import settle_memory
 from migrations.log_lines import PrintableFormatter
 from migrations.printable import PROBLEM, escaped, is_safe
 
 if TYPE_CHECKING:
     from ledger.runtime import Ledger
-    from ledger.settings import Settings
+    from ledger.settings import LoadedSettings, Settings
 
 SERVICE = "migration-ledger"
 """Our name in traces."""
 FORMER_OPTIONS = {"--dialect": "--format"}
 """Names that options had; they still work, and no help shows them."""
 
+
+def _behind(name: str, *names: str) -> inspect.Parameter:
+    """An option that stands before the command, to be said behind it, too; its help is there."""
+    option = Annotated[bool, typer.Option(*names, hidden=True, help=f"As `ledger {names[0]}`.")]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
+
+
+QUIETLY = _behind("quietly", "--quiet", "-q")
+VERBOSELY = _behind("verbosely", "--verbose", "-v")
 CommandFunction = Callable[..., Coroutine[Any, Any, ExitCode | None]]
 
 
@@ -154,9 +165,20 @@ async def opened(ctx: typer.Context) -> AsyncIterator[Session]:
     """
     from ledger.runtime import open_ledger
 
-    settings = flags_of(ctx).load().settings
+    flags = flags_of(ctx)
+    loaded = flags.load()
+    settings = loaded.settings
+    if flags.verbose:
+        _say_which(loaded)
     async with open_ledger(settings) as ledger:
         yield Session(ledger, settings)
+
+
+def _say_which(loaded: LoadedSettings) -> None:
+    """Which ledger is meant, and who says so."""
+    for one in loaded.origins:
+        if one.setting in ("name", "database_url", "kafka.bootstrap") and one.value is not None:
+            say(f"{one.setting} is {one.value}, from {one.origin}")
 
 
 def flags_of(ctx: typer.Context) -> Flags:
@@ -180,11 +202,21 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
 
     @functools.wraps(function)
     def run(**given: Any) -> None:
-        debug = flags_of(given["ctx"]).debug
+        before = flags_of(given["ctx"])
+        quiet, verbose = given.pop(QUIETLY.name), given.pop(VERBOSELY.name)
+        flags = replace(before, quiet=before.quiet or quiet, verbose=before.verbose or verbose)
+        given["ctx"].obj = flags
         form = OutputFormat(given.get("output", OutputFormat.TABLE))
-        raise typer.Exit(_guarded(lambda: _in_loop(function, given, traced), debug, form))
+        silence = QUIET.set(flags.quiet)
+        try:
+            code = _guarded(lambda: _in_loop(function, given, traced), flags.debug, form)
+        finally:
+            QUIET.reset(silence)
+        raise typer.Exit(code)
 
-    run.__signature__ = flattened(function)  # type: ignore[attr-defined]
+    known = flattened(function)
+    parameters = [*known.parameters.values(), QUIETLY, VERBOSELY]
+    run.__signature__ = known.replace(parameters=parameters)  # type: ignore[attr-defined]
     return run
 
 
@@ -193,7 +225,12 @@ def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> 
     from ledger.telemetry import command_span, configure, set_log_levels
 
     settle_memory()
-    set_log_levels(logging.WARNING)
+    verbose, began = flags_of(given["ctx"]).verbose, SYSTEM_CLOCK.monotonic()
+    set_log_levels(logging.INFO if verbose else logging.WARNING)
+    if verbose:
+        logged = logging.StreamHandler(sys.stderr)
+        logged.setFormatter(PrintableFormatter("%(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=logging.INFO, handlers=[logged])
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(PrintableFormatter())
     close = configure(SERVICE, metadata.version("migration-ledger"))
@@ -203,6 +240,8 @@ def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> 
             code = runner.run(_stoppable(function(**gathered(function, given)), span))
     finally:
         close()
+        if verbose:
+            say(f"took {SYSTEM_CLOCK.monotonic() - began:.1f} s")
     return ExitCode.OK if code is None else code
 
 
@@ -214,8 +253,8 @@ def _canonical(path: str) -> str:
 async def _stoppable(
     coroutine: Coroutine[Any, Any, ExitCode | None], span: AbstractContextManager[object]
 ) -> ExitCode | None:
-    """Let SIGTERM do what Ctrl-C does: cancel, clean up, end."""
-    with Stopper(signals=(signal.SIGTERM,)), span:
+    """Let SIGTERM, and a terminal that is closed, do what Ctrl-C does: cancel, clean up, end."""
+    with Stopper(signals=(signal.SIGTERM, signal.SIGHUP)), span:
         return await coroutine
 
 

@@ -43,11 +43,14 @@ UnaskedYesOption = Annotated[
 ]
 
 
-def announce(name: str, facts: Sequence[str], *, what: str = "Ledger") -> None:
-    """Print what will be changed in which ledger (or other `what`), without a question."""
-    say(escaped(f"{what} {name}"))
+def announce(name: str, facts: Sequence[str], *, what: str = "Ledger", asks: bool = False) -> None:
+    """Print what will be changed in which ledger (or other `what`), without a question.
+
+    Where a question follows (`asks`), it is said however quiet the command is to be.
+    """
+    say(escaped(f"{what} {name}"), always=asks)
     for fact in facts:
-        say(f"  {escaped(fact)}")
+        say(f"  {escaped(fact)}", always=asks)
 
 
 def confirm(
@@ -59,7 +62,7 @@ def confirm(
     at stake, and none that fingers type by themselves. Raises
     `NotConfirmed` when the answer is no, `QuestionWithoutTerminal` when nobody can be asked.
     """
-    announce(name, facts, what=what)
+    announce(name, facts, what=what, asks=not yes)
     if yes:
         return
     if not sys.stdin.isatty():

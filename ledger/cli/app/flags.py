@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """What stood before the command: settings by dotted name, another settings file, --debug."""
+    """What stood before the command: settings by dotted name, another settings file, and how much
+    is said: --debug, --quiet, --verbose, which may stand behind the command, too.
+    """
 
     values: dict[str, Any] = field(default_factory=dict)
     file: Path | None = None
     debug: bool = False
+    quiet: bool = False
+    verbose: bool = False
 
     def load(self) -> LoadedSettings:
         """All settings with these flags on top. Raises `SettingsError`."""

@@ -75,6 +75,23 @@ def options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the details of an unexpected error.")
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="Say nothing but what was asked for, questions and errors; also behind a command.",
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            "-v",
+            help="Say which ledger it is, how long it took, and what is logged; also behind a "
+            "command.",
+        ),
+    ] = False,
     show_version: Annotated[
         bool,
         typer.Option(
@@ -90,7 +107,7 @@ def options(
         "insecure_database": insecure_database or None,
     }
     values = {name: value for name, value in given.items() if value is not None}
-    ctx.obj = Flags(values, config_file, debug)
+    ctx.obj = Flags(values, config_file, debug, quiet, verbose)
 
 
 def main(for_program: bool = False) -> int:

@@ -11,6 +11,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -33,6 +34,8 @@ SHAPE_VERSION = 1
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 
+QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+"""Whether only errors and questions are said, beside the data."""
 PAGE = 100
 """Rows of a long list that people see unless they want more."""
 TOGETHER = 500
@@ -136,6 +139,11 @@ class Output:
             for key, value in fields.items():
                 typer.echo(f"{_title(key):<{width}}  {_shown(value)}")
 
+    def text(self, text: str) -> None:
+        """A text of many lines for people; tabs and the ends of lines are as they are written."""
+        lines = text.replace("\r\n", "\n").split("\t")
+        typer.echo("\t".join(escaped(line, lines=True) for line in lines))
+
 
 def console(*, stderr: bool) -> Console:
     """A console for one of the streams; NO_COLOR is honoured, and pipes get whole lines."""
@@ -145,9 +153,10 @@ def console(*, stderr: bool) -> Console:
     return Console(file=stream, width=width_of(stream), highlight=False, soft_wrap=False)
 
 
-def say(text: str) -> None:
-    """Tell the person at the terminal, on stderr."""
-    _write(text, sys.stderr)
+def say(text: str, *, always: bool = False) -> None:
+    """Tell the person at the terminal, on stderr; with --quiet only what is `always` said."""
+    if always or not QUIET.get():
+        _write(text, sys.stderr)
 
 
 def _write(text: str, stream: TextIO) -> None:
@@ -200,7 +209,7 @@ def _cell(value: Any) -> str | int | float:
 def tell_error(text: str, code: int, form: OutputFormat) -> None:
     """Say what went wrong, on stderr: a sentence, or one JSON object for programs."""
     if form is OutputFormat.TABLE:
-        say(f"ledger: {text}")
+        say(f"ledger: {text}", always=True)
         return
     from pydantic_core import to_json
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -11,6 +11,7 @@ from ledger.cli.app.command import command, opened, tell_behind
 from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.options import AllOption, PageOption, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.watching import WatchOptions, shown_again
 from ledger.cli.fleet.groups import SHOWN, show_numbers, totals
 from ledger.cli.record.audit import aside_row, aside_text
 from ledger.domain.wording import number_of
@@ -30,12 +31,13 @@ LACKS_SHOWN = 3
 
 def register(app: typer.Typer) -> None:
     """Add the command of this module."""
-    examples = ("ledger status", "ledger status -o json")
+    examples = ("ledger status", "ledger status -o json", "ledger status --watch")
     command(app, "status", panel="Every day", examples=examples)(status)
 
 
 async def status(
     ctx: typer.Context,
+    watching: WatchOptions,
     select: SelectOption = "",
     every: AllOption = False,
     behind: Annotated[
@@ -63,19 +65,37 @@ async def status(
     async with opened(ctx) as session:
         service, form = session.ledger.status, Output(output)
         most = None if every else form.at_most(limit)
-        among: list[str] | None = None
-        numbers = None if select else await service.numbers()
-        if behind or problems:
-            asked = service.behind if behind else service.troubled
-            among = await asked(select, most)
         lists = every or behind or problems or limit or not form.for_people
-        counted = numbers is not None and numbers.total > SHOWN and not lists
-        overview = await service.overview(select, limit=1 if counted else most, among=among)
-        await tell_behind(session)
-    show_overview(session.ledger.name, overview, form, numbers, counted=counted)
-    if among is not None and form.for_people and len(among) == most:
-        of = f" of {numbers.lagging:,}" if behind and numbers is not None else ""
-        say(f"{len(among):,}{of} are shown; `--limit` or `--all` shows more")
+
+        async def look() -> _Look:
+            among: list[str] | None = None
+            numbers = None if select else await service.numbers()
+            if behind or problems:
+                asked = service.behind if behind else service.troubled
+                among = await asked(select, most)
+            counted = numbers is not None and numbers.total > SHOWN and not lists
+            overview = await service.overview(select, limit=1 if counted else most, among=among)
+            return _Look(overview, numbers, among, counted)
+
+        async def show(found: _Look) -> None:
+            await tell_behind(session)
+            show_overview(
+                session.ledger.name, found.overview, form, found.numbers, counted=found.counted
+            )
+            if found.among is not None and form.for_people and len(found.among) == most:
+                of = f" of {found.numbers.lagging:,}" if behind and found.numbers else ""
+                say(f"{len(found.among):,}{of} are shown; `--limit` or `--all` shows more")
+
+        await shown_again(look, show, watching, form)
+
+
+class _Look(NamedTuple):
+    """What one look at the fleet found; `among` are those that were asked for by what they lack."""
+
+    overview: FleetOverview
+    numbers: FleetNumbers | None
+    among: list[str] | None
+    counted: bool
 
 
 def show_overview(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,13 +24,17 @@ from ledger.cli.app.options import (
     WaitOptions,
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.app.watching import WatchOptions, shown_again
 from ledger.cli.rollout.plan import facts, rollback_options
 from ledger.cli.rollout.questions import abort_facts, resume_facts, retry_facts
-from ledger.cli.rollout.start import BundleOption, ToOption, travel_with
+from ledger.cli.rollout.start import BundleOption, DryRunOption, ToOption, travel_with
 from ledger.cli.rollout.status import FAILED, LISTED, SHOWN, listed, show_groups, show_rollout
-from ledger.cli.rollout.watch import stay
+from ledger.cli.rollout.watch import ending, is_over, stay
 from ledger.domain.tally import STATES, state_words
 from ledger.domain.wording import number_of
+
+if TYPE_CHECKING:
+    from ledger.service.status import RolloutStatus
 
 rollout_app = typer.Typer(
     cls=CommandGroup,
@@ -60,12 +64,22 @@ async def start(
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
     """Plan a rollout, start it, and stay with it; `ledger up` is the short form."""
     return await travel_with(
-        ctx, travel, why, waiting, folder, bundle, to=to, yes=yes, output=Output(output)
+        ctx,
+        travel,
+        why,
+        waiting,
+        folder,
+        bundle,
+        to=to,
+        dry_run=dry_run,
+        yes=yes,
+        output=Output(output),
     )
 
 
@@ -220,10 +234,12 @@ async def retry(
         "ledger rollout status",
         "ledger rollout status 7c1e --failed",
         "ledger rollout status 7c1e --select tier=gold",
+        "ledger rollout status -w",
     ),
 )
 async def status(
     ctx: typer.Context,
+    watching: WatchOptions,
     rollout: Annotated[
         str | None,
         typer.Argument(
@@ -242,25 +258,38 @@ async def status(
     select: SelectOption = "",
     limit: PageOption = None,
     output: OutputOption = OutputFormat.TABLE,
-) -> None:
+) -> ExitCode:
     """Show where a rollout is, and for each unfinished database what it waits for.
 
     Of more than 50 databases, problems come first, in groups of one cause, and the rest is counted;
     `--failed`, `--all` and `--select` list them one by one.
+
+    With --watch until the rollout ends, or stands still until somebody speaks; then the exit code
+    says how it ended. Only a look: in one-process mode `ledger rollout watch` carries the work on.
     """
     async with opened(ctx) as session:
         rollouts, form = session.ledger.rollouts, Output(output)
         chosen = await (rollouts.latest() if rollout is None else rollouts.find(rollout))
-        if every or failed or select or (limit and form.for_people):
-            states = FAILED if failed else STATES
-            listing = await rollouts.listing(chosen, states, select=select, limit=limit)
-            show_rollout(listing, form, every=True)
-        elif not form.for_people:
-            show_rollout(await rollouts.status(chosen, limit), form)
-        elif (await rollouts.course(chosen)).total > SHOWN:
-            show_groups(await rollouts.summary(chosen), form)
-        else:
-            show_rollout(await rollouts.status(chosen, SHOWN), form)
+        lists = bool(every or failed or select or (limit and form.for_people))
+
+        async def look() -> RolloutStatus:
+            if lists:
+                states = FAILED if failed else STATES
+                return await rollouts.listing(chosen, states, select=select, limit=limit)
+            if not form.for_people:
+                return await rollouts.status(chosen, limit)
+            if (await rollouts.course(chosen)).total > SHOWN:
+                return await rollouts.summary(chosen)
+            return await rollouts.status(chosen, SHOWN)
+
+        async def show(found: RolloutStatus) -> None:
+            if found.groups is not None and not lists:
+                show_groups(found, form)
+            else:
+                show_rollout(found, form, every=lists)
+
+        last = await shown_again(look, show, watching, form, is_last=is_over)
+    return ending(last) if watching.watch and is_over(last) else ExitCode.OK
 
 
 @command(rollout_app, "list", examples=("ledger rollout list",))

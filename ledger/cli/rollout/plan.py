@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ledger.cli.app.output import Output
 from ledger.errors import WrongArgument
+from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.cli.app.options import PaceOptions, ReasonOptions, RolloutOptions
     from ledger.contracts.events import PlanOptions, RolloutPlanned
     from ledger.contracts.registry import MigrationRef, Variable
+    from ledger.service.plan_texts import StepText
     from ledger.service.plans import Plan, PlanRequest
     from ledger.settings import RolloutSection
     from migrations.model.attempt import Adoption
@@ -145,10 +147,17 @@ def shown(digest: str | None) -> str:
     return (digest or "")[:SHOWN]
 
 
-def show_plan(preview: Plan, output: Output, *, every: bool = False) -> None:
+def show_plan(
+    preview: Plan,
+    output: Output,
+    texts: Sequence[StepText] | None = None,
+    *,
+    every: bool = False,
+) -> None:
     """Write a plan: its migrations, its notes and its waves; all of it is data.
 
-    With `every`, people see each database by name.
+    With `texts`, people get the SQL of its steps in place of the waves, and programs both; with
+    `every`, people see each database by name.
     """
     from ledger.domain.wording import number_of
 
@@ -158,9 +167,14 @@ def show_plan(preview: Plan, output: Output, *, every: bool = False) -> None:
         if preview.already_everywhere:
             done = number_of(preview.already_everywhere, "migration")
             output.tell(f"applied everywhere already: {done}")
+        if texts:
+            output.text(_script(texts))
+            return
         if not preview.waves:
             output.tell("Nothing to do.")
     steps = [_step(step) for step in preview.steps]
+    for step, text in zip(steps, texts or (), strict=False):
+        step |= {"sql": text.sql, "file": text.file, "sql_of": text.database}
     output.rows(
         "plan",
         [
@@ -176,6 +190,15 @@ def show_plan(preview: Plan, output: Output, *, every: bool = False) -> None:
         variables=dict(preview.variables),
         already_everywhere=preview.already_everywhere,
     )
+
+
+def _script(texts: Sequence[StepText]) -> str:
+    """The SQL of all steps, with what is no SQL in comments."""
+    parts = [f"-- as {escaped(texts[0].database)} gets it"]
+    for text in texts:
+        remark = f" ({escaped(text.remark)})" if text.remark else ""
+        parts.append(f"-- {escaped(text.migration)}, {escaped(text.file)}{remark}\n{text.sql}")
+    return "\n\n".join(part.rstrip() for part in parts)
 
 
 def _named(wave: Sequence[str], output: Output, every: bool) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from ledger.cli.app.output import console, say
+from ledger.cli.app.output import QUIET, console, say
 from ledger.domain.tally import SETTLED, state_words
 from ledger.domain.wording import IN_QUEUE
 from migrations.clock import SYSTEM_CLOCK, Clock
@@ -41,7 +41,10 @@ class Display(Protocol):
 
 @contextmanager
 def display() -> Iterator[Display]:
-    """The display that fits stderr."""
+    """The display that fits stderr, and how much is to be said."""
+    if QUIET.get():
+        yield Nothing()
+        return
     if not sys.stderr.isatty():
         yield Lines()
         return
@@ -112,6 +115,13 @@ def _queues(one: DatabaseLine) -> bool:
     """Whether it only waits until others are through."""
     queued = one.status in ("pending", "unfinished")
     return (queued and not one.helps) or one.waits_for == IN_QUEUE
+
+
+class Nothing:
+    """For whoever wants to hear of the end alone."""
+
+    def show(self, status: RolloutStatus) -> None:
+        """Show nothing."""
 
 
 class Lines:

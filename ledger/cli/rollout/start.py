@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import HOW_FAR, WHICH_MIGRATIONS
+from ledger.cli.app.help_page import HOW_FAR, OUTPUT, WHICH_MIGRATIONS
 from ledger.cli.app.options import (
     MIGRATIONS,
     AllOption,
@@ -23,6 +23,9 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import declared
 from ledger.cli.rollout.plan import facts, plan_request, show_plan
 from ledger.cli.rollout.watch import stay
+
+if TYPE_CHECKING:
+    from ledger.service.plans import Plan
 
 ToOption = Annotated[
     str | None,
@@ -42,6 +45,22 @@ BundleOption = Annotated[
         rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Show the plan and end: nothing is recorded, no database is touched.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+SqlOption = Annotated[
+    bool,
+    typer.Option(
+        "--sql",
+        help="Show the SQL that would run, as the first database gets it.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +74,7 @@ def register(app: typer.Typer) -> None:
             "ledger plan",
             "ledger plan --select tier=gold --waves 1,25%,rest",
             "ledger plan --down 1",
+            "ledger plan --sql > release.sql",
         ),
     )(plan)
     command(
@@ -65,6 +85,7 @@ def register(app: typer.Typer) -> None:
             "ledger up",
             "ledger up --select tier=gold --reason 'spring release' --yes",
             "ledger up --to 20260401120000 --budget 2%",
+            "ledger up --dry-run",
         ),
     )(up)
     command(app, "down", panel=panel, examples=("ledger down", "ledger down 2 --select id=acme"))(
@@ -90,6 +111,7 @@ async def plan(
         ),
     ] = 0,
     every: AllOption = False,
+    sql: SqlOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
     """Show what `up` (or `down`) would do: which databases, in which waves, which migrations.
@@ -109,7 +131,8 @@ async def plan(
             steps_down=down or 1,
         )
         preview = await session.ledger.rollouts.plan(request)
-    show_plan(preview, Output(output), every=every)
+        texts = await session.ledger.bundles.texts_of(preview) if sql else None
+    show_plan(preview, Output(output), texts, every=every)
 
 
 async def up(
@@ -120,6 +143,7 @@ async def up(
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -129,7 +153,16 @@ async def up(
     progress; Ctrl-C detaches and never aborts.
     """
     return await travel_with(
-        ctx, travel, why, waiting, Path(folder), bundle, to=to, yes=yes, output=Output(output)
+        ctx,
+        travel,
+        why,
+        waiting,
+        Path(folder),
+        bundle,
+        to=to,
+        dry_run=dry_run,
+        yes=yes,
+        output=Output(output),
     )
 
 
@@ -143,6 +176,7 @@ async def down(
     ] = 1,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
+    dry_run: DryRunOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -165,8 +199,8 @@ async def down(
         preview = await session.ledger.rollouts.plan(request)
         if not preview.databases:
             say("No selected database has any of these migrations; nothing to take back.")
-            show_plan(preview, Output(output))
-            return ExitCode.OK
+        if dry_run or not preview.databases:
+            return _only_shown(preview, Output(output))
         known = facts(preview, await session.ledger.rollouts.lost(preview))
         known.append(f"as rollout {preview.rollout}")
         confirm(session.ledger.name, known, yes=yes, typed=preview.rollout)
@@ -184,10 +218,11 @@ async def travel_with(
     bundle: str | None,
     *,
     to: str | None,
+    dry_run: bool,
     yes: bool,
     output: Output,
 ) -> ExitCode:
-    """Plan, ask, start, stay: what `up` and `rollout start` do."""
+    """Plan, ask, start, stay: what `up` and `rollout start` do; of a dry run only the first."""
     async with opened(ctx) as session:
         request = plan_request(
             travel,
@@ -202,9 +237,17 @@ async def travel_with(
         preview = await session.ledger.rollouts.plan(request)
         if not preview.databases:
             say("Every selected database has all of these migrations; nothing to do.")
-            show_plan(preview, output)
-            return ExitCode.OK
+        if dry_run or not preview.databases:
+            return _only_shown(preview, output)
         confirm(session.ledger.name, facts(preview), yes=yes)
         rollout = await session.ledger.rollouts.start(preview)
         say(f"rollout {rollout} started")
         return await stay(session, rollout, waiting, output)
+
+
+def _only_shown(preview: Plan, output: Output) -> ExitCode:
+    """Show what nothing follows from."""
+    show_plan(preview, output)
+    if preview.databases:
+        say("A dry run: nothing was recorded, and no database was touched.")
+    return ExitCode.OK

@@ -65,13 +65,15 @@ async def _watch(session: Session, rollout: str) -> RolloutStatus:
         )
         async for status in looks:
             shown.show(status)
-            if status.status in ENDED or _stands_still(status):
+            if is_over(status):
                 break
     return status
 
 
-def _stands_still(status: RolloutStatus) -> bool:
-    return status.status in STILL and not status.tally.of(*AT_WORK)
+def is_over(status: RolloutStatus) -> bool:
+    """Whether it ended, or stands still until a person speaks."""
+    still = status.status in STILL and not status.tally.of(*AT_WORK)
+    return status.status in ENDED or still
 
 
 def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None = None) -> None:

@@ -6,20 +6,27 @@ import asyncio
 import os
 import shlex
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
+from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.outlet import reader_is_gone
 from ledger.stopper import Stopper
+from migrations.clock import SYSTEM_CLOCK, happens_within
+
+if TYPE_CHECKING:
+    from ledger.embedded.dev import DevServers
 
 FOLDER = Path(".ledger-dev")
 """Where the servers keep everything, unless said otherwise."""
 SETTINGS_FILE = "ledger.toml"
+LOOK_EVERY_S = 0.5
+"""How soon a server that ended by itself is noticed."""
 
 
 def register(app: typer.Typer) -> None:
@@ -45,8 +52,11 @@ async def dev(
     ] = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
-) -> None:
-    """Start a PostgreSQL server, and with --kafka a broker, on free ports; Ctrl-C stops them.
+) -> ExitCode:
+    """Start a PostgreSQL server, and with --kafka a broker; Ctrl-C stops them.
+
+    Their ports are free ones, and stay the same for as long as the folder does. They end with the
+    terminal, and all of them when one of them ends by itself.
 
     Prints the settings to use, and writes them to ledger.toml in the folder, which
     `ledger --config` reads. Needs the extra `embedded`. Not for production.
@@ -60,13 +70,12 @@ async def dev(
     try:
         await asyncio.to_thread(servers.start)
         _tell(output, servers.folder, servers.settings())
-        await _until_stopped()
+        ended = await _until_stopped(servers)
     finally:
-        # Whoever read what this says may be gone; the servers are stopped all the same.
-        with suppress(BrokenPipeError):
-            say("stopping")
+        say("stopping")
         await asyncio.to_thread(servers.stop)
     say(f"stopped; the data stays in {servers.folder} until `ledger dev --reset`")
+    return ExitCode.FAILED if ended else ExitCode.OK
 
 
 def _tell(output: OutputFormat, folder: Path, variables: Mapping[str, str]) -> None:
@@ -94,8 +103,18 @@ def _write_settings(folder: Path, variables: Mapping[str, str]) -> Path:
     return file
 
 
-async def _until_stopped() -> None:
-    """Return at Ctrl-C or SIGTERM, which is how this command is meant to end."""
+async def _until_stopped(servers: DevServers) -> str:
+    """Return at Ctrl-C, SIGTERM, or when the terminal is closed; that is how this is meant to end.
+
+    Also when whoever read the settings has ended, and when a server ends by itself: then with what
+    to say of that, which is said.
+    """
     asked = asyncio.Event()
     with Stopper(asked.set):
-        await asked.wait()
+        while not await happens_within(SYSTEM_CLOCK, asked, LOOK_EVERY_S):
+            if ended := servers.ended():
+                say(ended)
+                return ended
+            if reader_is_gone():
+                break
+    return ""

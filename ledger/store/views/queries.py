@@ -25,6 +25,7 @@ from ledger.domain.selection_words import NEAR, TAIL, SelectedWord
 from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Connection, Pool
+from ledger.store.leadership import current_leader
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet, to_look, to_state
 from ledger.store.views.port import PAGE
@@ -51,6 +52,8 @@ EXAMPLES = 5
 """How many databases are named of those that are counted together."""
 PATIENCE_S = 5.0
 """How long a reader waits for the leader to project; it does so several times per second."""
+ALONE_S = 1.0
+"""How long where nobody leads: a leader that is being replaced is back within that."""
 LOOK_EVERY_S = 0.1
 VALUES_AT_ONCE = 20_000
 """Versions of databases that are read at once: a megabyte or two."""
@@ -96,9 +99,13 @@ class ReadModels:
 
     async def reached(self, position: int) -> int:
         """As `Views.reached`."""
-        until = self._clock.monotonic() + PATIENCE_S
+        began = self._clock.monotonic()
         while (reached := await self.position()) < position:
-            if self._clock.monotonic() >= until:
+            leader = await current_leader(self._pool)
+            # Who leads projects; where nobody does, waiting changes nothing.
+            alone = leader is None or leader.is_silent
+            patience_s = min(ALONE_S, PATIENCE_S) if alone else PATIENCE_S
+            if self._clock.monotonic() - began >= patience_s:
                 raise ReadModelsBehind(reached, position)
             await self._clock.sleep(LOOK_EVERY_S)
         return reached

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+import pty
+import signal
 import subprocess
+import time
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+from ledger.cli.app.exits import ExitCode
 from tests.integration.cli.conftest import PATIENCE_S, PROGRAM
 
 
@@ -29,3 +37,77 @@ def test_servers_are_stopped_when_whoever_read_the_settings_is_gone(
     finally:
         if pid_file.exists():
             os.kill(int(pid_file.read_text().split()[0]), 2)
+
+
+@pytest.fixture
+def dev_folder(server_folder: Path) -> Iterator[Path]:
+    """Return a folder for `ledger dev`; what is left running there is ended."""
+    yield server_folder
+    for pid in running_in(server_folder):
+        os.kill(pid, signal.SIGKILL)
+
+
+def running_in(folder: Path) -> list[int]:
+    """The servers that still run there, by their own pid files."""
+    files = (folder / "postgres" / "postgres.pid", folder / "kafka" / "kafka.pid")
+    pids = [int(file.read_text()) for file in files if file.exists()]
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def start(environment: dict[str, str], folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Start `ledger dev` there, and return when its servers run."""
+    program = subprocess.Popen(
+        [*PROGRAM, "dev", "--folder", str(folder), *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert program.stdout is not None
+    for line in program.stdout:
+        if "Ctrl-C stops the servers" in line:
+            return program
+    raise AssertionError("it ended before its servers ran")
+
+
+def test_ports_stay_the_same_over_a_restart(environment: dict[str, str], dev_folder: Path) -> None:
+    said = []
+    for _ in range(2):
+        program = start(environment, dev_folder, "--kafka")
+        said.append(tomllib.loads((dev_folder / "ledger.toml").read_text()))
+        program.send_signal(signal.SIGTERM)
+        program.communicate(timeout=PATIENCE_S)
+        assert program.returncode == ExitCode.OK
+    assert said[0] == said[1]
+    assert said[0]["kafka"]["bootstrap"]
+
+
+def test_a_broker_that_died_is_noticed_told_and_ends_what_was_started_with_it(
+    environment: dict[str, str], dev_folder: Path
+) -> None:
+    program = start(environment, dev_folder, "--kafka")
+    broker = int((dev_folder / "kafka" / "kafka.pid").read_text())
+    os.kill(broker, signal.SIGKILL)
+    out, _ = program.communicate(timeout=PATIENCE_S)
+    assert program.returncode == ExitCode.FAILED
+    assert "Apache Kafka has ended, and nobody told it to; its log is" in out
+    assert running_in(dev_folder) == []
+
+
+def test_a_terminal_that_is_closed_takes_its_servers_with_it(
+    environment: dict[str, str], dev_folder: Path
+) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(PROGRAM[0], [*PROGRAM, "dev", "--folder", str(dev_folder)], environment)  # noqa: S606
+    seen = b""
+    while b"Ctrl-C stops the servers" not in seen:
+        seen += os.read(terminal, 65_536)
+    assert running_in(dev_folder)
+    os.close(terminal)
+    until = time.monotonic() + PATIENCE_S
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        assert time.monotonic() < until, "it goes on without its terminal"
+        time.sleep(0.1)
+    assert running_in(dev_folder) == []
