@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ledger.cli.app.completion import mended
 from ledger.cli.app.exits import epilog
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.lazy import Rooms
@@ -92,5 +93,6 @@ def options(
 
 
 def main() -> None:
-    """Run the command that the command line names."""
-    app()
+    """Run the command that the command line names, or complete a word of it."""
+    with mended():
+        app()

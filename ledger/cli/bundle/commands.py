@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.code_option import PsqlOption
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, announce
@@ -138,7 +139,12 @@ async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -
 async def show(
     ctx: typer.Context,
     bundle: Annotated[
-        str, typer.Argument(metavar="BUNDLE", help="Its digest, or an unambiguous beginning of it.")
+        str,
+        typer.Argument(
+            metavar="BUNDLE",
+            help="Its digest, or an unambiguous beginning of it.",
+            autocompletion=completion.bundles,
+        ),
     ],
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:

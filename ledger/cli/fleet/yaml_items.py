@@ -127,7 +127,10 @@ def _value(loader: Any, node: Any, depth: int = 0) -> Any:
         case yaml.SequenceNode():
             return [_value(loader, one, depth + 1) for one in node.value]
         case _:
-            return loader.construct_object(node, deep=True)
+            made = loader.construct_object(node, deep=True)
+            # It keeps what it has made, with its node, until the end of a document.
+            loader.constructed_objects.clear()
+            return made
 
 
 def _mapping(loader: Any, node: yaml.MappingNode, depth: int) -> PlacedMapping:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
@@ -60,7 +61,9 @@ async def history(
     what: Annotated[
         str | None,
         typer.Argument(
-            metavar="[DATABASE|ROLLOUT]", help="Default: what people asked of this ledger."
+            metavar="[DATABASE|ROLLOUT]",
+            help="Default: what people asked of this ledger.",
+            autocompletion=completion.databases_and_rollouts,
         ),
     ] = None,
     after: AfterOption = 0,
@@ -87,7 +90,12 @@ async def events(
         str | None, typer.Option("--stream", help="Only streams that begin so.")
     ] = None,
     kind: Annotated[
-        list[str] | None, typer.Option("--type", help="Only this type of event; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--type",
+            help="Only this type of event; may be repeated.",
+            autocompletion=completion.event_types,
+        ),
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:
