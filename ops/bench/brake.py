@@ -37,7 +37,7 @@ from pydantic import SecretStr
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ledger.cli.fleet.file import FleetFileEntry
+from ledger.cli.fleet.entries import FleetFileEntry
 from ledger.contracts.events import Budget, PlanOptions, WhenSpent
 from ledger.contracts.registry import Connection
 from ledger.runtime import Ledger, install, open_ledger, stores_of

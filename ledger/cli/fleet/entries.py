@@ -237,7 +237,8 @@ class FleetReading:
 
     def _check(self, entry: FleetFileEntry, said: _Said, template: _Said) -> None:
         """Keep what the ledger would refuse, at the line where it stands."""
-        for fault in faults(entry.database, entry.pool, entry.connection, entry.labels):
+        found = faults(entry.database, entry.pool, entry.connection, entry.labels)
+        for fault in found:
             name = {"id": "database"}.get(fault.field, fault.field)
             part = "labels" if name.startswith("label ") else name
             if part in said.lines or part not in template.lines:
@@ -245,6 +246,9 @@ class FleetReading:
                 self._fault(line, f"database {entry.database}: {fault.field} {fault.why}")
             else:
                 self._fault(template.lines[part], f"pool {entry.pool}: {fault.field} {fault.why}")
+        if found:
+            # What is wrong may be a secret, and where it is says nothing.
+            return
         place = entry.connection.target
         canonical = place.canonical
         # Of two that are equal the one that is kept anyway: there may be a hundred thousand.

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import Message
 from ledger.bus.security import KafkaSettings
-from ledger.cli.fleet.file import FleetFileEntry
+from ledger.cli.fleet.entries import FleetFileEntry
 from ledger.contracts.events import Budget, PlanOptions, WhenSpent
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import commands_topic

@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from ledger.cli.fleet.file import FleetFileEntry
+from ledger.cli.fleet.entries import FleetFileEntry
 from ledger.contracts.registry import Connection
 from ledger.runtime import open_ledger
 from ledger.service.request_context import RequestContext

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.fleet.file import FleetFileEntry
+from ledger.cli.fleet.entries import FleetFileEntry
 from ledger.cli.fleet.options import EXAMPLE_FILE
 from ledger.service.fleet import FleetService
 from ledger.service.request_context import RequestContext, RequestEncoder

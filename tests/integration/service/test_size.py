@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from ledger.cli.fleet.file import FleetFileEntry
+from ledger.cli.fleet.entries import FleetFileEntry
 from ledger.contracts.events import MigrationOrdered
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import AttemptFinished, MigrationFailed

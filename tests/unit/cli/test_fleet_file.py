@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ledger.cli.fleet.file import FleetFileEntry, connection_of, labels_of, read_fleet
+from ledger.cli.fleet.entries import FleetFileEntry
+from ledger.cli.fleet.file import connection_of, labels_of, read_fleet
 from ledger.cli.fleet.options import EXAMPLE_FILE
 from ledger.cli.fleet.yaml_items import read_items
 from ledger.contracts.registry import ServerAddress, TargetName
@@ -258,6 +259,40 @@ def test_a_file_full_of_faults_names_the_first_hundred(tmp_path: Path) -> None:
     with pytest.raises(FleetFileError, match="and 140 more") as refused:
         read(tmp_path, f"databases:\n{entries}")
     assert len(str(refused.value).splitlines()) == 102
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "databases:\n- {database: 2026-13-45, host: h, user: u}\n",
+        "databases:\n- {database: !!int many, host: h, user: u}\n",
+        "databases:\n- {database: !secret hunter2, host: h, user: u}\n",
+        "databases:\n- {database: a, labels: " + "[" * 3000 + "\n",
+        "databases:\n- {database: a, ? [b] : c, host: h, user: u}\n",
+        "databases: 7\n",
+        "databases: {a: b}\n",
+        "pools: 3\ndatabases: []\n",
+        "pools: {eu: 3}\ndatabases: []\n",
+        "databases:\n- {database: a, host: h, user: u, password: 'env:'}\n",
+        "databases:\n- {database: a, host: h, user: u, password: 'vault:hunter2'}\n",
+        "databases:\n- {database: a, host: h, user: u, password: 4711}\n",
+        "databases:\n- {database: a, host: h, user: u, password: [hunter2]}\n",
+        "databases:\n"
+        "- {database: a, dbname: x, user: u, host: 'postgresql://u:hunter2@h/x'}\n"
+        "- {database: b, dbname: x, user: u, host: 'postgresql://u:hunter2@h/x'}\n",
+        "databases:\n- {database: a, host: h, user: u, labels: {status: fine}}\n",
+        "databases:\n- {database: a, host: h, user: u, port: true}\n",
+        "databases:\n- {database: a, host: h, user: u, port: 0}\n",
+        "databases:\n- {database: a, host: h, user: u, shared_login: [accepted]}\n",
+        "databases:\n- \x07\n",
+        "databases:\n- {database: a, host: h\tuser: u}\n",
+    ],
+)
+def test_whatever_stands_in_a_file_is_answered_in_its_words(tmp_path: Path, text: str) -> None:
+    with pytest.raises(FleetFileError, match=r"fleet\.yaml") as refused:
+        read(tmp_path, text)
+    said = str(refused.value)
+    assert not any(word in said for word in ("hunter2", "4711", "Placed", "Error", "pydantic"))
 
 
 @pytest.mark.parametrize("text", ["databases: &a [*a]\n", "databases: &a\n- {labels: *a}\n"])
