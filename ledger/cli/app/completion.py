@@ -69,6 +69,11 @@ def databases_and_rollouts(ctx: typer.Context, incomplete: str) -> _Words:
     return _asked(ctx, found)
 
 
+def pools(ctx: typer.Context, incomplete: str) -> _Words:
+    """Pools that databases are in."""
+    return _asked(ctx, lambda ledger: _values(ledger, "pool", incomplete))
+
+
 def selections(ctx: typer.Context, incomplete: str) -> _Words:
     """The condition at the end of a selection: its key, then its value."""
     if match := _IN_LIST.search(incomplete) or _VALUE.search(incomplete):
