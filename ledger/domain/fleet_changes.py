@@ -121,8 +121,8 @@ class FleetMoved(RequestRefusal):
     def __init__(self, databases: Sequence[str]) -> None:
         named = f" ({', '.join(databases[:5])})" if databases else ""
         super().__init__(
-            f"somebody changed the fleet while you looked at this{named}, so something else would "
-            "be recorded than was shown; nothing was recorded; start again to see what it is now"
+            f"somebody changed the fleet while you looked at this{named}, so it would do something "
+            "else than was shown; nothing was recorded; start again to see what it is now"
         )
 
 
@@ -190,10 +190,10 @@ def relabelled(
 
 
 def refuse_moved(shown: FleetChanges, now: FleetChanges) -> None:
-    """Raise `FleetMoved` when something else would be recorded now than was shown."""
-    if shown.events != now.events:
-        before = {one.database: one.events for one in shown.changes}
-        after = {one.database: one.events for one in now.changes}
+    """Raise `FleetMoved` when something else would be shown now, the values before it included."""
+    if shown.changes != now.changes:
+        before = {one.database: one for one in shown.changes}
+        after = {one.database: one for one in now.changes}
         names = sorted(before.keys() | after.keys())
         raise FleetMoved([name for name in names if before.get(name) != after.get(name)])
 

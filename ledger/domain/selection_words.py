@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
+from difflib import SequenceMatcher
+from itertools import takewhile
+from operator import eq
 from typing import NamedTuple
 
 from ledger.domain.fleet import DatabaseRecord
@@ -170,9 +172,18 @@ def _why(word: SelectedWord, near: Sequence[str], known: Mapping[str, DatabaseRe
     if word.value is None and called is not None:
         return f"no database has {word}, but one is called so: write `id={called.database}`"
     text = word.key if word.value is None else word.value
-    folded = {one.casefold(): one for one in near}
-    closest = get_close_matches(text.casefold(), folded, n=1, cutoff=0.0)
-    if not closest:
+    if not near:
         return f"no database has {word}"
-    nearest = folded[closest[0]]
-    return f"no database has {word} (the nearest is {nearest})"
+    return f"no database has {word} (the nearest is {_nearest(text, near)})"
+
+
+def _nearest(text: str, near: Sequence[str]) -> str:
+    """The one that is most alike; of several, the first that begins most alike."""
+    matcher = SequenceMatcher(b=text.casefold())
+
+    def likeness(value: str) -> tuple[float, int]:
+        matcher.set_seq1(value.casefold())
+        alike = takewhile(bool, map(eq, value.casefold(), text.casefold()))
+        return matcher.ratio(), sum(alike)
+
+    return max(sorted(near), key=likeness)

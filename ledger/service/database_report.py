@@ -12,6 +12,7 @@ from ledger.contracts.reports import AttemptFinished, DatabaseInspected
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import UnknownDatabase
+from ledger.domain.wording import failure_text
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet_status import DatabaseOverview, StatusService
 from ledger.store.log.history import Timelines
@@ -115,7 +116,7 @@ def _attempt(recorded: Recorded, end: AttemptFinished) -> LastAttempt:
         verdict=end.verdict.value,
         changed=end.changed,
         at=recorded.recorded_at,
-        failure=end.failure.message if end.failure else None,
+        failure=failure_text(end.failure) if end.failure else None,
     )
 
 
@@ -166,9 +167,9 @@ def _notes(
         notes.append("an order to it has no answer yet, so its journal may be further than this")
     for one in applied:
         if one.state not in SETTLED:
-            notes.append(f"{one.version} {STATES.get(one.state, one.state)}")
+            notes.append(f"migration {one.version} {STATES.get(one.state, one.state)}")
         elif one.outside and one.state in IN_FORCE:
-            notes.append(f"{one.version} was not applied by a rollout of this ledger")
+            notes.append(f"migration {one.version} was not applied by a rollout of this ledger")
     for rollout in answer.unfinished if answer is not None else ():
         notes.append(f"something of rollout {rollout} was begun in it and not finished")
     if answer is None:

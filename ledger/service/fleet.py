@@ -67,6 +67,10 @@ class FleetService:
         """As `list`: the next `limit` of them behind the id `after`, and how many there are."""
         return await self._reader.page(selection, retired=retired, after=after, limit=limit)
 
+    async def words(self, key: str | None = None, near: str = "") -> Sequence[str]:
+        """Labels that databases have, or values of one `key` around `near` in their order."""
+        return await self._reader.words(key, near)
+
     async def add(
         self,
         database: str,

@@ -19,7 +19,15 @@ from ledger.domain import fleet as rules
 from ledger.domain.fleet import DatabaseRecord, FleetState
 from ledger.domain.refusals import NAMED_AT_MOST
 from ledger.domain.selection import Term, parse
-from ledger.domain.selection_words import chosen, half_wrong, ids_in, without_values, words
+from ledger.domain.selection_words import (
+    SelectedWord,
+    Vocabulary,
+    chosen,
+    half_wrong,
+    ids_in,
+    without_values,
+    words,
+)
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log, RecordedEvent
 from ledger.store.views.columns import registered_in
@@ -89,6 +97,15 @@ class FleetReader:
         else:
             total = await self._reads.fleet_count(terms, retired=retired)
         return FleetPage([row.registered for row in rows], total)
+
+    async def words(self, key: str | None, near: str) -> list[str]:
+        """Labels that databases have, or values of one `key` around `near` in their order."""
+        word = SelectedWord("") if key is None else SelectedWord(key, near)
+        _, news = await self._news()
+        if news or self._reads is None:
+            records = (await self.whole()).databases.values()
+            return Vocabulary(records, retired=False).near(word)
+        return await self._reads.near(word, retired=False)
 
     async def _refuse_half_wrong(
         self, reads: Views, selection: str, terms: Sequence[Term], retired: bool

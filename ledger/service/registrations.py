@@ -75,7 +75,9 @@ def _check_repeated(entries: Iterable[Described]) -> None:
                 one.database, "id", "stands twice in the file; remove one of them"
             )
         seen.add(one.database)
-        target = one.connection.target.canonical
-        other = places.setdefault(target, one.database)
+        target = one.connection.target
+        canonical = target.canonical
+        # Of two that are equal the one that is kept anyway: there may be a hundred thousand.
+        other = places.setdefault(target if canonical == target else canonical, one.database)
         if other != one.database:
-            raise AddressTaken(one.database, other, str(target))
+            raise AddressTaken(one.database, other, str(canonical))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.help_page import HISTORY, WHICH_MIGRATIONS
 from ledger.cli.app.option_groups import OptionGroup
 from ledger.errors import WrongArgument
@@ -27,6 +28,7 @@ ThroughOption = Annotated[
         "--through",
         metavar="VERSION",
         help="Up to and with this migration, everything counts as applied.",
+        autocompletion=completion.versions,
         rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
@@ -46,6 +48,7 @@ class Source(OptionGroup):
             help="goose, dbmate, golang-migrate, flyway, sqitch, sql-migrate, sqlx, diesel, "
             "prisma, node-pg-migrate, graphile-migrate, tern, play, rails, alembic, django; "
             "`auto` looks for the table of any.",
+            autocompletion=completion.tools,
         ),
     ] = "auto"
     table: Annotated[

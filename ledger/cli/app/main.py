@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from ledger.cli.app.completion import mended
 from ledger.cli.app.exits import ExitCode, epilog
 from ledger.cli.app.flags import Flags
 from ledger.cli.app.lazy import Rooms
@@ -111,16 +112,17 @@ def options(
 
 
 def main(for_program: bool = False) -> int:
-    """Run the command that the command line names, and return the exit code.
+    """Run the command that the command line names, or complete a word of it; the exit code.
 
     What cannot be a command line is told `for_program`, or as a person reads it.
     """
     settle_streams()
     program = typer.main.get_command(app)
     try:
-        if not for_program:
-            program()
-        return int(program(standalone_mode=False) or ExitCode.OK)
+        with mended():
+            if not for_program:
+                program()
+            return int(program(standalone_mode=False) or ExitCode.OK)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except typer.Abort:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.code_option import PsqlOption
 from ledger.cli.app.help_page import (
     HOW_FAR,
@@ -27,10 +28,19 @@ if TYPE_CHECKING:
 MIGRATIONS = Path("migrations")
 """The folder that commands look for when none is named."""
 
-DatabaseArgument = Annotated[str, typer.Argument(metavar="DATABASE", help="Id of the database.")]
+DatabaseArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATABASE", help="Id of the database.", autocompletion=completion.databases
+    ),
+]
 RolloutArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[ROLLOUT]", help="Its id. Default: the only unfinished one."),
+    typer.Argument(
+        metavar="[ROLLOUT]",
+        help="Its id. Default: the only unfinished one.",
+        autocompletion=completion.rollouts,
+    ),
 ]
 FolderOption = Annotated[
     Path,
@@ -47,6 +57,7 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         help="File format of the folder. Default: found by looking.",
+        autocompletion=completion.formats,
         rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
@@ -91,6 +102,7 @@ SelectOption = Annotated[
             "Only these databases: label=value, label!=value, label in (a,b), notin (a,b), label, "
             "!label, id=t0*, pool=…, status=…, joined by comma. Default: the whole fleet."
         ),
+        autocompletion=completion.selections,
         rich_help_panel=WHICH_DATABASES,
     ),
 ]

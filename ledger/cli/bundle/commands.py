@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.code_option import PsqlOption
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import UnaskedYesOption, announce
@@ -150,6 +151,7 @@ async def show(
             metavar="[BUNDLE]",
             help="Its digest, or an unambiguous beginning of it. Default: with --sql any that "
             "has the migration, else the one registered last.",
+            autocompletion=completion.bundles,
         ),
     ] = None,
     sql: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.help_page import RECIPE, WRITTEN
 from ledger.cli.app.option_groups import OptionGroup
 
@@ -71,11 +72,21 @@ class KindOptions(OptionGroup):
         KindName, typer.Option("--kind", help="SQL, a Python module, data in batches, or a recipe.")
     ] = KindName.SQL
     format: Annotated[
-        str | None, typer.Option("--format", help="File format. Default: the folder's own.")
+        str | None,
+        typer.Option(
+            "--format",
+            help="File format. Default: the folder's own.",
+            autocompletion=completion.formats,
+        ),
     ] = None
     recipe: Annotated[
         str | None,
-        typer.Option("--recipe", metavar="NAME", help="A known-safe change, written out."),
+        typer.Option(
+            "--recipe",
+            metavar="NAME",
+            help="A known-safe change, written out.",
+            autocompletion=completion.recipes,
+        ),
     ] = None
 
     def wanted(self, ingredients: RecipeOptions) -> Wanted:

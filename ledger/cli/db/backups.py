@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
@@ -42,7 +43,11 @@ async def drop_backups(
     patience: TimeoutOptions,
     versions: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[VERSION]...", help="Whose backups go; all, if none is named."),
+        typer.Argument(
+            metavar="[VERSION]...",
+            help="Whose backups go; all, if none is named.",
+            autocompletion=completion.local_versions,
+        ),
     ] = None,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.adoption_options import DirectoryArgument, Source, ThroughOption, match_rows
 from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
@@ -126,7 +127,12 @@ async def repair(
     place: DatabaseOptions,
     permission: OutsideLedgerOptions,
     patience: TimeoutOptions,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Which migration.")],
+    version: Annotated[
+        str,
+        typer.Argument(
+            metavar="VERSION", help="Which migration.", autocompletion=completion.local_versions
+        ),
+    ],
     accept_changed: Annotated[
         bool,
         typer.Option(

@@ -78,7 +78,7 @@ async def diff(
     async with opened(ctx) as session:
         entries = read_fleet(file, session.settings.pool)
         changes = await session.ledger.fleet.compare(entries, prune=prune)
-    show_changes("fleet.diff", changes, Output(output), f"{file} and the fleet are alike.")
+    show_changes("fleet.diff", changes, Output(output), f"What {file} describes is so already.")
     _tell_totals(changes, Output(output))
 
 
@@ -104,7 +104,7 @@ async def apply(
         fleet = session.ledger.fleet
         changes = await fleet.compare(entries, prune=prune)
         if form.for_people:
-            show_changes("fleet.apply", changes, form, f"{file} and the fleet are alike.")
+            show_changes("fleet.apply", changes, form, f"What {file} describes is so already.")
         if changes.changes:
             confirm(session.ledger.name, facts_of(changes), yes=yes)
             asked = why.asked()

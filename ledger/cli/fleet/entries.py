@@ -87,7 +87,7 @@ class FleetReading:
         self._waiting: list[_Said] = []
         self._entries: list[FleetFileEntry] = []
         self._ids: dict[str, int] = {}
-        self._places: dict[TargetName, tuple[str, int]] = {}
+        self._places: dict[TargetName, str] = {}
 
     def take(self, item: Any) -> None:
         """One of the databases."""
@@ -238,7 +238,8 @@ class FleetReading:
 
     def _check(self, entry: FleetFileEntry, said: _Said, template: _Said) -> None:
         """Keep what the ledger would refuse, at the line where it stands."""
-        for fault in faults(entry.database, entry.pool, entry.connection, entry.labels):
+        found = faults(entry.database, entry.pool, entry.connection, entry.labels)
+        for fault in found:
             name = {"id": "database"}.get(fault.field, fault.field)
             part = "labels" if name.startswith("label ") else name
             if part in said.lines or part not in template.lines:
@@ -246,13 +247,20 @@ class FleetReading:
                 self._fault(line, f"database {entry.database}: {fault.field} {fault.why}")
             else:
                 self._fault(template.lines[part], f"pool {entry.pool}: {fault.field} {fault.why}")
+        if found:
+            # What is wrong may be a secret, and where it is says nothing.
+            return
         place = entry.connection.target
-        other, line = self._places.setdefault(place.canonical, (entry.database, said.line))
+        canonical = place.canonical
+        # Of two that are equal the one that is kept anyway: there may be a hundred thousand.
+        key = place if canonical == place else canonical
+        other = self._places.setdefault(key, entry.database)
         if other != entry.database:
+            where = f"where {other} (line {self._ids[other]}) is, {place}"
             self._fault(
                 said.line,
-                f"database {entry.database} is where {other} (line {line}) is, {place}, and one "
-                "target has one id; remove one of them, correct the address, or name a `schema`",
+                f"database {entry.database} is {where}, and one target has one id; remove one of "
+                "them, correct the address, or name a `schema`",
             )
 
     def _repeated(self, given: PlacedMapping) -> None:

@@ -41,6 +41,10 @@ def read_fleet(file: Path, default_pool: str) -> list[FleetFileEntry]:
             )
     except yaml.YAMLError as error:
         reading.is_no_yaml(error)
+    except RecursionError:
+        raise FleetFileError(
+            f"{file} has too many parts within parts; write `databases:` with one entry for each"
+        ) from None
     return reading.entries()
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, announce, confirm
 from ledger.cli.app.options import ReasonOptions, SelectOption
@@ -40,13 +41,19 @@ async def label(
         typer.Argument(
             metavar="[DATABASE] NAME=VALUE...",
             help="Labels to set; NAME- takes one away. No id with --select.",
+            autocompletion=completion.label_words,
         ),
     ],
     why: ReasonOptions,
     select: SelectOption = "",
     remove: Annotated[
         list[str] | None,
-        typer.Option("--remove", metavar="NAME", help="Label to take away, like NAME-."),
+        typer.Option(
+            "--remove",
+            metavar="NAME",
+            help="Label to take away, like NAME-.",
+            autocompletion=completion.label_names,
+        ),
     ] = None,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.help_page import CONNECTION
 from ledger.cli.app.option_groups import OptionGroup
 
@@ -79,7 +80,12 @@ class ConnectionOptions(OptionGroup):
         typer.Option("--role", help="Role to SET before migrations run; it owns what they create."),
     ] = None
     pool: Annotated[
-        str | None, typer.Option("--pool", help="Agents that can reach it; the setting, if unsaid.")
+        str | None,
+        typer.Option(
+            "--pool",
+            help="Agents that can reach it; the setting, if unsaid.",
+            autocompletion=completion.pools,
+        ),
     ] = None
 
     def fields(self) -> dict[str, Any]:

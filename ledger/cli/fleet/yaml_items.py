@@ -127,7 +127,14 @@ def _value(loader: Any, node: Any, depth: int = 0) -> Any:
         case yaml.SequenceNode():
             return [_value(loader, one, depth + 1) for one in node.value]
         case _:
-            return loader.construct_object(node, deep=True)
+            try:
+                made = loader.construct_object(node, deep=True)
+            except ValueError:
+                what = "a value looks like a date or a number and is none; write it in quotes"
+                raise yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark) from None
+            # It keeps what it has made, with its node, until the end of a document.
+            loader.constructed_objects.clear()
+            return made
 
 
 def _mapping(loader: Any, node: yaml.MappingNode, depth: int) -> PlacedMapping:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.help_page import WHICH_EVENTS
 from ledger.cli.app.moments import SinceOption, UntilOption, moment_in
@@ -53,6 +54,7 @@ async def events(
         typer.Option(
             "--type",
             help="Only this type of event; may be repeated.",
+            autocompletion=completion.event_types,
             rich_help_panel=WHICH_EVENTS,
         ),
     ] = None,

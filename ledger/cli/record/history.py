@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.help_page import WHICH_EVENTS
 from ledger.cli.app.moments import SinceOption, UntilOption, moment_in
@@ -51,6 +52,7 @@ async def history(
             metavar="[WHAT]",
             help="A database, rollout, migration, bundle, ticket, person or role. Default: "
             "everything that people asked of this ledger.",
+            autocompletion=completion.databases_and_rollouts,
         ),
     ] = None,
     database: Annotated[

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.adoption_options import DirectoryArgument, Source, ThroughOption
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
@@ -133,7 +134,12 @@ async def baseline(
 
 async def repair(
     ctx: typer.Context,
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Which migration.")],
+    version: Annotated[
+        str,
+        typer.Argument(
+            metavar="VERSION", help="Which migration.", autocompletion=completion.versions
+        ),
+    ],
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")],
     accept_changed: Annotated[
         bool, typer.Option("--accept-changed", help="Take the text that the file has now.")

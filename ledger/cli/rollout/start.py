@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
@@ -33,6 +34,7 @@ ToOption = Annotated[
         "--to",
         metavar="VERSION",
         help="Go up to this version only. Default: all.",
+        autocompletion=completion.versions,
         rich_help_panel=HOW_FAR,
     ),
 ]
@@ -42,6 +44,7 @@ BundleOption = Annotated[
         "--bundle",
         metavar="DIGEST",
         help="A registered bundle instead of a folder.",
+        autocompletion=completion.bundles,
         rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]

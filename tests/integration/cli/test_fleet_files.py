@@ -44,7 +44,7 @@ async def test_a_fleet_follows_its_file(
     made = await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes", "-o", "json")
     assert (made.json["added"], made.json["changed"], made.json["unchanged"]) == (3, 0, 0)
     again = await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes")
-    assert "are alike" in again.err
+    assert "is so already" in again.err
     assert len(await fleet_events(ledger)) == 3
 
     file.write_text(FILE.replace("- {database: t3}\n", "").replace("tier: silver", "tier: tin"))
