@@ -13,7 +13,7 @@ from ledger.contracts.events import CheckRequested, RetryRequested, RolloutPlann
 from ledger.errors import NoSuchRollout, NothingOfThatName, UnknownBundle
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.rollouts import RolloutService
-from ledger.store.log.history import LAST, PAGE, Asked, EventFilter, Timelines, streams_of
+from ledger.store.log.history import LAST, PAGE, EventFilter, RequestFound, Timelines, streams_of
 from ledger.store.port import Log
 from ledger.store.views.port import Views
 from migrations.clock import Clock
@@ -224,7 +224,7 @@ def _explained(recorded: Recorded, plan: Recorded | None) -> Line:
     return Line(recorded, plan.metadata, plan.recorded_by, recorded.position)
 
 
-def _line_of(asked: Asked) -> Line:
+def _line_of(asked: RequestFound) -> Line:
     first = asked.first
     event = first.event
     databases: int | None = None
