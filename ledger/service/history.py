@@ -127,7 +127,7 @@ class HistoryService:
         if oldest_first:
             found = await self._timelines.events(wanted, after, limit, before=before)
         else:
-            found = await self._timelines.latest(wanted, before, limit, after=after)
+            found = await self._timelines.newest(wanted, before, limit, after=after)
         return await self._explained(found)
 
     async def events(
@@ -150,7 +150,7 @@ class HistoryService:
         after, before = await self._bounds(search)
         if forward:
             return await self._timelines.events(wanted, after, limit, before=before)
-        return (await self._timelines.latest(wanted, before, limit, after=after))[::-1]
+        return (await self._timelines.newest(wanted, before, limit, after=after))[::-1]
 
     async def follow(
         self,

@@ -99,7 +99,9 @@ def test_what_the_installer_says_is_shown_when_it_fails_or_is_asked_for(machine:
     install(machine, "python3", INSTALLER)
     failed = make(machine, "venv", PIP_ENDS_WITH="1")
     assert failed.returncode != 0
-    assert re.search(r"installing packages and development tools +failed\nCollecting noise", failed.stdout)
+    assert re.search(
+        r"installing packages and development tools +failed\nCollecting noise", failed.stdout
+    )
     assert "Collecting noise" in make(machine, "venv", VERBOSE="1").stdout
 
 

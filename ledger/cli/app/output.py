@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -158,8 +158,9 @@ def _table(rows: Sequence[OutputRow], columns: Sequence[str], *, heading: bool) 
         typer.echo(line)
 
 
-def _sheet(rows: Sequence[OutputRow], columns: Sequence[str], *, heading: bool) -> None:
+def _sheet(some: Iterable[OutputRow], columns: Sequence[str], *, heading: bool) -> None:
     """Every field of the rows, the table's columns first; lists and objects as JSON."""
+    rows = list(some)
     names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if heading:
@@ -189,13 +190,17 @@ def _cell(value: Any) -> str | int | float:
 
 
 def _document(document: Mapping[str, Any]) -> None:
+    typer.echo(_json(document))
+
+
+def _json(document: Mapping[str, Any]) -> str:
     from pydantic_core import to_json
 
     text = escaped_json(to_json(document).decode())
     if not has_every_letter(sys.stdout):
         # What is written otherwise has to mean the same to whoever reads it as JSON.
         text = json.dumps(json.loads(text), separators=(",", ":"))
-    typer.echo(text)
+    return text
 
 
 def _title(key: str) -> str:

@@ -130,7 +130,7 @@ class Timelines:
         """The first events behind `after` that the filter lets through, oldest first."""
         return await self._fetch(wanted, FORWARD, after, before, limit)
 
-    async def latest(
+    async def newest(
         self, wanted: EventFilter, before: int = LAST, limit: int = PAGE, *, after: int = 0
     ) -> list[Recorded]:
         """The last events before `before` that the filter lets through, newest first."""

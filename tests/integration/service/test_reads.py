@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from ledger.cli.fleet.file import FleetFileEntry
 from ledger.contracts.envelope import Recorded
+from ledger.contracts.registry import Connection
 from ledger.errors import NothingOfThatName
+from ledger.service import registrations
 from ledger.service.history import Search
 from ledger.service.request_context import RequestContext
 from tests.integration.service.conftest import LogIn
 from tests.support.house import House
+from tests.support.raw_event import NewEvent
 
 TAMPER = """
     SET session_replication_role = replica;
@@ -84,6 +89,35 @@ async def test_a_timeline_is_of_a_database_of_a_rollout_or_of_requests(house: Ho
     assert await history.lines(meant, oldest_first=True) == of_rollout[::-1]
     with pytest.raises(NothingOfThatName):
         await history.meant("nobody", Search())
+
+
+async def test_an_import_in_parts_is_one_request_and_two_requests_are_two(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registrations, "PART", 2)
+    entries = [
+        FleetFileEntry(name, "main", Connection.at(host="h", database=name, user="app"), {})
+        for name in ("p1", "p2", "p3", "p4", "p5")
+    ]
+    await house.ledger.fleet.import_(entries, RequestContext("spring"))
+    for name in ("p1", "p2"):
+        await house.ledger.fleet.suspend(name, RequestContext("same words"))
+    lines = await house.ledger.history.lines(Search(), 3)
+    assert [(database_of(one.recorded), one.databases) for one in lines] == [
+        ("p2", 1),
+        ("p1", 1),
+        ("p1", 5),
+    ]
+
+
+async def test_what_is_written_past_the_program_is_found_by_nobodys_name_and_hides_nothing(
+    house: House,
+) -> None:
+    garbled = NewEvent(uuid4(), "DatabaseSuspended", 1, b"garbage", b"\xff not JSON")
+    await house.stores.log.append("fleet", [garbled])
+    (line, *_) = await house.ledger.history.lines(Search())
+    assert type(line.recorded.event).__name__ == "Unreadable"
+    assert await house.ledger.history.lines(Search(by="ada")) == []
 
 
 async def test_the_log_is_read_from_a_position_by_stream_and_by_type(house: House) -> None:
