@@ -98,7 +98,10 @@ async def _found(
 
 def _row(line: Line) -> dict[str, Any]:
     row = event_row(line.recorded, line.asked, line.asked_by)
-    several = line.databases is not None and line.databases == line.events > 1
-    what = f"{told(line.recorded.event)} and {line.events - 1:,} more" if several else row["what"]
+    what = row["what"]
+    if line.databases is not None and line.databases == line.events > 1:
+        what = f"{told(line.recorded.event)} and {line.events - 1:,} more"
+    elif line.databases is None and line.events > 1:
+        what = f"{what}; the same until position {line.last}, {line.events:,} times".lstrip("; ")
     more = {"events": line.events, "last_position": line.last, "databases": line.databases}
     return row | {"what": what} | more

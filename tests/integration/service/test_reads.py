@@ -9,8 +9,9 @@ import asyncpg
 import pytest
 
 from ledger.cli.fleet.file import FleetFileEntry
-from ledger.contracts.envelope import Recorded
+from ledger.contracts.envelope import Metadata, Recorded, encode
 from ledger.contracts.registry import Connection
+from ledger.contracts.reports import DatabaseInspected
 from ledger.errors import NothingOfThatName
 from ledger.service import registrations
 from ledger.service.history import Search
@@ -149,3 +150,31 @@ async def test_a_replay_first_shows_what_is_in_the_log(house: House) -> None:
     found = await house.ledger.audit.replay()
     assert found.agrees
     assert found.position == found.head == await house.position()
+
+
+async def test_looks_that_found_the_same_are_one_line_of_a_databases_history(
+    house: House,
+) -> None:
+    fleet = house.ledger.fleet
+    check = [await fleet.check("id=acme", RequestContext(f"look {n}")) for n in range(4)]
+    for number, one in enumerate(check):
+        answer = DatabaseInspected(
+            database="acme",
+            command=uuid4(),
+            reachable=number != 3,
+            server_version=180_000,
+        )
+        await house.stores.log.append(
+            f"check-{one}/reports", [encode(answer, uuid4(), Metadata())], expected_version=0
+        )
+    search = await house.ledger.history.meant("acme", Search())
+    lines = await house.ledger.history.lines(search)
+    kinds = [(type(one.recorded.event).__name__, one.events) for one in lines]
+    assert kinds == [
+        ("DatabaseInspected", 1),
+        ("DatabaseInspected", 3),
+        ("DatabaseRegistered", 1),
+    ]
+    assert [one.asked.reason for one in lines[:2]] == ["look 3", "look 0"]
+    raw = await house.ledger.history.events(search)
+    assert sum(type(one.event).__name__ == "CheckRequested" for one in raw) == 4
