@@ -104,11 +104,13 @@ endef
 # The demo needs less than the tests, and is there sooner.
 $(VENV)/.demo: pyproject.toml constraints.txt | $(PYTHON)
 	@sed '/^# Development/,$$d' constraints.txt > $(VENV)/demo.txt
-	$(call part,installing with local servers,$(HASHED) $(VENV)/demo.txt && $(ITSELF))
+	$(call part,installing packages and local servers,$(HASHED) $(VENV)/demo.txt)
+	$(call part,installing this checkout,$(ITSELF))
 	@touch $@
 
 $(VENV)/.development: pyproject.toml constraints.txt | $(PYTHON)
-	$(call part,installing with development tools,$(HASHED) constraints.txt && $(ITSELF))
+	$(call part,installing packages and development tools,$(HASHED) constraints.txt)
+	$(call part,installing this checkout,$(ITSELF))
 	@touch $(VENV)/.demo $@
 
 # What is missing is said before anything else happens.

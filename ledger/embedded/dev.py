@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import shutil
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,6 +22,7 @@ from ledger.embedded.errors import FolderInUse
 from ledger.embedded.jars import Announce
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.embedded.postgres import EmbeddedPostgres
+from ledger.embedded.tenants import FLEET, SECRETS, make_tenants, names_of
 
 LEDGER_DATABASE = "ledger"
 """The database in which a developer's ledger lives."""
@@ -31,13 +33,20 @@ CREATE_LEDGER_DATABASE = f"CREATE DATABASE {LEDGER_DATABASE}"
 class DevServers:
     """An embedded PostgreSQL and, with `kafka`, an embedded broker, below `folder`.
 
+    On it so many `tenants`, with what makes a fleet of them (`ledger.embedded.tenants`).
     A context manager that starts and stops them. `say` gets one sentence per step. Errors are those
     of `ledger.embedded.errors`.
     """
 
     def __init__(
-        self, folder: Path, *, kafka: bool = False, say: Announce = lambda sentence: None
+        self,
+        folder: Path,
+        *,
+        kafka: bool = False,
+        tenants: int = 0,
+        say: Announce = lambda sentence: None,
     ) -> None:
+        self.tenants = names_of(tenants)
         self.folder = folder.absolute()
         self.postgres = EmbeddedPostgres(self.folder / "postgres", say=say)
         self.kafka = EmbeddedKafka(self.folder / "kafka", say=say) if kafka else None
@@ -81,9 +90,16 @@ class DevServers:
             "LEDGER_DATABASE_URL": self.postgres.url(LEDGER_DATABASE),
             "LEDGER_AGENT_INSECURE_POSTGRES": "true",
         }
+        if self.tenants:
+            settings["LEDGER_AGENT_SECRET_ROOTS"] = str(self.folder / SECRETS)
         if self.kafka:
             settings["LEDGER_KAFKA_BOOTSTRAP"] = self.kafka.bootstrap
         return settings
+
+    @property
+    def fleet_file(self) -> Path | None:
+        """The file that describes the tenants, where there are some."""
+        return self.folder / FLEET if self.tenants else None
 
     def stop(self) -> None:
         """Stop the servers and keep their data; those of another process are left alone."""
@@ -114,12 +130,17 @@ class DevServers:
             self._take_folder()
             EmbeddedKafka(self.folder / "kafka").reset()
             self.postgres.reset()
+            shutil.rmtree(self.folder / SECRETS, ignore_errors=True)
+            (self.folder / FLEET).unlink(missing_ok=True)
             self._leave_folder()
 
     def _start_servers(self) -> None:
         self._say(f"Starting PostgreSQL 18 in {self.postgres.folder} ...")
         self.postgres.start()
         asyncio.run(self._make_ledger_database())
+        if self.tenants:
+            self._say(f"Making {len(self.tenants)} tenant databases ...")
+            asyncio.run(make_tenants(self.postgres.url(), self.folder, self.tenants))
         if self.kafka:
             self._say(f"Starting Apache Kafka in {self.kafka.folder} ...")
             self.kafka.start()

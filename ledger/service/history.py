@@ -9,12 +9,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ledger.contracts.envelope import Metadata, Recorded
-from ledger.contracts.events import CheckRequested, RetryRequested, RolloutPlanned
+from ledger.contracts.events import (
+    CheckRequested,
+    InspectionOrdered,
+    RetryRequested,
+    RolloutPlanned,
+)
+from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.errors import NoSuchRollout, NothingOfThatName, UnknownBundle
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.repeats import without_repeats
 from ledger.service.rollouts import RolloutService
-from ledger.store.log.history import LAST, PAGE, Asked, EventFilter, Timelines, streams_of
+from ledger.store.log.history import LAST, PAGE, EventFilter, RequestFound, Timelines, streams_of
 from ledger.store.port import Log
 from ledger.store.views.port import Views
 from migrations.clock import Clock
@@ -114,6 +120,9 @@ class HistoryService:
     ) -> Sequence[Line]:
         """What was found, newest first; with `oldest_first`, what came first, in its order.
 
+        Of a database, newest first, looks that found what the one before had found are one line,
+        and that they were asked for is none: what is looked at often must not bury what changed.
+
         Raises `NoSuchRollout`, `SeveralRollouts`, `UnknownBundle` or `NothingOfThatName` for what
         is named and is not there.
         """
@@ -128,9 +137,17 @@ class HistoryService:
             return lines[::-1][:limit] if oldest_first else lines
         if oldest_first:
             found = await self._timelines.events(wanted, after, limit, before=before)
-        else:
-            found = await self._timelines.latest(wanted, before, limit, after=after)
-        return await self._explained(await without_repeats(self._log, found))
+            return await self._explained(await without_repeats(self._log, found))
+        shown: list[Line] = []
+        while len(shown) <= limit:
+            found = await self._timelines.newest(wanted, before, limit, after=after)
+            shown += await self._explained(await without_repeats(self._log, found))
+            if search.database is not None:
+                shown = _without_repeated_looks(shown)
+            if len(found) < limit:
+                break
+            before = found[-1].position
+        return shown[:limit]
 
     async def events(
         self,
@@ -152,7 +169,7 @@ class HistoryService:
         after, before = await self._bounds(search)
         if forward:
             return await self._timelines.events(wanted, after, limit, before=before)
-        return (await self._timelines.latest(wanted, before, limit, after=after))[::-1]
+        return (await self._timelines.newest(wanted, before, limit, after=after))[::-1]
 
     async def follow(
         self,
@@ -220,13 +237,45 @@ class HistoryService:
         return [_explained(one, plans.get(one.stream.removesuffix("/reports"))) for one in found]
 
 
+def _without_repeated_looks(lines: Sequence[Line]) -> list[Line]:
+    """The lines, newest first, with each run of looks that found the same as one: the first of it.
+
+    A look is a line of its own where something else happened to the database in between. Who asked
+    for it stands beside what it found; what was asked in vain stays.
+    """
+    kept: list[Line] = []
+    answered = {
+        line.recorded.stream.removesuffix("/reports")
+        for line in lines
+        if isinstance(line.recorded.event, DatabaseInspected)
+    }
+    for line in lines:
+        event = line.recorded.event
+        if isinstance(event, InspectionOrdered | CheckRequested) and (
+            line.recorded.stream in answered
+        ):
+            continue
+        newer = kept[-1] if kept else None
+        if newer is not None and _found_the_same(newer.recorded.event, event):
+            line = replace(line, last=newer.last, events=line.events + newer.events)
+            kept.pop()
+        kept.append(line)
+    return kept
+
+
+def _found_the_same(newer: Event, older: Event) -> bool:
+    if not isinstance(newer, DatabaseInspected) or not isinstance(older, DatabaseInspected):
+        return False
+    return newer.model_copy(update={"command": older.command}) == older
+
+
 def _explained(recorded: Recorded, plan: Recorded | None) -> Line:
     if plan is None or recorded.metadata.actor is not None:
         plan = recorded
     return Line(recorded, plan.metadata, plan.recorded_by, recorded.position)
 
 
-def _line_of(asked: Asked) -> Line:
+def _line_of(asked: RequestFound) -> Line:
     first = asked.first
     event = first.event
     databases: int | None = None

@@ -51,10 +51,11 @@ def parts(
     ids: Sequence[UUID],
 ) -> Iterator[Batch]:
     """The registrations of these, part by part; each is made when it is asked for."""
+    at = encoder.clock.now()
     for start in range(0, len(new), PART):
         some = new[start : start + PART]
         events = [event for one in some for event in _registration(fleet, one)]
-        encoded = encoder.encode(events, asked, ids=ids[start : start + PART])
+        encoded = encoder.encode(events, asked, ids=ids[start : start + PART], at=at)
         yield Batch(FLEET, encoded, fleet.version + start)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from ledger.contracts.actor import Actor
@@ -45,8 +46,13 @@ class RequestEncoder:
         *,
         correlation: str | None = None,
         ids: Sequence[UUID] | None = None,
+        at: datetime | None = None,
     ) -> list[Encoded]:
-        """The events of one request, with new ids unless they have some, and the caller's trace."""
+        """The events of one request, with new ids unless they have some, and the caller's trace.
+
+        What is encoded in several calls and is one request all the same says one moment, `at`: by
+        its metadata, which are alike, a request is known in the log.
+        """
         traceparent, tracestate = current_context()
         metadata = Metadata(
             actor=asked.actor,
@@ -55,7 +61,7 @@ class RequestEncoder:
             correlation=correlation,
             traceparent=traceparent,
             tracestate=tracestate,
-            occurred_at=self.clock.now(),
+            occurred_at=at or self.clock.now(),
         )
         given = ids if ids is not None else [self.chance.ordered_uuid() for _ in events]
         return encode_all(events, given, metadata)

@@ -23,7 +23,7 @@ from ledger.errors import (
     StoreError,
     VersionConflict,
 )
-from ledger.store.log.chain import Link
+from ledger.store.log.chain import Link, genesis
 from ledger.store.port import Batch, Beat, ConsumerPosition, Log
 from tests.support.ledger_places import LEDGER_ID, LedgerPlace
 from tests.support.log_events import about, an_event, some_events
@@ -148,6 +148,16 @@ async def test_a_batch_that_repeats_an_event_is_refused(log: Log) -> None:
     with pytest.raises(PartlyKnown):
         await log.append("rollout-1", [event, *some_events(2), event])
     assert (await log.head()).position == 1
+
+
+async def test_a_walk_along_the_chain_says_its_values_on_the_way(log: Log) -> None:
+    await log.append("rollout-1", some_events(5))
+    rows = await log.tail(0, 10)
+    walked = await log.walk({2, len(rows), 99})
+    assert walked.end == await log.verify()
+    assert walked.values == {2: rows[1].chain, len(rows): rows[-1].chain}
+    start = (await log.walk([0])).values[0]
+    assert start == genesis((await log.head()).ledger_id).chain
 
 
 async def test_known_events_are_skipped_when_asked_for(log: Log) -> None:

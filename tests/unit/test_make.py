@@ -88,9 +88,10 @@ def test_an_installation_is_one_line_with_its_time(machine: Path) -> None:
     install(machine, "python3", INSTALLER)
     answer = make(machine, "venv")
     assert answer.returncode == 0, answer.stderr
-    made, installed = answer.stdout.splitlines()
+    made, packages, itself = answer.stdout.splitlines()
     assert re.fullmatch(r"virtual environment, Python 3\.12\.1 +\d+ s", made)
-    assert re.fullmatch(r"installing with development tools +\d+ s", installed)
+    assert re.fullmatch(r"installing packages and development tools +\d+ s", packages)
+    assert re.fullmatch(r"installing this checkout +\d+ s", itself)
     assert make(machine, "venv").stdout.startswith("make: Nothing to be done")
 
 
@@ -98,7 +99,9 @@ def test_what_the_installer_says_is_shown_when_it_fails_or_is_asked_for(machine:
     install(machine, "python3", INSTALLER)
     failed = make(machine, "venv", PIP_ENDS_WITH="1")
     assert failed.returncode != 0
-    assert re.search(r"installing with development tools +failed\nCollecting noise", failed.stdout)
+    assert re.search(
+        r"installing packages and development tools +failed\nCollecting noise", failed.stdout
+    )
     assert "Collecting noise" in make(machine, "venv", VERBOSE="1").stdout
 
 

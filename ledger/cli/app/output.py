@@ -176,8 +176,9 @@ def _table(rows: Sequence[OutputRow], columns: Sequence[str], *, heading: bool) 
         typer.echo(line)
 
 
-def _sheet(rows: Sequence[OutputRow], columns: Sequence[str], *, heading: bool) -> None:
+def _sheet(some: Iterable[OutputRow], columns: Sequence[str], *, heading: bool) -> None:
     """Every field of the rows, the table's columns first; lists and objects as JSON."""
+    rows = list(some)
     names = list(dict.fromkeys([*columns, *(name for row in rows for name in row)]))
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if heading:

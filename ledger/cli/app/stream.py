@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import codecs
 import os
-import shutil
 import sys
 from typing import TextIO
 
 UNLIMITED_WIDTH = 10_000
 """Columns of a line that goes to a file or a pipe: nothing is cut off there."""
+USUAL_WIDTH = 80
+"""Columns of a terminal that does not say how many it has."""
 HANDLER = "ledger.plain"
 LIKENESSES = {
     "…": "...", "–": "-", "—": "-", "‐": "-", "‑": "-", "−": "-", "·": ".", "•": "*",
@@ -36,7 +37,16 @@ def settle_streams() -> None:
 
 def width_of(stream: TextIO) -> int:
     """Columns of a line; `COLUMNS` counts where there is a terminal, and nowhere else."""
-    return shutil.get_terminal_size().columns if stream.isatty() else UNLIMITED_WIDTH
+    if not stream.isatty():
+        return UNLIMITED_WIDTH
+    wanted = os.environ.get("COLUMNS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    try:
+        # Of this very stream: the other one may be a pipe. Some terminals say nothing.
+        return os.get_terminal_size(stream.fileno()).columns or USUAL_WIDTH
+    except (OSError, ValueError):
+        return USUAL_WIDTH
 
 
 def is_coloured(stream: TextIO) -> bool:

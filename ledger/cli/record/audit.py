@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 import typer
@@ -231,7 +232,7 @@ def aside_row(row: UnreadableEvent) -> dict[str, Any]:
 def aside_text(row: UnreadableEvent) -> str:
     """The same in a sentence."""
     who = f"{row.aside_who} ({row.aside_by})" if row.aside_who else row.aside_by
-    at = f"{row.aside_at:%Y-%m-%d %H:%M}" if row.aside_at else "?"
+    at = f"{row.aside_at.astimezone(UTC):%Y-%m-%d %H:%M}Z" if row.aside_at else "?"
     return (
         f"{row.type} at position {row.position} cannot be read and was set aside by {who} "
         f"at {at}: {row.aside_reason}"

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ledger.cli.app import completion
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.help_page import WHICH_EVENTS
-from ledger.cli.app.moments import SinceOption, UntilOption, moment_in
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.cli.record.options import PROGRAMS_AT_MOST, AfterOption, BeforeOption, LimitOption
+from ledger.cli.record.options import LogOptions
 from ledger.cli.record.rows import event_row, refuse_unknown_types
 
 if TYPE_CHECKING:
@@ -42,39 +41,7 @@ def register(app: typer.Typer, panel: str) -> None:
 
 async def events(
     ctx: typer.Context,
-    after: AfterOption = None,
-    before: BeforeOption = None,
-    limit: LimitOption = None,
-    stream: Annotated[
-        str | None,
-        typer.Option("--stream", help="Only streams that begin so.", rich_help_panel=WHICH_EVENTS),
-    ] = None,
-    kind: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--type",
-            help="Only this type of event; may be repeated.",
-            autocompletion=completion.event_types,
-            rich_help_panel=WHICH_EVENTS,
-        ),
-    ] = None,
-    database: Annotated[
-        str | None,
-        typer.Option(
-            "--database", "-d", help="Only what names this one.", rich_help_panel=WHICH_EVENTS
-        ),
-    ] = None,
-    by: Annotated[
-        str | None,
-        typer.Option(
-            "--by",
-            metavar="WHO",
-            help="Only what this person, or role, recorded.",
-            rich_help_panel=WHICH_EVENTS,
-        ),
-    ] = None,
-    since: SinceOption = None,
-    until: UntilOption = None,
+    chosen: LogOptions,
     follow: Annotated[
         bool,
         typer.Option(
@@ -87,33 +54,24 @@ async def events(
 
     Each is there as it was recorded, with its own hash; JSON has `leaf` and `chain` whole.
     """
-    from ledger.service.history import Search
-
     form = Output(output)
-    refuse_unknown_types(kind or ())
+    refuse_unknown_types(chosen.kind or ())
     _refuse_endless(form, follow)
-    most = limit or form.at_most(None) or PROGRAMS_AT_MOST
-    search = Search(
-        database=database,
-        by=by,
-        since=moment_in("--since", since),
-        until=moment_in("--until", until),
-        after=after or 0,
-        before=before,
-    )
-    chosen: Any = {"stream_prefix": stream, "types": kind}
+    most, search = chosen.at_most(form), chosen.search()
+    forward = chosen.after is not None
+    what: Any = {"stream_prefix": chosen.stream, "types": chosen.kind}
     async with opened(ctx) as session:
         service = session.ledger.history
         end = await service.end()
-        found = await service.events(search, most, forward=after is not None, **chosen)
+        found = await service.events(search, most, forward=forward, **what)
         form.rows("events", [_row(one) for one in found], COLUMNS, empty=_empty(follow))
         if follow:
-            place = found[-1].position if len(found) == most and after is not None else end
-            coming = service.follow(Search(database=database, by=by, after=place), **chosen)
+            place = found[-1].position if len(found) == most and forward else end
+            coming = service.follow(replace(search, after=place, until=None), **what)
             await _show(form, coming)
     if len(found) == most and not follow:
         first, last = found[0].position, found[-1].position
-        say(f"There may be more: --after {last}" if after is not None else _earlier(first))
+        say(f"There may be more: --after {last}" if forward else _earlier(first))
 
 
 async def _show(form: Output, coming: AsyncIterator[Recorded]) -> None:

@@ -1,44 +1,122 @@
-"""Options of the commands that read the record: which page of it."""
+"""Options of the commands that read the record: which of it, and which page."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.help_page import WHICH_EVENTS
+from ledger.cli.app.moments import SinceOption, UntilOption, moment_in
+from ledger.cli.app.option_groups import OptionGroup
+from ledger.cli.app.output import Output
+
+if TYPE_CHECKING:
+    from ledger.service.history import Search
 
 PROGRAMS_AT_MOST = 1000
 """Events of one page for programs, unless said otherwise."""
 
-AfterOption = Annotated[
-    int | None,
-    typer.Option(
-        "--after",
-        metavar="POSITION",
-        min=0,
-        help="Only behind this position.",
-        rich_help_panel=WHICH_EVENTS,
-    ),
-]
-BeforeOption = Annotated[
-    int | None,
-    typer.Option(
-        "--before",
-        metavar="POSITION",
-        min=1,
-        help="Only before this position.",
-        rich_help_panel=WHICH_EVENTS,
-    ),
-]
-LimitOption = Annotated[
-    int | None,
-    typer.Option(
-        "--limit",
-        metavar="N",
-        min=1,
-        max=100_000,
-        help="At most this many. Default: 100 for people, 1000 for programs.",
-        rich_help_panel=WHICH_EVENTS,
-    ),
-]
+
+@dataclass(frozen=True, slots=True)
+class PagingOptions(OptionGroup):
+    """Which events by place and time, and how many."""
+
+    HEADING: ClassVar = WHICH_EVENTS
+
+    database: Annotated[
+        str | None, typer.Option("--database", "-d", help="Only what names this one.")
+    ] = None
+    by: Annotated[
+        str | None,
+        typer.Option("--by", metavar="WHO", help="Only what this person, or role, asked for."),
+    ] = None
+    since: SinceOption = None
+    until: UntilOption = None
+    after: Annotated[
+        int | None,
+        typer.Option("--after", metavar="POSITION", min=0, help="Only behind this position."),
+    ] = None
+    before: Annotated[
+        int | None,
+        typer.Option("--before", metavar="POSITION", min=1, help="Only before this position."),
+    ] = None
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=1,
+            max=100_000,
+            help="At most this many. Default: 100 for people, 1000 for programs.",
+        ),
+    ] = None
+
+    def search(self) -> Search:
+        """What is looked for. Raises `WrongArgument`."""
+        from ledger.service.history import Search
+
+        return Search(
+            database=self.database,
+            by=self.by,
+            since=moment_in("--since", self.since),
+            until=moment_in("--until", self.until),
+            after=self.after or 0,
+            before=self.before,
+        )
+
+    def at_most(self, form: Output) -> int:
+        """How many are shown at once."""
+        return self.limit or form.at_most(None) or PROGRAMS_AT_MOST
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectOptions(PagingOptions):
+    """What people know of what they look for."""
+
+    rollout: Annotated[
+        str | None, typer.Option("--rollout", help="Only of this rollout, named by a beginning.")
+    ] = None
+    migration: Annotated[
+        str | None, typer.Option("--migration", help="Only of this version, or name.")
+    ] = None
+    bundle: Annotated[
+        str | None, typer.Option("--bundle", help="Only of this bundle's rollouts.")
+    ] = None
+    ticket: Annotated[
+        str | None, typer.Option("--ticket", help="Only what was asked for with it.")
+    ] = None
+    oldest_first: Annotated[
+        bool, typer.Option("--oldest-first", help="In the order of the log.")
+    ] = False
+
+    def search(self) -> Search:
+        """What is looked for. Raises `WrongArgument`."""
+        from dataclasses import replace
+
+        return replace(
+            PagingOptions.search(self),
+            rollout=self.rollout,
+            migration=self.migration,
+            bundle=self.bundle,
+            ticket=self.ticket,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions(PagingOptions):
+    """Which events by what they are."""
+
+    stream: Annotated[str | None, typer.Option("--stream", help="Only streams that begin so.")] = (
+        None
+    )
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--type",
+            help="Only this type of event; may be repeated.",
+            autocompletion=completion.event_types,
+        ),
+    ] = None

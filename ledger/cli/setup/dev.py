@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,9 +16,13 @@ from ledger.cli.app.command import command
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.domain.refusals import listed
 from ledger.outlet import reader_is_gone
 from ledger.stopper import Stopper
 from migrations.clock import SYSTEM_CLOCK, happens_within
+
+if TYPE_CHECKING:
+    from ledger.embedded.dev import DevServers
 
 if TYPE_CHECKING:
     from ledger.embedded.dev import DevServers
@@ -35,7 +40,11 @@ def register(app: typer.Typer) -> None:
         app,
         "dev",
         panel="Set-up",
-        examples=("ledger dev", "ledger dev --kafka --folder /var/tmp/trying"),
+        examples=(
+            "ledger dev",
+            "ledger dev --tenants 3",
+            "ledger dev --kafka --folder /var/tmp/trying",
+        ),
     )(dev)
 
 
@@ -44,6 +53,16 @@ async def dev(
     kafka: Annotated[
         bool, typer.Option("--kafka", help="Start an Apache Kafka broker too (fetched once).")
     ] = False,
+    tenants: Annotated[
+        int,
+        typer.Option(
+            "--tenants",
+            metavar="N",
+            min=0,
+            max=1000,
+            help="Make so many tenant databases, with logins, secrets and a fleet.yaml.",
+        ),
+    ] = 0,
     folder: Annotated[
         Path, typer.Option("--folder", help="Keep everything here.", metavar="DIR")
     ] = FOLDER,
@@ -63,13 +82,13 @@ async def dev(
     """
     from ledger.embedded.dev import DevServers
 
-    servers = DevServers(folder, kafka=kafka, say=say)
+    servers = DevServers(folder, kafka=kafka, tenants=tenants, say=say)
     if reset:
         confirm(str(servers.folder), ["delete all data of its servers"], yes=yes, what="Folder")
         await asyncio.to_thread(DevServers(folder, kafka=True).reset)
     try:
         await asyncio.to_thread(servers.start)
-        _tell(output, servers.folder, servers.settings())
+        _tell(output, servers)
         ended = await _until_stopped(servers)
     finally:
         say("stopping")
@@ -78,15 +97,27 @@ async def dev(
     return ExitCode.FAILED if ended else ExitCode.OK
 
 
-def _tell(output: OutputFormat, folder: Path, variables: Mapping[str, str]) -> None:
+def _tell(output: OutputFormat, servers: DevServers) -> None:
+    folder, variables, fleet = servers.folder, servers.settings(), servers.fleet_file
     file = _write_settings(folder, variables)
     text = "\n".join(f"export {name}={shlex.quote(value)}" for name, value in variables.items())
-    fields = {"folder": str(folder), "settings_file": str(file), "variables": variables}
+    fields: dict[str, Any] = {
+        "folder": str(folder),
+        "settings_file": str(file),
+        "variables": variables,
+    }
+    if fleet is not None:
+        fields["fleet_file"] = str(fleet)
     Output(output).record("dev", fields, text)
     say(
         f"Everything is in {folder}. In another terminal, use the lines above,\n"
         f"or `ledger --config {shlex.quote(str(file))} init`. Ctrl-C stops the servers."
     )
+    if fleet is not None:
+        say(
+            f"The tenants {listed(servers.tenants)} are in {fleet}:\n"
+            f"then `ledger fleet import {shlex.quote(str(fleet))}`."
+        )
 
 
 def _write_settings(folder: Path, variables: Mapping[str, str]) -> Path:
@@ -97,6 +128,8 @@ def _write_settings(folder: Path, variables: Mapping[str, str]) -> Path:
     if bootstrap := variables.get("LEDGER_KAFKA_BOOTSTRAP"):
         lines += ["", "[kafka]", f'bootstrap = "{bootstrap}"']
     lines += ["", "[agent]", "insecure_postgres = true"]
+    if roots := variables.get("LEDGER_AGENT_SECRET_ROOTS"):
+        lines += [f"secret_roots = [{json.dumps(roots)}]"]
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as opened:
         opened.write("\n".join(lines) + "\n")

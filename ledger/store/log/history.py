@@ -105,7 +105,7 @@ class EventFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestFound:
     """One request: its first event, where its last one stands, and how many there are."""
 
     first: Recorded
@@ -140,7 +140,7 @@ class Timelines:
         """The first events behind `after` that the filter lets through, oldest first."""
         return await self._fetch(wanted, FORWARD, after, before, limit)
 
-    async def latest(
+    async def newest(
         self, wanted: EventFilter, before: int = LAST, limit: int = PAGE, *, after: int = 0
     ) -> list[Recorded]:
         """The last events before `before` that the filter lets through, newest first."""
@@ -148,13 +148,13 @@ class Timelines:
 
     async def asked(
         self, wanted: EventFilter, before: int = LAST, limit: int = PAGE, *, after: int = 0
-    ) -> list[Asked]:
+    ) -> list[RequestFound]:
         """The last requests before `before`, newest first; each is one, whatever it changed."""
         by, ticket = _quoted(wanted.by), _quoted(wanted.ticket)
         rows = await self._pool.fetch(ASKED, after, before, limit, wanted.by, by, ticket)
         firsts = {one.position: one for one in await self._opened(AT, [r["first"] for r in rows])}
         return [
-            Asked(firsts[row["first"]], row["last"], row["events"])
+            RequestFound(firsts[row["first"]], row["last"], row["events"])
             for row in rows
             if _is_meant(wanted, firsts[row["first"]])
         ]

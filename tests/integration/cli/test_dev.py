@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from ledger.cli.app.exits import ExitCode
+from ledger.embedded.tenants import names_of
 from tests.integration.cli.conftest import PATIENCE_S, PROGRAM
+from tests.support.program import LedgerProgram, StartLedger
 
 
 def test_servers_are_stopped_when_whoever_read_the_settings_is_gone(
@@ -111,3 +113,39 @@ def test_a_terminal_that_is_closed_takes_its_servers_with_it(
         assert time.monotonic() < until, "it goes on without its terminal"
         time.sleep(0.1)
     assert running_in(dev_folder) == []
+
+
+async def test_five_minutes_need_no_other_server(
+    start_ledger: StartLedger, ledger: LedgerProgram, migrations: Path, server_folder: Path
+) -> None:
+    """A fleet of three tenants is made, imported, looked at and migrated, as the README says."""
+    folder = server_folder / "dev"
+    servers = await start_ledger("dev", "--tenants", "3", "--folder", str(folder))
+    try:
+        await servers.says("Ctrl-C stops the servers")
+        await servers.says("then `ledger fleet import")
+        own = ("--config", str(folder / "ledger.toml"))
+        secret = folder / "secrets" / "acme"
+        assert secret.stat().st_mode & 0o077 == 0
+        for words in (
+            ("init", "--yes"),
+            ("fleet", "import", str(folder / "fleet.yaml"), "--yes"),
+            ("fleet", "check"),
+            ("up", "--yes"),
+        ):
+            answer = await ledger(*own, *words)
+            assert answer.code == 0, (words, answer.out, answer.err)
+        listed = (await ledger(*own, "fleet", "list", "-o", "json")).items
+        assert [one["database"] for one in listed] == ["acme", "bolt", "cyan"]
+        assert "rollout" in answer.out
+        assert "completed: 3 applied" in answer.out
+    finally:
+        servers.signal(signal.SIGINT)
+        await servers.end()
+
+
+def test_tenants_behind_the_names_are_numbered_and_none_twice() -> None:
+    names = names_of(12)
+    assert names[:3] == ("acme", "bolt", "cyan")
+    assert len(set(names)) == 12
+    assert names_of(0) == ()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from ledger.contracts.envelope import Recorded
+from ledger.cli.fleet.entries import FleetFileEntry
+from ledger.contracts.envelope import Metadata, Recorded, encode
+from ledger.contracts.registry import Connection
+from ledger.contracts.reports import DatabaseInspected
 from ledger.errors import NothingOfThatName
+from ledger.service import registrations
 from ledger.service.history import Search
 from ledger.service.request_context import RequestContext
 from tests.integration.service.conftest import LogIn
 from tests.support.house import House
+from tests.support.raw_event import NewEvent
 
 TAMPER = """
     SET session_replication_role = replica;
@@ -86,6 +92,35 @@ async def test_a_timeline_is_of_a_database_of_a_rollout_or_of_requests(house: Ho
         await history.meant("nobody", Search())
 
 
+async def test_an_import_in_parts_is_one_request_and_two_requests_are_two(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registrations, "PART", 2)
+    entries = [
+        FleetFileEntry(name, "main", Connection.at(host="h", database=name, user="app"), {})
+        for name in ("p1", "p2", "p3", "p4", "p5")
+    ]
+    await house.ledger.fleet.import_(entries, RequestContext("spring"))
+    for name in ("p1", "p2"):
+        await house.ledger.fleet.suspend(name, RequestContext("same words"))
+    lines = await house.ledger.history.lines(Search(), 3)
+    assert [(database_of(one.recorded), one.databases) for one in lines] == [
+        ("p2", 1),
+        ("p1", 1),
+        ("p1", 5),
+    ]
+
+
+async def test_what_is_written_past_the_program_is_found_by_nobodys_name_and_hides_nothing(
+    house: House,
+) -> None:
+    garbled = NewEvent(uuid4(), "DatabaseSuspended", 1, b"garbage", b"\xff not JSON")
+    await house.stores.log.append("fleet", [garbled])
+    (line, *_) = await house.ledger.history.lines(Search())
+    assert type(line.recorded.event).__name__ == "Unreadable"
+    assert await house.ledger.history.lines(Search(by="ada")) == []
+
+
 async def test_the_log_is_read_from_a_position_by_stream_and_by_type(house: House) -> None:
     history = house.ledger.history
     kind = ["DatabaseRegistered"]
@@ -115,3 +150,31 @@ async def test_a_replay_first_shows_what_is_in_the_log(house: House) -> None:
     found = await house.ledger.audit.replay()
     assert found.agrees
     assert found.position == found.head == await house.position()
+
+
+async def test_looks_that_found_the_same_are_one_line_of_a_databases_history(
+    house: House,
+) -> None:
+    fleet = house.ledger.fleet
+    check = [await fleet.check("id=acme", RequestContext(f"look {n}")) for n in range(4)]
+    for number, one in enumerate(check):
+        answer = DatabaseInspected(
+            database="acme",
+            command=uuid4(),
+            reachable=number != 3,
+            server_version=180_000,
+        )
+        await house.stores.log.append(
+            f"check-{one}/reports", [encode(answer, uuid4(), Metadata())], expected_version=0
+        )
+    search = await house.ledger.history.meant("acme", Search())
+    lines = await house.ledger.history.lines(search)
+    kinds = [(type(one.recorded.event).__name__, one.events) for one in lines]
+    assert kinds == [
+        ("DatabaseInspected", 1),
+        ("DatabaseInspected", 3),
+        ("DatabaseRegistered", 1),
+    ]
+    assert [one.asked.reason for one in lines[:2]] == ["look 3", "look 0"]
+    raw = await house.ledger.history.events(search)
+    assert sum(type(one.event).__name__ == "CheckRequested" for one in raw) == 4

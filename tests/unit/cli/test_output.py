@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from io import StringIO
 from typing import Any
 from uuid import UUID
 
@@ -78,3 +80,22 @@ def test_times_are_shown_in_utc_and_ids_as_text(capsys: pytest.CaptureFixture[st
 def test_values_are_data_and_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
     Output(OutputFormat.TABLE).rows("x", [{"what": "[bold]a[/bold] [/nope]"}], ("what",), empty="")
     assert "[bold]a[/bold] [/nope]" in capsys.readouterr().out
+
+
+def test_a_sheet_has_every_field_once_and_no_formula(capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, Any]] = [
+        {"a": "=1+1", "b": None, "c": {"k": [1, 2]}, "d": True, "n": -3},
+        {"a": 'say "hi",\nthen\x1b[31m', "b": datetime(2026, 1, 1, tzinfo=UTC), "extra": "@x"},
+    ]
+    Output(OutputFormat.CSV).rows("x", rows, ("b", "a"), empty="")
+    head, *body = csv.reader(StringIO(capsys.readouterr().out))
+    assert head == ["b", "a", "c", "d", "n", "extra"]
+    assert body[0] == ["", "'=1+1", '{"k":[1,2]}', "true", "-3", ""]
+    assert body[1][0] == "2026-01-01T00:00:00+00:00"
+    assert body[1][1] == 'say "hi",\\nthen\\x1b[31m'
+    assert body[1][5] == "'@x"
+
+
+def test_a_sheet_without_rows_has_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(OutputFormat.CSV).rows("x", [], ("a", "b"), empty="Nothing.")
+    assert capsys.readouterr().out == "a,b\n"

@@ -45,6 +45,8 @@ TABLES: dict[str, list[dict[str, str]]] = {
         {
             "position": "759", "recorded_at": "2026-11-29 15:02:11Z (9 h ago)",
             "event": "DatabaseRegistered", "what": "t001 and 59 more", "who": "ada (told)",
+            "from": "gitlab-ci, job migrate, https://git.example/-/9, on runner-3, "
+            "migration-ledger 0.1.0",
             "by": "ledger_ci", "reason": "spring release", "ticket": "CHG-78",
         },
     ],

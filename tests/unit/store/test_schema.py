@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib.resources import files
+
+from ledger.store.log.history import REQUESTS
 
 FROZEN = {
     "0001_log.sql": "15e889c29994d3990791b6ac8b8fe4c2e55131c2568d8d43991e5c7d492f4029",
@@ -11,6 +14,12 @@ FROZEN = {
     "0003_requests.sql": "6a3f9879282166feeb2b44a48fdc6dccc2909f7e3258a7bb5cba173047d9ff1d",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
+
+
+def test_the_index_of_requests_has_every_type_that_stands_for_one() -> None:
+    schema = (files("ledger.store") / "schema" / "0001_log.sql").read_text(encoding="utf-8")
+    (index,) = re.findall(r"CREATE INDEX log_requests.*?IN \((.*?)\);", schema, re.DOTALL)
+    assert sorted(re.findall(r"'(\w+)'", index)) == list(REQUESTS)
 
 
 def test_a_schema_file_is_never_edited_because_an_upgrade_would_not_see_it() -> None:
