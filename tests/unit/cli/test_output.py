@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from ledger.cli.app.output import SHAPE_VERSION, Output, OutputFormat
+from ledger.cli.app.output import SHAPE_VERSION, TOGETHER, Output, OutputFormat
 
 ROWS: list[dict[str, Any]] = [
     {"database": "acme", "labels": {"tier": "gold"}, "reachable": True, "hidden": 1},
@@ -78,3 +79,23 @@ def test_times_are_shown_in_utc_and_ids_as_text(capsys: pytest.CaptureFixture[st
 def test_values_are_data_and_never_markup(capsys: pytest.CaptureFixture[str]) -> None:
     Output(OutputFormat.TABLE).rows("x", [{"what": "[bold]a[/bold] [/nope]"}], ("what",), empty="")
     assert "[bold]a[/bold] [/nope]" in capsys.readouterr().out
+
+
+def test_items_are_written_as_they_come_and_make_one_document(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    written: list[str] = []
+
+    def rows() -> Iterator[dict[str, int]]:
+        for number in range(3 * TOGETHER + 1):
+            if number and number % TOGETHER == 0:
+                written.append(capsys.readouterr().out)
+            yield {"number": number}
+
+    Output(OutputFormat.JSON).rows("x", rows(), ("number",), empty="Nothing.", more=1)
+    written.append(capsys.readouterr().out)
+    for number in (1, 2):
+        assert f'"number":{number * TOGETHER - 1}' in written[number - 1]
+    document = json.loads("".join(written))
+    assert [row["number"] for row in document["items"]] == list(range(3 * TOGETHER + 1))
+    assert (document["kind"], document["more"]) == ("x", 1)
