@@ -301,3 +301,6 @@ async def test_a_leader_reads_no_history_to_go_on(house: House) -> None:
     named = {getattr(one.event, "database", None) for one in restored.events} - {None}
     assert named == set(restored.state.active)
     assert len(named) == 20
+    kept = [one.database for one in restored.state.databases()]
+    assert not [one for one in kept if one < "tenant-0015"], "what is done is only counted"
+    assert len(kept) == LARGE - 15

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from io import StringIO
 from typing import Any
@@ -11,7 +12,7 @@ from uuid import UUID
 
 import pytest
 
-from ledger.cli.app.output import SHAPE_VERSION, Output, OutputFormat
+from ledger.cli.app.output import SHAPE_VERSION, TOGETHER, Output, OutputFormat
 
 ROWS: list[dict[str, Any]] = [
     {"database": "acme", "labels": {"tier": "gold"}, "reachable": True, "hidden": 1},
@@ -99,3 +100,23 @@ def test_a_sheet_has_every_field_once_and_no_formula(capsys: pytest.CaptureFixtu
 def test_a_sheet_without_rows_has_its_heading(capsys: pytest.CaptureFixture[str]) -> None:
     Output(OutputFormat.CSV).rows("x", [], ("a", "b"), empty="Nothing.")
     assert capsys.readouterr().out == "a,b\n"
+
+
+def test_items_are_written_as_they_come_and_make_one_document(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    written: list[str] = []
+
+    def rows() -> Iterator[dict[str, int]]:
+        for number in range(3 * TOGETHER + 1):
+            if number and number % TOGETHER == 0:
+                written.append(capsys.readouterr().out)
+            yield {"number": number}
+
+    Output(OutputFormat.JSON).rows("x", rows(), ("number",), empty="Nothing.", more=1)
+    written.append(capsys.readouterr().out)
+    for number in (1, 2):
+        assert f'"number":{number * TOGETHER - 1}' in written[number - 1]
+    document = json.loads("".join(written))
+    assert [row["number"] for row in document["items"]] == list(range(3 * TOGETHER + 1))
+    assert (document["kind"], document["more"]) == ("x", 1)
