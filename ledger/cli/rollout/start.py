@@ -44,7 +44,7 @@ BundleOption = Annotated[
         rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
-DryRunOption = Annotated[
+PlanOnlyOption = Annotated[
     bool,
     typer.Option(
         "--dry-run",
@@ -73,7 +73,7 @@ def register(app: typer.Typer) -> None:
             "ledger plan",
             "ledger plan --select tier=gold --waves 1,25%,rest",
             "ledger plan --down 1",
-            "ledger plan --sql > release.sql",
+            "ledger plan --sql",
         ),
     )(plan)
     command(
@@ -141,7 +141,7 @@ async def up(
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
-    dry_run: DryRunOption = False,
+    dry_run: PlanOnlyOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -174,7 +174,7 @@ async def down(
     ] = 1,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
-    dry_run: DryRunOption = False,
+    dry_run: PlanOnlyOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
