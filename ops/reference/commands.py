@@ -36,7 +36,9 @@ def every_command() -> str:
         arguments = [one for one in command.params if one.param_type_name == "argument"]
         if arguments:
             parts.append(table(("argument", ""), [_argument(one) for one in arguments]))
-        parts += _options([one for one in command.params if one not in arguments])
+        parts += _options(
+            [one for one in command.params if one not in arguments and not one.hidden]
+        )
         if command.epilog and command.epilog.startswith("Examples:"):
             parts += _examples(command.epilog)
     return "\n\n".join(parts)

@@ -93,7 +93,9 @@ def test_the_reference_names_every_command_with_every_option() -> None:
     assert [command for command in every_command() if command not in named] == []
     for path in every_command():
         section = COMMANDS.section(path)
-        options = {name for one in command_called(path).params for name in one.opts}
+        options = {
+            name for one in command_called(path).params if not one.hidden for name in one.opts
+        }
         assert [name for name in options if name[0] == "-" and f"`{name}`" not in section] == []
 
 

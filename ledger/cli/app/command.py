@@ -45,7 +45,7 @@ FORMER_OPTIONS = {"--dialect": "--format"}
 
 def _behind(name: str, *names: str) -> inspect.Parameter:
     """An option that stands before the command, to be said behind it, too; its help is there."""
-    option = Annotated[bool, typer.Option(*names, hidden=True, help=f"As `ledger {names[0]}`.")]
+    option = Annotated[bool, typer.Option(*names, hidden=True, help="As before the command.")]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=option)
 
 

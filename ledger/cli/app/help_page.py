@@ -84,7 +84,7 @@ def arrange(parameters: Sequence[Any]) -> list[Any]:
         argument.metavar = argument.display_name_raw.removesuffix("...").strip("[]")
     for option in options:
         _say_type(option)
-    if len(options) <= FEW:
+    if sum(not option.hidden for option in options) <= FEW:
         for option in options:
             option.rich_help_panel = None
         return [*arguments, *options]

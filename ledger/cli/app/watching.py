@@ -23,7 +23,7 @@ ANEW = "\x1b[H\x1b[2J"
 """To the upper left, and away with what is there: the terminal's own words for that."""
 EVERY_S = 2.0
 
-Look = TypeVar("Look")
+Shown = TypeVar("Shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +50,13 @@ class WatchOptions(OptionGroup):
 
 
 async def shown_again(
-    look: Callable[[], Awaitable[Look]],
-    show: Callable[[Look], Awaitable[None]],
+    look: Callable[[], Awaitable[Shown]],
+    show: Callable[[Shown], Awaitable[None]],
     watching: WatchOptions,
     output: Output,
     *,
-    is_last: Callable[[Look], bool] = lambda _: False,
-) -> Look:
+    is_last: Callable[[Shown], bool] = lambda _: False,
+) -> Shown:
     """Look and show, once or until `is_last`; the last look.
 
     A ledger whose database is away for a moment is waited for. Nobody who reads ends it, too.
@@ -67,7 +67,7 @@ async def shown_again(
         return found
     from ledger.service.absence import looked_through
 
-    async def looks() -> AsyncIterator[Look]:
+    async def looks() -> AsyncIterator[Shown]:
         while True:
             yield await look()
             await SYSTEM_CLOCK.sleep(watching.interval_s)

@@ -27,7 +27,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.watching import WatchOptions, shown_again
 from ledger.cli.rollout.plan import facts, rollback_options
 from ledger.cli.rollout.questions import abort_facts, resume_facts, retry_facts
-from ledger.cli.rollout.start import BundleOption, DryRunOption, ToOption, travel_with
+from ledger.cli.rollout.start import BundleOption, PlanOnlyOption, ToOption, travel_with
 from ledger.cli.rollout.status import FAILED, LISTED, SHOWN, listed, show_groups, show_rollout
 from ledger.cli.rollout.watch import ending, is_over, stay
 from ledger.domain.tally import STATES, state_words
@@ -64,7 +64,7 @@ async def start(
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
-    dry_run: DryRunOption = False,
+    dry_run: PlanOnlyOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:

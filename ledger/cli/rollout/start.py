@@ -48,7 +48,7 @@ BundleOption = Annotated[
         rich_help_panel=WHICH_MIGRATIONS,
     ),
 ]
-DryRunOption = Annotated[
+PlanOnlyOption = Annotated[
     bool,
     typer.Option(
         "--dry-run",
@@ -77,7 +77,7 @@ def register(app: typer.Typer) -> None:
             "ledger plan",
             "ledger plan --select tier=gold --waves 1,25%,rest",
             "ledger plan --down 1",
-            "ledger plan --sql > release.sql",
+            "ledger plan --sql",
         ),
     )(plan)
     command(
@@ -146,7 +146,7 @@ async def up(
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
     to: ToOption = None,
-    dry_run: DryRunOption = False,
+    dry_run: PlanOnlyOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -179,7 +179,7 @@ async def down(
     ] = 1,
     folder: FolderOption = MIGRATIONS,
     bundle: BundleOption = None,
-    dry_run: DryRunOption = False,
+    dry_run: PlanOnlyOption = False,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:

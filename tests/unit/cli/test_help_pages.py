@@ -12,7 +12,11 @@ from ledger.cli.app.main import app
 from tests.support.programs import LEDGER, command_called, every_command
 
 COMMANDS = [name for name in every_command() if name.split()[0] == LEDGER]
-LONG = [name for name in COMMANDS if len(command_called(name).params) > FEW + 3]
+LONG = [
+    name
+    for name in COMMANDS
+    if sum(not one.hidden for one in command_called(name).params) > FEW + 3
+]
 NOUNS = sorted({name.rpartition(" ")[0] for name in COMMANDS})
 AT_MOST = 12
 """Options under one heading."""
@@ -92,7 +96,8 @@ def test_no_page_shows_a_limit_as_a_formula_or_an_option_by_the_type_of_its_valu
 def test_every_page_fits_into_eighty_columns(name: str) -> None:
     shown = page(name)
     assert max(len(line) for line in shown.splitlines()) <= 80
-    named = {option for one in command_called(name).params for option in one.opts}
+    shown_ones = [one for one in command_called(name).params if not one.hidden]
+    named = {option for one in shown_ones for option in one.opts}
     assert [one for one in named if one.startswith("--") and one not in shown] == []
 
 
