@@ -12,6 +12,7 @@ from ledger.cli.fleet.entries import FleetFileEntry
 from ledger.contracts.envelope import Metadata, Recorded, encode
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import DatabaseInspected
+from ledger.domain.selection_words import UnknownInSelection
 from ledger.errors import NothingOfThatName
 from ledger.service import registrations
 from ledger.service.history import Search
@@ -49,6 +50,40 @@ async def test_the_fleet_is_shown_with_what_it_lacks_whole_or_page_by_page(house
     assert (await status.overview(after="bolt", limit=1)).databases == ()
     (retired,) = (await status.overview("id=crane")).databases
     assert (retired.status, retired.missing) == ("retired", ())
+
+
+@pytest.mark.parametrize("projected", [True, False])
+@pytest.mark.parametrize(
+    ("selection", "meant"),
+    [
+        ("tier", "acme"),
+        ("!tier", "bolt"),
+        ("id=b*,tier!=g*", "bolt"),
+        ("status=active", "acme bolt"),
+        ("status=retired", ""),
+        ("id notin (acme)", "bolt"),
+        ("id in (acme,bolr)", "no database has id=bolr (the nearest is bolt)"),
+        ("tier=golden", "no database has tier=golden (the nearest is gold)"),
+        ("!teir", "no database has the label 'teir' (the nearest is tier)"),
+        ("acme", "no database has the label 'acme', but one is called so: write `id=acme`"),
+        ("id=crane", "crane is retired"),
+        ("pool!=*x", "no database has pool=*x (the nearest is main)"),
+    ],
+)
+async def test_a_selection_means_the_same_whether_rows_or_events_are_asked(
+    house: House, selection: str, meant: str, projected: bool
+) -> None:
+    fleet = house.ledger.fleet
+    await fleet.retire("crane", RequestContext("because"))
+    await fleet.label("acme", {"tier": "gold"}, (), RequestContext())
+    if projected:
+        await house.stores.reads.caught_up()
+    try:
+        page = await fleet.page(selection, retired=False, limit=10)
+        found = " ".join(one.database for one in page.databases)
+    except UnknownInSelection as refused:
+        found = str(refused).partition(": ")[2].partition("; ")[0]
+    assert found == meant
 
 
 async def test_what_an_operator_is_shown_says_how_far_it_is_behind(
