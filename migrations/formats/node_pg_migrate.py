@@ -30,6 +30,7 @@ from migrations.model.migration import Migration, SourceFile
 _MARKER = re.compile(
     r"^[ \t]*--[ \t-]*(?P<way>up|down)[ \t]+migration\b[^\n]*$", re.IGNORECASE | re.MULTILINE
 )
+_UP = re.compile(rb"^[ \t]*--[ \t-]*up[ \t]+migration\b", re.IGNORECASE | re.MULTILINE)
 _NAME = re.compile(r"([0-9]+)[_. -](?!.*\.(?:up|down)\.sql$)(.+)\.sql", re.IGNORECASE | re.DOTALL)
 _NAME_REMEDY = "Name it like 1700000000000_add-users.sql: a number, an underscore, a description"
 
@@ -54,7 +55,7 @@ class NodePgMigrate:
         if any(OTHER_TOOLS.search(file.content) for file in sql):
             return False
         named = [file for file in sql if _NAME.fullmatch(base_name(file.name))]
-        return any(UP in map(_way, _MARKER.finditer(_shown(file))) for file in named)
+        return any(_UP.search(file.content) for file in named)
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
@@ -67,10 +68,6 @@ class NodePgMigrate:
     ) -> Migration:
         """The migration of one file. Raises LoadError."""
         return only(self.load(files, reading), files)
-
-
-def _shown(file: SourceFile) -> str:
-    return file.content.decode(errors="replace")
 
 
 def _way(found: re.Match[str]) -> str:

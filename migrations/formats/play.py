@@ -31,6 +31,7 @@ from migrations.model.migration import Migration, SourceFile
 from migrations.sql.grammar import enclosed
 
 _MARKER = re.compile(r"^[ \t]*(?:#|--)[^\n]*!(?P<way>Ups|Downs)[^\n]*$", re.MULTILINE)
+_MARK = re.compile(rb"^[ \t]*(?:#|--)[^\n]*!(?:Ups|Downs)", re.MULTILINE)
 _NAME = re.compile(r"([0-9]+)(?:[_-](.+))?\.sql", re.IGNORECASE | re.DOTALL)
 _PLACEHOLDER = re.compile(rf"(?<!!)\$evolutions\{{\{{\{{(?P<name>{NAME})\}}\}}\}}")
 _MARKED = re.compile(rf"\0(?P<name>{NAME})\0")
@@ -83,8 +84,7 @@ class PlayEvolutions:
 
 
 def _is_marked(file: SourceFile) -> bool:
-    marked = _MARKER.search(file.content.decode(errors="replace"))
-    return marked is not None and not is_ours(file)
+    return _MARK.search(file.content) is not None and not is_ours(file)
 
 
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:

@@ -10,7 +10,9 @@
 - Every file is a template for tern: `{{.name}}` and `{{ index .map "name" }}` are filled from
   declared variables, wherever they stand; any other action is refused as what it is, in the way
   back only when that is to run.
-- A name without a number is none of a migration. Templates in subfolders are not read.
+- `{{ template "shared/a.sql" . }}` puts a file of a subfolder in its place, which then belongs to
+  the migration and to the checksum of its section; lines are those of the migration's own file.
+- A name without a number is none of a migration.
 """
 
 from __future__ import annotations
@@ -19,13 +21,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from migrations.errors import VariableError
-from migrations.formats import Reading, only
+from migrations.errors import FileNameError, VariableError
+from migrations.formats import Reading
 from migrations.formats.encoding import legible
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.formats.native import is_ours
-from migrations.formats.sections import NO_OPTIONS, Body, assemble, build
+from migrations.formats.sections import NO_OPTIONS, Body, Built, assemble
+from migrations.formats.tern_templates import whole_of
 from migrations.formats.variables import PLACEHOLDER, name_of, not_declared, not_filled, template_at
 from migrations.formats.ways import DOWN, OTHER_TOOLS, UP, MarkerLine, ways
 from migrations.model.migration import Migration, Options, SourceFile
@@ -40,6 +43,7 @@ _MARK = re.compile(
 )
 _ACTION = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _NAME = re.compile(r"([0-9]+)_(.+)\.sql", re.IGNORECASE | re.DOTALL)
+_NAME_REMEDY = "Name it like 001_add_users.sql: a number, an underscore, a description"
 
 HISTORY = HistoryTable("schema_version", "version integer NOT NULL")
 
@@ -50,46 +54,58 @@ class Tern:
     name = "tern"
 
     def claims(self, names: Sequence[str]) -> Sequence[str]:
-        """The `.sql` files of the folder itself, and programs among them, to refuse them."""
-        return [name for name in names if "/" not in name and (is_sql(name) or is_program(name))]
+        """The `.sql` files, also of subfolders, and programs, to refuse them."""
+        return [name for name in names if is_sql(name) or ("/" not in name and is_program(name))]
 
     def detect(self, files: Sequence[SourceFile]) -> bool:
         """Whether a file bears one of tern's lines, and none the mark of another tool."""
-        sql = [file for file in files if is_sql(file.name) and not is_ours(file)]
+        beside = [file for file in files if is_sql(file.name) and "/" not in file.name]
+        sql = [file for file in beside if not is_ours(file)]
         if any(OTHER_TOOLS.search(file.content) for file in sql):
             return False
-        return any(_MARK.search(file.content) for file in sql if _NAME.fullmatch(file.name))
+        return any(_MARK.search(file.content) for file in sql if _is_own(file.name))
 
     def load(self, files: Sequence[SourceFile], reading: Reading) -> list[Migration]:
         """One migration per file. Raises LoadError."""
-        refuse_programs(files, self.name)
-        named = [(file, _NAME.fullmatch(base_name(file.name))) for file in files]
+        refuse_programs([file for file in files if "/" not in file.name], self.name)
+        shared = {file.name: file for file in files if "/" in file.name}
         loaded = [
-            _migration((found.group(1), found.group(2)), file, self.name, reading)
-            for file, found in named
-            if found is not None
+            _migration(file, shared, self.name, reading) for file in files if _is_own(file.name)
         ]
         return ordered([HISTORY.noted(migration) for migration in loaded])
 
     def rebuild(
         self, version: str, name: str, files: Sequence[SourceFile], reading: Reading
     ) -> Migration:
-        """The migration of one file. Raises LoadError."""
-        return only(self.load(files, reading), files)
+        """The migration of its own file and those that it takes in. Raises LoadError."""
+        shared = {file.name: file for file in files[1:]}
+        return HISTORY.noted(_migration(files[0], shared, self.name, reading))
+
+
+def _is_own(name: str) -> bool:
+    """Whether a name is that of a migration, in the folder itself."""
+    return "/" not in name and _NAME.fullmatch(name) is not None
 
 
 def _migration(
-    named: tuple[str, str], file: SourceFile, format: str, reading: Reading
+    file: SourceFile, shared: Mapping[str, SourceFile], format: str, reading: Reading
 ) -> Migration:
+    found = _NAME.fullmatch(base_name(file.name))
+    if found is None:
+        raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)
     read = legible(file)
     marks = [MarkerLine.of(DOWN, found) for found in _PARTING.finditer(read.text)]
     sections = ways(file, read, [MarkerLine(UP, "", 0, 0), *marks])
     if DOWN in sections and not sections[DOWN].text.strip():
         del sections[DOWN]
-    built = {
-        way: build(_as_template(body, reading.variables), reading) for way, body in sections.items()
-    }
-    return assemble(named, format, file, built)
+    built: dict[str, Built] = {}
+    taken: dict[str, SourceFile] = {}
+    for way, body in sections.items():
+        whole = whole_of(body, shared)
+        taken |= whole.files
+        built[way] = whole.built(_as_template(whole.body, reading.variables), reading)
+    migration = assemble((found.group(1), found.group(2)), format, file, built)
+    return replace(migration, files=(file, *taken.values()))
 
 
 def _as_template(body: Body, values: Mapping[str, str]) -> Body:

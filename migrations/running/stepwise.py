@@ -55,7 +55,7 @@ from migrations.running.transactional import (
     run_section,
     run_statement,
 )
-from migrations.running.verify_section import verify
+from migrations.running.verify_section import verify, verify_by_psql
 from migrations.sql import summary
 from migrations.sql.session_settings import carried
 from migrations.target.entries import NewEntry, State, entry_for
@@ -317,13 +317,15 @@ async def _finish(target: Target, run: Execute, started: float, count: int) -> N
     entry = final_entry(run, elapsed_ms(target.clock, started), count)
 
     async def once() -> None:
-        await begin(target, run.section.options)
-        if run.direction is Direction.UP:
-            try:
+        try:
+            if run.direction is Direction.UP:
+                await verify_by_psql(target, run.migration)
+            await begin(target, run.section.options)
+            if run.direction is Direction.UP:
                 await verify(target, run.migration)
-            except StatementFailed as failed:
-                failed.committed = run.migration.verified_after
-                raise
+        except StatementFailed as failed:
+            failed.committed = run.direction is Direction.UP and run.migration.verified_after
+            raise
         await commit(target, entry)
 
     await retrying(target, once)

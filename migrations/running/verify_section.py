@@ -16,6 +16,7 @@ from migrations.model.migration import (
     Holds,
     Language,
     Migration,
+    Program,
     Section,
     Statement,
 )
@@ -32,11 +33,8 @@ _TAKE_BACK = f"ROLLBACK TO SAVEPOINT {VERIFY_SAVEPOINT}; RELEASE SAVEPOINT {VERI
 
 async def verify(target: Target, migration: Migration) -> None:
     """Run the Verify section in the open transaction, if there is one. Raises StatementFailed."""
-    if migration.verify is None:
-        return
     section = migration.verify
-    if section.program is not None and section.program.language is Language.PSQL:
-        await verify_in_psql(target, section.options, section.program)
+    if section is None or _psqls(section) is not None:
         return
     await target.connection.execute(UNFILTERED)
     await check(target.connection, target.settings, target.work.target, section)
@@ -45,6 +43,19 @@ async def verify(target: Target, migration: Migration) -> None:
     await _ask(target, section)
     if section.holds is Holds.NO_ERROR:
         await target.connection.execute(_TAKE_BACK)
+
+
+async def verify_by_psql(target: Target, migration: Migration) -> None:
+    """Let psql run the Verify section, if only psql can. Raises StatementFailed."""
+    section = migration.verify
+    program = _psqls(section) if section is not None else None
+    if section is not None and program is not None:
+        await verify_in_psql(target, section.options, program)
+
+
+def _psqls(section: Section) -> Program | None:
+    of_psql = section.program is not None and section.program.language is Language.PSQL
+    return section.program if of_psql else None
 
 
 async def _ask(target: Target, section: Section) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 
 import pytest
@@ -99,6 +100,42 @@ def test_a_repeatable_of_flyway_with_values_in_it_has_the_checksum_of_the_filled
         checksum = flyway_checksum(known.encode())
         row = ForeignRow("", "R__v.sql", repeatable=True, checksum=checksum)
         assert bool(match(history(Tool.FLYWAY, row), (views,)).taken) is taken
+
+
+def checksums(tool: Tool, content: bytes) -> str:
+    """What the tool's table holds for a file."""
+    match tool:
+        case Tool.SQLX:
+            return hashlib.sha384(content).hexdigest()
+        case Tool.PRISMA:
+            return hashlib.sha256(content).hexdigest()
+        case _:
+            return "sha1:abc"
+
+
+@pytest.mark.parametrize("tool", [Tool.SQLX, Tool.PRISMA, Tool.GRAPHILE_MIGRATE])
+def test_a_file_that_is_not_the_one_a_tool_ran_is_noted(tool: Tool) -> None:
+    content = b"--! Previous: -\n--! Hash: sha1:abc\n\nSELECT 1;\n"
+    named = "20200101_init/migration.sql" if tool is Tool.PRISMA else "20200101_init.sql"
+    one = replace(FOLDER[0], version="20200101", name="init", files=(SourceFile(named, content),))
+    name = "20200101_init" if tool is Tool.PRISMA else ""
+    same = ForeignRow("20200101", name, checksum=checksums(tool, content))
+    found = match(history(tool, same), (one,))
+    assert (versions(found.taken), found.notes) == (["20200101"], ())
+    changed = match(history(tool, replace(same, checksum="sha1:def")), (one,))
+    assert versions(changed.taken) == ["20200101"]
+    assert f"has changed since it was applied ({tool} would say)" in changed.notes[0]
+
+
+def test_diesels_dates_without_dashes_are_those_of_its_folders() -> None:
+    one = replace(FOLDER[0], version="2020-01-01-000000", name="init")
+    found = match(history(Tool.DIESEL, ForeignRow("20200101000000")), (one,))
+    assert versions(found.taken) == ["2020-01-01-000000"]
+
+
+def test_tern_means_everything_up_to_its_one_version() -> None:
+    found = match(history(Tool.TERN, ForeignRow("2", below=True)), FOLDER)
+    assert versions(found.taken) == ["001", "002"]
 
 
 def test_a_reworked_change_of_sqitch_is_as_many_migrations_as_it_was_deployed() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from migrations.errors import VariableError
+from migrations.errors import LoadError, VariableError
 from migrations.formats import Reading
-from migrations.formats.bundle import load_folder
+from migrations.formats.bundle import load_files, load_folder
 from migrations.model.migration import Migration
 from tests.support.format_samples import TERN, written
 
@@ -62,7 +62,7 @@ def test_a_value_that_is_not_declared_is_asked_for_by_name(tmp_path: Path, actio
         ('{{ env "SCHEMA" }}', "an action of a template"),
         ("{{ .x | quote }}", "an action of a template"),
         ('{{ index .Options "a" 1 }}', "an action of a template"),
-        ('{{ template "shared.sql" . }}', "an action of a template"),
+        ('{{ block "a" . }}', "an action of a template"),
         ("{{/* a comment */}}", "an action of a template"),
         ("{% if x %}", "a tag of a template"),
     ],
@@ -107,3 +107,43 @@ def test_in_terns_way_back_it_breaks_that_alone(tmp_path: Path) -> None:
     assert len(migration.up.statements) == 1
     assert migration.down is not None
     assert migration.down.broken.startswith("001_a.sql:3: `{{ if .x }}` is an action")
+
+
+SHARED = {
+    "001_a.sql": f'SELECT 0;\n{{{{ template "shared/f.sql" . }}}}\nSELECT 2;\n{TERN}\nSELECT 3;\n',
+    "shared/f.sql": "CREATE TABLE {{.t}} (\n    id int\n);\n-- more\n",
+}
+
+
+def test_tern_takes_files_in_and_lines_are_those_of_the_migration(tmp_path: Path) -> None:
+    folder = written(tmp_path, SHARED)
+    (one,) = load_folder(folder, reading=Reading({"t": "users"})).migrations
+    assert [(statement.line, statement.summary) for statement in one.up.statements] == [
+        (1, "SELECT"),
+        (2, "CREATE TABLE users"),
+        (3, "SELECT"),
+    ]
+    assert [file.name for file in one.files] == ["001_a.sql", "shared/f.sql"]
+    again = load_files("tern", one.files, reading=Reading({"t": "users"}))
+    assert again == one
+    (folder / "shared/f.sql").write_text("CREATE TABLE {{.t}} (id bigint);\n")
+    (other,) = load_folder(folder, reading=Reading({"t": "users"})).migrations
+    assert other.up.checksum != one.up.checksum
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("SELECT 1;\nTABEL x;\n", 2, "PostgreSQL's grammar says"),
+        ("SELECT 1;\nSELECT 1;\nDROP TABLE {{.t}};\n", 2, "variable t is not declared"),
+        ('{{ template "shared/g.sql" . }}\n', 2, "there is no such file"),
+        ('{{ template "shared/f.sql" . }}\n', 2, "too deeply"),
+    ],
+)
+def test_what_is_wrong_with_a_file_that_tern_takes_in_is_told_where_it_is_taken_in(
+    tmp_path: Path, text: str, line: int, says: str
+) -> None:
+    folder = written(tmp_path, {**SHARED, "shared/f.sql": text})
+    with pytest.raises(LoadError, match=says) as refused:
+        load_folder(folder)
+    assert (refused.value.file, refused.value.line) == ("001_a.sql", line)

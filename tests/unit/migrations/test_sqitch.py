@@ -8,6 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.texts import Library, Texts
+from ledger.contracts.manifest import encode_manifest
+from ledger.contracts.topics import CHUNK_BYTES
+from ledger.service.bundles import migration_ref
 from migrations.errors import (
     FolderError,
     ForbiddenSqlError,
@@ -23,6 +27,8 @@ from migrations.formats.psql_variables import interpolated
 from migrations.formats.sqitch import FORMATS, Sqitch
 from migrations.formats.sqitch_plan import Change, Need, SqitchPlan, parse_plan
 from migrations.model.migration import Holds, Migration, SourceFile
+from tests.support.orders import apply_command
+from tests.unit.agents.test_content import messages
 
 WHO = "2026-01-02T03:04:05Z A Planner <a@example.com>"
 HEAD = "%syntax-version=1.0.0\n%project=shop\n\n"
@@ -476,3 +482,15 @@ def test_a_verify_script_that_reads_others_is_left_out_with_or_without_leave() -
         (only,) = by_name(FORMATS, "sqitch", "").load(sources, Reading(programs=programs))
         assert only.verify is None
         assert any("the verify script is left out" in note for note in only.notes)
+
+
+def test_an_agent_leaves_out_what_the_folder_left_out_when_it_was_registered() -> None:
+    (only,) = loaded(project("a") | {"verify/a.sql": FOR_PSQL[0]})
+    refs = (migration_ref(only),)
+    texts = Texts(10 * CHUNK_BYTES)
+    for text in (encode_manifest(refs), *(file.content for file in only.files)):
+        for message in messages(text):
+            texts.take(message)
+    (read,) = Library(texts).load(apply_command(refs))
+    assert not refs[0].has_verify
+    assert read.verify is None
