@@ -260,6 +260,7 @@ class Conductor:
         heard = self._unfolded.pop(rollout)
         if restored is None:
             logger.warning("stream rollout-%s holds no plan and is left alone", rollout)
+            self._rollouts.pop(rollout, None)
             return
         self.take_up(restored)
         # What was heard meanwhile may change a database that is not here, either.

@@ -20,7 +20,7 @@ from migrations.model.attempt import Epoch, ForgedFence
 APPLIED, REGRESSED = "applied", "regressed"
 TOGETHER = 200
 """Databases of which the answers, and all that they have, are held at once."""
-Place = tuple[str, int]
+_Place = tuple[str, int]
 """A server, and the object id of a database there."""
 
 
@@ -44,8 +44,8 @@ class CheckService:
         same as another one.
         """
         found: dict[str, str] = {}
-        at: dict[str, Place] = {}
-        others: dict[str, Place] = {}
+        at: dict[str, _Place] = {}
+        others: dict[str, _Place] = {}
         for start in range(0, len(result.rows), TOGETHER):
             rows = _answered(result.rows[start : start + TOGETHER])
             places = {name: place for name, row in rows.items() if (place := _place(row))}
@@ -128,7 +128,7 @@ def _answered(rows: Iterable[CheckRow]) -> dict[str, CheckRow]:
     return {row.database: row for row in rows if row.look.answer is not None}
 
 
-def _place(row: CheckRow) -> Place | None:
+def _place(row: CheckRow) -> _Place | None:
     """Which database of which server answered, as far as that is known."""
     answer = row.look.answer
     place = (answer.place or answer.identity) if answer is not None else None
