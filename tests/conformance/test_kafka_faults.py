@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator, Sequence
 
 import pytest
@@ -42,6 +44,38 @@ async def test_a_broker_that_does_not_answer_is_unavailable_in_bounded_time(
         with pytest.raises(BusUnavailable, match="cannot be reached"):
             await bus.start()
         await bus.close()
+
+
+async def test_a_probe_says_of_a_frozen_and_of_a_dead_broker_that_it_does_not_answer(
+    own_kafka: EmbeddedKafka,
+) -> None:
+    bus = KafkaBus(KafkaSettings(bootstrap=own_kafka.bootstrap), "test")
+    # Before anything is connected, too.
+    await bus.probe()
+    await bus.start()
+    await bus.probe()
+    assert own_kafka.pid is not None
+    os.kill(own_kafka.pid, signal.SIGSTOP)
+    with pytest.raises(BusUnavailable, match="does not answer"):
+        await bus.probe()
+    os.kill(own_kafka.pid, signal.SIGCONT)
+    await answers(bus)
+    own_kafka.kill()
+    with pytest.raises(BusUnavailable, match="does not answer"):
+        await bus.probe()
+    await asyncio.to_thread(own_kafka.start)
+    await answers(bus)
+    await bus.close()
+
+
+async def answers(bus: KafkaBus) -> None:
+    """Return when a probe is answered."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                return await bus.probe()
+            except BusUnavailable:
+                await asyncio.sleep(0.2)
 
 
 async def test_a_broker_that_dies_makes_publishing_fail_in_time_and_works_again_afterwards(

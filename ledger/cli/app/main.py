@@ -6,6 +6,7 @@ asked for, and what it needs when it runs, so that `ledger --version` and comple
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -111,7 +112,12 @@ def options(
     ctx.obj = Flags(values, config_file, debug, quiet, verbose)
 
 
-def main(for_program: bool = False) -> int:
+def main() -> None:
+    """Run the command that the command line names, and end as it ended."""
+    sys.exit(run(for_program=False))
+
+
+def run(*, for_program: bool) -> int:
     """Run the command that the command line names, or complete a word of it; the exit code.
 
     What cannot be a command line is told `for_program`, or as a person reads it.

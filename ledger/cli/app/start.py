@@ -25,9 +25,9 @@ def main() -> None:
     gc.disable()
     streams, for_program = Streams(), is_for_program(sys.argv[1:])
     try:
-        from ledger.cli.app.main import main as program
+        from ledger.cli.app.main import run
 
-        code = program(for_program)
+        code = run(for_program=for_program)
     except KeyboardInterrupt:
         sys.stderr.write(told("interrupted", INTERRUPTED, for_program))
         code = INTERRUPTED
