@@ -121,7 +121,9 @@ async def export_history(
             SYSTEM_CLOCK,
             SYSTEM_CHANCE,
         )
-        facts = await connection.fetch(journal.statement("facts", target_problem=None))
+        left_out = ("target_problem", "journal_owner", "default_grants", "event_triggers")
+        query = journal.statement("facts", **dict.fromkeys(left_out))
+        facts = await connection.fetch(query)
         await journal.refuse_foreign(connection, settings.role)
         record = await journal.read(connection, target) if facts[0]["installed"] else None
         if record is None:
