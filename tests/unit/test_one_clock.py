@@ -47,7 +47,7 @@ REAL = {
     "ledger/embedded/postgres.py": frozenset({"time.sleep"}),
     "ledger/embedded/process.py": frozenset({"time.sleep"}),
     "ledger/leader/shutdown.py": frozenset({"loop.call_later"}),
-    "ledger/service/bundles.py": BOUNDS,
+    "ledger/service/commit.py": BOUNDS,
     "ledger/store/connections.py": BOUNDS,
 }
 """What bounds a call to a real server, program or person, by the time that these go by."""
