@@ -14,7 +14,8 @@ from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import UnknownDatabase
 from ledger.domain.wording import failure_text
 from ledger.service.catch_up import as_near_as_may_be
-from ledger.service.fleet_status import DatabaseOverview, StatusService
+from ledger.service.fleet_overview import DatabaseOverview
+from ledger.service.fleet_status import StatusService
 from ledger.store.log.history import Timelines
 from ledger.store.port import Log
 from ledger.store.views.port import Views

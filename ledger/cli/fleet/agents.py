@@ -15,7 +15,7 @@ from ledger.domain.wording import number_of
 if TYPE_CHECKING:
     from ledger.contracts.heartbeat import Busy
     from ledger.domain.surroundings import Seen
-    from ledger.service.fleet_status import AgentsOverview
+    from ledger.service.fleet_overview import AgentsOverview
 
 COLUMNS = ("agent", "pool", "host", "version", "last_sign", "state", "at_work", "in_hand")
 IN_HAND_SHOWN = 3

@@ -10,7 +10,7 @@ from ledger.cli.app.output import Output, OutputRow
 from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
-    from ledger.service.fleet_status import FleetGroup, FleetNumbers, PoolNumbers
+    from ledger.service.fleet_overview import FleetGroup, FleetNumbers, PoolNumbers
 
 SHOWN = 50
 """Databases that people see one by one; of more they see groups, unless they ask for a list."""

@@ -19,7 +19,7 @@ from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from ledger.domain.surroundings import LeadingProcess
-    from ledger.service.fleet_status import DatabaseOverview, FleetNumbers, FleetOverview
+    from ledger.service.fleet_overview import DatabaseOverview, FleetNumbers, FleetOverview
     from migrations.model.attempt import HalfDone
 
 COLUMNS = ("database", "pool", "status", "newest", "missing", "last_contact_at", "rollout")

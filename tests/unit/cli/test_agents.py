@@ -13,7 +13,7 @@ from ledger.cli.app.output import Output, OutputFormat
 from ledger.cli.fleet.agents import show_agents
 from ledger.contracts.heartbeat import Heartbeat
 from ledger.domain.surroundings import LeadingProcess, Seen
-from ledger.service.fleet_status import AgentsOverview
+from ledger.service.fleet_overview import AgentsOverview
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 LEADER = LeadingProcess("ledger-1", "h", NOW)

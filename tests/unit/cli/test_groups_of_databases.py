@@ -11,7 +11,7 @@ from ledger.cli.app.output import Output, OutputFormat
 from ledger.cli.fleet.groups import SILENT, show_checks, show_numbers, show_pools
 from ledger.cli.rollout.status import headlines, lasting, show_groups
 from ledger.domain.fleet import FleetStatus
-from ledger.service.fleet_status import FleetGroup, FleetNumbers, PoolNumbers
+from ledger.service.fleet_overview import FleetGroup, FleetNumbers, PoolNumbers
 from ledger.service.rollout_groups import grouped
 from ledger.service.status import (
     DatabaseGroup,
