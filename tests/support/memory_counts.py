@@ -8,9 +8,9 @@ from typing import Any
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import DatabaseState, DatabaseStatus
+from ledger.store.views.counts import EXAMPLES
 from ledger.store.views.port import PAGE
 from ledger.store.views.projection import Projection
-from ledger.store.views.queries import EXAMPLES
 from ledger.store.views.rows import (
     AppliedRow,
     CauseRow,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from itertools import compress
 from typing import Any
 
 import asyncpg
@@ -21,13 +20,13 @@ from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
 from ledger.domain.selection import Term, is_glob
-from ledger.domain.selection_words import NEAR, TAIL, SelectedWord
 from ledger.domain.states import DatabaseState, DatabaseStatus
 from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Connection, Pool
 from ledger.store.leadership import current_leader
 from ledger.store.views import advance
 from ledger.store.views.columns import to_fleet, to_look, to_state
+from ledger.store.views.counts import EXAMPLES, FleetCounts, pattern_of
 from ledger.store.views.port import PAGE
 from ledger.store.views.rows import (
     AppliedRow,
@@ -36,20 +35,15 @@ from ledger.store.views.rows import (
     FleetEntry,
     FleetRow,
     HeldText,
-    PoolRow,
     QueueRow,
     RolloutRow,
-    StandingRow,
     TollRow,
-    TroubleRow,
 )
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, HalfDone, Mode
 from migrations.sql.named_statements import named_statements
 
 QUERIES = named_statements("ledger.store.views", "queries.sql", commented=True)
-EXAMPLES = 5
-"""How many databases are named of those that are counted together."""
 PATIENCE_S = 5.0
 """How long a reader waits for the leader to project; it does so several times per second."""
 ALONE_S = 1.0
@@ -63,7 +57,7 @@ _STEPS = TypeAdapter(tuple[Step, ...])
 _HALF_DONE = TypeAdapter(tuple[HalfDone, ...])
 
 
-class ReadModels:
+class ReadModels(FleetCounts):
     """Answers from the projected tables."""
 
     def __init__(self, pool: Pool | Connection, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -148,56 +142,6 @@ class ReadModels:
         """For how many databases all terms of a selection hold."""
         number: int = await self._pool.fetchval(QUERIES["fleet_count"], _terms(terms), retired)
         return number
-
-    async def unheard(self, words: Sequence[SelectedWord], *, retired: bool) -> list[SelectedWord]:
-        """As `Views.unheard`."""
-        values = [word.value for word in words]
-        globs = [_pattern(one) if one is not None and is_glob(one) else None for one in values]
-        keys = [word.key for word in words]
-        rows = await self._fetch("unheard", keys, values, globs, retired)
-        return [words[row["number"] - 1] for row in rows]
-
-    async def near(self, word: SelectedWord, *, retired: bool) -> list[str]:
-        """As `Views.near`."""
-        if word.value is None:
-            rows = await self._fetch("near_labels", retired)
-        else:
-            rows = await self._fetch("near_values", word.key, word.value, NEAR, TAIL, retired)
-        return [row["value"] for row in rows]
-
-    async def fleet_pools(self) -> list[PoolRow]:
-        """How many databases there are, by status and pool; retired ones, too."""
-        rows = await self._fetch("fleet_pools", EXAMPLES)
-        return [PoolRow._make((*row[:3], tuple(row["examples"]))) for row in rows]
-
-    async def fleet_gaps(self, versions: Sequence[str]) -> list[str]:
-        """Which of these versions some database lacks that has not retired."""
-        return [row["version"] for row in await self._fetch("fleet_gaps", versions)]
-
-    async def fleet_standings(self, versions: Sequence[str]) -> list[StandingRow]:
-        """What the databases that have not retired have of these versions, the most alike first."""
-        rows = await self._fetch("fleet_standings", versions, EXAMPLES)
-        return [
-            StandingRow(status, tuple(compress(versions, map(int, bits))), number, tuple(examples))
-            for status, bits, number, examples in rows
-        ]
-
-    async def fleet_lacking(
-        self, versions: Sequence[str], after: str = "", limit: int = PAGE
-    ) -> list[str]:
-        """The next databases behind the id `after` that lack any of these versions."""
-        return [row[0] for row in await self._fetch("fleet_lacking", versions, after, limit)]
-
-    async def fleet_troubles(self, versions: Sequence[str]) -> list[TroubleRow]:
-        """Where these versions failed, were lost or are unknown, and why; the most first."""
-        rows = await self._fetch("fleet_troubles", versions, EXAMPLES, PAGE)
-        return [TroubleRow._make((*row[:7], tuple(row["examples"]))) for row in rows]
-
-    async def troubled_by(
-        self, versions: Sequence[str], after: str = "", limit: int = PAGE
-    ) -> list[str]:
-        """The next databases behind the id `after` of which that is true."""
-        return [row[0] for row in await self._fetch("troubled_by", versions, after, limit)]
 
     async def records(self, databases: Sequence[str] | None = None) -> list[DatabaseRecord]:
         """The same in the words of the domain, with what the next order expects."""
@@ -411,18 +355,12 @@ def _terms(terms: Sequence[Term]) -> str:
             {
                 "key": one.key,
                 "values": sorted(one.values),
-                "globs": [_pattern(value) for value in sorted(one.values) if is_glob(value)],
+                "globs": [pattern_of(value) for value in sorted(one.values) if is_glob(value)],
                 "negated": one.negated,
             }
             for one in terms
         ]
     )
-
-
-def _pattern(glob: str) -> str:
-    """A value that stands for several, as LIKE understands it."""
-    literal = glob.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
-    return literal.replace("*", "%").replace("?", "_")
 
 
 def _bundle_row(row: asyncpg.Record) -> BundleRow:
