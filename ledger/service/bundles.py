@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
 from ledger.contracts.manifest import encode_manifest, name_of
-from ledger.contracts.registry import Accepted, ContentRef, MigrationRef, Variable
+from ledger.contracts.registry import Accepted, MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.domain.folder_refusals import ChangedMigration, NothingToRepair
 from ledger.domain.histories import Histories, WhichHistory
@@ -20,6 +20,7 @@ from ledger.domain.variables import samples
 from ledger.errors import NoBundle, UnknownBundle, VersionConflict
 from ledger.service.catch_up import brought_up
 from ledger.service.commit import ask_git
+from ledger.service.migration_refs import migration_ref
 from ledger.service.plan_texts import StepText, texts_of
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.bundles import STREAM, BundleState, read_bundles
@@ -332,46 +333,6 @@ def _texts(bundle: Bundle) -> tuple[bytes, ...]:
             for file in migration.files
         }.values()
     )
-
-
-def migration_ref(migration: Migration) -> MigrationRef:
-    """A migration in the wire's words, without its text."""
-    from migrations.model.phases import Phase
-
-    return MigrationRef(
-        version=migration.version,
-        name=migration.name,
-        format=migration.format,
-        up_checksum=migration.up.checksum,
-        down_checksum=migration.down.checksum if migration.down else None,
-        has_verify=migration.verify is not None,
-        transactional=migration.up.transactional,
-        files=tuple(
-            ContentRef(
-                name=file.name,
-                sha256=hashlib.sha256(file.content).hexdigest(),
-                size=len(file.content),
-            )
-            for file in migration.files
-        ),
-        kind=kind_of(migration),
-        notes=migration.notes,
-        variables=migration.variables,
-        repeatable=migration.repeatable,
-        replaces=migration.replaces,
-        unit=migration.unit,
-        phase=Phase(migration.phase).value if migration.phase else "",
-        down_problem=migration.down.broken if migration.down else "",
-    )
-
-
-def kind_of(migration: Migration) -> str:
-    """What an agent must be able to run, in the wire's words."""
-    sections = (migration.up, migration.down, migration.verify)
-    programs = {
-        section.program.language.value for section in sections if section and section.program
-    }
-    return max(programs, default="data" if migration.up.batches else "sql")
 
 
 def accepting(state: BundleState, migrations: Sequence[Migration]) -> tuple[MigrationRef, ...]:

@@ -38,25 +38,16 @@ from migrations.errors import InDoubt
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
+from migrations.running.psql_environment import application_name, environment
 from migrations.running.retry import AT_THE_END, StatementFailed, failed_at
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.sql.psql_shell import checked
 from migrations.target.entries import NewEntry, State, entry_for
 from migrations.target.password_file import password_lines
 from migrations.target.refusals import is_touched, journal_touched
-from migrations.target.session import (
-    SESSION_SETTINGS,
-    VERIFIED_TLS,
-    ConnectionSettings,
-    milliseconds,
-    search_path_of,
-    timeless,
-)
+from migrations.target.session import ConnectionSettings
 from migrations.target.target import Target
 
-APPLICATION_NAME = "migration-ledger psql"
-"""What `pg_stat_activity` shows; the schema behind it, where a target is one."""
-NAME_MAX_BYTES = 63
 LOCK_TIMED_OUT = "55P03"
 SAID_MAX_BYTES = 64 * 1024
 """Of psql's messages: the last one is the error that ended it."""
@@ -202,12 +193,12 @@ async def _psql(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=_environment(target, options, folder, passwords),
+            env=environment(target, options, folder, passwords),
             cwd=here,
             # Its own group, so that what it starts ends with it.
             start_new_session=True,
         )
-        target.lookout.beside = _application_name(target)
+        target.lookout.beside = application_name(target)
         try:
             return await _ended(process, connected, passwords, target.clock)
         finally:
@@ -306,72 +297,6 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
         os.killpg(process.pid, number)
     except ProcessLookupError:
         return
-
-
-def _application_name(target: Target) -> str:
-    """One per target, whose lock we hold: so the server's sessions tell who waits for it."""
-    name = f"{APPLICATION_NAME} {target.work.target}".strip()
-    return name.encode()[:NAME_MAX_BYTES].decode(errors="ignore")
-
-
-def _environment(
-    target: Target, options: Options, home: Path, passwords: Path | None
-) -> dict[str, str]:
-    """All that psql gets to know; the rest of our own environment stays with us."""
-    settings = target.settings
-    return {
-        "PATH": os.environ.get("PATH", os.defpath),
-        "HOME": str(home),
-        "PGHOST": settings.host,
-        "PGPORT": str(settings.port),
-        "PGDATABASE": settings.database,
-        "PGUSER": settings.user,
-        "PGAPPNAME": _application_name(target),
-        "PGCLIENTENCODING": "UTF8",
-        "PGCONNECT_TIMEOUT": "10",
-        "PGOPTIONS": " ".join(_options(target, options)),
-        # A file that is not there keeps psql from looking for another.
-        "PGPASSFILE": str(passwords or home / "none"),
-        # As for our own sessions; releases before 16 do not know it.
-        "PGREQUIREAUTH": "none,scram-sha-256",
-        **_encryption(settings),
-    }
-
-
-def _options(target: Target, options: Options) -> list[str]:
-    """The session's settings, as the start-up packet takes them."""
-    limits = target.limits
-    lock = limits.lock_timeout_s if options.lock_timeout_s is None else options.lock_timeout_s
-    target.lookout.lock_timeout_s = lock
-    length = options.statement_timeout_s
-    length = limits.statement_timeout_s if length is None else length
-    values = {
-        **SESSION_SETTINGS,
-        "lock_timeout": str(milliseconds(lock)),
-        "statement_timeout": str(milliseconds(length)),
-    }
-    if timeless(target.connection):
-        values["transaction_timeout"] = "0"
-    if path := search_path_of(target.work.target, target.settings):
-        values["search_path"] = path
-    if role := options.role or target.settings.role:
-        values["role"] = role
-    return [f"-c {name}={_escaped(value)}" for name, value in values.items()]
-
-
-def _escaped(value: str) -> str:
-    return re.sub(r"([\\\s])", r"\\\1", value)
-
-
-def _encryption(settings: ConnectionSettings) -> dict[str, str]:
-    if settings.host.startswith("/"):
-        return {}
-    root = settings.sslrootcert
-    if root is None and settings.sslmode == VERIFIED_TLS:
-        root = "system"
-    files = {"PGSSLROOTCERT": root, "PGSSLCERT": settings.sslcert, "PGSSLKEY": settings.sslkey}
-    given = {name: value for name, value in files.items() if value}
-    return {"PGSSLMODE": settings.sslmode, **given}
 
 
 def _failed(target: Target, program: Program, said: str) -> StatementFailed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ledger.contracts.manifest import encode_manifest, name_of
-from ledger.service.bundles import migration_ref
+from ledger.service.migration_refs import migration_ref
 from migrations.formats.bundle import Bundle
 
 

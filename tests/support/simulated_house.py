@@ -21,10 +21,11 @@ from ledger.contracts.manifest import encode_manifest, name_of
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import Event
 from ledger.leader.supervisor import Supervisor
-from ledger.service.bundles import BundleService, Folder, migration_ref
+from ledger.service.bundles import BundleService, Folder
 from ledger.service.check_report import CheckService
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
+from ledger.service.migration_refs import migration_ref
 from ledger.service.plans import PlanRequest
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.rollouts import RolloutService

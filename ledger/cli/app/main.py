@@ -90,8 +90,7 @@ def options(
         typer.Option(
             "--verbose",
             "-v",
-            help="Say which ledger it is, how long it took, and what is logged; also behind a "
-            "command.",
+            help="Say which ledger, how long it took, and what is logged; also behind a command.",
         ),
     ] = False,
     show_version: Annotated[

@@ -165,9 +165,8 @@ async def repair(
         raise WrongArgument("say what to accept: --accept-changed or --gone")
     if not (permission.reason or "").strip():
         raise WrongArgument("say why with --reason; it is kept in the journal")
-    accept = (
-        standalone_adoption.accept_changed if accept_changed else standalone_adoption.accept_gone
-    )
+    ways = (standalone_adoption.accept_gone, standalone_adoption.accept_changed)
+    accept = ways[accept_changed]
     what = "its file as it is now" if accept_changed else "that its file is gone"
     settings, outside = connection_of(place), permission.granted()
     migrations = loaded(ctx, directory, format, var)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,7 +14,7 @@ from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import AllOption, ReasonOptions, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.db.backups import backup_rows, backup_text
-from ledger.cli.fleet.groups import SHOWN, show_checks
+from ledger.cli.fleet.groups import SHOWN, names, show_checks
 from ledger.cli.fleet.status import say_unsigned
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 60.0
 """How long agents may take before the command shows what it has."""
-BACKUPS_SHOWN = 5
+ASIDES_SHOWN = 5
 COLUMNS = ("database", "pool", "reachable", "tls", "server", "rights", "identity", "problem")
 
 
@@ -64,7 +64,6 @@ async def check(
     """
     from ledger.domain.waiting import TAKE_OVER
     from ledger.domain.wording import number_of
-    from migrations.printable import escaped
 
     async with opened(ctx) as session:
         check_id = await session.ledger.fleet.check(select, why.asked())
@@ -89,9 +88,7 @@ async def check(
         nothing = "Nothing is wrong with any of them." if problems else "No database matches."
         form.rows("fleet.check", rows, COLUMNS, empty=nothing, finished=result.finished)
     say_unsigned(unsigned)
-    _tell_backups(seen.backups, everything=every or not large)
-    for database, warning in seen.warnings:
-        say(f"{database}: warning: {escaped(warning)}")
+    _tell_asides(seen, everything=every or not large)
     if not result.finished and leader is not None and leader.is_silent:
         say(f"{leader.name} leads and {leader.silence}; `{TAKE_OVER}` leads in its place.")
         return ExitCode.TIMEOUT
@@ -124,14 +121,23 @@ class _Seen:
             yield line
 
 
-def _tell_backups(found: Sequence[tuple[str, Backup]], *, everything: bool) -> None:
-    """What data migrations have saved; in a large fleet only how many there are."""
-    if everything or len(found) <= BACKUPS_SHOWN:
-        for name, backup in found:
+def _tell_asides(seen: _Seen, *, everything: bool) -> None:
+    """What data migrations have saved, and warnings; in a large fleet only how many there are."""
+    from migrations.printable import escaped
+
+    if everything or len(seen.backups) <= ASIDES_SHOWN:
+        for name, backup in seen.backups:
             say(f"{name}: {backup_text(backup)}")
-        return
-    due = sum(one.due for _, one in found)
-    say(f"{len(found):,} backups of data migrations, {due:,} past their period; `--all` lists them")
+    else:
+        due = sum(one.due for _, one in seen.backups)
+        number = f"{len(seen.backups):,} backups of data migrations"
+        say(f"{number}, {due:,} past their period; `--all` lists them")
+    warnings: dict[str, list[str]] = {}
+    for name, warning in seen.warnings:
+        warnings.setdefault(warning, []).append(name)
+    for warning, held in warnings.items():
+        shown = held if everything else held[:ASIDES_SHOWN]
+        say(f"{names(shown, len(held))}: warning: {escaped(warning)}")
 
 
 def _is_fine(row: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from ledger.contracts.manifest import decode_manifest, encode_manifest, name_of
 from ledger.contracts.messages import Received
 from ledger.contracts.registry import ContentRef, MigrationRef
 from ledger.contracts.wire import encode_content
-from ledger.service.bundles import migration_ref
+from ledger.service.migration_refs import migration_ref
 from migrations.formats import Reading
 from migrations.formats.bundle import load_folder
 from migrations.model.attempt import Mode

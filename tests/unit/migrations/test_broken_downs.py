@@ -13,7 +13,7 @@ from ledger.contracts.manifest import encode_manifest
 from ledger.contracts.topics import CHUNK_BYTES
 from ledger.domain.refusals import IrreversibleMigrations
 from ledger.domain.rollback import refuse_irreversible
-from ledger.service.bundles import migration_ref
+from ledger.service.migration_refs import migration_ref
 from migrations.errors import EncodingError, SqlSyntaxError, VariableError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files, load_folder

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agents.texts import Library, Texts
 from ledger.contracts.manifest import encode_manifest
 from ledger.contracts.topics import CHUNK_BYTES
-from ledger.service.bundles import migration_ref
+from ledger.service.migration_refs import migration_ref
 from migrations.errors import (
     FolderError,
     ForbiddenSqlError,
