@@ -242,8 +242,12 @@ def _described(pool: str, connection: Connection, labels: Mapping[str, str]) -> 
     """Everything that is said of a database, by what people write; labels among it."""
     parts = {WORDS.get(name, name): value for name, value in connection.parts.items()}
     said = {"pool": pool, **parts}
-    known = {name: str(value) for name, value in said.items() if value not in (None, "")}
+    known = {name: _text(value) for name, value in said.items() if value}
     return known | _labels(labels)
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
 
 
 def _labels(labels: Mapping[str, str]) -> dict[str, str]:
