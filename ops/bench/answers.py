@@ -92,7 +92,9 @@ class Agents:
             messages = await member.poll(0.0, 10_000)
             began, now = time.thread_time(), loop.time()
             gained = (now - last) * self.per_second
-            allowance, last = min(allowance + gained, self.per_second * MOST_BEHIND_S), now
+            # However slow they are, one at a time has its turn.
+            most = max(self.per_second * MOST_BEHIND_S, 1.0)
+            allowance, last = min(allowance + gained, most), now
             answered = self._take(messages)
             while self._waiting and allowance >= 1:
                 allowance -= 1
