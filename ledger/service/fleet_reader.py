@@ -135,6 +135,7 @@ class FleetReader:
                 part = chosen[start : start + PAGE]
                 yield await self._reads.fleet([one.database for one in part])
             return
+        await self._refuse_half_wrong(self._reads, selection, terms, retired)
         after = ""
         while rows := await self._reads.fleet_page(terms, retired=retired, after=after):
             yield rows

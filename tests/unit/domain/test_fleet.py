@@ -70,7 +70,7 @@ def test_registering_the_same_again_changes_nothing() -> None:
 
 
 def test_registering_another_database_under_a_known_id_is_refused_and_names_what_to_use() -> None:
-    with pytest.raises(AlreadyRegistered, match=r"another host; .*fleet repoint.*fleet label"):
+    with pytest.raises(AlreadyRegistered, match=r"differs in host; .*fleet repoint.*fleet label"):
         fleet.register(after(registered), "acme", "main", THERE, {"tier": "gold"})
 
 
