@@ -27,6 +27,8 @@ MARK = "beside:"
 """In front of the name of a file that is carried, among the files of its migration."""
 MAX_BYTES = 8 * 2**20
 """Of all that one script reads: it is kept for ever, and sent to every agent."""
+MAX_DEPTH = 50
+"""Scripts that include scripts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,10 @@ def _collect(
             # The agent's own; only where it lets scripts leave the database.
             continue
         name, place = _resolved(one, folder, beside)
-        if name is None:
+        if name is None or place.startswith(("../", "~")):
+            # psql takes a ~ in front for somebody's home.
             raise _missing(one, file, line, folder, beside)
-        if place in chain:
+        if place in chain or len(chain) > MAX_DEPTH:
             raise PsqlScriptError(
                 file, line, "scripts include each other without end", "Take one of them out"
             )

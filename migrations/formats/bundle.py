@@ -106,6 +106,8 @@ def load_files(
     """Build one migration again from its own files, as they were hashed. Raises LoadError."""
     for part in (version, name, *(file.name for file in files)):
         check_name(part)
+    for file in files:
+        _check_inside(file.name)
     own = [file for file in files if not file.name.startswith(MARK)]
     carried = [file for file in files if file.name.startswith(MARK)]
     if carried:
@@ -263,6 +265,15 @@ def _inside(folder: Path, path: str, name: str) -> str:
             "Put the file itself in its place: what is registered is sent and kept for ever",
         )
     return found
+
+
+def _check_inside(name: str) -> None:
+    """Raise FileNameError for a name that leads out of its folder: whoever registered it lies."""
+    path = name.removeprefix(MARK)
+    if not path or path.startswith("/") or ".." in path.split("/") or "\0" in path:
+        raise FileNameError(
+            escaped(name), None, "the name leads out of the folder", "Name a file in the folder"
+        )
 
 
 def check_name(name: str) -> None:

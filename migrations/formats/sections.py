@@ -44,9 +44,8 @@ from migrations.model.migration import (
     StatementKind,
 )
 from migrations.sql.classify import enum_value_used
-from migrations.sql.psql_files import expanded
+from migrations.sql.psql_files import expanded, leaves, scripts
 from migrations.sql.psql_script import bare, open_transaction, referenced
-from migrations.sql.psql_shell import reaches_out
 from migrations.sql.refusals import script_refusal
 from migrations.sql.session_state import rests_on_session
 
@@ -226,7 +225,9 @@ def as_program(body: Body, error: PsqlScriptError, reading: Reading) -> Built:
     text = "\n" * (body.line - 1) + filled.filled
     program = Program(Language.PSQL, body.file, text, files=files)
     whole = expanded(program)
-    if refused := script_refusal(whole):
+    for one in (*(text for text, _ in scripts(program)), whole):
+        if not (refused := script_refusal(one)):
+            continue
         raise ForbiddenSqlError(body.file, body.line, refused.problem, refused.remedy) from None
     taken = referenced(whole, reading.variables)
     for name, value in taken:
@@ -244,7 +245,7 @@ def as_program(body: Body, error: PsqlScriptError, reading: Reading) -> Built:
         if open_transaction(program)
         else "statement by statement, so that a crash in it leaves the migration in doubt"
     )
-    if reaches_out(whole, taken, {one.name for one in files}):
+    if leaves(program, taken):
         how += ", and only where LEDGER_AGENT_PSQL_SHELL allows it to leave the database"
     note = f"{error.place}: {error.problem}; psql runs the whole section, {how}"
     names = tuple(sorted({*filled.names, *(name for name, _ in taken)}))

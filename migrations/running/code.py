@@ -39,8 +39,7 @@ from migrations.model.migration import Direction, Language, Migration, Program, 
 from migrations.running.guarded_connection import GuardedConnection, Stage, code_name
 from migrations.running.plan import Execute, StepDecision
 from migrations.running.retry import StatementFailed
-from migrations.sql.psql_files import expanded
-from migrations.sql.psql_shell import reaches_out
+from migrations.sql.psql_files import leaves
 from migrations.target.entries import State, entry_for
 from migrations.target.session import Connection, ConnectionSettings
 from migrations.target.target import Target
@@ -134,10 +133,7 @@ def _refuse(
 
 
 def _refuse_shell(migration: Migration, program: Program) -> None:
-    carried = {one.name for one in program.files}
-    found = reaches_out(program.text, program.variables, carried) or reaches_out(
-        expanded(program), program.variables, carried
-    )
+    found = leaves(program, program.variables)
     if found is not None:
         line, word = found
         raise ProgramRefused(

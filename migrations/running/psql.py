@@ -211,6 +211,9 @@ def _lay_out(folder: Path, program: Program) -> Path:
     The script itself stands where it stands in its own folder, for what is relative to it.
     """
     here = folder / "files"
+    for name in (program.file, *(one.name for one in program.files)):
+        if name.startswith("/") or ".." in name.split("/"):
+            raise AssertionError("a name that leads out of the folder is refused before")
     (here / posixpath.dirname(program.file)).mkdir(parents=True)
     for one in program.files:
         place = here / one.name

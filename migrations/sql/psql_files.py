@@ -9,18 +9,18 @@ from __future__ import annotations
 import posixpath
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from migrations.model.migration import Program
-from migrations.sql.psql_shell import words
+from migrations.sql.psql_shell import reaches_out, words
 
-MAX_DEPTH = 10
-"""Scripts that include scripts."""
 _INCLUDES = {"i": False, "include": False, "ir": True, "include_relative": True}
 """Whether the path is relative to the script that names it."""
 _READERS = frozenset({"cat", "head", "tail", "base64", "zcat", "gunzip", "xz", "od", "tr"})
 _FROM = re.compile(r"\bfrom\s+(program\s+)?('(?:[^']|'')*'|\S+)", re.IGNORECASE)
+_COMPUTED = re.compile(r"[\\`\"';]|:[\w'\"{]")
+"""What psql makes something else of in the argument of a command: escapes, quotes, variables."""
 _GROUP = re.compile(r"\([^()']*(?:'[^']*'[^()']*)*\)")
 _BACKQUOTED = re.compile(r"`([^`\n]*)`")
 _STREAMS = frozenset({"stdin", "pstdin"})
@@ -57,20 +57,58 @@ def file_reads(text: str) -> Iterator[FileRead]:
 
 def expanded(program: Program) -> str:
     """The script with those that it includes in their places, to be looked at and not run."""
-    contents = {one.name: one.content for one in program.files}
-    return _expanded(program.text, posixpath.dirname(program.file), contents, MAX_DEPTH)
+    return _expanded(program.text, posixpath.dirname(program.file), _contents(program), set())
 
 
-def _expanded(text: str, folder: str, contents: dict[str, bytes], depth: int) -> str:
+def scripts(program: Program) -> Iterator[tuple[str, str]]:
+    """The script and every other that it includes, each as psql reads it, by itself; its folder."""
+    contents, seen = _contents(program), set[str]()
+    waiting = [(program.text, posixpath.dirname(program.file))]
+    while waiting:
+        text, folder = waiting.pop()
+        yield text, folder
+        for one in file_reads(text):
+            place = _place(one, folder)
+            if one.script and place in contents and place not in seen:
+                seen.add(place)
+                inner = contents[place].decode(errors="replace")
+                waiting.append((inner, posixpath.dirname(place)))
+
+
+def leaves(program: Program, variables: Iterable[tuple[str, str]]) -> tuple[int, str] | None:
+    """As `reaches_out`, of the script and all that it includes: each by itself, and together."""
+    known, names = tuple(variables), _contents(program).keys()
+    for text, folder in scripts(program):
+        reads = [one for one in file_reads(text) if one.script and _place(one, folder) in names]
+        if found := reaches_out(text, known, names, {one.path for one in reads}):
+            return found
+    return reaches_out(expanded(program), known, names, names)
+
+
+def _contents(program: Program) -> dict[str, bytes]:
+    return {one.name: one.content for one in program.files}
+
+
+def _place(one: FileRead, folder: str) -> str:
+    path = one.path or ""
+    return posixpath.normpath(posixpath.join(folder, path) if one.relative else path)
+
+
+def _expanded(text: str, folder: str, contents: dict[str, bytes], seen: set[str]) -> str:
+    """Each script once: to read it again tells nothing new, and would take for ever."""
     lines = text.split("\n")
+    included: dict[int, list[str]] = {}
     for one in file_reads(text):
-        if not one.script or one.path is None or not depth:
-            continue
-        path = posixpath.join(folder, one.path) if one.relative else one.path
-        place = posixpath.normpath(path)
-        if place in contents:
-            inner = contents[place].decode(errors="replace")
-            lines[one.line - 1] = _expanded(inner, posixpath.dirname(place), contents, depth - 1)
+        place = _place(one, folder)
+        if one.script and place in contents:
+            inner = ""
+            if place not in seen:
+                seen.add(place)
+                inner = contents[place].decode(errors="replace")
+                inner = _expanded(inner, posixpath.dirname(place), contents, seen)
+            included.setdefault(one.line, []).append(inner)
+    for line, texts in included.items():
+        lines[line - 1] = "\n".join(texts)
     return "\n".join(lines)
 
 
@@ -82,7 +120,7 @@ def _copied(line: int, rest: str) -> Iterator[FileRead]:
     if found is None or found[2].lower() in _STREAMS:
         return
     if found[1]:
-        program = _plain(found[2]) or ""
+        program = _unquoted(found[2])
         yield from (FileRead(line, "\\copy", path) for path in _given_to_programs(program))
     else:
         # Nothing in it is a variable: \copy takes its line as it is.
@@ -90,9 +128,11 @@ def _copied(line: int, rest: str) -> Iterator[FileRead]:
 
 
 def _plain(word: str) -> str | None:
-    """A path that is written out; `None` for one with a variable or a command in it."""
+    """A path that is written out; `None` for one that psql makes another of."""
     path = _unquoted(word)
-    return None if not path or "`" in path or re.search(r"(?<!:):[\w'\"]", path) else path
+    if not path or _COMPUTED.search(path) or (path == word and re.search(r"\s", path)):
+        return None
+    return path
 
 
 def _unquoted(word: str) -> str:

@@ -35,6 +35,13 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"")
 _GROUP = re.compile(r"\([^()]*\)")
 _TARGET = re.compile(r"\b(?:from|to)\s+(\S+)", re.IGNORECASE)
 _STREAMS = frozenset({"stdin", "stdout", "pstdin", "pstdout"})
+_NAME = r"(?:\"[^\"]*\"|[\w$]+)"
+_COPY_FILE = re.compile(
+    rf"\s*{_NAME}(?:\.{_NAME})?\s*(?:\([^()']*\))?\s+from\s+"
+    r"(?!program\b|p?std)('(?:[^']|'')*'|[^\s';]+)(?:\s.*)?;?\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""From its beginning, as psql reads it: a table may be called `from`."""
 _INSIDE = frozenset(
     {
         "set", "unset", "echo", "qecho", "warn", "pset", "t", "a", "x", "f", "H", "C", "T",
@@ -61,12 +68,16 @@ _FOREIGN = frozenset({"LAST_ERROR_MESSAGE", "DBNAME", "USER", "HOST", "PORT", "E
 
 
 def reaches_out(
-    text: str, declared: Iterable[tuple[str, str]] = (), carried: Container[str] = ()
+    text: str,
+    declared: Iterable[tuple[str, str]] = (),
+    carried: Container[str] = (),
+    included: Container[str | None] = (),
 ) -> tuple[int, str] | None:
     """The 1-based line and the word that leaves the database, or may; `None` if none does.
 
     `declared` are the variables that psql is given, with their values; `carried` are the paths of
-    files that the script brought along, which it may read.
+    files that the script brought along, which it may read, `included` those of the scripts among
+    them, as this one writes them.
     """
     doubtful = {name for name, value in declared if "\\" in value} | _FOREIGN
     from_the_database = False
@@ -75,8 +86,8 @@ def reaches_out(
         if word.startswith(":"):
             plain.append((at, word))
             continue
-        if "`" in rest or not _stays(word, rest, carried):
-            shown = "`" if "`" in rest and _stays(word, "", carried) else f"\\{word}"
+        if "`" in rest or not _stays(word, rest, carried, included):
+            shown = "`" if "`" in rest and _stays(word, "", carried, included) else f"\\{word}"
             return text.count("\n", 0, at) + 1, shown[:20]
         if word == "gset":
             from_the_database = True
@@ -105,7 +116,9 @@ def checked(text: str, file: str) -> str:
     return "".join([*pieces, text[done:]])
 
 
-def _stays(command: str, rest: str, carried: Container[str]) -> bool:
+def _stays(
+    command: str, rest: str, carried: Container[str], included: Container[str | None]
+) -> bool:
     if command in ("g", "gx"):
         return not _GROUP.sub("", _QUOTED.sub("", rest)).strip() and "|" not in rest
     if command in ("o", "out"):
@@ -114,15 +127,14 @@ def _stays(command: str, rest: str, carried: Container[str]) -> bool:
         bare = _QUOTED.sub("''", rest)
         while bare != (bare := _GROUP.sub(" ", bare)):
             pass
+        read = _COPY_FILE.fullmatch(rest)
+        if read is not None:
+            quoted = read[1].startswith("'")
+            return (read[1][1:-1].replace("''", "'") if quoted else read[1]) in carried
         target = _TARGET.search(bare)
-        if target is not None and target[1] == "''" and target[0][:4].lower() == "from":
-            quoted = [one for one in _QUOTED.findall(rest) if one.startswith("'")]
-            return any(one[1:-1] in carried for one in quoted) and len(quoted) == 1
-        if target is not None and target[0][:4].lower() == "from" and target[1] in carried:
-            return True
         return target is not None and target[1].lower() in _STREAMS
     if command in INCLUDING:
-        return rest.strip().strip("'") in carried
+        return rest.strip().strip("'") in included
     return command in _INSIDE or _DESCRIBES.fullmatch(command) is not None
 
 

@@ -162,6 +162,7 @@ SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN
         SELECT g.oid, g.rolname, 1 AS rank FROM pg_catalog.pg_roles AS g, place AS p
         WHERE g.oid OPERATOR(pg_catalog.=) p.nspowner
             AND g.rolname OPERATOR(pg_catalog.<>) session_user
+            AND (g.oid OPERATOR(pg_catalog.=) (:fitting_role) OR NOT g.rolcanlogin)
         UNION ALL
         SELECT g.oid, g.rolname, 2 FROM pg_catalog.pg_roles AS g
         WHERE g.oid OPERATOR(pg_catalog.=) (:fitting_role) AND NOT EXISTS (SELECT FROM place AS p)
@@ -171,6 +172,14 @@ SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN
             AND NOT EXISTS (SELECT FROM place AS p)
             AND NOT EXISTS (
                 SELECT FROM tenants AS t WHERE pg_catalog.pg_has_role(t.oid, g.oid, 'MEMBER'))
+            AND NOT EXISTS (
+                -- Somebody else's login is in it who has not all that we have: it is no group of ours.
+                SELECT FROM pg_catalog.pg_roles AS m, pg_catalog.pg_roles AS r
+                WHERE m.rolcanlogin AND NOT m.rolsuper
+                    AND pg_catalog.pg_has_role(m.oid, g.oid, 'MEMBER')
+                    AND r.rolname OPERATOR(pg_catalog.<>) session_user
+                    AND pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')
+                    AND NOT pg_catalog.pg_has_role(m.oid, r.oid, 'MEMBER'))
     ), fits AS (
         SELECT o.rank, pg_catalog.min(pg_catalog.quote_ident(o.rolname)) AS called
         FROM ours AS o
@@ -495,6 +504,7 @@ WITH RECURSIVE ours (pid) AS (
     SELECT a.pid FROM pg_catalog.pg_stat_activity AS a
     WHERE a.application_name OPERATOR(pg_catalog.=) :beside
         AND a.usename OPERATOR(pg_catalog.=) session_user
+        AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
 ), chain (waiting, pid, depth) AS (
     SELECT o.pid, b.pid, 1
     FROM ours AS o, pg_catalog.unnest(pg_catalog.pg_blocking_pids(o.pid)) AS b (pid)
