@@ -283,7 +283,7 @@ async def status(
             return await rollouts.status(chosen, SHOWN)
 
         async def show(found: RolloutStatus) -> None:
-            if found.groups is not None and not lists:
+            if found.groups is not None and form.for_people and not lists:
                 show_groups(found, form)
             else:
                 show_rollout(found, form, every=lists)
