@@ -79,10 +79,11 @@ def shown(words: list[str], told: Answer) -> str:
 
 
 def steady(text: str, rollout: str) -> str:
-    """Without what differs from run to run."""
+    """Without what differs from run to run, how wide the columns of times are included."""
     text = text.replace(rollout, "ROLLOUT")
     text = re.sub(r"\bpostgres\b", "LOGIN", re.sub(r"plan [0-9a-f]{12}", "plan DIGEST", text))
-    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "MOMENT", text)
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(Z \([^)]*\))?", "MOMENT", text)
+    text = re.sub(r"(?<=\S) {2,}", "  ", text)
     return re.sub(r"took .*|UTC, .* ago", "UTC, a while ago", text)
 
 
