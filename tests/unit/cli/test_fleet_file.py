@@ -406,3 +406,16 @@ def test_what_is_shared_by_many_databases_is_no_bomb(tmp_path: Path) -> None:
     found = read(tmp_path, text + entries)
     assert len(found) == 2_000
     assert all(len(one.labels) == 30 for one in found.values())
+
+
+@pytest.mark.parametrize(
+    "written", ["migration_ledger", '"migration_ledger"', "a,migration_ledger"]
+)
+def test_our_own_schema_is_no_target_and_no_place_to_look_names_up(
+    tmp_path: Path, written: str
+) -> None:
+    with pytest.raises(WrongArgument, match="where the journal stands"):
+        connection_of("acme", "postgresql://a@db1/shop", {"schema": written})
+    text = f"databases:\n- {{database: acme, host: a, user: x, schema: '{written}'}}\n"
+    with pytest.raises(FleetFileError, match=r"line 2: .*where the journal stands"):
+        read(tmp_path, text)
