@@ -9,7 +9,7 @@ from functools import partial
 from ledger.contracts.registry import Connection, TargetName
 from ledger.contracts.topics import valid_pool
 from ledger.domain.refusals import InvalidDatabase, LiteralPassword
-from migrations.model.folder_history import NAME
+from migrations.model.folder_history import JOURNAL_SCHEMA, KEY_MAX_BYTES, NAME, journal_key
 from migrations.printable import PROBLEM, is_safe
 
 ID_LENGTH = 200
@@ -129,8 +129,14 @@ def _check_sslmode(database: str, sslmode: str | None) -> None:
 
 
 def _check_further_schemas(database: str, connection: Connection) -> None:
-    """Schemas stand behind one that is the target, each once."""
+    """Schemas stand behind one that is the target, each once, and none is the journal's."""
     schemas = (connection.target.schema, *connection.further_schemas)
+    if JOURNAL_SCHEMA in schemas:
+        raise InvalidDatabase(
+            database,
+            "schema",
+            f"is {JOURNAL_SCHEMA}, where the journal stands; write the application's own",
+        )
     for name in connection.further_schemas:
         _check_name(database, "schema", name, empty_allowed=False)
     if connection.further_schemas and not connection.target.schema:
@@ -149,10 +155,12 @@ def _check_history(database: str, target: TargetName) -> None:
             "history",
             "must be 1 to 40 letters, digits, `.`, `_` or `-`, and start with a letter or digit",
         )
-    key = f"{target.history}@{target.schema}" if target.history else target.schema
-    if len(key.encode()) > NAME_BYTES:
+    key = journal_key(target.schema, target.history)
+    if key != target.schema and len(key.encode()) > KEY_MAX_BYTES:
         raise InvalidDatabase(
-            database, "history", f"and schema are longer than {NAME_BYTES - 1} bytes; shorten it"
+            database,
+            "history" if target.history else "schema",
+            f"and an @ make a key of more than {KEY_MAX_BYTES} bytes for the journal; shorten it",
         )
 
 

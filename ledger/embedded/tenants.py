@@ -63,7 +63,7 @@ async def _make(connection: asyncpg.Connection[asyncpg.Record], name: str, passw
     await connection.execute(LET_IN.format(login=login, password=password))
     if await connection.fetchrow(DATABASE_EXISTS, name) is None:
         await connection.execute(CREATE_DATABASE.format(name=name, login=login))
-        await connection.execute(CLOSE.format(name=name))
+    await connection.execute(CLOSE.format(name=name))
 
 
 def _password(file: Path) -> str:

@@ -21,13 +21,13 @@ import asyncpg
 from migrations.backfill.keyset import Keyset, Page
 from migrations.errors import DataRefused
 from migrations.model.attempt import Backup
+from migrations.model.folder_history import JOURNAL_SCHEMA
 from migrations.model.migration import Batches, Conflict, Migration
 from migrations.model.work import Work
 from migrations.sql.literals import SqlValue, bind, quote_ident, quote_literal
 from migrations.sql.named_statements import named_statements
 from migrations.target.entries import NewEntry, State
 from migrations.target.journal import statement
-from migrations.target.refusals import JOURNAL_SCHEMA
 from migrations.target.session import Connection
 from migrations.target.target import Target
 

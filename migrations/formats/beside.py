@@ -104,10 +104,13 @@ def _collect(
         if name is None or place.startswith(("../", "~")):
             # psql takes a ~ in front for somebody's home.
             raise _missing(one, file, line, folder, beside)
-        if place in chain or len(chain) > MAX_DEPTH:
+        if place in chain:
             raise PsqlScriptError(
                 file, line, "scripts include each other without end", "Take one of them out"
             )
+        if len(chain) >= MAX_DEPTH:
+            problem = f"scripts include scripts that include scripts, more than {MAX_DEPTH} deep"
+            raise PsqlScriptError(file, line, problem, "Include them one after the other")
         if place in found:
             continue
         content = beside.read(name)

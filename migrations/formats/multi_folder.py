@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from migrations.errors import FormatError
+from migrations.formats.beside import MARK
 from migrations.formats.naming import description, ordered
 from migrations.model.migration import Migration, SourceFile
 from migrations.model.version import version_and_name, version_key
@@ -42,6 +43,7 @@ def in_one(loaded: LoadedFolder) -> list[Migration]:
     parts = prefixes([path for path, _ in loaded])
     for path, migrations in loaded:
         _refuse_unordered(path, migrations)
+        _refuse_carried(path, migrations)
     found = [
         _prefixed(migration, prefix)
         for prefix, (_, migrations) in zip(parts, loaded, strict=True)
@@ -66,6 +68,21 @@ def _refuse_unordered(path: Path, migrations: Sequence[Migration]) -> None:
         )
 
 
+def _refuse_carried(path: Path, migrations: Sequence[Migration]) -> None:
+    """Refuse scripts that read files: psql finds those by their paths in one folder, not in two."""
+    for one in migrations:
+        carried = next((file.name for file in one.files if file.name.startswith(MARK)), None)
+        if carried is not None:
+            raise FormatError(
+                str(path),
+                None,
+                f"{one.files[0].name} reads a file beside it, "
+                f"{carried.removeprefix(MARK)}, so it cannot be one of several folders",
+                "Read it alone, as a history with a name of its own, or write the file's text into "
+                "the script",
+            )
+
+
 def _prefixed(migration: Migration, prefix: str) -> Migration:
     files = tuple(SourceFile(f"{prefix}/{file.name}", file.content) for file in migration.files)
     up, down, verify = (
@@ -79,7 +96,8 @@ def _prefixed(migration: Migration, prefix: str) -> Migration:
 
 def prefixes(paths: Sequence[Path]) -> list[str]:
     """As few last parts of each path as tell all of them apart."""
-    parts = [PurePosixPath(path.absolute().as_posix()).parts for path in paths]
+    # Without `..`, which would be no name of a folder in another one.
+    parts = [PurePosixPath(Path(os.path.abspath(path)).as_posix()).parts for path in paths]
     longest = max(map(len, parts))
     for length in range(1, longest + 1):
         tails = ["/".join(one[-length:]).lstrip("/") for one in parts]

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from migrations.model.baselines import Ranked, standing_for
 from migrations.model.migration import Migration
 
+JOURNAL_SCHEMA = "migration_ledger"
+"""Where the journals of a database stand; no target, and nothing of an application's."""
 KEY_MAX_BYTES = 63
 """Of a journal's key: it is stored as PostgreSQL stores names."""
 NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}"

@@ -22,11 +22,12 @@ import asyncpg
 from migrations.clock import SYSTEM_CLOCK, Clock, elapsed_ms
 from migrations.errors import ForbiddenSqlError, LoadError, SqlSyntaxError
 from migrations.model.attempt import Failure, FailureClass
+from migrations.model.folder_history import JOURNAL_SCHEMA
 from migrations.model.migration import Statement, StatementKind
 from migrations.running.retry import StatementFailed, failed_at
 from migrations.running.telemetry import statement_span
 from migrations.sql.literals import quote_ident
-from migrations.sql.own_schema import JOURNAL_SCHEMA, statement_acts_on_role
+from migrations.sql.own_schema import statement_acts_on_role
 from migrations.sql.refusals import JOURNAL_REFUSAL, ROLE_REFUSAL
 from migrations.sql.statements import split
 from migrations.target.refusals import transaction_ended

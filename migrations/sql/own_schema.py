@@ -19,10 +19,9 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from migrations.model.folder_history import JOURNAL_SCHEMA
 from migrations.sql.grammar import Word, parse, tree, words_of
 
-JOURNAL_SCHEMA = "migration_ledger"
-"""The schema of the journal in a tenant's database."""
 BACKUP = "backup_"
 """How tables begin that a data migration's own sections may read."""
 _READ = frozenset({"from_clause", "using_clause", "larg", "rarg", "source_relation"})

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from migrations.model.folder_history import JOURNAL_SCHEMA
 from migrations.model.migration import StatementKind
 from migrations.sql.classify import reindexes_concurrently
 from migrations.sql.grammar import RawStatement, descend, plpgsql, tree, words
 from migrations.sql.own_schema import (
-    JOURNAL_SCHEMA,
     acts_on_role,
     names_schema,
     script_acts_on_role,

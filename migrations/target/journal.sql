@@ -152,9 +152,9 @@ WHERE l.rolname OPERATOR(pg_catalog.=) session_user
 SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN (
     WITH tenants AS (
         SELECT r.oid FROM pg_catalog.pg_roles AS r
-        WHERE r.rolname::pg_catalog.text OPERATOR(pg_catalog.=) :role OR r.oid OPERATOR(pg_catalog.=) (
-            SELECT datdba FROM pg_catalog.pg_database
-            WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())
+        WHERE NOT r.rolsuper AND (r.rolname::pg_catalog.text OPERATOR(pg_catalog.=) :role
+            OR r.oid OPERATOR(pg_catalog.=) (SELECT datdba FROM pg_catalog.pg_database
+                WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
     ), place AS (
         SELECT n.nspowner FROM pg_catalog.pg_namespace AS n
         WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from migrations.errors import GuardsReset, JournalTouched, StaleEpoch, TransactionEnded
 from migrations.model.attempt import Epoch
-
-JOURNAL_SCHEMA = "migration_ledger"
+from migrations.model.folder_history import JOURNAL_SCHEMA
 
 
 def stale_epoch(epoch: Epoch) -> StaleEpoch:

@@ -31,6 +31,7 @@ from migrations.chance import Chance
 from migrations.clock import Clock
 from migrations.errors import GuardsReset, LockLost, RunError, StaleEpoch
 from migrations.model.attempt import Epoch, Identity, Limits
+from migrations.model.folder_history import JOURNAL_SCHEMA
 from migrations.model.migration import Options
 from migrations.model.work import BatchProgress, Observer, OutsideChange, Work
 from migrations.sql.literals import Expression, SqlValue, quote_ident
@@ -51,7 +52,6 @@ from migrations.target.journal import Record, entry_statement, entry_values, sta
 from migrations.target.lock import LockKey, still_held
 from migrations.target.lookout import Lookout
 from migrations.target.refusals import (
-    JOURNAL_SCHEMA,
     guards_reset,
     is_touched,
     journal_touched,

@@ -6,6 +6,7 @@ appended to each adapter's log, so both fold the same events at the same positio
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from datetime import datetime
@@ -82,6 +83,11 @@ def history() -> list[RecordedEvent]:
 @pytest.fixture
 async def told(ledger_place: LedgerPlace, history: list[RecordedEvent]) -> tuple[Views, Views]:
     """The adapter's views, and those in memory, of a log with that history in it."""
+    return await both(ledger_place, history)
+
+
+async def both(ledger_place: LedgerPlace, history: list[RecordedEvent]) -> tuple[Views, Views]:
+    """The adapter's views, and those in memory, once they have read the same log."""
     log = ledger_place.stores.log
     assert (await log.tail(0, 10))[0].type == "LedgerInitialised"
     for one in history[1:]:
@@ -260,3 +266,37 @@ async def test_the_history_has_something_of_everything(told: tuple[Views, Views]
         "set aside",
         "unreadable",
     ]
+
+
+async def fail_alike(house: SimulatedHouse) -> None:
+    """One rollout that fails in every database for the same cause."""
+    await house.stores.initialise()
+    await house.register(*FLEET)
+    async with house.at_work():
+        rollout = await house.start(BROKEN, wave_spec="rest", budget=Budget(count=9))
+        await house.becomes(rollout, "completed")
+
+
+def of_so_many_rows(event: RecordedEvent, rows: int) -> RecordedEvent:
+    """The same, of an attempt that committed so many rows."""
+    if event.type != "AttemptFinished":
+        return event
+    body = json.loads(event.body) | {"rows": rows}
+    return event._replace(body=json.dumps(body).encode())
+
+
+@pytest.fixture(scope="module")
+def huge() -> list[RecordedEvent]:
+    """What was recorded of it, where as many rows as there can be were committed everywhere."""
+    house = SimulatedHouse()
+    simulate(house.clock, fail_alike(house))
+    return [of_so_many_rows(one, 2**63 - 1) for one in house.stores.log.events]
+
+
+async def test_the_rows_of_a_cause_are_added_up_to_the_largest_number_that_there_is(
+    ledger_place: LedgerPlace, huge: list[RecordedEvent]
+) -> None:
+    for views in await both(ledger_place, huge):
+        (rollout,) = await views.rollouts()
+        (cause,) = await views.rollout_causes(rollout.rollout)
+        assert (cause.databases, cause.rows) == (len(FLEET), 2**63 - 1)

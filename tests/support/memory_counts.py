@@ -160,7 +160,7 @@ class MemoryCounts:
         rows = []
         for key, held in groups.items():
             names = tuple(name for _, name in sorted(held)[:EXAMPLES])
-            said = [sum(numbers) for numbers in zip(*committed[key], strict=True)]
+            said = [min(sum(numbers), 2**63 - 1) for numbers in zip(*committed[key], strict=True)]
             rows.append(CauseRow._make((*key, len(held), names, *said)))
         firsts = {key: min(name for _, name in held) for key, held in groups.items()}
         return sorted(rows, key=lambda row: (-row.databases, firsts[row[:7]]))[:limit]

@@ -17,6 +17,7 @@ def schemas_in(written: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:
     A list, or one text with commas; a name with a comma in it stands in quotes, as in SQL. Raises
     `WrongArgument`.
     """
+    from migrations.model.folder_history import JOURNAL_SCHEMA
     from migrations.sql.written_names import names_in
 
     if isinstance(written, str):
@@ -29,4 +30,8 @@ def schemas_in(written: str | Sequence[str]) -> tuple[str, tuple[str, ...]]:
             raise WrongArgument(f"the schema is no list of names: {error}") from None
     else:
         names = written
+    if JOURNAL_SCHEMA in names:
+        raise WrongArgument(
+            f"the schema is {JOURNAL_SCHEMA}, where the journal stands; write the application's own"
+        )
     return (names[0], tuple(names[1:])) if names else ("", ())

@@ -93,11 +93,19 @@ def history_of(ctx: typer.Context, folder: Path, migrations: Sequence[Migration]
 async def journal_here(
     ctx: typer.Context, place: DatabaseOptions, history: FolderHistory | None = None
 ) -> str:
-    """The key of the journal that commands of this project work on in the database."""
-    from migrations.model.folder_history import journal_key
+    """The key of the journal that commands of this project work on in the database.
+
+    Raises `WrongArgument`.
+    """
+    from migrations.model.folder_history import KEY_MAX_BYTES, journal_key
     from migrations.standalone import journal_of
 
     name = flags_of(ctx).load().settings.bundle.name
+    if len(journal_key(place.target_schema, name or "").encode()) > KEY_MAX_BYTES:
+        raise WrongArgument(
+            f"the schema's name, with the history's, makes a key of more than {KEY_MAX_BYTES} "
+            "bytes for the journal; shorten it"
+        )
     if name is None:
         return journal_key(place.target_schema)
     return await journal_of(connection_of(place), place.target_schema, name, history)

@@ -41,6 +41,8 @@ _NAMES = {word: part for part, word in WORDS.items()}
 _TEMPLATES = ("database", "user", "role")
 """What may name the id of the database; a reference to a password is filled in by the agents."""
 _OTHER_PLACEHOLDER = re.compile(r"\{\w*\}")
+_QUOTED = re.compile(r"""\s['"](?!.['"]).*['"]""", re.DOTALL)
+"""What YAML's words repeat of the file; it may be a secret. A sign that was expected is none."""
 _PORT = re.compile(r"[0-9]{1,5}")
 
 
@@ -116,7 +118,7 @@ class FleetReading:
     def is_no_yaml(self, error: yaml.YAMLError) -> NoReturn:
         """Say where reading ended, with what was wrong before that."""
         mark, why = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-        reason = f": {why}" if why else ""
+        reason = f": {_QUOTED.sub('', why)}" if why else ""
         if mark is None:
             raise FleetFileError(f"{self._file} is not YAML{reason or f': {error}'}") from None
         line = mark.line + 1
@@ -335,6 +337,8 @@ def _kind(value: Any) -> str:
             return "a list"
         case dict():
             return "a mapping"
+        case bytes():
+            return "encoded"
         case _:
             return "a date"
 

@@ -20,6 +20,13 @@ from yaml.resolver import Resolver
 _Sink = Callable[[Any], None]
 DEEPEST = 6
 """Parts within parts of such a file; what is deeper is no description of a fleet."""
+LONGEST = 100
+"""Letters of a value that is no text: a date, a number, yes or no."""
+FREE_PARTS, PARTS_PER_LETTER = 100_000, 8
+"""So many parts a file may stand for, with what its aliases repeat: it takes that much memory."""
+_MERGED = "tag:yaml.org,2002:merge"
+_TEXT = "tag:yaml.org,2002:str"
+_NO_VALUE = "a value looks like a date or a number and is none; write it in quotes"
 
 
 class PlacedKey(str):
@@ -86,6 +93,7 @@ def read_items(text: str, streamed: str, took: _Sink, other: Callable[[str, Any]
     False, and nothing is told, when the document is no mapping. Raises `yaml.YAMLError`.
     """
     loader: Any = _Loader(text)
+    loader.parts_left = FREE_PARTS + PARTS_PER_LETTER * len(text)
     try:
         loader.get_event()
         if not loader.check_event(DocumentStartEvent):
@@ -95,12 +103,13 @@ def read_items(text: str, streamed: str, took: _Sink, other: Callable[[str, Any]
             return False
         loader.get_event()
         while not loader.check_event(MappingEndEvent):
-            key = _key(loader, loader.compose_node(None, None))
+            loader.reading = loader.compose_node(None, None)
+            key = _key(loader, loader.reading)
             if key == streamed and loader.check_event(yaml.SequenceStartEvent):
                 loader.get_event()
                 other(key, [])
                 while not loader.check_event(SequenceEndEvent):
-                    node: Any = loader.compose_node(None, None)
+                    loader.reading = node = loader.compose_node(None, None)
                     is_mapping = isinstance(node, yaml.MappingNode)
                     took(_value(loader, node) if is_mapping else OtherItem(_line(node)))
                 loader.get_event()
@@ -117,21 +126,22 @@ def read_items(text: str, streamed: str, took: _Sink, other: Callable[[str, Any]
 
 def _value(loader: Any, node: Any, depth: int = 0) -> Any:
     """A node of the document, as Python has it."""
+    _count(loader, 1)
     if depth > DEEPEST:
-        raise yaml.MarkedYAMLError(
-            problem="there are too many parts within parts", problem_mark=node.start_mark
-        )
+        raise _fault(node, "there are too many parts within parts")
     match node:
         case yaml.MappingNode():
             return _mapping(loader, node, depth)
         case yaml.SequenceNode():
             return [_value(loader, one, depth + 1) for one in node.value]
         case _:
+            if node.tag != _TEXT and len(node.value) > LONGEST:
+                raise _fault(node, _NO_VALUE)
             try:
                 made = loader.construct_object(node, deep=True)
-            except ValueError:
-                what = "a value looks like a date or a number and is none; write it in quotes"
-                raise yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark) from None
+            except (ValueError, AttributeError, LookupError, ArithmeticError, TypeError):
+                # PyYAML takes it that whoever writes a tag writes what it stands for.
+                raise _fault(node, _NO_VALUE) from None
             # It keeps what it has made, with its node, until the end of a document.
             loader.constructed_objects.clear()
             return made
@@ -147,11 +157,40 @@ def _mapping(loader: Any, node: yaml.MappingNode, depth: int) -> PlacedMapping:
             if key in own:
                 made.repeated.append(key)
             own.add(key)
-        loader.flatten_mapping(node)
-        node.is_flat = True  # type: ignore[attr-defined]
+        _flatten(loader, node)
     for one, value in node.value:
         made[_key(loader, one)] = _value(loader, value, depth + 1)
     return made
+
+
+def _flatten(loader: Any, node: yaml.MappingNode) -> None:
+    """Put what is merged into a mapping (`<<`) in front of its own parts, which win."""
+    node.is_flat = True  # type: ignore[attr-defined]
+    merged: list[Any] = []
+    for key, value in node.value:
+        if key.tag != _MERGED:
+            continue
+        sources = value.value if isinstance(value, yaml.SequenceNode) else [value]
+        for source in reversed(sources):
+            if not isinstance(source, yaml.MappingNode):
+                raise _fault(source, "`<<` takes in mappings, and this is none")
+            if not hasattr(source, "is_flat"):
+                _flatten(loader, source)
+            _count(loader, len(source.value))
+            merged += source.value
+    node.value = [*merged, *(one for one in node.value if one[0].tag != _MERGED)]
+
+
+def _count(loader: Any, parts: int) -> None:
+    """Aliases of aliases make thousands of millions of parts out of one screen of text."""
+    loader.parts_left -= parts
+    if loader.parts_left < 0:
+        what = "aliases repeat more than such a file can mean; write out what it says"
+        raise _fault(loader.reading, what)
+
+
+def _fault(node: Any, problem: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
 
 
 def _key(loader: Any, node: Any) -> PlacedKey:

@@ -290,8 +290,8 @@ SELECT state, details ? 'forgiven' AS accepted, details -> 'failure' ->> 'kind' 
     details -> 'failure' ->> 'sqlstate' AS sqlstate, details -> 'failure' ->> 'message' AS message,
     details -> 'failure' ->> 'file' AS file, (details -> 'failure' ->> 'line')::integer AS line,
     count(*) AS databases, (array_agg(database ORDER BY wave, database))[1:$4] AS examples,
-    coalesce(sum((details -> 'committed' ->> 0)::bigint), 0)::bigint AS rows,
-    coalesce(sum((details -> 'committed' ->> 1)::bigint), 0)::bigint AS batches
+    least(coalesce(sum((details -> 'committed' ->> 0)::bigint), 0), 9223372036854775807)::bigint AS rows,
+    least(coalesce(sum((details -> 'committed' ->> 1)::bigint), 0), 9223372036854775807)::bigint AS batches
 FROM ledger.rollout_database
 WHERE rollout = $1 AND (state IN ('failed', 'blocked', 'unknown') OR details ? 'failure')
   AND ($2::text[] IS NULL OR database = ANY ($2)) AND NOT database = ANY ($3)

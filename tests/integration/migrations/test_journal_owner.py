@@ -23,6 +23,10 @@ OWNERS = """
         UNION SELECT relowner FROM pg_class
         WHERE relnamespace = 'migration_ledger'::regnamespace)
 """
+OWNERS_OF_TABLES = """
+    SELECT DISTINCT relowner::regrole::text FROM pg_class
+    WHERE relnamespace = 'migration_ledger'::regnamespace
+"""
 SECOND = migration("002", "CREATE TABLE b (id int)")
 
 
@@ -158,5 +162,53 @@ async def test_ledger_db_goes_on_with_the_next_login(logins: tuple[World, str, s
     )
     for login, versions in ((one, [users()]), (two, [users(), SECOND])):
         done = await standalone.up(as_login(world, login), versions, IMPATIENT, world.hearing)
+        assert done.verdict is Verdict.DONE, done.failure
+    assert await world.fetch(OWNERS) == [(group,)]
+
+
+@pytest.mark.parametrize("registered", [False, True])
+async def test_a_tenants_login_that_made_the_schema_itself_does_not_come_to_own_the_journal(
+    logins: tuple[World, str, str, str], *, registered: bool
+) -> None:
+    """He lets our login be he, so that the schema looks as if it were made for us."""
+    world, one, tenant, group = logins
+    await world.execute_as_superuser(
+        f'GRANT "{tenant}", "{group}" TO "{one}"; GRANT ALL ON SCHEMA public TO "{one}"; '
+        f'CREATE SCHEMA migration_ledger AUTHORIZATION "{tenant}"'
+    )
+    role = group if registered else None
+    await up(world, as_login(world, one, role), users())
+    assert await world.fetch(OWNERS_OF_TABLES) == [(one,)]
+
+
+async def test_a_group_with_a_tenants_login_in_it_does_not_come_to_own_the_journal(
+    logins: tuple[World, str, str, str],
+) -> None:
+    """Our login is in a second group, which the tenant's is not in: they are not of one kind."""
+    world, one, tenant, group = logins
+    database = world.settings.database
+    await world.execute_as_superuser(
+        f'GRANT "{group}" TO "{one}", "{tenant}"; GRANT pg_read_all_stats TO "{one}"; '
+        f'GRANT ALL ON SCHEMA public TO "{group}"; GRANT CREATE ON DATABASE "{database}" TO '
+        f'"{group}"; ALTER DATABASE "{database}" OWNER TO CURRENT_USER'
+    )
+    done = await up(world, as_login(world, one), users())
+    assert done.verdict is Verdict.DONE, done.failure
+    assert await world.fetch(OWNERS) == [(one,)]
+
+
+async def test_a_group_owns_the_journal_of_a_database_that_is_a_superusers(
+    logins: tuple[World, str, str, str],
+) -> None:
+    """A superuser is a member of every group, and no tenant."""
+    world, one, two, group = logins
+    database = world.settings.database
+    await world.execute_as_superuser(
+        f'GRANT "{group}" TO "{one}", "{two}"; GRANT ALL ON SCHEMA public TO "{group}"; '
+        f'GRANT CREATE ON DATABASE "{database}" TO "{group}"; '
+        f'ALTER DATABASE "{database}" OWNER TO CURRENT_USER'
+    )
+    for login, versions in ((one, (users(),)), (two, (users(), SECOND))):
+        done = await up(world, as_login(world, login), *versions)
         assert done.verdict is Verdict.DONE, done.failure
     assert await world.fetch(OWNERS) == [(group,)]

@@ -332,3 +332,90 @@ def test_an_address_or_an_option_may_name_several_schemas() -> None:
 def test_a_list_of_schemas_that_lacks_a_name_is_refused(written: str) -> None:
     with pytest.raises(WrongArgument, match="lacks a name"):
         connection_of("acme", "postgresql://a@db1/shop", {"schema": written})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "!!timestamp hunter2",
+        "!!timestamp ''",
+        "!!int ''",
+        "!!float ''",
+        "!!float 1:" + "9" * 50 + ":9e999",
+        "!!bool hunter2",
+        "!!binary hunter2",
+        "!!set hunter2",
+        "!!omap hunter2",
+        "!hunter2 x",
+        "!it's\"hunter2 x",
+        "*hunter2",
+        "1:59:59:59",
+        "1" + ":59" * 20_000,
+        "-1",
+        "9" * 90,
+        "9" * 5_000,
+        "0x" + "f" * 5_000,
+        "1" * 5_000 + ".5",
+        "-.inf",
+    ],
+)
+@pytest.mark.parametrize("field", ["port", "password", "database", "labels"])
+def test_a_value_of_a_kind_that_it_is_not_is_a_fault_of_its_line(
+    tmp_path: Path, field: str, value: str
+) -> None:
+    fields = {"database": "a", "host": "h", "user": "u"} | {field: value}
+    written = "".join(f"  {name}: {one}\n" for name, one in fields.items())
+    with pytest.raises(FleetFileError, match=r"line \d+") as refused:
+        read(tmp_path, f"databases:\n-\n{written}")
+    said = str(refused.value)
+    assert not any(word in said for word in ("hunter2", "Error", "NoneType", "Exceeds"))
+    assert len(said) < 600
+
+
+BOMBS = {
+    "lists": ("[x, x]", "[{}]"),
+    "mappings": ("{k: 1}", "{{a: [{}]}}"),
+    "merged": ("{k: 1}", "{{<<: [{}]}}"),
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+@pytest.mark.parametrize("where", ["pools: *a5\ndatabases: []\n", "databases:\n- {labels: *a5}\n"])
+def test_aliases_of_aliases_are_refused_before_they_are_made(
+    tmp_path: Path, kind: str, where: str
+) -> None:
+    """All of it would be forty to the power of five."""
+    first, again = BOMBS[kind]
+    lines = [f"a0: &a0 {first}"]
+    lines += [f"a{n}: &a{n} {again.format(', '.join([f'*a{n - 1}'] * 40))}" for n in range(1, 6)]
+    with pytest.raises(FleetFileError, match=r"aliases repeat more|too many parts"):
+        read(tmp_path, "\n".join(lines) + f"\n{where}")
+
+
+def test_as_many_keys_as_merges_are_refused_before_they_are_made(tmp_path: Path) -> None:
+    keys = ", ".join(f"k{number}: 1" for number in range(3_000))
+    text = f"a: &a {{{keys}}}\nb: {{<<: [{', '.join(['*a'] * 3_000)}]}}\ndatabases: []\n"
+    with pytest.raises(FleetFileError, match="line 2 is not YAML: aliases repeat more"):
+        read(tmp_path, text)
+
+
+def test_what_is_shared_by_many_databases_is_no_bomb(tmp_path: Path) -> None:
+    labels = ", ".join(f"l{number}: x" for number in range(30))
+    entries = "".join(f"- {{<<: *d, database: d{number}}}\n" for number in range(2_000))
+    text = f"pools: {{default: &d {{host: h, user: u, labels: {{{labels}}}}}}}\ndatabases:\n"
+    found = read(tmp_path, text + entries)
+    assert len(found) == 2_000
+    assert all(len(one.labels) == 30 for one in found.values())
+
+
+@pytest.mark.parametrize(
+    "written", ["migration_ledger", '"migration_ledger"', "a,migration_ledger"]
+)
+def test_our_own_schema_is_no_target_and_no_place_to_look_names_up(
+    tmp_path: Path, written: str
+) -> None:
+    with pytest.raises(WrongArgument, match="where the journal stands"):
+        connection_of("acme", "postgresql://a@db1/shop", {"schema": written})
+    text = f"databases:\n- {{database: acme, host: a, user: x, schema: '{written}'}}\n"
+    with pytest.raises(FleetFileError, match=r"line 2: .*where the journal stands"):
+        read(tmp_path, text)

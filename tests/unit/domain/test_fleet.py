@@ -155,6 +155,10 @@ def test_every_safe_word_is_an_id(database: str) -> None:
         ({"database": "ü" * 32}, "63 bytes"),
         ({"role": ""}, "role is empty"),
         ({"schema": "s" * 64}, "63 bytes"),
+        ({"schema": "@" + "s" * 62}, "schema and an @ make a key of more than 63 bytes"),
+        ({"schema": "s" * 59, "history": "shop"}, "history and an @ make a key of more"),
+        ({"schema": "migration_ledger"}, "where the journal stands"),
+        ({"schema": "a", "further_schemas": ("b", "migration_ledger")}, "where the journal stands"),
         ({"port": 0}, "from 1 to 65535"),
         ({"sslmode": "maybe"}, "verify-full"),
     ],
@@ -163,6 +167,20 @@ def test_an_incomplete_connection_is_refused(change: dict[str, object], message:
     with pytest.raises(InvalidDatabase, match=message) as refused:
         fleet.register(FleetState(), "acme", "main", Connection.at(**(HERE.parts | change)))
     assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": "s" * 63},
+        {"schema": "@" + "s" * 61},
+        {"schema": "s" * 58, "history": "shop"},
+        {"schema": "Migration_Ledger"},
+        {"history": "migration_ledger"},
+    ],
+)
+def test_a_schema_that_a_journals_key_can_hold_is_taken(change: dict[str, object]) -> None:
+    assert fleet.register(FleetState(), "acme", "main", Connection.at(**(HERE.parts | change)))
 
 
 @pytest.mark.parametrize("pool", ["", "Main", "a b", "a.b", "x" * 64])

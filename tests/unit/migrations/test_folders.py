@@ -172,6 +172,46 @@ def test_an_order_that_is_not_that_of_versions_cannot_be_merged(tmp_path: Path) 
 SCRIPT = "CREATE TABLE t (id int);\n\\copy t from '/data/x.csv'\n"
 
 
+def test_scripts_that_read_files_beside_them_cannot_be_one_of_several_folders(
+    tmp_path: Path,
+) -> None:
+    beside = {"n2_b__sql": "SELECT 1;\n\\ir parts/c.sql\n", "parts___c__sql": PLAIN}
+    one = folder(tmp_path / "one", n1_a__sql=PLAIN)
+    two = folder(tmp_path / "two", **{"psql-files__txt": "parts/*\n"}, **beside)
+    reading = Reading(programs=True)
+    for folders in ([one, two], [two, one]):
+        path = Path(os.pathsep.join(map(str, folders)))
+        with pytest.raises(FormatError, match=r"2_b\.sql reads a file beside it, parts/c\.sql"):
+            load_folder(path, reading=reading)
+    assert len(load_folder(two, reading=reading).migrations) == 1
+
+
+def test_folders_that_flyway_reads_as_one_may_have_scripts_that_read_files(tmp_path: Path) -> None:
+    one = folder(tmp_path / "one")
+    one.mkdir()
+    (one / "V1__a.sql").write_text(PLAIN)
+    two = folder(tmp_path / "two", **{"psql-files__txt": "c.csv\n", "c__csv": "1\n"})
+    (two / "V2__b.sql").write_text("CREATE TABLE t (a int);\n\\copy t from 'c.csv'\n")
+    reading = Reading(programs=True)
+    found = load_folder(Path(f"{one}{os.pathsep}{two}"), reading=reading).migrations
+    last = found[-1]
+    again = load_files(
+        last.format, last.files, version=last.version, name=last.name, reading=reading
+    )
+    assert again.up == last.up
+    assert again.up.program is not None
+    assert [file.name for file in again.up.program.files] == ["c.csv"]
+
+
+@pytest.mark.parametrize("second", ["../b/m", "./x/../../b/m"])
+def test_no_folders_name_leads_out_of_another(tmp_path: Path, second: str) -> None:
+    one = folder(tmp_path / "a" / "m", n1_a__sql=PLAIN)
+    folder(tmp_path / "b" / "m", n2_b__sql=PLAIN)
+    (tmp_path / "a" / "x").mkdir()
+    found = load_folder(Path(f"{one}{os.pathsep}{tmp_path}/a/{second}")).migrations
+    assert [file.name for each in found for file in each.files] == ["a/m/1_a.sql", "b/m/2_b.sql"]
+
+
 def test_a_psql_script_is_a_program_where_a_person_allowed_it(tmp_path: Path) -> None:
     folder(tmp_path, n1_a__sql=SCRIPT)
     with pytest.raises(PsqlScriptError):
