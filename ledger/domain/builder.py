@@ -141,14 +141,21 @@ class RolloutBuilder:
                 del self._own[self._where[database]][database]
 
     def settle(self, databases: Mapping[str, DatabaseStatus]) -> None:
-        """Let go of databases that were never written here, and are done in these statuses."""
+        """Let go of databases that are done in these statuses, whatever is said of them here.
+
+        What turned the rollout may have been about them: a retry that has succeeded since.
+        """
         for database, status in databases.items():
             number = self._where[database]
             if number not in self._own:
                 self._chunks[number] = self._own[number] = dict(self._chunks[number])
             before = self._own[number].pop(database)
             self._move(database, before.wave, before.status, status)
-        self._ordered += len(databases)
+            self._active.pop(database, None)
+            self._again.pop(database, None)
+            self._counted -= before.counts
+            self._failing -= before.failing
+            self._ordered += before.attempt == 0
 
     def add_chunk(
         self,

@@ -124,7 +124,7 @@ class Output:
 
     def lines(self, lines: Sequence[str]) -> None:
         """What only people read, line by line."""
-        typer.echo(escaped("\n".join(lines), lines=True))
+        _write("\n".join(lines), sys.stdout)
 
     def record(self, kind: str, fields: OutputRow, text: str | None = None) -> None:
         """One thing; people read `text`, or the fields one below the other."""

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ledger.cli.app.output import Output
+from ledger.cli.app.output import Output, say
 from ledger.errors import WrongArgument
 from migrations.printable import escaped
 
@@ -162,11 +162,13 @@ def show_plan(
     from ledger.domain.wording import number_of
 
     if output.for_people:
+        # A script is to be kept as it is, so what is said of it stands beside it.
+        tell = say if texts else output.tell
         for fact in facts(preview) if preview.databases else preview.notes[:LISTED]:
-            output.tell(fact)
+            tell(fact)
         if preview.already_everywhere:
             done = number_of(preview.already_everywhere, "migration")
-            output.tell(f"applied everywhere already: {done}")
+            tell(f"applied everywhere already: {done}")
         if texts:
             output.text(_script(texts))
             return

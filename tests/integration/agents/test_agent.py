@@ -363,7 +363,9 @@ async def test_a_table_that_another_role_holds_is_reported_as_a_lock_timeout_and
     assert failure is not None
     assert (failure.kind, failure.sqlstate) == ("lock_timeout", "55P03")
     assert failure.blocker == (
-        f"pid {holder.get_server_pid()}, another role's session; grant pg_read_all_stats to see it"
+        f"pid {holder.get_server_pid()}, user postgres, holds AccessShareLock on public.users; its "
+        "state and age are hidden from our login: grant it pg_read_all_stats or pg_monitor to see "
+        "them"
     )
 
 

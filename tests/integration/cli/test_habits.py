@@ -42,7 +42,7 @@ async def test_a_dry_run_shows_the_plan_and_records_nothing(
     before = (await ledger("events", "-o", "ndjson")).out
     back = await ledger("down", "--dry-run")
     assert back.code == ExitCode.OK
-    assert "down on 4 databases" in back.err
+    assert "down on 4 databases" in back.out
     assert (await ledger("events", "-o", "ndjson")).out == before
 
 

@@ -66,8 +66,8 @@ async def test_status_plan_and_check_name_what_an_aborted_rollout_left_half_done
     assert f"`ledger rollout rollback {aborted}` takes it back" in shown.err
 
     plan = await ledger("plan", *T1)
-    assert "t1: 1_a is half done" in plan.err
-    assert "goes on behind it" in plan.err
+    assert "t1: 1_a is half done" in plan.out
+    assert "goes on behind it" in plan.out
 
     check = await ledger("fleet", "check", "-o", "json")
     problems = {one["database"]: one["problem"] for one in check.items}

@@ -66,7 +66,7 @@ async def test_a_folder_goes_up_through_the_fleet_and_comes_down_again(
     history = await ledger("history", "t1", "-o", "json")
     kinds = [one["event"] for one in history.items]
     assert kinds.count("MigrationApplied") == kinds.count("MigrationRolledBack") == 2
-    ordered = next(one for one in history.items if one["event"] == "MigrationOrdered")
+    ordered = [one for one in history.items if one["event"] == "MigrationOrdered"][-1]
     assert (ordered["reason"], ordered["ticket"]) == ("spring", "OPS-1")
     assert (await ledger("replay")).code == 0
     assert (await ledger("audit", "verify")).code == 0
@@ -151,7 +151,7 @@ async def test_a_rollback_is_shown_and_goes_in_the_waves_that_are_asked_for(
     assert not any([await has_table(one, "parcels") for one in fleet.addresses.values()])
 
     said = await ledger("rollout", "status", rollout)
-    assert f"rollout {rollout} is completed; undone by {undo}" in said.err
+    assert f"rollout {rollout} is completed; undone by {undo}" in said.out
     said = await ledger("rollout", "status", undo, "-o", "json")
     assert (said.json["mode"], said.json["undoes"]) == ("rollback", rollout)
     listed = (await ledger("rollout", "list", "-o", "json")).items

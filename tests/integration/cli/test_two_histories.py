@@ -162,8 +162,8 @@ async def test_a_fleets_databases_are_held_against_their_own_history(
     assert refused.code != 0
     assert await tables(fleet.addresses["t0"]) == ["a1"]
     said = await ledger("plan", "-f", "app_a")
-    assert "t3 belongs to no history yet" in said.err
-    assert "ledger fleet label DATABASE history=app_a" in said.err
+    assert "t3 belongs to no history yet" in said.out
+    assert "ledger fleet label DATABASE history=app_a" in said.out
 
     assert (await ledger("fleet", "label", "t3", "history=app_a")).code == 0
     assert (await ledger("up", "-f", "app_a", "--yes")).code == 0
