@@ -78,14 +78,12 @@ def problem(
     `shared_login` somebody has accepted that the login reaches further than this database. `busy`
     is the unfinished rollout that it is part of: what is half done there is that one's to finish.
     """
-    if answer.failure is not None:
-        return answer.failure.message
-    if not answer.reachable:
-        return "not reachable"
+    if (nothing := unseen(answer)) is not None:
+        return nothing
     if known is not None and answer.identity != known:
-        what = "another database answers" if answer.identity else "its journal is gone"
+        other, gone = "another database answers than the ledger knows", "its journal is gone"
         return (
-            f"{what} than the ledger knows; if that is meant, accept it with "
+            f"{other if answer.identity else gone}; if that is meant, accept it with "
             f"`ledger fleet reinstate {answer.database} --reason WHY`"
         )
     if twin is not None:
@@ -112,6 +110,13 @@ def problem(
     return _remedy(answer.rights, role) or (
         None if shared_login else _reaching(answer.rights, answer.database)
     )
+
+
+def unseen(answer: DatabaseInspected) -> str | None:
+    """Why nothing was seen of the database, or `None`: whatever is known of it, that was so."""
+    if answer.failure is not None:
+        return answer.failure.message
+    return None if answer.reachable else "not reachable"
 
 
 def lacking(rights: Rights, role: str | None) -> tuple[str, ...]:

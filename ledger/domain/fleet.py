@@ -85,6 +85,11 @@ class FleetState:
     version: int = 0
     addresses: Mapping[TargetName, str] = field(default_factory=dict)
 
+    @property
+    def has_any(self) -> bool:
+        """Whether there is a database that did not leave the fleet."""
+        return any(not record.retired for record in self.databases.values())
+
 
 def evolve(state: FleetState, recorded: Recorded) -> FleetState:
     """The fleet after one more event; events of other streams change nothing."""

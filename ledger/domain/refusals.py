@@ -175,9 +175,15 @@ class InvalidSelection(InvalidArgument):
 
 
 class EmptySelection(RequestRefusal):
-    """No active database is selected."""
+    """No active database is selected; without `registered`, there is none at all."""
 
-    def __init__(self, selection: str) -> None:
+    def __init__(self, selection: str, *, registered: bool = True) -> None:
+        if not registered:
+            super().__init__(
+                "the fleet has no database yet; register one with `ledger fleet add`, "
+                "or all that a file describes with `ledger fleet apply -f FILE`"
+            )
+            return
         what = f"selection {selection!r} matches" if selection else "the fleet has"
         super().__init__(
             f"{what} no active database; see `ledger fleet list`, "

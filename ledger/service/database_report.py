@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ledger.contracts.envelope import Recorded
-from ledger.contracts.events import Purpose
-from ledger.contracts.reports import AttemptFinished, DatabaseInspected
-from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem
+from ledger.contracts.events import (
+    DatabaseFenceReset,
+    DatabaseReinstated,
+    DatabaseRelabelled,
+    DatabaseRepointed,
+    MigrationOrdered,
+    OutcomeResolved,
+    Purpose,
+)
+from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, DatabaseInspected
+from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, unseen
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import UnknownDatabase
 from ledger.domain.wording import failure_text
@@ -32,6 +40,17 @@ STATES = {
     "regressed": "was applied, and the journal has lost it",
 }
 """What the other states mean, behind the migration's version."""
+CHANGING = (
+    DatabaseFenceReset,
+    DatabaseReinstated,
+    DatabaseRelabelled,
+    DatabaseRepointed,
+    MigrationOrdered,
+    DatabaseIdentified,
+    AttemptFinished,
+    OutcomeResolved,
+)
+"""What changes a database, or what is known of it, and so what a look would find or mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +67,18 @@ class LastAttempt:
 
 @dataclass(frozen=True, slots=True)
 class LastLook:
-    """What was found when somebody looked; `problem` says what is wrong, with what to do."""
+    """What was found when somebody looked; `problem` says what is wrong, with what to do.
+
+    A look that is `overtaken` is older than the last change of the database, or of what is known
+    of it. It cannot be judged by what is known today: its problem only says if nothing was seen.
+    """
 
     at: datetime
     reachable: bool
     tls: bool | None
     journal_head: str | None
     problem: str | None
+    overtaken: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +113,18 @@ class DatabaseReports:
             raise UnknownDatabase(database)
         (overview,) = (await self._status.overview(f"id={database}")).databases
         applied = await self._reads.applied([database])
-        types = (AttemptFinished.__name__, DatabaseInspected.__name__)
+        types = [one.__name__ for one in (DatabaseInspected, *CHANGING)]
+        latest = await self._timelines.latest_of(database, types)
+        changed = max(
+            (one.position for one in latest if isinstance(one.event, CHANGING)), default=0
+        )
         attempt, look, answer = None, None, None
-        for recorded in await self._timelines.latest_of(database, types):
+        for recorded in latest:
             if isinstance(recorded.event, AttemptFinished):
                 attempt = _attempt(recorded, recorded.event)
             elif isinstance(recorded.event, DatabaseInspected):
                 answer = recorded.event
-                look = _look(rows[0], recorded, answer, applied)
+                look = _look(rows[0], recorded, answer, applied, changed)
         return DatabaseReport(
             record=rows[0].record,
             server_version=rows[0].server_version,
@@ -106,7 +134,7 @@ class DatabaseReports:
             applied=tuple(one.version for one in applied if one.state in IN_FORCE),
             attempt=attempt,
             look=look,
-            notes=_notes(rows[0], overview, applied, answer),
+            notes=_notes(rows[0], overview, applied, answer, look),
         )
 
 
@@ -122,14 +150,21 @@ def _attempt(recorded: Recorded, end: AttemptFinished) -> LastAttempt:
 
 
 def _look(
-    row: FleetRow, recorded: Recorded, answer: DatabaseInspected, applied: Sequence[AppliedRow]
+    row: FleetRow,
+    recorded: Recorded,
+    answer: DatabaseInspected,
+    applied: Sequence[AppliedRow],
+    changed: int,
 ) -> LastLook:
+    """The look as it can be judged now, when the last change came into the log at `changed`."""
+    overtaken = recorded.position < changed
     return LastLook(
         at=recorded.recorded_at,
         reachable=answer.reachable,
         tls=answer.tls,
         journal_head=answer.journal_head,
-        problem=_problem(row, answer, applied, recorded.position),
+        problem=unseen(answer) if overtaken else _problem(row, answer, applied, recorded.position),
+        overtaken=overtaken,
     )
 
 
@@ -155,6 +190,7 @@ def _notes(
     overview: DatabaseOverview,
     applied: Sequence[AppliedRow],
     answer: DatabaseInspected | None,
+    look: LastLook | None,
 ) -> tuple[str, ...]:
     """What is half done, in doubt or not as it should be, each with what to do."""
     notes = []
@@ -171,7 +207,7 @@ def _notes(
             notes.append(f"migration {one.version} {STATES.get(one.state, one.state)}")
         elif one.outside and one.state in IN_FORCE:
             notes.append(f"migration {one.version} was not applied by a rollout of this ledger")
-    for rollout in answer.unfinished if answer is not None else ():
+    for rollout in answer.unfinished if answer and look and not look.overtaken else ():
         notes.append(f"something of rollout {rollout} was begun in it and not finished")
     if answer is None:
         notes.append(f"nobody has looked at it; `ledger fleet check -s id={database}` does")

@@ -135,7 +135,7 @@ class FleetService:
         fleet = await self.state()
         found = [one.database for one in chosen(fleet.databases.values(), selection)]
         if not found:
-            raise EmptySelection(selection)
+            raise EmptySelection(selection, registered=fleet.has_any)
         return relabelled(fleet, found, labels, remove)
 
     async def label_all(
@@ -241,7 +241,7 @@ class FleetService:
         fleet = await self.state()
         found = [one.database for one in chosen(fleet.databases.values(), selection)]
         if not found:
-            raise EmptySelection(selection)
+            raise EmptySelection(selection, registered=fleet.has_any)
         check = self._encoder.new_id()
         events = request_check(fleet, check, found, purpose, adoption)
         await self._log.append(

@@ -274,7 +274,7 @@ class Planner:
         fleet = await self._fleet.state()
         selected = select(fleet.databases.values(), request.select)
         if not selected:
-            raise EmptySelection(request.select)
+            raise EmptySelection(request.select, registered=fleet.has_any)
         ours = await self._of_history(bundle, selected, fleet.databases, request)
         selected, wanted = ours.databases, request.wanted
         vanished = folder.vanished if folder and wanted.mode is Mode.UP else ()

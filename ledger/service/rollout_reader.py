@@ -132,6 +132,21 @@ class RolloutReader:
                 after = (page[-1].wave, page[-1].database)
         return replace(status, databases=tuple(lines), more=status.tally.of(*states) - len(lines))
 
+    async def attempts(self, rollout: str, states: Sequence[str]) -> list[tuple[str, str, int]]:
+        """Databases in these states, as they were projected: id, state and number of the attempt.
+
+        Costs by their number.
+        """
+        found: list[tuple[str, str, int]] = []
+        for wanted in states:
+            after = (-1, "")
+            while page := await self._reads.rollout_databases(rollout, [wanted], after=after):
+                found += [(one.database, str(one.status), one.attempt) for one in page]
+                after = (page[-1].wave, page[-1].database)
+                if len(page) < PAGE:
+                    break
+        return found
+
     async def _lines_of(self, state: RolloutState) -> LinesOf:
         """What makes lines of databases of this rollout; the whole is counted once."""
         counts = await self._reads.rollout_counts(state.rollout)

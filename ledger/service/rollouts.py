@@ -10,7 +10,7 @@ from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED
-from ledger.domain.tally import STATES
+from ledger.domain.tally import IN_DOUBT, STATES
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
@@ -28,6 +28,7 @@ from ledger.store.views.port import PAGE, Views
 from migrations.model.attempt import Mode
 
 WATCH_EVERY_S = 0.5
+TROUBLES = ("failed", *IN_DOUBT)
 WATCHED = 500
 """Databases that a look brings: those in trouble and at work, more than anybody can read."""
 
@@ -190,6 +191,10 @@ class RolloutService:
     async def counted(self, rollout: str) -> int:
         """How many failures its budget has paid for; as `listed`."""
         return (await self._reads.rollout_toll(rollout)).counted
+
+    async def failures(self, rollout: str) -> Sequence[tuple[str, str, int]]:
+        """Where attempts failed or are in doubt by now: id, state, attempt; as `listed`."""
+        return await self._reader.attempts(rollout, TROUBLES)
 
     async def lost(self, plan: Plan) -> dict[str, list[str]]:
         """What a plan that goes back takes away for good, by version, in words."""

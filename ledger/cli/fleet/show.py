@@ -12,7 +12,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption
 from ledger.cli.fleet.check import release
 
 if TYPE_CHECKING:
-    from ledger.service.database_report import DatabaseReport
+    from ledger.service.database_report import DatabaseReport, LastLook
 
 VERSIONS_SHOWN = 5
 """How many of its migrations people see, the newest first; the JSON forms have all."""
@@ -78,6 +78,7 @@ def _fields(report: DatabaseReport) -> dict[str, Any]:
             "tls": look.tls,
             "journal_head": look.journal_head,
             "problem": look.problem,
+            "overtaken": look.overtaken,
         },
         "notes": list(report.notes),
     }
@@ -110,13 +111,25 @@ def _for_people(report: DatabaseReport) -> dict[str, Any]:
     else:
         shown["last_attempt"] = None
     if look is not None:
-        what = look.problem or "nothing was wrong"
-        shown["last_look"] = f"{look.at:%Y-%m-%d %H:%M:%S} {what}"
+        shown["last_look"] = f"{look.at:%Y-%m-%d %H:%M:%S} {_seen(overview.database, look)}"
     else:
         shown["last_look"] = None
     for number, note in enumerate(report.notes, 1):
         shown[f"note {number}"] = note
     return shown
+
+
+def _seen(database: str, look: LastLook) -> str:
+    """What somebody saw who looked; judged only where nothing has changed since."""
+    if not look.overtaken:
+        return look.problem or "nothing was wrong"
+    what = look.problem or (
+        f"it was reached, and its journal ended in {look.journal_head}"
+        if look.journal_head
+        else "it was reached, and no migration was in its journal"
+    )
+    again = f"`ledger fleet check -s id={database}` looks again"
+    return f"{what}; that was before the last change; {again}"
 
 
 def _address(report: DatabaseReport) -> str:

@@ -119,9 +119,10 @@ async def resume(
         rollouts, chosen = session.ledger.rollouts, await chosen_rollout(session, rollout)
         await rollouts.resume(chosen, why.asked(), dry=True)
         confirm(session.ledger.name, await resume_facts(session, chosen), yes=yes)
+        known = await rollouts.failures(chosen)
         await rollouts.resume(chosen, why.asked())
         say(f"asked to resume rollout {chosen}")
-        return await stay(session, chosen, waiting, Output(output))
+        return await stay(session, chosen, waiting, Output(output), known=known)
 
 
 @command(
@@ -222,9 +223,10 @@ async def retry(
         rollouts, chosen = session.ledger.rollouts, await chosen_rollout(session, rollout)
         tried = await rollouts.retry(chosen, databases or (), why.asked(), dry=True)
         confirm(session.ledger.name, await retry_facts(session, chosen, tried), yes=yes)
+        known = await rollouts.failures(chosen)
         await rollouts.retry(chosen, tried, why.asked())
         say(f"asked to retry {number_of(len(tried), 'database')} of rollout {chosen}")
-        return await stay(session, chosen, waiting, Output(output))
+        return await stay(session, chosen, waiting, Output(output), known=known)
 
 
 @command(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from ledger.service.status import DatabaseLine, RolloutStatus, WaveStatus
 
+Attempt = tuple[str, str, int]
+"""A database, the state that it is in, and the number of its attempt."""
 ENDED = ("completed", "aborted")
 FAILED = ("failed", "blocked")
 LINES_EVERY_S = 2.0
@@ -40,13 +42,16 @@ class Display(Protocol):
 
 
 @contextmanager
-def display() -> Iterator[Display]:
-    """The display that fits stderr, and how much is to be said."""
+def display(known: Collection[Attempt] = ()) -> Iterator[Display]:
+    """The display that fits stderr, and how much is to be said.
+
+    The failures that are `known`, because somebody just spoke about them, are no news.
+    """
     if QUIET.get():
         yield Nothing()
         return
     if not sys.stderr.isatty():
-        yield Lines()
+        yield Lines(known)
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -54,15 +59,18 @@ def display() -> Iterator[Display]:
     with Progress(
         *columns, TextColumn("{task.fields[note]}"), console=console(stderr=True)
     ) as bars:
-        yield Bars(bars)
+        yield Bars(bars, known)
 
 
 class News:
-    """Tells what was not said yet: failures, waits that last, and the rollout's own turns."""
+    """Tells what was not said yet: failures, waits that last, and the rollout's own turns.
 
-    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+    Failures that are `known` count as said.
+    """
+
+    def __init__(self, clock: Clock = SYSTEM_CLOCK, known: Collection[Attempt] = ()) -> None:
         self._clock = clock
-        self._said: set[tuple[str, ...]] = set()
+        self._said: set[tuple[str, ...]] = {_failure(*one) for one in known}
         self._waiting_since: dict[tuple[str, str], float] = {}
 
     def of(self, status: RolloutStatus) -> list[str]:
@@ -72,7 +80,7 @@ class News:
     def _all(self, status: RolloutStatus) -> Iterator[tuple[tuple[str, ...], str]]:
         for one in status.databases:
             if one.status in FAILED:
-                key = (one.database, one.status, str(one.attempt))
+                key = _failure(one.database, one.status, one.attempt)
                 yield key, f"{one.database} {state_words(one.status)}: {one.problem}"
         lasting = self._lasting(status)
         shared = {str(one.reason): one for one in lasting if one.reason in FOR_ALL}
@@ -107,6 +115,11 @@ class News:
         return True
 
 
+def _failure(database: str, status: str, attempt: int) -> tuple[str, ...]:
+    """What tells one failure from another."""
+    return database, status, str(attempt)
+
+
 def _helping(one: DatabaseLine) -> str:
     return f"; try: {one.helps}" if one.helps else ""
 
@@ -127,8 +140,8 @@ class Nothing:
 class Lines:
     """One line for every wave that moved, at most every two seconds, and for all news."""
 
-    def __init__(self) -> None:
-        self._news = News()
+    def __init__(self, known: Collection[Attempt] = ()) -> None:
+        self._news = News(known=known)
         self._shown: dict[int, str] = {}
         self._next = 0.0
 
@@ -153,9 +166,9 @@ class Lines:
 class Bars:
     """A bar for every wave; news scroll by above the bars."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: Progress, known: Collection[Attempt] = ()) -> None:
         self._bars = bars
-        self._news = News()
+        self._news = News(known=known)
         self._tasks: dict[int, TaskID] = {}
 
     def show(self, status: RolloutStatus) -> None:

@@ -6,6 +6,7 @@ Ctrl-C detaches and never aborts; whatever ends the stay, the person is told how
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from ledger.cli.app.command import Session
@@ -13,7 +14,7 @@ from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.local_work import at_work
 from ledger.cli.app.options import WaitOptions
 from ledger.cli.app.output import Output, say
-from ledger.cli.rollout.progress import ENDED, display, relation
+from ledger.cli.rollout.progress import ENDED, Attempt, display, relation
 from ledger.domain.tally import AT_WORK, IN_DOUBT, state_words
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
@@ -27,8 +28,18 @@ STILL = ("halted", "paused")
 """A rollout in one of these stays as it is until a person speaks, once nothing runs any more."""
 
 
-async def stay(session: Session, rollout: str, waiting: WaitOptions, output: Output) -> ExitCode:
-    """Stay with `rollout`, and with what takes it back, until it ends or the person leaves."""
+async def stay(
+    session: Session,
+    rollout: str,
+    waiting: WaitOptions,
+    output: Output,
+    *,
+    known: Collection[Attempt] = (),
+) -> ExitCode:
+    """Stay with `rollout`, and with what takes it back, until it ends or the person leaves.
+
+    Failures that were `known` before are not told again.
+    """
     if not waiting.wait:
         return await _only_recorded(session, rollout, output)
     patience = asyncio.timeout(waiting.timeout)
@@ -36,7 +47,7 @@ async def stay(session: Session, rollout: str, waiting: WaitOptions, output: Out
         async with patience, at_work(session, patience.expired):
             if not await session.ledger.leader():
                 return await _only_recorded(session, rollout, output)
-            status = await _watch(session, rollout)
+            status = await _watch(session, rollout, known)
             undo = await _watch(session, status.undone_by) if status.undone_by else None
     except TimeoutError:
         # One that is not the person's own is a ledger that does not answer.
@@ -52,14 +63,14 @@ async def stay(session: Session, rollout: str, waiting: WaitOptions, output: Out
     return ending(status)
 
 
-async def _watch(session: Session, rollout: str) -> RolloutStatus:
+async def _watch(session: Session, rollout: str, known: Collection[Attempt] = ()) -> RolloutStatus:
     """The last status: of a rollout that ended, or that stands still until a person speaks.
 
     A ledger whose database is away for a moment is waited for.
     """
     from ledger.service.absence import looked_through
 
-    with display() as shown:
+    with display(known) as shown:
         looks = looked_through(
             lambda: session.ledger.rollouts.watch(rollout), say, SYSTEM_CLOCK, SYSTEM_CHANCE
         )

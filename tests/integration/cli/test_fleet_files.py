@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -143,3 +144,24 @@ async def test_one_database_is_shown_with_what_it_has_and_what_happened_last(
     assert fleet.password not in shown.out
     unknown = await ledger("fleet", "show", "t9")
     assert (unknown.code, "'t9'" in unknown.err) == (ExitCode.REFUSED, True)
+
+
+async def test_a_look_is_not_judged_by_what_became_known_after_it(
+    ledger: LedgerProgram, fleet: Fleet, migrations: Path
+) -> None:
+    async def look() -> dict[str, Any]:
+        found: dict[str, Any] = (await ledger("fleet", "show", "t0", "-o", "json")).json
+        return {name: found["last_look"][name] for name in ("problem", "overtaken")}
+
+    assert (await ledger("fleet", "check", "-s", "id=t0")).code == 0
+    assert await look() == {"problem": None, "overtaken": False}
+    assert (await ledger("up", "--yes")).code == 0
+    assert await look() == {"problem": None, "overtaken": True}
+    shown = (await ledger("fleet", "show", "t0")).out
+    assert "no migration was in its journal; that was before the last change" in shown
+    assert "reinstate" not in shown
+    assert (await ledger("fleet", "check", "-s", "id=t0")).code == 0
+    assert await look() == {"problem": None, "overtaken": False}
+    assert (await ledger("fleet", "label", "t0", "tier=gold")).code == 0
+    assert await look() == {"problem": None, "overtaken": True}
+    assert "its journal ended in" in (await ledger("fleet", "show", "t0")).out

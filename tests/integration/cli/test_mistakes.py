@@ -85,6 +85,16 @@ async def test_a_mistake_is_answered_by_one_sentence_that_names_what_to_do(
         assert is_one_sentence(answer, said), answer.err
 
 
+async def test_where_nothing_is_registered_yet_every_command_names_what_registers_it(
+    ledger: LedgerProgram, migrations: Path, installed: str
+) -> None:
+    for words in (["plan"], ["up", "--yes"], ["fleet", "check"], ["plan", "-s", "tier=gold"]):
+        answer = await ledger(*words)
+        assert answer.code == ExitCode.REFUSED, words
+        assert is_one_sentence(answer, "no database yet", "`ledger fleet add`"), answer.err
+        assert "reinstate" not in answer.err
+
+
 async def test_of_two_rollouts_at_once_the_second_is_refused_with_the_name_of_the_first(
     ledger: LedgerProgram, migrations: Path, fleet: Fleet
 ) -> None:

@@ -67,6 +67,10 @@ async def test_retry_of_one_database_leaves_the_other_failed_and_the_rollout_hal
         f"0; to let them pass: `ledger rollout resume {rollout}`"
     )
     assert "1 of 4 databases failed, budget is 0" in retry.out
+    assert "t1 failed" not in retry.err, "what was known before is no news"
+    assert "t2 failed" not in retry.err, "it was not even tried"
+    watched = await ledger("rollout", "watch", rollout)
+    assert watched.err.count("t2 failed: ") == 1
     assert "3 applied, 1 failed" in retry.out
 
     await do(fleet.addresses["t2"], "DELETE FROM parcels")
@@ -86,6 +90,7 @@ async def test_resume_names_whose_failures_it_accepts(
         "  stay failed, and are accepted: 2 databases",
         f"    t1, t2: {FAILED} (SQLSTATE 23514)",
     ]
+    assert "failed: " not in resumed.err
     assert (await states(ledger, rollout))["rollout"] == "completed"
     listed = await ledger("rollout", "list", "-o", "json")
     first = next(one for one in listed.items if one["rollout"] == rollout)

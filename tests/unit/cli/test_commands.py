@@ -146,6 +146,22 @@ def test_a_usage_error_ends_with_code_2() -> None:
     assert CliRunner().invoke(app, ["rollout", "strat"]).exit_code == ExitCode.USAGE
 
 
+SELECTING = [
+    name for name in COMMANDS if any("--select" in one.opts for one in COMMANDS[name].params)
+]
+
+
+@pytest.mark.parametrize("given", [["--select", ""], ["-s", "  "], ["--select="]])
+@pytest.mark.parametrize("name", SELECTING)
+def test_an_empty_selection_is_refused_and_never_means_the_whole_fleet(
+    name: str, given: list[str]
+) -> None:
+    ended = CliRunner().invoke(app, [*name.split(), *given], env={"COLUMNS": "300"})
+    assert ended.exit_code == ExitCode.USAGE
+    assert "the selection is empty" in ended.output
+    assert "leave the option out for the whole fleet" in ended.output
+
+
 def test_labelling_without_a_label_is_a_usage_error_that_says_what_to_write() -> None:
     ended = CliRunner().invoke(app, ["fleet", "label", "acme"])
     assert ended.exit_code == ExitCode.USAGE

@@ -61,6 +61,12 @@ def test_a_failure_is_told_once_per_attempt() -> None:
     assert news.of(status(failed("no table", attempt=2))) == ["acme failed: no table"]
 
 
+def test_a_failure_that_was_known_when_somebody_spoke_is_no_news_but_a_later_attempt_is() -> None:
+    news = News(ManualClock(), known=[("acme", "failed", 1)])
+    assert news.of(status(failed("no table"))) == ["rollout r1 is running"]
+    assert news.of(status(failed("no table", attempt=2))) == ["acme failed: no table"]
+
+
 def test_a_halt_is_told_with_its_reason() -> None:
     assert News(ManualClock()).of(status(is_="halted", why="1 of 4 failed")) == [
         "rollout r1 is halted: 1 of 4 failed"

@@ -110,8 +110,8 @@ def test_a_retired_database_is_nobodys_double() -> None:
     ("found", "known", "twin", "missing", "says"),
     [
         (answer("a", KNOWN), KNOWN, None, (), None),
-        (answer("a", OTHER), KNOWN, None, (), "another database answers"),
-        (answer("a"), KNOWN, None, (), "its journal is gone"),
+        (answer("a", OTHER), KNOWN, None, (), "another database answers than the ledger knows; if"),
+        (answer("a"), KNOWN, None, (), "its journal is gone; if that is meant"),
         (answer("a", KNOWN), KNOWN, "b", (), "the same database as 'b'"),
         (answer("a", KNOWN), KNOWN, None, ("2", "1"), "lost 1, 2"),
         (answer("a", rights=LACKING), None, None, (), "GRANT CREATE"),
