@@ -143,3 +143,21 @@ async def test_one_database_is_shown_with_what_it_has_and_what_happened_last(
     assert fleet.password not in shown.out
     unknown = await ledger("fleet", "show", "t9")
     assert (unknown.code, "'t9'" in unknown.err) == (ExitCode.REFUSED, True)
+
+
+async def test_a_request_of_several_kinds_is_told_by_each_of_them(
+    ledger: LedgerProgram, installed: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(FILE)
+    assert (await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes")).code == 0
+    changed = FILE.replace("- {database: t3}\n", "").replace("gold", "tin").replace("silver", "tin")
+    file.write_text(changed)
+    assert (await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes", "--prune")).code == 0
+    newest, first = (await ledger("history", "-o", "json")).items
+    assert newest["what"] == "t3 retired, 2 relabelled"
+    assert newest["kinds"] == {"DatabaseRetired": 1, "DatabaseRelabelled": 2}
+    # Alike in kind, they are one with how many more.
+    assert first["what"].startswith("t1 ")
+    assert first["what"].endswith(" and 2 more")
+    assert (first["databases"], newest["databases"]) == (3, None)
