@@ -118,8 +118,8 @@ def _verdict_lines(end: ChainVerdict, at: Sequence[int]) -> Iterator[str]:
     if end.chain is None:
         yield f"broken at position {end.position}: {end.why}"
     else:
-        last = _kept_text(end.position, end.chain)
-        yield f"whole: {end.position} events, the chain ends in {last}"
+        to_keep = _kept_text(end.position, end.chain)
+        yield f"whole: {end.position} events, the chain ends in {to_keep}"
     for place in sorted(set(at)):
         chain = end.at.get(place)
         where = (
