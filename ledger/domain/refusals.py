@@ -125,10 +125,12 @@ class UnknownDatabase(RequestRefusal):
 class RetiredDatabase(RequestRefusal):
     """The id belonged to a database that left the fleet for good."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(
+        self, database: str, advice: str = "register it under a new id with `ledger fleet add`"
+    ) -> None:
         super().__init__(
             f"database {database!r} is retired and its id cannot come back, "
-            "because its history stays; register it under a new id with `ledger fleet add`"
+            f"because its history stays; {advice}"
         )
         self.database = database
 

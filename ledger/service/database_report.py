@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ledger.contracts.envelope import Recorded
@@ -97,13 +97,17 @@ class DatabaseReports:
             elif isinstance(recorded.event, DatabaseInspected):
                 answer = recorded.event
                 look = _look(rows[0], recorded, answer, applied)
+        in_force = tuple(one.version for one in applied if one.state in IN_FORCE)
+        if overview.newest is None and in_force:
+            # Of one that left the fleet nothing is held against its folder any more.
+            overview = replace(overview, newest=in_force[-1])
         return DatabaseReport(
             record=rows[0].record,
             server_version=rows[0].server_version,
             registered_at=rows[0].registered_at,
             registered_by=rows[0].registered_by,
             overview=overview,
-            applied=tuple(one.version for one in applied if one.state in IN_FORCE),
+            applied=in_force,
             attempt=attempt,
             look=look,
             notes=_notes(rows[0], overview, applied, answer),

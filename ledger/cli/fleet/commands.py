@@ -210,8 +210,9 @@ async def suspend(
     async with opened(ctx) as session:
         await session.ledger.fleet.check_suspend(database)
         announce(session.ledger.name, [f"suspend 1 database, {database}"])
-        await session.ledger.fleet.suspend(database, why.asked())
-    _done(output, "fleet.suspend", database, "suspended; `ledger fleet reinstate` takes it back")
+        changed = await session.ledger.fleet.suspend(database, why.asked())
+    what = "suspended" if changed else "suspended already, as it was"
+    _done(output, "fleet.suspend", database, f"{what}; `ledger fleet reinstate` takes it back")
 
 
 @command(
@@ -254,8 +255,9 @@ async def retire(
     async with opened(ctx) as session:
         await session.ledger.fleet.check_retire(database)
         confirm(session.ledger.name, [f"retire 1 database, {database}, for good"], yes=yes)
-        await session.ledger.fleet.retire(database, why.asked())
-    _done(output, "fleet.retire", database, "retired; its history stays")
+        changed = await session.ledger.fleet.retire(database, why.asked())
+    what = "retired" if changed else "retired already, as it was"
+    _done(output, "fleet.retire", database, f"{what}; its history stays")
 
 
 def _record(record: DatabaseRecord) -> dict[str, object]:

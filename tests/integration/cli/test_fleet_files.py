@@ -161,3 +161,26 @@ async def test_a_request_of_several_kinds_is_told_by_each_of_them(
     assert first["what"].startswith("t1 ")
     assert first["what"].endswith(" and 2 more")
     assert (first["databases"], newest["databases"]) == (3, None)
+
+
+async def test_what_was_so_already_is_said_to_be_as_it_was_and_who_left_is_still_shown_whole(
+    ledger: LedgerProgram, installed: str, tmp_path: Path
+) -> None:
+    (tmp_path / "fleet.yaml").write_text(FILE)
+    assert (await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes")).code == 0
+    events = await fleet_events(ledger)
+    for words in (["nolabel-"], ["tier=gold"], ["tier=gold", "nolabel-"]):
+        assert (
+            "t1: labelled like this already, as it was"
+            in (await ledger("fleet", "label", "t1", *words)).out
+        )
+    assert await fleet_events(ledger) == events
+    assert "t1: relabelled" in (await ledger("fleet", "label", "t1", "tier=tin")).out
+    for verb, said in (("suspend", "t2: suspended"), ("retire", "t2: retired")):
+        assert f"{said};" in (await ledger("fleet", verb, "t2", "--yes")).out
+        assert f"{said} already, as it was;" in (await ledger("fleet", verb, "t2", "--yes")).out
+    refused = await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes")
+    assert refused.code == ExitCode.REFUSED
+    assert "take it out of the file (line 5), or register it under a new id" in refused.err
+    for words in (["suspend", "t2"], ["label", "t2", "a=b"]):
+        assert "`ledger fleet show t2` shows what it had" in (await ledger("fleet", *words)).err
