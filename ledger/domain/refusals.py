@@ -9,6 +9,7 @@ Refusal
 │   ├── InvalidWaves           a wave specification cannot be read or leaves databases out
 │   ├── InvalidBudget          a failure budget cannot be read
 │   ├── InvalidLimit           a number of a plan is out of its range
+│   ├── ReasonRequired         it must be said why
 │   └── UnknownTool            no tool of this name keeps a history that can be adopted
 ├── AlreadyRegistered      the id is taken by another database
 ├── AddressTaken           the target is in the fleet under another id
@@ -135,7 +136,7 @@ class RetiredDatabase(RequestRefusal):
         self.database = database
 
 
-class ReasonRequired(RequestRefusal):
+class ReasonRequired(InvalidArgument):
     """The request changes what the ledger believes of a database, so it must say why."""
 
     def __init__(

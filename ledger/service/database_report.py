@@ -12,7 +12,7 @@ from ledger.contracts.reports import AttemptFinished, DatabaseInspected
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import UnknownDatabase
-from ledger.domain.wording import failure_text
+from ledger.domain.wording import failure_text, reads_journal
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet_overview import DatabaseOverview
 from ledger.service.fleet_status import StatusService
@@ -164,7 +164,10 @@ def _notes(
     notes = []
     database = overview.database
     if overview.unread:
-        notes.append("its journal was not read since it was reinstated or moved; an agent does it")
+        notes.append(
+            "its journal was not read since it was reinstated or moved; an agent does it; "
+            f"{reads_journal(database)}"
+        )
     if overview.rollout is not None:
         why = f"`ledger rollout status {overview.rollout}` says what it waits for"
         notes.append(f"it is part of rollout {overview.rollout}, which is unfinished; {why}")

@@ -187,7 +187,7 @@ async def repoint(
         confirm(session.ledger.name, [f"repoint 1 database, {database}, to {where}"], yes=yes)
         check = await session.ledger.fleet.repoint(database, place.pool, changes, why.asked())
     what = (
-        "repointed; an agent reads its journal as soon as somebody leads"
+        f"repointed; {_read_by(database)}"
         if check
         else "is there already, nothing was recorded; for a database that was restored in place "
         "use `ledger fleet reinstate`"
@@ -236,7 +236,7 @@ async def reinstate(
         output,
         "fleet.reinstate",
         database,
-        "reinstated; an agent reads its journal as soon as somebody leads",
+        f"reinstated; {_read_by(database)}",
     )
 
 
@@ -258,6 +258,12 @@ async def retire(
         changed = await session.ledger.fleet.retire(database, why.asked())
     what = "retired" if changed else "retired already, as it was"
     _done(output, "fleet.retire", database, f"{what}; its history stays")
+
+
+def _read_by(database: str) -> str:
+    from ledger.domain.wording import reads_journal
+
+    return f"an agent reads its journal as soon as somebody leads; {reads_journal(database)}"
 
 
 def _record(record: DatabaseRecord) -> dict[str, object]:

@@ -169,7 +169,7 @@ async def test_requests_that_are_refused_change_nothing_and_say_what_to_do(
         (["fleet", "suspend", "nobody"], refused, "ledger fleet list"),
         (["fleet", "retire", "nobody"], refused, "ledger fleet list"),
         (["fleet", "repoint", "nobody", "--host", "h"], refused, "ledger fleet list"),
-        (["fleet", "reinstate", "t0"], refused, "--reason"),
+        (["fleet", "reinstate", "t0"], ExitCode.USAGE, "--reason"),
         (["fleet", "list", "--select", "tier=="], usage, "column 6"),
     ):
         answer = await ledger(*words)
