@@ -141,10 +141,9 @@ class SeveralRollouts(NoSuchThing):
 class NoSuchEvent(NoSuchThing):
     """The log does not go so far."""
 
-    def __init__(self, position: int, head: int) -> None:
+    def __init__(self, position: int, head: int, advice: str) -> None:
         super().__init__(
-            f"there is no event at position {position}: the log ends at {head}; "
-            "`ledger audit unreadable` lists the events that can be set aside"
+            f"there is no event at position {position}: the log ends at {head}; {advice}"
         )
 
 

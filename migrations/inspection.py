@@ -264,6 +264,7 @@ async def _looked(
             superuser=row["superuser"],
             create_role=row["create_role"],
             reaches=tuple(row["reaches"]),
+            reaches_more=row["reaches_more"],
         )
         found = replace(
             found,

@@ -7,6 +7,7 @@ done there; its user may not migrate, or may do more than that.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 
 from ledger.contracts.events import Purpose
@@ -20,6 +21,10 @@ from migrations.model.attempt import Epoch, Identity, Rights
 SHARED_LOGIN = "shared_login"
 """The label by which somebody accepts a login that reaches further than its database."""
 ACCEPTED = "accepted"
+_REACHES = "reaches other databases of its server too"
+_SAME_AS = "the same database as"
+_OTHERS = re.compile(rf"({_REACHES}) \([^)]*\)|({_SAME_AS}) '[^']*'")
+"""Where the names of other databases stand in what is wrong with one."""
 
 
 def lost(
@@ -88,7 +93,7 @@ def problem(
         )
     if twin is not None:
         return (
-            f"the same database as {twin!r} under another address; "
+            f"{_SAME_AS} {twin!r} under another address; "
             f"keep one of them and `ledger fleet retire` the other"
         )
     if issued is not None and answer.epoch is not None and is_beyond(answer.epoch, issued):
@@ -119,6 +124,12 @@ def unseen(answer: DatabaseInspected) -> str | None:
     return None if answer.reachable else "not reachable"
 
 
+def cause(problem: str, database: str) -> str:
+    """What is wrong, in words that are the same for all that have it: without any names."""
+    alike = re.sub(rf"(?<![\w-]){re.escape(database)}(?![\w-])", "DATABASE", problem)
+    return _OTHERS.sub(lambda found: found[1] or f"{found[2]} another one", alike)
+
+
 def lacking(rights: Rights, role: str | None) -> tuple[str, ...]:
     """What keeps the user of the migrations from applying any: the rights, each in a few words.
 
@@ -147,7 +158,8 @@ def _reaching(rights: Rights | None, database: str) -> str | None:
     elif rights.create_role:
         further = "has CREATEROLE"
     elif rights.reaches:
-        further = f"reaches other databases of its server too ({listed(sorted(rights.reaches))})"
+        more = f" and {rights.reaches_more:,} more" if rights.reaches_more else ""
+        further = f"{_REACHES} ({listed(sorted(rights.reaches))}{more})"
     else:
         return None
     return (

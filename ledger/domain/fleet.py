@@ -268,7 +268,11 @@ def require(state: FleetState, database: str) -> DatabaseRecord:
     if known is None:
         raise UnknownDatabase(database)
     if known.status is FleetStatus.RETIRED:
-        raise RetiredDatabase(database)
+        raise RetiredDatabase(
+            database,
+            f"`ledger fleet show {database}` shows what it had, and if it is in use again, "
+            "`ledger fleet add` registers it under a new id",
+        )
     return known
 
 

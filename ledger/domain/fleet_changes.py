@@ -52,6 +52,10 @@ class Described(Protocol):
     def labels(self) -> Mapping[str, str]:
         """What it is called by in selections."""
 
+    @property
+    def line(self) -> int:
+        """Where its file says so; 0 where no file does."""
+
 
 class ChangeKind(StrEnum):
     """What becomes of a database."""
@@ -204,7 +208,9 @@ def _refusals(
     yield from faults(one.database, one.pool, one.connection, one.labels)
     known = state.databases.get(one.database)
     if known is not None and known.retired:
-        yield RetiredDatabase(one.database)
+        where = f" (line {one.line})" if one.line else ""
+        advice = f"take it out of the file{where}, or register it under a new id"
+        yield RetiredDatabase(one.database, advice)
     target = one.connection.target
     other = stay.get(target.canonical)
     if other is not None:

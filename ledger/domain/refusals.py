@@ -9,6 +9,7 @@ Refusal
 │   ├── InvalidWaves           a wave specification cannot be read or leaves databases out
 │   ├── InvalidBudget          a failure budget cannot be read
 │   ├── InvalidLimit           a number of a plan is out of its range
+│   ├── ReasonRequired         it must be said why
 │   └── UnknownTool            no tool of this name keeps a history that can be adopted
 ├── AlreadyRegistered      the id is taken by another database
 ├── AddressTaken           the target is in the fleet under another id
@@ -125,15 +126,17 @@ class UnknownDatabase(RequestRefusal):
 class RetiredDatabase(RequestRefusal):
     """The id belonged to a database that left the fleet for good."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(
+        self, database: str, advice: str = "register it under a new id with `ledger fleet add`"
+    ) -> None:
         super().__init__(
             f"database {database!r} is retired and its id cannot come back, "
-            "because its history stays; register it under a new id with `ledger fleet add`"
+            f"because its history stays; {advice}"
         )
         self.database = database
 
 
-class ReasonRequired(RequestRefusal):
+class ReasonRequired(InvalidArgument):
     """The request changes what the ledger believes of a database, so it must say why."""
 
     def __init__(

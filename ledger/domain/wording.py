@@ -14,6 +14,11 @@ def number_of(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def reads_journal(database: str) -> str:
+    """What has the journal of a database read now."""
+    return f"`ledger fleet check -s id={database}` has it read now"
+
+
 def moment_text(moment: datetime) -> str:
     """A moment to the second, with its zone."""
     return moment.isoformat(timespec="seconds")

@@ -133,7 +133,7 @@ class AuditService:
         walked = await self._log.walk({*(one.position for one in kept), *at})
         end, broken = walked.end, isinstance(walked.end, Broken)
         if not broken and (behind := [one for one in at if one > end.position]):
-            raise NoSuchEvent(behind[0], end.position)
+            raise NoSuchEvent(behind[0], end.position, "name a position up to there")
         compared = tuple(
             _compared(one, walked.values.get(one.position), broken=broken)
             for one in sorted(kept, key=lambda one: one.position)
@@ -201,7 +201,8 @@ class AuditService:
         await brought_up(self._reads, self._log)
         raw = await self._at(position)
         if raw is None:
-            raise NoSuchEvent(position, (await self._log.head()).position)
+            advice = "`ledger audit unreadable` lists the events that can be set aside"
+            raise NoSuchEvent(position, (await self._log.head()).position, advice)
         if not raw.leaf.hex().startswith(leaf.lower()):
             raise OtherEvent(position, raw.leaf.hex())
         rows = await self._reads.unreadable(positions=[position])

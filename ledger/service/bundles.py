@@ -198,16 +198,13 @@ class BundleService:
         """A text that was stored with a bundle. Raises `ContentNotFound`."""
         return await self._content.get(sha256)
 
-    async def get(self, digest: str, *, latest: bool = False) -> BundleRegistered:
-        """A bundle by its digest or an unambiguous beginning of it, or the latest of those.
-
-        Raises `UnknownBundle`.
-        """
+    async def get(self, digest: str) -> BundleRegistered:
+        """A bundle by its digest or an unambiguous beginning of it. Raises `UnknownBundle`."""
         state = await read_bundles(self._log)
         found = [bundle for known, bundle in state.bundles.items() if known.startswith(digest)]
-        if not found or (len(found) > 1 and not latest):
+        if len(found) != 1:
             raise UnknownBundle(digest)
-        return found[-1]
+        return found[0]
 
     async def histories(self) -> Histories:
         """Every history that is registered."""

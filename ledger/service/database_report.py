@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ledger.contracts.envelope import Recorded
@@ -20,7 +20,7 @@ from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, Databa
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, unseen
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import UnknownDatabase
-from ledger.domain.wording import failure_text
+from ledger.domain.wording import failure_text, reads_journal
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet_overview import DatabaseOverview
 from ledger.service.fleet_status import StatusService
@@ -125,13 +125,17 @@ class DatabaseReports:
             elif isinstance(recorded.event, DatabaseInspected):
                 answer = recorded.event
                 look = _look(rows[0], recorded, answer, applied, changed)
+        in_force = tuple(one.version for one in applied if one.state in IN_FORCE)
+        if overview.newest is None and in_force:
+            # Of one that left the fleet nothing is held against its folder any more.
+            overview = replace(overview, newest=in_force[-1])
         return DatabaseReport(
             record=rows[0].record,
             server_version=rows[0].server_version,
             registered_at=rows[0].registered_at,
             registered_by=rows[0].registered_by,
             overview=overview,
-            applied=tuple(one.version for one in applied if one.state in IN_FORCE),
+            applied=in_force,
             attempt=attempt,
             look=look,
             notes=_notes(rows[0], overview, applied, answer, look),
@@ -196,7 +200,10 @@ def _notes(
     notes = []
     database = overview.database
     if overview.unread:
-        notes.append("its journal was not read since it was reinstated or moved; an agent does it")
+        notes.append(
+            "its journal was not read since it was reinstated or moved; an agent does it; "
+            f"{reads_journal(database)}"
+        )
     if overview.rollout is not None:
         why = f"`ledger rollout status {overview.rollout}` says what it waits for"
         notes.append(f"it is part of rollout {overview.rollout}, which is unfinished; {why}")

@@ -156,9 +156,9 @@ class FleetService:
         labels: Mapping[str, str],
         remove: Collection[str],
         asked: RequestContext,
-    ) -> None:
-        """Set these labels and take those away; the others stay."""
-        await self._change(
+    ) -> bool:
+        """Set these labels and take those away; the others stay. Whether that changed anything."""
+        return await self._change(
             lambda fleet: _relabelled(fleet, database, labels, remove), asked, [database]
         )
 
@@ -187,9 +187,9 @@ class FleetService:
         fleet = await self._with_neighbours(database, _names(changes))
         _repointed(fleet, database, pool, changes, asked)
 
-    async def suspend(self, database: str, asked: RequestContext) -> None:
-        """Leave a database out of new orders."""
-        await self._change(lambda fleet: rules.suspend(fleet, database), asked, [database])
+    async def suspend(self, database: str, asked: RequestContext) -> bool:
+        """Leave a database out of new orders. Whether that changed anything."""
+        return await self._change(lambda fleet: rules.suspend(fleet, database), asked, [database])
 
     async def check_suspend(self, database: str) -> None:
         """Raise what `suspend` would refuse with now; nothing is recorded."""
@@ -223,9 +223,9 @@ class FleetService:
             [database],
         )
 
-    async def retire(self, database: str, asked: RequestContext) -> None:
-        """Let a database leave for good."""
-        await self._change(lambda fleet: rules.retire(fleet, database), asked, [database])
+    async def retire(self, database: str, asked: RequestContext) -> bool:
+        """Let a database leave for good. Whether that changed anything."""
+        return await self._change(lambda fleet: rules.retire(fleet, database), asked, [database])
 
     async def check(
         self,

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from ledger.domain.fleet import DatabaseRecord
     from ledger.store.views.rows import BundleRow, FleetRow
 
-UNREAD = "its journal was not read since it was reinstated, so what it lost is not known"
+UNREAD = (
+    "its journal was not read since it was reinstated, so what it lost is not known; "
+    "`ledger fleet check -s SELECTION` has it read now"
+)
 NAMED = 5
 """How many databases are named of those that are counted together."""
 

@@ -61,7 +61,8 @@ class Line:
     """An event, or a request's first of `events`, the last of which stands at `last`.
 
     `asked` says who wanted it, why, and for which ticket: of a rollout's reports, the rollout's
-    plan does. `databases` counts those of a request, where it names any.
+    plan does. `databases` counts those of a request, where it names any, each in one event.
+    `kinds` are a request's first event of each type, and how many of that type it has.
     """
 
     recorded: Recorded
@@ -70,6 +71,7 @@ class Line:
     last: int
     events: int = 1
     databases: int | None = None
+    kinds: tuple[tuple[Recorded, int], ...] = ()
 
 
 class HistoryService:
@@ -284,9 +286,12 @@ def _line_of(asked: RequestFound) -> Line:
             databases = event.databases
         case RetryRequested() | CheckRequested():
             databases = len(event.databases)
-        case _ if hasattr(event, "database"):
+        case _ if hasattr(event, "database") and len(asked.kinds) == 1:
+            # Of several types, one database may have an event of each.
             databases = asked.events
-    return Line(first, first.metadata, first.recorded_by, asked.last, asked.events, databases)
+    return Line(
+        first, first.metadata, first.recorded_by, asked.last, asked.events, databases, asked.kinds
+    )
 
 
 def _is_digest(text: str) -> bool:

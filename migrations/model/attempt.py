@@ -206,6 +206,8 @@ class Rights:
     """As above."""
     reaches: tuple[str, ...] = ()
     """Other databases of the server where the user may do more than everybody; some of them."""
+    reaches_more: int = 0
+    """How many of those are not among `reaches`."""
 
 
 @dataclass(frozen=True, slots=True)

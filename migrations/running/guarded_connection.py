@@ -224,7 +224,7 @@ class GuardedConnection:
                 ForbiddenSqlError(
                     file,
                     line,
-                    f"{statement.summary} CONCURRENTLY in a Python module",
+                    f"{statement.summary} in a Python module",
                     "Write it in a SQL file of its own, which knows how to clean up after a crash",
                 )
             )

@@ -1,8 +1,8 @@
 """What to call a statement and which tables it touches, for spans, logs and checks.
 
 Labels hold no literals and take few different values: a verb, an object class, and the name of the
-table or object as written. What only failures, spans and stepwise runs ask for is found when they
-ask: most statements of a folder are only read.
+table or object as written; an index by its own name. What only failures, spans and stepwise runs
+ask for is found when they ask: most statements of a folder are only read.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _KEPT = 1_000
 """Statements that answers are remembered for: a rollout runs the same few again and again."""
 
 _LABELS = {
-    "create_stmt": "CREATE TABLE",
     "index_stmt": "CREATE INDEX",
+    "create_stmt": "CREATE TABLE",
     "view_stmt": "CREATE VIEW",
     "create_trig_stmt": "CREATE TRIGGER",
     "create_enum_stmt": "CREATE TYPE",
@@ -103,11 +103,15 @@ def summary_of(statement: RawStatement) -> str:
     label = _label(statement)
     if label in _NO_TARGET:
         return label
+    if getattr(statement.node, "concurrent", False) is True:
+        label = f"{label} CONCURRENTLY"
     return f"{label} {_target(statement)}".rstrip()
 
 
 def _target(statement: RawStatement) -> str:
-    """The first relation, else the object's own name."""
+    """The first relation, else the object's own name; an index is made by its own."""
+    if statement.field == "index_stmt":
+        return statement.node.idxname or f"ON {qualified(statement.node.relation)}"
     if statement.field in _CHANGE_ONE:
         return qualified(statement.node.relation)
     if statement.field in _NAMED_BY_WORDS:

@@ -728,8 +728,12 @@ SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'
     (SELECT ssl FROM pg_catalog.pg_stat_ssl
      WHERE pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()) AS tls,
     (:publications) AS publications, pg_catalog.current_setting('log_statement') AS log_statement,
+    reached.names[1:3] AS reaches,
+    GREATEST(pg_catalog.cardinality(reached.names) OPERATOR(pg_catalog.-) 3, 0) AS reaches_more
+FROM pg_catalog.pg_roles AS r,
     -- Other databases of this server where this login may do more than everybody.
-    ARRAY(SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database AS d
+    (SELECT ARRAY(
+          SELECT d.datname::pg_catalog.text FROM pg_catalog.pg_database AS d
           WHERE NOT d.datistemplate
               AND d.datname OPERATOR(pg_catalog.<>) pg_catalog.current_database()
               AND (pg_catalog.pg_has_role(session_user, d.datdba, 'MEMBER')
@@ -737,8 +741,8 @@ SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'
                    OR EXISTS (SELECT FROM pg_catalog.aclexplode(d.datacl) AS acl
                               WHERE acl.grantee OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
                                   AND pg_catalog.pg_has_role(session_user, acl.grantee, 'MEMBER')))
-          LIMIT 3) AS reaches
-FROM pg_catalog.pg_roles AS r WHERE r.rolname OPERATOR(pg_catalog.=) session_user
+          ORDER BY d.oid) AS names) AS reached
+WHERE r.rolname OPERATOR(pg_catalog.=) session_user
 
 -- name: become
 -- As migrations do: the only proof on every release, for a membership may be WITH SET FALSE.

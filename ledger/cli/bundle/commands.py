@@ -141,7 +141,6 @@ async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -
     bundle_app,
     "show",
     examples=("ledger bundle show 3f9a2c", "ledger bundle show --sql 20260401120000"),
-    needs_arguments=True,
 )
 async def show(
     ctx: typer.Context,
@@ -168,7 +167,8 @@ async def show(
         if sql is not None:
             _show_text(await session.ledger.texts.find(sql, bundle), Output(output))
             return
-        found = await session.ledger.bundles.get(bundle or "", latest=bundle is None)
+        bundles = session.ledger.bundles
+        found = await (bundles.latest() if bundle is None else bundles.get(bundle))
     Output(output).rows(
         "bundle.show",
         [

@@ -187,7 +187,7 @@ async def repoint(
         confirm(session.ledger.name, [f"repoint 1 database, {database}, to {where}"], yes=yes)
         check = await session.ledger.fleet.repoint(database, place.pool, changes, why.asked())
     what = (
-        "repointed; an agent reads its journal as soon as somebody leads"
+        f"repointed; {_read_by(database)}"
         if check
         else "is there already, nothing was recorded; for a database that was restored in place "
         "use `ledger fleet reinstate`"
@@ -210,8 +210,9 @@ async def suspend(
     async with opened(ctx) as session:
         await session.ledger.fleet.check_suspend(database)
         announce(session.ledger.name, [f"suspend 1 database, {database}"])
-        await session.ledger.fleet.suspend(database, why.asked())
-    _done(output, "fleet.suspend", database, "suspended; `ledger fleet reinstate` takes it back")
+        changed = await session.ledger.fleet.suspend(database, why.asked())
+    what = "suspended" if changed else "suspended already, as it was"
+    _done(output, "fleet.suspend", database, f"{what}; `ledger fleet reinstate` takes it back")
 
 
 @command(
@@ -235,7 +236,7 @@ async def reinstate(
         output,
         "fleet.reinstate",
         database,
-        "reinstated; an agent reads its journal as soon as somebody leads",
+        f"reinstated; {_read_by(database)}",
     )
 
 
@@ -254,8 +255,15 @@ async def retire(
     async with opened(ctx) as session:
         await session.ledger.fleet.check_retire(database)
         confirm(session.ledger.name, [f"retire 1 database, {database}, for good"], yes=yes)
-        await session.ledger.fleet.retire(database, why.asked())
-    _done(output, "fleet.retire", database, "retired; its history stays")
+        changed = await session.ledger.fleet.retire(database, why.asked())
+    what = "retired" if changed else "retired already, as it was"
+    _done(output, "fleet.retire", database, f"{what}; its history stays")
+
+
+def _read_by(database: str) -> str:
+    from ledger.domain.wording import reads_journal
+
+    return f"an agent reads its journal as soon as somebody leads; {reads_journal(database)}"
 
 
 def _record(record: DatabaseRecord) -> dict[str, object]:

@@ -54,6 +54,7 @@ class FleetFileEntry:
     pool: str
     connection: Connection
     labels: Mapping[str, str]
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class FleetReading:
             return
         labels = template.labels | said.labels
         try:
-            entry = FleetFileEntry(database, pool, Connection.at(**parts), labels)
+            entry = FleetFileEntry(database, pool, Connection.at(**parts), labels, said.line)
         except ValidationError:
             raise AssertionError from None
         self._check(entry, said, template)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ledger.cli.app.output import Output, OutputRow
+from ledger.domain.check_results import cause
 from ledger.domain.wording import number_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ GROUPS_SHOWN = 15
 """How many groups are told before the rest is only counted."""
 VERSIONS_SHOWN = 3
 NAMED = 5
+_LABEL = "`ledger fleet label DATABASE"
 SILENT = "no answer came; does `ledger-agent run` work in that pool?"
 
 
@@ -73,8 +74,9 @@ def show_checks(rows: Iterable[OutputRow], output: Output) -> None:
     counts.append(f"{silent:,} without an answer" if silent else "")
     lines = [f"{_databases(total)}: {', '.join(filter(None, counts))}"]
     ordered = sorted(causes.items(), key=lambda one: (one[0] == SILENT, -len(one[1])))
-    for cause, held in ordered[:GROUPS_SHOWN]:
-        lines += ["", f"{len(held):,}: {names(held[:NAMED], len(held))}", f"    {cause}"]
+    for what, held in ordered[:GROUPS_SHOWN]:
+        lines += ["", f"{len(held):,}: {names(held[:NAMED], len(held))}"]
+        lines.append(f"    {_for_all_of(what, held)}")
     if rest := ordered[GROUPS_SHOWN:]:
         more = _databases(sum(len(held) for _, held in rest))
         lines += ["", f"{more} more, of {number_of(len(rest), 'other cause')}"]
@@ -86,7 +88,15 @@ def _cause(row: OutputRow) -> str:
     if row["reachable"] is None:
         return SILENT
     problem = str(row.get("problem") or ("" if row["reachable"] else "cannot be reached"))
-    return re.sub(rf"(?<![\w-]){re.escape(row['database'])}(?![\w-])", "DATABASE", problem)
+    return cause(problem, row["database"])
+
+
+def _for_all_of(what: str, held: Sequence[str]) -> str:
+    """The cause with its advice for all of the group: labels go by a selection."""
+    if len(held) == 1:
+        return what.replace("DATABASE", held[0])
+    selection = f"id in ({','.join(held)})" if len(held) <= NAMED else "SELECTION"
+    return what.replace(_LABEL, f"{_LABEL.removesuffix(' DATABASE')} -s '{selection}'")
 
 
 def names(examples: Sequence[str], number: int) -> str:

@@ -76,8 +76,10 @@ async def label(
     async with opened(ctx) as session:
         await session.ledger.fleet.check_label(database, wanted, removed)
         announce(session.ledger.name, [f"relabel 1 database, {database}"])
-        await session.ledger.fleet.label(database, wanted, removed, asked)
-    Output(output).record("fleet.label", {"database": database}, f"{database}: relabelled")
+        changed = await session.ledger.fleet.label(database, wanted, removed, asked)
+    what = "relabelled" if changed else "labelled like this already, as it was"
+    fields = {"database": database, "changed": changed}
+    Output(output).record("fleet.label", fields, f"{database}: {what}")
 
 
 async def _of_several(

@@ -14,7 +14,7 @@ from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.watching import WatchOptions, shown_again
 from ledger.cli.fleet.groups import SHOWN, show_numbers, totals
 from ledger.cli.record.audit import aside_row, aside_text
-from ledger.domain.wording import number_of
+from ledger.domain.wording import number_of, reads_journal
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def show_overview(
     for database in (one.database for one in overview.databases if one.unread):
         say(
             f"{database}: its journal was not read yet since it was reinstated, so what it lost is "
-            "not known; an agent reads it as soon as it can be reached"
+            f"not known; an agent reads it as soon as it can be reached; {reads_journal(database)}"
         )
     _say_half_done(overview)
     if overview.unreadable:

@@ -118,10 +118,15 @@ def _verdict_lines(end: ChainVerdict, at: Sequence[int]) -> Iterator[str]:
     if end.chain is None:
         yield f"broken at position {end.position}: {end.why}"
     else:
-        yield f"whole: {end.position} events, the chain ends in {end.chain.hex()}"
+        to_keep = _kept_text(end.position, end.chain)
+        yield f"whole: {end.position} events, the chain ends in {to_keep}"
     for place in sorted(set(at)):
         chain = end.at.get(place)
-        where = chain.hex() if chain is not None else "not known, the chain breaks before it"
+        where = (
+            _kept_text(place, chain)
+            if chain is not None
+            else "not known, the chain breaks before it"
+        )
         yield f"at position {place}: {where}"
     for one in end.compared:
         yield _comparison_line(one, end.position)
@@ -131,6 +136,11 @@ def _verdict_lines(end: ChainVerdict, at: Sequence[int]) -> Iterator[str]:
             f"changed and hashed again: something between positions {first} and {last}; "
             f"`ledger events --after {first - 1} -o json` shows what stands there now"
         )
+
+
+def _kept_text(position: int, chain: bytes) -> str:
+    """What --expect takes."""
+    return f"{position}:{chain.hex()}"
 
 
 def _comparison_line(one: ComparedEnd, end: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,12 +16,14 @@ from ledger.cli.record.options import SubjectOptions
 from ledger.cli.record.rows import event_row, told
 
 if TYPE_CHECKING:
+    from ledger.contracts.envelope import Recorded
     from ledger.service.history import Line, Search
 
 PANEL = "Record"
 COLUMNS = (
     "position", "recorded_at", "event", "what", "who", "from", "by", "reason", "ticket",
 )  # fmt: skip
+_WORD = re.compile(r"[A-Z][a-z]*")
 
 
 def register(app: typer.Typer) -> None:
@@ -101,9 +104,20 @@ async def _found(
 def _row(line: Line) -> dict[str, Any]:
     row = event_row(line.recorded, line.asked, line.asked_by)
     what = row["what"]
-    if line.databases is not None and line.databases == line.events > 1:
-        what = f"{told(line.recorded.event)} and {line.events - 1:,} more"
-    elif line.databases is None and line.events > 1:
+    of_databases = [(one, number) for one, number in line.kinds if hasattr(one.event, "database")]
+    if len(of_databases) > 1:
+        what = ", ".join(_counted(one, number) for one, number in of_databases)
+    elif of_databases and (number := of_databases[0][1]) > 1:
+        what = f"{told(of_databases[0][0].event)} and {number - 1:,} more"
+    elif not line.kinds and line.events > 1:
         what = f"{what}; the same until position {line.last}, {line.events:,} times".lstrip("; ")
     more = {"events": line.events, "last_position": line.last, "databases": line.databases}
-    return row | {"what": what} | more
+    kinds = {type(one.event).__name__: number for one, number in line.kinds}
+    return row | {"what": what} | more | {"kinds": kinds}
+
+
+def _counted(first: Recorded, number: int) -> str:
+    """`59 relabelled`, and of one `t58 retired`; each type is called by what it says."""
+    words = _WORD.findall(type(first.event).__name__.removeprefix("Database"))
+    who = getattr(first.event, "database", "") if number == 1 else f"{number:,}"
+    return f"{who} {' '.join(words).lower()}"

@@ -51,13 +51,21 @@ EVENTS_OF_DATABASE = f"""
 FORWARD = " ORDER BY log.position LIMIT $3"
 BACK = " ORDER BY log.position DESC LIMIT $3"
 ASKED = """
-    SELECT min(position) AS first, max(position) AS last, count(*) AS events
-    FROM ledger.log
-    WHERE type IN ({types}) AND position > $1 AND position < $2
-      AND ($4::text IS NULL OR recorded_by = $4 OR position($5::bytea IN metadata) > 0)
-      AND ($6::bytea IS NULL OR position($6 IN metadata) > 0)
-    -- One request has one metadata, which say when it was made; without any, each is by itself.
-    GROUP BY metadata, recorded_by, CASE WHEN metadata = '{{}}'::bytea THEN position END
+    SELECT min(first) AS first, max(last) AS last, sum(events)::bigint AS events,
+        array_agg(first ORDER BY first) AS firsts, array_agg(events ORDER BY first) AS numbers
+    FROM (
+        SELECT metadata, recorded_by, type, min(position) AS first, max(position) AS last,
+            count(*) AS events,
+            -- One request has one metadata, which say when it was made; without any, each is by
+            -- itself.
+            CASE WHEN metadata = '{{}}'::bytea THEN position END AS alone
+        FROM ledger.log
+        WHERE type IN ({types}) AND position > $1 AND position < $2
+          AND ($4::text IS NULL OR recorded_by = $4 OR position($5::bytea IN metadata) > 0)
+          AND ($6::bytea IS NULL OR position($6 IN metadata) > 0)
+        GROUP BY metadata, recorded_by, alone, type
+    ) AS kind
+    GROUP BY metadata, recorded_by, alone
     ORDER BY last DESC LIMIT $3
 """.format(types=", ".join(f"'{one}'" for one in REQUESTS))  # noqa: S608
 AT = f"SELECT {COLUMNS} FROM ledger.log AS log WHERE position = ANY ($1::bigint[])"  # noqa: S608
@@ -106,11 +114,15 @@ class EventFilter:
 
 @dataclass(frozen=True, slots=True)
 class RequestFound:
-    """One request: its first event, where its last one stands, and how many there are."""
+    """One request: its first event, where its last one stands, and how many there are.
+
+    `kinds` are the first event of each type, in the order of the log, with how many are like it.
+    """
 
     first: Recorded
     last: int
     events: int
+    kinds: tuple[tuple[Recorded, int], ...]
 
 
 class Timelines:
@@ -152,12 +164,15 @@ class Timelines:
         """The last requests before `before`, newest first; each is one, whatever it changed."""
         by, ticket = _quoted(wanted.by), _quoted(wanted.ticket)
         rows = await self._pool.fetch(ASKED, after, before, limit, wanted.by, by, ticket)
-        firsts = {one.position: one for one in await self._opened(AT, [r["first"] for r in rows])}
-        return [
-            RequestFound(firsts[row["first"]], row["last"], row["events"])
-            for row in rows
-            if _is_meant(wanted, firsts[row["first"]])
-        ]
+        places = [place for row in rows for place in row["firsts"]]
+        at = {one.position: one for one in await self._opened(AT, places)}
+        found = []
+        for row in rows:
+            kinds = zip((at[place] for place in row["firsts"]), row["numbers"], strict=True)
+            one = RequestFound(at[row["first"]], row["last"], row["events"], tuple(kinds))
+            if _is_meant(wanted, one.first):
+                found.append(one)
+        return found
 
     async def begun(self, streams: Sequence[str]) -> list[Recorded]:
         """The first events of these streams: what asked for all that followed there."""

@@ -27,6 +27,8 @@ async def test_a_change_is_found_by_migration_bundle_ticket_person_and_time(
     assert [one["databases"] for one in asked] == [4, None, 4]
     table = (await ledger("history")).out.splitlines()
     assert "t0 and 3 more" in table[-1]
+    # Two events began the rollout: that says nothing of databases.
+    assert "more" not in table[1]
 
     by_ticket = (await ledger("history", "CHG-78", "-o", "json")).items
     by_person = (await ledger("history", "--by", "ada", "-o", "json")).items

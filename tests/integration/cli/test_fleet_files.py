@@ -165,3 +165,44 @@ async def test_a_look_is_not_judged_by_what_became_known_after_it(
     assert (await ledger("fleet", "label", "t0", "tier=gold")).code == 0
     assert await look() == {"problem": None, "overtaken": True}
     assert "its journal ended in" in (await ledger("fleet", "show", "t0")).out
+
+
+async def test_a_request_of_several_kinds_is_told_by_each_of_them(
+    ledger: LedgerProgram, installed: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "fleet.yaml"
+    file.write_text(FILE)
+    assert (await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes")).code == 0
+    changed = FILE.replace("- {database: t3}\n", "").replace("gold", "tin").replace("silver", "tin")
+    file.write_text(changed)
+    assert (await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes", "--prune")).code == 0
+    newest, first = (await ledger("history", "-o", "json")).items
+    assert newest["what"] == "t3 retired, 2 relabelled"
+    assert newest["kinds"] == {"DatabaseRetired": 1, "DatabaseRelabelled": 2}
+    # Alike in kind, they are one with how many more.
+    assert first["what"].startswith("t1 ")
+    assert first["what"].endswith(" and 2 more")
+    assert (first["databases"], newest["databases"]) == (3, None)
+
+
+async def test_what_was_so_already_is_said_to_be_as_it_was_and_who_left_is_still_shown_whole(
+    ledger: LedgerProgram, installed: str, tmp_path: Path
+) -> None:
+    (tmp_path / "fleet.yaml").write_text(FILE)
+    assert (await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes")).code == 0
+    events = await fleet_events(ledger)
+    for words in (["nolabel-"], ["tier=gold"], ["tier=gold", "nolabel-"]):
+        assert (
+            "t1: labelled like this already, as it was"
+            in (await ledger("fleet", "label", "t1", *words)).out
+        )
+    assert await fleet_events(ledger) == events
+    assert "t1: relabelled" in (await ledger("fleet", "label", "t1", "tier=tin")).out
+    for verb, said in (("suspend", "t2: suspended"), ("retire", "t2: retired")):
+        assert f"{said};" in (await ledger("fleet", verb, "t2", "--yes")).out
+        assert f"{said} already, as it was;" in (await ledger("fleet", verb, "t2", "--yes")).out
+    refused = await ledger("fleet", "apply", "-f", "fleet.yaml", "--yes")
+    assert refused.code == ExitCode.REFUSED
+    assert "take it out of the file (line 5), or register it under a new id" in refused.err
+    for words in (["suspend", "t2"], ["label", "t2", "a=b"]):
+        assert "`ledger fleet show t2` shows what it had" in (await ledger("fleet", *words)).err

@@ -169,7 +169,7 @@ async def test_requests_that_are_refused_change_nothing_and_say_what_to_do(
         (["fleet", "suspend", "nobody"], refused, "ledger fleet list"),
         (["fleet", "retire", "nobody"], refused, "ledger fleet list"),
         (["fleet", "repoint", "nobody", "--host", "h"], refused, "ledger fleet list"),
-        (["fleet", "reinstate", "t0"], refused, "--reason"),
+        (["fleet", "reinstate", "t0"], ExitCode.USAGE, "--reason"),
         (["fleet", "list", "--select", "tier=="], usage, "column 6"),
     ):
         answer = await ledger(*words)
@@ -287,3 +287,28 @@ async def test_an_unreadable_event_is_listed_with_the_command_that_sets_it_aside
     assert "was set aside by" in shown.err
     assert "because" in shown.err
     assert (await ledger("audit", "verify", "-o", "json")).json["whole"] is True
+
+
+async def test_what_verify_prints_is_what_it_takes(ledger: LedgerProgram, installed: str) -> None:
+    shown = (await ledger("audit", "verify", "--at", "1")).out.splitlines()
+    last, first = (line.split()[-1] for line in shown)
+    compared = await ledger("audit", "verify", "--expect", last, "--expect", first)
+    assert compared.code == 0
+    assert compared.out.count("as it was kept") == 2
+    beyond = await ledger("audit", "verify", "--at", "999999")
+    assert beyond.code == ExitCode.REFUSED
+    end = last.partition(":")[0]
+    assert f"the log ends at {end}; name a position up to there" in beyond.err
+
+
+async def test_without_a_name_the_bundle_registered_last_is_shown(
+    ledger: LedgerProgram, installed: str, tmp_path: Path
+) -> None:
+    none = await ledger("bundle", "show")
+    assert (none.code, "no bundle is registered" in none.err) == (ExitCode.REFUSED, True)
+    (tmp_path / "migrations").mkdir()
+    (tmp_path / "migrations" / "1_a.sql").write_text("-- +migrate Up\nSELECT 1;\n")
+    assert (await ledger("bundle", "register", "migrations")).code == 0
+    assert [one["migration"] for one in (await ledger("bundle", "show", "-o", "json")).items] == [
+        "1"
+    ]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from ledger.cli.app.output import Output, OutputFormat
 from ledger.cli.fleet.groups import SILENT, show_checks, show_numbers, show_pools
 from ledger.cli.rollout.status import headlines, lasting, show_groups
+from ledger.contracts.reports import DatabaseInspected
+from ledger.domain.check_results import problem
 from ledger.domain.fleet import FleetStatus
 from ledger.service.fleet_overview import FleetGroup, FleetNumbers, PoolNumbers
 from ledger.service.rollout_groups import grouped
@@ -20,6 +24,7 @@ from ledger.service.status import (
     RolloutStatus,
     WaveStatus,
 )
+from migrations.model.attempt import Rights
 from tests.support.manual_clock import ManualClock
 
 PEOPLE = Output(OutputFormat.TABLE)
@@ -141,6 +146,26 @@ def test_a_check_tells_problems_by_cause_whatever_database_they_name(
         "1: cyan\n    is acme as well",
         f"1: dust\n    {SILENT}",
     ]
+
+
+def test_one_cause_is_one_group_whatever_other_databases_its_text_names(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    enough = Rights(create_schema=True, create_in_target=True, superuser=False)
+    names = [f"t{n}" for n in range(60)]
+    rows = []
+    for name in names:
+        others = tuple(one for one in names if one != name)[:3]
+        rights = replace(enough, reaches=others, reaches_more=56)
+        answer = DatabaseInspected(database=name, command=UUID(int=1), reachable=True,
+                                   rights=rights)  # fmt: skip
+        rows.append(checked(name, problem(answer, None, None, ())))
+    rows += [checked(name, problem(answer, None, name, ())) for name in ("acme", "bolt")]
+    show_checks(rows, PEOPLE)
+    said = capsys.readouterr().out.split("\n\n")
+    assert said[1].startswith("60: t0, t1, t2, t3, t4 and 55 more\n    its login reaches other")
+    assert "`ledger fleet label -s 'SELECTION' shared_login=accepted`" in said[1]
+    assert said[2].startswith("2: acme, bolt\n    the same database as another one under")
 
 
 def test_a_fleet_is_counted_with_what_it_lacks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,7 +77,7 @@ def test_registering_another_database_under_a_known_id_is_refused_and_names_what
 def test_a_retired_id_cannot_come_back() -> None:
     gone = after(registered, retired)
     for request in (registered, suspended, lambda state: fleet.reinstate(state, "acme", "why")):
-        with pytest.raises(RetiredDatabase, match="register it under a new id"):
+        with pytest.raises(RetiredDatabase, match="under a new id"):
             request(gone)
     assert retired(gone) == ()
 

@@ -33,6 +33,7 @@ class WantedTenant:
     connection: Connection
     labels: dict[str, str] = field(default_factory=dict)
     pool: str = "default"
+    line: int = 0
 
 
 def at(host: str, name: str) -> Connection:
@@ -113,8 +114,8 @@ def test_all_that_cannot_be_is_named_at_once() -> None:
     state = fleet(ACME, BOLT)
     gone = replace(state.databases["bolt"], status=FleetStatus.RETIRED)
     state = replace(state, databases={**state.databases, "bolt": gone})
-    with pytest.raises(RetiredDatabase):
-        compare(state, [ACME, BOLT], prune=False)
+    with pytest.raises(RetiredDatabase, match=r"of the file \(line 7\), or register it under"):
+        compare(state, [ACME, replace(BOLT, line=7)], prune=False)
     with pytest.raises(UnfitDescription, match="retired") as refused:
         compare(state, [ACME, BOLT, wanted("dora", tier="a b")], prune=False)
     assert "database 'dora': label 'tier'" in str(refused.value)

@@ -74,6 +74,7 @@ def test_a_role_that_the_user_cannot_take_is_named_with_the_grant() -> None:
         (SUPERUSER, "is a superuser"),
         (replace(ENOUGH, create_role=True), "has CREATEROLE"),
         (replace(ENOUGH, reaches=("bolt", "cyan")), "(bolt, cyan)"),
+        (replace(ENOUGH, reaches=("bolt", "cyan"), reaches_more=57), "(bolt, cyan and 57 more)"),
     ],
 )
 def test_a_login_that_reaches_further_is_a_problem_unless_it_is_accepted(
