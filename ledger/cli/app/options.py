@@ -99,7 +99,7 @@ def _selects_something(ctx: typer.Context, param: typer.CallbackParam, value: st
 
     A variable that nobody set looks like that.
     """
-    given = param.name is not None and ctx.get_parameter_source(param.name)
+    given = ctx.get_parameter_source(param.name)
     if given and given.name != "DEFAULT" and not value.strip():
         raise typer.BadParameter(
             "the selection is empty, as from a variable that is not set; write which databases "

@@ -23,6 +23,7 @@ class Line:
     connection: Connection
     labels: dict[str, str] = field(default_factory=dict)
     pool: str = "default"
+    line: int = 0
 
 
 async def lines(house: House, **labels: str) -> list[Line]:
