@@ -244,7 +244,7 @@ class Planner:
         bundle = await self._bundles.get(undone.plan.bundle)
         refs = {ref.version: ref for ref in bundle.migrations}
         fleet = (await self._fleet.state()).databases
-        gone = [one for one in left_to_undo(undone, before) if fleet[one].retired]
+        gone = [one for one in left_to_undo(undone, before) if one in fleet and fleet[one].retired]
         (undo,) = requests.rollback(undone, refs, before, request.asked.reason or "requested", gone)
         events = planning.plan_undo(undone, undo.by, request.options, refs, position, before, gone)
         databases = left_to_undo(undone, before, gone)

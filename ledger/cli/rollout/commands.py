@@ -299,10 +299,12 @@ async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -
     """List all rollouts, newest first."""
     async with opened(ctx) as session:
         found = await session.ledger.rollouts.list()
+        askers = await session.ledger.history.askers([one.rollout for one in found])
         await tell_behind(session)
-    Output(output).rows(
+    form = Output(output)
+    form.rows(
         "rollout.list",
-        [listed(one) for one in found],
+        [listed(one, askers.get(one.rollout), for_people=form.for_people) for one in found],
         LISTED,
         empty="There was no rollout yet; `ledger up` starts one.",
     )

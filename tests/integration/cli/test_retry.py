@@ -116,3 +116,18 @@ async def test_abort_names_the_migrations_and_what_becomes_of_each_database(
         "  stay untouched: 2 databases",
     ]
     assert (await ledger("rollout", "retry", rollout, "t0", "--yes")).code == ExitCode.REFUSED
+
+
+async def test_the_list_says_who_asked_for_a_rollout_and_why_in_the_words_of_its_status(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    up = await ledger("up", "--yes", "--reason", "spring release")
+    assert up.code == 0
+    told = (await ledger("rollout", "status")).out
+    who = told.partition("asked for by ")[2].partition(": spring release")[0]
+    shown = (await ledger("rollout", "list")).out
+    assert who in shown
+    assert "spring release" in shown
+    (row,) = (await ledger("rollout", "list", "-o", "json")).items
+    assert who == f"{row['who']} (as {row['by']})"
+    assert (row["reason"], row["why"]) == ("spring release", None)
