@@ -131,3 +131,21 @@ async def test_the_list_says_who_asked_for_a_rollout_and_why_in_the_words_of_its
     (row,) = (await ledger("rollout", "list", "-o", "json")).items
     assert who == f"{row['who']} (as {row['by']})"
     assert (row["reason"], row["why"]) == ("spring release", None)
+
+
+async def test_status_says_what_is_wrong_with_each_and_that_nothing_is(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await halted(ledger, migrations, fleet, "t1")
+    shown = await ledger("status", "--problems", "-o", "json")
+    (row,) = shown.items
+    assert (row["database"], FAILED in row["problem"]) == ("t1", True)
+    assert "PROBLEM" in (await ledger("status", "--problems")).out
+    for words, said in (
+        (["--problems", "-s", "id=t0"], "Nothing is wrong with any of them."),
+        (["--behind", "-s", "id=t0"], "None of them lacks anything."),
+        (["--problems", "-s", "id=t0,half=h1"], "No database matches id=t0,half=h1"),
+        (["-s", "id=t0,half=h1"], "No database matches id=t0,half=h1"),
+    ):
+        answer = await ledger("status", *words)
+        assert (answer.code, said in answer.err) == (0, True), answer.err
