@@ -287,8 +287,14 @@ async def status(
         async def show(found: RolloutStatus) -> None:
             if found.groups is not None and form.for_people and not lists:
                 show_groups(found, form)
-            else:
-                show_rollout(found, form, every=lists)
+                return
+            empty = "No database needs attention."
+            if select and not found.databases and not found.more:
+                part = failed and (await rollouts.listing(chosen, select=select, limit=1)).databases
+                empty = "None of the selected databases " + (
+                    "failed, is blocked or unknown." if part else f"is part of rollout {chosen}."
+                )
+            show_rollout(found, form, every=lists, empty=empty)
 
         last = await shown_again(look, show, watching, form, is_last=is_over)
     return ending(last) if watching.watch and is_over(last) else ExitCode.OK

@@ -30,10 +30,16 @@ LISTED = (
 COLUMNS = ("database", "wave", "status", "attempt", "progress", "problem", "waits_for", "try")
 
 
-def show_rollout(status: RolloutStatus, output: Output, *, every: bool = False) -> None:
+def show_rollout(
+    status: RolloutStatus,
+    output: Output,
+    *,
+    every: bool = False,
+    empty: str = "No database needs attention.",
+) -> None:
     """Write a rollout: every database that is not simply done, or all of them as JSON.
 
-    With `every`, people see all that it holds.
+    With `every`, people see all that it holds; `empty` is said where that is none.
     """
     people = output.for_people
     if people:
@@ -45,7 +51,7 @@ def show_rollout(status: RolloutStatus, output: Output, *, every: bool = False) 
         # Programs read the states as they are counted; people, what they mean.
         (_row(one, status.mode if people else "") for one in shown),
         COLUMNS,
-        empty="No database needs attention.",
+        empty=empty,
         **status.document(),
     )
     if people and status.more:

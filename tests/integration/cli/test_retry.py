@@ -149,3 +149,13 @@ async def test_status_says_what_is_wrong_with_each_and_that_nothing_is(
     ):
         answer = await ledger("status", *words)
         assert (answer.code, said in answer.err) == (0, True), answer.err
+
+
+async def test_a_rollout_says_when_none_of_the_selected_databases_is_part_of_it(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    assert (await ledger("up", "--yes", "-s", "id=t0")).code == 0
+    none = await ledger("rollout", "status", "-s", "id=t1")
+    assert "None of the selected databases is part of rollout" in none.err
+    well = await ledger("rollout", "status", "-s", "id=t0", "--failed")
+    assert "None of the selected databases failed" in well.err
