@@ -6,7 +6,7 @@ says that it would be, databases that are busy, suspended or gone, waves that le
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ledger.contracts.events import PlanOptions, RolloutPlanned, WavePlanned, WhenSpent
@@ -102,15 +102,16 @@ def plan_undo(
     migrations: Mapping[str, MigrationRef],
     fleet_position: int,
     before: Sequence[RolloutState] = (),
+    gone: Collection[str] = (),
 ) -> tuple[Event, ...]:
     """The plan of `rollout`, which takes `undone` back exactly where it ran and is still in force.
 
-    Its earlier rollbacks are `before`. Databases that the fleet let go of are in it, too: that they
-    cannot go back has to be seen. Raises `IrreversibleMigrations`, `InvalidWaves` or
-    `InvalidLimit`.
+    Its earlier rollbacks are `before`, and `gone` are databases that a person is told are left out.
+    Others that the fleet let go of are in it: that they cannot go back has to be seen. Raises
+    `IrreversibleMigrations`, `InvalidWaves` or `InvalidLimit`.
     """
     _check_limits(options)
-    plan, databases = undone.plan, left_to_undo(undone, before)
+    plan, databases = undone.plan, left_to_undo(undone, before, gone)
     cut = waves.cut(options.wave_spec, databases)
     planned = RolloutPlanned(
         rollout=rollout,

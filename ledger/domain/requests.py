@@ -116,13 +116,14 @@ def rollback(
     migrations: Mapping[str, MigrationRef],
     before: Sequence[RolloutState] = (),
     why: str = "requested",
+    gone: Sequence[str] = (),
 ) -> tuple[UndoStarted]:
     """Undo what the rollout applied, on every database that was ever ordered.
 
-    `before` are its earlier rollbacks. The plan of this one, `ledger.domain.planning.plan_undo`, is
-    recorded with it. Of an adoption, the journals' entries are taken back and nothing runs. Raises
-    `UndoHasNoRollback`, `DownHasNoRollback`, `WrongStatus`, `UndoUnderWay`, `NothingToUndo` or
-    `IrreversibleMigrations`.
+    `before` are its earlier rollbacks, `gone` its databases that are retired now. The plan of this
+    one, `ledger.domain.planning.plan_undo`, is recorded with it. Of an adoption, the journals'
+    entries are taken back and nothing runs. Raises `UndoHasNoRollback`, `DownHasNoRollback`,
+    `WrongStatus`, `UndoUnderWay`, `NothingToUndo` or `IrreversibleMigrations`.
     """
     if state.plan.undoes is not None:
         raise UndoHasNoRollback(state.rollout, state.plan.undoes)
@@ -136,8 +137,9 @@ def rollback(
     if state.plan.mode is not Mode.ADOPT:
         refs = [migrations[step.version] for step in state.plan.steps]
         refuse_irreversible(f"rolling back {state.rollout}", refs)
-    if not left_to_undo(state, before):
-        raise NothingToUndo(state.rollout, [undo.rollout for undo in before], state.status in ENDED)
+    if not left_to_undo(state, before, gone):
+        undos, ended = [undo.rollout for undo in before], state.status in ENDED
+        raise NothingToUndo(state.rollout, undos, ended, left_to_undo(state, before))
     return (UndoStarted(rollout=state.rollout, by=next_undo(state), why=why),)
 
 

@@ -2,7 +2,9 @@
 
 A rollback is exact: it goes to every database that was ever ordered, whatever the ledger believes
 of it, for its journal says what was applied there, and "nothing to undo" is an answer; and to no
-other. The last wave goes first, and within a wave what was ordered last. What an earlier rollback
+other. What is retired when a person plans it is left out, and named.
+
+The last wave goes first, and within a wave what was ordered last. What an earlier rollback
 has settled is left out, so that another one goes on where one was aborted, or failed.
 
 Its id follows from the rollout that it undoes: whoever starts it, a person or the halted rollout's
@@ -14,7 +16,7 @@ and no failure stops it, because what can be taken back is not left in force for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ledger.contracts.events import Budget, PlanOptions, RolloutPlanned, WhenSpent
 from ledger.contracts.registry import MigrationRef, Step
@@ -52,14 +54,27 @@ class UndoUnderWay(RequestRefusal):
 class NothingToUndo(RequestRefusal):
     """No database is left on which the rollout could be taken back."""
 
-    def __init__(self, rollout: str, before: Sequence[str], ended: bool) -> None:
-        if before:
+    def __init__(
+        self, rollout: str, before: Sequence[str], ended: bool, gone: Sequence[str] = ()
+    ) -> None:
+        if gone:
+            why = f"where it is in force, {retired_text(gone)}"
+        elif before:
             why = f"{listed(before)} took it back on every database where it ran"
         elif ended:
             why = "it has ordered no database"
         else:
             why = f"it has ordered no database; end it with `ledger rollout abort {rollout}`"
         super().__init__(f"nothing is left to undo of rollout {rollout}: {why}")
+
+
+def retired_text(gone: Sequence[str]) -> str:
+    """That no rollback reaches these any more, and what to do about one that still exists."""
+    are = "are" if len(gone) > 1 else "is"
+    return (
+        f"{listed(gone)} {are} retired, and no order reaches what left the fleet; a database that "
+        "still exists is registered under a new id with `ledger fleet add`"
+    )
 
 
 def next_undo(state: RolloutState) -> str:
@@ -74,9 +89,15 @@ def undo_options(plan: RolloutPlanned) -> PlanOptions:
     return PlanOptions.model_validate(chosen | ALL_AT_ONCE)
 
 
-def left_to_undo(state: RolloutState, before: Iterable[RolloutState] = ()) -> tuple[str, ...]:
-    """The databases ever ordered that no rollback `before` has settled, newest first."""
+def left_to_undo(
+    state: RolloutState, before: Iterable[RolloutState] = (), gone: Collection[str] = ()
+) -> tuple[str, ...]:
+    """The databases ever ordered that no rollback `before` has settled, newest first.
+
+    Without those that are `gone`: retired, so that nothing goes back there.
+    """
     settled = {one.database for undo in before for one in undo.databases() if one.status in _DONE}
+    settled |= set(gone)
     ordered = [one for one in state.databases() if one.attempt and one.database not in settled]
     ordered.sort(key=lambda one: (-one.wave, -one.ordered_position))
     return tuple(one.database for one in ordered)

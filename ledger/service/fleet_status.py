@@ -37,6 +37,8 @@ UNREAD = (
     "its journal was not read since it was reinstated, so what it lost is not known; "
     "`ledger fleet check -s SELECTION` has it read now"
 )
+TROUBLES = frozenset({"failed", "rollback_failed", "unknown", "regressed"})
+"""States of a migration in a database that need somebody."""
 NAMED = 5
 """How many databases are named of those that are counted together."""
 
@@ -166,6 +168,28 @@ class StatusService:
             return page, sorted({*page, *more})
 
         return await self._found(troubled, selection, limit)
+
+    async def problems(self, databases: Sequence[str]) -> dict[str, str]:
+        """What is wrong with each of these where something failed, was lost or is unknown."""
+        versions = set(_versions(await self._reads.latest_bundles()))
+        rows = [
+            row
+            for row in await self._reads.applied(databases)
+            if row.state in TROUBLES and row.version in versions
+        ]
+        failures = {}
+        for rollout in {row.rollout for row in rows if row.rollout}:
+            there = [row.database for row in rows if row.rollout == rollout]
+            for one in await self._reads.rollout_databases_named(rollout, there):
+                failures[rollout, one.database] = one.failure
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            failure = failures.get((row.rollout or "", row.database))
+            why = failure_text(failure) if failure else row.state.replace("_", " ")
+            found.setdefault(row.database, []).append(f"{row.version}: {why}")
+        for database in await self._reads.unread(databases):
+            found.setdefault(database, []).append(UNREAD)
+        return {database: "; ".join(said) for database, said in found.items()}
 
     async def _found(self, asked: PageOf, selection: str, limit: int | None) -> list[str]:
         """What is found page by page, as far as it is wanted."""

@@ -4,7 +4,7 @@ person, time; and the log itself.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -190,6 +190,15 @@ class HistoryService:
                 yield one
             if not found:
                 await self._clock.sleep(FOLLOW_EVERY_S)
+
+    async def askers(self, rollouts: Sequence[str]) -> Mapping[str, str]:
+        """Whom programs told who asks, by rollout; only the role is known of the others."""
+        begun = await self._timelines.begun([f"rollout-{one}" for one in rollouts])
+        return {
+            one.stream.removeprefix("rollout-"): one.metadata.actor.name
+            for one in begun
+            if one.metadata.actor is not None and one.metadata.actor.name
+        }
 
     async def end(self) -> int:
         """Where the log ends."""

@@ -33,7 +33,7 @@ from ledger.domain.histories import Belonging, ForeignJournal, OtherApplication,
 from ledger.domain.pending import Goal, KnownVersions, Pending, what_is_pending
 from ledger.domain.plan_digest import PlanOutdated, refuse_outdated
 from ledger.domain.refusals import BusyDatabases, EmptySelection
-from ledger.domain.rollback import left_to_undo
+from ledger.domain.rollback import left_to_undo, retired_text
 from ledger.domain.selection_words import select
 from ledger.domain.states import ENDED
 from ledger.domain.variables import Values, described, earlier_values
@@ -129,7 +129,7 @@ class Plan:
     @property
     def adopted(self) -> bool:
         """Whether it takes an adoption back, for which no down section runs."""
-        return self.pending.notes == (TAKEN_OUT,)
+        return TAKEN_OUT in self.pending.notes
 
     @cached_property
     def digest(self) -> str | None:
@@ -243,22 +243,21 @@ class Planner:
         before = [one for one in earlier if one is not None]
         bundle = await self._bundles.get(undone.plan.bundle)
         refs = {ref.version: ref for ref in bundle.migrations}
-        (undo,) = requests.rollback(undone, refs, before, request.asked.reason or "requested")
-        events = planning.plan_undo(undone, undo.by, request.options, refs, position, before)
-        databases = left_to_undo(undone, before)
+        fleet = (await self._fleet.state()).databases
+        gone = [one for one in left_to_undo(undone, before) if one in fleet and fleet[one].retired]
+        (undo,) = requests.rollback(undone, refs, before, request.asked.reason or "requested", gone)
+        events = planning.plan_undo(undone, undo.by, request.options, refs, position, before, gone)
+        databases = left_to_undo(undone, before, gone)
         if undone.status in ENDED:
             # Until then it holds its databases itself, and no other rollout can have them.
             await brought_up(self._reads, self._log)
             held = await self._reads.busy(databases)
             if held:
                 raise BusyDatabases(held)
-        adopted = undone.plan.mode is Mode.ADOPT
-        pending = Pending(
-            migrations=tuple(refs[step.version] for step in undone.plan.steps),
-            databases=databases,
-            notes=(TAKEN_OUT,) if adopted else (),
-            already_everywhere=0,
-        )
+        notes = [TAKEN_OUT] if undone.plan.mode is Mode.ADOPT else []
+        notes += [f"left out: {retired_text(gone)}"] if gone else []
+        steps = tuple(refs[step.version] for step in undone.plan.steps)
+        pending = Pending(steps, databases, tuple(notes), already_everywhere=0)
         ending = Ending(undo, undone.version)
         return Plan(request, undo.by, bundle, None, pending, events, position, ending)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from ledger.cli.app.command import command, opened, tell_behind
+from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.help_page import WHICH_DATABASES
 from ledger.cli.app.options import AllOption, PageOption, SelectOption
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
@@ -75,12 +75,21 @@ async def status(
                 among = await asked(select, most)
             counted = numbers is not None and numbers.total > SHOWN and not lists
             overview = await service.overview(select, limit=1 if counted else most, among=among)
-            return _Look(overview, numbers, among, counted)
+            found = await service.problems(among) if problems and among else {}
+            chosen = select and not overview.total and not await _anybody(session, select)
+            empty = _nothing(behind=behind, problems=problems, select=select if chosen else "")
+            return _Look(overview, numbers, among, counted, found if problems else None, empty)
 
         async def show(found: _Look) -> None:
             await tell_behind(session)
             show_overview(
-                session.ledger.name, found.overview, form, found.numbers, counted=found.counted
+                session.ledger.name,
+                found.overview,
+                form,
+                found.numbers,
+                counted=found.counted,
+                problems=found.problems,
+                empty=found.empty,
             )
             if found.among is not None and form.for_people and len(found.among) == most:
                 of = f" of {found.numbers.lagging:,}" if behind and found.numbers else ""
@@ -96,6 +105,26 @@ class _Look(NamedTuple):
     numbers: FleetNumbers | None
     among: list[str] | None
     counted: bool
+    problems: Mapping[str, str] | None
+    """What is wrong with those that were asked for by that."""
+    empty: str
+
+
+NOBODY = "No database is registered; `ledger fleet add` registers one."
+
+
+async def _anybody(session: Session, select: str) -> bool:
+    """Whether the selection means any database, whatever it has or lacks."""
+    return (await session.ledger.status.overview(select, limit=1)).total > 0
+
+
+def _nothing(*, behind: bool, problems: bool, select: str) -> str:
+    """What there is to say when no database is shown; `select` means none."""
+    if select:
+        return f"No database matches {select}; `ledger fleet list` shows all of them."
+    if problems:
+        return "Nothing is wrong with any of them."
+    return "None of them lacks anything." if behind else NOBODY
 
 
 def show_overview(
@@ -105,10 +134,13 @@ def show_overview(
     numbers: FleetNumbers | None = None,
     *,
     counted: bool = False,
+    problems: Mapping[str, str] | None = None,
+    empty: str = NOBODY,
 ) -> None:
     """Write the databases as data; who leads and what is under way stand beside them.
 
-    With `counted`, a person sees their numbers instead.
+    With `counted`, a person sees their numbers instead. Where `problems` were asked for, each has
+    its own; `empty` is said where no database is shown.
     """
     say(f"ledger {name}, {leading(overview.leader)}")
     for rollout in overview.unfinished:
@@ -136,11 +168,16 @@ def show_overview(
     if counted and numbers is not None:
         show_numbers(numbers, output)
     else:
-        _show_databases(name, overview, output, numbers)
+        _show_databases(name, overview, output, numbers, problems, empty)
 
 
 def _show_databases(
-    name: str, overview: FleetOverview, output: Output, numbers: FleetNumbers | None
+    name: str,
+    overview: FleetOverview,
+    output: Output,
+    numbers: FleetNumbers | None,
+    problems: Mapping[str, str] | None,
+    empty: str,
 ) -> None:
     if numbers is not None and output.for_people and numbers.total:
         output.lines([totals(numbers)])
@@ -156,14 +193,17 @@ def _show_databases(
             "unread": one.unread,
             "last_contact_at": one.last_contact_at,
             "rollout": one.rollout,
+            **({} if problems is None else {"problem": problems.get(one.database)}),
         }
         for one in _in_order(overview, output)
     )
+    columns = (*COLUMNS, "history") if len(overview.histories) > 1 else COLUMNS
+    columns = columns if problems is None else ("database", "problem", *columns[1:])
     output.rows(
         "status",
         rows,
-        (*COLUMNS, "history") if len(overview.histories) > 1 else COLUMNS,
-        empty="No database matches; `ledger fleet add` registers one.",
+        columns,
+        empty=NOBODY if numbers is not None and not numbers.total else empty,
         ledger=name,
         leader=overview.leader.name if overview.leader else None,
         leader_heard_at=overview.leader.heard_at if overview.leader else None,

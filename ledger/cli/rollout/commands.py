@@ -287,8 +287,14 @@ async def status(
         async def show(found: RolloutStatus) -> None:
             if found.groups is not None and form.for_people and not lists:
                 show_groups(found, form)
-            else:
-                show_rollout(found, form, every=lists)
+                return
+            empty = "No database needs attention."
+            if select and not found.databases and not found.more:
+                part = failed and (await rollouts.listing(chosen, select=select, limit=1)).databases
+                empty = "None of the selected databases " + (
+                    "failed, is blocked or unknown." if part else f"is part of rollout {chosen}."
+                )
+            show_rollout(found, form, every=lists, empty=empty)
 
         last = await shown_again(look, show, watching, form, is_last=is_over)
     return ending(last) if watching.watch and is_over(last) else ExitCode.OK
@@ -299,10 +305,12 @@ async def list_(ctx: typer.Context, output: OutputOption = OutputFormat.TABLE) -
     """List all rollouts, newest first."""
     async with opened(ctx) as session:
         found = await session.ledger.rollouts.list()
+        askers = await session.ledger.history.askers([one.rollout for one in found])
         await tell_behind(session)
-    Output(output).rows(
+    form = Output(output)
+    form.rows(
         "rollout.list",
-        [listed(one) for one in found],
+        [listed(one, askers.get(one.rollout), for_people=form.for_people) for one in found],
         LISTED,
         empty="There was no rollout yet; `ledger up` starts one.",
     )

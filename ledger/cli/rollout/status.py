@@ -30,10 +30,16 @@ LISTED = (
 COLUMNS = ("database", "wave", "status", "attempt", "progress", "problem", "waits_for", "try")
 
 
-def show_rollout(status: RolloutStatus, output: Output, *, every: bool = False) -> None:
+def show_rollout(
+    status: RolloutStatus,
+    output: Output,
+    *,
+    every: bool = False,
+    empty: str = "No database needs attention.",
+) -> None:
     """Write a rollout: every database that is not simply done, or all of them as JSON.
 
-    With `every`, people see all that it holds.
+    With `every`, people see all that it holds; `empty` is said where that is none.
     """
     people = output.for_people
     if people:
@@ -45,7 +51,7 @@ def show_rollout(status: RolloutStatus, output: Output, *, every: bool = False) 
         # Programs read the states as they are counted; people, what they mean.
         (_row(one, status.mode if people else "") for one in shown),
         COLUMNS,
-        empty="No database needs attention.",
+        empty=empty,
         **status.document(),
     )
     if people and status.more:
@@ -98,7 +104,7 @@ def _origin(status: RolloutStatus, now: datetime) -> list[str]:
     names = ", ".join(status.versions[:GROUPS_SHOWN])
     more = len(status.versions) - GROUPS_SHOWN
     lines = [f"  {status.mode}: {names}{f' and {more} more' if more > 0 else ''}"]
-    who = f"{origin.name} (as {origin.by})" if origin.name else origin.by
+    who = asker(origin.name, origin.by)
     why = f": {origin.reason}" if origin.reason else ""
     ticket = f", ticket {origin.ticket}" if origin.ticket else ""
     lines.append(f"  asked for by {who}{why}{ticket}")
@@ -177,8 +183,18 @@ def _row(one: DatabaseLine, mode: str) -> dict[str, Any]:
     }
 
 
-def listed(row: RolloutSummary) -> dict[str, Any]:
-    """One line of the list of rollouts."""
+def asker(name: str | None, role: str) -> str:
+    """Who asked for a rollout: whom a program told, and the role that the database knows."""
+    return f"{name} (as {role})" if name else role
+
+
+def listed(row: RolloutSummary, who: str | None, *, for_people: bool) -> dict[str, Any]:
+    """One line of the list of rollouts; `who` asked for it, where a program told that.
+
+    People read why it was asked for beside what became of it.
+    """
+    turned = f"{row.why or ''}{relation(row.undoes, row.undone_by)}".removeprefix("; ")
+    asked = row.reason if for_people and row.reason != row.why else None
     return {
         "rollout": row.rollout,
         "status": state_words(row.status),
@@ -196,10 +212,11 @@ def listed(row: RolloutSummary) -> dict[str, Any]:
         "planned_at": row.planned_at,
         "started_at": row.started_at,
         "ended_at": row.ended_at,
-        "by": row.planned_by,
+        "by": asker(who, row.planned_by) if for_people else row.planned_by,
+        "who": who,
         "reason": row.reason,
         "ticket": row.ticket,
-        "why": f"{row.why or ''}{relation(row.undoes, row.undone_by)}".removeprefix("; ") or None,
+        "why": "; ".join(part for part in (asked, turned) if part) or None,
         "undoes": row.undoes,
         "undone_by": row.undone_by,
     }

@@ -100,11 +100,19 @@ def conclude(status: RolloutStatus, output: Output, undo: RolloutStatus | None =
     last = undo or status
     if last.status == "halted":
         rollout = last.rollout
+        again = f"`ledger rollout retry {rollout}`, " if _may_retry(last) else ""
         back = "" if last.undoes else f", `ledger rollout rollback {rollout}`"
         say(
-            f"See `ledger rollout status {rollout}`; then `ledger rollout retry {rollout}`, "
+            f"See `ledger rollout status {rollout}`; then {again}"
             f"`ledger rollout resume {rollout}`{back} or `ledger rollout abort {rollout}`."
         )
+
+
+def _may_retry(status: RolloutStatus) -> bool:
+    """Whether a retry would not be refused: none is suggested where the fleet let all of it go."""
+    failed = [one for one in status.databases if one.status in TROUBLES]
+    lost = [one for one in failed if one.status == "failed" and "rollout retry" not in one.helps]
+    return not failed or len(lost) < len(failed)
 
 
 def _ended_so(status: RolloutStatus) -> str:

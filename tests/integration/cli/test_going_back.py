@@ -78,3 +78,21 @@ async def test_down_says_what_is_dropped_and_that_a_migration_has_no_down(
     refused = await ledger("down", "1")
     assert refused.code == ExitCode.REFUSED
     assert "3_no_way_back cannot be undone" in refused.err
+
+
+async def test_a_rollback_leaves_out_and_names_what_is_retired(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    rollout = (await ledger("up", "--yes", "-o", "json")).json["rollout"]
+    for one in ("t2", "t3"):
+        assert (await ledger("fleet", "retire", one, "--yes", "--reason", "ended")).code == 0
+    asked = await ledger("rollout", "rollback", rollout)
+    assert f"take rollout {rollout} back on 2 databases in 1 wave" in asked.err
+    assert "note: left out: t3, t2 are retired" in asked.err
+    assert "`ledger fleet add`" in asked.err
+    back = await ledger("rollout", "rollback", rollout, "--yes")
+    assert (back.code, "2 undone" in back.out) == (ExitCode.OK, True), back.err
+    again = await ledger("rollout", "rollback", rollout, "--yes")
+    assert again.code == ExitCode.REFUSED
+    assert "nothing is left to undo" in again.err
+    assert "t3, t2 are retired" in again.err

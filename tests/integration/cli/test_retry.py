@@ -116,3 +116,46 @@ async def test_abort_names_the_migrations_and_what_becomes_of_each_database(
         "  stay untouched: 2 databases",
     ]
     assert (await ledger("rollout", "retry", rollout, "t0", "--yes")).code == ExitCode.REFUSED
+
+
+async def test_the_list_says_who_asked_for_a_rollout_and_why_in_the_words_of_its_status(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    up = await ledger("up", "--yes", "--reason", "spring release")
+    assert up.code == 0
+    told = (await ledger("rollout", "status")).out
+    who = told.partition("asked for by ")[2].partition(": spring release")[0]
+    shown = (await ledger("rollout", "list")).out
+    assert who in shown
+    assert "spring release" in shown
+    (row,) = (await ledger("rollout", "list", "-o", "json")).items
+    assert who == f"{row['who']} (as {row['by']})"
+    assert (row["reason"], row["why"]) == ("spring release", None)
+
+
+async def test_status_says_what_is_wrong_with_each_and_that_nothing_is(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await halted(ledger, migrations, fleet, "t1")
+    shown = await ledger("status", "--problems", "-o", "json")
+    (row,) = shown.items
+    assert (row["database"], FAILED in row["problem"]) == ("t1", True)
+    assert "PROBLEM" in (await ledger("status", "--problems")).out
+    for words, said in (
+        (["--problems", "-s", "id=t0"], "Nothing is wrong with any of them."),
+        (["--behind", "-s", "id=t0"], "None of them lacks anything."),
+        (["--problems", "-s", "id=t0,half=h1"], "No database matches id=t0,half=h1"),
+        (["-s", "id=t0,half=h1"], "No database matches id=t0,half=h1"),
+    ):
+        answer = await ledger("status", *words)
+        assert (answer.code, said in answer.err) == (0, True), answer.err
+
+
+async def test_a_rollout_says_when_none_of_the_selected_databases_is_part_of_it(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    assert (await ledger("up", "--yes", "-s", "id=t0")).code == 0
+    none = await ledger("rollout", "status", "-s", "id=t1")
+    assert "None of the selected databases is part of rollout" in none.err
+    well = await ledger("rollout", "status", "-s", "id=t0", "--failed")
+    assert "None of the selected databases failed" in well.err
