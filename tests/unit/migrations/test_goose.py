@@ -102,7 +102,10 @@ def test_begin_and_commit_around_everything_are_left_out_with_a_note() -> None:
 def test_an_unmarked_concurrent_index_is_noted() -> None:
     migration = load("-- +goose Up\nSELECT 1;\nCREATE INDEX CONCURRENTLY i ON t (a);\n")
     assert not migration.up.transactional
-    assert "00001_a.sql:3: CREATE INDEX CONCURRENTLY i cannot run in a transaction" in migration.notes[0]
+    assert (
+        "00001_a.sql:3: CREATE INDEX CONCURRENTLY i cannot run in a transaction"
+        in migration.notes[0]
+    )
 
 
 def test_where_envsub_is_on_declared_variables_are_filled() -> None:
