@@ -67,7 +67,7 @@ async def test_a_folder_goes_up_through_the_fleet_and_comes_down_again(
     history = await ledger("history", "t1", "-o", "json")
     kinds = [one["event"] for one in history.items]
     assert kinds.count("MigrationApplied") == kinds.count("MigrationRolledBack") == 2
-    ordered = next(one for one in history.items if one["event"] == "MigrationOrdered")
+    *_, ordered = (one for one in history.items if one["event"] == "MigrationOrdered")
     assert (ordered["reason"], ordered["ticket"]) == ("spring", "OPS-1")
     assert (await ledger("replay")).code == 0
     assert (await ledger("audit", "verify")).code == 0
@@ -333,6 +333,7 @@ async def test_status_leaves_retired_databases_out_and_tells_of_journals_that_we
     unread = {one["database"]: one["unread"] for one in status.items}
     assert unread == {"t0": False, "t1": True, "t2": False}
     assert "t1: its journal was not read yet" in status.err
+    assert "`ledger fleet check -s id=t1` has it read now" in status.err
     (retired,) = (await ledger("status", "--select", "id=t3", "-o", "json")).items
     assert (retired["status"], retired["missing"]) == ("retired", [])
 
