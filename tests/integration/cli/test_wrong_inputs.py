@@ -20,7 +20,7 @@ from ledger.cli.app.main import app
 from tests.integration.cli.conftest import Fleet
 from tests.support.programs import every_command
 
-FAILED, USAGE, REFUSED = ExitCode.FAILED, ExitCode.USAGE, ExitCode.REFUSED
+USAGE, REFUSED = ExitCode.USAGE, ExitCode.REFUSED
 UNREACHABLE = ExitCode.UNREACHABLE
 WIDE = {"COLUMNS": "400"}
 INTERNAL = re.compile(
@@ -113,7 +113,7 @@ RECORD: list[Row] = [
     ("bundle register nosuch", USAGE, "nosuch", "ledger create"),
     ("bundle show ffff", REFUSED, "ffff", "ledger bundle list"),
     ("create", USAGE, "", ""),
-    ("create '' ", FAILED, "", ""),
+    ("create '' ", USAGE, "", ""),
     ("adopt nosuch", USAGE, "nosuch", ""),
     ("baseline", USAGE, "up to which migration", "--through VERSION"),
     ("baseline nosuch --through 1 --reason x", USAGE, "nosuch", "ledger create"),
