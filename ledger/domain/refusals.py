@@ -113,11 +113,12 @@ class AddressTaken(RequestRefusal):
 
 
 class UnknownDatabase(RequestRefusal):
-    """No database has this id."""
+    """No database has this id; `nearest` is the one most like it."""
 
-    def __init__(self, database: str) -> None:
+    def __init__(self, database: str, nearest: str | None = None) -> None:
+        near = f" (the nearest is {nearest})" if nearest else ""
         super().__init__(
-            f"no database {database!r} is registered; "
+            f"no database {database!r} is registered{near}; "
             "see `ledger fleet list`, or register it with `ledger fleet add`"
         )
         self.database = database

@@ -32,7 +32,7 @@ ANYTHING: Final = "*"
 STATUSES: Final = tuple(status.value for status in FleetStatus)
 _TOKEN = re.compile(r"\s*(?:(?P<word>[^\s,=!()]+)|(?P<mark>!=|=|!|,|\(|\)))")
 _MARKS = frozenset({"=", "!=", "!", ",", "(", ")"})
-_KEY = "a label, `id` or `pool`"
+_KEY = "a label, `id`, `pool` or `status`"
 _OPERATORS = {"=": False, "!=": True}
 """What stands before one value, and whether it is meant to differ."""
 

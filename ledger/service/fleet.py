@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -16,7 +17,7 @@ from ledger.domain import fleet as rules
 from ledger.domain.checks import CheckState, fold, request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
 from ledger.domain.fleet_changes import Described, FleetChanges, compare, relabelled
-from ledger.domain.refusals import EmptySelection, InvalidDatabase
+from ledger.domain.refusals import EmptySelection, InvalidDatabase, UnknownDatabase
 from ledger.domain.selection_words import chosen
 from ledger.errors import UnknownCheck, VersionConflict
 from ledger.service.check_rows import CheckResult as CheckResult
@@ -70,6 +71,12 @@ class FleetService:
     async def words(self, key: str | None = None, near: str = "") -> Sequence[str]:
         """Labels that databases have, or values of one `key` around `near` in their order."""
         return await self._reader.words(key, near)
+
+    async def check_known(self, database: str) -> None:
+        """Raise `UnknownDatabase`, with the nearest id, where no database has this one."""
+        if database not in (await self._reader.some([database])).databases:
+            near = get_close_matches(database, await self.words("id", database), n=1, cutoff=0.0)
+            raise UnknownDatabase(database, near[0] if near else None)
 
     async def add(
         self,

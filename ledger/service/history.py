@@ -16,6 +16,7 @@ from ledger.contracts.events import (
     RolloutPlanned,
 )
 from ledger.contracts.reports import DatabaseInspected, Event
+from ledger.domain.refusals import UnknownDatabase
 from ledger.errors import NoSuchRollout, NothingOfThatName, UnknownBundle
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.repeats import without_repeats
@@ -125,8 +126,8 @@ class HistoryService:
         Of a database, newest first, looks that found what the one before had found are one line,
         and that they were asked for is none: what is looked at often must not bury what changed.
 
-        Raises `NoSuchRollout`, `SeveralRollouts`, `UnknownBundle` or `NothingOfThatName` for what
-        is named and is not there.
+        Raises `UnknownDatabase`, `NoSuchRollout`, `SeveralRollouts`, `UnknownBundle` or
+        `NothingOfThatName` for what is named and is not there.
         """
         await as_near_as_may_be(self._reads, self._log)
         wanted = await self._filter(search)
@@ -205,6 +206,8 @@ class HistoryService:
         return (await self._log.head()).position
 
     async def _filter(self, search: Search) -> EventFilter:
+        if search.database is not None and not await self._reads.fleet([search.database]):
+            raise UnknownDatabase(search.database)
         wanted = EventFilter(database=search.database, by=search.by, ticket=search.ticket)
         if search.rollout is not None:
             rollout = await self._rollouts.find(search.rollout)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import Enum
+from textwrap import dedent
 from typing import Any
 
 import typer
@@ -88,7 +89,8 @@ def _usage(path: str, command: Any) -> str:
 
 def _examples(epilog: str) -> Iterator[str]:
     """The examples of a help text: commands, and below them what else it shows."""
-    lines = [line.strip() for line in epilog.replace(r"\[", "[").splitlines()[1:]]
+    text = dedent("\n".join(epilog.replace(r"\[", "[").splitlines()[1:]))
+    lines = [line.rstrip() for line in text.splitlines()]
     commands = [line for line in lines if line.startswith("ledger")]
     yield _block(commands, "sh")
     if len(commands) < len(lines):

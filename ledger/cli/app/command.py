@@ -89,14 +89,23 @@ def _in_words(wrong: typer.BadParameter) -> str:
         case "float_parsing" | "finite_number":
             said = "is no number"
         case "greater_than_equal":
-            said = f"is too small, it can be {limits['ge']:g} or more"
+            said = f"is too small, it can be {_number(limits['ge'])} or more"
         case "less_than_equal":
-            said = f"is too large, it can be at most {limits['le']:g}"
+            said = f"is too large, it can be at most {_number(limits['le'])}"
         case "uuid_parsing":
             said = "is no id; write it as `ledger status` shows it"
+        case "value_error":
+            # Our own words, and typer's, which name the value and what can stand in its place.
+            return wrong.message.removeprefix("Value error, ")
         case _:
-            said = f"does not fit; {wrong.message}"
+            said = "does not fit"
     return f"{escaped(str(value))!r} {said}"
+
+
+def _number(limit: float) -> str:
+    """In digits; a day and more, in seconds, as days, too."""
+    days, rest = divmod(limit, 86_400)
+    return f"{limit:,.10g}" + (f" ({days:.0f} days)" if days > 1 and not rest else "")
 
 
 def _refuse_unsafe(before: str, argument: str) -> None:

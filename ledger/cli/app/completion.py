@@ -110,12 +110,17 @@ def label_names(ctx: typer.Context, incomplete: str) -> _Words:
 def versions(ctx: typer.Context, incomplete: str) -> _Words:
     """Versions of the folder that is named or the usual one, and of the bundle registered last."""
 
+    return _versions_in(ctx) or known_versions(ctx, incomplete)
+
+
+def known_versions(ctx: typer.Context, incomplete: str) -> _Words:
+    """Versions of the bundle registered last."""
+
     async def registered(ledger: Ledger) -> _Words:
         known = await ledger.bundles.all()
         return [one.version for one in known[-1].migrations] if known else []
 
-    local = _versions_in(ctx)
-    return local or _asked(ctx, registered)
+    return _asked(ctx, registered)
 
 
 def local_versions(ctx: typer.Context, incomplete: str) -> _Words:

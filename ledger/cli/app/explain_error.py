@@ -23,7 +23,13 @@ from ledger.errors import LedgerError
 from ledger.settings.errors import SettingsError
 from ledger.signing.errors import KeyUnusable
 from ledger.store.obstacles import unreachable
-from migrations.errors import MigrationsError, VariableError, WrongCreation
+from migrations.errors import (
+    FolderError,
+    FormatError,
+    MigrationsError,
+    VariableError,
+    WrongCreation,
+)
 from migrations.printable import escaped
 
 PACKAGES = Path(__file__).parents[3]
@@ -60,9 +66,9 @@ def explain(error: BaseException) -> Explanation:
             return _refusal(error)
         case LedgerError():
             return Explanation(str(error), ExitCode(error.exit_code))
-        case (
-            BusMisconfigured() | SettingsError() | KeyUnusable() | WrongCreation() | VariableError()
-        ):
+        case BusMisconfigured() | SettingsError() | KeyUnusable():
+            return Explanation(str(error), ExitCode.USAGE)
+        case WrongCreation() | VariableError() | FolderError() | FormatError():
             return Explanation(str(error), ExitCode.USAGE)
         case MigrationsError() | EmbeddedError() | BusError() | UnknownMessage() | BrokenStream():
             return Explanation(str(error), ExitCode.FAILED)

@@ -13,6 +13,7 @@ A command with few options has one list and no headings.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ FEW: Final = 8
 """So many options are read at a glance."""
 SECONDS: Final = "SECONDS"
 _DAY_S: Final = 86_400.0
+_BRACKETS: Final = re.compile(r"\[([^\[\]]*)\]")
 
 
 class Arranged:
@@ -81,7 +83,9 @@ def arrange(parameters: Sequence[Any]) -> list[Any]:
         _say_limits(one)
     for argument in arguments:
         # The usage line adds brackets and dots of its own.
-        argument.metavar = argument.display_name_raw.removesuffix("...").strip("[]")
+        name = argument.display_name_raw.removesuffix("...")
+        whole = _BRACKETS.fullmatch(name)
+        argument.metavar = whole[1] if whole else name
     for option in options:
         _say_type(option)
     if sum(not option.hidden for option in options) <= FEW:

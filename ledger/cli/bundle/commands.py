@@ -155,7 +155,12 @@ async def show(
     ] = None,
     sql: Annotated[
         str | None,
-        typer.Option("--sql", metavar="VERSION", help="Print the text of this migration instead."),
+        typer.Option(
+            "--sql",
+            metavar="VERSION",
+            help="Print the text of this migration instead.",
+            autocompletion=completion.known_versions,
+        ),
     ] = None,
     output: OutputOption = OutputFormat.TABLE,
 ) -> None:

@@ -23,6 +23,9 @@ PANEL = "Record"
 COLUMNS = (
     "position", "recorded_at", "event", "what", "who", "from", "by", "reason", "ticket",
 )  # fmt: skip
+NOTHING_YET = (
+    "Nothing was asked of this ledger yet; `ledger fleet add` or `ledger up` is the beginning."
+)
 _WORD = re.compile(r"[A-Z][a-z]*")
 
 
@@ -64,15 +67,18 @@ async def history(
     What people asked is one line per request, however many databases it names. Who asked for a
     rollout, why, and for which ticket stands beside everything that followed from it.
     """
+    from ledger.service.history import Search
+
     form = Output(output)
     most, search = chosen.at_most(form), chosen.search()
+    nothing_said = what is None and search == Search()
     async with opened(ctx) as session:
         found = await _found(session, what, search, most, oldest_first=chosen.oldest_first)
     form.rows(
         "history",
         [_row(line) for line in found],
         COLUMNS,
-        empty="Nothing is recorded about that.",
+        empty=NOTHING_YET if nothing_said else "Nothing that is recorded is like this.",
     )
     if len(found) == most:
         last = found[-1]
@@ -85,6 +91,7 @@ async def history(
 async def _found(
     session: Session, what: str | None, search: Search, limit: int, *, oldest_first: bool
 ) -> Sequence[Line]:
+    from ledger.domain.refusals import UnknownDatabase
     from ledger.errors import NoSuchThing
 
     service = session.ledger.history
@@ -92,7 +99,7 @@ async def _found(
         if what is not None:
             search = await service.meant(what, search)
         found = await service.lines(search, limit, oldest_first=oldest_first)
-    except NoSuchThing:
+    except (NoSuchThing, UnknownDatabase):
         # It may be in the log, and not shown yet.
         await tell_behind(session)
         raise

@@ -27,7 +27,13 @@ class PagingOptions(OptionGroup):
     HEADING: ClassVar = WHICH_EVENTS
 
     database: Annotated[
-        str | None, typer.Option("--database", "-d", help="Only what names this one.")
+        str | None,
+        typer.Option(
+            "--database",
+            "-d",
+            help="Only what names this one.",
+            autocompletion=completion.databases,
+        ),
     ] = None
     by: Annotated[
         str | None,
@@ -77,13 +83,28 @@ class SubjectOptions(PagingOptions):
     """What people know of what they look for."""
 
     rollout: Annotated[
-        str | None, typer.Option("--rollout", help="Only of this rollout, named by a beginning.")
+        str | None,
+        typer.Option(
+            "--rollout",
+            help="Only of this rollout, named by a beginning.",
+            autocompletion=completion.rollouts,
+        ),
     ] = None
     migration: Annotated[
-        str | None, typer.Option("--migration", help="Only of this version, or name.")
+        str | None,
+        typer.Option(
+            "--migration",
+            help="Only of this version, or name.",
+            autocompletion=completion.known_versions,
+        ),
     ] = None
     bundle: Annotated[
-        str | None, typer.Option("--bundle", help="Only of this bundle's rollouts.")
+        str | None,
+        typer.Option(
+            "--bundle",
+            help="Only of this bundle's rollouts.",
+            autocompletion=completion.bundles,
+        ),
     ] = None
     ticket: Annotated[
         str | None, typer.Option("--ticket", help="Only what was asked for with it.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.confirm import UnaskedYesOption, YesOption, announce, confirm
 from ledger.cli.app.exits import ExitCode
@@ -213,7 +214,11 @@ async def retry(
     rollout: RolloutArgument = None,
     databases: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[DATABASE]...", help="Default: all that failed or are unknown."),
+        typer.Argument(
+            metavar="[DATABASE]...",
+            help="Default: all that failed or are unknown.",
+            autocompletion=completion.databases,
+        ),
     ] = None,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
@@ -245,7 +250,9 @@ async def status(
     rollout: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ROLLOUT]", help="Its id. Default: the only unfinished one, else the last one."
+            metavar="[ROLLOUT]",
+            help="Its id. Default: the only unfinished one, else the last one.",
+            autocompletion=completion.rollouts,
         ),
     ] = None,
     every: AllOption = False,

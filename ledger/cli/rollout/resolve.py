@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ledger.cli.app import completion
 from ledger.cli.app.command import command, opened
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.options import DatabaseArgument, ReasonOptions
@@ -29,7 +30,12 @@ def register(app: typer.Typer) -> None:
 async def resolve(
     ctx: typer.Context,
     database: DatabaseArgument,
-    migration: Annotated[str, typer.Argument(metavar="MIGRATION", help="Its version.")],
+    migration: Annotated[
+        str,
+        typer.Argument(
+            metavar="MIGRATION", help="Its version.", autocompletion=completion.known_versions
+        ),
+    ],
     reason: Annotated[str, typer.Option("--reason", help="How you know; kept in the record.")],
     applied: Annotated[
         bool | None,
@@ -39,7 +45,12 @@ async def resolve(
         str | None, typer.Option("--ticket", help="Ticket or change number; kept in the record.")
     ] = None,
     rollout: Annotated[
-        str | None, typer.Option("--rollout", help="Default: the only unfinished one.")
+        str | None,
+        typer.Option(
+            "--rollout",
+            help="Default: the only unfinished one.",
+            autocompletion=completion.rollouts,
+        ),
     ] = None,
     yes: YesOption = False,
     output: OutputOption = OutputFormat.TABLE,
@@ -48,6 +59,7 @@ async def resolve(
     if applied is None:
         raise WrongArgument("say what you have seen in the database: --applied or --not-applied")
     async with opened(ctx) as session:
+        await session.ledger.fleet.check_known(database)
         chosen = await chosen_rollout(session, rollout)
         word = "applied" if applied else "not applied"
         resolving = partial(

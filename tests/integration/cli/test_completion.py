@@ -79,6 +79,11 @@ async def test_rollouts_bundles_and_versions_are_offered(
     rollout = done.json["rollout"]
     assert await complete("rollout", "status", "") == [rollout]
     assert await complete("rollout", "status", rollout[:2]) == [rollout]
+    assert await complete("history", "--rollout", rollout[:2]) == [rollout]
+    assert await complete("resolve", "t0", "1", "--rollout", rollout[:2]) == [rollout]
+    assert await complete("rollout", "retry", rollout, "t") == ["t0", "t1", "t2", "t3"]
+    for words in (("bundle", "show", "--sql"), ("resolve", "t0"), ("history", "--migration")):
+        assert await complete(*words, "") == ["1", "2"]
     assert await complete("up", "--to", "") == ["1", "2"]
     (bundle,) = await complete("bundle", "show", "")
     assert len(bundle) == 12

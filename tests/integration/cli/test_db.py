@@ -137,7 +137,7 @@ async def test_outside_its_ledger_a_yes_goes_ahead_and_names_the_database(
         (("--database", "env:NOT_SET"), ExitCode.USAGE, "NOT_SET is not set"),
         (("--database", "file:nothing"), ExitCode.USAGE, "nothing cannot be read"),
         (("--database", "somewhere"), ExitCode.USAGE, "cannot be read; write env:NAME"),
-        (("--folder", "nowhere"), ExitCode.FAILED, "nowhere"),
+        (("--folder", "nowhere"), ExitCode.USAGE, "nowhere"),
         (
             ("--database", "postgresql://ada@localhost:1/x"),
             ExitCode.FAILED,

@@ -304,6 +304,7 @@ async def test_what_verify_prints_is_what_it_takes(ledger: LedgerProgram, instal
 async def test_without_a_name_the_bundle_registered_last_is_shown(
     ledger: LedgerProgram, installed: str, tmp_path: Path
 ) -> None:
+    assert "Nothing was asked of this ledger yet" in (await ledger("history")).err
     none = await ledger("bundle", "show")
     assert (none.code, "no bundle is registered" in none.err) == (ExitCode.REFUSED, True)
     (tmp_path / "migrations").mkdir()

@@ -57,7 +57,8 @@ async def test_a_folder_goes_up_through_the_fleet_and_comes_down_again(
     )
     again = await ledger("up", "--yes")
     assert again.code == 0
-    assert "nothing to do" in again.err
+    assert "Every selected database has all of these migrations." in again.err
+    assert (again.out + again.err).lower().count("nothing to do") == 1
 
     down = await ledger("down", "2", "--yes")
     assert down.code == 0
@@ -332,6 +333,7 @@ async def test_status_leaves_retired_databases_out_and_tells_of_journals_that_we
     unread = {one["database"]: one["unread"] for one in status.items}
     assert unread == {"t0": False, "t1": True, "t2": False}
     assert "t1: its journal was not read yet" in status.err
+    assert "`ledger fleet check -s id=t1` has it read now" in status.err
     (retired,) = (await ledger("status", "--select", "id=t3", "-o", "json")).items
     assert (retired["status"], retired["missing"]) == ("retired", [])
 

@@ -20,7 +20,7 @@ from ledger.cli.app.main import app
 from tests.integration.cli.conftest import Fleet
 from tests.support.programs import every_command
 
-FAILED, USAGE, REFUSED = ExitCode.FAILED, ExitCode.USAGE, ExitCode.REFUSED
+USAGE, REFUSED = ExitCode.USAGE, ExitCode.REFUSED
 UNREACHABLE = ExitCode.UNREACHABLE
 WIDE = {"COLUMNS": "400"}
 INTERNAL = re.compile(
@@ -43,8 +43,8 @@ PLANS: list[Row] = [
     ("up --select half=h9", REFUSED, "half=h9", "ledger fleet list"),
     ("up --select half==", USAGE, "column 6", ""),
     ("up --select 'half in'", USAGE, "", "("),
-    ("up --folder nosuch", FAILED, "nosuch", "ledger create"),
-    ("up --format nosuch", FAILED, "nosuch", "sql-migrate"),
+    ("up --folder nosuch", USAGE, "nosuch", "ledger create"),
+    ("up --format nosuch", USAGE, "nosuch", "sql-migrate"),
     ("up --phase sideways", USAGE, "sideways", "expand"),
     ("up --to 99", REFUSED, "99", ""),
     ("up --bundle ffff", REFUSED, "ffff", "ledger bundle list"),
@@ -54,11 +54,11 @@ PLANS: list[Row] = [
     ("up", USAGE, "there is no terminal to ask at", "--yes"),
     ("upp", USAGE, "upp", "up"),
     ("plan --down -1", USAGE, "--down", ""),
-    ("plan --folder nosuch", FAILED, "nosuch", "ledger create"),
+    ("plan --folder nosuch", USAGE, "nosuch", "ledger create"),
     ("plan --select half=", USAGE, "half=", ""),
     ("down 0", USAGE, "'0'", "1 or more"),
     ("down many", USAGE, "'many'", "is no whole number"),
-    ("down --folder nosuch", FAILED, "nosuch", "ledger create"),
+    ("down --folder nosuch", USAGE, "nosuch", "ledger create"),
     ("status --select id", USAGE, "id", "column"),
     ("status --limit 0", USAGE, "--limit", ""),
 ]
@@ -79,7 +79,8 @@ FLEET: list[Row] = [
     ("fleet suspend nobody", REFUSED, "nobody", "ledger fleet list"),
     ("fleet retire nobody", REFUSED, "nobody", "ledger fleet list"),
     ("fleet repoint nobody --host h", REFUSED, "nobody", "ledger fleet list"),
-    ("fleet reinstate t0", REFUSED, "", "--reason"),
+    ("fleet reinstate t0", USAGE, "", "--reason"),
+    ("agents -o nosuch", USAGE, "nosuch", "table"),
     ("fleet reinstate nobody --reason x", REFUSED, "nobody", "ledger fleet list"),
     ("fleet reset-fence nobody --reason x", REFUSED, "nobody", "ledger fleet list"),
     ("fleet check --select id=nobody", REFUSED, "nobody", ""),
@@ -98,7 +99,7 @@ RECORD: list[Row] = [
     ("rollout rollback nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
     ("rollout retry", REFUSED, "no rollout is unfinished", "ledger rollout list"),
     ("rollout strat", USAGE, "strat", "start"),
-    ("rollout start --folder nosuch", FAILED, "nosuch", "ledger create"),
+    ("rollout start --folder nosuch", USAGE, "nosuch", "ledger create"),
     ("resolve t0 1 --applied --reason x", REFUSED, "", "ledger rollout list"),
     ("resolve t0 1 --reason x", USAGE, "", "--applied or --not-applied"),
     ("resolve t0", USAGE, "Missing argument", ""),
@@ -109,14 +110,14 @@ RECORD: list[Row] = [
     ("audit set-aside 4711 --reason x", REFUSED, "4711", "ledger audit unreadable"),
     ("audit set-aside one --reason x", USAGE, "'one'", "is no whole number"),
     ("audit nosuch", USAGE, "nosuch", ""),
-    ("bundle register nosuch", FAILED, "nosuch", "ledger create"),
+    ("bundle register nosuch", USAGE, "nosuch", "ledger create"),
     ("bundle show ffff", REFUSED, "ffff", "ledger bundle list"),
     ("create", USAGE, "", ""),
     ("create '' ", USAGE, "", ""),
     ("agents nobody", USAGE, "", ""),
-    ("adopt nosuch", FAILED, "nosuch", ""),
+    ("adopt nosuch", USAGE, "nosuch", ""),
     ("baseline", USAGE, "up to which migration", "--through VERSION"),
-    ("baseline nosuch --through 1 --reason x", FAILED, "nosuch", "ledger create"),
+    ("baseline nosuch --through 1 --reason x", USAGE, "nosuch", "ledger create"),
     ("repair 1 --reason x", USAGE, "say what to accept", "--accept-changed or --gone"),
     ("status -o yaml", USAGE, "yaml", "json"),
     ("init", USAGE, "there is no terminal to ask at", "--yes"),

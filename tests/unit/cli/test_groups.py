@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import pytest
@@ -78,3 +79,33 @@ def test_a_crash_shows_one_sentence_and_no_traceback(app: typer.Typer) -> None:
     assert "Traceback" not in result.stderr
     assert "secret" not in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+class Kind(StrEnum):
+    """Two words."""
+
+    ONE = "one"
+    TWO = "two"
+
+
+async def choose(
+    ctx: typer.Context,
+    kind: Annotated[Kind, typer.Option("--kind", help="Which.")] = Kind.ONE,
+    wait: Annotated[float, typer.Option("--wait", max=86400.0 * 24, help="S.")] = 0.0,
+) -> None:
+    """Choose."""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--kind", "three"], "'three' is not one of 'one', 'two'"),
+        (["--wait", "99999999"], "it can be at most 2,073,600 (24 days)"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_told_in_words_and_digits(words: list[str], said: str) -> None:
+    made = typer.Typer()
+    command(made, "choose")(choose)
+    answer = " ".join(CliRunner().invoke(made, words, env={"COLUMNS": "200"}).output.split())
+    assert said in answer
+    assert "Value error" not in answer

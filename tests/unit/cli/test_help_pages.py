@@ -130,3 +130,9 @@ def test_a_limit_that_is_said_in_words_still_holds(line: str) -> None:
     ended = CliRunner().invoke(app, line.split())
     assert ended.exit_code == 2
     assert "Invalid value" in ended.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_brackets_of_an_argument_are_whole(name: str) -> None:
+    for one in command_called(name).params:
+        assert one.metavar is None or one.metavar.count("[") == one.metavar.count("]")
