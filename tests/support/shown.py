@@ -55,7 +55,10 @@ async def look(ledger: Ledger, rollouts: Sequence[str]) -> Shown:
         ),
         rollouts=_document(
             lambda output: output.rows(
-                "rollout.list", [listed(one) for one in summaries], LISTED, ""
+                "rollout.list",
+                [listed(one, None, for_people=False) for one in summaries],
+                LISTED,
+                "",
             )
         ),
         each={
