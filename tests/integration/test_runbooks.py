@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import asyncpg
 import pytest
 
 from tests.integration.cli.conftest import (  # noqa: F401  these fixtures are for the tests here
@@ -19,6 +18,7 @@ from tests.integration.cli.conftest import (  # noqa: F401  these fixtures are f
     ledger,
     start_ledger,
 )
+from tests.integration.cli.test_record import run
 from tests.support.documents import ROOT, Document, commands_in
 from tests.support.program import Answer, LedgerProgram
 
@@ -75,14 +75,6 @@ async def follow(ledger: LedgerProgram, found: Iterator[Step]) -> dict[tuple[str
         assert answer.code == step.code, (step, answer.out, answer.err)
         answers[step.words] = answer
     return answers
-
-
-async def run(address: str, sql: str) -> None:
-    connection = await asyncpg.connect(address)
-    try:
-        await connection.execute(sql)
-    finally:
-        await connection.close()
 
 
 async def test_a_log_that_was_hashed_again_is_found_by_the_end_that_was_kept(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import ssl
 import struct
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -28,8 +25,8 @@ from migrations.target.session import (
 )
 from tests.fixtures.postgres import PostgresServer
 from tests.support import listener
-from tests.support.installed import installed
 from tests.support.listener import Answer, always, listening, scram
+from tests.support.tls_server import KEYS, make_certificate, tls_server
 
 CANARY = "canary-p4ssword"
 
@@ -189,75 +186,13 @@ class Secured:
     settings: ConnectionSettings
 
 
-def make_certificate(folder: Path, name: str, *kind: str) -> tuple[Path, Path]:
-    """A certificate for localhost that vouches for itself, and its key."""
-    key, certificate = folder / f"{name}.key", folder / f"{name}.crt"
-    subprocess.run(
-        [
-            installed("openssl"),
-            "req",
-            "-x509",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            *kind,
-            "-keyout",
-            str(key),
-            "-out",
-            str(certificate),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return certificate, key
-
-
-KEYS = {
-    "RSA": ("-newkey", "rsa:2048"),
-    "ECDSA": ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384", "-sha384"),
-}
-
-
-def tls_programs() -> Path:
-    """The programs of a PostgreSQL that was built with TLS; the embedded one was not."""
-    packages = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    on_path = shutil.which("postgres")
-    for folder in [*packages, *([Path(on_path).parent] if on_path else [])]:
-        told = folder / "pg_config"
-        if (folder / "postgres").exists() and told.exists():
-            said = subprocess.run([told, "--configure"], capture_output=True, text=True, check=True)
-            if "openssl" in said.stdout:
-                return folder
-    return Path(installed("postgres-with-tls")).parent
-
-
 @pytest.fixture(params=KEYS)
 def secured(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[Secured]:
     """Return a running server with TLS."""
     certificate, key = make_certificate(server_folder, "server", *KEYS[request.param])
-    folder = server_folder / "postgres"
-    programs = tls_programs()
-    plain = EmbeddedPostgres(folder, durable=False, programs=programs)
-    plain.start()
-    plain.stop()
-    owner = plain.data.stat()
-    for name, file in (("server.crt", certificate), ("server.key", key)):
-        target = plain.data / name
-        target.touch(mode=0o600)
-        target.write_bytes(file.read_bytes())
-        os.chown(target, owner.st_uid, owner.st_gid)
-    settings = {"ssl": "on"}
-    server = EmbeddedPostgres(folder, durable=False, settings=settings, programs=programs)
-    server.start()
-    try:
+    with tls_server(server_folder / "postgres", certificate, key) as server:
         url = f"{server.url('postgres')}?sslmode=verify-full&sslrootcert={certificate}"
         yield Secured(server, certificate, ConnectionSettings.from_url(f"{url}&host=localhost"))
-    finally:
-        server.stop()
 
 
 async def test_inside_tls_the_login_is_bound_to_the_connection(secured: Secured) -> None:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import fcntl
 import os
 import re
-import struct
-import sys
-import termios
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,9 +15,8 @@ import yaml
 
 from tests.fixtures.postgres import PostgresServer
 from tests.support.documents import ROOT, blocks, commands_in
+from tests.support.terminal import CONTROL, run_at_terminal
 
-PROGRAM = (sys.executable, "-c", "from ledger.cli.app.main import main; main()")
-PATIENCE_S = 60.0
 PASSWORD = "not-a-secret"
 COLUMNS = 400
 """Wide enough for every line, so that what a document shows is found in one piece."""
@@ -31,7 +25,6 @@ _NAME_ASKED = re.compile(rb"Type its name \(([^)]+)\) to go ahead")
 _FILE = re.compile(r"`([\w./]+\.(?:yaml|sql))`:?")
 _ENDS_WITH = re.compile(r"# ends with (\d+)$")
 _IN_DATABASE = re.compile(r"In `(\w+)`")
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,27 +86,18 @@ class Reader:
 
     async def run(self, words: list[str], code: int) -> None:
         """Run one command at a terminal and answer what it asks."""
-        terminal, program = os.openpty()
-        fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 50, COLUMNS, 0, 0))
-        if words[1:2] != ["down"] and words[1:3] != ["rollout", "rollback"]:
-            os.write(terminal, b"y\n")
-        process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
-            *words[1:],
-            cwd=self.folder,
-            env=self.environment,
-            stdin=program,
-            stdout=program,
-            stderr=program,
+        named = words[1:2] == ["down"] or words[1:3] == ["rollout", "rollback"]
+        ended, output = await run_at_terminal(
+            words[1:],
+            COLUMNS,
+            self.folder,
+            self.environment,
+            read=all_of,
+            typed=b"" if named else b"y\n",
         )
-        os.close(program)
-        async with asyncio.timeout(PATIENCE_S):
-            output = await asyncio.to_thread(all_of, terminal)
-            await process.wait()
-        os.close(terminal)
-        lines = _CONTROL.sub("", output.decode()).replace("\r", "\n").splitlines()
+        lines = CONTROL.sub("", output.decode()).replace("\r", "\n").splitlines()
         self.seen += [line for line in lines if line.strip()]
-        assert process.returncode == code, f"{' '.join(words)}: {output.decode()}"
+        assert ended == code, f"{' '.join(words)}: {output.decode()}"
 
     async def _run_all(self, lines: list[str]) -> None:
         for line in lines:

@@ -39,11 +39,28 @@ from ledger.store.views.rows import (
     RolloutRow,
     TollRow,
 )
+from ledger.store.views.tables import FLEET_DATABASE
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.model.attempt import Expectation, HalfDone, Mode
 from migrations.sql.named_statements import named_statements
 
-QUERIES = named_statements("ledger.store.views", "queries.sql", commented=True)
+_COLUMNS = {
+    "{fleet_row}": FLEET_DATABASE.read(),
+    "{fleet_entry}": FLEET_DATABASE.read(len(FleetEntry._fields)),
+}
+"""What queries call the columns of a row that `ledger.store.views.columns` reads by its order."""
+
+
+def _with_columns(query: str) -> str:
+    for called, columns in _COLUMNS.items():
+        query = query.replace(called, columns)
+    return query
+
+
+QUERIES = {
+    name: _with_columns(query)
+    for name, query in named_statements("ledger.store.views", "queries.sql", commented=True).items()
+}
 PATIENCE_S = 5.0
 """How long a reader waits for the leader to project; it does so several times per second."""
 ALONE_S = 1.0

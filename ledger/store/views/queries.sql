@@ -1,4 +1,5 @@
 -- What status, lists and orders ask of the read models. An array of databases that is NULL means all.
+-- {fleet_row} are all columns of a database, {fleet_entry} those of a FleetEntry, in their order.
 
 -- name: position
 -- How far the read models are
@@ -6,45 +7,26 @@ SELECT position FROM ledger.read_model_position
 
 -- name: fleet
 -- Databases with what is believed of them
-SELECT database, status, pool, target_host, target_port, target_database, target_schema,
-    target_history, further_schemas::text AS further_schemas, username, password_reference,
-    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
-    journal_head, command, unanswered, doubted, forged::text AS forged,
-    half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
-    registered_position, registered_at, registered_by
-FROM ledger.fleet_database
+SELECT {fleet_row}
+FROM ledger.fleet_database AS t
 WHERE database = ANY ($1)
 ORDER BY database
 
 -- name: fleet_entries
 -- What a leader knows of the next $2 databases behind the id $1
-SELECT database, status, pool, target_host, target_port, target_database, target_schema,
-    target_history, further_schemas::text AS further_schemas, username, password_reference,
-    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
-    journal_head, command, unanswered, doubted, forged::text AS forged,
-    half_done::text AS half_done
-FROM ledger.fleet_database WHERE database > $1 ORDER BY database LIMIT $2
+SELECT {fleet_entry}
+FROM ledger.fleet_database AS t WHERE database > $1 ORDER BY database LIMIT $2
 
 -- name: fleet_named
 -- Databases of these ids, or whose name on their server is one of those
-SELECT database, status, pool, target_host, target_port, target_database, target_schema,
-    target_history, further_schemas::text AS further_schemas, username, password_reference,
-    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
-    journal_head, command, unanswered, doubted, forged::text AS forged,
-    half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
-    registered_position, registered_at, registered_by
-FROM ledger.fleet_database
+SELECT {fleet_row}
+FROM ledger.fleet_database AS t
 WHERE database = ANY ($1) OR target_database = ANY ($2)
 
 -- name: fleet_at
 -- Databases of these ids, or that were last known to be one of these targets ($2, $3)
-SELECT database, status, pool, target_host, target_port, target_database, target_schema,
-    target_history, further_schemas::text AS further_schemas, username, password_reference,
-    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
-    journal_head, command, unanswered, doubted, forged::text AS forged,
-    half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
-    registered_position, registered_at, registered_by
-FROM ledger.fleet_database
+SELECT {fleet_row}
+FROM ledger.fleet_database AS t
 WHERE database = ANY ($1) OR (system_identifier, database_oid) IN (
     SELECT system_identifier, database_oid
     FROM unnest($2::text[], $3::bigint[]) AS place (system_identifier, database_oid))
@@ -52,13 +34,8 @@ WHERE database = ANY ($1) OR (system_identifier, database_oid) IN (
 -- name: fleet_page
 -- The next $4 databases behind the id $3 that a selection means ($1, its terms as JSON),
 -- retired ones only with $2
-SELECT database, status, pool, target_host, target_port, target_database, target_schema,
-    target_history, further_schemas::text AS further_schemas, username, password_reference,
-    sslmode, role, labels::text AS labels, identity_uuid, system_identifier, database_oid,
-    journal_head, command, unanswered, doubted, forged::text AS forged,
-    half_done::text AS half_done, server_version, last_contact_position, last_contact_at,
-    registered_position, registered_at, registered_by
-FROM ledger.fleet_database
+SELECT {fleet_row}
+FROM ledger.fleet_database AS t
 WHERE ($2 OR status <> 'retired') AND database > $3 AND NOT EXISTS (
     SELECT FROM jsonb_to_recordset($1::jsonb)
         AS term (key text, "values" text[], globs text[], negated boolean)

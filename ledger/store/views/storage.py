@@ -40,7 +40,7 @@ from ledger.store.views.tables import (
 
 PLAN = "SELECT type, schema_version, body FROM ledger.log WHERE position = $1"
 SWEPT = (
-    f"SELECT {ROLLOUT_DATABASE.read} FROM {{schema}}.{ROLLOUT_DATABASE.name} AS t "  # noqa: S608
+    f"SELECT {ROLLOUT_DATABASE.read()} FROM {{schema}}.{ROLLOUT_DATABASE.name} AS t "  # noqa: S608
     "WHERE t.rollout = $1 AND (t.again OR t.state = 'failed')"
 )
 

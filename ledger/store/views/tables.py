@@ -31,13 +31,15 @@ class Table:
         """Rows by their keys: $1, $2, … are one array per column of the key."""
         match = " AND ".join(f"t.{name} = d.{name}" for name in self.key)
         wanted = f"{_unnest(self.key)} JOIN {schema}.{self.name} AS t ON {match}"
-        return f"SELECT {self.read} FROM {wanted}"
+        return f"SELECT {self.read()} FROM {wanted}"
 
-    @property
-    def read(self) -> str:
-        """Every column of `t`; JSON travels as text, whatever a connection's own codec for it."""
+    def read(self, number: int | None = None) -> str:
+        """Every column of `t`, or so many of them, in their order.
+
+        JSON travels as text, whatever a connection's own codec for it.
+        """
         cast = {name: "::text" for name, type_ in self.columns.items() if type_ == "jsonb"}
-        return ", ".join(f"t.{name}{cast.get(name, '')}" for name in self.names)
+        return ", ".join(f"t.{name}{cast.get(name, '')}" for name in self.names[:number])
 
     def upsert(self, schema: str) -> str:
         """Write whole rows in place of those that are there: one array per column."""

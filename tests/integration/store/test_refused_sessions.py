@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,8 @@ from ledger.store.connections import open_pool
 from ledger.store.install import install
 from tests.integration.migrations.test_waiting_for_servers import free_port
 from tests.integration.migrations.world import until
-from tests.security.test_login import KEYS, make_certificate, tls_programs
 from tests.support.black_hole import black_hole
+from tests.support.tls_server import KEYS, make_certificate, tls_server
 
 ROLES = """
     CREATE ROLE nora LOGIN PASSWORD 'x';
@@ -117,23 +116,9 @@ def secured(server_folder: Path) -> Iterator[Secured]:
     """Return a running server with TLS."""
     certificate, key = make_certificate(server_folder, "server", *KEYS["ECDSA"])
     other, _ = make_certificate(server_folder, "other", *KEYS["ECDSA"])
-    folder, programs = server_folder / "postgres", tls_programs()
-    plain = EmbeddedPostgres(folder, durable=False, programs=programs)
-    plain.start()
-    plain.stop()
-    owner = plain.data.stat()
-    for name, file in (("server.crt", certificate), ("server.key", key)):
-        target = plain.data / name
-        target.touch(mode=0o600)
-        target.write_bytes(file.read_bytes())
-        os.chown(target, owner.st_uid, owner.st_gid)
-    (plain.data / "pg_hba.conf").write_text("hostssl all all all scram-sha-256\n")
-    server = EmbeddedPostgres(folder, durable=False, settings={"ssl": "on"}, programs=programs)
-    server.start()
-    try:
+    lines = "hostssl all all all scram-sha-256\n"
+    with tls_server(server_folder / "postgres", certificate, key, lines) as server:
         yield Secured(server, certificate, other)
-    finally:
-        server.stop()
 
 
 async def test_what_tls_refuses_is_told_by_its_cause(secured: Secured) -> None:

@@ -59,7 +59,7 @@ async def project(ledger: Ledger, limit: int) -> None:
 
 async def kept(ledger: Ledger, rollout: str) -> dict[str, DatabaseState]:
     """The states of a rollout's databases, as they stand in rows."""
-    columns = ROLLOUT_DATABASE.read
+    columns = ROLLOUT_DATABASE.read()
     sql = f"SELECT {columns} FROM ledger.rollout_database AS t WHERE rollout = $1"
     return {row["database"]: to_state(row) for row in await ledger.pool.fetch(sql, rollout)}
 
