@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +26,7 @@ from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS
 from ledger.outlet import Streams
-from ledger.settings import SettingsError, SharedSettings, load_shared
+from ledger.settings import MonitoringSection, SettingsError, SharedSettings, load_shared
 from ledger.signing.errors import KeyUnusable
 from ledger.stopper import Stopper
 from migrations.chance import SYSTEM_CHANCE
@@ -221,10 +222,30 @@ async def _run(shared: SharedSettings) -> AgentExitCode:
         for what in settings.insecure:
             logging.getLogger(__name__).warning("%s", INSECURE[what])
         try:
-            await agent.run()
+            async with _monitored(shared.monitoring, agent):
+                await agent.run()
         finally:
             await bus.close()
     return AgentExitCode.INTERRUPTED if stopper.forced else AgentExitCode.OK
+
+
+@asynccontextmanager
+async def _monitored(section: MonitoringSection, agent: Agent) -> AsyncIterator[None]:
+    """Say how this agent is, to whoever asks at the port for that."""
+    if section.port is None:
+        if telemetry.measured():
+            agent.observe()
+        yield
+        return
+    from ledger.monitoring.exposition import expose
+    from ledger.monitoring.readiness import Readiness
+    from ledger.monitoring.server import monitored
+
+    exposition = expose(SERVICE, metadata.version("migration-ledger"))
+    agent.observe()
+    async with monitored(section, Readiness(agent.probes(), SYSTEM_CLOCK), exposition) as port:
+        logging.getLogger(__name__).info("/healthz, /readyz and /metrics are on port %d", port)
+        yield
 
 
 async def _check(shared: SharedSettings, urls: list[str], password: str | None) -> AgentExitCode:

@@ -34,7 +34,7 @@ from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from agents.tracing import CONVENTIONAL, process_span
 from agents.translation import inspected, journal_of, work_of
-from ledger import telemetry
+from ledger import instruments, telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
 from ledger.contracts.reports import DatabaseInspected
@@ -55,12 +55,7 @@ logger = logging.getLogger(__name__)
 EPOCHS_KEPT = 100_000
 """Databases whose highest epoch is remembered: a few megabytes."""
 
-_duration = telemetry.meter().create_histogram(
-    telemetry.ATTEMPT_DURATION,
-    unit="s",
-    description="Time that one attempt on one database took.",
-    explicit_bucket_boundaries_advisory=telemetry.ATTEMPT_BUCKETS,
-)
+_duration = instruments.histogram(instruments.ATTEMPT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,13 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from ledger import telemetry
 from ledger.bus.local import LocalBroker, LocalBus
 from ledger.contracts.actor import Actor
 from ledger.domain.surroundings import LeadingProcess as CurrentLeader
@@ -154,8 +156,8 @@ async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[Callable[
     except (AnotherLeader, NotPermitted):
         yield lambda: None
         return
-    async with _led(ledger, settings, leadership, signing, name, host) as staff:
-        yield staff.cut_short if staff else lambda: None
+    async with _led(ledger, settings, leadership, signing, name, host) as led:
+        yield led.staff.cut_short if led.staff else lambda: None
 
 
 async def serve(
@@ -175,7 +177,10 @@ async def serve(
         leadership = await leading(settings.ledger_url, name, host, SYSTEM_CLOCK)
         asked = asyncio.Event()
         with Stopper(asked.set):
-            async with _led(ledger, settings, leadership, signing, name, host):
+            async with (
+                _led(ledger, settings, leadership, signing, name, host) as led,
+                _monitored(ledger, settings, led.leader),
+            ):
                 started(name, leadership.term)
                 await asked.wait()
 
@@ -186,6 +191,14 @@ def own_name() -> tuple[str, str]:
     return f"{host}-{os.getpid()}", host
 
 
+@dataclass(frozen=True, slots=True)
+class Led:
+    """Who leads in this process, and the agents that work in it, if there is no broker."""
+
+    leader: Supervisor
+    staff: LocalAgents | None
+
+
 @asynccontextmanager
 async def _led(
     ledger: Ledger,
@@ -194,8 +207,8 @@ async def _led(
     signing: BusSigning | None,
     name: str,
     host: str,
-) -> AsyncIterator[LocalAgents | None]:
-    """Lead in the background; what goes wrong there ends the block. Yields who works here."""
+) -> AsyncIterator[Led]:
+    """Lead in the background; what goes wrong there ends the block."""
     from ledger.bus.kafka import KafkaBus
     from ledger.leader.shutdown import END_S, LOST_END_S, bounded_end, only_the_first
     from ledger.leader.supervisor import Supervisor
@@ -228,7 +241,7 @@ async def _led(
             leadership.when_lost(lambda: ending(LOST_END_S))
             hiring = group.create_task(staff.start(leader), name="staff") if staff else None
             try:
-                yield staff
+                yield Led(leader, staff)
             finally:
                 if staff and hiring and not leading.done():
                     await staff.stop()
@@ -239,6 +252,38 @@ async def _led(
     finally:
         await bus.close()
         await leadership.release()
+
+
+@asynccontextmanager
+async def _monitored(ledger: Ledger, settings: Settings, leader: Supervisor) -> AsyncIterator[None]:
+    """Say how this leader is, and how its ledger, to whoever asks at the port for that."""
+    if settings.monitoring.port is None and not telemetry.measured():
+        yield
+        return
+    from ledger.service.census import Census
+
+    stores = stores_of(ledger)
+    census = Census(stores.log, stores.reads, ledger.status, ledger.lookout, SYSTEM_CLOCK)
+    async with AsyncExitStack() as stack:
+        if settings.monitoring.port is not None:
+            from ledger.monitoring.exposition import expose
+            from ledger.monitoring.readiness import Readiness
+            from ledger.monitoring.server import monitored
+
+            exposition = expose(telemetry.SERVICE, metadata.version("migration-ledger"))
+            readiness = Readiness(leader.probes(), SYSTEM_CLOCK)
+            port = await stack.enter_async_context(
+                monitored(settings.monitoring, readiness, exposition)
+            )
+            logger.info("/healthz, /readyz and /metrics are on port %d", port)
+        census.observe()
+        leader.observe()
+        counting = asyncio.create_task(census.run(), name="census")
+        try:
+            yield
+        finally:
+            counting.cancel()
+            await asyncio.wait([counting])
 
 
 def _broker(settings: Settings) -> KafkaSettings | None:

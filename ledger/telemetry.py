@@ -34,6 +34,8 @@ Carrier = tuple[tuple[str, bytes], ...]
 
 SCOPE: Final = "migration-ledger"
 """Name of our instrumentation scope."""
+SERVICE: Final = "migration-ledger"
+"""What `ledger` is called among services; agents are called `migration-ledger-agent`."""
 
 OWN: Final = ("agents", "ledger", "migrations")
 """Whose loggers `--debug` opens."""
@@ -91,6 +93,11 @@ TASK_RUN: Final = "cicd.pipeline.task.run.id"
 TASK_RESULT: Final = "cicd.pipeline.task.run.result"
 DATABASE: Final = "migration_ledger.database"
 POOL: Final = "migration_ledger.pool"
+ROLLOUT_ID: Final = "migration_ledger.rollout.id"
+STATE: Final = "migration_ledger.state"
+"""How far a rollout is, or a database in it, or in the fleet; what an agent does there."""
+VERSIONS_BEHIND: Final = "migration_ledger.versions_behind"
+"""`0`, `1`, `2`, `3-5`, `6-10`, or `11+`."""
 
 ROLLOUT: Final = "rollout"
 CHECK: Final = "check"

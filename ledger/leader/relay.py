@@ -115,6 +115,24 @@ class Relay:
         self._trouble = ""
         self.unreachable_since: datetime | None = None
 
+    @property
+    def unanswered(self) -> int:
+        """How many orders nobody has answered for good."""
+        return len(self._unanswered)
+
+    @property
+    def unsent(self) -> int:
+        """How many orders wait to be sent, or sent again."""
+        return len(self._unsent)
+
+    @property
+    def oldest_s(self) -> float:
+        """Seconds since the oldest of the unanswered orders was recorded; 0 without any."""
+        if not self._unanswered:
+            return 0.0
+        oldest = min(one.recorded.recorded_at for one in self._unanswered.values())
+        return (self._clock.now() - oldest).total_seconds()
+
     def saw(self, recorded: Sequence[Recorded]) -> None:
         """Take note of orders and of their answers."""
         for one in recorded:

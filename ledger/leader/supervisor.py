@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import asyncpg
 
+from ledger import instruments
 from ledger.bus.port import Bus, BusUnavailable
 from ledger.contracts.envelope import Metadata, Recorded, encode, leadership_id
 from ledger.contracts.events import LeadershipTaken
@@ -120,6 +121,27 @@ class Supervisor:
         if lost is not None:
             return False, (self._clock.now() - lost).total_seconds()
         return self._watch.answers, self._watch.for_s
+
+    def probes(self) -> Mapping[str, Callable[[], str]]:
+        """What it needs, and why it is not there; for `ledger.monitoring.readiness`."""
+
+        def fleet() -> str:
+            return "" if self._loaded.is_set() else "the fleet is being loaded from the log"
+
+        def broker() -> str:
+            answers, for_s = self._broker_answers()
+            return "" if answers else f"the broker has not answered for {for_s:.0f} s"
+
+        return {"leadership": self._leadership.silence, "fleet": fleet, "broker": broker}
+
+    def observe(self) -> None:
+        """Have what it waits for read by whoever takes measurements."""
+        for one, read in {
+            instruments.UNANSWERED: lambda: self._relay.unanswered,
+            instruments.UNANSWERED_AGE: lambda: self._relay.oldest_s,
+            instruments.UNSENT: lambda: self._relay.unsent,
+        }.items():
+            instruments.observe(one, partial(_alone, read))
 
     async def lead(self, name: str, host: str) -> None:
         """Lead until cancelled.
@@ -246,6 +268,10 @@ class Supervisor:
     async def _watch_leadership(self) -> None:
         await self._leadership.wait_lost()
         raise self._leadership.why
+
+
+def _alone(read: Callable[[], float]) -> list[instruments.Value]:
+    return [(read(), {})]
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -7,7 +7,12 @@ from ledger.bus.security import KafkaSection, KafkaSettings
 from ledger.settings.address import masked
 from ledger.settings.errors import SettingsError
 from ledger.settings.model import RolloutSection, Settings, Transport
-from ledger.settings.sections import AgentSection, SharedSettings, SigningSection
+from ledger.settings.sections import (
+    AgentSection,
+    MonitoringSection,
+    SharedSettings,
+    SigningSection,
+)
 from ledger.settings.sources import (
     LoadedSettings,
     Origin,
@@ -25,6 +30,7 @@ __all__ = [
     "KafkaSection",
     "KafkaSettings",
     "LoadedSettings",
+    "MonitoringSection",
     "Origin",
     "RolloutSection",
     "Settings",

@@ -88,6 +88,19 @@ class SigningSection(SettingsSection):
     )
 
 
+class MonitoringSection(SettingsSection):
+    """Where a program says over HTTP how it is: `/healthz`, `/readyz` and `/metrics`."""
+
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address that is listened on for them; loopback alone unless another is named",
+    )
+    port: int | None = Field(
+        None, ge=0, le=65535, description="port of /healthz, /readyz and /metrics; none, if unset"
+    )
+
+
 class AgentSection(SettingsSection):
     """How agents work: those of their own, and those in the ledger's process without a broker."""
 
@@ -178,6 +191,7 @@ class SharedSettings(BaseSettings):
     )
     kafka: KafkaSection = Field(default_factory=KafkaSection)
     agent: AgentSection = Field(default_factory=AgentSection)
+    monitoring: MonitoringSection = Field(default_factory=MonitoringSection)
 
     @property
     def broker(self) -> KafkaSettings | None:

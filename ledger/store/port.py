@@ -248,6 +248,9 @@ class LeadingTerm(Protocol):
     term: int
     why: StoreError
 
+    def silence(self) -> str:
+        """Why leadership is in doubt now; empty when it is not."""
+
     async def wait_lost(self) -> None:
         """Return when leadership is lost."""
 

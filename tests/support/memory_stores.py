@@ -544,6 +544,10 @@ class MemoryLeadership:
         self._lost = asyncio.Event()
         self._announced: list[Callable[[], None]] = []
 
+    def silence(self) -> str:
+        """As `LeadingTerm.silence`."""
+        return str(self.why) if self._lost.is_set() else ""
+
     async def wait_lost(self) -> None:
         """As `LeadingTerm.wait_lost`."""
         await self._lost.wait()
