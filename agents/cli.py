@@ -243,8 +243,7 @@ async def _monitored(section: MonitoringSection, agent: Agent) -> AsyncIterator[
 
     exposition = expose(SERVICE, metadata.version("migration-ledger"))
     agent.observe()
-    async with monitored(section, Readiness(agent.probes(), SYSTEM_CLOCK), exposition) as port:
-        logging.getLogger(__name__).info("/healthz, /readyz and /metrics are on port %d", port)
+    async with monitored(section, Readiness(agent.probes(), SYSTEM_CLOCK), exposition):
         yield
 
 

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from ledger.bus.port import Bus
     from ledger.leader.signatures import BusSigning
     from ledger.leader.supervisor import Supervisor
+    from ledger.monitoring.exposition import Exposition
 
 logger = logging.getLogger(__name__)
 
@@ -171,7 +172,7 @@ async def serve(
     cannot be signed that must be, and what `open_ledger` raises.
     """
     name, host = own_name()
-    signing = _signing(settings)
+    signing, exposition = _signing(settings), _exposition(settings)
     async with open_ledger(settings) as ledger:
         leading = take_over if replaces_silent else take
         leadership = await leading(settings.ledger_url, name, host, SYSTEM_CLOCK)
@@ -179,7 +180,7 @@ async def serve(
         with Stopper(asked.set):
             async with (
                 _led(ledger, settings, leadership, signing, name, host) as led,
-                _monitored(ledger, settings, led.leader),
+                _monitored(ledger, settings, led.leader, exposition),
             ):
                 started(name, leadership.term)
                 await asked.wait()
@@ -254,36 +255,44 @@ async def _led(
         await leadership.release()
 
 
+def _exposition(settings: Settings) -> Exposition | None:
+    """What writes measurements down for a scrape; asked before anybody measures."""
+    if settings.monitoring.port is None:
+        return None
+    from ledger.monitoring.exposition import expose
+
+    return expose(telemetry.SERVICE, metadata.version("migration-ledger"))
+
+
 @asynccontextmanager
-async def _monitored(ledger: Ledger, settings: Settings, leader: Supervisor) -> AsyncIterator[None]:
-    """Say how this leader is, and how its ledger, to whoever asks at the port for that."""
-    if settings.monitoring.port is None and not telemetry.measured():
+async def _monitored(
+    ledger: Ledger, settings: Settings, leader: Supervisor, exposition: Exposition | None
+) -> AsyncIterator[None]:
+    """Say how this leader is, and how its ledger, to whoever takes measurements or asks."""
+    if not telemetry.measured():
         yield
         return
     from ledger.service.census import Census
 
     stores = stores_of(ledger)
     census = Census(stores.log, stores.reads, ledger.status, ledger.lookout, SYSTEM_CLOCK)
-    async with AsyncExitStack() as stack:
-        if settings.monitoring.port is not None:
-            from ledger.monitoring.exposition import expose
-            from ledger.monitoring.readiness import Readiness
-            from ledger.monitoring.server import monitored
+    census.observe()
+    leader.observe()
+    counting = asyncio.create_task(census.run(), name="census")
+    try:
+        async with AsyncExitStack() as stack:
+            if exposition is not None:
+                from ledger.monitoring.readiness import Readiness
+                from ledger.monitoring.server import monitored
 
-            exposition = expose(telemetry.SERVICE, metadata.version("migration-ledger"))
-            readiness = Readiness(leader.probes(), SYSTEM_CLOCK)
-            port = await stack.enter_async_context(
-                monitored(settings.monitoring, readiness, exposition)
-            )
-            logger.info("/healthz, /readyz and /metrics are on port %d", port)
-        census.observe()
-        leader.observe()
-        counting = asyncio.create_task(census.run(), name="census")
-        try:
+                readiness = Readiness(leader.probes(), SYSTEM_CLOCK)
+                await stack.enter_async_context(
+                    monitored(settings.monitoring, readiness, exposition)
+                )
             yield
-        finally:
-            counting.cancel()
-            await asyncio.wait([counting])
+    finally:
+        counting.cancel()
+        await asyncio.wait([counting])
 
 
 def _broker(settings: Settings) -> KafkaSettings | None:

@@ -39,7 +39,7 @@ SERVICE: Final = "migration-ledger"
 
 OWN: Final = ("agents", "ledger", "migrations")
 """Whose loggers `--debug` opens."""
-DRIVERS: Final = ("aiokafka", "asyncio", "asyncpg", "opentelemetry", "urllib3")
+DRIVERS: Final = ("aiokafka", "asyncio", "asyncpg", "opentelemetry", "urllib3", "uvicorn")
 """What they log of an outage, for each request and with a traceback, we say once, in a sentence.
 What they log at DEBUG holds passwords: aiokafka writes the bytes of a login."""
 

@@ -68,7 +68,9 @@ async def monitored(
     looking = asyncio.create_task(readiness.run(), name="monitoring-readiness")
     serving = asyncio.create_task(server.serve(sockets=[listener]), name="monitoring-server")
     try:
-        yield listener.getsockname()[1]
+        port = listener.getsockname()[1]
+        logger.info("/healthz, /readyz and /metrics are on port %d", port)
+        yield port
     finally:
         server.should_exit = True
         looking.cancel()

@@ -99,7 +99,10 @@ async def test_it_listens_on_this_machine_alone() -> None:
         elsewhere = socket.gethostbyname(socket.gethostname())
         if elsewhere.startswith("127."):
             elsewhere = "127.0.0.2"
-        with pytest.raises(ConnectionRefusedError), socket.create_connection((elsewhere, port), timeout=2):
+        with (
+            pytest.raises(ConnectionRefusedError),
+            socket.create_connection((elsewhere, port), timeout=2),
+        ):
             pass
 
 
