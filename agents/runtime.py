@@ -180,7 +180,15 @@ class Agent:
             phases = Counter(job.phase for job in self._scheduler.jobs())
             return [(phases[one], {**pool, telemetry.STATE: one}) for one in JobPhase]
 
+        def ages() -> list[instruments.Value]:
+            now, oldest = self._clock.now(), dict.fromkeys(JobPhase, 0.0)
+            for job in self._scheduler.jobs():
+                since = job.waiting_since or job.since
+                oldest[job.phase] = max(oldest[job.phase], (now - since).total_seconds())
+            return [(age_s, {**pool, telemetry.STATE: one}) for one, age_s in oldest.items()]
+
         instruments.observe(instruments.JOBS, jobs)
+        instruments.observe(instruments.JOBS_AGE, ages)
         instruments.observe(instruments.CONCURRENCY, lambda: [(self._settings.concurrency, pool)])
         instruments.observe(instruments.REPORTS_WAITING, lambda: [(self._outbox.waiting, pool)])
 

@@ -197,12 +197,14 @@ UNANSWERED: Final = Instrument(
     Kind.GAUGE,
     "{order}",
     "Orders that no agent has answered for good.",
+    (telemetry.POOL,),
 )
 UNANSWERED_AGE: Final = Instrument(
     "migration_ledger.orders.unanswered.age",
     Kind.GAUGE,
     _SECONDS,
-    "Age of the oldest of them; 0 without any.",
+    "Age of the oldest of them.",
+    (telemetry.POOL,),
 )
 UNSENT: Final = Instrument(
     "migration_ledger.orders.unsent",
@@ -226,13 +228,7 @@ TERM: Final = Instrument(
     "migration_ledger.leader.term",
     Kind.GAUGE,
     "{term}",
-    "The leadership term of the log; the process that says it leads or has led.",
-)
-LEADING: Final = Instrument(
-    "migration_ledger.leader.leading",
-    Kind.GAUGE,
-    "1",
-    "1 while this process leads, 0 while it does not.",
+    "The leadership term of the log.",
 )
 UNREADABLE: Final = Instrument(
     "migration_ledger.log.unreadable",
@@ -251,6 +247,13 @@ JOBS: Final = Instrument(
     Kind.GAUGE,
     "{job}",
     "Databases that an agent has in hand, by what it does there.",
+    (telemetry.POOL, telemetry.STATE),
+)
+JOBS_AGE: Final = Instrument(
+    "migration_ledger.agent.jobs.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "For how long the oldest of them has been in the agent's hands; of those that wait, how long.",
     (telemetry.POOL, telemetry.STATE),
 )
 CONCURRENCY: Final = Instrument(

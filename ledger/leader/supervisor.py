@@ -24,7 +24,7 @@ from typing import Any
 
 import asyncpg
 
-from ledger import instruments
+from ledger import instruments, telemetry
 from ledger.bus.port import Bus, BusUnavailable
 from ledger.contracts.envelope import Metadata, Recorded, encode, leadership_id
 from ledger.contracts.events import LeadershipTaken
@@ -136,12 +136,18 @@ class Supervisor:
 
     def observe(self) -> None:
         """Have what it waits for read by whoever takes measurements."""
-        for one, read in {
-            instruments.UNANSWERED: lambda: self._relay.unanswered,
-            instruments.UNANSWERED_AGE: lambda: self._relay.oldest_s,
-            instruments.UNSENT: lambda: self._relay.unsent,
-        }.items():
-            instruments.observe(one, partial(_alone, read))
+        relay, nobody = self._relay, (0, 0.0)
+
+        def by_pool(which: int) -> list[instruments.Value]:
+            told = relay.unanswered()
+            return [
+                (told.get(pool, nobody)[which], {telemetry.POOL: pool})
+                for pool in sorted(self._roster.pools | told.keys())
+            ]
+
+        instruments.observe(instruments.UNANSWERED, partial(by_pool, 0))
+        instruments.observe(instruments.UNANSWERED_AGE, partial(by_pool, 1))
+        instruments.observe(instruments.UNSENT, lambda: [(relay.unsent, {})])
 
     async def lead(self, name: str, host: str) -> None:
         """Lead until cancelled.
@@ -268,10 +274,6 @@ class Supervisor:
     async def _watch_leadership(self) -> None:
         await self._leadership.wait_lost()
         raise self._leadership.why
-
-
-def _alone(read: Callable[[], float]) -> list[instruments.Value]:
-    return [(read(), {})]
 
 
 def _cause(group: BaseExceptionGroup[BaseException]) -> BaseException:

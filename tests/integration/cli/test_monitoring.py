@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from ledger.cli.app.exits import ExitCode
-from tests.integration.cli.conftest import LedgerProgram
+from tests.support.program import LedgerProgram
 
 
 async def test_a_port_that_is_taken_is_named_with_its_setting(
