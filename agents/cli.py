@@ -25,15 +25,15 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS
+from ledger.monitoring.logs import write_logs
 from ledger.outlet import Streams
-from ledger.settings import MonitoringSection, SettingsError, SharedSettings, load_shared
+from ledger.settings import LogForm, MonitoringSection, SettingsError, SharedSettings, load_shared
 from ledger.signing.errors import KeyUnusable
 from ledger.stopper import Stopper
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 from migrations.engine import PostgresEngine
 from migrations.gc_tuning import settle_memory
-from migrations.log_lines import PrintableFormatter
 from migrations.printable import escaped
 
 SERVICE = "migration-ledger-agent"
@@ -156,7 +156,7 @@ def run(
         "insecure_bus": insecure_bus,
         "agent.insecure_postgres": insecure_postgres,
     }
-    _guarded(lambda: _run(_settings(flags)), debug)
+    _guarded(lambda: _run(_settings(flags), debug), debug)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -206,7 +206,8 @@ def _broker(shared: SharedSettings) -> KafkaSettings | None:
     return shared.broker_for("" if shared.agent.key_file else NO_KEY)
 
 
-async def _run(shared: SharedSettings) -> AgentExitCode:
+async def _run(shared: SharedSettings, debug: bool) -> AgentExitCode:
+    _log(debug, shared.monitoring.log)
     settings = _agent_settings(shared)
     bus = KafkaBus(_broker(shared) or KafkaSettings(), settings.name, SYSTEM_CLOCK)
     agent = Agent(bus, settings, SYSTEM_CLOCK, PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE))
@@ -290,8 +291,6 @@ def _say(text: str, code: AgentExitCode) -> AgentExitCode:
     return code
 
 
-def _log(debug: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+def _log(debug: bool, form: LogForm = LogForm.TEXT) -> None:
+    write_logs(form, logging.INFO, LOG_FORMAT)
     telemetry.set_log_levels(logging.DEBUG if debug else logging.INFO)

@@ -6,6 +6,7 @@ the same; who sent it, when, and whether it was read from the journal goes into 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from math import ceil
@@ -38,6 +39,8 @@ from migrations.clock import Clock
 from migrations.model.attempt import Failure, FailureClass, HalfDone, Identity, Verdict
 from migrations.model.migration import Direction, Migration, Statement
 from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOutcome, StepResult
+
+logger = logging.getLogger(__name__)
 
 SAME_WAIT = timedelta(seconds=1)
 """Beginnings of a wait that are nearer to each other are one: two clocks measure it."""
@@ -122,6 +125,18 @@ class Reporter:
             )
         )
         self._job.answered = True
+        if failure is not None:
+            # Its class and place alone: what a server said may quote what a tenant stored.
+            logger.warning(
+                "%s on %s ended as %s: %s%s%s; `ledger rollout status %s` has the rest",
+                command.order.mode,
+                command.database,
+                verdict,
+                failure.kind,
+                f" {failure.sqlstate}" if failure.sqlstate else "",
+                f" at {failure.file}:{failure.line}" if failure.file else "",
+                command.order.rollout,
+            )
 
     def inspected(self, report: DatabaseInspected) -> None:
         """What a look at the database found: the last word on that command."""

@@ -38,6 +38,7 @@ from ledger import instruments, telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
 from ledger.contracts.reports import DatabaseInspected
+from ledger.monitoring.logs import logged_about
 from migrations.clock import Clock
 from migrations.engine import Engine
 from migrations.errors import ClockApart, IdentityMismatch, StaleEpoch, TooLate
@@ -92,6 +93,10 @@ class Worker:
 
     async def work(self, job: Job) -> None:
         """Do `job` and report. What goes wrong is a report; only cancellation passes through."""
+        with logged_about(**_about(job)):
+            await self._work(job)
+
+    async def _work(self, job: Job) -> None:
         reporter = self.reporter(job)
         with process_span(job, self._messaging, self._clock) as span:
             began = self._clock.monotonic()
@@ -324,6 +329,15 @@ def _not_reached(command: InspectCommand, failure: Failure) -> DatabaseInspected
     return DatabaseInspected(
         database=command.database, command=command.command, reachable=False, failure=failure
     )
+
+
+def _about(job: Job) -> dict[str, str]:
+    """What lines of the log are about while this is worked on."""
+    command = job.command
+    told = {"database": command.database, "command": str(command.command), "pool": command.pool}
+    if isinstance(command, ApplyCommand):
+        return told | {"rollout": command.order.rollout, "attempt": str(command.order.attempt)}
+    return told | {"check": command.stream.removeprefix("check-")}
 
 
 def _unfit(job: Job, command: ApplyCommand) -> Ended | None:

@@ -9,6 +9,7 @@ from ledger.settings.errors import SettingsError
 from ledger.settings.model import RolloutSection, Settings, Transport
 from ledger.settings.sections import (
     AgentSection,
+    LogForm,
     MonitoringSection,
     SharedSettings,
     SigningSection,
@@ -30,6 +31,7 @@ __all__ = [
     "KafkaSection",
     "KafkaSettings",
     "LoadedSettings",
+    "LogForm",
     "MonitoringSection",
     "Origin",
     "RolloutSection",

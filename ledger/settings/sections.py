@@ -6,6 +6,7 @@ A section is a table of a settings file, and `LEDGER_<SECTION>_<NAME>` in the en
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
@@ -88,8 +89,15 @@ class SigningSection(SettingsSection):
     )
 
 
+class LogForm(StrEnum):
+    """How lines of a log look: for people, or one JSON object each."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class MonitoringSection(SettingsSection):
-    """Where a program says over HTTP how it is: `/healthz`, `/readyz` and `/metrics`."""
+    """Where a program says over HTTP how it is, and how its log looks."""
 
     host: str = Field(
         "127.0.0.1",
@@ -98,6 +106,9 @@ class MonitoringSection(SettingsSection):
     )
     port: int | None = Field(
         None, ge=0, le=65535, description="port of /healthz, /readyz and /metrics; none, if unset"
+    )
+    log: LogForm = Field(
+        LogForm.TEXT, description="lines of the log: `text` for people, or `json`, one object each"
     )
 
 
