@@ -36,7 +36,6 @@ from migrations.engine import PostgresEngine
 from migrations.gc_tuning import settle_memory
 from migrations.printable import escaped
 
-SERVICE = "migration-ledger-agent"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 NO_KEY = (
     "the ledger would not believe what this agent reports without a signature; set "
@@ -242,7 +241,7 @@ async def _monitored(section: MonitoringSection, agent: Agent) -> AsyncIterator[
     from ledger.monitoring.readiness import Readiness
     from ledger.monitoring.server import monitored
 
-    exposition = expose(SERVICE, metadata.version("migration-ledger"))
+    exposition = expose(telemetry.AGENT_SERVICE, metadata.version("migration-ledger"))
     agent.observe()
     async with monitored(section, Readiness(agent.probes(), SYSTEM_CLOCK), exposition):
         yield
@@ -267,7 +266,7 @@ async def _check(shared: SharedSettings, urls: list[str], password: str | None) 
 def _guarded(work: Callable[[], Coroutine[Any, Any, AgentExitCode]], debug: bool) -> None:
     """Run `work` in a loop of its own and exit with its code, or with that of what it raised."""
     _log(debug)
-    close = telemetry.configure(SERVICE, metadata.version("migration-ledger"))
+    close = telemetry.configure(telemetry.AGENT_SERVICE, metadata.version("migration-ledger"))
     try:
         with asyncio.Runner() as runner:
             code = runner.run(work())

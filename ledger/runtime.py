@@ -42,6 +42,7 @@ from ledger.service.liveness import Liveness
 from ledger.service.migration_texts import MigrationTexts
 from ledger.service.request_context import RequestEncoder
 from ledger.service.rollouts import RolloutService
+from ledger.service.traces import TraceService
 from ledger.settings import KafkaSettings, Settings, Transport
 from ledger.stopper import Stopper
 from ledger.store.leadership import Leadership, take, take_over
@@ -85,6 +86,7 @@ class Ledger:
     texts: MigrationTexts
     keys: KeyService
     audit: AuditService
+    traces: TraceService
     lookout: Liveness
     _stores: Stores = field(repr=False)
 
@@ -120,6 +122,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         lookout = Liveness(stores.signs, uses_broker=settings.transport is Transport.KAFKA)
         rollouts = RolloutService(log, reads, fleet, bundles, lookout, encoder)
         status, timelines = StatusService(log, reads, fleet, lookout), Timelines(stores.pool)
+        history = HistoryService(log, reads, timelines, rollouts, SYSTEM_CLOCK)
         yield Ledger(
             id=stores.id,
             name=settings.name,
@@ -129,10 +132,11 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
             checks=CheckService(fleet, reads, log, SYSTEM_CLOCK),
             status=status,
             databases=DatabaseReports(log, reads, status, timelines),
-            history=HistoryService(log, reads, timelines, rollouts, SYSTEM_CLOCK),
+            history=history,
             texts=MigrationTexts(log, stores.texts, reads),
             keys=KeyService(log, encoder),
             audit=AuditService(log, reads, encoder),
+            traces=TraceService(stores.id, history, timelines, SYSTEM_CLOCK),
             lookout=lookout,
             _stores=stores,
         )

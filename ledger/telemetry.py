@@ -16,7 +16,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
@@ -28,6 +28,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from ledger.collector import Collector
 from ledger.contracts.envelope import Metadata
 
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
+
 logger = logging.getLogger(__name__)
 
 Carrier = tuple[tuple[str, bytes], ...]
@@ -35,7 +38,8 @@ Carrier = tuple[tuple[str, bytes], ...]
 SCOPE: Final = "migration-ledger"
 """Name of our instrumentation scope."""
 SERVICE: Final = "migration-ledger"
-"""What `ledger` is called among services; agents are called `migration-ledger-agent`."""
+AGENT_SERVICE: Final = "migration-ledger-agent"
+"""What `ledger` and its agents are called among services."""
 
 OWN: Final = ("agents", "ledger", "migrations")
 """Whose loggers `--debug` opens."""
@@ -59,6 +63,10 @@ def set_log_levels(own: int) -> None:
 
 ORDER_SPAN: Final = "order database"
 """The conductor orders; INTERNAL, a root, linked to the request that made it order."""
+ROLLOUT_SPAN: Final = "rollout"
+"""From its start to its end, INTERNAL; by `ledger traces emit` alone: no process lives so long."""
+WAVE_SPAN: Final = "wave"
+"""One wave of it; as above."""
 POLL_SPAN: Final = "poll {topic}"
 """CLIENT; one per poll that delivered something, linked to what the messages carry."""
 COMMIT_SPAN: Final = "commit {topic}"
@@ -175,6 +183,15 @@ def _wanted(signal: str, environ: Mapping[str, str]) -> str:
             exporter,
         )
     return endpoint if exporter == "otlp" else ""
+
+
+def span_exporter(environ: Mapping[str, str] = os.environ) -> SpanExporter | None:
+    """What sends spans to where the variables say; `None` where they name no collector."""
+    if not _wanted("TRACES", environ):
+        return None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
 
 
 def traced() -> bool:

@@ -22,7 +22,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "rollout.commands": ("rollout",),
     "rollout.adopt": ("adopt", "baseline", "repair"),
     "rollout.resolve": ("resolve",),
-    "record.history": ("audit", "history", "events", "replay"),
+    "record.history": ("audit", "history", "events", "replay", "traces"),
     "setup.serve": ("init", "upgrade", "serve"),
     "setup.keys": ("keys",),
     "setup.dev": ("dev",),

@@ -53,7 +53,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",
             "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
-            "history", "events", "replay", "audit verify",
+            "history", "events", "replay", "traces show", "traces emit", "audit verify",
             "audit unreadable", "audit set-aside",
             "db up", "db down", "db status", "db verify",
             "adopt", "baseline", "repair",
@@ -82,7 +82,7 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 
 
 LOOKING = frozenset({
-    "version", "config show", "plan", "status", "history", "events", "replay", "audit verify",
+    "version", "config show", "plan", "status", "history", "events", "replay", "traces show", "traces emit", "audit verify",
     "audit unreadable",
     "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
     "bundle list", "bundle show", "keys list",
