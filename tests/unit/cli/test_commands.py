@@ -82,7 +82,8 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 
 
 LOOKING = frozenset({
-    "version", "config show", "plan", "status", "history", "events", "replay", "traces show", "traces emit", "audit verify",
+    "version", "config show", "plan", "status", "history", "events", "replay",
+    "traces show", "traces emit", "audit verify",
     "audit unreadable",
     "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
     "bundle list", "bundle show", "keys list",
