@@ -6,8 +6,8 @@ Three ways to run, made of the same parts:
 - `working`: also lead and work inside this process, for as long as a command waits (no broker).
 - `serve`: lead until stopped; agents live here without a broker, elsewhere with one.
 
-What only a leader needs is imported when one begins: a person who stops a rollout does not wait
-for it.
+What only a leader needs is imported when one begins, and a service when it is asked: a person who
+stops a rollout does not wait for either.
 """
 
 from __future__ import annotations
@@ -19,41 +19,40 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ledger.bus.local import LocalBroker, LocalBus
-from ledger.contracts.actor import Actor
 from ledger.domain.surroundings import LeadingProcess as CurrentLeader
 from ledger.errors import AnotherLeader, NotPermitted
-from ledger.service import installation
-from ledger.service.audit import AuditService
-from ledger.service.bundles import BundleService
-from ledger.service.check_report import CheckService
-from ledger.service.database_report import DatabaseReports
-from ledger.service.fleet import FleetService
-from ledger.service.fleet_status import StatusService
-from ledger.service.history import HistoryService
-from ledger.service.installation import Installation
-from ledger.service.keys import KeyService
 from ledger.service.liveness import Liveness
-from ledger.service.migration_texts import MigrationTexts
 from ledger.service.request_context import RequestEncoder
-from ledger.service.rollouts import RolloutService
 from ledger.settings import KafkaSettings, Settings, Transport
 from ledger.stopper import Stopper
 from ledger.store.leadership import Leadership, take, take_over
-from ledger.store.log.history import Timelines
 from ledger.store.stores import Stores, open_stores
-from ledger.store.views.port import Views
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
     from agents.runtime import Agent
+    from ledger.bus.local import LocalBroker
     from ledger.bus.port import Bus
+    from ledger.contracts.actor import Actor
     from ledger.leader.signatures import BusSigning
     from ledger.leader.supervisor import Supervisor
+    from ledger.service.audit import AuditService
+    from ledger.service.bundles import BundleService
+    from ledger.service.check_report import CheckService
+    from ledger.service.database_report import DatabaseReports
+    from ledger.service.fleet import FleetService
+    from ledger.service.fleet_status import StatusService
+    from ledger.service.history import HistoryService
+    from ledger.service.installation import Installation
+    from ledger.service.keys import KeyService
+    from ledger.service.migration_texts import MigrationTexts
+    from ledger.service.rollouts import RolloutService
+    from ledger.store.views.port import Views
 
 logger = logging.getLogger(__name__)
 
@@ -66,37 +65,114 @@ HIRE_EVERY_S = 1.0
 """How soon a pool that is new in the fleet gets its agent in single-process mode."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ledger:
-    """An open ledger: what can be asked of it. What it is made of is for `stores_of` alone."""
+    """An open ledger: what can be asked of it. What it is made of is for `stores_of` alone.
+
+    A service is imported when it is asked for the first time: a command needs two or three of
+    them, and imports are most of what a short one costs.
+    """
 
     id: UUID
     name: str
-    fleet: FleetService
-    bundles: BundleService
-    rollouts: RolloutService
-    checks: CheckService
-    status: StatusService
-    databases: DatabaseReports
-    history: HistoryService
-    texts: MigrationTexts
-    keys: KeyService
-    audit: AuditService
     lookout: Liveness
+    _settings: Settings = field(repr=False)
     _stores: Stores = field(repr=False)
+    _encoder: RequestEncoder = field(repr=False)
 
     async def leader(self) -> CurrentLeader | None:
         """The process that leads now, if one does."""
         return await self.lookout.leader()
 
+    @cached_property
+    def fleet(self) -> FleetService:
+        """The databases: registered, described, listed."""
+        from ledger.service.fleet import FleetService
+
+        return FleetService(self._stores.log, self._stores.reads, self._encoder)
+
+    @cached_property
+    def bundles(self) -> BundleService:
+        """Folders of migrations: read, registered, found again."""
+        from ledger.service.bundles import BundleService
+
+        log, texts, reads = self._stores.log, self._stores.texts, self._stores.reads
+        declared, name = self._settings.declared, self._settings.bundle.name or ""
+        return BundleService(log, texts, reads, self._encoder, declared, name)
+
+    @cached_property
+    def rollouts(self) -> RolloutService:
+        """Rollouts: planned, started, steered, watched."""
+        from ledger.service.rollouts import RolloutService
+
+        log, reads = self._stores.log, self._stores.reads
+        return RolloutService(log, reads, self.fleet, self.bundles, self.lookout, self._encoder)
+
+    @cached_property
+    def checks(self) -> CheckService:
+        """Looks at databases, outside of rollouts."""
+        from ledger.service.check_report import CheckService
+
+        return CheckService(self.fleet, self._stores.reads, self._stores.log, SYSTEM_CLOCK)
+
+    @cached_property
+    def status(self) -> StatusService:
+        """The whole fleet at one glance."""
+        from ledger.service.fleet_status import StatusService
+
+        return StatusService(self._stores.log, self._stores.reads, self.fleet, self.lookout)
+
+    @cached_property
+    def databases(self) -> DatabaseReports:
+        """One database: what it has, and what happened to it."""
+        from ledger.service.database_report import DatabaseReports
+        from ledger.store.log.history import Timelines
+
+        log, reads = self._stores.log, self._stores.reads
+        return DatabaseReports(log, reads, self.status, Timelines(self._stores.pool))
+
+    @cached_property
+    def history(self) -> HistoryService:
+        """What happened, by time."""
+        from ledger.service.history import HistoryService
+        from ledger.store.log.history import Timelines
+
+        log, reads, timelines = self._stores.log, self._stores.reads, Timelines(self._stores.pool)
+        return HistoryService(log, reads, timelines, self.rollouts, SYSTEM_CLOCK)
+
+    @cached_property
+    def texts(self) -> MigrationTexts:
+        """The texts of migrations, as databases got them."""
+        from ledger.service.migration_texts import MigrationTexts
+
+        return MigrationTexts(self._stores.log, self._stores.texts, self._stores.reads)
+
+    @cached_property
+    def keys(self) -> KeyService:
+        """The keys of agents."""
+        from ledger.service.keys import KeyService
+
+        return KeyService(self._stores.log, self._encoder)
+
+    @cached_property
+    def audit(self) -> AuditService:
+        """Whether the log is what was written."""
+        from ledger.service.audit import AuditService
+
+        return AuditService(self._stores.log, self._stores.reads, self._encoder)
+
 
 async def install(settings: Settings, actor: Actor | None = None) -> Installation:
     """Make a ledger in the database that the settings name; again is harmless."""
+    from ledger.service import installation
+
     return await installation.install(settings.ledger_url, SYSTEM_CLOCK, SYSTEM_CHANCE, actor)
 
 
 async def upgrade(settings: Settings) -> Installation:
     """Bring the ledger's schema to this program's version; again is harmless."""
+    from ledger.service import installation
+
     return await installation.upgrade(settings.ledger_url)
 
 
@@ -108,31 +184,9 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     `SchemaVersionMismatch`.
     """
     async with open_stores(settings.ledger_url, SYSTEM_CLOCK) as stores:
-        log, reads = stores.log, stores.reads
-        encoder = RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
-        fleet = FleetService(log, reads, encoder)
-        bundles = BundleService(
-            log, stores.texts, reads, encoder, settings.declared, settings.bundle.name or ""
-        )
         lookout = Liveness(stores.signs, uses_broker=settings.transport is Transport.KAFKA)
-        rollouts = RolloutService(log, reads, fleet, bundles, lookout, encoder)
-        status, timelines = StatusService(log, reads, fleet, lookout), Timelines(stores.pool)
-        yield Ledger(
-            id=stores.id,
-            name=settings.name,
-            fleet=fleet,
-            bundles=bundles,
-            rollouts=rollouts,
-            checks=CheckService(fleet, reads, log, SYSTEM_CLOCK),
-            status=status,
-            databases=DatabaseReports(log, reads, status, timelines),
-            history=HistoryService(log, reads, timelines, rollouts, SYSTEM_CLOCK),
-            texts=MigrationTexts(log, stores.texts, reads),
-            keys=KeyService(log, encoder),
-            audit=AuditService(log, reads, encoder),
-            lookout=lookout,
-            _stores=stores,
-        )
+        encoder = RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
+        yield Ledger(stores.id, settings.name, lookout, settings, stores, encoder)
 
 
 def stores_of(ledger: Ledger) -> Stores:
@@ -197,6 +251,7 @@ async def _led(
 ) -> AsyncIterator[LocalAgents | None]:
     """Lead in the background; what goes wrong there ends the block. Yields who works here."""
     from ledger.bus.kafka import KafkaBus
+    from ledger.bus.local import LocalBroker, LocalBus
     from ledger.leader.shutdown import END_S, LOST_END_S, bounded_end, only_the_first
     from ledger.leader.supervisor import Supervisor
     from migrations.gc_tuning import settle_memory
@@ -330,6 +385,7 @@ class LocalAgents:
     def _agent(self, pool: str) -> Agent:
         from agents.runtime import Agent
         from agents.settings import agent_settings, default_name
+        from ledger.bus.local import LocalBus
         from migrations.engine import PostgresEngine
 
         # Nobody else is on this bus, whatever the settings say of agents elsewhere.

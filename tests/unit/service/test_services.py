@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
+import ledger.service
 from ledger.runtime import Ledger
 
 ROOT = Path(__file__).parents[3]
@@ -20,10 +24,24 @@ OPEN_TO_ALL = {"Ledger", "open_ledger", "working", "install", "upgrade", "serve"
 
 
 def services() -> dict[str, type]:
-    """The public fields of an open ledger, but its id and name."""
-    hints = get_type_hints(Ledger)
-    names = [one.name for one in fields(Ledger) if not one.name.startswith("_")]
-    return {name: hints[name] for name in names if name not in ("id", "name")}
+    """What an open ledger has in the open, but its id and name: fields, and what comes when asked.
+
+    What the latter return is imported for the type checker alone.
+    """
+    hints = {one.name: one.type for one in fields(Ledger)}
+    hints |= {
+        name: one.func.__annotations__["return"]
+        for name, one in vars(Ledger).items()
+        if isinstance(one, cached_property)
+    }
+    for name in hints.keys() & {"id", "name"} | {one for one in hints if one.startswith("_")}:
+        del hints[name]
+    rooms = [
+        import_module(one.name)
+        for one in pkgutil.iter_modules(ledger.service.__path__, "ledger.service.")
+    ]
+    known = {name: found for room in rooms for name, found in vars(room).items()}
+    return {name: known[str(hint)] for name, hint in hints.items()}
 
 
 def answers() -> Iterator[tuple[str, Any]]:
