@@ -23,11 +23,13 @@ OPEN_TO_ALL = {"Ledger", "open_ledger", "working", "install", "upgrade", "serve"
 """What the command line may have of the composition root; what stands under a ledger is not."""
 
 
-def services() -> dict[str, type]:
-    """What an open ledger has in the open, but its id and name: fields, and what comes when asked.
+ROOMS = pkgutil.iter_modules(ledger.service.__path__, "ledger.service.")
+KNOWN = {name: found for one in ROOMS for name, found in vars(import_module(one.name)).items()}
+"""By name: what services return may be imported for the type checker alone."""
 
-    What the latter return is imported for the type checker alone.
-    """
+
+def services() -> dict[str, type]:
+    """What an open ledger has in the open, but id and name: fields, and what comes when asked."""
     hints = {one.name: one.type for one in fields(Ledger)}
     hints |= {
         name: one.func.__annotations__["return"]
@@ -36,12 +38,7 @@ def services() -> dict[str, type]:
     }
     for name in hints.keys() & {"id", "name"} | {one for one in hints if one.startswith("_")}:
         del hints[name]
-    rooms = [
-        import_module(one.name)
-        for one in pkgutil.iter_modules(ledger.service.__path__, "ledger.service.")
-    ]
-    known = {name: found for room in rooms for name, found in vars(room).items()}
-    return {name: known[str(hint)] for name, hint in hints.items()}
+    return {name: KNOWN[str(hint)] for name, hint in hints.items()}
 
 
 def answers() -> Iterator[tuple[str, Any]]:
@@ -53,7 +50,7 @@ def answers() -> Iterator[tuple[str, Any]]:
                 told = SimpleNamespace(__annotations__={"return": method.__annotations__["return"]})
                 yield (
                     f"{service.__name__}.{name}",
-                    get_type_hints(told, method.__globals__)["return"],
+                    get_type_hints(told, KNOWN | method.__globals__)["return"],
                 )
 
 
