@@ -16,7 +16,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
@@ -25,8 +25,9 @@ from opentelemetry.propagators.textmap import Getter, Setter
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from ledger.collector import Collector
-from ledger.contracts.envelope import Metadata
+if TYPE_CHECKING:
+    from ledger.collector import Collector
+    from ledger.contracts.envelope import Metadata
 
 logger = logging.getLogger(__name__)
 
@@ -142,6 +143,8 @@ def configure(
     collectors: dict[str, Collector] = {}
     for signal, endpoint in wanted.items():
         if endpoint and endpoint not in collectors:
+            from ledger.collector import Collector
+
             same = [name.lower() for name, other in wanted.items() if other == endpoint]
             collectors[endpoint] = Collector(endpoint, " and ".join(same))
         if endpoint:
