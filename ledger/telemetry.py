@@ -25,8 +25,9 @@ from opentelemetry.propagators.textmap import Getter, Setter
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from ledger.collector import Collector
-from ledger.contracts.envelope import Metadata
+if TYPE_CHECKING:
+    from ledger.collector import Collector
+    from ledger.contracts.envelope import Metadata
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -157,6 +158,8 @@ def configure(
     collectors: dict[str, Collector] = {}
     for signal, endpoint in wanted.items():
         if endpoint and endpoint not in collectors:
+            from ledger.collector import Collector
+
             same = [name.lower() for name, other in wanted.items() if other == endpoint]
             collectors[endpoint] = Collector(endpoint, " and ".join(same))
         if endpoint:

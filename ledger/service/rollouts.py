@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from ledger.contracts.events import PlanOptions, RolloutPlanned, RolloutStarted
 from ledger.domain import requests
@@ -16,16 +18,16 @@ from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
-from ledger.service.losses import lost_by_down
 from ledger.service.plans import Plan, Planner, PlanRequest
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
-from ledger.service.rollout_groups import of_cause
-from ledger.service.rollout_reader import RolloutReader
-from ledger.service.status import DatabaseGroup, RolloutStatus, RolloutSummary, summary_of
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
 from migrations.model.attempt import Mode
+
+if TYPE_CHECKING:
+    from ledger.service.rollout_reader import RolloutReader
+    from ledger.service.status import DatabaseGroup, RolloutStatus, RolloutSummary
 
 WATCH_EVERY_S = 0.5
 TROUBLES = ("failed", *IN_DOUBT)
@@ -56,7 +58,13 @@ class RolloutService:
         self._lookout = lookout
         self._planner = Planner(log, reads, fleet, bundles, encoder)
         self._requests = Requests(log, reads, encoder)
-        self._reader = RolloutReader(log, reads, lookout)
+
+    @cached_property
+    def _reader(self) -> RolloutReader:
+        """What reads statuses: who plans what turns out to be nothing does not wait for it."""
+        from ledger.service.rollout_reader import RolloutReader
+
+        return RolloutReader(self._log, self._reads, self._lookout)
 
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; `start` takes it, and nothing else."""
@@ -171,6 +179,8 @@ class RolloutService:
 
     async def listed(self, rollout: str) -> RolloutSummary:
         """The rollout as `list` has it: near its present when somebody leads, else exactly that."""
+        from ledger.service.status import summary_of
+
         if await self._lookout.leader() is None:
             await as_near_as_may_be(self._reads, self._log)
         row = await self._reads.rollout(rollout)
@@ -185,6 +195,8 @@ class RolloutService:
         self, rollout: str, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
     ) -> Sequence[DatabaseGroup]:
         """What went wrong in it, by state and cause: of all databases, or of some; as `listed`."""
+        from ledger.service.rollout_groups import of_cause
+
         rows = await self._reads.rollout_causes(rollout, only=only, without=without)
         return [of_cause(row) for row in rows]
 
@@ -198,6 +210,8 @@ class RolloutService:
 
     async def lost(self, plan: Plan) -> dict[str, list[str]]:
         """What a plan that goes back takes away for good, by version, in words."""
+        from ledger.service.losses import lost_by_down
+
         if plan.direction not in (Mode.DOWN, Mode.ROLLBACK) or plan.adopted:
             return {}
         planned = next(one for one in plan.events if isinstance(one, RolloutPlanned))
@@ -260,6 +274,8 @@ class RolloutService:
 
     async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
         """Rollouts, newest first; `before` is the `planned_position` to go on from."""
+        from ledger.service.status import summary_of
+
         await as_near_as_may_be(self._reads, self._log)
         rows = await self._reads.rollouts(before=before, limit=limit)
         return [summary_of(row) for row in rows]

@@ -12,12 +12,6 @@ from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from ledger.bus.security import KafkaSection, KafkaSettings
 from ledger.contracts.topics import valid_pool
@@ -66,10 +60,10 @@ def _trusted(value: object) -> object:
     return words
 
 
-Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
-Programs = Annotated[tuple[Language, ...], NoDecode, BeforeValidator(_words)]
-SecretRules = Annotated[tuple[SecretRule, ...], NoDecode, BeforeValidator(_rules)]
-TrustedKeys = Annotated[tuple[TrustedKey, ...], NoDecode, BeforeValidator(_trusted)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
+Programs = Annotated[tuple[Language, ...], BeforeValidator(_words)]
+SecretRules = Annotated[tuple[SecretRule, ...], BeforeValidator(_rules)]
+TrustedKeys = Annotated[tuple[TrustedKey, ...], BeforeValidator(_trusted)]
 Seconds = Annotated[float, Field(ge=0)]
 
 
@@ -181,18 +175,10 @@ class AgentSection(SettingsSection):
         return self
 
 
-class SharedSettings(BaseSettings):
-    """What both programs read; all that `ledger-agent` reads."""
+class SharedSettings(BaseModel):
+    """What both programs read; all that `ledger-agent` reads. `load` merges it from its sources."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        env_ignore_empty=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     pool: str = Field(
         "default", description="pool of databases that are added without one; the agents' pool"
@@ -224,15 +210,3 @@ class SharedSettings(BaseSettings):
                 "63 at most, in --pool or LEDGER_POOL"
             )
         return self.pool
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` has merged: it keeps the origins, which a model forgets."""
-        return (init_settings,)

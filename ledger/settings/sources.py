@@ -11,6 +11,7 @@ nothing that decides what runs here, whom we trust, or where secrets go.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,10 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pydantic_settings
 import typer
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import EnvSettingsSource
 
 from ledger.contracts.validation import message_of
 from ledger.settings.address import masked
@@ -36,7 +35,8 @@ TESTS = {
     "LEDGER_TEST_PG_RELEASE": "the release of the embedded PostgreSQL server, instead of 18",
 }
 """Variables that the tests and make read."""
-_VARIABLES = "variables."
+_TABLE = "variables"
+_VARIABLES = f"{_TABLE}."
 """The table whose names are the project's own."""
 _BETWEEN = {
     "agent.secret_roots": os.pathsep,
@@ -110,22 +110,31 @@ def _told(model: type[SharedSettings], flags: Mapping[str, Any]) -> Iterator[tup
     """What was said for this one run: origins with values by dotted name, strongest first."""
     known = variables()
     for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
+        # Also in other letters: what nobody reads is not silently ignored.
+        if name.upper().startswith(PREFIX) and name not in known:
             raise SettingsError(
-                f"{name} is no variable that this program knows; {_nearest(name, known)} "
-                "or unset it"
+                f"{name} is no variable that this program knows; "
+                f"{_nearest(name.upper(), known)} or unset it"
             )
     for name, value in flags.items():
         yield f"flag --{name.replace('.', '-').replace('_', '-')}", {name: value}
-    try:
-        environment = EnvSettingsSource(model)()
-    except pydantic_settings.SettingsError:
-        raise SettingsError(
-            f"{variable('variables')} is no JSON object; write "
-            """{"name": "value"}, with double quotes"""
-        ) from None
-    for name, value in _flat(environment, ""):
+    for name, value in _flat(dict(_environment(model)), ""):
         yield f"variable {variable(name)}", {name: value}
+
+
+def _environment(model: type[SharedSettings]) -> Iterator[tuple[str, Any]]:
+    """What variables say, by dotted name; an empty one says nothing. Raises `SettingsError`."""
+    for name, _, _ in _fields(model, ""):
+        said = os.environ.get(variable(name))
+        if not said:
+            continue
+        try:
+            yield name, json.loads(said) if name == _TABLE else said
+        except ValueError:
+            raise SettingsError(
+                f"{variable(name)} is no JSON object; write "
+                """{"name": "value"}, with double quotes"""
+            ) from None
 
 
 def _files(file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -19,7 +19,6 @@ from ledger.cli.app.main import app
 HEAVY = (
     "asyncpg",
     "pydantic",
-    "pydantic_settings",
     "aiokafka",
     "opentelemetry",
     "postgast",
