@@ -259,13 +259,22 @@ class Circumstances:
         return "".join(f"{part};\n" for part in parts)
 
 
+DATA_TABLES = {
+    f"migration_ledger.{name}": f"{name}_table" for name in ("progress", "backup", "saved")
+}
+"""The tables of data migrations, and the statements that make them."""
+
+
 def install_statements(around: Circumstances, *, schema_there: bool) -> str:
-    """What makes the table; fails where there is one. A schema that is there was proven ours."""
+    """What makes all tables; fails where there is one. A schema that is there was proven ours."""
     schema = "" if schema_there else f"{statement('schema')}\n"
     before = f"{statement('for_ddl')};\n" if around.event_triggers else ""
     before += f"SET LOCAL ROLE {around.owner};\n" if around.owner else ""
-    private = around.made_private(
-        "migration_ledger.journal", schema="" if schema_there else "migration_ledger"
+    private = "".join(f"{statement(name)}\n" for name in DATA_TABLES.values())
+    private += around.made_private(
+        "migration_ledger.journal",
+        *DATA_TABLES,
+        schema="" if schema_there else "migration_ledger",
     )
     return statement(
         "install",

@@ -107,6 +107,53 @@ SET LOCAL max_parallel_maintenance_workers TO DEFAULT;
 SET LOCAL ROLE NONE;
 SET LOCAL search_path TO pg_catalog, pg_temp
 
+-- name: progress_table
+-- What data migrations need, made with the journal for the same reason: there is no DDL of ours later.
+-- These three hold what is under way and what is kept, so they are changed and emptied; a publication of
+-- all tables lets only those be changed that have a primary key.
+CREATE TABLE migration_ledger.progress (
+    target pg_catalog.name,
+    migration pg_catalog.text,
+    direction pg_catalog.text,
+    -- Missing when a guard did not hold; see `progress_moved`.
+    last_key pg_catalog.text NOT NULL,
+    rows bigint,
+    batches bigint,
+    total bigint,
+    started_at pg_catalog.timestamptz,
+    moved_at pg_catalog.timestamptz,
+    CONSTRAINT progress_key PRIMARY KEY (target, migration, direction)
+);
+
+-- name: backup_table
+CREATE TABLE migration_ledger.backup (
+    target pg_catalog.name,
+    migration pg_catalog.text,
+    -- The table that it stands in; missing while its rows are being deleted.
+    name pg_catalog.name,
+    source pg_catalog.text,
+    columns pg_catalog.text,
+    made_at pg_catalog.timestamptz,
+    -- Set when the migration is done; without a period the backup stays until a person drops it.
+    keep_until pg_catalog.timestamptz,
+    rows bigint,
+    CONSTRAINT backup_key PRIMARY KEY (target, migration)
+);
+
+-- name: saved_table
+-- Saved rows of every migration, where a table for each of them would be DDL that event triggers hear of.
+CREATE TABLE migration_ledger.saved (
+    target pg_catalog.name,
+    migration pg_catalog.text,
+    -- The batch in the upper half, the row in the lower: the order in which they were saved.
+    number bigint,
+    -- As their types write them.
+    key pg_catalog.text[],
+    columns pg_catalog.text[],
+    ledger_left pg_catalog.bytea,
+    CONSTRAINT saved_key PRIMARY KEY (target, migration, number)
+) WITH (fillfactor = 50);
+
 -- name: schema
 -- Left out where a schema of ours is waiting for its journal.
 CREATE SCHEMA migration_ledger;
@@ -300,7 +347,7 @@ FROM things AS t
 WHERE t.relowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
 UNION ALL
 SELECT pg_catalog.format('%s is no ordinary table', t.called) FROM things AS t
-WHERE (t.relname OPERATOR(pg_catalog.=) ANY ('{journal,progress,backup}'::pg_catalog.name[])
+WHERE (t.relname OPERATOR(pg_catalog.=) ANY ('{journal,progress,backup,saved}'::pg_catalog.name[])
        AND (t.relkind OPERATOR(pg_catalog.<>) 'r'::pg_catalog."char"
             OR t.relpersistence OPERATOR(pg_catalog.<>) 'p'::pg_catalog."char"))
     OR t.relkind OPERATOR(pg_catalog.=) ANY ('{v,m,f,p}'::pg_catalog."char"[])
