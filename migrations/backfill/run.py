@@ -182,7 +182,7 @@ def _is_begun(target: Target, run: Execute) -> bool:
     return mine in ((e.command, e.migration, e.direction, e.state) for e in target.entries)
 
 
-async def _say_begun(course: BackfillRun, around: Surroundings) -> None:
+async def _say_begun(course: BackfillRun, around: _TablesAround) -> None:
     """The entry of this command; with the first one, what it needs beside it."""
     target, run, saved = course.target, course.run, course.saved
     version = run.migration.version
@@ -215,7 +215,7 @@ async def _say_begun(course: BackfillRun, around: Surroundings) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class _TablesAround:
     """What of the database has a say in the tables of a data migration, and which are missing."""
 
     of: Circumstances
@@ -230,7 +230,7 @@ class Surroundings:
         return self.of.event_triggers and self.of.publications is None
 
 
-async def _around(target: Target) -> Surroundings:
+async def _around(target: Target) -> _TablesAround:
     """Asked once per data migration, before its tables are made."""
     connection = target.connection
     query = bind(
@@ -246,9 +246,9 @@ async def _around(target: Target) -> Surroundings:
     missing = tuple(values.pop("missing"))
     found = Circumstances(**values)
     if target.met:
-        return Surroundings(found, missing)
+        return _TablesAround(found, missing)
     # They come with the journal.
-    return Surroundings(replace(found, owner=target.to_be_owned_by), ())
+    return _TablesAround(replace(found, owner=target.to_be_owned_by), ())
 
 
 def _owned(around: Circumstances, tables: Iterable[str]) -> str:
