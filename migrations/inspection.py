@@ -326,16 +326,16 @@ def _warnings(publications: str | None, log_statement: str) -> tuple[str, ...]:
 
 
 def _stray_warnings(found: Sequence[journal.Stray]) -> tuple[str, ...]:
-    """What belongs to another login, if anything does, in one sentence."""
-    if not found:
-        return ()
+    """What belongs to another login, in one sentence."""
     things = ", ".join(escaped(one.called) for one in found[: journal.SHOWN_AT_MOST])
-    remedies = "; ".join(escaped(one.remedy) for one in found)
     belong = "belongs" if len(found) == 1 else "belong"
-    return (
-        f"{things} {belong} to the login {escaped(found[0].login)}, who may drop what is in it; "
-        f"the next migration takes it over if it may; else say, as a superuser: {remedies}",
+    login = found[0].login if found else ""
+    said = (
+        f"{things} {belong} to the login {escaped(login)}, who may drop what is in it; the next "
+        "migration takes it over if it may; else say, as a superuser: "
+        + "; ".join(escaped(one.remedy) for one in found)
     )
+    return (said,) if found else ()
 
 
 def _apart(clock: ComparedClock, server: datetime, asked_at: datetime) -> Failure | None:
