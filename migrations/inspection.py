@@ -69,6 +69,7 @@ from migrations.target.session import (
 APPLICATION_NAME = "migration-ledger check"
 """What `pg_stat_activity` shows."""
 
+_NO_RIGHT = "42501"
 _REMEDY = "; grant the user the role that schema migration_ledger and its tables belong to"
 
 
@@ -238,7 +239,16 @@ async def _look(
     clock: ComparedClock | None = None,
 ) -> Inspection:
     async with looking(connection):
-        return await _looked(connection, target, settings, clock)
+        found = await _looked(connection, target, settings, clock)
+    if found.failure is not None and found.failure.sqlstate == _NO_RIGHT:
+        # Another's schema may be closed to us; then it is named.
+        try:
+            async with looking(connection):
+                await journal.refuse_foreign(connection, settings.role)
+        except Refused as error:
+            message = f"{found.failure.message}; {error}"
+            return replace(found, failure=replace(found.failure, message=message))
+    return found
 
 
 async def _looked(
@@ -277,6 +287,8 @@ async def _looked(
         refuse_schema(facts)
         if facts.schema_there:
             await journal.refuse_foreign(connection, settings.role)
+            strays = await journal.strays(connection, settings.role)
+            found = replace(found, warnings=found.warnings + _stray_warnings(strays))
         record = await journal.read(connection, target) if facts.installed else None
     except Refused as error:
         return replace(found, failure=from_error(error))
@@ -311,6 +323,19 @@ def _warnings(publications: str | None, log_statement: str) -> tuple[str, ...]:
             "migrating login: ALTER ROLE … SET log_statement = 'ddl'"
         )
     return tuple(found)
+
+
+def _stray_warnings(found: Sequence[journal.Stray]) -> tuple[str, ...]:
+    """What belongs to another login, in one sentence."""
+    things = ", ".join(escaped(one.called) for one in found[: journal.SHOWN_AT_MOST])
+    belong = "belongs" if len(found) == 1 else "belong"
+    login = found[0].login if found else ""
+    said = (
+        f"{things} {belong} to the login {escaped(login)}, who may drop what is in it; the next "
+        "migration takes it over if it may; else say, as a superuser: "
+        + "; ".join(escaped(one.remedy) for one in found)
+    )
+    return (said,) if found else ()
 
 
 def _apart(clock: ComparedClock, server: datetime, asked_at: datetime) -> Failure | None:

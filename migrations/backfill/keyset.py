@@ -37,11 +37,19 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Keyset:
-    """A table and its key. `table` is quoted and qualified, `types` are, `columns` are plain."""
+    """A table, or a query in brackets, and its key.
+
+    `table` is quoted and qualified, `types` are, `columns` are plain.
+    """
 
     table: str
     columns: tuple[str, ...]
     types: tuple[str, ...]
+
+    @property
+    def is_query(self) -> bool:
+        """Whether the rows are those of a query, which the server has no estimate of."""
+        return self.table.startswith("(")
 
     @property
     def names(self) -> str:
@@ -69,7 +77,7 @@ class Keyset:
 
     def rows(self, page: Page, columns: str = "*") -> str:
         """The query for the rows of a page."""
-        return f"SELECT {columns} FROM {self.table} WHERE {self.within(page)}"  # noqa: S608
+        return f"SELECT {columns} FROM {self.table} AS key WHERE {self.within(page)}"  # noqa: S608
 
     def locked(self, page: Page) -> str:
         """The query that locks the rows of a page, in the key's order, and answers one number."""
@@ -116,7 +124,7 @@ class Keyset:
         return (
             f"SELECT ledger_place AS place, ARRAY[{keys}] AS upto FROM ("  # noqa: S608
             f"SELECT *, row_number() OVER (ORDER BY {names}) AS ledger_place FROM ("
-            f"SELECT {names} FROM {self.table}{where} ORDER BY {names} LIMIT {size}) AS key"
+            f"SELECT {names} FROM {self.table} AS key{where} ORDER BY {names} LIMIT {size}) AS key"
             ") AS placed ORDER BY ledger_place DESC LIMIT 1"
         )
 

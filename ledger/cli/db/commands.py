@@ -208,9 +208,12 @@ async def verify(
     format: FormatOption = None,
     var: VarOption = None,
     allow_code: CodeOption = False,
+    allow_shell: ShellOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
-    """Run the Verify sections of what is applied in one database, read-only.
+    """Run the Verify sections of what is applied in one database; nothing of it stays.
+
+    Verify scripts for psql are run by psql, with --allow-code.
 
     A migration that a later one builds upon may rightly fail its check; so may the earlier phases
     of a change whose contract is applied, which are not asked.
@@ -220,7 +223,11 @@ async def verify(
     migrations = loaded_here(ctx, folder, format, var, psql=True)
     target = await journal_here(ctx, place, history_of(ctx, folder, migrations))
     found = await standalone.verify(
-        connection_of(place), migrations, target=target, programs=languages(allow_code)
+        connection_of(place),
+        migrations,
+        target=target,
+        programs=languages(allow_code),
+        psql_shell=allow_shell,
     )
     Output(output).rows(
         "db.verify",
