@@ -116,16 +116,17 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
         )
         lookout = Liveness(stores.signs, uses_broker=settings.transport is Transport.KAFKA)
         rollouts = RolloutService(log, reads, fleet, bundles, lookout, encoder)
-        status, timelines = StatusService(log, reads, fleet, lookout), Timelines(stores.pool)
+        looks, timelines = stores.looks, Timelines(stores.pool)
+        status = StatusService(log, reads, looks, fleet, lookout)
         yield Ledger(
             id=stores.id,
             name=settings.name,
             fleet=fleet,
             bundles=bundles,
             rollouts=rollouts,
-            checks=CheckService(fleet, reads, log, SYSTEM_CLOCK),
+            checks=CheckService(reads, log, looks, SYSTEM_CLOCK),
             status=status,
-            databases=DatabaseReports(log, reads, status, timelines),
+            databases=DatabaseReports(log, reads, looks, status, timelines),
             history=HistoryService(log, reads, timelines, rollouts, SYSTEM_CLOCK),
             texts=MigrationTexts(log, stores.texts, reads),
             keys=KeyService(log, encoder),
