@@ -5,8 +5,6 @@ Three ways to run, made of the same parts:
 - `open_ledger`: read, and record requests. Every command does this.
 - `working`: also lead and work inside this process, for as long as a command waits (no broker).
 - `serve`: lead until stopped; agents live here without a broker, elsewhere with one.
-
-What a leader needs is imported when one begins, a service when it is asked: nobody else waits.
 """
 
 from __future__ import annotations
@@ -113,14 +111,16 @@ class Ledger:
         """Looks at databases, outside of rollouts."""
         from ledger.service.check_report import CheckService
 
-        return CheckService(self.fleet, self._stores.reads, self._stores.log, SYSTEM_CLOCK)
+        stores = self._stores
+        return CheckService(stores.reads, stores.log, stores.looks, SYSTEM_CLOCK)
 
     @cached_property
     def status(self) -> StatusService:
         """The whole fleet at one glance."""
         from ledger.service.fleet_status import StatusService
 
-        return StatusService(self._stores.log, self._stores.reads, self.fleet, self.lookout)
+        stores = self._stores
+        return StatusService(stores.log, stores.reads, stores.looks, self.fleet, self.lookout)
 
     @cached_property
     def databases(self) -> DatabaseReports:
@@ -128,8 +128,8 @@ class Ledger:
         from ledger.service.database_report import DatabaseReports
         from ledger.store.log.history import Timelines
 
-        log, reads = self._stores.log, self._stores.reads
-        return DatabaseReports(log, reads, self.status, Timelines(self._stores.pool))
+        stores, timelines = self._stores, Timelines(self._stores.pool)
+        return DatabaseReports(stores.log, stores.reads, stores.looks, self.status, timelines)
 
     @cached_property
     def history(self) -> HistoryService:

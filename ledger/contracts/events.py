@@ -75,6 +75,7 @@ __all__ = [
     "Budget",
     "BundleRegistered",
     "ChangeAccepted",
+    "CheckFinished",
     "CheckRequested",
     "DatabaseFenceReset",
     "DatabaseLeftOut",
@@ -115,7 +116,7 @@ __all__ = [
     "types_in",
 ]
 
-# --- inspections: in a rollout's stream, or in a check's ----------------------------------------
+# --- looks: a rollout's are orders; those of a check are one event, and one more ends it --------
 
 
 class Purpose(StrEnum):
@@ -128,7 +129,11 @@ class Purpose(StrEnum):
 
 
 class CheckRequested(Event, streams=(Stream.CHECK,), author=Author.PERSON):
-    """A person asked the agents to look at these databases, read-only."""
+    """A person asked the agents to look at these databases, read-only.
+
+    It orders all these looks at once: each goes to an agent as an InspectionOrdered that is made of
+    it and stands in no log. Answers that change what is believed are DatabaseInspected.
+    """
 
     check: str
     purpose: Purpose
@@ -137,8 +142,30 @@ class CheckRequested(Event, streams=(Stream.CHECK,), author=Author.PERSON):
     """Of a look before adopting: whose history is looked for, and in which table."""
 
 
-class InspectionOrdered(Event, streams=(Stream.ROLLOUT, Stream.CHECK), author=Author.LEDGER):
-    """A database is to be looked at, read-only; the answer is a DatabaseInspected."""
+class CheckFinished(Event, streams=(Stream.CHECK,), author=Author.LEDGER):
+    """The looks that were asked for are over: how many databases were read, and how many not.
+
+    `unread` answered that they could not be looked at; the `silent` were asked in vain. `changed`
+    answers said something new and are in the log, `lost` migrations are in journals no more.
+    """
+
+    check: str
+    asked_by: str
+    """The role under which the looks were asked for."""
+    databases: int
+    read: int
+    unread: int
+    silent: tuple[str, ...]
+    changed: int
+    lost: int
+    duration_ms: int
+
+
+class InspectionOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
+    """A database of a rollout is to be looked at, read-only; the answer is a DatabaseInspected.
+
+    In the same form a look that people asked for goes to an agent; there `stream` is the check's.
+    """
 
     stream: str
     database: str

@@ -36,6 +36,7 @@ from ledger.leader.fleet_cache import Roster
 from ledger.leader.heartbeats import HeartbeatIntake
 from ledger.leader.inspector import Inspector
 from ledger.leader.intake import Intake
+from ledger.leader.look_desk import LookDesk
 from ledger.leader.metrics import Meter
 from ledger.leader.order_book import OrderBook
 from ledger.leader.projector import Projector
@@ -85,13 +86,17 @@ class Supervisor:
         term = leadership.term
         self._roster = Roster()
         self._conductor = Conductor(log, self._reads, self._roster, bundles, term, clock)
-        self._inspector = Inspector(log, self._roster, self._reads, term, clock)
         signer = signing.signer if signing else None
         self._speakers = Speakers(every_pool=signer is not None) if signing else None
         self._relay = Relay(bus, bundles, ledger, resend_s, clock, chance, signer)
         self._projector = Projector(self._reads, clock)
         self._meter = Meter()
         self._orders = OrderBook(log)
+        desk = LookDesk(log, self._roster, stores.looks, clock)
+        self._inspector = Inspector(
+            log, self._roster, self._reads, stores.looks, desk, term, clock,
+            (self._orders, self._relay),
+        )  # fmt: skip
         self._intake = Intake(
             bus,
             log,
@@ -100,6 +105,7 @@ class Supervisor:
             keeps_positions=keeps_positions,
             missing=self._relay.missing,
             orders=self._orders,
+            looks=desk,
             clock=clock,
             chance=chance,
             speakers=self._speakers,
@@ -204,11 +210,9 @@ class Supervisor:
             self._loaded.set()
             for rollout in await reads.unsettled_rollouts():
                 await self._load_rollout(reads, rollout)
-            for check in await reads.recent_checks():
+            for check in await reads.open_checks():
                 # What came since, the follower tells.
-                events = await self._inspector.take_up(check, reads)
-                for subscriber in (self._orders, self._relay):
-                    subscriber.saw(events)
+                await self._inspector.take_up(check)
         speakers = (self._speakers,) if self._speakers else ()
         for keys in speakers:
             keys.saw([one async for one in self._keys(position)])

@@ -11,29 +11,23 @@ from pydantic import ValidationError
 
 from ledger.contracts.events import Purpose
 from ledger.contracts.registry import Connection
-from ledger.contracts.reports import DatabaseInspected, Event
+from ledger.contracts.reports import Event
 from ledger.contracts.validation import message_of
 from ledger.domain import fleet as rules
-from ledger.domain.checks import CheckState, fold, request_check
+from ledger.domain.checks import request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
 from ledger.domain.fleet_changes import Described, FleetChanges, compare, relabelled
 from ledger.domain.refusals import EmptySelection, InvalidDatabase, UnknownDatabase
 from ledger.domain.selection_words import chosen
-from ledger.errors import UnknownCheck, VersionConflict
-from ledger.service.check_rows import CheckResult as CheckResult
-from ledger.service.check_rows import CheckRow as CheckRow
-from ledger.service.check_rows import CheckRows, FoldedRow
+from ledger.errors import VersionConflict
 from ledger.service.fleet_reader import FleetPage, FleetReader
 from ledger.service.fleet_records import record_changes
 from ledger.service.registrations import ImportResult, imported, joining, named, parts
 from ledger.service.request_context import RequestContext, RequestEncoder
-from ledger.store.log.streams import BothStreams
 from ledger.store.port import Batch, Log
-from ledger.store.views.port import PAGE, Views
+from ledger.store.views.port import Views
 from migrations.model.attempt import Adoption, Epoch, ForgedFence
 
-LOOK_EVERY_S = 0.3
-"""How often the answers are counted while a check runs."""
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
 
@@ -256,45 +250,6 @@ class FleetService:
         )
         await self._log.announce()
         return check
-
-    async def check_result(self, check: str, wait_s: float = 0.0) -> CheckResult:
-        """What was found when the check is finished, or after `wait_s`. Raises `UnknownCheck`."""
-        streams = BothStreams(self._log, f"check-{check}")
-        clock = self._encoder.clock
-        until = clock.monotonic() + wait_s
-        state: CheckState | None = None
-        answers: dict[str, tuple[int, bytes]] = {}
-        while True:
-            news = await streams.newer()
-            if state is None and not news:
-                raise UnknownCheck(check)
-            if news:
-                state = fold(state, news, lean=True)
-            for one in news:
-                if isinstance(one.event, DatabaseInspected):
-                    said = one.stored
-                    answers[one.event.database] = (said.schema_version, said.body)
-            finished = state is not None and state.is_finished(clock.now())
-            if finished or clock.monotonic() >= until:
-                break
-            await clock.sleep(LOOK_EVERY_S)
-        if state is None:
-            raise UnknownCheck(check)
-        return CheckResult(check, finished, CheckRows(await self._check_rows(state, answers)))
-
-    async def _check_rows(
-        self, state: CheckState, answers: Mapping[str, tuple[int, bytes]]
-    ) -> Sequence[FoldedRow]:
-        rows: list[FoldedRow] = []
-        names = state.looks.names
-        for start in range(0, len(names), PAGE):
-            some = names[start : start + PAGE]
-            fleet = (await self._reader.some(some)).databases
-            for name in some:
-                record = fleet[name]
-                role, pool = record.connection.role, record.pool
-                rows.append(FoldedRow(name, pool, role, state.looks[name], answers.get(name)))
-        return rows
 
     async def _issued(self) -> Epoch:
         """How far this ledger has come: no order of it can have a higher term or position."""

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from ledger.contracts.envelope import Metadata, Recorded
 from ledger.contracts.events import (
+    CheckFinished,
     CheckRequested,
     InspectionOrdered,
     RetryRequested,
@@ -255,7 +256,7 @@ def _without_repeated_looks(lines: Sequence[Line]) -> list[Line]:
     """The lines, newest first, with each run of looks that found the same as one: the first of it.
 
     A look is a line of its own where something else happened to the database in between. Who asked
-    for it stands beside what it found; what was asked in vain stays.
+    for it stands beside what it found; what was asked in vain stays, once for a run.
     """
     kept: list[Line] = []
     answered = {
@@ -265,9 +266,7 @@ def _without_repeated_looks(lines: Sequence[Line]) -> list[Line]:
     }
     for line in lines:
         event = line.recorded.event
-        if isinstance(event, InspectionOrdered | CheckRequested) and (
-            line.recorded.stream in answered
-        ):
+        if isinstance(event, InspectionOrdered) and line.recorded.stream in answered:
             continue
         newer = kept[-1] if kept else None
         if newer is not None and _found_the_same(newer.recorded.event, event):
@@ -278,6 +277,9 @@ def _without_repeated_looks(lines: Sequence[Line]) -> list[Line]:
 
 
 def _found_the_same(newer: Event, older: Event) -> bool:
+    if isinstance(newer, CheckFinished) and isinstance(older, CheckFinished):
+        # Each stands in a database's history because it was silent.
+        return True
     if not isinstance(newer, DatabaseInspected) or not isinstance(older, DatabaseInspected):
         return False
     return newer.model_copy(update={"command": older.command}) == older

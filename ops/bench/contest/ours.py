@@ -247,7 +247,7 @@ async def _answers(ledger: Ledger, database: str) -> None:
     check = await ledger.fleet.check(f"id={database}", RequestContext(reason="before"))
     looks = round(READY_S / LOOK_S)
     for _ in range(looks):
-        if (await ledger.fleet.check_result(check)).finished:
+        if (await ledger.checks.answers(check)).finished:
             return
         await asyncio.sleep(LOOK_S)
     raise SystemExit(f"no agent answered within {READY_S:.0f} s; nothing can be measured")

@@ -6,23 +6,20 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from random import Random
-from uuid import UUID
 
 import asyncpg
 import pytest
 
-from ledger.contracts.commands import ApplyCommand, InspectCommand
+from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import (
     NAMESPACE,
     Metadata,
     Recorded,
-    consequence_id,
     encode,
     inspection_id,
 )
 from ledger.contracts.events import (
     DatabaseLeftOut,
-    InspectionOrdered,
     LeadershipTaken,
     MigrationOrdered,
     MigrationRegressed,
@@ -394,7 +391,7 @@ async def test_what_a_restored_database_lost_is_recorded(house: House, how: str)
         assert isinstance(lost.event, MigrationRegressed)
         assert (lost.event.database, lost.event.version) == ("acme", "2")
         assert lost.metadata.reason in ("restored", "moved")
-        assert (await house.ledger.fleet.check_result(check)).finished
+        assert (await house.ledger.checks.answers(check, PATIENCE_S)).finished
         actor.heard.clear()
         again = await house.start(select="id=acme")
         command = await actor.ordered("acme")
@@ -407,17 +404,6 @@ async def test_what_a_restored_database_lost_is_recorded(house: House, how: str)
         assert len(await house.events(MigrationRegressed)) == 1
 
 
-async def asked_again(house: House, look: InspectCommand) -> UUID:
-    """Order the look once more, as a leader does when its time has come; its new command."""
-    (recorded,) = await house.events(InspectionOrdered)
-    assert isinstance(recorded.event, InspectionOrdered)
-    command = inspection_id(look.stream, look.database, 2)
-    order = recorded.event.model_copy(update={"attempt": 2, "command": command})
-    order_id = consequence_id(look.stream, order, str(command))
-    await house.stores.log.append(look.stream, [encode(order, order_id, Metadata())])
-    return command
-
-
 async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_leads(
     house: House,
 ) -> None:
@@ -426,7 +412,7 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
         await complete(house, actor, rollout, "acme")
     await house.ledger.fleet.reinstate("acme", RequestContext("restored"))
     await house.stores.reads.caught_up()
-    await execute(house.url, "UPDATE ledger.inspection SET requested_at = '2001-01-01'")
+    await execute(house.url, "UPDATE ledger.requested_check SET requested_at = '2001-01-01'")
     assert await house.stores.reads.unread(["acme", "bolt"]) == {"acme"}
     async with house.leading(), house.actor() as actor:
         look = await actor.looked_at("acme")
@@ -437,8 +423,8 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
         await house.at_least(1, DatabaseInspected)
     await house.stores.reads.caught_up()
     assert await house.stores.reads.unread(["acme", "bolt"]) == {"acme"}
-    assert len(await house.stores.reads.recent_checks()) == 1
-    again = await asked_again(house, look)
+    assert len(await house.stores.reads.open_checks()) == 1
+    again = inspection_id(look.stream, look.database, 2)
     async with house.leading(), house.actor() as actor:
         await actor.say(look.stream, seen(changed(look, command=again)))
         await house.at_least(2, MigrationRegressed)

