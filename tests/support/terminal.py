@@ -7,11 +7,14 @@ import fcntl
 import os
 import re
 import struct
+import subprocess
 import sys
 import termios
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.typist import typist
 
 PROGRAM = (sys.executable, "-c", "from ledger.cli.app.start import main; main()")
 PATIENCE_S = 60.0
@@ -32,11 +35,17 @@ class Screen:
 
 
 async def at_terminal(
-    words: tuple[str, ...], columns: int, folder: Path, environment: Mapping[str, str]
+    words: tuple[str, ...],
+    columns: int,
+    folder: Path,
+    environment: Mapping[str, str],
+    typed: bytes = b"",
 ) -> Screen:
     """Run `ledger` with stdin, stdout and stderr on a terminal of so many columns."""
     own = {name: value for name, value in environment.items() if name != "COLUMNS"}
-    code, output = await run_at_terminal(words, columns, folder, own | {"TERM": "xterm"})
+    code, output = await run_at_terminal(
+        words, columns, folder, own | {"TERM": "xterm"}, typed=typed
+    )
     return Screen(code, output.decode("latin-1" if "iso" in _alphabet(own) else "utf-8"))
 
 
@@ -55,21 +64,46 @@ async def run_at_terminal(
     terminal, program = os.openpty()
     fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     os.write(terminal, typed)
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        *words,
+    start = _interpreted if _starts_otherwise(environment) else typist().type
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            code, output = await asyncio.gather(
+                asyncio.to_thread(start, words, folder, environment, program),
+                asyncio.to_thread(read or _all_of, terminal),
+            )
+    except TimeoutError:
+        # What hangs there is not waited for by the reading thread for ever.
+        os.write(terminal, b"\x03" * 3)
+        raise
+    finally:
+        os.close(terminal)
+    return code, output
+
+
+def _starts_otherwise(environment: Mapping[str, str]) -> bool:
+    """Whether an interpreter would begin in another way than that of these tests."""
+    names = {*environment, *os.environ} - {"PYTHONPATH"}
+    return any(
+        environment.get(name) != os.environ.get(name)
+        for name in names
+        if name.startswith(("PYTHON", "LC_", "LANG"))
+    )
+
+
+def _interpreted(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], terminal: int
+) -> int:
+    """How `ledger` ended, started anew."""
+    with subprocess.Popen(
+        [*PROGRAM, *words],
         cwd=folder,
         env=environment,
-        stdin=program,
-        stdout=program,
-        stderr=program,
-    )
-    os.close(program)
-    async with asyncio.timeout(PATIENCE_S):
-        output = await asyncio.to_thread(read or _all_of, terminal)
-        code = await process.wait()
-    os.close(terminal)
-    return code, output
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        return process.wait()
 
 
 def _alphabet(environment: Mapping[str, str]) -> str:
