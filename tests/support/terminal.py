@@ -18,6 +18,8 @@ from tests.support.typist import typist
 
 PROGRAM = (sys.executable, "-c", "from ledger.cli.app.start import main; main()")
 PATIENCE_S = 60.0
+ASKS = (b"]: ", b"ahead: ")
+"""How a question ends."""
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -39,12 +41,15 @@ async def at_terminal(
     columns: int,
     folder: Path,
     environment: Mapping[str, str],
-    typed: bytes = b"",
+    answer: bytes = b"",
 ) -> Screen:
-    """Run `ledger` with stdin, stdout and stderr on a terminal of so many columns."""
+    """Run `ledger` with stdin, stdout and stderr on a terminal of so many columns.
+
+    What asks for something gets the `answer`.
+    """
     own = {name: value for name, value in environment.items() if name != "COLUMNS"}
     code, output = await run_at_terminal(
-        words, columns, folder, own | {"TERM": "xterm"}, typed=typed
+        words, columns, folder, own | {"TERM": "xterm"}, answering(answer)
     )
     return Screen(code, output.decode("latin-1" if "iso" in _alphabet(own) else "utf-8"))
 
@@ -80,6 +85,21 @@ async def run_at_terminal(
     return code, output
 
 
+def answering(answer: bytes) -> Callable[[int], bytes]:
+    """Read what comes, and type this at the end of what asks for it."""
+
+    def read(terminal: int) -> bytes:
+        output, answered = b"", False
+        while chunk := _next(terminal):
+            output += chunk
+            if not answered and output.endswith(ASKS):
+                os.write(terminal, answer)
+                answered = True
+        return output
+
+    return read
+
+
 def _starts_otherwise(environment: Mapping[str, str]) -> bool:
     """Whether an interpreter would begin in another way than that of these tests."""
     names = {*environment, *os.environ} - {"PYTHONPATH"}
@@ -112,11 +132,14 @@ def _alphabet(environment: Mapping[str, str]) -> str:
 
 def _all_of(terminal: int) -> bytes:
     output = b""
-    while True:
-        try:
-            chunk = os.read(terminal, 65_536)
-        except OSError:
-            return output
-        if not chunk:
-            return output
+    while chunk := _next(terminal):
         output += chunk
+    return output
+
+
+def _next(terminal: int) -> bytes:
+    """What is there; nothing when its other side is closed."""
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:
+        return b""

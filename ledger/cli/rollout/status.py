@@ -22,6 +22,7 @@ GROUPS_SHOWN = 15
 WAVES_SHOWN = 8
 """How many waves have a line of their own: those that moved, and the next one."""
 FAILED = ("failed", *IN_DOUBT)
+RETRY = "ledger rollout retry "
 FINISHING = "finishing"
 """Of a rollback: what is undone is still at work there (`ledger.domain.waiting`)."""
 LISTED = (
@@ -62,8 +63,9 @@ def show_groups(status: RolloutStatus, output: Output) -> None:
     """Write a large rollout for a person: its numbers, then each problem, then each wait."""
     lines = headlines(status)
     groups = status.groups or ()
+    tried = sum(one.databases for one in groups if one.helps.startswith(RETRY))
     for group in groups[:GROUPS_SHOWN]:
-        lines += _group(group, status.mode)
+        lines += _group(group, status.mode, tried)
     if rest := groups[GROUPS_SHOWN:]:
         number = number_of(sum(one.databases for one in rest), "database")
         lines += ["", f"{number} more, of {number_of(len(rest), 'other reason')}"]
@@ -141,8 +143,8 @@ def lasting(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def _group(group: DatabaseGroup, mode: str) -> list[str]:
-    """One reason: how many, which, why, and what helps."""
+def _group(group: DatabaseGroup, mode: str, tried: int) -> list[str]:
+    """One reason: how many, which, why, and what helps; a retry without names tries `tried`."""
     state = state_words(group.status, mode) + (", accepted" if group.accepted else "")
     lines = ["", f"{group.databases:,} {state}: {_named(group.examples, group.databases)}"]
     if group.problem:
@@ -152,7 +154,9 @@ def _group(group: DatabaseGroup, mode: str) -> list[str]:
     if group.waits_for:
         lines.append(f"    waits: {group.waits_for}")
     if group.helps:
-        lines.append(f"    try: {group.helps}")
+        more = group.databases > len(group.examples) and group.databases < tried
+        beside = f"  # all {tried:,} of them" if more and group.helps.startswith(RETRY) else ""
+        lines.append(f"    try: {group.helps}{beside}")
     return lines
 
 

@@ -71,12 +71,12 @@ class Room:
     environment: dict[str, str]
 
     async def reads(
-        self, words: Words, columns: int, typed: bytes = b"", **variables: str
+        self, words: Words, columns: int, answer: bytes = b"", **variables: str
     ) -> Screen:
         """What a command shows there."""
         said = tuple(self.crowd.rollout if word == "ROLLOUT" else word for word in words)
         return await at_terminal(
-            said, columns, self.folder, self.environment | variables, typed
+            said, columns, self.folder, self.environment | variables, answer
         )
 
 
@@ -103,10 +103,10 @@ async def room(
 
 
 async def screens(
-    room: Room, columns: int, commands: Sequence[Words], typed: bytes = b"", **variables: str
+    room: Room, columns: int, commands: Sequence[Words], answer: bytes = b"", **variables: str
 ) -> dict[Words, Screen]:
     """What each of these commands shows."""
-    found = [room.reads(words, columns, typed, **variables) for words in commands]
+    found = [room.reads(words, columns, answer, **variables) for words in commands]
     return dict(zip(commands, await asyncio.gather(*found), strict=True))
 
 

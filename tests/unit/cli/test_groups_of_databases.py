@@ -66,7 +66,7 @@ def test_problems_stand_first_and_each_reason_is_one_line(
     show_groups(rollout(*grouped(lines)), PEOPLE)
     said = capsys.readouterr().out.split("\n\n")
     assert said[1:4] == [
-        "2 failed: a, b\n    no table\n    try: ledger rollout retry 7",
+        "2 failed: a, b\n    no table\n    try: ledger rollout retry 7 a b",
         "1 failed: d\n    no column",
         "1 pending: c\n    waits: halted: no\n    try: ledger rollout resume 7",
     ]
