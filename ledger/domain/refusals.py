@@ -52,7 +52,7 @@ def listed(names: Sequence[str]) -> str:
     """The first few of `names`, and how many more there are."""
     shown = ", ".join(names[:NAMED_AT_MOST])
     more = len(names) - NAMED_AT_MOST
-    return f"{shown} and {more} more" if more > 0 else shown
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 class RequestRefusal(Exception):

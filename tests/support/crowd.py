@@ -24,6 +24,7 @@ from ledger.contracts.reports import (
     Report,
 )
 from ledger.contracts.wire import encode_heartbeat
+from ledger.domain.tally import AT_WORK
 from ledger.service.request_context import RequestContext
 from migrations.model.attempt import Failure, FailureClass, Verdict
 from tests.support.house import (
@@ -95,7 +96,7 @@ class Crowd:
             )
             await self._first_wave(actor)
             await self._second_wave(actor)
-            await house.becomes(self.rollout, "halted")
+            await self._comes_to_rest()
             await house.ledger.fleet.retire(self.names[-1], RequestContext("has moved away"))
             await house.ledger.fleet.suspend(self.names[-2], RequestContext(HOSTILE, "CHG-7"))
         house.migration(NEXT)
@@ -139,6 +140,15 @@ class Crowd:
         told.sort(key=lambda one: any(isinstance(report, MigrationFailed) for report in one[0]))
         for reports, command in told:
             await actor.say(command.stream, *reports)
+
+    async def _comes_to_rest(self) -> None:
+        """Wait until it has halted, and everything that was told is in the log."""
+        unanswered = 3 + sum(not self._answers(at) for at in range(self.size // 6 * 5))
+        while True:
+            status = await self.house.ledger.rollouts.status(self.rollout, 0)
+            if status.status == "halted" and status.tally.of(*AT_WORK) == unanswered:
+                return
+            await asyncio.sleep(0.05)
 
     async def _heard(self, actor: Actor, number: int) -> None:
         while len(_orders(actor)) < number:
