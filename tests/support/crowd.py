@@ -7,26 +7,29 @@ stands in the ledger then is read by tests as a person reads it.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ledger.cli.fleet.entries import FleetFileEntry
 from ledger.contracts.commands import ApplyCommand, Command, InspectCommand
-from ledger.contracts.heartbeat import Busy, Heartbeat
+from ledger.contracts.heartbeat import Heartbeat
 from ledger.contracts.registry import Connection
 from ledger.contracts.reports import (
+    AttemptFinished,
     BatchProgressed,
+    DatabaseIdentified,
     DatabaseInspected,
-    MigrationApplied,
     MigrationFailed,
     Report,
 )
 from ledger.contracts.wire import encode_heartbeat
 from ledger.domain.tally import AT_WORK
 from ledger.service.request_context import RequestContext
-from migrations.model.attempt import Failure, FailureClass, Verdict
+from migrations.model.attempt import Failure, FailureClass, Identity, Verdict
 from tests.support.house import (
     POOL,
     Actor,
@@ -36,7 +39,6 @@ from tests.support.house import (
     found,
     identity_of,
     seen,
-    started,
 )
 
 ELSEWHERE = "eu"
@@ -50,9 +52,7 @@ FILE = f"{VERSION}_unique.sql"
 
 
 def _failure(message: str, sqlstate: str | None, line: int = 2) -> Failure:
-    return Failure(
-        kind=FailureClass.SQL, message=message, sqlstate=sqlstate, file=FILE, line=line
-    )
+    return Failure(kind=FailureClass.SQL, message=message, sqlstate=sqlstate, file=FILE, line=line)
 
 
 DUPLICATE = _failure('could not create unique index "invoices_number_key"', "23505")
@@ -75,6 +75,8 @@ class Crowd:
     size: int
     rollout: str = ""
     looked: set[object] = field(default_factory=set)
+    heads: dict[str, str | None] = field(default_factory=dict)
+    """How the journal of each database ends that has one."""
 
     @property
     def names(self) -> list[str]:
@@ -112,7 +114,8 @@ class Crowd:
                 yield
             finally:
                 working.cancel()
-                await asyncio.wait([working])
+                with suppress(asyncio.CancelledError):
+                    await working
 
     async def _joins(self) -> None:
         entries = [
@@ -129,7 +132,7 @@ class Crowd:
     async def _first_wave(self, actor: Actor) -> None:
         await self._heard(actor, self.size // 6)
         for command in _orders(actor):
-            await actor.say(command.stream, *answers(command))
+            await self._tell(actor, command, well(command))
 
     async def _second_wave(self, actor: Actor) -> None:
         already = len(_orders(actor))
@@ -139,7 +142,13 @@ class Crowd:
         # What goes well is told first, because the rest halts it.
         told.sort(key=lambda one: any(isinstance(report, MigrationFailed) for report in one[0]))
         for reports, command in told:
-            await actor.say(command.stream, *reports)
+            await self._tell(actor, command, reports)
+
+    async def _tell(self, actor: Actor, command: ApplyCommand, reports: list[Report]) -> None:
+        for one in reports:
+            if isinstance(one, AttemptFinished):
+                self.heads[one.database] = one.journal_head
+        await actor.say(command.stream, *reports)
 
     async def _comes_to_rest(self) -> None:
         """Wait until it has halted, and everything that was told is in the log."""
@@ -167,7 +176,7 @@ class Crowd:
             for one in actor.heard:
                 if isinstance(one, InspectCommand) and one.command not in self.looked:
                     self.looked.add(one.command)
-                    await actor.say(one.stream, *looked(one))
+                    await actor.say(one.stream, looked(one, self.heads.get(one.database)))
             await asyncio.sleep(0.05)
 
     def _beat(self) -> Heartbeat:
@@ -180,45 +189,55 @@ class Crowd:
         return bool((await self.house.ledger.lookout.agents()).agents) or None
 
 
+def well(command: ApplyCommand) -> list[Report]:
+    """What is said of a database in which all went well, and which is like no other."""
+    return [
+        one.model_copy(update={"identity": _identity(one.database)})
+        if isinstance(one, DatabaseIdentified)
+        else one
+        for one in answers(command)
+    ]
+
+
 def said_of(command: ApplyCommand, at: int) -> list[Report]:
     """What is heard of the n-th database of the second wave."""
-    match at:
-        case 0:
-            return []
-        case 1 | 2:
-            return [*answers(command)[:2], _progress(command)]
-        case 3 | 4:
-            return _failed(command, DOUBTFUL)
-        case 5:
-            return _failed(command, HALF, rows=1200, batches=4)
-        case 6:
-            return [*answers(command)[:2], finished(command, Verdict.DONE)]
-        case 7:
-            return _failed(command, SPOKEN)
-        case 8 | 9 | 10:
-            return _failed(command, DUPLICATE)
-        case 11:
-            return _failed(command, LATE)
-        case _ if at % 40 == 12:
-            return _failed(command, _failure(f"row {at} of invoices has no number", "P0001", 9))
-        case _ if at % 25 == 14:
-            return _failed(command, DUPLICATE)
-        case _:
-            return answers(command)
+    begun = well(command)[:2]
+    cases: dict[int, list[Report]] = {
+        0: [],
+        1: [*begun, _progress(command)],
+        2: [*begun, _progress(command)],
+        3: _failed(command, DOUBTFUL),
+        4: _failed(command, DOUBTFUL),
+        5: _failed(command, HALF, rows=1200, batches=4),
+        6: [*begun, finished(command, Verdict.DONE)],
+        7: _failed(command, SPOKEN),
+        **dict.fromkeys((8, 9, 10), _failed(command, DUPLICATE)),
+        11: _failed(command, LATE),
+    }
+    if at in cases:
+        return cases[at]
+    if at % 40 == 12:
+        return _failed(command, _failure(f"row {at} of invoices has no number", "P0001", 9))
+    return _failed(command, DUPLICATE) if at % 25 == 14 else well(command)
 
 
-def looked(command: InspectCommand) -> list[DatabaseInspected]:
-    """What a look finds: most are well, some cannot be reached, some are a standby."""
-    number = int(command.database[-4:]) if command.database[-4:].isdigit() else 1
-    what = seen(command)
-    if number % 20 == 5:
-        lost = Failure(kind=FailureClass.CONNECTION, message="connection refused")
-        what = DatabaseInspected(
+def looked(command: InspectCommand, head: str | None) -> DatabaseInspected:
+    """What a look finds: most are well, some cannot be reached."""
+    if _number(command.database) % 20 == 5:
+        lost = Failure(kind=FailureClass.UNREACHABLE, message="connection refused")
+        return DatabaseInspected(
             database=command.database, command=command.command, reachable=False, failure=lost
         )
-    elif number % 20 == 15:
-        what = what.model_copy(update={"in_recovery": True})
-    return [what]
+    own = {"identity": _identity(command.database), "journal_head": head}
+    return seen(command).model_copy(update=own)
+
+
+def _identity(database: str) -> Identity:
+    return dataclasses.replace(identity_of(database), database_oid=_number(database) + 1)
+
+
+def _number(database: str) -> int:
+    return int(re.findall(r"\d+", database)[0])
 
 
 def _progress(command: ApplyCommand) -> BatchProgressed:
@@ -236,7 +255,7 @@ def _failed(command: ApplyCommand, failure: Failure, **committed: int) -> list[R
         checksum=step.checksum, failure=failure,
     )  # fmt: skip
     last = finished(command, Verdict.FAILED, failure=failure).model_copy(update=committed)
-    return [*answers(command)[:2], failed, last]
+    return [*well(command)[:2], failed, last]
 
 
 def _orders(actor: Actor) -> list[ApplyCommand]:

@@ -1,7 +1,7 @@
-"""A program that has read `ledger` once and forks for each command: a start takes no time to read.
+"""A program that has read `ledger` once and forks for each command: no start waits for imports.
 
-    test ──words, folder, environment, its terminal──▶ typist ──fork──▶ the command, at that terminal
-    test ◀──────────────── how it ended ──────────────────────┘
+    test ──words, folder, environment, a terminal──▶ typist ──fork──▶ the command, at that terminal
+    test ◀─────────────── how it ended ─────────────────────┘
 
 What is forked is a process of its own, in a session of its own, as a shell would start it. What an
 interpreter decides when it starts, its alphabet above all, needs one of its own
@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from migrations.clock import SystemClock
 
@@ -81,7 +82,8 @@ def serve(door: str) -> None:
         listening.bind(door)
         listening.listen(50)
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        print("ready", flush=True)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
         while True:
             ready, _, _ = select.select([listening, sys.stdin], [], [])
             if sys.stdin in ready:
@@ -138,8 +140,10 @@ def _run(terminal: int, words: list[str], folder: str, environment: dict[str, st
 
 
 def _set_clock(ahead: timedelta) -> None:
+    """Have everything that asks for the time told a later one."""
     now = SystemClock.now
-    setattr(SystemClock, "now", lambda clock: now(clock) + ahead)
+    host: Any = SystemClock
+    host.now = lambda clock: now(clock) + ahead
 
 
 def _read_all() -> None:

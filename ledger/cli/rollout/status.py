@@ -70,7 +70,9 @@ def show_groups(status: RolloutStatus, output: Output) -> None:
         for group in of_state[:GROUPS_SHOWN]:
             lines += _group(group, status.mode, tried)
         if rest := of_state[GROUPS_SHOWN:]:
-            number = f"{sum(one.databases for one in rest):,} more {state_words(state, status.mode)}"
+            number = (
+                f"{sum(one.databases for one in rest):,} more {state_words(state, status.mode)}"
+            )
             lines += ["", f"{number}, of {number_of(len(rest), 'other reason')}"]
     well = status.tally
     if settled := well.text(status.mode, leaving_out=set(STATES) - {"applied", "skipped"}):

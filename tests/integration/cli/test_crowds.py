@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -25,7 +25,6 @@ from tests.support.typist import LATER
 
 SCREENS = Path(__file__).parents[2] / "golden" / "screens"
 SIZES = (60, 5_000)
-WIDTHS = {60: (60, 80, 120), 5_000: (60, 120)}
 IN_THE_MORNING = {LATER: str(2.5 * 3600 + 30)}
 """Two hours and a half after the last of it happened."""
 SCREENFUL = 24
@@ -77,9 +76,7 @@ class Room:
     ) -> Screen:
         """What a command shows there."""
         said = tuple(self.crowd.rollout if word == "ROLLOUT" else word for word in words)
-        return await at_terminal(
-            said, columns, self.folder, self.environment | variables, answer
-        )
+        return await at_terminal(said, columns, self.folder, self.environment | variables, answer)
 
 
 @pytest.fixture(scope="module", params=SIZES)
@@ -145,26 +142,29 @@ def steady(text: str, rollout: str) -> str:
     return re.sub(r"^\d+(?= {2,}\d*[A-Z])", lambda one: "#" * len(one[0]), text, flags=re.M)
 
 
-@pytest.mark.parametrize("columns", [60, 80, 120])
-async def test_what_is_shown_of_a_bad_night_fits_and_is_as_it_was_looked_at(
-    room: Room, columns: int
-) -> None:
-    size = room.crowd.size
-    if columns not in WIDTHS[size]:
-        pytest.skip("read in the other widths")
-    seen = await screens(room, columns, READ, **IN_THE_MORNING)
-    seen |= await screens(room, columns, ASKED, b"n\n", **IN_THE_MORNING)
+def as_it_was(room: Room, name: str, seen: Mapping[Words, Screen]) -> None:
+    """These screens are those that were looked at."""
     shown = "\n".join(
         f"$ ledger {' '.join(words)}   # ends with {one.code}\n" + "\n".join(one.lines) + "\n"
         for words, one in seen.items()
     )
     text = steady(shown, room.crowd.rollout)
-    file = SCREENS / f"{size}-databases-{columns}-columns.txt"
+    file = SCREENS / f"{name}.txt"
     if os.environ.get("LEDGER_TEST_SCREENS") == "write":
         file.parent.mkdir(exist_ok=True)
         file.write_text(text, encoding="utf-8")
     (room.folder / file.name).write_text(text, encoding="utf-8")
     assert text == file.read_text(encoding="utf-8"), f"compare {room.folder / file.name}"
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+async def test_what_is_shown_of_a_bad_night_fits_and_is_as_it_was_looked_at(
+    room: Room, columns: int
+) -> None:
+    size = room.crowd.size
+    seen = await screens(room, columns, READ, b"", **IN_THE_MORNING)
+    seen |= await screens(room, columns, ASKED, b"n\n", **IN_THE_MORNING)
+    as_it_was(room, f"{size}-databases-{columns}-columns", seen)
     wrong = {words: found for words, one in seen.items() if (found := faults(one, columns))}
     assert wrong == {}
     long = {words: len(one.lines) for words, one in seen.items() if not {*words} & {*LISTS}}
@@ -184,3 +184,30 @@ async def test_no_state_is_left_out_however_many_causes_failures_have(room: Room
     screen = await room.reads(("rollout", "status"), 80)
     told = [line.split()[1].rstrip(":") for line in screen.lines if re.match(r"[\d,]+ \w+: ", line)]
     assert [*dict.fromkeys(told)] == ["failed", "blocked", "running", "ordered", "pending"]
+
+
+LOOKS: dict[int, Words] = {
+    60: ("fleet", "check", "-s", "pool!=eu"),
+    5_000: ("fleet", "check", "-s", "tier=silver,pool!=eu"),
+}
+LED: tuple[Words, ...] = (
+    LOOKS[60],
+    ("fleet", "check", "--problems", "-s", "id in (tenant-0005,tenant-0015)"),
+    ("fleet", "check", "--timeout", "1", "-s", "pool=eu,id in (tenant-0019,tenant-0029)"),
+)
+
+
+async def test_what_a_look_at_all_of_them_finds_is_told_by_cause(room: Room) -> None:
+    look = LOOKS[room.crowd.size]
+    columns, commands = (60, LED) if look in LED else (80, (look,))
+    async with room.crowd.awake():
+        agents = await room.reads(("agents",), 60)
+        assert faults(agents, 60) == []
+        assert "agent-1" in "\n".join(agents.lines)
+        watched = await room.reads(("rollout", "watch", "--timeout", "0.5"), 80)
+        assert FORGED.search("\n".join(watched.lines)) is None
+        assert "\x07" not in watched.raw
+        looked = await screens(room, columns, commands)
+    assert {words: found for words, one in looked.items() if (found := faults(one, columns))} == {}
+    assert len(looked[look].lines) < SCREENFUL
+    as_it_was(room, f"{room.crowd.size}-databases-looked-at", looked)
