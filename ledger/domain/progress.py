@@ -192,11 +192,11 @@ def _failed(state: RolloutState) -> str:
     """How many failed, and of which number."""
     if state.ordered < state.total:
         ordered = f"{number_of(state.ordered, 'database')} ordered so far"
-        text = f"{state.counted} of {ordered} failed ({state.total} in the rollout)"
+        text = f"{state.counted:,} of {ordered} failed ({state.total:,} in the rollout)"
     else:
-        text = f"{state.counted} of {number_of(state.total, 'database')} failed"
+        text = f"{state.counted:,} of {number_of(state.total, 'database')} failed"
     accepted = len(state.failures) - state.counted
-    return f"{text} beside {accepted} accepted before" if accepted else text
+    return f"{text} beside {accepted:,} accepted before" if accepted else text
 
 
 def _forward(state: RolloutState, situation: DecisionContext, owed: _Owed) -> list[Decision]:

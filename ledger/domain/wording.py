@@ -11,7 +11,7 @@ IN_QUEUE = "an agent has it in its queue"
 
 def number_of(count: int, noun: str) -> str:
     """`1 database`, `2 databases`; for the nouns of this program, which all add an s."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def reads_journal(database: str) -> str:

@@ -133,11 +133,13 @@ class Output:
         elif not self.for_people:
             _document({"version": SHAPE_VERSION, "kind": kind, **fields})
         elif text is not None:
-            typer.echo(escaped(text, lines=True))
+            _write(text, sys.stdout)
         else:
             width = max((len(_title(key)) for key in fields), default=0)
             for key, value in fields.items():
-                typer.echo(f"{_title(key):<{width}}  {_shown(value)}")
+                told = paragraph(" " * (width + 2) + _shown(value), width_of(sys.stdout))
+                told[0] = f"{_title(key):<{width}}  {told[0].lstrip(' ')}"
+                typer.echo("\n".join(told))
 
     def text(self, text: str) -> None:
         """A text of many lines for people; tabs and the ends of lines are as they are written."""

@@ -205,11 +205,11 @@ def counted(wave: WaveStatus, status: RolloutStatus) -> str:
     note = notes(wave, status.mode)
     if not wave.opened and not note:
         goes_on = status.status not in ENDED
-        return f"not opened, {wave.size} to come" if goes_on else "never opened"
+        return f"not opened, {wave.size:,} to come" if goes_on else "never opened"
     number = concerned(wave, status)
     left = wave.size - number
-    parts = [f"{settled(wave)} of {number} done", note]
-    parts += [f"{left} untouched"] if left else []
+    parts = [f"{settled(wave):,} of {number:,} done", note]
+    parts += [f"{left:,} untouched"] if left else []
     return ", ".join(part for part in parts if part)
 
 

@@ -122,7 +122,7 @@ def _named(what: str, causes: Sequence[DatabaseGroup]) -> list[str]:
     lines += [f"  {_names(one.examples, one.databases)}{why(one)}" for one in causes[:CAUSES_SHOWN]]
     if len(causes) > CAUSES_SHOWN:
         rest = causes[CAUSES_SHOWN:]
-        lines.append(f"  {sum(one.databases for one in rest)} more, of other causes")
+        lines.append(f"  {sum(one.databases for one in rest):,} more, of other causes")
     return lines
 
 
@@ -130,7 +130,7 @@ def _names(names: Sequence[str], number: int) -> str:
     from ledger.domain.refusals import listed
 
     shown = listed(names)
-    return f"{shown} and {number - len(names)} more" if number > len(names) else shown
+    return f"{shown} and {number - len(names):,} more" if number > len(names) else shown
 
 
 def why(cause: DatabaseGroup) -> str:
