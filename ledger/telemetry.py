@@ -128,8 +128,6 @@ ATTEMPT_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 180
 RUN_BUCKETS: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0, 604_800.0)
 """A rollout takes seconds on a few databases, and days on a fleet."""
 
-# --- set-up --------------------------------------------------------------------------------------
-
 _PROPAGATOR = TraceContextTextMapPropagator()
 _ENDPOINTS = {
     "TRACES": ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
@@ -321,9 +319,6 @@ def links_to(contexts: Sequence[Context]) -> list[Link]:
         if span.is_valid:
             spans[span.span_id] = span
     return [Link(span) for span in spans.values()]
-
-
-# --- spans ---------------------------------------------------------------------------------------
 
 
 def tracer() -> trace.Tracer:

@@ -287,8 +287,8 @@ async def _looked(
         refuse_schema(facts)
         if facts.schema_there:
             await journal.refuse_foreign(connection, settings.role)
-            strays = await journal.strays(connection, settings.role)
-            found = replace(found, warnings=found.warnings + _stray_warnings(strays))
+            if strays := await journal.strays(connection, settings.role):
+                found = replace(found, warnings=(*found.warnings, _stray_warning(strays)))
         record = await journal.read(connection, target) if facts.installed else None
     except Refused as error:
         return replace(found, failure=from_error(error))
@@ -325,17 +325,15 @@ def _warnings(publications: str | None, log_statement: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _stray_warnings(found: Sequence[journal.Stray]) -> tuple[str, ...]:
+def _stray_warning(found: Sequence[journal.Stray]) -> str:
     """What belongs to another login, in one sentence."""
     things = ", ".join(escaped(one.called) for one in found[: journal.SHOWN_AT_MOST])
-    belong = "belongs" if len(found) == 1 else "belong"
-    login = found[0].login if found else ""
-    said = (
+    belong, login = "belongs" if len(found) == 1 else "belong", found[0].login
+    return (
         f"{things} {belong} to the login {escaped(login)}, who may drop what is in it; the next "
         "migration takes it over if it may; else say, as a superuser: "
         + "; ".join(escaped(one.remedy) for one in found)
     )
-    return (said,) if found else ()
 
 
 def _apart(clock: ComparedClock, server: datetime, asked_at: datetime) -> Failure | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -148,7 +149,7 @@ async def test_a_data_migration_that_stopped_goes_on_as_its_runbook_says(
     await book.runs("ledger rollout retry", "--yes")
     checked = await book.runs("ledger fleet check")
     assert "backup" in checked.err
-    there = {"DATABASE_URL": fleet.addresses["t1"]}
+    there: Any = {"DATABASE_URL": fleet.addresses["t1"]}
     assert "backup of 20260107100000" in (await book.runs("ledger db status", **there)).err
     asked = ("--yes", "--outside-ledger", "--reason", "because")
     await book.runs("ledger db drop-backups", *asked, **there)
@@ -261,7 +262,7 @@ async def test_a_fleet_comes_from_another_tool_and_goes_back_as_the_runbook_says
     folder.mkdir(parents=True)
     (folder / "00001_first.sql").write_text("-- +goose Up\nCREATE TABLE first ();\n")
     (folder / "00002_second.sql").write_text("-- +goose Up\nCREATE TABLE second ();\n")
-    there = {"DATABASE_URL": fleet.addresses["t1"]}
+    there: Any = {"DATABASE_URL": fleet.addresses["t1"]}
     book = Runbook("other-tool.md", ledger)
     look = await book.runs("ledger db adopt db/migrations --dry-run", **there)
     assert "goose_db_version" in look.out + look.err
