@@ -11,6 +11,7 @@ IN_QUEUE = "an agent has it in its queue"
 """What is said of a database that only waits until its agent is through with others."""
 
 
+BLOCKED, IN_BATCH = "; blocked by ", "; in batch "
 LIKE = 0.5
 """How alike two words must be for one to be offered in place of the other, of 1."""
 
@@ -60,11 +61,21 @@ class Failed(Protocol):
     def blocker(self) -> str | None:
         """Who held the lock."""
 
+    @property
+    def batch(self) -> str | None:
+        """Which batch of a data migration it was."""
+
 
 def failure_text(failure: Failed) -> str:
     """What went wrong, where, and who is in the way, in one line."""
     line = f":{failure.line}" if failure.line else ""
     place = f"{failure.file}{line}: " if failure.file else ""
     state = f" (SQLSTATE {failure.sqlstate})" if failure.sqlstate else ""
-    blocker = f"; blocked by {failure.blocker}" if failure.blocker else ""
-    return f"{place}{failure.message}{state}{blocker}"
+    blocker = f"{BLOCKED}{failure.blocker}" if failure.blocker else ""
+    batch = f"{IN_BATCH}{failure.batch}" if failure.batch else ""
+    return f"{place}{failure.message}{state}{blocker}{batch}"
+
+
+def alike(problem: str) -> str:
+    """What went wrong without what differs from database to database: who blocked, which batch."""
+    return problem.partition(BLOCKED)[0].partition(IN_BATCH)[0]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ledger.cli.app.output import QUIET, console, say
 from ledger.domain.tally import SETTLED, state_words
-from ledger.domain.wording import IN_QUEUE, number_of
+from ledger.domain.wording import IN_QUEUE, alike, number_of
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.printable import escaped
 
@@ -107,8 +107,8 @@ class News:
         causes: dict[tuple[str, str], list[DatabaseLine]] = {}
         for one in status.databases:
             if one.status in FAILED and _failure(*_attempt(one)) not in self._known:
-                alike = one.status, cause(one.problem or "", one.database)
-                causes.setdefault(alike, []).append(one)
+                why = cause(alike(one.problem or ""), one.database)
+                causes.setdefault((one.status, why), []).append(one)
         now, over = self._clock.monotonic(), status.status in ENDED or status.status == "halted"
         due = over or now >= self._count_at
         for (state, why), failed in causes.items():
