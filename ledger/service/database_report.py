@@ -20,7 +20,8 @@ from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, Databa
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, unseen
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import UnknownDatabase
-from ledger.domain.wording import failure_text, reads_journal
+from ledger.domain.selection_words import SelectedWord
+from ledger.domain.wording import failure_text, nearest, reads_journal
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet_overview import DatabaseOverview
 from ledger.service.fleet_status import StatusService
@@ -127,7 +128,8 @@ class DatabaseReports:
         await as_near_as_may_be(self._reads, self._log)
         rows = await self._reads.fleet([database])
         if not rows:
-            raise UnknownDatabase(database)
+            near = await self._reads.near(SelectedWord("id", database), retired=True)
+            raise UnknownDatabase(database, nearest(database, near))
         (overview,) = (await self._status.overview(f"id={database}")).databases
         applied = await self._reads.applied([database])
         types = [one.__name__ for one in (DatabaseInspected, *CHANGING)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -17,7 +16,7 @@ from ledger.domain import fleet as rules
 from ledger.domain.checks import request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
 from ledger.domain.fleet_changes import Described, FleetChanges, compare, relabelled
-from ledger.domain.refusals import EmptySelection, InvalidDatabase, UnknownDatabase
+from ledger.domain.refusals import EmptySelection, InvalidDatabase
 from ledger.domain.selection_words import chosen
 from ledger.errors import VersionConflict
 from ledger.service.fleet_reader import FleetPage, FleetReader
@@ -68,9 +67,7 @@ class FleetService:
 
     async def check_known(self, database: str) -> None:
         """Raise `UnknownDatabase`, with the nearest id, where no database has this one."""
-        if database not in (await self._reader.some([database])).databases:
-            near = get_close_matches(database, await self.words("id", database), n=1, cutoff=0.0)
-            raise UnknownDatabase(database, near[0] if near else None)
+        await self._reader.existing(database)
 
     async def add(
         self,
@@ -90,7 +87,7 @@ class FleetService:
 
     async def check_retire(self, database: str) -> None:
         """Raise what `retire` would refuse with now; nothing is recorded."""
-        rules.retire(await self._reader.some([database]), database)
+        rules.retire(await self._reader.existing(database), database)
 
     async def preview_import(self, entries: Sequence[Described]) -> ImportResult:
         """What `import_` would answer now; nothing is registered. Raises what it would raise."""
@@ -167,7 +164,7 @@ class FleetService:
         self, database: str, labels: Mapping[str, str], remove: Collection[str]
     ) -> None:
         """Raise what `label` would refuse with now; nothing is recorded."""
-        _relabelled(await self._reader.some([database]), database, labels, remove)
+        _relabelled(await self._reader.existing(database), database, labels, remove)
 
     async def repoint(
         self, database: str, pool: str | None, changes: Mapping[str, Any], asked: RequestContext
@@ -194,7 +191,7 @@ class FleetService:
 
     async def check_suspend(self, database: str) -> None:
         """Raise what `suspend` would refuse with now; nothing is recorded."""
-        rules.suspend(await self._reader.some([database]), database)
+        rules.suspend(await self._reader.existing(database), database)
 
     async def reinstate(self, database: str, asked: RequestContext) -> str:
         """Take a database as it is now; its journal is read again. The id of that check."""
@@ -207,12 +204,12 @@ class FleetService:
 
     async def check_reinstate(self, database: str, asked: RequestContext) -> None:
         """Raise what `reinstate` would refuse with now; nothing is recorded."""
-        rules.reinstate(await self._reader.some([database]), database, asked.reason)
+        rules.reinstate(await self._reader.existing(database), database, asked.reason)
 
     async def check_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
         """Raise what `reset_fence` would refuse with now; nothing is recorded."""
         issued = await self._issued()
-        fleet = await self._reader.some([database])
+        fleet = await self._reader.existing(database)
         rules.reset_fence(fleet, database, found, issued, asked.reason)
 
     async def reset_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
@@ -287,9 +284,9 @@ class FleetService:
 
     async def _with_neighbours(self, database: str, names: Sequence[str]) -> FleetState:
         """A database, and whoever may be where it is or is to be."""
-        fleet = await self._reader.some([database], names)
-        known = fleet.databases.get(database)
-        if known is not None and known.connection.target.database not in names:
+        fleet = await self._reader.existing(database, names)
+        known = fleet.databases[database]
+        if known.connection.target.database not in names:
             fleet = await self._reader.some([database], [*names, known.connection.target.database])
         return fleet
 

@@ -13,6 +13,7 @@ from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED
 from ledger.domain.tally import IN_DOUBT, STATES
+from ledger.domain.wording import nearest
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
@@ -215,13 +216,21 @@ class RolloutService:
         if plan.direction not in (Mode.DOWN, Mode.ROLLBACK) or plan.adopted:
             return {}
         planned = next(one for one in plan.events if isinstance(one, RolloutPlanned))
-        return await lost_by_down(plan, self._bundles.text, planned.variables)
+        read = plan.folder.texts if plan.folder else ()
+        return await lost_by_down(plan.steps, read, self._bundles.text, planned.variables)
 
-    async def labels(self, plan: RolloutPlanned) -> list[str]:
-        """Its migrations, in the order in which they run there."""
+    async def way_back(self, plan: RolloutPlanned) -> dict[str, list[str]]:
+        """Its migrations, in the order in which they run there: what the Down of each takes away.
+
+        In words, by the migrations' names; nothing of what was only written into a journal.
+        """
         bundle = await self._bundles.get(plan.bundle)
-        labels = {ref.version: ref.label for ref in bundle.migrations}
-        return [labels.get(step.version, step.version) for step in plan.steps]
+        known = {ref.version: ref for ref in bundle.migrations}
+        refs = [known[step.version] for step in plan.steps if step.version in known]
+        if plan.adoption is not None:
+            return {ref.label: [] for ref in refs}
+        lost = await lost_by_down(refs, (), self._bundles.text, plan.variables)
+        return {ref.label: lost[ref.version] for ref in refs}
 
     async def status(self, rollout: str, limit: int | None = None) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for.
@@ -302,7 +311,9 @@ class RolloutService:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise NoSuchRollout(beginning)
+            known = nearest(beginning, await self._reads.beginning(""))
+            database = bool(await self._reads.fleet([beginning]))
+            raise NoSuchRollout(beginning, known, is_database=database)
         raise SeveralRollouts(found)
 
     async def _turned_of_late(self) -> Sequence[str]:

@@ -23,6 +23,9 @@ Key: TypeAlias = tuple[str, ...]
 PAGE = "batch"
 """The relation that the statements of a data migration read: the rows of the current batch."""
 
+WHOLE_NUMBERS = frozenset({"pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"})
+"""Types of keys that may be told: numbers that a database gives, and no tenant's words."""
+
 _WITH = re.compile(r"with\b(?:(?:\s|/\*.*?\*/|--[^\n]*\n)+recursive\b)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -65,6 +68,17 @@ class Keyset:
         """The condition that a row belongs to `page`."""
         upto = f"{self._row(alias)} <= {self._value(page.upto)}"
         return upto if page.after is None else f"{self.beyond(page.after, alias)} AND {upto}"
+
+    def named(self, page: Page) -> str:
+        """Which rows belong to `page`, as a condition without types; empty where keys may be data.
+
+        Whole numbers tell nothing of a tenant; a name or an address would.
+        """
+        if not all(one in WHOLE_NUMBERS for one in self.types):
+            return ""
+        row = self._row("")
+        upto = f"{row} <= {_bracketed(page.upto)}"
+        return upto if page.after is None else f"{row} > {_bracketed(page.after)} AND {upto}"
 
     def beyond(self, key: Key, alias: str = "") -> str:
         """The condition that a row comes after `key`."""

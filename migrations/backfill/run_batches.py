@@ -37,7 +37,7 @@ from migrations.clock import elapsed_ms
 from migrations.errors import Refused, RunError
 from migrations.model.migration import Direction, Migration, Program, Statement
 from migrations.running.plan import Execute
-from migrations.running.retry import failed_at, lost_at, may_pass, retrying
+from migrations.running.retry import StatementFailed, failed_at, lost_at, may_pass, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.transactional import begin, commit, final_entry
 from migrations.running.verify_section import verify
@@ -75,7 +75,11 @@ async def run_batches(target: Target, run: Execute) -> NewEntry:
             return await _finish(course, started)
 
         async def once(page: Page = page) -> None:
-            await _batch(course, page)
+            try:
+                await _batch(course, page)
+            except StatementFailed as failed:
+                failed.failure = replace(failed.failure, batch=_named(course, page))
+                raise
 
         await retrying(target, once)
         _went_on(course, page)
@@ -170,6 +174,14 @@ def _as_owner(course: BackfillRun, sql: str) -> str:
 def _end(course: BackfillRun, page: Page) -> str:
     """Deferred constraints, then the guarded row that says how far it went."""
     return f"{course.target.settling()};\n{moved_to(course, page)}"
+
+
+def _named(course: BackfillRun, page: Page) -> str:
+    """Which batch it is, of the whole way through the table: its number, its rows, its key."""
+    first, last = course.rows + 1, course.rows + page.rows
+    rows = f"row {first:,}" if first == last else f"rows {first:,} to {last:,}"
+    where = course.source.named(page)
+    return f"{course.count + 1:,} ({rows}{f', WHERE {where}' if where else ''})"
 
 
 def _went_on(course: BackfillRun, page: Page) -> None:

@@ -177,12 +177,16 @@ class Failure:
     line: int | None = None
     blocker: str | None = None
     """Who held the lock: pid, state and age, without query text."""
+    batch: str | None = None
+    """Of a data migration: which batch it was, and where its rows are."""
 
     def __post_init__(self) -> None:
         """Whatever a server or a module said is one line that nothing in it can break."""
         object.__setattr__(self, "message", escaped(self.message))
         if self.blocker is not None:
             object.__setattr__(self, "blocker", escaped(self.blocker))
+        if self.batch is not None:
+            object.__setattr__(self, "batch", escaped(self.batch))
 
     def shortened(self, statement_max_chars: int) -> Failure:
         """The same with no more of the statement than this, and a sign where the rest was."""

@@ -137,6 +137,10 @@ class CauseRow(NamedTuple):
     def blocker(self) -> None:
         """Who held a lock differs from database to database."""
 
+    @property
+    def batch(self) -> None:
+        """So does which batch it was."""
+
 
 class TollRow(NamedTuple):
     """How many databases of a rollout were ever ordered, have failed at its budget's cost, and
@@ -182,6 +186,10 @@ class TroubleRow(NamedTuple):
     @property
     def blocker(self) -> None:
         """Who held a lock differs from database to database."""
+
+    @property
+    def batch(self) -> None:
+        """So does which batch it was."""
 
 
 class PoolRow(NamedTuple):

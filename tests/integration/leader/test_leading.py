@@ -226,6 +226,38 @@ async def test_a_leader_that_dies_while_it_starts_a_rollback_leaves_the_next_one
     assert not (await house.ledger.audit.replay()).differences
 
 
+async def test_what_goes_back_by_itself_leaves_out_who_left_the_fleet_and_says_so(
+    house: House,
+) -> None:
+    rollout = await house.start(waves="1,rest", when_spent="rollback")
+    async with house.leading(), house.actor() as actor:
+        await actor.applies(await actor.ordered("acme"))
+        await actor.applies(await actor.ordered("crane"))
+        bolt = await actor.ordered("bolt")
+        await house.ledger.fleet.retire("crane", RequestContext("gone"))
+        await actor.fails(bolt)
+        await house.at_least(1, UndoStarted)
+        back = await actor.ordered("acme", Mode.ROLLBACK)
+        (_, planned) = await house.events(RolloutPlanned)
+        assert isinstance(planned.event, RolloutPlanned)
+        assert (planned.event.undoes, planned.event.databases) == (rollout, 2)
+        assert "left out: crane is retired" in (planned.metadata.reason or "")
+        await actor.applies(back)
+        await actor.applies(await actor.ordered("bolt", Mode.ROLLBACK))
+        await house.becomes(f"undo-{rollout}", "completed")
+
+
+async def test_where_nobody_is_left_to_go_back_to_a_rollout_halts(house: House) -> None:
+    rollout = await house.start(select="id=acme", when_spent="rollback")
+    async with house.leading() as leading, house.actor() as actor:
+        acme = await actor.ordered("acme")
+        await house.ledger.fleet.retire("acme", RequestContext("gone"))
+        await actor.fails(acme)
+        await house.becomes(rollout, "halted")
+        assert not leading.task.done()
+    assert await house.events(UndoStarted) == []
+
+
 async def test_a_stream_that_somebody_took_keeps_no_rollout_from_halting(house: House) -> None:
     rollout = await house.start(waves="1,rest", when_spent="rollback")
     pause = RolloutPaused(rollout=f"undo-{rollout}")
