@@ -108,8 +108,11 @@ async def test_a_restored_database_comes_back_as_its_runbook_says(
     await book.runs("ledger history")
     await book.runs("ledger fleet reinstate", "--yes")
     book.is_over()
-    assert (await ledger("up", "--select", "id=t1", "--yes")).code == 0
+    # In one process nobody looks until somebody leads, and the status says so.
+    assert "`ledger fleet check -s id=t1` has it read now" in (await ledger("status")).err
+    assert (await ledger("fleet", "check", "-s", "id=t1")).code == 0
     assert "MigrationRegressed" in (await ledger("history", "t1")).out
+    assert (await ledger("up", "--select", "id=t1", "--yes")).code == 0
 
 
 async def test_a_forged_order_is_put_aside_as_its_runbook_says(
