@@ -224,6 +224,8 @@ class RolloutService:
 
         In words, by the migrations' names; nothing of what was only written into a journal.
         """
+        from ledger.service.losses import lost_by_down
+
         bundle = await self._bundles.get(plan.bundle)
         known = {ref.version: ref for ref in bundle.migrations}
         refs = [known[step.version] for step in plan.steps if step.version in known]
