@@ -39,6 +39,9 @@ VALUES: dict[str, object] = {
     "insecure_bus": True,
     "pool": "impostor",
     "resend_s": 1.0,
+    "monitoring.host": "0.0.0.0",  # noqa: S104
+    "monitoring.port": 80,
+    "monitoring.log": "json",
     "kafka.bootstrap": "attacker.example:9092",
     "kafka.security_protocol": "PLAINTEXT",
     "kafka.ssl_cafile": "/srv/attacker.pem",
