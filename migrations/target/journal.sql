@@ -727,7 +727,11 @@ RESET SESSION AUTHORIZATION
 
 -- name: entry
 -- Its number is taken only if nobody has written since we read: the fence. So what it must not repeat,
--- a migration's outcome per command for example, stands in what we have read.
+-- a migration's outcome per command for example, stands in what we have read. What is committed with it
+-- is reported, so it is on the server's disk by then, whatever the database, the login or the script
+-- says of that; a crash would take back what the ledger was told of.
+SELECT pg_catalog.set_config('synchronous_commit', 'on', true)
+WHERE pg_catalog.texteq(pg_catalog.current_setting('synchronous_commit'), 'off');
 INSERT INTO migration_ledger.journal
     (target, seq, head, command, rollout, migration, direction, step, state,
      up_checksum, down_checksum, statements, statement, note, failure, reason,
