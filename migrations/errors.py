@@ -30,7 +30,8 @@
         │   ├── ClockApart        two clocks do not agree what time it is
         │   ├── TooLate           the time in which it may begin is over
         │   ├── OtherHistory      folder and journal have nothing in common
-        │   └── StillInUse        the tool that was adopted has gone on here
+        │   ├── StillInUse        the tool that was adopted has gone on here
+        │   └── PreflightBlocked  this is no good moment for it
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
         │   └── Unavailable       not now: the server restarts, fails over or is full
@@ -174,6 +175,8 @@ class FailureClass(StrEnum):
     """The tool that was adopted has gone on here."""
     LIMIT = "limit"
     """The database holds, or says, more than is taken from any one."""
+    PREFLIGHT = "preflight"
+    """What is asked before anything is applied says that this is no good moment."""
     # --- while it runs ---
     LOCK_TIMEOUT = "lock_timeout"
     """A lock was not to be had in time."""
@@ -298,6 +301,12 @@ class StillInUse(Refused):
     """The tool that was adopted has gone on writing its own history here."""
 
     kind = FailureClass.HISTORY
+
+
+class PreflightBlocked(Refused):
+    """What is asked before anything is applied says that this is no good moment for it."""
+
+    kind = FailureClass.PREFLIGHT
 
 
 class AdoptionRefused(RunError):

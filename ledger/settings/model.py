@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from ledger.contracts.registry import Variable
 from ledger.settings.address import check_address
 from ledger.settings.errors import SettingsError
+from ledger.settings.preflight import PreflightSection
 from ledger.settings.sections import SettingsSection, SharedSettings, SigningSection
 from migrations.model.folder_history import NAME
 from migrations.model.migration import TIMEOUT_MAX_S
@@ -23,7 +24,7 @@ class Transport(StrEnum):
     KAFKA = "kafka"
 
 
-OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle"})
+OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle", "preflight"})
 """What a `ledger.toml` in the working folder may set: it describes the project. All else decides
 what runs here, whom we trust or where secrets go; a folder that somebody else wrote may not."""
 
@@ -86,6 +87,7 @@ class Settings(SharedSettings):
     signing: SigningSection = Field(default_factory=SigningSection)
     rollout: RolloutSection = Field(default_factory=RolloutSection)
     bundle: BundleSection = Field(default_factory=BundleSection)
+    preflight: PreflightSection = Field(default_factory=PreflightSection)
     variables: dict[str, str | LabelVariable] = Field(
         default_factory=dict,
         description="what placeholders in migrations stand for, by name; never a secret",

@@ -20,6 +20,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from migrations.errors import FailureClass as FailureClass
+from migrations.model.preflight import PreflightPolicy
 from migrations.printable import escaped
 
 OID_END = 2**32
@@ -144,6 +145,8 @@ class Limits:
     retry_for_s: float = 300.0
     advisory_wait_s: float = 300.0
     """How long to poll for another migrator's advisory lock."""
+    preflight: PreflightPolicy | None = None
+    """What is asked before anything is applied; nothing without one."""
 
 
 class Verdict(StrEnum):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ledger.service.plans import Plan, PlanRequest
     from ledger.settings import RolloutSection
     from migrations.model.attempt import Adoption
+    from migrations.model.preflight import PreflightPolicy
 
 LISTED = 12
 """How many databases of a wave or notes of a plan people see; the JSON forms have all."""
@@ -36,6 +37,7 @@ def plan_request(
     steps_down: int = 1,
     adoption: Adoption | None = None,
     variables: Sequence[Variable] = (),
+    preflight: PreflightPolicy | None = None,
 ) -> PlanRequest:
     """What the command line asks for; what it leaves open comes from the settings."""
     from ledger.service.plans import PlanRequest
@@ -47,7 +49,7 @@ def plan_request(
     return PlanRequest(
         direction=direction,
         folder=folder,
-        options=plan_options(travel, defaults),
+        options=plan_options(travel, defaults, preflight),
         bundle=bundle,
         to_version=to_version,
         steps_down=steps_down,
@@ -61,10 +63,12 @@ def plan_request(
     )
 
 
-def plan_options(travel: RolloutOptions, defaults: RolloutSection) -> PlanOptions:
+def plan_options(
+    travel: RolloutOptions, defaults: RolloutSection, preflight: PreflightPolicy | None = None
+) -> PlanOptions:
     """How the rollout goes: what the flags say, and the settings where they say nothing.
 
-    Flags and settings that are called like a field of `PlanOptions` find their way by that name.
+    `preflight` is what is asked of each database before.     Flags and settings that are called like a field of `PlanOptions` find their way by that name.
     """
     from ledger.contracts.events import PlanOptions
     from ledger.domain import budget
@@ -76,7 +80,7 @@ def plan_options(travel: RolloutOptions, defaults: RolloutSection) -> PlanOption
             "wave_spec": chosen["waves"],
             "budget": budget.parse(chosen["budget"]),
             "when_spent": str(chosen["when_spent"]),
-            "limits": chosen,
+            "limits": chosen | {"preflight": preflight},
         }
     )
 
