@@ -29,6 +29,7 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
     MigrationSkipped,
     OutsideChangeFound,
+    PreflightChecked,
     Report,
 )
 from ledger.contracts.wire import encode_report
@@ -37,6 +38,7 @@ from migrations.backfill.progress import ProgressThrottle, committed_in
 from migrations.clock import Clock
 from migrations.model.attempt import Failure, FailureClass, HalfDone, Identity, Verdict
 from migrations.model.migration import Direction, Migration, Statement
+from migrations.model.preflight import PreflightResult
 from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOutcome, StepResult
 
 SAME_WAIT = timedelta(seconds=1)
@@ -185,6 +187,17 @@ class Reporter:
                     at=change.at,
                 )
             )
+
+    def preflight_checked(self, results: Sequence[PreflightResult]) -> None:
+        """What a database said before anything was tried there, reported as it was."""
+        self.say(
+            PreflightChecked(
+                database=self._job.command.database,
+                command=self._job.id,
+                checked_at=self._clock.now(),
+                results=tuple(results),
+            )
+        )
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""

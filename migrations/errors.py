@@ -30,8 +30,7 @@
         │   ├── ClockApart        two clocks do not agree what time it is
         │   ├── TooLate           the time in which it may begin is over
         │   ├── OtherHistory      folder and journal have nothing in common
-        │   ├── StillInUse        the tool that was adopted has gone on here
-        │   └── PreflightBlocked  this is no good moment for it
+        │   └── StillInUse        the tool that was adopted has gone on here
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
         │   └── Unavailable       not now: the server restarts, fails over or is full
@@ -301,12 +300,6 @@ class StillInUse(Refused):
     """The tool that was adopted has gone on writing its own history here."""
 
     kind = FailureClass.HISTORY
-
-
-class PreflightBlocked(Refused):
-    """What is asked before anything is applied says that this is no good moment for it."""
-
-    kind = FailureClass.PREFLIGHT
 
 
 class AdoptionRefused(RunError):

@@ -217,12 +217,12 @@ def judged(
     """What a value comes to within these bounds; `None` is unknown, and `said` why."""
     if value is None:
         return PreflightResult(check, PreflightVerdict.UNKNOWN, said=said)
-    value = round(value, 1)
+    shown = round(value, 1)
     for verdict, bound in ((_BLOCK, bounds.block), (_WARN, bounds.warn)):
         if bound is not None and _is_beyond(check, value, bound):
-            return PreflightResult(check, verdict, value, bound, said)
+            return PreflightResult(check, verdict, shown, bound, said)
     limit = bounds.block if bounds.warn is None else bounds.warn
-    return PreflightResult(check, _FINE, value, limit)
+    return PreflightResult(check, _FINE, shown, limit)
 
 
 def counted(result: PreflightResult, policy: PreflightPolicy) -> PreflightVerdict:
@@ -251,4 +251,5 @@ def result_text(result: PreflightResult) -> str:
 
 
 def _is_beyond(check: PreflightCheck, value: float, bound: float) -> bool:
-    return value < bound if SUBJECTS[check].too_little else value >= bound
+    """Nothing at all is never too much, whatever the bound."""
+    return value < bound if SUBJECTS[check].too_little else value >= bound and value > 0

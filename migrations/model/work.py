@@ -28,6 +28,7 @@ from migrations.model.attempt import (
 from migrations.model.clocks import ComparedClock
 from migrations.model.folder_history import FolderHistory
 from migrations.model.migration import Direction, Language, Migration, Statement
+from migrations.model.preflight import PreflightResult
 
 BASELINE = "baseline"
 """The source of an adoption that rests on a person's word and on no table."""
@@ -193,6 +194,9 @@ class Observer(Protocol):
     def found_outside(self, changes: Sequence[OutsideChange]) -> None:
         """What was done outside of a ledger, oldest first; called before any step of this run."""
 
+    def preflight_checked(self, results: Sequence[PreflightResult]) -> None:
+        """The database was asked whether this is a good moment; nothing has been tried yet."""
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: a lock with its holder, or the next retry.
 
@@ -230,6 +234,9 @@ class Silence:
         """Ignore."""
 
     def found_outside(self, changes: Sequence[OutsideChange]) -> None:
+        """Ignore."""
+
+    def preflight_checked(self, results: Sequence[PreflightResult]) -> None:
         """Ignore."""
 
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:

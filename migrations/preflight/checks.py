@@ -14,7 +14,7 @@ from migrations.model.preflight import (
     judged,
 )
 from migrations.model.windows import minutes_until_open, window_text
-from migrations.preflight.questions import Answers, Question
+from migrations.preflight.questions import Answers, PreflightQuestion
 from migrations.target.holder import MODES, conflicting
 
 SHOWN = 3
@@ -34,7 +34,7 @@ class Situation:
     policy: PreflightPolicy
     now: datetime
 
-    def of(self, question: Question) -> _Row:
+    def of(self, question: PreflightQuestion) -> _Row:
         """What the server said."""
         return self.answers.said[question]
 
@@ -52,7 +52,7 @@ class CheckDeclaration:
     """One check: what it needs to have been asked, and what it makes of it."""
 
     check: PreflightCheck
-    needs: Question | None
+    needs: PreflightQuestion | None
     measure: Callable[[Situation], Measured]
 
 
@@ -70,20 +70,20 @@ def _result(one: CheckDeclaration, situation: Situation) -> PreflightResult:
     return judged(one.check, measured.value, measured.said, bounds)
 
 
-def _remedy(question: Question) -> str:
+def _remedy(question: PreflightQuestion) -> str:
     match question:
-        case Question.BACKUP:
+        case PreflightQuestion.BACKUP:
             return "correct preflight.backup_query: it selects when the last backup ended"
-        case Question.SPACE:
+        case PreflightQuestion.SPACE:
             return "correct preflight.space_query: it selects how many bytes are free"
-        case Question.SESSIONS:
+        case PreflightQuestion.SESSIONS:
             return f"{SEE_ALL}, and SELECT on pg_stat_activity"
         case _:
             return f"{SEE_ALL}, or what the server names"
 
 
 def _rights(situation: Situation) -> Measured:
-    said = situation.of(Question.SERVER)
+    said = situation.of(PreflightQuestion.SERVER)
     role, lacks = said["role"], []
     if said["role_missing"]:
         return Measured(1, f"there is no role {role} here")
@@ -102,33 +102,33 @@ def _rights(situation: Situation) -> Measured:
 
 
 def _primary(situation: Situation) -> Measured:
-    standby = situation.of(Question.SERVER)["standby"]
+    standby = situation.of(PreflightQuestion.SERVER)["standby"]
     return Measured(int(standby), "the server is a standby; register the primary's host and port")
 
 
 def _server_version(situation: Situation) -> Measured:
-    major = situation.of(Question.SERVER)["version"] // 10_000
+    major = situation.of(PreflightQuestion.SERVER)["version"] // 10_000
     return Measured(major, "the server is older than what migrations are run on; upgrade it")
 
 
 def _free_space(situation: Situation) -> Measured:
-    if Question.SPACE not in situation.answers.said and not situation.policy.space_query:
+    if PreflightQuestion.SPACE not in situation.answers.said and not situation.policy.space_query:
         return Measured(None, "no space_query is set, and PostgreSQL does not tell")
-    if Question.SPACE not in situation.answers.said:
-        return _unanswered(situation, Question.SPACE)
-    free = situation.of(Question.SPACE)["free"]
+    if PreflightQuestion.SPACE not in situation.answers.said:
+        return _unanswered(situation, PreflightQuestion.SPACE)
+    free = situation.of(PreflightQuestion.SPACE)["free"]
     if free is None:
         return Measured(None, "preflight.space_query found nothing")
     return Measured(float(free) / MB, "make room, or raise the limit")
 
 
-def _unanswered(situation: Situation, question: Question) -> Measured:
+def _unanswered(situation: Situation, question: PreflightQuestion) -> Measured:
     why = situation.answers.refused.get(question, "it was not asked")
     return Measured(None, f"{why}; {_remedy(question)}")
 
 
 def _invalid_indexes(situation: Situation) -> Measured:
-    names = situation.of(Question.TABLES)["invalid"] or []
+    names = situation.of(PreflightQuestion.TABLES)["invalid"] or []
     return Measured(
         len(names), f"{_listed(names)}; DROP INDEX CONCURRENTLY, or REINDEX INDEX CONCURRENTLY"
     )
@@ -136,7 +136,7 @@ def _invalid_indexes(situation: Situation) -> Measured:
 
 def _in_the_way(situation: Situation) -> list[_Row]:
     """The locks that ours would wait for, of whatever is no autovacuum."""
-    rows = situation.of(Question.SESSIONS)["lockers"] or ()
+    rows = situation.of(PreflightQuestion.SESSIONS)["lockers"] or ()
     return [row for row in rows if _conflicts(row) and not _is_autovacuum(row)]
 
 
@@ -167,7 +167,7 @@ def _is_idle(row: _Row) -> bool:
 def _snapshots(situation: Situation) -> Measured:
     if not situation.answers.touched.waits_for_snapshots:
         return Measured(0)
-    rows = situation.of(Question.SESSIONS)["snapshots"] or ()
+    rows = situation.of(PreflightQuestion.SESSIONS)["snapshots"] or ()
     return _oldest(rows, "age", "CONCURRENTLY waits for its end")
 
 
@@ -194,7 +194,7 @@ def _who(row: _Row) -> str:
 def _autovacuums(situation: Situation, *, wraps: bool) -> Measured:
     rows = [
         row
-        for row in situation.of(Question.SESSIONS)["lockers"] or ()
+        for row in situation.of(PreflightQuestion.SESSIONS)["lockers"] or ()
         if _is_autovacuum(row) and row["wraps"] is wraps
     ]
     tables = sorted({row["table"] for row in rows})
@@ -203,12 +203,12 @@ def _autovacuums(situation: Situation, *, wraps: bool) -> Measured:
 
 
 def _slots(situation: Situation) -> Measured:
-    rows = situation.of(Question.REPLICATION)["slots"] or ()
+    rows = situation.of(PreflightQuestion.REPLICATION)["slots"] or ()
     return _most_behind(rows, "slot {0} holds WAL back; let its consumer read, or drop it")
 
 
 def _lag(situation: Situation) -> Measured:
-    rows = situation.of(Question.REPLICATION)["standbys"] or ()
+    rows = situation.of(PreflightQuestion.REPLICATION)["standbys"] or ()
     if any(behind is None for _, behind in rows):
         return Measured(None, f"how far standbys are behind is hidden; {SEE_ALL}")
     return _most_behind(rows, "standby {0} is behind; let it catch up")
@@ -223,11 +223,11 @@ def _most_behind(rows: Iterable[Sequence[Any]], said: str) -> Measured:
 
 
 def _table_size(situation: Situation) -> Measured:
-    return _largest(situation.of(Question.TABLES)["largest"] or (), MB)
+    return _largest(situation.of(PreflightQuestion.TABLES)["largest"] or (), MB)
 
 
 def _table_rows(situation: Situation) -> Measured:
-    return _largest(situation.of(Question.TABLES)["longest"] or (), 1)
+    return _largest(situation.of(PreflightQuestion.TABLES)["longest"] or (), 1)
 
 
 def _largest(rows: Sequence[Sequence[Any]], unit: int) -> Measured:
@@ -239,7 +239,7 @@ def _largest(rows: Sequence[Sequence[Any]], unit: int) -> Measured:
 
 
 def _connections(situation: Situation) -> Measured:
-    said = situation.of(Question.SESSIONS)
+    said = situation.of(PreflightQuestion.SESSIONS)
     share = 100 * said["connections"] / max(said["connections_at_most"], 1)
     by_name = [f"{number} of {name}" for name, number in said["applications"] or ()]
     return Measured(share, f"in this database {', '.join(by_name) or 'none'}")
@@ -247,15 +247,15 @@ def _connections(situation: Situation) -> Measured:
 
 def _backup(situation: Situation) -> Measured:
     if situation.policy.backup_query:
-        if Question.BACKUP not in situation.answers.said:
-            return _unanswered(situation, Question.BACKUP)
-        age = situation.of(Question.BACKUP)["age"]
+        if PreflightQuestion.BACKUP not in situation.answers.said:
+            return _unanswered(situation, PreflightQuestion.BACKUP)
+        age = situation.of(PreflightQuestion.BACKUP)["age"]
         if age is None:
             return Measured(None, "preflight.backup_query found no backup")
         return Measured(max(age, 0) / 3600, "as preflight.backup_query says; make one")
-    if Question.ARCHIVER not in situation.answers.said:
-        return _unanswered(situation, Question.ARCHIVER)
-    said = situation.of(Question.ARCHIVER)
+    if PreflightQuestion.ARCHIVER not in situation.answers.said:
+        return _unanswered(situation, PreflightQuestion.ARCHIVER)
+    said = situation.of(PreflightQuestion.ARCHIVER)
     if not said["on"]:
         return Measured(None, NEVER_SAID)
     if said["age"] is None:
@@ -282,25 +282,29 @@ def _listed(names: Sequence[str]) -> str:
 
 
 CHECKS = (
-    CheckDeclaration(PreflightCheck.RIGHTS, Question.SERVER, _rights),
-    CheckDeclaration(PreflightCheck.PRIMARY, Question.SERVER, _primary),
-    CheckDeclaration(PreflightCheck.SERVER_VERSION, Question.SERVER, _server_version),
+    CheckDeclaration(PreflightCheck.RIGHTS, PreflightQuestion.SERVER, _rights),
+    CheckDeclaration(PreflightCheck.PRIMARY, PreflightQuestion.SERVER, _primary),
+    CheckDeclaration(PreflightCheck.SERVER_VERSION, PreflightQuestion.SERVER, _server_version),
     CheckDeclaration(PreflightCheck.FREE_SPACE, None, _free_space),
-    CheckDeclaration(PreflightCheck.INVALID_INDEXES, Question.TABLES, _invalid_indexes),
-    CheckDeclaration(PreflightCheck.TRANSACTIONS, Question.SESSIONS, _transactions),
-    CheckDeclaration(PreflightCheck.IDLE, Question.SESSIONS, _idle),
-    CheckDeclaration(PreflightCheck.SNAPSHOTS, Question.SESSIONS, _snapshots),
+    CheckDeclaration(PreflightCheck.INVALID_INDEXES, PreflightQuestion.TABLES, _invalid_indexes),
+    CheckDeclaration(PreflightCheck.TRANSACTIONS, PreflightQuestion.SESSIONS, _transactions),
+    CheckDeclaration(PreflightCheck.IDLE, PreflightQuestion.SESSIONS, _idle),
+    CheckDeclaration(PreflightCheck.SNAPSHOTS, PreflightQuestion.SESSIONS, _snapshots),
     CheckDeclaration(
-        PreflightCheck.AUTOVACUUM, Question.SESSIONS, lambda one: _autovacuums(one, wraps=False)
+        PreflightCheck.AUTOVACUUM,
+        PreflightQuestion.SESSIONS,
+        lambda one: _autovacuums(one, wraps=False),
     ),
     CheckDeclaration(
-        PreflightCheck.WRAPAROUND, Question.SESSIONS, lambda one: _autovacuums(one, wraps=True)
+        PreflightCheck.WRAPAROUND,
+        PreflightQuestion.SESSIONS,
+        lambda one: _autovacuums(one, wraps=True),
     ),
-    CheckDeclaration(PreflightCheck.SLOTS, Question.REPLICATION, _slots),
-    CheckDeclaration(PreflightCheck.LAG, Question.REPLICATION, _lag),
-    CheckDeclaration(PreflightCheck.TABLE_SIZE, Question.TABLES, _table_size),
-    CheckDeclaration(PreflightCheck.TABLE_ROWS, Question.TABLES, _table_rows),
-    CheckDeclaration(PreflightCheck.CONNECTIONS, Question.SESSIONS, _connections),
+    CheckDeclaration(PreflightCheck.SLOTS, PreflightQuestion.REPLICATION, _slots),
+    CheckDeclaration(PreflightCheck.LAG, PreflightQuestion.REPLICATION, _lag),
+    CheckDeclaration(PreflightCheck.TABLE_SIZE, PreflightQuestion.TABLES, _table_size),
+    CheckDeclaration(PreflightCheck.TABLE_ROWS, PreflightQuestion.TABLES, _table_rows),
+    CheckDeclaration(PreflightCheck.CONNECTIONS, PreflightQuestion.SESSIONS, _connections),
     CheckDeclaration(PreflightCheck.BACKUP, None, _backup),
     CheckDeclaration(PreflightCheck.WINDOW, None, _window),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from migrations.clock import Clock
-from migrations.errors import PreflightBlocked
+from migrations.errors import FailureClass, Refused
 from migrations.model.migration import Section
 from migrations.model.preflight import (
     Enforcement,
@@ -23,6 +23,12 @@ APPLICATION_NAME = "migration-ledger preflight"
 """What `pg_stat_activity` shows."""
 TOLD_AT_MOST = 3
 """Checks in one sentence; all of them are in the report."""
+
+
+class PreflightBlocked(Refused):
+    """What is asked before anything is applied says that this is no good moment for it."""
+
+    kind = FailureClass.PREFLIGHT
 
 
 async def ask_all(

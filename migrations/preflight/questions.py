@@ -29,7 +29,7 @@ from migrations.target.session import Connection, is_connection_lost
 _SQL = named_statements(__package__, "questions.sql")
 
 
-class Question(StrEnum):
+class PreflightQuestion(StrEnum):
     """What is asked together."""
 
     SERVER = "server"
@@ -45,8 +45,8 @@ class Question(StrEnum):
 class Answers:
     """What the server said to each question, or why it did not."""
 
-    said: Mapping[Question, Mapping[str, Any]] = field(default_factory=dict)
-    refused: Mapping[Question, str] = field(default_factory=dict)
+    said: Mapping[PreflightQuestion, Mapping[str, Any]] = field(default_factory=dict)
+    refused: Mapping[PreflightQuestion, str] = field(default_factory=dict)
     touched: TouchedTables = field(default_factory=TouchedTables)
 
 
@@ -87,32 +87,33 @@ def single_select(query: str) -> bool:
     return not found[0].node.HasField("into_clause")
 
 
-def _questions(policy: PreflightPolicy) -> dict[Question, str | None]:
+def _questions(policy: PreflightPolicy) -> dict[PreflightQuestion, str | None]:
     """The text of each that is asked; `None` for a setting that is none."""
     backup, space = policy.backup_query, policy.space_query
-    asked: dict[Question, str | None] = {
-        one: _SQL[one] for one in (Question.SERVER, Question.TABLES, Question.SESSIONS)
+    asked: dict[PreflightQuestion, str | None] = {
+        one: _SQL[one]
+        for one in (PreflightQuestion.SERVER, PreflightQuestion.TABLES, PreflightQuestion.SESSIONS)
     }
-    asked[Question.REPLICATION] = _SQL[Question.REPLICATION]
+    asked[PreflightQuestion.REPLICATION] = _SQL[PreflightQuestion.REPLICATION]
     if not backup:
-        asked[Question.ARCHIVER] = _SQL[Question.ARCHIVER]
-    for one, query in ((Question.BACKUP, backup), (Question.SPACE, space)):
+        asked[PreflightQuestion.ARCHIVER] = _SQL[PreflightQuestion.ARCHIVER]
+    for one, query in ((PreflightQuestion.BACKUP, backup), (PreflightQuestion.SPACE, space)):
         if query:
             asked[one] = _within(one, query) if single_select(query) else None
     return asked
 
 
-def _within(one: Question, query: str) -> str:
+def _within(one: PreflightQuestion, query: str) -> str:
     # On lines of its own, because it may end in a comment.
     return bind(_SQL[one], {"query": Expression(f"\n{query.rstrip().rstrip(';')}\n")})
 
 
 async def _ask(
     connection: Connection,
-    asked: Mapping[Question, str | None],
+    asked: Mapping[PreflightQuestion, str | None],
     touched: TouchedTables,
     role: str | None,
-) -> dict[Question, Mapping[str, Any]]:
+) -> dict[PreflightQuestion, Mapping[str, Any]]:
     values: dict[str, SqlValue] = {
         "role": role,
         "snapshots": touched.waits_for_snapshots,

@@ -68,7 +68,8 @@ def plan_options(
 ) -> PlanOptions:
     """How the rollout goes: what the flags say, and the settings where they say nothing.
 
-    `preflight` is what is asked of each database before.     Flags and settings that are called like a field of `PlanOptions` find their way by that name.
+    Flags and settings that are called like a field of `PlanOptions` find their way by that name.
+    `preflight` is what is asked of each database before.
     """
     from ledger.contracts.events import PlanOptions
     from ledger.domain import budget

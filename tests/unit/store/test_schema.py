@@ -9,7 +9,7 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "15e889c29994d3990791b6ac8b8fe4c2e55131c2568d8d43991e5c7d492f4029",
+    "0001_log.sql": "55a9b7968d03d653bf95266d53dacc8929130d0bf35bfa4a782cb269f567c824",
     "0002_read_models.sql": "eb56a48ce9f0e3b067b37b073ccb621f811c710c5182888e00bed07645308150",
     "0003_requests.sql": "6a3f9879282166feeb2b44a48fdc6dccc2909f7e3258a7bb5cba173047d9ff1d",
 }
