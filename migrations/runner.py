@@ -42,6 +42,7 @@ from migrations.model.work import (
     Work,
 )
 from migrations.preflight.preflight import ask_all, refuse_blocked
+from migrations.preflight.touched import touched_by
 from migrations.running.code import refuse_programs
 from migrations.running.plan import Execute, Halt, Known, StepDecision, left_half_done, plan
 from migrations.running.reconnection import ConnectionLost, Reconnection
@@ -325,8 +326,8 @@ async def _ask_before(attempt: _Attempt, target: Target) -> None:
     runs = [one for one in plan(work, target.entries) if isinstance(one, Execute)]
     if not runs or any(one.resume or one.clean for one in runs):
         return
-    sections = [one.section for one in runs]
-    found = await ask_all(target.connection, policy, sections, target.settings.role, target.clock)
+    touched = touched_by(one.section for one in runs)
+    found = await ask_all(target.connection, policy, touched, target.settings.role, target.clock)
     attempt.asked_before = True
     target.observer.preflight_checked(found)
     refuse_blocked(found, policy)

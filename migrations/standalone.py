@@ -24,6 +24,7 @@ from migrations.model.phases import Phase
 from migrations.model.preflight import PreflightPolicy, PreflightResult
 from migrations.model.work import Observer, Outcome, Work
 from migrations.preflight.preflight import ask_by_itself
+from migrations.preflight.touched import touched_by
 from migrations.runner import run
 from migrations.running.other_history import is_of_one_history, name_in, refuse_folder
 from migrations.running.plan import (
@@ -197,8 +198,9 @@ async def preflight(
         return found.failure
     work = _work(Mode.UP, migrations, target, None)
     runs = [one for one in plan(work, found.entries) if isinstance(one, Execute)]
+    touched = touched_by(one.section for one in runs)
     try:
-        return await ask_by_itself(settings, target, policy, [one.section for one in runs], clock)
+        return await ask_by_itself(settings, target, policy, touched, clock)
     except (RunError, *DRIVER_ERRORS) as error:
         return from_error(error)
 

@@ -66,6 +66,7 @@ from ledger.contracts.rollout_events import (
 )
 from ledger.contracts.streams import REPORT_STREAMS, Author, Stream
 from migrations.model.attempt import Adoption
+from migrations.model.preflight import PreflightRequest
 
 __all__ = [
     "EVENTS",
@@ -135,6 +136,8 @@ class CheckRequested(Event, streams=(Stream.CHECK,), author=Author.PERSON):
     databases: tuple[str, ...]
     adoption: Adoption | None = None
     """Of a look before adopting: whose history is looked for, and in which table."""
+    preflight: PreflightRequest | None = None
+    """Of a look that asks whether this is a good moment."""
 
 
 class InspectionOrdered(Event, streams=(Stream.ROLLOUT, Stream.CHECK), author=Author.LEDGER):
@@ -150,6 +153,7 @@ class InspectionOrdered(Event, streams=(Stream.ROLLOUT, Stream.CHECK), author=Au
     connection: Connection
     expires_at: datetime
     adoption: Adoption | None = None
+    preflight: PreflightRequest | None = None
 
 
 # --- reports stream, written by the intake ------------------------------------------------------

@@ -267,3 +267,5 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """What the journal leaves half done, or in doubt; `None` where it could not be read."""
     warnings: tuple[str, ...] = ()
     """What there reaches our tables and what we do, and stops nothing; each with what to do."""
+    preflight: tuple[PreflightResult, ...] = ()
+    """What was asked beside, of a look that asks whether this is a good moment."""

@@ -35,6 +35,8 @@ from ledger.domain.orders import Decision, DecisionContext
 from ledger.domain.outcomes import look_again_at
 from ledger.domain.refusals import EmptySelection
 from migrations.model.attempt import Adoption
+from migrations.model.preflight import PreflightRequest
+from migrations.model.windows import windows_for
 
 IN_FLIGHT = 100
 """Databases looked at at once: a look is short and takes no lock."""
@@ -125,6 +127,7 @@ class CheckState:
     check: str
     purpose: Purpose
     adoption: Adoption | None = None
+    preflight: PreflightRequest | None = None
     looks: Looks = field(default_factory=lambda: Looks(()))
     version: int = 0
     position: int = 0
@@ -175,8 +178,11 @@ def request_check(
     databases: Sequence[str],
     purpose: Purpose = Purpose.CHECK,
     adoption: Adoption | None = None,
+    preflight: PreflightRequest | None = None,
 ) -> tuple[Event, ...]:
     """Ask the agents to look at these databases; `adoption` says for whose history.
+
+    With `preflight`, they also ask whether this is a good moment.
 
     Raises `EmptySelection`, or what `ledger.domain.fleet.require` raises.
     """
@@ -185,7 +191,15 @@ def request_check(
     for database in databases:
         require(fleet, database)
     chosen = tuple(dict.fromkeys(databases))
-    return (CheckRequested(check=check, purpose=purpose, databases=chosen, adoption=adoption),)
+    return (
+        CheckRequested(
+            check=check,
+            purpose=purpose,
+            databases=chosen,
+            adoption=adoption,
+            preflight=preflight,
+        ),
+    )
 
 
 def evolve(state: CheckState | None, recorded: Recorded) -> CheckState:
@@ -205,7 +219,8 @@ def fold(state: CheckState | None, events: Iterable[Recorded], *, lean: bool = F
         if isinstance(recorded.event, CheckRequested):
             asked = recorded.event
             looks = Looks(asked.databases)
-            state, own = CheckState(asked.check, asked.purpose, asked.adoption, looks), {}
+            said = asked.adoption, asked.preflight
+            state, own = CheckState(asked.check, asked.purpose, *said, looks), {}
         if state is None:
             raise ValueError(f"stream {recorded.stream} does not start with CheckRequested")
         take(_Draft(own, state.looks), recorded)
@@ -341,8 +356,15 @@ def _order(
         connection=record.connection,
         expires_at=situation.after(situation.policy.inspection_s),
         adoption=state.adoption,
+        preflight=state.preflight and _of_this(state.preflight, record),
     )
     return Decision(consequence_id(state.stream, event, str(event.command)), event)
+
+
+def _of_this(asked: PreflightRequest, record: DatabaseRecord) -> PreflightRequest:
+    """What is asked of one database: with its own maintenance windows."""
+    own = windows_for(asked.policy.windows, record.labels)
+    return replace(asked, policy=replace(asked.policy, windows=own))
 
 
 def _regressed(state: CheckState, database: str, version: str, command: UUID) -> Decision:

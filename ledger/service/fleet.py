@@ -31,6 +31,7 @@ from ledger.store.log.streams import BothStreams
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
 from migrations.model.attempt import Adoption, Epoch, ForgedFence
+from migrations.model.preflight import PreflightRequest
 
 LOOK_EVERY_S = 0.3
 """How often the answers are counted while a check runs."""
@@ -240,17 +241,19 @@ class FleetService:
         asked: RequestContext,
         purpose: Purpose = Purpose.CHECK,
         adoption: Adoption | None = None,
+        preflight: PreflightRequest | None = None,
     ) -> str:
         """Ask the agents to look at the selected databases, suspended ones too; the check's id.
 
-        `adoption` says for whose history they look, of those that other tools left.
+        `adoption` says for whose history they look, of those that other tools left; `preflight`
+        is what they ask beside.
         """
         fleet = await self.state()
         found = [one.database for one in chosen(fleet.databases.values(), selection)]
         if not found:
             raise EmptySelection(selection, registered=fleet.has_any)
         check = self._encoder.new_id()
-        events = request_check(fleet, check, found, purpose, adoption)
+        events = request_check(fleet, check, found, purpose, adoption, preflight)
         await self._log.append(
             f"check-{check}", self._encoder.encode(events, asked), expected_version=0
         )

@@ -191,6 +191,35 @@ class PreflightPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class TouchedTable:
+    """A table by its name, quoted, and the strongest lock that is wanted on it.
+
+    Locks are counted as `migrations.target.holder.MODES` does: 7 is to be alone with it.
+    """
+
+    name: str
+    wanted: int = 7
+    owners_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TouchedTables:
+    """What migrations touch: tables, whether they make something, whether snapshots matter."""
+
+    tables: tuple[TouchedTable, ...] = ()
+    creates: bool = False
+    waits_for_snapshots: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightRequest:
+    """What a look is to ask beside, and about which tables."""
+
+    policy: PreflightPolicy
+    touched: TouchedTables
+
+
+@dataclass(frozen=True, slots=True)
 class PreflightResult:
     """What one check found: `limit` is the bound that decided, or would have next.
 

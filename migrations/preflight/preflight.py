@@ -6,17 +6,16 @@ from collections.abc import Sequence
 
 from migrations.clock import Clock
 from migrations.errors import FailureClass, Refused
-from migrations.model.migration import Section
 from migrations.model.preflight import (
     Enforcement,
     PreflightPolicy,
     PreflightResult,
+    TouchedTables,
     blocking_results,
     result_text,
 )
 from migrations.preflight.checks import Situation, results
 from migrations.preflight.questions import answers
-from migrations.preflight.touched import touched_by
 from migrations.target.session import Connection, ConnectionSettings, close_session, open_session
 
 APPLICATION_NAME = "migration-ledger preflight"
@@ -34,15 +33,15 @@ class PreflightBlocked(Refused):
 async def ask_all(
     connection: Connection,
     policy: PreflightPolicy,
-    sections: Sequence[Section],
+    touched: TouchedTables,
     role: str | None,
     clock: Clock,
 ) -> tuple[PreflightResult, ...]:
-    """What every check comes to, before these sections run; in one round trip, and read-only.
+    """What every check comes to, before these are touched; in one round trip, and read-only.
 
     Raises what a lost connection raises.
     """
-    found = await answers(connection, policy, touched_by(sections), role)
+    found = await answers(connection, policy, touched, role)
     return results(Situation(found, policy, clock.now()))
 
 
@@ -50,7 +49,7 @@ async def ask_by_itself(
     settings: ConnectionSettings,
     target: str,
     policy: PreflightPolicy,
-    sections: Sequence[Section],
+    touched: TouchedTables,
     clock: Clock,
 ) -> tuple[PreflightResult, ...]:
     """The same in a session of its own. Raises Unreachable, and what a lost connection raises."""
@@ -58,7 +57,7 @@ async def ask_by_itself(
         settings, application_name=APPLICATION_NAME, target=target, read_only=True
     )
     try:
-        return await ask_all(connection, policy, sections, settings.role, clock)
+        return await ask_all(connection, policy, touched, settings.role, clock)
     finally:
         await close_session(connection)
 

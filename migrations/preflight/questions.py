@@ -17,8 +17,7 @@ from typing import Any
 
 import asyncpg
 
-from migrations.model.preflight import PreflightPolicy
-from migrations.preflight.touched import TouchedTables
+from migrations.model.preflight import PreflightPolicy, TouchedTables
 from migrations.printable import escaped
 from migrations.sql.grammar import GrammarError, parse
 from migrations.sql.literals import Expression, SqlValue, bind, quote_literal

@@ -6,11 +6,11 @@ Bodies of functions, DO blocks and programs are not seen.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from migrations.model.migration import Section
+from migrations.model.preflight import TouchedTable, TouchedTables
 from migrations.sql.grammar import (
     GrammarError,
     RawStatement,
@@ -91,42 +91,30 @@ _QUIET_COMMANDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Touched:
-    """A table by its name, quoted, with the strongest lock that is wanted on it."""
-
-    name: str
-    wanted: int = ALTERS
-    owners_only: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TouchedTables:
-    """What some sections touch: tables, whether something is made, whether snapshots matter."""
-
-    tables: tuple[Touched, ...] = ()
-    creates: bool = False
-    waits_for_snapshots: bool = False
-
-
 def touched_by(sections: Iterable[Section]) -> TouchedTables:
     """What these sections touch, as far as it is written in them."""
-    found: dict[str, Touched] = {}
-    creates = snapshots = False
+    parts: list[TouchedTables] = []
     for section in sections:
-        parts = [_of_text(statement.text) for statement in section.statements]
+        parts += [touched_in(statement.text) for statement in section.statements]
         if section.batches is not None:
             parts.append(_batches(section.batches.table))
-        for part in parts:
-            creates, snapshots = creates or part.creates, snapshots or part.waits_for_snapshots
-            for one in part.tables:
-                _add(found, one)
-    return TouchedTables(tuple(found.values())[:TABLES_AT_MOST], creates, snapshots)
+    return together(parts)
 
 
-def _add(found: dict[str, Touched], one: Touched) -> None:
-    known = found.get(one.name, Touched(one.name, READS))
-    found[one.name] = Touched(
+def together(parts: Iterable[TouchedTables], at_most: int = TABLES_AT_MOST) -> TouchedTables:
+    """What all of these touch; of many tables, those that are named first."""
+    found: dict[str, TouchedTable] = {}
+    creates = snapshots = False
+    for part in parts:
+        creates, snapshots = creates or part.creates, snapshots or part.waits_for_snapshots
+        for one in part.tables:
+            _add(found, one)
+    return TouchedTables(tuple(found.values())[:at_most], creates, snapshots)
+
+
+def _add(found: dict[str, TouchedTable], one: TouchedTable) -> None:
+    known = found.get(one.name, TouchedTable(one.name, READS))
+    found[one.name] = TouchedTable(
         one.name, max(known.wanted, one.wanted), known.owners_only or one.owners_only
     )
 
@@ -136,12 +124,13 @@ def _batches(table: str) -> TouchedTables:
         names = names_in(table, ".")
     except ValueError:
         return TouchedTables()
-    return TouchedTables((Touched(".".join(map(quote_ident, names)), WRITES),))
+    return TouchedTables((TouchedTable(".".join(map(quote_ident, names)), WRITES),))
 
 
 @lru_cache(maxsize=1_000)
-def _of_text(text: str) -> TouchedTables:
-    found: dict[str, Touched] = {}
+def touched_in(text: str) -> TouchedTables:
+    """What a text of statements touches; nothing where it cannot be read."""
+    found: dict[str, TouchedTable] = {}
     creates = snapshots = False
     try:
         statements = list(parse(text))
@@ -158,10 +147,10 @@ def _of_text(text: str) -> TouchedTables:
             name = ".".join(map(quote_ident, parts))
             if subject in (None, parts):
                 if statement.field != "create_stmt":
-                    _add(found, Touched(name, wanted, owners))
+                    _add(found, TouchedTable(name, wanted, owners))
             else:
                 # What a foreign key refers to, a parent, or a partition.
-                _add(found, Touched(name, GUARDS))
+                _add(found, TouchedTable(name, GUARDS))
     return TouchedTables(tuple(found.values()), creates, snapshots)
 
 

@@ -50,8 +50,8 @@ async def test_what_every_database_said_is_kept_with_the_rollout(
     assert len(events.items) == 4
     history = await ledger("history", "t1", "-o", "json")
     kinds = [one["event"] for one in history.items]
-    assert kinds.index("AttemptStarted") < kinds.index("PreflightChecked")
-    assert kinds.index("PreflightChecked") < kinds.index("MigrationApplied")
+    newest_first = ["MigrationApplied", "PreflightChecked", "AttemptStarted"]
+    assert sorted(newest_first, key=kinds.index) == newest_first
 
 
 async def test_a_blocked_database_is_left_alone_told_and_asked_again(
@@ -104,3 +104,27 @@ async def test_a_way_back_is_not_barred(
     assert (await ledger("up", "--yes")).code == 0
     back = await ledger("down", "2", "--yes", LEDGER_PREFLIGHT_SERVER_VERSION="/99")
     assert back.code == 0
+
+
+async def test_the_whole_fleet_is_asked_and_what_blocks_is_told_first(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await asyncio.to_thread(write, migrations)
+    idle = await forgotten(fleet.addresses["t2"])
+    try:
+        asked = await ledger("check", "-o", "json", **AT_ONCE)
+        shown = await ledger("check", "--select", "id in (t1,t2)", **AT_ONCE)
+    finally:
+        await idle.close()
+    assert asked.code == shown.code == ExitCode.FAILED
+    assert asked.json["tables"] == ['"users"']
+    assert [one["verdict"] for one in asked.items] == ["block", "pass", "pass", "pass"]
+    assert asked.items[0]["database"] == "t2"
+    found = {one["check"]: one for one in asked.items[0]["checks"]}
+    assert found["idle_in_transaction"]["verdict"] == "block"
+    assert found["backup_age"]["counts_as"] == "pass"
+    assert "(shop)" in shown.out
+    assert shown.out.index("t2") < shown.out.index("t1")
+    quiet = await ledger("check", "--folder", "nowhere")
+    assert (quiet.code, quiet.err.count("there is no folder nowhere")) == (0, 1)
+    assert not await has_table(fleet.addresses["t1"], "migration_ledger.journal")

