@@ -213,6 +213,10 @@ class Reporter:
         job = self._job
         self._running(job.migration, job.statement, job.statements)
 
+    def standing(self, said: str) -> None:
+        """Heartbeats say how far the statement is, and whom it keeps waiting."""
+        self._job.standing = said
+
     def trying_again(self) -> None:
         """Heartbeats go on to say what was waited for, until a statement has run."""
         self._job.phase, self._job.next_try_at = JobPhase.RUNNING, None
@@ -275,7 +279,7 @@ class Reporter:
     def _running(self, migration: str, statement: int, statements: int) -> None:
         job = self._job
         job.phase, job.waits_for, job.next_try_at = JobPhase.RUNNING, "", None
-        job.waiting_since = None
+        job.waiting_since, job.standing = None, ""
         job.migration, job.statement, job.statements = migration, statement, statements
 
 

@@ -163,6 +163,7 @@ class Worker:
                 self._checked,
                 job.folder and replace(job.folder, name=command.order.history),
                 psql_shell=self._settings.psql_shell,
+                may_cancel=self._settings.cancel_blockers,
             ),
             command.order.limits,
             reporter,

@@ -251,6 +251,7 @@ async def _once(
             chance=chance,
         )
         attempt.meet(target, observer)
+        target.lookout.policy, target.lookout.may_cancel = limits.watchdog, work.may_cancel
         async with target.lookout.watching():
             return await _execute(attempt, target)
     except Refused as error:

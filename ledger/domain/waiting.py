@@ -298,7 +298,7 @@ def _doing(busy: Busy) -> str:
     doing = f"migration {busy.migration}" if busy.migration else "its command"
     if busy.statements:
         doing += f", statement {busy.statement} of {busy.statements}"
-    return doing
+    return f"{doing}; {busy.standing[:SAID_MAX_CHARS]}" if busy.standing else doing
 
 
 def _held_up(busy: Busy) -> str:

@@ -105,6 +105,8 @@ class Work:
     """Languages of programs that may run here, by the settings of whoever runs them."""
     psql_shell: bool = False
     """Whether psql scripts may start programs, read files and variables: a leave of its own."""
+    may_cancel: bool = False
+    """Whether sessions of others that block a statement may be cancelled: also a leave."""
     repairs: tuple[Repair, ...] = ()
     """Written after them, where the journal has one of the accepted checksums."""
     adoption: Adoption | None = None
@@ -207,6 +209,12 @@ class Observer(Protocol):
     def going_on(self) -> None:
         """What a statement has waited for is there, and it works."""
 
+    def standing(self, said: str) -> None:
+        """How far the server says that a statement is, and whom it keeps waiting; empty: nothing.
+
+        Said of statements that take longer than a second.
+        """
+
     def trying_again(self) -> None:
         """The pause is over and what was waited for is tried again; it may be there or not."""
 
@@ -243,6 +251,9 @@ class Silence:
         """Ignore."""
 
     def going_on(self) -> None:
+        """Ignore."""
+
+    def standing(self, said: str) -> None:
         """Ignore."""
 
     def trying_again(self) -> None:

@@ -21,6 +21,7 @@ TITLES = {
     "rollout": "Rollouts",
     "agent": "Agents",
     "preflight": "Preflight",
+    "watchdog": "Watchdog",
 }
 """What the tables of the settings file are called here."""
 POOL = "POOL"
