@@ -31,12 +31,11 @@ from ledger.contracts.events import (
 from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.check_results import lost
 from ledger.domain.fleet import DatabaseRecord, FleetState, require
-from ledger.domain.orders import Decision, DecisionContext
+from ledger.domain.orders import Decision, DecisionContext, with_own_windows
 from ledger.domain.outcomes import look_again_at
 from ledger.domain.refusals import EmptySelection
 from migrations.model.attempt import Adoption
 from migrations.model.preflight import PreflightRequest
-from migrations.model.windows import windows_for
 
 IN_FLIGHT = 100
 """Databases looked at at once: a look is short and takes no lock."""
@@ -180,9 +179,7 @@ def request_check(
     adoption: Adoption | None = None,
     preflight: PreflightRequest | None = None,
 ) -> tuple[Event, ...]:
-    """Ask the agents to look at these databases; `adoption` says for whose history.
-
-    With `preflight`, they also ask whether this is a good moment.
+    """Ask the agents to look at these databases; `adoption`, `preflight` say for what beside.
 
     Raises `EmptySelection`, or what `ledger.domain.fleet.require` raises.
     """
@@ -191,15 +188,8 @@ def request_check(
     for database in databases:
         require(fleet, database)
     chosen = tuple(dict.fromkeys(databases))
-    return (
-        CheckRequested(
-            check=check,
-            purpose=purpose,
-            databases=chosen,
-            adoption=adoption,
-            preflight=preflight,
-        ),
-    )
+    asked = CheckRequested(check=check, purpose=purpose, databases=chosen)
+    return (asked.model_copy(update={"adoption": adoption, "preflight": preflight}),)
 
 
 def evolve(state: CheckState | None, recorded: Recorded) -> CheckState:
@@ -344,7 +334,7 @@ def _order(
     record = situation.records(database)
     if record is None or (state.purpose is Purpose.REINSTATE and record.retired):
         return None
-    attempt = look.attempt + 1
+    attempt, asked = look.attempt + 1, state.preflight
     event = InspectionOrdered(
         stream=state.stream,
         database=database,
@@ -356,15 +346,9 @@ def _order(
         connection=record.connection,
         expires_at=situation.after(situation.policy.inspection_s),
         adoption=state.adoption,
-        preflight=state.preflight and _of_this(state.preflight, record),
+        preflight=asked and replace(asked, policy=with_own_windows(asked.policy, record)),
     )
     return Decision(consequence_id(state.stream, event, str(event.command)), event)
-
-
-def _of_this(asked: PreflightRequest, record: DatabaseRecord) -> PreflightRequest:
-    """What is asked of one database: with its own maintenance windows."""
-    own = windows_for(asked.policy.windows, record.labels)
-    return replace(asked, policy=replace(asked.policy, windows=own))
 
 
 def _regressed(state: CheckState, database: str, version: str, command: UUID) -> Decision:

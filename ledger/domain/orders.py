@@ -16,6 +16,7 @@ from ledger.domain.patience import TRIES, is_last_try
 from ledger.domain.states import DatabaseState, RolloutState
 from ledger.domain.variables import ordered_values
 from migrations.model.attempt import Expectation, Limits, Resolution
+from migrations.model.preflight import PreflightPolicy
 from migrations.model.windows import windows_for
 
 EXPIRY_GRACE_S = 10.0
@@ -127,11 +128,14 @@ def inspection(
 
 def _limits(limits: Limits, record: DatabaseRecord) -> Limits:
     """The plan's limits, with the maintenance windows of this database alone."""
-    policy = limits.preflight
-    if policy is None or not policy.windows:
+    if limits.preflight is None or not limits.preflight.windows:
         return limits
-    own = windows_for(policy.windows, record.labels)
-    return replace(limits, preflight=replace(policy, windows=own))
+    return replace(limits, preflight=with_own_windows(limits.preflight, record))
+
+
+def with_own_windows(policy: PreflightPolicy, record: DatabaseRecord) -> PreflightPolicy:
+    """A policy with the maintenance windows of one database alone."""
+    return replace(policy, windows=windows_for(policy.windows, record.labels))
 
 
 def _words_before(database: DatabaseState, situation: DecisionContext) -> tuple[Resolution, ...]:

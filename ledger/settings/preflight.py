@@ -86,11 +86,11 @@ class PreflightSection(SettingsSection):
         description="when changes may be made, by `;`: `mon-fri 22:00-06:00 Europe/Berlin`, "
         "`sat,sun 00:00-24:00 UTC for tier=gold`; those of a database's labels win",
     )
-    backup_query: str = Field(
-        "",
+    backup_query: str | None = Field(
+        None,
         description="a SELECT that says when the last backup ended; the archiver's word, if unset",
     )
-    space_query: str = Field("", description="a SELECT that says how many bytes are free")
+    space_query: str | None = Field(None, description="a SELECT that says how many bytes are free")
     rights: WarnAndBlock = _of(PreflightCheck.RIGHTS)
     server_version: WarnAndBlock = _of(PreflightCheck.SERVER_VERSION)
     free_space_mb: WarnAndBlock = _of(PreflightCheck.FREE_SPACE)
@@ -140,8 +140,8 @@ class PreflightSection(SettingsSection):
             bounds=tuple(one for one in self._bounds() if one != usual[one.check]),
             unknown=tuple(map(_counts, self.unknown)),
             windows=tuple(map(window_of, self.windows)),
-            backup_query=self.backup_query,
-            space_query=self.space_query,
+            backup_query=self.backup_query or "",
+            space_query=self.space_query or "",
             wait_s=self.wait_s,
         )
 

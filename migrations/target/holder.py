@@ -84,6 +84,8 @@ class Blocking:
     waiting_s: float
     pids: tuple[int, ...] = ()
     """Of the sessions that hold what we wait for."""
+    running: str = ""
+    """What the first of them runs, or ran last, without values; told while we wait, never kept."""
 
 
 async def name_holder(connection: Connection, **lock: int) -> str | None:
@@ -133,16 +135,15 @@ def blocking(rows: Iterable[_Row], database: str) -> Blocking | None:
             _strongest(queued, key, session, row)
     for key in queued:
         holding.pop(key, None)
-    told = [
-        _holding(one, lock, database) + fingerprint(queries.get(one.pid))
-        for one, lock in list(holding.values())[:SHOWN_AT_MOST]
-    ]
+    told = [_holding(one, lock, database) for one, lock in holding.values()][:SHOWN_AT_MOST]
     before = [_queued(one, lock, database) for one, lock in queued.values()]
     told += before[: SHOWN_AT_MOST - len(told)]
     left = len(holding) + len(queued) - len(told)
     more = [f"{left} more"] if left > 0 else []
     pids = tuple(one.pid for one, _ in holding.values() if one.pid)
-    return Blocking(_wanted(first), "; ".join([*told, *more]), first["waiting_s"] or 0.0, pids)
+    by, waiting_s = "; ".join([*told, *more]), first["waiting_s"] or 0.0
+    running = next(filter(None, (fingerprint(queries.get(pid)) for pid in pids)), "")
+    return Blocking(_wanted(first), by, waiting_s, pids, running)
 
 
 def fingerprint(query: str | None) -> str:
@@ -162,7 +163,7 @@ def fingerprint(query: str | None) -> str:
     except (GrammarError, ValueError):
         return ""
     more = " …" if len(text) > FINGERPRINT_CHARS else ""
-    return f", query: {escaped(text[:FINGERPRINT_CHARS])}{more}" if text else ""
+    return f"; its query: {escaped(text[:FINGERPRINT_CHARS])}{more}" if text else ""
 
 
 def conflicting(wanted: str | None, held: str) -> bool:

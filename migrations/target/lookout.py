@@ -185,7 +185,7 @@ class Lookout:
         # A wait that goes on is told less and less often.
         longer_s = min(2 * self._tell_after_s, TOLD_EVERY_S)
         self._told_at, self._tell_after_s = asked_at, longer_s if same else FIRST_S
-        told = f"{found.what}, held by {found.by}{self._acted}"
+        told = f"{found.what}, held by {found.by}{found.running}{self._acted}"
         self.observer.waiting(told, found.waiting_s, None)
 
     async def _act(self, found: Blocking) -> None:

@@ -91,7 +91,7 @@ async def test_a_blocker_is_told_with_what_it_ran_and_none_of_its_values(tenant:
         await until(told)
         said = tenant.hearing.waits[-1]
         assert "(shop)" in said
-        assert "query: SELECT count(*) FROM users WHERE name = $1" in said
+        assert "its query: SELECT count(*) FROM users WHERE name = $1" in said
         assert "secret-value" not in said
         assert "hint" not in said
     assert task.done()
