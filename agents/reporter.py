@@ -30,6 +30,7 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
     MigrationSkipped,
     OutsideChangeFound,
+    PreflightChecked,
     Report,
 )
 from ledger.contracts.wire import encode_report
@@ -38,6 +39,7 @@ from migrations.backfill.progress import ProgressThrottle, committed_in
 from migrations.clock import Clock
 from migrations.model.attempt import Failure, FailureClass, HalfDone, Identity, Verdict
 from migrations.model.migration import Direction, Migration, Statement
+from migrations.model.preflight import PreflightResult
 from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOutcome, StepResult
 
 logger = logging.getLogger(__name__)
@@ -201,6 +203,17 @@ class Reporter:
                 )
             )
 
+    def preflight_checked(self, results: Sequence[PreflightResult]) -> None:
+        """What a database said before anything was tried there, reported as it was."""
+        self.say(
+            PreflightChecked(
+                database=self._job.command.database,
+                command=self._job.id,
+                checked_at=self._clock.now(),
+                results=tuple(results),
+            )
+        )
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""
         job, now = self._job, self._clock.now()
@@ -214,6 +227,10 @@ class Reporter:
         """Heartbeats say what runs."""
         job = self._job
         self._running(job.migration, job.statement, job.statements)
+
+    def standing(self, said: str) -> None:
+        """Heartbeats say how far the statement is, and whom it keeps waiting."""
+        self._job.standing = said
 
     def trying_again(self) -> None:
         """Heartbeats go on to say what was waited for, until a statement has run."""
@@ -277,7 +294,7 @@ class Reporter:
     def _running(self, migration: str, statement: int, statements: int) -> None:
         job = self._job
         job.phase, job.waits_for, job.next_try_at = JobPhase.RUNNING, "", None
-        job.waiting_since = None
+        job.waiting_since, job.standing = None, ""
         job.migration, job.statement, job.statements = migration, statement, statements
 
 

@@ -163,6 +163,7 @@ class Worker:
                 self._checked,
                 job.folder and replace(job.folder, name=command.order.history),
                 psql_shell=self._settings.psql_shell,
+                may_cancel=self._settings.cancel_blockers,
             ),
             command.order.limits,
             reporter,
@@ -247,7 +248,11 @@ class Worker:
         looks = command.order.purpose is Purpose.ADOPT and found.failure is None
         wanted = command.order.adoption
         left = await self._engine.histories(connection, target, wanted) if looks else ()
-        reporter.inspected(inspected(command, found, left))
+        report = inspected(command, found, left)
+        if command.order.preflight is not None and found.failure is None:
+            asked = await self._engine.preflight(connection, target, command.order.preflight)
+            report = report.model_copy(update={"preflight": asked})
+        reporter.inspected(report)
         return Verdict.DONE if found.failure is None else Verdict.FAILED
 
     def _untimely(self, command: ApplyCommand) -> Ended | None:

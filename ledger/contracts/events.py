@@ -66,6 +66,7 @@ from ledger.contracts.rollout_events import (
 )
 from ledger.contracts.streams import REPORT_STREAMS, Author, Stream
 from migrations.model.attempt import Adoption
+from migrations.model.preflight import PreflightRequest
 
 __all__ = [
     "EVENTS",
@@ -140,6 +141,8 @@ class CheckRequested(Event, streams=(Stream.CHECK,), author=Author.PERSON):
     databases: tuple[str, ...]
     adoption: Adoption | None = None
     """Of a look before adopting: whose history is looked for, and in which table."""
+    preflight: PreflightRequest | None = None
+    """Of a look that asks whether this is a good moment."""
 
 
 class CheckFinished(Event, streams=(Stream.CHECK,), author=Author.LEDGER):
@@ -177,6 +180,7 @@ class InspectionOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
     connection: Connection
     expires_at: datetime
     adoption: Adoption | None = None
+    preflight: PreflightRequest | None = None
 
 
 # --- reports stream, written by the intake ------------------------------------------------------

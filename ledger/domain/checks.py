@@ -36,10 +36,11 @@ from ledger.contracts.events import (
 from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.check_results import lost
 from ledger.domain.fleet import DatabaseRecord, FleetState, require
-from ledger.domain.orders import Decision, DecisionContext
+from ledger.domain.orders import Decision, DecisionContext, with_own_windows
 from ledger.domain.outcomes import look_again_at
 from ledger.domain.refusals import EmptySelection
 from migrations.model.attempt import Adoption
+from migrations.model.preflight import PreflightRequest
 
 IN_FLIGHT = 100
 """Databases looked at at once: a look is short and takes no lock."""
@@ -134,6 +135,7 @@ class CheckState:
     asked_by: str
     looks: Looks
     adoption: Adoption | None = None
+    preflight: PreflightRequest | None = None
     given_up: bool = False
     owing: Mapping[str, None] = field(default_factory=dict)
     cursor: int = 0
@@ -178,8 +180,9 @@ def request_check(
     databases: Sequence[str],
     purpose: Purpose = Purpose.CHECK,
     adoption: Adoption | None = None,
+    preflight: PreflightRequest | None = None,
 ) -> tuple[Event, ...]:
-    """Ask the agents to look at these databases; `adoption` says for whose history.
+    """Ask the agents to look at these databases; `adoption`, `preflight` say for what beside.
 
     Raises `EmptySelection`, or what `ledger.domain.fleet.require` raises.
     """
@@ -188,7 +191,8 @@ def request_check(
     for database in databases:
         require(fleet, database)
     chosen = tuple(dict.fromkeys(databases))
-    return (CheckRequested(check=check, purpose=purpose, databases=chosen, adoption=adoption),)
+    asked = CheckRequested(check=check, purpose=purpose, databases=chosen)
+    return (asked.model_copy(update={"adoption": adoption, "preflight": preflight}),)
 
 
 def begin(recorded: Recorded) -> CheckState:
@@ -204,6 +208,7 @@ def begin(recorded: Recorded) -> CheckState:
         recorded.recorded_by,
         Looks(asked.databases),
         asked.adoption,
+        asked.preflight,
     )
 
 
@@ -360,7 +365,7 @@ def _order(
     record = situation.records(database)
     if record is None or (state.purpose is Purpose.REINSTATE and record.retired):
         return None
-    attempt = look.attempt + 1
+    attempt, asked = look.attempt + 1, state.preflight
     return InspectionOrdered(
         stream=state.stream,
         database=database,
@@ -372,6 +377,7 @@ def _order(
         connection=record.connection,
         expires_at=situation.after(situation.policy.inspection_s),
         adoption=state.adoption,
+        preflight=asked and replace(asked, policy=with_own_windows(asked.policy, record)),
     )
 
 

@@ -26,6 +26,7 @@ from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import Views
 from migrations.model.attempt import Adoption, Epoch, ForgedFence
+from migrations.model.preflight import PreflightRequest
 
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
@@ -231,17 +232,19 @@ class FleetService:
         asked: RequestContext,
         purpose: Purpose = Purpose.CHECK,
         adoption: Adoption | None = None,
+        preflight: PreflightRequest | None = None,
     ) -> str:
         """Ask the agents to look at the selected databases, suspended ones too; the check's id.
 
-        `adoption` says for whose history they look, of those that other tools left.
+        `adoption` says for whose history they look, of those that other tools left; `preflight`
+        is what they ask beside.
         """
         fleet = await self.state()
         found = [one.database for one in chosen(fleet.databases.values(), selection)]
         if not found:
             raise EmptySelection(selection, registered=fleet.has_any)
         check = self._encoder.new_id()
-        events = request_check(fleet, check, found, purpose, adoption)
+        events = request_check(fleet, check, found, purpose, adoption, preflight)
         await self._log.append(
             f"check-{check}", self._encoder.encode(events, asked), expected_version=0
         )

@@ -10,7 +10,9 @@ from pydantic import Field, SecretStr
 from ledger.contracts.registry import Variable
 from ledger.settings.address import check_address
 from ledger.settings.errors import SettingsError
-from ledger.settings.sections import SettingsSection, SharedSettings, SigningSection
+from ledger.settings.preflight import PreflightSection
+from ledger.settings.sections import Seconds, SettingsSection, SharedSettings, SigningSection
+from migrations.model.attempt import WatchdogPolicy, WhenBlocked
 from migrations.model.folder_history import NAME
 from migrations.model.migration import TIMEOUT_MAX_S
 
@@ -23,7 +25,7 @@ class Transport(StrEnum):
     KAFKA = "kafka"
 
 
-OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle"})
+OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle", "preflight", "watchdog"})
 """What a `ledger.toml` in the working folder may set: it describes the project. All else decides
 what runs here, whom we trust or where secrets go; a folder that somebody else wrote may not."""
 
@@ -50,6 +52,22 @@ class RolloutSection(SettingsSection):
     deadline_s: float = Field(
         14400.0, gt=0, description="seconds until an order without an answer counts as unknown"
     )
+
+
+class WatchdogSection(SettingsSection):
+    """What is done about a statement that waits for what others hold."""
+
+    when_blocked: Literal["wait", "give_up", "cancel"] = Field(
+        "wait",
+        description="wait, give the statement up, or cancel what blocks it, "
+        "if `agent.cancel_blockers` lets agents do so",
+    )
+    after_s: Seconds = Field(10.0, description="seconds of one wait after which that is done")
+
+    @property
+    def policy(self) -> WatchdogPolicy:
+        """The same as an order carries it."""
+        return WatchdogPolicy(WhenBlocked(self.when_blocked), self.after_s)
 
 
 class BundleSection(SettingsSection):
@@ -86,6 +104,8 @@ class Settings(SharedSettings):
     signing: SigningSection = Field(default_factory=SigningSection)
     rollout: RolloutSection = Field(default_factory=RolloutSection)
     bundle: BundleSection = Field(default_factory=BundleSection)
+    preflight: PreflightSection = Field(default_factory=PreflightSection)
+    watchdog: WatchdogSection = Field(default_factory=WatchdogSection)
     variables: dict[str, str | LabelVariable] = Field(
         default_factory=dict,
         description="what placeholders in migrations stand for, by name; never a secret",

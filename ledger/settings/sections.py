@@ -153,6 +153,9 @@ class AgentSection(SettingsSection):
     psql_shell: bool = Field(
         False, description="let psql scripts start programs, and read this process's variables"
     )
+    cancel_blockers: bool = Field(
+        False, description="let `watchdog.when_blocked = cancel` cancel what others run"
+    )
     insecure_postgres: bool = Field(
         False, description="allow databases without verified TLS; for trying things"
     )

@@ -42,6 +42,7 @@ _BETWEEN = {
     "agent.secret_roots": os.pathsep,
     "agent.sockets": os.pathsep,
     "agent.secrets": "; ",
+    "preflight.windows": "; ",
 }
 """What stands between the parts of a list, if no comma does: as its variable is written."""
 

@@ -620,7 +620,7 @@ WITH RECURSIVE ours (pid) AS (
         '/', l.virtualxid, '/', l.transactionid, '/', l.classid, '/', l.objid, '/', l.objsubid) AS thing
     FROM pg_catalog.pg_lock_status() AS l
 )
-SELECT c.depth, c.pid, w.locktype, w.mode AS wanted, h.mode, h.granted,
+SELECT c.depth, c.pid, w.locktype, w.mode AS wanted, h.mode, h.granted, a.query,
     CASE WHEN n.nspname IS NULL THEN w.relation::pg_catalog.text
         ELSE pg_catalog.format('%I.%I', n.nspname, r.relname) END AS relation,
     pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) w.waitstart) AS waiting_s,
@@ -643,6 +643,50 @@ FROM chain AS c
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) r.relnamespace
 WHERE c.pid OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.pid FROM ours AS o))
 ORDER BY c.depth, a.xact_start, c.pid, p.gid LIMIT 100
+
+-- name: standing
+-- Asked beside `blockers`: whom our session keeps waiting, directly or by standing before them in a queue,
+-- and how far the server says that it is. One row.
+WITH ours (pid) AS (
+    SELECT :pid::integer
+    UNION
+    SELECT a.pid FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.application_name OPERATOR(pg_catalog.=) :beside
+        AND a.usename OPERATOR(pg_catalog.=) session_user
+        AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+), behind (pid, waiting_s) AS (
+    SELECT l.pid, pg_catalog.max(
+        pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) l.waitstart))
+    FROM pg_catalog.pg_lock_status() AS l
+    WHERE NOT l.granted AND l.pid OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.pid FROM ours AS o))
+        AND pg_catalog.pg_blocking_pids(l.pid) OPERATOR(pg_catalog.&&) ARRAY(SELECT o.pid FROM ours AS o)
+    GROUP BY l.pid
+), moving (pid, what, phase, done, total) AS (
+    SELECT p.pid, p.command, p.phase,
+        CASE WHEN p.blocks_total OPERATOR(pg_catalog.>) 0 THEN p.blocks_done
+            WHEN p.tuples_total OPERATOR(pg_catalog.>) 0 THEN p.tuples_done ELSE p.lockers_done END,
+        CASE WHEN p.blocks_total OPERATOR(pg_catalog.>) 0 THEN p.blocks_total
+            WHEN p.tuples_total OPERATOR(pg_catalog.>) 0 THEN p.tuples_total ELSE p.lockers_total END
+    FROM pg_catalog.pg_stat_progress_create_index AS p
+    UNION ALL
+    SELECT p.pid, p.command, p.phase, p.heap_blks_scanned, p.heap_blks_total
+    FROM pg_catalog.pg_stat_progress_cluster AS p
+    UNION ALL
+    SELECT p.pid, 'VACUUM', p.phase, p.heap_blks_scanned, p.heap_blks_total
+    FROM pg_catalog.pg_stat_progress_vacuum AS p
+    UNION ALL
+    SELECT p.pid, p.command, pg_catalog.concat(p.tuples_processed, ' rows'), p.bytes_processed, p.bytes_total
+    FROM pg_catalog.pg_stat_progress_copy AS p
+)
+SELECT (SELECT pg_catalog.count(*) FROM behind) AS blocked,
+    (SELECT pg_catalog.max(b.waiting_s) FROM behind AS b) AS longest_s, m.what, m.phase, m.done, m.total
+FROM (SELECT) AS once
+    LEFT JOIN moving AS m ON m.pid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT o.pid FROM ours AS o))
+LIMIT 1
+
+-- name: cancelled
+-- Asks the server to cancel what a session runs; a session that idles runs nothing.
+SELECT pg_catalog.pg_cancel_backend(:pid) AS sent
 
 -- name: worn
 -- In front of all but the first beginning of a session: fails where the session cannot be made like a new

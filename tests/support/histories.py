@@ -27,6 +27,7 @@ from migrations.model.attempt import (
     Rights,
     Verdict,
 )
+from migrations.model.preflight import CheckBounds, PreflightCheck, judged
 
 Move = tuple[int, int, int, int]
 """Which event, and three choices for it."""
@@ -425,6 +426,14 @@ REPORTS: tuple[Callable[[Order, int], r.Report], ...] = (
         reason="by hand",
         by="ada",
         at=MOMENT,
+    ),
+    lambda o, c: r.PreflightChecked(
+        database=o.database,
+        command=o.command,
+        checked_at=MOMENT,
+        results=(
+            judged(PreflightCheck.LAG, float(c), "behind", CheckBounds(PreflightCheck.LAG, 2)),
+        ),
     ),
     finished,
     finished,

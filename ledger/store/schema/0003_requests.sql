@@ -128,6 +128,7 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('CheckRequested', 'purpose', '{string}', true),
     ('CheckRequested', 'databases', '{array}', true),
     ('CheckRequested', 'adoption', '{"null",object}', false),
+    ('CheckRequested', 'preflight', '{"null",object}', false),
     ('EventSetAside', 'position', '{number}', true),
     ('EventSetAside', 'leaf', '{string}', true);
 

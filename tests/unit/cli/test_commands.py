@@ -42,7 +42,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
     assert sorted(COMMANDS) == sorted(
         [
-            "init", "upgrade", "serve", "dev", "version", "config show",
+            "init", "upgrade", "serve", "dev", "version", "config show", "check", "db check",
             "keys generate", "keys register", "keys rotate", "keys revoke", "keys list",
             "fleet add", "fleet import", "fleet diff", "fleet apply", "fleet show",
             "fleet list", "fleet label", "fleet repoint",
@@ -83,7 +83,7 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 LOOKING = frozenset({
     "version", "config show", "plan", "status", "history", "events", "replay",
     "traces show", "traces emit", "audit verify",
-    "audit unreadable",
+    "audit unreadable", "check", "db check",
     "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
     "bundle list", "bundle show", "keys list",
     "rollout status", "rollout list", "db status", "db verify",

