@@ -36,8 +36,8 @@ TESTS = {
     "LEDGER_TEST_PG_RELEASE": "the release of the embedded PostgreSQL server, instead of 18",
 }
 """Variables that the tests and make read."""
-_VARIABLES = "variables."
-"""The table whose names are the project's own."""
+_OPEN = ("variables.", "lint.severity.", "lint.phases.")
+"""Tables whose names are not those of settings; what stands in them is looked at by its users."""
 _BETWEEN = {
     "agent.secret_roots": os.pathsep,
     "agent.sockets": os.pathsep,
@@ -164,7 +164,7 @@ def _read(path: Path) -> dict[str, Any]:
     values = dict(_flat(content, ""))
     known = setting_names()
     for name in values:
-        if name not in known and not name.startswith(_VARIABLES):
+        if name not in known and not name.startswith(_OPEN):
             raise SettingsError(
                 f"{path} sets {_printable(name)}, which is no setting; {_nearest(name, known)} "
                 "or `ledger config show` for all of them"
@@ -185,7 +185,7 @@ def _printable(name: str) -> str:
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and prefix != _VARIABLES:
+        if isinstance(value, Mapping) and prefix not in _OPEN:
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
@@ -210,8 +210,11 @@ def _merged(
     for origin, values in sources:
         for name in values.keys() - origins.keys():
             origins[name] = origin
-            # Names of variables may have dots of their own.
-            *path, last = name.split(".", 1 if name.startswith(_VARIABLES) else -1)
+            # Names in open tables may have dots of their own.
+            head = next((one for one in _OPEN if name.startswith(one)), "")
+            *path, last = (
+                [*head.split(".")[:-1], name.removeprefix(head)] if head else name.split(".")
+            )
             table = nested
             for part in path:
                 table = table.setdefault(part, {})
