@@ -46,7 +46,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """One finding. `line` is 1-based; names in it are as their author wrote them, not escaped."""
 
     file: str

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from migrations.lint.finding import Finding, Severity
+from migrations.lint.finding import LintFinding, Severity
 from migrations.lint.rule import Rule
 from migrations.lint.rules import EXPIRED_IGNORE, REGISTRY, UNUSED_IGNORE, WRONG_IGNORE
 from migrations.sql.grammar import tokens, tree
@@ -103,12 +103,12 @@ def nearest(name: str, known: Iterable[str] = REGISTRY) -> str:
 class Sifted:
     """What is left of the findings, and what was ignored, each with its reason."""
 
-    left: tuple[Finding, ...]
-    ignored: tuple[tuple[Finding, str], ...]
+    left: tuple[LintFinding, ...]
+    ignored: tuple[tuple[LintFinding, str], ...]
 
 
 def sift(
-    findings: Sequence[tuple[Finding, Span]],
+    findings: Sequence[tuple[LintFinding, Span]],
     ignores: Sequence[Ignore],
     spans: Sequence[Span],
     *,
@@ -120,8 +120,8 @@ def sift(
     `spans` are those of all statements that were judged. An ignore for one of the `unasked` rules,
     which nobody looked at this time, is not called unused.
     """
-    left: list[Finding] = []
-    ignored: list[tuple[Finding, str]] = []
+    left: list[LintFinding] = []
+    ignored: list[tuple[LintFinding, str]] = []
     used: set[tuple[str, int, str]] = set()
     for finding, span in findings:
         catching = next(
@@ -153,7 +153,7 @@ def _about(
     spans: Sequence[Span],
     today: date,
     unasked: Collection[str],
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     """What is wrong with a comment."""
     if ignore.problem:
         yield _finding(WRONG_IGNORE, ignore, f"this ignore is not understood: {ignore.problem}")
@@ -174,7 +174,7 @@ def _about(
         yield _finding(EXPIRED_IGNORE, ignore, f"this ignore held until {ignore.until}")
 
 
-def _finding(rule: Rule, ignore: Ignore, what: str) -> Finding:
-    return Finding(
+def _finding(rule: Rule, ignore: Ignore, what: str) -> LintFinding:
+    return LintFinding(
         ignore.file, ignore.line, rule.id, Severity(rule.severity), what, rule.why, rule.rewrite
     )

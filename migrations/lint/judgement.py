@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from migrations.errors import LoadError
-from migrations.lint.finding import OFF, Finding, Hit, Severity, recipe_command
+from migrations.lint.finding import OFF, Hit, LintFinding, Severity, recipe_command
 from migrations.lint.folder_catalog import FolderCatalog
 from migrations.lint.ignores import Ignore, Span, ignores_in, sift
-from migrations.lint.rule import Case, Evidence, Placed, Rule, RuleLimits
+from migrations.lint.rule import Case, Earlier, Evidence, Rule, RuleLimits
 from migrations.lint.rules import BY_SQUAWK, REGISTRY, UNREADABLE
 from migrations.lint.squawk import SquawkAnswer, SquawkFinding
 from migrations.model.migration import Migration, Section, Statement, StatementKind
@@ -45,7 +45,7 @@ class LintOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class LintQuestion:
     """What is to be judged: `migrations` are all of the folder, in order.
 
     `judged` are the versions that findings are wanted of. With `together` they meet a database one
@@ -65,8 +65,8 @@ class Question:
 class Judgement:
     """What came of it. `unseen` are migrations that are programs, which no rule can read."""
 
-    findings: tuple[Finding, ...]
-    ignored: tuple[tuple[Finding, str], ...] = ()
+    findings: tuple[LintFinding, ...]
+    ignored: tuple[tuple[LintFinding, str], ...] = ()
     unseen: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     """Rules that only squawk knows, and that were not asked."""
@@ -76,7 +76,7 @@ class Judgement:
         return sum(one.severity is severity for one in self.findings)
 
 
-def judge(question: Question, squawk: SquawkAnswer) -> Judgement:
+def judge(question: LintQuestion, squawk: SquawkAnswer) -> Judgement:
     """All findings, the worst first, without those that a comment ignores."""
     walk = _Walk(question, squawk)
     for migration in question.migrations:
@@ -109,10 +109,10 @@ def judge(question: Question, squawk: SquawkAnswer) -> Judgement:
     )
 
 
-def unreadable(error: LoadError, options: LintOptions) -> Finding:
+def unreadable(error: LoadError, options: LintOptions) -> LintFinding:
     """What keeps a folder from being read, as a finding."""
     severity = options.severity(UNREADABLE) or Severity.ERROR
-    return Finding(
+    return LintFinding(
         error.file,
         error.line or 1,
         UNREADABLE.id,
@@ -126,7 +126,7 @@ def unreadable(error: LoadError, options: LintOptions) -> Finding:
 class _Walk:
     """Through all migrations, in order: what was found, and where each statement stands."""
 
-    def __init__(self, question: Question, squawk: SquawkAnswer) -> None:
+    def __init__(self, question: LintQuestion, squawk: SquawkAnswer) -> None:
         self._question = question
         self._heard: dict[tuple[str, int], list[SquawkFinding]] = defaultdict(list)
         for one in squawk.findings:
@@ -134,7 +134,7 @@ class _Walk:
         self._catalog = FolderCatalog()
         self._rules = _by_field(question.options)
         self._late: list[tuple[Rule, Case]] = []
-        self.findings: list[tuple[Finding, Span]] = []
+        self.findings: list[tuple[LintFinding, Span]] = []
         self.ignores: list[Ignore] = []
         self.spans: list[Span] = []
         self.unseen: list[str] = []
@@ -150,7 +150,7 @@ class _Walk:
             self._read_comments(migration, section, file)
             if section.program is not None:
                 self.unseen.append(migration.label)
-        before: list[Placed] = []
+        before: list[Earlier] = []
         for number, statement in enumerate(section.statements):
             raw = parse(statement.text)[0]
             if judged:
@@ -159,7 +159,7 @@ class _Walk:
                 self._hear(case)
             self._catalog.take(raw, statement.line)
             if section.transactional:
-                before.append(Placed(raw, statement))
+                before.append(Earlier(raw, statement))
 
     def _case(
         self,
@@ -167,7 +167,7 @@ class _Walk:
         number: int,
         statement: Statement,
         raw: RawStatement,
-        before: Sequence[Placed],
+        before: Sequence[Earlier],
     ) -> Case:
         question = self._question
         outside = statement.kind is StatementKind.OUTSIDE
@@ -206,7 +206,7 @@ class _Walk:
         if severity is None:
             return
         text = case.statement.text.encode()[: max(hit.offset, 0)]
-        finding = Finding(
+        finding = LintFinding(
             file_of(case.migration, case.section),
             case.statement.line + text.count(b"\n"),
             rule.id,

@@ -23,7 +23,7 @@ class RuleLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Earlier:
     """A statement that ran before in the same transaction."""
 
     raw: RawStatement
@@ -42,7 +42,7 @@ class Case:
     catalog: FolderCatalog
     fresh: frozenset[str]
     """Migrations whose tables nobody uses yet."""
-    before: Sequence[Placed]
+    before: Sequence[Earlier]
     """Earlier statements of the section that run in the same transaction."""
     at: int
     """How many statements the catalog had taken."""

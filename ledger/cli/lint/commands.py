@@ -13,17 +13,16 @@ import typer
 
 from ledger.cli.app.command import command, flags_of
 from ledger.cli.app.exits import ExitCode
-from ledger.cli.app.help_page import OUTPUT, WHICH_MIGRATIONS
-from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, VarOption
+from ledger.cli.app.help_page import OUTPUT
 from ledger.cli.app.output import Output, OutputFormat, say, write_document
 from ledger.cli.app.variables import declared, reading_of
-from ledger.cli.lint.scope import Scope, place_of, scope_of, shown_path
+from ledger.cli.lint.scope import JudgedOptions, Scope, place_of, scope_of, shown_path
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from ledger.cli.lint.scope import Place
+    from ledger.cli.lint.scope import NamedFiles
     from ledger.settings import Settings
-    from migrations.lint.finding import Finding
+    from migrations.lint.finding import LintFinding
     from migrations.lint.judgement import Judgement, LintOptions
     from migrations.lint.squawk import SquawkAnswer
     from migrations.model.migration import Migration
@@ -59,37 +58,18 @@ def register(app: typer.Typer) -> None:
             "ledger lint",
             "ledger lint db/migrations --all",
             "ledger lint --since origin/main -o github",
-            "ledger lint --fail-on warning -o sarif > lint.sarif",
+            "ledger lint --fail-on warning -o sarif",
         ),
     )(lint)
 
 
 async def lint(
     ctx: typer.Context,
+    which: JudgedOptions,
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
             metavar="[FOLDER|FILE]...", help="A folder of migrations, or files of one folder."
-        ),
-    ] = None,
-    folder: FolderOption = MIGRATIONS,
-    format: FormatOption = None,
-    var: VarOption = None,
-    every: Annotated[
-        bool,
-        typer.Option(
-            "--all",
-            help="Judge every file, each as if those before it were applied long ago.",
-            rich_help_panel=WHICH_MIGRATIONS,
-        ),
-    ] = False,
-    since: Annotated[
-        str | None,
-        typer.Option(
-            "--since",
-            metavar="REF",
-            help="Judge what changed since this commit or branch of git.",
-            rich_help_panel=WHICH_MIGRATIONS,
         ),
     ] = None,
     fail_on: Annotated[
@@ -124,10 +104,10 @@ async def lint(
 
     settings = flags_of(ctx).load().settings
     options = options_of(settings)
-    place = place_of(paths or (), folder)
+    place = place_of(paths or (), which.folder)
     wanted = FailOn(fail_on or settings.lint.fail_on)
     try:
-        migrations = await _loaded(place, format, var, settings)
+        migrations = await _loaded(place, which, settings)
     except (FolderError, FormatError, VariableError):
         raise
     except LoadError as error:
@@ -135,9 +115,7 @@ async def lint(
         scope = Scope(frozenset(), True, "nothing, for the folder cannot be read")
         answer = SquawkAnswer(False, problem="squawk was not asked")
     else:
-        scope = await scope_of(
-            ctx, place, migrations, every=every, since=since, format=format, var=var
-        )
+        scope = await scope_of(ctx, place, migrations, which)
         found, answer = await _judged(migrations, scope, options, squawk=settings.lint.squawk)
     _show(_seen_from_here(found, place.folder), scope, answer, output)
     return _code(found, wanted)
@@ -168,22 +146,22 @@ def options_of(settings: Settings) -> LintOptions:
 
 
 async def _loaded(
-    place: Place, format: str | None, var: Sequence[str] | None, settings: Settings
+    place: NamedFiles, which: JudgedOptions, settings: Settings
 ) -> tuple[Migration, ...]:
     """Every migration of the folder; a variable of a label stands there with its sample."""
     from ledger.domain.variables import samples
     from migrations.formats.bundle import load_folder
 
-    variables = declared(var, settings)
+    variables = declared(which.var, settings)
     reading = replace(reading_of(variables, psql=True), variables=samples(variables))
-    bundle = await asyncio.to_thread(load_folder, place.folder, format, reading)
+    bundle = await asyncio.to_thread(load_folder, place.folder, which.format, reading)
     return bundle.migrations
 
 
 async def _judged(
     migrations: Sequence[Migration], scope: Scope, options: LintOptions, *, squawk: bool
 ) -> tuple[Judgement, SquawkAnswer]:
-    from migrations.lint.judgement import Question, judge
+    from migrations.lint.judgement import LintQuestion, judge
     from migrations.lint.squawk import SquawkAnswer, ask_squawk, squawk_here
 
     if squawk:
@@ -192,12 +170,12 @@ async def _judged(
     else:
         answer = SquawkAnswer(False, problem="squawk is switched off by the settings")
     today = SYSTEM_CLOCK.now().date()
-    question = Question(migrations, scope.versions, scope.together, today, options)
+    question = LintQuestion(migrations, scope.versions, scope.together, today, options)
     return await asyncio.to_thread(judge, question, answer), answer
 
 
 def _seen_from_here(found: Judgement, folder: Path) -> Judgement:
-    def moved(one: Finding) -> Finding:
+    def moved(one: LintFinding) -> LintFinding:
         return replace(one, file=shown_path(folder, one.file))
 
     return replace(
@@ -258,7 +236,7 @@ def _show(found: Judgement, scope: Scope, answer: SquawkAnswer, form: LintFormat
             )
 
 
-def _row(one: Finding) -> dict[str, Any]:
+def _row(one: LintFinding) -> dict[str, Any]:
     return {
         "file": one.file,
         "line": one.line,

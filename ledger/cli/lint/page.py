@@ -6,16 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ledger.domain.wording import number_of
-from migrations.lint.finding import Finding, Severity
+from migrations.lint.finding import LintFinding, Severity
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
     from migrations.lint.judgement import Judgement
 
 
-def page(findings: Sequence[Finding]) -> Iterator[str]:
+def page(findings: Sequence[LintFinding]) -> Iterator[str]:
     """The lines: a file, its findings with place, severity and rule, and below each the way out."""
-    by_file: dict[str, list[Finding]] = {}
+    by_file: dict[str, list[LintFinding]] = {}
     for one in findings:
         by_file.setdefault(one.file, []).append(one)
     for file, found in by_file.items():

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from migrations.lint.finding import Finding, Severity
+from migrations.lint.finding import LintFinding, Severity
 from migrations.lint.rule import Rule
 from migrations.printable import escaped
 
@@ -19,15 +19,15 @@ _IN_DATA = {"%": "%25", "\r": "%0D", "\n": "%0A"}
 _IN_PROPERTY = {**_IN_DATA, ":": "%3A", ",": "%2C"}
 
 
-def advice(finding: Finding) -> str:
+def advice(finding: LintFinding) -> str:
     """Why it hurts, what to write, and the command that writes it."""
     written = f" Have it written: `{finding.recipe}`." if finding.recipe else ""
     return f"{finding.why} {finding.rewrite}{written}"
 
 
 def sarif(
-    findings: Sequence[Finding],
-    ignored: Sequence[tuple[Finding, str]],
+    findings: Sequence[LintFinding],
+    ignored: Sequence[tuple[LintFinding, str]],
     rules: Mapping[str, Rule],
     said: Sequence[str],
     release: str,
@@ -73,7 +73,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
     }
 
 
-def _result(finding: Finding, rules: Sequence[str]) -> dict[str, Any]:
+def _result(finding: LintFinding, rules: Sequence[str]) -> dict[str, Any]:
     text = f"{finding.what[:1].upper()}{finding.what[1:]}. {advice(finding)}"
     # What stays the same when lines move above it: so a page knows it again.
     same = f"{finding.rule}\0{finding.file}\0{finding.statement}\0{finding.what}"
@@ -91,7 +91,7 @@ def _result(finding: Finding, rules: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def annotated(findings: Sequence[Finding]) -> Iterator[str]:
+def annotated(findings: Sequence[LintFinding]) -> Iterator[str]:
     """A line for each finding, as GitHub's runner reads it from the output of a step."""
     for one in findings:
         place = f"file={_property(one.file)},line={one.line},title={_property(one.rule)}"

@@ -6,22 +6,48 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+import typer
 
 from ledger.cli.app.command import flags_of, opened
+from ledger.cli.app.help_page import WHICH_MIGRATIONS
+from ledger.cli.app.option_groups import OptionGroup
+from ledger.cli.app.options import MIGRATIONS, FolderOption, FormatOption, VarOption
 from ledger.cli.app.variables import declared
 from ledger.domain.wording import number_of
 from ledger.errors import LedgerError, WrongArgument
 from migrations.printable import escaped
 
 if TYPE_CHECKING:
-    import typer
-
     from migrations.model.migration import Migration
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class JudgedOptions(OptionGroup):
+    """What is read, and what of it is judged."""
+
+    HEADING: ClassVar = WHICH_MIGRATIONS
+
+    folder: FolderOption = MIGRATIONS
+    format: FormatOption = None
+    var: VarOption = None
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all", help="Judge every file, each as if those before it were applied long ago."
+        ),
+    ] = False
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="REF", help="Judge what changed since this commit or branch of git."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedFiles:
     """A folder, and the files of it that were named; none means whatever is pending."""
 
     folder: Path
@@ -41,12 +67,12 @@ class Scope:
     said: str
 
 
-def place_of(paths: Sequence[Path], folder: Path) -> Place:
+def place_of(paths: Sequence[Path], folder: Path) -> NamedFiles:
     """What the command line names: a folder, or files of one. Raises `WrongArgument`."""
     if not paths:
-        return Place(folder)
+        return NamedFiles(folder)
     if len(paths) == 1 and (paths[0].is_dir() or os.pathsep in str(paths[0])):
-        return Place(paths[0])
+        return NamedFiles(paths[0])
     for one in paths:
         if not one.is_file():
             raise WrongArgument(
@@ -61,7 +87,7 @@ def place_of(paths: Sequence[Path], folder: Path) -> Place:
                 "the files stand in several folders; name the folder of the history with --folder"
             )
         folder, home = paths[0].parent, folders.pop()
-    return Place(folder, tuple(one.relative_to(home).as_posix() for one in resolved))
+    return NamedFiles(folder, tuple(one.relative_to(home).as_posix() for one in resolved))
 
 
 def shown_path(folder: Path, file: str) -> str:
@@ -80,14 +106,7 @@ def shown_path(folder: Path, file: str) -> str:
 
 
 async def scope_of(
-    ctx: typer.Context,
-    place: Place,
-    migrations: Sequence[Migration],
-    *,
-    every: bool,
-    since: str | None,
-    format: str | None,
-    var: Sequence[str] | None,
+    ctx: typer.Context, place: NamedFiles, migrations: Sequence[Migration], which: JudgedOptions
 ) -> Scope:
     """What is judged of the folder's migrations.
 
@@ -95,24 +114,24 @@ async def scope_of(
     """
     whole = frozenset(one.version for one in migrations)
     count = number_of(len(whole), "migration")
-    if every:
+    if which.every:
         return Scope(
             whole, False, f"all of {count}, each as if those before it were applied long ago"
         )
     if place.files:
         return _named(place, migrations)
-    if since is not None:
-        return await _since(since, place.folder, migrations)
+    if which.since is not None:
+        return await _since(which.since, place.folder, migrations)
     if flags_of(ctx).load().settings.database_url is None:
         said = (
             f"all of {count}: no ledger is named that knows which are applied; --since REF judges "
             "what a branch adds, --all each by itself"
         )
         return Scope(whole, True, said)
-    return await _pending(ctx, place.folder, whole, format, var)
+    return await _pending(ctx, place.folder, whole, which)
 
 
-def _named(place: Place, migrations: Sequence[Migration]) -> Scope:
+def _named(place: NamedFiles, migrations: Sequence[Migration]) -> Scope:
     found = {one.version for one in migrations for file in one.files if file.name in place.files}
     known = {file.name for one in migrations for file in one.files}
     for name in place.files:
@@ -155,8 +174,7 @@ async def _pending(
     ctx: typer.Context,
     folder: Path,
     whole: frozenset[str],
-    format: str | None,
-    var: Sequence[str] | None,
+    which: JudgedOptions,
 ) -> Scope:
     """What some database of the fleet lacks; everything where nobody can say."""
     from ledger.domain.refusals import RequestRefusal
@@ -164,8 +182,8 @@ async def _pending(
     count = number_of(len(whole), "migration")
     try:
         async with opened(ctx) as session:
-            variables = declared(var, session.settings)
-            found = await session.ledger.rollouts.lacking(folder, format, variables)
+            variables = declared(which.var, session.settings)
+            found = await session.ledger.rollouts.lacking(folder, which.format, variables)
     except (LedgerError, RequestRefusal) as why:
         return Scope(
             whole, True, f"all of {count}, for the ledger cannot say what is applied: {why}"

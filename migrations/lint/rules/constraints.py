@@ -249,6 +249,7 @@ RULES = (
         _MAKES_KEYS,
         _other_type,
         recipe="type-change",
+        late=True,
     ),
     Rule(
         "fk-two-tables",

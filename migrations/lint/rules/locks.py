@@ -7,7 +7,7 @@ from typing import Any
 
 from migrations.lint.finding import Effect, Hit, Severity
 from migrations.lint.folder_catalog import is_not_null_check, name_of
-from migrations.lint.rule import Case, Placed, Rule
+from migrations.lint.rule import Case, Earlier, Rule
 from migrations.sql.grammar import RawStatement, tree
 
 _LIGHT = (
@@ -40,7 +40,7 @@ _SUPERUSERS = {
 }
 
 
-def _exclusively(case: Case, placed: Placed) -> str:
+def _exclusively(case: Case, placed: Earlier) -> str:
     """The table in use that nobody can read any more behind a statement; empty for none."""
     node, field = placed.raw.node, placed.raw.field
     match field:
