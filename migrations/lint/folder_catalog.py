@@ -8,7 +8,7 @@ that needs to know is silent then.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from migrations.sql.grammar import RawStatement, definition_names, descend, tree
@@ -243,6 +243,10 @@ class FolderCatalog:
         if node.rename_type == tree.OBJECT_TABLE:
             table.name = ".".join([*name.split(".")[:-1], node.newname])
             self.tables[table.name] = self.tables.pop(name)
+            for one in self.tables.values():
+                for said, known in one.constraints.items():
+                    if known.target == name:
+                        one.constraints[said] = replace(known, target=table.name)
         elif node.rename_type == tree.OBJECT_COLUMN and node.subname in table.columns:
             table.columns[node.newname] = table.columns.pop(node.subname)
         elif node.rename_type == tree.OBJECT_TABCONSTRAINT and node.subname in table.constraints:
@@ -270,19 +274,14 @@ class FolderCatalog:
                 table.columns.pop(command.name, None)
             case tree.AT_AlterColumnType if known is not None:
                 type_, modifiers = type_of(made.column_def.type_name)
-                table.columns[command.name] = KnownColumn(type_, modifiers, known.not_null)
+                table.columns[command.name] = replace(known, type=type_, modifiers=modifiers)
             case tree.AT_SetNotNull | tree.AT_DropNotNull if known is not None:
                 proven = command.subtype == tree.AT_SetNotNull
-                table.columns[command.name] = KnownColumn(known.type, known.modifiers, proven)
+                table.columns[command.name] = replace(known, not_null=proven)
             case tree.AT_AddConstraint:
                 _constrain(table, made.constraint)
             case tree.AT_ValidateConstraint if before := table.constraints.get(command.name):
-                table.constraints[command.name] = KnownConstraint(
-                    before.kind,
-                    before.columns,
-                    target=before.target,
-                    not_null_of=before.not_null_of,
-                )
+                table.constraints[command.name] = replace(before, validated=True)
             case tree.AT_DropConstraint:
                 table.constraints.pop(command.name, None)
                 table.indexes.pop(command.name, None)
@@ -356,7 +355,7 @@ def _constrain(table: KnownTable, constraint: Any, column: str = "") -> None:
     if kind == tree.CONSTR_PRIMARY:
         for one in table.indexes[name]:
             if known := table.columns.get(one):
-                table.columns[one] = KnownColumn(known.type, known.modifiers, not_null=True)
+                table.columns[one] = replace(known, not_null=True)
 
 
 def called_functions(node: Any) -> list[tuple[str, int]]:

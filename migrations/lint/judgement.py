@@ -241,14 +241,15 @@ class _Walk:
             if source.name == file or len(migration.files) == 1:
                 text = source.content.decode(errors="replace")
                 self.ignores += ignores_in(file, text)
-        after = 0
+        before = Span(file, 0, 0)
         for number, statement in enumerate(section.statements):
             last = statement.line + statement.text.count("\n")
-            # One on the line on which the statement before ends belongs to that one.
-            span = Span(file, min(after + 1, statement.line), last)
-            self._spans[migration.version, number] = span
-            self.spans.append(span)
-            after = last
+            # Statements on one line share what stands above it; else a comment on the line on
+            # which the statement before ends belongs to that one.
+            first = before.first if statement.line == before.last else before.last + 1
+            before = Span(file, min(first, statement.line), last)
+            self._spans[migration.version, number] = before
+            self.spans.append(before)
 
 
 def file_of(migration: Migration, section: Section) -> str:

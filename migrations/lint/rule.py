@@ -62,6 +62,12 @@ class Case:
         """Whether other statements of the section commit together with this one."""
         return self.section.transactional
 
+    @property
+    def gives_up(self) -> bool:
+        """Whether its author said that it gives up soon where it does not get its lock."""
+        given = self.section.options.lock_timeout_s
+        return given is not None and 0 < given <= self.limits.lock_timeout_s
+
     def known(self, relation: Any) -> KnownTable | None:
         """What the folder says of a table."""
         return self.catalog.table(name_of(relation))

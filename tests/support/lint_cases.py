@@ -19,7 +19,8 @@ CREATE INDEX teams_owner ON teams (owner_id);
 CREATE TABLE shops (id bigint PRIMARY KEY);
 CREATE TABLE events (at timestamptz NOT NULL, n int) PARTITION BY RANGE (at);
 CREATE TABLE events_2025 (at timestamptz NOT NULL, n int);
-CREATE TABLE events_2026 (at timestamptz NOT NULL, n int, CONSTRAINT bounds CHECK (at >= '2026-01-01'));
+CREATE TABLE events_2026 (at timestamptz NOT NULL, n int,
+    CONSTRAINT bounds CHECK (at >= '2026-01-01'));
 CREATE TABLE links (a bigint REFERENCES users (id), b bigint REFERENCES teams (id));
 CREATE INDEX users_name ON users (name);
 CREATE UNIQUE INDEX users_region ON users (region);
@@ -85,7 +86,7 @@ CASES = (
     LintCase(
         "detach-blocks",
         "ALTER TABLE events DETACH PARTITION events_2026;",
-        "CREATE TABLE events_2027 PARTITION OF events FOR VALUES FROM ('2027-01-01') TO (MAXVALUE);",
+        "-- +migrate Up lock_timeout=2s\nALTER TABLE events DETACH PARTITION events_2026;",
     ),
     LintCase(
         "fk-validates",
@@ -273,6 +274,12 @@ CASES = (
         "CREATE TRIGGER t BEFORE UPDATE ON fresh FOR EACH ROW EXECUTE FUNCTION f();",
     ),
     LintCase(
+        "trigger-lock",
+        "CREATE CONSTRAINT TRIGGER t AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION f();",
+        "-- +migrate Up lock_timeout=2s\n"
+        "CREATE TRIGGER t BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION f();",
+    ),
+    LintCase(
         "create-rule",
         "CREATE RULE r AS ON DELETE TO users DO INSTEAD NOTHING;",
         "CREATE TABLE fresh (id int);\nCREATE RULE r AS ON DELETE TO fresh DO INSTEAD NOTHING;",
@@ -280,6 +287,11 @@ CASES = (
     LintCase(
         "lock-table",
         "LOCK TABLE users IN SHARE MODE;",
+        "-- +migrate Up lock_timeout=2s\nLOCK TABLE users IN SHARE MODE;",
+    ),
+    LintCase(
+        "lock-table",
+        "LOCK TABLE users;",
         "CREATE TABLE fresh (id int);\nLOCK TABLE fresh;",
     ),
     LintCase(

@@ -136,7 +136,8 @@ def _serial(case: Case) -> Iterator[Hit]:
         identity = _has(column, tree.CONSTR_IDENTITY) is not None
         if written in SERIALS or identity:
             how = "an identity column" if identity else written
-            yield Hit(f"{table}.{column.colname} is added as {how}", column.location)
+            options = {"table": table, "column": f"{column.colname}:bigint"}
+            yield Hit(f"{table}.{column.colname} is added as {how}", column.location, options)
 
 
 def _volatile_default(case: Case) -> Iterator[Hit]:
@@ -151,6 +152,7 @@ def _volatile_default(case: Case) -> Iterator[Hit]:
                 f"the default of {table}.{column.colname} calls {called[0]}(), which gives each "
                 "row another value",
                 column.location,
+                {"table": table, "column": f"{column.colname}:{type_of(column.type_name)[0]}"},
             )
 
 

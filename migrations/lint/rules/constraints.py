@@ -46,11 +46,13 @@ def _foreign_key(case: Case) -> Iterator[Hit]:
 
 
 def _check(case: Case) -> Iterator[Hit]:
-    for constraint, _, _ in _added(case, tree.CONSTR_CHECK):
+    for constraint, name, _ in _added(case, tree.CONSTR_CHECK):
         if not constraint.skip_validation:
             said = f"CHECK {constraint.conname}".rstrip()
             table = name_of(case.node.relation)
-            yield Hit(f"{said} is added to {table} without NOT VALID", constraint.location)
+            columns = constraint_columns(constraint, name)
+            options = {"table": table, "column": columns[0], "value": "…"} if columns else {}
+            yield Hit(f"{said} is added to {table} without NOT VALID", constraint.location, options)
 
 
 def _same_transaction(case: Case) -> Iterator[Hit]:
@@ -270,6 +272,7 @@ RULES = (
         _ALTERS,
         _check,
         ("constraint-missing-not-valid",),
+        recipe="check",
         effect=Effect.SCANS,
     ),
     Rule(
@@ -328,7 +331,6 @@ RULES = (
         "the table is small.",
         _ALTERS,
         _exclusion,
-        recipe="table-split",
         effect=Effect.BLOCKS_WRITES,
     ),
     Rule(

@@ -92,7 +92,7 @@ def _attach(case: Case) -> Iterator[Hit]:
 def _detach(case: Case) -> Iterator[Hit]:
     for command in case.commands(tree.AT_DetachPartition):
         partition = getattr(command, "def").partition_cmd
-        if not partition.concurrent:
+        if not (partition.concurrent or case.gives_up):
             yield Hit(f"DETACH PARTITION {name_of(partition.name)}")
 
 

@@ -132,7 +132,7 @@ def _several_alters(case: Case) -> Iterator[Hit]:
 
 
 def _trigger(case: Case) -> Iterator[Hit]:
-    if case.in_use(case.node.relation):
+    if case.in_use(case.node.relation) and not case.gives_up:
         yield Hit(f"CREATE TRIGGER {case.node.trigname} on {name_of(case.node.relation)}")
 
 
@@ -143,7 +143,7 @@ def _rule(case: Case) -> Iterator[Hit]:
 
 def _lock(case: Case) -> Iterator[Hit]:
     for item in case.node.relations:
-        if case.in_use(item.range_var):
+        if case.in_use(item.range_var) and not case.gives_up:
             yield Hit(f"LOCK TABLE {name_of(item.range_var)}")
 
 

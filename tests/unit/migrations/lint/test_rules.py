@@ -1,4 +1,4 @@
-"""Every rule finds what it is about, in its line and with a way out, and lets what is right pass."""
+"""Every rule finds what it is about, in its line, and lets what is right pass."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from migrations.authoring.recipes.cookbook import RECIPES
 from migrations.lint.finding import Severity
 from migrations.lint.judgement import Judgement, LintOptions
+from migrations.lint.rule import Rule
 from migrations.lint.rules import BY_SQUAWK, REGISTRY
 from migrations.lint.rules.style import LEFT_ALONE
 from migrations.model.phases import Phase
@@ -26,7 +27,7 @@ def found_in(folder: Path, case: LintCase, text: str, phase: str = "") -> Judgem
     if phase:
         files |= {f"2_change.{one}.sql": f"{UP}SELECT 1;\n" for one in Phase}
     name = f"2_change.{phase}.sql" if phase else "2_change.sql"
-    files[name] = UP + text + "\n"
+    files[name] = (text if text.startswith("-- +migrate Up") else UP + text) + "\n"
     squawk = REGISTRY[case.rule].from_squawk
     return linted(folder, files, judged=[name], options=options, squawk=squawk)
 
@@ -59,10 +60,7 @@ def test_what_takes_away_is_found_in_expand_and_let_pass_in_contract(
 
 
 @pytest.mark.parametrize("rule", REGISTRY.values(), ids=lambda rule: rule.id)
-def test_every_rule_says_why_and_what_to_write(rule: object) -> None:
-    from migrations.lint.rule import Rule
-
-    assert isinstance(rule, Rule)
+def test_every_rule_says_why_and_what_to_write(rule: Rule) -> None:
     assert rule.why.endswith(".")
     assert rule.rewrite.endswith(".")
     assert rule.recipe in ("", *RECIPES)
@@ -77,8 +75,8 @@ def test_every_word_of_squawk_has_one_meaning_here_or_is_left_alone() -> None:
 
 
 def test_what_is_a_matter_of_taste_is_off(tmp_path: Path) -> None:
-    text = f"{UP}CREATE TABLE a (id serial PRIMARY KEY, b json, c char(3), d varchar(9), e timestamp);\n"
-    assert linted(tmp_path, {"1_a.sql": text}, squawk=True).findings == ()
+    text = "CREATE TABLE a (id serial PRIMARY KEY, b json, c char(3), d varchar(9), e timestamp);"
+    assert linted(tmp_path, {"1_a.sql": f"{UP}{text}\n"}, squawk=True).findings == ()
 
 
 def test_a_rule_takes_the_severity_of_the_settings(tmp_path: Path) -> None:
