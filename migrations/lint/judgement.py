@@ -9,17 +9,31 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from migrations.errors import LoadError
+from migrations.gc_tuning import without_collector
 from migrations.lint.finding import OFF, Hit, LintFinding, Severity, recipe_command
 from migrations.lint.folder_catalog import FolderCatalog
 from migrations.lint.ignores import Ignore, Span, ignores_in, sift
 from migrations.lint.rule import Case, Earlier, Evidence, Rule, RuleLimits
 from migrations.lint.rules import BY_SQUAWK, REGISTRY, UNREADABLE
 from migrations.lint.squawk import SquawkAnswer, SquawkFinding
-from migrations.model.migration import Migration, Section, Statement, StatementKind
+from migrations.model.migration import Migration, Section, StatementKind
 from migrations.sql.grammar import RawStatement, parse
 from migrations.sql.summary import tables_of
 
 EVERY = "*"
+_REMEMBERED = frozenset(
+    {
+        "alter_table_stmt",
+        "create_stmt",
+        "create_trig_stmt",
+        "drop_stmt",
+        "index_stmt",
+        "lock_stmt",
+        "rename_stmt",
+        "truncate_stmt",
+    }
+)
+"""What later statements of a transaction are judged by; a file may hold any number of others."""
 _BEGIN = re.compile(rb"^[ \t]*(?:BEGIN|START[ \t]+TRANSACTION)\b[^;\n]*;", re.I | re.M)
 
 
@@ -79,9 +93,10 @@ class Judgement:
 def judge(question: LintQuestion, squawk: SquawkAnswer) -> Judgement:
     """All findings, the worst first, without those that a comment ignores."""
     walk = _Walk(question, squawk)
-    for migration in question.migrations:
-        walk.take(migration)
-    walk.ask_late()
+    with without_collector():
+        for migration in question.migrations:
+            walk.take(migration)
+        walk.ask_late()
     asked = question.options
     missing = [
         one.id
@@ -150,26 +165,29 @@ class _Walk:
             self._read_comments(migration, section, file)
             if section.program is not None:
                 self.unseen.append(migration.label)
+        # Of every statement together, so asked once.
+        in_transaction = section.transactional
         before: list[Earlier] = []
         for number, statement in enumerate(section.statements):
             raw = parse(statement.text)[0]
             if judged:
-                case = self._case(migration, number, statement, raw, before)
+                case = self._case(migration, number, raw, before, in_transaction)
                 self._ask(case)
                 self._hear(case)
             self._catalog.take(raw, statement.line)
-            if section.transactional:
+            if in_transaction and raw.field in _REMEMBERED:
                 before.append(Earlier(raw, statement))
 
     def _case(
         self,
         migration: Migration,
         number: int,
-        statement: Statement,
         raw: RawStatement,
         before: Sequence[Earlier],
+        in_transaction: bool,
     ) -> Case:
         question = self._question
+        statement = migration.up.statements[number]
         outside = statement.kind is StatementKind.OUTSIDE
         return Case(
             migration,
@@ -179,8 +197,9 @@ class _Walk:
             raw,
             self._catalog,
             question.judged if question.together else frozenset({migration.version}),
-            tuple(before),
+            before,
             self._catalog.taken,
+            in_transaction,
             wrapped=outside and _is_wrapped(migration, migration.up),
             per_schema=question.options.per_schema,
             limits=question.options.limits,

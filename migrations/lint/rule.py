@@ -43,9 +43,11 @@ class Case:
     fresh: frozenset[str]
     """Migrations whose tables nobody uses yet."""
     before: Sequence[Earlier]
-    """Earlier statements of the section that run in the same transaction."""
+    """Earlier statements of the transaction that take locks; not for late rules, it grows."""
     at: int
     """How many statements the catalog had taken."""
+    in_transaction: bool
+    """Whether the statements of the section commit together."""
     wrapped: bool = False
     """Whether its author wrote BEGIN and COMMIT around it."""
     per_schema: bool = False
@@ -56,11 +58,6 @@ class Case:
     def node(self) -> Any:
         """The statement's tree."""
         return self.raw.node
-
-    @property
-    def in_transaction(self) -> bool:
-        """Whether other statements of the section commit together with this one."""
-        return self.section.transactional
 
     @property
     def gives_up(self) -> bool:

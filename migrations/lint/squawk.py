@@ -20,6 +20,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -73,17 +74,21 @@ class _Text:
 
     version: str
     statements: tuple[str, ...]
+    firsts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, migration: Migration) -> _Text:
+        statements = tuple(one.text for one in migration.up.statements)
+        lines = (text.count("\n") + 2 for text in statements)
+        return cls(migration.version, statements, (0, *accumulate(lines)))
 
     def written(self) -> str:
         return "".join(f"{text}\n;\n" for text in self.statements)
 
     def place(self, line: int, column: int) -> tuple[int, int]:
         """The statement on a line, and the byte offset in it."""
-        firsts = [0]
-        for text in self.statements:
-            firsts.append(firsts[-1] + text.count("\n") + 2)
-        number = min(bisect_right(firsts, line) - 1, len(self.statements) - 1)
-        lines = self.statements[number].split("\n")[: line - firsts[number]]
+        number = min(bisect_right(self.firsts, line) - 1, len(self.statements) - 1)
+        lines = self.statements[number].split("\n")[: line - self.firsts[number]]
         return number, sum(len(one.encode()) + 1 for one in lines) + column
 
 
@@ -93,11 +98,7 @@ async def ask_squawk(
     """What squawk says of the up sections; `program` is where it is, if it is anywhere."""
     if program is None:
         return SquawkAnswer(False, problem="squawk is not installed")
-    texts = [
-        _Text(one.version, tuple(each.text for each in one.up.statements))
-        for one in migrations
-        if one.up.statements
-    ]
+    texts = [_Text.of(one) for one in migrations if one.up.statements]
     try:
         async with asyncio.timeout(timeout_s):
             release = await _release(program)

@@ -65,7 +65,7 @@ def _same_transaction(case: Case) -> Iterator[Hit]:
             for item in one.node.cmds
             if item.alter_table_cmd.subtype == tree.AT_AddConstraint
         }
-        if command.name in added and (case.in_transaction or not case.before):
+        if command.name in added:
             yield Hit(f"{command.name} is added and validated in one transaction")
 
 
