@@ -256,11 +256,18 @@ def _shown(setting: str, value: Any, secret: bool) -> str | int | float | bool |
     if secret:
         return masked(value.get_secret_value())
     if isinstance(value, dict):
-        return ", ".join(f"{name}={_variable_shown(one)}" for name, one in value.items())
+        return ", ".join(f"{name}={_entry_shown(one)}" for name, one in value.items())
     if isinstance(value, tuple):
         return _BETWEEN.get(setting, ",").join(str(part) for part in value)
     return str(value)
 
 
-def _variable_shown(value: str | LabelVariable) -> str:
-    return value if isinstance(value, str) else f"label {value.label}"
+def _entry_shown(value: str | tuple[str, ...] | LabelVariable) -> str:
+    """An entry of an open table: a text, a list of words, or a variable by its label."""
+    match value:
+        case str():
+            return value
+        case tuple():
+            return "+".join(value)
+        case _:
+            return f"label {value.label}"
