@@ -153,6 +153,7 @@ class _Walk:
         self.ignores: list[Ignore] = []
         self.spans: list[Span] = []
         self.unseen: list[str] = []
+        self._said: set[tuple[str, str]] = set()
         self._spans: dict[tuple[str, int], Span] = {}
 
     def take(self, migration: Migration) -> None:
@@ -217,6 +218,8 @@ class _Walk:
     def _note(self, rule: Rule, case: Case) -> None:
         if rule.look is None or _is_overruled(rule, case, self._question.evidence):
             return
+        if rule.once and (rule.id, case.migration.version) in self._said:
+            return
         for hit in rule.look(case):
             self._add(rule, case, hit)
 
@@ -237,6 +240,7 @@ class _Walk:
             case.migration.label,
             case.statement.summary,
         )
+        self._said.add((rule.id, case.migration.version))
         self.findings.append((finding, self._spans[case.migration.version, case.number]))
 
     def ask_late(self) -> None:

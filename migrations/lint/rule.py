@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -73,11 +74,19 @@ class Case:
         """Whether programs may be at work on the table: it is neither new nor temporary."""
         if relation.schemaname == "pg_temp" or relation.relpersistence == "t":
             return False
-        return self.is_used(self.known(relation))
+        view = self.catalog.views.get(name_of(relation))
+        return view not in self.fresh if view is not None else self.is_used(self.known(relation))
 
     def is_used(self, table: KnownTable | None) -> bool:
         """The same for what the folder knows; what it does not know was there before."""
         return table is None or not (table.temporary or table.made_by in self.fresh)
+
+    def made_again(self, kind: str, name: str) -> bool:
+        """Whether a later statement of the section makes what this one drops: `VIEW`, `seen`."""
+        bare = name.rpartition(".")[2]
+        label = re.compile(rf"CREATE {kind} (?:CONCURRENTLY )?(?:.*\.)?{re.escape(bare)}")
+        rest = self.section.statements[self.number + 1 :]
+        return any(label.fullmatch(one.summary) for one in rest)
 
     def commands(self, *kinds: int) -> Iterator[Any]:
         """The commands of an ALTER TABLE on a table in use; all, or those of these kinds."""
@@ -126,6 +135,8 @@ class Rule:
     """Whether it is asked when all files were read."""
     off: bool = False
     """Whether it is a matter of taste."""
+    once: bool = False
+    """Whether its first finding in a migration says enough."""
     new_too: bool = False
     """Whether squawk is believed of new tables, too."""
 

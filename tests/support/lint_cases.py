@@ -239,6 +239,30 @@ CASES = (
     LintCase("drop-object", "DROP VIEW seen;", "CREATE VIEW seen AS SELECT 1;\nDROP VIEW seen;"),
     LintCase("drop-object", "DROP SCHEMA app;", "CREATE SCHEMA app;\nDROP SCHEMA app;"),
     LintCase("drop-object", "DROP TYPE colour;", "CREATE TYPE c AS ENUM ('a');\nDROP TYPE c;"),
+    LintCase(
+        "drop-object",
+        "DROP FUNCTION app.f(int);\nCREATE FUNCTION g(n int) RETURNS int LANGUAGE sql RETURN n;",
+        "DROP FUNCTION app.f(int);\n"
+        "CREATE OR REPLACE FUNCTION app.f(n bigint) RETURNS int LANGUAGE sql RETURN n;",
+    ),
+    LintCase(
+        "drop-index-blocks",
+        "DROP INDEX IF EXISTS users_name;\nCREATE INDEX users_name ON users (name, age);",
+        "DROP INDEX IF EXISTS by_x;\nCREATE INDEX by_x ON users (name, age);",
+    ),
+    LintCase(
+        "index-blocks-writes",
+        "CREATE INDEX by_count ON totals (count);",
+        "CREATE MATERIALIZED VIEW sums AS SELECT 1 AS n;\nCREATE INDEX by_n ON sums (n);",
+    ),
+    LintCase(
+        "long-after-exclusive",
+        "ALTER TABLE users ADD COLUMN x int;\nCREATE INDEX a ON users (x);\n"
+        "CREATE INDEX b ON users (x);\nDELETE FROM teams WHERE code > 7;",
+        "CREATE TABLE fresh (x int);\nALTER TABLE fresh ADD COLUMN y int;\n"
+        "CREATE INDEX a ON users (age);",
+        at=2,
+    ),
     LintCase("drop-many-fks", "DROP TABLE links;", "DROP TABLE shops;"),
     LintCase("truncate", "TRUNCATE users;", "CREATE TABLE fresh (id int);\nTRUNCATE fresh;"),
     LintCase(

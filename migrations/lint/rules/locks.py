@@ -249,6 +249,7 @@ RULES = (
             "alter_table_stmt",
         ),
         _behind,
+        once=True,
     ),
     Rule(
         "many-alters",
@@ -303,6 +304,7 @@ RULES = (
         "Let the trigger look at a setting of the session, and set that with SET LOCAL.",
         ("alter_table_stmt",),
         _disable_trigger,
+        ("ban-disable-trigger",),
     ),
     Rule(
         "refresh-matview-blocks",

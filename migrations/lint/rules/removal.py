@@ -78,8 +78,9 @@ def _drops_table(case: Case) -> Iterator[Hit]:
 
 def _drops_others(case: Case) -> Iterator[Hit]:
     for kind, name in _dropped(case):
-        made_here = case.catalog.made_by.get(name) in case.fresh
-        if kind in _KINDS and not made_here:
+        if kind not in _KINDS or case.catalog.made_by.get(name) in case.fresh:
+            continue
+        if not case.made_again(_KINDS[kind].upper(), name):
             yield Hit(f"{_KINDS[kind]} {name} is dropped")
 
 
@@ -166,6 +167,7 @@ RULES = (
         "drops.",
         ("alter_object_schema_stmt",),
         _moves,
+        ("ban-set-schema",),
         quiet_in=_IN_CONTRACT,
     ),
     Rule(
@@ -205,6 +207,14 @@ RULES = (
         _TAKE_AWAY,
         ("drop_stmt",),
         _drops_others,
+        (
+            "ban-drop-domain",
+            "ban-drop-function",
+            "ban-drop-schema",
+            "ban-drop-sequence",
+            "ban-drop-type",
+            "ban-drop-view",
+        ),
         quiet_in=_IN_CONTRACT,
     ),
     Rule(

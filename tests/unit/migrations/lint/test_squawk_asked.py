@@ -14,6 +14,7 @@ import pytest
 
 from migrations.formats.bundle import load_folder
 from migrations.lint.squawk import FILES_AT_ONCE, SquawkAnswer, ask_squawk, squawk_here
+from tests.support.lint_cases import CASES
 from tests.support.linted import UP, linted, written
 
 MANY = FILES_AT_ONCE + 1
@@ -162,6 +163,16 @@ def test_the_real_one_reads_more_files_than_fit_on_one_command_line(tmp_path: Pa
     files = {f"{number}_a.sql": f"{UP}REINDEX TABLE a;\n" for number in range(1, MANY + 1)}
     answer = asked(tmp_path, squawk_here(), files)
     assert len(places(answer, "require-concurrent-reindex")) == MANY
+
+
+def test_all_rules_that_the_real_one_knows_have_a_meaning_here(tmp_path: Path) -> None:
+    texts = [text for case in CASES for text in (case.wrong, case.right)]
+    files = {
+        f"{number}_a.sql": text if text.startswith("-- +migrate") else UP + text
+        for number, text in enumerate(texts, 1)
+    }
+    answer = asked(tmp_path, squawk_here(), files)
+    assert (answer.answered, answer.problem) == (True, "")
 
 
 def test_it_is_given_nothing_that_is_secret(
