@@ -162,10 +162,10 @@ class _Walk:
         file = file_of(migration, section)
         judged = migration.version in self._question.judged
         self._catalog.begin(migration.version, file)
-        if judged:
+        if judged and section.program is not None:
+            self.unseen.append(migration.label)
+        elif judged:
             self._read_comments(migration, section, file)
-            if section.program is not None:
-                self.unseen.append(migration.label)
         # Of every statement together, so asked once.
         in_transaction = section.transactional
         before: list[Earlier] = []

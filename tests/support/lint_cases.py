@@ -264,7 +264,7 @@ CASES = (
         at=2,
     ),
     LintCase("drop-many-fks", "DROP TABLE links;", "DROP TABLE shops;"),
-    LintCase("truncate", "TRUNCATE users;", "CREATE TABLE fresh (id int);\nTRUNCATE fresh;"),
+    LintCase("truncate", "TRUNCATE users CASCADE;", "CREATE TABLE fresh (id int);\nTRUNCATE fresh;"),
     LintCase(
         "long-after-exclusive",
         "ALTER TABLE users ADD COLUMN x int;\nUPDATE users SET x = 1 WHERE id > 7;",

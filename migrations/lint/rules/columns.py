@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,15 +19,17 @@ from migrations.lint.rule import Case, Rule
 from migrations.sql.grammar import definition_names, tree
 
 _TEXTS = ("text", "varchar")
-_WIDENS = {
-    ("varbit", "varbit"),
-    ("timestamp", "timestamp"),
-    ("timestamptz", "timestamptz"),
-    ("time", "time"),
-    ("timetz", "timetz"),
-    ("interval", "interval"),
+_DIGITS = 6
+"""Behind a second's point: what PostgreSQL keeps."""
+_BOUNDED = {
+    "varbit": math.inf,
+    "timestamp": _DIGITS,
+    "timestamptz": _DIGITS,
+    "time": _DIGITS,
+    "timetz": _DIGITS,
+    "interval": _DIGITS,
 }
-"""Types whose values stay as they are when what is in brackets grows, or goes."""
+"""Types whose values stay as they are when what is in brackets grows, and what none means."""
 VOLATILE = frozenset(
     {
         "clock_timestamp",
@@ -58,8 +61,10 @@ def is_free(before: KnownColumn, type_: str, modifiers: tuple[int, ...]) -> bool
         # More digits in front of the point; the same behind it.
         same_scale = had[1:] == modifiers[1:]
         return not modifiers or (bool(had) and same_scale and modifiers[0] >= had[0])
-    if (was, type_) in _WIDENS:
-        return not modifiers or (bool(had) and modifiers[-1] >= had[-1])
+    if was == type_ and was in _BOUNDED:
+        # Without bounds a value has as many digits as there can be.
+        room = had[-1] if had else _BOUNDED[was]
+        return not modifiers or modifiers[-1] >= room
     return was == type_ and had == modifiers
 
 

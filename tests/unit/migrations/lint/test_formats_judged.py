@@ -95,6 +95,12 @@ def test_programs_are_named_as_not_looked_into(tmp_path: Path) -> None:
     assert found.unseen == ("20260101000000_fill",)
 
 
+def test_comments_in_a_script_for_psql_are_not_called_unused(tmp_path: Path) -> None:
+    text = f"{UP}\\set a 1\n-- ledger:ignore drop-table nobody reads it\nDROP TABLE shops;\n"
+    found = linted(tmp_path, {"1_a.sql": text})
+    assert (found.findings, found.unseen) == ((), ("1_a",))
+
+
 def test_batches_of_a_data_migration_are_no_backfill_in_one_statement(tmp_path: Path) -> None:
     text = (
         "-- +migrate Data table=users key=id\n"
