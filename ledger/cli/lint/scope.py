@@ -164,7 +164,12 @@ async def _since(ref: str, folder: Path, migrations: Sequence[Migration]) -> Sco
             ("ls-files", "--others", "--exclude-standard", "-z", "--", "."),
         ):
             listed = await ask_git(one, *asked)
-            changed |= {lead + name for name in (listed or "").split("\0") if name}
+            if listed is None:
+                raise WrongArgument(
+                    f"git does not say what changed in {escaped(str(one))}; name the files, or "
+                    "judge them --all"
+                )
+            changed |= {lead + name for name in listed.split("\0") if name}
     found = {one.version for one in migrations if any(file.name in changed for file in one.files)}
     said = f"{number_of(len(found), 'migration')} that changed since {escaped(ref)}"
     return Scope(frozenset(found), True, said)

@@ -287,6 +287,16 @@ async def test_what_a_branch_adds_is_what_changed_since_it_left(
         assert "git knows no commit" in wrong.err
 
 
+async def test_files_of_several_folders_are_named_as_they_are_found(
+    ledger: LedgerProgram, tmp_path: Path
+) -> None:
+    for name, text in (("base/sql/1_a.sql", TABLE), ("tenant/sql/2_b.sql", WARNED)):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    answer = await ledger("lint", "base/sql:tenant/sql", "-o", "json")
+    assert rules(answer) == [("tenant/sql/2_b.sql", "drop-table")]
+
+
 async def test_of_all_files_each_is_judged_as_if_those_before_it_were_applied(
     ledger: LedgerProgram, write: Callable[..., Path]
 ) -> None:
