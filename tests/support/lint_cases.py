@@ -61,7 +61,12 @@ CASES = (
         at=3,
     ),
     LintCase(
-        "concurrently-in-transaction",
+        "concurrently-with-others",
+        "CREATE INDEX CONCURRENTLY a ON users (age);\nALTER TABLE users ADD COLUMN x int;",
+        "CREATE INDEX CONCURRENTLY a ON users (age);\nCOMMENT ON INDEX a IS 'For the page.';",
+    ),
+    LintCase(
+        "concurrently-with-others",
         "ALTER TABLE users ADD COLUMN x int;\nDROP INDEX CONCURRENTLY users_name;",
         "CREATE INDEX CONCURRENTLY a ON users (age);\nDROP INDEX CONCURRENTLY users_name;",
         at=2,
@@ -264,7 +269,9 @@ CASES = (
         at=2,
     ),
     LintCase("drop-many-fks", "DROP TABLE links;", "DROP TABLE shops;"),
-    LintCase("truncate", "TRUNCATE users CASCADE;", "CREATE TABLE fresh (id int);\nTRUNCATE fresh;"),
+    LintCase(
+        "truncate", "TRUNCATE users CASCADE;", "CREATE TABLE fresh (id int);\nTRUNCATE fresh;"
+    ),
     LintCase(
         "long-after-exclusive",
         "ALTER TABLE users ADD COLUMN x int;\nUPDATE users SET x = 1 WHERE id > 7;",

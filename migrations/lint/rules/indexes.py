@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from migrations.lint.finding import Effect, Hit, Severity
@@ -13,6 +14,25 @@ from migrations.sql.grammar import definition_names, tree
 _BY_PARTS = (
     "CREATE INDEX … ON ONLY the parent, CREATE INDEX CONCURRENTLY on each partition, then "
     "ALTER INDEX … ATTACH PARTITION for each"
+)
+_HARMLESS = ("COMMENT", "SET", "ANALYZE")
+"""What leaves nothing half done when the statement before or behind it fails."""
+_VALIDATES = re.compile(r"\bVALIDATE\s+CONSTRAINT\b", re.IGNORECASE)
+"""The same, and better by itself."""
+_PIECES = (
+    "What was meant to be all or nothing is committed piece by piece: a failure in the middle "
+    "leaves the pieces before it."
+)
+_OF_ITS_OWN = (
+    "Give the statement a file of its own, without BEGIN and COMMIT, and leave the rest in theirs."
+)
+_RUN_OUTSIDE = (
+    "index_stmt",
+    "drop_stmt",
+    "vacuum_stmt",
+    "reindex_stmt",
+    "cluster_stmt",
+    "alter_table_stmt",
 )
 
 
@@ -42,19 +62,27 @@ def _plain_drop(case: Case) -> Iterator[Hit]:
 
 
 def _in_transaction(case: Case) -> Iterator[Hit]:
-    if not runs_outside(case) or not case.section.options.transaction:
-        return
-    others = [one for one in case.section.statements if one.kind is not StatementKind.OUTSIDE]
-    if case.wrapped:
+    if runs_outside(case) and case.wrapped and case.section.options.transaction:
         yield Hit(
             f"{case.statement.summary} between BEGIN and COMMIT, where PostgreSQL refuses it "
             "(SQLSTATE 25001); this program leaves both out and commits statement by statement"
         )
-    elif others:
+
+
+def _with_others(case: Case) -> Iterator[Hit]:
+    if not runs_outside(case) or case.wrapped or not case.section.options.transaction:
+        return
+    others = [
+        one.summary
+        for one in case.section.statements
+        if one.kind is not StatementKind.OUTSIDE
+        and not one.summary.startswith(_HARMLESS)
+        and not _VALIDATES.search(one.text)
+    ]
+    if others:
         yield Hit(
-            f"{case.statement.summary} cannot run in a transaction, so the "
-            f"{len(others)} other statement{'s' if len(others) > 1 else ''} of the file run "
-            "without one, too"
+            f"{case.statement.summary} cannot run in a transaction, so {others[0]} in the same "
+            "file runs without one, too"
         )
 
 
@@ -136,20 +164,21 @@ RULES = (
     Rule(
         "concurrently-in-transaction",
         Severity.ERROR,
-        "What was meant to be all or nothing is committed piece by piece: a failure in the middle "
-        "leaves the pieces before it.",
-        "Give the statement a file of its own, without BEGIN and COMMIT, and leave the rest in "
-        "theirs.",
-        (
-            "index_stmt",
-            "drop_stmt",
-            "vacuum_stmt",
-            "reindex_stmt",
-            "cluster_stmt",
-            "alter_table_stmt",
-        ),
+        _PIECES,
+        _OF_ITS_OWN,
+        _RUN_OUTSIDE,
         _in_transaction,
         ("ban-concurrent-index-creation-in-transaction",),
+        recipe="index-concurrently",
+    ),
+    Rule(
+        "concurrently-with-others",
+        Severity.WARNING,
+        _PIECES,
+        "Give the statement a file of its own; or mark the section `notransaction`, which says "
+        "that it is meant.",
+        _RUN_OUTSIDE,
+        _with_others,
         recipe="index-concurrently",
     ),
     Rule(

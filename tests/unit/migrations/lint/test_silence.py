@@ -143,6 +143,13 @@ def test_a_file_of_a_table_that_is_not_of_this_folder_is_judged_all_the_same(
     assert rules_in(found) == ["index-blocks-writes"]
 
 
+def test_our_own_examples_are_let_pass(tmp_path: Path) -> None:
+    examples = Path(__file__).parents[4] / "migrations" / "examples"
+    files = {path.name: path.read_text() for path in examples.iterdir() if path.is_file()}
+    found = linted(tmp_path, files, squawk=True)
+    assert found.findings == ()
+
+
 class Traced:
     """What a trace would have seen of one statement."""
 
