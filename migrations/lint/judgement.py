@@ -257,7 +257,7 @@ class _Walk:
             quiet = self._question.options.is_quiet(rule, case.migration.phase)
             overruled = _is_overruled(rule, case, self._question.evidence)
             if not (quiet or overruled) and (rule.new_too or _is_about_used(case)):
-                self._add(rule, case, Hit(one.message, one.offset))
+                self._add(rule, case, Hit(one.message.rstrip("."), one.offset))
 
     def _read_comments(self, migration: Migration, section: Section, file: str) -> None:
         for source in migration.files:

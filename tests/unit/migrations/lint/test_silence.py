@@ -12,6 +12,7 @@ from migrations.authoring.recipes.cookbook import RECIPES
 from migrations.lint.finding import Effect
 from migrations.lint.judgement import LintOptions
 from migrations.lint.rule import RuleLimits
+from migrations.lint.rules import REGISTRY
 from tests.support.linted import UP, linted, rules_in
 
 OLD = """\
@@ -216,3 +217,45 @@ def test_what_a_recipe_writes_is_let_pass(tmp_path: Path, name: str) -> None:
     old = {"1_old.sql": f"{UP}CREATE TABLE users (id bigint PRIMARY KEY, email text, age int);\n"}
     found = linted(tmp_path, old | files, judged=list(files), squawk=True)
     assert rules_in(found) == []
+
+
+ODD = """\
+ALTER TABLE a ADD CONSTRAINT c UNIQUE NULLS NOT DISTINCT (x), ALTER COLUMN y SET STORAGE PLAIN;
+ALTER TABLE IF EXISTS a RENAME CONSTRAINT c TO d;
+ALTER TABLE a ADD CHECK (EXISTS_NOT(x) AND (SELECT_ONE()).y IS NOT NULL);
+ALTER TABLE a ADD COLUMN e integer[] DEFAULT ARRAY[1, 2]::int[], ADD COLUMN f interval(3);
+ALTER TABLE a ALTER COLUMN g TYPE geometry(Point, 4326) USING g::geometry;
+ALTER FOREIGN TABLE ft ADD COLUMN a int;
+ALTER TYPE pair ADD ATTRIBUTE c int;
+ALTER TABLE ALL IN TABLESPACE one SET TABLESPACE two;
+ALTER TABLE a OF pair;
+CREATE TABLE b (LIKE a INCLUDING ALL) PARTITION BY HASH ((x + 1));
+CREATE TABLE c () INHERITS (a);
+CREATE TABLE d OF pair (PRIMARY KEY (a));
+SELECT * INTO e FROM a;
+CREATE INDEX ON a USING gin ((x -> 'y') jsonb_path_ops);
+DROP OPERATOR CLASS IF EXISTS o USING btree;
+DROP CAST IF EXISTS (int AS text);
+DROP FUNCTION f, g(int);
+DROP TRIGGER t ON a;
+DROP POLICY p ON a;
+DELETE FROM ONLY a USING b WHERE a.x = b.x;
+WITH gone AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM gone;
+UPDATE a SET (x, y) = (SELECT 1, 2) WHERE CURRENT OF c;
+MERGE INTO a USING b ON a.x = b.x WHEN MATCHED THEN DELETE;
+LOCK TABLE a, ONLY b IN ACCESS EXCLUSIVE MODE;
+TRUNCATE ONLY a, b RESTART IDENTITY;
+VALUES (1), (2);
+SET LOCAL lock_timeout TO DEFAULT;
+SET lock_timeout = a;
+SET TIME ZONE LOCAL;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
+CALL p(1);
+"""
+
+
+@pytest.mark.parametrize("text", ODD.splitlines())
+def test_no_form_of_a_statement_is_too_odd_to_be_judged(tmp_path: Path, text: str) -> None:
+    every = LintOptions(dict.fromkeys(REGISTRY, "info"), per_schema=True)
+    files = {"1_old.sql": UP + OLD, "2_odd.sql": f"{UP}{text}\n", "3_again.sql": f"{UP}{text}\n"}
+    assert "verify-missing" in rules_in(linted(tmp_path, files, options=every))
