@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from google.protobuf.message import Message
+
 from migrations.sql.grammar import RawStatement, definition_names, descend, tree
 
 SERIALS = {
@@ -23,6 +25,15 @@ SERIALS = {
 }
 """Words that stand for a type and a sequence."""
 KEYS = (tree.CONSTR_PRIMARY, tree.CONSTR_UNIQUE)
+_ENDINGS = {
+    tree.CONSTR_PRIMARY: "pkey",
+    tree.CONSTR_UNIQUE: "key",
+    tree.CONSTR_FOREIGN: "fkey",
+    tree.CONSTR_CHECK: "check",
+    tree.CONSTR_EXCLUSION: "excl",
+    tree.CONSTR_NOTNULL: "not_null",
+}
+"""How PostgreSQL ends the names of constraints that are given none."""
 _HOME = ("public", "pg_catalog")
 """Schemas that are left out of names: where things are looked up anyway."""
 
@@ -90,10 +101,10 @@ def columns_in(expression: Any) -> tuple[str, ...]:
         if isinstance(node, tree.ColumnRef):
             found.update(dict.fromkeys(definition_names(node.fields)[-1:]))
             continue
-        for _, value in node.ListFields():
-            for one in value if hasattr(value, "__len__") else (value,):
-                if hasattr(one, "ListFields"):
-                    pending.append(one)
+        for descriptor, value in node.ListFields():
+            if descriptor.message_type is None:
+                continue
+            pending += (value,) if isinstance(value, Message) else value
     return tuple(found)
 
 
@@ -324,19 +335,14 @@ def constraint_columns(constraint: Any, column: str = "") -> tuple[str, ...]:
 
 
 def _constrain(table: KnownTable, constraint: Any, column: str = "") -> None:
-    columns = constraint_columns(constraint, column)
     kind = constraint.contype
-    ending = {
-        tree.CONSTR_PRIMARY: "pkey",
-        tree.CONSTR_UNIQUE: "key",
-        tree.CONSTR_FOREIGN: "fkey",
-        tree.CONSTR_CHECK: "check",
-    }.get(kind)
-    if ending is None and kind not in (tree.CONSTR_EXCLUSION, tree.CONSTR_NOTNULL):
+    ending = _ENDINGS.get(kind)
+    if ending is None:
         return
+    columns = constraint_columns(constraint, column)
     base = table.name.rpartition(".")[2]
     middle = () if kind == tree.CONSTR_PRIMARY else columns
-    name = constraint.conname or "_".join([base, *middle, ending or "excl"])
+    name = constraint.conname or "_".join([base, *middle, ending])
     table.constraints[name] = KnownConstraint(
         kind,
         columns,
