@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ledger.contracts.events import PlanOptions, RolloutPlanned, RolloutStarted
+from ledger.contracts.registry import Variable
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
@@ -70,6 +72,12 @@ class RolloutService:
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; `start` takes it, and nothing else."""
         return await self._planner.plan(request)
+
+    async def lacking(
+        self, folder: Path, format: str | None = None, variables: Sequence[Variable] = ()
+    ) -> tuple[str, ...]:
+        """The versions of a folder that some database lacks; nothing is recorded."""
+        return await self._planner.lacking(folder, format, variables)
 
     async def start(self, plan: Plan) -> str:
         """Start what was shown, as it was shown; the rollout's id.

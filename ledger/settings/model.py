@@ -25,7 +25,7 @@ class Transport(StrEnum):
     KAFKA = "kafka"
 
 
-OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle", "preflight", "watchdog"})
+OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle", "lint"})
 """What a `ledger.toml` in the working folder may set: it describes the project. All else decides
 what runs here, whom we trust or where secrets go; a folder that somebody else wrote may not."""
 
@@ -81,6 +81,37 @@ class BundleSection(SettingsSection):
     )
 
 
+class LintLimits(SettingsSection):
+    """From where on some rules hold."""
+
+    lock_timeout_s: Timeout = Field(
+        30.0, description="seconds that a migration may ask to wait for a lock"
+    )
+    parents: int = Field(
+        1, ge=1, description="tables in use that one transaction may lock by foreign keys"
+    )
+    key_columns: int = Field(3, ge=1, description="columns that an index may have")
+
+
+class LintSection(SettingsSection):
+    """What `ledger lint` finds, and how bad that is."""
+
+    fail_on: Literal["error", "warning", "info"] = Field(
+        "error", description="from which severity on a finding makes `ledger lint` fail"
+    )
+    squawk: bool = Field(True, description="ask squawk, too, where it is installed")
+    schema_per_tenant: bool = Field(
+        False, description="the folder is for databases in which each tenant has a schema"
+    )
+    severity: dict[str, Literal["error", "warning", "info", "off"]] = Field(
+        default_factory=dict, description="how bad a finding is, by rule; `off` leaves it out"
+    )
+    phases: dict[str, tuple[Literal["expand", "migrate", "contract"], ...]] = Field(
+        default_factory=dict, description="the phases in which a rule says nothing, by rule"
+    )
+    limits: LintLimits = Field(default_factory=LintLimits)
+
+
 class LabelVariable(SettingsSection):
     """A variable that has another value in each database: that of the database's label."""
 
@@ -106,6 +137,7 @@ class Settings(SharedSettings):
     bundle: BundleSection = Field(default_factory=BundleSection)
     preflight: PreflightSection = Field(default_factory=PreflightSection)
     watchdog: WatchdogSection = Field(default_factory=WatchdogSection)
+    lint: LintSection = Field(default_factory=LintSection)
     variables: dict[str, str | LabelVariable] = Field(
         default_factory=dict,
         description="what placeholders in migrations stand for, by name; never a secret",

@@ -35,9 +35,8 @@ TESTS = {
     "LEDGER_TEST_PG_RELEASE": "the release of the embedded PostgreSQL server, instead of 18",
 }
 """Variables that the tests and make read."""
-_TABLE = "variables"
-_VARIABLES = f"{_TABLE}."
-"""The table whose names are the project's own."""
+_OPEN = ("variables.", "lint.severity.", "lint.phases.")
+"""Tables whose names are not those of settings; what stands in them is looked at by its users."""
 _BETWEEN = {
     "agent.secret_roots": os.pathsep,
     "agent.sockets": os.pathsep,
@@ -130,7 +129,7 @@ def _environment(model: type[SharedSettings]) -> Iterator[tuple[str, Any]]:
         if not said:
             continue
         try:
-            yield name, json.loads(said) if name == _TABLE else said
+            yield name, json.loads(said) if f"{name}." in _OPEN else said
         except ValueError:
             raise SettingsError(
                 f"{variable(name)} is no JSON object; write "
@@ -174,7 +173,7 @@ def _read(path: Path) -> dict[str, Any]:
     values = dict(_flat(content, ""))
     known = setting_names()
     for name in values:
-        if name not in known and not name.startswith(_VARIABLES):
+        if name not in known and not name.startswith(_OPEN):
             raise SettingsError(
                 f"{path} sets {_printable(name)}, which is no setting; {_nearest(name, known)} "
                 "or `ledger config show` for all of them"
@@ -195,7 +194,7 @@ def _printable(name: str) -> str:
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and prefix != _VARIABLES:
+        if isinstance(value, Mapping) and prefix not in _OPEN:
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
@@ -220,8 +219,11 @@ def _merged(
     for origin, values in sources:
         for name in values.keys() - origins.keys():
             origins[name] = origin
-            # Names of variables may have dots of their own.
-            *path, last = name.split(".", 1 if name.startswith(_VARIABLES) else -1)
+            # Names in open tables may have dots of their own.
+            head = next((one for one in _OPEN if name.startswith(one)), "")
+            *path, last = (
+                [*head.split(".")[:-1], name.removeprefix(head)] if head else name.split(".")
+            )
             table = nested
             for part in path:
                 table = table.setdefault(part, {})
@@ -263,11 +265,18 @@ def _shown(setting: str, value: Any, secret: bool) -> str | int | float | bool |
     if secret:
         return masked(value.get_secret_value())
     if isinstance(value, dict):
-        return ", ".join(f"{name}={_variable_shown(one)}" for name, one in value.items())
+        return ", ".join(f"{name}={_entry_shown(one)}" for name, one in value.items())
     if isinstance(value, tuple):
         return _BETWEEN.get(setting, ",").join(str(part) for part in value)
     return str(value)
 
 
-def _variable_shown(value: str | LabelVariable) -> str:
-    return value if isinstance(value, str) else f"label {value.label}"
+def _entry_shown(value: str | tuple[str, ...] | LabelVariable) -> str:
+    """An entry of an open table: a text, a list of words, or a variable by its label."""
+    match value:
+        case str():
+            return value
+        case tuple():
+            return "+".join(value)
+        case _:
+            return f"label {value.label}"

@@ -213,7 +213,9 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
         quiet, verbose = given.pop(QUIETLY.name), given.pop(VERBOSELY.name)
         flags = replace(before, quiet=before.quiet or quiet, verbose=before.verbose or verbose)
         given["ctx"].obj = flags
-        form = OutputFormat(given.get("output", OutputFormat.TABLE))
+        asked = given.get("output", OutputFormat.TABLE)
+        # A form that only one command has is for programs that read no errors of ours.
+        form = OutputFormat(asked) if asked in list(OutputFormat) else OutputFormat.TABLE
         silence = QUIET.set(flags.quiet)
         try:
             code = _guarded(lambda: _in_loop(function, given, traced), flags.debug, form)

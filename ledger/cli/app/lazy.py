@@ -14,6 +14,7 @@ import typer
 from ledger.cli.app.help_page import CommandGroup
 
 ROOMS: Mapping[str, tuple[str, ...]] = {
+    "lint.commands": ("lint",),
     "rollout.start": ("plan", "up", "down"),
     "rollout.check": ("check",),
     "fleet.status": ("status",),

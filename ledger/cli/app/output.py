@@ -116,7 +116,7 @@ class Output:
                 _document_of({"version": SHAPE_VERSION, "kind": kind, **more}, rows)
             case OutputFormat.NDJSON:
                 for row in rows:
-                    _document({"version": SHAPE_VERSION, "kind": kind, **row})
+                    write_document({"version": SHAPE_VERSION, "kind": kind, **row})
             case OutputFormat.CSV:
                 _sheet(list(rows), columns, heading=heading)
             case _:
@@ -131,7 +131,7 @@ class Output:
         if self.format is OutputFormat.CSV:
             _sheet([fields], list(fields), heading=True)
         elif not self.for_people:
-            _document({"version": SHAPE_VERSION, "kind": kind, **fields})
+            write_document({"version": SHAPE_VERSION, "kind": kind, **fields})
         elif text is not None:
             _write(text, sys.stdout)
         else:
@@ -220,7 +220,8 @@ def tell_error(text: str, code: int, form: OutputFormat) -> None:
     typer.echo(escaped_json(to_json(error).decode()), err=True)
 
 
-def _document(document: Mapping[str, Any]) -> None:
+def write_document(document: Mapping[str, Any]) -> None:
+    """A document of a shape that others have laid down, on stdout."""
     typer.echo(_json(document))
 
 
