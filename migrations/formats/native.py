@@ -32,13 +32,7 @@ from dataclasses import dataclass, replace
 
 from migrations.errors import EncodingError, FileNameError, LoadError, MarkerError
 from migrations.formats import Format, Reading, only
-from migrations.formats.baseline_marker import (
-    MARKER,
-    as_up,
-    baseline,
-    through_of,
-    with_baselines,
-)
+from migrations.formats.baseline_marker import MARKER, as_up, baseline, through_of, with_baselines
 from migrations.formats.data import (
     automatic_down,
     check_sections,
@@ -72,7 +66,6 @@ _BY_NAME = (
     "; a folder of sql-migrate, which goes by the whole name, is read with "
     "--format sql-migrate+names"
 )
-
 
 HISTORY = HistoryTable("gorp_migrations", "id text PRIMARY KEY, applied_at timestamptz")
 

@@ -22,6 +22,7 @@ WORDS = {
     "migrations.model",
     "migrations.model.attempt",
     "migrations.model.foreign_history",
+    "migrations.model.preflight",
     "migrations.printable",
 }
 
