@@ -36,14 +36,15 @@ from tests.support.forged_entry import forge
 from tests.support.house import House, finished, house_at, started
 from tests.support.program import LedgerProgram, StartLedger
 from tests.support.raw_event import NewEvent
-from tests.support.runbook import Runbook, names
+from tests.support.runbook import Runbook, names, steps
 
 FOLLOWED = {
+    "blocked-by-preflight.md": "tests/integration/cli/test_preflight.py",
     "broker-lost.md": "tests/acceptance/test_broker_lost.py",
     "record-differs.md": "tests/integration/test_runbooks.py",
     **dict.fromkeys(
         (
-            "clocks.md", "data-stopped.md", "database-unknown.md", "forged-order.md",
+            "alerts.md", "clocks.md", "data-stopped.md", "database-unknown.md", "forged-order.md",
             "leader-lost.md", "other-tool.md", "restored-database.md", "unreadable-event.md",
             "upgrade.md",
         ),
@@ -310,3 +311,20 @@ async def test_an_upgrade_goes_as_its_runbook_says(
     await book.runs("ledger replay")
     book.is_over()
     assert (await ledger("rollout", "resume", "--yes")).code == 0
+
+
+async def test_every_command_of_the_alerts_looks_and_changes_nothing(
+    ledger: LedgerProgram,  # noqa: F811
+    fleet: Fleet,  # noqa: F811
+    empty: Path,
+) -> None:
+    write(empty, "1", "-- +migrate Up\nSELECT 1 / 0;\n")
+    assert (await ledger("up", "--yes")).code == ExitCode.HALTED
+    before = (await ledger("events", "-o", "ndjson")).out
+    own = [step for step in steps("alerts.md", {}) if step.words[0] == "ledger"]
+    assert len(own) > 15
+    for words in dict.fromkeys(step.words for step in own):
+        answer = await ledger(*words[1:])
+        assert answer.code == 0, (words, answer.err)
+        assert "Traceback" not in answer.err
+    assert (await ledger("events", "-o", "ndjson")).out == before

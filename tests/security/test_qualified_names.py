@@ -31,6 +31,8 @@ EXPRESSIONS |= {
     "brought_along": "''",
 }
 ALLOWED_RELATIONS = {
+    "behind",
+    "moving",
     "tenants",
     "ours",
     "place",
