@@ -6,7 +6,6 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
-from pydantic_settings import NoDecode
 
 from ledger.settings.sections import Seconds, SettingsSection
 from migrations.model.preflight import (
@@ -77,11 +76,11 @@ class PreflightSection(SettingsSection):
     wait_s: Seconds = Field(
         3600.0, description="seconds for which a blocked database is tried again until it fails"
     )
-    unknown: Annotated[tuple[str, ...], NoDecode, _several(",")] = Field(
+    unknown: Annotated[tuple[str, ...], _several(",")] = Field(
         (),
         description="what it counts as that a check cannot tell, `CHECK=block|warn|pass`, by comma",
     )
-    windows: Annotated[tuple[str, ...], NoDecode, _several(";")] = Field(
+    windows: Annotated[tuple[str, ...], _several(";")] = Field(
         (),
         description="when changes may be made, by `;`: `mon-fri 22:00-06:00 Europe/Berlin`, "
         "`sat,sun 00:00-24:00 UTC for tier=gold`; those of a database's labels win",
