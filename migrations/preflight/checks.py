@@ -35,8 +35,8 @@ class Situation:
     now: datetime
 
     def of(self, question: PreflightQuestion) -> _Row:
-        """What the server said."""
-        return self.answers.said[question]
+        """What the server said; nothing of what was not asked, because nothing is touched."""
+        return self.answers.said.get(question, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,7 @@ def results(situation: Situation) -> tuple[PreflightResult, ...]:
 
 def _result(one: CheckDeclaration, situation: Situation) -> PreflightResult:
     bounds = situation.policy.bounds_of(one.check)
-    if one.needs is not None and one.needs not in situation.answers.said:
-        why = situation.answers.refused.get(one.needs, "it was not asked")
+    if one.needs is not None and (why := situation.answers.refused.get(one.needs)):
         return judged(one.check, None, f"{why}; {_remedy(one.needs)}", bounds)
     measured = one.measure(situation)
     return judged(one.check, measured.value, measured.said, bounds)
@@ -76,7 +75,7 @@ def _remedy(question: PreflightQuestion) -> str:
             return "correct preflight.backup_query: it selects when the last backup ended"
         case PreflightQuestion.SPACE:
             return "correct preflight.space_query: it selects how many bytes are free"
-        case PreflightQuestion.SESSIONS:
+        case PreflightQuestion.LOCKS | PreflightQuestion.SNAPSHOTS | PreflightQuestion.CONNECTIONS:
             return f"{SEE_ALL}, and SELECT on pg_stat_activity"
         case _:
             return f"{SEE_ALL}, or what the server names"
@@ -128,7 +127,7 @@ def _unanswered(situation: Situation, question: PreflightQuestion) -> Measured:
 
 
 def _invalid_indexes(situation: Situation) -> Measured:
-    names = situation.of(PreflightQuestion.TABLES)["invalid"] or []
+    names = situation.of(PreflightQuestion.TABLES).get("invalid") or []
     return Measured(
         len(names), f"{_listed(names)}; DROP INDEX CONCURRENTLY, or REINDEX INDEX CONCURRENTLY"
     )
@@ -136,7 +135,7 @@ def _invalid_indexes(situation: Situation) -> Measured:
 
 def _in_the_way(situation: Situation) -> list[_Row]:
     """The locks that ours would wait for, of whatever is no autovacuum."""
-    rows = situation.of(PreflightQuestion.SESSIONS)["lockers"] or ()
+    rows = situation.of(PreflightQuestion.LOCKS).get("lockers") or ()
     return [row for row in rows if _conflicts(row) and not _is_autovacuum(row)]
 
 
@@ -165,9 +164,7 @@ def _is_idle(row: _Row) -> bool:
 
 
 def _snapshots(situation: Situation) -> Measured:
-    if not situation.answers.touched.waits_for_snapshots:
-        return Measured(0)
-    rows = situation.of(PreflightQuestion.SESSIONS)["snapshots"] or ()
+    rows = situation.of(PreflightQuestion.SNAPSHOTS).get("snapshots") or ()
     return _oldest(rows, "age", "CONCURRENTLY waits for its end")
 
 
@@ -194,7 +191,7 @@ def _who(row: _Row) -> str:
 def _autovacuums(situation: Situation, *, wraps: bool) -> Measured:
     rows = [
         row
-        for row in situation.of(PreflightQuestion.SESSIONS)["lockers"] or ()
+        for row in situation.of(PreflightQuestion.LOCKS).get("lockers") or ()
         if _is_autovacuum(row) and row["wraps"] is wraps
     ]
     tables = sorted({row["table"] for row in rows})
@@ -223,11 +220,11 @@ def _most_behind(rows: Iterable[Sequence[Any]], said: str) -> Measured:
 
 
 def _table_size(situation: Situation) -> Measured:
-    return _largest(situation.of(PreflightQuestion.TABLES)["largest"] or (), MB)
+    return _largest(situation.of(PreflightQuestion.TABLES).get("largest") or (), MB)
 
 
 def _table_rows(situation: Situation) -> Measured:
-    return _largest(situation.of(PreflightQuestion.TABLES)["longest"] or (), 1)
+    return _largest(situation.of(PreflightQuestion.TABLES).get("longest") or (), 1)
 
 
 def _largest(rows: Sequence[Sequence[Any]], unit: int) -> Measured:
@@ -239,7 +236,7 @@ def _largest(rows: Sequence[Sequence[Any]], unit: int) -> Measured:
 
 
 def _connections(situation: Situation) -> Measured:
-    said = situation.of(PreflightQuestion.SESSIONS)
+    said = situation.of(PreflightQuestion.CONNECTIONS)
     share = 100 * said["connections"] / max(said["connections_at_most"], 1)
     by_name = [f"{number} of {name}" for name, number in said["applications"] or ()]
     return Measured(share, f"in this database {', '.join(by_name) or 'none'}")
@@ -287,24 +284,24 @@ CHECKS = (
     CheckDeclaration(PreflightCheck.SERVER_VERSION, PreflightQuestion.SERVER, _server_version),
     CheckDeclaration(PreflightCheck.FREE_SPACE, None, _free_space),
     CheckDeclaration(PreflightCheck.INVALID_INDEXES, PreflightQuestion.TABLES, _invalid_indexes),
-    CheckDeclaration(PreflightCheck.TRANSACTIONS, PreflightQuestion.SESSIONS, _transactions),
-    CheckDeclaration(PreflightCheck.IDLE, PreflightQuestion.SESSIONS, _idle),
-    CheckDeclaration(PreflightCheck.SNAPSHOTS, PreflightQuestion.SESSIONS, _snapshots),
+    CheckDeclaration(PreflightCheck.TRANSACTIONS, PreflightQuestion.LOCKS, _transactions),
+    CheckDeclaration(PreflightCheck.IDLE, PreflightQuestion.LOCKS, _idle),
+    CheckDeclaration(PreflightCheck.SNAPSHOTS, PreflightQuestion.SNAPSHOTS, _snapshots),
     CheckDeclaration(
         PreflightCheck.AUTOVACUUM,
-        PreflightQuestion.SESSIONS,
+        PreflightQuestion.LOCKS,
         lambda one: _autovacuums(one, wraps=False),
     ),
     CheckDeclaration(
         PreflightCheck.WRAPAROUND,
-        PreflightQuestion.SESSIONS,
+        PreflightQuestion.LOCKS,
         lambda one: _autovacuums(one, wraps=True),
     ),
     CheckDeclaration(PreflightCheck.SLOTS, PreflightQuestion.REPLICATION, _slots),
     CheckDeclaration(PreflightCheck.LAG, PreflightQuestion.REPLICATION, _lag),
     CheckDeclaration(PreflightCheck.TABLE_SIZE, PreflightQuestion.TABLES, _table_size),
     CheckDeclaration(PreflightCheck.TABLE_ROWS, PreflightQuestion.TABLES, _table_rows),
-    CheckDeclaration(PreflightCheck.CONNECTIONS, PreflightQuestion.SESSIONS, _connections),
+    CheckDeclaration(PreflightCheck.CONNECTIONS, PreflightQuestion.CONNECTIONS, _connections),
     CheckDeclaration(PreflightCheck.BACKUP, None, _backup),
     CheckDeclaration(PreflightCheck.WINDOW, None, _window),
 )

@@ -33,7 +33,9 @@ class PreflightQuestion(StrEnum):
 
     SERVER = "server"
     TABLES = "tables"
-    SESSIONS = "sessions"
+    LOCKS = "locks"
+    SNAPSHOTS = "snapshots"
+    CONNECTIONS = "connections"
     REPLICATION = "replication"
     ARCHIVER = "archiver"
     BACKUP = "backup"
@@ -42,7 +44,7 @@ class PreflightQuestion(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the server said to each question, or why it did not."""
+    """What the server said to each question, or why not; nothing where there was nothing to ask."""
 
     said: Mapping[PreflightQuestion, Mapping[str, Any]] = field(default_factory=dict)
     refused: Mapping[PreflightQuestion, str] = field(default_factory=dict)
@@ -56,7 +58,7 @@ async def answers(
 
     Raises what a lost connection raises; what the server refuses is in the answer.
     """
-    asked = _questions(policy)
+    asked = _questions(policy, touched)
     refused = {
         one: "the setting holds no single SELECT" for one, query in asked.items() if query is None
     }
@@ -86,16 +88,26 @@ def single_select(query: str) -> bool:
     return not found[0].node.HasField("into_clause")
 
 
-def _questions(policy: PreflightPolicy) -> dict[PreflightQuestion, str | None]:
-    """The text of each that is asked; `None` for a setting that is none."""
+def _questions(
+    policy: PreflightPolicy, touched: TouchedTables
+) -> dict[PreflightQuestion, str | None]:
+    """The text of each that is asked; `None` for a setting that is none.
+
+    In a session of its own a question costs what its plan costs: what cannot matter is left out.
+    """
     backup, space = policy.backup_query, policy.space_query
-    asked: dict[PreflightQuestion, str | None] = {
-        one: _SQL[one]
-        for one in (PreflightQuestion.SERVER, PreflightQuestion.TABLES, PreflightQuestion.SESSIONS)
+    matters = {
+        PreflightQuestion.SERVER: True,
+        PreflightQuestion.TABLES: bool(touched.tables),
+        PreflightQuestion.LOCKS: bool(touched.tables),
+        PreflightQuestion.SNAPSHOTS: touched.waits_for_snapshots,
+        PreflightQuestion.CONNECTIONS: True,
+        PreflightQuestion.REPLICATION: True,
+        PreflightQuestion.ARCHIVER: not backup,
     }
-    asked[PreflightQuestion.REPLICATION] = _SQL[PreflightQuestion.REPLICATION]
-    if not backup:
-        asked[PreflightQuestion.ARCHIVER] = _SQL[PreflightQuestion.ARCHIVER]
+    asked: dict[PreflightQuestion, str | None] = {
+        one: _SQL[one] for one, does in matters.items() if does
+    }
     for one, query in ((PreflightQuestion.BACKUP, backup), (PreflightQuestion.SPACE, space)):
         if query:
             asked[one] = _within(one, query) if single_select(query) else None
@@ -115,7 +127,6 @@ async def _ask(
 ) -> dict[PreflightQuestion, Mapping[str, Any]]:
     values: dict[str, SqlValue] = {
         "role": role,
-        "snapshots": touched.waits_for_snapshots,
         "names": _array([one.name for one in touched.tables]),
         "wanted": _array(
             [f"{one.wanted}/{'own' if one.owners_only else ''}" for one in touched.tables]

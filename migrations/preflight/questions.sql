@@ -99,9 +99,9 @@ SELECT pg_catalog.jsonb_build_object(
             JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
         ORDER BY 1 LIMIT 100) AS s))
 
--- name: sessions
+-- name: locks
 -- A row of `lockers` for each lock in the way, the oldest first; what is hidden from us has no state. A
--- process of the server has no user. The oldest snapshots are for CONCURRENTLY.
+-- process of the server has no user.
 SELECT pg_catalog.jsonb_build_object(
     'lockers', (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s)) FROM (
         SELECT h.pid, h.mode, h.wanted, h.name AS "table", a.pid IS NOT NULL AS seen, a.usename AS "user",
@@ -121,35 +121,47 @@ SELECT pg_catalog.jsonb_build_object(
             LEFT JOIN pg_catalog.pg_locks AS x ON h.pid IS NULL AND x.pid IS NULL
                 AND x.locktype = 'transactionid' AND x.virtualtransaction = h.virtualtransaction
             LEFT JOIN pg_catalog.pg_prepared_xacts AS p ON p.transaction = x.transactionid
-        WHERE h.granted ORDER BY age DESC NULLS FIRST, h.pid LIMIT 200) AS s),
-    'snapshots', CASE WHEN (:snapshots) THEN (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s)) FROM (
+        WHERE h.granted ORDER BY age DESC NULLS FIRST, h.pid LIMIT 200) AS s))
+
+-- name: snapshots
+-- The oldest ones, which CONCURRENTLY waits for.
+SELECT pg_catalog.jsonb_build_object(
+    'snapshots', (SELECT pg_catalog.jsonb_agg(pg_catalog.to_jsonb(s)) FROM (
         SELECT a.pid, a.usename AS "user", a.application_name AS app, a.state,
             pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - a.xact_start) AS age
         FROM pg_catalog.pg_stat_activity AS a
         WHERE a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()
             AND a.usename IS NOT NULL AND (a.backend_xmin IS NOT NULL OR a.state IS NULL)
-        ORDER BY age DESC NULLS FIRST LIMIT 50) AS s) END,
-    'connections', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity AS a
-        WHERE a.usename IS NOT NULL AND a.datname IS NOT NULL),
+        ORDER BY age DESC NULLS FIRST LIMIT 50) AS s))
+
+-- name: connections
+-- By the functions under the views: planning those costs a new session several times as much.
+SELECT pg_catalog.jsonb_build_object(
+    'connections', coalesce(pg_catalog.sum(s.number), 0),
     'connections_at_most', pg_catalog.current_setting('max_connections')::integer,
-    'applications', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.app, s.number)) FROM (
-        SELECT coalesce(nullif(a.application_name, ''), 'no name') AS app, pg_catalog.count(*) AS number
-        FROM pg_catalog.pg_stat_activity AS a
-        WHERE a.datname = pg_catalog.current_database() AND a.usename IS NOT NULL
-            AND a.pid <> pg_catalog.pg_backend_pid()
-        GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 4) AS s))
+    'applications', pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.app, s.here)
+        ORDER BY s.here DESC, s.app) FILTER (WHERE s.here > 0 AND s.place <= 4))
+FROM (SELECT g.app, g.number, g.here, pg_catalog.row_number() OVER (ORDER BY g.here DESC, g.app) AS place
+    FROM (SELECT coalesce(nullif(a.application_name, ''), 'no name') AS app, pg_catalog.count(*) AS number,
+            pg_catalog.count(*) FILTER (WHERE a.pid <> pg_catalog.pg_backend_pid() AND a.datid = (
+                SELECT d.oid FROM pg_catalog.pg_database AS d
+                WHERE d.datname = pg_catalog.current_database())) AS here
+        FROM pg_catalog.pg_stat_get_activity(NULL) AS a
+        WHERE a.usesysid IS NOT NULL AND a.datid IS NOT NULL
+        GROUP BY 1) AS g) AS s
 
 -- name: replication
 SELECT pg_catalog.jsonb_build_object(
     'slots', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.slot_name, s.kept)) FROM (
         SELECT r.slot_name, CASE WHEN NOT pg_catalog.pg_is_in_recovery()
             THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.restart_lsn) END AS kept
-        FROM pg_catalog.pg_replication_slots AS r WHERE r.restart_lsn IS NOT NULL
+        FROM pg_catalog.pg_get_replication_slots() AS r WHERE r.restart_lsn IS NOT NULL
         ORDER BY 2 DESC NULLS LAST LIMIT 3) AS s),
     'standbys', (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array(s.app, s.behind)) FROM (
-        SELECT r.application_name AS app, CASE WHEN NOT pg_catalog.pg_is_in_recovery()
+        SELECT (SELECT a.application_name FROM pg_catalog.pg_stat_get_activity(r.pid) AS a) AS app,
+            CASE WHEN NOT pg_catalog.pg_is_in_recovery()
             THEN pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), r.replay_lsn) END AS behind
-        FROM pg_catalog.pg_stat_replication AS r
+        FROM pg_catalog.pg_stat_get_wal_senders() AS r
         WHERE r.state IS NULL OR r.state IN ('streaming', 'catchup')
         ORDER BY 2 DESC NULLS FIRST LIMIT 3) AS s))
 

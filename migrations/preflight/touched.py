@@ -6,6 +6,7 @@ Bodies of functions, DO blocks and programs are not seen.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -92,13 +93,34 @@ _QUIET_COMMANDS = frozenset(
 
 
 def touched_by(sections: Iterable[Section]) -> TouchedTables:
-    """What these sections touch, as far as it is written in them."""
+    """What these sections touch, as far as it is written in them; not what they make themselves."""
     parts: list[TouchedTables] = []
+    made: set[str] = set()
     for section in sections:
-        parts += [touched_in(statement.text) for statement in section.statements]
+        for statement in section.statements:
+            parts.append(_without(touched_in(statement.text), made))
+            made |= _made_in(statement.text)
         if section.batches is not None:
-            parts.append(_batches(section.batches.table))
+            parts.append(_without(_batches(section.batches.table), made))
     return together(parts)
+
+
+def _without(touched: TouchedTables, made: set[str]) -> TouchedTables:
+    return replace(touched, tables=tuple(one for one in touched.tables if one.name not in made))
+
+
+@lru_cache(maxsize=1_000)
+def _made_in(text: str) -> frozenset[str]:
+    """The tables that a text makes for certain, by the names that it gives them."""
+    try:
+        statements = list(parse(text))
+    except GrammarError:
+        return frozenset()
+    return frozenset(
+        ".".join(map(quote_ident, _parts_of(one.node.relation)))
+        for one in statements
+        if one.field == "create_stmt" and not one.node.if_not_exists
+    )
 
 
 def together(parts: Iterable[TouchedTables], at_most: int = TABLES_AT_MOST) -> TouchedTables:

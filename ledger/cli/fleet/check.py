@@ -27,6 +27,12 @@ ASIDES_SHOWN = 5
 COLUMNS = ("database", "pool", "reachable", "tls", "server", "rights", "identity", "problem")
 
 
+PatienceOption = Annotated[
+    float,
+    typer.Option("--timeout", metavar="SECONDS", min=0.0, help="Show what came until then."),
+]
+
+
 def register(fleet_app: typer.Typer) -> None:
     """Add the command of this module."""
     command(
@@ -40,10 +46,7 @@ async def check(
     ctx: typer.Context,
     why: ReasonOptions,
     select: SelectOption = "",
-    timeout: Annotated[
-        float,
-        typer.Option("--timeout", metavar="SECONDS", min=0.0, help="Show what came until then."),
-    ] = PATIENCE_S,
+    timeout: PatienceOption = PATIENCE_S,
     every: AllOption = False,
     problems: Annotated[
         bool,

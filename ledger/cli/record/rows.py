@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from ledger.cli.bundle.commands import DIGEST_SHOWN
-from ledger.domain.wording import failure_text
+from ledger.domain.wording import failure_text, number_of
 
 if TYPE_CHECKING:
     from ledger.contracts.envelope import Metadata, Recorded
@@ -74,10 +74,22 @@ def told(event: Event) -> str:
         # Where nothing went in batches, their numbers say nothing.
         body = {name: value for name, value in body.items() if name not in ("rows", "batches")}
     parts = [_part(name, body[name]) for name in TOLD if body.get(name) not in (None, "", [])]
+    if results := body.get("results"):
+        parts.append(_verdicts(results))
     failure: Failure | None = getattr(event, "failure", None)
     if failure is not None:
         parts.append(failure_text(failure))
     return " ".join(parts)
+
+
+def _verdicts(results: Sequence[Mapping[str, Any]]) -> str:
+    """What checks came to: those that did not pass by name, the others counted."""
+    named: dict[str, list[str]] = {}
+    for one in results:
+        named.setdefault(one["verdict"], []).append(one["check"])
+    passed = len(named.pop("pass", ()))
+    told = [f"{verdict}: {', '.join(checks)}" for verdict, checks in named.items()]
+    return "; ".join([*told, f"{number_of(passed, 'check')} passed"])
 
 
 def _who(recorded: Recorded, said: Metadata, role: str) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -23,7 +23,7 @@ from ledger.cli.app.options import (
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import declared
-from ledger.cli.fleet.check import PATIENCE_S
+from ledger.cli.fleet.check import PATIENCE_S, PatienceOption
 from ledger.cli.fleet.groups import NAMED, SHOWN, names
 from ledger.cli.rollout.plan import plan_request
 from ledger.domain.refusals import RequestRefusal
@@ -56,10 +56,7 @@ async def check(
     why: ReasonOptions,
     select: SelectOption = "",
     folder: FolderOption = MIGRATIONS,
-    timeout: Annotated[
-        float,
-        typer.Option("--timeout", metavar="SECONDS", min=0.0, help="Show what came until then."),
-    ] = PATIENCE_S,
+    timeout: PatienceOption = PATIENCE_S,
     every: AllOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
@@ -107,6 +104,8 @@ async def _request(
     from migrations.model.preflight import PreflightRequest, TouchedTables
     from migrations.preflight.touched import together, touched_in
 
+    # A selection that cannot be followed is refused at once, and once.
+    await session.ledger.fleet.page(select, limit=1)
     policy, touched = session.settings.preflight.policy, TouchedTables()
     if await asyncio.to_thread(folder.is_dir):
         request = plan_request(

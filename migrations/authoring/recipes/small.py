@@ -58,34 +58,17 @@ WHERE attrelid = to_regclass({quote_literal(given.table_sql)})
 
 
 def _foreign_key(given: Given) -> Mapping[str, str]:
-    constraint = named(given.table_name, given.column.name, "fkey")
-    plain = bare(constraint)
-    return {
-        "": f"""\
--- +migrate Up lock_timeout=2s notransaction
--- New rows are checked from the first statement on. The second one reads those that are there,
--- under a lock that lets everybody write; each commits by itself, so the first lock is gone.
-ALTER TABLE {given.table_sql}
-    ADD CONSTRAINT {constraint}
-    FOREIGN KEY ({given.column.sql}) REFERENCES {qualified(given.to)} ({given.key_sql}) NOT VALID;
-
-ALTER TABLE {given.table_sql}
-    VALIDATE CONSTRAINT {constraint};
-
--- +migrate Down lock_timeout=2s
-ALTER TABLE {given.table_sql}
-    DROP CONSTRAINT IF EXISTS {constraint};
-
--- +migrate Verify
-SELECT convalidated
-FROM pg_constraint
-WHERE conrelid = to_regclass({quote_literal(given.table_sql)}) AND conname = {quote_literal(plain)};
-"""
-    }
+    rule = f"FOREIGN KEY ({given.column.sql}) REFERENCES {qualified(given.to)} ({given.key_sql})"
+    return _checked_later(given, named(given.table_name, given.column.name, "fkey"), rule)
 
 
 def _check(given: Given) -> Mapping[str, str]:
     constraint = named(given.table_name, given.column.name, "check")
+    return _checked_later(given, constraint, f"CHECK ({given.value})")
+
+
+def _checked_later(given: Given, constraint: str, rule: str) -> Mapping[str, str]:
+    """A constraint that holds for new rows first, and for those that are there after a read."""
     return {
         "": f"""\
 -- +migrate Up lock_timeout=2s notransaction
@@ -93,7 +76,7 @@ def _check(given: Given) -> Mapping[str, str]:
 -- under a lock that lets everybody write; each commits by itself, so the first lock is gone.
 ALTER TABLE {given.table_sql}
     ADD CONSTRAINT {constraint}
-    CHECK ({given.value}) NOT VALID;
+    {rule} NOT VALID;
 
 ALTER TABLE {given.table_sql}
     VALIDATE CONSTRAINT {constraint};

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 
 import asyncpg
@@ -25,7 +24,7 @@ from migrations.preflight.preflight import ask_by_itself
 from migrations.preflight.touched import touched_by
 from migrations.target.session import close_session, open_session
 from tests.integration.migrations.test_round_trips import watched
-from tests.integration.migrations.world import World, migration, until
+from tests.integration.migrations.world import World, migration, session, until
 
 FINE, WARN, BLOCK, UNKNOWN = PreflightVerdict
 USERS = "CREATE TABLE users (id int PRIMARY KEY, name text)"
@@ -55,17 +54,6 @@ async def asked(
 
 def within(check: PreflightCheck, warn: float | None, block: float | None) -> list[CheckBounds]:
     return [CheckBounds(check, warn, block)]
-
-
-@asynccontextmanager
-async def session(url: str, *statements: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url, server_settings={"application_name": "shop"})
-    try:
-        for one in statements:
-            await connection.execute(one)
-        yield connection
-    finally:
-        await connection.close()
 
 
 async def test_a_quiet_database_passes_and_what_nobody_can_tell_is_unknown(tenant: World) -> None:
@@ -328,8 +316,20 @@ async def test_connections_are_counted_by_application(tenant: World) -> None:
         assert "1 of shop" in found[PreflightCheck.CONNECTIONS].said
 
 
-async def test_without_a_right_to_pg_stat_activity_sessions_are_unknown(tenant: World) -> None:
-    await tenant.execute_as_superuser("REVOKE SELECT ON pg_catalog.pg_stat_activity FROM PUBLIC")
+@pytest.mark.parametrize(
+    ("right", "connections"),
+    [
+        ("SELECT ON pg_catalog.pg_stat_activity", set()),
+        (
+            "EXECUTE ON FUNCTION pg_catalog.pg_stat_get_activity(integer)",
+            {PreflightCheck.CONNECTIONS, PreflightCheck.SLOTS, PreflightCheck.LAG},
+        ),
+    ],
+)
+async def test_without_a_right_to_see_sessions_they_are_unknown(
+    tenant: World, right: str, connections: set[PreflightCheck]
+) -> None:
+    await tenant.execute_as_superuser(f"REVOKE {right} FROM PUBLIC")
     found = await asked(tenant, INDEX)
     sessions = {
         PreflightCheck.TRANSACTIONS,
@@ -337,11 +337,18 @@ async def test_without_a_right_to_pg_stat_activity_sessions_are_unknown(tenant: 
         PreflightCheck.SNAPSHOTS,
         PreflightCheck.AUTOVACUUM,
         PreflightCheck.WRAPAROUND,
-        PreflightCheck.CONNECTIONS,
-    }
+    } | connections
     unknown = {check for check, one in found.items() if one.verdict is UNKNOWN}
     assert unknown == sessions | {PreflightCheck.FREE_SPACE, PreflightCheck.BACKUP}
     assert all("grant pg_read_all_stats" in found[check].said for check in sessions)
+
+
+async def test_what_a_migration_makes_itself_is_no_table_to_ask_about(tenant: World) -> None:
+    await tenant.execute_as_superuser("REVOKE SELECT ON pg_catalog.pg_stat_activity FROM PUBLIC")
+    found = await asked(tenant, migration("1", "CREATE TABLE a (id int); CREATE INDEX ON a (id)"))
+    told = {check for check, one in found.items() if one.verdict is UNKNOWN}
+    # Nothing was asked that would need the right.
+    assert told == {PreflightCheck.FREE_SPACE, PreflightCheck.BACKUP}
 
 
 # --- backups and windows ---

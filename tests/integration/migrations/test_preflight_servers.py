@@ -51,7 +51,9 @@ async def test_a_slot_that_holds_wal_back_warns_or_blocks(server: World) -> None
     assert await verdict(server, PreflightCheck.SLOTS, None, 1) is BLOCK
     found = await asked(server, bounds=within(PreflightCheck.SLOTS, 1, None))
     assert "slot kept" in found[PreflightCheck.SLOTS].said
-    await server.execute("REVOKE SELECT ON pg_catalog.pg_replication_slots FROM PUBLIC")
+    await server.execute(
+        "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_get_replication_slots() FROM PUBLIC"
+    )
     assert await _as_ordinary(server, PreflightCheck.SLOTS) is UNKNOWN
 
 

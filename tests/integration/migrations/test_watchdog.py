@@ -20,7 +20,7 @@ from migrations.model.attempt import (
 )
 from migrations.model.work import Outcome
 from migrations.runner import run
-from tests.integration.migrations.world import Hearing, World, migration, until
+from tests.integration.migrations.world import Hearing, World, migration, session, until
 
 ALTER = migration("002", "ALTER TABLE users ADD email text")
 PATIENT = Limits(lock_timeout_s=60, retry_budget=1, retry_for_s=60, advisory_wait_s=30)
@@ -51,17 +51,6 @@ async def tenant(world: World) -> World:
 def heard(world: World) -> Listening:
     assert isinstance(world.hearing, Listening)
     return world.hearing
-
-
-@asynccontextmanager
-async def session(url: str, *statements: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url, server_settings={"application_name": "shop"})
-    try:
-        for one in statements:
-            await connection.execute(one)
-        yield connection
-    finally:
-        await connection.close()
 
 
 @asynccontextmanager

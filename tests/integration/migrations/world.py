@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
@@ -184,6 +185,18 @@ async def _execute(url: str, sql: str) -> None:
 def expecting(outcome: Outcome) -> Expectation:
     """What a ledger believes after `outcome`."""
     return Expectation(outcome.identity, outcome.journal_head)
+
+
+@asynccontextmanager
+async def session(url: str, *statements: str) -> AsyncIterator[asyncpg.Connection]:
+    """Somebody else's session, of application `shop`, after these statements."""
+    connection = await asyncpg.connect(url, server_settings={"application_name": "shop"})
+    try:
+        for one in statements:
+            await connection.execute(one)
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def until(check: Callable[[], Awaitable[Any]]) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 from ledger.cli.record.rows import told
 from ledger.contracts.events import RolloutHalted, WavePlanned
-from ledger.contracts.reports import MigrationFailed
+from ledger.contracts.reports import MigrationFailed, PreflightChecked
 from migrations.model.attempt import Failure, FailureClass
+from migrations.model.preflight import PreflightCheck, PreflightResult, PreflightVerdict
 
 
 def test_an_event_is_told_by_what_people_look_for() -> None:
@@ -28,3 +30,21 @@ def test_many_databases_are_counted_and_one_is_named() -> None:
 
 def test_a_halt_is_told_with_its_reason() -> None:
     assert told(RolloutHalted(rollout="r", why="1 of 4 failed")) == "r 1 of 4 failed"
+
+
+def test_of_checks_those_that_did_not_pass_are_named_and_the_rest_counted() -> None:
+    def result(check: PreflightCheck, verdict: PreflightVerdict) -> PreflightResult:
+        return PreflightResult(check, verdict, 1.0, None, "why")
+
+    event = PreflightChecked(
+        command=UUID(int=1),
+        database="acme",
+        checked_at=datetime(2026, 11, 30, tzinfo=UTC),
+        results=(
+            result(PreflightCheck.RIGHTS, PreflightVerdict.FINE),
+            result(PreflightCheck.LAG, PreflightVerdict.WARN),
+            result(PreflightCheck.WINDOW, PreflightVerdict.BLOCK),
+            result(PreflightCheck.SLOTS, PreflightVerdict.WARN),
+        ),
+    )
+    assert told(event) == "acme warn: lag, slots; block: window; 1 check passed"
