@@ -36,6 +36,7 @@ async def whole(log: Log, reads: Views, rollout: str) -> RolloutState | None:
             draft.put(one)
     draft.position = position
     draft.version = await log.version_at(stream, position)
+    draft.advance()
     known = (await log.head()).position
     return fold(draft.freeze(), map(open_event, await log.news(stream, position, known)))
 

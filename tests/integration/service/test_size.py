@@ -264,6 +264,10 @@ async def same(house: House, rollout: str) -> None:
     assert now is not None
     await folds_to(house, rollout, now)
     await house.stores.reads.caught_up()
+    # And where the log says nothing that the rows lack.
+    now = await whole(house.stores.log, house.stores.reads, rollout)
+    assert now is not None
+    await folds_to(house, rollout, now)
     async with house.stores.reads.snapshot() as reads:
         position = await reads.position()
         restored = await restore(house.stores.log, reads, rollout)
