@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from asyncio.subprocess import Process
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+from tests.support.warm import WarmProcess
 
 PATIENCE_S = 30.0
 
@@ -35,12 +36,11 @@ class Answer:
 class Started:
     """The program while it runs."""
 
-    process: Process
+    process: WarmProcess
     _said: list[str] = field(default_factory=list)
 
     async def says(self, words: str) -> None:
         """Return when it has said these words on stderr."""
-        assert self.process.stderr is not None
         async with asyncio.timeout(PATIENCE_S):
             while not self._said or words not in self._said[-1]:
                 line = (await self.process.stderr.readline()).decode()

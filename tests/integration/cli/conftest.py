@@ -20,6 +20,7 @@ from ledger.runtime import open_ledger
 from ledger.service.request_context import RequestContext
 from ledger.settings import Settings
 from ledger.store.install import install
+from tests.support import warm
 from tests.support.program import Answer, LedgerProgram, Started, StartLedger
 
 PROGRAM = (sys.executable, "-c", "from ledger.cli.app.start import main; main()")
@@ -66,16 +67,7 @@ def start_ledger(environment: dict[str, str], tmp_path: Path) -> StartLedger:
     """Return a function that starts the program in an empty folder."""
 
     async def start(*words: str, **variables: str) -> Started:
-        process = await asyncio.create_subprocess_exec(
-            *PROGRAM,
-            *words,
-            cwd=tmp_path,
-            env=environment | variables,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        return Started(process)
+        return Started(await warm.start(words, tmp_path, environment | variables))
 
     return start
 

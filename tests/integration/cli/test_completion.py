@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ledger.cli.app.completion import ENDING_S, PATIENCE_S
-from tests.integration.cli.conftest import PROGRAM, Fleet
+from tests.integration.cli.conftest import Fleet
+from tests.support import warm
 from tests.support.program import LedgerProgram
 
 Complete = Callable[..., Awaitable[list[str]]]
@@ -36,15 +37,7 @@ def complete(environment: dict[str, str], tmp_path: Path) -> Complete:
             "COMP_WORDS": "\n".join(pieces),
             "COMP_CWORD": str(len(pieces) - 1),
         }
-        process = await asyncio.create_subprocess_exec(
-            PROGRAM[0],
-            "-c",
-            "import sys; sys.argv[0] = 'ledger'; from ledger.cli.app.start import main; main()",
-            env=environment | asked | more,
-            cwd=tmp_path,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        process = await warm.start((), tmp_path, environment | asked | more)
         out, err = await process.communicate()
         assert err == b""
         return [line for line in out.decode().splitlines() if line]

@@ -94,8 +94,7 @@ async def test_a_watched_rollout_is_shown_until_it_has_ended(
 async def test_who_reads_no_more_ends_a_watch(fleet: Fleet, start_ledger: StartLedger) -> None:
     program = await start_ledger("status", "-w", "--every", "0.1", "-o", "json")
     await lines_of(program, 1)
-    transport = program.process._transport  # type: ignore[attr-defined]
-    transport.get_pipe_transport(1).close()
+    program.process.read_no_more()
     async with asyncio.timeout(60):
         assert await program.process.wait() == ExitCode.OK
 

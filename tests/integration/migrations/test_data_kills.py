@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from uuid import uuid4
 
-import pytest
-
 from migrations.model.attempt import Mode, Verdict
 from tests.integration.migrations.killed_data import MOVE, ROWS
 from tests.integration.migrations.world import OUR_BACKENDS, World, until
@@ -44,7 +42,6 @@ async def _killed(url: str, command: str) -> None:
     await process.wait()
 
 
-@pytest.mark.timeout(170)
 async def test_data_is_moved_once_and_completely_wherever_the_process_is_killed(
     world: World,
 ) -> None:

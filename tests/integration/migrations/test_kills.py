@@ -8,8 +8,6 @@ import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import pytest
-
 from migrations.model.attempt import Epoch, Limits, Mode, Verdict
 from tests.fixtures.postgres import FreshDatabase
 from tests.integration.migrations.killed import ALL, PROGRAMS, STEPS
@@ -47,7 +45,6 @@ async def _agree(world: World) -> bool:
     return await world.has("t6") is (("006", 2) in done)
 
 
-@pytest.mark.timeout(170)
 async def test_journal_and_catalog_agree_wherever_the_process_is_killed(
     fresh_database: FreshDatabase,
 ) -> None:

@@ -1,0 +1,229 @@
+"""Programs of ours as processes of their own, without the price of their imports.
+
+A start costs 0.7 s of the processor, nearly all of it imports, and the tests start hundreds of
+programs. So one process beside each test process imports everything once, and forks for each start:
+
+    test ── descriptors, words, folder, variables ──▶ warm ── fork ──▶ keeper ── fork ──▶ program
+         ◀───────────── process id, then how it ended ────────────────────┘
+
+The program has its own words, folder, variables, streams and signals, as after an exec, and it ends
+as Python ends. What shows only in a cold start (how long it takes, what it imports, Ctrl-C while it
+does) is for tests that start one; so are variables that Python itself reads at its start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import gc
+import importlib
+import io
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import IO, Any
+
+ROOT = Path(__file__).parents[2]
+START = "from tests.support.warm import serve; serve({door})"
+PACKAGES = ("ledger", "agents", "migrations")
+EXAMPLES = "migrations.examples"
+"""Migrations as people write them: no modules of ours."""
+
+STREAMS = (("stdin", "r", "strict"), ("stdout", "w", "strict"), ("stderr", "w", "backslashreplace"))
+"""What Python opens at its start, each with its mode and what it does with foreign characters."""
+
+DESCRIPTORS = 4
+"""Of one start: stdin, stdout, stderr, and the line on which it is kept."""
+
+
+class WarmProcess:
+    """A running program: what tests use of `asyncio.subprocess.Process`."""
+
+    def __init__(
+        self,
+        pid: int,
+        line: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        stdout: asyncio.StreamReader,
+        stderr: asyncio.StreamReader,
+        reading: asyncio.BaseTransport,
+    ) -> None:
+        self.pid = pid
+        self.stdout = stdout
+        self.stderr = stderr
+        self._line = line
+        self._writer = writer
+        self._reading = reading
+        self._ended = asyncio.create_task(self._end())
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; `None` while it runs, negative when a signal ended it."""
+        return self._ended.result() if self._ended.done() else None
+
+    async def wait(self) -> int:
+        """How it ended, once it has."""
+        return await asyncio.shield(self._ended)
+
+    async def communicate(self) -> tuple[bytes, bytes]:
+        """All that it writes until its end."""
+        out, err = await asyncio.gather(self.stdout.read(), self.stderr.read())
+        await self.wait()
+        return out, err
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if not self._ended.done():
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def read_no_more(self) -> None:
+        """Close its standard output, as a reader does who has seen enough."""
+        self._reading.close()
+
+    async def _end(self) -> int:
+        status = await self._line.readline()
+        self._writer.close()
+        return int(status) if status else -signal.SIGKILL
+
+
+async def start(words: Sequence[str], folder: Path, variables: Mapping[str, str]) -> WarmProcess:
+    """Start `ledger` with nobody at the keyboard; what it writes is read through pipes."""
+    door = _warm()
+    ours, theirs = socket.socketpair()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    out, out_end = os.pipe()
+    err, err_end = os.pipe()
+    try:
+        socket.send_fds(door, [b"+"], [nothing, out_end, err_end, theirs.fileno()])
+    finally:
+        theirs.close()
+        for each in (nothing, out_end, err_end):
+            os.close(each)
+    line, writer = await asyncio.open_connection(sock=ours)
+    asked = {"words": list(words), "folder": str(folder), "variables": dict(variables)}
+    writer.write(json.dumps(asked).encode())
+    writer.write_eof()
+    stdout, reading = await _reader(out)
+    stderr, _ = await _reader(err)
+    pid = int(await line.readline())
+    return WarmProcess(pid, line, writer, stdout, stderr, reading)
+
+
+async def _reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader()
+    pipe: IO[bytes] = os.fdopen(descriptor, "rb", buffering=0)
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader, transport
+
+
+@cache
+def _warm() -> socket.socket:
+    """The door to this test process's warm one, which ends when the door is closed."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        child = subprocess.Popen(
+            [sys.executable, "-c", START.format(door=theirs.fileno())],
+            cwd=ROOT,
+            env=_without_ours(os.environ) | {"PYTHONPATH": str(ROOT)},
+            pass_fds=[theirs.fileno()],
+        )
+
+    @atexit.register
+    def end() -> None:
+        ours.close()
+        child.wait()
+
+    return ours
+
+
+def _without_ours(variables: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if not name.startswith("LEDGER_")}
+
+
+def serve(door: int) -> None:
+    """Import everything, fork for each start, and run the program in the last fork."""
+    # Ctrl-C is for the tests: it ends the programs by what they do with it, and this by its door.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    _import_everything()
+    gc.collect()
+    gc.freeze()
+    with socket.socket(fileno=door) as listening:
+        while True:
+            _, descriptors, _, _ = socket.recv_fds(listening, 1, DESCRIPTORS)
+            if not descriptors:
+                return
+            if os.fork() == 0:
+                break
+            for each in descriptors:
+                os.close(each)
+    _keep(descriptors[:-1], socket.socket(fileno=descriptors[-1]))
+
+
+def _import_everything() -> None:
+    from ledger.cli.app.start import main  # noqa: F401 -- what is imported first anyway
+
+    for package in PACKAGES:
+        path = importlib.import_module(package).__path__
+        for found in pkgutil.walk_packages(path, f"{package}."):
+            if not found.name.startswith(EXAMPLES) and not found.name.endswith("__main__"):
+                importlib.import_module(found.name)
+
+
+def _keep(streams: Sequence[int], line: socket.socket) -> None:
+    """Start the program, say which process it is, and how it ended."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with line.makefile("rb") as request:
+        asked = json.loads(request.read())
+    program = os.fork()
+    if program == 0:
+        line.close()
+        _become(streams, **asked)
+        return
+    for each in (0, 1, 2, *streams):
+        os.close(each)
+    line.sendall(b"%d\n" % program)
+    _, status = os.waitpid(program, 0)
+    line.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+    os._exit(0)
+
+
+def _become(
+    streams: Sequence[int], words: Sequence[str], folder: str, variables: Mapping[str, str]
+) -> None:
+    for number, each in enumerate(streams):
+        os.dup2(each, number)
+        os.close(each)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(variables)
+    time.tzset()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["ledger", *words]
+    for number, (name, mode, errors) in enumerate(STREAMS):
+        stream = _stream(number, mode, errors)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+    from ledger.cli.app.start import main
+
+    main()
+
+
+def _stream(descriptor: int, mode: str, errors: str) -> io.TextIOWrapper[Any]:
+    lines = descriptor == 2 or os.isatty(descriptor)
+    raw = open(descriptor, f"{mode}b", closefd=False)  # noqa: SIM115 -- as long as the program
+    return io.TextIOWrapper(raw, "utf-8", errors, line_buffering=lines)
