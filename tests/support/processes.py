@@ -105,15 +105,20 @@ def command_line(program: str, *arguments: str) -> list[str]:
 
 
 async def run(
-    program: str, *arguments: str, env: Mapping[str, str], within_s: float = PATIENCE_S
+    program: str,
+    *arguments: str,
+    env: Mapping[str, str],
+    within_s: float = PATIENCE_S,
+    folder: Path | None = None,
 ) -> Answer:
-    """Run a command to its end; it is killed when it takes too long."""
+    """Run a command to its end, in this folder or another; it is killed when it takes too long."""
     child = await asyncio.create_subprocess_exec(
         *command_line(program, *arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=dict(env),
+        cwd=folder,
     )
     try:
         async with asyncio.timeout(within_s):

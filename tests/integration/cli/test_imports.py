@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
-from tests.support.program import Answer, LedgerProgram
+from tests.support.processes import Answer, run
+from tests.support.program import LedgerProgram
 
 IMPORTED = re.compile(r"^import time: +\d+ \| +\d+ \| +(\S+)$", re.MULTILINE)
 NEVER = (
@@ -20,6 +23,22 @@ STATUSES = ("ledger.service.fleet_status", "ledger.service.rollout_reader")
 REPORTS = ("ledger.service.check_report", "ledger.service.database_report")
 
 
+Imports = Callable[..., Awaitable[set[str]]]
+
+
+@pytest.fixture
+def imports(environment: dict[str, str], tmp_path: Path) -> Imports:
+    """Return a function that runs the program, started cold, and says what it imported."""
+
+    async def started(*words: str, says: str = "") -> set[str]:
+        profiled = environment | {"PYTHONPROFILEIMPORTTIME": "1"}
+        answer = await run("ledger", *words, env=profiled, folder=tmp_path)
+        assert says in answer.err
+        return imported(answer)
+
+    return started
+
+
 def imported(answer: Answer) -> set[str]:
     """The modules that a command imported, with the packages they are in."""
     assert answer.code == 0, answer.err
@@ -30,12 +49,12 @@ def imported(answer: Answer) -> set[str]:
 
 @pytest.mark.usefixtures("fleet", "migrations")
 async def test_up_with_nothing_to_do_imports_nothing_that_only_work_needs(
-    ledger: LedgerProgram,
+    ledger: LedgerProgram, imports: Imports
 ) -> None:
     assert (await ledger("up", "--yes")).code == 0
-    again = await ledger("up", "--yes", PYTHONPROFILEIMPORTTIME="1")
-    assert "Every selected database has all of these migrations." in again.err
-    assert imported(again) & {*NEVER, *STATUSES, *REPORTS, "ledger.service.history"} == set()
+    nothing = "Every selected database has all of these migrations."
+    unneeded = {*NEVER, *STATUSES, *REPORTS, "ledger.service.history"}
+    assert await imports("up", "--yes", says=nothing) & unneeded == set()
 
 
 @pytest.mark.parametrize(
@@ -51,26 +70,22 @@ async def test_up_with_nothing_to_do_imports_nothing_that_only_work_needs(
 )
 @pytest.mark.usefixtures("fleet", "migrations")
 async def test_a_command_that_looks_imports_no_service_that_it_does_not_ask(
-    ledger: LedgerProgram, words: tuple[str, ...], unneeded: tuple[str, ...]
+    imports: Imports, words: tuple[str, ...], unneeded: tuple[str, ...]
 ) -> None:
-    assert (
-        imported(await ledger(*words, PYTHONPROFILEIMPORTTIME="1")) & {*NEVER, *unneeded} == set()
-    )
+    assert await imports(*words) & {*NEVER, *unneeded} == set()
 
 
 @pytest.mark.usefixtures("fleet", "migrations")
 async def test_who_stops_a_rollout_waits_for_no_parser_and_no_status(
-    ledger: LedgerProgram,
+    ledger: LedgerProgram, imports: Imports
 ) -> None:
     assert "nothing happens until" in (await ledger("up", "--yes", "--no-wait")).err
-    paused = await ledger("rollout", "pause", "--yes", PYTHONPROFILEIMPORTTIME="1")
-    assert imported(paused) & {*NEVER, *PARSER, *REPORTS, *STATUSES} == set()
+    paused = await imports("rollout", "pause", "--yes")
+    assert paused & {*NEVER, *PARSER, *REPORTS, *STATUSES} == set()
 
 
 @pytest.mark.usefixtures("fleet", "migrations")
-async def test_what_is_looked_for_is_found_where_it_is_needed(ledger: LedgerProgram) -> None:
-    worked = imported(await ledger("up", "--yes", PYTHONPROFILEIMPORTTIME="1"))
+async def test_what_is_looked_for_is_found_where_it_is_needed(imports: Imports) -> None:
+    worked = await imports("up", "--yes")
     assert worked >= {"agents", "ledger.leader", "postgast", "google.protobuf"}
-    assert imported(await ledger("rollout", "status", PYTHONPROFILEIMPORTTIME="1")) >= {
-        "ledger.service.rollout_reader"
-    }
+    assert "ledger.service.rollout_reader" in await imports("rollout", "status")
