@@ -127,7 +127,7 @@ WITH place AS MATERIALIZED (
 -- name: database_itself
 SELECT 'database'::pg_catalog.text, ''::pg_catalog.text, NULL::pg_catalog.text, NULL::pg_catalog.text, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
     'acl', :acl_database))::pg_catalog.text
-FROM place AS p WHERE p.datacl IS NOT NULL
+FROM place AS p
 
 -- name: schemas
 -- Who owns `public`, and may create there, when nobody has changed it, is another since 15: `initial` marks it.

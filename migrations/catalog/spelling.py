@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from migrations.catalog.difference import Name, ObjectChange
 from migrations.catalog.neutral import Names
 from migrations.sql.literals import quote_where_needed
 
+_OF_DATABASE = re.compile(r"[\w$-]*\{database\}[\w$-]*")
+_OF_SCHEMA = re.compile(r"[\w$-]*\{schema\}[\w$-]*")
 _SQL_KIND = {"enum": "TYPE", "composite type": "TYPE", "range type": "TYPE", "base type": "TYPE"}
 
 
@@ -64,8 +67,16 @@ def real(line: str, names: Names | None) -> str:
         return line
     line = line.replace("{owner}", quote_where_needed(names.owner))
     line = line.replace("{superuser}", quote_where_needed(names.superuser))
-    line = line.replace("{database}", names.database)
-    return line.replace("{schema}", names.schema or "{schema}")
+    line = _OF_DATABASE.sub(
+        lambda found: quote_where_needed(found[0].replace("{database}", names.database)), line
+    )
+    return (
+        line
+        if names.schema is None
+        else _OF_SCHEMA.sub(
+            lambda found: quote_where_needed(found[0].replace("{schema}", names.schema or "")), line
+        )
+    )
 
 
 def ended(statement: str) -> str:

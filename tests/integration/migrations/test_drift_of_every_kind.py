@@ -19,17 +19,17 @@ from tests.support.schema_of_all_kinds import OF_THE_DATABASE, SCHEMA
 CHANGES = [
     # what is done, how it is taken back, what is said of it
     ("CREATE SCHEMA s", "DROP SCHEMA s", "added schema s"),
-    ("ALTER SCHEMA app OWNER TO {reader}", "ALTER SCHEMA app OWNER TO {me}", "changed schema app"),
+    ("ALTER SCHEMA app OWNER TO {other}", "ALTER SCHEMA app OWNER TO {me}", "changed schema app"),
     ("COMMENT ON SCHEMA app IS 'x'", "COMMENT ON SCHEMA app IS NULL", "changed schema app"),
     ("GRANT CREATE ON SCHEMA public TO {reader}", "REVOKE CREATE ON SCHEMA public FROM {reader}",
      "changed schema public"),
     ("CREATE TABLE app.t (a int)", "DROP TABLE app.t", "added table app.t"),
     ("ALTER TABLE app.child RENAME TO kid", "ALTER TABLE app.kid RENAME TO child",
      "missing table app.child"),
-    ("ALTER TABLE app.child OWNER TO {reader}", "ALTER TABLE app.child OWNER TO {me}",
+    ("ALTER TABLE app.child OWNER TO {other}", "ALTER TABLE app.child OWNER TO {me}",
      "changed table app.child"),
-    ("ALTER TABLE app.child SET UNLOGGED", "ALTER TABLE app.child SET LOGGED",
-     "changed table app.child"),
+    ("ALTER TABLE app.parts_1 SET UNLOGGED", "ALTER TABLE app.parts_1 SET LOGGED",
+     "changed table app.parts_1"),
     ("ALTER TABLE app.posts SET (fillfactor = 80)", "ALTER TABLE app.posts SET (fillfactor = 70)",
      "changed table app.posts"),
     ("ALTER TABLE app.posts SET (toast.autovacuum_enabled = off)",
@@ -125,9 +125,9 @@ CHANGES = [
      "ALTER VIEW app.plain RESET (security_barrier)", "changed view app.plain"),
     ("DROP MATERIALIZED VIEW app.kept",
      "CREATE MATERIALIZED VIEW app.kept AS SELECT id FROM app.users WITH NO DATA;"
-     "GRANT SELECT ON app.kept TO {reader}", "missing materialized view app.kept"),
+     "REVOKE ALL ON app.kept FROM {reader}", "missing materialized view app.kept"),
     ("CREATE OR REPLACE FUNCTION app.heard() RETURNS event_trigger LANGUAGE plpgsql"
-     " AS 'BEGIN NULL; END'",
+     " AS 'BEGIN /* another */ END'",
      "CREATE OR REPLACE FUNCTION app.heard() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'",
      "changed function app.heard()"),
     ("ALTER FUNCTION app.touch() SECURITY DEFINER", "ALTER FUNCTION app.touch() SECURITY INVOKER",
@@ -139,7 +139,8 @@ CHANGES = [
     ("ALTER PROCEDURE app.work(integer) SET work_mem = '1MB'",
      "ALTER PROCEDURE app.work(integer) RESET work_mem", "changed procedure app.work(INOUT x integer)"),
     ("DROP AGGREGATE app.total (integer)",
-     "CREATE AGGREGATE app.total (integer) (sfunc = app.add, stype = integer, initcond = '0')",
+     "CREATE AGGREGATE app.total (integer) (sfunc = app.add, stype = integer, initcond = '0');"
+     "GRANT EXECUTE ON FUNCTION app.total(integer) TO PUBLIC",
      "missing aggregate app.total(integer)"),
     ("CREATE OR REPLACE AGGREGATE app.total (integer) (sfunc = app.add, stype = integer, initcond = '1')",
      "CREATE OR REPLACE AGGREGATE app.total (integer) (sfunc = app.add, stype = integer, initcond = '0')",
@@ -204,7 +205,7 @@ CHANGES = [
     ("DROP TEXT SEARCH CONFIGURATION app.words", "CREATE TEXT SEARCH CONFIGURATION app.words (COPY = simple)",
      "missing text search configuration app.words"),
     ("REVOKE CONNECT ON DATABASE {database} FROM {reader}",
-     "GRANT CONNECT ON DATABASE {database} TO {reader}", "missing the database"),
+     "GRANT CONNECT ON DATABASE {database} TO {reader}", "changed the database"),
 ]  # fmt: skip
 
 
@@ -241,13 +242,13 @@ async def tenant(postgres_server: PostgresServer) -> AsyncIterator[Tenant]:
     database = await postgres_server.create()
     reader = f"{database}_reader"
     url = postgres_server.url(database)
-    names = {"reader": reader, "database": database, "me": "CURRENT_USER"}
-    await postgres_server.execute(f"CREATE ROLE {reader}")
+    names = {"reader": reader, "other": f"{reader}_2", "database": database, "me": "CURRENT_USER"}
+    await postgres_server.execute(f"CREATE ROLE {reader}; CREATE ROLE {reader}_2")
     await postgres_server.execute(SCHEMA.format(**names), database=database)
     await postgres_server.execute(OF_THE_DATABASE.format(**names), database=database)
     yield Tenant(url, names, await snapshot_of(url))
     await postgres_server.drop(database)
-    await postgres_server.execute(f"DROP ROLE {reader}")
+    await postgres_server.execute(f"DROP ROLE {reader}, {reader}_2")
 
 
 @pytest.mark.parametrize(("sql", "back", "said"), CHANGES, ids=[sql for sql, _, _ in CHANGES])
