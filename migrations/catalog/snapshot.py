@@ -14,16 +14,17 @@ import hashlib
 import json
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from migrations.catalog import query
 from migrations.catalog.neutral import Names, canonical, neutral
 from migrations.catalog.wording import worded
-from migrations.errors import CatalogMoving, SchemaRefused, TooMuch
+from migrations.errors import CatalogMoving, Refused, SchemaRefused, TooMuch
 from migrations.model.folder_history import schema_of
 from migrations.target.binary_copy import RowStream
-from migrations.target.session import Connection, server_version, timeless
+from migrations.target.session import DRIVER_ERRORS, Connection, server_version, timeless
 
 FORM = 1
 """Changes when the same catalog would give other lines."""
@@ -172,7 +173,8 @@ async def _taken(connection: Connection, schema: str, keep: bool) -> Snapshot | 
         (changed,) = await _copied(connection, "", query.changed_since(), behind="; ROLLBACK")
     finally:
         if not connection.is_closed() and connection.is_in_transaction():
-            await connection.execute("ROLLBACK")
+            with suppress(*DRIVER_ERRORS):
+                await connection.execute("ROLLBACK")
     return None if changed == "true" else writer.finish(names)
 
 
@@ -181,13 +183,27 @@ async def _copy(
 ) -> None:
     """Hand on the single column of a question's rows as they come, with statements around it."""
     stream = RowStream()
+    failed: list[Exception] = []
 
     async def received(data: bytes) -> None:
-        for (field,) in stream.feed(data):
-            take(field or b"")
+        if failed:
+            return
+        try:
+            for (field,) in stream.feed(data):
+                take(field or b"")
+        except (Refused, ValueError) as error:
+            # Not raised to the driver, which would wait for ever for the end of a COPY that is over.
+            failed.append(error)
+            connection._transport.abort()  # type: ignore[attr-defined]
 
     whole = f"{first}COPY ({asked}) TO STDOUT (FORMAT binary){behind}"
-    await connection._copy_out(whole, received, None)  # type: ignore[attr-defined]
+    try:
+        await connection._copy_out(whole, received, None)  # type: ignore[attr-defined]
+    except DRIVER_ERRORS:
+        if not failed:
+            raise
+    if failed:
+        raise failed[0]
 
 
 async def _copied(connection: Connection, first: str, asked: str, behind: str = "") -> list[str]:
