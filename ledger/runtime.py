@@ -31,6 +31,7 @@ from ledger.service.audit import AuditService
 from ledger.service.bundles import BundleService
 from ledger.service.check_report import CheckService
 from ledger.service.database_report import DatabaseReports
+from ledger.service.drift import DriftService
 from ledger.service.fleet import FleetService
 from ledger.service.fleet_status import StatusService
 from ledger.service.history import HistoryService
@@ -76,6 +77,7 @@ class Ledger:
     bundles: BundleService
     rollouts: RolloutService
     checks: CheckService
+    drift: DriftService
     status: StatusService
     databases: DatabaseReports
     history: HistoryService
@@ -124,6 +126,7 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
             bundles=bundles,
             rollouts=rollouts,
             checks=CheckService(fleet, reads, log, SYSTEM_CLOCK),
+            drift=DriftService(fleet, log, encoder),
             status=status,
             databases=DatabaseReports(log, reads, status, timelines),
             history=HistoryService(log, reads, timelines, rollouts, SYSTEM_CLOCK),

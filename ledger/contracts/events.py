@@ -36,6 +36,9 @@ from ledger.contracts.fleet_events import (
     DatabaseRepointed,
     DatabaseRetired,
     DatabaseSuspended,
+    DriftAccepted,
+    DriftDetected,
+    DriftEnded,
     FileGone,
     MigrationRegressed,
 )
@@ -84,6 +87,9 @@ __all__ = [
     "DatabaseRepointed",
     "DatabaseRetired",
     "DatabaseSuspended",
+    "DriftAccepted",
+    "DriftDetected",
+    "DriftEnded",
     "EventSetAside",
     "EventType",
     "FileGone",
@@ -125,6 +131,8 @@ class Purpose(StrEnum):
     OUTCOME = "outcome"
     REINSTATE = "reinstate"
     ADOPT = "adopt"
+    DRIFT = "drift"
+    SNAPSHOT = "snapshot"
 
 
 class CheckRequested(Event, streams=(Stream.CHECK,), author=Author.PERSON):

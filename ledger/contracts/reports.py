@@ -255,3 +255,9 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """What the journal leaves half done, or in doubt; `None` where it could not be read."""
     warnings: tuple[str, ...] = ()
     """What there reaches our tables and what we do, and stops nothing; each with what to do."""
+    fingerprint: Sha256 | None = None
+    """Of its schema; only looked for when drift is."""
+    no_fingerprint: Failure | None = None
+    """Why there is none, where one was looked for."""
+    snapshot: str = ""
+    """What the fingerprint is of, compressed, in base64; only where it was asked for."""

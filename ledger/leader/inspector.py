@@ -14,7 +14,7 @@ from datetime import datetime
 from uuid import UUID
 
 from ledger.contracts.envelope import Metadata, Recorded, encode
-from ledger.contracts.events import CheckRequested
+from ledger.contracts.events import CheckRequested, Purpose
 from ledger.contracts.reports import DatabaseInspected
 from ledger.domain.checks import (
     CheckState,
@@ -26,6 +26,7 @@ from ledger.domain.checks import (
     regressed,
     restored,
 )
+from ledger.domain.drift import TYPES, KnownDrift, SeenSchema, drifted, evolve, seen
 from ledger.domain.fleet import FLEET
 from ledger.domain.orders import Decision, DecisionContext
 from ledger.domain.report_check import ids_of_orders
@@ -142,9 +143,16 @@ class Inspector:
     async def _finish(self, state: CheckState, now: datetime, follower: Follower) -> None:
         metadata = self._metadata(state, now)
         await self._reads.caught_up()
+        found: list[SeenSchema] = []
         async for some in self._answered(state):
+            found += _schemas(some)
             lost = regressed(some, await self._in_force(some.looks), self._roster.get)
             events = [encode(one.event, one.event_id, metadata) for one in lost]
+            await self._log.append(FLEET, events, skip_known=True, term=self._term)
+        if state.purpose is Purpose.DRIFT:
+            known = evolve(KnownDrift(), [one async for one in self._drift_events()])
+            said = drifted(state.check, found, known)
+            events = [encode(one.event, one.event_id, metadata) for one in said]
             await self._log.append(FLEET, events, skip_known=True, term=self._term)
         follower.poke()
         del self._checks[state.check]
@@ -168,6 +176,10 @@ class Inspector:
         if looks:
             yield replace(state, looks=Looks(looks).changed(looks))
 
+    async def _drift_events(self) -> AsyncIterator[Recorded]:
+        async for raw in self._log.read_stream(FLEET, types=TYPES):
+            yield open_event(raw)
+
     async def _in_force(self, looks: Mapping[str, Lookup]) -> dict[str, dict[str, UUID]]:
         """Per database, the versions that the log said were applied when the look was ordered.
 
@@ -190,6 +202,12 @@ class Inspector:
             tracestate=origin.tracestate,
             occurred_at=now,
         )
+
+
+def _schemas(state: CheckState) -> list[SeenSchema]:
+    """Little is kept of each answer, so that a check of the whole fleet takes little memory."""
+    answers = (look.answer for look in state.looks.values())
+    return [one for answer in answers if answer is not None and (one := seen(answer)) is not None]
 
 
 def check_of(stream: str) -> str | None:

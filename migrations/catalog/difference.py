@@ -65,7 +65,7 @@ class ObjectChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class CatalogDifference:
     """All that sets a snapshot apart from the one that is expected."""
 
     changes: tuple[ObjectChange, ...] = ()
@@ -76,7 +76,7 @@ class Difference:
         return bool(self.changes)
 
 
-def difference(expected: bytes, found: bytes) -> Difference:
+def difference(expected: bytes, found: bytes) -> CatalogDifference:
     """Compare two documents. Raises ValueError for what is no snapshot.
 
     Both are read once, side by side, as they are sorted alike.
@@ -88,7 +88,7 @@ def difference(expected: bytes, found: bytes) -> Difference:
             changes.append(change)
         else:
             more += 1
-    return Difference(tuple(changes), more)
+    return CatalogDifference(tuple(changes), more)
 
 
 def called(kind: str, name: Name) -> str:

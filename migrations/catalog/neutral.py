@@ -34,7 +34,7 @@ _TEXTS = (
 
 
 @dataclass(frozen=True, slots=False)
-class Names:
+class TenantNames:
     """What the tenant's own names are."""
 
     database: str
@@ -45,7 +45,7 @@ class Names:
     _roles: dict[str, str] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def read(cls, header: Attributes, version: int) -> Names:
+    def read(cls, header: Attributes, version: int) -> TenantNames:
         """From the first row of a snapshot."""
         return cls(
             database=header["database"],
@@ -100,7 +100,7 @@ class Names:
         return re.compile(re.escape("'" + (self.schema or "").replace("'", "''") + "'"))
 
 
-def neutral(kind: str, found: Attributes, names: Names) -> Attributes:
+def neutral(kind: str, found: Attributes, names: TenantNames) -> Attributes:
     """The attributes of an object in the words that all tenants share."""
     is_public = found.pop("initial", False)
     owner = found.get("owner")
@@ -129,7 +129,7 @@ def canonical(line: Attributes) -> str:
     return json.dumps(line, ensure_ascii=False)
 
 
-def _grants(now: list[Any], default: list[Any], names: Names) -> Attributes:
+def _grants(now: list[Any], default: list[Any], names: TenantNames) -> Attributes:
     """What was granted beyond the default, and revoked from it, by grantee."""
     every = _every(now, default)
     given, ours = _by_role(now, names), _by_role(default, names)
@@ -156,7 +156,7 @@ def _every(now: list[Any], default: list[Any]) -> set[str]:
     return max(by_role.values(), key=len, default=set())
 
 
-def _by_role(entries: list[Any], names: Names) -> dict[str, set[str]]:
+def _by_role(entries: list[Any], names: TenantNames) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for role, privilege, grantable in entries:
         said = f"{privilege} WITH GRANT OPTION" if grantable else privilege

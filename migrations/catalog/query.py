@@ -38,7 +38,7 @@ _LINE = (
 
 
 def opening(schema: str, further: tuple[str, ...] = ()) -> str:
-    """What begins the look. Names are looked up in the target's schemas behind PostgreSQL's own, so
+    """What begins the look. TenantNames are looked up in the target's schemas behind PostgreSQL's own, so
     that its definitions do not name it.
     """
     del further

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from migrations.catalog.alteration import altered, dropped
 from migrations.catalog.creation import created
-from migrations.catalog.difference import Difference, How, ObjectChange
-from migrations.catalog.neutral import Names
+from migrations.catalog.difference import CatalogDifference, How, ObjectChange
+from migrations.catalog.neutral import TenantNames
 from migrations.catalog.privileges import surroundings
 from migrations.catalog.spelling import real, shown
 from migrations.printable import escaped
@@ -25,7 +25,7 @@ _ORDER = (
 """What others build on is made first and dropped last."""
 
 
-def remedy(found: Difference, names: Names | None = None) -> list[str]:
+def remedy(found: CatalogDifference, names: TenantNames | None = None) -> list[str]:
     """Statements that would make the second schema like the first, in an order in which most of
     them can be run; what a person has to decide is a comment.
     """
@@ -47,7 +47,7 @@ def remedy(found: Difference, names: Names | None = None) -> list[str]:
     return [_written(line, names) for _, line in sorted(lines, key=lambda line: line[0])]
 
 
-def _relations(found: Difference, how: How) -> set[tuple[str | None, ...]]:
+def _relations(found: CatalogDifference, how: How) -> set[tuple[str | None, ...]]:
     return {
         change.name[:2]
         for change in found.changes
@@ -75,7 +75,7 @@ def _statements(change: ObjectChange, columns: Sequence[ObjectChange]) -> Iterat
             yield from altered(change)
 
 
-def _written(line: str, names: Names | None) -> str:
+def _written(line: str, names: TenantNames | None) -> str:
     line = real(line, names)
     # A name with the end of a line in it would otherwise end the comment.
     return escaped(line) if line.startswith("--") else line

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from migrations.catalog import query
-from migrations.catalog.neutral import Names, canonical, neutral
+from migrations.catalog.neutral import TenantNames, canonical, neutral
 from migrations.catalog.wording import worded
 from migrations.errors import CatalogMoving, Refused, SchemaRefused, TooMuch
 from migrations.model.folder_history import schema_of
@@ -57,7 +57,7 @@ class Snapshot:
     size: int
     """Of the canonical form, in bytes."""
     document: bytes = b""
-    names: Names | None = None
+    names: TenantNames | None = None
     """Whose names the neutral ones stand for; not part of what is hashed."""
 
 
@@ -126,7 +126,7 @@ class _Writer:
         if self._kept is not None:
             self._pieces.append(self._kept.compress(data))
 
-    def finish(self, names: Names) -> Snapshot:
+    def finish(self, names: TenantNames) -> Snapshot:
         if self._kept is not None:
             self._pieces.append(self._kept.flush())
         return Snapshot(
@@ -164,7 +164,7 @@ async def _taken(connection: Connection, schema: str, keep: bool) -> Snapshot | 
                 "the schema that is the target is not there, so there is nothing to take a "
                 "fingerprint of; check its name, or create it"
             )
-        names = Names.read(header, version)
+        names = TenantNames.read(header, version)
         writer = _Writer(keep, "schema" if schema else "database")
         lines = _Lines(names, writer.take, in_order=_in_order(connection))
         rows = query.rows(schema, version, header["branches"])
@@ -220,7 +220,7 @@ def _in_order(connection: Connection) -> bool:
 class _Lines:
     """From the server's lines to canonical ones, in their order."""
 
-    def __init__(self, names: Names, take: Take, *, in_order: bool) -> None:
+    def __init__(self, names: TenantNames, take: Take, *, in_order: bool) -> None:
         self._names = names
         self._take = take
         self._in_order = in_order

@@ -1,4 +1,4 @@
-"""Names of objects and roles as SQL spells them; pure."""
+"""TenantNames of objects and roles as SQL spells them; pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from migrations.catalog.difference import Name, ObjectChange
-from migrations.catalog.neutral import Names
+from migrations.catalog.neutral import TenantNames
 from migrations.sql.literals import quote_where_needed
 
 _OF_DATABASE = re.compile(r"[\w$-]*\{database\}[\w$-]*")
@@ -61,7 +61,7 @@ def role(name: str) -> str:
     return quote_where_needed(name.replace("{{", "{"))
 
 
-def real(line: str, names: Names | None) -> str:
+def real(line: str, names: TenantNames | None) -> str:
     """The line with the names of one database in place of the neutral ones, if they are known."""
     if names is None:
         return line

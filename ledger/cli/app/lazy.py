@@ -17,6 +17,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "rollout.start": ("plan", "up", "down"),
     "fleet.status": ("status",),
     "fleet.commands": ("fleet",),
+    "fleet.drift": ("drift",),
     "fleet.agents": ("agents",),
     "bundle.commands": ("bundle", "create"),
     "rollout.commands": ("rollout",),

@@ -20,8 +20,8 @@ from ledger.errors import WrongArgument
 from migrations.printable import why_unreadable
 
 if TYPE_CHECKING:
-    from migrations.catalog.difference import Difference, ObjectChange
-    from migrations.catalog.neutral import Names
+    from migrations.catalog.difference import CatalogDifference, ObjectChange
+    from migrations.catalog.neutral import TenantNames
     from migrations.model.attempt import Failure
 
 SNAPSHOT_FILE = "snapshot:"
@@ -34,7 +34,7 @@ class _Side:
 
     fingerprint: str = ""
     document: bytes = b""
-    names: Names | None = None
+    names: TenantNames | None = None
     failure: Failure | None = None
 
 
@@ -139,11 +139,11 @@ async def diff(
 
 
 def show_difference(
-    output: Output, kind: str, differs: Difference, sql: list[str], **more: Any
+    output: Output, kind: str, differs: CatalogDifference, sql: list[str], **more: Any
 ) -> None:
     """Every object that differs, attribute by attribute, and the SQL that would bring it back."""
     if not output.for_people:
-        rows = [_row(change) for change in differs.changes]
+        rows = [row_of(change) for change in differs.changes]
         columns = ("how", "object", "attributes")
         output.rows(kind, rows, columns, empty="", sql=sql, not_shown=differs.more, **more)
         return
@@ -169,7 +169,8 @@ def lines_of(change: ObjectChange) -> list[str]:
     return lines
 
 
-def _row(change: ObjectChange) -> dict[str, Any]:
+def row_of(change: ObjectChange) -> dict[str, Any]:
+    """One object that differs, as data."""
     return {
         "how": change.how.value,
         "object": change.called,

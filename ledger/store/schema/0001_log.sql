@@ -79,7 +79,7 @@ CREATE INDEX log_requests ON ledger.log (position)
 WHERE type IN (
     'BundleRegistered', 'ChangeAccepted', 'CheckRequested', 'DatabaseFenceReset',
     'DatabaseRegistered', 'DatabaseReinstated', 'DatabaseRelabelled', 'DatabaseRepointed',
-    'DatabaseRetired', 'DatabaseSuspended', 'EventSetAside', 'FileGone', 'KeyRegistered',
+    'DatabaseRetired', 'DatabaseSuspended', 'DriftAccepted', 'EventSetAside', 'FileGone', 'KeyRegistered',
     'KeyRevoked', 'OutcomeResolved', 'RetryRequested', 'RolloutAborted', 'RolloutPaused',
     'RolloutPlanned', 'RolloutResumed', 'RolloutStarted', 'UndoStarted');
 
@@ -113,6 +113,9 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('DatabaseFenceReset', 1, '^(fleet)$'),
     ('DatabaseRetired', 1, '^(fleet)$'),
     ('MigrationRegressed', 1, '^(fleet)$'),
+    ('DriftDetected', 1, '^(fleet)$'),
+    ('DriftEnded', 1, '^(fleet)$'),
+    ('DriftAccepted', 1, '^(fleet)$'),
     ('ChangeAccepted', 1, '^(bundles)$'),
     ('FileGone', 1, '^(bundles)$'),
     ('BundleRegistered', 1, '^(bundles)$'),
@@ -170,6 +173,10 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('DatabaseRetired', 'ledger_operator'),
     ('DatabaseRetired', 'ledger_service'),
     ('MigrationRegressed', 'ledger_service'),
+    ('DriftDetected', 'ledger_service'),
+    ('DriftEnded', 'ledger_service'),
+    ('DriftAccepted', 'ledger_operator'),
+    ('DriftAccepted', 'ledger_service'),
     ('ChangeAccepted', 'ledger_operator'),
     ('ChangeAccepted', 'ledger_service'),
     ('FileGone', 'ledger_operator'),

