@@ -32,9 +32,9 @@ SET LOCAL max_parallel_workers_per_gather TO 0
 -- server plans no others, which takes it longer than to answer them.
 SELECT pg_catalog.jsonb_build_object(
     'database', d.datname, 'schema', (SELECT n.nspname FROM pg_catalog.pg_namespace AS n
-        WHERE n.nspname OPERATOR(pg_catalog.=) :schema),
+        WHERE n.nspname OPERATOR(pg_catalog.=) :target_schema),
     'owner', pg_catalog.pg_get_userbyid(coalesce((SELECT n.nspowner FROM pg_catalog.pg_namespace AS n
-        WHERE n.nspname OPERATOR(pg_catalog.=) :schema), d.datdba)),
+        WHERE n.nspname OPERATOR(pg_catalog.=) :target_schema), d.datdba)),
     'superuser', pg_catalog.pg_get_userbyid(10::pg_catalog.oid),
     'branches', pg_catalog.jsonb_build_object(
         'sequences', EXISTS (SELECT FROM pg_catalog.pg_sequence AS o WHERE true),
@@ -72,7 +72,7 @@ WITH place AS MATERIALIZED (
     SELECT d.datname, d.datdba, d.datacl, n.oid AS schema, n.nspname,
         n.nspowner
     FROM pg_catalog.pg_database AS d
-    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) :schema
+    LEFT JOIN pg_catalog.pg_namespace AS n ON n.nspname OPERATOR(pg_catalog.=) :target_schema
     WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
 ), extended AS MATERIALIZED (
     SELECT e.classid, e.objid FROM pg_catalog.pg_depend AS e

@@ -48,12 +48,12 @@ def opening(schema: str, further: tuple[str, ...] = ()) -> str:
 
 def probe(schema: str) -> str:
     """Whose names are which, and which branches of `rows` there is anything for, as JSON."""
-    return bind(_STATEMENTS["probe"], {"schema": schema or None})
+    return bind(_STATEMENTS["probe"], {"target_schema": schema or None})
 
 
 def rows(schema: str, version: int, branches: Mapping[str, bool]) -> str:
     """All objects of a database, or of one schema of it, in the order of the canonical form."""
-    values = _expressions(version) | {"schema": schema or None}
+    values = _expressions(version) | {"target_schema": schema or None}
     chosen = [
         bind(text, values)
         for name, text in _STATEMENTS.items()
