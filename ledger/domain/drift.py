@@ -16,15 +16,17 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from ledger.contracts.envelope import Recorded, consequence_id
 from ledger.contracts.events import DriftAccepted, DriftDetected, DriftEnded
 from ledger.contracts.reports import DatabaseInspected
 from ledger.domain.fleet import FleetState, require
 from ledger.domain.orders import Decision
-from ledger.domain.refusals import DriftUnknown
+from ledger.domain.refusals import DriftedDatabases, DriftUnknown, listed
 
 APPLIED = "applied"
+_SEE = "`ledger drift` shows how"
 TYPES = (DriftDetected.__name__, DriftEnded.__name__, DriftAccepted.__name__)
 """What of the fleet's stream is folded here."""
 
@@ -75,6 +77,32 @@ class KnownDrift:
             for database, event in self.drifted.items()
             if self.accepted.get(database) != event.fingerprint
         }
+
+
+class OnDrift(StrEnum):
+    """What becomes of drifted databases in a plan."""
+
+    WARN = "warn"
+    LEAVE_OUT = "leave-out"
+    REFUSE = "refuse"
+
+
+def held_to(
+    selected: tuple[str, ...], known: KnownDrift, policy: OnDrift
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which of the selected databases a plan is for, and what it says of those that have drifted.
+
+    Raises `DriftedDatabases`, also where none would be left.
+    """
+    out = [database for database in selected if database in known.open]
+    if not out:
+        return selected, ()
+    if policy is OnDrift.WARN:
+        return selected, (f"drifted, and part of this all the same: {listed(out)}; {_SEE}",)
+    kept = tuple(database for database in selected if database not in known.open)
+    if policy is OnDrift.REFUSE or not kept:
+        raise DriftedDatabases(out)
+    return kept, (f"left out, because they have drifted: {listed(out)}; {_SEE}",)
 
 
 def seen(answer: DatabaseInspected) -> SeenSchema | None:

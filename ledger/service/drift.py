@@ -62,6 +62,12 @@ class SchemaDifference:
     why: str = ""
 
 
+async def known_drift(log: Log) -> KnownDrift:
+    """What the log says of drift."""
+    events = [open_event(raw) async for raw in log.read_stream(FLEET, types=TYPES)]
+    return evolve(KnownDrift(), events)
+
+
 class DriftService:
     """What is asked about schemas."""
 
@@ -74,16 +80,13 @@ class DriftService:
         """Have the schemas of the selected databases looked at; the check's id."""
         return await self._fleet.check(selection, asked, Purpose.DRIFT)
 
-    async def known(self) -> KnownDrift:
-        """What the log says of drift."""
-        events = [open_event(raw) async for raw in self._log.read_stream(FLEET, types=TYPES)]
-        return evolve(KnownDrift(), events)
-
     async def found(self, check: str, timeout_s: float) -> DriftFound:
         """What has come when the look is finished, or after `timeout_s`."""
         result = await self._fleet.check_result(check, timeout_s)
         schemas, unseen = _schemas(result)
-        return DriftFound(check, result.finished, cohorts(schemas), unseen, await self.known())
+        return DriftFound(
+            check, result.finished, cohorts(schemas), unseen, await known_drift(self._log)
+        )
 
     async def ask_for_snapshots(self, found: DriftFound, asked: RequestContext) -> str | None:
         """Have one database of each schema say what it is; `None` where there is nothing to
@@ -120,7 +123,7 @@ class DriftService:
             raise ReasonRequired(
                 "accepting drift", "takes a schema for right that most others do not have"
             )
-        known = await self.known()
+        known = await known_drift(self._log)
         return await self._fleet.change(
             lambda fleet: accept(fleet, database, known), asked, [database]
         )

@@ -117,3 +117,27 @@ async def test_a_database_that_cannot_be_looked_at_is_named(
     await connection.close()
     assert found.code == ExitCode.FAILED
     assert "t1: somebody changes a table or a catalog and holds its lock" in found.err
+
+
+async def test_a_rollout_warns_of_drifted_databases_leaves_them_out_or_refuses(
+    ledger: LedgerProgram, fleet: Fleet, migrations: Path
+) -> None:
+    assert (await ledger("up", "--yes")).code == ExitCode.OK
+    await run(fleet.addresses["t2"], "ALTER TABLE parcels ADD note text")
+    assert (await ledger("drift")).code == ExitCode.DIFFERENT
+    (migrations / "3_more.sql").write_text("-- +migrate Up\nCREATE TABLE more ();\n")
+    refused = await ledger("plan", "--on-drift", "refuse")
+    assert refused.code == ExitCode.REFUSED
+    assert "drifted: t2; see how with `ledger drift`" in refused.err
+    warned = await ledger("plan", "-o", "json")
+    assert any("drifted, and part of this all the same: t2" in one for one in warned.json["notes"])
+    alone = await ledger("plan", "--on-drift", "leave-out", "--select", "id=t2")
+    assert alone.code == ExitCode.REFUSED
+    left = await ledger("up", "--on-drift", "leave-out", "--yes")
+    assert left.code == ExitCode.OK, left.err
+    assert "left out, because they have drifted: t2" in left.err
+    assert "3 databases" in left.err
+    assert (
+        await ledger("drift", "accept", "t2", "--reason", "theirs", "--yes")
+    ).code == ExitCode.OK
+    assert (await ledger("up", "--on-drift", "refuse", "--yes")).code == ExitCode.OK

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
-from collections.abc import AsyncIterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -63,11 +62,13 @@ def same(one: Snapshot, other: Snapshot) -> bool:
 
 
 @pytest.fixture
-async def reader(postgres_server: PostgresServer) -> AsyncIterator[str]:
-    """A role that tenants grant something to; dropped behind their databases."""
+async def reader(postgres_server: PostgresServer) -> str:
+    """A role that tenants grant something to; one for the whole run."""
     name = f"{postgres_server.prefix}_app"
-    await postgres_server.execute(f"DROP ROLE IF EXISTS {name}; CREATE ROLE {name}")
-    yield name
+    await postgres_server.execute(
+        f"DO $$ BEGIN CREATE ROLE {name}; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+    )
+    return name
 
 
 async def test_what_is_kept_is_what_was_hashed(fresh_database: FreshDatabase) -> None:
