@@ -258,7 +258,7 @@ class Worker:
     async def _schema(
         self, command: InspectCommand, connection: ConnectionSettings, found: Inspection
     ) -> Visit | None:
-        """What the schema is, for a look at that; `None` for any other, and where nobody answers."""
+        """What the schema is, for a look at that; `None` for others, and where nobody answers."""
         purpose = command.order.purpose
         if purpose not in (Purpose.DRIFT, Purpose.SNAPSHOT) or not found.reachable:
             return None

@@ -65,7 +65,10 @@ class Engine(Protocol):
         """What other tools left on the target."""
 
     async def snapshot(self, settings: ConnectionSettings, target: str, *, keep: bool) -> Visit:
-        """What the target's schema is; what goes wrong is in the answer. Without `keep`, its hash."""
+        """What the target's schema is; what goes wrong is in the answer, not raised.
+
+        Without `keep`, its hash alone.
+        """
 
 
 @dataclass(frozen=True, slots=True)

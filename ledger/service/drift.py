@@ -1,8 +1,8 @@
 """Drift over the fleet: who is looked at, what was found, and what people take for right.
 
-Agents take fingerprints; the leader compares them (`ledger.leader.inspector`). What sets two schemas
-apart is asked for in a second look, at one database of each schema alone, so that of a thousand
-databases with the same one only one sends it.
+Agents take fingerprints; the leader compares them (`ledger.leader.inspector`). What sets two
+schemas apart is asked for in a second look, at one database of each schema alone, so that of a
+thousand databases with the same one only one sends it.
 """
 
 from __future__ import annotations

@@ -31,17 +31,16 @@ sees as done, and has committed. Older numbers are those of what was rolled back
 
 
 _LINE = (
-    """pg_catalog.concat('{"is": ', o.said, ', "kind": "', o.kind, '", "name": ', """
-    "pg_catalog.jsonb_build_array(o.a, o.b, o.c), '}')"
+    """pg_catalog.concat('{"is": ', o.said, ', "kind": "', o.kind, """
+    """'", "name": ', pg_catalog.jsonb_build_array(o.a, o.b, o.c), '}')"""
 )
 """An object as one JSON text in the form that PostgreSQL gives to a jsonb."""
 
 
-def opening(schema: str, further: tuple[str, ...] = ()) -> str:
+def opening(schema: str) -> str:
     """What begins the look. TenantNames are looked up in the target's schemas behind PostgreSQL's own, so
     that its definitions do not name it.
     """
-    del further
     path = ["pg_catalog", *([quote_ident(schema)] if schema else []), "pg_temp"]
     return bind(_STATEMENTS["look"], {"path": Expression(", ".join(path))})
 

@@ -192,7 +192,7 @@ async def _copy(
             for (field,) in stream.feed(data):
                 take(field or b"")
         except (Refused, ValueError) as error:
-            # Not raised to the driver, which would wait for ever for the end of a COPY that is over.
+            # Not raised to the driver, which would wait for ever for a COPY that is over.
             failed.append(error)
             connection._transport.abort()  # type: ignore[attr-defined]
 

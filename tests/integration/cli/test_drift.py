@@ -81,8 +81,11 @@ async def test_what_is_accepted_is_no_drift_until_it_changes_again(
     await run(fleet.addresses["t2"], "DROP INDEX another, by_weight")
     assert (await ledger("drift")).code == ExitCode.OK
     assert await told(installed) == [
-        ("DriftDetected", "t2"), ("DriftAccepted", "t2"), ("DriftDetected", "t2"), ("DriftEnded", "t2"),
-    ]  # fmt: skip
+        ("DriftDetected", "t2"),
+        ("DriftAccepted", "t2"),
+        ("DriftDetected", "t2"),
+        ("DriftEnded", "t2"),
+    ]
 
 
 async def test_of_two_and_two_nobody_says_who_is_right(

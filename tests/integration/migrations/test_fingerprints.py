@@ -82,7 +82,8 @@ async def test_what_is_kept_is_what_was_hashed(fresh_database: FreshDatabase) ->
 async def test_a_snapshot_takes_three_round_trips(
     fresh_database: FreshDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, asked = await fresh_database(), []
+    url = await fresh_database()
+    asked: list[object] = []
     connection = await session.open_session(
         ConnectionSettings.from_url(url, allow_plaintext=True), application_name="test"
     )
@@ -142,8 +143,9 @@ async def test_tenants_with_a_schema_each_are_alike(
 ) -> None:
     url = await fresh_database()
     for schema in ("acme", "globex", '"Odd ""one"""'):
-        await run(url, SCHEMA.format(reader=reader).replace("app.", f"{schema}.").replace(
-            "SCHEMA app", f"SCHEMA {schema}").replace("search_path = app", f"search_path = {schema}"))  # fmt: skip
+        sql = SCHEMA.format(reader=reader).replace("app.", f"{schema}.")
+        sql = sql.replace("SCHEMA app", f"SCHEMA {schema}")
+        await run(url, sql.replace("search_path = app", f"search_path = {schema}"))
         await run(url, f"CREATE FUNCTION {schema}.lower(text) RETURNS text LANGUAGE sql"
                        f" AS $$ SELECT pg_catalog.lower(name) FROM {schema}.users $$;"
                        f"CREATE VIEW {schema}.own AS SELECT {schema}.lower('A')")  # fmt: skip
