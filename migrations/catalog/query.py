@@ -38,8 +38,10 @@ _LINE = (
 
 
 def opening(schema: str) -> str:
-    """What begins the look. TenantNames are looked up in the target's schemas behind PostgreSQL's own, so
-    that its definitions do not name it.
+    """What begins the look.
+
+    Names are looked up in the target's schema behind PostgreSQL's own, so that its definitions do
+    not name it.
     """
     path = ["pg_catalog", *([quote_ident(schema)] if schema else []), "pg_temp"]
     return bind(_STATEMENTS["look"], {"path": Expression(", ".join(path))})
