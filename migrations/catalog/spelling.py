@@ -1,4 +1,4 @@
-"""TenantNames of objects and roles as SQL spells them; pure."""
+"""Names of objects and roles as SQL spells them; pure."""
 
 from __future__ import annotations
 
