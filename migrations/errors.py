@@ -23,7 +23,6 @@
         │   ├── SchemaRefused     the target's schema is not there, or closed to us
     │   ├── JournalChanged    an entry of the journal was edited, taken out or put in
         │   ├── TooMuch           the database holds or says more than we take
-        │   ├── CatalogMoving     the schema changes while it is read
         │   ├── JournalForged     what stands in the journal's place was made by another
         │   ├── ProgramRefused    a program in a migration may not run here
         │   ├── StaleEpoch        a later order was here before
@@ -257,12 +256,6 @@ class TooMuch(Refused):
     """The database holds, or says, more than we take from any one."""
 
     kind = FailureClass.LIMIT
-
-
-class CatalogMoving(Refused):
-    """The schema is changed by others while it is read, so there is no state to speak of."""
-
-    kind = FailureClass.UNAVAILABLE
 
 
 class JournalChanged(Refused):
