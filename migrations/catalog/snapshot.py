@@ -21,7 +21,7 @@ from typing import TypeAlias
 from migrations.catalog import query
 from migrations.catalog.neutral import TenantNames, canonical, neutral
 from migrations.catalog.wording import worded
-from migrations.errors import Refused, SchemaRefused, TooMuch, Unavailable
+from migrations.errors import LockUnavailable, Refused, SchemaRefused, TooMuch
 from migrations.model.folder_history import schema_of
 from migrations.target.binary_copy import RowStream
 from migrations.target.session import DRIVER_ERRORS, Connection, server_version, timeless
@@ -142,12 +142,12 @@ async def take(connection: Connection, target: str = "", *, keep: bool = True) -
     """The catalog of the database, or of the schema that is the target, as it is now.
 
     The session must not be in a transaction, and is left in none. Raises what the server raises,
-    TooMuch, SchemaRefused where the target is not there, and Unavailable.
+    TooMuch, SchemaRefused where the target is not there, and LockUnavailable.
     """
     for _ in range(TRIES):
         if (found := await _taken(connection, schema_of(target), keep)) is not None:
             return found
-    raise Unavailable(
+    raise LockUnavailable(
         f"somebody changed the schema while it was read, {TRIES} times in a row, so there is no "
         "fingerprint of one moment; look again when that work is done"
     )

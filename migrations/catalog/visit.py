@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import asyncpg
 
 from migrations.catalog.snapshot import Snapshot, take
-from migrations.errors import PoolerRefused, Refused, Unavailable, Unreachable
+from migrations.errors import LockUnavailable, PoolerRefused, Refused, Unreachable
 from migrations.model.attempt import Failure
 from migrations.target.failure import from_error
 from migrations.target.session import (
@@ -65,12 +65,12 @@ async def visit_in(connection: Connection, target: str = "", *, keep: bool = Tru
     """As `visit`, in a session that is open and in no transaction."""
     try:
         return Visit(snapshot=await take(connection, target, keep=keep))
-    except (Refused, Unavailable) as error:
+    except (Refused, LockUnavailable) as error:
         return Visit(failure=from_error(error))
     except (asyncpg.LockNotAvailableError, asyncpg.UndefinedObjectError):
-        return Visit(failure=from_error(Unavailable(_HELD)))
+        return Visit(failure=from_error(LockUnavailable(_HELD)))
     except asyncpg.QueryCanceledError:
-        return Visit(failure=from_error(Unavailable(_TOO_LONG)))
+        return Visit(failure=from_error(LockUnavailable(_TOO_LONG)))
     except DRIVER_ERRORS as error:
         if (too_much := excess(connection)) is not None:
             return Visit(failure=from_error(too_much))

@@ -373,7 +373,7 @@ async def test_a_catalog_that_never_stands_still_is_refused(
     monkeypatch.setattr(taking, "_copied", copied)
     found = await visit(ConnectionSettings.from_url(url, allow_plaintext=True))
     assert found.failure is not None
-    assert found.failure.kind == FailureClass.UNAVAILABLE
+    assert found.failure.kind == FailureClass.LOCK_TIMEOUT
     assert "somebody changed the schema while it was read" in found.failure.message
 
 
