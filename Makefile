@@ -15,7 +15,10 @@ WHEELS ?= --only-binary :all:
 # The list is complete: nothing is looked for beside it, and in the end pip checks that nothing lacks.
 HASHED  = $(PIP) --require-hashes --no-deps $(WHEELS) --requirement
 # What is installed is from the list, so nothing else is fetched for the checkout itself.
-ITSELF  = $(PIP) --no-deps --no-build-isolation --editable . && $(PYTHON) -m pip check
+ITSELF  = $(PIP) --no-deps --no-build-isolation --editable . && $(PYTHON) -m pip check && $(COMPILED)
+# As for any package that pip installs, also where PYTHONDONTWRITEBYTECODE is set: a program that
+# compiles its modules at every start takes 0.6 times as long again until it does anything.
+COMPILED = $(PYTHON) -m compileall -q ledger agents migrations ops
 LOGS   := $(VENV)/logs
 # With VERBOSE=1 everything is shown as it comes, and not only what fails.
 VERBOSE ?=

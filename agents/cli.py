@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from enum import IntEnum
 from importlib import metadata
 from pathlib import Path
@@ -24,18 +25,17 @@ from ledger.bus.kafka import KafkaBus
 from ledger.bus.port import BusError, BusMisconfigured
 from ledger.bus.security import KafkaSettings
 from ledger.contracts.heartbeat import UNSIGNED_ORDERS, UNSIGNED_REPORTS
+from ledger.monitoring.logs import write_logs
 from ledger.outlet import Streams
-from ledger.settings import SettingsError, SharedSettings, load_shared
+from ledger.settings import LogForm, MonitoringSection, SettingsError, SharedSettings, load_shared
 from ledger.signing.errors import KeyUnusable
 from ledger.stopper import Stopper
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 from migrations.engine import PostgresEngine
 from migrations.gc_tuning import settle_memory
-from migrations.log_lines import PrintableFormatter
 from migrations.printable import escaped
 
-SERVICE = "migration-ledger-agent"
 LOG_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 NO_KEY = (
     "the ledger would not believe what this agent reports without a signature; set "
@@ -155,7 +155,7 @@ def run(
         "insecure_bus": insecure_bus,
         "agent.insecure_postgres": insecure_postgres,
     }
-    _guarded(lambda: _run(_settings(flags)), debug)
+    _guarded(lambda: _run(_settings(flags), debug), debug)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -205,7 +205,8 @@ def _broker(shared: SharedSettings) -> KafkaSettings | None:
     return shared.broker_for("" if shared.agent.key_file else NO_KEY)
 
 
-async def _run(shared: SharedSettings) -> AgentExitCode:
+async def _run(shared: SharedSettings, debug: bool) -> AgentExitCode:
+    _log(debug, shared.monitoring.log)
     settings = _agent_settings(shared)
     bus = KafkaBus(_broker(shared) or KafkaSettings(), settings.name, SYSTEM_CLOCK)
     agent = Agent(bus, settings, SYSTEM_CLOCK, PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE))
@@ -221,10 +222,29 @@ async def _run(shared: SharedSettings) -> AgentExitCode:
         for what in settings.insecure:
             logging.getLogger(__name__).warning("%s", INSECURE[what])
         try:
-            await agent.run()
+            async with _monitored(shared.monitoring, agent):
+                await agent.run()
         finally:
             await bus.close()
     return AgentExitCode.INTERRUPTED if stopper.forced else AgentExitCode.OK
+
+
+@asynccontextmanager
+async def _monitored(section: MonitoringSection, agent: Agent) -> AsyncIterator[None]:
+    """Say how this agent is, to whoever asks at the port for that."""
+    if section.port is None:
+        if telemetry.measured():
+            agent.observe()
+        yield
+        return
+    from ledger.monitoring.exposition import expose
+    from ledger.monitoring.readiness import Readiness
+    from ledger.monitoring.server import monitored
+
+    exposition = expose(telemetry.AGENT_SERVICE, metadata.version("migration-ledger"))
+    agent.observe()
+    async with monitored(section, Readiness(agent.probes(), SYSTEM_CLOCK), exposition):
+        yield
 
 
 async def _check(shared: SharedSettings, urls: list[str], password: str | None) -> AgentExitCode:
@@ -246,7 +266,7 @@ async def _check(shared: SharedSettings, urls: list[str], password: str | None) 
 def _guarded(work: Callable[[], Coroutine[Any, Any, AgentExitCode]], debug: bool) -> None:
     """Run `work` in a loop of its own and exit with its code, or with that of what it raised."""
     _log(debug)
-    close = telemetry.configure(SERVICE, metadata.version("migration-ledger"))
+    close = telemetry.configure(telemetry.AGENT_SERVICE, metadata.version("migration-ledger"))
     try:
         with asyncio.Runner() as runner:
             code = runner.run(work())
@@ -270,8 +290,6 @@ def _say(text: str, code: AgentExitCode) -> AgentExitCode:
     return code
 
 
-def _log(debug: bool) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+def _log(debug: bool, form: LogForm = LogForm.TEXT) -> None:
+    write_logs(form, logging.INFO, LOG_FORMAT)
     telemetry.set_log_levels(logging.DEBUG if debug else logging.INFO)

@@ -59,6 +59,7 @@ class Job:
     waits_for: str = ""
     waiting_since: datetime | None = None
     next_try_at: datetime | None = None
+    standing: str = ""
     migration: str = ""
     statement: int = 0
     statements: int = 0
@@ -93,4 +94,5 @@ class Job:
             migration=self.migration,
             statement=self.statement,
             statements=self.statements,
+            standing=self.standing,
         )

@@ -60,6 +60,11 @@ class Outbox:
         self.failing: str | None = None
         """Why the bus takes nothing at the moment, if so."""
 
+    @property
+    def waiting(self) -> int:
+        """How many messages the bus has not taken."""
+        return len(self._waiting)
+
     def add(self, messages: Sequence[Message]) -> int:
         """Queue messages; returns the ticket of the last one ever queued."""
         self._waiting += messages

@@ -6,6 +6,7 @@ the same; who sent it, when, and whether it was read from the journal goes into 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from math import ceil
@@ -29,6 +30,7 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
     MigrationSkipped,
     OutsideChangeFound,
+    PreflightChecked,
     Report,
 )
 from ledger.contracts.wire import encode_report
@@ -37,7 +39,10 @@ from migrations.backfill.progress import ProgressThrottle, committed_in
 from migrations.clock import Clock
 from migrations.model.attempt import Failure, FailureClass, HalfDone, Identity, Verdict
 from migrations.model.migration import Direction, Migration, Statement
+from migrations.model.preflight import PreflightResult
 from migrations.model.work import Adopted, BatchProgress, OutsideChange, StepOutcome, StepResult
+
+logger = logging.getLogger(__name__)
 
 SAME_WAIT = timedelta(seconds=1)
 """Beginnings of a wait that are nearer to each other are one: two clocks measure it."""
@@ -122,6 +127,18 @@ class Reporter:
             )
         )
         self._job.answered = True
+        if failure is not None:
+            # Its class and place alone: what a server said may quote what a tenant stored.
+            logger.warning(
+                "%s on %s ended as %s: %s%s%s; `ledger rollout status %s` has the rest",
+                command.order.mode,
+                command.database,
+                verdict,
+                failure.kind,
+                f" {failure.sqlstate}" if failure.sqlstate else "",
+                f" at {failure.file}:{failure.line}" if failure.file else "",
+                command.order.rollout,
+            )
 
     def inspected(self, report: DatabaseInspected) -> None:
         """What a look at the database found: the last word on that command."""
@@ -186,6 +203,17 @@ class Reporter:
                 )
             )
 
+    def preflight_checked(self, results: Sequence[PreflightResult]) -> None:
+        """What a database said before anything was tried there, reported as it was."""
+        self.say(
+            PreflightChecked(
+                database=self._job.command.database,
+                command=self._job.id,
+                checked_at=self._clock.now(),
+                results=tuple(results),
+            )
+        )
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: heartbeats say it."""
         job, now = self._job, self._clock.now()
@@ -199,6 +227,10 @@ class Reporter:
         """Heartbeats say what runs."""
         job = self._job
         self._running(job.migration, job.statement, job.statements)
+
+    def standing(self, said: str) -> None:
+        """Heartbeats say how far the statement is, and whom it keeps waiting."""
+        self._job.standing = said
 
     def trying_again(self) -> None:
         """Heartbeats go on to say what was waited for, until a statement has run."""
@@ -262,7 +294,7 @@ class Reporter:
     def _running(self, migration: str, statement: int, statements: int) -> None:
         job = self._job
         job.phase, job.waits_for, job.next_try_at = JobPhase.RUNNING, "", None
-        job.waiting_since = None
+        job.waiting_since, job.standing = None, ""
         job.migration, job.statement, job.statements = migration, statement, statements
 
 

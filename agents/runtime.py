@@ -14,19 +14,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import metadata
 
 from agents.allegiance import Allegiance
 from agents.heartbeat import HeartbeatSender
 from agents.inbox import Inbox
-from agents.job import Job
+from agents.job import Job, JobPhase
 from agents.outbox import Outbox
 from agents.scheduler import Scheduler
 from agents.settings import AgentSettings
 from agents.texts import Library, Texts
 from agents.trust import Trust, signer_of
 from agents.worker import Worker
+from ledger import instruments, telemetry
 from ledger.bus.port import Bus, BusError, BusUnavailable, GroupMember, Reader
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.topics import (
@@ -155,6 +158,39 @@ class Agent:
             await self._drain(tasks)
         finally:
             await self._end(self._member, tasks)
+
+    def probes(self) -> Mapping[str, Callable[[], str]]:
+        """What it needs, and why it is not there; for `ledger.monitoring.readiness`."""
+
+        def pool() -> str:
+            if self._asked.is_set():
+                return "it is being stopped and takes nothing more"
+            return "" if self._member else f"it has not joined pool {self._settings.pool} yet"
+
+        def broker() -> str:
+            return self._outbox.failing or ""
+
+        return {"pool": pool, "broker": broker, "orders": self._inbox.refuses}
+
+    def observe(self) -> None:
+        """Have what it has in hand read by whoever takes measurements."""
+        pool = {telemetry.POOL: self._settings.pool}
+
+        def jobs() -> list[instruments.Value]:
+            phases = Counter(job.phase for job in self._scheduler.jobs())
+            return [(phases[one], {**pool, telemetry.STATE: one}) for one in JobPhase]
+
+        def ages() -> list[instruments.Value]:
+            now, oldest = self._clock.now(), dict.fromkeys(JobPhase, 0.0)
+            for job in self._scheduler.jobs():
+                since = job.waiting_since or job.since
+                oldest[job.phase] = max(oldest[job.phase], (now - since).total_seconds())
+            return [(age_s, {**pool, telemetry.STATE: one}) for one, age_s in oldest.items()]
+
+        instruments.observe(instruments.JOBS, jobs)
+        instruments.observe(instruments.JOBS_AGE, ages)
+        instruments.observe(instruments.CONCURRENCY, lambda: [(self._settings.concurrency, pool)])
+        instruments.observe(instruments.REPORTS_WAITING, lambda: [(self._outbox.waiting, pool)])
 
     def stop(self) -> None:
         """The first call asks: what runs finishes within the grace period. The second forces."""

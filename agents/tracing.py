@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 
 from agents.job import Job
-from ledger import telemetry
+from ledger import instruments, telemetry
 from ledger.bus.tracing import Attributes
 from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.topics import agents_group
@@ -25,12 +25,7 @@ CONVENTIONAL = {
 """The results of tasks in the semantic conventions for CI/CD."""
 
 
-_processed = telemetry.meter().create_histogram(
-    telemetry.PROCESS_DURATION,
-    unit="s",
-    description="Time from taking a command in hand until its last report is written.",
-    explicit_bucket_boundaries_advisory=telemetry.MESSAGING_BUCKETS,
-)
+_processed = instruments.histogram(instruments.PROCESSED)
 
 
 @contextmanager

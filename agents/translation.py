@@ -34,12 +34,13 @@ def work_of(
     folder: FolderHistory | None = None,
     *,
     psql_shell: bool = False,
+    may_cancel: bool = False,
 ) -> Work:
     """What `command` asks of the target; `migrations` are those it names, in its order.
 
     `refs` are what the bundle says of them, with the texts that each may stand in for. `programs`
     are the languages that this agent's own settings let migrations run, `clock` is what the
-    server's is compared with, `folder` the whole bundle.
+    server's is compared with, `folder` the whole bundle. `may_cancel` is its leave, too.
     """
     order = command.order
     return Work(
@@ -62,6 +63,7 @@ def work_of(
         clock=clock,
         folder=folder,
         psql_shell=psql_shell,
+        may_cancel=may_cancel,
     )
 
 

@@ -34,10 +34,11 @@ from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from agents.tracing import CONVENTIONAL, process_span
 from agents.translation import inspected, journal_of, with_schema, work_of
-from ledger import telemetry
+from ledger import instruments, telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
 from ledger.contracts.reports import DatabaseInspected
+from ledger.monitoring.logs import logged_about
 from migrations.catalog.visit import Visit
 from migrations.clock import Clock
 from migrations.engine import Engine
@@ -56,12 +57,7 @@ logger = logging.getLogger(__name__)
 EPOCHS_KEPT = 100_000
 """Databases whose highest epoch is remembered: a few megabytes."""
 
-_duration = telemetry.meter().create_histogram(
-    telemetry.ATTEMPT_DURATION,
-    unit="s",
-    description="Time that one attempt on one database took.",
-    explicit_bucket_boundaries_advisory=telemetry.ATTEMPT_BUCKETS,
-)
+_duration = instruments.histogram(instruments.ATTEMPT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +94,10 @@ class Worker:
 
     async def work(self, job: Job) -> None:
         """Do `job` and report. What goes wrong is a report; only cancellation passes through."""
+        with logged_about(**_about(job)):
+            await self._work(job)
+
+    async def _work(self, job: Job) -> None:
         reporter = self.reporter(job)
         with process_span(job, self._messaging, self._clock) as span:
             began = self._clock.monotonic()
@@ -164,6 +164,7 @@ class Worker:
                 self._checked,
                 job.folder and replace(job.folder, name=command.order.history),
                 psql_shell=self._settings.psql_shell,
+                may_cancel=self._settings.cancel_blockers,
             ),
             command.order.limits,
             reporter,
@@ -248,11 +249,12 @@ class Worker:
         looks = command.order.purpose is Purpose.ADOPT and found.failure is None
         wanted = command.order.adoption
         left = await self._engine.histories(connection, target, wanted) if looks else ()
-        reporter.inspected(
-            with_schema(
-                inspected(command, found, left), await self._schema(command, connection, found)
-            )
-        )
+        report = inspected(command, found, left)
+        if command.order.preflight is not None and found.failure is None:
+            asked = await self._engine.preflight(connection, target, command.order.preflight)
+            report = report.model_copy(update={"preflight": asked})
+        schema = await self._schema(command, connection, found)
+        reporter.inspected(with_schema(report, schema))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
 
     async def _schema(
@@ -344,6 +346,15 @@ def _not_reached(command: InspectCommand, failure: Failure) -> DatabaseInspected
     return DatabaseInspected(
         database=command.database, command=command.command, reachable=False, failure=failure
     )
+
+
+def _about(job: Job) -> dict[str, str]:
+    """What lines of the log are about while this is worked on."""
+    command = job.command
+    told = {"database": command.database, "command": str(command.command), "pool": command.pool}
+    if isinstance(command, ApplyCommand):
+        return told | {"rollout": command.order.rollout, "attempt": str(command.order.attempt)}
+    return told | {"check": command.stream.removeprefix("check-")}
 
 
 def _unfit(job: Job, command: ApplyCommand) -> Ended | None:

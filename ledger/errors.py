@@ -65,9 +65,8 @@ class QuestionWithoutTerminal(LedgerError):
     exit_code = 2
 
     def __init__(self) -> None:
-        super().__init__(
-            "this changes something and there is no terminal to ask at; say --yes if it is meant"
-        )
+        what = "this changes something and there is no terminal to ask at"
+        super().__init__(f"{what}; say --yes if it is meant")
 
 
 class NotConfirmed(LedgerError):
@@ -87,9 +86,8 @@ class UnknownBundle(NoSuchThing):
     """No bundle, or several, have this digest or this beginning of one."""
 
     def __init__(self, digest: str) -> None:
-        super().__init__(
-            f"no single bundle is named by {digest!r}; `ledger bundle list` shows all of them"
-        )
+        what = f"no single bundle is named by {digest!r}"
+        super().__init__(f"{what}; `ledger bundle list` shows all of them")
         self.digest = digest
 
 
@@ -107,27 +105,32 @@ class NoSuchVersion(NoSuchThing):
     """A bundle has no migration of this version."""
 
     def __init__(self, version: str, bundle: str) -> None:
-        super().__init__(
-            f"bundle {bundle[:12]} has no migration {version!r}; "
-            f"`ledger bundle show {bundle[:12]}` lists them"
-        )
+        name = bundle[:12]
+        what = f"bundle {name} has no migration {version!r}"
+        super().__init__(f"{what}; `ledger bundle show {name}` lists them")
+
+
+def _or(nearest: str | None) -> str:
+    return f" (the nearest is {nearest})" if nearest else ""
 
 
 class NoSuchRollout(NoSuchThing):
-    """No rollout has this id, or none is unfinished."""
+    """No rollout has this id, or none is unfinished; `nearest` is the one most like it."""
 
-    def __init__(self, rollout: str | None) -> None:
-        what = "no rollout is unfinished" if rollout is None else f"there is no rollout {rollout!r}"
+    def __init__(
+        self, rollout: str | None, nearest: str | None = None, *, is_database: bool = False
+    ) -> None:
+        what = f"there is no rollout {rollout!r}" if rollout else "no rollout is unfinished"
+        what += ", but a database is called so" if is_database else _or(nearest)
         super().__init__(f"{what}; `ledger rollout list` shows all of them, name one by its id")
 
 
 class NothingOfThatName(NoSuchThing):
-    """Neither a database nor a rollout is called so."""
+    """Nothing is called so; `nearest` is the name most like it."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"nothing is called {name!r}; see `ledger fleet list` and `ledger rollout list`"
-        )
+    def __init__(self, name: str, nearest: str | None = None) -> None:
+        lists = "`ledger fleet list`, `ledger rollout list` and `ledger bundle list`"
+        super().__init__(f"nothing is called {name!r}{_or(nearest)}; see {lists}")
 
 
 class SeveralRollouts(NoSuchThing):

@@ -5,9 +5,6 @@ Three ways to run, made of the same parts:
 - `open_ledger`: read, and record requests. Every command does this.
 - `working`: also lead and work inside this process, for as long as a command waits (no broker).
 - `serve`: lead until stopped; agents live here without a broker, elsewhere with one.
-
-What only a leader needs is imported when one begins: a person who stops a rollout does not wait
-for it.
 """
 
 from __future__ import annotations
@@ -17,44 +14,46 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import metadata
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from ledger.bus.local import LocalBroker, LocalBus
-from ledger.contracts.actor import Actor
+from ledger import telemetry
 from ledger.domain.surroundings import LeadingProcess as CurrentLeader
 from ledger.errors import AnotherLeader, NotPermitted
-from ledger.service import installation
-from ledger.service.audit import AuditService
-from ledger.service.bundles import BundleService
-from ledger.service.check_report import CheckService
-from ledger.service.database_report import DatabaseReports
-from ledger.service.drift import DriftService
-from ledger.service.fleet import FleetService
-from ledger.service.fleet_status import StatusService
-from ledger.service.history import HistoryService
-from ledger.service.installation import Installation
-from ledger.service.keys import KeyService
 from ledger.service.liveness import Liveness
-from ledger.service.migration_texts import MigrationTexts
 from ledger.service.request_context import RequestEncoder
-from ledger.service.rollouts import RolloutService
 from ledger.settings import KafkaSettings, Settings, Transport
 from ledger.stopper import Stopper
 from ledger.store.leadership import Leadership, take, take_over
-from ledger.store.log.history import Timelines
 from ledger.store.stores import Stores, open_stores
-from ledger.store.views.port import Views
 from migrations.chance import SYSTEM_CHANCE
 from migrations.clock import SYSTEM_CLOCK
 
 if TYPE_CHECKING:
-    from agents.runtime import Agent
     from ledger.bus.port import Bus
+    from ledger.contracts.actor import Actor
     from ledger.leader.signatures import BusSigning
     from ledger.leader.supervisor import Supervisor
+    from ledger.local_agents import LocalAgents
+    from ledger.monitoring.exposition import Exposition
+    from ledger.service.audit import AuditService
+    from ledger.service.bundles import BundleService
+    from ledger.service.check_report import CheckService
+    from ledger.service.database_report import DatabaseReports
+    from ledger.service.drift import DriftService
+    from ledger.service.fleet import FleetService
+    from ledger.service.fleet_status import StatusService
+    from ledger.service.history import HistoryService
+    from ledger.service.installation import Installation
+    from ledger.service.keys import KeyService
+    from ledger.service.migration_texts import MigrationTexts
+    from ledger.service.rollouts import RolloutService
+    from ledger.service.traces import TraceService
+    from ledger.store.views.port import Views
 
 logger = logging.getLogger(__name__)
 
@@ -63,42 +62,133 @@ NO_SIGNING_KEY = (
     "`ledger keys generate` made, and LEDGER_AGENT_TRUST at the agents"
 )
 """What is to be done before a leader gives orders over a broker elsewhere."""
-HIRE_EVERY_S = 1.0
-"""How soon a pool that is new in the fleet gets its agent in single-process mode."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ledger:
-    """An open ledger: what can be asked of it. What it is made of is for `stores_of` alone."""
+    """An open ledger: what can be asked of it. What it is made of is for `stores_of` alone.
+
+    A service is imported when it is asked for the first time: a command needs two or three of
+    them, and imports are most of what a short one costs.
+    """
 
     id: UUID
     name: str
-    fleet: FleetService
-    bundles: BundleService
-    rollouts: RolloutService
-    checks: CheckService
-    drift: DriftService
-    status: StatusService
-    databases: DatabaseReports
-    history: HistoryService
-    texts: MigrationTexts
-    keys: KeyService
-    audit: AuditService
     lookout: Liveness
+    _settings: Settings = field(repr=False)
     _stores: Stores = field(repr=False)
+    _encoder: RequestEncoder = field(repr=False)
 
     async def leader(self) -> CurrentLeader | None:
         """The process that leads now, if one does."""
         return await self.lookout.leader()
 
+    @cached_property
+    def fleet(self) -> FleetService:
+        """The databases: registered, described, listed."""
+        from ledger.service.fleet import FleetService
+
+        return FleetService(self._stores.log, self._stores.reads, self._encoder)
+
+    @cached_property
+    def bundles(self) -> BundleService:
+        """Folders of migrations: read, registered, found again."""
+        from ledger.service.bundles import BundleService
+
+        log, texts, reads = self._stores.log, self._stores.texts, self._stores.reads
+        declared, name = self._settings.declared, self._settings.bundle.name or ""
+        return BundleService(log, texts, reads, self._encoder, declared, name)
+
+    @cached_property
+    def rollouts(self) -> RolloutService:
+        """Rollouts: planned, started, steered, watched."""
+        from ledger.service.rollouts import RolloutService
+
+        log, reads = self._stores.log, self._stores.reads
+        return RolloutService(log, reads, self.fleet, self.bundles, self.lookout, self._encoder)
+
+    @cached_property
+    def checks(self) -> CheckService:
+        """Looks at databases, outside of rollouts."""
+        from ledger.service.check_report import CheckService
+
+        stores = self._stores
+        return CheckService(stores.reads, stores.log, stores.looks, SYSTEM_CLOCK)
+
+    @cached_property
+    def drift(self) -> DriftService:
+        """How schemas differ that should not."""
+        from ledger.service.drift import DriftService
+
+        return DriftService(self.fleet, self.checks, self._stores.log, self._encoder)
+
+    @cached_property
+    def status(self) -> StatusService:
+        """The whole fleet at one glance."""
+        from ledger.service.fleet_status import StatusService
+
+        stores = self._stores
+        return StatusService(stores.log, stores.reads, stores.looks, self.fleet, self.lookout)
+
+    @cached_property
+    def databases(self) -> DatabaseReports:
+        """One database: what it has, and what happened to it."""
+        from ledger.service.database_report import DatabaseReports
+        from ledger.store.log.history import Timelines
+
+        stores, timelines = self._stores, Timelines(self._stores.pool)
+        return DatabaseReports(stores.log, stores.reads, stores.looks, self.status, timelines)
+
+    @cached_property
+    def history(self) -> HistoryService:
+        """What happened, by time."""
+        from ledger.service.history import HistoryService
+        from ledger.store.log.history import Timelines
+
+        log, reads, timelines = self._stores.log, self._stores.reads, Timelines(self._stores.pool)
+        return HistoryService(log, reads, timelines, self.rollouts, SYSTEM_CLOCK)
+
+    @cached_property
+    def texts(self) -> MigrationTexts:
+        """The texts of migrations, as databases got them."""
+        from ledger.service.migration_texts import MigrationTexts
+
+        return MigrationTexts(self._stores.log, self._stores.texts, self._stores.reads)
+
+    @cached_property
+    def keys(self) -> KeyService:
+        """The keys of agents."""
+        from ledger.service.keys import KeyService
+
+        return KeyService(self._stores.log, self._encoder)
+
+    @cached_property
+    def audit(self) -> AuditService:
+        """Whether the log is what was written."""
+        from ledger.service.audit import AuditService
+
+        return AuditService(self._stores.log, self._stores.reads, self._encoder)
+
+    @cached_property
+    def traces(self) -> TraceService:
+        """Where time went."""
+        from ledger.service.traces import TraceService
+        from ledger.store.log.history import Timelines
+
+        return TraceService(self.id, self.history, Timelines(self._stores.pool), SYSTEM_CLOCK)
+
 
 async def install(settings: Settings, actor: Actor | None = None) -> Installation:
     """Make a ledger in the database that the settings name; again is harmless."""
+    from ledger.service import installation
+
     return await installation.install(settings.ledger_url, SYSTEM_CLOCK, SYSTEM_CHANCE, actor)
 
 
 async def upgrade(settings: Settings) -> Installation:
     """Bring the ledger's schema to this program's version; again is harmless."""
+    from ledger.service import installation
+
     return await installation.upgrade(settings.ledger_url)
 
 
@@ -110,32 +200,9 @@ async def open_ledger(settings: Settings) -> AsyncIterator[Ledger]:
     `SchemaVersionMismatch`.
     """
     async with open_stores(settings.ledger_url, SYSTEM_CLOCK) as stores:
-        log, reads = stores.log, stores.reads
-        encoder = RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
-        fleet = FleetService(log, reads, encoder)
-        bundles = BundleService(
-            log, stores.texts, reads, encoder, settings.declared, settings.bundle.name or ""
-        )
         lookout = Liveness(stores.signs, uses_broker=settings.transport is Transport.KAFKA)
-        rollouts = RolloutService(log, reads, fleet, bundles, lookout, encoder)
-        status, timelines = StatusService(log, reads, fleet, lookout), Timelines(stores.pool)
-        yield Ledger(
-            id=stores.id,
-            name=settings.name,
-            fleet=fleet,
-            bundles=bundles,
-            rollouts=rollouts,
-            checks=CheckService(fleet, reads, log, SYSTEM_CLOCK),
-            drift=DriftService(fleet, log, encoder),
-            status=status,
-            databases=DatabaseReports(log, reads, status, timelines),
-            history=HistoryService(log, reads, timelines, rollouts, SYSTEM_CLOCK),
-            texts=MigrationTexts(log, stores.texts, reads),
-            keys=KeyService(log, encoder),
-            audit=AuditService(log, reads, encoder),
-            lookout=lookout,
-            _stores=stores,
-        )
+        encoder = RequestEncoder(SYSTEM_CLOCK, SYSTEM_CHANCE)
+        yield Ledger(stores.id, settings.name, lookout, settings, stores, encoder)
 
 
 def stores_of(ledger: Ledger) -> Stores:
@@ -157,8 +224,8 @@ async def working(ledger: Ledger, settings: Settings) -> AsyncIterator[Callable[
     except (AnotherLeader, NotPermitted):
         yield lambda: None
         return
-    async with _led(ledger, settings, leadership, signing, name, host) as staff:
-        yield staff.cut_short if staff else lambda: None
+    async with _led(ledger, settings, leadership, signing, name, host) as led:
+        yield led.staff.cut_short if led.staff else lambda: None
 
 
 async def serve(
@@ -172,13 +239,16 @@ async def serve(
     cannot be signed that must be, and what `open_ledger` raises.
     """
     name, host = own_name()
-    signing = _signing(settings)
+    signing, exposition = _signing(settings), _exposition(settings)
     async with open_ledger(settings) as ledger:
         leading = take_over if replaces_silent else take
         leadership = await leading(settings.ledger_url, name, host, SYSTEM_CLOCK)
         asked = asyncio.Event()
         with Stopper(asked.set):
-            async with _led(ledger, settings, leadership, signing, name, host):
+            async with (
+                _led(ledger, settings, leadership, signing, name, host) as led,
+                _monitored(ledger, settings, led.leader, exposition),
+            ):
                 started(name, leadership.term)
                 await asked.wait()
 
@@ -189,6 +259,14 @@ def own_name() -> tuple[str, str]:
     return f"{host}-{os.getpid()}", host
 
 
+@dataclass(frozen=True, slots=True)
+class Led:
+    """Who leads in this process, and the agents that work in it, if there is no broker."""
+
+    leader: Supervisor
+    staff: LocalAgents | None
+
+
 @asynccontextmanager
 async def _led(
     ledger: Ledger,
@@ -197,11 +275,13 @@ async def _led(
     signing: BusSigning | None,
     name: str,
     host: str,
-) -> AsyncIterator[LocalAgents | None]:
-    """Lead in the background; what goes wrong there ends the block. Yields who works here."""
+) -> AsyncIterator[Led]:
+    """Lead in the background; what goes wrong there ends the block."""
     from ledger.bus.kafka import KafkaBus
-    from ledger.leader.shutdown import END_S, LOST_END_S, bounded_end, only_the_first
+    from ledger.bus.local import LocalBroker, LocalBus
+    from ledger.leader import shutdown
     from ledger.leader.supervisor import Supervisor
+    from ledger.local_agents import LocalAgents
     from migrations.gc_tuning import settle_memory
 
     broker = _broker(settings)
@@ -222,26 +302,66 @@ async def _led(
     settle_memory()
     try:
         async with (
-            only_the_first(),
-            bounded_end(stores.pool) as ending,
+            shutdown.only_the_first(),
+            shutdown.bounded_end(stores.pool) as ending,
             asyncio.TaskGroup() as group,
         ):
             leading = group.create_task(leader.lead(name, host), name="leader")
-            leading.add_done_callback(lambda _: ending(END_S))
-            leadership.when_lost(lambda: ending(LOST_END_S))
+            leading.add_done_callback(lambda _: ending(shutdown.END_S))
+            leadership.when_lost(lambda: ending(shutdown.LOST_END_S))
             hiring = group.create_task(staff.start(leader), name="staff") if staff else None
             try:
-                yield staff
+                yield Led(leader, staff)
             finally:
                 if staff and hiring and not leading.done():
                     await staff.stop()
                     hiring.cancel()
-                    await _drained(stores.reads, leader, leading)
-                ending(END_S)
+                    await shutdown.unless_over(leading, _drained(stores.reads, leader))
+                ending(shutdown.END_S)
                 leading.cancel()
     finally:
         await bus.close()
         await leadership.release()
+
+
+def _exposition(settings: Settings) -> Exposition | None:
+    """What writes measurements down for a scrape; asked before anybody measures."""
+    if settings.monitoring.port is None:
+        return None
+    from ledger.monitoring.exposition import expose
+
+    return expose(telemetry.SERVICE, metadata.version("migration-ledger"))
+
+
+@asynccontextmanager
+async def _monitored(
+    ledger: Ledger, settings: Settings, leader: Supervisor, exposition: Exposition | None
+) -> AsyncIterator[None]:
+    """Say how this leader is, and how its ledger, to whoever takes measurements or asks."""
+    if not telemetry.measured():
+        yield
+        return
+    from ledger.service.census import Census
+
+    stores = stores_of(ledger)
+    census = Census(stores.log, stores.reads, ledger.status, ledger.lookout, SYSTEM_CLOCK)
+    census.observe()
+    leader.observe()
+    counting = asyncio.create_task(census.run(), name="census")
+    try:
+        async with AsyncExitStack() as stack:
+            if exposition is not None:
+                from ledger.monitoring.readiness import Readiness
+                from ledger.monitoring.server import monitored
+
+                readiness = Readiness(leader.probes(), SYSTEM_CLOCK)
+                await stack.enter_async_context(
+                    monitored(settings.monitoring, readiness, exposition)
+                )
+            yield
+    finally:
+        counting.cancel()
+        await asyncio.wait([counting])
 
 
 def _broker(settings: Settings) -> KafkaSettings | None:
@@ -273,72 +393,8 @@ def _signing(settings: Settings) -> BusSigning | None:
     return BusSigning(Signer(read(file, "LEDGER_SIGNING_KEY_FILE")))
 
 
-async def _drained(reads: Views, leader: Supervisor, leading: asyncio.Task[None]) -> None:
-    """Return when the last reports are in the log, and shown, or nobody is left to take them."""
-
-    async def drain() -> None:
-        await leader.drain()
-        # Whoever may only read finds what was done here, though nobody projects afterwards.
-        await reads.caught_up()
-
-    draining = asyncio.create_task(drain(), name="leader-drain")
-    try:
-        await asyncio.wait({draining, leading}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        draining.cancel()
-
-
-class LocalAgents:
-    """The agents of single-process mode: one for each pool, also for pools that come later."""
-
-    def __init__(self, broker: LocalBroker, settings: Settings, ledger: UUID) -> None:
-        self._broker = broker
-        self._ledger = ledger
-        self._settings = settings
-        self._agents: dict[str, Agent] = {}
-        self._working: list[asyncio.Task[None]] = []
-
-    async def start(self, leader: Supervisor) -> None:
-        """Start an agent for every pool that has none, until cancelled; raises what breaks one.
-
-        When cancelled because the leader failed, the agents finish what they have in hand: the
-        journals keep what cannot be reported now.
-        """
-        async with asyncio.TaskGroup() as group:
-            try:
-                await leader.loaded()
-                while True:
-                    wanted = leader.pools() | {self._settings.pool}
-                    for pool in sorted(wanted - self._agents.keys()):
-                        agent = self._agents[pool] = self._agent(pool)
-                        self._working.append(group.create_task(agent.run(), name=f"agent-{pool}"))
-                    await SYSTEM_CLOCK.sleep(HIRE_EVERY_S)
-            except asyncio.CancelledError:
-                await self.stop()
-                raise
-
-    def cut_short(self) -> None:
-        """Have every agent cancel what it has in hand."""
-        for agent in self._agents.values():
-            agent.stop()
-            agent.stop()
-
-    async def stop(self) -> None:
-        """Let every agent finish what it has in hand, within its grace period; again forces."""
-        for agent in self._agents.values():
-            agent.stop()
-        if self._working:
-            await asyncio.wait(self._working)
-
-    def _agent(self, pool: str) -> Agent:
-        from agents.runtime import Agent
-        from agents.settings import agent_settings, default_name
-        from migrations.engine import PostgresEngine
-
-        # Nobody else is on this bus, whatever the settings say of agents elsewhere.
-        alone = {"ledger": self._ledger, "trust": (), "key_file": None}
-        section = self._settings.agent.model_copy(update=alone)
-        name = f"{section.name or default_name()}-{pool}"
-        settings = agent_settings(section, pool, name=name)
-        engine = PostgresEngine(SYSTEM_CLOCK, SYSTEM_CHANCE)
-        return Agent(LocalBus(self._broker), settings, SYSTEM_CLOCK, engine)
+async def _drained(reads: Views, leader: Supervisor) -> None:
+    """Return when the last reports are in the log, and shown."""
+    await leader.drain()
+    # Whoever may only read finds what was done here, though nobody projects afterwards.
+    await reads.caught_up()

@@ -16,7 +16,7 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry import metrics, trace
@@ -25,8 +25,12 @@ from opentelemetry.propagators.textmap import Getter, Setter
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from ledger.collector import Collector
-from ledger.contracts.envelope import Metadata
+if TYPE_CHECKING:
+    from ledger.collector import Collector
+    from ledger.contracts.envelope import Metadata
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace.export import SpanExporter
 
 logger = logging.getLogger(__name__)
 
@@ -34,10 +38,13 @@ Carrier = tuple[tuple[str, bytes], ...]
 
 SCOPE: Final = "migration-ledger"
 """Name of our instrumentation scope."""
+SERVICE: Final = "migration-ledger"
+AGENT_SERVICE: Final = "migration-ledger-agent"
+"""What `ledger` and its agents are called among services."""
 
 OWN: Final = ("agents", "ledger", "migrations")
 """Whose loggers `--debug` opens."""
-DRIVERS: Final = ("aiokafka", "asyncio", "asyncpg", "opentelemetry", "urllib3")
+DRIVERS: Final = ("aiokafka", "asyncio", "asyncpg", "opentelemetry", "urllib3", "uvicorn")
 """What they log of an outage, for each request and with a traceback, we say once, in a sentence.
 What they log at DEBUG holds passwords: aiokafka writes the bytes of a login."""
 
@@ -57,6 +64,10 @@ def set_log_levels(own: int) -> None:
 
 ORDER_SPAN: Final = "order database"
 """The conductor orders; INTERNAL, a root, linked to the request that made it order."""
+ROLLOUT_SPAN: Final = "rollout"
+"""From its start to its end, INTERNAL; by `ledger traces emit` alone: no process lives so long."""
+WAVE_SPAN: Final = "wave"
+"""One wave of it; as above."""
 POLL_SPAN: Final = "poll {topic}"
 """CLIENT; one per poll that delivered something, linked to what the messages carry."""
 COMMIT_SPAN: Final = "commit {topic}"
@@ -91,6 +102,11 @@ TASK_RUN: Final = "cicd.pipeline.task.run.id"
 TASK_RESULT: Final = "cicd.pipeline.task.run.result"
 DATABASE: Final = "migration_ledger.database"
 POOL: Final = "migration_ledger.pool"
+ROLLOUT_ID: Final = "migration_ledger.rollout.id"
+STATE: Final = "migration_ledger.state"
+"""How far a rollout is, or a database in it, or in the fleet; what an agent does there."""
+VERSIONS_BEHIND: Final = "migration_ledger.versions_behind"
+"""`0`, `1`, `2`, `3-5`, `6-10`, or `11+`."""
 
 ROLLOUT: Final = "rollout"
 CHECK: Final = "check"
@@ -111,8 +127,6 @@ ATTEMPT_BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0, 300.0, 180
 
 RUN_BUCKETS: Final = (1.0, 10.0, 60.0, 300.0, 1800.0, 3600.0, 14_400.0, 86_400.0, 604_800.0)
 """A rollout takes seconds on a few databases, and days on a fleet."""
-
-# --- set-up --------------------------------------------------------------------------------------
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _ENDPOINTS = {
@@ -142,6 +156,8 @@ def configure(
     collectors: dict[str, Collector] = {}
     for signal, endpoint in wanted.items():
         if endpoint and endpoint not in collectors:
+            from ledger.collector import Collector
+
             same = [name.lower() for name, other in wanted.items() if other == endpoint]
             collectors[endpoint] = Collector(endpoint, " and ".join(same))
         if endpoint:
@@ -168,6 +184,15 @@ def _wanted(signal: str, environ: Mapping[str, str]) -> str:
             exporter,
         )
     return endpoint if exporter == "otlp" else ""
+
+
+def span_exporter(environ: Mapping[str, str] = os.environ) -> SpanExporter | None:
+    """What sends spans to where the variables say; `None` where they name no collector."""
+    if not _wanted("TRACES", environ):
+        return None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()
 
 
 def traced() -> bool:
@@ -294,9 +319,6 @@ def links_to(contexts: Sequence[Context]) -> list[Link]:
         if span.is_valid:
             spans[span.span_id] = span
     return [Link(span) for span in spans.values()]
-
-
-# --- spans ---------------------------------------------------------------------------------------
 
 
 def tracer() -> trace.Tracer:

@@ -45,6 +45,8 @@ from migrations.target.preconditions import check_epoch, check_head, check_ident
 from migrations.target.session import (
     Connection,
     ConnectionSettings,
+    is_connection_lost,
+    milliseconds,
     pooler_refused,
     schemas_of,
     timeless,
@@ -198,10 +200,8 @@ def facts_statement(
 
 
 def _surroundings(role: str | None) -> dict[str, Expression]:
-    fitting = Expression(statement("fitting_role", role=role))
-    owner = statement("journal_owner", role=role, fitting_role=fitting)
     return {
-        "journal_owner": Expression(owner),
+        "journal_owner": journal.journal_owner(role),
         "default_grants": Expression(statement("default_grants")),
         "event_triggers": Expression(statement("event_triggers")),
     }
@@ -256,7 +256,12 @@ def _database_oid(path: str) -> int:
 
 
 async def _facts(connection: Connection, target: str, settings: ConnectionSettings) -> Facts:
-    (row,) = await connection.fetch(facts_statement("facts", target, settings))
+    try:
+        (row,) = await connection.fetch(facts_statement("facts", target, settings))
+    except asyncpg.InsufficientPrivilegeError:
+        # Another's schema may be closed to us; then it is named.
+        await journal.refuse_foreign(connection, settings.role)
+        raise
     return facts_of(connection, row)
 
 
@@ -276,7 +281,12 @@ async def _lock_with_facts(
     query = facts_statement("lock_with_facts", target, settings, **values)
     asked_at = clock.now() if clock else None
     first = f"{timeless(connection)}{statement('our_path')}"
-    (row,) = await queried_behind(connection, first, query, LOCK_WITH_FACTS)
+    try:
+        (row,) = await queried_behind(connection, first, query, LOCK_WITH_FACTS)
+    except asyncpg.InsufficientPrivilegeError:
+        await connection.execute(statement("our_path"))
+        await journal.refuse_foreign(connection, settings.role)
+        raise
     if clock is not None and asked_at is not None:
         clock.check(row["clock"], asked_at)
     return row["locked"], facts_of(connection, row)
@@ -317,7 +327,34 @@ async def _look(
     refuse_schema(facts)
     if facts.schema_there:
         await journal.refuse_foreign(connection, settings.role)
+        if await _take_over_strays(connection, settings, limits):
+            facts = await _facts(connection, work.target, settings)
     return facts, await journal.read(connection, work.target) if facts.installed else None
+
+
+async def _take_over_strays(
+    connection: Connection, settings: ConnectionSettings, limits: Limits
+) -> bool:
+    """Give what belongs to another login, an earlier one, to whom it is to belong, if it may be.
+
+    If not, for want of a right or because of an event trigger, looks warn of it.
+    """
+    found = await journal.strays(connection, settings.role)
+    if not found:
+        return False
+    parts = [
+        f"SET LOCAL lock_timeout = {milliseconds(limits.lock_timeout_s)}",
+        statement("for_ddl"),
+        *(one.remedy for one in found),
+    ]
+    try:
+        async with connection.transaction():
+            await connection.execute(";\n".join(parts))
+    except asyncpg.PostgresError as error:
+        if is_connection_lost(connection, error):
+            raise
+        return False
+    return True
 
 
 async def _database_uuid(connection: Connection, facts: Facts, chance: Chance) -> UUID:

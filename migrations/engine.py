@@ -23,12 +23,15 @@ from migrations.adoption import inspect as other_tools
 from migrations.catalog.visit import Visit, visit
 from migrations.chance import Chance
 from migrations.clock import Clock
+from migrations.errors import RunError
 from migrations.inspection import Inspection
 from migrations.model.attempt import Adoption, Limits
 from migrations.model.clocks import ComparedClock
 from migrations.model.foreign_history import ForeignHistory
+from migrations.model.preflight import PreflightRequest, PreflightResult
 from migrations.model.work import Observer, Outcome, Work
-from migrations.target.session import ConnectionSettings
+from migrations.preflight.preflight import ask_by_itself
+from migrations.target.session import DRIVER_ERRORS, ConnectionSettings
 
 
 class Engine(Protocol):
@@ -69,6 +72,11 @@ class Engine(Protocol):
 
         Without `keep`, its hash alone.
         """
+
+    async def preflight(
+        self, settings: ConnectionSettings, target: str, asked: PreflightRequest
+    ) -> tuple[PreflightResult, ...]:
+        """Ask whether this is a good moment, in a look of its own; nothing where it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +133,12 @@ class PostgresEngine:
     async def snapshot(self, settings: ConnectionSettings, target: str, *, keep: bool) -> Visit:
         """As `Engine.snapshot`."""
         return await visit(settings, target, keep=keep)
+
+    async def preflight(
+        self, settings: ConnectionSettings, target: str, asked: PreflightRequest
+    ) -> tuple[PreflightResult, ...]:
+        """As `Engine.preflight`."""
+        try:
+            return await ask_by_itself(settings, target, asked.policy, asked.touched, self.clock)
+        except (RunError, *DRIVER_ERRORS):
+            return ()

@@ -174,6 +174,8 @@ class FailureClass(StrEnum):
     """The tool that was adopted has gone on here."""
     LIMIT = "limit"
     """The database holds, or says, more than is taken from any one."""
+    PREFLIGHT = "preflight"
+    """What is asked before anything is applied says that this is no good moment."""
     # --- while it runs ---
     LOCK_TIMEOUT = "lock_timeout"
     """A lock was not to be had in time."""

@@ -238,7 +238,16 @@ async def _look(
     clock: ComparedClock | None = None,
 ) -> Inspection:
     async with looking(connection):
-        return await _looked(connection, target, settings, clock)
+        found = await _looked(connection, target, settings, clock)
+    if found.failure is not None and found.failure.sqlstate == "42501":
+        # Another's schema may be closed to us; then it is named.
+        try:
+            async with looking(connection):
+                await journal.refuse_foreign(connection, settings.role)
+        except Refused as error:
+            message = f"{found.failure.message}; {error}"
+            return replace(found, failure=replace(found.failure, message=message))
+    return found
 
 
 async def _looked(
@@ -277,6 +286,8 @@ async def _looked(
         refuse_schema(facts)
         if facts.schema_there:
             await journal.refuse_foreign(connection, settings.role)
+            strays = await journal.strays(connection, settings.role)
+            found = replace(found, warnings=found.warnings + _stray_warnings(strays))
         record = await journal.read(connection, target) if facts.installed else None
     except Refused as error:
         return replace(found, failure=from_error(error))
@@ -311,6 +322,18 @@ def _warnings(publications: str | None, log_statement: str) -> tuple[str, ...]:
             "migrating login: ALTER ROLE … SET log_statement = 'ddl'"
         )
     return tuple(found)
+
+
+def _stray_warnings(found: Sequence[journal.Stray]) -> tuple[str, ...]:
+    """What belongs to another login, in one sentence."""
+    if not found:
+        return ()
+    things = ", ".join(escaped(one.called) for one in found[: journal.SHOWN_AT_MOST])
+    return (
+        f"{things} belong{'s' if len(found) == 1 else ''} to the login {escaped(found[0].login)}, "
+        "who may drop what is in it; the next migration takes it over if it may; else say, as a "
+        f"superuser: {'; '.join(escaped(one.remedy) for one in found)}",
+    )
 
 
 def _apart(clock: ComparedClock, server: datetime, asked_at: datetime) -> Failure | None:

@@ -31,6 +31,7 @@ from migrations.errors import Refused, RunError, TooLate, Unreachable
 from migrations.inspection import Inspection, inspect
 from migrations.model.attempt import Failure, HalfDone, Identity, Limits, Mode, Verdict
 from migrations.model.migration import Direction, Language
+from migrations.model.preflight import Enforcement
 from migrations.model.work import (
     Adopted,
     Observer,
@@ -40,6 +41,8 @@ from migrations.model.work import (
     StepResult,
     Work,
 )
+from migrations.preflight.preflight import ask_all, refuse_blocked
+from migrations.preflight.touched import touched_by
 from migrations.running.code import refuse_programs
 from migrations.running.plan import Execute, Halt, Known, StepDecision, left_half_done, plan
 from migrations.running.reconnection import ConnectionLost, Reconnection
@@ -90,6 +93,8 @@ class _Attempt:
     """Of the journal at its head, once it was asked."""
     cut: dict[str, Failure] = field(default_factory=dict)
     """By version: why the server ended the session of a migration, and would again."""
+    asked_before: bool = False
+    """Whether the database said that this is a good moment."""
     lost_in: str = ""
     """Where the last session was lost, and what the server said."""
 
@@ -246,6 +251,7 @@ async def _once(
             chance=chance,
         )
         attempt.meet(target, observer)
+        target.lookout.policy, target.lookout.may_cancel = limits.watchdog, work.may_cancel
         async with target.lookout.watching():
             return await _execute(attempt, target)
     except Refused as error:
@@ -270,6 +276,7 @@ async def _once(
 async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     """Plan from the journal and run, step by step, up to the first failure."""
     try:
+        await _ask_before(attempt, target)
         await resolve(target)
         await repair(target)
         await drop_backups(target, target.work.drops)
@@ -302,6 +309,29 @@ async def _execute(attempt: _Attempt, target: Target) -> Outcome:
     finally:
         attempt.learn(target)
     return attempt.outcome(Verdict.DONE)
+
+
+async def _ask_before(attempt: _Attempt, target: Target) -> None:
+    """Ask whether this is a good moment, before anything is written. Raises PreflightBlocked.
+
+    Asked once, of what goes up and was not begun: what was begun is better finished, and a way back
+    must not be barred.
+    """
+    policy = target.limits.preflight
+    if policy is None or policy.enforcement is Enforcement.OFF or attempt.asked_before:
+        return
+    work = target.work
+    begun = any(one.command == work.command_id and not one.about_target for one in target.entries)
+    if work.mode is not Mode.UP or begun:
+        return
+    runs = [one for one in plan(work, target.entries) if isinstance(one, Execute)]
+    if not runs or any(one.resume or one.clean for one in runs):
+        return
+    touched = touched_by(one.section for one in runs)
+    found = await ask_all(target.connection, policy, touched, target.settings.role, target.clock)
+    attempt.asked_before = True
+    target.observer.preflight_checked(found)
+    refuse_blocked(found, policy)
 
 
 async def _left_half_done(target: Target, *, failed: bool) -> tuple[HalfDone, ...]:

@@ -12,7 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 
 from migrations.chance import SYSTEM_CHANCE
-from migrations.errors import OtherHistory
+from migrations.clock import SYSTEM_CLOCK, Clock
+from migrations.errors import OtherHistory, RunError
 from migrations.inspection import Inspection, glance
 from migrations.model.attempt import Backup, Epoch, Failure, Limits, Mode, Verdict
 from migrations.model.baselines import gap, gaps, set_aside, standing_for
@@ -20,14 +21,25 @@ from migrations.model.folder_history import FolderHistory, journal_key
 from migrations.model.migration import Language, Migration
 from migrations.model.ordering import late
 from migrations.model.phases import Phase
+from migrations.model.preflight import PreflightPolicy, PreflightResult
 from migrations.model.work import Observer, Outcome, Work
+from migrations.preflight.preflight import ask_by_itself
+from migrations.preflight.touched import touched_by
 from migrations.runner import run
 from migrations.running.other_history import is_of_one_history, name_in, refuse_folder
-from migrations.running.plan import applied_versions, changed, half_done, in_doubt, is_text_of
+from migrations.running.plan import (
+    Execute,
+    applied_versions,
+    changed,
+    half_done,
+    in_doubt,
+    is_text_of,
+    plan,
+)
 from migrations.target.entries import GONE, Entry
 from migrations.target.failure import from_error
 from migrations.target.refusals import way_out
-from migrations.target.session import ConnectionSettings
+from migrations.target.session import DRIVER_ERRORS, ConnectionSettings
 from migrations.verify_applied import Verification, verify
 
 __all__ = [
@@ -37,6 +49,7 @@ __all__ = [
     "StatusLine",
     "Verification",
     "down",
+    "preflight",
     "status",
     "up",
     "verify",
@@ -169,6 +182,27 @@ async def down(
     work = _work(Mode.DOWN, newest, target, outside)
     work = replace(work, programs=programs, psql_shell=psql_shell, folder=folder)
     return await run(settings, work, limits, observer, allow_outside=outside is not None)
+
+
+async def preflight(
+    settings: ConnectionSettings,
+    migrations: Sequence[Migration],
+    policy: PreflightPolicy,
+    *,
+    target: str = "",
+    clock: Clock = SYSTEM_CLOCK,
+) -> tuple[PreflightResult, ...] | Failure:
+    """What every check says before what is pending is applied, or why it cannot; read-only."""
+    found = await glance(settings, target)
+    if found.failure is not None:
+        return found.failure
+    work = _work(Mode.UP, migrations, target, None)
+    runs = [one for one in plan(work, found.entries) if isinstance(one, Execute)]
+    touched = touched_by(one.section for one in runs)
+    try:
+        return await ask_by_itself(settings, target, policy, touched, clock)
+    except (RunError, *DRIVER_ERRORS) as error:
+        return from_error(error)
 
 
 async def status(

@@ -34,6 +34,8 @@ FROM pg_catalog.pg_class AS c
 WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
     AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}'::pg_catalog."char"[])
     AND c.relname OPERATOR(pg_catalog.<>) ALL ('{journal,progress,backup}'::pg_catalog.name[])
+    AND (c.relname OPERATOR(pg_catalog.<>) 'saved' OR EXISTS (
+        SELECT FROM migration_ledger.backup AS b WHERE b.name OPERATOR(pg_catalog.=) 'saved'))
 ORDER BY c.relname
 """
 

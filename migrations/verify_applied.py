@@ -1,4 +1,4 @@
-"""Whether what is applied still holds: the Verify sections, asked again, read-only."""
+"""Whether what is applied still holds: the Verify sections, asked again."""
 
 from __future__ import annotations
 
@@ -7,16 +7,29 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from migrations.errors import Unreachable
+from migrations.clock import SYSTEM_CLOCK
+from migrations.errors import ProgramRefused, Unreachable
 from migrations.inspection import glance
-from migrations.model.attempt import Failure, FailureClass
-from migrations.model.migration import Direction, Holds, Language, Migration, Section, Statement
+from migrations.model.attempt import Failure, FailureClass, Limits
+from migrations.model.migration import (
+    Direction,
+    Holds,
+    Language,
+    Migration,
+    Program,
+    Section,
+    Statement,
+)
 from migrations.model.phases import outlived
-from migrations.running.code import check, refuse_verify_programs
+from migrations.model.work import Silence
+from migrations.running.code import check, refuse_verify_program
 from migrations.running.plan import applied_versions
+from migrations.running.psql import verify_in_psql
+from migrations.running.psql_environment import PsqlPlace
 from migrations.running.retry import StatementFailed
 from migrations.running.verify_section import SAVE, answer_problem
 from migrations.target.failure import from_error, located
+from migrations.target.lookout import Lookout
 from migrations.target.session import (
     UNFILTERED,
     Connection,
@@ -27,13 +40,6 @@ from migrations.target.session import (
 
 APPLICATION_NAME = "migration-ledger verify"
 """What `pg_stat_activity` shows."""
-
-
-_PSQLS = Failure(
-    FailureClass.PROGRAM,
-    "its verify script is one for psql, which runs it right after the change; run it by hand to "
-    "ask again",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +58,13 @@ async def verify(
     *,
     target: str = "",
     programs: frozenset[Language] = frozenset(),
+    psql_shell: bool = False,
+    limits: Limits = Limits(),  # noqa: B008
 ) -> tuple[Verification, ...]:
-    """Run the Verify sections of what is applied, read-only. Raises Unreachable, ProgramRefused.
+    """Run the Verify sections of what is applied. Raises Unreachable, ProgramRefused.
+
+    Read-only, but for what a script of Sqitch's does and takes back. One for psql is run by psql,
+    within `limits`; without leave for that, the answer says so for its migration alone.
 
     A migration that a later one builds upon may rightly fail its check: the answer is a report, not
     a judgement. The earlier phases of a change are not asked once its contract is applied.
@@ -72,28 +83,32 @@ async def verify(
             for item in migrations
             if item.version in applied and item.version not in over and item.verify
         ]
-        refuse_verify_programs(programs, wanted)
-        session = _Session(connection, settings, target)
-        return tuple([await _verified(session, item) for item in wanted])
+        for item in wanted:
+            if not _is_psqls(item):
+                refuse_verify_program(programs, item, shell=psql_shell)
+        lookout = Lookout(SYSTEM_CLOCK, settings, Silence(), connection)
+        place = PsqlPlace(
+            settings, target, limits, connection, SYSTEM_CLOCK, lookout, shell=psql_shell
+        )
+        return tuple([await _verified(place, programs, item) for item in wanted])
     finally:
         await close_session(connection)
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """The read-only session that checks are asked in."""
-
-    connection: Connection
-    settings: ConnectionSettings
-    schema: str
+def _is_psqls(migration: Migration) -> bool:
+    program = migration.verify.program if migration.verify else None
+    return program is not None and program.language is Language.PSQL
 
 
-async def _verified(session: _Session, migration: Migration) -> Verification:
+async def _verified(
+    session: PsqlPlace, programs: frozenset[Language], migration: Migration
+) -> Verification:
     section = migration.verify
     if section is None:
         return Verification(migration.version, migration.name, 0)
-    if section.program is not None and section.program.language is Language.PSQL:
-        return Verification(migration.version, migration.name, 1, _PSQLS)
+    if section.program is not None and _is_psqls(migration):
+        failure = await _held_by_psql(session, programs, migration, section.program)
+        return Verification(migration.version, migration.name, 1, failure)
     if section.program is not None:
         failure = await _held(session, section)
         return Verification(migration.version, migration.name, 1, failure)
@@ -123,7 +138,23 @@ async def _first_failure(
     return None
 
 
-async def _held(session: _Session, section: Section) -> Failure | None:
+async def _held_by_psql(
+    session: PsqlPlace, programs: frozenset[Language], migration: Migration, program: Program
+) -> Failure | None:
+    """What psql says of a verify script, if it may run it."""
+    section = migration.verify
+    try:
+        refuse_verify_program(programs, migration, shell=session.shell)
+        if section is not None:
+            await verify_in_psql(session, section.options, program)
+    except ProgramRefused as error:
+        return from_error(error)
+    except StatementFailed as failed:
+        return located(failed.failure, migration, Direction.UP, None)
+    return None
+
+
+async def _held(session: PsqlPlace, section: Section) -> Failure | None:
     """What a module's `verify` says, in a transaction as it has one after `up`."""
     transaction = session.connection.transaction(readonly=True)
     await transaction.start()

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 
-from ledger import telemetry
+from ledger import instruments, telemetry
 from ledger.contracts.messages import Message, Received
 from ledger.contracts.wire import TRACEPARENT
 from migrations.clock import Clock
@@ -24,19 +24,9 @@ SYSTEM = "kafka"
 LINKS = 128
 """Most links of one span: the SDK's own default limit."""
 
-_meter = telemetry.meter()
-_sent = _meter.create_counter(
-    telemetry.SENT_MESSAGES, unit="{message}", description="Messages that the bus acknowledged."
-)
-_consumed = _meter.create_counter(
-    telemetry.CONSUMED_MESSAGES, unit="{message}", description="Messages delivered to us."
-)
-_duration = _meter.create_histogram(
-    telemetry.OPERATION_DURATION,
-    unit="s",
-    description="Time from a call until the broker's answer.",
-    explicit_bucket_boundaries_advisory=telemetry.MESSAGING_BUCKETS,
-)
+_sent = instruments.counter(instruments.SENT)
+_consumed = instruments.counter(instruments.CONSUMED)
+_duration = instruments.histogram(instruments.OPERATION)
 
 
 Attributes = dict[str, str | int]

@@ -10,6 +10,9 @@ InspectionOrdered          ─▶ InspectCommand    look at it, read-only
 RolloutAborted, cancelling ─▶ CancelCommand     stop what that rollout ordered on it before
 ```
 
+A look that a person asked for is no event of its own: there the request is what was hashed, and the
+command has the request's place in the log (ops/decisions/0028).
+
 Reports of a command go to the stream `{stream}/reports`.
 """
 

@@ -25,7 +25,11 @@ NAMESPACE = UUID("6f1c2b8e-53f5-5d0e-9a55-7d9f6c0f3b11")
 """Root of every derived id."""
 
 _ABOUT: dict[type[Event], tuple[str, ...]] = {
-    known: tuple(name for name in ("version", "direction", "batches") if name in known.model_fields)
+    known: tuple(
+        name
+        for name in ("version", "direction", "batches", "checked_at")
+        if name in known.model_fields
+    )
     for known in EVENTS.values()
 }
 """What tells the reports of one type on one command apart."""

@@ -69,6 +69,7 @@ from ledger.contracts.rollout_events import (
 )
 from ledger.contracts.streams import REPORT_STREAMS, Author, Stream
 from migrations.model.attempt import Adoption
+from migrations.model.preflight import PreflightRequest
 
 __all__ = [
     "EVENTS",
@@ -78,6 +79,7 @@ __all__ = [
     "Budget",
     "BundleRegistered",
     "ChangeAccepted",
+    "CheckFinished",
     "CheckRequested",
     "DatabaseFenceReset",
     "DatabaseLeftOut",
@@ -121,7 +123,7 @@ __all__ = [
     "types_in",
 ]
 
-# --- inspections: in a rollout's stream, or in a check's ----------------------------------------
+# --- looks: a rollout's are orders; those of a check are one event, and one more ends it --------
 
 
 class Purpose(StrEnum):
@@ -136,17 +138,45 @@ class Purpose(StrEnum):
 
 
 class CheckRequested(Event, streams=(Stream.CHECK,), author=Author.PERSON):
-    """A person asked the agents to look at these databases, read-only."""
+    """A person asked the agents to look at these databases, read-only.
+
+    It orders all these looks at once: each goes to an agent as an InspectionOrdered that is made of
+    it and stands in no log. Answers that change what is believed are DatabaseInspected.
+    """
 
     check: str
     purpose: Purpose
     databases: tuple[str, ...]
     adoption: Adoption | None = None
     """Of a look before adopting: whose history is looked for, and in which table."""
+    preflight: PreflightRequest | None = None
+    """Of a look that asks whether this is a good moment."""
 
 
-class InspectionOrdered(Event, streams=(Stream.ROLLOUT, Stream.CHECK), author=Author.LEDGER):
-    """A database is to be looked at, read-only; the answer is a DatabaseInspected."""
+class CheckFinished(Event, streams=(Stream.CHECK,), author=Author.LEDGER):
+    """The looks that were asked for are over: how many databases were read, and how many not.
+
+    `unread` answered that they could not be looked at; the `silent` were asked in vain. `changed`
+    answers said something new and are in the log, `lost` migrations are in journals no more.
+    """
+
+    check: str
+    asked_by: str
+    """The role under which the looks were asked for."""
+    databases: int
+    read: int
+    unread: int
+    silent: tuple[str, ...]
+    changed: int
+    lost: int
+    duration_ms: int
+
+
+class InspectionOrdered(Event, streams=(Stream.ROLLOUT,), author=Author.LEDGER):
+    """A database of a rollout is to be looked at, read-only; the answer is a DatabaseInspected.
+
+    In the same form a look that people asked for goes to an agent; there `stream` is the check's.
+    """
 
     stream: str
     database: str
@@ -158,6 +188,7 @@ class InspectionOrdered(Event, streams=(Stream.ROLLOUT, Stream.CHECK), author=Au
     connection: Connection
     expires_at: datetime
     adoption: Adoption | None = None
+    preflight: PreflightRequest | None = None
 
 
 # --- reports stream, written by the intake ------------------------------------------------------

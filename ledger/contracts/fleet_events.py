@@ -112,12 +112,16 @@ class ChangeAccepted(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     version: str
     known: Sha256
     given: Sha256
+    history: str = ""
+    """Key of the history that the version belongs to."""
 
 
 class FileGone(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):
     """A person accepted that no folder has this migration any more, though databases have it."""
 
     version: str
+    history: str = ""
+    """Key of the history that the version belongs to."""
 
 
 class BundleRegistered(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):

@@ -31,6 +31,8 @@ class Busy(WireValue):
     migration: str = ""
     statement: int = 0
     statements: int = 0
+    standing: str = ""
+    """How far the server says that the statement is, and whom it keeps waiting."""
 
 
 class Heartbeat(WireValue):

@@ -28,6 +28,7 @@ from migrations.model.attempt import (
     Verdict,
 )
 from migrations.model.foreign_history import ForeignHistory
+from migrations.model.preflight import PreflightResult
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 """What fits into a column of the read models: a report that no table can hold is no report."""
@@ -196,6 +197,17 @@ class OutsideChangeFound(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Autho
     at: datetime
 
 
+class PreflightChecked(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
+    """A database was asked whether this is a good moment, before anything was applied there.
+
+    Each check in turn: what it found, and what that comes to. Of those that do not pass, `said` has
+    the evidence. An attempt that begins anew asks anew.
+    """
+
+    checked_at: datetime
+    results: tuple[PreflightResult, ...]
+
+
 class AttemptFinished(Report, streams=(Stream.ROLLOUT_REPORTS,), author=Author.AGENT):
     """The last word on a command: its verdict, and the journal's head after it.
 
@@ -255,6 +267,8 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """What the journal leaves half done, or in doubt; `None` where it could not be read."""
     warnings: tuple[str, ...] = ()
     """What there reaches our tables and what we do, and stops nothing; each with what to do."""
+    preflight: tuple[PreflightResult, ...] = ()
+    """What was asked beside, of a look that asks whether this is a good moment."""
     fingerprint: Sha256 | None = None
     """Of its schema; only looked for when drift is."""
     no_fingerprint: Failure | None = None

@@ -10,15 +10,23 @@ What is known is never overwritten by what merely was seen: a difference must sh
 head is an exception: it moves with every attempt that was let in. Answers to what was ordered
 before a database was repointed or reinstated speak of another journal.
 
+A look that teaches nothing is no event: `seen` says in a few digits what the last look that was
+recorded found beside what is believed anyway, so an answer is recorded if it makes another belief
+(ops/decisions/0028).
+
 The leader keeps these beliefs in memory, because an order carries them and may not wait for a
 query; the views keep them in rows. Both fold with this.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from uuid import UUID
+
+from pydantic_core import to_json
 
 from ledger.contracts.events import (
     DatabaseFenceReset,
@@ -41,6 +49,10 @@ REFUSED = Verdict.REFUSED
 """Looked up once. Every other verdict is of an attempt that believed the journal that it read."""
 
 
+SEEN_DIGITS = 16
+"""Hexadecimal digits of the hash by which two looks are compared: a fleet's are kept in memory."""
+_NUMBERS = re.compile(r"\d+")
+
 UNREAD = frozenset({FailureClass.UNREACHABLE, FailureClass.UNAVAILABLE})
 """The failure kinds of an answer for which no journal could be asked."""
 
@@ -52,7 +64,8 @@ class Belief(NamedTuple):
     only its answer moves the journal's head, because an earlier one may speak of another journal.
     `unanswered` says that an order of ours may have moved the head, or be about to; `doubted` that
     one before the latest may have. `forged` is the end of the journal whose epoch a person has
-    declared to be no order's. `half_done` is what its journal was last said to leave so.
+    declared to be no order's. `half_done` is what its journal was last said to leave so. `seen` is
+    what the last recorded look found there beside all that.
     """
 
     identity: Identity | None = None
@@ -62,6 +75,7 @@ class Belief(NamedTuple):
     doubted: bool = False
     forged: ForgedFence | None = None
     half_done: tuple[HalfDone, ...] = ()
+    seen: str | None = None
 
     @property
     def expected(self) -> Expectation:
@@ -117,7 +131,13 @@ def _finished(belief: Belief, report: AttemptFinished) -> Belief:
         doubted = belief.doubted or leaves_in_doubt(report)
         return belief._replace(unanswered=doubted, doubted=doubted)
     half_done = belief.half_done if report.half_done is None else report.half_done
-    told = Belief(belief.identity, report.journal_head, belief.command, half_done=half_done)
+    told = belief._replace(
+        journal_head=report.journal_head,
+        unanswered=False,
+        doubted=False,
+        forged=None,
+        half_done=half_done,
+    )
     forged = belief.forged
     if forged is None or forged.journal_head != report.journal_head:
         return told
@@ -130,13 +150,37 @@ def _identified(belief: Belief, report: DatabaseIdentified) -> Belief:
 
 
 def _inspected(belief: Belief, report: DatabaseInspected) -> Belief:
-    if not report.reachable:
-        return belief
-    return belief._replace(
-        half_done=belief.half_done if report.half_done is None else report.half_done,
-        identity=belief.identity or report.identity,
-        journal_head=report.journal_head if belief.journal_head is None else belief.journal_head,
+    if report.reachable:
+        belief = belief._replace(
+            half_done=belief.half_done if report.half_done is None else report.half_done,
+            identity=belief.identity or report.identity,
+            journal_head=report.journal_head
+            if belief.journal_head is None
+            else belief.journal_head,
+        )
+    return belief._replace(seen=_seen(belief, report))
+
+
+def _seen(belief: Belief, report: DatabaseInspected) -> str:
+    """What a look found, in a few digits: without what is believed, or follows from the journal.
+
+    Numbers in the words of a failure (a process, a port, seconds) are no other failure. Who owns
+    the journal, what is saved and what other tools left comes and goes with what is in it.
+    """
+    failure, place = report.failure, report.place or report.identity
+    found = (
+        report.reachable,
+        report.tls,
+        report.server_version,
+        report.in_recovery,
+        (place.system_identifier, place.database_oid) if place else None,
+        report.identity if report.identity != belief.identity else "as it is known",
+        report.journal_head if report.journal_head != belief.journal_head else "as it is known",
+        report.rights,
+        (failure.kind, failure.sqlstate, _NUMBERS.sub("#", failure.message)) if failure else None,
+        sorted(report.warnings),
     )
+    return hashlib.sha256(to_json(found)).hexdigest()[:SEEN_DIGITS]
 
 
 TAUGHT: dict[type[Event], Callable[[Belief, Any], Belief]] = {

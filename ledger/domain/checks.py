@@ -1,11 +1,16 @@
 """A check: agents look at databases, read-only, and say what is there. Pure.
 
 ```
-CheckRequested ─▶ InspectionOrdered (within a limit) ─▶ DatabaseInspected   for each database
-                        └── unanswered at its expiry ─▶ InspectionOrdered, twice at most
+CheckRequested ─▶ a look at each database (within a limit) ─▶ its answer ─▶ CheckFinished
+                        └── unanswered at its expiry ─▶ another one, twice at most
 ```
 
-A check is finished when every database has answered or was asked `ATTEMPTS` times in vain. A
+The request is the one order of all its looks: `progress` makes of it what travels to an agent, and
+says so to nobody else. Of the answers those are recorded that teach something
+(`ledger.domain.belief`); how many there were says CheckFinished (ops/decisions/0028). Whoever leads
+next asks again where no answer was kept: to look twice is harmless.
+
+A check is over when every database has answered or was asked `ATTEMPTS` times in vain. A
 database that was reinstated or repointed is asked on, at growing intervals, until its journal was
 read or it is retired: what a restore lost must not stay unknown. When nothing more is asked,
 each journal is compared with what the log says was applied: what a journal lost becomes
@@ -18,11 +23,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import chain
-from typing import Protocol
 from uuid import UUID
 
 from ledger.contracts.envelope import Recorded, consequence_id, inspection_id
 from ledger.contracts.events import (
+    CheckFinished,
     CheckRequested,
     InspectionOrdered,
     MigrationRegressed,
@@ -31,10 +36,11 @@ from ledger.contracts.events import (
 from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.check_results import lost
 from ledger.domain.fleet import DatabaseRecord, FleetState, require
-from ledger.domain.orders import Decision, DecisionContext
+from ledger.domain.orders import Decision, DecisionContext, with_own_windows
 from ledger.domain.outcomes import look_again_at
 from ledger.domain.refusals import EmptySelection
 from migrations.model.attempt import Adoption
+from migrations.model.preflight import PreflightRequest
 
 IN_FLIGHT = 100
 """Databases looked at at once: a look is short and takes no lock."""
@@ -42,24 +48,23 @@ CHUNK = 1000
 """Databases that are copied together."""
 ATTEMPTS = 2
 """How often a database is asked before the check goes on without it."""
+STALE_S = 3600.0
+"""After so many seconds in which nobody led, nobody waits for looks any more that nobody began."""
+ANSWERED_LATE = 10
+"""So many attempts before the latest may still be answered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """One database of a check: how often it was asked, where, until when, and what it answered.
+    """One database of a check: how often it was asked, until when, and whether it answered.
 
-    `asked_position` is that of the first time: what was recorded later is no matter of this check.
-    `is_read` says that the answer tells what the journal holds. Who only has to know that there is
-    an answer keeps none.
+    `is_read` says that the answer tells what the journal holds.
     """
 
     attempt: int = 0
     command: UUID | None = None
-    asked_position: int = 0
     expires_at: datetime | None = None
-    answer: DatabaseInspected | None = None
     answered_at: datetime | None = None
-    answered_position: int = 0
     is_read: bool = False
 
     @property
@@ -115,8 +120,9 @@ class Looks(Mapping[str, Lookup]):
 
 @dataclass(frozen=True, slots=True)
 class CheckState:
-    """A check at one position of the log; `version` is that of its own stream.
+    """A check as whoever leads knows it; `position` and `requested_at` are those of its request.
 
+    What was recorded behind the request is no matter of it. With `given_up`, nothing more is asked.
     Beside the databases stands what `progress` needs, so that it never walks the fleet: `owing` are
     those that were asked and of which more may be wanted, `cursor` is the place before which all
     were asked.
@@ -124,10 +130,13 @@ class CheckState:
 
     check: str
     purpose: Purpose
+    position: int
+    requested_at: datetime
+    asked_by: str
+    looks: Looks
     adoption: Adoption | None = None
-    looks: Looks = field(default_factory=lambda: Looks(()))
-    version: int = 0
-    position: int = 0
+    preflight: PreflightRequest | None = None
+    given_up: bool = False
     owing: Mapping[str, None] = field(default_factory=dict)
     cursor: int = 0
 
@@ -147,26 +156,22 @@ class CheckState:
 
     @property
     def stream(self) -> str:
-        """The stream of the request and its orders."""
+        """The stream of the request."""
         return f"check-{self.check}"
 
-    def is_finished(self, now: datetime) -> bool:
-        """Whether every database answered, or was asked in vain."""
-        return next(self.unasked, None) is None and all(
-            look.answered or look.is_silent(now) for look in self._owed()
-        )
-
     def is_settled(self, records: Callable[[str], DatabaseRecord | None], now: datetime) -> bool:
-        """Whether nothing more will be asked."""
-        if self.purpose is not Purpose.REINSTATE:
-            return self.is_finished(now)
-        return all(
-            self.looks[database].is_read or _has_left(records(database))
-            for database in (*self.owing, *self.unasked)
+        """Whether nothing more will be asked; `records` gives what is known of a database."""
+        if self.given_up:
+            return True
+        if self.purpose is Purpose.REINSTATE:
+            return all(
+                self.looks[database].is_read or _has_left(records(database))
+                for database in (*self.owing, *self.unasked)
+            )
+        owed = (self.looks[database] for database in self.owing)
+        return not any(records(database) for database in self.unasked) and all(
+            look.answered or look.is_silent(now) for look in owed
         )
-
-    def _owed(self) -> Iterator[Lookup]:
-        return (self.looks[database] for database in self.owing)
 
 
 def request_check(
@@ -175,8 +180,9 @@ def request_check(
     databases: Sequence[str],
     purpose: Purpose = Purpose.CHECK,
     adoption: Adoption | None = None,
+    preflight: PreflightRequest | None = None,
 ) -> tuple[Event, ...]:
-    """Ask the agents to look at these databases; `adoption` says for whose history.
+    """Ask the agents to look at these databases; `adoption`, `preflight` say for what beside.
 
     Raises `EmptySelection`, or what `ledger.domain.fleet.require` raises.
     """
@@ -185,41 +191,29 @@ def request_check(
     for database in databases:
         require(fleet, database)
     chosen = tuple(dict.fromkeys(databases))
-    return (CheckRequested(check=check, purpose=purpose, databases=chosen, adoption=adoption),)
+    asked = CheckRequested(check=check, purpose=purpose, databases=chosen)
+    return (asked.model_copy(update={"adoption": adoption, "preflight": preflight}),)
 
 
-def evolve(state: CheckState | None, recorded: Recorded) -> CheckState:
-    """The check after one more event. Raises `ValueError` when it does not start with a request."""
-    return fold(state, (recorded,))
+def begin(recorded: Recorded) -> CheckState:
+    """The check that was asked for. Raises `ValueError` when this is no request for one."""
+    asked = recorded.event
+    if not isinstance(asked, CheckRequested):
+        raise ValueError(f"stream {recorded.stream} does not start with CheckRequested")
+    return CheckState(
+        asked.check,
+        asked.purpose,
+        recorded.position,
+        recorded.recorded_at,
+        recorded.recorded_by,
+        Looks(asked.databases),
+        asked.adoption,
+        asked.preflight,
+    )
 
 
-def fold(state: CheckState | None, events: Iterable[Recorded], *, lean: bool = False) -> CheckState:
-    """The check after these events; what they do not speak of is not walked.
-
-    With `lean`, no answer is kept, and of databases of which nothing is wanted any more, only where
-    they were asked and answered. Raises `ValueError` when there is no state and the first event is
-    no CheckRequested.
-    """
-    own: dict[str, Lookup] = {}
-    for recorded in events:
-        if isinstance(recorded.event, CheckRequested):
-            asked = recorded.event
-            looks = Looks(asked.databases)
-            state, own = CheckState(asked.check, asked.purpose, asked.adoption, looks), {}
-        if state is None:
-            raise ValueError(f"stream {recorded.stream} does not start with CheckRequested")
-        take(_Draft(own, state.looks), recorded)
-        version = recorded.stream_version if recorded.stream == state.stream else state.version
-        state = replace(state, version=version, position=recorded.position)
-    if state is None:
-        raise ValueError("a check has at least its CheckRequested")
-    return restored(state, own, lean=lean)
-
-
-def restored(state: CheckState, changed: Mapping[str, Lookup], *, lean: bool) -> CheckState:
-    """The state with these looks, and all that follows from them; `lean` is as in `fold`."""
-    if lean:
-        changed = {one: _lean(look, state.is_owing(look)) for one, look in changed.items()}
+def restored(state: CheckState, changed: Mapping[str, Lookup]) -> CheckState:
+    """The state with these looks, and all that follows from them."""
     looks = state.looks.changed(changed)
     owing = dict(state.owing)
     for database, look in changed.items():
@@ -233,45 +227,68 @@ def restored(state: CheckState, changed: Mapping[str, Lookup], *, lean: bool) ->
     return replace(state, looks=looks, owing=owing, cursor=cursor)
 
 
-def _lean(look: Lookup, owing: bool) -> Lookup:
-    if owing or not look.attempt:
-        return look if look.answer is None else replace(look, answer=None)
-    return replace(look, command=None, expires_at=None, answer=None)
+def asked(state: CheckState, orders: Iterable[InspectionOrdered]) -> CheckState:
+    """The check after these looks were sent."""
+    return restored(
+        state,
+        {one.database: Lookup(one.attempt, one.command, one.expires_at) for one in orders},
+    )
 
 
-class _Draft:
-    """Looks that are being changed, over those that stay."""
+def answered(
+    state: CheckState, attempts: Mapping[str, tuple[int, bool]], at: datetime
+) -> CheckState:
+    """The check after these databases answered: which attempt, and whether a journal was read."""
+    return restored(
+        state,
+        {
+            database: Lookup(attempt=attempt, answered_at=at, is_read=is_read)
+            for database, (attempt, is_read) in attempts.items()
+        },
+    )
 
-    def __init__(self, own: dict[str, Lookup], base: Mapping[str, Lookup]) -> None:
-        self._own = own
-        self._base = base
 
-    def __contains__(self, database: object) -> bool:
-        return database in self._own or database in self._base
+def attempt_of(state: CheckState, report: DatabaseInspected) -> int | None:
+    """Which look of the check this answers; `None` if none, whoever else says so.
 
-    def __getitem__(self, database: str) -> Lookup:
-        return self._own.get(database) or self._base[database]
+    One that may have been sent by whoever led before counts: the request has asked for it.
+    """
+    look = state.looks.get(report.database)
+    if look is None:
+        return None
+    latest = max(ATTEMPTS, look.attempt)
+    for attempt in range(latest, max(0, latest - ANSWERED_LATE), -1):
+        if inspection_id(state.stream, report.database, attempt) == report.command:
+            return attempt
+    return None
 
-    def __setitem__(self, database: str, look: Lookup) -> None:
-        self._own[database] = look
+
+def is_awaited(state: CheckState, database: str, attempt: int) -> bool:
+    """Whether an answer to this look says something still: one is enough, read or need not be."""
+    look = state.looks[database]
+    if not look.answered:
+        return True
+    return state.is_owing(look) and attempt > look.attempt
 
 
 def progress(
     state: CheckState, situation: DecisionContext, in_flight: int = IN_FLIGHT
-) -> tuple[Decision, ...]:
+) -> tuple[InspectionOrdered, ...]:
     """The next looks within the limit; suspended databases are looked at like all others."""
+    if state.given_up:
+        return ()
     now = situation.now
     free = in_flight - sum(state.looks[database].is_open(now) for database in state.owing)
     again = (one for one in state.owing if _is_due(state, state.looks[one], now))
-    events: list[Decision] = []
+    orders: list[InspectionOrdered] = []
     for database in chain(again, state.unasked):
         if free <= 0:
             break
         ordered = _order(state, database, state.looks[database], situation)
         if ordered is not None:
-            events.append(ordered)
+            orders.append(ordered)
             free -= 1
-    return tuple(events)
+    return tuple(orders)
 
 
 def next_wake(state: CheckState, now: datetime) -> datetime | None:
@@ -283,24 +300,44 @@ def next_wake(state: CheckState, now: datetime) -> datetime | None:
 
 def regressed(
     state: CheckState,
+    answers: Mapping[str, DatabaseInspected],
     applied: Mapping[str, Mapping[str, UUID]],
     records: Callable[[str], DatabaseRecord | None],
 ) -> tuple[Decision, ...]:
-    """What the journals lost, for the fleet's stream.
+    """What the journals of databases that answered lost, for the fleet's stream.
 
     `applied` gives, per database, the versions that the log says are in force there, each with the
     command that applied it; `records` what is known of a database.
     """
     found: list[Decision] = []
-    for database, look in state.looks.items():
+    for database, answer in answers.items():
         versions = applied.get(database, {})
-        if look.answer is None or not versions:
+        if not versions:
             continue
         record = records(database)
         known = record.expected.identity if record is not None else None
-        for version in lost(state.purpose, look.answer, versions, known):
+        for version in lost(state.purpose, answer, versions, known):
             found.append(_regressed(state, database, version, versions[version]))
     return tuple(found)
+
+
+def finish(state: CheckState, now: datetime, changed: int, lost: int) -> Decision:
+    """What is said of a check that is over: `changed` answers are in the log, `lost` migrations."""
+    looks = state.looks
+    read = sum(look.is_read for look in looks.values())
+    silent = tuple(database for database, look in looks.items() if not look.answered)
+    event = CheckFinished(
+        check=state.check,
+        asked_by=state.asked_by,
+        databases=len(looks),
+        read=read,
+        unread=len(looks) - read - len(silent),
+        silent=silent,
+        changed=changed,
+        lost=lost,
+        duration_ms=max(0, round((now - state.requested_at).total_seconds() * 1000)),
+    )
+    return Decision(consequence_id(state.stream, event, ""), event)
 
 
 def _is_due(state: CheckState, look: Lookup, now: datetime) -> bool:
@@ -310,13 +347,12 @@ def _is_due(state: CheckState, look: Lookup, now: datetime) -> bool:
 
 def _again_at(state: CheckState, look: Lookup) -> datetime | None:
     """When a look that was asked for is asked for again; `None` when it is not."""
-    if look.expires_at is None:
-        return None
     if not look.answered and look.attempt < ATTEMPTS:
         return look.expires_at
-    if state.purpose is not Purpose.REINSTATE or look.is_read:
+    since = look.answered_at or look.expires_at
+    if state.purpose is not Purpose.REINSTATE or look.is_read or since is None:
         return None
-    return look_again_at(look.answered_at or look.expires_at, look.attempt)
+    return look_again_at(since, look.attempt)
 
 
 def _has_left(record: DatabaseRecord | None) -> bool:
@@ -325,12 +361,12 @@ def _has_left(record: DatabaseRecord | None) -> bool:
 
 def _order(
     state: CheckState, database: str, look: Lookup, situation: DecisionContext
-) -> Decision | None:
+) -> InspectionOrdered | None:
     record = situation.records(database)
     if record is None or (state.purpose is Purpose.REINSTATE and record.retired):
         return None
-    attempt = look.attempt + 1
-    event = InspectionOrdered(
+    attempt, asked = look.attempt + 1, state.preflight
+    return InspectionOrdered(
         stream=state.stream,
         database=database,
         pool=record.pool,
@@ -341,48 +377,10 @@ def _order(
         connection=record.connection,
         expires_at=situation.after(situation.policy.inspection_s),
         adoption=state.adoption,
+        preflight=asked and replace(asked, policy=with_own_windows(asked.policy, record)),
     )
-    return Decision(consequence_id(state.stream, event, str(event.command)), event)
 
 
 def _regressed(state: CheckState, database: str, version: str, command: UUID) -> Decision:
     event = MigrationRegressed(database=database, version=version, command=command)
     return Decision(consequence_id(state.stream, event, f"{database}/{version}"), event)
-
-
-class LooksByName(Protocol):
-    """Looks that can be changed."""
-
-    def __contains__(self, database: object, /) -> bool: ...
-
-    def __getitem__(self, database: str, /) -> Lookup: ...
-
-    def __setitem__(self, database: str, look: Lookup, /) -> None: ...
-
-
-def take(looks: LooksByName, recorded: Recorded) -> None:
-    """Let these looks say what one more event says of them; others are not touched."""
-    match recorded.event:
-        case InspectionOrdered() as event if event.database in looks:
-            look = looks[event.database]
-            looks[event.database] = replace(
-                look,
-                attempt=event.attempt,
-                command=event.command,
-                asked_position=look.asked_position or recorded.position,
-                expires_at=event.expires_at,
-                answer=None,
-                answered_at=None,
-                is_read=False,
-            )
-        case DatabaseInspected() as event if event.database in looks:
-            looks[event.database] = replace(
-                looks[event.database],
-                answer=event,
-                answered_at=recorded.recorded_at,
-                answered_position=recorded.position,
-                is_read=event.reachable and event.failure is None,
-            )
-        case _:
-            # The request made the state; an agent's other reports say nothing about a look.
-            return

@@ -12,10 +12,12 @@ from ledger.contracts.events import InspectionOrdered, MigrationOrdered, Purpose
 from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import Event
 from ledger.domain.fleet import DatabaseRecord
-from ledger.domain.patience import TRIES
+from ledger.domain.patience import TRIES, is_last_try
 from ledger.domain.states import DatabaseState, RolloutState
 from ledger.domain.variables import ordered_values
-from migrations.model.attempt import Expectation, Resolution
+from migrations.model.attempt import Expectation, Limits, Resolution
+from migrations.model.preflight import PreflightPolicy
+from migrations.model.windows import windows_for
 
 EXPIRY_GRACE_S = 10.0
 """How long after its expiry an order may still be reported as started: reports travel."""
@@ -91,14 +93,14 @@ def order(
         steps=plan.steps,
         connection=record.connection,
         expected=_expected(database, record),
-        limits=plan.limits,
+        limits=_limits(plan.limits, record),
         expires_at=situation.after(plan.expiry_s),
         deadline_at=situation.after(plan.deadline_s),
         resolutions=database.resolutions or _words_before(database, situation),
         adoption=plan.adoption,
         out_of_order=plan.out_of_order,
         variables=ordered_values(plan.variables, database.values),
-        last_try=database.fruitless + 1 >= situation.policy.tries,
+        last_try=is_last_try(database, situation.policy.tries, plan.limits),
         undoes=plan.undoes,
         history=plan.history,
     )
@@ -122,6 +124,18 @@ def inspection(
         expires_at=situation.after(situation.policy.inspection_s),
     )
     return decided(state, event, str(event.command))
+
+
+def _limits(limits: Limits, record: DatabaseRecord) -> Limits:
+    """The plan's limits, with the maintenance windows of this database alone."""
+    if limits.preflight is None or not limits.preflight.windows:
+        return limits
+    return replace(limits, preflight=with_own_windows(limits.preflight, record))
+
+
+def with_own_windows(policy: PreflightPolicy, record: DatabaseRecord) -> PreflightPolicy:
+    """A policy with the maintenance windows of one database alone."""
+    return replace(policy, windows=windows_for(policy.windows, record.labels))
 
 
 def _words_before(database: DatabaseState, situation: DecisionContext) -> tuple[Resolution, ...]:

@@ -19,7 +19,8 @@ back: it halts, so that a person tries again, or accepts it by resuming.
 
 An order that expired unstarted is replaced by a new attempt in the same place and is no failure.
 One that an agent gave back (expired, refused for a clock, taken back) is made again a few times,
-further and further apart (`ledger.domain.patience`); until then the database keeps its place.
+further and further apart (`ledger.domain.patience`); until then the database keeps its place, but
+for one that is blocked by what was asked before: others go on meanwhile.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from ledger.contracts.events import (
 )
 from ledger.domain import budget
 from ledger.domain.orders import Decision, DecisionContext, Policy, decided, inspection, order
+from ledger.domain.patience import is_blocked
 from ledger.domain.premises import is_spent, may_be_spent, only_retries
 from ledger.domain.refusals import listed
 from ledger.domain.rollback import next_undo
@@ -192,11 +194,11 @@ def _failed(state: RolloutState) -> str:
     """How many failed, and of which number."""
     if state.ordered < state.total:
         ordered = f"{number_of(state.ordered, 'database')} ordered so far"
-        text = f"{state.counted} of {ordered} failed ({state.total} in the rollout)"
+        text = f"{state.counted:,} of {ordered} failed ({state.total:,} in the rollout)"
     else:
-        text = f"{state.counted} of {number_of(state.total, 'database')} failed"
+        text = f"{state.counted:,} of {number_of(state.total, 'database')} failed"
     accepted = len(state.failures) - state.counted
-    return f"{text} beside {accepted} accepted before" if accepted else text
+    return f"{text} beside {accepted:,} accepted before" if accepted else text
 
 
 def _forward(state: RolloutState, situation: DecisionContext, owed: _Owed) -> list[Decision]:
@@ -241,7 +243,10 @@ def _order_all(
         if _is_expired(state, database, situation) or _is_given_up(database, situation)
     ]
     in_doubt = sum(database.active for database in owed.concerned)
-    put_off = sum(database.put_off(situation.now) for database in _again(state))
+    put_off = sum(
+        database.put_off(situation.now) and not is_blocked(database.failure)
+        for database in _again(state)
+    )
     free = state.plan.in_flight - owed.others - in_doubt - put_off
     policy = situation.policy
     most = policy.most_events if state.active else policy.first_orders

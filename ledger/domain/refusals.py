@@ -54,7 +54,7 @@ def listed(names: Sequence[str]) -> str:
     """The first few of `names`, and how many more there are."""
     shown = ", ".join(names[:NAMED_AT_MOST])
     more = len(names) - NAMED_AT_MOST
-    return f"{shown} and {more} more" if more > 0 else shown
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 class RequestRefusal(Exception):
@@ -343,7 +343,10 @@ class BusyDatabases(RequestRefusal):
     """Databases are part of another unfinished rollout; `rollouts` maps database to rollout."""
 
     def __init__(self, rollouts: Mapping[str, str]) -> None:
-        named = [f"{database} (rollout {held})" for database, held in sorted(rollouts.items())]
+        held: dict[str, list[str]] = {}
+        for database, rollout in sorted(rollouts.items()):
+            held.setdefault(rollout, []).append(database)
+        named = [f"{listed(names)} (rollout {rollout})" for rollout, names in held.items()]
         super().__init__(
             f"busy in another rollout: {listed(named)}; see what it waits for with "
             "`ledger rollout status`, stay with it by `ledger rollout watch`, or end it with "

@@ -1,8 +1,9 @@
 """Which reports are believed: those that answer an order of their own stream. Pure.
 
 Whoever may write to the topic of reports can say anything; so a report counts only if the ledger
-asked for it. The order says for which database, as which attempt, in which direction and which
-migrations; a report that says something else of it answers nothing.
+asked for it; the answer of a look outside of rollouts, if a check's request did
+(`ledger.domain.checks`). The order says for which database, as which attempt, in which direction
+and which migrations; a report that says something else of it answers nothing.
 
 ```
 report ─▶ its command ordered in this stream? ─▶ this database, attempt, direction, version? ─▶ fact
@@ -94,8 +95,13 @@ def decided_in(reports: str) -> str:
 
 
 def ids_of_orders(stream: str, command: UUID) -> tuple[UUID, ...]:
-    """The ids that an order of `command` in `stream` can have: whoever asks needs no index."""
-    owner = stream if stream.startswith("check-") else stream.removeprefix("rollout-")
+    """The ids that an order of `command` in `stream` can have: whoever asks needs no index.
+
+    None in a check's, whose looks stand in no log.
+    """
+    if not stream.startswith("rollout-"):
+        return ()
+    owner = stream.removeprefix("rollout-")
     # An id depends on the kind of event alone, none of whose fields are needed.
     return tuple(consequence_id(owner, kind.model_construct(), str(command)) for kind in ORDERS)
 

@@ -110,6 +110,7 @@ from ledger.contracts.reports import (
     MigrationRolledBack,
     MigrationSkipped,
     OutsideChangeFound,
+    PreflightChecked,
     Unreadable,
 )
 from ledger.domain import attempts, outcomes
@@ -298,6 +299,7 @@ _APPLY: dict[type[Event], Callable[[RolloutBuilder, Recorded, Any], None]] = {
     CommandRefused: outcomes.step_failed,
     ContentMissing: _unchanged,
     OutsideChangeFound: _unchanged,
+    PreflightChecked: _unchanged,
     AttemptFinished: outcomes.attempt_finished,
     DatabaseInspected: outcomes.inspected,
     Unreadable: _unchanged,

@@ -17,6 +17,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from ledger.contracts.heartbeat import Busy
+from ledger.domain.patience import is_blocked
 from ledger.domain.premises import is_spent, may_be_spent
 from ledger.domain.states import (
     ENDED,
@@ -49,6 +50,7 @@ class Reason(StrEnum):
     CLOCK = "clock"
     REFUSED = "refused"
     PUT_OFF = "put_off"
+    PREFLIGHT = "preflight"
     HELD_UP = "held_up"
     QUEUED = "queued"
     RUNNING = "running"
@@ -224,6 +226,15 @@ def _put_off(state: RolloutState, database: DatabaseState) -> WaitReason | None:
         return None
     failure = database.failure
     due = f" at {_time(database.again_at)}" if database.again_at else ""
+    if is_blocked(failure):
+        return _because(
+            database,
+            Reason.PREFLIGHT,
+            f"blocked: {failure.message}; asked again{due}",
+            f"ledger rollout retry {state.rollout} {database.database}",
+            since=database.waits_since,
+            until=database.again_at,
+        )
     return _because(
         database,
         Reason.CLOCK if failure.kind is FailureClass.CLOCK else Reason.PUT_OFF,
@@ -287,7 +298,7 @@ def _doing(busy: Busy) -> str:
     doing = f"migration {busy.migration}" if busy.migration else "its command"
     if busy.statements:
         doing += f", statement {busy.statement} of {busy.statements}"
-    return doing
+    return f"{doing}; {busy.standing[:SAID_MAX_CHARS]}" if busy.standing else doing
 
 
 def _held_up(busy: Busy) -> str:

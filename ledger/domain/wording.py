@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
+from difflib import get_close_matches
 from typing import Protocol
 
 IN_QUEUE = "an agent has it in its queue"
 """What is said of a database that only waits until its agent is through with others."""
 
 
+BLOCKED, IN_BATCH = "; blocked by ", "; in batch "
+LIKE = 0.5
+"""How alike two words must be for one to be offered in place of the other, of 1."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of these that is most like a word, whatever its case; `None` where none is."""
+    by_fold = {one.casefold(): one for one in known}
+    found = get_close_matches(word.casefold(), by_fold, n=1, cutoff=LIKE)
+    return by_fold[found[0]] if found else None
+
+
 def number_of(count: int, noun: str) -> str:
     """`1 database`, `2 databases`; for the nouns of this program, which all add an s."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def reads_journal(database: str) -> str:
@@ -47,11 +61,21 @@ class Failed(Protocol):
     def blocker(self) -> str | None:
         """Who held the lock."""
 
+    @property
+    def batch(self) -> str | None:
+        """Which batch of a data migration it was."""
+
 
 def failure_text(failure: Failed) -> str:
     """What went wrong, where, and who is in the way, in one line."""
     line = f":{failure.line}" if failure.line else ""
     place = f"{failure.file}{line}: " if failure.file else ""
     state = f" (SQLSTATE {failure.sqlstate})" if failure.sqlstate else ""
-    blocker = f"; blocked by {failure.blocker}" if failure.blocker else ""
-    return f"{place}{failure.message}{state}{blocker}"
+    blocker = f"{BLOCKED}{failure.blocker}" if failure.blocker else ""
+    batch = f"{IN_BATCH}{failure.batch}" if failure.batch else ""
+    return f"{place}{failure.message}{state}{blocker}{batch}"
+
+
+def alike(problem: str) -> str:
+    """What went wrong without what differs from database to database: who blocked, which batch."""
+    return problem.partition(BLOCKED)[0].partition(IN_BATCH)[0]

@@ -38,7 +38,7 @@ from ledger.domain.orders import Decision, DecisionContext
 from ledger.domain.planning import plan_undo
 from ledger.domain.premises import of_progress
 from ledger.domain.progress import next_wake, progress
-from ledger.domain.rollback import undo_options
+from ledger.domain.rollback import left_to_undo, retired_text, undo_options
 from ledger.domain.rollout import BrokenStream, RolloutState, changed_by, fold, recalled
 from ledger.domain.states import ENDED
 from ledger.errors import Overtaken, VersionConflict
@@ -189,9 +189,12 @@ class Conductor:
         premise = of_progress(state, (one.event for one in decided), known)
         events = [self._encode(state.rollout, one, situation.now) for one in decided]
         undo = next((one.event for one in decided if isinstance(one.event, UndoStarted)), None)
-        if undo is not None:
+        back = await self._undo(state, undo, situation, known) if undo is not None else []
+        if undo is not None and not back:
+            logger.error("rollout %s halts: all where it ran left the fleet", state.rollout)
+            events = [one for one in events if one.type != UndoStarted.__name__]
+        elif undo is not None:
             first = Batch(state.stream, events, state.version, premise)
-            back = await self._undo(state, undo, situation, known)
             second = Batch(f"rollout-{undo.by}", back, 0)
             try:
                 both = await self._log.append_both(first, second, term=self._term)
@@ -214,18 +217,25 @@ class Conductor:
     async def _undo(
         self, state: RolloutState, undo: UndoStarted, situation: DecisionContext, known: int
     ) -> list[Encoded]:
-        """The rollout that takes this one back, planned and started.
+        """The rollout that takes this one back, planned and started; nothing where nothing is left.
 
-        Raises `Overtaken` when the one that is undone was turned meanwhile.
+        Databases that are retired are left out, which its reason says, as a person is told who
+        plans one. Raises `Overtaken` when the one that is undone was turned meanwhile.
         """
         undone = await whole(self._log, self._reads, state.rollout)
         if undone is None or undone.version != state.version:
             raise Overtaken(state.stream, known)
         options = undo_options(state.plan)
-        planned = plan_undo(undone, undo.by, options, situation.migrations, known)
+        ran = left_to_undo(undone)
+        fleet = {one: situation.records(one) for one in ran}
+        gone = [one for one, record in fleet.items() if record is not None and record.retired]
+        if len(gone) == len(ran):
+            return []
+        planned = plan_undo(undone, undo.by, options, situation.migrations, known, gone=gone)
         origin = self._origins.get(state.rollout, Metadata())
         metadata = self._metadata(origin, undo.by, situation.now)
-        metadata = metadata.model_copy(update={"reason": undo.why})
+        left_out = f"; left out: {retired_text(gone)}" if gone else ""
+        metadata = metadata.model_copy(update={"reason": f"{undo.why}{left_out}"})
         return [
             encode(event, consequence_id(undo.by, event, str(number)), metadata)
             for number, event in enumerate((*planned, RolloutStarted(rollout=undo.by)))

@@ -60,6 +60,14 @@ class Roster(Mapping[str, DatabaseRecord]):
             elif type(one.event) in TAUGHT:
                 self._learn(one.event)
 
+    def learns_from(self, event: Event) -> bool:
+        """Whether another belief of its database would follow from this; the roster stays."""
+        known = self._folded.get(event.database)  # type: ignore[attr-defined]
+        if known is None:
+            return False
+        belief = belief_in(_unfolded(known))
+        return learn(belief, event) != belief
+
     def _change(self, event: Event) -> None:
         """What a person says of a database; nothing of an unknown one, and nobody joins twice."""
         database: str | None = getattr(event, "database", None)

@@ -1,9 +1,11 @@
-"""Follows the checks: orders the looks, and says what a restored database lost.
+"""Follows the checks: sends the looks, and says what they changed and what a database lost.
 
-A check is a request like a rollout, with a stream of its own; its answers are reports. When a check
-ends, each journal is compared with what the log says was applied, and what it lost becomes
-MigrationRegressed. Until then nobody needs the answers: they are read from the log again, a few
-at a time, so a check of the whole fleet takes little memory.
+A check is a request like a rollout, with a stream of its own, and the one order of all its looks.
+What is sent for each database is made of it here and stands in no log. Answers come to the desk
+(`ledger.leader.look_desk`). When a check ends, each journal is compared with what the log says was
+applied, and what it lost becomes MigrationRegressed; a look at schemas says who has drifted. Then
+one event says that it is over. Until then nobody needs the answers: they are read where they are
+kept, a few at a time, so a check of the whole fleet takes little memory.
 """
 
 from __future__ import annotations
@@ -13,97 +15,105 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from ledger.contracts.envelope import Metadata, Recorded, encode
-from ledger.contracts.events import CheckRequested, Purpose
+from ledger.contracts.envelope import Metadata, Recorded, consequence_id, encode
+from ledger.contracts.events import CheckFinished, CheckRequested, InspectionOrdered, Purpose
 from ledger.contracts.reports import DatabaseInspected
 from ledger.domain.checks import (
+    STALE_S,
     CheckState,
-    Looks,
     Lookup,
-    fold,
+    asked,
+    begin,
+    finish,
     next_wake,
     progress,
     regressed,
     restored,
 )
-from ledger.domain.drift import TYPES, KnownDrift, SeenSchema, drifted, evolve, seen
+from ledger.domain.drift import SeenSchema, drifted, seen
 from ledger.domain.fleet import FLEET
 from ledger.domain.orders import Decision, DecisionContext
-from ledger.domain.report_check import ids_of_orders
-from ledger.errors import VersionConflict
 from ledger.leader.fleet_cache import Roster
-from ledger.leader.subscription import Follower
-from ledger.leader.wakeups import Alarm
-from ledger.store.log.decode import open_event
-from ledger.store.port import Log
+from ledger.leader.look_desk import CHECK_PREFIX, REQUEST, LookDesk, check_of
+from ledger.leader.subscription import Follower, Subscriber
+from ledger.service.known_drift import known_drift
+from ledger.store.log.decode import open_event, read
+from ledger.store.port import Log, LookStore
 from ledger.store.views.port import Views
 from migrations.clock import Clock
 
 APPLIED = "applied"
 """The state, in the read model, of a migration that is in force."""
-REQUEST, ANSWER = (CheckRequested.__name__,), (DatabaseInspected.__name__,)
 TOGETHER = 100
 """Databases of which the answers, and all that they have, are held at once."""
+KEPT_S = 3600.0
+"""How long answers are kept for whoever asked, also where a later one is."""
 
 
 class Inspector:
-    """Draws the consequences of check requests and their answers."""
+    """Draws the consequences of check requests and their answers.
+
+    `hearers` send the looks and remember what was asked; they hear of each as of an order.
+    """
 
     def __init__(
         self,
         log: Log,
         roster: Roster,
         reads: Views,
+        looks: LookStore,
+        desk: LookDesk,
         term: int,
         clock: Clock,
+        hearers: Sequence[Subscriber],
     ) -> None:
         self._log = log
         self._roster = roster
         self._reads = reads
+        self._looks = looks
+        self._desk = desk
         self._term = term
         self._clock = clock
-        self._checks: dict[str, CheckState] = {}
-        self._origins: dict[str, Metadata] = {}
-        self._alarm = Alarm(clock)
+        self._requests: dict[str, Recorded] = {}
+        self._alarm = desk.alarm
+        desk.hearers = self._hearers = hearers
 
     def saw(self, recorded: Sequence[Recorded]) -> None:
-        """Fold these events into the checks they belong to; answers to a finished one are late."""
-        by_check: dict[str, list[Recorded]] = {}
+        """Take up what is asked for among these; a check that is over needs nothing more."""
         for one in recorded:
             check = check_of(one.stream)
             if check is None:
                 continue
-            if isinstance(one.event, CheckRequested):
-                self._origins[check] = one.metadata
-            if check in self._origins:
-                by_check.setdefault(check, []).append(one)
-        for check, events in by_check.items():
-            self._checks[check] = fold(self._checks.get(check), events, lean=True)
-        self._alarm.touch(by_check)
+            if isinstance(one.event, CheckRequested) and one.event.check == check:
+                self._begin(check, one)
+            elif isinstance(one.event, CheckFinished):
+                self._forget(check)
 
-    async def take_up(self, check: str, reads: Views) -> Sequence[Recorded]:
-        """Go on with a check as the rows say it is: its request, and the looks that are under way.
+    async def take_up(self, check: str) -> None:
+        """Go on with a check: its request, and the looks that were answered.
 
-        `reads` has to show one position for the whole call (`Views.snapshot`).
+        The others are asked again; those that nobody began to ask in an hour are given up, because
+        nobody waits for them any more.
         """
-        stream, position = f"check-{check}", await reads.position()
-        asked = [open_event(raw) async for raw in self._log.read_stream(stream, types=REQUEST)]
-        if not asked or not isinstance(asked[0].event, CheckRequested):
-            return ()
-        state = fold(None, asked[:1], lean=True)
-        after, under_way = "", list[UUID]()
-        while page := await reads.looks(check, after):
-            state = restored(state, page, lean=True)
-            for look in page.values():
-                if look.command is not None and look.is_open(self._clock.now()):
-                    under_way += ids_of_orders(stream, look.command)
-            after = max(page)
-        version = await self._log.version_at(stream, position)
-        self._checks[check] = replace(state, version=version, position=position)
-        self._origins[check] = asked[0].metadata
-        self._alarm.touch([check])
-        orders = map(open_event, await self._log.by_id(under_way))
-        return (asked[0], *sorted(orders, key=lambda one: one.position))
+        stream = f"{CHECK_PREFIX}{check}"
+        events = self._log.read_stream(stream, types=REQUEST)
+        requests = [open_event(raw) async for raw in events][:1]
+        if not requests or not isinstance(requests[0].event, CheckRequested):
+            return
+        state = self._begin(check, requests[0])
+        after, latest = "", state.requested_at
+        while page := await self._looks.of_check(check, after):
+            known = {
+                one.database: Lookup(one.attempt, None, None, one.answered_at, one.is_read)
+                for one in page
+                if one.database in state.looks
+            }
+            state = restored(state, known)
+            latest = max(latest, *(one.answered_at for one in page))
+            after = page[-1].database
+        idle_s = (self._clock.now() - latest).total_seconds()
+        stale = idle_s > STALE_S and state.purpose is not Purpose.REINSTATE
+        self._desk.checks[check] = replace(state, given_up=stale)
 
     async def run(self, follower: Follower) -> None:
         """Decide until cancelled."""
@@ -112,106 +122,118 @@ class Inspector:
                 await self._advance(check, follower)
             await self._alarm.sleep()
 
+    def _begin(self, check: str, request: Recorded) -> CheckState:
+        self._desk.checks[check] = state = begin(request)
+        self._requests[check] = request
+        self._alarm.touch([check])
+        return state
+
+    def _forget(self, check: str) -> None:
+        self._desk.forget(check)
+        self._requests.pop(check, None)
+
     async def _advance(self, check: str, follower: Follower) -> None:
-        state = self._checks.get(check)
+        state = self._desk.checks.get(check)
         if state is None:
             return
         situation = DecisionContext(
             now=self._clock.now(), term=self._term, records=self._roster.get, migrations={}
         )
-        decided = progress(state, situation)
+        orders = progress(state, situation)
+        if orders:
+            self._desk.checks[check] = state = asked(state, orders)
+            self._send(check, orders, situation.now)
         self._alarm.set(check, next_wake(state, situation.now))
-        if decided:
-            await self._order(state, decided, situation.now, follower)
-        elif state.is_settled(self._roster.get, situation.now):
-            await self._finish(state, situation.now, follower)
+        if not orders and state.is_settled(self._roster.get, situation.now):
+            await self._finish(state, follower)
 
-    async def _order(
-        self, state: CheckState, decided: Sequence[Decision], now: datetime, follower: Follower
-    ) -> None:
-        metadata = self._metadata(state, now)
-        events = [encode(one.event, one.event_id, metadata) for one in decided]
-        try:
-            appended = await self._log.append(
-                state.stream, events, expected_version=state.version, term=self._term
+    def _send(self, check: str, orders: Sequence[InspectionOrdered], now: datetime) -> None:
+        """Let these looks be sent, each in the name of the request that asked for it."""
+        request = self._requests[check]
+        metadata = self._metadata(check, now)
+        heard = [
+            Recorded(
+                position=request.position,
+                stream=request.stream,
+                stream_version=request.stream_version,
+                event_id=consequence_id(request.stream, one, str(one.command)),
+                event=one,
+                metadata=metadata,
+                recorded_by=request.recorded_by,
+                recorded_at=request.recorded_at,
             )
-        except VersionConflict:
-            await follower.reach((await self._log.head()).position)
-            return
-        await follower.reach(appended.last_position)
+            for one in orders
+        ]
+        for hearer in self._hearers:
+            hearer.saw(heard)
 
-    async def _finish(self, state: CheckState, now: datetime, follower: Follower) -> None:
-        metadata = self._metadata(state, now)
+    async def _finish(self, state: CheckState, follower: Follower) -> None:
+        """Say what the journals lost, who has drifted, and that the check is over."""
         await self._reads.caught_up()
-        found: list[SeenSchema] = []
-        async for some in self._answered(state):
-            found += _schemas(some)
-            lost = regressed(some, await self._in_force(some.looks), self._roster.get)
-            events = [encode(one.event, one.event_id, metadata) for one in lost]
-            await self._log.append(FLEET, events, skip_known=True, term=self._term)
+        metadata = self._metadata(state.check, self._clock.now())
+        found, lost = list[SeenSchema](), 0
+        async for answers in self._answers(state):
+            found += (one for one in map(seen, answers.values()) if one is not None)
+            in_force = await self._in_force(list(answers), state.position)
+            decided = regressed(state, answers, in_force, self._roster.get)
+            lost += len(decided)
+            await self._say(decided, metadata)
         if state.purpose is Purpose.DRIFT:
-            known = evolve(KnownDrift(), [one async for one in self._drift_events()])
-            said = drifted(state.check, found, known)
-            events = [encode(one.event, one.event_id, metadata) for one in said]
-            await self._log.append(FLEET, events, skip_known=True, term=self._term)
+            known = await known_drift(self._log)
+            await self._say(drifted(state.check, found, known), metadata)
+        position = (await self._log.head()).position
+        changed = await self._log.version_at(f"{state.stream}/reports", position)
+        over = finish(state, self._clock.now(), changed, lost)
+        event = encode(over.event, over.event_id, metadata)
+        await self._log.append(state.stream, [event], skip_known=True, term=self._term)
+        await self._looks.trim(KEPT_S)
+        self._forget(state.check)
         follower.poke()
-        del self._checks[state.check]
-        del self._origins[state.check]
-        self._alarm.set(state.check, None)
 
-    async def _answered(self, state: CheckState) -> AsyncIterator[CheckState]:
-        """The check as if it had a few databases only, again and again, each with its answer."""
-        looks: dict[str, Lookup] = {}
-        async for raw in self._log.read_stream(f"{state.stream}/reports", types=ANSWER):
-            event = open_event(raw).event
-            if not isinstance(event, DatabaseInspected):
-                continue
-            look = state.looks.get(event.database)
-            if look is None or look.answered_position != raw.position:
-                continue
-            looks[event.database] = replace(look, answer=event)
-            if len(looks) == TOGETHER:
-                yield replace(state, looks=Looks(looks).changed(looks))
-                looks = {}
-        if looks:
-            yield replace(state, looks=Looks(looks).changed(looks))
+    async def _answers(self, state: CheckState) -> AsyncIterator[dict[str, DatabaseInspected]]:
+        """The answers of a check by database, a few at a time, as they are kept."""
+        after = ""
+        while page := await self._looks.of_check(state.check, after, TOGETHER):
+            after = page[-1].database
+            found = {one.database: read(_ANSWER, one.schema_version, one.body) for one in page}
+            yield {
+                name: answer
+                for name, answer in found.items()
+                if isinstance(answer, DatabaseInspected) and name in state.looks
+            }
 
-    async def _drift_events(self) -> AsyncIterator[Recorded]:
-        async for raw in self._log.read_stream(FLEET, types=TYPES):
-            yield open_event(raw)
+    async def _say(self, decided: Sequence[Decision], metadata: Metadata) -> None:
+        """Append these to the fleet's stream, if there are any and it has not heard them."""
+        if decided:
+            events = [encode(one.event, one.event_id, metadata) for one in decided]
+            await self._log.append(FLEET, events, skip_known=True, term=self._term)
 
-    async def _in_force(self, looks: Mapping[str, Lookup]) -> dict[str, dict[str, UUID]]:
-        """Per database, the versions that the log said were applied when the look was ordered.
+    async def _in_force(
+        self, databases: Sequence[str], asked_position: int
+    ) -> Mapping[str, Mapping[str, UUID]]:
+        """Per database, the versions that the log said were applied when the look was asked for.
 
         What is recorded later may have been applied later than the look, which says nothing of it.
         """
         found: dict[str, dict[str, UUID]] = {}
-        for row in await self._reads.applied(list(looks)):
-            known = row.state == APPLIED and row.position < looks[row.database].asked_position
+        for row in await self._reads.applied(databases):
+            known = row.state == APPLIED and row.position < asked_position
             if known and row.command is not None:
                 found.setdefault(row.database, {})[row.version] = row.command
         return found
 
-    def _metadata(self, state: CheckState, now: datetime) -> Metadata:
-        origin = self._origins[state.check]
+    def _metadata(self, check: str, now: datetime) -> Metadata:
+        request = self._requests[check]
+        origin = request.metadata
         return Metadata(
             reason=origin.reason,
             ticket=origin.ticket,
-            correlation=state.stream,
+            causation=str(request.event_id),
+            correlation=request.stream,
             traceparent=origin.traceparent,
             tracestate=origin.tracestate,
             occurred_at=now,
         )
 
 
-def _schemas(state: CheckState) -> list[SeenSchema]:
-    """Little is kept of each answer, so that a check of the whole fleet takes little memory."""
-    answers = (look.answer for look in state.looks.values())
-    return [one for answer in answers if answer is not None and (one := seen(answer)) is not None]
-
-
-def check_of(stream: str) -> str | None:
-    """The check whose requests or reports this stream holds, if it is one of those."""
-    if not stream.startswith("check-"):
-        return None
-    return stream.removeprefix("check-").removesuffix("/reports")
+_ANSWER = DatabaseInspected.__name__

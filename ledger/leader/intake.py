@@ -15,7 +15,8 @@ in two different states.
 
 ```
 bytes ─▶ for us? ─▶ a report? ─▶ answers an order? ─▶ signed? ─▶ append, known ones left out
-           │ no        │ no          │ no                │ no  └─ known otherwise: contradicted
+           │ no        │ no          │ no                │ no  ├─ known otherwise: contradicted
+           │           │             │                   │     └─ of a check: appended if it is news
            ▼           └─────────────┴───────────────────┴─▶ parked
         passed over
 ```
@@ -54,6 +55,7 @@ from ledger.domain.report_check import (
     why_unbelieved,
 )
 from ledger.errors import DuplicateEventDiffers
+from ledger.leader.look_desk import LookDesk, check_of
 from ledger.leader.order_book import OrderBook
 from ledger.leader.parking import Parking
 from ledger.leader.signatures import Speakers
@@ -96,7 +98,8 @@ class Intake:
 
     With `keeps_positions` the place in each partition is kept in the ledger; a bus that ends with
     its process has none worth keeping. `missing` hears of every request for texts, known or not.
-    `orders` knows what was asked, `speakers` who may answer; without them everybody on the bus may.
+    `orders` knows what was asked, and `looks` what by checks, whose answers go to it; `speakers`
+    who may answer; without them everybody on the bus may.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Intake:
         keeps_positions: bool,
         missing: Callable[[ContentMissing], None],
         orders: OrderBook,
+        looks: LookDesk,
         clock: Clock,
         chance: Chance,
         speakers: Speakers | None = None,
@@ -121,6 +125,7 @@ class Intake:
         self._keeps_positions = keeps_positions
         self._missing = missing
         self._orders = orders
+        self._looks = looks
         self._speakers = speakers
         self._parking = Parking(clock)
         self._reached: dict[int, int] = {}
@@ -189,7 +194,8 @@ class Intake:
     async def _take(self, partition: int, messages: Sequence[Received]) -> None:
         """Append one partition's messages stream by stream; the last call moves the position."""
         answers = await self._believed(messages)
-        streams = _by_stream(answers)
+        streams = _by_stream([one for one in answers if check_of(one.stream) is None])
+        await self._take_looks([one for one in answers if check_of(one.stream) is not None])
         if messages:
             self._reached[partition] = messages[-1].offset + 1
         parked = self._parking.take(partition, moving=bool(streams))
@@ -210,6 +216,16 @@ class Intake:
             if isinstance(one.report, ContentMissing):
                 self._missing(one.report)
 
+    async def _take_looks(self, answers: Sequence[Opened]) -> None:
+        """Append what is news of the answers that a check waits for, and let it have them all."""
+        awaited = self._looks.awaited(answers)
+        news = [answers[number] for number, one in awaited.items() if one.is_news]
+        for stream, said in _by_stream(news):
+            await self._append(stream, said, None)
+        if awaited:
+            events = ((one, answers[number].event) for number, one in awaited.items())
+            await self._looks.keep([(one, said.schema_version, said.body) for one, said in events])
+
     async def _believed(self, messages: Sequence[Received]) -> list[Opened]:
         """The reports in these messages that answer an order; the others are parked."""
         opened = [one for one in map(self._open, messages) if one is not None]
@@ -219,7 +235,7 @@ class Intake:
         believed = []
         for one in opened:
             question = (decided_in(one.stream), one.report.command)
-            order = asked.get(question)
+            order = asked.get(question) or await self._looks.asked(one.stream, one.report)
             why = why_unbelieved(one.report, order) or self._why_unsigned(one, order)
             if why:
                 self._parking.put(one.message, why)
@@ -262,7 +278,8 @@ class Intake:
         except DuplicateEventDiffers:
             for one in said:
                 await self._append_one(stream, one)
-            await self._log.append(stream, [], consumer=place)
+            if place is not None:
+                await self._log.append(stream, [], consumer=place)
 
     async def _append_one(self, stream: str, one: Opened) -> None:
         try:

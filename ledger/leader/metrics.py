@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-from ledger import telemetry
+from ledger import instruments, telemetry
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
     RolloutAborted,
@@ -20,7 +20,7 @@ from ledger.contracts.events import (
     RolloutStarted,
     UndoStarted,
 )
-from ledger.contracts.reports import Event
+from ledger.contracts.reports import AttemptFinished, Event
 
 RESULTS: Final[dict[type[Event], str]] = {
     RolloutCompleted: "success",
@@ -33,18 +33,10 @@ HALTED: Final = "halted"
 _RUN: Final = {telemetry.PIPELINE: telemetry.ROLLOUT}
 _EXECUTING: Final = {**_RUN, telemetry.PIPELINE_STATE: "executing"}
 
-_duration = telemetry.meter().create_histogram(
-    telemetry.RUN_DURATION,
-    unit="s",
-    description="Time from the start of a rollout until its end.",
-    explicit_bucket_boundaries_advisory=telemetry.RUN_BUCKETS,
-)
-_active = telemetry.meter().create_up_down_counter(
-    telemetry.RUNS_ACTIVE, unit="{run}", description="Rollouts that have started and not ended."
-)
-_errors = telemetry.meter().create_counter(
-    telemetry.RUN_ERRORS, unit="{error}", description="Rollouts that stopped themselves."
-)
+_duration = instruments.histogram(instruments.RUN)
+_active = instruments.up_down_counter(instruments.RUNS_ACTIVE)
+_errors = instruments.counter(instruments.RUN_ERRORS)
+_attempts = instruments.counter(instruments.ATTEMPTS)
 
 
 class Meter:
@@ -77,6 +69,8 @@ class Meter:
                 self._end(one, RESULTS[type(one.event)])
             elif isinstance(one.event, RolloutHalted):
                 _errors.add(1, {**_RUN, telemetry.ERROR_TYPE: HALTED})
+            elif isinstance(one.event, AttemptFinished):
+                _count(one.event)
 
     def _begin(self, one: Recorded) -> None:
         if one.stream not in self._started:
@@ -90,3 +84,10 @@ class Meter:
         _active.add(-1, _EXECUTING)
         elapsed = (one.recorded_at - began).total_seconds()
         _duration.record(elapsed, {**_EXECUTING, telemetry.PIPELINE_RESULT: result})
+
+
+def _count(attempt: AttemptFinished) -> None:
+    told = {telemetry.TASK_NAME: attempt.mode.value, telemetry.TASK_RESULT: attempt.verdict.value}
+    if attempt.failure is not None:
+        told[telemetry.ERROR_TYPE] = attempt.failure.kind.value
+    _attempts.add(1, told)

@@ -47,7 +47,7 @@ class OrderBook:
         found: dict[Question, Asked] = {}
         if unknown:
             orders = {order: one for one in unknown for order in ids_of_orders(*one)}
-            for raw in await self._log.by_id(list(orders)):
+            for raw in await self._log.by_id(list(orders)) if orders else ():
                 question = orders[raw.event_id]
                 try:
                     event = decode_again(raw.type, raw.schema_version, raw.body)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -114,6 +114,21 @@ class Relay:
         self._woken = asyncio.Event()
         self._trouble = ""
         self.unreachable_since: datetime | None = None
+
+    def unanswered(self) -> Mapping[str, tuple[int, float]]:
+        """By pool: how many orders nobody has answered for good, and the age of the oldest in s."""
+        now = self._clock.now()
+        found: dict[str, tuple[int, float]] = {}
+        for one in self._unanswered.values():
+            number, oldest_s = found.get(one.order.pool, (0, 0.0))
+            age_s = (now - one.recorded.recorded_at).total_seconds()
+            found[one.order.pool] = number + 1, max(oldest_s, age_s)
+        return found
+
+    @property
+    def unsent(self) -> int:
+        """How many orders wait to be sent, or sent again."""
+        return len(self._unsent)
 
     def saw(self, recorded: Sequence[Recorded]) -> None:
         """Take note of orders and of their answers."""

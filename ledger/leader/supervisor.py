@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import asyncpg
 
+from ledger import instruments, telemetry
 from ledger.bus.port import Bus, BusUnavailable
 from ledger.contracts.envelope import Metadata, Recorded, encode, leadership_id
 from ledger.contracts.events import LeadershipTaken
@@ -35,6 +36,7 @@ from ledger.leader.fleet_cache import Roster
 from ledger.leader.heartbeats import HeartbeatIntake
 from ledger.leader.inspector import Inspector
 from ledger.leader.intake import Intake
+from ledger.leader.look_desk import LookDesk
 from ledger.leader.metrics import Meter
 from ledger.leader.order_book import OrderBook
 from ledger.leader.projector import Projector
@@ -84,13 +86,17 @@ class Supervisor:
         term = leadership.term
         self._roster = Roster()
         self._conductor = Conductor(log, self._reads, self._roster, bundles, term, clock)
-        self._inspector = Inspector(log, self._roster, self._reads, term, clock)
         signer = signing.signer if signing else None
         self._speakers = Speakers(every_pool=signer is not None) if signing else None
         self._relay = Relay(bus, bundles, ledger, resend_s, clock, chance, signer)
         self._projector = Projector(self._reads, clock)
         self._meter = Meter()
         self._orders = OrderBook(log)
+        desk = LookDesk(log, self._roster, stores.looks, clock)
+        self._inspector = Inspector(
+            log, self._roster, self._reads, stores.looks, desk, term, clock,
+            (self._orders, self._relay),
+        )  # fmt: skip
         self._intake = Intake(
             bus,
             log,
@@ -99,6 +105,7 @@ class Supervisor:
             keeps_positions=keeps_positions,
             missing=self._relay.missing,
             orders=self._orders,
+            looks=desk,
             clock=clock,
             chance=chance,
             speakers=self._speakers,
@@ -120,6 +127,33 @@ class Supervisor:
         if lost is not None:
             return False, (self._clock.now() - lost).total_seconds()
         return self._watch.answers, self._watch.for_s
+
+    def probes(self) -> Mapping[str, Callable[[], str]]:
+        """What it needs, and why it is not there; for `ledger.monitoring.readiness`."""
+
+        def fleet() -> str:
+            return "" if self._loaded.is_set() else "the fleet is being loaded from the log"
+
+        def broker() -> str:
+            answers, for_s = self._broker_answers()
+            return "" if answers else f"the broker has not answered for {for_s:.0f} s"
+
+        return {"leadership": self._leadership.silence, "fleet": fleet, "broker": broker}
+
+    def observe(self) -> None:
+        """Have what it waits for read by whoever takes measurements."""
+        relay, nobody = self._relay, (0, 0.0)
+
+        def by_pool(which: int) -> list[instruments.Value]:
+            told = relay.unanswered()
+            return [
+                (told.get(pool, nobody)[which], {telemetry.POOL: pool})
+                for pool in sorted(self._roster.pools | told.keys())
+            ]
+
+        instruments.observe(instruments.UNANSWERED, partial(by_pool, 0))
+        instruments.observe(instruments.UNANSWERED_AGE, partial(by_pool, 1))
+        instruments.observe(instruments.UNSENT, lambda: [(relay.unsent, {})])
 
     async def lead(self, name: str, host: str) -> None:
         """Lead until cancelled.
@@ -176,11 +210,9 @@ class Supervisor:
             self._loaded.set()
             for rollout in await reads.unsettled_rollouts():
                 await self._load_rollout(reads, rollout)
-            for check in await reads.recent_checks():
+            for check in await reads.open_checks():
                 # What came since, the follower tells.
-                events = await self._inspector.take_up(check, reads)
-                for subscriber in (self._orders, self._relay):
-                    subscriber.saw(events)
+                await self._inspector.take_up(check)
         speakers = (self._speakers,) if self._speakers else ()
         for keys in speakers:
             keys.saw([one async for one in self._keys(position)])

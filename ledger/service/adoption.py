@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ledger.service.fleet import CheckResult, CheckRow
+from ledger.service.check_rows import CheckResult, CheckRow
 
 if TYPE_CHECKING:
     from ledger.contracts.reports import DatabaseInspected
@@ -41,7 +41,7 @@ def adoption_matches(
 
 
 def _match_of(row: CheckRow, migrations: Sequence[Migration], adoption: Adoption) -> AdoptionMatch:
-    answer = row.look.answer
+    answer = row.answer
     if answer is None:
         return AdoptionMatch(row.database, problem="no answer")
     if answer.failure is not None:

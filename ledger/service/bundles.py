@@ -30,7 +30,6 @@ from ledger.store.views.port import Views
 if TYPE_CHECKING:
     from ledger.service.plans import Plan
     from migrations.formats.bundle import Bundle
-    from migrations.model.migration import Migration
 
 TRIES = 5
 """How often a folder is registered again because somebody else registered one meanwhile."""
@@ -166,12 +165,15 @@ class BundleService:
         if ref is None:
             raise NothingToRepair(version, "the folder has no such version")
         state = await read_bundles(self._log)
-        known = state.histories.refs(self._key(state, refs, folder)).get(version)
+        key = self._key(state, refs, folder)
+        known = state.histories.refs(key).get(version)
         if known is None:
             raise NothingToRepair(version, "it was never registered")
         if known.up_checksum == ref.up_checksum:
             raise NothingToRepair(version, "its text is the one that is registered")
-        event = ChangeAccepted(version=version, known=known.up_checksum, given=ref.up_checksum)
+        event = ChangeAccepted(
+            version=version, known=known.up_checksum, given=ref.up_checksum, history=key
+        )
         await self._append(event, asked, state)
 
     async def accept_gone(
@@ -187,8 +189,8 @@ class BundleService:
             raise NothingToRepair(version, "it was never registered")
         if any(migration.version == version for migration in bundle.migrations):
             raise NothingToRepair(version, "the folder has it")
-        if version not in state.gone:
-            await self._append(FileGone(version=version), asked, state)
+        if version not in state.gone.get(key, ()):
+            await self._append(FileGone(version=version, history=key), asked, state)
 
     async def _append(self, event: Event, asked: RequestContext, state: BundleState) -> None:
         events = self._encoder.encode([event], asked)
@@ -246,7 +248,9 @@ class BundleService:
         return await asyncio.to_thread(load_folder, folder, format, reading)
 
     async def _found(self, folder: Path, bundle: Bundle, state: BundleState) -> Folder:
-        event = await self._event(accepting(state, bundle.migrations), folder, state)
+        refs = [migration_ref(migration) for migration in bundle.migrations]
+        key = self._key(state, refs, folder)
+        event = await self._event(accepting(state, refs, key), folder, key)
         await self._refuse_held(state, event)
         others = changed(state, event)
         corrected = {ref.version: known.up_checksum for ref, known in others}
@@ -264,7 +268,9 @@ class BundleService:
         from migrations.model.folder_history import default_name
 
         called = default_name(folders_of(path)[0].resolve().name)
-        return state.histories.key_of(migrations, self._name, called, {*state.gone, *gone})
+        # Of which history they are gone is not known before the folder's is.
+        gone = {*gone}.union(*state.gone.values())
+        return state.histories.key_of(migrations, self._name, called, gone)
 
     async def _refuse_held(self, state: BundleState, bundle: BundleRegistered) -> None:
         """Raise `ChangedMigration` for another text of what a database has or may have.
@@ -288,7 +294,7 @@ class BundleService:
             raise ChangedMigration(ref.label, version, known.up_checksum, ref.up_checksum, by)
 
     async def _event(
-        self, migrations: tuple[MigrationRef, ...], path: Path, state: BundleState
+        self, migrations: tuple[MigrationRef, ...], path: Path, key: str
     ) -> BundleRegistered:
         from migrations.formats.multi_folder import folders_of
 
@@ -298,7 +304,7 @@ class BundleService:
         dirty = await ask_git(folder, "status", "--porcelain", "--", ".") if commit else None
         return BundleRegistered(
             bundle=name_of(encode_manifest(migrations, self._name)),
-            history=self._key(state, migrations, path),
+            history=key,
             name=self._name,
             migrations=migrations,
             source=folder.name,
@@ -309,10 +315,11 @@ class BundleService:
 
 def _vanished(state: BundleState, bundle: BundleRegistered) -> tuple[MigrationRef, ...]:
     here = {ref.version for ref in bundle.migrations}
+    gone: Collection[str] = state.gone.get(bundle.history, ())
     return tuple(
         ref
         for version, ref in state.histories.refs(bundle.history).items()
-        if version not in here and version not in state.gone
+        if version not in here and version not in gone
     )
 
 
@@ -332,10 +339,13 @@ def _texts(bundle: Bundle) -> tuple[bytes, ...]:
     )
 
 
-def accepting(state: BundleState, migrations: Sequence[Migration]) -> tuple[MigrationRef, ...]:
-    """The migrations, each with the texts that a person lets it stand in for."""
-    refs = [migration_ref(migration) for migration in migrations]
-    accepted = [state.accepted.get(ref.version, {}).get(ref.up_checksum, {}) for ref in refs]
+def accepting(
+    state: BundleState, refs: Sequence[MigrationRef], history: str
+) -> tuple[MigrationRef, ...]:
+    """The migrations of a history, each with the texts that a person lets it stand in for."""
+    accepted = [
+        state.accepted.get((history, ref.version), {}).get(ref.up_checksum, {}) for ref in refs
+    ]
     return tuple(
         ref.model_copy(
             update={

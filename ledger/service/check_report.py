@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from sys import intern
 
-from ledger.contracts.events import Purpose
+from ledger.contracts.events import CheckFinished, CheckRequested, Purpose
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, twins
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import FenceUnread
-from ledger.service.fleet import CheckResult, CheckRow, FleetService
-from ledger.store.port import Log
-from ledger.store.views.port import Views
+from ledger.errors import UnknownCheck
+from ledger.service.check_rows import CheckResult, CheckRow, CheckRows, FoldedRow
+from ledger.service.fleet_reader import FleetReader
+from ledger.store.log.decode import open_event
+from ledger.store.port import Log, LookStore
+from ledger.store.views.port import PAGE, Views
 from ledger.store.views.rows import AppliedRow
 from migrations.clock import Clock
 from migrations.model.attempt import Epoch, ForgedFence
 
 APPLIED, REGRESSED = "applied", "regressed"
+LOOK_EVERY_S = 0.3
+"""How often somebody who waits for a check looks whether it is over."""
 TOGETHER = 200
 """Databases of which the answers, and all that they have, are held at once."""
 _Place = tuple[str, int]
@@ -27,15 +32,48 @@ _Place = tuple[str, int]
 class CheckService:
     """What agents answered in a check, and what that means."""
 
-    def __init__(self, fleet: FleetService, reads: Views, log: Log, clock: Clock) -> None:
+    def __init__(self, reads: Views, log: Log, looks: LookStore, clock: Clock) -> None:
         self._clock = clock
-        self._fleet = fleet
         self._reads = reads
         self._log = log
+        self._looks = looks
 
-    async def answers(self, check: str, timeout_s: float) -> CheckResult:
+    async def answers(self, check: str, timeout_s: float = 0.0) -> CheckResult:
         """What has come when the check is finished, or after `timeout_s`. Raises `UnknownCheck`."""
-        return await self._fleet.check_result(check, timeout_s)
+        until = self._clock.monotonic() + timeout_s
+        asked: CheckRequested | None = None
+        position, version, finished = 0, 0, False
+        while True:
+            async for raw in self._log.read_stream(f"check-{check}", version):
+                version, event = raw.stream_version, open_event(raw).event
+                if isinstance(event, CheckRequested):
+                    asked, position = event, raw.position
+                finished = finished or isinstance(event, CheckFinished)
+            if asked is None:
+                raise UnknownCheck(check)
+            if finished or self._clock.monotonic() >= until:
+                break
+            await self._clock.sleep(LOOK_EVERY_S)
+        rows = await self._rows(check, tuple(dict.fromkeys(asked.databases)))
+        return CheckResult(check, finished, position, CheckRows(rows))
+
+    async def _rows(self, check: str, databases: Sequence[str]) -> list[FoldedRow]:
+        """What was answered, in the order of the request."""
+        answers: dict[str, tuple[int, bytes]] = {}
+        after = ""
+        while page := await self._looks.of_check(check, after):
+            answers.update({one.database: (one.schema_version, one.body) for one in page})
+            after = page[-1].database
+        reader = FleetReader(self._log, self._reads)
+        rows: list[FoldedRow] = []
+        for start in range(0, len(databases), PAGE):
+            some = databases[start : start + PAGE]
+            fleet = (await reader.some(some)).databases
+            for name in some:
+                record = fleet[name]
+                role = record.connection.role
+                rows.append(FoldedRow(name, record.pool, role, answers.get(name)))
+        return rows
 
     async def problems(self, result: CheckResult) -> Mapping[str, str]:
         """The databases with which something is wrong, and what; silent ones are not among them.
@@ -56,16 +94,17 @@ class CheckService:
                 known = record.expected.identity
                 if record.database not in rows and known is not None:
                     others[record.database] = (known.system_identifier, known.database_oid)
-            found |= await self._wrong(rows, records, {})
+            found |= await self._wrong(rows, records, {}, result.position)
         numbers = Counter((others | at).values())
         doubled = frozenset(name for name, place in at.items() if numbers[place] > 1)
         if doubled:
             there = await self._reads.records_at(list(doubled), {at[name] for name in doubled})
             records = {record.database: record for record in there}
             rows = _answered(row for row in result.rows if row.database in records)
-            answers = {name: row.look.answer for name, row in rows.items() if row.look.answer}
+            answers = {name: row.answer for name, row in rows.items() if row.answer}
             doubles = twins(there, answers)
-            found |= await self._wrong({name: rows[name] for name in doubles}, records, doubles)
+            doubled_rows = {name: rows[name] for name in doubles}
+            found |= await self._wrong(doubled_rows, records, doubles, result.position)
         return found
 
     async def _wrong(
@@ -73,11 +112,12 @@ class CheckService:
         rows: Mapping[str, CheckRow],
         records: Mapping[str, DatabaseRecord],
         doubles: Mapping[str, str],
+        asked_position: int,
     ) -> dict[str, str]:
         """What is wrong with some databases that answered."""
         applied: dict[str, list[str]] = {}
         for one in await self._reads.applied(list(rows)):
-            if _was_in_force(one, rows):
+            if _was_in_force(one, asked_position):
                 applied.setdefault(one.database, []).append(one.version)
         # Asked after the answers: what a journal names was given before it was read.
         head = await self._log.head()
@@ -85,7 +125,7 @@ class CheckService:
         busy = await self._reads.busy(list(rows))
         found: dict[str, str] = {}
         for database, row in rows.items():
-            answer, record = row.look.answer, records.get(database)
+            answer, record = row.answer, records.get(database)
             if answer is None:
                 continue
             known = record.expected.identity if record is not None else None
@@ -109,7 +149,7 @@ class CheckService:
         Raises `FenceUnread`.
         """
         (row,) = (row for row in result.rows if row.database == database)
-        answer = row.look.answer
+        answer = row.answer
         if answer is None:
             raise FenceUnread(database, "no agent answered; does `ledger-agent run` work there?")
         if answer.failure is not None or not answer.reachable:
@@ -125,19 +165,18 @@ class CheckService:
 
 
 def _answered(rows: Iterable[CheckRow]) -> dict[str, CheckRow]:
-    return {row.database: row for row in rows if row.look.answer is not None}
+    return {row.database: row for row in rows if row.answer is not None}
 
 
 def _place(row: CheckRow) -> _Place | None:
     """Which database of which server answered, as far as that is known."""
-    answer = row.look.answer
+    answer = row.answer
     place = (answer.place or answer.identity) if answer is not None else None
     return None if place is None else (intern(place.system_identifier), place.database_oid)
 
 
-def _was_in_force(one: AppliedRow, looks: Mapping[str, CheckRow]) -> bool:
-    """Whether the log said so when the look was ordered; its loss may have been recorded since."""
+def _was_in_force(one: AppliedRow, asked_position: int) -> bool:
+    """Whether the log said so when looks were asked for; its loss may have been recorded since."""
     if one.command is None:
         return False
-    asked = looks[one.database].look.asked_position
-    return one.position < asked if one.state == APPLIED else one.state == REGRESSED
+    return one.position < asked_position if one.state == APPLIED else one.state == REGRESSED

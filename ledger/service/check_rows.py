@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, overload
 
 from ledger.contracts.reports import DatabaseInspected
-from ledger.domain.checks import Lookup
 from ledger.store.log.decode import read
 
 
 @dataclass(frozen=True, slots=True)
 class CheckRow:
-    """One database of a check; `look.answer` is `None` until an agent answered."""
+    """One database of a check; `answer` is `None` until an agent answered."""
 
     database: str
     pool: str
     role: str | None
-    look: Lookup
+    answer: DatabaseInspected | None
 
 
 class FoldedRow(NamedTuple):
-    """A row whose answer stays as the log has it: version and body, or nothing yet."""
+    """A row whose answer stays as it is kept: version and body, or nothing yet."""
 
     database: str
     pool: str
     role: str | None
-    look: Lookup
     answer: tuple[int, bytes] | None
 
 
@@ -47,18 +45,17 @@ class CheckRows(Sequence[CheckRow]):
     def __getitem__(self, index: int | slice) -> CheckRow | Sequence[CheckRow]:
         if isinstance(index, slice):
             return CheckRows(self._rows[index])
-        database, pool, role, look, said = self._rows[index]
-        if said is not None and look.answered:
-            answer = read(DatabaseInspected.__name__, *said)
-            if isinstance(answer, DatabaseInspected):
-                look = replace(look, answer=answer)
-        return CheckRow(database, pool, role, look)
+        database, pool, role, said = self._rows[index]
+        answer = read(DatabaseInspected.__name__, *said) if said is not None else None
+        found = answer if isinstance(answer, DatabaseInspected) else None
+        return CheckRow(database, pool, role, found)
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check has found so far, by id."""
+    """What a check has found so far, by id; it was asked for at `position` of the log."""
 
     check: str
     finished: bool
+    position: int
     rows: Sequence[CheckRow]

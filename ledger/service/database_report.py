@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import (
     DatabaseFenceReset,
     DatabaseReinstated,
-    DatabaseRelabelled,
     DatabaseRepointed,
     MigrationOrdered,
     OutcomeResolved,
@@ -20,12 +20,14 @@ from ledger.contracts.reports import AttemptFinished, DatabaseIdentified, Databa
 from ledger.domain.check_results import ACCEPTED, SHARED_LOGIN, lost, problem, unseen
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.refusals import UnknownDatabase
-from ledger.domain.wording import failure_text, reads_journal
+from ledger.domain.selection_words import SelectedWord
+from ledger.domain.wording import failure_text, nearest, reads_journal
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.fleet_overview import DatabaseOverview
 from ledger.service.fleet_status import StatusService
+from ledger.store.log.decode import read
 from ledger.store.log.history import Timelines
-from ledger.store.port import Log
+from ledger.store.port import Log, LookStore
 from ledger.store.views.port import Views
 from ledger.store.views.rows import AppliedRow, FleetRow
 
@@ -43,14 +45,22 @@ STATES = {
 CHANGING = (
     DatabaseFenceReset,
     DatabaseReinstated,
-    DatabaseRelabelled,
     DatabaseRepointed,
     MigrationOrdered,
     DatabaseIdentified,
     AttemptFinished,
     OutcomeResolved,
 )
-"""What changes a database, or what is known of it, and so what a look would find or mean."""
+"""What changes a database, or what is known of it, and so what a look would find or mean. Labels
+are no part of that: the one that counts for what a look means is held against it as it is now."""
+
+
+class FoundAnswer(NamedTuple):
+    """What a look found, when, and where the log was then."""
+
+    answer: DatabaseInspected
+    position: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +109,17 @@ class DatabaseReport:
 class DatabaseReports:
     """Reports on single databases, from the read models and the log."""
 
-    def __init__(self, log: Log, reads: Views, status: StatusService, timelines: Timelines) -> None:
+    def __init__(
+        self,
+        log: Log,
+        reads: Views,
+        looks: LookStore,
+        status: StatusService,
+        timelines: Timelines,
+    ) -> None:
         self._log = log
         self._reads = reads
+        self._looks = looks
         self._status = status
         self._timelines = timelines
 
@@ -110,7 +128,8 @@ class DatabaseReports:
         await as_near_as_may_be(self._reads, self._log)
         rows = await self._reads.fleet([database])
         if not rows:
-            raise UnknownDatabase(database)
+            near = await self._reads.near(SelectedWord("id", database), retired=True)
+            raise UnknownDatabase(database, nearest(database, near))
         (overview,) = (await self._status.overview(f"id={database}")).databases
         applied = await self._reads.applied([database])
         types = [one.__name__ for one in (DatabaseInspected, *CHANGING)]
@@ -119,12 +138,13 @@ class DatabaseReports:
             (one.position for one in latest if isinstance(one.event, CHANGING)), default=0
         )
         attempt, look, answer = None, None, None
+        found = await self._latest_look(database, latest)
+        if found is not None:
+            answer = found.answer
+            look = _look(rows[0], found, applied, changed)
         for recorded in latest:
             if isinstance(recorded.event, AttemptFinished):
                 attempt = _attempt(recorded, recorded.event)
-            elif isinstance(recorded.event, DatabaseInspected):
-                answer = recorded.event
-                look = _look(rows[0], recorded, answer, applied, changed)
         in_force = tuple(one.version for one in applied if one.state in IN_FORCE)
         if overview.newest is None and in_force:
             # Of one that left the fleet nothing is held against its folder any more.
@@ -141,6 +161,20 @@ class DatabaseReports:
             notes=_notes(rows[0], overview, applied, answer, look),
         )
 
+    async def _latest_look(self, database: str, latest: Sequence[Recorded]) -> FoundAnswer | None:
+        """What the last look found: of a rollout's the log tells, of a check's what was kept."""
+        told = [
+            FoundAnswer(one.event, one.position, one.recorded_at)
+            for one in latest
+            if isinstance(one.event, DatabaseInspected)
+        ]
+        kept = (await self._looks.latest([database])).get(database)
+        if kept is not None:
+            answer = read(DatabaseInspected.__name__, kept.schema_version, kept.body)
+            if isinstance(answer, DatabaseInspected):
+                told.append(FoundAnswer(answer, kept.position, kept.answered_at))
+        return max(told, key=lambda one: one.position, default=None)
+
 
 def _attempt(recorded: Recorded, end: AttemptFinished) -> LastAttempt:
     return LastAttempt(
@@ -154,20 +188,16 @@ def _attempt(recorded: Recorded, end: AttemptFinished) -> LastAttempt:
 
 
 def _look(
-    row: FleetRow,
-    recorded: Recorded,
-    answer: DatabaseInspected,
-    applied: Sequence[AppliedRow],
-    changed: int,
+    row: FleetRow, found: FoundAnswer, applied: Sequence[AppliedRow], changed: int
 ) -> LastLook:
     """The look as it can be judged now, when the last change came into the log at `changed`."""
-    overtaken = recorded.position < changed
+    overtaken, answer = found.position < changed, found.answer
     return LastLook(
-        at=recorded.recorded_at,
+        at=found.at,
         reachable=answer.reachable,
         tls=answer.tls,
         journal_head=answer.journal_head,
-        problem=unseen(answer) if overtaken else _problem(row, answer, applied, recorded.position),
+        problem=unseen(answer) if overtaken else _problem(row, answer, applied, found.position),
         overtaken=overtaken,
     )
 

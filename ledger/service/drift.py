@@ -14,21 +14,19 @@ from dataclasses import dataclass
 
 from ledger.contracts.events import Purpose
 from ledger.domain.drift import (
-    TYPES,
     Cohort,
     KnownDrift,
     SeenSchema,
     accept,
     cohorts,
-    evolve,
     seen,
 )
-from ledger.domain.fleet import FLEET
 from ledger.domain.refusals import ReasonRequired
+from ledger.service.check_report import CheckService
 from ledger.service.check_rows import CheckResult
 from ledger.service.fleet import FleetService
+from ledger.service.known_drift import known_drift
 from ledger.service.request_context import RequestContext, RequestEncoder
-from ledger.store.log.decode import open_event
 from ledger.store.port import Log
 from migrations.catalog.difference import CatalogDifference, difference
 from migrations.catalog.remedy import remedy
@@ -62,17 +60,14 @@ class SchemaDifference:
     why: str = ""
 
 
-async def known_drift(log: Log) -> KnownDrift:
-    """What the log says of drift."""
-    events = [open_event(raw) async for raw in log.read_stream(FLEET, types=TYPES)]
-    return evolve(KnownDrift(), events)
-
-
 class DriftService:
     """What is asked about schemas."""
 
-    def __init__(self, fleet: FleetService, log: Log, encoder: RequestEncoder) -> None:
+    def __init__(
+        self, fleet: FleetService, checks: CheckService, log: Log, encoder: RequestEncoder
+    ) -> None:
         self._fleet = fleet
+        self._checks = checks
         self._log = log
         self._encoder = encoder
 
@@ -82,7 +77,7 @@ class DriftService:
 
     async def found(self, check: str, timeout_s: float) -> DriftFound:
         """What has come when the look is finished, or after `timeout_s`."""
-        result = await self._fleet.check_result(check, timeout_s)
+        result = await self._checks.answers(check, timeout_s)
         schemas, unseen = _schemas(result)
         return DriftFound(
             check, result.finished, cohorts(schemas), unseen, await known_drift(self._log)
@@ -106,7 +101,7 @@ class DriftService:
         self, cohort: Cohort, check: str, timeout_s: float
     ) -> Sequence[SchemaDifference]:
         """How the schemas of a cohort differ from its most frequent one."""
-        result = await self._fleet.check_result(check, timeout_s)
+        result = await self._checks.answers(check, timeout_s)
         documents, unseen = _documents(result)
         (expected, _), *others = cohort.schemas
         return [
@@ -133,7 +128,7 @@ def _schemas(result: CheckResult) -> tuple[list[SeenSchema], dict[str, str]]:
     schemas: list[SeenSchema] = []
     unseen: dict[str, str] = {}
     for row in result.rows:
-        answer = row.look.answer
+        answer = row.answer
         if answer is None:
             unseen[row.database] = "no answer came; does `ledger-agent run` work in that pool?"
             continue
@@ -155,7 +150,7 @@ def _documents(result: CheckResult) -> tuple[dict[str, bytes], dict[str, str]]:
     documents: dict[str, bytes] = {}
     _, unseen = _schemas(result)
     for row in result.rows:
-        answer = row.look.answer
+        answer = row.answer
         if answer is None or answer.fingerprint is None:
             continue
         if not answer.snapshot:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -11,29 +10,24 @@ from pydantic import ValidationError
 
 from ledger.contracts.events import Purpose
 from ledger.contracts.registry import Connection
-from ledger.contracts.reports import DatabaseInspected, Event
+from ledger.contracts.reports import Event
 from ledger.contracts.validation import message_of
 from ledger.domain import fleet as rules
-from ledger.domain.checks import CheckState, fold, request_check
+from ledger.domain.checks import request_check
 from ledger.domain.fleet import FLEET, DatabaseRecord, FleetState
 from ledger.domain.fleet_changes import Described, FleetChanges, compare, relabelled
-from ledger.domain.refusals import EmptySelection, InvalidDatabase, UnknownDatabase
+from ledger.domain.refusals import EmptySelection, InvalidDatabase
 from ledger.domain.selection_words import chosen
-from ledger.errors import UnknownCheck, VersionConflict
-from ledger.service.check_rows import CheckResult as CheckResult
-from ledger.service.check_rows import CheckRow as CheckRow
-from ledger.service.check_rows import CheckRows, FoldedRow
+from ledger.errors import VersionConflict
 from ledger.service.fleet_reader import FleetPage, FleetReader
 from ledger.service.fleet_records import record_changes
 from ledger.service.registrations import ImportResult, imported, joining, named, parts
 from ledger.service.request_context import RequestContext, RequestEncoder
-from ledger.store.log.streams import BothStreams
 from ledger.store.port import Batch, Log
-from ledger.store.views.port import PAGE, Views
+from ledger.store.views.port import Views
 from migrations.model.attempt import Adoption, Epoch, ForgedFence
+from migrations.model.preflight import PreflightRequest
 
-LOOK_EVERY_S = 0.3
-"""How often the answers are counted while a check runs."""
 TRIES = 5
 """How often a request is decided again because somebody else changed the fleet meanwhile."""
 
@@ -74,9 +68,7 @@ class FleetService:
 
     async def check_known(self, database: str) -> None:
         """Raise `UnknownDatabase`, with the nearest id, where no database has this one."""
-        if database not in (await self._reader.some([database])).databases:
-            near = get_close_matches(database, await self.words("id", database), n=1, cutoff=0.0)
-            raise UnknownDatabase(database, near[0] if near else None)
+        await self._reader.existing(database)
 
     async def add(
         self,
@@ -96,7 +88,7 @@ class FleetService:
 
     async def check_retire(self, database: str) -> None:
         """Raise what `retire` would refuse with now; nothing is recorded."""
-        rules.retire(await self._reader.some([database]), database)
+        rules.retire(await self._reader.existing(database), database)
 
     async def preview_import(self, entries: Sequence[Described]) -> ImportResult:
         """What `import_` would answer now; nothing is registered. Raises what it would raise."""
@@ -173,7 +165,7 @@ class FleetService:
         self, database: str, labels: Mapping[str, str], remove: Collection[str]
     ) -> None:
         """Raise what `label` would refuse with now; nothing is recorded."""
-        _relabelled(await self._reader.some([database]), database, labels, remove)
+        _relabelled(await self._reader.existing(database), database, labels, remove)
 
     async def repoint(
         self, database: str, pool: str | None, changes: Mapping[str, Any], asked: RequestContext
@@ -200,7 +192,7 @@ class FleetService:
 
     async def check_suspend(self, database: str) -> None:
         """Raise what `suspend` would refuse with now; nothing is recorded."""
-        rules.suspend(await self._reader.some([database]), database)
+        rules.suspend(await self._reader.existing(database), database)
 
     async def reinstate(self, database: str, asked: RequestContext) -> str:
         """Take a database as it is now; its journal is read again. The id of that check."""
@@ -213,12 +205,12 @@ class FleetService:
 
     async def check_reinstate(self, database: str, asked: RequestContext) -> None:
         """Raise what `reinstate` would refuse with now; nothing is recorded."""
-        rules.reinstate(await self._reader.some([database]), database, asked.reason)
+        rules.reinstate(await self._reader.existing(database), database, asked.reason)
 
     async def check_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
         """Raise what `reset_fence` would refuse with now; nothing is recorded."""
         issued = await self._issued()
-        fleet = await self._reader.some([database])
+        fleet = await self._reader.existing(database)
         rules.reset_fence(fleet, database, found, issued, asked.reason)
 
     async def reset_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
@@ -240,61 +232,24 @@ class FleetService:
         asked: RequestContext,
         purpose: Purpose = Purpose.CHECK,
         adoption: Adoption | None = None,
+        preflight: PreflightRequest | None = None,
     ) -> str:
         """Ask the agents to look at the selected databases, suspended ones too; the check's id.
 
-        `adoption` says for whose history they look, of those that other tools left.
+        `adoption` says for whose history they look, of those that other tools left; `preflight`
+        is what they ask beside.
         """
         fleet = await self.state()
         found = [one.database for one in chosen(fleet.databases.values(), selection)]
         if not found:
             raise EmptySelection(selection, registered=fleet.has_any)
         check = self._encoder.new_id()
-        events = request_check(fleet, check, found, purpose, adoption)
+        events = request_check(fleet, check, found, purpose, adoption, preflight)
         await self._log.append(
             f"check-{check}", self._encoder.encode(events, asked), expected_version=0
         )
         await self._log.announce()
         return check
-
-    async def check_result(self, check: str, wait_s: float = 0.0) -> CheckResult:
-        """What was found when the check is finished, or after `wait_s`. Raises `UnknownCheck`."""
-        streams = BothStreams(self._log, f"check-{check}")
-        clock = self._encoder.clock
-        until = clock.monotonic() + wait_s
-        state: CheckState | None = None
-        answers: dict[str, tuple[int, bytes]] = {}
-        while True:
-            news = await streams.newer()
-            if state is None and not news:
-                raise UnknownCheck(check)
-            if news:
-                state = fold(state, news, lean=True)
-            for one in news:
-                if isinstance(one.event, DatabaseInspected):
-                    said = one.stored
-                    answers[one.event.database] = (said.schema_version, said.body)
-            finished = state is not None and state.is_finished(clock.now())
-            if finished or clock.monotonic() >= until:
-                break
-            await clock.sleep(LOOK_EVERY_S)
-        if state is None:
-            raise UnknownCheck(check)
-        return CheckResult(check, finished, CheckRows(await self._check_rows(state, answers)))
-
-    async def _check_rows(
-        self, state: CheckState, answers: Mapping[str, tuple[int, bytes]]
-    ) -> Sequence[FoldedRow]:
-        rows: list[FoldedRow] = []
-        names = state.looks.names
-        for start in range(0, len(names), PAGE):
-            some = names[start : start + PAGE]
-            fleet = (await self._reader.some(some)).databases
-            for name in some:
-                record = fleet[name]
-                role, pool = record.connection.role, record.pool
-                rows.append(FoldedRow(name, pool, role, state.looks[name], answers.get(name)))
-        return rows
 
     async def _issued(self) -> Epoch:
         """How far this ledger has come: no order of it can have a higher term or position."""
@@ -332,9 +287,9 @@ class FleetService:
 
     async def _with_neighbours(self, database: str, names: Sequence[str]) -> FleetState:
         """A database, and whoever may be where it is or is to be."""
-        fleet = await self._reader.some([database], names)
-        known = fleet.databases.get(database)
-        if known is not None and known.connection.target.database not in names:
+        fleet = await self._reader.existing(database, names)
+        known = fleet.databases[database]
+        if known.connection.target.database not in names:
             fleet = await self._reader.some([database], [*names, known.connection.target.database])
         return fleet
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from ledger.domain import fleet as rules
 from ledger.domain.fleet import DatabaseRecord, FleetState
-from ledger.domain.refusals import NAMED_AT_MOST
+from ledger.domain.refusals import NAMED_AT_MOST, UnknownDatabase
 from ledger.domain.selection import Term, parse
 from ledger.domain.selection_words import (
     SelectedWord,
@@ -28,6 +28,7 @@ from ledger.domain.selection_words import (
     without_values,
     words,
 )
+from ledger.domain.wording import nearest
 from ledger.store.log.decode import open_event
 from ledger.store.port import Log, RecordedEvent
 from ledger.store.views.columns import registered_in
@@ -75,6 +76,13 @@ class FleetReader:
         if self._reads is not None:
             rows = await self._reads.fleet_named(list(wanted), list(names))
         return _folded(version, news, [row.registered for row in rows])
+
+    async def existing(self, database: str, names: Collection[str] = ()) -> FleetState:
+        """As `some`, of one that there is. Raises `UnknownDatabase`, with the nearest id."""
+        fleet = await self.some([database], names)
+        if database not in fleet.databases:
+            raise UnknownDatabase(database, nearest(database, await self.words("id", database)))
+        return fleet
 
     async def page(
         self, selection: str, *, retired: bool, after: str = "", limit: int | None = None

@@ -24,7 +24,7 @@ from ledger.service.fleet_overview import (
 )
 from ledger.service.fleet_reader import FleetReader
 from ledger.service.liveness import Liveness
-from ledger.store.port import Log
+from ledger.store.port import Log, LookStore
 from ledger.store.views.port import PAGE, Views
 from ledger.store.views.rows import TroubleRow
 
@@ -50,9 +50,12 @@ PageOf = Callable[[str], Awaitable[tuple[list[str], Sequence[str]]]]
 class StatusService:
     """Shows what is, from the read models."""
 
-    def __init__(self, log: Log, reads: Views, fleet: FleetService, lookout: Liveness) -> None:
+    def __init__(
+        self, log: Log, reads: Views, looks: LookStore, fleet: FleetService, lookout: Liveness
+    ) -> None:
         self._log = log
         self._reads = reads
+        self._looks = looks
         self._fleet = fleet
         self._lookout = lookout
 
@@ -260,9 +263,11 @@ class StatusService:
         known = await self._of_their_own(bundles, owners)
         busy = await self._reads.busy(chosen)
         unread = await self._reads.unread(chosen)
+        looked = await self._looks.read_at(chosen)
         found = []
         for row in rows:
             record = row.registered
+            met = (row.last_contact_at, looked.get(record.database))
             owner = owners.get(record.database)
             newest, missing = standing(
                 known.get(record.database), owner.migrations if owner is not None else ()
@@ -275,7 +280,7 @@ class StatusService:
                     newest=newest,
                     missing=missing,
                     unread=record.database in unread,
-                    last_contact_at=row.last_contact_at,
+                    last_contact_at=max((at for at in met if at is not None), default=None),
                     rollout=busy.get(record.database),
                     half_done=row.belief.half_done,
                     history=owner.name or owner.history if owner is not None else None,

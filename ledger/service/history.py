@@ -10,6 +10,7 @@ from datetime import datetime
 
 from ledger.contracts.envelope import Metadata, Recorded
 from ledger.contracts.events import (
+    CheckFinished,
     CheckRequested,
     InspectionOrdered,
     RetryRequested,
@@ -17,6 +18,8 @@ from ledger.contracts.events import (
 )
 from ledger.contracts.reports import DatabaseInspected, Event
 from ledger.domain.refusals import UnknownDatabase
+from ledger.domain.selection_words import SelectedWord
+from ledger.domain.wording import nearest
 from ledger.errors import NoSuchRollout, NothingOfThatName, UnknownBundle
 from ledger.service.catch_up import as_near_as_may_be
 from ledger.service.repeats import without_repeats
@@ -116,7 +119,8 @@ class HistoryService:
         for found in (EventFilter(ticket=what), EventFilter(by=what)):
             if await self._timelines.asked(found, limit=1):
                 return replace(search, ticket=found.ticket, by=found.by or search.by)
-        raise NothingOfThatName(what)
+        rollouts = await self._reads.beginning("")
+        raise NothingOfThatName(what, nearest(what, [*await self._ids_near(what), *rollouts]))
 
     async def lines(
         self, search: Search, limit: int = PAGE, *, oldest_first: bool = False
@@ -207,7 +211,8 @@ class HistoryService:
 
     async def _filter(self, search: Search) -> EventFilter:
         if search.database is not None and not await self._reads.fleet([search.database]):
-            raise UnknownDatabase(search.database)
+            near = nearest(search.database, await self._ids_near(search.database))
+            raise UnknownDatabase(search.database, near)
         wanted = EventFilter(database=search.database, by=search.by, ticket=search.ticket)
         if search.rollout is not None:
             rollout = await self._rollouts.find(search.rollout)
@@ -222,6 +227,9 @@ class HistoryService:
             streams = wanted.streams or (*LIBRARY, *streams_of(carrying))
             wanted = replace(wanted, version=versions[0], streams=streams)
         return wanted
+
+    async def _ids_near(self, database: str) -> Sequence[str]:
+        return await self._reads.near(SelectedWord("id", database), retired=True)
 
     async def _streams_of_bundle(self, beginning: str) -> tuple[str, ...]:
         found = await self._timelines.bundles_called(beginning)
@@ -255,7 +263,7 @@ def _without_repeated_looks(lines: Sequence[Line]) -> list[Line]:
     """The lines, newest first, with each run of looks that found the same as one: the first of it.
 
     A look is a line of its own where something else happened to the database in between. Who asked
-    for it stands beside what it found; what was asked in vain stays.
+    for it stands beside what it found; what was asked in vain stays, once for a run.
     """
     kept: list[Line] = []
     answered = {
@@ -265,9 +273,7 @@ def _without_repeated_looks(lines: Sequence[Line]) -> list[Line]:
     }
     for line in lines:
         event = line.recorded.event
-        if isinstance(event, InspectionOrdered | CheckRequested) and (
-            line.recorded.stream in answered
-        ):
+        if isinstance(event, InspectionOrdered) and line.recorded.stream in answered:
             continue
         newer = kept[-1] if kept else None
         if newer is not None and _found_the_same(newer.recorded.event, event):
@@ -278,6 +284,9 @@ def _without_repeated_looks(lines: Sequence[Line]) -> list[Line]:
 
 
 def _found_the_same(newer: Event, older: Event) -> bool:
+    if isinstance(newer, CheckFinished) and isinstance(older, CheckFinished):
+        # Each stands in a database's history because it was silent.
+        return True
     if not isinstance(newer, DatabaseInspected) or not isinstance(older, DatabaseInspected):
         return False
     return newer.model_copy(update={"command": older.command}) == older

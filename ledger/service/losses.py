@@ -8,20 +8,21 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from ledger.contracts.registry import MigrationRef, Variable
 from ledger.domain.variables import samples
-from ledger.service.plans import Plan
 
 
 async def lost_by_down(
-    plan: Plan, text_of: Callable[[str], Awaitable[bytes]], variables: Sequence[Variable]
+    refs: Sequence[MigrationRef],
+    read: Sequence[bytes],
+    text_of: Callable[[str], Awaitable[bytes]],
+    variables: Sequence[Variable],
 ) -> dict[str, list[str]]:
-    """What the down sections of a plan take away for good, by version, in words.
+    """What the down sections of migrations take away for good, by version, in words.
 
-    Their texts are those of the folder that was read, or are stored: `text_of` gets them by hash.
+    Their texts are those that were just `read`, or are stored: `text_of` gets them by hash.
     """
-    read = plan.folder.texts if plan.folder else ()
     texts = {hashlib.sha256(text).hexdigest(): text for text in read}
     found = {}
-    for ref in plan.steps:
+    for ref in refs:
         files = [
             (file.name, texts.get(file.sha256) or await text_of(file.sha256)) for file in ref.files
         ]

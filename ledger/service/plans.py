@@ -41,8 +41,9 @@ from ledger.domain.variables import Values, described, earlier_values
 from ledger.errors import NoSuchRollout
 from ledger.service.bundles import BundleService, Folder, Registered
 from ledger.service.catch_up import brought_up
-from ledger.service.drift import known_drift
 from ledger.service.fleet import FleetService
+from ledger.service.known_drift import known_drift
+from ledger.service.known_versions import known_versions
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.rollout_state import whole
 from ledger.store.log.decode import open_event
@@ -50,7 +51,6 @@ from ledger.store.port import Log
 from ledger.store.views.port import Views
 from ledger.store.views.rows import AppliedRow
 from migrations.model.attempt import Adoption, Mode
-from migrations.model.baselines import names_without_file
 from migrations.model.phases import LAST_BY_DEFAULT, Phase
 
 _IN_FORCE = ("applied", "rollback_failed")
@@ -207,6 +207,23 @@ class Planner:
         bundle = folder.registration if folder else await self._registered_bundle(request)
         return await self._draw(request, self._encoder.new_id(), bundle, folder, position)
 
+    async def lacking(
+        self, path: Path, format: str | None, variables: Sequence[Variable]
+    ) -> tuple[str, ...]:
+        """The versions of a folder that some database lacks, in every phase. Raises as `plan`."""
+        await brought_up(self._reads, self._log)
+        folder = await self._bundles.read(path, format, variables, psql=True)
+        bundle = folder.registration
+        fleet = await self._fleet.state()
+        selected = select(fleet.databases.values(), "")
+        if not selected:
+            raise EmptySelection("", registered=fleet.has_any)
+        ours = (await self._of_history(bundle, selected, fleet.databases, False)).databases
+        known = await known_versions(self._reads, bundle.migrations, ours, Mode.UP)
+        wanted = Goal(Mode.UP, phase=Phase.CONTRACT, out_of_order=True)
+        found = what_is_pending(bundle, wanted, ours, known)
+        return tuple(ref.version for ref in found.migrations)
+
     async def register(self, plan: Plan) -> Registered:
         """Record the plan's folder, as it was read; a bundle is there already."""
         if plan.folder is None:
@@ -278,10 +295,12 @@ class Planner:
         if not selected:
             raise EmptySelection(request.select, registered=fleet.has_any)
         selected, drifted = held_to(selected, await known_drift(self._log), request.on_drift)
-        ours = await self._of_history(bundle, selected, fleet.databases, request)
+        ours = await self._of_history(bundle, selected, fleet.databases, bool(request.select))
         selected, wanted = ours.databases, request.wanted
         vanished = folder.vanished if folder and wanted.mode is Mode.UP else ()
-        known = await self._known((*bundle.migrations, *vanished), selected, wanted.mode)
+        known = await known_versions(
+            self._reads, (*bundle.migrations, *vanished), selected, wanted.mode
+        )
         if wanted.mode is not Mode.ADOPT:
             await self._refuse_foreign_journals(bundle, known)
         pending = what_is_pending(bundle, wanted, selected, known, vanished)
@@ -311,7 +330,7 @@ class Planner:
         bundle: BundleRegistered,
         selected: Sequence[str],
         records: Mapping[str, DatabaseRecord],
-        request: PlanRequest,
+        by_selection: bool,
     ) -> Belonging:
         """Who of the selected the bundle's history has. Raises `OtherApplication`."""
         known = await self._bundles.histories()
@@ -319,7 +338,7 @@ class Planner:
         several = len(known.by_key) > 1
         learned = await self._reads.histories(selected) if several else {}
         found = belonging(
-            bundle.history, selected, records, known, learned, by_selection=bool(request.select)
+            bundle.history, selected, records, known, learned, by_selection=by_selection
         )
         if not found.databases:
             raise OtherApplication(known.called(bundle.history), found.told)
@@ -346,25 +365,6 @@ class Planner:
                 foreign.setdefault(row.database, []).append(row.version)
         if foreign:
             raise ForeignJournal(bundle.name or bundle.history, foreign)
-
-    async def _known(
-        self, migrations: Sequence[MigrationRef], selected: Sequence[str], mode: Mode
-    ) -> KnownVersions:
-        """What the ledger knows of these databases; texts and journals matter going up."""
-        versions = await self._reads.database_versions(
-            [*names_without_file(migrations), *(ref.version for ref in migrations)], selected
-        )
-        half_done = await self._reads.half_done(selected)
-        if mode is not Mode.UP:
-            return KnownVersions(versions, half_done=half_done)
-        repeatable = [ref.version for ref in migrations if ref.repeatable]
-        rows = await self._reads.applied(selected, repeatable) if repeatable else []
-        return KnownVersions(
-            versions,
-            checksums={(row.database, row.version): row.checksum for row in rows},
-            unread=await self._reads.unmet(selected),
-            half_done=half_done,
-        )
 
     async def _registered_bundle(self, request: PlanRequest) -> BundleRegistered:
         named = request.bundle

@@ -29,6 +29,8 @@ AT_WORK_READ = 200
 """Databases at work of which each is asked what it does; more than anybody reads."""
 NAMED = 5
 """How many databases a group names."""
+RETRY = "ledger rollout retry "
+"""Tries all that failed, unless it names some."""
 
 
 async def groups_of(
@@ -60,7 +62,7 @@ def grouped(lines: Iterable[DatabaseLine]) -> tuple[DatabaseGroup, ...]:
     for line in lines:
         if line.status in SETTLED and not line.problem:
             continue
-        helps = _for_all(line.helps, line.database, 2)
+        helps = _for_some(line.helps, line.database)
         before = found.get((line.status, line.problem, line.waits_for, helps))
         found[line.status, line.problem, line.waits_for, helps] = DatabaseGroup(
             status=line.status,
@@ -71,21 +73,22 @@ def grouped(lines: Iterable[DatabaseLine]) -> tuple[DatabaseGroup, ...]:
             helps=helps,
             progress=line.progress if before is None else "",
         )
-    return tuple(sorted(found.values(), key=_urgency))
+    return tuple(sorted(map(_for_all, found.values()), key=_urgency))
 
 
 def of_cause(cause: CauseRow, first: DatabaseLine | None = None) -> DatabaseGroup:
     """The group of a cause; `first` is its first database, where that was read."""
-    return DatabaseGroup(
+    group = DatabaseGroup(
         status=cause.state,
         databases=cause.databases,
         examples=cause.examples,
         problem=failure_text(cause) if cause.message else "",
         waits_for=first.waits_for if first else "",
-        helps=_for_all(first.helps, cause.examples[0], cause.databases) if first else "",
+        helps=_for_some(first.helps, cause.examples[0]) if first else "",
         accepted=cause.accepted,
         progress=committed_text(cause.rows, cause.batches) if cause.batches else "",
     )
+    return _for_all(group)
 
 
 def _joined(waiting: Sequence[tuple[DatabaseLine, int]]) -> list[DatabaseGroup]:
@@ -95,17 +98,25 @@ def _joined(waiting: Sequence[tuple[DatabaseLine, int]]) -> list[DatabaseGroup]:
         key = (line.status, line.waits_for)
         numbers[key] = numbers.get(key, 0) + number
     return [
-        replace(one, databases=numbers[one.status, one.waits_for])
+        replace(
+            one,
+            databases=numbers[one.status, one.waits_for],
+            examples=tuple(sorted(one.examples)),
+        )
         for one in grouped(line for line, _ in waiting)
     ]
 
 
-def _for_all(command: str, database: str, number: int) -> str:
-    """The command that helps one of them, as it helps all of them."""
-    of_one = f" {database}"
-    if number > 1 and command.startswith("ledger rollout retry") and command.endswith(of_one):
-        return command.removesuffix(of_one)
-    return command
+def _for_some(command: str, database: str) -> str:
+    """The command that helps one of them, without its name where it takes several."""
+    return command.removesuffix(f" {database}") if command.startswith(RETRY) else command
+
+
+def _for_all(group: DatabaseGroup) -> DatabaseGroup:
+    """With a command that helps these and no others, as far as they are named."""
+    if not group.helps.startswith(RETRY) or group.databases > len(group.examples):
+        return group
+    return replace(group, helps=f"{group.helps} {' '.join(group.examples)}")
 
 
 def _urgency(group: DatabaseGroup) -> tuple[int, bool, int]:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ledger.contracts.events import PlanOptions, RolloutPlanned, RolloutStarted
+from ledger.contracts.registry import Variable
 from ledger.domain import requests
 from ledger.domain.refusals import EmptySelection
 from ledger.domain.rollback import undo_options
 from ledger.domain.rollout import RolloutState
 from ledger.domain.states import ENDED
 from ledger.domain.tally import IN_DOUBT, STATES
+from ledger.domain.wording import nearest
 from ledger.errors import NoSuchRollout, SeveralRollouts, VersionConflict
 from ledger.service.bundles import BundleService
 from ledger.service.catch_up import as_near_as_may_be, brought_up
 from ledger.service.fleet import FleetService
 from ledger.service.liveness import Liveness
-from ledger.service.losses import lost_by_down
 from ledger.service.plans import Plan, Planner, PlanRequest
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.requests import Requests
-from ledger.service.rollout_groups import of_cause
-from ledger.service.rollout_reader import RolloutReader
-from ledger.service.status import DatabaseGroup, RolloutStatus, RolloutSummary, summary_of
 from ledger.store.port import Batch, Log
 from ledger.store.views.port import PAGE, Views
 from migrations.model.attempt import Mode
+
+if TYPE_CHECKING:
+    from ledger.service.rollout_reader import RolloutReader
+    from ledger.service.status import DatabaseGroup, RolloutStatus, RolloutSummary
 
 WATCH_EVERY_S = 0.5
 TROUBLES = ("failed", *IN_DOUBT)
@@ -56,11 +61,23 @@ class RolloutService:
         self._lookout = lookout
         self._planner = Planner(log, reads, fleet, bundles, encoder)
         self._requests = Requests(log, reads, encoder)
-        self._reader = RolloutReader(log, reads, lookout)
+
+    @cached_property
+    def _reader(self) -> RolloutReader:
+        """What reads statuses: who plans what turns out to be nothing does not wait for it."""
+        from ledger.service.rollout_reader import RolloutReader
+
+        return RolloutReader(self._log, self._reads, self._lookout)
 
     async def plan(self, request: PlanRequest) -> Plan:
         """What would be done now; `start` takes it, and nothing else."""
         return await self._planner.plan(request)
+
+    async def lacking(
+        self, folder: Path, format: str | None = None, variables: Sequence[Variable] = ()
+    ) -> tuple[str, ...]:
+        """The versions of a folder that some database lacks; nothing is recorded."""
+        return await self._planner.lacking(folder, format, variables)
 
     async def start(self, plan: Plan) -> str:
         """Start what was shown, as it was shown; the rollout's id.
@@ -171,6 +188,8 @@ class RolloutService:
 
     async def listed(self, rollout: str) -> RolloutSummary:
         """The rollout as `list` has it: near its present when somebody leads, else exactly that."""
+        from ledger.service.status import summary_of
+
         if await self._lookout.leader() is None:
             await as_near_as_may_be(self._reads, self._log)
         row = await self._reads.rollout(rollout)
@@ -185,6 +204,8 @@ class RolloutService:
         self, rollout: str, *, only: Sequence[str] | None = None, without: Sequence[str] = ()
     ) -> Sequence[DatabaseGroup]:
         """What went wrong in it, by state and cause: of all databases, or of some; as `listed`."""
+        from ledger.service.rollout_groups import of_cause
+
         rows = await self._reads.rollout_causes(rollout, only=only, without=without)
         return [of_cause(row) for row in rows]
 
@@ -198,16 +219,28 @@ class RolloutService:
 
     async def lost(self, plan: Plan) -> dict[str, list[str]]:
         """What a plan that goes back takes away for good, by version, in words."""
+        from ledger.service.losses import lost_by_down
+
         if plan.direction not in (Mode.DOWN, Mode.ROLLBACK) or plan.adopted:
             return {}
         planned = next(one for one in plan.events if isinstance(one, RolloutPlanned))
-        return await lost_by_down(plan, self._bundles.text, planned.variables)
+        read = plan.folder.texts if plan.folder else ()
+        return await lost_by_down(plan.steps, read, self._bundles.text, planned.variables)
 
-    async def labels(self, plan: RolloutPlanned) -> list[str]:
-        """Its migrations, in the order in which they run there."""
+    async def way_back(self, plan: RolloutPlanned) -> dict[str, list[str]]:
+        """Its migrations, in the order in which they run there: what the Down of each takes away.
+
+        In words, by the migrations' names; nothing of what was only written into a journal.
+        """
+        from ledger.service.losses import lost_by_down
+
         bundle = await self._bundles.get(plan.bundle)
-        labels = {ref.version: ref.label for ref in bundle.migrations}
-        return [labels.get(step.version, step.version) for step in plan.steps]
+        known = {ref.version: ref for ref in bundle.migrations}
+        refs = [known[step.version] for step in plan.steps if step.version in known]
+        if plan.adoption is not None:
+            return {ref.label: [] for ref in refs}
+        lost = await lost_by_down(refs, (), self._bundles.text, plan.variables)
+        return {ref.label: lost[ref.version] for ref in refs}
 
     async def status(self, rollout: str, limit: int | None = None) -> RolloutStatus:
         """Where it is, and what each unfinished database waits for.
@@ -260,6 +293,8 @@ class RolloutService:
 
     async def list(self, before: int | None = None, limit: int = PAGE) -> Sequence[RolloutSummary]:
         """Rollouts, newest first; `before` is the `planned_position` to go on from."""
+        from ledger.service.status import summary_of
+
         await as_near_as_may_be(self._reads, self._log)
         rows = await self._reads.rollouts(before=before, limit=limit)
         return [summary_of(row) for row in rows]
@@ -286,7 +321,9 @@ class RolloutService:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise NoSuchRollout(beginning)
+            known = nearest(beginning, await self._reads.beginning(""))
+            database = bool(await self._reads.fleet([beginning]))
+            raise NoSuchRollout(beginning, known, is_database=database)
         raise SeveralRollouts(found)
 
     async def _turned_of_late(self) -> Sequence[str]:

@@ -7,7 +7,13 @@ from ledger.bus.security import KafkaSection, KafkaSettings
 from ledger.settings.address import masked
 from ledger.settings.errors import SettingsError
 from ledger.settings.model import RolloutSection, Settings, Transport
-from ledger.settings.sections import AgentSection, SharedSettings, SigningSection
+from ledger.settings.sections import (
+    AgentSection,
+    LogForm,
+    MonitoringSection,
+    SharedSettings,
+    SigningSection,
+)
 from ledger.settings.sources import (
     LoadedSettings,
     Origin,
@@ -25,6 +31,8 @@ __all__ = [
     "KafkaSection",
     "KafkaSettings",
     "LoadedSettings",
+    "LogForm",
+    "MonitoringSection",
     "Origin",
     "RolloutSection",
     "Settings",

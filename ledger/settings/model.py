@@ -10,7 +10,9 @@ from pydantic import Field, SecretStr
 from ledger.contracts.registry import Variable
 from ledger.settings.address import check_address
 from ledger.settings.errors import SettingsError
-from ledger.settings.sections import SettingsSection, SharedSettings, SigningSection
+from ledger.settings.preflight import PreflightSection
+from ledger.settings.sections import Seconds, SettingsSection, SharedSettings, SigningSection
+from migrations.model.attempt import WatchdogPolicy, WhenBlocked
 from migrations.model.folder_history import NAME
 from migrations.model.migration import TIMEOUT_MAX_S
 
@@ -23,7 +25,7 @@ class Transport(StrEnum):
     KAFKA = "kafka"
 
 
-OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle"})
+OF_THE_PROJECT = frozenset({"name", "rollout", "variables", "bundle", "lint"})
 """What a `ledger.toml` in the working folder may set: it describes the project. All else decides
 what runs here, whom we trust or where secrets go; a folder that somebody else wrote may not."""
 
@@ -52,6 +54,22 @@ class RolloutSection(SettingsSection):
     )
 
 
+class WatchdogSection(SettingsSection):
+    """What is done about a statement that waits for what others hold."""
+
+    when_blocked: Literal["wait", "give_up", "cancel"] = Field(
+        "wait",
+        description="wait, give the statement up, or cancel what blocks it, "
+        "if `agent.cancel_blockers` lets agents do so",
+    )
+    after_s: Seconds = Field(10.0, description="seconds of one wait after which that is done")
+
+    @property
+    def policy(self) -> WatchdogPolicy:
+        """The same as an order carries it."""
+        return WatchdogPolicy(WhenBlocked(self.when_blocked), self.after_s)
+
+
 class BundleSection(SettingsSection):
     """What a folder of migrations is called."""
 
@@ -61,6 +79,37 @@ class BundleSection(SettingsSection):
         description="name of the folder's history, which versions belong to: databases of one "
         "ledger, or applications in one database, are told apart by it; as the folder, if unset",
     )
+
+
+class LintLimits(SettingsSection):
+    """From where on some rules hold."""
+
+    lock_timeout_s: Timeout = Field(
+        30.0, description="seconds that a migration may ask to wait for a lock"
+    )
+    parents: int = Field(
+        1, ge=1, description="tables in use that one transaction may lock by foreign keys"
+    )
+    key_columns: int = Field(3, ge=1, description="columns that an index may have")
+
+
+class LintSection(SettingsSection):
+    """What `ledger lint` finds, and how bad that is."""
+
+    fail_on: Literal["error", "warning", "info"] = Field(
+        "error", description="from which severity on a finding makes `ledger lint` fail"
+    )
+    squawk: bool = Field(True, description="ask squawk, too, where it is installed")
+    schema_per_tenant: bool = Field(
+        False, description="the folder is for databases in which each tenant has a schema"
+    )
+    severity: dict[str, Literal["error", "warning", "info", "off"]] = Field(
+        default_factory=dict, description="how bad a finding is, by rule; `off` leaves it out"
+    )
+    phases: dict[str, tuple[Literal["expand", "migrate", "contract"], ...]] = Field(
+        default_factory=dict, description="the phases in which a rule says nothing, by rule"
+    )
+    limits: LintLimits = Field(default_factory=LintLimits)
 
 
 class LabelVariable(SettingsSection):
@@ -86,6 +135,9 @@ class Settings(SharedSettings):
     signing: SigningSection = Field(default_factory=SigningSection)
     rollout: RolloutSection = Field(default_factory=RolloutSection)
     bundle: BundleSection = Field(default_factory=BundleSection)
+    preflight: PreflightSection = Field(default_factory=PreflightSection)
+    watchdog: WatchdogSection = Field(default_factory=WatchdogSection)
+    lint: LintSection = Field(default_factory=LintSection)
     variables: dict[str, str | LabelVariable] = Field(
         default_factory=dict,
         description="what placeholders in migrations stand for, by name; never a secret",

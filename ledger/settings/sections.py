@@ -6,17 +6,12 @@ A section is a table of a settings file, and `LEDGER_<SECTION>_<NAME>` in the en
 from __future__ import annotations
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
 
 from ledger.bus.security import KafkaSection, KafkaSettings
 from ledger.contracts.topics import valid_pool
@@ -65,10 +60,10 @@ def _trusted(value: object) -> object:
     return words
 
 
-Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_paths)]
-Programs = Annotated[tuple[Language, ...], NoDecode, BeforeValidator(_words)]
-SecretRules = Annotated[tuple[SecretRule, ...], NoDecode, BeforeValidator(_rules)]
-TrustedKeys = Annotated[tuple[TrustedKey, ...], NoDecode, BeforeValidator(_trusted)]
+Folders = Annotated[tuple[Path, ...], BeforeValidator(_paths)]
+Programs = Annotated[tuple[Language, ...], BeforeValidator(_words)]
+SecretRules = Annotated[tuple[SecretRule, ...], BeforeValidator(_rules)]
+TrustedKeys = Annotated[tuple[TrustedKey, ...], BeforeValidator(_trusted)]
 Seconds = Annotated[float, Field(ge=0)]
 
 
@@ -85,6 +80,29 @@ class SigningSection(SettingsSection):
         None,
         description="file with the key that signs orders, as `ledger keys generate` makes it; "
         "unsigned orders are sent, to a broker on this machine alone, if unset",
+    )
+
+
+class LogForm(StrEnum):
+    """How lines of a log look: for people, or one JSON object each."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class MonitoringSection(SettingsSection):
+    """Where a program says over HTTP how it is, and how its log looks."""
+
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address that is listened on for them; loopback alone unless another is named",
+    )
+    port: int | None = Field(
+        None, ge=0, le=65535, description="port of /healthz, /readyz and /metrics; none, if unset"
+    )
+    log: LogForm = Field(
+        LogForm.TEXT, description="lines of the log: `text` for people, or `json`, one object each"
     )
 
 
@@ -135,6 +153,9 @@ class AgentSection(SettingsSection):
     psql_shell: bool = Field(
         False, description="let psql scripts start programs, and read this process's variables"
     )
+    cancel_blockers: bool = Field(
+        False, description="let `watchdog.when_blocked = cancel` cancel what others run"
+    )
     insecure_postgres: bool = Field(
         False, description="allow databases without verified TLS; for trying things"
     )
@@ -157,18 +178,10 @@ class AgentSection(SettingsSection):
         return self
 
 
-class SharedSettings(BaseSettings):
-    """What both programs read; all that `ledger-agent` reads."""
+class SharedSettings(BaseModel):
+    """What both programs read; all that `ledger-agent` reads. `load` merges it from its sources."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        env_ignore_empty=True,
-        extra="forbid",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     pool: str = Field(
         "default", description="pool of databases that are added without one; the agents' pool"
@@ -178,6 +191,7 @@ class SharedSettings(BaseSettings):
     )
     kafka: KafkaSection = Field(default_factory=KafkaSection)
     agent: AgentSection = Field(default_factory=AgentSection)
+    monitoring: MonitoringSection = Field(default_factory=MonitoringSection)
 
     @property
     def broker(self) -> KafkaSettings | None:
@@ -199,15 +213,3 @@ class SharedSettings(BaseSettings):
                 "63 at most, in --pool or LEDGER_POOL"
             )
         return self.pool
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load` has merged: it keeps the origins, which a model forgets."""
-        return (init_settings,)

@@ -11,6 +11,7 @@ nothing that decides what runs here, whom we trust, or where secrets go.
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,10 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pydantic_settings
 import typer
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import EnvSettingsSource
 
 from ledger.contracts.validation import message_of
 from ledger.settings.address import masked
@@ -36,12 +35,13 @@ TESTS = {
     "LEDGER_TEST_PG_RELEASE": "the release of the embedded PostgreSQL server, instead of 18",
 }
 """Variables that the tests and make read."""
-_VARIABLES = "variables."
-"""The table whose names are the project's own."""
+_OPEN = ("variables.", "lint.severity.", "lint.phases.")
+"""Tables whose names are not those of settings; what stands in them is looked at by its users."""
 _BETWEEN = {
     "agent.secret_roots": os.pathsep,
     "agent.sockets": os.pathsep,
     "agent.secrets": "; ",
+    "preflight.windows": "; ",
 }
 """What stands between the parts of a list, if no comma does: as its variable is written."""
 
@@ -110,22 +110,31 @@ def _told(model: type[SharedSettings], flags: Mapping[str, Any]) -> Iterator[tup
     """What was said for this one run: origins with values by dotted name, strongest first."""
     known = variables()
     for name in sorted(os.environ):
-        if name.startswith(PREFIX) and name not in known:
+        # Also in other letters: what nobody reads is not silently ignored.
+        if name.upper().startswith(PREFIX) and name not in known:
             raise SettingsError(
-                f"{name} is no variable that this program knows; {_nearest(name, known)} "
-                "or unset it"
+                f"{name} is no variable that this program knows; "
+                f"{_nearest(name.upper(), known)} or unset it"
             )
     for name, value in flags.items():
         yield f"flag --{name.replace('.', '-').replace('_', '-')}", {name: value}
-    try:
-        environment = EnvSettingsSource(model)()
-    except pydantic_settings.SettingsError:
-        raise SettingsError(
-            f"{variable('variables')} is no JSON object; write "
-            """{"name": "value"}, with double quotes"""
-        ) from None
-    for name, value in _flat(environment, ""):
+    for name, value in _flat(dict(_environment(model)), ""):
         yield f"variable {variable(name)}", {name: value}
+
+
+def _environment(model: type[SharedSettings]) -> Iterator[tuple[str, Any]]:
+    """What variables say, by dotted name; an empty one says nothing. Raises `SettingsError`."""
+    for name, _, _ in _fields(model, ""):
+        said = os.environ.get(variable(name))
+        if not said:
+            continue
+        try:
+            yield name, json.loads(said) if f"{name}." in _OPEN else said
+        except ValueError:
+            raise SettingsError(
+                f"{variable(name)} is no JSON object; write "
+                """{"name": "value"}, with double quotes"""
+            ) from None
 
 
 def _files(file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -164,7 +173,7 @@ def _read(path: Path) -> dict[str, Any]:
     values = dict(_flat(content, ""))
     known = setting_names()
     for name in values:
-        if name not in known and not name.startswith(_VARIABLES):
+        if name not in known and not name.startswith(_OPEN):
             raise SettingsError(
                 f"{path} sets {_printable(name)}, which is no setting; {_nearest(name, known)} "
                 "or `ledger config show` for all of them"
@@ -185,7 +194,7 @@ def _printable(name: str) -> str:
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, Mapping) and prefix != _VARIABLES:
+        if isinstance(value, Mapping) and prefix not in _OPEN:
             yield from _flat(value, f"{name}.")
         else:
             yield name, value
@@ -210,8 +219,11 @@ def _merged(
     for origin, values in sources:
         for name in values.keys() - origins.keys():
             origins[name] = origin
-            # Names of variables may have dots of their own.
-            *path, last = name.split(".", 1 if name.startswith(_VARIABLES) else -1)
+            # Names in open tables may have dots of their own.
+            head = next((one for one in _OPEN if name.startswith(one)), "")
+            *path, last = (
+                [*head.split(".")[:-1], name.removeprefix(head)] if head else name.split(".")
+            )
             table = nested
             for part in path:
                 table = table.setdefault(part, {})
@@ -253,11 +265,18 @@ def _shown(setting: str, value: Any, secret: bool) -> str | int | float | bool |
     if secret:
         return masked(value.get_secret_value())
     if isinstance(value, dict):
-        return ", ".join(f"{name}={_variable_shown(one)}" for name, one in value.items())
+        return ", ".join(f"{name}={_entry_shown(one)}" for name, one in value.items())
     if isinstance(value, tuple):
         return _BETWEEN.get(setting, ",").join(str(part) for part in value)
     return str(value)
 
 
-def _variable_shown(value: str | LabelVariable) -> str:
-    return value if isinstance(value, str) else f"label {value.label}"
+def _entry_shown(value: str | tuple[str, ...] | LabelVariable) -> str:
+    """An entry of an open table: a text, a list of words, or a variable by its label."""
+    match value:
+        case str():
+            return value
+        case tuple():
+            return "+".join(value)
+        case _:
+            return f"label {value.label}"

@@ -23,14 +23,14 @@ class BundleState:
     version: int = 0
     bundles: dict[str, BundleRegistered] = field(default_factory=dict)
     histories: Histories = field(default_factory=Histories)
-    accepted: dict[str, dict[str, dict[str, str]]] = field(default_factory=dict)
-    """Per version and new checksum: the texts it may stand in for, each with the reason why."""
-    gone: set[str] = field(default_factory=set)
-    """Versions that no folder needs to have any more."""
+    accepted: dict[tuple[str, str], dict[str, dict[str, str]]] = field(default_factory=dict)
+    """Per history and version, and new checksum: the texts it may stand in for, with the reason."""
+    gone: dict[str, set[str]] = field(default_factory=dict)
+    """By history: versions that no folder needs to have any more."""
 
     def accept(self, event: ChangeAccepted, reason: str) -> None:
         """Note a person's leave; what the old text stood in for, the new one does too."""
-        texts = self.accepted.setdefault(event.version, {})
+        texts = self.accepted.setdefault((event.history, event.version), {})
         texts[event.given] = {**texts.get(event.known, {}), event.known: reason}
 
     def take(self, registered: BundleRegistered) -> None:
@@ -75,7 +75,7 @@ async def read_bundles(log: Log) -> BundleState:
             case ChangeAccepted():
                 state.accept(event, opened.metadata.reason or "")
             case FileGone():
-                state.gone.add(event.version)
+                state.gone.setdefault(event.history, set()).add(event.version)
             case _:
                 continue
     return state

@@ -92,8 +92,18 @@ class Leadership:
         self._clock = clock
         self._compared = compared(clock)
         self._lost = asyncio.Event()
+        self._proven_at = clock.monotonic()
         self._when_lost: Callable[[], None] | None = None
         connection.add_termination_listener(self._terminated)
+
+    def silence(self) -> str:
+        """Why leadership is in doubt: it is lost, or was not proven for a while; else empty."""
+        if self._lost.is_set():
+            return str(self.why)
+        silent_s = self._clock.monotonic() - self._proven_at
+        if silent_s <= LOOK_EVERY_S + ANSWER_WITHIN_S / 2:
+            return ""
+        return f"the ledger's database has not answered for {silent_s:.0f} s"
 
     def when_lost(self, call: Callable[[], None]) -> None:
         """Call this at the moment at which leadership is lost."""
@@ -140,6 +150,7 @@ class Leadership:
                 QUERIES["prove_leadership"], timeout=ANSWER_WITHIN_S
             )
             self._compared.check(seen_at, asked_at)
+            self._proven_at = self._clock.monotonic()
         except (*CONNECTION_LOST, asyncpg.InterfaceError):
             self._lose()
         except ClockApart as error:

@@ -28,7 +28,7 @@ from ledger.domain.premises import Premise
 from ledger.domain.surroundings import LeadingProcess
 from ledger.errors import StoreError
 from ledger.store.log.chain import Broken, Link, Walked
-from ledger.store.views.port import Views
+from ledger.store.views.port import PAGE, Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,30 @@ class Beat(NamedTuple):
     body: str
     age_s: float = 0.0
     seen_at: datetime | None = None
+
+
+class FoundLook(NamedTuple):
+    """What an agent found: by which attempt of which check's stream; `body` as it wrote it."""
+
+    stream: str
+    database: str
+    attempt: int
+    is_read: bool
+    schema_version: int
+    body: bytes
+
+
+class KeptLook(NamedTuple):
+    """A `FoundLook` as it is kept: `position` is where the log was then."""
+
+    stream: str
+    database: str
+    attempt: int
+    is_read: bool
+    schema_version: int
+    body: bytes
+    position: int
+    answered_at: datetime
 
 
 class Log(Protocol):
@@ -242,11 +266,33 @@ class Signs(Protocol):
         """Who leads now; `None` when nobody does, whoever led last."""
 
 
+class LookStore(Protocol):
+    """Answers of looks, outside the log: each for a while, the last of each database for longer."""
+
+    async def put(self, looks: Sequence[FoundLook]) -> None:
+        """Keep these; one of the same check and database takes the place of what is there."""
+
+    async def of_check(self, check: str, after: str = "", limit: int = PAGE) -> list[KeptLook]:
+        """The answers of the next databases of a check behind the id `after`, by id."""
+
+    async def latest(self, databases: Sequence[str]) -> dict[str, KeptLook]:
+        """The last answer of each of these databases, whoever asked for it."""
+
+    async def read_at(self, databases: Sequence[str]) -> dict[str, datetime]:
+        """When each of these databases was last read by a look."""
+
+    async def trim(self, older_s: float) -> None:
+        """Forget what is older than this and of a check that is over, where a later one is kept."""
+
+
 class LeadingTerm(Protocol):
     """Leadership under `term`; once it is lost, `why` says by what."""
 
     term: int
     why: StoreError
+
+    def silence(self) -> str:
+        """Why leadership is in doubt now; empty when it is not."""
 
     async def wait_lost(self) -> None:
         """Return when leadership is lost."""
@@ -277,3 +323,7 @@ class LedgerStores(Protocol):
     @property
     def signs(self) -> Signs:
         """Who lives."""
+
+    @property
+    def looks(self) -> LookStore:
+        """What was found when somebody looked."""

@@ -237,3 +237,42 @@ SELECT agent, pool, body, seen_at,
 FROM ledger.heartbeat
 WHERE seen_at > clock_timestamp() - make_interval(secs => $1)
 ORDER BY agent;
+
+-- name: put_looks
+-- What agents found when they looked, and where the log was when they had
+INSERT INTO ledger.look (stream, database, attempt, is_read, schema_version, body, position)
+SELECT stream, database, attempt, is_read, schema_version, body,
+    (SELECT position FROM ledger.head)
+FROM unnest($1::text[], $2::text[], $3::integer[], $4::boolean[], $5::integer[], $6::bytea[])
+    AS look (stream, database, attempt, is_read, schema_version, body)
+ON CONFLICT ON CONSTRAINT look_pkey DO UPDATE
+SET attempt = excluded.attempt, is_read = excluded.is_read, position = excluded.position,
+    answered_at = excluded.answered_at, schema_version = excluded.schema_version,
+    body = excluded.body;
+
+-- name: looks_of
+-- What was found by the looks of a check (its stream, $1): of the next $3 databases behind the id $2
+SELECT stream, database, attempt, is_read, schema_version, body, position, answered_at
+FROM ledger.look WHERE stream = $1 AND database > $2 ORDER BY database LIMIT $3;
+
+-- name: latest_looks
+-- What the latest look found at each of these databases
+SELECT DISTINCT ON (database) stream, database, attempt, is_read, schema_version, body, position,
+    answered_at
+FROM ledger.look WHERE database = ANY ($1) ORDER BY database, answered_at DESC;
+
+-- name: read_at
+-- When each of these databases was last read by a look
+SELECT database, max(answered_at) AS read_at
+FROM ledger.look WHERE database = ANY ($1) AND is_read GROUP BY database;
+
+-- name: trim_looks
+-- Answers that nobody waits for any more, where a later one is kept
+DELETE FROM ledger.look AS old
+WHERE old.answered_at < clock_timestamp() - make_interval(secs => $1)
+  AND EXISTS (
+      SELECT FROM ledger.requested_check AS asked
+      WHERE asked.stream = old.stream AND asked.finished_position IS NOT NULL)
+  AND EXISTS (
+      SELECT FROM ledger.look AS newer
+      WHERE newer.database = old.database AND newer.answered_at > old.answered_at);

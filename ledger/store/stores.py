@@ -12,6 +12,7 @@ from ledger.store.connections import Pool, opened_pool
 from ledger.store.content import ContentStore
 from ledger.store.heartbeats import SignTable
 from ledger.store.log.log import EventLog
+from ledger.store.looks import LookTable
 from ledger.store.views.queries import ReadModels
 from migrations.clock import SYSTEM_CLOCK, Clock
 
@@ -26,6 +27,7 @@ class Stores:
     texts: ContentStore
     reads: ReadModels
     signs: SignTable
+    looks: LookTable
 
 
 @asynccontextmanager
@@ -43,4 +45,5 @@ async def open_stores(url: str, clock: Clock = SYSTEM_CLOCK) -> AsyncIterator[St
             texts=ContentStore(pool),
             reads=ReadModels(pool, clock),
             signs=SignTable(pool),
+            looks=LookTable(pool),
         )

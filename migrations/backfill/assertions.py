@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import asyncpg
 
 from migrations.errors import DataRefused
@@ -15,10 +17,15 @@ COUNTED = 100
 """More bad rows than this are "or more": the check has been answered."""
 
 
-async def validate(target: Target, checks: tuple[Statement, ...]) -> None:
-    """Run the Validate section in the open transaction. Raises StatementFailed."""
+async def validate(
+    target: Target, checks: tuple[Statement, ...], reading: Callable[[str], str]
+) -> None:
+    """Run the Validate section in the open transaction. Raises StatementFailed.
+
+    `reading` is how a statement reads what the migration has saved.
+    """
     for number, statement in enumerate(checks, start=1):
-        text = f"SELECT FROM ({statement.text}) AS broken LIMIT {COUNTED}"
+        text = f"SELECT FROM ({reading(statement.text)}) AS broken LIMIT {COUNTED}"
         try:
             with statement_span(target.settings, target.work.target, statement):
                 rows = await target.connection.fetch(text)

@@ -1,35 +1,6 @@
 -- What data migrations keep and ask inside a tenant database: progress, backups, and the load.
 --
--- The tables are made by the first data migration of a database. They hold what is under way and what
--- is still kept, so they are changed and emptied; what happened stands in the journal. The rules
--- of the file are those of journal.sql.
-
--- name: install
-CREATE TABLE IF NOT EXISTS migration_ledger.progress (
-    target pg_catalog.name,
-    migration pg_catalog.text,
-    direction pg_catalog.text,
-    -- Missing when a guard did not hold; see `progress_moved`.
-    last_key pg_catalog.text NOT NULL,
-    rows bigint,
-    batches bigint,
-    total bigint,
-    started_at pg_catalog.timestamptz,
-    moved_at pg_catalog.timestamptz,
-    CONSTRAINT progress_key PRIMARY KEY (target, migration, direction)
-);
-CREATE TABLE IF NOT EXISTS migration_ledger.backup (
-    target pg_catalog.name,
-    migration pg_catalog.text,
-    name pg_catalog.name,
-    source pg_catalog.text,
-    columns pg_catalog.text,
-    made_at pg_catalog.timestamptz,
-    -- Set when the migration is done; without a period the backup stays until a person drops it.
-    keep_until pg_catalog.timestamptz,
-    rows bigint,
-    CONSTRAINT backup_key PRIMARY KEY (target, migration)
-)
+-- The tables are made with the journal, and stand in journal.sql, whose rules are those of this file.
 
 -- name: progress
 SELECT last_key, rows, batches, total FROM migration_ledger.progress
@@ -51,7 +22,7 @@ VALUES
           WHEN pg_catalog.pg_advisory_unlock(:lock_key)
           THEN CASE WHEN pg_catalog.pg_try_advisory_lock(:lock_key) THEN $1 END END,
      $2, $3, $4, pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp())
-ON CONFLICT ON CONSTRAINT progress_key DO UPDATE
+ON CONFLICT (target, migration, direction) DO UPDATE
 SET last_key = excluded.last_key, rows = excluded.rows, batches = excluded.batches,
     total = excluded.total, moved_at = excluded.moved_at
 
@@ -129,12 +100,37 @@ WHERE backend_type OPERATOR(pg_catalog.=) 'client backend'
 -- name: backup_made
 INSERT INTO migration_ledger.backup (target, migration, name, source, columns, made_at)
 VALUES (:target, :migration, :name, :source, :columns, pg_catalog.clock_timestamp())
-ON CONFLICT ON CONSTRAINT backup_key DO NOTHING
+ON CONFLICT (target, migration) DO NOTHING
 
 -- name: backup_kept
 UPDATE migration_ledger.backup
 SET keep_until = pg_catalog.clock_timestamp()
         OPERATOR(pg_catalog.+) pg_catalog.make_interval(secs => :keep_s), rows = :rows
+WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration
+
+-- name: backup_stored_in
+SELECT name::pg_catalog.text FROM migration_ledger.backup
+WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration
+
+-- name: backup_going
+-- No table has this name, so that the backup is none from here on; its rows go afterwards, some at a time.
+UPDATE migration_ledger.backup SET name = 'gone'
+WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration
+
+-- name: backups_gone
+DELETE FROM migration_ledger.backup
+WHERE target OPERATOR(pg_catalog.=) :target AND name OPERATOR(pg_catalog.=) 'gone'
+
+-- name: saved_swept
+DELETE FROM migration_ledger.saved WHERE ctid OPERATOR(pg_catalog.=) ANY (ARRAY(
+    SELECT s.ctid FROM migration_ledger.backup AS b
+        JOIN migration_ledger.saved AS s ON s.target OPERATOR(pg_catalog.=) b.target
+            AND s.migration OPERATOR(pg_catalog.=) b.migration
+    WHERE b.target OPERATOR(pg_catalog.=) :target AND b.name OPERATOR(pg_catalog.=) 'gone'
+    LIMIT 10000))
+
+-- name: saved_forgotten
+DELETE FROM migration_ledger.saved
 WHERE target OPERATOR(pg_catalog.=) :target AND migration OPERATOR(pg_catalog.=) :migration
 
 -- name: backup_forgotten
@@ -143,21 +139,32 @@ DELETE FROM migration_ledger.backup WHERE target OPERATOR(pg_catalog.=) :target 
 -- name: backups
 SELECT b.migration, b.name::pg_catalog.text AS name, b.source, b.columns, b.made_at, b.keep_until,
     b.keep_until OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() AS due,
-    pg_catalog.pg_total_relation_size(c.oid) AS bytes, b.rows
+    -- Of the table for all, its share by rows.
+    CASE WHEN b.name OPERATOR(pg_catalog.=) 'saved' THEN (pg_catalog.pg_total_relation_size(c.oid)
+            OPERATOR(pg_catalog.*) coalesce(b.rows OPERATOR(pg_catalog./) GREATEST((
+                SELECT pg_catalog.sum(o.rows) FROM migration_ledger.backup AS o
+                WHERE o.name OPERATOR(pg_catalog.=) 'saved'), 1::pg_catalog.numeric),
+                1::pg_catalog.numeric))::bigint
+        ELSE pg_catalog.pg_total_relation_size(c.oid) END AS bytes, b.rows
 FROM migration_ledger.backup AS b
     JOIN pg_catalog.pg_class AS c ON c.oid OPERATOR(pg_catalog.=)
         pg_catalog.to_regclass(pg_catalog.format('migration_ledger.%I', b.name))
 WHERE b.target OPERATOR(pg_catalog.=) :target ORDER BY b.made_at, b.migration
 
 -- name: around
--- What of the database has a say in the tables that a data migration makes here: whose they are to be,
--- and which publications would send them to subscribers, who do not have them.
+-- What of the database has a say in the table that a data migration makes here: whose it is to be, and
+-- which publications would send it to subscribers, who do not have it; and which tables a journal lacks
+-- that was made before they were made with it.
 SELECT (SELECT pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(n.nspowner))
         FROM pg_catalog.pg_namespace AS n
         WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
             AND pg_catalog.pg_get_userbyid(n.nspowner) OPERATOR(pg_catalog.<>) session_user) AS owner,
     (:default_grants) AS default_grants, (:event_triggers) AS event_triggers,
-    (:publications) AS publications
+    (:publications) AS publications,
+    ARRAY(SELECT made.name FROM pg_catalog.unnest(
+            '{migration_ledger.progress,migration_ledger.backup,migration_ledger.saved}'::pg_catalog.text[])
+            AS made (name)
+        WHERE pg_catalog.to_regclass(made.name) IS NULL) AS missing
 
 -- name: emptied
 -- Whether a backup that is not logged has nothing of what was saved: a crash of the server, or a

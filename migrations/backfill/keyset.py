@@ -23,6 +23,9 @@ Key: TypeAlias = tuple[str, ...]
 PAGE = "batch"
 """The relation that the statements of a data migration read: the rows of the current batch."""
 
+WHOLE_NUMBERS = frozenset({"pg_catalog.int2", "pg_catalog.int4", "pg_catalog.int8"})
+"""Types of keys that may be told: numbers that a database gives, and no tenant's words."""
+
 _WITH = re.compile(r"with\b(?:(?:\s|/\*.*?\*/|--[^\n]*\n)+recursive\b)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -37,11 +40,19 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Keyset:
-    """A table and its key. `table` is quoted and qualified, `types` are, `columns` are plain."""
+    """A table, or a query in brackets, and its key.
+
+    `table` is quoted and qualified, `types` are, `columns` are plain.
+    """
 
     table: str
     columns: tuple[str, ...]
     types: tuple[str, ...]
+
+    @property
+    def is_query(self) -> bool:
+        """Whether the rows are those of a query, which the server has no estimate of."""
+        return self.table.startswith("(")
 
     @property
     def names(self) -> str:
@@ -58,6 +69,17 @@ class Keyset:
         upto = f"{self._row(alias)} <= {self._value(page.upto)}"
         return upto if page.after is None else f"{self.beyond(page.after, alias)} AND {upto}"
 
+    def named(self, page: Page) -> str:
+        """Which rows belong to `page`, as a condition without types; empty where keys may be data.
+
+        Whole numbers tell nothing of a tenant; a name or an address would.
+        """
+        if not all(one in WHOLE_NUMBERS for one in self.types):
+            return ""
+        row = self._row("")
+        upto = f"{row} <= {_bracketed(page.upto)}"
+        return upto if page.after is None else f"{row} > {_bracketed(page.after)} AND {upto}"
+
     def beyond(self, key: Key, alias: str = "") -> str:
         """The condition that a row comes after `key`."""
         return f"{self._row(alias)} > {self._value(key)}"
@@ -69,7 +91,7 @@ class Keyset:
 
     def rows(self, page: Page, columns: str = "*") -> str:
         """The query for the rows of a page."""
-        return f"SELECT {columns} FROM {self.table} WHERE {self.within(page)}"  # noqa: S608
+        return f"SELECT {columns} FROM {self.table} AS key WHERE {self.within(page)}"  # noqa: S608
 
     def locked(self, page: Page) -> str:
         """The query that locks the rows of a page, in the key's order, and answers one number."""
@@ -116,7 +138,7 @@ class Keyset:
         return (
             f"SELECT ledger_place AS place, ARRAY[{keys}] AS upto FROM ("  # noqa: S608
             f"SELECT *, row_number() OVER (ORDER BY {names}) AS ledger_place FROM ("
-            f"SELECT {names} FROM {self.table}{where} ORDER BY {names} LIMIT {size}) AS key"
+            f"SELECT {names} FROM {self.table} AS key{where} ORDER BY {names} LIMIT {size}) AS key"
             ") AS placed ORDER BY ledger_place DESC LIMIT 1"
         )
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import asyncpg
 
 from migrations.backfill.keyset import Keyset
@@ -19,7 +22,15 @@ _SQL = named_statements("migrations.backfill", "data.sql")
 _TABLES = ("r", "p")
 
 
-async def keyset_of(connection: Connection, batches: Batches) -> Keyset:
+@dataclass(frozen=True, slots=True)
+class FittingTable:
+    """A table that a data migration goes through, and the types of its columns, quoted."""
+
+    keyset: Keyset
+    types: Mapping[str, str]
+
+
+async def fitting_table(connection: Connection, batches: Batches) -> FittingTable:
     """The table and its key, proven to be one. Raises DataRefused."""
     table = batches.table
     try:
@@ -38,17 +49,19 @@ async def keyset_of(connection: Connection, batches: Batches) -> Keyset:
     _check_columns(batches, columns)
     indexes = await connection.fetch(bind(_SQL["unique_indexes"], oid))
     _check_unique(batches, [tuple(index["columns"]) for index in indexes])
-    types = tuple(columns[name]["type"] for name in batches.key)
-    return Keyset(row["name"], batches.key, types)
+    types = {name: column["type"] for name, column in columns.items()}
+    keyset = Keyset(row["name"], batches.key, tuple(types[name] for name in batches.key))
+    return FittingTable(keyset, types)
 
 
 async def rows_estimated(connection: Connection, keyset: Keyset) -> int | None:
     """About how many rows there are; `None` for a large table that was never analyzed."""
+    # Of a query there is no estimate.
+    limit = "" if keyset.is_query else f" LIMIT {COUNTED_ROWS + 1}"
     counted: int = await connection.fetchval(
-        f"SELECT pg_catalog.count(*) FROM (SELECT FROM {keyset.table} "  # noqa: S608
-        f"LIMIT {COUNTED_ROWS + 1}) AS counted"
+        f"SELECT pg_catalog.count(*) FROM (SELECT FROM {keyset.table} AS key{limit}) AS counted"  # noqa: S608
     )
-    if counted <= COUNTED_ROWS:
+    if counted <= COUNTED_ROWS or keyset.is_query:
         return counted
     (row,) = await connection.fetch(
         bind(_SQL["table_facts"], {"exactly": keyset.table, "table": None})

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field, replace
 import asyncpg
 
 from migrations.backfill.backups import (
-    Saved,
     drop_statements,
+    entered,
     place,
     refuse_left_over,
     saved_of,
+    stored_in,
 )
 from migrations.backfill.keyset import Key, Keyset, Page, Paged, key_of, key_text
-from migrations.backfill.paging import keyset_of, rows_estimated
+from migrations.backfill.paging import fitting_table, rows_estimated
+from migrations.backfill.saved import SHARED, Saved, SharedSaved
 from migrations.errors import DataRefused
 from migrations.model.attempt import HalfDone, Mode
 from migrations.model.migration import Batches, Conflict, Direction, Statement, StatementKind
@@ -31,7 +33,13 @@ from migrations.running.transactional import begin
 from migrations.sql.literals import Expression, SqlValue, bind, quote_ident, quote_literal
 from migrations.sql.named_statements import named_statements
 from migrations.target.entries import Entry, State, entry_for
-from migrations.target.journal import Circumstances, publications, refuse_foreign, statement
+from migrations.target.journal import (
+    DATA_TABLES,
+    Circumstances,
+    publications,
+    refuse_foreign,
+    statement,
+)
 from migrations.target.look import looking
 from migrations.target.session import UNFILTERED, Connection, is_connection_lost, server_version
 from migrations.target.target import Target
@@ -39,8 +47,6 @@ from migrations.target.target import Target
 AHEAD_ROWS = 100_000
 """Keys that one look ahead goes through: milliseconds on an index."""
 AHEAD_PAGES = 50
-OWN_TABLES = ("migration_ledger.progress", "migration_ledger.backup")
-"""Made by the first data migration of a database."""
 _EMPTIED = (
     "the backup was lost when the server crashed or failed over, because it is not logged where a "
     "publication would send it away; this migration cannot be taken back"
@@ -57,7 +63,9 @@ class BackfillRun:
     batches: Batches
     keyset: Keyset
     saved: Saved | None
-    paged: tuple[Paged, ...]
+    stored: str | None
+    """The table in which this migration's backup was when the run began."""
+    paged: tuple[Paged, ...] = ()
     after: Key | None = None
     rows: int = 0
     count: int = 0
@@ -71,6 +79,10 @@ class BackfillRun:
     def __post_init__(self) -> None:
         self.started = self.target.clock.monotonic()
         self.mover = quote_ident(f"migration_ledger_{self.target.chance.uuid().hex}")
+
+    def reading(self, text: str) -> str:
+        """A statement of the author's, which may read what was saved."""
+        return text if self.saved is None else self.saved.reading(text)
 
     @property
     def source(self) -> Keyset:
@@ -144,13 +156,19 @@ async def prepared(target: Target, run: Execute) -> BackfillRun:
     await refuse_foreign(target.connection, target.settings.role)
     # The table is found as a script finds it, and goes by its whole name from then on.
     async with looking(target.connection, as_the_script=True):
-        keyset = await keyset_of(target.connection, batches)
-    saved = saved_of(target, run.migration, batches, keyset) if batches.backup else None
-    paged = tuple(Paged.of(statement.text) for statement in run.section.statements)
-    course = BackfillRun(target, run, batches, keyset, saved, paged)
+        table = await fitting_table(target.connection, batches)
+    stored, around = await stored_in(target, run.migration.version), await _around(target)
+    saved = None
+    if batches.backup:
+        begins = not batches.restore and run.resume is None and not _is_begun(target, run)
+        shared = around.heard if begins else stored == SHARED
+        saved = saved_of(target, run.migration, batches, table, shared=shared)
+    course = BackfillRun(target, run, batches, table.keyset, saved, stored)
+    texts = (course.reading(statement.text) for statement in run.section.statements)
+    course.paged = tuple(map(Paged.of, texts))
     if batches.restore:
         await _check_restorable(course)
-    await _say_begun(course)
+    await _say_begun(course, around)
     await _find_place(course)
     if course.rows and not batches.restore:
         await _give_up_lost_backup(course)
@@ -158,39 +176,61 @@ async def prepared(target: Target, run: Execute) -> BackfillRun:
     return course
 
 
-async def _say_begun(course: BackfillRun) -> None:
-    """The entry of this command; with the first one, the tables that are needed."""
-    target, run = course.target, course.run
-    begun = entry_for(run.migration, run.direction, -1, State.BATCHING)
+def _is_begun(target: Target, run: Execute) -> bool:
+    """Whether this very command has said so before."""
     mine = (target.work.command_id, run.migration.version, run.direction.value, State.BATCHING)
-    known = ((e.command, e.migration, e.direction, e.state) for e in target.entries)
-    if mine in known:
+    return mine in ((e.command, e.migration, e.direction, e.state) for e in target.entries)
+
+
+async def _say_begun(course: BackfillRun, around: _TablesAround) -> None:
+    """The entry of this command; with the first one, what it needs beside it."""
+    target, run, saved = course.target, course.run, course.saved
+    version = run.migration.version
+    begun = entry_for(run.migration, run.direction, -1, State.BATCHING)
+    if _is_begun(target, run):
         return
-    first = ""
-    tables: tuple[str, ...] = OWN_TABLES
+    parts: list[str] = []
     if run.resume is None:
-        around = await _around(target)
-        parts = [statement("for_ddl"), _SQL["install"]]
-        behind = [bind(_SQL["progress_over"], place(target.work, run.migration.version))]
-        if run.direction is Direction.UP and run.migration.version in half_done(target.entries):
-            # Begun before without a single batch: its backup is empty, and may be of other columns.
-            parts.append(drop_statements(target.work, run.migration.version))
-        if course.saved is not None and not course.batches.restore:
-            parts.append(course.saved.create(unlogged=around.publications is not None))
-            behind.append(course.saved.entered(target.work, run.migration))
-            tables += (course.saved.table,)
-        parts += [around.made_private(*tables) + _owned(around, tables) + statement("behind_ddl")]
+        again = run.direction is Direction.UP and version in half_done(target.entries)
+        # Begun before without a single batch: its backup is empty, and may be of other columns.
+        ddl = [drop_statements(target.work, version, course.stored)] if again else []
+        made = {name: statement(DATA_TABLES[name]) for name in around.missing}
+        behind = [bind(_SQL["progress_over"], place(target.work, version))]
+        if saved is not None and not course.batches.restore:
+            behind.append(entered(saved, target.work, version))
+            if not isinstance(saved, SharedSaved):
+                made[saved.table] = saved.create(unlogged=around.of.publications is not None)
+            elif course.stored == SHARED and not again:
+                raise refuse_left_over(saved.table, version)
+        ddl += made.values()
+        if ddl:
+            private = around.of.made_private(*made) + _owned(around.of, made)
+            parts = [statement("for_ddl"), *ddl, private + statement("behind_ddl")]
         parts += behind
-        first = ";\n".join(parts)
     try:
-        await target.record(begun, first=first)
+        await target.record(begun, first=";\n".join(parts))
     except asyncpg.DuplicateTableError:
         await target.rollback()
-        table = course.saved.table if course.saved else ""
-        raise refuse_left_over(table, run.migration.version) from None
+        raise refuse_left_over(saved.table if saved else "", version) from None
 
 
-async def _around(target: Target) -> Circumstances:
+@dataclass(frozen=True, slots=True)
+class _TablesAround:
+    """What of the database has a say in the tables of a data migration, and which are missing."""
+
+    of: Circumstances
+    missing: tuple[str, ...]
+
+    @property
+    def heard(self) -> bool:
+        """Whether event triggers would hear of a table for this migration alone.
+
+        Where a publication would send the table for all, there is one, which is not logged.
+        """
+        return self.of.event_triggers and self.of.publications is None
+
+
+async def _around(target: Target) -> _TablesAround:
     """Asked once per data migration, before its tables are made."""
     connection = target.connection
     query = bind(
@@ -202,8 +242,13 @@ async def _around(target: Target) -> Circumstances:
         },
     )
     (row,) = await connection.fetch(query)
-    found = Circumstances(**dict(row))
-    return found if target.met else replace(found, owner=target.to_be_owned_by)
+    values = dict(row)
+    missing = tuple(values.pop("missing"))
+    found = Circumstances(**values)
+    if target.met:
+        return _TablesAround(found, missing)
+    # They come with the journal.
+    return _TablesAround(replace(found, owner=target.to_be_owned_by), ())
 
 
 def _owned(around: Circumstances, tables: Iterable[str]) -> str:
@@ -238,9 +283,10 @@ async def _give_up_lost_backup(course: BackfillRun) -> None:
     target, run, saved = course.target, course.run, course.saved
     if saved is None or not await _is_emptied(course, saved):
         return
-    first = f"{statement('for_ddl')};\n{drop_statements(target.work, run.migration.version)}"
+    version = run.migration.version
     async with target.connection.transaction():
-        await target.connection.execute(first)
+        dropping = drop_statements(target.work, version, course.stored)
+        await target.connection.execute(f"{statement('for_ddl')};\n{dropping}")
     course.saved = None
     course.run = replace(run, note="; ".join(filter(None, (run.note, _EMPTIED))))
 
@@ -270,11 +316,8 @@ async def _check_restorable(course: BackfillRun) -> None:
     target, saved = course.target, course.saved
     if saved is None:
         raise AssertionError("a restore has the columns that it restores")
-    known = await target.connection.fetch(
-        bind(_SQL["table_facts"], {"exactly": saved.table, "table": None})
-    )
-    lost = bool(known) and await _is_emptied(course, saved)
-    if not known or lost:
+    lost = course.stored is not None and await _is_emptied(course, saved)
+    if course.stored is None or lost:
         raise DataRefused(
             f"{_EMPTIED if lost else 'the backup of this migration is gone'}, so write what should "
             "happen now as a new migration"

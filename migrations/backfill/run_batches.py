@@ -35,9 +35,9 @@ from migrations.backfill.throttle import Throttle
 from migrations.backfill.transform import transform
 from migrations.clock import elapsed_ms
 from migrations.errors import Refused, RunError
-from migrations.model.migration import Direction, Program, Statement
+from migrations.model.migration import Direction, Migration, Program, Statement
 from migrations.running.plan import Execute
-from migrations.running.retry import failed_at, lost_at, may_pass, retrying
+from migrations.running.retry import StatementFailed, failed_at, lost_at, may_pass, retrying
 from migrations.running.telemetry import statement_span
 from migrations.running.transactional import begin, commit, final_entry
 from migrations.running.verify_section import verify
@@ -75,7 +75,11 @@ async def run_batches(target: Target, run: Execute) -> NewEntry:
             return await _finish(course, started)
 
         async def once(page: Page = page) -> None:
-            await _batch(course, page)
+            try:
+                await _batch(course, page)
+            except StatementFailed as failed:
+                failed.failure = replace(failed.failure, batch=_named(course, page))
+                raise
 
         await retrying(target, once)
         _went_on(course, page)
@@ -138,13 +142,14 @@ def _parts(course: BackfillRun, page: Page) -> list[_Part]:
         own = [_Part("", program=section.program)]
     if batches.restore and saved is not None:
         # Nobody but the owner may read the backup, so a role of the author's is left here.
-        return [_Part(f"RESET ROLE;\n{saved.restore(page, batches.conflict)}"), *own]
+        parts = [_Part(f"RESET ROLE;\n{saved.restore(page, batches.conflict)}"), *own]
+        return [*parts, _Part(f"RESET ROLE;\n{saved.given_back(page)}")]
     parts = own
     if _needs_lock(course):
         parts = [_Part(source.locked(page)), *parts]
     if saved is not None:
-        parts.insert(1, _Part(_as_owner(course, saved.save(page))))
-        parts.append(_Part(f"RESET ROLE;\n{saved.note_left(page)}"))
+        parts.insert(1, _Part(_as_owner(course, saved.save(page, course.count))))
+        parts.append(_Part(f"RESET ROLE;\n{saved.note_left(page, course.count)}"))
     return parts
 
 
@@ -171,6 +176,14 @@ def _end(course: BackfillRun, page: Page) -> str:
     return f"{course.target.settling()};\n{moved_to(course, page)}"
 
 
+def _named(course: BackfillRun, page: Page) -> str:
+    """Which batch it is, of the whole way through the table: its number, its rows, its key."""
+    first, last = course.rows + 1, course.rows + page.rows
+    rows = f"row {first:,}" if first == last else f"rows {first:,} to {last:,}"
+    where = course.source.named(page)
+    return f"{course.count + 1:,} ({rows}{f', WHERE {where}' if where else ''})"
+
+
 def _went_on(course: BackfillRun, page: Page) -> None:
     course.after = page.upto
     course.rows += page.rows
@@ -191,9 +204,9 @@ async def _finish(course: BackfillRun, started: float) -> NewEntry:
     async def once() -> None:
         await begin(course.target, run.section.options)
         await course.target.connection.execute(UNFILTERED)
-        await validate(course.target, course.batches.validate)
+        await validate(course.target, course.batches.validate, course.reading)
         if run.direction is Direction.UP:
-            await verify(course.target, run.migration)
+            await verify(course.target, _readable(course))
         await course.target.connection.execute(_cleaned_up(course))
         await commit(course.target, entry)
 
@@ -201,11 +214,22 @@ async def _finish(course: BackfillRun, started: float) -> NewEntry:
     return entry
 
 
+def _readable(course: BackfillRun) -> Migration:
+    """The migration, its Verify section reading what was saved where that stands."""
+    migration = course.run.migration
+    if migration.verify is None:
+        return migration
+    statements = tuple(
+        replace(one, text=course.reading(one.text)) for one in migration.verify.statements
+    )
+    return replace(migration, verify=replace(migration.verify, statements=statements))
+
+
 def _cleaned_up(course: BackfillRun) -> str:
     work, version = course.target.work, course.run.migration.version
     parts = ["RESET ROLE", course_sql(course, "progress_over")]
     if course.batches.restore:
-        parts.append(drop_statements(work, version))
+        parts.append(drop_statements(work, version, course.stored))
     elif course.saved is not None:
         parts.append(kept_statement(work, version, course.batches.keep_s, course.rows))
     return ";\n".join(parts)

@@ -29,9 +29,11 @@ from migrations.formats.encoding import Legible, legible
 from migrations.formats.history_table import HistoryTable
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.formats.sections import Body, Built, assemble, build
+from migrations.formats.way_back import stopping_only_the_way_back
 from migrations.model.migration import Migration, Options, Section, SourceFile
 
 _MARK = re.compile(rb"^--[ \t]*migrate:(?:up|down)\b", re.MULTILINE)
+_HEADING = re.compile(r"[ \t]*--[ \t]*migrate:(?P<way>up|down)\b", re.IGNORECASE)
 _LIKE_MARKER = re.compile(
     r"^[^\S\n]*--+[^\S\n]*migrate[ \t]*:[ \t]*(\w*)([^\n]*)$", re.IGNORECASE | re.MULTILINE
 )
@@ -95,6 +97,10 @@ class _Part:
 
 
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
+    return stopping_only_the_way_back(file, lambda one: _whole(one, format, reading), _HEADING)
+
+
+def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))
     if found is None:
         raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)

@@ -36,9 +36,11 @@ from migrations.formats.naming import (
     refuse_programs,
 )
 from migrations.formats.sections import Body, assemble, build
+from migrations.formats.way_back import stopping_only_the_way_back
 from migrations.model.migration import Migration, Options, SourceFile
 
 _MARK = re.compile(rb"^[ \t]*--[^\n]*\+goose", re.MULTILINE)
+_HEADING = re.compile(r"[ \t]*--[ \t]*\+goose[ \t]+(?P<way>up|down)\b", re.IGNORECASE)
 _LIKE = re.compile(r"--[^\S\n]*\+?[^\S\n]*goose\b(.*)", re.IGNORECASE)
 _NAME = re.compile(r"([0-9]+)_(.*)\.sql", re.IGNORECASE | re.DOTALL)
 _COMMANDS = {
@@ -115,6 +117,10 @@ class _Texts:
 
 
 def _migration(file: SourceFile, format: str, reading: Reading) -> Migration:
+    return stopping_only_the_way_back(file, lambda one: _whole(one, format, reading), _HEADING)
+
+
+def _whole(file: SourceFile, format: str, reading: Reading) -> Migration:
     found = _NAME.fullmatch(base_name(file.name))
     if found is None:
         raise FileNameError(file.name, None, "the file name carries no version", _NAME_REMEDY)

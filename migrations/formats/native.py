@@ -32,13 +32,7 @@ from dataclasses import dataclass, replace
 
 from migrations.errors import EncodingError, FileNameError, LoadError, MarkerError
 from migrations.formats import Format, Reading, only
-from migrations.formats.baseline_marker import (
-    MARKER,
-    as_up,
-    baseline,
-    through_of,
-    with_baselines,
-)
+from migrations.formats.baseline_marker import MARKER, as_up, baseline, through_of, with_baselines
 from migrations.formats.data import (
     automatic_down,
     check_sections,
@@ -52,6 +46,7 @@ from migrations.formats.history_table import HistoryTable
 from migrations.formats.markers import SECTIONS, SectionMarker, markers, options_of
 from migrations.formats.naming import base_name, is_program, is_sql, ordered, refuse_programs
 from migrations.formats.sections import Body, Built, assemble, build
+from migrations.formats.way_back import stopping_only_the_way_back
 from migrations.model.migration import Migration, Options, SourceFile
 from migrations.model.phases import phased
 from migrations.model.version import NAME_REMEDY, version_and_name
@@ -60,6 +55,9 @@ from migrations.sql.grammar import GrammarError, parse
 _MARK = re.compile(rb"^--[ \t]*\+[ \t]*migrate", re.MULTILINE | re.IGNORECASE)
 _OTHERS = re.compile(r"^--[ \t]*(?:\+goose[ \t]+(up|down)\b|migrate:(up|down)\b)", re.I | re.M)
 """Sections of goose and dbmate: comments here, so what follows them could run in the wrong one."""
+_HEADING = re.compile(
+    rf"[ \t]*--[ \t]*\+[ \t]*migrate[ \t]+(?P<way>{'|'.join(SECTIONS)})\b", re.IGNORECASE
+)
 _STATEMENT_END = re.compile(r"^-- \+migrate StatementEnd", re.MULTILINE)
 _SUFFIX_CHARS = len(".sql")
 _HALF = (".up.sql", ".down.sql", "/up.sql", "/down.sql")
@@ -68,7 +66,6 @@ _BY_NAME = (
     "; a folder of sql-migrate, which goes by the whole name, is read with "
     "--format sql-migrate+names"
 )
-
 
 HISTORY = HistoryTable("gorp_migrations", "id text PRIMARY KEY, applied_at timestamptz")
 
@@ -181,6 +178,12 @@ class _Part:
 def _migration(
     named: tuple[str, str], file: SourceFile, format: str, reading: Reading
 ) -> Migration:
+    return stopping_only_the_way_back(
+        file, lambda one: _whole(named, one, format, reading), _HEADING
+    )
+
+
+def _whole(named: tuple[str, str], file: SourceFile, format: str, reading: Reading) -> Migration:
     read = legible(file)
     parts = _parts(read, file.name)
     given = {name: part.marker for name, part in parts.items()}

@@ -5,7 +5,8 @@
 
 A down section that cannot be a migration is kept as broken, whether its SQL, its variables or its
 bytes are at fault: the folder loads, as it does for its own tool, and only taking that migration
-back is refused. A marker that cannot be read is an error of its file.
+back is refused. A marker that cannot be read breaks the Down that it stands in, too
+(`migrations.formats.way_back`); elsewhere, and as a heading, it is an error of its file.
 
 What whoever reads the plan should know comes back as notes with file and line: a wrapper that was
 left out, statements that make the section run step by step, roles that a second database of the

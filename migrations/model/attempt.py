@@ -20,6 +20,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from migrations.errors import FailureClass as FailureClass
+from migrations.model.preflight import PreflightPolicy
 from migrations.printable import escaped
 
 OID_END = 2**32
@@ -131,6 +132,24 @@ class Resolution:
     reason: str
 
 
+class WhenBlocked(StrEnum):
+    """What follows when a statement has waited for somebody for long enough."""
+
+    WAIT = "wait"
+    GIVE_UP = "give_up"
+    """The statement is cancelled, and has failed."""
+    CANCEL = "cancel"
+    """What stands in the way is cancelled, where the agent's own settings allow it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchdogPolicy:
+    """What a second session does about a statement that waits, after so many seconds."""
+
+    when_blocked: WhenBlocked
+    after_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How patient a run is; a section's own options win over these."""
@@ -144,6 +163,10 @@ class Limits:
     retry_for_s: float = 300.0
     advisory_wait_s: float = 300.0
     """How long to poll for another migrator's advisory lock."""
+    preflight: PreflightPolicy | None = None
+    """What is asked before anything is applied; nothing without one."""
+    watchdog: WatchdogPolicy | None = None
+    """What is done about who blocks a statement; nothing without one."""
 
 
 class Verdict(StrEnum):
@@ -177,12 +200,16 @@ class Failure:
     line: int | None = None
     blocker: str | None = None
     """Who held the lock: pid, state and age, without query text."""
+    batch: str | None = None
+    """Of a data migration: which batch it was, and where its rows are."""
 
     def __post_init__(self) -> None:
         """Whatever a server or a module said is one line that nothing in it can break."""
         object.__setattr__(self, "message", escaped(self.message))
         if self.blocker is not None:
             object.__setattr__(self, "blocker", escaped(self.blocker))
+        if self.batch is not None:
+            object.__setattr__(self, "batch", escaped(self.batch))
 
     def shortened(self, statement_max_chars: int) -> Failure:
         """The same with no more of the statement than this, and a sign where the rest was."""

@@ -28,6 +28,7 @@ from migrations.model.attempt import (
 from migrations.model.clocks import ComparedClock
 from migrations.model.folder_history import FolderHistory
 from migrations.model.migration import Direction, Language, Migration, Statement
+from migrations.model.preflight import PreflightResult
 
 BASELINE = "baseline"
 """The source of an adoption that rests on a person's word and on no table."""
@@ -104,6 +105,8 @@ class Work:
     """Languages of programs that may run here, by the settings of whoever runs them."""
     psql_shell: bool = False
     """Whether psql scripts may start programs, read files and variables: a leave of its own."""
+    may_cancel: bool = False
+    """Whether sessions of others that block a statement may be cancelled: also a leave."""
     repairs: tuple[Repair, ...] = ()
     """Written after them, where the journal has one of the accepted checksums."""
     adoption: Adoption | None = None
@@ -193,6 +196,9 @@ class Observer(Protocol):
     def found_outside(self, changes: Sequence[OutsideChange]) -> None:
         """What was done outside of a ledger, oldest first; called before any step of this run."""
 
+    def preflight_checked(self, results: Sequence[PreflightResult]) -> None:
+        """The database was asked whether this is a good moment; nothing has been tried yet."""
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Something is waited for: a lock with its holder, or the next retry.
 
@@ -202,6 +208,12 @@ class Observer(Protocol):
 
     def going_on(self) -> None:
         """What a statement has waited for is there, and it works."""
+
+    def standing(self, said: str) -> None:
+        """How far the server says that a statement is, and whom it keeps waiting; empty: nothing.
+
+        Said of statements that take longer than a second.
+        """
 
     def trying_again(self) -> None:
         """The pause is over and what was waited for is tried again; it may be there or not."""
@@ -232,10 +244,16 @@ class Silence:
     def found_outside(self, changes: Sequence[OutsideChange]) -> None:
         """Ignore."""
 
+    def preflight_checked(self, results: Sequence[PreflightResult]) -> None:
+        """Ignore."""
+
     def waiting(self, what: str, since_s: float, retry_in_s: float | None) -> None:
         """Ignore."""
 
     def going_on(self) -> None:
+        """Ignore."""
+
+    def standing(self, said: str) -> None:
         """Ignore."""
 
     def trying_again(self) -> None:

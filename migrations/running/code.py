@@ -67,10 +67,17 @@ def refuse_programs(
                     _refuse_shell(decision.migration, program)
 
 
-def refuse_verify_programs(allowed: frozenset[Language], migrations: Iterable[Migration]) -> None:
-    """Raise ProgramRefused if one of these has a `verify` in a language that is not allowed."""
-    for migration in migrations:
-        _refuse(allowed, migration, (migration.verify,))
+def refuse_verify_program(
+    allowed: frozenset[Language], migration: Migration, *, shell: bool
+) -> None:
+    """Raise ProgramRefused if its `verify` is in a language that is not allowed.
+
+    Also if a psql script reaches out of the database and `shell` does not allow that.
+    """
+    _refuse(allowed, migration, (migration.verify,))
+    program = migration.verify.program if migration.verify else None
+    if program is not None and program.language is Language.PSQL and not shell:
+        _refuse_shell(migration, program)
 
 
 async def run_in_transaction(target: Target, run: Execute, program: Program) -> int:

@@ -38,7 +38,7 @@ from migrations.errors import InDoubt
 from migrations.model.attempt import Failure, FailureClass
 from migrations.model.migration import Options, Program
 from migrations.running.plan import Execute
-from migrations.running.psql_environment import application_name, environment
+from migrations.running.psql_environment import PsqlPlace, application_name, environment
 from migrations.running.retry import AT_THE_END, StatementFailed, failed_at
 from migrations.sql.psql_script import open_transaction, prologue
 from migrations.sql.psql_shell import checked
@@ -100,7 +100,7 @@ async def _in_one_transaction(
 ) -> None:
     entry = _done(target, run, started)
     closing = _CLOSING.format(untouched=target.untouched(), entry=target.entry_for_elsewhere(entry))
-    code, said, _ = await _psql(target, run.section.options, program, closing)
+    code, said, _ = await _psql(PsqlPlace.of(target), run.section.options, program, closing)
     if await target.written_elsewhere(entry):
         return
     if code == 0:
@@ -110,7 +110,7 @@ async def _in_one_transaction(
         )
     if is_touched(said):
         raise failed_at(journal_touched(), None)
-    raise _failed(target, program, said)
+    raise _failed(PsqlPlace.of(target), program, said)
 
 
 async def _as_it_goes(target: Target, run: Execute, program: Program, started: float) -> None:
@@ -118,16 +118,16 @@ async def _as_it_goes(target: Target, run: Execute, program: Program, started: f
         raise InDoubt(f"{program.file} was begun before and nobody knows how far it came")
     await target.record(entry_for(run.migration, run.direction, -1, State.INTENT))
     try:
-        code, said, connected = await _psql(target, run.section.options, program)
+        code, said, connected = await _psql(PsqlPlace.of(target), run.section.options, program)
     except StatementFailed as failed:
         failed.without_effect = 1
         raise
     if not connected:
-        unconnected = _failed(target, program, said)
+        unconnected = _failed(PsqlPlace.of(target), program, said)
         unconnected.without_effect = 1
         raise unconnected
     if code != 0:
-        failure = _failed(target, program, said).failure
+        failure = _failed(PsqlPlace.of(target), program, said).failure
         raise InDoubt(
             f"{failure.message} (line {failure.line or '?'} of {program.file}); what stands before "
             "that may be committed"
@@ -135,15 +135,15 @@ async def _as_it_goes(target: Target, run: Execute, program: Program, started: f
     await target.record(_done(target, run, started))
 
 
-async def verify_in_psql(target: Target, options: Options, program: Program) -> None:
+async def verify_in_psql(place: PsqlPlace, options: Options, program: Program) -> None:
     """Run a verify script, and take back what it does if it does not do so itself.
 
     Raises StatementFailed when it ends with an error.
     """
     closing = "ROLLBACK;\n" if open_transaction(program) else ""
-    code, said, _ = await _psql(target, options, program, closing)
+    code, said, _ = await _psql(place, options, program, closing)
     if code != 0:
-        failed = _failed(target, program, said)
+        failed = _failed(place, program, said)
         message = f"Verify: {failed.failure.message}; the change does not hold"
         failed.failure = replace(failed.failure, kind=FailureClass.VERIFY, message=message)
         raise failed
@@ -155,7 +155,7 @@ def _done(target: Target, run: Execute, started: float) -> NewEntry:
 
 
 async def _psql(
-    target: Target, options: Options, program: Program, closing: str = ""
+    place: PsqlPlace, options: Options, program: Program, closing: str = ""
 ) -> tuple[int, str, bool]:
     """The exit code of psql, what it said of errors, and whether it had a session.
 
@@ -180,12 +180,12 @@ async def _psql(
         here = _lay_out(folder, program)
         for script, content in scripts.items():
             if content:
-                place = here / posixpath.dirname(program.file) if script == SCRIPT else folder
-                file = place / script
+                beside = here / posixpath.dirname(program.file) if script == SCRIPT else folder
+                file = beside / script
                 file.write_bytes(content.encode())
                 arguments.append(f"--file={file}")
-        passwords = _write_password(target.settings, folder)
-        confined = () if target.work.psql_shell else (sys.executable, "-I", "-S", str(CONFINED))
+        passwords = _write_password(place.settings, folder)
+        confined = () if place.shell else (sys.executable, "-I", "-S", str(CONFINED))
         process = await asyncio.create_subprocess_exec(
             *confined,
             psql,
@@ -193,16 +193,16 @@ async def _psql(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env=environment(target, options, folder, passwords),
+            env=environment(place, options, folder, passwords),
             cwd=here,
             # Its own group, so that what it starts ends with it.
             start_new_session=True,
         )
-        target.lookout.beside = application_name(target)
+        place.lookout.beside = application_name(place)
         try:
-            return await _ended(process, connected, passwords, target.clock)
+            return await _ended(process, connected, passwords, place.clock)
         finally:
-            target.lookout.beside = ""
+            place.lookout.beside = ""
 
 
 def _lay_out(folder: Path, program: Program) -> Path:
@@ -302,7 +302,7 @@ def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None
         return
 
 
-def _failed(target: Target, program: Program, said: str) -> StatementFailed:
+def _failed(place: PsqlPlace, program: Program, said: str) -> StatementFailed:
     """What psql said, as a failure of the script."""
     found = _SERVER_ERROR.search(said)
     if found is not None:
@@ -311,7 +311,7 @@ def _failed(target: Target, program: Program, said: str) -> StatementFailed:
             message = f"the server refused the data (SQLSTATE {state})"
         failure = Failure(FailureClass.SQL, message, sqlstate=state)
         if state == LOCK_TIMED_OUT:
-            failure = replace(failure, blocker=target.lookout.seen())
+            failure = replace(failure, blocker=place.lookout.seen())
     else:
         found = _OWN_ERROR.search(said)
         message = f"psql: {found[3][:_MESSAGE_MAX_CHARS]}" if found else "psql ended with an error"

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
+from migrations.clock import Clock
+from migrations.model.attempt import Limits
 from migrations.model.migration import Options
+from migrations.target.lookout import Lookout
 from migrations.target.session import (
     SESSION_SETTINGS,
     VERIFIED_TLS,
+    Connection,
     ConnectionSettings,
     milliseconds,
     search_path_of,
@@ -22,17 +27,44 @@ APPLICATION_NAME = "migration-ledger psql"
 NAME_MAX_BYTES = 63
 
 
-def application_name(target: Target) -> str:
+@dataclass(frozen=True, slots=True)
+class PsqlPlace:
+    """Where a psql of ours works: a database, or a schema of it, beside a session of our own."""
+
+    settings: ConnectionSettings
+    schema: str
+    limits: Limits
+    connection: Connection
+    clock: Clock
+    lookout: Lookout
+    shell: bool
+    """Whether its scripts may leave the database."""
+
+    @classmethod
+    def of(cls, target: Target) -> PsqlPlace:
+        """That of a target whose lock we hold."""
+        return cls(
+            target.settings,
+            target.work.target,
+            target.limits,
+            target.connection,
+            target.clock,
+            target.lookout,
+            target.work.psql_shell,
+        )
+
+
+def application_name(place: PsqlPlace) -> str:
     """One per target, whose lock we hold: so the server's sessions tell who waits for it."""
-    name = f"{APPLICATION_NAME} {target.work.target}".strip()
+    name = f"{APPLICATION_NAME} {place.schema}".strip()
     return name.encode()[:NAME_MAX_BYTES].decode(errors="ignore")
 
 
 def environment(
-    target: Target, options: Options, home: Path, passwords: Path | None
+    place: PsqlPlace, options: Options, home: Path, passwords: Path | None
 ) -> dict[str, str]:
     """All that psql gets to know; the rest of our own environment stays with us."""
-    settings = target.settings
+    settings = place.settings
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
@@ -40,10 +72,10 @@ def environment(
         "PGPORT": str(settings.port),
         "PGDATABASE": settings.database,
         "PGUSER": settings.user,
-        "PGAPPNAME": application_name(target),
+        "PGAPPNAME": application_name(place),
         "PGCLIENTENCODING": "UTF8",
         "PGCONNECT_TIMEOUT": "10",
-        "PGOPTIONS": " ".join(_options(target, options)),
+        "PGOPTIONS": " ".join(_options(place, options)),
         # A file that is not there keeps psql from looking for another.
         "PGPASSFILE": str(passwords or home / "none"),
         # As for our own sessions; releases before 16 do not know it.
@@ -52,11 +84,11 @@ def environment(
     }
 
 
-def _options(target: Target, options: Options) -> list[str]:
+def _options(place: PsqlPlace, options: Options) -> list[str]:
     """The session's settings, as the start-up packet takes them."""
-    limits = target.limits
+    limits = place.limits
     lock = limits.lock_timeout_s if options.lock_timeout_s is None else options.lock_timeout_s
-    target.lookout.lock_timeout_s = lock
+    place.lookout.lock_timeout_s = lock
     length = options.statement_timeout_s
     length = limits.statement_timeout_s if length is None else length
     values = {
@@ -64,11 +96,11 @@ def _options(target: Target, options: Options) -> list[str]:
         "lock_timeout": str(milliseconds(lock)),
         "statement_timeout": str(milliseconds(length)),
     }
-    if timeless(target.connection):
+    if timeless(place.connection):
         values["transaction_timeout"] = "0"
-    if path := search_path_of(target.work.target, target.settings):
+    if path := search_path_of(place.schema, place.settings):
         values["search_path"] = path
-    if role := options.role or target.settings.role:
+    if role := options.role or place.settings.role:
         values["role"] = role
     return [f"-c {name}={_escaped(value)}" for name, value in values.items()]
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 import asyncpg
 
 from migrations.backoff import Backoff
-from migrations.model.attempt import Failure, Limits
+from migrations.model.attempt import Failure, FailureClass, Limits
 from migrations.model.migration import Statement
 from migrations.target.failure import from_error, line_of
 from migrations.target.session import LostAt
@@ -124,6 +124,9 @@ def _with_blocker(target: Target, failed: StatementFailed) -> Failure:
     match failed.cause:
         case asyncpg.LockNotAvailableError():
             return replace(failed.failure, blocker=target.lookout.seen())
+        case asyncpg.QueryCanceledError() if target.lookout.gave_up:
+            why, target.lookout.gave_up = target.lookout.gave_up, ""
+            return replace(failed.failure, kind=FailureClass.LOCK_TIMEOUT, message=why)
         case asyncpg.QueryCanceledError():
             return replace(failed.failure, blocker=target.lookout.seen_now())
         case _:

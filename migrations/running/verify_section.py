@@ -22,6 +22,7 @@ from migrations.model.migration import (
 )
 from migrations.running.code import check
 from migrations.running.psql import verify_in_psql
+from migrations.running.psql_environment import PsqlPlace
 from migrations.running.retry import failed_at, lost_at
 from migrations.running.telemetry import statement_span
 from migrations.target.session import UNFILTERED, Connection, is_connection_lost
@@ -50,7 +51,7 @@ async def verify_by_psql(target: Target, migration: Migration) -> None:
     section = migration.verify
     program = _psqls(section) if section is not None else None
     if section is not None and program is not None:
-        await verify_in_psql(target, section.options, program)
+        await verify_in_psql(PsqlPlace.of(target), section.options, program)
 
 
 def _psqls(section: Section) -> Program | None:

@@ -127,14 +127,14 @@ async def copied_behind(
 
 
 async def queried_behind(
-    connection: Connection, first: str, query: str, columns: Mapping[str, Reader]
+    connection: Connection, first: str, query: str, columns: Mapping[str, Reader], last: str = ""
 ) -> list[Row]:
     """All rows of a query without parameters, with statements before it as `copied_behind` has.
 
-    Raises what the server raises.
+    The statement `last` comes behind it, in the same round trip. Raises what the server raises.
     """
     received = bytearray()
-    both = f"{first};\nCOPY ({query}) TO STDOUT (FORMAT binary)"
+    both = f"{first};\nCOPY ({query}) TO STDOUT (FORMAT binary);\n{last}"
     await connection._copy_out(both, _into(received, _ONE_ROW), None)  # type: ignore[attr-defined]
     return _rows(received, columns, _ONE_ROW)
 

@@ -107,6 +107,7 @@ def located(
         file=_file_of(migration, direction, statement),
         line=failure.line or statement.line,
         blocker=failure.blocker,
+        batch=failure.batch,
     )
 
 

@@ -6,7 +6,7 @@ Writing an entry is `migrations.target.target`'s, because an entry is only writt
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import itemgetter
 from typing import TypeAlias
@@ -134,8 +134,7 @@ def statement(name: str, /, **values: SqlValue) -> str:
 
 def proven(role: str | None) -> str:
     """What fails unless the journal is ours at a glance; migrations run as `role`."""
-    fitting = Expression(statement("fitting_role", role=role))
-    return statement("proven", columns=SHAPE, fitting_role=fitting)
+    return statement("proven", columns=SHAPE, fitting_role=_roles(role)["fitting_role"])
 
 
 async def read(connection: Connection, target: str) -> Record | None:
@@ -198,17 +197,45 @@ async def refuse_foreign(connection: Connection, role: str | None) -> None:
 
     `role` is the one that migrations run as. The session has our search_path.
     """
-    fitting = Expression(statement("fitting_role", role=role))
-    query = statement("foreign", columns=SHAPE, role=role, fitting_role=fitting)
-    rows = await connection.fetch(query)
+    rows = await connection.fetch(statement("foreign", columns=SHAPE, role=role, **_roles(role)))
     if rows:
-        why = "; ".join(escaped(row["why"]) for row in rows[:SHOWN_AT_MOST])
-        more = f"; and {len(rows) - SHOWN_AT_MOST} more" if len(rows) > SHOWN_AT_MOST else ""
+        why = _some([row["why"] for row in rows])
+        remedies = [row["remedy"] for row in rows if row["remedy"] is not None]
+        yours = f"if it is yours, say {_some(remedies)}; if it is not, " if remedies else ""
         raise JournalForged(
-            f"migration_ledger.journal is not ours ({why}{more}), so nothing was read from it and "
-            "nothing written; find out who made that, take it away or drop the schema, and order "
-            f"this again{_EARLIER_LOGIN if 'the schema belongs to' in why else ''}"
+            f"migration_ledger.journal is not ours ({why}), so nothing was read from it and "
+            f"nothing written; find out who made that; {yours}DROP SCHEMA migration_ledger CASCADE"
+            f"; then order this again{_EARLIER_LOGIN if 'the schema belongs to' in why else ''}"
         )
+
+
+def _some(found: Sequence[str]) -> str:
+    """The first of these, escaped, and how many more there are."""
+    more = f"; and {len(found) - SHOWN_AT_MOST} more" if len(found) > SHOWN_AT_MOST else ""
+    return "; ".join(map(escaped, found[:SHOWN_AT_MOST])) + more
+
+
+def journal_owner(role: str | None) -> Expression:
+    """The question whose the journal is to be, if there is none."""
+    return Expression(statement("journal_owner", **_roles(role, made_for_it=True)))
+
+
+def _roles(role: str | None, *, made_for_it: bool = False) -> dict[str, SqlValue]:
+    """Questions inside of questions about owners, where migrations run as `role`.
+
+    Whose the schema is decides, unless it is a login's, which a tenant may have made for himself.
+    """
+    fitting = Expression(statement("fitting_role", role=role))
+    counts = True if made_for_it else Expression(_NO_LOGINS)
+    kept_for = statement("kept_for", role=role, fitting_role=fitting, made_for_it=counts)
+    return {"fitting_role": fitting, "kept_for": Expression(kept_for)}
+
+
+async def strays(connection: Connection, role: str | None) -> list[Stray]:
+    """What of ours belongs to another login that this one may act for."""
+    return [
+        Stray(**dict(row)) for row in await connection.fetch(statement("strays", **_roles(role)))
+    ]
 
 
 async def known_uuid(connection: Connection) -> UUID | None:
@@ -217,10 +244,21 @@ async def known_uuid(connection: Connection) -> UUID | None:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A thing of ours that belongs to another login, and the statement that gives it back."""
+
+    login: str
+    called: str
+    remedy: str
+
+
 _UNFILTERED = "DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY"
+_NO_LOGINS = """NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS k
+    WHERE k.oid OPERATOR(pg_catalog.=) n.nspowner AND k.rolcanlogin)"""
 _EARLIER_LOGIN = (
-    "; if it was made by an earlier login of yours, give schema and tables to the role that both "
-    "logins are in (ALTER SCHEMA … OWNER TO, ALTER TABLE … OWNER TO), and register that role"
+    "; what an earlier login of yours has made is better given to a role that both logins are in: "
+    "register that role, and say it in these statements"
 )
 PUBLISHED_BY_SCHEMA_SINCE = 150000
 """The first release with publications of whole schemas."""
@@ -259,13 +297,22 @@ class Circumstances:
         return "".join(f"{part};\n" for part in parts)
 
 
+DATA_TABLES = {
+    f"migration_ledger.{name}": f"{name}_table" for name in ("progress", "backup", "saved")
+}
+"""The tables of data migrations, and the statements that make them."""
+
+
 def install_statements(around: Circumstances, *, schema_there: bool) -> str:
-    """What makes the table; fails where there is one. A schema that is there was proven ours."""
+    """What makes all tables; fails where there is one. A schema that is there was proven ours."""
     schema = "" if schema_there else f"{statement('schema')}\n"
     before = f"{statement('for_ddl')};\n" if around.event_triggers else ""
     before += f"SET LOCAL ROLE {around.owner};\n" if around.owner else ""
-    private = around.made_private(
-        "migration_ledger.journal", schema="" if schema_there else "migration_ledger"
+    private = "".join(f"{statement(name)}\n" for name in DATA_TABLES.values())
+    private += around.made_private(
+        "migration_ledger.journal",
+        *DATA_TABLES,
+        schema="" if schema_there else "migration_ledger",
     )
     return statement(
         "install",

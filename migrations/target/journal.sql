@@ -107,6 +107,53 @@ SET LOCAL max_parallel_maintenance_workers TO DEFAULT;
 SET LOCAL ROLE NONE;
 SET LOCAL search_path TO pg_catalog, pg_temp
 
+-- name: progress_table
+-- What data migrations need, made with the journal for the same reason: there is no DDL of ours later.
+-- These three hold what is under way and what is kept, so they are changed and emptied; a publication of
+-- all tables lets only those be changed that have a primary key.
+CREATE TABLE migration_ledger.progress (
+    target pg_catalog.name,
+    migration pg_catalog.text,
+    direction pg_catalog.text,
+    -- Missing when a guard did not hold; see `progress_moved`.
+    last_key pg_catalog.text NOT NULL,
+    rows bigint,
+    batches bigint,
+    total bigint,
+    started_at pg_catalog.timestamptz,
+    moved_at pg_catalog.timestamptz,
+    CONSTRAINT progress_key PRIMARY KEY (target, migration, direction)
+);
+
+-- name: backup_table
+CREATE TABLE migration_ledger.backup (
+    target pg_catalog.name,
+    migration pg_catalog.text,
+    -- The table that it stands in; missing while its rows are being deleted.
+    name pg_catalog.name,
+    source pg_catalog.text,
+    columns pg_catalog.text,
+    made_at pg_catalog.timestamptz,
+    -- Set when the migration is done; without a period the backup stays until a person drops it.
+    keep_until pg_catalog.timestamptz,
+    rows bigint,
+    CONSTRAINT backup_key PRIMARY KEY (target, migration)
+);
+
+-- name: saved_table
+-- Saved rows of every migration, where a table for each of them would be DDL that event triggers hear of.
+CREATE TABLE migration_ledger.saved (
+    target pg_catalog.name,
+    migration pg_catalog.text,
+    -- The batch in the upper half, the row in the lower: the order in which they were saved.
+    number bigint,
+    -- As their types write them.
+    key pg_catalog.text[],
+    columns pg_catalog.text[],
+    ledger_left pg_catalog.bytea,
+    CONSTRAINT saved_key PRIMARY KEY (target, migration, number)
+) WITH (fillfactor = 50);
+
 -- name: schema
 -- Left out where a schema of ours is waiting for its journal.
 CREATE SCHEMA migration_ledger;
@@ -145,55 +192,95 @@ WHERE l.rolname OPERATOR(pg_catalog.=) session_user
             AND pg_catalog.pg_has_role(l.oid, more.oid, 'MEMBER')
             AND NOT pg_catalog.pg_has_role(r.oid, more.oid, 'MEMBER'))
 
+-- name: kept_for
+-- Whose the journal is to be, so that the next login of the same group goes on with it. It is the group's
+-- for which its schema was made; the registered role's; or the one group's of ours that may make a schema
+-- here. NULL is the login itself.
+WITH tenants AS (
+    SELECT r.oid FROM pg_catalog.pg_roles AS r
+    WHERE NOT r.rolsuper AND (r.rolname::pg_catalog.text OPERATOR(pg_catalog.=) :role
+        OR r.oid OPERATOR(pg_catalog.=) (SELECT datdba FROM pg_catalog.pg_database
+            WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
+), place AS (
+    SELECT n.nspowner FROM pg_catalog.pg_namespace AS n
+    WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger' AND (:made_for_it)
+), ours AS (
+    SELECT g.oid, g.rolname, 1 AS rank FROM pg_catalog.pg_roles AS g, place AS p
+    WHERE g.oid OPERATOR(pg_catalog.=) p.nspowner
+        AND g.rolname OPERATOR(pg_catalog.<>) session_user
+        AND (g.oid OPERATOR(pg_catalog.=) (:fitting_role) OR NOT g.rolcanlogin)
+    UNION ALL
+    SELECT g.oid, g.rolname, 2 FROM pg_catalog.pg_roles AS g
+    WHERE g.oid OPERATOR(pg_catalog.=) (:fitting_role) AND NOT EXISTS (SELECT FROM place AS p)
+    UNION ALL
+    SELECT g.oid, g.rolname, 3 FROM pg_catalog.pg_roles AS g
+    WHERE NOT g.rolcanlogin AND NOT pg_catalog.starts_with(g.rolname::pg_catalog.text, 'pg_')
+        AND NOT EXISTS (SELECT FROM place AS p)
+        AND NOT EXISTS (
+            SELECT FROM tenants AS t WHERE pg_catalog.pg_has_role(t.oid, g.oid, 'MEMBER'))
+        AND NOT EXISTS (
+            -- Somebody else's login is in it who has not all that we have: it is no group of ours.
+            SELECT FROM pg_catalog.pg_roles AS m, pg_catalog.pg_roles AS r
+            WHERE m.rolcanlogin AND NOT m.rolsuper
+                AND pg_catalog.pg_has_role(m.oid, g.oid, 'MEMBER')
+                AND r.rolname OPERATOR(pg_catalog.<>) session_user
+                AND pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')
+                AND NOT pg_catalog.pg_has_role(m.oid, r.oid, 'MEMBER'))
+), fits AS (
+    SELECT o.rank, pg_catalog.min(pg_catalog.quote_ident(o.rolname)) AS called
+    FROM ours AS o
+    WHERE pg_catalog.pg_has_role(session_user, o.oid, 'USAGE')
+        AND pg_catalog.pg_has_role(session_user, o.oid, CASE
+            WHEN pg_catalog.current_setting('server_version_num')::integer
+                OPERATOR(pg_catalog.<) 160000 THEN 'MEMBER' ELSE 'SET' END)
+        AND (o.rank OPERATOR(pg_catalog.=) 1 OR pg_catalog.has_database_privilege(
+            o.oid, pg_catalog.current_database(), 'CREATE'))
+    GROUP BY o.rank HAVING pg_catalog.count(*) OPERATOR(pg_catalog.=) 1
+)
+SELECT f.called FROM fits AS f, pg_catalog.pg_roles AS l
+WHERE l.rolname OPERATOR(pg_catalog.=) session_user AND NOT l.rolsuper
+ORDER BY f.rank LIMIT 1
+
 -- name: journal_owner
--- Whose the journal is to be where there is none, so that the next login of the same group goes on with
--- it. It is the group's for which its schema was made; the registered role's; or the one group's of ours that
--- may make a schema here. NULL is the login itself.
-SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN (
-    WITH tenants AS (
-        SELECT r.oid FROM pg_catalog.pg_roles AS r
-        WHERE NOT r.rolsuper AND (r.rolname::pg_catalog.text OPERATOR(pg_catalog.=) :role
-            OR r.oid OPERATOR(pg_catalog.=) (SELECT datdba FROM pg_catalog.pg_database
-                WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))
-    ), place AS (
-        SELECT n.nspowner FROM pg_catalog.pg_namespace AS n
-        WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
-    ), ours AS (
-        SELECT g.oid, g.rolname, 1 AS rank FROM pg_catalog.pg_roles AS g, place AS p
-        WHERE g.oid OPERATOR(pg_catalog.=) p.nspowner
-            AND g.rolname OPERATOR(pg_catalog.<>) session_user
-            AND (g.oid OPERATOR(pg_catalog.=) (:fitting_role) OR NOT g.rolcanlogin)
-        UNION ALL
-        SELECT g.oid, g.rolname, 2 FROM pg_catalog.pg_roles AS g
-        WHERE g.oid OPERATOR(pg_catalog.=) (:fitting_role) AND NOT EXISTS (SELECT FROM place AS p)
-        UNION ALL
-        SELECT g.oid, g.rolname, 3 FROM pg_catalog.pg_roles AS g
-        WHERE NOT g.rolcanlogin AND NOT pg_catalog.starts_with(g.rolname::pg_catalog.text, 'pg_')
-            AND NOT EXISTS (SELECT FROM place AS p)
-            AND NOT EXISTS (
-                SELECT FROM tenants AS t WHERE pg_catalog.pg_has_role(t.oid, g.oid, 'MEMBER'))
-            AND NOT EXISTS (
-                -- Somebody else's login is in it who has not all that we have: it is no group of ours.
-                SELECT FROM pg_catalog.pg_roles AS m, pg_catalog.pg_roles AS r
-                WHERE m.rolcanlogin AND NOT m.rolsuper
-                    AND pg_catalog.pg_has_role(m.oid, g.oid, 'MEMBER')
-                    AND r.rolname OPERATOR(pg_catalog.<>) session_user
-                    AND pg_catalog.pg_has_role(session_user, r.oid, 'MEMBER')
-                    AND NOT pg_catalog.pg_has_role(m.oid, r.oid, 'MEMBER'))
-    ), fits AS (
-        SELECT o.rank, pg_catalog.min(pg_catalog.quote_ident(o.rolname)) AS called
-        FROM ours AS o
-        WHERE pg_catalog.pg_has_role(session_user, o.oid, 'USAGE')
-            AND pg_catalog.pg_has_role(session_user, o.oid, CASE
-                WHEN pg_catalog.current_setting('server_version_num')::integer
-                    OPERATOR(pg_catalog.<) 160000 THEN 'MEMBER' ELSE 'SET' END)
-            AND (o.rank OPERATOR(pg_catalog.=) 1 OR pg_catalog.has_database_privilege(
-                o.oid, pg_catalog.current_database(), 'CREATE'))
-        GROUP BY o.rank HAVING pg_catalog.count(*) OPERATOR(pg_catalog.=) 1
-    )
-    SELECT f.called FROM fits AS f, pg_catalog.pg_roles AS l
+-- As above, where there is no journal.
+SELECT CASE WHEN pg_catalog.to_regclass('migration_ledger.journal') IS NULL THEN (:kept_for) END
+
+-- name: strays
+-- What of ours belongs to another login whose rights this one has, and the statement that gives it to whom
+-- it is to belong. A tenant's login who made the schema himself may drop what is in it: it becomes that of
+-- the journal's owner. An earlier login of ours is to be dropped some day: its journal becomes the group's,
+-- if it is in that group too, so that it goes on with it as long as it is there.
+WITH users AS (
+    SELECT g.oid, g.rolname FROM pg_catalog.pg_roles AS g, pg_catalog.pg_roles AS l
     WHERE l.rolname OPERATOR(pg_catalog.=) session_user AND NOT l.rolsuper
-    ORDER BY f.rank LIMIT 1) END
+        AND g.rolcanlogin AND NOT g.rolsuper AND g.oid OPERATOR(pg_catalog.<>) l.oid
+        AND g.oid OPERATOR(pg_catalog.<>) coalesce((:fitting_role), 0::pg_catalog.oid)
+        AND pg_catalog.pg_has_role(l.oid, g.oid, 'MEMBER')
+), things AS (
+    SELECT 'SCHEMA' AS kind, 'migration_ledger' AS called, n.nspowner AS owner
+    FROM pg_catalog.pg_namespace AS n WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
+    UNION ALL
+    SELECT 'TABLE', pg_catalog.format('migration_ledger.%I', c.relname), c.relowner
+    FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n
+        ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE n.nspname OPERATOR(pg_catalog.=) 'migration_ledger'
+        AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char"
+), journal AS (
+    SELECT t.owner, g.oid AS login FROM things AS t
+        LEFT JOIN users AS g ON g.oid OPERATOR(pg_catalog.=) t.owner
+    WHERE t.called OPERATOR(pg_catalog.=) 'migration_ledger.journal'
+), fits AS (
+    SELECT CASE WHEN j.owner IS NULL THEN coalesce(k.called, pg_catalog.quote_ident(session_user))
+        WHEN j.login IS NULL THEN pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(j.owner))
+        WHEN pg_catalog.pg_has_role(j.login, pg_catalog.to_regrole(k.called)::pg_catalog.oid, 'MEMBER')
+        THEN k.called END AS called
+    FROM (SELECT (:kept_for) AS called) AS k LEFT JOIN journal AS j ON true
+)
+SELECT g.rolname::pg_catalog.text AS login, t.called,
+    pg_catalog.format('ALTER %s %s OWNER TO %s', t.kind, t.called, h.called) AS remedy
+FROM things AS t JOIN users AS g ON g.oid OPERATOR(pg_catalog.=) t.owner, fits AS h
+WHERE h.called IS NOT NULL
+ORDER BY t.kind, t.called
 
 -- name: default_grants
 -- To whom default privileges give what is made here, as REVOKE takes it; NULL where there are none.
@@ -255,7 +342,8 @@ SELECT CASE WHEN (
 THEN NULL ELSE pg_catalog.current_setting('migration_ledger.not_as_expected') END
 
 -- name: foreign
--- Why schema or journal are not ours, a line per reason; none where they are, or where nothing is there.
+-- Why schema or journal are not ours, a line per reason, with the statement that ends it where there is
+-- one; none where they are, or where nothing is there.
 -- Ours are this login, superusers, the fitting role, and roles whose rights it has, unless the tenant has
 -- them too: the database's owner, the role that migrations run as (`:role`), and what these two may become.
 -- Whatever stands in the schema is looked at, because data migrations keep their tables there. Row security
@@ -286,57 +374,70 @@ WITH tenants AS (
     SELECT acl.grantee, acl.privilege_type FROM place AS p, pg_catalog.aclexplode(p.nspacl) AS acl
     WHERE acl.grantee OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
 )
-SELECT pg_catalog.format('the schema belongs to %I', pg_catalog.pg_get_userbyid(p.nspowner)) AS why
+SELECT pg_catalog.format('the schema belongs to %I', pg_catalog.pg_get_userbyid(p.nspowner)) AS why,
+    pg_catalog.format('ALTER SCHEMA migration_ledger OWNER TO %s', coalesce((:kept_for), pg_catalog.quote_ident(session_user))) AS remedy, 1 AS rank
 FROM place AS p
 WHERE p.nspowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
 UNION ALL
 SELECT pg_catalog.format('%s may create objects in the schema',
-    coalesce(r.rolname::pg_catalog.text, 'everybody'))
+    coalesce(r.rolname::pg_catalog.text, 'everybody')),
+    pg_catalog.format('REVOKE CREATE ON SCHEMA migration_ledger FROM %s',
+        coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC')), 2
 FROM users AS u LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) u.grantee
 WHERE u.privilege_type OPERATOR(pg_catalog.=) 'CREATE'
 UNION ALL
-SELECT pg_catalog.format('%s belongs to %I', t.called, pg_catalog.pg_get_userbyid(t.relowner))
+SELECT pg_catalog.format('%s belongs to %I', t.called, pg_catalog.pg_get_userbyid(t.relowner)),
+    pg_catalog.format('ALTER TABLE %s OWNER TO %s', t.called, coalesce((:kept_for), pg_catalog.quote_ident(session_user))), 2
 FROM things AS t
 WHERE t.relowner OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
 UNION ALL
-SELECT pg_catalog.format('%s is no ordinary table', t.called) FROM things AS t
-WHERE (t.relname OPERATOR(pg_catalog.=) ANY ('{journal,progress,backup}'::pg_catalog.name[])
+SELECT pg_catalog.format('%s is no ordinary table', t.called), NULL, 2 FROM things AS t
+WHERE (t.relname OPERATOR(pg_catalog.=) ANY ('{journal,progress,backup,saved}'::pg_catalog.name[])
        AND (t.relkind OPERATOR(pg_catalog.<>) 'r'::pg_catalog."char"
             OR t.relpersistence OPERATOR(pg_catalog.<>) 'p'::pg_catalog."char"))
     OR t.relkind OPERATOR(pg_catalog.=) ANY ('{v,m,f,p}'::pg_catalog."char"[])
 UNION ALL
-SELECT pg_catalog.format('%s inherits, is inherited from, or is a partition', t.called)
+SELECT pg_catalog.format('%s inherits, is inherited from, or is a partition', t.called), NULL, 2
 FROM things AS t
 WHERE t.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char" AND (t.relispartition OR EXISTS (
     SELECT FROM pg_catalog.pg_inherits AS i
     WHERE i.inhrelid OPERATOR(pg_catalog.=) t.oid OR i.inhparent OPERATOR(pg_catalog.=) t.oid))
 UNION ALL
-SELECT pg_catalog.format('%s has the trigger %I', t.called, g.tgname)
+SELECT pg_catalog.format('%s has the trigger %I', t.called, g.tgname),
+    pg_catalog.format('DROP TRIGGER %I ON %s', g.tgname, t.called), 2
 FROM things AS t JOIN pg_catalog.pg_trigger AS g ON g.tgrelid OPERATOR(pg_catalog.=) t.oid
 UNION ALL
-SELECT pg_catalog.format('%s has the rule %I', t.called, w.rulename)
+SELECT pg_catalog.format('%s has the rule %I', t.called, w.rulename),
+    pg_catalog.format('DROP RULE %I ON %s', w.rulename, t.called), 2
 FROM things AS t JOIN pg_catalog.pg_rewrite AS w ON w.ev_class OPERATOR(pg_catalog.=) t.oid
 UNION ALL
-SELECT pg_catalog.format('%s has row security', t.called) FROM things AS t
-WHERE t.relforcerowsecurity OR EXISTS (
-    SELECT FROM pg_catalog.pg_policy AS y WHERE y.polrelid OPERATOR(pg_catalog.=) t.oid)
+SELECT pg_catalog.format('%s has row security that is forced', t.called),
+    pg_catalog.format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY', t.called), 2
+FROM things AS t WHERE t.relforcerowsecurity
 UNION ALL
-SELECT pg_catalog.format('%s has the constraint %I', t.called, k.conname)
+SELECT pg_catalog.format('%s has row security with the policy %I', t.called, y.polname),
+    pg_catalog.format('DROP POLICY %I ON %s', y.polname, t.called), 2
+FROM things AS t JOIN pg_catalog.pg_policy AS y ON y.polrelid OPERATOR(pg_catalog.=) t.oid
+UNION ALL
+SELECT pg_catalog.format('%s has the constraint %I', t.called, k.conname),
+    pg_catalog.format('ALTER TABLE %s DROP CONSTRAINT %I', t.called, k.conname), 2
 FROM things AS t JOIN pg_catalog.pg_constraint AS k ON k.conrelid OPERATOR(pg_catalog.=) t.oid
 WHERE k.contype OPERATOR(pg_catalog.<>) ALL ('{n,p,u}'::pg_catalog."char"[])
 UNION ALL
 SELECT pg_catalog.format('%s has an index with an expression, a condition or operators of its own: %s',
-    t.called, i.indexrelid::pg_catalog.regclass)
+    t.called, i.indexrelid::pg_catalog.regclass),
+    pg_catalog.format('DROP INDEX %s', i.indexrelid::pg_catalog.regclass), 2
 FROM things AS t JOIN pg_catalog.pg_index AS i ON i.indrelid OPERATOR(pg_catalog.=) t.oid
 WHERE i.indexprs IS NOT NULL OR i.indpred IS NOT NULL OR EXISTS (
     SELECT FROM pg_catalog.unnest(i.indclass::pg_catalog.oid[]) AS class (oid)
     WHERE class.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid)
 UNION ALL
-SELECT pg_catalog.format('%s has the default of %I', t.called, a.attname)
+SELECT pg_catalog.format('%s has the default of %I', t.called, a.attname),
+    pg_catalog.format('ALTER TABLE %s ALTER COLUMN %I DROP DEFAULT', t.called, a.attname), 2
 FROM things AS t JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) t.oid
 WHERE a.atthasdef
 UNION ALL
-SELECT pg_catalog.format('%s has other columns', j.called) FROM journal AS j
+SELECT pg_catalog.format('%s has other columns', j.called), NULL, 2 FROM journal AS j
 WHERE :columns OPERATOR(pg_catalog.<>) coalesce((
     SELECT pg_catalog.string_agg(pg_catalog.concat(
         a.attname, ':', a.atttypid, CASE WHEN a.atthasdef THEN ' default' END),
@@ -346,7 +447,9 @@ WHERE :columns OPERATOR(pg_catalog.<>) coalesce((
         AND a.attnum OPERATOR(pg_catalog.>) 0::smallint), '')
 UNION ALL
 SELECT pg_catalog.format('%s may change %s',
-    coalesce(r.rolname::pg_catalog.text, 'everybody'), t.called)
+    coalesce(r.rolname::pg_catalog.text, 'everybody'), t.called),
+    pg_catalog.format('REVOKE ALL ON %s FROM %s', t.called,
+        coalesce(pg_catalog.quote_ident(r.rolname), 'PUBLIC')), 2
 FROM things AS t, pg_catalog.aclexplode(t.relacl) AS acl
     LEFT JOIN pg_catalog.pg_roles AS r ON r.oid OPERATOR(pg_catalog.=) acl.grantee
 WHERE acl.grantee OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o))
@@ -356,7 +459,7 @@ WHERE acl.grantee OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.oid FROM ours AS o
         WHERE u.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid
             OR acl.grantee OPERATOR(pg_catalog.=) 0::pg_catalog.oid
             OR pg_catalog.pg_has_role(acl.grantee, u.grantee, 'MEMBER'))
-LIMIT 20
+ORDER BY rank, why LIMIT 20
 
 -- name: one_uuid
 -- Takes our marker away if another target has given the database its UUID meanwhile.
@@ -517,7 +620,7 @@ WITH RECURSIVE ours (pid) AS (
         '/', l.virtualxid, '/', l.transactionid, '/', l.classid, '/', l.objid, '/', l.objsubid) AS thing
     FROM pg_catalog.pg_lock_status() AS l
 )
-SELECT c.depth, c.pid, w.locktype, w.mode AS wanted, h.mode, h.granted,
+SELECT c.depth, c.pid, w.locktype, w.mode AS wanted, h.mode, h.granted, a.query,
     CASE WHEN n.nspname IS NULL THEN w.relation::pg_catalog.text
         ELSE pg_catalog.format('%I.%I', n.nspname, r.relname) END AS relation,
     pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) w.waitstart) AS waiting_s,
@@ -540,6 +643,50 @@ FROM chain AS c
     LEFT JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) r.relnamespace
 WHERE c.pid OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.pid FROM ours AS o))
 ORDER BY c.depth, a.xact_start, c.pid, p.gid LIMIT 100
+
+-- name: standing
+-- Asked beside `blockers`: whom our session keeps waiting, directly or by standing before them in a queue,
+-- and how far the server says that it is. One row.
+WITH ours (pid) AS (
+    SELECT :pid::integer
+    UNION
+    SELECT a.pid FROM pg_catalog.pg_stat_activity AS a
+    WHERE a.application_name OPERATOR(pg_catalog.=) :beside
+        AND a.usename OPERATOR(pg_catalog.=) session_user
+        AND a.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+), behind (pid, waiting_s) AS (
+    SELECT l.pid, pg_catalog.max(
+        pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) l.waitstart))
+    FROM pg_catalog.pg_lock_status() AS l
+    WHERE NOT l.granted AND l.pid OPERATOR(pg_catalog.<>) ALL (ARRAY(SELECT o.pid FROM ours AS o))
+        AND pg_catalog.pg_blocking_pids(l.pid) OPERATOR(pg_catalog.&&) ARRAY(SELECT o.pid FROM ours AS o)
+    GROUP BY l.pid
+), moving (pid, what, phase, done, total) AS (
+    SELECT p.pid, p.command, p.phase,
+        CASE WHEN p.blocks_total OPERATOR(pg_catalog.>) 0 THEN p.blocks_done
+            WHEN p.tuples_total OPERATOR(pg_catalog.>) 0 THEN p.tuples_done ELSE p.lockers_done END,
+        CASE WHEN p.blocks_total OPERATOR(pg_catalog.>) 0 THEN p.blocks_total
+            WHEN p.tuples_total OPERATOR(pg_catalog.>) 0 THEN p.tuples_total ELSE p.lockers_total END
+    FROM pg_catalog.pg_stat_progress_create_index AS p
+    UNION ALL
+    SELECT p.pid, p.command, p.phase, p.heap_blks_scanned, p.heap_blks_total
+    FROM pg_catalog.pg_stat_progress_cluster AS p
+    UNION ALL
+    SELECT p.pid, 'VACUUM', p.phase, p.heap_blks_scanned, p.heap_blks_total
+    FROM pg_catalog.pg_stat_progress_vacuum AS p
+    UNION ALL
+    SELECT p.pid, p.command, pg_catalog.concat(p.tuples_processed, ' rows'), p.bytes_processed, p.bytes_total
+    FROM pg_catalog.pg_stat_progress_copy AS p
+)
+SELECT (SELECT pg_catalog.count(*) FROM behind) AS blocked,
+    (SELECT pg_catalog.max(b.waiting_s) FROM behind AS b) AS longest_s, m.what, m.phase, m.done, m.total
+FROM (SELECT) AS once
+    LEFT JOIN moving AS m ON m.pid OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT o.pid FROM ours AS o))
+LIMIT 1
+
+-- name: cancelled
+-- Asks the server to cancel what a session runs; a session that idles runs nothing.
+SELECT pg_catalog.pg_cancel_backend(:pid) AS sent
 
 -- name: worn
 -- In front of all but the first beginning of a session: fails where the session cannot be made like a new
@@ -624,7 +771,11 @@ RESET SESSION AUTHORIZATION
 
 -- name: entry
 -- Its number is taken only if nobody has written since we read: the fence. So what it must not repeat,
--- a migration's outcome per command for example, stands in what we have read.
+-- a migration's outcome per command for example, stands in what we have read. What is committed with it
+-- is reported, so it is on the server's disk by then, whatever the database, the login or the script
+-- says of that; a crash would take back what the ledger was told of.
+SELECT pg_catalog.set_config('synchronous_commit', 'on', true)
+WHERE pg_catalog.texteq(pg_catalog.current_setting('synchronous_commit'), 'off');
 INSERT INTO migration_ledger.journal
     (target, seq, head, command, rollout, migration, direction, step, state,
      up_checksum, down_checksum, statements, statement, note, failure, reason,

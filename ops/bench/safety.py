@@ -1,29 +1,43 @@
 """What safety costs: each part against its floor, measured in the same run.
 
-    python -m ops.bench.safety [--turns 5] [--only fingerprint] [-o json]
+    python -m ops.bench.safety [--files 1000] [--turns 5] [--only lint] [-o json]
 
+- lint: `ledger lint` of that many files, without squawk and without its process, against loading
+  the same files.
 - fingerprint: what an agent does to know a schema of 300 tables, against `pg_dump --schema-only`.
 
-A ratio is our time divided by the floor's, the medians over all turns. The program ends with 1 when
-a bar is missed.
+A ratio is our time divided by the floor's: the median of the ratios over all turns, or for
+fingerprints the ratio of the medians. The program ends with 1 when a bar is missed.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import statistics
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 
 if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from ops.bench.fingerprint import measured
+from migrations.formats.bundle import load_folder
+from migrations.lint.judgement import LintQuestion, judge
+from migrations.lint.squawk import SquawkAnswer
+from ops.bench import fingerprint
+from ops.bench.migrations import write_folder
 
+FILES = 1_000
 TURNS = 5
 FINGERPRINT_BAR = 0.2
+TODAY = date(2026, 11, 30)
+UNASKED = SquawkAnswer(answered=False, problem="squawk is not measured")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +64,65 @@ class Ratio:
         )
 
 
-def fingerprint(turns: int) -> Ratio:
+def lint(files: int, turns: int) -> Ratio:
+    """Loading and judging a folder, against loading it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = write_folder(Path(name) / "migrations", files)
+        return measured("lint", lambda: load_folder(folder), lambda: judged(folder), turns, 2.0)
+
+
+def judged(folder: Path) -> None:
+    """What `ledger lint` does of a folder, none of which is applied."""
+    migrations = load_folder(folder).migrations
+    versions = frozenset(one.version for one in migrations)
+    judge(LintQuestion(migrations, versions, together=True, today=TODAY), UNASKED)
+
+
+def measured(
+    part: str, floor: Callable[[], object], ours: Callable[[], object], turns: int, bar: float
+) -> Ratio:
+    """The two after one another, in turns; the first one, in which all is cold, does not count."""
+    pairs = [(_timed(floor), _timed(ours)) for _ in range(turns + 1)][1:]
+    return Ratio(
+        part,
+        statistics.median(first for first, _ in pairs),
+        statistics.median(second for _, second in pairs),
+        statistics.median(second / first for first, second in pairs),
+        bar,
+    )
+
+
+def _timed(work: Callable[[], object]) -> float:
+    gc.collect()
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def schema(turns: int) -> Ratio:
     """A schema's fingerprint against its dump."""
-    floor_s, ours_s = measured(turns)
+    floor_s, ours_s = fingerprint.measured(turns)
     return Ratio("fingerprint", floor_s, ours_s, ours_s / floor_s, FINGERPRINT_BAR)
 
 
-PARTS: Mapping[str, Callable[[int], Ratio]] = {"fingerprint": fingerprint}
-"""What is measured, by name: each is given how many turns."""
+PARTS: Mapping[str, Callable[[int, int], Ratio]] = {
+    "lint": lint,
+    "fingerprint": lambda _, turns: schema(turns),
+}
+"""What is measured, by name: each is given how many files and how many turns."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and say whether every bar holds."""
-    parser = argparse.ArgumentParser(description="What safety costs, against floors.")
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--files", type=int, default=FILES)
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     given = parser.parse_args(arguments)
     found = []
     for name in given.only or PARTS:
-        found.append(PARTS[name](given.turns))
+        found.append(PARTS[name](given.files, given.turns))
         if given.output == "table":
             print(found[-1])
     if given.output == "json":

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from ops.reference import commands, events, files, settings, telemetry
+from ops.reference import commands, events, files, rules, settings, telemetry
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -23,6 +23,7 @@ TEXTS: Mapping[str, Callable[[], str]] = {
     "metrics": telemetry.metrics,
     "attributes": telemetry.attributes,
     "recipes": files.recipes,
+    "lint-rules": rules.lint_rules,
 }
 """What each name between the marks stands for."""
 

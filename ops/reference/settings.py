@@ -15,7 +15,14 @@ from ledger.contracts.topics import (
 from ledger.settings import Settings, setting_names, variable
 from ops.reference.markdown import code, table
 
-TITLES = {"": "The ledger", "kafka": "The broker", "rollout": "Rollouts", "agent": "Agents"}
+TITLES = {
+    "": "The ledger",
+    "kafka": "The broker",
+    "rollout": "Rollouts",
+    "agent": "Agents",
+    "preflight": "Preflight",
+    "watchdog": "Watchdog",
+}
 """What the tables of the settings file are called here."""
 POOL = "POOL"
 """Stands for a pool in the names of its topic and group."""

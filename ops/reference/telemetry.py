@@ -8,16 +8,11 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from ledger import instruments
 from ops.reference.markdown import code, one_line, table
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("ledger", "agents", "migrations")
 REGISTRIES = ("ledger/telemetry.py", "migrations/running/telemetry.py")
-INSTRUMENTS = {
-    "create_histogram": "histogram",
-    "create_counter": "counter",
-    "create_up_down_counter": "up-down counter",
-}
 OURS = "migration_ledger."
 _NAME = re.compile(r"[a-z_]+(\.[a-z_]+)+")
 
@@ -29,14 +24,23 @@ def spans() -> str:
 
 
 def metrics() -> str:
-    """Every instrument: its name, what it is, its unit, what it measures."""
-    rows = sorted({_instrument(kind, call) for kind, call in _calls()})
-    return table(("metric", "instrument", "unit", "measures"), rows)
+    """Every instrument: its name, what it is, its unit, what it measures, and by what."""
+    rows = [
+        (
+            code(one.name),
+            one.kind,
+            code(one.unit),
+            one.measures,
+            ", ".join(map(code, one.attributes)),
+        )
+        for one in sorted(instruments.EVERY, key=lambda one: one.name)
+    ]
+    return table(("metric", "instrument", "unit", "measures", "by"), rows)
 
 
 def attributes() -> str:
     """Names of the attributes of spans and metrics."""
-    measured = {_named(call.args[0]) for _, call in _calls()}
+    measured = {one.name for one in instruments.EVERY}
     rows = {
         name: said or ("" if name.startswith(OURS) else "as in the conventions")
         for constant, name, said in _constants()
@@ -69,32 +73,3 @@ def _docstring(node: ast.stmt | None) -> str:
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return str(node.value.value)
     return ""
-
-
-@cache
-def _calls() -> tuple[tuple[str, ast.Call], ...]:
-    """What is created, and the call that creates it."""
-    return tuple(
-        (INSTRUMENTS[node.func.attr], node)
-        for package in PACKAGES
-        for path in sorted((ROOT / package).rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in INSTRUMENTS
-    )
-
-
-def _instrument(kind: str, call: ast.Call) -> tuple[str, str, str, str]:
-    given = {
-        one.arg: str(one.value.value)
-        for one in call.keywords
-        if isinstance(one.value, ast.Constant)
-    }
-    return code(_named(call.args[0])), kind, code(given["unit"]), given["description"]
-
-
-def _named(node: ast.expr) -> str:
-    """The value of a constant of a registry: `telemetry.RUN_DURATION`."""
-    name = node.attr if isinstance(node, ast.Attribute) else ast.unparse(node)
-    return next(value for constant, value, _ in _constants() if constant == name)

@@ -9,7 +9,8 @@ from ledger.contracts.reports import AttemptStarted
 from ledger.domain.waiting import Reason
 from ledger.embedded.kafka import EmbeddedKafka
 from tests.support.fleet import Fleet
-from tests.support.processes import until
+from tests.support.processes import run, until
+from tests.support.runbook import steps
 
 FIRST = "20260101000000"
 GONE = "the broker cannot be reached"
@@ -63,6 +64,11 @@ async def test_without_the_broker_that_is_the_first_cause_named_and_no_agent_is_
         return Reason.NO_BROKER not in {one.reason for one in status.databases}
 
     await until(is_back, "the broker is back")
+    checking, staying = steps("broker-lost.md", {})
+    checked = await run(*checking.words, env=fleet.env)
+    assert checked.code == 0, checked
+    # What was at work may be done by now: then there is none to stay with but the one by name.
+    await fleet.ledger(*staying.words[1:], rollout)
     await fleet.reached(rollout, "completed")
     assert Reason.NO_AGENT not in blamed
     for process in (leader, agent, watching):

@@ -53,6 +53,7 @@ async def test_the_demo_plays_to_its_end_and_leaves_nothing(
             await demo.wait()
     assert demo.returncode == 0, said
     assert f"completed: {DATABASES} applied" in said
+    assert "error, index-blocks-writes: CREATE INDEX on users without CONCURRENTLY" in said
     assert "; undone by undo-" in said
     assert " is completed; undoes " in said
     assert "No difference: " in said

@@ -16,7 +16,7 @@ SECRET = "'nobody may see this'"
 async def test_spans_lead_from_the_request_to_the_statement_on_one_database(fleet: Fleet) -> None:
     fleet.migration(FIRST, f"UPDATE users SET city = {SECRET} WHERE id = 1;")
     with collecting() as collector:
-        await roll_out(fleet, collector)
+        rollout = await roll_out(fleet, collector)
     root = collector.one(lambda span: span.name == "ledger rollout start")
     assert (root.kind, root.parent, root.service) == ("INTERNAL", "", "migration-ledger")
 
@@ -51,6 +51,7 @@ async def test_spans_lead_from_the_request_to_the_statement_on_one_database(flee
     await check_events(fleet, root, order)
     assert not any(span.failed for span in collector.spans)
     assert SECRET.strip("'") not in repr(collector.spans)
+    await check_sent_again(fleet, collector, rollout)
     await invariants.hold(fleet)
 
 
@@ -65,8 +66,8 @@ async def test_a_statement_that_fails_says_so_by_its_sqlstate_alone(fleet: Fleet
     await invariants.hold(fleet)
 
 
-async def roll_out(fleet: Fleet, collector: Collector, ending: str = "completed") -> None:
-    """One rollout with everything exporting to the collector; all processes have ended."""
+async def roll_out(fleet: Fleet, collector: Collector, ending: str = "completed") -> str:
+    """One rollout with everything exporting to the collector; all processes have ended. Its id."""
     fleet.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.endpoint
     fleet.env["OTEL_METRICS_EXPORTER"] = "none"
     leader = await fleet.serve()
@@ -76,6 +77,37 @@ async def roll_out(fleet: Fleet, collector: Collector, ending: str = "completed"
     for process in (agent, leader):
         process.ask_to_stop()
         assert await process.ended() == 0
+    return rollout
+
+
+async def check_sent_again(fleet: Fleet, first: Collector, rollout: str) -> None:
+    """A collector that had nothing of it gets the same tree from the log, ids included."""
+    with collecting() as second:
+        fleet.env["OTEL_EXPORTER_OTLP_ENDPOINT"] = second.endpoint
+        answer = await fleet.ledger("traces", "emit", rollout)
+        fleet.env["OTEL_TRACES_EXPORTER"] = "none"
+    names = {"order database", f"process ledger.commands.{fleet.pool}", f"migrate {FIRST} up"}
+    assert len(tree(second, names)) == 3 * len(fleet.tenants)
+    assert tree(second, names) == tree(first, names)
+    assert {span.name for span in second.spans} - names == {"rollout", "wave", "ledger traces emit"}
+    assert answer.out == f"sent {len(second.spans) - 1} spans\n"
+    drawn = await fleet.ledger("traces", "show", rollout)
+    assert "wave 2" in drawn.out
+    assert f"migrate {FIRST} up" in drawn.out
+
+
+def tree(collector: Collector, names: set[str]) -> set[tuple[str, ...]]:
+    """These spans, and below which others they are."""
+    return {
+        (one.service, one.name, one.kind, one.trace, one.parent, own_id(one))
+        for one in collector.spans
+        if one.name in names
+    }
+
+
+def own_id(span: Span) -> str:
+    """Its id; empty for a migration's, whose own one the log does not hold."""
+    return "" if span.name.startswith("migrate") else span.id
 
 
 def check_messaging(process: Span, topic: str, fleet: Fleet) -> None:

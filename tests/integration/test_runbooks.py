@@ -5,8 +5,7 @@ Only what belongs to a reader's own surroundings is exchanged, such as a hash th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,10 +18,9 @@ from tests.integration.cli.conftest import (  # noqa: F401  these fixtures are f
     start_ledger,
 )
 from tests.integration.cli.test_record import run
-from tests.support.documents import ROOT, Document, commands_in
 from tests.support.program import Answer, LedgerProgram
+from tests.support.runbook import Step, steps
 
-RUNBOOKS = ROOT / "ops" / "runbooks"
 REHASH = """
     SET session_replication_role = replica;
     UPDATE ledger.log SET recorded_by = 'somebody' WHERE position = 3;
@@ -48,32 +46,15 @@ REHASH = """
 DRIFT = "UPDATE ledger.fleet_database SET pool = 'x' WHERE database = 't2'"
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A command of a runbook, and how it says that it ends."""
-
-    words: tuple[str, ...]
-    code: int
-
-
-def steps(name: str, exchanged: Mapping[str, str]) -> Iterator[Step]:
-    """The commands in the blocks of a runbook."""
-    for block in Document(RUNBOOKS / name).blocks():
-        for line in block.lines:
-            for words in commands_in(line):
-                code = int(line.rpartition("ends with ")[2]) if "# ends with " in line else 0
-                known = [exchanged.get(word, word) for word in words[1:]]
-                yield Step(tuple(known), code)
-
-
 async def follow(ledger: LedgerProgram, found: Iterator[Step]) -> dict[tuple[str, ...], Answer]:  # noqa: F811
     """Run these, with the questions answered; what each wrote."""
     answers: dict[tuple[str, ...], Answer] = {}
     for step in found:
-        yes = ("--yes",) if "--repair" in step.words else ()
-        answer = await ledger(*step.words, *yes)
+        words = step.words[1:]
+        yes = ("--yes",) if "--repair" in words else ()
+        answer = await ledger(*words, *yes)
         assert answer.code == step.code, (step, answer.out, answer.err)
-        answers[step.words] = answer
+        answers[words] = answer
     return answers
 
 
@@ -147,7 +128,7 @@ async def test_the_runbook_for_a_record_that_differs_goes_as_it_says(
     all_steps = list(steps("record-differs.md", {"8:HASH": f"4:{kept['chain']}", "8": "4"}))
     # The first is for a log that nobody hashed again: here it is whole, and the kept end shows it.
     first = all_steps.pop(0)
-    assert first.words == ("audit", "verify", "-o", "json")
+    assert first.words[1:] == ("audit", "verify", "-o", "json")
     answers = await follow(ledger, iter(all_steps))
     repaired = answers["replay", "--repair"]
     assert "pool" in repaired.out

@@ -49,6 +49,8 @@ EXPRESSIONS |= {
     "brought_along": "''",
 }
 ALLOWED_RELATIONS = {
+    "behind",
+    "moving",
     "tenants",
     "ours",
     "place",

@@ -283,7 +283,7 @@ async def _looked_at(
         check = await operator.ledger.fleet.check(f"id={name}", RequestContext())
 
         async def finished() -> bool | None:
-            return (await operator.ledger.fleet.check_result(check)).finished or None
+            return (await operator.ledger.checks.answers(check)).finished or None
 
         await found(finished, "the look is over")
     return " ".join(str(one.event) for one in await house.events())

@@ -206,10 +206,10 @@ def test_a_check_asks_every_database_and_gives_the_silent_one_up() -> None:
         async with house.at_work():
             check = await house.fleet.check("", WHY)
             result = await house.checks.answers(check, 3600.0)
-            reached = {row.database: row.look.answer is not None for row in result.rows}
+            reached = {row.database: row.answer is not None for row in result.rows}
             assert result.finished
             assert reached == dict.fromkeys(FLEET, True)
-            answers = {row.database: row.look.answer for row in result.rows}
+            answers = {row.database: row.answer for row in result.rows}
             assert [name for name, one in answers.items() if one and not one.reachable] == ["db05"]
 
     told(story)

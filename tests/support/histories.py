@@ -27,6 +27,7 @@ from migrations.model.attempt import (
     Rights,
     Verdict,
 )
+from migrations.model.preflight import CheckBounds, PreflightCheck, judged
 
 Move = tuple[int, int, int, int]
 """Which event, and three choices for it."""
@@ -248,16 +249,18 @@ def looked(story: Story, a: int, b: int, c: int) -> list[Placed]:
         return []
     database = story.databases[a % len(story.databases)]
     number = story.number()
-    requested: list[Placed] = []
     rollouts = [name for name, chosen in story.rollouts.items() if database in chosen]
     if rollouts and b % 2:
         stream, purpose = f"rollout-{rollouts[c % len(rollouts)]}", e.Purpose.OUTCOME
     else:
-        stream, purpose = f"check-{story.name}-{number}", e.Purpose.CHECK
+        stream = f"check-{story.name}-{number}"
         asked = e.CheckRequested(
-            check=f"{story.name}-{number}", purpose=purpose, databases=(database,)
+            check=f"{story.name}-{number}",
+            purpose=(e.Purpose.CHECK, e.Purpose.REINSTATE)[c % 2],
+            databases=(database,),
         )
-        requested = [(stream, asked)]
+        story.looks.append((stream, database, inspection_id(stream, database, 1)))
+        return [(stream, asked)]
     command = inspection_id(stream, database, number)
     story.looks.append((stream, database, command))
     event = e.InspectionOrdered(
@@ -271,7 +274,7 @@ def looked(story: Story, a: int, b: int, c: int) -> list[Placed]:
         connection=connection(0),
         expires_at=MOMENT,
     )
-    return [*requested, (stream, event)]
+    return [(stream, event)]
 
 
 def seen(story: Story, a: int, b: int, c: int) -> list[Placed]:
@@ -279,6 +282,19 @@ def seen(story: Story, a: int, b: int, c: int) -> list[Placed]:
     if not story.looks:
         return []
     stream, database, command = story.looks[-1 - a % min(len(story.looks), 4)]
+    if b % 4 == 3 and stream.startswith("check-"):
+        over = e.CheckFinished(
+            check=stream.removeprefix("check-"),
+            asked_by="ledger_operator",
+            databases=1,
+            read=0,
+            unread=0,
+            silent=(database,),
+            changed=0,
+            lost=0,
+            duration_ms=c,
+        )
+        return [(stream, over)]
     if c % 5 == 0:
         unreachable = Failure(kind=FailureClass.UNREACHABLE, message="refused")
         event = r.DatabaseInspected(
@@ -410,6 +426,14 @@ REPORTS: tuple[Callable[[Order, int], r.Report], ...] = (
         reason="by hand",
         by="ada",
         at=MOMENT,
+    ),
+    lambda o, c: r.PreflightChecked(
+        database=o.database,
+        command=o.command,
+        checked_at=MOMENT,
+        results=(
+            judged(PreflightCheck.LAG, float(c), "behind", CheckBounds(PreflightCheck.LAG, 2)),
+        ),
     ),
     finished,
     finished,

@@ -10,14 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from uuid import UUID, uuid5
 
 from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded, encode
-from ledger.contracts.events import LedgerInitialised, Purpose
-from ledger.domain.checks import Lookup
+from ledger.contracts.events import LedgerInitialised
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.histories import bound_to
@@ -46,6 +44,7 @@ from migrations.clock import Clock
 from migrations.model.attempt import Expectation, HalfDone, Mode
 from tests.support.memory_counts import MemoryCounts
 from tests.support.memory_log import MemoryLog
+from tests.support.memory_looks import MemoryLooks
 
 LEDGER = UUID("0b7f3a52-6a0e-4a55-9f0f-3d5a7c1e2b40")
 IN_FORCE = ("applied", "rollback_failed")
@@ -299,44 +298,20 @@ class MemoryViews(MemoryCounts):
         """As `Views.unsettled_rollouts`."""
         return [one for one in self._oldest_first() if self._is_unsettled(self._states[one])]
 
-    async def recent_checks(self) -> list[str]:
-        """As `Views.recent_checks`."""
-        now = self._clock.now()
-        found: dict[str, None] = {}
-        for (stream, database), row in self._projection.looks.rows.items():
-            fleet = self._projection.fleet.rows.get(database)
-            if fleet is None or not stream.startswith("check-"):
-                continue
-            look = row.look
-            if row.purpose == Purpose.REINSTATE:
-                since = look.answered_at
-                fresh = since is not None and since > now - timedelta(days=1)
-                wanted = not fleet.record.retired and (not look.is_read or fresh)
-            else:
-                wanted = look.answered_at is None and row.requested_at > now - timedelta(hours=1)
-            if wanted:
-                found[stream.removeprefix("check-")] = None
-        return list(found)
-
-    async def looks(self, check: str, after: str = "", limit: int = PAGE) -> dict[str, Lookup]:
-        """As `Views.looks`."""
-        held = sorted(self._projection.looks.rows.items())
-        found = [
-            (database, replace(row.look, answer=None))
-            for (stream, database), row in held
-            if stream == f"check-{check}" and database > after
-        ]
-        return dict(found[:limit])
+    async def open_checks(self) -> list[str]:
+        """As `Views.open_checks`."""
+        rows = self._projection.checks.rows.items()
+        found = [(row.requested_position, one) for one, row in rows if not row.finished_position]
+        return [stream.removeprefix("check-") for _, stream in sorted(found)]
 
     async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
         """As `Views.unread`."""
         fleet = self._projection.fleet.rows
         return frozenset(
             database
-            for (_, database), row in self._projection.looks.rows.items()
-            if row.purpose == Purpose.REINSTATE
+            for (_, database), row in self._projection.readings.rows.items()
+            if row.read_at is None
             and (databases is None or database in databases)
-            and not row.look.is_read
             and database in fleet
             and not fleet[database].record.retired
         )
@@ -544,6 +519,10 @@ class MemoryLeadership:
         self._lost = asyncio.Event()
         self._announced: list[Callable[[], None]] = []
 
+    def silence(self) -> str:
+        """As `LeadingTerm.silence`."""
+        return str(self.why) if self._lost.is_set() else ""
+
     async def wait_lost(self) -> None:
         """As `LeadingTerm.wait_lost`."""
         await self._lost.wait()
@@ -571,6 +550,7 @@ class MemoryStores:
         self.texts = MemoryTexts()
         self.reads = MemoryViews(self.log, clock)
         self.signs = MemorySigns(self.log, clock)
+        self.looks = MemoryLooks(self.log, clock)
 
     async def initialise(self) -> None:
         """Record the first event."""

@@ -114,7 +114,7 @@ class SimulatedHouse:
         self.bundles = BundleService(log, self.stores.texts, reads, encoder)
         lookout = Liveness(self.stores.signs, uses_broker=False)
         self.rollouts = RolloutService(log, reads, self.fleet, self.bundles, lookout, encoder)
-        self.checks = CheckService(self.fleet, reads, log, self.clock)
+        self.checks = CheckService(reads, log, self.stores.looks, self.clock)
         self._names = 0
 
     # --- what people do ---

@@ -7,14 +7,19 @@ import fcntl
 import os
 import re
 import struct
+import subprocess
 import sys
 import termios
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.typist import typist
+
 PROGRAM = (sys.executable, "-c", "from ledger.cli.app.start import main; main()")
 PATIENCE_S = 60.0
+ASKS = (b"]: ", b"ahead: ")
+"""How a question ends."""
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -32,11 +37,20 @@ class Screen:
 
 
 async def at_terminal(
-    words: tuple[str, ...], columns: int, folder: Path, environment: Mapping[str, str]
+    words: tuple[str, ...],
+    columns: int,
+    folder: Path,
+    environment: Mapping[str, str],
+    answer: bytes = b"",
 ) -> Screen:
-    """Run `ledger` with stdin, stdout and stderr on a terminal of so many columns."""
+    """Run `ledger` with stdin, stdout and stderr on a terminal of so many columns.
+
+    What asks for something gets the `answer`.
+    """
     own = {name: value for name, value in environment.items() if name != "COLUMNS"}
-    code, output = await run_at_terminal(words, columns, folder, own | {"TERM": "xterm"})
+    code, output = await run_at_terminal(
+        words, columns, folder, own | {"TERM": "xterm"}, answering(answer)
+    )
     return Screen(code, output.decode("latin-1" if "iso" in _alphabet(own) else "utf-8"))
 
 
@@ -55,21 +69,61 @@ async def run_at_terminal(
     terminal, program = os.openpty()
     fcntl.ioctl(program, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
     os.write(terminal, typed)
-    process = await asyncio.create_subprocess_exec(
-        *PROGRAM,
-        *words,
+    start = _interpreted if _starts_otherwise(environment) else typist().type
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            code, output = await asyncio.gather(
+                asyncio.to_thread(start, words, folder, environment, program),
+                asyncio.to_thread(read or _all_of, terminal),
+            )
+    except TimeoutError:
+        # What hangs there is not waited for by the reading thread for ever.
+        os.write(terminal, b"\x03" * 3)
+        raise
+    finally:
+        os.close(terminal)
+    return code, output
+
+
+def answering(answer: bytes) -> Callable[[int], bytes]:
+    """Read what comes, and type this at the end of what asks for it."""
+
+    def read(terminal: int) -> bytes:
+        output, answered = b"", False
+        while chunk := _next(terminal):
+            output += chunk
+            if not answered and output.endswith(ASKS):
+                os.write(terminal, answer)
+                answered = True
+        return output
+
+    return read
+
+
+def _starts_otherwise(environment: Mapping[str, str]) -> bool:
+    """Whether an interpreter would begin in another way than that of these tests."""
+    names = {*environment, *os.environ} - {"PYTHONPATH"}
+    return any(
+        environment.get(name) != os.environ.get(name)
+        for name in names
+        if name.startswith(("PYTHON", "LC_", "LANG"))
+    )
+
+
+def _interpreted(
+    words: Sequence[str], folder: Path, environment: Mapping[str, str], terminal: int
+) -> int:
+    """How `ledger` ended, started anew."""
+    with subprocess.Popen(
+        [*PROGRAM, *words],
         cwd=folder,
         env=environment,
-        stdin=program,
-        stdout=program,
-        stderr=program,
-    )
-    os.close(program)
-    async with asyncio.timeout(PATIENCE_S):
-        output = await asyncio.to_thread(read or _all_of, terminal)
-        code = await process.wait()
-    os.close(terminal)
-    return code, output
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    ) as process:
+        os.close(terminal)
+        return process.wait()
 
 
 def _alphabet(environment: Mapping[str, str]) -> str:
@@ -78,11 +132,14 @@ def _alphabet(environment: Mapping[str, str]) -> str:
 
 def _all_of(terminal: int) -> bytes:
     output = b""
-    while True:
-        try:
-            chunk = os.read(terminal, 65_536)
-        except OSError:
-            return output
-        if not chunk:
-            return output
+    while chunk := _next(terminal):
         output += chunk
+    return output
+
+
+def _next(terminal: int) -> bytes:
+    """What is there; nothing when its other side is closed."""
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:
+        return b""

@@ -12,8 +12,8 @@ import sys
 import pytest
 
 FLOOR = (
-    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.outlet", "ledger.stopper",
-    "ledger.telemetry",
+    "ledger.bus", "ledger.collector", "ledger.contracts", "ledger.instruments", "ledger.outlet",
+    "ledger.stopper", "ledger.telemetry",
 )  # fmt: skip
 WORDS = {
     "migrations",
@@ -22,6 +22,7 @@ WORDS = {
     "migrations.model",
     "migrations.model.attempt",
     "migrations.model.foreign_history",
+    "migrations.model.preflight",
     "migrations.printable",
 }
 

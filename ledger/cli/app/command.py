@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from ledger.runtime import Ledger
     from ledger.settings import LoadedSettings, Settings
 
-SERVICE = "migration-ledger"
-"""Our name in traces."""
 FORMER_OPTIONS = {"--dialect": "--format"}
 """Names that options had; they still work, and no help shows them."""
 
@@ -215,7 +213,9 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
         quiet, verbose = given.pop(QUIETLY.name), given.pop(VERBOSELY.name)
         flags = replace(before, quiet=before.quiet or quiet, verbose=before.verbose or verbose)
         given["ctx"].obj = flags
-        form = OutputFormat(given.get("output", OutputFormat.TABLE))
+        asked = given.get("output", OutputFormat.TABLE)
+        # A form that only one command has is for programs that read no errors of ours.
+        form = OutputFormat(asked) if asked in list(OutputFormat) else OutputFormat.TABLE
         silence = QUIET.set(flags.quiet)
         try:
             code = _guarded(lambda: _in_loop(function, given, traced), flags.debug, form)
@@ -231,7 +231,7 @@ def _runnable(function: CommandFunction, traced: bool) -> Callable[..., None]:
 
 def _in_loop(function: CommandFunction, given: dict[str, Any], traced: bool) -> ExitCode:
     """Run the coroutine to its end, inside the root span of everything that it causes."""
-    from ledger.telemetry import command_span, configure, set_log_levels
+    from ledger.telemetry import SERVICE, command_span, configure, set_log_levels
 
     settle_memory()
     verbose, began = flags_of(given["ctx"]).verbose, SYSTEM_CLOCK.monotonic()

@@ -14,7 +14,9 @@ import typer
 from ledger.cli.app.help_page import CommandGroup
 
 ROOMS: Mapping[str, tuple[str, ...]] = {
+    "lint.commands": ("lint",),
     "rollout.start": ("plan", "up", "down"),
+    "rollout.check": ("check",),
     "fleet.status": ("status",),
     "fleet.commands": ("fleet",),
     "fleet.drift": ("drift",),
@@ -23,7 +25,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "rollout.commands": ("rollout",),
     "rollout.adopt": ("adopt", "baseline", "repair"),
     "rollout.resolve": ("resolve",),
-    "record.history": ("audit", "history", "events", "replay"),
+    "record.history": ("audit", "history", "events", "replay", "traces"),
     "setup.serve": ("init", "upgrade", "serve"),
     "setup.keys": ("keys",),
     "setup.dev": ("dev",),

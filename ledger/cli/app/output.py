@@ -116,7 +116,7 @@ class Output:
                 _document_of({"version": SHAPE_VERSION, "kind": kind, **more}, rows)
             case OutputFormat.NDJSON:
                 for row in rows:
-                    _document({"version": SHAPE_VERSION, "kind": kind, **row})
+                    write_document({"version": SHAPE_VERSION, "kind": kind, **row})
             case OutputFormat.CSV:
                 _sheet(list(rows), columns, heading=heading)
             case _:
@@ -131,13 +131,15 @@ class Output:
         if self.format is OutputFormat.CSV:
             _sheet([fields], list(fields), heading=True)
         elif not self.for_people:
-            _document({"version": SHAPE_VERSION, "kind": kind, **fields})
+            write_document({"version": SHAPE_VERSION, "kind": kind, **fields})
         elif text is not None:
-            typer.echo(escaped(text, lines=True))
+            _write(text, sys.stdout)
         else:
             width = max((len(_title(key)) for key in fields), default=0)
             for key, value in fields.items():
-                typer.echo(f"{_title(key):<{width}}  {_shown(value)}")
+                told = paragraph(" " * (width + 2) + _shown(value), width_of(sys.stdout))
+                told[0] = f"{_title(key):<{width}}  {told[0].lstrip(' ')}"
+                typer.echo("\n".join(told))
 
     def text(self, text: str) -> None:
         """A text of many lines for people; tabs and the ends of lines are as they are written."""
@@ -218,7 +220,8 @@ def tell_error(text: str, code: int, form: OutputFormat) -> None:
     typer.echo(escaped_json(to_json(error).decode()), err=True)
 
 
-def _document(document: Mapping[str, Any]) -> None:
+def write_document(document: Mapping[str, Any]) -> None:
+    """A document of a shape that others have laid down, on stdout."""
     typer.echo(_json(document))
 
 

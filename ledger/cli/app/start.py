@@ -35,6 +35,8 @@ def main() -> None:
         code = code or FAILED
         sys.stderr.write(told(f"ledger: {lost}", code, for_program))
     sys.stderr.flush()
+    # Everything ends now, so nothing is looked for in it.
+    gc.freeze()
     sys.exit(code)
 
 

@@ -35,11 +35,14 @@ GAP = 2
 INDENT = "    "
 STAYING = frozenset({"status", "event"})
 """Columns that leave last: they say what the others are about."""
-QUOTED = re.compile(r"`[^`]+`")
+TOGETHER = re.compile(r"`[^`]+`|(?<![\w.:/-])\d(?:[\d,]*\d)? [A-Za-z]+")
+"""A command, or a number with what it counts."""
 UNBROKEN = "\x1f"
 """Stands for a blank at which no line ends; what is shown is escaped, so it has none of its own."""
 COPIED = frozenset({"try"})
 """Columns of commands: a line's end would make two of one."""
+COMMAND = "try: "
+"""How a line begins that is one command."""
 LEAST = 20
 """What is shorter is no prose; and a line of it has so many columns in the narrowest terminal."""
 
@@ -97,13 +100,16 @@ def _line(row: Mapping[str, str], columns: Sequence[str], widths: Mapping[str, i
 def paragraph(text: str, width: int) -> list[str]:
     """A line as lines of this width, broken between words and indented as it is, or not at all.
 
-    What is one word is copied as one word, and what stands between backticks as one command.
+    What is one word is copied as one word, and what stands between backticks or behind `try:` as
+    one command; a number stays with what it counts.
     """
     if len(text) <= width:
         return [text]
     plain = text.lstrip(" ")
     indent = " " * (len(text) - len(plain))
-    whole = QUOTED.sub(lambda found: found[0].replace(" ", UNBROKEN), plain)
+    if plain.startswith(COMMAND):
+        return [text]
+    whole = TOGETHER.sub(lambda found: found[0].replace(" ", UNBROKEN), plain)
     lines = textwrap.wrap(
         whole,
         max(width, LEAST + len(indent)),

@@ -57,7 +57,9 @@ class RecipeOptions(OptionGroup):
     value: Annotated[
         str,
         typer.Option(
-            "--value", metavar="SQL", help="For a recipe: a default, or what fills NULLs."
+            "--value",
+            metavar="SQL",
+            help="For a recipe: a default, what fills NULLs, or a condition.",
         ),
     ] = ""
 

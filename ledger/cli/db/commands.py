@@ -22,7 +22,7 @@ from ledger.cli.app.options import (
 )
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
 from ledger.cli.app.variables import loaded_here
-from ledger.cli.db import backups, catalog, export, history, resolve
+from ledger.cli.db import backups, catalog, check, export, history, resolve
 from ledger.cli.db.options import OutsideLedgerOptions, TimeoutOptions, confirm_outside, said_of
 from ledger.cli.db.target import DatabaseOptions, connection_of, history_of, journal_here
 from ledger.domain.wording import failure_text, number_of
@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
     export.register(db_app)
     backups.register(db_app)
     catalog.register(db_app)
+    check.register(db_app)
     app.add_typer(db_app, name="db", rich_help_panel="Set-up")
 
 
@@ -209,9 +210,12 @@ async def verify(
     format: FormatOption = None,
     var: VarOption = None,
     allow_code: CodeOption = False,
+    allow_shell: ShellOption = False,
     output: OutputOption = OutputFormat.TABLE,
 ) -> ExitCode:
-    """Run the Verify sections of what is applied in one database, read-only.
+    """Run the Verify sections of what is applied in one database; nothing of it stays.
+
+    Verify scripts for psql are run by psql, with --allow-code.
 
     A migration that a later one builds upon may rightly fail its check; so may the earlier phases
     of a change whose contract is applied, which are not asked.
@@ -221,7 +225,11 @@ async def verify(
     migrations = loaded_here(ctx, folder, format, var, psql=True)
     target = await journal_here(ctx, place, history_of(ctx, folder, migrations))
     found = await standalone.verify(
-        connection_of(place), migrations, target=target, programs=languages(allow_code)
+        connection_of(place),
+        migrations,
+        target=target,
+        programs=languages(allow_code),
+        psql_shell=allow_shell,
     )
     Output(output).rows(
         "db.verify",

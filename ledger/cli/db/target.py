@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import typer
 
@@ -16,7 +16,7 @@ from ledger.cli.app.option_groups import OptionGroup
 from ledger.cli.app.output import say
 from ledger.cli.app.schemas import schemas_in
 from ledger.errors import WrongArgument
-from migrations.printable import why_unreadable
+from migrations.printable import escaped, why_unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from migrations.model.migration import Migration
     from migrations.target.session import ConnectionSettings
 
+_OTHER_WORDS = frozenset({"search_path", "searchpath", "currentschema", "options", "history"})
+"""What other tools, or a fleet, read in addresses, and what would be passed over here."""
 FORM = "write env:NAME, file:PATH, or postgresql://user@host:port/dbname"
 
 
@@ -63,7 +65,27 @@ class DatabaseOptions(OptionGroup):
     @property
     def target_schema(self) -> str:
         """The schema that is the target. Raises `WrongArgument`."""
-        return schemas_in(self.schema)[0]
+        return self.schemas[0]
+
+    @property
+    def schemas(self) -> tuple[str, tuple[str, ...]]:
+        """That schema, and the further ones: of the option, or else of the address, as in a fleet.
+
+        Raises `WrongArgument`, also for what an address says of them in another tool's words.
+        """
+        said = _said_in(_address(self.database))
+        other = next((name for name in said if name.lower() in _OTHER_WORDS), None)
+        if other is not None:
+            raise WrongArgument(
+                f"the address says {other}, which is not read; take it out, and name the schema "
+                "with --schema, or with schema=NAME in the address"
+            )
+        given, written = schemas_in(self.schema), schemas_in(said.get("schema", ""))
+        if self.schema and written[0] not in ("", given[0]):
+            raise WrongArgument(
+                f"the address says schema={escaped(written[0])}, and --schema another; say one"
+            )
+        return given if self.schema else written
 
 
 def connection_of(place: DatabaseOptions) -> ConnectionSettings:
@@ -72,12 +94,15 @@ def connection_of(place: DatabaseOptions) -> ConnectionSettings:
     from migrations.target.session import ConnectionSettings
 
     url = _address(place.database)
+    _warn_of_password(place.database)
     try:
         local = is_loopback(urlsplit(url).hostname or "localhost")
         settings = ConnectionSettings.from_url(url, allow_plaintext=place.insecure or local)
     except ValueError:
         raise WrongArgument(f"the address of the database cannot be read; {FORM}") from None
-    return replace(settings, further_schemas=schemas_in(place.schema)[1])
+    return replace(
+        settings, further_schemas=place.schemas[1], role=_said_in(url).get("role") or None
+    )
 
 
 def history_of(ctx: typer.Context, folder: Path, migrations: Sequence[Migration]) -> FolderHistory:
@@ -125,12 +150,21 @@ def _address(reference: str) -> str:
             raise WrongArgument(
                 f"{rest} cannot be read ({why_unreadable(error)}); {FORM}"
             ) from None
-    _warn_of_password(reference)
     return reference
+
+
+def _said_in(address: str) -> dict[str, str]:
+    """The parameters behind the `?` of an address; none of one that cannot be read."""
+    try:
+        return dict(parse_qsl(urlsplit(address).query))
+    except ValueError:
+        return {}
 
 
 def _warn_of_password(address: str) -> None:
     """Others can read command lines, and shells keep them."""
+    if address.partition(":")[0] in ("env", "file"):
+        return
     try:
         given = "password=" in address or urlsplit(address).password is not None
     except ValueError:

@@ -114,9 +114,9 @@ class _Seen:
             self.number += 1
             self.fine += _is_fine(line)
             self.silent += line["reachable"] is None
-            for backup in row.look.answer.backups if row.look.answer else ():
+            for backup in row.answer.backups if row.answer else ():
                 self.backups.append((row.database, backup))
-            for warning in row.look.answer.warnings if row.look.answer else ():
+            for warning in row.answer.warnings if row.answer else ():
                 self.warnings.append((row.database, warning))
             yield line
 
@@ -145,7 +145,7 @@ def _is_fine(row: Mapping[str, Any]) -> bool:
 
 
 def _row(row: CheckRow, problem: str | None) -> dict[str, Any]:
-    answer = row.look.answer
+    answer = row.answer
     if answer is None:
         return {"database": row.database, "pool": row.pool, "reachable": None}
     return {

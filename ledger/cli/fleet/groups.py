@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 """Databases that people see one by one; of more they see groups, unless they ask for a list."""
-GROUPS_SHOWN = 15
-"""How many groups are told before the rest is only counted."""
+GROUPS_SHOWN = 5
+"""How many groups of a kind are told before the rest is only counted."""
 VERSIONS_SHOWN = 3
 NAMED = 5
 _LABEL = "`ledger fleet label DATABASE"

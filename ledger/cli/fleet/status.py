@@ -142,7 +142,8 @@ def show_overview(
     With `counted`, a person sees their numbers instead. Where `problems` were asked for, each has
     its own; `empty` is said where no database is shown.
     """
-    say(f"ledger {name}, {leading(overview.leader)}")
+    to_do = "" if overview.leader or not overview.unfinished else "; `ledger serve` leads"
+    say(f"ledger {name}, {leading(overview.leader)}{to_do}")
     for rollout in overview.unfinished:
         say(f"rollout {rollout} is unfinished; see `ledger rollout status {rollout}`")
     if overview.bundle is None:

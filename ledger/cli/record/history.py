@@ -11,7 +11,7 @@ import typer
 from ledger.cli.app import completion
 from ledger.cli.app.command import Session, command, opened, tell_behind
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from ledger.cli.record import audit, events, replay
+from ledger.cli.record import audit, events, replay, traces
 from ledger.cli.record.options import SubjectOptions
 from ledger.cli.record.rows import event_row, told
 
@@ -46,6 +46,7 @@ def register(app: typer.Typer) -> None:
     )(history)
     events.register(app, PANEL)
     replay.register(app, PANEL)
+    traces.register(app, PANEL)
 
 
 async def history(

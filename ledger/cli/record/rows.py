@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 TOLD = (
     "rollout", "database", "bundle", "version", "direction", "mode", "wave", "attempt",
-    "verdict", "changed", "rows", "batches", "total", "recovered", "told", "duration_ms",
+    "verdict", "read", "unread", "silent", "changed", "lost",
+    "rows", "batches", "total", "recovered", "told", "duration_ms",
     "databases", "waves", "applied", "skipped", "failed", "undoes", "by", "term", "leader",
     "position", "why",
 )  # fmt: skip

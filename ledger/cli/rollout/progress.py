@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ledger.cli.app.output import QUIET, console, say
 from ledger.domain.tally import SETTLED, state_words
-from ledger.domain.wording import IN_QUEUE
+from ledger.domain.wording import IN_QUEUE, alike, number_of
 from migrations.clock import SYSTEM_CLOCK, Clock
 from migrations.printable import escaped
 
@@ -30,6 +30,10 @@ FOR_ALL = ("no_broker", "no_leader", "leader_silent")
 """Reasons that are the same for all databases (`ledger.domain.waiting`): told in one line."""
 AT_ONCE = ("no_broker",)
 """Of these, what whoever leads has made sure of, so that it needs no time to be believed."""
+TOLD_ONE_BY_ONE = 5
+"""Databases that failed for one reason and are told each by itself; of more they are counted."""
+COUNTED_EVERY_S = 10.0
+"""How often the number of those that are only counted is told."""
 WAITS_SHOWN = 3
 """How many waiting databases are explained at a time; `ledger rollout status` shows all."""
 
@@ -65,23 +69,24 @@ def display(known: Collection[Attempt] = ()) -> Iterator[Display]:
 class News:
     """Tells what was not said yet: failures, waits that last, and the rollout's own turns.
 
-    Failures that are `known` count as said.
+    Failures that are `known` count as said. Of one cause, in the same words but for the database,
+    the first few are told one by one and the others by their number, again when it has grown.
     """
 
     def __init__(self, clock: Clock = SYSTEM_CLOCK, known: Collection[Attempt] = ()) -> None:
         self._clock = clock
         self._said: set[tuple[str, ...]] = {_failure(*one) for one in known}
         self._waiting_since: dict[tuple[str, str], float] = {}
+        self._known = frozenset(self._said)
+        self._counted: dict[tuple[str, str], int] = {}
+        self._count_at = 0.0
 
     def of(self, status: RolloutStatus) -> list[str]:
         """The new sentences about `status`."""
         return [escaped(sentence) for key, sentence in self._all(status) if self._new(key)]
 
     def _all(self, status: RolloutStatus) -> Iterator[tuple[tuple[str, ...], str]]:
-        for one in status.databases:
-            if one.status in FAILED:
-                key = _failure(one.database, one.status, one.attempt)
-                yield key, f"{one.database} {state_words(one.status)}: {one.problem}"
+        yield from self._failures(status)
         lasting = self._lasting(status)
         shared = {str(one.reason): one for one in lasting if one.reason in FOR_ALL}
         # What was over may come again, and is news then.
@@ -94,6 +99,30 @@ class News:
         beside = relation(status.undoes, status.undone_by)
         sentence = f"rollout {status.rollout} is {state_words(status.status)}{why}{beside}"
         yield ("rollout", status.rollout, status.status), sentence
+
+    def _failures(self, status: RolloutStatus) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What failed: some of each cause by name, and how many more there are."""
+        from ledger.domain.check_results import cause
+
+        causes: dict[tuple[str, str], list[DatabaseLine]] = {}
+        for one in status.databases:
+            if one.status in FAILED and _failure(*_attempt(one)) not in self._known:
+                why = cause(alike(one.problem or ""), one.database)
+                causes.setdefault((one.status, why), []).append(one)
+        now, over = self._clock.monotonic(), status.status in ENDED or status.status == "halted"
+        due = over or now >= self._count_at
+        for (state, why), failed in causes.items():
+            told = [one for one in failed if _failure(*_attempt(one)) in self._said]
+            for one in [*told, *(one for one in failed if one not in told)][:TOLD_ONE_BY_ONE]:
+                sentence = f"{one.database} {state_words(one.status)}: {one.problem}"
+                yield _failure(*_attempt(one)), sentence
+            more = len(failed) - TOLD_ONE_BY_ONE
+            if more > 0 and due and more > self._counted.get((state, why), 0):
+                self._counted[state, why] = more
+                self._count_at = now + COUNTED_EVERY_S
+                # Of very many, only some are at hand.
+                number = f"{'at least ' if status.more else ''}{number_of(more, 'more database')}"
+                yield ("more", state, why, str(more)), f"{number} {state_words(state)}: {why}"
 
     def _lasting(self, status: RolloutStatus) -> list[DatabaseLine]:
         """Databases that have waited for the same thing for a while; a mere queue is no news."""
@@ -113,6 +142,10 @@ class News:
             return False
         self._said.add(key)
         return True
+
+
+def _attempt(one: DatabaseLine) -> Attempt:
+    return one.database, one.status, one.attempt
 
 
 def _failure(database: str, status: str, attempt: int) -> tuple[str, ...]:
@@ -205,11 +238,11 @@ def counted(wave: WaveStatus, status: RolloutStatus) -> str:
     note = notes(wave, status.mode)
     if not wave.opened and not note:
         goes_on = status.status not in ENDED
-        return f"not opened, {wave.size} to come" if goes_on else "never opened"
+        return f"not opened, {wave.size:,} to come" if goes_on else "never opened"
     number = concerned(wave, status)
     left = wave.size - number
-    parts = [f"{settled(wave)} of {number} done", note]
-    parts += [f"{left} untouched"] if left else []
+    parts = [f"{settled(wave):,} of {number:,} done", note]
+    parts += [f"{left:,} untouched"] if left else []
     return ", ".join(part for part in parts if part)
 
 

@@ -75,11 +75,14 @@ async def abort_facts(session: Session, rollout: str, *, cancel: bool) -> list[s
     rollouts = session.ledger.rollouts
     course, row = await rollouts.course(rollout), await rollouts.listed(rollout)
     facts = _beginning("abort", course, row)
-    labels = await rollouts.labels(course.plan)
-    facts += [f"  {label}" for label in labels]
+    back = course.plan.undoes or row.mode == "down"
+    facts += [
+        f"  {label}{_way_back(lost, going=bool(back))}"
+        for label, lost in (await rollouts.way_back(course.plan)).items()
+    ]
     count = row.tally.of
     if done := count("applied"):
-        what = "stay undone" if course.plan.undoes or row.mode == "down" else "keep what they got"
+        what = "stay undone" if back else "keep what they got"
         facts.append(f"{what}: {number_of(done, 'database')}")
     if running := count("running", "ordered"):
         verb = "are cancelled, their statements too" if cancel else "finish what they do"
@@ -90,6 +93,13 @@ async def abort_facts(session: Session, rollout: str, *, cancel: bool) -> list[s
     if untouched := count("pending"):
         facts.append(f"stay untouched: {number_of(untouched, 'database')}")
     return facts
+
+
+def _way_back(lost: Sequence[str], *, going: bool) -> str:
+    """What taking a migration back takes away for good: where it is done, or later."""
+    if not lost:
+        return ""
+    return f" (where it is undone: {', '.join(lost)})" if going else f" (back: {', '.join(lost)})"
 
 
 def _beginning(verb: str, course: RolloutState, row: RolloutSummary) -> list[str]:
@@ -122,7 +132,7 @@ def _named(what: str, causes: Sequence[DatabaseGroup]) -> list[str]:
     lines += [f"  {_names(one.examples, one.databases)}{why(one)}" for one in causes[:CAUSES_SHOWN]]
     if len(causes) > CAUSES_SHOWN:
         rest = causes[CAUSES_SHOWN:]
-        lines.append(f"  {sum(one.databases for one in rest)} more, of other causes")
+        lines.append(f"  {sum(one.databases for one in rest):,} more, of other causes")
     return lines
 
 
@@ -130,7 +140,7 @@ def _names(names: Sequence[str], number: int) -> str:
     from ledger.domain.refusals import listed
 
     shown = listed(names)
-    return f"{shown} and {number - len(names)} more" if number > len(names) else shown
+    return f"{shown} and {number - len(names):,} more" if number > len(names) else shown
 
 
 def why(cause: DatabaseGroup) -> str:

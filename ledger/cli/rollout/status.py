@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 
 SHOWN = 50
 """Databases that people see one by one; of more they see groups, unless they ask for a list."""
-GROUPS_SHOWN = 15
-"""How many reasons are told before the rest is only counted."""
+GROUPS_SHOWN = 5
+"""How many reasons of one state are told before the rest of that state is only counted."""
+VERSIONS_SHOWN = 15
 WAVES_SHOWN = 8
 """How many waves have a line of their own: those that moved, and the next one."""
 FAILED = ("failed", *IN_DOUBT)
+RETRY = "ledger rollout retry "
 FINISHING = "finishing"
 """Of a rollback: what is undone is still at work there (`ledger.domain.waiting`)."""
 LISTED = (
@@ -62,11 +64,16 @@ def show_groups(status: RolloutStatus, output: Output) -> None:
     """Write a large rollout for a person: its numbers, then each problem, then each wait."""
     lines = headlines(status)
     groups = status.groups or ()
-    for group in groups[:GROUPS_SHOWN]:
-        lines += _group(group, status.mode)
-    if rest := groups[GROUPS_SHOWN:]:
-        number = number_of(sum(one.databases for one in rest), "database")
-        lines += ["", f"{number} more, of {number_of(len(rest), 'other reason')}"]
+    tried = sum(one.databases for one in groups if one.helps.startswith(RETRY))
+    for state in dict.fromkeys(one.status for one in groups):
+        of_state = [one for one in groups if one.status == state]
+        for group in of_state[:GROUPS_SHOWN]:
+            lines += _group(group, status.mode, tried)
+        if rest := of_state[GROUPS_SHOWN:]:
+            number = (
+                f"{sum(one.databases for one in rest):,} more {state_words(state, status.mode)}"
+            )
+            lines += ["", f"{number}, of {number_of(len(rest), 'other reason')}"]
     well = status.tally
     if settled := well.text(status.mode, leaving_out=set(STATES) - {"applied", "skipped"}):
         lines += ["", settled]
@@ -88,10 +95,10 @@ def headlines(status: RolloutStatus, clock: Clock = SYSTEM_CLOCK) -> list[str]:
     if status.tally.total:
         lines.append(f"  {total}: {status.tally.text(status.mode)}")
     if status.used is not None and status.status not in ENDED:
-        flight = f"{status.tally.in_flight} of {status.in_flight}"
-        lines.append(f"  budget used: {status.used} of {status.allowed}; in flight: {flight}")
+        flight = f"{status.tally.in_flight:,} of {status.in_flight:,}"
+        lines.append(f"  budget used: {status.used:,} of {status.allowed:,}; in flight: {flight}")
     elif status.used is not None and status.used:
-        lines.append(f"  budget used: {status.used} of {status.allowed}")
+        lines.append(f"  budget used: {status.used:,} of {status.allowed:,}")
     lines += _waves(status)
     return lines
 
@@ -101,8 +108,8 @@ def _origin(status: RolloutStatus, now: datetime) -> list[str]:
     origin = status.origin
     if origin is None:
         return []
-    names = ", ".join(status.versions[:GROUPS_SHOWN])
-    more = len(status.versions) - GROUPS_SHOWN
+    names = ", ".join(status.versions[:VERSIONS_SHOWN])
+    more = len(status.versions) - VERSIONS_SHOWN
     lines = [f"  {status.mode}: {names}{f' and {more} more' if more > 0 else ''}"]
     who = asker(origin.name, origin.by)
     why = f": {origin.reason}" if origin.reason else ""
@@ -141,8 +148,8 @@ def lasting(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def _group(group: DatabaseGroup, mode: str) -> list[str]:
-    """One reason: how many, which, why, and what helps."""
+def _group(group: DatabaseGroup, mode: str, tried: int) -> list[str]:
+    """One reason: how many, which, why, and what helps; a retry without names tries `tried`."""
     state = state_words(group.status, mode) + (", accepted" if group.accepted else "")
     lines = ["", f"{group.databases:,} {state}: {_named(group.examples, group.databases)}"]
     if group.problem:
@@ -152,7 +159,9 @@ def _group(group: DatabaseGroup, mode: str) -> list[str]:
     if group.waits_for:
         lines.append(f"    waits: {group.waits_for}")
     if group.helps:
-        lines.append(f"    try: {group.helps}")
+        more = group.databases > len(group.examples) and group.databases < tried
+        beside = f"  # all {tried:,} of them" if more and group.helps.startswith(RETRY) else ""
+        lines.append(f"    try: {group.helps}{beside}")
     return lines
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,6 @@ import typer
 from ledger.cli.app.command import command, flags_of
 from ledger.cli.app.confirm import YesOption, confirm
 from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
-from migrations.log_lines import PrintableFormatter
 
 if TYPE_CHECKING:
     from ledger.service.installation import Installation
@@ -96,12 +94,11 @@ async def serve(
     nothing with it. `--take-over` ends its session and leads in its place; it is refused while that
     leader gives signs of life.
     """
+    from ledger.monitoring.logs import write_logs
     from ledger.runtime import serve as lead
 
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PrintableFormatter(LOG_FORMAT))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     settings = flags_of(ctx).load().settings
+    write_logs(settings.monitoring.log, logging.WARNING, LOG_FORMAT)
 
     def started(leader: str, term: int) -> None:
         Output(output).record(

@@ -148,10 +148,12 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('CommandRefused', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
     ('ContentMissing', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
     ('OutsideChangeFound', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
+    ('PreflightChecked', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
     ('AttemptFinished', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports)$'),
     ('DatabaseInspected', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports|check-[A-Za-z0-9._-]{1,100}/reports)$'),
     ('CheckRequested', 1, '^(check-[A-Za-z0-9._-]{1,100})$'),
-    ('InspectionOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100}|check-[A-Za-z0-9._-]{1,100})$'),
+    ('CheckFinished', 1, '^(check-[A-Za-z0-9._-]{1,100})$'),
+    ('InspectionOrdered', 1, '^(rollout-[A-Za-z0-9._-]{1,100})$'),
     ('ReportContradicted', 1, '^(rollout-[A-Za-z0-9._-]{1,100}/reports|check-[A-Za-z0-9._-]{1,100}/reports)$'),
     ('MessageParked', 1, '^(ledger)$'),
     ('LedgerInitialised', 1, '^(ledger)$'),
@@ -223,10 +225,12 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('CommandRefused', 'ledger_service'),
     ('ContentMissing', 'ledger_service'),
     ('OutsideChangeFound', 'ledger_service'),
+    ('PreflightChecked', 'ledger_service'),
     ('AttemptFinished', 'ledger_service'),
     ('DatabaseInspected', 'ledger_service'),
     ('CheckRequested', 'ledger_operator'),
     ('CheckRequested', 'ledger_service'),
+    ('CheckFinished', 'ledger_service'),
     ('InspectionOrdered', 'ledger_service'),
     ('ReportContradicted', 'ledger_service'),
     ('MessageParked', 'ledger_service'),
@@ -260,6 +264,23 @@ CREATE UNLOGGED TABLE ledger.heartbeat (
     body jsonb NOT NULL,
     CONSTRAINT heartbeat_pkey PRIMARY KEY (agent)
 );
+
+-- What agents found when they looked at databases: outside the log, which has what that changed
+-- (ops/decisions/0028). For an hour for whoever asked, by the check's stream; the last of each
+-- database for longer. `position` is where the log was when the answer was kept, `is_read` whether it
+-- tells what the journal holds, `body` the answer as the agent wrote it.
+CREATE TABLE ledger.look (
+    stream text NOT NULL,
+    database text NOT NULL,
+    attempt integer NOT NULL,
+    is_read boolean NOT NULL,
+    position bigint NOT NULL,
+    answered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    schema_version integer NOT NULL,
+    body bytea NOT NULL,
+    CONSTRAINT look_pkey PRIMARY KEY (stream, database)
+) WITH (fillfactor = 80);
+CREATE INDEX look_database_idx ON ledger.look (database, answered_at);
 
 -- +migrate StatementBegin
 CREATE FUNCTION ledger.refuse_change() RETURNS trigger
@@ -833,7 +854,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
 GRANT USAGE ON SCHEMA ledger TO ledger_viewer, ledger_operator, ledger_service;
 GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO ledger_viewer, ledger_operator, ledger_service;
 GRANT INSERT ON ledger.content TO ledger_operator, ledger_service;
-GRANT INSERT, UPDATE, DELETE ON ledger.heartbeat TO ledger_service;
+GRANT INSERT, UPDATE, DELETE ON ledger.heartbeat, ledger.look TO ledger_service;
 GRANT EXECUTE ON FUNCTION
     ledger.append(text, bigint, uuid[], text[], integer[], bytea[], bytea[], boolean, bigint, text,
         bigint),

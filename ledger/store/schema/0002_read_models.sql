@@ -32,7 +32,7 @@ CREATE TABLE ledger.unreadable_event (
 
 -- The fleet as it is registered, and what the ledger believes of each database. Identity and
 -- journal head are what the next order expects to find; they are NULL until they are learned.
--- `command`, `unanswered`, `doubted`, `forged` and `half_done` are those of
+-- `command`, `unanswered`, `doubted`, `forged`, `half_done` and `seen` are those of
 -- `ledger.domain.belief.Belief`.
 CREATE TABLE ledger.fleet_database (
     database text NOT NULL,
@@ -60,6 +60,7 @@ CREATE TABLE ledger.fleet_database (
     doubted boolean NOT NULL,
     forged jsonb,
     half_done jsonb,
+    seen text,
     server_version integer,
     last_contact_position bigint,
     last_contact_at timestamptz,
@@ -175,21 +176,28 @@ CREATE TABLE ledger.applied (
 ) WITH (fillfactor = 80);
 CREATE INDEX applied_version_state_idx ON ledger.applied (version, state);
 
--- The latest look at a database that a check (its stream) asked for, as `ledger.domain.checks` folds
--- it. What was found there is in the log.
-CREATE TABLE ledger.inspection (
+-- Looks at databases that people asked for (their stream), and whether they are over. What was found
+-- and is not known otherwise is in the log; what was found at all, for a while in `ledger.look`.
+CREATE TABLE ledger.requested_check (
+    stream text NOT NULL,
+    purpose text NOT NULL,
+    databases integer NOT NULL,
+    requested_position bigint NOT NULL,
+    requested_at timestamptz NOT NULL,
+    finished_position bigint,
+    finished_at timestamptz,
+    CONSTRAINT requested_check_pkey PRIMARY KEY (stream)
+) WITH (fillfactor = 80);
+CREATE INDEX requested_check_open_idx ON ledger.requested_check (requested_position)
+WHERE finished_position IS NULL;
+
+-- Databases that were reinstated or moved, by the look that is to read their journal: when it was.
+CREATE TABLE ledger.reading (
     stream text NOT NULL,
     database text NOT NULL,
-    purpose text NOT NULL,
-    requested_at timestamptz NOT NULL,
-    attempt integer NOT NULL,
-    command uuid,
-    asked_position bigint NOT NULL,
-    expires_at timestamptz,
-    inspected_position bigint NOT NULL,
-    inspected_at timestamptz,
-    journal_read boolean NOT NULL,
-    CONSTRAINT inspection_pkey PRIMARY KEY (stream, database)
+    read_position bigint,
+    read_at timestamptz,
+    CONSTRAINT reading_pkey PRIMARY KEY (stream, database)
 ) WITH (fillfactor = 80);
 
 -- Which events name a database: the index behind the history of one database.
@@ -200,20 +208,20 @@ CREATE TABLE ledger.database_event (
 );
 
 GRANT SELECT ON ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
-    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event, ledger.unreadable_event
+    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.requested_check,
+    ledger.reading, ledger.database_event, ledger.unreadable_event
     TO ledger_viewer, ledger_operator, ledger_service;
 GRANT UPDATE ON ledger.read_model_position TO ledger_service;
 GRANT INSERT, UPDATE, DELETE ON ledger.fleet_database, ledger.bundle, ledger.rollout,
-    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event, ledger.unreadable_event
+    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.requested_check,
+    ledger.reading, ledger.database_event, ledger.unreadable_event
     TO ledger_service;
 
 -- +migrate Down
 
 DROP TABLE ledger.read_model_position, ledger.fleet_database, ledger.bundle, ledger.rollout,
-    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.inspection,
-    ledger.database_event, ledger.unreadable_event;
+    ledger.rollout_database, ledger.attempt, ledger.applied, ledger.requested_check,
+    ledger.reading, ledger.database_event, ledger.unreadable_event;
 
 -- +migrate Verify
 -- +migrate StatementBegin

@@ -78,7 +78,9 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('ChangeAccepted', 'version', '{string}', true),
     ('ChangeAccepted', 'known', '{string}', true),
     ('ChangeAccepted', 'given', '{string}', true),
+    ('ChangeAccepted', 'history', '{string}', false),
     ('FileGone', 'version', '{string}', true),
+    ('FileGone', 'history', '{string}', false),
     ('KeyRegistered', 'key', '{string}', true),
     ('KeyRegistered', 'public_key', '{string}', true),
     ('KeyRegistered', 'agent', '{string}', true),
@@ -129,6 +131,7 @@ INSERT INTO ledger.request_key (type, key, kinds, required) VALUES
     ('CheckRequested', 'purpose', '{string}', true),
     ('CheckRequested', 'databases', '{array}', true),
     ('CheckRequested', 'adoption', '{"null",object}', false),
+    ('CheckRequested', 'preflight', '{"null",object}', false),
     ('EventSetAside', 'position', '{number}', true),
     ('EventSetAside', 'leaf', '{string}', true);
 

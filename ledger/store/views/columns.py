@@ -19,11 +19,10 @@ from ledger.contracts.envelope import Recorded
 from ledger.contracts.events import BundleRegistered, RolloutPlanned
 from ledger.contracts.registry import Connection, ServerAddress, TargetName
 from ledger.domain.belief import Belief
-from ledger.domain.checks import Lookup
 from ledger.domain.fleet import DatabaseRecord, FleetStatus
 from ledger.domain.states import DatabaseState, RolloutState, Status, Wave
 from ledger.store.views.projection import RolloutRows
-from ledger.store.views.rows import FleetEntry, FleetRow, LookRow
+from ledger.store.views.rows import FleetEntry, FleetRow
 from migrations.model.attempt import ForgedFence, HalfDone, Identity
 
 Columns = tuple[Any, ...]
@@ -145,6 +144,7 @@ def _of_belief(belief: Belief) -> Columns:
         belief.doubted,
         to_json(belief.forged).decode() if belief.forged else None,
         to_json(belief.half_done).decode() if belief.half_done else None,
+        belief.seen,
     )
 
 
@@ -185,7 +185,7 @@ def belief_in(entry: FleetEntry) -> Belief:
     forged = _forged().validate_json(entry.forged) if entry.forged else None
     half_done = _half_done().validate_json(entry.half_done) if entry.half_done else ()
     told = (entry.journal_head, entry.command, entry.unanswered, entry.doubted, forged)
-    return Belief(identity, *told, half_done)
+    return Belief(identity, *told, half_done, entry.seen)
 
 
 def of_bundle(event: BundleRegistered, recorded: Recorded) -> Columns:
@@ -259,37 +259,6 @@ def to_rollout(row: asyncpg.Record, plan: RolloutPlanned) -> RolloutRows:
     rows = RolloutRows(state, *(row[name] for name in beside))
     rows.stored, rows.changed = True, False
     return rows
-
-
-def of_look(key: tuple[str, str], row: LookRow) -> Columns:
-    """A database of a check; what was found there is in the log."""
-    look = row.look
-    return (
-        *key,
-        row.purpose,
-        row.requested_at,
-        look.attempt,
-        look.command,
-        look.asked_position,
-        look.expires_at,
-        look.answered_position,
-        look.answered_at,
-        look.is_read,
-    )
-
-
-def to_look(row: asyncpg.Record) -> LookRow:
-    """What such a row was made of, without the answer, which is in the log."""
-    look = Lookup(
-        attempt=row["attempt"],
-        command=row["command"],
-        asked_position=row["asked_position"],
-        expires_at=row["expires_at"],
-        answered_at=row["inspected_at"],
-        answered_position=row["inspected_position"],
-        is_read=row["journal_read"],
-    )
-    return LookRow(row["purpose"], row["requested_at"], look)
 
 
 def _array(values: tuple[Any, ...]) -> str:

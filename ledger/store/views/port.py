@@ -10,7 +10,6 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
-from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
@@ -196,14 +195,8 @@ class Views(Protocol):
     async def unsettled_rollouts(self) -> list[str]:
         """Rollouts that a leader must know: those unfinished, at work, or undone now."""
 
-    async def recent_checks(self) -> list[str]:
-        """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
-
-    async def looks(self, check: str, after: str = "", limit: int = PAGE) -> dict[str, Lookup]:
-        """The next databases of a check behind the id `after`, and how far it is with each.
-
-        By id, and without the answers.
-        """
+    async def open_checks(self) -> list[str]:
+        """Looks that were asked for and are not over, the oldest first."""
 
     async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""

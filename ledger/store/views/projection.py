@@ -22,15 +22,19 @@ from uuid import UUID
 from ledger.contracts import events as e
 from ledger.contracts import reports as r
 from ledger.contracts.envelope import Recorded
-from ledger.domain import checks
 from ledger.domain.belief import NOTHING, TAUGHT, learn, tells_the_head
 from ledger.domain.builder import RolloutBuilder
-from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import FLEET, evolve_record
 from ledger.domain.rollout import BrokenStream, RolloutState, begin, take
 from ledger.domain.states import ENDED, DatabaseState
-from ledger.store.views.rows import AppliedRow, FleetRow, LookRow, OrderRow
+from ledger.store.views.rows import (
+    AppliedRow,
+    FleetRow,
+    OrderRow,
+    ReadingRow,
+    RequestedCheck,
+)
 from ledger.store.views.versions import SPEAKING, Claim, replaces
 
 REPORTS_SUFFIX = "/reports"
@@ -38,8 +42,9 @@ ROLLOUT_PREFIX = "rollout-"
 CHECK_PREFIX = "check-"
 ABOUT_ONE = frozenset(kind for kind in e.EVENTS.values() if "database" in kind.model_fields)
 """Events that name one database."""
-NAMING_SEVERAL = (e.WavePlanned, e.RetryRequested, e.CheckRequested)
-"""Events with a list of databases; RolloutPlanned only counts them."""
+NAMING_SEVERAL = (e.WavePlanned, e.RetryRequested)
+"""Events with a list of databases; RolloutPlanned only counts them. A look that was asked for is
+no part of a database's history: what it changed is, and that it was in vain (CheckFinished)."""
 SWEEPING = frozenset({e.RolloutResumed, e.RolloutAborted, e.UndoStarted})
 """What changes databases that it does not name: those that failed, those that wait for another."""
 ORDERS = frozenset({e.MigrationOrdered})
@@ -131,7 +136,8 @@ class Projection:
         self.rollouts: dict[str, RolloutRows] = {}
         self.orders = Shelf[UUID, OrderRow]()
         self.applied = Shelf[tuple[str, str], AppliedRow]()
-        self.looks = Shelf[tuple[str, str], LookRow]()
+        self.checks = Shelf[str, RequestedCheck]()
+        self.readings = Shelf[tuple[str, str], ReadingRow]()
         self.unreadable = Shelf[int, UnreadableEvent]()
         self.named: list[tuple[str, int]] = []
         """(database, position) of the events that name a database."""
@@ -139,7 +145,8 @@ class Projection:
     def __len__(self) -> int:
         """How many rows are held."""
         shelves = (
-            self.fleet, self.bundles, self.orders, self.applied, self.looks, self.unreadable,
+            self.fleet, self.bundles, self.orders, self.applied, self.checks, self.readings,
+            self.unreadable,
         )  # fmt: skip
         databases = sum(rows.draft.total for rows in self.rollouts.values())
         return len(self.named) + databases + sum(len(shelf.rows) for shelf in shelves)
@@ -227,23 +234,22 @@ class Projection:
             self.rollouts[rollout] = RolloutRows(begin(recorded), *where, said.reason, said.ticket)
 
     def _look(self, recorded: Recorded) -> None:
-        """What a check asked for and was answered."""
+        """That looks were asked for and are over, and which journals were to be read and were."""
         event, stream = recorded.event, recorded.stream.removesuffix(REPORTS_SUFFIX)
+        where = (recorded.position, recorded.recorded_at)
         if isinstance(event, e.CheckRequested):
-            for database in event.databases:
-                row = LookRow(event.purpose, recorded.recorded_at, Lookup())
-                self.looks.rows[stream, database] = row
-        elif isinstance(event, e.InspectionOrdered | r.DatabaseInspected):
+            self.checks.rows[stream] = RequestedCheck(event.purpose, len(event.databases), *where)
+            for database in _to_be_read(event):
+                self.readings.rows[stream, database] = ReadingRow()
+        elif isinstance(event, e.CheckFinished):
+            known = self.checks.rows.get(stream)
+            if known is not None:
+                self.checks.rows[stream] = RequestedCheck(*known[:4], *where)
+        elif isinstance(event, r.DatabaseInspected) and reads_journal(event):
             key = (stream, event.database)
-            known = self.looks.rows.get(key)
-            if known is None:
-                return
-            looks = {event.database: known.look}
-            checks.take(looks, recorded)
-            asked_at = known.requested_at
-            if isinstance(event, e.InspectionOrdered):
-                asked_at = recorded.recorded_at
-            self.looks.rows[key] = LookRow(known.purpose, asked_at, looks[event.database])
+            reading = self.readings.rows.get(key)
+            if reading is not None and reading.read_at is None:
+                self.readings.rows[key] = ReadingRow(*where)
 
     def _hold(self, database: str, word: Claim, rollout: str | None, recorded: Recorded) -> None:
         """Write what is said of a migration, unless a later command has spoken."""
@@ -293,7 +299,8 @@ class RowKeys:
         """Rollouts of which every database is needed that failed, or waits for an attempt."""
         self.orders: set[UUID] = set()
         self.applied: set[tuple[str, str]] = set()
-        self.looks: set[tuple[str, str]] = set()
+        self.checks: set[str] = set()
+        self.readings: set[tuple[str, str]] = set()
         self.unreadable: set[int] = set()
 
 
@@ -311,7 +318,9 @@ def keys_of(recorded: Iterable[Recorded]) -> RowKeys:
                 keys.swept.add(rollout)
         elif one.stream.startswith(CHECK_PREFIX):
             stream = one.stream.removesuffix(REPORTS_SUFFIX)
-            keys.looks.update((stream, database) for database in databases)
+            keys.checks.add(stream)
+            wanted = _to_be_read(event) if isinstance(event, e.CheckRequested) else databases
+            keys.readings.update((stream, database) for database in wanted)
         if isinstance(event, e.BundleRegistered):
             keys.bundles.add(event.bundle)
         elif isinstance(event, e.MigrationOrdered):
@@ -331,7 +340,19 @@ def databases_of(event: r.Event) -> Sequence[str]:
         return (_database(event),)
     if isinstance(event, NAMING_SEVERAL):
         return tuple(dict.fromkeys(event.databases))
+    if isinstance(event, e.CheckFinished):
+        return tuple(dict.fromkeys(event.silent))
     return ()
+
+
+def _to_be_read(asked: e.CheckRequested) -> Sequence[str]:
+    """The databases whose journal must not stay unread, of these that are to be looked at."""
+    return tuple(dict.fromkeys(asked.databases)) if asked.purpose is e.Purpose.REINSTATE else ()
+
+
+def reads_journal(answer: r.DatabaseInspected) -> bool:
+    """Whether this look tells what the journal holds."""
+    return answer.reachable and answer.failure is None
 
 
 def was_reached(event: r.Event) -> bool:

@@ -15,7 +15,6 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from ledger.contracts.registry import MigrationRef, Step
-from ledger.domain.checks import Lookup
 from ledger.domain.differences import UnreadableEvent
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.pending import DatabaseVersions
@@ -25,7 +24,7 @@ from ledger.errors import ReadModelsBehind
 from ledger.store.connections import Connection, Pool
 from ledger.store.leadership import current_leader
 from ledger.store.views import advance
-from ledger.store.views.columns import to_fleet, to_look, to_state
+from ledger.store.views.columns import to_fleet, to_state
 from ledger.store.views.counts import EXAMPLES, FleetCounts, pattern_of
 from ledger.store.views.port import PAGE
 from ledger.store.views.rows import (
@@ -287,15 +286,10 @@ class ReadModels(FleetCounts):
         """Rollouts that a leader must know: those unfinished, at work, or undone now."""
         return [row["rollout"] for row in await self._fetch("unsettled")]
 
-    async def recent_checks(self) -> list[str]:
-        """Checks that a leader must know: recent ones, and those that must not stay unanswered."""
-        rows = await self._fetch("recent_checks")
+    async def open_checks(self) -> list[str]:
+        """Looks that were asked for and are not over, the oldest first."""
+        rows = await self._fetch("open_checks")
         return [row["stream"].removeprefix("check-") for row in rows]
-
-    async def looks(self, check: str, after: str = "", limit: int = PAGE) -> dict[str, Lookup]:
-        """The next databases of a check behind the id `after`, and how far it is with each."""
-        rows = await self._fetch("looks", f"check-{check}", after, limit)
-        return {row["database"]: to_look(row).look for row in rows}
 
     async def unread(self, databases: Sequence[str] | None) -> frozenset[str]:
         """Which of these were reinstated or repointed, their journal not being read since."""

@@ -304,24 +304,10 @@ WHERE status NOT IN ('completed', 'aborted')
    )
 ORDER BY planned_position
 
--- name: recent_checks
--- Checks of the last hour that wait for an answer; of a reinstated database until
--- its journal was read, however long that takes, and a day longer, for what follows from it
-SELECT look.stream FROM ledger.inspection AS look
-JOIN ledger.fleet_database AS fleet ON fleet.database = look.database
-WHERE starts_with(look.stream, 'check-') AND CASE look.purpose
-    WHEN 'reinstate' THEN fleet.status <> 'retired' AND (
-        NOT look.journal_read OR look.inspected_at > clock_timestamp() - interval '1 day'
-    )
-    ELSE look.inspected_at IS NULL AND look.requested_at > clock_timestamp() - interval '1 hour'
-END
-GROUP BY look.stream
-
--- name: looks
--- What a check (its stream, $1) has heard of the next $3 databases behind the id $2
-SELECT stream, database, purpose, requested_at, attempt, command, asked_position, expires_at,
-    inspected_position, inspected_at, journal_read
-FROM ledger.inspection WHERE stream = $1 AND database > $2 ORDER BY database LIMIT $3
+-- name: open_checks
+-- Looks that were asked for and are not over, the oldest first
+SELECT stream FROM ledger.requested_check
+WHERE finished_position IS NULL ORDER BY requested_position
 
 -- name: unreadable
 -- Events that could not be read, the latest first, and what set them aside: $1 whether they are set
@@ -346,11 +332,11 @@ WHERE half_done IS NOT NULL AND status <> 'retired' AND database = ANY ($1) ORDE
 
 -- name: unread
 -- Which of these databases were reinstated or repointed and have not been read since
-SELECT DISTINCT look.database FROM ledger.inspection AS look
-JOIN ledger.fleet_database AS fleet ON fleet.database = look.database
-WHERE look.purpose = 'reinstate' AND ($1::text[] IS NULL OR look.database = ANY ($1))
+SELECT DISTINCT reading.database FROM ledger.reading AS reading
+JOIN ledger.fleet_database AS fleet ON fleet.database = reading.database
+WHERE ($1::text[] IS NULL OR reading.database = ANY ($1))
   AND fleet.status <> 'retired'
-  AND NOT look.journal_read
+  AND reading.read_at IS NULL
 
 -- name: busy
 -- Which of these databases belong to an unfinished rollout

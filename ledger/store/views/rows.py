@@ -10,7 +10,6 @@ from uuid import UUID
 
 from ledger.contracts.registry import MigrationRef, Step
 from ledger.domain.belief import Belief
-from ledger.domain.checks import Lookup
 from ledger.domain.fleet import DatabaseRecord
 from migrations.model.attempt import Mode
 
@@ -44,6 +43,7 @@ class FleetEntry(NamedTuple):
     doubted: bool
     forged: str | None
     half_done: str | None
+    seen: str | None
 
 
 class FleetRow(NamedTuple):
@@ -137,6 +137,10 @@ class CauseRow(NamedTuple):
     def blocker(self) -> None:
         """Who held a lock differs from database to database."""
 
+    @property
+    def batch(self) -> None:
+        """So does which batch it was."""
+
 
 class TollRow(NamedTuple):
     """How many databases of a rollout were ever ordered, have failed at its budget's cost, and
@@ -182,6 +186,10 @@ class TroubleRow(NamedTuple):
     @property
     def blocker(self) -> None:
         """Who held a lock differs from database to database."""
+
+    @property
+    def batch(self) -> None:
+        """So does which batch it was."""
 
 
 class PoolRow(NamedTuple):
@@ -233,12 +241,22 @@ class AppliedRow(NamedTuple):
     outside: bool
 
 
-class LookRow(NamedTuple):
-    """One database of a check: why and when a look was asked for, and what became of it."""
+class RequestedCheck(NamedTuple):
+    """Looks that were asked for, as long as they are not over: where and when that was."""
 
     purpose: str
+    databases: int
+    requested_position: int
     requested_at: datetime
-    look: Lookup
+    finished_position: int | None = None
+    finished_at: datetime | None = None
+
+
+class ReadingRow(NamedTuple):
+    """That a journal is to be read, and when an answer that did was recorded."""
+
+    read_position: int | None = None
+    read_at: datetime | None = None
 
 
 def believed(record: DatabaseRecord, belief: Belief) -> DatabaseRecord:

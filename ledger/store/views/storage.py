@@ -16,22 +16,21 @@ from ledger.store.views.columns import (
     Columns,
     of_bundle,
     of_fleet,
-    of_look,
     of_rollout,
     of_state,
     to_fleet,
-    to_look,
     to_rollout,
     to_state,
 )
 from ledger.store.views.projection import Projection, RowKeys
-from ledger.store.views.rows import AppliedRow, OrderRow
+from ledger.store.views.rows import AppliedRow, OrderRow, ReadingRow, RequestedCheck
 from ledger.store.views.tables import (
     APPLIED,
     ATTEMPT,
     BUNDLE,
     FLEET_DATABASE,
-    INSPECTION,
+    READING,
+    REQUESTED_CHECK,
     ROLLOUT,
     ROLLOUT_DATABASE,
     UNREADABLE_EVENT,
@@ -56,8 +55,10 @@ async def load(connection: Connection, schema: str, projection: Projection, keys
         projection.orders.restore(row["command"], OrderRow(*row[1:]))
     for row in await fetch(APPLIED, keys.applied, projection.applied.rows):
         projection.applied.restore(row[:2], AppliedRow(*row))
-    for row in await fetch(INSPECTION, keys.looks, projection.looks.rows):
-        projection.looks.restore(row[:2], to_look(row))
+    for row in await fetch(REQUESTED_CHECK, keys.checks, projection.checks.rows):
+        projection.checks.restore(row["stream"], RequestedCheck(*row[1:]))
+    for row in await fetch(READING, keys.readings, projection.readings.rows):
+        projection.readings.restore(row[:2], ReadingRow(*row[2:]))
     for row in await fetch(UNREADABLE_EVENT, keys.unreadable, projection.unreadable.rows):
         projection.unreadable.restore(row["position"], UnreadableEvent(*row))
     await _load_rollouts(connection, schema, projection, keys)
@@ -120,13 +121,15 @@ _Change = tuple[Table, list[tuple[Any, Columns]], Collection[Any]]
 
 
 def _changes(projection: Projection) -> Iterator[_Change]:
-    fleet, bundles, looks = projection.fleet, projection.bundles, projection.looks
+    fleet, bundles = projection.fleet, projection.bundles
+    checks, readings = projection.checks, projection.readings
     orders, applied, unreadable = projection.orders, projection.applied, projection.unreadable
     yield FLEET_DATABASE, [(key, of_fleet(key, row)) for key, row in fleet.changed()], fleet.stored
     yield BUNDLE, [(key, of_bundle(*row)) for key, row in bundles.changed() if row], bundles.stored
     yield ATTEMPT, [(key, (key, *row)) for key, row in orders.changed()], orders.stored
     yield APPLIED, list(applied.changed()), applied.stored
-    yield INSPECTION, [(key, of_look(key, row)) for key, row in looks.changed()], looks.stored
+    yield REQUESTED_CHECK, [(key, (key, *row)) for key, row in checks.changed()], checks.stored
+    yield READING, [(key, (*key, *row)) for key, row in readings.changed()], readings.stored
     yield UNREADABLE_EVENT, list(unreadable.changed()), unreadable.stored
     for rollout, rows in projection.rollouts.items():
         if rows.changed:

@@ -123,6 +123,7 @@ FLEET_DATABASE = Table(
         "doubted": "boolean",
         "forged": "jsonb",
         "half_done": "jsonb",
+        "seen": "text",
         "server_version": "integer",
         "last_contact_position": "bigint",
         "last_contact_at": "timestamptz",
@@ -216,20 +217,22 @@ APPLIED = Table(
         "outside": "boolean",
     },
 )
-INSPECTION = Table(
-    "inspection",
-    {"stream": "text", "database": "text"},
+REQUESTED_CHECK = Table(
+    "requested_check",
+    {"stream": "text"},
     {
         "purpose": "text",
+        "databases": "integer",
+        "requested_position": "bigint",
         "requested_at": "timestamptz",
-        "attempt": "integer",
-        "command": "uuid",
-        "asked_position": "bigint",
-        "expires_at": "timestamptz",
-        "inspected_position": "bigint",
-        "inspected_at": "timestamptz",
-        "journal_read": "boolean",
+        "finished_position": "bigint",
+        "finished_at": "timestamptz",
     },
+)
+READING = Table(
+    "reading",
+    {"stream": "text", "database": "text"},
+    {"read_position": "bigint", "read_at": "timestamptz"},
 )
 UNREADABLE_EVENT = Table(
     "unreadable_event",
@@ -255,7 +258,8 @@ TABLES: tuple[Table, ...] = (
     ROLLOUT_DATABASE,
     ATTEMPT,
     APPLIED,
-    INSPECTION,
+    REQUESTED_CHECK,
+    READING,
     UNREADABLE_EVENT,
     DATABASE_EVENT,
 )

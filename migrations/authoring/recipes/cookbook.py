@@ -18,6 +18,7 @@ RECIPES: dict[str, Recipe] = {
         small.INDEX,
         small.ADD_COLUMN,
         small.FOREIGN_KEY,
+        small.CHECK,
         not_null.RECIPE,
         type_change.RECIPE,
         rename_column.RECIPE,

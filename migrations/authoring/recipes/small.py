@@ -1,4 +1,4 @@
-"""Recipes of one file: an index, a column, a foreign key."""
+"""Recipes of one file: an index, a column, a foreign key, a check."""
 
 from __future__ import annotations
 
@@ -84,6 +84,33 @@ WHERE conrelid = to_regclass({quote_literal(given.table_sql)}) AND conname = {qu
     }
 
 
+def _check(given: Given) -> Mapping[str, str]:
+    constraint = named(given.table_name, given.column.name, "check")
+    return {
+        "": f"""\
+-- +migrate Up lock_timeout=2s notransaction
+-- New rows are checked from the first statement on. The second one reads those that are there,
+-- under a lock that lets everybody write; each commits by itself, so the first lock is gone.
+ALTER TABLE {given.table_sql}
+    ADD CONSTRAINT {constraint}
+    CHECK ({given.value}) NOT VALID;
+
+ALTER TABLE {given.table_sql}
+    VALIDATE CONSTRAINT {constraint};
+
+-- +migrate Down lock_timeout=2s
+ALTER TABLE {given.table_sql}
+    DROP CONSTRAINT IF EXISTS {constraint};
+
+-- +migrate Verify
+SELECT convalidated
+FROM pg_constraint
+WHERE conrelid = to_regclass({quote_literal(given.table_sql)})
+  AND conname = {quote_literal(bare(constraint))};
+"""
+    }
+
+
 INDEX = Recipe(
     "index-concurrently",
     "an index that is built while writers go on",
@@ -108,4 +135,11 @@ FOREIGN_KEY = Recipe(
     _foreign_key,
     ("key",),
     example="--table orders --column user_id --to users",
+)
+CHECK = Recipe(
+    "check",
+    "a CHECK, asked of new rows first and validated without blocking writers",
+    ("table", "column", "value"),
+    _check,
+    example="--table users --column age --value 'age > 0'",
 )

@@ -25,6 +25,7 @@ from ledger.cli.fleet.entries import FleetFileEntry
 from ledger.contracts.events import Budget, PlanOptions, WhenSpent
 from ledger.contracts.registry import Connection
 from ledger.contracts.topics import commands_topic
+from ledger.domain.histories import HISTORY_LABEL
 from ledger.embedded.kafka import EmbeddedKafka
 from ledger.runtime import Ledger, install, open_ledger, stores_of, working
 from ledger.service.plans import PlanRequest
@@ -46,6 +47,8 @@ WARM_UP = 3_000
 """Requests that a new broker answers before the clock: Java compiles what it repeats."""
 BEFORE = 32
 """Databases of the rollout before the clock: every program and every topic has been in use."""
+FOLDER = "migrations"
+"""What the history of everybody's migrations is called: as their folder."""
 BEFORE_SQL = "-- +migrate Up\nCREATE TABLE before ();\n-- +migrate Down\nDROP TABLE before;\n"
 READY_S = 60.0
 """How long an agent may take until it answers for one database."""
@@ -137,7 +140,7 @@ async def whole_command(concurrency: int, course: Course) -> AsyncIterator[Migra
         }
 
         async def migrate(number: int) -> float:
-            folder = write_folder(course.folder / "migrations", "ours", number + 1)
+            folder = write_folder(course.folder / FOLDER, "ours", number + 1)
             width = ["--waves", "rest", "--in-flight", str(len(course.databases))]
             arguments = ["up", "--folder", str(folder), *width, "--yes", "--reason", "bench"]
             return await asyncio.to_thread(_ended, course, arguments, variables)
@@ -218,12 +221,16 @@ async def _ready(ledger: Ledger, course: Course) -> None:
         )
         for database in databases:
             await ledger.fleet.retire(database, RequestContext(reason="before"))
+    labels = {HISTORY_LABEL: FOLDER}
     await ledger.fleet.import_(
-        _entries(course.server, course.databases), RequestContext(reason="bench")
+        _entries(course.server, course.databases, labels), RequestContext(reason="bench")
     )
 
 
-def _entries(server: Server, databases: Sequence[str]) -> list[FleetFileEntry]:
+def _entries(
+    server: Server, databases: Sequence[str], labels: Mapping[str, str] | None = None
+) -> list[FleetFileEntry]:
+    """Databases as a fleet's file has them; with labels, where there are several histories."""
     return [
         FleetFileEntry(
             name,
@@ -236,7 +243,7 @@ def _entries(server: Server, databases: Sequence[str]) -> list[FleetFileEntry]:
                 password=f"env:{VARIABLE}",
                 sslmode="disable",
             ),
-            {},
+            labels or {},
         )
         for name in databases
     ]
@@ -247,7 +254,7 @@ async def _answers(ledger: Ledger, database: str) -> None:
     check = await ledger.fleet.check(f"id={database}", RequestContext(reason="before"))
     looks = round(READY_S / LOOK_S)
     for _ in range(looks):
-        if (await ledger.fleet.check_result(check)).finished:
+        if (await ledger.checks.answers(check)).finished:
             return
         await asyncio.sleep(LOOK_S)
     raise SystemExit(f"no agent answered within {READY_S:.0f} s; nothing can be measured")
@@ -255,7 +262,7 @@ async def _answers(ledger: Ledger, database: str) -> None:
 
 def _rollouts(ledger: Ledger, course: Course) -> Migrate:
     async def migrate(number: int) -> float:
-        folder = write_folder(course.folder / "migrations", "ours", number + 1)
+        folder = write_folder(course.folder / FOLDER, "ours", number + 1)
         start = time.time()
         rollout = await ledger.rollouts.start(
             await ledger.rollouts.plan(_request(folder, len(course.databases)))

@@ -100,6 +100,46 @@ async def test_the_address_is_read_from_a_file_without_a_warning(
     assert "warning" not in answer.err
 
 
+async def test_the_schema_of_an_address_is_the_target_as_in_a_fleet(
+    ledger: LedgerProgram, migrations: Path, database: str
+) -> None:
+    connection = await asyncpg.connect(database)
+    await connection.execute("CREATE SCHEMA app")
+    address = f"{database}{'&' if '?' in database else '?'}schema=app"
+    up = await ledger("db", "up", DATABASE_URL=address)
+    assert up.code == ExitCode.OK, up.err
+    made = "SELECT DISTINCT target FROM migration_ledger.journal"
+    assert await connection.fetchval(made) == "app"
+    await connection.close()
+    same = await ledger("db", "status", "-o", "json", "--schema", "app", DATABASE_URL=address)
+    assert standings(same) == {"1": "applied", "2": "applied"}
+
+
+@pytest.mark.parametrize(
+    ("said", "words", "says"),
+    [
+        ("search_path=app", (), "the address says search_path, which is not read"),
+        ("currentSchema=app", (), "the address says currentSchema, which is not read"),
+        ("options=-csearch_path%3Dapp", (), "the address says options, which is not read"),
+        ("history=app", (), "the address says history, which is not read"),
+        ("schema=app", ("--schema", "public"), "schema=app, and --schema another; say one"),
+        ("schema=nowhere", (), "there is no schema nowhere in this database"),
+    ],
+)
+async def test_what_an_address_says_of_schemas_is_read_or_refused_by_name(
+    ledger: LedgerProgram,
+    migrations: Path,
+    database: str,
+    said: str,
+    words: tuple[str, ...],
+    says: str,
+) -> None:
+    address = f"{database}{'&' if '?' in database else '?'}{said}"
+    answer = await ledger("db", "up", *words, DATABASE_URL=address)
+    assert answer.code != ExitCode.OK
+    assert says in " ".join(answer.err.split())
+
+
 async def test_outside_ledger_needs_a_reason(
     ledger: LedgerProgram, migrations: Path, database: str
 ) -> None:

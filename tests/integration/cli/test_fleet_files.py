@@ -163,6 +163,9 @@ async def test_a_look_is_not_judged_by_what_became_known_after_it(
     assert (await ledger("fleet", "check", "-s", "id=t0")).code == 0
     assert await look() == {"problem": None, "overtaken": False}
     assert (await ledger("fleet", "label", "t0", "tier=gold")).code == 0
+    assert await look() == {"problem": None, "overtaken": False}, "a look is about no label"
+    (migrations / "9_more.sql").write_text("-- +migrate Up\nSELECT 1;\n-- +migrate Down\n")
+    assert (await ledger("up", "--yes")).code == 0
     assert await look() == {"problem": None, "overtaken": True}
     assert "its journal ended in" in (await ledger("fleet", "show", "t0")).out
 

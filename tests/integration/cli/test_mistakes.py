@@ -106,7 +106,7 @@ async def test_of_two_rollouts_at_once_the_second_is_refused_with_the_name_of_th
     for words in (["up"], ["rollout", "start"]):
         second = await ledger(*words)
         assert second.code == ExitCode.REFUSED
-        assert is_one_sentence(second, f"t0 (rollout {first})", "ledger rollout status")
+        assert is_one_sentence(second, f"(rollout {first})", "ledger rollout status")
     for words in (["retry", first, "nosuch"], ["retry", first, "t0"]):
         retry = await ledger("rollout", *words)
         assert is_one_sentence(retry, f"ledger rollout status {first}"), retry.err

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from ledger.cli.app.exits import ExitCode
 from tests.integration.cli.conftest import Fleet
 from tests.integration.cli.test_rollout import NO_NEW_SEVEN, do
@@ -116,6 +118,60 @@ async def test_abort_names_the_migrations_and_what_becomes_of_each_database(
         "  stay untouched: 2 databases",
     ]
     assert (await ledger("rollout", "retry", rollout, "t0", "--yes")).code == ExitCode.REFUSED
+
+
+NOTED = """
+-- +migrate Up
+ALTER TABLE parcels ADD COLUMN note text;
+-- +migrate Down
+ALTER TABLE parcels DROP COLUMN note;
+"""
+
+
+async def test_abort_says_what_of_it_has_no_down_or_takes_data_away_when_it_goes_back(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await ledger("up", "--yes")
+    await do(fleet.addresses["t0"], "INSERT INTO parcels VALUES (7)")
+    (migrations / "3_noted.sql").write_text(NOTED)
+    (migrations / "4_no_seven.sql").write_text(NO_NEW_SEVEN)
+    (migrations / "5_for_ever.sql").write_text("-- +migrate Up\nSELECT 1;\n")
+    rollout = (await ledger("up", "--yes", "--waves", "2,rest", "-o", "json")).json["rollout"]
+    asked = await ledger("rollout", "abort", rollout)
+    assert asked.code == ExitCode.USAGE
+    named = [line for line in question(asked) if line.startswith("    ") and "t0" not in line]
+    assert named == [
+        "    3_noted (back: drops column parcels.note)",
+        "    4_no_seven",
+        "    5_for_ever (back: has no down section)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("rollout retry ROLLOUTx", "there is no rollout 'ROLLOUTx' (the nearest is ROLLOUT)"),
+        ("rollout status t1", "there is no rollout 't1', but a database is called so"),
+        ("rollout abort something-else --yes", "there is no rollout 'something-else'; `ledger"),
+        ("fleet show t11", "no database 't11' is registered (the nearest is t1"),
+        ("fleet show T1", "no database 'T1' is registered (the nearest is t1"),
+        ("fleet suspend t11 --yes", "no database 't11' is registered (the nearest is t1"),
+        ("fleet reinstate t11 --yes --reason x", "'t11' is registered (the nearest is t1"),
+        ("fleet retire t11 --yes", "'t11' is registered (the nearest is t1"),
+        ("fleet label t11 a=b --yes", "'t11' is registered (the nearest is t1"),
+        ("fleet repoint t11 --host h --yes --reason x", "'t11' is registered (the nearest is t1"),
+        ("history t11", "nothing is called 't11' (the nearest is t1"),
+        ("fleet show something-else", "no database 'something-else' is registered; see `ledger"),
+        ("history something-else", "nothing is called 'something-else'; see `ledger fleet list`"),
+    ],
+)
+async def test_a_word_that_names_nothing_gets_the_nearest_and_an_unlike_one_where_they_are_listed(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet, words: str, says: str
+) -> None:
+    rollout = (await ledger("up", "--yes", "-o", "json")).json["rollout"]
+    answer = await ledger(*words.replace("ROLLOUT", rollout).split())
+    assert says.replace("ROLLOUT", rollout) in answer.err
+    assert answer.code == ExitCode.REFUSED
 
 
 async def test_the_list_says_who_asked_for_a_rollout_and_why_in_the_words_of_its_status(

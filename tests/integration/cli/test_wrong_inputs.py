@@ -90,6 +90,8 @@ FLEET: list[Row] = [
 RECORD: list[Row] = [
     ("rollout status nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
     ("rollout status", REFUSED, "no rollout is unfinished", "ledger rollout list"),
+    ("traces show nosuch", REFUSED, "'nosuch'", ""),
+    ("lint nosuch", USAGE, "nosuch", ""),
     ("rollout watch nosuch", REFUSED, "'nosuch'", "ledger rollout list"),
     ("rollout watch --timeout -1", USAGE, "--timeout", ""),
     ("rollout pause nosuch", REFUSED, "'nosuch'", "ledger rollout list"),

@@ -6,23 +6,20 @@ import asyncio
 from collections import Counter
 from dataclasses import replace
 from random import Random
-from uuid import UUID
 
 import asyncpg
 import pytest
 
-from ledger.contracts.commands import ApplyCommand, InspectCommand
+from ledger.contracts.commands import ApplyCommand
 from ledger.contracts.envelope import (
     NAMESPACE,
     Metadata,
     Recorded,
-    consequence_id,
     encode,
     inspection_id,
 )
 from ledger.contracts.events import (
     DatabaseLeftOut,
-    InspectionOrdered,
     LeadershipTaken,
     MigrationOrdered,
     MigrationRegressed,
@@ -229,6 +226,38 @@ async def test_a_leader_that_dies_while_it_starts_a_rollback_leaves_the_next_one
     assert not (await house.ledger.audit.replay()).differences
 
 
+async def test_what_goes_back_by_itself_leaves_out_who_left_the_fleet_and_says_so(
+    house: House,
+) -> None:
+    rollout = await house.start(waves="1,rest", when_spent="rollback")
+    async with house.leading(), house.actor() as actor:
+        await actor.applies(await actor.ordered("acme"))
+        await actor.applies(await actor.ordered("crane"))
+        bolt = await actor.ordered("bolt")
+        await house.ledger.fleet.retire("crane", RequestContext("gone"))
+        await actor.fails(bolt)
+        await house.at_least(1, UndoStarted)
+        back = await actor.ordered("acme", Mode.ROLLBACK)
+        (_, planned) = await house.events(RolloutPlanned)
+        assert isinstance(planned.event, RolloutPlanned)
+        assert (planned.event.undoes, planned.event.databases) == (rollout, 2)
+        assert "left out: crane is retired" in (planned.metadata.reason or "")
+        await actor.applies(back)
+        await actor.applies(await actor.ordered("bolt", Mode.ROLLBACK))
+        await house.becomes(f"undo-{rollout}", "completed")
+
+
+async def test_where_nobody_is_left_to_go_back_to_a_rollout_halts(house: House) -> None:
+    rollout = await house.start(select="id=acme", when_spent="rollback")
+    async with house.leading() as leading, house.actor() as actor:
+        acme = await actor.ordered("acme")
+        await house.ledger.fleet.retire("acme", RequestContext("gone"))
+        await actor.fails(acme)
+        await house.becomes(rollout, "halted")
+        assert not leading.task.done()
+    assert await house.events(UndoStarted) == []
+
+
 async def test_a_stream_that_somebody_took_keeps_no_rollout_from_halting(house: House) -> None:
     rollout = await house.start(waves="1,rest", when_spent="rollback")
     pause = RolloutPaused(rollout=f"undo-{rollout}")
@@ -394,7 +423,7 @@ async def test_what_a_restored_database_lost_is_recorded(house: House, how: str)
         assert isinstance(lost.event, MigrationRegressed)
         assert (lost.event.database, lost.event.version) == ("acme", "2")
         assert lost.metadata.reason in ("restored", "moved")
-        assert (await house.ledger.fleet.check_result(check)).finished
+        assert (await house.ledger.checks.answers(check, PATIENCE_S)).finished
         actor.heard.clear()
         again = await house.start(select="id=acme")
         command = await actor.ordered("acme")
@@ -407,17 +436,6 @@ async def test_what_a_restored_database_lost_is_recorded(house: House, how: str)
         assert len(await house.events(MigrationRegressed)) == 1
 
 
-async def asked_again(house: House, look: InspectCommand) -> UUID:
-    """Order the look once more, as a leader does when its time has come; its new command."""
-    (recorded,) = await house.events(InspectionOrdered)
-    assert isinstance(recorded.event, InspectionOrdered)
-    command = inspection_id(look.stream, look.database, 2)
-    order = recorded.event.model_copy(update={"attempt": 2, "command": command})
-    order_id = consequence_id(look.stream, order, str(command))
-    await house.stores.log.append(look.stream, [encode(order, order_id, Metadata())])
-    return command
-
-
 async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_leads(
     house: House,
 ) -> None:
@@ -426,7 +444,7 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
         await complete(house, actor, rollout, "acme")
     await house.ledger.fleet.reinstate("acme", RequestContext("restored"))
     await house.stores.reads.caught_up()
-    await execute(house.url, "UPDATE ledger.inspection SET requested_at = '2001-01-01'")
+    await execute(house.url, "UPDATE ledger.requested_check SET requested_at = '2001-01-01'")
     assert await house.stores.reads.unread(["acme", "bolt"]) == {"acme"}
     async with house.leading(), house.actor() as actor:
         look = await actor.looked_at("acme")
@@ -437,8 +455,8 @@ async def test_the_journal_of_a_restored_database_is_read_however_late_somebody_
         await house.at_least(1, DatabaseInspected)
     await house.stores.reads.caught_up()
     assert await house.stores.reads.unread(["acme", "bolt"]) == {"acme"}
-    assert len(await house.stores.reads.recent_checks()) == 1
-    again = await asked_again(house, look)
+    assert len(await house.stores.reads.open_checks()) == 1
+    again = inspection_id(look.stream, look.database, 2)
     async with house.leading(), house.actor() as actor:
         await actor.say(look.stream, seen(changed(look, command=again)))
         await house.at_least(2, MigrationRegressed)

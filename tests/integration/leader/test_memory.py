@@ -9,7 +9,7 @@ import asyncpg
 from ledger.contracts.events import MigrationOrdered, MigrationRegressed
 from ledger.contracts.reports import DatabaseInspected
 from ledger.service.request_context import RequestContext
-from tests.support.house import House, found, seen
+from tests.support.house import PATIENCE_S, House, found, seen
 
 
 async def test_a_new_leader_orders_before_what_the_one_before_left_was_projected(
@@ -48,14 +48,15 @@ async def test_a_leader_keeps_nothing_of_what_is_over(house: House) -> None:
 
         async def nothing() -> bool | None:
             kept = (
-                leader._conductor._rollouts, leader._conductor._origins, leader._inspector._checks,
+                leader._conductor._rollouts, leader._conductor._origins,
+                leader._inspector._desk.checks, leader._inspector._requests,
                 leader._orders._asked, leader._relay._unanswered, leader._relay._latest,
             )  # fmt: skip
             return not any(kept) or None
 
         await found(nothing, "the leader keeps nothing")
-        result = await house.ledger.fleet.check_result(check)
-        assert [row.look.answer is not None for row in result.rows] == [True] * 3
+        result = await house.ledger.checks.answers(check)
+        assert [row.answer is not None for row in result.rows] == [True] * 3
 
 
 async def test_a_check_is_gone_on_with_from_rows_and_only_open_questions_are_asked_again(
@@ -83,6 +84,6 @@ async def test_a_check_is_gone_on_with_from_rows_and_only_open_questions_are_ask
         for look in (bolt, crane):
             await actor.say(look.stream, seen(look))
         await house.at_least(3, DatabaseInspected)
-        result = await house.ledger.fleet.check_result(check)
+        result = await house.ledger.checks.answers(check, PATIENCE_S)
         assert result.finished
         assert not await house.events(MigrationRegressed)

@@ -13,13 +13,15 @@ from ledger.bus.port import BusMisconfigured, BusUnavailable, Message
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.explain_error import explain
 from ledger.contracts.commands import ApplyCommand, CancelCommand, InspectCommand
+from ledger.contracts.events import CheckRequested
 from ledger.contracts.reports import AttemptFinished, ContentMissing
 from ledger.contracts.topics import CONTENT, commands_topic
 from ledger.service.liveness import LEADER_BEAT
 from ledger.service.request_context import RequestContext
 from ledger.store.log.chain import leaf
+from ledger.store.log.decode import open_event
 from migrations.model.attempt import Verdict
-from tests.support.house import POOL, Actor, House, finished, found, seen, started
+from tests.support.house import PATIENCE_S, POOL, Actor, House, finished, found, seen, started
 from tests.support.orders import chain_row
 from tests.support.wrong_clock import Watch
 
@@ -54,8 +56,15 @@ async def test_what_is_sent_is_what_the_log_has_hashed(house: House) -> None:
     assert {type(one) for one in heard} == {ApplyCommand, InspectCommand, CancelCommand}
     for command in heard:
         row = stored[command.position]
-        assert command.recorded.stored.body == row.body
         assert command.ledger == house.ledger.id
+        assert command.stream == row.stream
+        if isinstance(command, InspectCommand):
+            # It stands in no log: the request at its place orders the looks at all its databases.
+            asked = open_event(row).event
+            assert isinstance(asked, CheckRequested)
+            assert command.database in asked.databases
+            continue
+        assert command.recorded.stored.body == row.body
         assert leaf(chain_row(command.recorded)) == row.leaf
 
 
@@ -321,6 +330,6 @@ async def test_a_check_is_answered_by_whoever_looks(house: House) -> None:
             assert isinstance(command, InspectCommand)
             await actor.say(command.stream, seen(command))
         await leading.leader.drain()
-        result = await house.ledger.fleet.check_result(check)
+        result = await house.ledger.checks.answers(check, PATIENCE_S)
         assert result.finished
-        assert all(row.look.answer is not None for row in result.rows)
+        assert all(row.answer is not None for row in result.rows)

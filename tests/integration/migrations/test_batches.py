@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from ledger.domain.wording import failure_text
 from migrations.formats.bundle import load_files
 from migrations.model.attempt import Mode, Verdict
 from migrations.model.migration import Direction, Migration, SourceFile
@@ -70,6 +71,28 @@ async def progress_rows(world: World) -> int:
     return count
 
 
+async def test_the_batch_that_failed_is_named_also_in_a_later_attempt_and_without_tenants_keys(
+    users: World,
+) -> None:
+    await users.execute("ALTER TABLE copies ADD CHECK (user_id <> 2500)")
+    await users.execute("ALTER TABLE users ADD UNIQUE (email)")
+    migration = data(COPY)
+    for _ in range(2):
+        failed = (await users.up(migration)).failure
+        assert failed is not None
+        assert failed.batch == '3 (rows 2,001 to 2,500, WHERE "id" > 2000 AND "id" <= 2500)'
+    by_email = data(COPY, head="-- +migrate Data table=users key=email batch=100", version="011")
+    await users.execute("DELETE FROM copies WHERE user_id <= 2000")
+    await users.execute("ALTER TABLE copies DROP CONSTRAINT copies_user_id_check")
+    assert (await users.up(migration)).verdict is Verdict.DONE
+    await users.execute("TRUNCATE copies; ALTER TABLE copies ADD CHECK (user_id <> 10)")
+    other = (await users.up(migration, by_email)).failure
+    assert other is not None
+    assert other.batch is not None
+    assert other.batch.startswith("1 (rows 1 to 100")
+    assert "user" not in other.batch
+
+
 async def test_rows_are_moved_in_batches_of_the_size_that_was_asked_for(users: World) -> None:
     outcome = await users.up(data(f"{COPY};\n{NOTE};\n{EMPTY}"))
     assert outcome.verdict is Verdict.DONE, outcome.failure
@@ -114,11 +137,14 @@ async def test_a_failing_batch_keeps_the_ones_before_it_and_names_its_statement(
     assert outcome.failure is not None
     assert (outcome.failure.sqlstate, outcome.failure.line) == ("23514", 3)
     assert outcome.failure.statement == COPY
+    assert outcome.failure.batch == '2 (rows 1,001 to 2,000, WHERE "id" > 1000 AND "id" <= 2000)'
+    assert "in batch 2 (rows 1,001 to 2,000" in failure_text(outcome.failure)
     assert await users.value("SELECT max(user_id) FROM copies") == 1000
     assert await users.fetch(BATCHES) == [(1, 1000, 1000)]
     await users.execute("ALTER TABLE copies DROP CONSTRAINT copies_user_id_check")
     again = await users.up(migration)
     assert again.verdict is Verdict.DONE, again.failure
+    assert again.failure is None
     assert await users.fetch(BATCHES) == [(1, 1000, 1000), (1001, 2000, 1000), (2001, 2500, 500)]
     assert again.steps[0].note == "2500 rows in 3 batches"
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from migrations import standalone
-from migrations.inspection import inspect
+from migrations.inspection import glance, inspect
 from migrations.model.attempt import Mode, Verdict
 from migrations.model.migration import Migration
 from migrations.model.work import Outcome
@@ -27,6 +27,7 @@ OWNERS_OF_TABLES = """
     SELECT DISTINCT relowner::regrole::text FROM pg_class
     WHERE relnamespace = 'migration_ledger'::regnamespace
 """
+TABLES = ("journal", "progress", "backup", "saved")
 SECOND = migration("002", "CREATE TABLE b (id int)")
 
 
@@ -187,10 +188,12 @@ async def test_a_group_with_a_tenants_login_in_it_does_not_come_to_own_the_journ
     """Our login is in a second group, which the tenant's is not in: they are not of one kind."""
     world, one, tenant, group = logins
     database = world.settings.database
+    second = f"{database}_second"
     await world.execute_as_superuser(
-        f'GRANT "{group}" TO "{one}", "{tenant}"; GRANT pg_read_all_stats TO "{one}"; '
-        f'GRANT ALL ON SCHEMA public TO "{group}"; GRANT CREATE ON DATABASE "{database}" TO '
-        f'"{group}"; ALTER DATABASE "{database}" OWNER TO CURRENT_USER'
+        f'CREATE ROLE "{second}"; GRANT "{second}" TO "{one}"; '
+        f'GRANT "{group}" TO "{one}", "{tenant}"; '
+        f'GRANT ALL ON SCHEMA public TO "{one}"; GRANT CREATE ON DATABASE "{database}" TO '
+        f'"{group}", "{one}"'
     )
     done = await up(world, as_login(world, one), users())
     assert done.verdict is Verdict.DONE, done.failure
@@ -212,3 +215,113 @@ async def test_a_group_owns_the_journal_of_a_database_that_is_a_superusers(
         done = await up(world, as_login(world, login), *versions)
         assert done.verdict is Verdict.DONE, done.failure
     assert await world.fetch(OWNERS) == [(group,)]
+
+
+async def made_by_one_alone(logins: tuple[World, str, str, str]) -> None:
+    """The first login makes the journal for itself; then both are in a group that may create."""
+    world, one, two, group = logins
+    database = world.settings.database
+    await world.execute_as_superuser(
+        f'GRANT CREATE ON DATABASE "{database}" TO "{one}"; GRANT ALL ON SCHEMA public TO "{one}"'
+    )
+    done = await up(world, as_login(world, one), users())
+    assert done.verdict is Verdict.DONE, done.failure
+    assert await world.fetch(OWNERS) == [(one,)]
+    await world.execute_as_superuser(
+        f'GRANT "{group}" TO "{one}", "{two}"; GRANT CREATE ON DATABASE "{database}" TO "{group}";'
+        f'GRANT ALL ON SCHEMA public TO "{group}"'
+    )
+
+
+async def test_the_journal_of_an_earlier_login_becomes_the_groups_when_the_next_one_comes(
+    logins: tuple[World, str, str, str],
+) -> None:
+    world, one, two, group = logins
+    await made_by_one_alone(logins)
+    await world.execute_as_superuser(f'GRANT "{one}" TO "{two}"')
+    assert "belong to the login" in (await inspect(as_login(world, two))).warnings[0]
+    done = await up(world, as_login(world, two), users(), SECOND)
+    assert done.verdict is Verdict.DONE, done.failure
+    assert await world.fetch(OWNERS) == [(group,)]
+    assert (await inspect(as_login(world, two))).warnings == ()
+    third = migration("003", "CREATE TABLE c (id int)")
+    again = await up(world, as_login(world, one), users(), SECOND, third)
+    assert again.verdict is Verdict.DONE, again.failure
+    await world.execute_as_superuser(
+        f'REASSIGN OWNED BY "{one}" TO "{world.owner}"; DROP OWNED BY "{one}"; DROP ROLE "{one}";'
+        f'CREATE ROLE "{one}"'
+    )
+    last = await up(world, as_login(world, two), users(), SECOND, third)
+    assert last.verdict is Verdict.DONE, last.failure
+
+
+async def test_who_may_act_for_the_login_does_not_take_the_journal_from_it(
+    logins: tuple[World, str, str, str],
+) -> None:
+    """A person in the role of the login that migrates; no group has both."""
+    world, one, two, group = logins
+    await made_by_one_alone(logins)
+    await world.execute_as_superuser(
+        f'REVOKE "{group}" FROM "{one}"; GRANT "{one}" TO "{two}"; '
+        f'GRANT ALL ON SCHEMA public TO "{two}"'
+    )
+    done = await up(world, as_login(world, two), users(), SECOND)
+    assert done.verdict is Verdict.DONE, done.failure
+    assert await world.fetch(OWNERS) == [(one,)]
+
+
+async def test_the_journal_of_a_login_that_the_next_is_not_in_is_refused_with_what_gives_it_away(
+    logins: tuple[World, str, str, str],
+) -> None:
+    world, _, two, group = logins
+    await made_by_one_alone(logins)
+    refused = await up(world, as_login(world, two), users(), SECOND)
+    looked_at, glanced = await inspect(as_login(world, two)), await glance(as_login(world, two))
+    for failure in (refused.failure, looked_at.failure, glanced.failure):
+        assert failure is not None
+        said = failure.message
+        alter = f"ALTER SCHEMA migration_ledger OWNER TO {group}; ALTER TABLE"
+        assert f"if it is yours, say {alter}" in said
+        assert "if it is not, DROP SCHEMA migration_ledger CASCADE; then order this again" in said
+    for name in ("SCHEMA migration_ledger", *(f"TABLE migration_ledger.{t}" for t in TABLES)):
+        await world.execute_as_superuser(f'ALTER {name} OWNER TO "{group}"')
+    done = await up(world, as_login(world, two), users(), SECOND)
+    assert done.verdict is Verdict.DONE, done.failure
+
+
+@pytest.mark.parametrize("may_take", [True, False])
+async def test_a_schema_that_a_tenants_login_made_is_taken_over_or_warned_of(
+    logins: tuple[World, str, str, str], *, may_take: bool
+) -> None:
+    world, one, tenant, _ = logins
+    database = world.settings.database
+    await world.execute_as_superuser(
+        f'GRANT "{tenant}" TO "{one}"; GRANT ALL ON SCHEMA public TO "{one}"; '
+        f'CREATE SCHEMA migration_ledger AUTHORIZATION "{tenant}"'
+    )
+    await up(world, as_login(world, one), users())
+    if may_take:
+        await world.execute_as_superuser(f'GRANT CREATE ON DATABASE "{database}" TO "{one}"')
+    again = await up(world, as_login(world, one), users(), SECOND)
+    assert again.verdict is Verdict.DONE, again.failure
+    assert await world.fetch(OWNERS_OF_TABLES) == [(one,)]
+    warned = (await inspect(as_login(world, one))).warnings
+    if may_take:
+        assert await world.fetch(OWNERS) == [(one,)]
+        assert warned == ()
+    else:
+        assert f"migration_ledger belongs to the login {tenant}, who may drop" in warned[0]
+        assert f"ALTER SCHEMA migration_ledger OWNER TO {one}" in warned[0]
+
+
+async def test_a_superuser_takes_the_journal_from_nobody(
+    logins: tuple[World, str, str, str],
+) -> None:
+    world, one, _, _ = logins
+    await made_by_one_alone(logins)
+    superuser = ConnectionSettings.from_url(
+        f"{world.superuser_url}?sslmode=disable", allow_plaintext=True
+    )
+    done = await up(world, superuser, users(), SECOND)
+    assert done.verdict is Verdict.DONE, done.failure
+    assert await world.fetch(OWNERS) == [(one,)]

@@ -39,6 +39,7 @@ CASES = {
     "index-concurrently": Given("users", (Column("email"), Column("Street"))),
     "add-column": Given("public.users", (Column("Status of it", "text"),), value="'a'"),
     "foreign-key": Given("orders", (Column("user_id"),), to="users"),
+    "check": Given("users", (Column("age"),), value="age > 0"),
     "not-null": Given("users", (Column("email"),), value="'nobody'"),
     "type-change": AGE,
     "rename-column": Given("users", (Column("order", "integer"),), to="position"),

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from migrations.model.attempt import Mode, Verdict
+from migrations.model.preflight import PreflightPolicy
 from migrations.runner import run
 from migrations.running.transactional import TOGETHER
 from migrations.target.session import close_session, open_session
@@ -69,6 +70,17 @@ async def test_first_and_later_migrations_take_eight_round_trips(
     trips = [session.round_trips for session in line.sessions]
     assert len(trips) == 2
     assert max(trips) <= AT_MOST, trips
+
+
+async def test_what_is_asked_before_takes_one_round_trip_more(
+    counted: tuple[World, Line],
+) -> None:
+    world, line = counted
+    asking = replace(IMPATIENT, preflight=PreflightPolicy())
+    first = await world.do(world.work(Mode.UP, FIRST), asking)
+    later = world.work(Mode.UP, FIRST, SECOND, expectation=expecting(first))
+    assert (await world.do(later, asking)).verdict is first.verdict is Verdict.DONE
+    assert max(session.round_trips for session in line.sessions) <= AT_MOST + 1
 
 
 async def test_more_statements_a_role_and_a_second_migration_wait_no_longer(

@@ -113,8 +113,52 @@ async def test_psql_runs_a_verify_script_and_what_it_does_is_taken_back(world: W
     assert (await world.up(migration, programs=ALLOWED)).verdict is Verdict.DONE
     assert await world.value("SELECT count(*) FROM t") == 1
     (later,) = await verify(world.settings, [migration], programs=ALLOWED)
-    assert later.failure is not None
-    assert "run it by hand" in later.failure.message
+    assert later.failure is None
+    await world.execute("DELETE FROM t")
+    (broken,) = await verify(world.settings, [migration], programs=ALLOWED)
+    assert broken.failure is not None
+    assert (broken.failure.file, broken.failure.line) == ("verify/a.sql", 1)
+    assert broken.failure.kind is FailureClass.VERIFY
+    assert await world.value("SELECT count(*) FROM t") == 0
+
+
+SEVERAL = (
+    "BEGIN;\nINSERT INTO t VALUES (8);\nSELECT 1 / count(*) AS n FROM t \\gset\nROLLBACK;\n"
+    "BEGIN;\nSELECT 1 / (count(*) = 0)::int AS n FROM t \\gset\nROLLBACK;\n"
+)
+
+
+@pytest.mark.usefixtures("psql")
+async def test_a_script_of_several_transactions_is_asked_again_by_psql_as_it_is(
+    world: World,
+) -> None:
+    migration = change(TABLE, SEVERAL, BACK, programs=True)
+    assert (await world.up(migration, programs=ALLOWED)).verdict is Verdict.DONE
+    (later,) = await verify(world.settings, [migration], programs=ALLOWED)
+    assert later.failure is None, later.failure
+    await world.execute("INSERT INTO t VALUES (7)")
+    (broken,) = await verify(world.settings, [migration], programs=ALLOWED)
+    assert broken.failure is not None
+    assert (broken.failure.file, broken.failure.line) == ("verify/a.sql", 6)
+    assert await world.value("SELECT count(*) FROM t") == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "allowed", "says"),
+    [(FOR_PSQL, frozenset(), "--allow-code"), ("\\! true\n", ALLOWED, "--allow-shell")],
+)
+async def test_what_may_not_run_is_said_of_its_migration_and_the_others_are_asked(
+    world: World, script: str, allowed: frozenset[Language], says: str
+) -> None:
+    await world.up(change(TABLE, ""))
+    of_psql = change(TABLE, script, BACK, programs=True)
+    plain = [SourceFile("deploy/b.sql", b"SELECT 1;\n"), SourceFile("verify/b.sql", b"SELECT 1;\n")]
+    other = load_files("sqitch", plain, version="b")
+    await world.up(other)
+    first, second = await verify(world.settings, [of_psql, other], programs=allowed)
+    assert first.failure is not None
+    assert says in first.failure.message
+    assert second.failure is None
 
 
 @pytest.mark.usefixtures("psql")

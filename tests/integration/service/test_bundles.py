@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ledger.contracts.events import BundleRegistered
+from ledger.contracts.events import BundleRegistered, ChangeAccepted, FileGone
 from ledger.service.request_context import RequestContext
 from tests.support.house import House
 from tests.support.installed import installed
@@ -49,6 +49,33 @@ async def test_a_bundle_from_outside_of_any_repository_names_none(house: House) 
 async def test_a_repository_without_a_commit_counts_as_none(house: House) -> None:
     git(house.folder, "init", "--quiet")
     assert await registered(house) == (None, None)
+
+
+async def test_what_is_accepted_of_a_file_counts_in_its_own_history_only(
+    house: House, tmp_path: Path
+) -> None:
+    bundles, asked = house.ledger.bundles, RequestContext(reason="it never ran")
+    for name in ("shop", "mail"):
+        for version in ("1", "2"):
+            write(tmp_path / name / f"{version}_a.sql", f"CREATE TABLE {name}_{version} (id int);")
+        await bundles.register(tmp_path / name, RequestContext())
+        (tmp_path / name / "2_a.sql").unlink()
+        write(tmp_path / name / "1_a.sql", "CREATE TABLE one (id int);")
+    await bundles.accept_gone(tmp_path / "shop", "2", asked)
+    await bundles.accept_changed(tmp_path / "shop", "1", asked)
+    said = [one.event for one in await house.events(FileGone, ChangeAccepted)]
+    histories = [one.history for one in said if isinstance(one, FileGone | ChangeAccepted)]
+    assert histories == ["shop", "shop"]
+    ours, theirs = [await bundles.read(tmp_path / name) for name in ("shop", "mail")]
+    assert [one.version for one in ours.vanished] == []
+    assert [one.version for one in theirs.vanished] == ["2"]
+    assert [bool(one.accepts) for one in ours.registration.migrations] == [True]
+    assert [bool(one.accepts) for one in theirs.registration.migrations] == [False]
+
+
+def write(file: Path, up: str) -> None:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"-- +migrate Up\n{up}\n")
 
 
 async def registered(house: House) -> tuple[str | None, bool | None]:

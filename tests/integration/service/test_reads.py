@@ -212,4 +212,4 @@ async def test_looks_that_found_the_same_are_one_line_of_a_databases_history(
     ]
     assert [one.asked.reason for one in lines[:2]] == ["look 3", "look 0"]
     raw = await house.ledger.history.events(search)
-    assert sum(type(one.event).__name__ == "CheckRequested" for one in raw) == 4
+    assert sum(type(one.event).__name__ == "DatabaseInspected" for one in raw) == 4

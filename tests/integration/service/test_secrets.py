@@ -25,7 +25,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 
-from ledger import runtime, telemetry
+from ledger import telemetry
+from ledger.bus import local
 from ledger.bus.local import LocalBroker
 from ledger.cli.app.exits import ExitCode
 from ledger.contracts.events import UndoStarted
@@ -189,7 +190,7 @@ async def live(planted: Planted) -> list[str]:
     async with at_work(planted):
         check = await house.ledger.fleet.check("real=yes", RequestContext())
         for _ in range(200):
-            if (await house.ledger.fleet.check_result(check)).finished:
+            if (await house.ledger.checks.answers(check)).finished:
                 break
             await asyncio.sleep(0.05)
         well = await house.start(select="id=fine")
@@ -230,7 +231,7 @@ async def test_no_secret_and_no_row_of_a_tenant_is_in_any_table_log_span_or_topi
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broker = LocalBroker()
-    monkeypatch.setattr(runtime, "LocalBroker", lambda clock: broker)
+    monkeypatch.setattr(local, "LocalBroker", lambda clock: broker)
     rollouts = await live(planted)
     for topic in (commands_topic("default"), REPORTS, CONTENT, HEARTBEATS):
         records = [repr(one) for part in broker.partitions(topic) for one in part.records]

@@ -19,7 +19,6 @@ from ledger.cli.app.main import app
 HEAVY = (
     "asyncpg",
     "pydantic",
-    "pydantic_settings",
     "aiokafka",
     "opentelemetry",
     "postgast",
@@ -43,17 +42,17 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
     assert sorted(COMMANDS) == sorted(
         [
-            "init", "upgrade", "serve", "dev", "version", "config show",
+            "init", "upgrade", "serve", "dev", "version", "config show", "check", "db check",
             "keys generate", "keys register", "keys rotate", "keys revoke", "keys list",
             "fleet add", "fleet import", "fleet diff", "fleet apply", "fleet show",
             "fleet list", "fleet label", "fleet repoint",
             "fleet suspend", "fleet reinstate", "fleet reset-fence", "fleet retire", "fleet check",
             "drift", "agents",
-            "bundle register", "bundle list", "bundle show", "create",
+            "bundle register", "bundle list", "bundle show", "create", "lint",
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",
             "rollout rollback", "rollout retry", "rollout status", "rollout list", "rollout watch",
-            "history", "events", "replay", "audit verify",
+            "history", "events", "replay", "traces show", "traces emit", "audit verify",
             "audit unreadable", "audit set-aside",
             "db up", "db down", "db status", "db verify",
             "adopt", "baseline", "repair",
@@ -82,11 +81,12 @@ def test_every_command_and_option_says_what_it_does(name: str) -> None:
 
 
 LOOKING = frozenset({
-    "version", "config show", "plan", "status", "history", "events", "replay", "audit verify",
-    "audit unreadable",
+    "version", "config show", "plan", "status", "history", "events", "replay",
+    "traces show", "traces emit", "audit verify",
+    "audit unreadable", "check", "db check",
     "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
     "bundle list", "bundle show", "keys list",
-    "rollout status", "rollout list", "db status", "db verify", "db snapshot", "db diff",
+    "rollout status", "rollout list", "db status", "db verify", "db snapshot", "db diff", "lint",
 })  # fmt: skip
 CARRYING_ON = frozenset({"serve", "rollout watch"})
 """They work on what somebody else has asked for."""

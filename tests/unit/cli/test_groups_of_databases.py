@@ -66,7 +66,7 @@ def test_problems_stand_first_and_each_reason_is_one_line(
     show_groups(rollout(*grouped(lines)), PEOPLE)
     said = capsys.readouterr().out.split("\n\n")
     assert said[1:4] == [
-        "2 failed: a, b\n    no table\n    try: ledger rollout retry 7",
+        "2 failed: a, b\n    no table\n    try: ledger rollout retry 7 a b",
         "1 failed: d\n    no column",
         "1 pending: c\n    waits: halted: no\n    try: ledger rollout resume 7",
     ]
@@ -75,10 +75,13 @@ def test_problems_stand_first_and_each_reason_is_one_line(
 
 def test_of_very_many_reasons_the_rest_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
     groups = [DatabaseGroup("failed", 2, ("a",), problem=f"reason {n}") for n in range(40)]
+    groups += [DatabaseGroup("blocked", 1, ("b",)), DatabaseGroup("ordered", 1_500, ("c",))]
     show_groups(rollout(*groups), PEOPLE)
     said = capsys.readouterr().out
-    assert said.count("failed: a and 1 more") == 15
-    assert "50 databases more, of 25 other reasons" in said
+    assert said.count("failed: a and 1 more") == 5
+    assert "70 more failed, of 35 other reasons" in said
+    assert "1 blocked: b" in said, "however many reasons failures have"
+    assert "1,500 ordered: c and 1,499 more" in said
 
 
 def test_accepted_failures_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ledger.cli.app.exits import ExitCode
 from ledger.cli.app.output import Output, OutputFormat
-from ledger.cli.rollout.progress import LASTING_S, Lines, News
+from ledger.cli.rollout.progress import COUNTED_EVERY_S, LASTING_S, Lines, News
 from ledger.cli.rollout.status import headlines, show_rollout
 from ledger.cli.rollout.watch import conclude, ending
 from ledger.domain.waiting import Reason
@@ -59,6 +59,40 @@ def test_a_failure_is_told_once_per_attempt() -> None:
     ]
     assert news.of(status(failed("no table"))) == []
     assert news.of(status(failed("no table", attempt=2))) == ["acme failed: no table"]
+
+
+def many(number: int, problem: str, *, attempt: int = 1) -> list[DatabaseLine]:
+    return [
+        DatabaseLine(f"t{n:03}", 0, "failed", attempt, problem=problem.format(f"t{n:03}"))
+        for n in range(number)
+    ]
+
+
+def test_of_many_that_fail_alike_the_first_are_named_and_the_others_counted_as_they_grow() -> None:
+    clock = ManualClock()
+    news = News(clock)
+    lost = "role of {} is missing"
+    first = news.of(status(*many(60, lost), failed("no table")))
+    assert first[:5] == [f"t{n:03} failed: role of t{n:03} is missing" for n in range(5)]
+    assert first[5:] == [
+        "55 more databases failed: role of DATABASE is missing",
+        "acme failed: no table",
+        "rollout r1 is running",
+    ]
+    assert news.of(status(*many(70, lost))) == []
+    clock.passed_s = COUNTED_EVERY_S
+    assert news.of(status(*many(70, lost))) == [
+        "65 more databases failed: role of DATABASE is missing"
+    ]
+    assert news.of(status(*many(71, lost), is_="completed")) == [
+        "66 more databases failed: role of DATABASE is missing",
+        "rollout r1 is completed",
+    ]
+
+
+def test_where_only_some_failures_are_at_hand_their_number_is_not_said_to_be_all() -> None:
+    some = replace(status(*many(6, "no table")), more=500)
+    assert "at least 1 more database failed: no table" in News(ManualClock()).of(some)
 
 
 def test_a_failure_that_was_known_when_somebody_spoke_is_no_news_but_a_later_attempt_is() -> None:

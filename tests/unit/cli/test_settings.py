@@ -94,6 +94,15 @@ def test_an_unknown_variable_is_refused_with_the_nearest_known_one(
         load({})
 
 
+@pytest.mark.parametrize("name", ["ledger_pool", "Ledger_Pool", "LEDGER_pool"])
+def test_a_variable_in_other_letters_is_refused_and_not_ignored(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "eu")
+    with pytest.raises(SettingsError, match=f"{name} is no variable.*LEDGER_POOL"):
+        load({})
+
+
 def test_an_unknown_name_in_a_file_is_refused_with_the_nearest_known_one() -> None:
     Path("own.toml").write_text('[kafka]\nbootstap = "broker:9092"\n')
     with pytest.raises(SettingsError, match=r"kafka\.bootstap.*nearest is kafka\.bootstrap"):

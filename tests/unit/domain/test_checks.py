@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 
-from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded
-from ledger.contracts.events import CheckRequested, InspectionOrdered, MigrationRegressed, Purpose
+from ledger.contracts.envelope import NAMESPACE, Metadata, Recorded, inspection_id
+from ledger.contracts.events import CheckFinished, CheckRequested, MigrationRegressed, Purpose
 from ledger.contracts.reports import DatabaseInspected, Event, JournalEntry
 from ledger.domain import checks
 from ledger.domain.checks import CheckState
@@ -26,19 +27,12 @@ NOBODY = UUID(int=0)
 
 
 class Check:
-    """A check's log as it is being told."""
+    """A check as it goes on."""
 
     def __init__(self, purpose: Purpose = Purpose.CHECK, *names: str) -> None:
-        self.now, self.log, self.state = START, 0, None
-        for event in checks.request_check(FLEET, "k1", names or NAMES, purpose):
-            self.append(event)
-
-    state: CheckState | None
-
-    @property
-    def told(self) -> CheckState:
-        assert self.state is not None
-        return self.state
+        self.now = START
+        self.answers: dict[str, DatabaseInspected] = {}
+        self.told = begun(checks.request_check(FLEET, "k1", names or NAMES, purpose))
 
     @property
     def situation(self) -> DecisionContext:
@@ -54,19 +48,11 @@ class Check:
         assert moment is not None
         return moment
 
-    def append(self, event: Event) -> None:
-        self.log += 1
-        recorded = Recorded(
-            self.log, "check-k1", self.log, NAMESPACE, event, Metadata(), "tests", self.now
-        )
-        self.state = checks.evolve(self.state, recorded)
-
     def look(self, in_flight: int = 2) -> list[str]:
         """The databases that are asked now."""
         found = checks.progress(self.told, self.situation, in_flight)
-        for decided in found:
-            self.append(decided.event)
-        return [d.event.database for d in found if isinstance(d.event, InspectionOrdered)]
+        self.told = checks.asked(self.told, found)
+        return [one.database for one in found]
 
     def answer(
         self,
@@ -83,24 +69,42 @@ class Check:
                          command=command, checksum="x", finished_at=None)
             for version in in_force
         )  # fmt: skip
-        self.append(
-            DatabaseInspected(
-                database=database,
-                command=command,
-                reachable=reachable,
-                identity=identity,
-                entries=entries,
-            )
+        answer = DatabaseInspected(
+            database=database,
+            command=command,
+            reachable=reachable,
+            identity=identity,
+            entries=entries,
         )
+        attempt = checks.attempt_of(self.told, answer)
+        assert attempt is not None
+        self.answers[database] = answer
+        self.told = checks.answered(self.told, {database: (attempt, reachable)}, self.now)
+
+    def lost(self) -> list[Event]:
+        """What is lost of two versions that the log says are in force everywhere."""
+        applied = {name: {"1": NOBODY, "2": NOBODY} for name in NAMES}
+        found = checks.regressed(self.told, self.answers, applied, FLEET.databases.get)
+        return [decided.event for decided in found]
+
+    def summary(self, changed: int = 0, lost: int = 0) -> CheckFinished:
+        decided = checks.finish(self.told, self.now, changed, lost)
+        assert isinstance(decided.event, CheckFinished)
+        return decided.event
+
+
+def begun(events: Sequence[Event]) -> CheckState:
+    (event,) = events
+    return checks.begin(
+        Recorded(1, "check-k1", 1, NAMESPACE, event, Metadata(), "ledger_operator", START)
+    )
 
 
 def test_a_look_before_adopting_says_which_table_is_looked_for() -> None:
     check, adoption = Check(Purpose.ADOPT), Adoption(source="goose", table="old")
-    for event in checks.request_check(FLEET, "k1", ["a"], Purpose.ADOPT, adoption):
-        check.append(event)
-    (decided,) = checks.progress(check.told, check.situation, 1)
-    assert isinstance(decided.event, InspectionOrdered)
-    assert decided.event.adoption == adoption
+    asked = begun(checks.request_check(FLEET, "k1", ["a"], Purpose.ADOPT, adoption))
+    (order,) = checks.progress(asked, check.situation, 1)
+    assert order.adoption == adoption
 
 
 def test_a_check_asks_within_its_limit_and_goes_on_as_answers_come() -> None:
@@ -111,14 +115,62 @@ def test_a_check_asks_within_its_limit_and_goes_on_as_answers_come() -> None:
     assert check.look() == ["c"]
 
 
-def test_a_check_is_finished_when_everybody_answered() -> None:
+def test_a_check_is_over_when_everybody_answered_and_then_says_how_many_there_were() -> None:
     check = Check()
     check.look(in_flight=3)
     for name in NAMES:
-        assert not check.told.is_finished(check.now)
-        check.answer(name)
-    assert check.told.is_finished(check.now)
+        assert not check.settled
+        check.answer(name, reachable=name != "b")
+    assert check.settled
     assert checks.next_wake(check.told, check.now) is None
+    check.now += timedelta(seconds=3)
+    assert check.summary(changed=2, lost=1) == CheckFinished(
+        check="k1",
+        asked_by="ledger_operator",
+        databases=3,
+        read=2,
+        unread=1,
+        silent=(),
+        changed=2,
+        lost=1,
+        duration_ms=3000,
+    )
+
+
+def test_a_check_that_nobody_waits_for_any_more_asks_nothing_and_names_who_was_not_asked() -> None:
+    check = Check()
+    check.look(in_flight=1)
+    check.answer("a")
+    check.told = replace(check.told, given_up=True)
+    assert check.look() == []
+    assert check.settled
+    assert check.summary().silent == ("b", "c")
+
+
+def test_a_database_that_nobody_knows_keeps_no_check_going() -> None:
+    check = Check()
+    check.told = begun([CheckRequested(check="k1", purpose=Purpose.CHECK, databases=("a", "x"))])
+    assert check.look() == ["a"]
+    check.answer("a")
+    assert check.settled
+    assert check.summary().silent == ("x",)
+
+
+def test_an_answer_belongs_to_a_look_that_the_request_asked_for_whoever_sent_it() -> None:
+    check = Check(Purpose.CHECK, "a")
+    stream = check.told.stream
+
+    def attempt_of(command: UUID, database: str = "a") -> int | None:
+        answer = DatabaseInspected(database=database, command=command, reachable=True)
+        return checks.attempt_of(check.told, answer)
+
+    assert attempt_of(inspection_id(stream, "a", 2)) == 2, "a leader before may have asked"
+    check.look()
+    assert attempt_of(inspection_id(stream, "a", 1)) == 1
+    assert attempt_of(inspection_id(stream, "a", 9)) is None
+    assert attempt_of(inspection_id("check-k2", "a", 1)) is None
+    assert attempt_of(inspection_id(stream, "b", 1), "b") is None
+    assert attempt_of(NOBODY) is None
 
 
 def test_a_look_that_nobody_answers_is_asked_for_once_more_and_then_given_up() -> None:
@@ -127,13 +179,13 @@ def test_a_look_that_nobody_answers_is_asked_for_once_more_and_then_given_up() -
     check.answer("a")
     check.answer("b", reachable=False)
     assert checks.next_wake(check.told, check.now) == START + timedelta(seconds=INSPECTION_S)
-    check.now += timedelta(seconds=INSPECTION_S)
-    assert check.look() == ["c"]
-    assert not check.told.is_finished(check.now)
-    check.now += timedelta(seconds=INSPECTION_S)
-    assert check.look() == []
-    assert check.told.is_finished(check.now)
-    assert check.told.looks["c"].is_silent(check.now)
+    settled = []
+    for asked in (["c"], []):
+        check.now += timedelta(seconds=INSPECTION_S)
+        assert check.look() == asked
+        settled.append(check.settled)
+    assert settled == [False, True]
+    assert check.summary().silent == ("c",)
 
 
 def test_a_reinstated_database_tells_what_it_lost() -> None:
@@ -142,13 +194,7 @@ def test_a_reinstated_database_tells_what_it_lost() -> None:
     check.answer("a", "1")
     check.answer("b", "1", "2")
     check.answer("c", reachable=False)
-    applied = {name: {"1": NOBODY, "2": NOBODY} for name in NAMES}
-    found = [
-        decided.event for decided in checks.regressed(check.told, applied, FLEET.databases.get)
-    ]
-    assert found == [MigrationRegressed(database="a", version="2", command=NOBODY)]
-    again = checks.regressed(check.told, applied, FLEET.databases.get)
-    assert again == checks.regressed(check.told, applied, FLEET.databases.get), "ids are derived"
+    assert check.lost() == [MigrationRegressed(database="a", version="2", command=NOBODY)]
 
 
 def test_a_reinstated_database_that_is_silent_is_asked_until_its_journal_was_read() -> None:
@@ -158,7 +204,6 @@ def test_a_reinstated_database_that_is_silent_is_asked_until_its_journal_was_rea
         asked += len(check.look())
         assert not check.settled
         check.now = check.wakes_at
-    assert check.told.is_finished(check.now), "who waits for the check is told"
     check.answer("a", "1")
     assert check.settled
     assert check.look() == []
@@ -191,23 +236,12 @@ def test_a_database_that_was_retired_is_asked_no_more() -> None:
     assert check.told.is_settled({"a": gone}.get, check.now)
 
 
-def test_what_was_applied_after_a_look_was_first_asked_for_is_no_matter_of_it() -> None:
-    check = Check(Purpose.REINSTATE, "a")
-    check.look()
-    first = check.told.looks["a"].asked_position
-    check.now = check.wakes_at
-    check.look()
-    assert check.told.looks["a"].asked_position == first
-
-
 def test_a_plain_check_finds_what_the_database_that_is_known_lost() -> None:
     check = Check()
     check.look(in_flight=3)
     check.answer("a", "1", identity=FLEET.databases["a"].expected.identity)
     check.answer("b", "1")
-    applied = {name: {"1": NOBODY, "2": NOBODY} for name in NAMES}
-    found = [d.event for d in checks.regressed(check.told, applied, FLEET.databases.get)]
-    assert found == [MigrationRegressed(database="a", version="2", command=NOBODY)]
+    assert check.lost() == [MigrationRegressed(database="a", version="2", command=NOBODY)]
 
 
 def test_what_was_undone_is_no_loss_for_a_plain_check() -> None:
@@ -215,8 +249,7 @@ def test_what_was_undone_is_no_loss_for_a_plain_check() -> None:
     check.look(in_flight=3)
     known = FLEET.databases["a"].expected.identity
     check.answer("a", "1", "2", identity=known, state="rolled_back")
-    applied = {"a": {"1": NOBODY, "2": NOBODY}}
-    assert checks.regressed(check.told, applied, FLEET.databases.get) == ()
+    assert check.lost() == []
 
 
 def test_a_check_of_nothing_or_of_nobody_known_is_refused() -> None:
@@ -236,7 +269,7 @@ def test_a_stream_that_does_not_start_with_a_request_is_no_check() -> None:
     answer = DatabaseInspected(database="a", command=NOBODY, reachable=True)
     recorded = Recorded(1, "check-k1", 1, NAMESPACE, answer, Metadata(), "tests", START)
     with pytest.raises(ValueError, match="does not start with CheckRequested"):
-        checks.evolve(None, recorded)
+        checks.begin(recorded)
 
 
 @pytest.mark.parametrize("size", [100, 5_000])
@@ -245,13 +278,10 @@ def test_what_follows_from_one_answer_does_not_walk_the_whole_check(
 ) -> None:
     names = [f"db{number:05}" for number in range(size)]
     fleet = FleetState({name: record(name) for name in names})
-    (asked,) = checks.request_check(fleet, "k1", names)
     check = Check()
-    check.log, check.state = 0, None
-    check.append(asked)
+    check.told = begun(checks.request_check(fleet, "k1", names))
     situation = DecisionContext(check.now, 1, fleet.databases.get, {})
-    for decided in checks.progress(check.told, situation):
-        check.append(decided.event)
+    check.told = checks.asked(check.told, checks.progress(check.told, situation))
     looked, original = [0], checks.Looks.__getitem__
 
     def counted(self: checks.Looks, database: str) -> checks.Lookup:
@@ -262,11 +292,11 @@ def test_what_follows_from_one_answer_does_not_walk_the_whole_check(
     check.answer(names[0])
     assert len(checks.progress(check.told, situation)) <= 1
     checks.next_wake(check.told, check.now)
-    assert not check.told.is_finished(check.now)
+    assert not check.told.is_settled(fleet.databases.get, check.now)
     assert looked[0] < 10 * checks.IN_FLIGHT
 
 
-def test_a_check_that_was_folded_stays_as_it_was() -> None:
+def test_a_check_that_goes_on_leaves_what_was_known_as_it_was() -> None:
     check = Check()
     before = check.told
     check.look()

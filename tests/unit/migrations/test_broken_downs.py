@@ -14,7 +14,7 @@ from ledger.contracts.topics import CHUNK_BYTES
 from ledger.domain.refusals import IrreversibleMigrations
 from ledger.domain.rollback import refuse_irreversible
 from ledger.service.migration_refs import migration_ref
-from migrations.errors import EncodingError, SqlSyntaxError, VariableError
+from migrations.errors import EncodingError, MarkerError, SqlSyntaxError, VariableError
 from migrations.formats import Reading
 from migrations.formats.bundle import load_files, load_folder
 from migrations.formats.checksum import checksum
@@ -265,3 +265,77 @@ def test_an_agent_makes_the_same_migration_from_its_texts(tmp_path: Path) -> Non
         for message in messages(text):
             texts.take(message)
     assert Library(texts).load(apply_command(refs)) == (migration,)
+
+
+G, M, D = "-- +goose ", "-- +migrate ", "-- migrate:"
+MARKERS = {
+    "goose": [
+        f"{G}StatementBegin\nDROP TABLE t;\n",
+        f"DROP TABLE t;\n{G}StatementEnd\n",
+        f"{G}StatementBegin\n{G}StatementBegin\nDROP TABLE t;\n{G}StatementEnd\n",
+        f"{G}Statement Begin\nDROP TABLE t;\n",
+        f"{G}NO TRANSACTIONS\nDROP TABLE t;\n",
+        f" {G}StatementBegin\nDROP TABLE t;\n{G}StatementEnd\n",
+        f"DROP TABLE t; {G}StatementEnd\n",
+    ],
+    "dbmate": [
+        f"DROP TABLE t;\n{D}dwn\n",
+        f"DROP TABLE t; {D}down\n",
+        f"{D}drop\nDROP TABLE t;\n",
+    ],
+    "sql-migrate": [
+        f"{M}StatementBegin\nDROP TABLE t;\n",
+        f"DROP TABLE t;\n{M}StatementEnd\n",
+        f"{M}StatementBegin again\nDROP TABLE t;\n{M}StatementEnd\n",
+        f"{M}statementbegin\nDROP TABLE t;\n",
+        f"{M}Foo\nDROP TABLE t;\n",
+        f"DROP TABLE t; {M}StatementEnd\n",
+    ],
+}
+MARKED = [(format, down) for format, downs in MARKERS.items() for down in downs]
+
+
+@pytest.mark.parametrize(("format", "down"), MARKED)
+def test_a_wrong_marker_in_a_down_stops_nothing_but_the_way_back(
+    tmp_path: Path, format: str, down: str
+) -> None:
+    files = {name: text.replace(BROKEN, down) for name, text in FOLDERS[format].items()}
+    migration = loaded(tmp_path, files)
+    (file,) = files
+    assert [one.summary for one in migration.up.statements] == ["CREATE TABLE t"]
+    assert migration.down is not None
+    assert migration.down.broken.startswith(f"{file}:")
+    assert not migration.down.statements
+    (note,) = migration.notes
+    assert "the down cannot run: " in note
+    assert migration.files[0].content.decode() == files[file]
+    assert load_files(format, migration.files, version=migration.version) == migration
+    whole = loaded(tmp_path, {file: FOLDERS[format][file].replace(BROKEN, "DROP TABLE t;\n")})
+    assert migration.up == whole.up
+
+
+@pytest.mark.parametrize(
+    ("format", "line"),
+    [
+        ("sql-migrate", f"{M}Verfy"),
+        ("sql-migrate", f"{M}Upp"),
+        ("sql-migrate", f"{M}Up"),
+        ("sql-migrate", f"{M}validat"),
+        ("sql-migrate", f"DROP TABLE t; {M}Verify"),
+        ("sql-migrate", f"{M}Down"),
+        ("goose", f"{G}Down"),
+        ("goose", f"{G}Upp"),
+        ("goose", f"{G}Up"),
+        ("dbmate", f"{D}upp"),
+        ("dbmate", f"DROP TABLE t; {D}up"),
+    ],
+)
+def test_a_line_that_may_begin_another_section_is_wrong_wherever_it_stands(
+    tmp_path: Path, format: str, line: str
+) -> None:
+    files = {
+        name: text.replace(BROKEN, f"DROP TABLE t;\n{line}\nSELECT true;\n")
+        for name, text in FOLDERS[format].items()
+    }
+    with pytest.raises(MarkerError):
+        loaded(tmp_path, files)

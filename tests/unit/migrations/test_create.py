@@ -120,6 +120,7 @@ GIVEN = {
     "index-concurrently": Given("users", (Column("email"),)),
     "add-column": Given("users", (Column("status", "text"),)),
     "foreign-key": Given("orders", (Column("user_id"),), to="users"),
+    "check": Given("users", (Column("age"),), value="age > 0"),
     "not-null": Given("users", (Column("email"),)),
     "type-change": Given("users", (Column("age", "integer"),), to="bigint"),
     "rename-column": Given("users", (Column("mail", "text"),), to="email"),

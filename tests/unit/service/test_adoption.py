@@ -8,9 +8,8 @@ from uuid import UUID
 import pytest
 
 from ledger.contracts.reports import DatabaseInspected
-from ledger.domain.checks import Lookup
 from ledger.service.adoption import AdoptionMatch, adoption_matches
-from ledger.service.fleet import CheckResult, CheckRow
+from ledger.service.check_rows import CheckResult, CheckRow
 from migrations.formats.bundle import load_files
 from migrations.model.attempt import Adoption, Failure, FailureClass
 from migrations.model.foreign_history import ForeignHistory, ForeignRow, Tool
@@ -28,8 +27,8 @@ RAILS = replace(GOOSE, tool=Tool.RAILS, table="public.schema_migrations")
 
 def match_of(answer: DatabaseInspected | None, source: str = "auto") -> AdoptionMatch:
     """What is told of one database that gave this answer."""
-    row = CheckRow("acme", "main", None, Lookup(answer=answer))
-    result = CheckResult("c", finished=answer is not None, rows=(row,))
+    row = CheckRow("acme", "main", None, answer)
+    result = CheckResult("c", finished=answer is not None, position=1, rows=(row,))
     (found,) = adoption_matches(result, FOLDER, Adoption(source=source))
     return found
 

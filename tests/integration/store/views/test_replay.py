@@ -12,16 +12,15 @@ from hypothesis import strategies as st
 
 from ledger.contracts import events as e
 from ledger.contracts.events import (
+    CheckFinished,
     DatabaseSuspended,
-    InspectionOrdered,
-    Purpose,
     RetryRequested,
     RolloutAborted,
     RolloutPaused,
     RolloutStarted,
     WaveOpened,
 )
-from ledger.contracts.reports import AttemptFinished, Event
+from ledger.contracts.reports import AttemptFinished, DatabaseInspected, Event
 from ledger.domain.differences import Difference, DifferenceKind, Replayed
 from ledger.domain.rollout import fold
 from ledger.domain.states import DatabaseState, DatabaseStatus
@@ -32,7 +31,7 @@ from ledger.store.views.tables import ROLLOUT_DATABASE, TABLES
 from migrations.model.attempt import Mode, Verdict
 from tests.integration.store.views.conftest import Ledger
 from tests.integration.store.views.test_queries import fleet_of, order, plan
-from tests.support.histories import MOMENT, Move, Story, connection
+from tests.support.histories import Move, Story
 from tests.support.raw_event import NewEvent
 
 SMALL = st.integers(0, 11)
@@ -221,9 +220,10 @@ async def test_a_report_on_a_rollout_that_ended_long_ago_finds_its_state_again(
         ("rollout-r1", DatabaseSuspended(database="acme")),
         ("rollout-r1", RolloutPaused(rollout="r9")),
         ("fleet", DatabaseSuspended(database="never-registered")),
-        ("check-c9", InspectionOrdered(
-            stream="check-c9", database="acme", pool="main", command=uuid4(), attempt=1, term=1,
-            purpose=Purpose.CHECK, connection=connection(1), expires_at=MOMENT,
+        ("check-c9/reports", DatabaseInspected(database="acme", command=uuid4(), reachable=True)),
+        ("check-c9", CheckFinished(
+            check="c9", asked_by="nobody", databases=1, read=0, unread=0, silent=("acme",),
+            changed=0, lost=0, duration_ms=0,
         )),
     ],
 )  # fmt: skip
@@ -291,7 +291,20 @@ async def test_a_long_history_leaves_rows_in_every_table_and_agrees(
             (),
         ),
         ("UPDATE ledger.attempt SET attempt = 99", "attempt", DifferenceKind.CHANGED, ("attempt",)),
-        ("DELETE FROM ledger.inspection", "inspection", DifferenceKind.MISSING, ()),
+        ("DELETE FROM ledger.requested_check", "requested_check", DifferenceKind.MISSING, ()),
+        (
+            "UPDATE ledger.requested_check SET finished_position = 1, finished_at = NULL",
+            "requested_check",
+            DifferenceKind.CHANGED,
+            ("finished_position", "finished_at"),
+        ),
+        ("DELETE FROM ledger.reading", "reading", DifferenceKind.MISSING, ()),
+        (
+            "UPDATE ledger.fleet_database SET seen = 'x'",
+            "fleet_database",
+            DifferenceKind.CHANGED,
+            ("seen",),
+        ),
         ("UPDATE ledger.bundle SET source = 'else'", "bundle", DifferenceKind.CHANGED, ("source",)),
         ("DELETE FROM ledger.database_event", "database_event", DifferenceKind.MISSING, ()),
         (

@@ -1,0 +1,1 @@
+"""`ledger lint`: what is wrong with migrations, before anything runs."""

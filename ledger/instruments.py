@@ -1,0 +1,313 @@
+"""The one registry of what is measured: name, kind, unit, and what tells the values apart.
+
+Names follow OpenTelemetry's conventions (1.44) where they have one; ours begin with
+`migration_ledger.` and name no database: a fleet has too many. Rollouts that have not ended are
+named, there are few. The reference page is made from this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, TypeAlias
+
+from opentelemetry import metrics
+from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Observation, UpDownCounter
+
+from ledger import telemetry
+
+
+class Kind(StrEnum):
+    """The instruments of OpenTelemetry that are used here, as its documents call them."""
+
+    COUNTER = "counter"
+    UP_DOWN_COUNTER = "up-down counter"
+    HISTOGRAM = "histogram"
+    GAUGE = "gauge"
+    OBSERVED_COUNTER = "observed counter"
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """What one measurement is called and says; `buckets` are upper bounds in its unit."""
+
+    name: str
+    kind: Kind
+    unit: str
+    measures: str
+    attributes: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+Value: TypeAlias = tuple[float, Mapping[str, str]]
+"""A number, and the attributes that tell it from others of the same instrument."""
+
+_SECONDS: Final = "s"
+_MESSAGES: Final = (
+    telemetry.MESSAGING_SYSTEM,
+    telemetry.MESSAGING_DESTINATION,
+)
+
+SENT: Final = Instrument(
+    telemetry.SENT_MESSAGES,
+    Kind.COUNTER,
+    "{message}",
+    "Messages that the bus acknowledged.",
+    _MESSAGES,
+)
+CONSUMED: Final = Instrument(
+    telemetry.CONSUMED_MESSAGES,
+    Kind.COUNTER,
+    "{message}",
+    "Messages delivered to us.",
+    _MESSAGES,
+)
+OPERATION: Final = Instrument(
+    telemetry.OPERATION_DURATION,
+    Kind.HISTOGRAM,
+    _SECONDS,
+    "Time from a call until the broker's answer.",
+    (*_MESSAGES, telemetry.MESSAGING_OPERATION),
+    telemetry.MESSAGING_BUCKETS,
+)
+PROCESSED: Final = Instrument(
+    telemetry.PROCESS_DURATION,
+    Kind.HISTOGRAM,
+    _SECONDS,
+    "Time from taking a command in hand until its last report is written.",
+    (*_MESSAGES, telemetry.MESSAGING_OPERATION, telemetry.MESSAGING_GROUP),
+    telemetry.MESSAGING_BUCKETS,
+)
+ATTEMPT: Final = Instrument(
+    telemetry.ATTEMPT_DURATION,
+    Kind.HISTOGRAM,
+    _SECONDS,
+    "Time that one attempt on one database took.",
+    (telemetry.TASK_RESULT,),
+    telemetry.ATTEMPT_BUCKETS,
+)
+RUN: Final = Instrument(
+    telemetry.RUN_DURATION,
+    Kind.HISTOGRAM,
+    _SECONDS,
+    "Time from the start of a rollout until its end.",
+    (telemetry.PIPELINE, telemetry.PIPELINE_STATE, telemetry.PIPELINE_RESULT),
+    telemetry.RUN_BUCKETS,
+)
+RUNS_ACTIVE: Final = Instrument(
+    telemetry.RUNS_ACTIVE,
+    Kind.UP_DOWN_COUNTER,
+    "{run}",
+    "Rollouts that have started and not ended.",
+    (telemetry.PIPELINE, telemetry.PIPELINE_STATE),
+)
+RUN_ERRORS: Final = Instrument(
+    telemetry.RUN_ERRORS,
+    Kind.COUNTER,
+    "{error}",
+    "Rollouts that stopped themselves.",
+    (telemetry.PIPELINE, telemetry.ERROR_TYPE),
+)
+ATTEMPTS: Final = Instrument(
+    "migration_ledger.attempts",
+    Kind.COUNTER,
+    "{attempt}",
+    "Attempts that the ledger heard the end of; those that failed by the class of their failure.",
+    (telemetry.TASK_NAME, telemetry.TASK_RESULT, telemetry.ERROR_TYPE),
+)
+ROLLOUTS: Final = Instrument(
+    "migration_ledger.rollouts",
+    Kind.GAUGE,
+    "{rollout}",
+    "Rollouts by state; those that have ended, too.",
+    (telemetry.STATE,),
+)
+ROLLOUT_AGE: Final = Instrument(
+    "migration_ledger.rollout.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "How long ago an unfinished rollout was planned, by its state.",
+    (telemetry.ROLLOUT_ID, telemetry.STATE),
+)
+ROLLOUT_DATABASES: Final = Instrument(
+    "migration_ledger.rollout.databases",
+    Kind.GAUGE,
+    "{database}",
+    "Databases of an unfinished rollout, by how far it is on them.",
+    (telemetry.ROLLOUT_ID, telemetry.STATE),
+)
+IN_FLIGHT_LIMIT: Final = Instrument(
+    "migration_ledger.rollout.in_flight.limit",
+    Kind.GAUGE,
+    "{database}",
+    "Databases that an unfinished rollout may work on at the same time.",
+    (telemetry.ROLLOUT_ID,),
+)
+BUDGET: Final = Instrument(
+    "migration_ledger.rollout.budget",
+    Kind.GAUGE,
+    "{database}",
+    "Failures that an unfinished rollout may have before it stops itself, by its plan.",
+    (telemetry.ROLLOUT_ID,),
+)
+BUDGET_USED: Final = Instrument(
+    "migration_ledger.rollout.budget.used",
+    Kind.GAUGE,
+    "{database}",
+    "Failures that count against the budget of an unfinished rollout.",
+    (telemetry.ROLLOUT_ID,),
+)
+DATABASES: Final = Instrument(
+    "migration_ledger.databases",
+    Kind.GAUGE,
+    "{database}",
+    "Registered databases by status and pool.",
+    (telemetry.STATE, telemetry.POOL),
+)
+BEHIND: Final = Instrument(
+    "migration_ledger.databases.behind",
+    Kind.GAUGE,
+    "{database}",
+    "Databases by how many versions of their registered history they lack; retired ones left out.",
+    (telemetry.VERSIONS_BEHIND,),
+)
+TROUBLED: Final = Instrument(
+    "migration_ledger.databases.troubled",
+    Kind.GAUGE,
+    "{database}",
+    "Databases where a migration failed, was lost or is unknown; one counts once for each cause.",
+)
+AGENTS: Final = Instrument(
+    "migration_ledger.agents",
+    Kind.GAUGE,
+    "{agent}",
+    "Agents heard of lately, by pool; 0 for a pool of the fleet that has none.",
+    (telemetry.POOL,),
+)
+CLOCK_APART: Final = Instrument(
+    "migration_ledger.agents.clock.apart",
+    Kind.GAUGE,
+    _SECONDS,
+    "How far the clock of the agent that is furthest from the ledger's is from it.",
+    (telemetry.POOL,),
+)
+UNANSWERED: Final = Instrument(
+    "migration_ledger.orders.unanswered",
+    Kind.GAUGE,
+    "{order}",
+    "Orders that no agent has answered for good.",
+    (telemetry.POOL,),
+)
+UNANSWERED_AGE: Final = Instrument(
+    "migration_ledger.orders.unanswered.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "Age of the oldest of them.",
+    (telemetry.POOL,),
+)
+UNSENT: Final = Instrument(
+    "migration_ledger.orders.unsent",
+    Kind.GAUGE,
+    "{order}",
+    "Orders that wait to be sent to the broker.",
+)
+EVENTS: Final = Instrument(
+    "migration_ledger.log.events",
+    Kind.OBSERVED_COUNTER,
+    "{event}",
+    "Events in the log.",
+)
+PROJECTION_LAG: Final = Instrument(
+    "migration_ledger.projection.lag",
+    Kind.GAUGE,
+    "{event}",
+    "Events that the read models lack.",
+)
+TERM: Final = Instrument(
+    "migration_ledger.leader.term",
+    Kind.GAUGE,
+    "{term}",
+    "The leadership term of the log.",
+)
+UNREADABLE: Final = Instrument(
+    "migration_ledger.log.unreadable",
+    Kind.GAUGE,
+    "{event}",
+    "Events that nobody can read and that no person has set aside.",
+)
+COUNTED_AGE: Final = Instrument(
+    "migration_ledger.counted.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "How old what is counted here is; it grows while the ledger's database does not answer.",
+)
+JOBS: Final = Instrument(
+    "migration_ledger.agent.jobs",
+    Kind.GAUGE,
+    "{job}",
+    "Databases that an agent has in hand, by what it does there.",
+    (telemetry.POOL, telemetry.STATE),
+)
+JOBS_AGE: Final = Instrument(
+    "migration_ledger.agent.jobs.age",
+    Kind.GAUGE,
+    _SECONDS,
+    "For how long the oldest of them has been in the agent's hands; of those that wait, how long.",
+    (telemetry.POOL, telemetry.STATE),
+)
+CONCURRENCY: Final = Instrument(
+    "migration_ledger.agent.concurrency",
+    Kind.GAUGE,
+    "{job}",
+    "Databases that an agent may work on at the same time.",
+    (telemetry.POOL,),
+)
+REPORTS_WAITING: Final = Instrument(
+    "migration_ledger.agent.reports.waiting",
+    Kind.GAUGE,
+    "{message}",
+    "Messages of an agent that the broker has not taken.",
+    (telemetry.POOL,),
+)
+
+EVERY: Final = tuple(one for one in tuple(globals().values()) if isinstance(one, Instrument))
+"""All of them, in the order above."""
+
+
+def counter(one: Instrument) -> Counter:
+    """What counts as it happens."""
+    return _meter().create_counter(one.name, unit=one.unit, description=one.measures)
+
+
+def up_down_counter(one: Instrument) -> UpDownCounter:
+    """What counts up and down as it happens."""
+    return _meter().create_up_down_counter(one.name, unit=one.unit, description=one.measures)
+
+
+def histogram(one: Instrument) -> Histogram:
+    """What sorts into its buckets."""
+    return _meter().create_histogram(
+        one.name,
+        unit=one.unit,
+        description=one.measures,
+        explicit_bucket_boundaries_advisory=one.buckets,
+    )
+
+
+def observe(one: Instrument, read: Callable[[], Iterable[Value]]) -> None:
+    """Have `read` called whenever somebody takes measurements."""
+
+    def observed(_: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(value, attributes) for value, attributes in read()]
+
+    create: Callable[..., Any] = (
+        _meter().create_observable_counter
+        if one.kind is Kind.OBSERVED_COUNTER
+        else _meter().create_observable_gauge
+    )
+    create(one.name, callbacks=[observed], unit=one.unit, description=one.measures)
+
+
+def _meter() -> metrics.Meter:
+    return telemetry.meter()

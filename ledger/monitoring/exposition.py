@@ -1,0 +1,39 @@
+"""Our measurements as text that Prometheus reads, from the same instruments as over OTLP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from opentelemetry import metrics
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+
+Exposition = Callable[[str], tuple[bytes, str]]
+"""What is measured now, and its media type, in a form that an Accept header asks for."""
+
+
+def expose(service: str, version: str) -> Exposition:
+    """Measure from now on, beside whatever exports already; returns what writes it down.
+
+    Figures of the process itself (memory, processor time, open files) are among it.
+    """
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    reader = PrometheusMetricReader(registry=registry, scope_info_enabled=False)
+    provider = metrics.get_meter_provider()
+    if isinstance(provider, MeterProvider):
+        provider.add_metric_reader(reader)
+    else:
+        resource = Resource.create({"service.name": service, "service.version": version})
+        metrics.set_meter_provider(
+            MeterProvider(metric_readers=[reader], resource=resource, shutdown_on_exit=False)
+        )
+
+    def write(accept: str) -> tuple[bytes, str]:
+        encode, media_type = choose_encoder(accept)
+        return encode(registry), media_type
+
+    return write

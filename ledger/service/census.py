@@ -1,0 +1,170 @@
+"""The ledger in numbers, for whoever watches it: counted again and again, read at any time.
+
+A scrape costs nothing by the size of the fleet: it reads what was counted last, and how long ago.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
+from typing import TypeAlias
+
+from ledger import instruments, telemetry
+from ledger.contracts.events import Budget
+from ledger.domain import budget
+from ledger.domain.fleet import FleetStatus
+from ledger.domain.states import ENDED, Status
+from ledger.domain.tally import tally
+from ledger.errors import LedgerUnusable, StoreError
+from ledger.instruments import Instrument, Value
+from ledger.service.fleet_status import StatusService
+from ledger.service.liveness import Liveness
+from ledger.store.port import Log
+from ledger.store.views.port import Views
+from ledger.store.views.rows import RolloutRow
+from migrations.clock import Clock
+
+logger = logging.getLogger(__name__)
+
+Count: TypeAlias = tuple[Instrument, Value]
+
+EVERY_S = 10.0
+"""How often is counted, at most."""
+REST = 20
+"""So many times as long as counting took is waited, where that is more: a twentieth of the time."""
+UNFINISHED = tuple(status for status in Status if status not in ENDED)
+"""States of rollouts that have not ended; each is told, also where no rollout is in it."""
+LACKING = ((0, "0"), (1, "1"), (2, "2"), (5, "3-5"), (10, "6-10"))
+"""Databases that lack up to so many versions, and how they are called together; more are `11+`."""
+MORE = "11+"
+
+COUNTED = (
+    instruments.ROLLOUTS, instruments.ROLLOUT_AGE, instruments.ROLLOUT_DATABASES,
+    instruments.IN_FLIGHT_LIMIT, instruments.BUDGET, instruments.BUDGET_USED,
+    instruments.DATABASES, instruments.BEHIND, instruments.TROUBLED,
+    instruments.AGENTS, instruments.CLOCK_APART,
+    instruments.EVENTS, instruments.PROJECTION_LAG, instruments.TERM, instruments.UNREADABLE,
+)  # fmt: skip
+"""What is counted here."""
+
+
+class Census:
+    """Counts what the ledger says, and keeps what it counted last."""
+
+    def __init__(
+        self, log: Log, reads: Views, status: StatusService, lookout: Liveness, clock: Clock
+    ) -> None:
+        self._log = log
+        self._reads = reads
+        self._status = status
+        self._lookout = lookout
+        self._clock = clock
+        self._counted: dict[Instrument, Sequence[Value]] = {}
+        self._counted_at = clock.monotonic()
+        self.trouble = ""
+        """Why the last count came to nothing; empty when it did not."""
+
+    def observe(self) -> None:
+        """Have it all read by whoever takes measurements."""
+        for one in COUNTED:
+            instruments.observe(one, partial(self.values, one))
+        instruments.observe(instruments.COUNTED_AGE, lambda: [(self.age_s, {})])
+
+    def values(self, one: Instrument) -> Sequence[Value]:
+        """What was counted last of this."""
+        return self._counted.get(one, ())
+
+    @property
+    def age_s(self) -> float:
+        """How long ago it was counted, in seconds."""
+        return self._clock.monotonic() - self._counted_at
+
+    async def run(self) -> None:
+        """Count until cancelled. A ledger that does not answer is said once, and asked again."""
+        while True:
+            began = self._clock.monotonic()
+            await self.try_to_count()
+            await self._clock.sleep(max(EVERY_S, REST * (self._clock.monotonic() - began)))
+
+    async def try_to_count(self) -> None:
+        """Count, or keep what was counted last and say why."""
+        try:
+            await self.count()
+        except (LedgerUnusable, StoreError) as error:
+            if not self.trouble:
+                logger.warning("nothing is counted for the moment: %s", error)
+            self.trouble = str(error)
+
+    async def count(self) -> None:
+        """Count now. Raises `LedgerUnusable` or `StoreError`."""
+        counted: dict[Instrument, list[Value]] = {one: [] for one in COUNTED}
+        for counting in (self._written, self._under_way, self._fleet, self._living):
+            async for one, value in counting():
+                counted[one].append(value)
+        self._counted = {one: tuple(values) for one, values in counted.items()}
+        self._counted_at, self.trouble = self._clock.monotonic(), ""
+
+    async def _written(self) -> AsyncIterator[Count]:
+        head = await self._log.head()
+        yield instruments.EVENTS, (head.position, {})
+        yield instruments.TERM, (head.term, {})
+        lag = head.position - await self._reads.position()
+        yield instruments.PROJECTION_LAG, (max(lag, 0), {})
+        yield instruments.UNREADABLE, (len(await self._reads.unreadable(aside=False)), {})
+
+    async def _under_way(self) -> AsyncIterator[Count]:
+        rows: list[RolloutRow] = []
+        before = None
+        while page := await self._reads.rollouts(UNFINISHED, before):
+            rows += page
+            before = page[-1].planned_position
+        states = Counter(row.status for row in rows)
+        for status in UNFINISHED:
+            yield instruments.ROLLOUTS, (states[status], {telemetry.STATE: status})
+        now = self._clock.now()
+        for row in rows:
+            named = {telemetry.ROLLOUT_ID: row.rollout}
+            age_s = (now - row.planned_at).total_seconds()
+            yield instruments.ROLLOUT_AGE, (age_s, {**named, telemetry.STATE: row.status})
+            for state, number in tally(row.counts).counts.items():
+                yield instruments.ROLLOUT_DATABASES, (number, {**named, telemetry.STATE: state})
+            yield instruments.IN_FLIGHT_LIMIT, (row.in_flight, named)
+            may_fail = Budget(count=row.budget_count, percent=row.budget_percent)
+            yield instruments.BUDGET, (budget.allowed(row.databases, may_fail), named)
+            toll = await self._reads.rollout_toll(row.rollout)
+            yield instruments.BUDGET_USED, (toll.counted, named)
+
+    async def _fleet(self) -> AsyncIterator[Count]:
+        for row in await self._reads.fleet_pools():
+            told = {telemetry.STATE: row.status, telemetry.POOL: row.pool}
+            yield instruments.DATABASES, (row.databases, told)
+        numbers = await self._status.numbers()
+        behind = Counter({"0": numbers.current})
+        for group in numbers.behind:
+            behind[called(len(group.missing))] += group.databases
+        for name in (*(one for _, one in LACKING), MORE):
+            yield instruments.BEHIND, (behind[name], {telemetry.VERSIONS_BEHIND: name})
+        yield instruments.TROUBLED, (sum(group.databases for group in numbers.troubles), {})
+
+    async def _living(self) -> AsyncIterator[Count]:
+        around = await self._lookout.agents()
+        alive: Counter[str] = Counter()
+        apart: dict[str, float] = {}
+        for row in await self._reads.fleet_pools():
+            if row.status != FleetStatus.RETIRED:
+                alive[row.pool] += 0
+        for seen in around.alive():
+            pool = seen.heartbeat.pool
+            alive[pool] += 1
+            apart[pool] = max(apart.get(pool, 0.0), abs(seen.ahead_s))
+        for pool, number in alive.items():
+            yield instruments.AGENTS, (number, {telemetry.POOL: pool})
+        for pool, seconds in apart.items():
+            yield instruments.CLOCK_APART, (seconds, {telemetry.POOL: pool})
+
+
+def called(versions: int) -> str:
+    """What databases that lack so many versions are called together."""
+    return next((name for upto, name in LACKING if versions <= upto), MORE)

@@ -1,0 +1,199 @@
+"""Rules about data, and about what a file leaves behind in its session."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from migrations.lint.finding import Hit, Severity
+from migrations.lint.folder_catalog import called_functions, name_of
+from migrations.lint.rule import Case, Rule
+from migrations.sql.grammar import parse, relations, tree
+
+_DDL = frozenset({"alter_table_stmt", "index_stmt", "rename_stmt", "drop_stmt", "create_trig_stmt"})
+_LOCK_TABLE = re.compile(
+    r"(?:^|_)(?:migrations?|schema|deploy|ledger|changelog)_?(?:info_)?locks?$|changeloglock$",
+    re.IGNORECASE,
+)
+_AGE = re.compile(r"\binterval\b", re.IGNORECASE)
+_SETS_PATH = re.compile(
+    r"set_config\s*\(\s*'search_path'[^;]*?(?:\bfalse|'f(?:alse)?')\s*\)", re.IGNORECASE
+)
+_ROLES = ("role", "session_authorization")
+_TIMEOUTS = (
+    "lock_timeout",
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",
+)
+_SYSTEM = ("pg_catalog", "information_schema", "pg_temp")
+
+
+def _is_pinned(where: Any) -> bool:
+    """Whether a condition names single rows: columns equal to constants, all of them at once."""
+    match where.WhichOneof("node"):
+        case "a_expr":
+            one = where.a_expr
+            equals = [item.string.sval for item in one.name] == ["="]
+            kinds = (tree.AEXPR_OP, tree.AEXPR_IN)
+            constant = one.rexpr.HasField("a_const") or (
+                all(item.HasField("a_const") for item in one.rexpr.list.items)
+                and one.rexpr.HasField("list")
+            )
+            return bool(
+                one.kind in kinds and equals and one.lexpr.HasField("column_ref") and constant
+            )
+        case "bool_expr" if where.bool_expr.boolop == tree.AND_EXPR:
+            return any(_is_pinned(one) for one in where.bool_expr.args)
+        case _:
+            return False
+
+
+def _backfill(case: Case) -> Iterator[Hit]:
+    node = case.node
+    if case.section.batches is not None or not case.in_use(node.relation):
+        return
+    table = name_of(node.relation)
+    verb = "UPDATE" if case.raw.field == "update_stmt" else "DELETE"
+    if not node.HasField("where_clause"):
+        yield Hit(f"{verb} of every row of {table} in one statement")
+        return
+    if _is_pinned(node.where_clause):
+        return
+    beside = next((one for one in case.before if _is_ddl(case, one.raw)), None)
+    if beside is not None and case.in_transaction:
+        yield Hit(
+            f"{verb} of {table} in the transaction of {beside.statement.summary} on line "
+            f"{beside.statement.line}"
+        )
+
+
+def _is_ddl(case: Case, raw: Any) -> bool:
+    relation = getattr(raw.node, "relation", None)
+    return raw.field in _DDL and (relation is None or case.in_use(relation))
+
+
+def _own_lock(case: Case) -> Iterator[Hit]:
+    node, text = case.node, case.statement.text
+    relation = node.relation
+    if not _LOCK_TABLE.search(relation.relname):
+        return
+    name = name_of(relation)
+    if case.raw.field == "create_stmt":
+        yield Hit(f"{name} looks like a lock that migrations keep in a table")
+    elif case.raw.field in ("update_stmt", "delete_stmt") or _AGE.search(text):
+        yield Hit(f"{name} is a lock in a table, which is taken from whoever holds it")
+
+
+def _left(case: Case, *names: str) -> bool:
+    """Whether a setting is set for the session, and stays so to the end of the section."""
+    node = case.node
+    if node.name not in names or node.is_local or node.kind != tree.VAR_SET_VALUE:
+        return False
+    return not any(
+        _gives_back(one.text, node.name)
+        for one in case.section.statements[case.number + 1 :]
+        if one.summary == "SET" or one.summary.startswith("DISCARD")
+    )
+
+
+def _gives_back(text: str, name: str) -> bool:
+    back = (tree.VAR_RESET, tree.VAR_SET_DEFAULT)
+    for one in parse(text):
+        node: Any = one.node
+        if isinstance(node, tree.VariableSetStmt) and (
+            node.kind == tree.VAR_RESET_ALL or (node.name == name and node.kind in back)
+        ):
+            return True
+    return False
+
+
+def _role(case: Case) -> Iterator[Hit]:
+    if _left(case, *_ROLES):
+        yield Hit(f"{case.node.name.replace('_', ' ')} is set and not given back")
+
+
+def _search_path(case: Case) -> Iterator[Hit]:
+    if case.raw.field == "variable_set_stmt":
+        if _left(case, "search_path"):
+            yield Hit("search_path is set and not given back")
+        return
+    if not _SETS_PATH.search(case.statement.text):
+        return
+    for name, offset in called_functions(case.node):
+        if name == "set_config":
+            yield Hit("search_path is set for the session by set_config", offset)
+
+
+def _timeouts(case: Case) -> Iterator[Hit]:
+    if _left(case, *_TIMEOUTS):
+        yield Hit(f"{case.node.name} is set and not given back")
+
+
+def _schema(case: Case) -> Iterator[Hit]:
+    if not case.per_schema:
+        return
+    seen: set[str] = set()
+    for one in relations(case.node):
+        if isinstance(one, tree.RangeVar) and one.schemaname and one.schemaname not in seen:
+            seen.add(one.schemaname)
+            if one.schemaname not in _SYSTEM:
+                yield Hit(f"{one.schemaname}.{one.relname} names a schema", max(one.location, 0))
+
+
+RULES = (
+    Rule(
+        "backfill-in-ddl",
+        Severity.WARNING,
+        "One transaction keeps the locks of all of it until the last row is written, replicas fall "
+        "behind, and a failure starts all over.",
+        "Write a data migration (`-- +migrate Data table=… key=…`): `ledger create NAME --kind "
+        "data`. It goes batch by batch, and on where it stopped.",
+        ("update_stmt", "delete_stmt"),
+        _backfill,
+    ),
+    Rule(
+        "own-lock",
+        Severity.ERROR,
+        "A row says nothing of whether its owner lives: taken over after a while, two migrators "
+        "work at once; kept, nobody works after a crash.",
+        "Leave it out: each database is locked by an advisory lock of the session, which ends with "
+        "it. For a lock of your own write pg_advisory_xact_lock().",
+        ("create_stmt", "insert_stmt", "update_stmt", "delete_stmt"),
+        _own_lock,
+    ),
+    Rule(
+        "set-role-left",
+        Severity.WARNING,
+        "What follows in the file, and with other tools in the session, runs with other rights "
+        "than its author thought.",
+        "Say `role=NAME` on the section's marker, or write SET LOCAL ROLE.",
+        ("variable_set_stmt",),
+        _role,
+    ),
+    Rule(
+        "search-path-left",
+        Severity.INFO,
+        "Names in what follows mean other tables than its author thought.",
+        "Write SET LOCAL search_path, or the schema before the name.",
+        ("variable_set_stmt", "select_stmt"),
+        _search_path,
+    ),
+    Rule(
+        "set-timeout-left",
+        Severity.INFO,
+        "What follows in the file, and with other tools in the session, has another patience.",
+        "Say `lock_timeout=` or `statement_timeout=` on the section's marker, or write SET LOCAL.",
+        ("variable_set_stmt",),
+        _timeouts,
+    ),
+    Rule(
+        "hard-coded-schema",
+        Severity.ERROR,
+        "Where each tenant has a schema, every one of them works on the table of this one.",
+        "Leave the schema out: names are looked up in the target's schema first.",
+        ("*",),
+        _schema,
+    ),
+)

@@ -1,0 +1,140 @@
+"""Asks a database everything at once, and what could not be asked at once, one by one.
+
+```
+begin (read-only) ─ names ─▶ all questions, one row ─ ROLLBACK        one round trip
+                                  │ one of them fails
+                                  └──▶ each by itself; the one that fails is unknown, and why
+```
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+import asyncpg
+
+from migrations.model.preflight import PreflightPolicy, TouchedTables
+from migrations.printable import escaped
+from migrations.sql.grammar import GrammarError, parse
+from migrations.sql.literals import Expression, SqlValue, bind, quote_literal
+from migrations.sql.named_statements import named_statements
+from migrations.target.binary_copy import queried_behind, text
+from migrations.target.session import Connection, is_connection_lost
+
+_SQL = named_statements(__package__, "questions.sql")
+
+
+class PreflightQuestion(StrEnum):
+    """What is asked together."""
+
+    SERVER = "server"
+    TABLES = "tables"
+    SESSIONS = "sessions"
+    REPLICATION = "replication"
+    ARCHIVER = "archiver"
+    BACKUP = "backup"
+    SPACE = "space"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the server said to each question, or why it did not."""
+
+    said: Mapping[PreflightQuestion, Mapping[str, Any]] = field(default_factory=dict)
+    refused: Mapping[PreflightQuestion, str] = field(default_factory=dict)
+    touched: TouchedTables = field(default_factory=TouchedTables)
+
+
+async def answers(
+    connection: Connection, policy: PreflightPolicy, touched: TouchedTables, role: str | None
+) -> Answers:
+    """Ask everything, in a session without a transaction; `role` is whose rights are asked about.
+
+    Raises what a lost connection raises; what the server refuses is in the answer.
+    """
+    asked = _questions(policy)
+    refused = {
+        one: "the setting holds no single SELECT" for one, query in asked.items() if query is None
+    }
+    asked = {one: query for one, query in asked.items() if query is not None}
+    try:
+        said = await _ask(connection, asked, touched, role)
+    except asyncpg.PostgresError as error:
+        await _leave(connection, error)
+        said = {}
+        for one, query in asked.items():
+            try:
+                said |= await _ask(connection, {one: query}, touched, role)
+            except asyncpg.PostgresError as alone:
+                await _leave(connection, alone)
+                refused[one] = escaped(str(alone).partition("\n")[0])
+    return Answers(said, refused, touched)
+
+
+def single_select(query: str) -> bool:
+    """Whether a text is one SELECT by PostgreSQL's own grammar, so that it may stand in another."""
+    try:
+        found = list(parse(query))
+    except GrammarError:
+        return False
+    if len(found) != 1 or found[0].field != "select_stmt":
+        return False
+    return not found[0].node.HasField("into_clause")
+
+
+def _questions(policy: PreflightPolicy) -> dict[PreflightQuestion, str | None]:
+    """The text of each that is asked; `None` for a setting that is none."""
+    backup, space = policy.backup_query, policy.space_query
+    asked: dict[PreflightQuestion, str | None] = {
+        one: _SQL[one]
+        for one in (PreflightQuestion.SERVER, PreflightQuestion.TABLES, PreflightQuestion.SESSIONS)
+    }
+    asked[PreflightQuestion.REPLICATION] = _SQL[PreflightQuestion.REPLICATION]
+    if not backup:
+        asked[PreflightQuestion.ARCHIVER] = _SQL[PreflightQuestion.ARCHIVER]
+    for one, query in ((PreflightQuestion.BACKUP, backup), (PreflightQuestion.SPACE, space)):
+        if query:
+            asked[one] = _within(one, query) if single_select(query) else None
+    return asked
+
+
+def _within(one: PreflightQuestion, query: str) -> str:
+    # On lines of its own, because it may end in a comment.
+    return bind(_SQL[one], {"query": Expression(f"\n{query.rstrip().rstrip(';')}\n")})
+
+
+async def _ask(
+    connection: Connection,
+    asked: Mapping[PreflightQuestion, str | None],
+    touched: TouchedTables,
+    role: str | None,
+) -> dict[PreflightQuestion, Mapping[str, Any]]:
+    values: dict[str, SqlValue] = {
+        "role": role,
+        "snapshots": touched.waits_for_snapshots,
+        "names": _array([one.name for one in touched.tables]),
+        "wanted": _array(
+            [f"{one.wanted}/{'own' if one.owners_only else ''}" for one in touched.tables]
+        ),
+    }
+    columns = ", ".join(f"({query})::text AS {one.value}" for one, query in asked.items())
+    query = bind(f"{_SQL['common']} SELECT {columns}", values)
+    first = bind(_SQL["begin_asking"], values)
+    (row,) = await queried_behind(connection, first, query, dict.fromkeys(asked, text), "ROLLBACK")
+    return {one: json.loads(row[one]) for one in asked}
+
+
+def _array(values: list[str]) -> Expression:
+    return Expression(f"ARRAY[{', '.join(map(quote_literal, values))}]")
+
+
+async def _leave(connection: Connection, error: asyncpg.PostgresError) -> None:
+    """Leave the failed transaction. Raises the error if the session is gone with it."""
+    if is_connection_lost(connection, error):
+        raise error
+    if connection.is_in_transaction():
+        await connection.execute("ROLLBACK")

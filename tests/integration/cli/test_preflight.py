@@ -1,0 +1,130 @@
+"""What a rollout asks of each database before, and what people see of it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from ledger.cli.app.exits import ExitCode
+from tests.integration.cli.conftest import Fleet
+from tests.integration.cli.test_rollout import has_table
+from tests.support.program import LedgerProgram, StartLedger
+
+ADD_NOTE = "-- +migrate Up\nALTER TABLE users ADD COLUMN note text;\n"
+AT_ONCE = {"LEDGER_PREFLIGHT_IDLE_IN_TRANSACTION_S": "/0"}
+"""Whoever idles with a lock on a touched table blocks at once."""
+
+
+def write(migrations: Path) -> None:
+    for one in migrations.iterdir():
+        one.unlink()
+    (migrations / "1_note.sql").write_text(ADD_NOTE)
+
+
+async def forgotten(address: str) -> asyncpg.Connection:
+    """A session that has read `users` and idles in its transaction."""
+    connection = await asyncpg.connect(address, server_settings={"application_name": "shop"})
+    await connection.execute("BEGIN; SELECT count(*) FROM users")
+    return connection
+
+
+async def blocked(ledger: LedgerProgram) -> dict[str, Any]:
+    """The first database that `rollout status` says is blocked."""
+    async with asyncio.timeout(50):
+        while True:
+            status = await ledger("rollout", "status", "-o", "json")
+            for one in status.items if status.code == 0 else ():
+                if (one["waits_for"] or "").startswith("blocked: "):
+                    return one
+            await asyncio.sleep(0.2)
+
+
+async def test_what_every_database_said_is_kept_with_the_rollout(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    assert (await ledger("up", "--yes")).code == 0
+    events = await ledger("events", "--type", "PreflightChecked", "-o", "json")
+    assert len(events.items) == 4
+    history = await ledger("history", "t1", "-o", "json")
+    kinds = [one["event"] for one in history.items]
+    newest_first = ["MigrationApplied", "PreflightChecked", "AttemptStarted"]
+    assert sorted(newest_first, key=kinds.index) == newest_first
+
+
+async def test_a_blocked_database_is_left_alone_told_and_asked_again(
+    ledger: LedgerProgram, start_ledger: StartLedger, migrations: Path, fleet: Fleet
+) -> None:
+    await asyncio.to_thread(write, migrations)
+    idle = await forgotten(fleet.addresses["t2"])
+    try:
+        running = await start_ledger("up", "--yes", "-o", "json", **AT_ONCE)
+        wait = await blocked(ledger)
+        assert wait["database"] == "t2"
+        assert "idle_in_transaction" in wait["waits_for"]
+        assert "(shop)" in wait["waits_for"]
+        assert "ledger rollout retry" in wait["try"]
+        assert not await has_table(fleet.addresses["t2"], "migration_ledger.journal")
+    finally:
+        await idle.close()
+    up = await running.end()
+    assert (up.code, up.json["counts"]) == (0, {"applied": 4})
+    assert (await ledger("replay")).code == 0
+
+
+async def test_a_database_that_stays_blocked_fails_with_its_reason(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await asyncio.to_thread(write, migrations)
+    idle = await forgotten(fleet.addresses["t0"])
+    try:
+        up = await ledger("up", "--yes", "-o", "json", LEDGER_PREFLIGHT_WAIT_S="0", **AT_ONCE)
+    finally:
+        await idle.close()
+    assert up.code == ExitCode.HALTED
+    assert up.json["counts"] == {"failed": 1, "pending": 3}
+    assert "idle_in_transaction" in up.err
+
+
+async def test_what_would_block_is_told_alone_where_the_setting_says_so(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    closed = {"LEDGER_PREFLIGHT_SERVER_VERSION": "/99"}
+    warned = await ledger("up", "--yes", LEDGER_PREFLIGHT_ENFORCEMENT="warn", **closed)
+    assert warned.code == 0
+    events = await ledger("events", "--type", "PreflightChecked", "-o", "json")
+    assert len(events.items) == 4
+
+
+async def test_a_way_back_is_not_barred(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    assert (await ledger("up", "--yes")).code == 0
+    back = await ledger("down", "2", "--yes", LEDGER_PREFLIGHT_SERVER_VERSION="/99")
+    assert back.code == 0
+
+
+async def test_the_whole_fleet_is_asked_and_what_blocks_is_told_first(
+    ledger: LedgerProgram, migrations: Path, fleet: Fleet
+) -> None:
+    await asyncio.to_thread(write, migrations)
+    idle = await forgotten(fleet.addresses["t2"])
+    try:
+        asked = await ledger("check", "-o", "json", **AT_ONCE)
+        shown = await ledger("check", "--select", "id in (t1,t2)", **AT_ONCE)
+    finally:
+        await idle.close()
+    assert asked.code == shown.code == ExitCode.FAILED
+    assert asked.json["tables"] == ['"users"']
+    assert [one["verdict"] for one in asked.items] == ["block", "pass", "pass", "pass"]
+    assert asked.items[0]["database"] == "t2"
+    found = {one["check"]: one for one in asked.items[0]["checks"]}
+    assert found["idle_in_transaction"]["verdict"] == "block"
+    assert found["backup_age"]["counts_as"] == "pass"
+    assert "(shop)" in shown.out
+    assert shown.out.index("t2") < shown.out.index("t1")
+    quiet = await ledger("check", "--folder", "nowhere")
+    assert (quiet.code, quiet.err.count("there is no folder nowhere")) == (0, 1)
+    assert not await has_table(fleet.addresses["t1"], "migration_ledger.journal")

@@ -1,0 +1,226 @@
+"""The alerts: each fires for what it is about and is silent otherwise, as Prometheus judges it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+import yaml
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.sdk.metrics import MeterProvider
+from prometheus_client import CollectorRegistry, generate_latest
+
+from ledger import instruments, telemetry
+from ledger.instruments import Instrument, Kind
+
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "ops/alerts/rules.yaml"
+RUNBOOK = ROOT / "ops/runbooks/alerts.md"
+SEVERITIES = {"page", "ticket"}
+MEASURED = re.compile(r"\bmigration_ledger_[a-z_]+\b(?=[\s{\[)]|$)")
+
+LEDGER = 'up{job="migration-ledger"}'
+STATE, POOL, ROLLOUT = (
+    "migration_ledger_state",
+    "migration_ledger_pool",
+    "migration_ledger_rollout_id",
+)
+ATTEMPTS = "migration_ledger_attempts_total"
+FAILED = f'{ATTEMPTS}{{cicd_pipeline_task_run_result="failed",error_type="sql"}}'
+DONE = f'{ATTEMPTS}{{cicd_pipeline_task_run_result="done"}}'
+AGE = "migration_ledger_rollout_age_seconds"
+JOBS = "migration_ledger_agent_jobs_age_seconds"
+WAITING = f'migration_ledger_orders_unanswered{{{POOL}="eu"}}'
+AGENTS = f'migration_ledger_agents{{{POOL}="eu"}}'
+USED = f'migration_ledger_rollout_budget_used{{{ROLLOUT}="r1"}}'
+BUDGET = f'migration_ledger_rollout_budget{{{ROLLOUT}="r1"}}'
+
+
+class Case(NamedTuple):
+    """Series by name as promtool writes them, a sample each minute; when is looked, in minutes."""
+
+    fires: dict[str, str]
+    silent: dict[str, str]
+    after: int = 10
+
+
+def of_state(metric: str, state: str) -> str:
+    return f'{metric}{{{STATE}="{state}",{POOL}="eu",{ROLLOUT}="r1"}}'
+
+
+CASES: Final = {
+    "MigrationLedgerNoLeader": Case({LEDGER: "1 1 0x20"}, {LEDGER: "1x20"}),
+    "MigrationLedgerTwoLeaders": Case(
+        {f'migration_ledger_orders_unsent{{instance="{one}"}}': "0x20" for one in "ab"},
+        {'migration_ledger_orders_unsent{instance="a"}': "5x20"},
+    ),
+    "MigrationLedgerCountsStale": Case(
+        {"migration_ledger_counted_age_seconds": "0+60x20"},
+        {"migration_ledger_counted_age_seconds": "12x20"},
+    ),
+    "MigrationLedgerRolloutHalted": Case(
+        {of_state("migration_ledger_rollouts", "halted"): "0 1x20"},
+        {of_state("migration_ledger_rollouts", "paused"): "1x20"},
+    ),
+    "MigrationLedgerRolloutForgotten": Case(
+        {of_state(AGE, "paused"): "86000+60x20"}, {of_state(AGE, "running"): "90000+60x20"}, 20
+    ),
+    "MigrationLedgerBudgetNearlySpent": Case(
+        {USED: "4x20", BUDGET: "5x20"}, {USED: "3x20", BUDGET: "5x20"}
+    ),
+    "MigrationLedgerAttemptsFail": Case({FAILED: "0 0 0 1x20"}, {FAILED: "7x20"}),
+    "MigrationLedgerFailuresBurn": Case(
+        {FAILED: "0+2x90", DONE: "0+10x90"},
+        # It was so for five minutes, and not for an hour.
+        {FAILED: "0x80 2 4 6 8 10", DONE: "0+10x90"},
+        85,
+    ),
+    "MigrationLedgerStatementSlow": Case(
+        {of_state(JOBS, "running"): "0+60x20"}, {of_state(JOBS, "queued"): "0+60x20"}, 7
+    ),
+    "MigrationLedgerStatementStuck": Case(
+        {of_state(JOBS, "running"): "0+60x20"}, {of_state(JOBS, "running"): "550x20"}, 12
+    ),
+    "MigrationLedgerLockWait": Case(
+        {of_state(JOBS, "waiting"): "0+60x20"}, {of_state(JOBS, "waiting"): "290x20"}
+    ),
+    "MigrationLedgerNoAgent": Case(
+        {WAITING: "3x20", AGENTS: "0x20"}, {WAITING: "0x20", AGENTS: "0x20"}
+    ),
+    "MigrationLedgerOrderUnanswered": Case(
+        {f'migration_ledger_orders_unanswered_age_seconds{{{POOL}="eu"}}': "3500+60x20"},
+        {f'migration_ledger_orders_unanswered_age_seconds{{{POOL}="eu"}}': "60x20"},
+    ),
+    "MigrationLedgerReportsWait": Case(
+        {f'migration_ledger_agent_reports_waiting{{{POOL}="eu"}}': "1x20"},
+        {f'migration_ledger_agent_reports_waiting{{{POOL}="eu"}}': "1 0 5 0 9 0 1 0 4 0 2"},
+    ),
+    "MigrationLedgerProjectionLags": Case(
+        {"migration_ledger_projection_lag": "6000x20"}, {"migration_ledger_projection_lag": "9x20"}
+    ),
+    "MigrationLedgerClockApart": Case(
+        {f'migration_ledger_agents_clock_apart_seconds{{{POOL}="eu"}}': "40x20"},
+        {f'migration_ledger_agents_clock_apart_seconds{{{POOL}="eu"}}': "2x20"},
+    ),
+    "MigrationLedgerEventUnreadable": Case(
+        {"migration_ledger_log_unreadable": "1x20"}, {"migration_ledger_log_unreadable": "0x20"}
+    ),
+    "MigrationLedgerDatabasesTroubled": Case(
+        {"migration_ledger_databases_troubled": "2x90"},
+        # Somebody was at it within the hour.
+        {"migration_ledger_databases_troubled": "2x30 0x5 2x30"},
+        70,
+    ),
+}
+
+
+def alerts() -> list[dict[str, Any]]:
+    found = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    return [rule for group in found["groups"] for rule in group["rules"]]
+
+
+def test_every_alert_has_a_case_and_every_case_an_alert() -> None:
+    assert {one["alert"] for one in alerts()} == CASES.keys()
+
+
+def test_each_fires_for_what_it_is_about_and_is_silent_otherwise(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool") or pytest.skip("promtool of Prometheus is not here")
+    tests = []
+    for alert, case in CASES.items():
+        tests.append(judged(alert, case.fires, case.after, fires=True))
+        tests.append(judged(alert, case.silent, case.after, fires=False))
+    file = tmp_path / "alerts.yaml"
+    said = {"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": tests}
+    file.write_text(yaml.safe_dump(said))
+    ran = subprocess.run(
+        [promtool, "test", "rules", str(file)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_configuration_for_prometheus_is_one() -> None:
+    promtool = shutil.which("promtool") or pytest.skip("promtool of Prometheus is not here")
+    ran = subprocess.run(
+        [promtool, "check", "config", str(RULES.with_name("scrape.yaml"))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def judged(alert: str, series: dict[str, str], after: int, *, fires: bool) -> dict[str, Any]:
+    """A test of promtool: whether anything of this alert fires then."""
+    fired = f'count(ALERTS{{alertname="{alert}",alertstate="firing"}}) > bool 0 or vector(0)'
+    return {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {
+                "expr": fired,
+                "eval_time": f"{after}m",
+                "exp_samples": [{"labels": "{}", "value": int(fires)}],
+            }
+        ],
+    }
+
+
+def test_what_alerts_ask_for_is_measured_under_that_name_with_these_labels() -> None:
+    shown = exposed()
+    for one in alerts():
+        asked = set(MEASURED.findall(one["expr"])) - {STATE, POOL, ROLLOUT}
+        assert asked <= shown.keys() | {"up"}, one["alert"]
+    used = {name.partition("{")[0]: name for case in CASES.values() for name in case.fires}
+    for metric, name in used.items():
+        if metric in shown:
+            labels = set(re.findall(r'(\w+)="', name)) - {"instance", ROLLOUT, POOL}
+            assert labels <= shown[metric], name
+
+
+def exposed() -> dict[str, set[str]]:
+    """Names and labels of everything in the registry, as Prometheus reads them."""
+    registry = CollectorRegistry()
+    provider = MeterProvider(
+        metric_readers=[PrometheusMetricReader(registry=registry, scope_info_enabled=False)],
+        shutdown_on_exit=False,
+    )
+    meter = provider.get_meter(telemetry.SCOPE)
+    for one in instruments.EVERY:
+        measure(meter, one)
+    found: dict[str, set[str]] = {}
+    for line in generate_latest(registry).decode().splitlines():
+        if not line.startswith("#"):
+            name, _, labels = line.partition("{")
+            found.setdefault(name.split(" ")[0], set()).update(re.findall(r'(\w+)="', labels))
+    provider.shutdown()
+    return found
+
+
+def measure(meter: Any, one: Instrument) -> None:
+    told = dict.fromkeys(one.attributes, "x")
+    match one.kind:
+        case Kind.COUNTER:
+            meter.create_counter(one.name, unit=one.unit).add(1, told)
+        case Kind.UP_DOWN_COUNTER:
+            meter.create_up_down_counter(one.name, unit=one.unit).add(1, told)
+        case Kind.HISTOGRAM:
+            meter.create_histogram(one.name, unit=one.unit).record(1, told)
+        case Kind.GAUGE:
+            meter.create_gauge(one.name, unit=one.unit).set(1, told)
+        case Kind.OBSERVED_COUNTER:
+            meter.create_counter(one.name, unit=one.unit).add(1, told)
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda one: one["alert"])
+def test_an_alert_says_how_bad_it_is_and_where_to_read_on(alert: dict[str, Any]) -> None:
+    assert alert["labels"]["severity"] in SEVERITIES
+    assert set(alert["annotations"]) == {"summary", "description", "runbook_url"}
+    page, _, section = alert["annotations"]["runbook_url"].partition("#")
+    assert ROOT / page == RUNBOOK
+    headings = re.findall(r"^## (.+)$", RUNBOOK.read_text(encoding="utf-8"), re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", one.lower()).replace(" ", "-") for one in headings}
+    assert section in anchors

@@ -1,0 +1,86 @@
+"""Every rule finds what it is about, in its line, and lets what is right pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from migrations.authoring.recipes.cookbook import RECIPES
+from migrations.lint.finding import Severity
+from migrations.lint.judgement import Judgement, LintOptions
+from migrations.lint.rule import Rule
+from migrations.lint.rules import BY_SQUAWK, REGISTRY
+from migrations.lint.rules.style import LEFT_ALONE
+from migrations.model.phases import Phase
+from tests.support.lint_cases import CASES, USERS, LintCase
+from tests.support.linted import UP, linted, rules_in
+
+ABOUT_COMMENTS = {"unused-ignore", "expired-ignore", "wrong-ignore"}
+ABOUT_FILES = {"unreadable"}
+NAMES = [f"{case.rule}-{number}" for number, case in enumerate(CASES)]
+
+
+def found_in(folder: Path, case: LintCase, text: str, phase: str = "") -> Judgement:
+    options = LintOptions({case.rule: "error"}, per_schema=case.schema_per_tenant)
+    files = {"1_before.sql": UP + USERS}
+    if phase:
+        files |= {f"2_change.{one}.sql": f"{UP}SELECT 1;\n" for one in Phase}
+    name = f"2_change.{phase}.sql" if phase else "2_change.sql"
+    files[name] = (text if text.startswith("-- +migrate Up") else UP + text) + "\n"
+    squawk = REGISTRY[case.rule].from_squawk
+    return linted(folder, files, judged=[name], options=options, squawk=squawk)
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {case.rule for case in CASES} == REGISTRY.keys() - ABOUT_COMMENTS - ABOUT_FILES
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_what_is_wrong_is_found_in_its_line_and_once(tmp_path: Path, case: LintCase) -> None:
+    found = found_in(tmp_path, case, case.wrong)
+    places = [(one.file, one.line) for one in found.findings if one.rule == case.rule]
+    # The marker is the file's first line.
+    assert places == [("2_change.sql", case.at + 1)]
+
+
+@pytest.mark.parametrize("case", CASES, ids=NAMES)
+def test_what_is_right_is_let_pass(tmp_path: Path, case: LintCase) -> None:
+    assert case.rule not in rules_in(found_in(tmp_path, case, case.right))
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if REGISTRY[case.rule].quiet_in], ids=lambda case: case.rule
+)
+def test_what_takes_away_is_found_in_expand_and_let_pass_in_contract(
+    tmp_path: Path, case: LintCase
+) -> None:
+    assert case.rule in rules_in(found_in(tmp_path / "e", case, case.wrong, Phase.EXPAND))
+    assert case.rule not in rules_in(found_in(tmp_path / "c", case, case.wrong, Phase.CONTRACT))
+
+
+@pytest.mark.parametrize("rule", REGISTRY.values(), ids=lambda rule: rule.id)
+def test_every_rule_says_why_and_what_to_write(rule: Rule) -> None:
+    assert rule.why.endswith(".")
+    assert rule.rewrite.endswith(".")
+    assert rule.recipe in ("", *RECIPES)
+    assert set(rule.quiet_in) <= set(Phase)
+    assert rule.kinds or rule.look is None
+
+
+def test_every_word_of_squawk_has_one_meaning_here_or_is_left_alone() -> None:
+    named = [name for rule in REGISTRY.values() for name in rule.squawk]
+    assert sorted(named) == sorted(BY_SQUAWK)
+    assert not LEFT_ALONE & BY_SQUAWK.keys()
+
+
+def test_what_is_a_matter_of_taste_is_off(tmp_path: Path) -> None:
+    text = "CREATE TABLE a (id serial PRIMARY KEY, b json, c char(3), d varchar(9), e timestamp);"
+    assert linted(tmp_path, {"1_a.sql": f"{UP}{text}\n"}, squawk=True).findings == ()
+
+
+def test_a_rule_takes_the_severity_of_the_settings(tmp_path: Path) -> None:
+    files = {"1_a.sql": f"{UP}DROP TABLE a;\n"}
+    softer = linted(tmp_path, files, options=LintOptions({"drop-table": "info"}))
+    assert [one.severity for one in softer.findings] == [Severity.INFO]
+    assert linted(tmp_path, files, options=LintOptions({"drop-table": "off"})).findings == ()
