@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from migrations.catalog.wording import PLAIN_COLUMNS_SINCE, plain_view
-from migrations.sql.literals import quote_ident
+from migrations.sql.literals import quote_ident, quote_literal
 
 Attributes: TypeAlias = dict[str, Any]
 Grants: TypeAlias = dict[str, list[str]]
@@ -97,7 +97,7 @@ class TenantNames:
 
     @cached_property
     def _listed(self) -> re.Pattern[str]:
-        return re.compile(re.escape("'" + (self.schema or "").replace("'", "''") + "'"))
+        return re.compile(re.escape(quote_literal(self.schema or "")))
 
 
 def neutral(kind: str, found: Attributes, names: TenantNames) -> Attributes:
