@@ -274,4 +274,4 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     no_fingerprint: Failure | None = None
     """Why there is none, where one was looked for."""
     snapshot: str = ""
-    """What the fingerprint is of, compressed, in base64; only where it was asked for."""
+    """What the fingerprint is of, compressed, in base64; where it was asked for, and in no log."""

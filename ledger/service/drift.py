@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from base64 import b64decode
 from binascii import Error
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.contracts.events import Purpose
@@ -102,7 +102,9 @@ class DriftService:
     ) -> Sequence[SchemaDifference]:
         """How the schemas of a cohort differ from its most frequent one."""
         result = await self._checks.answers(check, timeout_s)
-        documents, unseen = _documents(result)
+        asked = [databases[0] for _, databases in cohort.schemas[: COMPARED_MAX + 1]]
+        sent = await self._checks.snapshots(check, asked)
+        documents, unseen = _documents(result, asked, sent)
         (expected, _), *others = cohort.schemas
         return [
             _compared(fingerprint, databases, documents, expected, unseen.get(databases[0], ""))
@@ -145,21 +147,23 @@ def _schemas(result: CheckResult) -> tuple[list[SeenSchema], dict[str, str]]:
     return schemas, unseen
 
 
-def _documents(result: CheckResult) -> tuple[dict[str, bytes], dict[str, str]]:
-    """By fingerprint, what it is of; what was sent is believed when it has that hash."""
+def _documents(
+    result: CheckResult, asked: Collection[str], sent: Mapping[str, str]
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """By fingerprint, what it is of; what was `sent` is believed when it has that hash."""
     documents: dict[str, bytes] = {}
     _, unseen = _schemas(result)
     for row in result.rows:
         answer = row.answer
-        if answer is None or answer.fingerprint is None:
+        if row.database not in asked or answer is None or answer.fingerprint is None:
             continue
-        if not answer.snapshot:
+        if row.database not in sent:
             unseen[row.database] = (
                 "its schema is too large to be sent; compare with `ledger db diff`"
             )
             continue
         try:
-            document = b64decode(answer.snapshot, validate=True)
+            document = b64decode(sent[row.database], validate=True)
             if fingerprint_of(document) == f"sha256:{answer.fingerprint}":
                 documents[answer.fingerprint] = document
                 continue

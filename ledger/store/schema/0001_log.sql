@@ -268,7 +268,8 @@ CREATE UNLOGGED TABLE ledger.heartbeat (
 -- What agents found when they looked at databases: outside the log, which has what that changed
 -- (ops/decisions/0028). For an hour for whoever asked, by the check's stream; the last of each
 -- database for longer. `position` is where the log was when the answer was kept, `is_read` whether it
--- tells what the journal holds, `body` the answer as the agent wrote it.
+-- tells what the journal holds, `body` the answer as the agent wrote it, but for the schema's `snapshot`,
+-- which is large and kept for that hour alone.
 CREATE TABLE ledger.look (
     stream text NOT NULL,
     database text NOT NULL,
@@ -278,6 +279,7 @@ CREATE TABLE ledger.look (
     answered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     schema_version integer NOT NULL,
     body bytea NOT NULL,
+    snapshot text NOT NULL DEFAULT '',
     CONSTRAINT look_pkey PRIMARY KEY (stream, database)
 ) WITH (fillfactor = 80);
 CREATE INDEX look_database_idx ON ledger.look (database, answered_at);
