@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from typing import assert_never
 
@@ -9,6 +10,7 @@ from agents.reporter import shorten
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.registry import MigrationRef
 from ledger.contracts.reports import DatabaseInspected, JournalEntry
+from migrations.catalog.visit import Visit
 from migrations.inspection import Inspection
 from migrations.model.attempt import Mode
 from migrations.model.clocks import ComparedClock
@@ -18,6 +20,9 @@ from migrations.model.migration import Direction, Language, Migration
 from migrations.model.work import Repair, StepOutcome, Work
 from migrations.running.plan import begun_or_applied, outcome_of
 from migrations.target.entries import WORDS, Entry, State
+
+SNAPSHOT_SENT_MAX_CHARS = 400_000
+"""Of a schema, compressed and in base64: a report has to fit into one message of a broker."""
 
 
 def work_of(
@@ -149,6 +154,21 @@ def inspected(
         unfinished=_unfinished(found.entries),
         half_done=found.half_done if found.reachable and found.failure is None else None,
         warnings=found.warnings,
+    )
+
+
+def with_schema(report: DatabaseInspected, visit: Visit | None) -> DatabaseInspected:
+    """The report with what was found of the schema; a snapshot that is too large stays behind."""
+    if visit is None:
+        return report
+    if visit.snapshot is None:
+        return report.model_copy(update={"no_fingerprint": shorten(visit.failure)})
+    found = b64encode(visit.snapshot.document).decode()
+    return report.model_copy(
+        update={
+            "fingerprint": visit.snapshot.fingerprint.removeprefix("sha256:"),
+            "snapshot": found if len(found) <= SNAPSHOT_SENT_MAX_CHARS else "",
+        }
     )
 
 

@@ -33,12 +33,13 @@ from agents.reporter import Reporter
 from agents.secrets import connection_settings
 from agents.settings import AgentSettings
 from agents.tracing import CONVENTIONAL, process_span
-from agents.translation import inspected, journal_of, work_of
+from agents.translation import inspected, journal_of, with_schema, work_of
 from ledger import instruments, telemetry
 from ledger.contracts.commands import ApplyCommand, InspectCommand
 from ledger.contracts.events import Purpose
 from ledger.contracts.reports import DatabaseInspected
 from ledger.monitoring.logs import logged_about
+from migrations.catalog.visit import Visit
 from migrations.clock import Clock
 from migrations.engine import Engine
 from migrations.errors import ClockApart, IdentityMismatch, StaleEpoch, TooLate
@@ -252,8 +253,19 @@ class Worker:
         if command.order.preflight is not None and found.failure is None:
             asked = await self._engine.preflight(connection, target, command.order.preflight)
             report = report.model_copy(update={"preflight": asked})
-        reporter.inspected(report)
+        schema = await self._schema(command, connection, found)
+        reporter.inspected(with_schema(report, schema))
         return Verdict.DONE if found.failure is None else Verdict.FAILED
+
+    async def _schema(
+        self, command: InspectCommand, connection: ConnectionSettings, found: Inspection
+    ) -> Visit | None:
+        """What the schema is, for a look at that; `None` for others, and where nobody answers."""
+        purpose = command.order.purpose
+        if purpose not in (Purpose.DRIFT, Purpose.SNAPSHOT) or not found.reachable:
+            return None
+        keep = purpose is Purpose.SNAPSHOT
+        return await self._engine.snapshot(connection, journal_of(command), keep=keep)
 
     def _untimely(self, command: ApplyCommand) -> Ended | None:
         """Why the command is too old, or comes from what is the future here; `None` if neither."""

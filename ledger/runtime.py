@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from ledger.service.bundles import BundleService
     from ledger.service.check_report import CheckService
     from ledger.service.database_report import DatabaseReports
+    from ledger.service.drift import DriftService
     from ledger.service.fleet import FleetService
     from ledger.service.fleet_status import StatusService
     from ledger.service.history import HistoryService
@@ -113,6 +114,13 @@ class Ledger:
 
         stores = self._stores
         return CheckService(stores.reads, stores.log, stores.looks, SYSTEM_CLOCK)
+
+    @cached_property
+    def drift(self) -> DriftService:
+        """How schemas differ that should not."""
+        from ledger.service.drift import DriftService
+
+        return DriftService(self.fleet, self.checks, self._stores.log, self._encoder)
 
     @cached_property
     def status(self) -> StatusService:
@@ -271,7 +279,7 @@ async def _led(
     """Lead in the background; what goes wrong there ends the block."""
     from ledger.bus.kafka import KafkaBus
     from ledger.bus.local import LocalBroker, LocalBus
-    from ledger.leader.shutdown import END_S, LOST_END_S, bounded_end, only_the_first
+    from ledger.leader import shutdown
     from ledger.leader.supervisor import Supervisor
     from ledger.local_agents import LocalAgents
     from migrations.gc_tuning import settle_memory
@@ -294,13 +302,13 @@ async def _led(
     settle_memory()
     try:
         async with (
-            only_the_first(),
-            bounded_end(stores.pool) as ending,
+            shutdown.only_the_first(),
+            shutdown.bounded_end(stores.pool) as ending,
             asyncio.TaskGroup() as group,
         ):
             leading = group.create_task(leader.lead(name, host), name="leader")
-            leading.add_done_callback(lambda _: ending(END_S))
-            leadership.when_lost(lambda: ending(LOST_END_S))
+            leading.add_done_callback(lambda _: ending(shutdown.END_S))
+            leadership.when_lost(lambda: ending(shutdown.LOST_END_S))
             hiring = group.create_task(staff.start(leader), name="staff") if staff else None
             try:
                 yield Led(leader, staff)
@@ -308,8 +316,8 @@ async def _led(
                 if staff and hiring and not leading.done():
                     await staff.stop()
                     hiring.cancel()
-                    await _drained(stores.reads, leader, leading)
-                ending(END_S)
+                    await shutdown.unless_over(leading, _drained(stores.reads, leader))
+                ending(shutdown.END_S)
                 leading.cancel()
     finally:
         await bus.close()
@@ -385,16 +393,8 @@ def _signing(settings: Settings) -> BusSigning | None:
     return BusSigning(Signer(read(file, "LEDGER_SIGNING_KEY_FILE")))
 
 
-async def _drained(reads: Views, leader: Supervisor, leading: asyncio.Task[None]) -> None:
-    """Return when the last reports are in the log, and shown, or nobody is left to take them."""
-
-    async def drain() -> None:
-        await leader.drain()
-        # Whoever may only read finds what was done here, though nobody projects afterwards.
-        await reads.caught_up()
-
-    draining = asyncio.create_task(drain(), name="leader-drain")
-    try:
-        await asyncio.wait({draining, leading}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        draining.cancel()
+async def _drained(reads: Views, leader: Supervisor) -> None:
+    """Return when the last reports are in the log, and shown."""
+    await leader.drain()
+    # Whoever may only read finds what was done here, though nobody projects afterwards.
+    await reads.caught_up()

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from migrations import inspection, runner
 from migrations.adoption import inspect as other_tools
+from migrations.catalog.visit import Visit, visit
 from migrations.chance import Chance
 from migrations.clock import Clock
 from migrations.errors import RunError
@@ -65,6 +66,12 @@ class Engine(Protocol):
         self, settings: ConnectionSettings, target: str, wanted: Adoption | None
     ) -> tuple[ForeignHistory, ...]:
         """What other tools left on the target."""
+
+    async def snapshot(self, settings: ConnectionSettings, target: str, *, keep: bool) -> Visit:
+        """What the target's schema is; what goes wrong is in the answer, not raised.
+
+        Without `keep`, its hash alone.
+        """
 
     async def preflight(
         self, settings: ConnectionSettings, target: str, asked: PreflightRequest
@@ -122,6 +129,10 @@ class PostgresEngine:
     ) -> tuple[ForeignHistory, ...]:
         """As `Engine.histories`."""
         return await other_tools.histories_in(settings, target, wanted)
+
+    async def snapshot(self, settings: ConnectionSettings, target: str, *, keep: bool) -> Visit:
+        """As `Engine.snapshot`."""
+        return await visit(settings, target, keep=keep)
 
     async def preflight(
         self, settings: ConnectionSettings, target: str, asked: PreflightRequest

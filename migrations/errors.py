@@ -34,7 +34,7 @@
         ├── AdoptionRefused       another tool's history cannot be taken over as it is
         ├── Unreachable           no session can be had
         │   └── Unavailable       not now: the server restarts, fails over or is full
-        ├── LockUnavailable       another migrator holds the target's lock
+        ├── LockUnavailable       another holds the target's lock, or changes what we read
         ├── LockLost              the lock or the journal's head is not ours any more
         ├── JournalTouched        a migration wrote to our journal, or altered it
         ├── RoleChanged           a migration is to change the role that it runs as
@@ -341,7 +341,7 @@ class Unavailable(Unreachable):
 
 
 class LockUnavailable(RunError):
-    """Another migrator holds the target's lock for longer than we wait."""
+    """Another holds the target's lock, or changes what is read, for longer than we wait."""
 
     kind = FailureClass.LOCK_TIMEOUT
 

@@ -36,6 +36,9 @@ from ledger.contracts.fleet_events import (
     DatabaseRepointed,
     DatabaseRetired,
     DatabaseSuspended,
+    DriftAccepted,
+    DriftDetected,
+    DriftEnded,
     FileGone,
     MigrationRegressed,
 )
@@ -86,6 +89,9 @@ __all__ = [
     "DatabaseRepointed",
     "DatabaseRetired",
     "DatabaseSuspended",
+    "DriftAccepted",
+    "DriftDetected",
+    "DriftEnded",
     "EventSetAside",
     "EventType",
     "FileGone",
@@ -127,6 +133,8 @@ class Purpose(StrEnum):
     OUTCOME = "outcome"
     REINSTATE = "reinstate"
     ADOPT = "adopt"
+    DRIFT = "drift"
+    SNAPSHOT = "snapshot"
 
 
 class CheckRequested(Event, streams=(Stream.CHECK,), author=Author.PERSON):

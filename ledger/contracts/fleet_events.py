@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import Field
 
 from ledger.contracts.registry import Connection, MigrationRef, Sha256
-from ledger.contracts.reports import Event
+from ledger.contracts.reports import Count, Event
 from ledger.contracts.streams import Author, Stream
 from migrations.model.attempt import Epoch
 
@@ -75,6 +75,35 @@ class MigrationRegressed(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
     database: str
     version: str
     command: UUID
+
+
+class DriftDetected(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
+    """A database's schema is not that of most others with the same migrations.
+
+    Said when it was looked at; `schema_count` of the `cohort` of databases have the expected one.
+    """
+
+    database: str
+    check: str
+    fingerprint: Sha256
+    expected: Sha256
+    cohort: Count
+    schema_count: Count
+
+
+class DriftEnded(Event, streams=(Stream.FLEET,), author=Author.LEDGER):
+    """A database that had drifted has the schema of most others again."""
+
+    database: str
+    check: str
+    fingerprint: Sha256
+
+
+class DriftAccepted(Event, streams=(Stream.FLEET,), author=Author.PERSON):
+    """A person takes the schema of a database for right as it is; another one is drift again."""
+
+    database: str
+    fingerprint: Sha256
 
 
 class ChangeAccepted(Event, streams=(Stream.BUNDLES,), author=Author.PERSON):

@@ -269,3 +269,9 @@ class DatabaseInspected(Report, streams=REPORT_STREAMS, author=Author.AGENT):
     """What there reaches our tables and what we do, and stops nothing; each with what to do."""
     preflight: tuple[PreflightResult, ...] = ()
     """What was asked beside, of a look that asks whether this is a good moment."""
+    fingerprint: Sha256 | None = None
+    """Of its schema; only looked for when drift is."""
+    no_fingerprint: Failure | None = None
+    """Why there is none, where one was looked for."""
+    snapshot: str = ""
+    """What the fingerprint is of, compressed, in base64; where it was asked for, and in no log."""

@@ -14,6 +14,8 @@ Refusal
 ├── AlreadyRegistered      the id is taken by another database
 ├── AddressTaken           the target is in the fleet under another id
 ├── UnknownDatabase        no database has this id
+├── DriftUnknown           a database was not seen to have drifted
+├── DriftedDatabases       the plan is not for databases that have drifted
 ├── RetiredDatabase        the id belonged to a database that left for good
 ├── (those of a folder's files: `ledger.domain.folder_refusals`)
 ├── EmptySelection         no active database is selected
@@ -164,6 +166,25 @@ class FenceUnread(RequestRefusal):
 
     def __init__(self, database: str, why: str) -> None:
         super().__init__(f"the journal of {database} could not be read: {why}")
+
+
+class DriftUnknown(RequestRefusal):
+    """A database was not seen to have drifted, so there is nothing to accept."""
+
+    def __init__(self, database: str) -> None:
+        super().__init__(
+            f"{database} was not seen to have drifted; `ledger drift` looks at the fleet's schemas"
+        )
+
+
+class DriftedDatabases(RequestRefusal):
+    """Databases have another schema than most with the same migrations."""
+
+    def __init__(self, databases: Sequence[str]) -> None:
+        super().__init__(
+            f"drifted: {listed(databases)}; see how with `ledger drift`, bring them back or accept "
+            "them with `ledger drift accept DATABASE --reason TEXT`, or choose --on-drift warn"
+        )
 
 
 class InvalidSelection(InvalidArgument):

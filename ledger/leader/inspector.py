@@ -3,14 +3,14 @@
 A check is a request like a rollout, with a stream of its own, and the one order of all its looks.
 What is sent for each database is made of it here and stands in no log. Answers come to the desk
 (`ledger.leader.look_desk`). When a check ends, each journal is compared with what the log says was
-applied, and what it lost becomes MigrationRegressed; then one event says that it is over. Until
-then nobody needs the answers: they are read where they are kept, a few at a time, so a check of the
-whole fleet takes little memory.
+applied, and what it lost becomes MigrationRegressed; a look at schemas says who has drifted. Then
+one event says that it is over. Until then nobody needs the answers: they are read where they are
+kept, a few at a time, so a check of the whole fleet takes little memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
@@ -30,11 +30,13 @@ from ledger.domain.checks import (
     regressed,
     restored,
 )
+from ledger.domain.drift import SeenSchema, drifted, seen
 from ledger.domain.fleet import FLEET
-from ledger.domain.orders import DecisionContext
+from ledger.domain.orders import Decision, DecisionContext
 from ledger.leader.fleet_cache import Roster
 from ledger.leader.look_desk import CHECK_PREFIX, REQUEST, LookDesk, check_of
 from ledger.leader.subscription import Follower, Subscriber
+from ledger.service.known_drift import known_drift
 from ledger.store.log.decode import open_event, read
 from ledger.store.port import Log, LookStore
 from ledger.store.views.port import Views
@@ -166,24 +168,19 @@ class Inspector:
             hearer.saw(heard)
 
     async def _finish(self, state: CheckState, follower: Follower) -> None:
-        """Say what the journals lost, and that the check is over."""
+        """Say what the journals lost, who has drifted, and that the check is over."""
         await self._reads.caught_up()
         metadata = self._metadata(state.check, self._clock.now())
-        after, lost = "", 0
-        while page := await self._looks.of_check(state.check, after, TOGETHER):
-            after = page[-1].database
-            found = {one.database: read(_ANSWER, one.schema_version, one.body) for one in page}
-            answers = {
-                name: answer
-                for name, answer in found.items()
-                if isinstance(answer, DatabaseInspected) and name in state.looks
-            }
+        found, lost = list[SeenSchema](), 0
+        async for answers in self._answers(state):
+            found += (one for one in map(seen, answers.values()) if one is not None)
             in_force = await self._in_force(list(answers), state.position)
             decided = regressed(state, answers, in_force, self._roster.get)
             lost += len(decided)
-            if decided:
-                events = [encode(one.event, one.event_id, metadata) for one in decided]
-                await self._log.append(FLEET, events, skip_known=True, term=self._term)
+            await self._say(decided, metadata)
+        if state.purpose is Purpose.DRIFT:
+            known = await known_drift(self._log)
+            await self._say(drifted(state.check, found, known), metadata)
         position = (await self._log.head()).position
         changed = await self._log.version_at(f"{state.stream}/reports", position)
         over = finish(state, self._clock.now(), changed, lost)
@@ -192,6 +189,24 @@ class Inspector:
         await self._looks.trim(KEPT_S)
         self._forget(state.check)
         follower.poke()
+
+    async def _answers(self, state: CheckState) -> AsyncIterator[dict[str, DatabaseInspected]]:
+        """The answers of a check by database, a few at a time, as they are kept."""
+        after = ""
+        while page := await self._looks.of_check(state.check, after, TOGETHER):
+            after = page[-1].database
+            found = {one.database: read(_ANSWER, one.schema_version, one.body) for one in page}
+            yield {
+                name: answer
+                for name, answer in found.items()
+                if isinstance(answer, DatabaseInspected) and name in state.looks
+            }
+
+    async def _say(self, decided: Sequence[Decision], metadata: Metadata) -> None:
+        """Append these to the fleet's stream, if there are any and it has not heard them."""
+        if decided:
+            events = [encode(one.event, one.event_id, metadata) for one in decided]
+            await self._log.append(FLEET, events, skip_known=True, term=self._term)
 
     async def _in_force(
         self, databases: Sequence[str], asked_position: int

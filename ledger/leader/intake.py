@@ -30,7 +30,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID, uuid5
 
 from ledger.bus.port import Bus, BusError, BusUnavailable, Reader, Received
@@ -44,7 +44,7 @@ from ledger.contracts.envelope import (
     report_id,
 )
 from ledger.contracts.events import ReportContradicted
-from ledger.contracts.reports import ContentMissing, Event, Report
+from ledger.contracts.reports import ContentMissing, DatabaseInspected, Event, Report
 from ledger.contracts.statements import REPORTS as SIGNED_REPORTS
 from ledger.contracts.topics import REPORTS
 from ledger.contracts.wire import addressee, decode_report
@@ -85,7 +85,10 @@ CONTRADICTION_MAX_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A message with the report in it, and the stream and the event that it becomes."""
+    """A message with the report in it, and the stream and the event that it becomes.
+
+    The report has the snapshot of a schema, if one was sent; the event does not.
+    """
 
     stream: str
     event: Encoded
@@ -267,7 +270,7 @@ class Intake:
         if why:
             self._parking.put(message, why)
             return None
-        return Opened(stream, event, message, report)
+        return Opened(stream, _without_snapshot(report, event), message, report)
 
     async def _append(
         self, stream: str, said: Sequence[Opened], place: ConsumerPosition | None
@@ -335,6 +338,15 @@ def _unfit(report: Report, event: Encoded) -> str:
     if holds_nul(event.body):
         return "a text in it holds a NUL, which no table can keep"
     return ""
+
+
+def _without_snapshot(report: Report, event: Encoded) -> Encoded:
+    """The event without a schema's snapshot, which teaches nothing: no log has any."""
+    if not isinstance(report, DatabaseInspected) or not report.snapshot:
+        return event
+    rest = report.model_copy(update={"snapshot": ""})
+    body = rest.model_dump_json().encode()
+    return replace(event, schema_version=rest.SCHEMA_VERSION, body=body)
 
 
 def _contradiction(one: Opened, why: str, *, effect: bool) -> Encoded:

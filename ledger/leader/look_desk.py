@@ -113,7 +113,7 @@ class LookDesk:
         return dict(found.values())
 
     async def keep(self, answers: Sequence[tuple[Awaited, int, bytes]]) -> None:
-        """Keep these with their bodies and versions, and let their checks go on."""
+        """Keep these with their versions and bodies, which have no snapshot; their checks go on."""
         now = self._clock.now()
         await self._store.put(
             [
@@ -124,6 +124,7 @@ class LookDesk:
                     reads_journal(one.answer),
                     version,
                     body,
+                    one.answer.snapshot,
                 )
                 for one, version, body in answers
             ]

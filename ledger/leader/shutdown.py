@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from ledger.store.connections import Pool
 
@@ -41,6 +42,15 @@ async def bounded_end(pool: Pool) -> AsyncIterator[Callable[[float], None]]:
     finally:
         for timer in timers:
             timer.cancel()
+
+
+async def unless_over(leading: asyncio.Task[None], work: Coroutine[Any, Any, None]) -> None:
+    """Return when this work is done, or what leads has ended and nobody is left to do it."""
+    working = asyncio.create_task(work, name="leader-drain")
+    try:
+        await asyncio.wait({working, leading}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        working.cancel()
 
 
 def _first(error: BaseException) -> BaseException:

@@ -57,6 +57,10 @@ class CheckService:
         rows = await self._rows(check, tuple(dict.fromkeys(asked.databases)))
         return CheckResult(check, finished, position, CheckRows(rows))
 
+    async def snapshots(self, check: str, databases: Sequence[str]) -> Mapping[str, str]:
+        """The schemas that these databases sent to a check not long ago, as they were sent."""
+        return await self._looks.snapshots(check, databases)
+
     async def _rows(self, check: str, databases: Sequence[str]) -> list[FoldedRow]:
         """What was answered, in the order of the request."""
         answers: dict[str, tuple[int, bytes]] = {}

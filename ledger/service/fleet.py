@@ -79,7 +79,7 @@ class FleetService:
         asked: RequestContext,
     ) -> None:
         """Register one database."""
-        await self._change(
+        await self.change(
             lambda fleet: rules.register(fleet, database, pool, connection, labels),
             asked,
             [database],
@@ -157,7 +157,7 @@ class FleetService:
         asked: RequestContext,
     ) -> bool:
         """Set these labels and take those away; the others stay. Whether that changed anything."""
-        return await self._change(
+        return await self.change(
             lambda fleet: _relabelled(fleet, database, labels, remove), asked, [database]
         )
 
@@ -188,7 +188,7 @@ class FleetService:
 
     async def suspend(self, database: str, asked: RequestContext) -> bool:
         """Leave a database out of new orders. Whether that changed anything."""
-        return await self._change(lambda fleet: rules.suspend(fleet, database), asked, [database])
+        return await self.change(lambda fleet: rules.suspend(fleet, database), asked, [database])
 
     async def check_suspend(self, database: str) -> None:
         """Raise what `suspend` would refuse with now; nothing is recorded."""
@@ -216,7 +216,7 @@ class FleetService:
     async def reset_fence(self, database: str, found: ForgedFence, asked: RequestContext) -> None:
         """Let orders in where a journal was `found` to end in an order that was never given."""
         issued = await self._issued()
-        await self._change(
+        await self.change(
             lambda fleet: rules.reset_fence(fleet, database, found, issued, asked.reason),
             asked,
             [database],
@@ -224,7 +224,7 @@ class FleetService:
 
     async def retire(self, database: str, asked: RequestContext) -> bool:
         """Let a database leave for good. Whether that changed anything."""
-        return await self._change(lambda fleet: rules.retire(fleet, database), asked, [database])
+        return await self.change(lambda fleet: rules.retire(fleet, database), asked, [database])
 
     async def check(
         self,
@@ -293,7 +293,7 @@ class FleetService:
             fleet = await self._reader.some([database], [*names, known.connection.target.database])
         return fleet
 
-    async def _change(
+    async def change(
         self,
         decide: Callable[[FleetState], Iterable[Event]],
         asked: RequestContext,

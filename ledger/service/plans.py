@@ -28,6 +28,7 @@ from ledger.contracts.events import (
 from ledger.contracts.registry import MigrationRef, Variable
 from ledger.contracts.reports import Event
 from ledger.domain import planning, requests
+from ledger.domain.drift import OnDrift, held_to
 from ledger.domain.fleet import DatabaseRecord
 from ledger.domain.histories import Belonging, ForeignJournal, OtherApplication, belonging
 from ledger.domain.pending import Goal, KnownVersions, Pending, what_is_pending
@@ -41,6 +42,7 @@ from ledger.errors import NoSuchRollout
 from ledger.service.bundles import BundleService, Folder, Registered
 from ledger.service.catch_up import brought_up
 from ledger.service.fleet import FleetService
+from ledger.service.known_drift import known_drift
 from ledger.service.known_versions import known_versions
 from ledger.service.request_context import RequestContext, RequestEncoder
 from ledger.service.rollout_state import whole
@@ -82,6 +84,7 @@ class PlanRequest:
     phase: Phase = LAST_BY_DEFAULT
     """Through which phase of each unit it goes up."""
     undoes: str | None = None
+    on_drift: OnDrift = OnDrift.WARN
 
     @property
     def wanted(self) -> Goal:
@@ -291,6 +294,7 @@ class Planner:
         selected = select(fleet.databases.values(), request.select)
         if not selected:
             raise EmptySelection(request.select, registered=fleet.has_any)
+        selected, drifted = held_to(selected, await known_drift(self._log), request.on_drift)
         ours = await self._of_history(bundle, selected, fleet.databases, bool(request.select))
         selected, wanted = ours.databases, request.wanted
         vanished = folder.vanished if folder and wanted.mode is Mode.UP else ()
@@ -300,7 +304,7 @@ class Planner:
         if wanted.mode is not Mode.ADOPT:
             await self._refuse_foreign_journals(bundle, known)
         pending = what_is_pending(bundle, wanted, selected, known, vanished)
-        pending = replace(pending, notes=(*ours.told, *pending.notes))
+        pending = replace(pending, notes=(*ours.told, *drifted, *pending.notes))
         plan = Plan(request, rollout, bundle, folder, pending, (), position)
         if not pending.databases:
             return plan
@@ -363,9 +367,8 @@ class Planner:
             raise ForeignJournal(bundle.name or bundle.history, foreign)
 
     async def _registered_bundle(self, request: PlanRequest) -> BundleRegistered:
-        if request.bundle is not None:
-            return await self._bundles.get(request.bundle)
-        return await self._bundles.latest()
+        named = request.bundle
+        return await (self._bundles.latest() if named is None else self._bundles.get(named))
 
     async def _earlier(self, pending: Pending) -> dict[str, Values]:
         """What each database's migrations were run with, by the orders that applied them.
@@ -375,8 +378,7 @@ class Planner:
         migrations = [ref for ref in pending.migrations if ref.variables]
         if not migrations:
             return {}
-        versions = [ref.version for ref in migrations]
-        rows = await self._reads.applied(pending.databases, versions)
+        rows = await self._reads.applied(pending.databases, [ref.version for ref in migrations])
         rows = [row for row in rows if row.state in _IN_FORCE]
         orders = await self._ordered_values(rows)
         runs = (

@@ -27,6 +27,11 @@ class LookTable:
         rows = await self._pool.fetch(QUERIES["looks_of"], f"check-{check}", after, limit)
         return [KeptLook(*row) for row in rows]
 
+    async def snapshots(self, check: str, databases: Sequence[str]) -> dict[str, str]:
+        """As `LookStore.snapshots`."""
+        rows = await self._pool.fetch(QUERIES["snapshots_of"], f"check-{check}", databases)
+        return {row["database"]: row["snapshot"] for row in rows}
+
     async def latest(self, databases: Sequence[str]) -> dict[str, KeptLook]:
         """As `LookStore.latest`."""
         rows = await self._pool.fetch(QUERIES["latest_looks"], databases)
@@ -40,3 +45,4 @@ class LookTable:
     async def trim(self, older_s: float) -> None:
         """As `LookStore.trim`."""
         await self._pool.execute(QUERIES["trim_looks"], older_s)
+        await self._pool.execute(QUERIES["trim_snapshots"], older_s)

@@ -109,7 +109,10 @@ class Beat(NamedTuple):
 
 
 class FoundLook(NamedTuple):
-    """What an agent found: by which attempt of which check's stream; `body` as it wrote it."""
+    """What an agent found: by which attempt of which check's stream.
+
+    `body` is as it wrote it, but for the `snapshot` of the schema, if it sent one.
+    """
 
     stream: str
     database: str
@@ -117,10 +120,11 @@ class FoundLook(NamedTuple):
     is_read: bool
     schema_version: int
     body: bytes
+    snapshot: str = ""
 
 
 class KeptLook(NamedTuple):
-    """A `FoundLook` as it is kept: `position` is where the log was then."""
+    """A `FoundLook` as it is kept, without its snapshot: `position` is where the log was then."""
 
     stream: str
     database: str
@@ -275,6 +279,9 @@ class LookStore(Protocol):
     async def of_check(self, check: str, after: str = "", limit: int = PAGE) -> list[KeptLook]:
         """The answers of the next databases of a check behind the id `after`, by id."""
 
+    async def snapshots(self, check: str, databases: Sequence[str]) -> dict[str, str]:
+        """The schemas that these databases sent to a check, as long as they are kept."""
+
     async def latest(self, databases: Sequence[str]) -> dict[str, KeptLook]:
         """The last answer of each of these databases, whoever asked for it."""
 
@@ -282,7 +289,10 @@ class LookStore(Protocol):
         """When each of these databases was last read by a look."""
 
     async def trim(self, older_s: float) -> None:
-        """Forget what is older than this and of a check that is over, where a later one is kept."""
+        """Forget what is older than this and of a check that is over, where a later one is kept.
+
+        Snapshots of what is older are forgotten in any case.
+        """
 
 
 class LeadingTerm(Protocol):

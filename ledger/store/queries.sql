@@ -240,20 +240,27 @@ ORDER BY agent;
 
 -- name: put_looks
 -- What agents found when they looked, and where the log was when they had
-INSERT INTO ledger.look (stream, database, attempt, is_read, schema_version, body, position)
-SELECT stream, database, attempt, is_read, schema_version, body,
+INSERT INTO ledger.look
+    (stream, database, attempt, is_read, schema_version, body, snapshot, position)
+SELECT stream, database, attempt, is_read, schema_version, body, snapshot,
     (SELECT position FROM ledger.head)
-FROM unnest($1::text[], $2::text[], $3::integer[], $4::boolean[], $5::integer[], $6::bytea[])
-    AS look (stream, database, attempt, is_read, schema_version, body)
+FROM unnest(
+        $1::text[], $2::text[], $3::integer[], $4::boolean[], $5::integer[], $6::bytea[], $7::text[])
+    AS look (stream, database, attempt, is_read, schema_version, body, snapshot)
 ON CONFLICT ON CONSTRAINT look_pkey DO UPDATE
 SET attempt = excluded.attempt, is_read = excluded.is_read, position = excluded.position,
     answered_at = excluded.answered_at, schema_version = excluded.schema_version,
-    body = excluded.body;
+    body = excluded.body, snapshot = excluded.snapshot;
 
 -- name: looks_of
 -- What was found by the looks of a check (its stream, $1): of the next $3 databases behind the id $2
 SELECT stream, database, attempt, is_read, schema_version, body, position, answered_at
 FROM ledger.look WHERE stream = $1 AND database > $2 ORDER BY database LIMIT $3;
+
+-- name: snapshots_of
+-- The schemas that these databases ($2) sent to a check (its stream, $1), and that are kept still
+SELECT database, snapshot FROM ledger.look
+WHERE stream = $1 AND database = ANY ($2) AND snapshot <> '';
 
 -- name: latest_looks
 -- What the latest look found at each of these databases
@@ -265,6 +272,11 @@ FROM ledger.look WHERE database = ANY ($1) ORDER BY database, answered_at DESC;
 -- When each of these databases was last read by a look
 SELECT database, max(answered_at) AS read_at
 FROM ledger.look WHERE database = ANY ($1) AND is_read GROUP BY database;
+
+-- name: trim_snapshots
+-- Schemas that nobody compares any more; what else the answer says stays
+UPDATE ledger.look SET snapshot = ''
+WHERE snapshot <> '' AND answered_at < clock_timestamp() - make_interval(secs => $1);
 
 -- name: trim_looks
 -- Answers that nobody waits for any more, where a later one is kept

@@ -139,6 +139,50 @@ async def queried_behind(
     return _rows(received, columns, _ONE_ROW)
 
 
+class RowStream:
+    """Rows of a COPY in the binary form as its bytes come, none kept longer than it takes."""
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._began = False
+
+    def feed(self, data: bytes) -> Iterator[list[bytes | None]]:
+        """The rows that are whole now."""
+        data, at = self._data + data, 0
+        if not self._began:
+            # Behind the signature: flags, and the length of an extension that nobody uses yet.
+            at = len(_SIGNATURE) + 8
+            if len(data) < at:
+                self._data = data
+                return
+            if not data.startswith(_SIGNATURE):
+                raise ValueError("the server did not answer COPY in the binary form")
+            self._began = True
+        while (row := _whole_row(data, at)) is not None:
+            fields, at = row
+            yield fields
+        self._data = data[at:]
+
+
+def _whole_row(data: bytes, at: int) -> tuple[list[bytes | None], int] | None:
+    """The row that begins there and where the next one does; `None` where its end is not yet here,
+    and at the end of all.
+    """
+    if len(data) < at + 2 or (count := _COUNT(data, at)[0]) < 0:
+        return None
+    at += 2
+    fields: list[bytes | None] = []
+    for _ in range(count):
+        if len(data) < at + 4:
+            return None
+        start, length = at + 4, _LENGTH(data, at)[0]
+        at = start + max(length, 0)
+        if len(data) < at:
+            return None
+        fields.append(None if length < 0 else data[start:at])
+    return fields, at
+
+
 def _into(received: bytearray, bounds: Bounds) -> Callable[[bytes], Coroutine[Any, Any, None]]:
     async def take(data: bytes) -> None:
         bounds.check(size=len(received) + len(data))

@@ -4,9 +4,10 @@
 
 - lint: `ledger lint` of that many files, without squawk and without its process, against loading
   the same files.
+- fingerprint: what an agent does to know a schema of 300 tables, against `pg_dump --schema-only`.
 
-A ratio is our time divided by the floor's in the same turn, the median over all turns. The program
-ends with 1 when a bar is missed.
+A ratio is our time divided by the floor's: the median of the ratios over all turns, or for
+fingerprints the ratio of the medians. The program ends with 1 when a bar is missed.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ if __package__ in (None, ""):
 from migrations.formats.bundle import load_folder
 from migrations.lint.judgement import LintQuestion, judge
 from migrations.lint.squawk import SquawkAnswer
+from ops.bench import fingerprint
 from ops.bench.migrations import write_folder
 
 FILES = 1_000
 TURNS = 5
+FINGERPRINT_BAR = 0.2
 TODAY = date(2026, 11, 30)
 UNASKED = SquawkAnswer(answered=False, problem="squawk is not measured")
 
@@ -55,7 +58,7 @@ class Ratio:
     def __str__(self) -> str:
         verdict = "ok" if self.reached else "MISSED"
         return (
-            f"{self.part:<8} floor {self.floor_s * 1000:>8.1f} ms   ours "
+            f"{self.part:<12} floor {self.floor_s * 1000:>8.1f} ms   ours "
             f"{self.ours_s * 1000:>8.1f} ms   ratio {self.ratio:.2f}   bar {self.bar:.2f}   "
             f"{verdict}"
         )
@@ -96,7 +99,16 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-PARTS: Mapping[str, Callable[[int, int], Ratio]] = {"lint": lint}
+def schema(turns: int) -> Ratio:
+    """A schema's fingerprint against its dump."""
+    floor_s, ours_s = fingerprint.measured(turns)
+    return Ratio("fingerprint", floor_s, ours_s, ours_s / floor_s, FINGERPRINT_BAR)
+
+
+PARTS: Mapping[str, Callable[[int, int], Ratio]] = {
+    "lint": lint,
+    "fingerprint": lambda _, turns: schema(turns),
+}
 """What is measured, by name: each is given how many files and how many turns."""
 
 

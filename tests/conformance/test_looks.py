@@ -82,3 +82,20 @@ async def test_what_nobody_waits_for_goes_but_the_last_answer_of_each_database(
         for check in ("done", "open", "last")
     }
     assert kept == {"done": ["b"], "open": ["a"], "last": ["a"]}
+
+
+async def test_a_snapshot_is_kept_no_longer_than_whoever_asked_waits_for_it(
+    ledger_place: LedgerPlace,
+) -> None:
+    looks = ledger_place.stores.looks
+    shown = [found("one", name)._replace(snapshot=f"schema of {name}") for name in ("a", "b")]
+    await looks.put([*shown, found("one", "c"), found("two", "a")])
+    asked = ["a", "c", "never"]
+    await looks.trim(3600.0)
+    assert await looks.snapshots("one", asked) == {"a": "schema of a"}
+    assert await looks.snapshots("two", asked) == {}
+    await looks.put([found("one", "a")._replace(attempt=2)])
+    assert await looks.snapshots("one", ["a", "b"]) == {"b": "schema of b"}
+    await looks.trim(0.0)
+    assert await looks.snapshots("one", ["a", "b"]) == {}
+    assert [one.database for one in await looks.of_check("one")] == ["a", "b", "c"]

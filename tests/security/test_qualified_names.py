@@ -9,11 +9,23 @@ import postgast
 import pytest
 from google.protobuf.json_format import MessageToDict
 
+from migrations.catalog import query
 from migrations.sql.literals import Expression, SqlValue, bind
 from migrations.sql.named_statements import named_statements
 
-FILES = (("migrations.target", "journal.sql"), ("migrations.backfill", "data.sql"))
-PIECES = {"guarded_head": "SELECT {}", "progress_changed": None}
+FILES = (
+    ("migrations.target", "journal.sql"),
+    ("migrations.backfill", "data.sql"),
+    ("migrations.catalog", "catalog.sql"),
+)
+PIECES = {
+    "guarded_head": "SELECT {}",
+    "progress_changed": None,
+    "common": "{} SELECT NULL",
+    "odd": "WITH one AS (SELECT NULL) {} SELECT NULL",
+    "sorted": "SELECT {}",
+    "grants": "SELECT {}",
+}
 """Statements that are only parts of others, and how they become whole."""
 EXPRESSIONS = {"before": "", "private": "", "schema": "", "columns": "''"}
 EXPRESSIONS |= {
@@ -28,6 +40,12 @@ EXPRESSIONS |= {
     "table": "migration_ledger.backup_1",
     "target_problem": "SELECT NULL::pg_catalog.text",
     "remembered": "",
+    "odd": "",
+    "path": "pg_catalog, pg_temp",
+    "plain_nulls": "",
+    "committed": "true",
+    "options": "'{}'::pg_catalog.text[]",
+    "acl": "'{}'::pg_catalog.aclitem[]",
     "brought_along": "''",
 }
 ALLOWED_RELATIONS = {
@@ -42,6 +60,12 @@ ALLOWED_RELATIONS = {
     "chain",
     "locks",
     "fits",
+    "extended",
+    "said",
+    "space",
+    "rel",
+    "owned",
+    "odd",
 }
 """Names of WITH clauses."""
 
@@ -98,6 +122,14 @@ def named_loosely(node: dict[str, Any], kind: str) -> Iterator[str]:
 def test_every_name_of_our_statements_is_qualified(sql: str) -> None:
     tree = MessageToDict(postgast.parse(sql), preserving_proto_field_name=True)
     assert list(loose(tree)) == []
+
+
+@pytest.mark.parametrize("schema", ["", "acme"])
+@pytest.mark.parametrize("version", [140000, 150000, 180000])
+def test_every_name_of_a_whole_snapshot_is_qualified(version: int, schema: str) -> None:
+    for sql in (query.rows(schema, version, {}), query.probe(schema), query.changed_since()):
+        tree = MessageToDict(postgast.parse(sql), preserving_proto_field_name=True)
+        assert list(loose(tree)) == []
 
 
 @pytest.mark.parametrize(

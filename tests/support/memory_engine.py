@@ -13,6 +13,7 @@ programs, and taking over another tool's history.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ from datetime import datetime, timedelta
 from math import inf
 from uuid import UUID
 
+from migrations.catalog.snapshot import Snapshot
+from migrations.catalog.visit import Visit
 from migrations.chance import Chance
 from migrations.clock import Clock, elapsed_ms
 from migrations.errors import (
@@ -234,6 +237,12 @@ class MemoryEngine:
     ) -> tuple[ForeignHistory, ...]:
         """As `Engine.histories`: no other tool was ever here."""
         return ()
+
+    async def snapshot(self, settings: ConnectionSettings, target: str, *, keep: bool) -> Visit:
+        """As `Engine.snapshot`: the schema is what the journal says."""
+        found = await self.inspect(settings, target)
+        said = "\n".join(sorted(found.latest)).encode()
+        return Visit(Snapshot(f"sha256:{hashlib.sha256(said).hexdigest()}", 0, len(said)))
 
     async def preflight(
         self, settings: ConnectionSettings, target: str, asked: PreflightRequest

@@ -19,11 +19,13 @@ class MemoryLooks:
         self._log = log
         self._clock = clock
         self._kept: dict[tuple[str, str], KeptLook] = {}
+        self._snapshots: dict[tuple[str, str], str] = {}
 
     async def put(self, looks: Sequence[FoundLook]) -> None:
         """As `LookStore.put`."""
         position, now = (await self._log.head()).position, self._clock.now()
-        self._kept.update({one[:2]: KeptLook(*one, position, now) for one in looks})
+        self._kept.update({one[:2]: KeptLook(*one[:6], position, now) for one in looks})
+        self._snapshots.update({one[:2]: one.snapshot for one in looks})
 
     async def of_check(self, check: str, after: str = "", limit: int = PAGE) -> list[KeptLook]:
         """As `LookStore.of_check`."""
@@ -31,6 +33,11 @@ class MemoryLooks:
         return [one for one in found if one.stream == f"check-{check}" and one.database > after][
             :limit
         ]
+
+    async def snapshots(self, check: str, databases: Sequence[str]) -> dict[str, str]:
+        """As `LookStore.snapshots`."""
+        there = ((name, self._snapshots.get((f"check-{check}", name))) for name in databases)
+        return {name: snapshot for name, snapshot in there if snapshot}
 
     async def latest(self, databases: Sequence[str]) -> dict[str, KeptLook]:
         """As `LookStore.latest`."""
@@ -55,4 +62,9 @@ class MemoryLooks:
             key: one
             for key, one in self._kept.items()
             if one.answered_at >= before or one.stream not in over or one is latest[one.database]
+        }
+        self._snapshots = {
+            key: snapshot
+            for key, snapshot in self._snapshots.items()
+            if key in self._kept and self._kept[key].answered_at >= before
         }

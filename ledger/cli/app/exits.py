@@ -28,7 +28,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.REFUSED: "refused, or there is no such thing in the ledger; nothing was changed",
     ExitCode.NO_LEADER: "recorded, but nobody leads: start `ledger serve`",
     ExitCode.UNREACHABLE: "the ledger's database cannot be reached or used",
-    ExitCode.DIFFERENT: "audit or replay found a difference",
+    ExitCode.DIFFERENT: "audit, replay or a comparison found a difference",
     ExitCode.TIMEOUT: "--timeout passed; the rollout is not aborted by that",
     ExitCode.INTERRUPTED: "interrupted; the rollout is not aborted by that",
 }

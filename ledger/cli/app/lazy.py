@@ -19,6 +19,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "rollout.check": ("check",),
     "fleet.status": ("status",),
     "fleet.commands": ("fleet",),
+    "fleet.drift": ("drift",),
     "fleet.agents": ("agents",),
     "bundle.commands": ("bundle", "create"),
     "rollout.commands": ("rollout",),

@@ -132,6 +132,14 @@ class WhenSpentChoice(StrEnum):
     ROLLBACK = "rollback"
 
 
+class OnDriftChoice(StrEnum):
+    """What becomes of drifted databases; as `ledger.domain.drift.OnDrift`."""
+
+    WARN = "warn"
+    LEAVE_OUT = "leave-out"
+    REFUSE = "refuse"
+
+
 class Through(StrEnum):
     """The phases of `migrations.model.phases`; naming them here loads nothing."""
 
@@ -279,6 +287,15 @@ class RolloutOptions(PaceOptions):
     format: FormatOption = None
     allow_psql: PsqlOption = False
     var: VarOption = None
+    on_drift: Annotated[
+        OnDriftChoice,
+        typer.Option(
+            "--on-drift",
+            help="What becomes of databases that `ledger drift` saw to have drifted.",
+            show_default=True,
+            rich_help_panel=WHICH_DATABASES,
+        ),
+    ] = OnDriftChoice.WARN
     when_spent: Annotated[
         WhenSpentChoice | None,
         typer.Option(

@@ -41,6 +41,7 @@ def plan_request(
     watchdog: WatchdogPolicy | None = None,
 ) -> PlanRequest:
     """What the command line asks for; what it leaves open comes from the settings."""
+    from ledger.domain.drift import OnDrift
     from ledger.service.plans import PlanRequest
     from migrations.model.phases import LAST_BY_DEFAULT, Phase
 
@@ -56,6 +57,7 @@ def plan_request(
         steps_down=steps_down,
         select=travel.select,
         asked=why.asked(),
+        on_drift=OnDrift(travel.on_drift),
         phase=Phase(travel.phase) if travel.phase else LAST_BY_DEFAULT,
         adoption=adoption,
         variables=variables,

@@ -79,7 +79,7 @@ CREATE INDEX log_requests ON ledger.log (position)
 WHERE type IN (
     'BundleRegistered', 'ChangeAccepted', 'CheckRequested', 'DatabaseFenceReset',
     'DatabaseRegistered', 'DatabaseReinstated', 'DatabaseRelabelled', 'DatabaseRepointed',
-    'DatabaseRetired', 'DatabaseSuspended', 'EventSetAside', 'FileGone', 'KeyRegistered',
+    'DatabaseRetired', 'DatabaseSuspended', 'DriftAccepted', 'EventSetAside', 'FileGone', 'KeyRegistered',
     'KeyRevoked', 'OutcomeResolved', 'RetryRequested', 'RolloutAborted', 'RolloutPaused',
     'RolloutPlanned', 'RolloutResumed', 'RolloutStarted', 'UndoStarted');
 
@@ -113,6 +113,9 @@ INSERT INTO ledger.event_type (type, schema_version, streams) VALUES
     ('DatabaseFenceReset', 1, '^(fleet)$'),
     ('DatabaseRetired', 1, '^(fleet)$'),
     ('MigrationRegressed', 1, '^(fleet)$'),
+    ('DriftDetected', 1, '^(fleet)$'),
+    ('DriftEnded', 1, '^(fleet)$'),
+    ('DriftAccepted', 1, '^(fleet)$'),
     ('ChangeAccepted', 1, '^(bundles)$'),
     ('FileGone', 1, '^(bundles)$'),
     ('BundleRegistered', 1, '^(bundles)$'),
@@ -172,6 +175,10 @@ INSERT INTO ledger.event_type_permission (type, role) VALUES
     ('DatabaseRetired', 'ledger_operator'),
     ('DatabaseRetired', 'ledger_service'),
     ('MigrationRegressed', 'ledger_service'),
+    ('DriftDetected', 'ledger_service'),
+    ('DriftEnded', 'ledger_service'),
+    ('DriftAccepted', 'ledger_operator'),
+    ('DriftAccepted', 'ledger_service'),
     ('ChangeAccepted', 'ledger_operator'),
     ('ChangeAccepted', 'ledger_service'),
     ('FileGone', 'ledger_operator'),
@@ -261,7 +268,8 @@ CREATE UNLOGGED TABLE ledger.heartbeat (
 -- What agents found when they looked at databases: outside the log, which has what that changed
 -- (ops/decisions/0028). For an hour for whoever asked, by the check's stream; the last of each
 -- database for longer. `position` is where the log was when the answer was kept, `is_read` whether it
--- tells what the journal holds, `body` the answer as the agent wrote it.
+-- tells what the journal holds, `body` the answer as the agent wrote it, but for the schema's `snapshot`,
+-- which is large and kept for that hour alone.
 CREATE TABLE ledger.look (
     stream text NOT NULL,
     database text NOT NULL,
@@ -271,6 +279,7 @@ CREATE TABLE ledger.look (
     answered_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     schema_version integer NOT NULL,
     body bytea NOT NULL,
+    snapshot text NOT NULL DEFAULT '',
     CONSTRAINT look_pkey PRIMARY KEY (stream, database)
 ) WITH (fillfactor = 80);
 CREATE INDEX look_database_idx ON ledger.look (database, answered_at);

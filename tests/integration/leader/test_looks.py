@@ -104,6 +104,46 @@ async def test_what_a_look_finds_otherwise_is_recorded_once_and_when_it_is_as_be
     assert not (await house.ledger.audit.replay()).differences
 
 
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"fingerprint": "a" * 64},
+        {"no_fingerprint": Failure(FailureClass.UNAVAILABLE, "it is locked")},
+        {"fingerprint": "b" * 64, "snapshot": "eJwDAAAAAAE="},
+    ],
+    ids=lambda schema: " and ".join(schema),
+)
+async def test_what_a_schema_is_is_no_news_by_itself(house: House, schema: dict[str, Any]) -> None:
+    def shown(look: InspectCommand) -> DatabaseInspected:
+        return seen(look).model_copy(update=schema)
+
+    async with house.leading(), house.actor() as actor:
+        await looked(house, actor)
+        assert (await looked(house, actor, shown)).changed == 0
+        assert (await looked(house, actor)).changed == 0
+
+
+async def test_a_snapshot_of_a_schema_is_kept_for_whoever_compares_and_is_in_no_log(
+    house: House,
+) -> None:
+    snapshot = "c25hcHNob3Q" * 30_000
+
+    def shown(look: InspectCommand) -> DatabaseInspected:
+        return seen(look).model_copy(update={"fingerprint": "a" * 64, "snapshot": snapshot})
+
+    async with house.leading(), house.actor() as actor:
+        over = await looked(house, actor, shown)
+        assert over.changed == len(FLEET)
+        recorded = [one.event for one in await house.events(DatabaseInspected)]
+        said = [one for one in recorded if isinstance(one, DatabaseInspected)]
+        assert [(one.fingerprint, one.snapshot) for one in said] == [("a" * 64, "")] * len(FLEET)
+        sent = await house.ledger.checks.snapshots(over.check, ["acme", "bolt", "never"])
+        assert sent == {"acme": snapshot, "bolt": snapshot}
+        kept = await house.stores.looks.latest(FLEET)
+        assert max(len(one.body) for one in kept.values()) < len(snapshot)
+    assert not (await house.ledger.audit.replay()).differences
+
+
 async def test_numbers_in_the_words_of_a_failure_are_no_other_failure(house: House) -> None:
     said = iter((1, 2))
 

@@ -47,7 +47,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "fleet add", "fleet import", "fleet diff", "fleet apply", "fleet show",
             "fleet list", "fleet label", "fleet repoint",
             "fleet suspend", "fleet reinstate", "fleet reset-fence", "fleet retire", "fleet check",
-            "agents",
+            "drift", "agents",
             "bundle register", "bundle list", "bundle show", "create", "lint",
             "plan", "up", "down", "status", "resolve",
             "rollout start", "rollout pause", "rollout resume", "rollout abort",
@@ -57,7 +57,7 @@ def test_the_commands_are_the_ones_that_the_documentation_lists() -> None:
             "db up", "db down", "db status", "db verify",
             "adopt", "baseline", "repair",
             "db adopt", "db baseline", "db repair", "db export-history", "db remove-journal",
-            "db drop-backups", "db resolve",
+            "db drop-backups", "db resolve", "db snapshot", "db diff",
         ]
     )  # fmt: skip
 
@@ -86,7 +86,7 @@ LOOKING = frozenset({
     "audit unreadable", "check", "db check",
     "fleet list", "fleet check", "fleet diff", "fleet show", "agents",
     "bundle list", "bundle show", "keys list",
-    "rollout status", "rollout list", "db status", "db verify", "lint",
+    "rollout status", "rollout list", "db status", "db verify", "db snapshot", "db diff", "lint",
 })  # fmt: skip
 CARRYING_ON = frozenset({"serve", "rollout watch"})
 """They work on what somebody else has asked for."""

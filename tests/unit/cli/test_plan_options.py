@@ -26,7 +26,7 @@ SET: dict[str, Any] = {
     "expiry_s": 6.0,
     "deadline_s": 8.0,
 }
-ELSEWHERE = {"select", "phase", "format", "allow_psql", "var"}
+ELSEWHERE = {"select", "phase", "format", "allow_psql", "var", "on_drift"}
 """Flags that say what goes where; how it goes, the others say."""
 GIVEN: dict[str, Any] = {
     **SET,

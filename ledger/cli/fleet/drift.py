@@ -1,0 +1,209 @@
+"""`ledger drift`: which databases have another schema than most with the same migrations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ledger.cli.app.command import command, opened
+from ledger.cli.app.confirm import YesOption, confirm
+from ledger.cli.app.exits import ExitCode
+from ledger.cli.app.help_page import OUTPUT
+from ledger.cli.app.local_work import at_work
+from ledger.cli.app.options import ReasonOptions, SelectOption
+from ledger.cli.app.output import Output, OutputFormat, OutputOption, say
+from ledger.cli.db.catalog import lines_of, row_of
+from ledger.cli.fleet.check import PATIENCE_S
+from ledger.errors import WrongArgument
+
+if TYPE_CHECKING:
+    from ledger.cli.app.command import Session
+    from ledger.domain.drift import Cohort
+    from ledger.service.drift import DriftFound, SchemaDifference
+
+ACCEPT = "accept"
+SHORT = 12
+"""Characters of a fingerprint that people are shown."""
+NAMED = 5
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    command(
+        app,
+        "drift",
+        panel="Fleet and rollouts",
+        examples=(
+            "ledger drift",
+            "ledger drift --select tier=gold -o json",
+            "ledger drift accept acme --reason 'index for their reports, see INC-7'",
+        ),
+    )(drift)
+
+
+async def drift(
+    ctx: typer.Context,
+    why: ReasonOptions,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[accept DATABASE]",
+            help="Take the schema of a drifted database for right, as it is.",
+        ),
+    ] = None,
+    select: SelectOption = "",
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="SECONDS", min=0.0, help="Show what came until then."),
+    ] = PATIENCE_S,
+    sql: Annotated[
+        bool,
+        typer.Option(
+            "--sql/--no-sql",
+            help="Show the SQL that would bring them back; it is never run.",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = True,
+    yes: YesOption = False,
+    output: OutputOption = OutputFormat.TABLE,
+) -> ExitCode:
+    """Compare the schemas of databases that have the same migrations.
+
+    Agents take a fingerprint of each, read-only and without any row. What most of them have is
+    right; of each other schema, one database says how it differs. `accept` ends that for a database
+    as long as its schema stays as it is. Ends with 7 where somebody has drifted.
+    """
+    async with opened(ctx) as session:
+        if words:
+            return await _accept(session, words, why, Output(output), yes=yes)
+        asked, service = why.asked(), session.ledger.drift
+        check = await service.look(select, asked)
+        async with at_work(session) as cut_short:
+            if not await session.ledger.leader():
+                say("Nobody leads, so nobody looks until `ledger serve` runs.")
+                return ExitCode.NO_LEADER
+            found = await service.found(check, timeout)
+            told: list[tuple[Cohort, list[SchemaDifference]]] = []
+            snapshots = await service.ask_for_snapshots(found, asked) if found.finished else None
+            for cohort in found.cohorts:
+                more = snapshots is not None and len(cohort.schemas) > 1
+                differs = (
+                    await service.differences(cohort, snapshots, timeout)
+                    if more and snapshots is not None
+                    else ()
+                )
+                told.append((cohort, list(differs)))
+            if not found.finished:
+                cut_short()
+    return _show(Output(output), found, told, sql=sql)
+
+
+async def _accept(
+    session: Session, words: list[str], why: ReasonOptions, output: Output, *, yes: bool
+) -> ExitCode:
+    if words[0] != ACCEPT or len(words) != 2:
+        raise WrongArgument("write `ledger drift`, or `ledger drift accept DATABASE --reason TEXT`")
+    database = words[1]
+    confirm(
+        session.ledger.name,
+        [f"take the schema of 1 database, {database}, for right as it was last seen"],
+        yes=yes,
+    )
+    changed = await session.ledger.drift.accept(database, why.asked())
+    output.record(
+        "drift.accept",
+        {"database": database, "changed": changed},
+        f"{database}: its schema is taken for right as it was last seen"
+        if changed
+        else f"{database}: its schema was accepted before",
+    )
+    return ExitCode.OK
+
+
+def _show(
+    output: Output,
+    found: DriftFound,
+    told: list[tuple[Cohort, list[SchemaDifference]]],
+    *,
+    sql: bool,
+) -> ExitCode:
+    rows = [_row(cohort, differs, found) for cohort, differs in told]
+    strays = sum(len(row["drifted"]) for row in rows)
+    undecided = any(row["expected"] is None for row in rows)
+    if not output.for_people:
+        output.rows(
+            "drift", rows, ("latest", "databases", "expected", "drifted"), empty="",
+            finished=found.finished, unseen=dict(found.unseen),
+        )  # fmt: skip
+    else:
+        for cohort, differs in told:
+            output.text("\n".join(_lines(cohort, differs, found, sql=sql)))
+    for database, why in sorted(found.unseen.items())[:NAMED]:
+        say(f"{database}: {why}")
+    if len(found.unseen) > NAMED:
+        say(f"and {len(found.unseen) - NAMED:,} more could not be looked at")
+    if not found.finished:
+        return ExitCode.TIMEOUT
+    if strays or undecided:
+        return ExitCode.DIFFERENT
+    return ExitCode.FAILED if found.unseen else ExitCode.OK
+
+
+def _lines(
+    cohort: Cohort, differs: list[SchemaDifference], found: DriftFound, *, sql: bool
+) -> list[str]:
+    with_ = f"with {cohort.latest} as the latest migration" if cohort.latest else "without any"
+    same = len(cohort.schemas[0][1])
+    lines = [f"{cohort.size:,} databases {with_}: {same:,} have the same schema"]
+    if cohort.expected is None:
+        lines.append("as many have another one, so nobody can say which of them is right")
+    for one in differs:
+        fingerprint = one.fingerprint[:SHORT]
+        lines += ["", f"{_named(one.databases, found, one.fingerprint)}  ({fingerprint})"]
+        if one.difference is None:
+            lines.append(f"  {one.why}")
+            continue
+        for change in one.difference.changes:
+            lines += [f"  {line}" for line in lines_of(change)]
+        if one.difference.more:
+            lines.append(f"  … and {one.difference.more:,} more")
+        if sql and one.sql:
+            lines += ["  -- What would bring it back; nothing was run:"]
+            lines += [f"  {line}" for statement in one.sql for line in statement.split("\n")]
+    return lines
+
+
+def _named(databases: tuple[str, ...], found: DriftFound, fingerprint: str) -> str:
+    shown = [
+        f"{one} (accepted)" if found.known.accepted.get(one) == fingerprint else one
+        for one in databases[:NAMED]
+    ]
+    more = len(databases) - NAMED
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _row(cohort: Cohort, differs: list[SchemaDifference], found: DriftFound) -> dict[str, Any]:
+    from ledger.domain.drift import outliers
+
+    return {
+        "latest": cohort.latest,
+        "databases": cohort.size,
+        "expected": cohort.expected,
+        "drifted": sorted(outliers(cohort, found.known)),
+        "schemas": [
+            {"fingerprint": fingerprint, "databases": list(databases)}
+            for fingerprint, databases in cohort.schemas
+        ],
+        "differences": [
+            {
+                "fingerprint": one.fingerprint,
+                "changes": [row_of(change) for change in one.difference.changes]
+                if one.difference
+                else None,
+                "sql": list(one.sql),
+                "problem": one.why or None,
+            }
+            for one in differs
+        ],
+    }
